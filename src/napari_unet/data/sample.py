@@ -1,0 +1,98 @@
+"""A sample: an image with its reference mask, its group and where both come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from napari_unet.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NO_PROPERTIES: Mapping[str, str | float | int] = MappingProxyType({})
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceMask:
+    """What an annotator drew on one image.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray
+        (Y, X) uint8, 0 background, 1..K classes.
+    objects : numpy.ndarray or None
+        (Y, X) int32, 0 background, 1..N one number an object; None where objects are not told apart.
+    weights : numpy.ndarray or None
+        (Y, X) float32 >= 0, 0 where nothing is known about the pixel; None means 1 everywhere.
+    """
+
+    labels: NDArray[np.uint8]
+    objects: NDArray[np.int32] | None = None
+    weights: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One image, lazily read, with its reference mask where there is one.
+
+    Attributes
+    ----------
+    id : str
+        Unique in its data set; what tables, files and splits call the image.
+    load_image : callable
+        () -> (Y, X, C) in the stored dtype (bool, integers or floats), channels last.
+    load_mask : callable or None
+        () -> ReferenceMask; None where the image has no reference mask.
+    group : str or None
+        Samples of one group must not be parted by a split. None: the data set works groups out when
+        asked (see ``Dataset.groups``).
+    image_name, mask_name : str
+        Where image and mask stand, relative to the data set's root (inside an archive too).
+    reason : str
+        Why image and mask belong together ("same stem in images/ and masks/").
+    properties : mapping
+        Whatever else the data set tells about the image (the depth of a TGS tile).
+    """
+
+    id: str
+    load_image: Callable[[], NDArray[np.generic]]
+    load_mask: Callable[[], ReferenceMask] | None = None
+    group: str | None = None
+    image_name: str = ""
+    mask_name: str = ""
+    reason: str = ""
+    properties: Mapping[str, str | float | int] = field(default=NO_PROPERTIES)
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether there is a reference mask."""
+        return self.load_mask is not None
+
+    def read_image(self) -> NDArray[np.generic]:
+        """Read the image.
+
+        Returns
+        -------
+        numpy.ndarray
+            (Y, X, C) in the stored dtype.
+        """
+        return self.load_image()
+
+    def read_mask(self) -> ReferenceMask:
+        """Read the reference mask.
+
+        Raises
+        ------
+        DataError
+            If the image has none.
+        """
+        if self.load_mask is None:
+            raise DataError(
+                f"image {self.id} has no reference mask",
+                remedy="choose images that have one, or a data set with masks",
+            )
+        return self.load_mask()

@@ -1,0 +1,80 @@
+"""The errors a user can meet: each says what is wrong, what was expected, what came, and the remedy."""
+
+from __future__ import annotations
+
+
+class WorkbenchError(Exception):
+    """Base of every error that is meant for a person rather than for a developer.
+
+    Parameters
+    ----------
+    what : str
+        The thing that is wrong, named so that a person can find it ("train/12.png cannot be read").
+    expected : str, optional
+        What would have been right.
+    got : str, optional
+        What came instead.
+    remedy : str, optional
+        What the person can do about it.
+    """
+
+    def __init__(self, what: str, *, expected: str = "", got: str = "", remedy: str = "") -> None:
+        self.what = what
+        self.expected = expected
+        self.got = got
+        self.remedy = remedy
+        super().__init__(self.sentence)
+
+    @property
+    def sentence(self) -> str:
+        """The whole error on one line."""
+        details = ", ".join(
+            part
+            for part in (
+                f"expected {self.expected}" if self.expected else "",
+                f"got {self.got}" if self.got else "",
+            )
+            if part
+        )
+        text = f"{self.what}: {details}" if details else self.what
+        if self.remedy:
+            text = f"{text}; {self.remedy}"
+        return " ".join(text.split())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let the error travel between processes with all its parts."""
+        return (_rebuild, (type(self), self.what, self.expected, self.got, self.remedy))
+
+
+def _rebuild(
+    kind: type[WorkbenchError], what: str, expected: str, got: str, remedy: str
+) -> WorkbenchError:
+    return kind(what, expected=expected, got=got, remedy=remedy)
+
+
+class DataError(WorkbenchError):
+    """An image, mask, table or data set that cannot be read or does not fit together."""
+
+
+class SettingsError(WorkbenchError):
+    """A setting that is unknown, out of range, or at odds with another."""
+
+
+class ModelError(WorkbenchError):
+    """A model that cannot be loaded, or does not fit the images it is used on."""
+
+
+class SizeError(WorkbenchError):
+    """An image size that a network cannot take."""
+
+
+class TrainingError(WorkbenchError):
+    """A training run that cannot start or cannot go on."""
+
+
+class OutputError(WorkbenchError):
+    """A file or folder that cannot be written."""
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error: the person asked for it
+    """The person stopped the task."""

@@ -1,0 +1,1 @@
+"""Masks and reports written to files."""

@@ -1,0 +1,1 @@
+"""From an image and a model to probabilities and a mask."""
