@@ -1,4 +1,4 @@
-"""The errors a user can meet: each says what is wrong, what was expected, what came, and the remedy."""
+"""The errors a user can meet: what is wrong, what was expected, what came, and the remedy."""
 
 from __future__ import annotations
 

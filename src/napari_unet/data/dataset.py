@@ -103,9 +103,7 @@ class Dataset(Sequence[Sample]):
     citation: str = ""
     find_groups: Callable[[Sequence[Sample]], Sequence[str]] | None = None
     group_rule: str = "image"
-    cache: ArrayCache = field(
-        default_factory=lambda: ArrayCache(DEFAULT_CACHE_BYTES), repr=False
-    )
+    cache: ArrayCache = field(default_factory=lambda: ArrayCache(DEFAULT_CACHE_BYTES), repr=False)
 
     def __post_init__(self) -> None:
         seen: set[str] = set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -25,7 +26,7 @@ class ReferenceMask:
     labels : numpy.ndarray
         (Y, X) uint8, 0 background, 1..K classes.
     objects : numpy.ndarray or None
-        (Y, X) int32, 0 background, 1..N one number an object; None where objects are not told apart.
+        (Y, X) int32, 0 background, 1..N one number an object; None where objects touch unmarked.
     weights : numpy.ndarray or None
         (Y, X) float32 >= 0, 0 where nothing is known about the pixel; None means 1 everywhere.
     """
