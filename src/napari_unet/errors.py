@@ -46,9 +46,7 @@ class WorkbenchError(Exception):
         return (_rebuild, (type(self), self.what, self.expected, self.got, self.remedy))
 
 
-def _rebuild(
-    kind: type[WorkbenchError], what: str, expected: str, got: str, remedy: str
-) -> WorkbenchError:
+def _rebuild(kind: type[WorkbenchError], what: str, expected: str, got: str, remedy: str) -> WorkbenchError:
     return kind(what, expected=expected, got=got, remedy=remedy)
 
 

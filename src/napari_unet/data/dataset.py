@@ -169,7 +169,5 @@ class Dataset(Sequence[Sample]):
                 remedy="use a split that was made from this data set",
             )
         groups = self.groups()
-        chosen = tuple(
-            replace(self.samples[index[name]], group=groups[index[name]]) for name in wanted
-        )
+        chosen = tuple(replace(self.samples[index[name]], group=groups[index[name]]) for name in wanted)
         return replace(self, samples=chosen, unlabelled=(), find_groups=None)

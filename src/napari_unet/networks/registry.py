@@ -1,0 +1,61 @@
+"""Networks by name: every module of this room that holds an ``ARCHITECTURE`` is in."""
+
+from __future__ import annotations
+
+import pkgutil
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from napari_unet import networks
+from napari_unet.errors import SettingsError
+from napari_unet.networks.architecture import Architecture
+
+if TYPE_CHECKING:
+    from napari_unet.networks.sizes import InputSizes
+    from napari_unet.settings import NetworkSettings
+
+
+@cache
+def architectures() -> dict[str, Architecture]:
+    """All networks there are, by name."""
+    found = {}
+    for module_info in pkgutil.iter_modules(networks.__path__, f"{networks.__name__}."):
+        candidate = getattr(import_module(module_info.name), "ARCHITECTURE", None)
+        if isinstance(candidate, Architecture):
+            found[candidate.name] = candidate
+    return found
+
+
+def architecture(name: str) -> Architecture:
+    """The network of this name.
+
+    Raises
+    ------
+    SettingsError
+        If there is none.
+    """
+    known = architectures()
+    if name not in known:
+        raise SettingsError(
+            f"there is no network called {name!r}",
+            expected=f"one of {', '.join(sorted(known))}",
+            got=name,
+        )
+    return known[name]
+
+
+def build_network(settings: NetworkSettings, seed: int = 0) -> Any:
+    """Build the network the settings name, with random weights.
+
+    Returns
+    -------
+    keras.Model
+        (N, Y, X, C) float32 to logits (N, Y', X', outputs) float32.
+    """
+    return architecture(settings.name).build(settings, seed)
+
+
+def input_sizes(settings: NetworkSettings) -> InputSizes:
+    """Which sizes the network of these settings takes."""
+    return architecture(settings.name).input_sizes(settings)

@@ -1,0 +1,114 @@
+"""U-Net, the network of the paper and the practical one, by settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.networks.architecture import Architecture
+from napari_unet.networks.blocks import Builder
+from napari_unet.networks.sizes import InputSizes
+
+if TYPE_CHECKING:
+    from napari_unet.settings import NetworkSettings
+
+LOST_PER_BLOCK = 4  # two unpadded 3x3 convolutions take two pixels each
+
+
+def input_sizes(settings: NetworkSettings) -> InputSizes:
+    """Which sizes this U-Net takes.
+
+    Parameters
+    ----------
+    settings : NetworkSettings
+        Depth and padding count.
+
+    Returns
+    -------
+    InputSizes
+        With same padding the multiples of 2 ** depth. Without padding a bottom of b pixels needs
+        2 ** depth * b + 4 * (2 ** depth - 1) pixels of input: 572 for b = 32 and depth 4.
+    """
+    step: int = 2**settings.depth
+    if settings.padding == "same":
+        return InputSizes(multiple=step, minimum=step)
+    around = LOST_PER_BLOCK * (step - 1)
+    bottom = LOST_PER_BLOCK + around // step + 1
+    return InputSizes(
+        multiple=step,
+        minimum=step * bottom + around,
+        offset=around % step,
+        margin=(2 * around + LOST_PER_BLOCK * step) // 2,
+    )
+
+
+def build(settings: NetworkSettings, seed: int = 0) -> Any:
+    """Build a U-Net with random weights.
+
+    With the settings of the recipe ``paper`` this is the network of the paper to the letter:
+    unpadded 3x3 convolutions with ReLU, 2x2 max pooling, 64 to 1024 filters, 2x2 up-convolutions
+    that halve the channels, crop and concatenate, dropout at the end of the contracting path, and
+    weights drawn with standard deviation sqrt(2 / N).
+
+    Parameters
+    ----------
+    settings : NetworkSettings
+        The architecture.
+    seed : int
+        Of the weights and of dropout.
+
+    Returns
+    -------
+    keras.Model
+        (N, Y, X, C) float32 to logits (N, Y', X', outputs) float32.
+
+    References
+    ----------
+    Ronneberger, Fischer, Brox 2015, doi:10.1007/978-3-319-24574-4_28. He, Zhang, Ren, Sun 2016
+    (residual blocks), doi:10.1109/CVPR.2016.90. Ioffe, Szegedy 2015 (batch normalization),
+    arXiv:1502.03167. Wu, He 2018 (group normalization), doi:10.1007/978-3-030-01261-8_1.
+    """
+    import keras
+    from keras import layers
+
+    lay = Builder(settings, seed * 1000)
+    inputs = keras.Input((None, None, settings.input_channels), name="image")
+    x = inputs
+    skips = []
+    for level in range(settings.depth):
+        x = lay.block(x, settings.filters * 2**level, name=f"down{level}")
+        if level == settings.depth - 1:
+            x = lay.drop(x, name="drop_last_skip")
+        skips.append(x)
+        x = layers.MaxPooling2D(2, name=f"pool{level}")(x)
+    x = lay.block(x, settings.filters * 2**settings.depth, name="bottom")
+    x = lay.drop(x, name="drop_bottom")
+    for level in reversed(range(settings.depth)):
+        filters = settings.filters * 2**level
+        x = lay.up(x, filters, name=f"up{level}")
+        skip = skips[level]
+        crop = _skip_crop(settings, level)
+        if crop:
+            skip = layers.Cropping2D(crop, name=f"crop{level}")(skip)
+        x = layers.Concatenate(name=f"merge{level}")([skip, x])
+        x = lay.block(x, filters, name=f"decode{level}")
+    return keras.Model(inputs, lay.head(x), name="unet")
+
+
+def _skip_crop(settings: NetworkSettings, level: int) -> int:
+    """Pixels cut from each side of a skip so that it meets what comes up from below."""
+    if settings.padding == "same":
+        return 0
+    below = settings.depth - level - 1
+    # The path below this level loses, seen from here, twice the margin of a U-Net that much deep.
+    step: int = 2 ** (below + 1)
+    lost = 2 * LOST_PER_BLOCK * (step - 2) + LOST_PER_BLOCK * step
+    return lost // 2
+
+
+ARCHITECTURE = Architecture(
+    name="unet",
+    title="U-Net",
+    doi="10.1007/978-3-319-24574-4_28",
+    build=build,
+    input_sizes=input_sizes,
+)

@@ -1,0 +1,219 @@
+"""All settings, declared once: checked, saved as JSON, shown as forms, given as flags."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, nothing unknown, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NetworkSettings(Settings):
+    """The architecture of a network."""
+
+    name: str = Field("unet", title="Network", description="Name in the registry of networks")
+    input_channels: int = Field(1, ge=1, le=1024, title="Channels", description="Channels of the images")
+    classes: int = Field(1, ge=1, le=254, title="Classes", description="Classes besides the background")
+    activation: Literal["sigmoid", "softmax"] = Field(
+        "sigmoid",
+        title="Activation",
+        description="sigmoid: a yes or no for each class; softmax: one class a pixel, background too",
+    )
+    filters: int = Field(
+        16,
+        ge=1,
+        le=512,
+        title="Filters",
+        description="Filters of the first level; doubles with depth",
+    )
+    depth: int = Field(4, ge=1, le=7, title="Depth", description="How often the image is halved")
+    padding: Literal["same", "valid"] = Field(
+        "same",
+        title="Padding",
+        description="same: output as large as input; valid: unpadded convolutions, as in the paper",
+    )
+    normalization: Literal["none", "batch", "group"] = Field(
+        "batch", title="Normalization", description="Normalization after each convolution"
+    )
+    block: Literal["plain", "residual"] = Field(
+        "residual", title="Block", description="Two convolutions, or two around a shortcut"
+    )
+    dropout: float = Field(
+        0.0, ge=0.0, lt=1.0, title="Dropout", description="Rate at the end of the contracting path"
+    )
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the logits: the classes, and the background first for softmax."""
+        return self.classes + (self.activation == "softmax")
+
+
+class AugmentationSettings(Settings):
+    """What is done to image, mask and weights together before each training step."""
+
+    flip_horizontal: bool = Field(True, title="Flip left and right", description="Half of the time")
+    flip_vertical: bool = Field(False, title="Flip up and down", description="Half of the time")
+    quarter_turns: bool = Field(False, title="Quarter turns", description="Turn by 0, 90, 180, 270°")
+    rotation: float = Field(
+        0.0, ge=0.0, le=180.0, title="Rotation (°)", description="Largest turn either way"
+    )
+    scale: float = Field(0.0, ge=0.0, le=0.9, title="Scale", description="0.2 scales by 1/1.2 to 1.2")
+    elastic: float = Field(
+        0.0,
+        ge=0.0,
+        le=100.0,
+        title="Elastic (pixels)",
+        description="Standard deviation of the displacements on a coarse 3x3 grid; the paper has 10",
+    )
+    warp_probability: Fraction = Field(
+        1.0, title="Share warped", description="Share of patches that are rotated, scaled, deformed"
+    )
+    brightness: float = Field(
+        0.0, ge=0.0, le=2.0, title="Brightness", description="Largest shift, in standard deviations"
+    )
+    contrast: float = Field(
+        0.0, ge=0.0, le=0.9, title="Contrast", description="0.2 multiplies by 1/1.2 to 1.2"
+    )
+    gamma: float = Field(
+        0.0, ge=0.0, le=0.9, title="Gamma", description="0.2 bends intensities by 1/1.2 to 1.2"
+    )
+    noise: float = Field(
+        0.0, ge=0.0, le=1.0, title="Noise", description="Largest noise, in standard deviations"
+    )
+
+
+Loss = Literal["cross_entropy", "dice", "cross_entropy_dice", "lovasz", "cross_entropy_lovasz", "focal"]
+
+
+class TrainingSettings(Settings):
+    """How a network is trained."""
+
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", title="Optimizer", description="Update rule")
+    learning_rate: float = Field(2e-3, gt=0.0, le=10.0, title="Learning rate", description="At its highest")
+    momentum: float = Field(
+        0.9, ge=0.0, lt=1.0, title="Momentum", description="Of stochastic gradient descent"
+    )
+    weight_decay: float = Field(1e-4, ge=0.0, le=1.0, title="Weight decay", description="Of AdamW, decoupled")
+    gradient_norm: float = Field(
+        1.0, ge=0.0, title="Gradient norm", description="Longer gradients are cut; 0 never cuts"
+    )
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", title="Schedule", description="Course of the learning rate after the warm-up"
+    )
+    warm_up: Fraction = Field(
+        0.03, title="Warm-up", description="Share of the training in which the rate climbs"
+    )
+    epochs: int = Field(
+        60, ge=1, le=100_000, title="Epochs", description="Passes; a time budget overrules them"
+    )
+    minutes: float = Field(0.0, ge=0.0, title="Minutes", description="Time budget; 0 trains by epochs")
+    steps_per_epoch: int = Field(
+        0, ge=0, title="Steps per epoch", description="0: one pass, but at least 100 steps"
+    )
+    batch_size: int = Field(16, ge=1, le=4096, title="Batch", description="Patches a step")
+    patch: int = Field(
+        256, ge=1, le=4096, title="Patch (pixels)", description="Largest side of what is cut out"
+    )
+    scale: float = Field(
+        0.0,
+        ge=0.0,
+        le=4.0,
+        title="Image scale",
+        description="Images are resized by this first; 0 chooses from the size of what is annotated",
+    )
+    foreground_patches: Fraction = Field(
+        0.33, title="Patches on foreground", description="Share of patches centred on foreground"
+    )
+    intensities: Literal["image", "dataset", "range"] = Field(
+        "image",
+        title="Intensities",
+        description="Mean 0 and deviation 1 per image, over the data set, or 0 to 1 by dtype",
+    )
+    loss: Loss = Field("cross_entropy_dice", title="Loss", description="What is made small")
+    border_weight: float = Field(
+        0.0, ge=0.0, title="Border weight", description="w0 of the paper's weight map; it has 10"
+    )
+    border_sigma: float = Field(
+        5.0, gt=0.0, title="Border width (pixels)", description="sigma of the paper's weight map"
+    )
+    balance_classes: bool = Field(
+        False, title="Balance classes", description="Weigh classes by 1 / frequency, as w_c does"
+    )
+    averaging: float = Field(
+        0.995, ge=0.0, lt=1.0, title="Weight averaging", description="Decay per step; 0 is off"
+    )
+    patience: int = Field(
+        0, ge=0, title="Patience", description="Epochs without gain before stopping; 0 never stops"
+    )
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "auto", title="Precision", description="auto: the fastest the machine has"
+    )
+    validation: float = Field(
+        0.1, ge=0.0, le=0.5, title="Validation share", description="Images for choosing weights"
+    )
+    held_out: float = Field(
+        0.1,
+        ge=0.0,
+        le=0.5,
+        title="Held-out share",
+        description="Images never looked at in training",
+    )
+    split_by_group: bool = Field(
+        True, title="Split by group", description="Keep subjects, mosaics, sequences together"
+    )
+    augmentation: AugmentationSettings = Field(
+        default_factory=lambda: AugmentationSettings(), title="Augmentation", description="Random changes"
+    )
+    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Same seed, same result")
+
+
+class InferenceSettings(Settings):
+    """How a model is put on an image of any size."""
+
+    tile: int = Field(512, ge=16, le=8192, title="Tile (pixels)", description="Largest input side")
+    overlap: int = Field(
+        64, ge=0, le=4096, title="Overlap (pixels)", description="Blended between padded tiles"
+    )
+    batch_pixels: int = Field(
+        2**19, ge=1, title="Pixels a batch", description="Small images run together up to this"
+    )
+    flips: Literal["none", "horizontal", "dihedral"] = Field(
+        "none", title="Average over flips", description="Test-time augmentation"
+    )
+    threshold: Fraction = Field(0.5, title="Threshold", description="Probability of foreground")
+    minimum_size: int = Field(
+        0, ge=0, title="Minimum size (pixels)", description="Smaller foreground pieces are dropped"
+    )
+
+
+class EvaluationSettings(Settings):
+    """How masks are scored."""
+
+    empty: Literal["one", "zero", "skip"] = Field(
+        "one",
+        title="Empty masks",
+        description="Score where reference and prediction are both empty: 1, 0, or left out",
+    )
+    confidence: float = Field(
+        0.95, gt=0.0, lt=1.0, title="Confidence", description="Of the bootstrap intervals"
+    )
+    resamples: int = Field(
+        2000, ge=100, le=100_000, title="Resamples", description="Of the bootstrap over groups"
+    )
+    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Of the bootstrap")
+
+
+class Recipe(Settings):
+    """Everything that decides how a model comes about: network, training and inference."""
+
+    name: str = Field("custom", title="Recipe", description="Where the settings started from")
+    network: NetworkSettings = Field(default_factory=lambda: NetworkSettings())
+    training: TrainingSettings = Field(default_factory=lambda: TrainingSettings())
+    inference: InferenceSettings = Field(default_factory=lambda: InferenceSettings())
