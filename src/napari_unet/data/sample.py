@@ -29,11 +29,14 @@ class ReferenceMask:
         (Y, X) int32, 0 background, 1..N one number an object; None where objects touch unmarked.
     weights : numpy.ndarray or None
         (Y, X) float32 >= 0, 0 where nothing is known about the pixel; None means 1 everywhere.
+    overlap : int
+        Pixels that more than one object claims in the files the mask was read from.
     """
 
     labels: NDArray[np.uint8]
     objects: NDArray[np.int32] | None = None
     weights: NDArray[np.float32] | None = None
+    overlap: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +69,7 @@ class Sample:
     image_name: str = ""
     mask_name: str = ""
     reason: str = ""
-    properties: Mapping[str, str | float | int] = field(default=NO_PROPERTIES)
+    properties: Mapping[str, str | float | int] = field(default_factory=lambda: NO_PROPERTIES)
 
     @property
     def has_mask(self) -> bool:

@@ -45,15 +45,32 @@ def architecture(name: str) -> Architecture:
     return known[name]
 
 
-def build_network(settings: NetworkSettings, seed: int = 0) -> Any:
+def build_network(settings: NetworkSettings, seed: int = 0, precision: str = "float32") -> Any:
     """Build the network the settings name, with random weights.
+
+    Parameters
+    ----------
+    settings : NetworkSettings
+        The architecture.
+    seed : int
+        Of the weights and of dropout.
+    precision : str
+        Keras policy of the computation; weights are float32 whatever it is.
 
     Returns
     -------
     keras.Model
         (N, Y, X, C) float32 to logits (N, Y', X', outputs) float32.
     """
-    return architecture(settings.name).build(settings, seed)
+    import keras
+
+    build = architecture(settings.name).build
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        return build(settings, seed)
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def input_sizes(settings: NetworkSettings) -> InputSizes:

@@ -1,0 +1,244 @@
+"""Splits: train, validation and held-out, by whole groups, balanced by coverage, frozen in a file."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.data.atomic import write_text
+from napari_unet.engine.task import ignore_progress, tracked
+from napari_unet.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.engine.task import CancelToken, OnProgress
+
+PARTS = ("train", "validation", "held_out")
+COVERAGE_BINS = 4
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which images are for training, for choosing weights, and for judging.
+
+    Attributes
+    ----------
+    train, validation, held_out : tuple of str
+        Ids; no id in two of them.
+    seed : int
+        It was drawn with.
+    groups : mapping
+        Id to group.
+    group_rule : str
+        What a group is.
+    data : str
+        Name of the data set.
+    note : str
+        What a person should know ("all images are of one group").
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
+    seed: int = 0
+    groups: Mapping[str, str] = field(default_factory=dict)
+    group_rule: str = "image"
+    data: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        every = [*self.train, *self.validation, *self.held_out]
+        twice = [name for name, count in Counter(every).items() if count > 1]
+        if twice:
+            raise DataError(f"the split has {twice[0]} more than once", remedy="make a new split")
+
+    def part_of(self, identifier: str) -> str | None:
+        """ "train", "validation", "held-out", or None for an image the split does not know."""
+        for part in PARTS:
+            if identifier in getattr(self, part):
+                return part.replace("_", "-")
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {"format": "napari-unet split", "version": VERSION, **asdict(self)}
+
+    def save(self, path: Path) -> None:
+        """Write to a JSON file, atomically."""
+        write_text(path, json.dumps(self.to_json(), indent=1))
+
+    @classmethod
+    def load(cls, path: Path) -> Split:
+        """Read from a JSON file.
+
+        Raises
+        ------
+        DataError
+            If it is not a split, is newer than this program, or has an image in two parts.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"the split {path} cannot be read", got=str(error)) from error
+        return cls.from_json(content, str(path))
+
+    @classmethod
+    def from_json(cls, content: object, name: str) -> Split:
+        """Read from plain JSON; errors as ``load``."""
+        if not isinstance(content, dict) or content.get("format") != "napari-unet split":
+            raise DataError(f"{name} is not a split", remedy="give a file that `train` wrote")
+        if content.get("version") != VERSION:
+            raise DataError(
+                f"the split {name} was written by another version",
+                expected=f"version {VERSION}",
+                got=str(content.get("version")),
+            )
+        try:
+            parts = {part: tuple(str(i) for i in content[part]) for part in PARTS}
+            return cls(
+                **parts,
+                seed=int(content["seed"]),
+                groups={str(k): str(v) for k, v in content["groups"].items()},
+                group_rule=str(content["group_rule"]),
+                data=str(content["data"]),
+                note=str(content["note"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"the split {name} is damaged", got=repr(error)) from error
+
+
+def coverages(
+    dataset: Dataset, on_progress: OnProgress = ignore_progress, cancel: CancelToken | None = None
+) -> dict[str, float]:
+    """Share of foreground in every reference mask, 0 to 1, by id; reads all masks."""
+    return {
+        s.id: float((dataset.mask(s).labels > 0).mean())
+        for s in tracked(dataset.samples, len(dataset), "Reading masks", on_progress, cancel)
+    }
+
+
+def make_split(
+    dataset: Dataset,
+    *,
+    validation: float = 0.1,
+    held_out: float = 0.1,
+    max_validation: int = 200,
+    max_held_out: int = 400,
+    seed: int = 0,
+    by_group: bool = True,
+    coverage: Mapping[str, float] | None = None,
+    on_progress: OnProgress = ignore_progress,
+    cancel: CancelToken | None = None,
+) -> Split:
+    """Draw a split.
+
+    Whole groups go to one part. Groups are taken in random order, large ones first among those
+    that still fit, and each goes where its mix of empty, sparse and dense masks is missed most.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        To be split.
+    validation, held_out : float
+        Shares of the images.
+    max_validation, max_held_out : int
+        Never more images than these.
+    seed : int
+        Same seed, same split.
+    by_group : bool
+        False splits by image; a score on such a split may flatter.
+    coverage : mapping, optional
+        Id to share of foreground; read from the masks if not given.
+    on_progress, cancel
+        While reading masks.
+
+    Returns
+    -------
+    Split
+        Validation and held-out are empty where there are too few groups, and the note says so.
+
+    Raises
+    ------
+    DataError
+        If there is no image with a mask.
+    """
+    if len(dataset) == 0:
+        raise DataError(f"{dataset.name} has no image with a mask", remedy="check it with `inspect`")
+    if coverage is None:
+        coverage = coverages(dataset, on_progress, cancel)
+    ids = [s.id for s in dataset.samples]
+    groups = dataset.groups() if by_group else tuple(ids)
+    strata = _strata(np.array([coverage[i] for i in ids]))
+    names, group_of = np.unique(np.array(groups), return_inverse=True)
+    table = np.zeros((len(names), strata.max() + 1), np.int64)
+    np.add.at(table, (group_of, strata), 1)
+    count = len(ids)
+    wanted = {
+        "held_out": min(round(held_out * count), max_held_out),
+        "validation": min(round(validation * count), max_validation),
+    }
+    wanted = {
+        k: max(v, 1) if share > 0 else 0
+        for (k, v), share in zip(wanted.items(), (held_out, validation), strict=True)
+    }
+    note = ""
+    if len(names) < 3:
+        wanted = dict.fromkeys(wanted, 0)
+        note = f"{count} images of {len(names)} group{'s' * (len(names) != 1)}: too few to keep any aside"
+    part = _assign(table, wanted, np.random.default_rng(seed))
+    chosen = np.array(part)[group_of]
+    parts = {name: tuple(i for i, p in zip(ids, chosen, strict=True) if p == name) for name in PARTS}
+    return Split(
+        **parts,
+        seed=seed,
+        groups=dict(zip(ids, groups, strict=True)),
+        group_rule=dataset.group_rule if by_group else "image",
+        data=dataset.name,
+        note=note,
+    )
+
+
+def _strata(coverage: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """0 for empty masks, 1.. by quantile of coverage for the others."""
+    strata = np.zeros(len(coverage), np.intp)
+    filled = coverage > 0
+    if filled.any():
+        edges = np.quantile(coverage[filled], np.linspace(0, 1, COVERAGE_BINS + 1)[1:-1])
+        strata[filled] = 1 + np.searchsorted(edges, coverage[filled], side="right")
+    return strata
+
+
+def _assign(
+    table: np.ndarray[Any, np.dtype[np.int64]], wanted: Mapping[str, int], rng: np.random.Generator
+) -> list[str]:
+    """A part for every group; `table` is (groups, strata) numbers of images."""
+    part = ["train"] * len(table)
+    overall = table.sum(axis=0) / table.sum()
+    free = list(rng.permutation(len(table)))
+    for name, target in wanted.items():
+        lacking = overall * target
+        filled = 0
+        while filled < target and len(free) > 1:
+            sizes = table[free].sum(axis=1)
+            # What the part still lacks, less what a group would bring: the closest group is best.
+            distance = np.abs(lacking - table[free]).sum(axis=1) / np.maximum(sizes, 1)
+            too_large = sizes > (target - filled) * 1.5 + 1
+            best = int(np.argmin(np.where(too_large, np.inf, distance)))
+            if too_large[best]:
+                if filled:
+                    break
+                best = int(np.argmin(sizes))
+            # Single images tie in all but their stratum: keep the random order among them.
+            group = free.pop(best)
+            part[group] = name
+            lacking = lacking - table[group]
+            filled += int(sizes[best])
+    return part

@@ -1,0 +1,156 @@
+"""Images through a network: tiles of all images in full batches, probabilities back in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.inference.tiling import TilePlan, plan_tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_unet.engine.task import CancelToken
+    from napari_unet.networks.sizes import InputSizes
+    from napari_unet.settings import InferenceSettings
+
+    Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+MAX_BATCH = 64
+# Flips along (Y, X) and whether the axes are exchanged before, that the probabilities are averaged over.
+FLIPS: dict[str, tuple[tuple[bool, bool, bool], ...]] = {
+    "none": ((False, False, False),),
+    "horizontal": ((False, False, False), (False, True, False)),
+    "dihedral": tuple((y, x, t) for t in (False, True) for y in (False, True) for x in (False, True)),
+}
+
+
+@dataclass
+class _Pending:
+    """An image whose tiles are not all back yet."""
+
+    plan: TilePlan
+    shape: tuple[int, int]
+    missing: int
+    total: NDArray[np.float32] | None = None
+
+
+@dataclass
+class _Predictor:
+    """Fills batches with tiles of one shape and hands the results back to their images."""
+
+    network: Network
+    sizes: InputSizes
+    settings: InferenceSettings
+    cancel: CancelToken | None
+    waiting: dict[tuple[int, int, int], list[tuple[_Pending, int, NDArray[np.float32]]]] = field(
+        default_factory=dict
+    )
+
+    def add(self, image: NDArray[np.float32]) -> _Pending:
+        shape = image.shape[0], image.shape[1]
+        plan = plan_tiles(shape, self.sizes, self.settings.tile, self.settings.overlap)
+        pending = _Pending(plan, shape, len(plan))
+        key = (*plan.tile_shape, image.shape[2])
+        for number in range(len(plan)):
+            self.waiting.setdefault(key, []).append((pending, number, plan.cut(image, number)))
+            if len(self.waiting[key]) >= self.batch_size(key):
+                self.flush(key)
+        return pending
+
+    def batch_size(self, key: tuple[int, int, int]) -> int:
+        """Tiles a batch: as many as the pixels allow, to a power of two so that shapes stay few."""
+        fitting = max(1, self.settings.batch_pixels // (key[0] * key[1] * len(FLIPS[self.settings.flips])))
+        return int(min(MAX_BATCH, 2 ** int(np.log2(fitting))))
+
+    def flush(self, key: tuple[int, int, int]) -> None:
+        """Run what waits under a shape."""
+        if self.cancel is not None:
+            self.cancel.check()
+        items = self.waiting.pop(key)
+        results = self._average([tile for _, _, tile in items], self.batch_size(key))
+        for (pending, number, _), result in zip(items, results, strict=True):
+            if pending.total is None:
+                pending.total = np.zeros((*pending.shape, result.shape[-1]), np.float32)
+            pending.plan.add(pending.total, number, result)
+            pending.missing -= 1
+
+    def flush_all(self) -> None:
+        for key in list(self.waiting):
+            self.flush(key)
+
+    def _average(self, tiles: list[NDArray[np.float32]], full: int) -> NDArray[np.float32]:
+        """Probabilities of tiles, averaged over flips; a short batch is filled up and cut again."""
+        batch = np.stack(tiles)
+        count = len(batch)
+        if count < full and count > 1:
+            wanted = min(full, 2 ** int(np.ceil(np.log2(count))))
+            batch = np.concatenate([batch, np.repeat(batch[-1:], wanted - count, axis=0)])
+        total: NDArray[np.float32] | None = None
+        flips = FLIPS[self.settings.flips]
+        for flip_y, flip_x, transpose in flips:
+            turned = batch.swapaxes(1, 2) if transpose else batch
+            turned = turned[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
+            out = self.network(np.ascontiguousarray(turned))
+            out = out[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
+            out = out.swapaxes(1, 2) if transpose else out
+            total = out if total is None else total + out
+        assert total is not None
+        return (total / np.float32(len(flips)))[:count]
+
+
+def predict_probabilities(
+    images: Iterable[NDArray[np.float32]],
+    network: Network,
+    sizes: InputSizes,
+    settings: InferenceSettings,
+    cancel: CancelToken | None = None,
+) -> Iterator[NDArray[np.float32]]:
+    """Probabilities for images of any size, in order.
+
+    Parameters
+    ----------
+    images : iterable of numpy.ndarray
+        (Y, X, C) float32 each, prepared as the model wants them.
+    network : callable
+        (N, Y, X, C) float32 to (N, Y', X', K) float32 probabilities.
+    sizes : InputSizes
+        Of the network.
+    settings : InferenceSettings
+        Tile, overlap, pixels a batch, flips.
+    cancel : CancelToken, optional
+        Checked before every batch.
+
+    Yields
+    ------
+    numpy.ndarray
+        (Y, X, K) float32 in [0, 1], as large as its image.
+
+    Raises
+    ------
+    Cancelled
+        When the token was set.
+    SizeError
+        If an image is empty.
+    """
+    predictor = _Predictor(network, sizes, settings, cancel)
+    queue: deque[_Pending] = deque()
+    for image in images:
+        queue.append(predictor.add(image))
+        if len(queue) > MAX_BATCH:  # a lone shape must not hold up the images behind it
+            predictor.flush_all()
+        while queue and queue[0].missing == 0:
+            yield _finished(queue.popleft())
+    predictor.flush_all()
+    while queue:
+        yield _finished(queue.popleft())
+
+
+def _finished(pending: _Pending) -> NDArray[np.float32]:
+    assert pending.total is not None
+    return np.clip(pending.total, 0.0, 1.0)

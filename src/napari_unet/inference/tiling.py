@@ -1,0 +1,191 @@
+"""Overlap tiles with mirrored borders: images of any size through a network of few sizes.
+
+The strategy of the U-Net paper (doi:10.1007/978-3-319-24574-4_28). For unpadded networks the
+output tiles abut and the result equals that on the whole mirrored image; for padded ones
+neighbouring tiles overlap and are blended smoothly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.errors import SizeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.networks.sizes import InputSizes
+
+
+@dataclass(frozen=True)
+class AxisPlan:
+    """Tiles along one axis.
+
+    Attributes
+    ----------
+    size : int
+        Of the image.
+    tile : int
+        Input size of every tile.
+    margin : int
+        What the network loses at either end.
+    starts : tuple of int
+        Where the output of each tile begins; all lie within or around the image.
+    answered : int
+        How much of its output each tile answers for: all of it where outputs are blended; where
+        they abut, a multiple of the network's, because pooling makes a network give the same
+        answer only if it is shifted by that.
+    """
+
+    size: int
+    tile: int
+    margin: int
+    starts: tuple[int, ...]
+    answered: int
+
+    @property
+    def output(self) -> int:
+        """Output size of every tile."""
+        return self.tile - 2 * self.margin
+
+    def indices(self, number: int) -> NDArray[np.intp]:
+        """Pixels of the image that tile `number` is made of, mirrored at the ends."""
+        start = self.starts[number] - self.margin
+        period = max(2 * self.size - 2, 1)
+        wrapped = np.arange(start, start + self.tile) % period
+        return np.where(wrapped < self.size, wrapped, period - wrapped)
+
+    def kept(self, number: int) -> tuple[slice, slice]:
+        """The part of the image tile `number` answers for, and that part within its output."""
+        start = self.starts[number]
+        first, last = max(start, 0), min(start + self.answered, self.size)
+        return slice(first, last), slice(first - start, last - start)
+
+    @cached_property
+    def windows(self) -> tuple[NDArray[np.float32], ...]:
+        """Weights of each tile's output: ramps where tiles overlap, summing to 1 at every pixel."""
+        if self.margin:
+            return tuple(np.ones(self.output, np.float32) for _ in self.starts)
+        raw = []
+        for number, start in enumerate(self.starts):
+            place = np.arange(start, start + self.output) + 0.5
+            window = np.ones(self.output)
+            if number > 0:
+                shared = self.starts[number - 1] + self.output - start
+                window *= _ramp((place - start) / shared) if shared > 0 else 1.0
+            if number < len(self.starts) - 1:
+                following = self.starts[number + 1]
+                shared = start + self.output - following
+                window *= _ramp((start + self.output - place) / shared) if shared > 0 else 1.0
+            raw.append(window)
+        total = np.zeros(self.size)
+        for number, window in enumerate(raw):
+            image, tile = self.kept(number)
+            total[image] += window[tile]
+        out = []
+        for number, window in enumerate(raw):
+            image, tile = self.kept(number)
+            scaled = window.copy()
+            scaled[tile] /= total[image]
+            out.append(scaled.astype(np.float32))
+        return tuple(out)
+
+
+def _ramp(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From 0 to 1 along half a cosine."""
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(share, 0, 1)))
+
+
+def plan_axis(size: int, sizes: InputSizes, tile: int, overlap: int) -> AxisPlan:
+    """Lay tiles along one axis.
+
+    Parameters
+    ----------
+    size : int
+        Of the image, at least 1.
+    sizes : InputSizes
+        Of the network.
+    tile : int
+        Largest input size wanted; raised to the smallest the network takes.
+    overlap : int
+        Pixels of blending between padded tiles; unpadded ones need none.
+
+    Returns
+    -------
+    AxisPlan
+        One tile if the image fits into it.
+
+    Raises
+    ------
+    SizeError
+        If the image is empty.
+    """
+    if size < 1:
+        raise SizeError(
+            "an image without pixels cannot be segmented", expected="1 x 1 or more", got=f"{size}"
+        )
+    whole = sizes.for_output(size)
+    largest = max(sizes.at_least(tile), sizes.minimum)
+    if largest > tile and largest - sizes.multiple >= sizes.minimum:
+        largest -= sizes.multiple
+    output = sizes.output(largest)
+    if sizes.margin:
+        if whole <= largest:
+            return AxisPlan(size, whole, sizes.margin, (0,), sizes.output(whole))
+        largest = max(largest, sizes.for_output(sizes.multiple))
+        step = sizes.output(largest) // sizes.multiple * sizes.multiple
+        return AxisPlan(size, largest, sizes.margin, tuple(range(0, size, step)), step)
+    if whole <= largest:
+        # In the middle, so that what was mirrored lies on both sides.
+        return AxisPlan(size, whole, 0, (-((whole - size) // 2),), whole)
+    # On the network's grid; the last tile reaches beyond the image if need be.
+    step = max((output - overlap) // sizes.multiple, 1) * sizes.multiple
+    count = -(-(size - output) // step) + 1
+    return AxisPlan(size, largest, 0, tuple(step * number for number in range(count)), output)
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """Tiles over an image.
+
+    Attributes
+    ----------
+    rows, columns : AxisPlan
+        Along Y and X.
+    """
+
+    rows: AxisPlan
+    columns: AxisPlan
+
+    def __len__(self) -> int:
+        return len(self.rows.starts) * len(self.columns.starts)
+
+    @property
+    def tile_shape(self) -> tuple[int, int]:
+        """(Y, X) of every tile's input."""
+        return self.rows.tile, self.columns.tile
+
+    def cut(self, image: NDArray[np.float32], number: int) -> NDArray[np.float32]:
+        """Tile `number` of an image (Y, X, C), mirrored beyond its borders."""
+        row, column = divmod(number, len(self.columns.starts))
+        return image[np.ix_(self.rows.indices(row), self.columns.indices(column))]
+
+    def add(self, total: NDArray[np.float32], number: int, tile: NDArray[np.float32]) -> None:
+        """Add the weighted output of tile `number` (Y', X', K) to the image's total (Y, X, K)."""
+        row, column = divmod(number, len(self.columns.starts))
+        image_y, tile_y = self.rows.kept(row)
+        image_x, tile_x = self.columns.kept(column)
+        part = tile[tile_y, tile_x]
+        if len(self) > 1:
+            weights = np.outer(self.rows.windows[row][tile_y], self.columns.windows[column][tile_x])
+            part = part * weights[..., None]
+        total[image_y, image_x] += part
+
+
+def plan_tiles(shape: tuple[int, int], sizes: InputSizes, tile: int, overlap: int) -> TilePlan:
+    """Lay tiles over an image of a shape (Y, X); see ``plan_axis``."""
+    return TilePlan(plan_axis(shape[0], sizes, tile, overlap), plan_axis(shape[1], sizes, tile, overlap))

@@ -1,0 +1,304 @@
+"""A model: a trained network with its settings, normalization and provenance. Data, never code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from napari_unet.data.atomic import write_text
+from napari_unet.errors import ModelError, OutputError
+from napari_unet.models.normalization import Normalization
+from napari_unet.networks.registry import build_network, input_sizes
+from napari_unet.settings import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_unet.networks.sizes import InputSizes
+
+SETTINGS_FILE = "settings.json"
+WEIGHTS_FILE = "model.weights.h5"
+FORMAT_VERSION = 1
+MAX_SETTINGS_BYTES = 64 * 1024**2
+MAX_WEIGHTS_BYTES = 4 * 1024**3
+
+
+@dataclass(eq=False)
+class Model:
+    """A trained network and everything needed to use it and to say where it came from.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        Settings of network, training and inference.
+    normalization : Normalization
+        How images are prepared.
+    classes : tuple of str
+        Names of the classes 1..K.
+    network : keras.Model
+        (N, Y, X, C) float32 to float32 logits.
+    provenance : dict
+        Data and its hash, split, seen images, scores, versions; JSON throughout.
+    """
+
+    recipe: Recipe
+    normalization: Normalization
+    classes: tuple[str, ...]
+    network: Any
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> InputSizes:
+        """Input sizes that the network takes."""
+        return input_sizes(self.recipe.network)
+
+    def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the network on a batch of prepared images.
+
+        Parameters
+        ----------
+        images : numpy.ndarray
+            (N, Y, X, C) float32, of a size that the network takes.
+
+        Returns
+        -------
+        numpy.ndarray
+            (N, Y', X', K) float32 in [0, 1]: for softmax the classes without the background.
+        """
+        logits = np.asarray(self.network.predict_on_batch(images), np.float32)
+        if self.recipe.network.activation == "softmax":
+            shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+            return np.asarray((shifted / shifted.sum(axis=-1, keepdims=True))[..., 1:])
+        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
+
+    def description(self) -> dict[str, Any]:
+        """What is written to settings.json."""
+        return {
+            "format": "napari-unet model",
+            "version": FORMAT_VERSION,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "normalization": self.normalization.model_dump(mode="json"),
+            "classes": list(self.classes),
+            "provenance": self.provenance,
+        }
+
+
+def save_model(model: Model, path: Path) -> Path:
+    """Write a model as a folder, or as a zip of it if the path ends in .zip.
+
+    The folder appears whole or not at all; a model that was there before is replaced.
+
+    Parameters
+    ----------
+    model : Model
+        What to write.
+    path : pathlib.Path
+        Folder or .zip.
+
+    Returns
+    -------
+    pathlib.Path
+        The same path.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written, or if a folder is in the way that is not a model.
+    """
+    path = Path(path)
+    if path.is_dir() and not (path / SETTINGS_FILE).exists() and any(path.iterdir()):
+        raise OutputError(
+            f"{path} is a folder with other things in it",
+            expected="a new folder or an older model",
+            remedy="choose another name",
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as partial:
+            fresh = Path(partial) / "model"
+            fresh.mkdir()
+            model.network.save_weights(fresh / WEIGHTS_FILE)
+            write_text(fresh / SETTINGS_FILE, json.dumps(model.description(), indent=1))
+            if path.suffix == ".zip":
+                packed = Path(partial) / "model.zip"
+                with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+                    for file in sorted(fresh.iterdir()):
+                        archive.write(file, file.name)
+                packed.replace(path)
+                return path
+            if path.is_dir():
+                for file in path.iterdir():  # the log of the training stays with the model
+                    if not (fresh / file.name).exists():
+                        shutil.move(file, fresh / file.name)
+                path.rename(Path(partial) / "older")
+            fresh.rename(path)
+    except OSError as error:
+        raise OutputError(
+            f"the model {path} cannot be written",
+            got=error.strerror or str(error),
+            remedy="choose another folder or make room",
+        ) from error
+    return path
+
+
+def load_model(path: Path, precision: str = "float32") -> Model:
+    """Read a model from a folder or a zip, building the network from the registry alone.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Folder or .zip.
+    precision : str
+        Of the computation: "float32", "mixed_bfloat16", "mixed_float16".
+
+    Returns
+    -------
+    Model
+        Ready for use.
+
+    Raises
+    ------
+    ModelError
+        If it is not a model of ours, is damaged, or is newer than this program.
+    """
+    path = Path(path)
+    if path.is_file() and zipfile.is_zipfile(path):
+        with tempfile.TemporaryDirectory() as unpacked:
+            folder = Path(unpacked)
+            _unpack(path, folder)
+            return _load_folder(folder, path, precision)
+    if not path.is_dir():
+        raise ModelError(
+            f"{path} is not a model",
+            expected=f"a folder or .zip with {SETTINGS_FILE} and {WEIGHTS_FILE}",
+            got="another file" if path.exists() else "nothing there",
+            remedy="give the folder that `napari-unet train --out` wrote",
+        )
+    return _load_folder(path, path, precision)
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Read the settings.json of a model without building the network.
+
+    Raises
+    ------
+    ModelError
+        If there is none, or it is not one of ours.
+    """
+    path = Path(path)
+    if path.is_file() and zipfile.is_zipfile(path):
+        with tempfile.TemporaryDirectory() as unpacked:
+            _unpack(path, Path(unpacked), names=(SETTINGS_FILE,))
+            return _description(Path(unpacked), path)
+    return _description(path, path)
+
+
+def _unpack(path: Path, folder: Path, names: tuple[str, ...] = (SETTINGS_FILE, WEIGHTS_FILE)) -> None:
+    """Take the files of a model, and only those, out of a zip."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                name = info.filename.rsplit("/", 1)[-1]
+                if name not in names or info.filename.count("/") > 1:
+                    continue
+                limit = MAX_SETTINGS_BYTES if name == SETTINGS_FILE else MAX_WEIGHTS_BYTES
+                _check_bytes(info.file_size, limit, f"{name} in {path}")
+                with archive.open(info) as source, (folder / name).open("wb") as target:
+                    shutil.copyfileobj(source, target, 1024**2)
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+        raise ModelError(
+            f"the model {path} cannot be read", got=str(error), remedy="copy or train it again"
+        ) from error
+
+
+def _check_bytes(size: int, limit: int, name: str) -> None:
+    if size > limit:
+        raise ModelError(f"{name} is too large", expected=f"at most {limit} bytes", got=f"{size}")
+
+
+def _description(folder: Path, path: Path) -> dict[str, Any]:
+    file = folder / SETTINGS_FILE
+    try:
+        _check_bytes(file.stat().st_size, MAX_SETTINGS_BYTES, str(file))
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{path} is not a model",
+            expected=f"{SETTINGS_FILE} in it",
+            remedy="give the folder that `napari-unet train --out` wrote",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"the settings of the model {path} cannot be read", got=str(error), remedy="train it again"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != "napari-unet model":
+        raise ModelError(
+            f"{path} is not a model of this program", remedy="train one with `napari-unet train`"
+        )
+    version = content.get("version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ModelError(
+            f"the model {path} was written by a newer program",
+            expected=f"version {FORMAT_VERSION} or lower",
+            got=str(version),
+            remedy="upgrade napari-unet-workbench",
+        )
+    return content
+
+
+def _load_folder(folder: Path, path: Path, precision: str) -> Model:
+    content = _description(folder, path)
+    try:
+        recipe = Recipe.model_validate(content["recipe"])
+        normalization = Normalization.model_validate(content["normalization"])
+        classes = tuple(str(name) for name in content["classes"])
+        provenance = dict(content["provenance"])
+    except (ValidationError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"the settings of the model {path} are damaged", got=str(error), remedy="train it again"
+        ) from error
+    if len(classes) != recipe.network.classes or normalization.channels != recipe.network.input_channels:
+        raise ModelError(f"the settings of the model {path} contradict each other", remedy="train it again")
+    weights = folder / WEIGHTS_FILE
+    if not weights.is_file():
+        raise ModelError(f"the model {path} has no {WEIGHTS_FILE}", remedy="copy or train it again")
+    _check_bytes(weights.stat().st_size, MAX_WEIGHTS_BYTES, str(weights))
+    network = build_network(recipe.network, precision=precision)
+    load_weights(network, weights, str(path))
+    return Model(recipe, normalization, classes, network, provenance)
+
+
+def load_weights(network: Any, file: Path, name: str) -> None:
+    """Fill a network with weights from a file.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged or belongs to another network.
+    """
+    try:
+        network.load_weights(file)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"the weights of the model {name} cannot be read",
+            expected="an intact file that belongs to its settings",
+            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            remedy="copy or train it again",
+        ) from error
+    if not all(np.isfinite(w).all() for w in _arrays(network)):
+        raise ModelError(f"the weights of the model {name} are not numbers", remedy="train it again")
+
+
+def _arrays(network: Any) -> Iterator[NDArray[np.float32]]:
+    for array in network.get_weights():
+        yield np.asarray(array)

@@ -1,0 +1,201 @@
+"""From stored pixels to what a network is fed: channels, resolution, intensities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+from pydantic import Field
+
+from napari_unet.errors import ModelError
+from napari_unet.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+Pixel = TypeVar("Pixel", bound=np.generic)
+
+# ITU-R BT.601 luma, what "grey" means for a colour photograph.
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+# Below this deviation, as a share of the range, an image counts as constant.
+FLAT = 1e-4
+
+
+class Normalization(Settings):
+    """How images are prepared, kept with the model so that training and use agree.
+
+    Attributes
+    ----------
+    channels : int
+        Channels of the network's input.
+    intensities : str
+        "image": each image to mean 0 and deviation 1; "dataset": by the mean and deviation of the
+        training images; "range": by the range of the dtype to 0 to 1.
+    mean, deviation : tuple of float
+        Of the training images, per channel, of intensities scaled to the range of their dtype.
+    scale : float
+        Images are resized by this before they enter the network.
+    """
+
+    channels: int = Field(1, ge=1, le=1024)
+    intensities: Literal["image", "dataset", "range"] = "image"
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+    scale: float = Field(1.0, gt=0.0, le=4.0)
+
+    def prepare(self, image: NDArray[np.generic], name: str = "the image") -> NDArray[np.float32]:
+        """Bring an image into the form the network was trained on.
+
+        Parameters
+        ----------
+        image : numpy.ndarray
+            (Y, X, C) or (Y, X), any real dtype; NaN and infinities count as the image's minimum.
+        name : str
+            For the error.
+
+        Returns
+        -------
+        numpy.ndarray
+            (Y * scale, X * scale, channels) float32, at least 1 pixel either way.
+
+        Raises
+        ------
+        ModelError
+            If the channels cannot be matched.
+        """
+        values = self._intensities(self._match_channels(to_float(image), name))
+        if self.scale == 1.0:
+            return values
+        return resize(values, scaled_shape(values.shape[:2], self.scale))
+
+    def _match_channels(self, values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+        have = values.shape[2]
+        if have == self.channels:
+            return values
+        if have == 2 and self.channels in (1, 3):  # grey and alpha
+            values, have = values[..., :1], 1
+        if have == 4 and self.channels in (1, 3):  # colour and alpha
+            values, have = values[..., :3], 3
+        if have == self.channels:
+            return values
+        if have == 1:
+            return np.repeat(values, self.channels, axis=2)
+        if have == 3 and self.channels == 1:
+            return np.asarray(values @ LUMA, np.float32)[..., None]
+        raise ModelError(
+            f"{name} does not fit the model",
+            expected=f"{self.channels} channel{'s' * (self.channels > 1)}",
+            got=f"{have}",
+            remedy="choose the channels the model was trained on, or another model",
+        )
+
+    def _intensities(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.intensities == "range":
+            return values
+        if self.intensities == "dataset":
+            mean = np.asarray(self.mean, np.float32)
+            deviation = np.asarray(self.deviation, np.float32)
+        else:
+            flat = values.reshape(-1, values.shape[2])
+            mean = np.asarray(flat.mean(axis=0, dtype=np.float64), np.float32)
+            deviation = np.asarray(flat.std(axis=0, dtype=np.float64), np.float32)
+        return np.asarray((values - mean) / np.maximum(deviation, np.float32(FLAT)), np.float32)
+
+
+def to_float(image: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Scale integers by the range of their dtype to 0 to 1 and make every pixel finite.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        (Y, X) or (Y, X, C), bool, integers or floats.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X, C) float32. Floats keep their values, unless float32 cannot hold them.
+    """
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.dtype == np.bool_:
+        return image.astype(np.float32)
+    if np.issubdtype(image.dtype, np.integer):
+        integers: Any = image.dtype
+        top = float(np.iinfo(integers).max)
+        return image.astype(np.float32) / np.float32(top)
+    with np.errstate(over="ignore"):
+        values = image.astype(np.float32)
+    finite = np.isfinite(values)
+    if not finite.all():
+        lowest = values[finite].min() if finite.any() else 0.0
+        values = np.where(finite, values, np.float32(lowest))
+    return values
+
+
+def scaled_shape(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
+    """(Y, X) after resizing, at least one pixel either way."""
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def resize(values: NDArray[Pixel], shape: tuple[int, int], *, nearest: bool = False) -> NDArray[Pixel]:
+    """Resize (Y, X, C): area averages when shrinking, linear when growing, or nearest neighbours.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (Y, X, C) float32 or uint8.
+    shape : tuple of int
+        (Y, X) wanted.
+    nearest : bool
+        For labels.
+
+    Returns
+    -------
+    numpy.ndarray
+        (*shape, C), dtype kept.
+    """
+    import cv2
+
+    if values.shape[:2] == shape:
+        return values
+    shrinking = shape[0] * shape[1] < values.shape[0] * values.shape[1]
+    how = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+    if nearest:
+        how = cv2.INTER_NEAREST_EXACT
+    # OpenCV resizes at most four channels at once for every method.
+    parts = [
+        cv2.resize(np.ascontiguousarray(values[..., c : c + 4]), shape[::-1], interpolation=how)
+        for c in range(0, values.shape[2], 4)
+    ]
+    return np.concatenate([p.reshape(*shape, -1) for p in parts], axis=2)
+
+
+def measure_intensities(
+    images: Iterable[NDArray[np.generic]], channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation per channel over images, for ``intensities="dataset"``.
+
+    Parameters
+    ----------
+    images : iterable of numpy.ndarray
+        (Y, X, C) each.
+    channels : int
+        Of the network.
+
+    Returns
+    -------
+    mean, deviation : tuple of float
+        Of intensities scaled by ``to_float``.
+    """
+    matcher = Normalization(channels=channels, intensities="range")
+    count, total, squares = 0, np.zeros(channels), np.zeros(channels)
+    for image in images:
+        flat = matcher.prepare(image).reshape(-1, channels).astype(np.float64)
+        count += len(flat)
+        total += flat.sum(axis=0)
+        squares += (flat**2).sum(axis=0)
+    mean = total / max(count, 1)
+    deviation = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 0))
+    return tuple(map(float, mean)), tuple(map(float, deviation))

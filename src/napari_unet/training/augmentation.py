@@ -1,0 +1,197 @@
+"""Random changes to image, labels and weights together, and the cutting of patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.settings import AugmentationSettings
+
+ELASTIC_GRID = 3  # control points either way, as in the paper
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """What the network sees of one image, and what it should say.
+
+    Attributes
+    ----------
+    image : numpy.ndarray
+        (Y, X, C) float32.
+    labels : numpy.ndarray
+        (Y, X) uint8.
+    weights : numpy.ndarray
+        (Y, X) float32, 0 outside the image and where nothing is annotated.
+    """
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    weights: NDArray[np.float32]
+
+
+def cut_patch(
+    source: Patch,
+    centre: tuple[float, float],
+    shape: tuple[int, int],
+    settings: AugmentationSettings,
+    rng: np.random.Generator,
+) -> Patch:
+    """Cut a patch out of an image, warped and changed as the settings say.
+
+    Beyond the image's borders the image is mirrored, as in the paper, with weight 0.
+
+    Parameters
+    ----------
+    source : Patch
+        The whole image.
+    centre : tuple of float
+        (y, x) of the patch's centre in the image.
+    shape : tuple of int
+        (Y, X) of the patch.
+    settings : AugmentationSettings
+        What may be done.
+    rng : numpy.random.Generator
+        Decides what is done.
+
+    Returns
+    -------
+    Patch
+        Of the shape asked for.
+    """
+    turns = int(rng.integers(4)) if settings.quarter_turns else 0
+    flip_x = settings.flip_horizontal and rng.random() < 0.5
+    flip_y = settings.flip_vertical and rng.random() < 0.5
+    size = shape[::-1] if turns % 2 else shape
+    warps = settings.rotation > 0 or settings.scale > 0 or settings.elastic > 0
+    if warps and rng.random() < settings.warp_probability:
+        patch = _warp(source, _sampling_map(centre, size, settings, rng))
+    else:
+        patch = _window(source, centre, size)
+    patch = Patch(*(_turn(a, turns, flip_y, flip_x) for a in (patch.image, patch.labels, patch.weights)))
+    return Patch(change_intensities(patch.image, settings, rng), patch.labels, patch.weights)
+
+
+def _turn(array: NDArray, turns: int, flip_y: bool, flip_x: bool) -> NDArray:  # type: ignore[type-arg]
+    array = np.rot90(array, turns) if turns else array
+    return array[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+
+
+def _window(source: Patch, centre: tuple[float, float], shape: tuple[int, int]) -> Patch:
+    """The window around a centre, mirrored where it leaves the image."""
+    have = source.labels.shape
+    start = [round(c - (n - 1) / 2) for c, n in zip(centre, shape, strict=True)]
+    inside = [(max(s, 0), min(s + n, h)) for s, n, h in zip(start, shape, have, strict=True)]
+    if all(b - a == n for (a, b), n in zip(inside, shape, strict=True)):
+        window = tuple(slice(a, b) for a, b in inside)
+        return Patch(source.image[window], source.labels[window], source.weights[window])
+    rows, columns = (mirrored_indices(s, n, h) for s, n, h in zip(start, shape, have, strict=True))
+    grid = np.ix_(rows, columns)
+    weights = np.zeros(shape, np.float32)
+    (y0, y1), (x0, x1) = inside
+    if y1 > y0 and x1 > x0:
+        weights[y0 - start[0] : y1 - start[0], x0 - start[1] : x1 - start[1]] = source.weights[y0:y1, x0:x1]
+    return Patch(source.image[grid], source.labels[grid], weights)
+
+
+def mirrored_indices(start: int, count: int, size: int) -> NDArray[np.intp]:
+    """Indices start..start + count along an axis of `size`, mirrored at its ends without repeat.
+
+    Returns
+    -------
+    numpy.ndarray
+        (count,) in 0..size - 1.
+    """
+    period = max(2 * size - 2, 1)
+    wrapped = np.arange(start, start + count) % period
+    return np.where(wrapped < size, wrapped, period - wrapped)
+
+
+def _sampling_map(
+    centre: tuple[float, float],
+    shape: tuple[int, int],
+    settings: AugmentationSettings,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """(Y, X, 2) float32: the x and y in the image that each pixel of the patch comes from."""
+    import cv2
+
+    angle = np.deg2rad(rng.uniform(-settings.rotation, settings.rotation))
+    zoom = np.exp(rng.uniform(-1, 1) * np.log1p(settings.scale))
+    y = np.arange(shape[0], dtype=np.float32)[:, None] - (shape[0] - 1) / 2
+    x = np.arange(shape[1], dtype=np.float32)[None, :] - (shape[1] - 1) / 2
+    cos, sin = np.float32(np.cos(angle) / zoom), np.float32(np.sin(angle) / zoom)
+    sampling = np.empty((*shape, 2), np.float32)
+    sampling[..., 0] = cos * x - sin * y + np.float32(centre[1])
+    sampling[..., 1] = sin * x + cos * y + np.float32(centre[0])
+    if settings.elastic > 0:
+        coarse = rng.normal(0, settings.elastic, (ELASTIC_GRID, ELASTIC_GRID, 2)).astype(np.float32)
+        sampling += cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return sampling
+
+
+def _warp(source: Patch, sampling: NDArray[np.float32]) -> Patch:
+    import cv2
+
+    channels = [
+        cv2.remap(
+            np.ascontiguousarray(source.image[..., c : c + 4]),
+            sampling,
+            None,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT_101,
+        ).reshape(*sampling.shape[:2], -1)
+        for c in range(0, source.image.shape[2], 4)
+    ]
+    nearest = cv2.INTER_NEAREST
+    labels = cv2.remap(source.labels, sampling, None, nearest, borderMode=cv2.BORDER_REFLECT_101)
+    weights = cv2.remap(
+        source.weights, sampling, None, nearest, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0
+    )
+    image = channels[0] if len(channels) == 1 else np.concatenate(channels, axis=2)
+    return Patch(image, labels, weights)
+
+
+def change_intensities(
+    image: NDArray[np.float32], settings: AugmentationSettings, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Random brightness, contrast, gamma and noise.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        (Y, X, C) float32, about mean 0 and deviation 1.
+    settings : AugmentationSettings
+        How much of each.
+    rng : numpy.random.Generator
+        Decides how much.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X, C) float32.
+    """
+    import cv2
+
+    gain, shift = np.float32(1), np.float32(0)
+    if settings.contrast > 0:
+        gain = np.float32(np.exp(rng.uniform(-1, 1) * np.log1p(settings.contrast)))
+    if settings.brightness > 0:
+        shift = np.float32(rng.uniform(-settings.brightness, settings.brightness))
+    if settings.gamma > 0:
+        exponent = float(np.exp(rng.uniform(-1, 1) * np.log1p(settings.gamma)))
+        low, high = float(image.min()), float(image.max())
+        if high > low:
+            unit = np.ascontiguousarray((image - low) / (high - low))
+            bent = cv2.pow(unit, exponent).reshape(image.shape)
+            image = bent * np.float32(high - low) + np.float32(low)
+    if gain != 1 or shift != 0:
+        image = image * gain + shift
+    if settings.noise > 0:
+        amount = np.float32(rng.uniform(0, settings.noise))
+        image = image + amount * rng.standard_normal(image.shape, dtype=np.float32)
+    return image

@@ -1,0 +1,278 @@
+"""Samples prepared for a network, and the endless, seeded stream of batches drawn from them."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.data.dataset import ArrayCache
+from napari_unet.errors import DataError, TrainingError
+from napari_unet.models.normalization import resize, scaled_shape
+from napari_unet.training.augmentation import Patch, cut_patch
+from napari_unet.training.weight_maps import border_weights, separate_objects
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import Sample
+    from napari_unet.models.normalization import Normalization
+    from napari_unet.networks.sizes import InputSizes
+    from napari_unet.settings import TrainingSettings
+
+MIN_STEPS_PER_EPOCH = 100
+PREPARED_BYTES = 3 * 1024**3
+FOREGROUND_POINTS = 512
+AHEAD = 4  # batches made before they are asked for
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedSample:
+    """A sample as the network will see it, and where its foreground is."""
+
+    whole: Patch
+    foreground: NDArray[np.int32]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, in bytes."""
+        whole = self.whole
+        return whole.image.nbytes + whole.labels.nbytes + whole.weights.nbytes + self.foreground.nbytes
+
+
+def prepare_sample(
+    dataset: Dataset,
+    sample: Sample,
+    normalization: Normalization,
+    training: TrainingSettings,
+    class_weights: NDArray[np.float32] | None = None,
+) -> PreparedSample:
+    """Read, normalize and weigh one sample.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Whose cache is used.
+    sample : Sample
+        With a reference mask.
+    normalization : Normalization
+        Of the model in training.
+    training : TrainingSettings
+        Border weights count.
+    class_weights : numpy.ndarray, optional
+        (K + 1,) float32, background first.
+
+    Returns
+    -------
+    PreparedSample
+        At the model's scale.
+
+    Raises
+    ------
+    DataError
+        If mask and image differ in size.
+    """
+    image = dataset.image(sample)
+    mask = dataset.mask(sample)
+    if image.shape[:2] != mask.labels.shape:
+        raise DataError(
+            f"the mask of {sample.id} does not fit its image",
+            expected=f"{image.shape[1]} x {image.shape[0]} pixels",
+            got=f"{mask.labels.shape[1]} x {mask.labels.shape[0]}",
+            remedy="replace the mask or leave the image out",
+        )
+    values = normalization.prepare(image, sample.id)
+    shape = scaled_shape(image.shape[:2], normalization.scale)
+    labels = resize(mask.labels[..., None], shape, nearest=True)[..., 0]
+    weights = np.ones(shape, np.float32)
+    if mask.weights is not None:
+        weights = resize(mask.weights[..., None], shape, nearest=True)[..., 0]
+    known = weights > 0
+    if class_weights is not None:
+        weights = weights * class_weights[labels]
+    if training.border_weight > 0:
+        objects = _objects(mask.objects, labels, shape)
+        labels = np.where(separate_objects(objects), labels, 0).astype(np.uint8)
+        border = border_weights(
+            np.where(labels > 0, objects, 0), training.border_weight, training.border_sigma
+        )
+        weights = weights + border * known
+    rng = np.random.default_rng(len(known))
+    places = np.flatnonzero((labels > 0) & known)
+    if len(places) > FOREGROUND_POINTS:
+        places = rng.choice(places, FOREGROUND_POINTS, replace=False)
+    foreground = np.stack(np.unravel_index(places, shape), axis=1).astype(np.int32)
+    whole = Patch(values, np.ascontiguousarray(labels), np.ascontiguousarray(weights))
+    return PreparedSample(whole, foreground)
+
+
+def _objects(
+    objects: NDArray[np.int32] | None, labels: NDArray[np.uint8], shape: tuple[int, int]
+) -> NDArray[np.int32]:
+    """Object numbers at the network's resolution; connected foreground where none are given."""
+    import cv2
+
+    if objects is None:
+        return np.asarray(cv2.connectedComponents((labels > 0).astype(np.uint8), connectivity=4)[1])
+    if objects.shape == shape:
+        return objects
+    resized = cv2.resize(objects, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.asarray(resized)
+
+
+class TrainingBatches:
+    """An endless, seeded stream of batches: step n is the same whenever it is asked for.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The training part.
+    normalization : Normalization
+        Of the model in training.
+    training : TrainingSettings
+        Batch, patch, augmentation, weights, seed.
+    sizes : InputSizes
+        Of the network.
+    classes : int
+        K.
+    class_weights : numpy.ndarray, optional
+        (K + 1,) float32.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        normalization: Normalization,
+        training: TrainingSettings,
+        sizes: InputSizes,
+        classes: int,
+        class_weights: NDArray[np.float32] | None = None,
+    ) -> None:
+        if len(dataset) == 0:
+            raise TrainingError(
+                "there is nothing to train on",
+                expected="at least one image with a mask",
+                got="none",
+                remedy="check the data set with `napari-unet inspect`",
+            )
+        self.dataset = dataset
+        self.normalization = normalization
+        self.training = training
+        self.sizes = sizes
+        self.classes = classes
+        self.class_weights = class_weights
+        self.cache = ArrayCache(PREPARED_BYTES)
+        shapes = [scaled_shape(dataset.image(s).shape[:2], normalization.scale) for s in dataset.samples]
+        self.shape = self._patch_shape(shapes)
+        out = [n - 2 * sizes.margin for n in self.shape]
+        per_image = [-(-y // out[0]) * -(-x // out[1]) for y, x in shapes]
+        self._deck = np.repeat(np.arange(len(shapes)), per_image)
+        self._order: tuple[int, NDArray[np.intp]] | None = None
+        if classes > 255:
+            raise TrainingError("too many classes", expected="at most 255", got=str(classes))
+
+    def _patch_shape(self, shapes: list[tuple[int, int]]) -> tuple[int, int]:
+        """Input size of the patches: the largest image's, bounded by the patch setting."""
+        longest = [min(max(s[axis] for s in shapes), self.training.patch) for axis in (0, 1)]
+        if self.training.augmentation.quarter_turns:
+            longest = [max(longest)] * 2
+        y, x = (self.sizes.for_output(n) for n in longest)
+        return y, x
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that make a pass, or what the settings say."""
+        if self.training.steps_per_epoch:
+            return self.training.steps_per_epoch
+        return max(MIN_STEPS_PER_EPOCH, -(-len(self._deck) // self.training.batch_size))
+
+    def _drawn(self, position: int) -> tuple[int, np.random.Generator]:
+        """Which image stands at a position of the endless stream, and the luck it has there."""
+        round_number, place = divmod(position, len(self._deck))
+        if self._order is None or self._order[0] != round_number:
+            luck = np.random.default_rng((self.training.seed, 1, round_number))
+            self._order = (round_number, luck.permutation(self._deck))
+        return int(self._order[1][place]), np.random.default_rng((self.training.seed, 2, position))
+
+    def _prepared(self, index: int) -> PreparedSample:
+        sample = self.dataset.samples[index]
+        prepared = self.cache.get(
+            (sample.id, "prepared"),
+            lambda: prepare_sample(
+                self.dataset, sample, self.normalization, self.training, self.class_weights
+            ),
+        )
+        assert isinstance(prepared, PreparedSample)
+        return prepared
+
+    def patch(self, index: int, rng: np.random.Generator) -> Patch:
+        """Draw a patch from image number `index`."""
+        prepared = self._prepared(index)
+        have = prepared.whole.labels.shape
+        output = [n - 2 * self.sizes.margin for n in self.shape]
+        centre: list[float] = []
+        on_foreground = len(prepared.foreground) > 0 and rng.random() < self.training.foreground_patches
+        target = prepared.foreground[rng.integers(len(prepared.foreground))] if on_foreground else None
+        for axis in (0, 1):
+            spare = have[axis] - output[axis]
+            low, high = sorted(((output[axis] - 1) / 2, (output[axis] - 1) / 2 + spare))
+            if spare > 0 and target is not None:
+                jitter = rng.uniform(-0.25, 0.25) * output[axis]
+                centre.append(float(np.clip(target[axis] + jitter, low, high)))
+            else:
+                centre.append(rng.uniform(low, high))
+        return cut_patch(
+            prepared.whole,
+            (centre[0], centre[1]),
+            self.shape,
+            self.training.augmentation,
+            rng,
+        )
+
+    def batch(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The batch of a step.
+
+        Returns
+        -------
+        images : numpy.ndarray
+            (N, Y, X, C) float32.
+        targets : numpy.ndarray
+            (N, Y', X', K + 1) float32: one-hot classes 1..K, then weights.
+        """
+        size = self.training.batch_size
+        margin = self.sizes.margin
+        inner = slice(margin, -margin) if margin else slice(None)
+        channels = self.normalization.channels
+        output = [n - 2 * margin for n in self.shape]
+        images = np.empty((size, *self.shape, channels), np.float32)
+        targets = np.empty((size, *output, self.classes + 1), np.float32)
+        for row in range(size):
+            patch = self.patch(*self._drawn(step * size + row))
+            images[row] = patch.image
+            labels = patch.labels[inner, inner]
+            for number in range(self.classes):
+                targets[row, ..., number] = labels == number + 1
+            targets[row, ..., -1] = patch.weights[inner, inner]
+        return images, targets
+
+    def stream(
+        self, first_step: int = 0
+    ) -> Generator[tuple[NDArray[np.float32], NDArray[np.float32]], None, None]:
+        """Batches from a step on, made ahead in another thread, in order; close it when done."""
+        pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        try:
+            waiting = deque(pool.submit(self.batch, first_step + n) for n in range(AHEAD))
+            step = first_step + AHEAD
+            while True:
+                ready = waiting.popleft().result()
+                waiting.append(pool.submit(self.batch, step))
+                step += 1
+                yield ready
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,107 @@
+"""The state of a training run between two epochs, on disk, so that a killed run goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.data.atomic import atomic_path
+from napari_unet.errors import TrainingError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+Weights = list["NDArray[Any]"]
+
+
+@dataclass
+class TrainingState:
+    """Everything a run needs to go on as if it had never stopped.
+
+    Attributes
+    ----------
+    step : int
+        Steps done.
+    epoch : int
+        Epochs done.
+    seconds : float
+        Time spent training.
+    variables : list of numpy.ndarray
+        The network's variables, seeds of dropout included.
+    optimizer : list of numpy.ndarray
+        The optimizer's variables.
+    average : list of numpy.ndarray
+        The running average of the weights.
+    best : list of numpy.ndarray
+        The weights with the best validation score so far.
+    best_score : float
+        Their score; -1 before the first.
+    best_epoch : int
+        When that was.
+    rate_factor : float
+        What the learning rate is multiplied by after a recovery from NaN.
+    history : list of dict
+        One row an epoch.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    seconds: float = 0.0
+    variables: Weights = field(default_factory=list)
+    optimizer: Weights = field(default_factory=list)
+    average: Weights = field(default_factory=list)
+    best: Weights = field(default_factory=list)
+    best_score: float = -1.0
+    best_epoch: int = 0
+    rate_factor: float = 1.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+LISTS = ("variables", "optimizer", "average", "best")
+VERSION = 1
+
+
+def save_state(state: TrainingState, path: Path, fingerprint: str) -> None:
+    """Write a state atomically; `fingerprint` names the settings and data it belongs to."""
+    numbers = {k: v for k, v in vars(state).items() if k not in LISTS}
+    header: dict[str, Any] = {"version": VERSION, "fingerprint": fingerprint, **numbers}
+    arrays = {
+        f"{name}_{index}": np.asarray(array)
+        for name in LISTS
+        for index, array in enumerate(getattr(state, name))
+    }
+    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        np.savez(file, header=text, **arrays)  # type: ignore[arg-type]
+
+
+def load_state(path: Path, fingerprint: str) -> TrainingState:
+    """Read a state.
+
+    Raises
+    ------
+    TrainingError
+        If the file is damaged or belongs to a run with other settings or data.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header: dict[str, Any] = json.loads(file["header"].tobytes())
+            lists: dict[str, Weights] = {name: [] for name in LISTS}
+            for name in LISTS:
+                while f"{name}_{len(lists[name])}" in file:
+                    lists[name].append(file[f"{name}_{len(lists[name])}"])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise TrainingError(
+            f"the training state {path} cannot be read", got=str(error), remedy="train without --resume"
+        ) from error
+    if header.pop("version", None) != VERSION or header.pop("fingerprint", "") != fingerprint:
+        raise TrainingError(
+            f"the training state {path} belongs to a run with other settings or data",
+            remedy="resume with the same data, split and settings, or train without --resume",
+        )
+    return TrainingState(**{**header, **lists})

@@ -1,0 +1,252 @@
+"""Fit a network to batches: one loop for epochs or a time budget, which can stop and go on."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.engine.task import CancelToken, OnProgress, Progress, ignore_progress
+from napari_unet.errors import TrainingError
+from napari_unet.training.checkpoint import TrainingState
+from napari_unet.training.schedule import learning_rate, progress_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_unet.settings import TrainingSettings
+    from napari_unet.training.batches import TrainingBatches
+
+MAX_RECOVERIES = 3
+AVERAGE_EVERY = 5  # steps; the decay is raised to this power
+VALIDATION_SHARE = 0.1  # of the time
+
+
+@dataclass
+class Training:
+    """A run of training under way.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From images to logits; trained in place.
+    batches : TrainingBatches
+        Where batches come from.
+    loss : callable
+        (target, logits) -> scalar.
+    settings : TrainingSettings
+        Schedule, optimizer, averaging, patience.
+    validate : callable, optional
+        () -> score of the network as it stands, higher is better.
+    save : callable, optional
+        (TrainingState) -> None, called after each epoch.
+    on_epoch : callable, optional
+        (row of the history) -> None.
+    on_progress : callable
+        Takes a Progress after each step.
+    cancel : CancelToken
+        Checked before each step.
+    """
+
+    network: Any
+    batches: TrainingBatches
+    loss: Callable[[Any, Any], Any]
+    settings: TrainingSettings
+    validate: Callable[[], float] | None = None
+    save: Callable[[TrainingState], None] | None = None
+    on_epoch: Callable[[dict[str, float]], None] | None = None
+    on_progress: OnProgress = ignore_progress
+    cancel: CancelToken | None = None
+
+    def __post_init__(self) -> None:
+        self.state = TrainingState()
+        self._validation_seconds = 0.0
+
+    @property
+    def total_steps(self) -> int:
+        """Steps in all, when training by epochs."""
+        return self.settings.epochs * self.batches.steps_per_epoch
+
+    def run(self, state: TrainingState | None = None) -> TrainingState:
+        """Train to the end, and leave the best weights in the network.
+
+        Parameters
+        ----------
+        state : TrainingState, optional
+            Where an earlier run stopped.
+
+        Returns
+        -------
+        TrainingState
+            With the history and the best score.
+
+        Raises
+        ------
+        Cancelled
+            When the token was set; the last state saved is the last whole epoch.
+        TrainingError
+            If the loss is not a number again and again.
+        """
+        compile_network(self.network, self.loss, self.settings)
+        self._start(state)
+        progress = progress_of(self.settings, self.state.step, self.total_steps, self.state.seconds)
+        while progress < 1.0 and not self._out_of_patience():
+            progress = self._epoch()
+        if not self.state.best:
+            self.state.best = [np.asarray(v) for v in self.state.average]
+        self._put_weights(self.state.best)
+        return self.state
+
+    def _start(self, state: TrainingState | None) -> None:
+        self.network.optimizer.build(self.network.trainable_variables)
+        if state is None:
+            self.state = TrainingState(average=self._weights())
+            return
+        self.state = state
+        for variable, value in zip(self.network.variables, state.variables, strict=True):
+            variable.assign(value)
+        for variable, value in zip(self.network.optimizer.variables, state.optimizer, strict=True):
+            variable.assign(value)
+
+    def _weights(self) -> list[Any]:
+        return [np.array(w) for w in self.network.get_weights()]
+
+    def _put_weights(self, weights: list[Any]) -> None:
+        self.network.set_weights(weights)
+
+    def _out_of_patience(self) -> bool:
+        patience = self.settings.patience
+        return bool(patience) and self.state.epoch - self.state.best_epoch >= patience > 0
+
+    def _epoch(self) -> float:
+        """Train one epoch, validate, report, save; give back the progress."""
+        state, settings = self.state, self.settings
+        started = time.monotonic()
+        before = state.seconds
+        first = state.step
+        losses = []
+        progress = 0.0
+        with closing(self.batches.stream(state.step)) as stream:
+            for images, targets in stream:
+                if self.cancel is not None:
+                    self.cancel.check()
+                rate = state.rate_factor * learning_rate(settings, self._progress())
+                self.network.optimizer.learning_rate = rate
+                value = float(np.ravel(self.network.train_on_batch(images, targets))[0])
+                if not math.isfinite(value):
+                    self._recover()
+                    continue
+                losses.append(value)
+                state.step += 1
+                if state.step % AVERAGE_EVERY == 0:
+                    self._average()
+                state.seconds = before + time.monotonic() - started
+                progress = self._progress()
+                self._tell(progress, value)
+                if progress >= 1.0 or state.step - first >= self.batches.steps_per_epoch:
+                    break
+        state.epoch += 1
+        row = {
+            "epoch": float(state.epoch),
+            "step": float(state.step),
+            "seconds": state.seconds,
+            "loss": float(np.mean(losses)),
+            "learning_rate": float(rate),
+        }
+        row["validation_iou"] = self._score(progress >= 1.0)
+        state.seconds = before + time.monotonic() - started
+        state.history.append(row)
+        state.variables = [np.asarray(v) for v in self.network.variables]
+        state.optimizer = [np.asarray(v) for v in self.network.optimizer.variables]
+        if self.save is not None:
+            self.save(state)
+        if self.on_epoch is not None:
+            self.on_epoch({**row, "seconds_left": self._seconds_left(self._progress())})
+        return max(progress, self._progress())
+
+    def _progress(self) -> float:
+        return progress_of(self.settings, self.state.step, self.total_steps, self.state.seconds)
+
+    def _seconds_left(self, progress: float) -> float:
+        return self.state.seconds * (1 - progress) / max(progress, 1e-6)
+
+    def _tell(self, progress: float, loss: float) -> None:
+        self.on_progress(
+            Progress(
+                progress,
+                1.0,
+                f"Training, epoch {self.state.epoch + 1}",
+                self._seconds_left(progress),
+                {"loss": loss, "best_iou": max(self.state.best_score, 0.0)},
+            )
+        )
+
+    def _average(self) -> None:
+        """Running average of the weights, quicker at first so that it forgets the random start."""
+        decay = self.settings.averaging**AVERAGE_EVERY if self.settings.averaging else 0.0
+        updates = self.state.step // AVERAGE_EVERY
+        decay = min(decay, (1 + updates) / (10 + updates))
+        for kept, now in zip(self.state.average, self.network.get_weights(), strict=True):
+            kept *= decay
+            kept += (1 - decay) * now
+
+    def _score(self, last: bool) -> float:
+        """Validation score of the averaged weights; NaN when skipped to keep within its share."""
+        if self.validate is None:
+            return math.nan
+        budget = VALIDATION_SHARE * self.state.seconds
+        if not last and self.state.epoch > 1 and self._validation_seconds > budget:
+            return math.nan
+        started = time.monotonic()
+        current = self._weights()
+        self._put_weights(self.state.average)
+        score = float(self.validate())
+        self._put_weights(current)
+        self._validation_seconds += time.monotonic() - started
+        if score >= self.state.best_score:
+            self.state.best_score = score
+            self.state.best_epoch = self.state.epoch
+            self.state.best = [w.copy() for w in self.state.average]
+        return score
+
+    def _recover(self) -> None:
+        """Go back to the averaged weights and learn at half the rate."""
+        self.state.rate_factor /= 2
+        if self.state.rate_factor < 0.5**MAX_RECOVERIES:
+            raise TrainingError(
+                "the loss is not a number any more",
+                got=f"NaN at step {self.state.step}, three times, each at half the learning rate",
+                remedy="lower learning_rate, or set precision=float32",
+            )
+        self._put_weights(self.state.average)
+        for variable in self.network.optimizer.variables:
+            if not np.isfinite(np.asarray(variable, np.float64)).all():
+                variable.assign(np.zeros(variable.shape))
+
+
+def compile_network(network: Any, loss: Callable[[Any, Any], Any], settings: TrainingSettings) -> None:
+    """Give a network its optimizer and loss.
+
+    Notes
+    -----
+    XLA is left off on TensorFlow, where it makes training on processors slower. Biases and
+    normalization are not decayed. Loshchilov, Hutter 2019 (AdamW), arXiv:1711.05101.
+    """
+    import keras
+
+    clip = settings.gradient_norm or None
+    if settings.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(
+            settings.learning_rate, momentum=settings.momentum, global_clipnorm=clip
+        )
+    else:
+        optimizer = keras.optimizers.AdamW(
+            settings.learning_rate, weight_decay=settings.weight_decay, global_clipnorm=clip
+        )
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    xla: Any = False if keras.backend.backend() == "tensorflow" else "auto"
+    network.compile(optimizer=optimizer, loss=loss, jit_compile=xla)

@@ -1,0 +1,176 @@
+"""Losses on logits, weighted by pixel: a pixel of weight 0 counts for nothing.
+
+Every loss takes ``(target, logits)``. ``target`` is (N, Y, X, K + 1) float32: first the one-hot
+classes 1..K, then the weight of the pixel. ``logits`` is (N, Y, X, K) for sigmoid and
+(N, Y, X, K + 1), background first, for softmax. A loss is a float32 scalar, 0 where nothing is
+annotated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_unet.settings import NetworkSettings, TrainingSettings
+
+FOCUS = 2.0  # gamma of the focal loss
+SMOOTH = 1e-5
+
+
+def make_loss(network: NetworkSettings, training: TrainingSettings) -> Callable[[Any, Any], Any]:
+    """The loss the settings name.
+
+    Returns
+    -------
+    callable
+        (target, logits) -> float32 scalar.
+
+    Raises
+    ------
+    SettingsError
+        If there is no loss of that name.
+    """
+    terms = {
+        "cross_entropy": (cross_entropy,),
+        "dice": (dice,),
+        "cross_entropy_dice": (cross_entropy, dice),
+        "lovasz": (lovasz,),
+        "cross_entropy_lovasz": (cross_entropy, lovasz),
+        "focal": (focal,),
+    }.get(training.loss)
+    if terms is None:
+        raise SettingsError(f"there is no loss called {training.loss!r}")
+    softmax = network.activation == "softmax"
+
+    def loss(target: Any, logits: Any) -> Any:
+        total = terms[0](target, logits, softmax)
+        for term in terms[1:]:
+            total = total + term(target, logits, softmax)
+        return total
+
+    return loss
+
+
+def _parts(target: Any, softmax: bool) -> tuple[Any, Any]:
+    """One-hot classes, with the background first for softmax, and weights (N, Y, X, 1)."""
+    from keras import ops
+
+    classes, weights = target[..., :-1], target[..., -1:]
+    if softmax:
+        background = 1.0 - ops.sum(classes, axis=-1, keepdims=True)
+        classes = ops.concatenate([background, classes], axis=-1)
+    return classes, weights
+
+
+def _probabilities(logits: Any, softmax: bool) -> Any:
+    from keras import ops
+
+    return ops.softmax(logits, axis=-1) if softmax else ops.sigmoid(logits)
+
+
+def _pixel_cross_entropy(classes: Any, logits: Any, softmax: bool) -> Any:
+    """(N, Y, X, 1): cross entropy of each pixel, the mean over the classes for sigmoid."""
+    from keras import ops
+
+    if softmax:
+        return -ops.sum(classes * ops.log_softmax(logits, axis=-1), axis=-1, keepdims=True)
+    # max(x, 0) - x z + log(1 + exp(-|x|)) never overflows.
+    each = ops.relu(logits) - logits * classes + ops.log1p(ops.exp(-ops.abs(logits)))
+    return ops.mean(each, axis=-1, keepdims=True)
+
+
+def cross_entropy(target: Any, logits: Any, softmax: bool = False) -> Any:
+    """Pixel-wise weighted cross entropy, equation 1 of the U-Net paper, per unit of weight.
+
+    Notes
+    -----
+    sum(w(x) * -log p(x)) / sum(w(x)). Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28.
+    """
+    from keras import ops
+
+    classes, weights = _parts(target, softmax)
+    each = _pixel_cross_entropy(classes, logits, softmax)
+    return ops.sum(weights * each) / (ops.sum(weights) + SMOOTH)
+
+
+def focal(target: Any, logits: Any, softmax: bool = False) -> Any:
+    """Focal loss: cross entropy times (1 - p) ** 2, so that easy pixels weigh little.
+
+    Notes
+    -----
+    Lin et al. 2017, doi:10.1109/ICCV.2017.324.
+    """
+    from keras import ops
+
+    classes, weights = _parts(target, softmax)
+    p = _probabilities(logits, softmax)
+    if softmax:
+        true = ops.sum(classes * p, axis=-1, keepdims=True)
+        each = (1.0 - true) ** FOCUS * _pixel_cross_entropy(classes, logits, softmax)
+    else:
+        true = classes * p + (1.0 - classes) * (1.0 - p)
+        entropy = ops.relu(logits) - logits * classes + ops.log1p(ops.exp(-ops.abs(logits)))
+        each = ops.mean((1.0 - true) ** FOCUS * entropy, axis=-1, keepdims=True)
+    return ops.sum(weights * each) / (ops.sum(weights) + SMOOTH)
+
+
+def dice(target: Any, logits: Any, softmax: bool = False) -> Any:
+    """One minus soft Dice over the batch, the mean over the classes that occur in it.
+
+    Notes
+    -----
+    1 - (2 sum(w p t) + s) / (sum(w p) + sum(w t) + s) for each class, background left out. The
+    small s makes it 0 where a class neither occurs nor is predicted.
+    Milletari et al. 2016, doi:10.1109/3DV.2016.79.
+    """
+    from keras import ops
+
+    classes, weights = _parts(target, softmax)
+    p = _probabilities(logits, softmax)
+    if softmax:
+        classes, p = classes[..., 1:], p[..., 1:]
+    axes = (0, 1, 2)
+    both = ops.sum(weights * classes * p, axis=axes)
+    sizes = ops.sum(weights * p, axis=axes) + ops.sum(weights * classes, axis=axes)
+    smooth = 1.0
+    return ops.mean(1.0 - (2.0 * both + smooth) / (sizes + smooth))
+
+
+def lovasz(target: Any, logits: Any, softmax: bool = False) -> Any:
+    """Lovász loss: the convex surrogate of one minus IoU, image by image.
+
+    Notes
+    -----
+    Hinge errors for sigmoid, 1 - p for softmax, sorted, times the discrete gradient of IoU. Hinge
+    errors pass through elu + 1 rather than relu, so that the gradient does not vanish early.
+    Images where a class has no pixel count too. Berman et al. 2018, doi:10.1109/CVPR.2018.00464.
+    """
+    from keras import ops
+
+    classes, weights = _parts(target, softmax)
+    known = ops.cast(weights > 0, "float32")
+    if softmax:
+        p = _probabilities(logits, softmax)
+        errors = ops.abs(classes - p)[..., 1:]
+        classes = classes[..., 1:]
+    else:
+        errors = ops.elu(1.0 - (2.0 * classes - 1.0) * logits) + 1.0
+    # Unknown pixels sort to the end with error 0 and count as background there.
+    errors, classes = errors * known, classes * known
+    count = classes.shape[-1]
+    shape = ops.shape(errors)
+    flat = (shape[0], shape[1] * shape[2], count)
+    errors, classes = ops.reshape(errors, flat), ops.reshape(classes, flat)
+    order = ops.argsort(-errors, axis=1)
+    sorted_errors = ops.take_along_axis(errors, order, axis=1)
+    sorted_classes = ops.take_along_axis(classes, order, axis=1)
+    total = ops.sum(sorted_classes, axis=1, keepdims=True)
+    intersection = total - ops.cumsum(sorted_classes, axis=1)
+    union = total + ops.cumsum(1.0 - sorted_classes, axis=1)
+    jaccard = 1.0 - intersection / ops.maximum(union, SMOOTH)
+    gradient = ops.concatenate([jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]], axis=1)
+    return ops.mean(ops.sum(sorted_errors * ops.stop_gradient(gradient), axis=1))
