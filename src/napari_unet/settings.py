@@ -58,9 +58,11 @@ class NetworkSettings(Settings):
 class AugmentationSettings(Settings):
     """What is done to image, mask and weights together before each training step."""
 
-    flip_horizontal: bool = Field(True, title="Flip left and right", description="Half of the time")
-    flip_vertical: bool = Field(False, title="Flip up and down", description="Half of the time")
-    quarter_turns: bool = Field(False, title="Quarter turns", description="Turn by 0, 90, 180, 270°")
+    symmetry: Literal["auto", "none", "horizontal", "dihedral"] = Field(
+        "auto",
+        title="Symmetry",
+        description="Flips left and right, or flips and quarter turns; auto: as the kind of data allows",
+    )
     rotation: float = Field(
         0.0, ge=0.0, le=180.0, title="Rotation (°)", description="Largest turn either way"
     )
@@ -110,14 +112,21 @@ class TrainingSettings(Settings):
     warm_up: Fraction = Field(
         0.03, title="Warm-up", description="Share of the training in which the rate climbs"
     )
-    epochs: int = Field(
-        60, ge=1, le=100_000, title="Epochs", description="Passes; a time budget overrules them"
+    megapixels: float = Field(
+        600.0, gt=0.0, title="Megapixels", description="Pixels of all patches seen in training"
     )
-    minutes: float = Field(0.0, ge=0.0, title="Minutes", description="Time budget; 0 trains by epochs")
+    epochs: int = Field(
+        0, ge=0, le=100_000, title="Epochs", description="Passes instead of megapixels; 0 goes by those"
+    )
+    minutes: float = Field(
+        0.0, ge=0.0, title="Minutes", description="Time budget instead of either; 0 is none"
+    )
     steps_per_epoch: int = Field(
         0, ge=0, title="Steps per epoch", description="0: one pass, but at least 100 steps"
     )
-    batch_size: int = Field(16, ge=1, le=4096, title="Batch", description="Patches a step")
+    batch_size: int = Field(
+        0, ge=0, le=4096, title="Batch", description="Patches a step; 0: 4 to 16, by the size of a patch"
+    )
     patch: int = Field(
         256, ge=1, le=4096, title="Patch (pixels)", description="Largest side of what is cut out"
     )
@@ -184,8 +193,8 @@ class InferenceSettings(Settings):
     batch_pixels: int = Field(
         2**19, ge=1, title="Pixels a batch", description="Small images run together up to this"
     )
-    flips: Literal["none", "horizontal", "dihedral"] = Field(
-        "none", title="Average over flips", description="Test-time augmentation"
+    flips: Literal["auto", "none", "horizontal", "dihedral"] = Field(
+        "auto", title="Average over flips", description="auto: over the symmetry of the augmentation"
     )
     threshold: Fraction = Field(0.5, title="Threshold", description="Probability of foreground")
     minimum_size: int = Field(

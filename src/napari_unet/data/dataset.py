@@ -168,6 +168,17 @@ class Dataset(Sequence[Sample]):
                 + (f" and {len(missing) - 1} others" if len(missing) > 1 else ""),
                 remedy="use a split that was made from this data set",
             )
-        groups = self.groups()
-        chosen = tuple(replace(self.samples[index[name]], group=groups[index[name]]) for name in wanted)
-        return replace(self, samples=chosen, unlabelled=(), find_groups=None)
+        chosen = tuple(self.samples[index[name]] for name in wanted)
+        find_groups = _GroupsOfWhole(self) if self.find_groups is not None else None
+        return replace(self, samples=chosen, unlabelled=(), find_groups=find_groups)
+
+
+@dataclass(frozen=True, eq=False)
+class _GroupsOfWhole:
+    """Groups of a subset, worked out, when asked, from the whole data set."""
+
+    whole: Dataset
+
+    def __call__(self, samples: Sequence[Sample]) -> list[str]:
+        known = dict(zip((s.id for s in self.whole.samples), self.whole.groups(), strict=True))
+        return [known[s.id] for s in samples]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from napari_unet.engine.task import ignore_progress, tracked
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from napari_unet.data.dataset import Dataset
@@ -61,7 +61,7 @@ class Split:
             raise DataError(f"the split has {twice[0]} more than once", remedy="make a new split")
 
     def part_of(self, identifier: str) -> str | None:
-        """ "train", "validation", "held-out", or None for an image the split does not know."""
+        """Name the part of an image: train, validation, held-out; None if the split does not know it."""
         for part in PARTS:
             if identifier in getattr(self, part):
                 return part.replace("_", "-")

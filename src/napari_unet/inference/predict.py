@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_BATCH = 64
 # Flips along (Y, X) and whether the axes are exchanged before, that the probabilities are averaged over.
 FLIPS: dict[str, tuple[tuple[bool, bool, bool], ...]] = {
+    "auto": ((False, False, False),),
     "none": ((False, False, False),),
     "horizontal": ((False, False, False), (False, True, False)),
     "dihedral": tuple((y, x, t) for t in (False, True) for y in (False, True) for x in (False, True)),

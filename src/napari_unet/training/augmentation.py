@@ -63,22 +63,21 @@ def cut_patch(
     Patch
         Of the shape asked for.
     """
-    turns = int(rng.integers(4)) if settings.quarter_turns else 0
-    flip_x = settings.flip_horizontal and rng.random() < 0.5
-    flip_y = settings.flip_vertical and rng.random() < 0.5
+    turns = int(rng.integers(4)) if settings.symmetry == "dihedral" else 0
+    flip = settings.symmetry != "none" and rng.random() < 0.5
     size = shape[::-1] if turns % 2 else shape
     warps = settings.rotation > 0 or settings.scale > 0 or settings.elastic > 0
     if warps and rng.random() < settings.warp_probability:
         patch = _warp(source, _sampling_map(centre, size, settings, rng))
     else:
         patch = _window(source, centre, size)
-    patch = Patch(*(_turn(a, turns, flip_y, flip_x) for a in (patch.image, patch.labels, patch.weights)))
+    patch = Patch(*(_turn(a, turns, flip) for a in (patch.image, patch.labels, patch.weights)))
     return Patch(change_intensities(patch.image, settings, rng), patch.labels, patch.weights)
 
 
-def _turn(array: NDArray, turns: int, flip_y: bool, flip_x: bool) -> NDArray:  # type: ignore[type-arg]
+def _turn(array: NDArray, turns: int, flip: bool) -> NDArray:  # type: ignore[type-arg]
     array = np.rot90(array, turns) if turns else array
-    return array[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+    return array[:, ::-1] if flip else array
 
 
 def _window(source: Patch, centre: tuple[float, float], shape: tuple[int, int]) -> Patch:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_unet.settings import TrainingSettings
 
 MIN_STEPS_PER_EPOCH = 100
+BATCH_PIXELS = 2**18  # of an automatic batch
 PREPARED_BYTES = 3 * 1024**3
 FOREGROUND_POINTS = 512
 AHEAD = 4  # batches made before they are asked for
@@ -180,17 +181,32 @@ class TrainingBatches:
     def _patch_shape(self, shapes: list[tuple[int, int]]) -> tuple[int, int]:
         """Input size of the patches: the largest image's, bounded by the patch setting."""
         longest = [min(max(s[axis] for s in shapes), self.training.patch) for axis in (0, 1)]
-        if self.training.augmentation.quarter_turns:
+        if self.training.augmentation.symmetry == "dihedral":
             longest = [max(longest)] * 2
         y, x = (self.sizes.for_output(n) for n in longest)
         return y, x
+
+    @property
+    def batch_size(self) -> int:
+        """Patches a step: what the settings say, or 4 to 16 by the size of a patch."""
+        if self.training.batch_size:
+            return self.training.batch_size
+        return int(min(max(BATCH_PIXELS // (self.shape[0] * self.shape[1]), 4), 16))
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps that make a pass, or what the settings say."""
         if self.training.steps_per_epoch:
             return self.training.steps_per_epoch
-        return max(MIN_STEPS_PER_EPOCH, -(-len(self._deck) // self.training.batch_size))
+        return max(MIN_STEPS_PER_EPOCH, -(-len(self._deck) // self.batch_size))
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of a training by epochs or by megapixels."""
+        if self.training.epochs:
+            return self.training.epochs * self.steps_per_epoch
+        pixels = self.shape[0] * self.shape[1] * self.batch_size
+        return max(1, round(self.training.megapixels * 1e6 / pixels))
 
     def _drawn(self, position: int) -> tuple[int, np.random.Generator]:
         """Which image stands at a position of the endless stream, and the luck it has there."""
@@ -245,7 +261,7 @@ class TrainingBatches:
         targets : numpy.ndarray
             (N, Y', X', K + 1) float32: one-hot classes 1..K, then weights.
         """
-        size = self.training.batch_size
+        size = self.batch_size
         margin = self.sizes.margin
         inner = slice(margin, -margin) if margin else slice(None)
         channels = self.normalization.channels

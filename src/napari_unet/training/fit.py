@@ -66,11 +66,6 @@ class Training:
         self.state = TrainingState()
         self._validation_seconds = 0.0
 
-    @property
-    def total_steps(self) -> int:
-        """Steps in all, when training by epochs."""
-        return self.settings.epochs * self.batches.steps_per_epoch
-
     def run(self, state: TrainingState | None = None) -> TrainingState:
         """Train to the end, and leave the best weights in the network.
 
@@ -93,7 +88,7 @@ class Training:
         """
         compile_network(self.network, self.loss, self.settings)
         self._start(state)
-        progress = progress_of(self.settings, self.state.step, self.total_steps, self.state.seconds)
+        progress = progress_of(self.settings, self.state.step, self.batches.total_steps, self.state.seconds)
         while progress < 1.0 and not self._out_of_patience():
             progress = self._epoch()
         if not self.state.best:
@@ -169,7 +164,7 @@ class Training:
         return max(progress, self._progress())
 
     def _progress(self) -> float:
-        return progress_of(self.settings, self.state.step, self.total_steps, self.state.seconds)
+        return progress_of(self.settings, self.state.step, self.batches.total_steps, self.state.seconds)
 
     def _seconds_left(self, progress: float) -> float:
         return self.state.seconds * (1 - progress) / max(progress, 1e-6)

@@ -1,0 +1,132 @@
+"""Segmenting: images through a model, masks at the images' own resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from napari_unet.data.catalog import open_images
+from napari_unet.engine.hardware import default_precision
+from napari_unet.engine.task import tracked
+from napari_unet.export.masks import safe_stem, write_mask, write_probabilities
+from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.inference.predict import predict_probabilities
+from napari_unet.models.model import Model, load_model
+from napari_unet.models.normalization import resize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_unet.data.sample import Sample
+    from napari_unet.engine.task import CancelToken, OnProgress
+    from napari_unet.settings import InferenceSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What a model makes of one image.
+
+    Attributes
+    ----------
+    sample : Sample
+        The image.
+    mask : numpy.ndarray
+        (Y, X) uint8, as large as the image.
+    probabilities : numpy.ndarray
+        (Y, X, K) float32 in [0, 1], as large as the image.
+    """
+
+    sample: Sample
+    mask: NDArray[np.uint8]
+    probabilities: NDArray[np.float32]
+
+
+def segment_samples(
+    samples: Iterable[Sample],
+    model: Model,
+    settings: InferenceSettings | None = None,
+    cancel: CancelToken | None = None,
+) -> Iterator[Segmentation]:
+    """Segment images one after another, batched for the network, in order.
+
+    Parameters
+    ----------
+    samples : iterable of Sample
+        Read when their turn comes.
+    model : Model
+        The network and how it wants its images.
+    settings : InferenceSettings, optional
+        Instead of the model's own.
+    cancel : CancelToken, optional
+        Checked before every batch.
+
+    Yields
+    ------
+    Segmentation
+        One an image.
+
+    Raises
+    ------
+    DataError, ModelError
+        If an image cannot be read or does not fit the model.
+    Cancelled
+        When the token was set.
+    """
+    settings = settings or model.recipe.inference
+    waiting: list[tuple[Sample, tuple[int, int]]] = []
+
+    def prepared() -> Iterator[NDArray[np.float32]]:
+        for sample in samples:
+            image = sample.read_image()
+            waiting.append((sample, (image.shape[0], image.shape[1])))
+            yield model.normalization.prepare(image, sample.id)
+
+    for probabilities in predict_probabilities(
+        prepared(), model.probabilities, model.sizes, settings, cancel
+    ):
+        sample, shape = waiting.pop(0)
+        full = resize(probabilities, shape)
+        mask = mask_from_probabilities(full, settings.threshold, settings.minimum_size)
+        yield Segmentation(sample, mask, full)
+
+
+@dataclass(frozen=True)
+class SegmentTask:
+    """Segment files and write a mask for each.
+
+    Attributes
+    ----------
+    inputs : tuple of pathlib.Path
+        Files, folders, zips, data sets.
+    model : pathlib.Path
+        Folder or zip.
+    out : pathlib.Path
+        Folder of the masks.
+    probabilities : bool
+        Whether to write those as well.
+    settings : InferenceSettings, optional
+        Instead of the model's own.
+    """
+
+    inputs: tuple[Path, ...]
+    model: Path
+    out: Path
+    probabilities: bool = False
+    settings: InferenceSettings | None = field(default=None)
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
+        """Segment; give back the masks' paths. Masks written before a stop are kept."""
+        samples = open_images(self.inputs)
+        model = load_model(self.model, default_precision())
+        written = []
+        results = segment_samples(samples, model, self.settings, cancel)
+        for result in tracked(results, len(samples), "Segmenting", on_progress, cancel):
+            stem = safe_stem(result.sample.id)
+            written.append(write_mask(self.out / f"{stem}.png", result.mask, len(model.classes)))
+            if self.probabilities:
+                write_probabilities(self.out / f"{stem}_probabilities.tif", result.probabilities)
+        return written

@@ -1,0 +1,331 @@
+"""Training: a data set and a recipe become a model."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet import __version__
+from napari_unet.data.atomic import write_text
+from napari_unet.data.catalog import open_dataset
+from napari_unet.data.split import Split, coverages, make_split
+from napari_unet.errors import DataError, ModelError, OutputError, TrainingError
+from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.inference.predict import predict_probabilities
+from napari_unet.metrics.overlap import count_overlap, image_score
+from napari_unet.models.model import SETTINGS_FILE, Model, load_model, save_model
+from napari_unet.models.normalization import Normalization, measure_intensities
+from napari_unet.networks.registry import build_network, input_sizes
+from napari_unet.training.batches import TrainingBatches, prepare_sample
+from napari_unet.training.checkpoint import load_state, save_state
+from napari_unet.training.fit import Training
+from napari_unet.training.losses import make_loss
+from napari_unet.training.weight_maps import class_weights
+from napari_unet.workflow.recipes import fit_recipe, recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import Sample
+    from napari_unet.engine.task import CancelToken, OnProgress
+    from napari_unet.settings import Recipe
+
+STATE_FILE = "training-state.npz"
+SPLIT_FILE = "split.json"
+METRICS_FILE = "metrics.csv"
+OWN_FILES = {STATE_FILE, SPLIT_FILE, METRICS_FILE, SETTINGS_FILE}
+MAX_VALIDATION_IMAGES = 64  # scored after an epoch
+
+OnEpoch = Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class TrainTask:
+    """Train a model on a data set.
+
+    Attributes
+    ----------
+    data : pathlib.Path
+        Folder, zip or table.
+    out : pathlib.Path
+        Folder of the model; holds split.json and metrics.csv beside it, and the state until done.
+    recipe : Recipe
+        Settings, possibly automatic.
+    format : str, optional
+        Layout of the data, if it is not to be recognized.
+    split : pathlib.Path, optional
+        A split to use; drawn if not given.
+    init : pathlib.Path, optional
+        A model to start from.
+    resume : bool
+        Go on with a run that was stopped or killed.
+    on_epoch : callable, optional
+        Takes a row of the metrics after each epoch.
+    """
+
+    data: Path
+    out: Path
+    recipe: Recipe = field(default_factory=lambda: recipe("fast"))
+    format: str | None = None
+    split: Path | None = None
+    init: Path | None = None
+    resume: bool = False
+    on_epoch: OnEpoch | None = None
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Model:
+        """Train and write the model."""
+        _check_out(self.out)
+        dataset = open_dataset(self.data, self.format)
+        if len(dataset) == 0:
+            raise DataError(
+                f"{self.data} has no image with a mask", remedy="check it with `napari-unet inspect`"
+            )
+        split = self._split(dataset, on_progress, cancel)
+        chosen = fit_recipe(self.recipe, dataset.subset(split.train))
+        run = _Run(self, dataset, split, chosen, on_progress, cancel)
+        return run.train()
+
+    def _split(self, dataset: Dataset, on_progress: OnProgress, cancel: CancelToken) -> Split:
+        kept = self.out / SPLIT_FILE
+        if self.split is not None:
+            return Split.load(self.split)
+        if self.resume and kept.exists():
+            return Split.load(kept)
+        settings = self.recipe.training
+        return make_split(
+            dataset,
+            validation=settings.validation,
+            held_out=settings.held_out,
+            seed=settings.seed,
+            by_group=settings.split_by_group,
+            coverage=coverages(dataset, on_progress, cancel),
+        )
+
+
+def _check_out(out: Path) -> None:
+    """Refuse, before any work, a place where the model cannot go."""
+    if out.is_file():
+        raise OutputError(f"{out} is a file", expected="a new folder or an older model")
+    if out.is_dir():
+        strange = [p.name for p in out.iterdir() if p.name not in OWN_FILES and p.suffix != ".h5"]
+        if strange and not (out / SETTINGS_FILE).exists():
+            raise OutputError(
+                f"{out} is a folder with other things in it",
+                expected="a new folder or an older model",
+                got=strange[0],
+                remedy="choose another name",
+            )
+
+
+@dataclass
+class _Run:
+    """One training, its parts put together."""
+
+    task: TrainTask
+    dataset: Dataset
+    split: Split
+    recipe: Recipe
+    on_progress: OnProgress
+    cancel: CancelToken
+
+    def train(self) -> Model:
+        training, out = self.recipe.training, self.task.out
+        train = self.dataset.subset(self.split.train)
+        check_foreground(train)
+        normalization = self._normalization(train)
+        sizes = input_sizes(self.recipe.network)
+        classes = self.recipe.network.classes
+        weights = self._class_weights(train) if training.balance_classes else None
+        batches = TrainingBatches(train, normalization, training, sizes, classes, weights)
+        network = build_network(self.recipe.network, training.seed, training.precision)
+        model = Model(self.recipe, normalization, self.dataset.classes, network)
+        if self.task.init is not None:
+            start_from(model, self.task.init)
+        state_file = out / STATE_FILE
+        fingerprint = self._fingerprint()
+        state = load_state(state_file, fingerprint) if self.task.resume and state_file.exists() else None
+        self.split.save(out / SPLIT_FILE)
+        held = self.dataset.subset(self.split.validation[:MAX_VALIDATION_IMAGES])
+        run = Training(
+            network,
+            batches,
+            make_loss(self.recipe.network, training),
+            training,
+            validate=self._validation(model, held) if len(held) else None,
+            save=partial(save_state, path=state_file, fingerprint=fingerprint),
+            on_epoch=self._log_epoch,
+            on_progress=self.on_progress,
+            cancel=self.cancel,
+        )
+        self._history: list[dict[str, float]] = list(state.history) if state else []
+        finished = run.run(state)
+        model.provenance = self._provenance(model, finished.best_score, finished.step, finished.seconds)
+        save_model(model, out)
+        state_file.unlink(missing_ok=True)
+        return model
+
+    def _log_epoch(self, row: dict[str, float]) -> None:
+        self._history.append(row)
+        columns = ["epoch", "step", "seconds", "loss", "validation_iou", "learning_rate"]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for entry in self._history:
+            writer.writerow({k: "" if math.isnan(v) else f"{v:.6g}" for k, v in entry.items()})
+        write_text(self.task.out / METRICS_FILE, text.getvalue())
+        if self.task.on_epoch is not None:
+            self.task.on_epoch(row)
+
+    def _normalization(self, train: Dataset) -> Normalization:
+        training, channels = self.recipe.training, self.recipe.network.input_channels
+        mean: tuple[float, ...] = ()
+        deviation: tuple[float, ...] = ()
+        if training.intensities == "dataset":
+            mean, deviation = measure_intensities((train.image(s) for s in train.samples), channels)
+        return Normalization(
+            channels=channels,
+            intensities=training.intensities,
+            mean=mean,
+            deviation=deviation,
+            scale=training.scale,
+        )
+
+    def _class_weights(self, train: Dataset) -> NDArray[np.float32]:
+        counts = np.zeros(self.recipe.network.classes + 1, np.int64)
+        for sample in train.samples:
+            mask = train.mask(sample)
+            labels = mask.labels if mask.weights is None else mask.labels[mask.weights > 0]
+            counts += np.bincount(labels.ravel(), minlength=len(counts))
+        return class_weights(counts)
+
+    def _validation(self, model: Model, held: Dataset) -> Callable[[], float]:
+        """Mean IoU on images the network does not train on, at its own resolution, without flips."""
+        prepared = [
+            prepare_sample(held, s, model.normalization, self.recipe.training.model_copy(
+                update={"border_weight": 0.0}
+            ))
+            for s in held.samples
+        ]  # fmt: skip
+        settings = self.recipe.inference.model_copy(update={"flips": "none"})
+
+        def validate() -> float:
+            results = predict_probabilities(
+                (p.whole.image for p in prepared), model.probabilities, model.sizes, settings, self.cancel
+            )
+            scores = []
+            for one, probabilities in zip(prepared, results, strict=True):
+                mask = mask_from_probabilities(probabilities, settings.threshold)
+                counts = count_overlap(one.whole.labels, mask, self.recipe.network.classes, one.whole.weights)
+                scores.append(image_score(counts.iou(), counts))
+            return float(np.mean(scores))
+
+        return validate
+
+    def _fingerprint(self) -> str:
+        """Changes whenever going on with an older state would mix two trainings."""
+        settings = self.recipe.model_dump(mode="json")
+        for free in ("megapixels", "epochs", "minutes", "patience"):
+            settings["training"].pop(free)
+        text = json.dumps([settings, self.split.to_json()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _provenance(self, model: Model, score: float, steps: int, seconds: float) -> dict[str, Any]:
+        import keras
+
+        images = {s.id: image_hash(self.dataset.image(s)) for s in self.dataset.samples}
+        digest = hashlib.sha256("".join(sorted(images.values())).encode()).hexdigest()
+        return {
+            "program": f"napari-unet-workbench {__version__}",
+            "keras": f"{keras.__version__} on {keras.backend.backend()}",
+            "data": {
+                "name": self.dataset.name,
+                "format": self.dataset.format,
+                "images": len(self.dataset),
+                "sha256": digest,
+                "licence": self.dataset.licence,
+                "citation": self.dataset.citation,
+            },
+            "split": self.split.to_json(),
+            "image_hashes": images,
+            "parent": str(self.task.init) if self.task.init else "",
+            "scores": {"validation_iou": score} if score >= 0 else {},
+            "steps": steps,
+            "seconds": round(seconds, 1),
+        }
+
+
+def image_hash(image: NDArray[np.generic]) -> str:
+    """Sixteen hexadecimal digits that tell an image's pixels from all others'."""
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(f"{image.shape} {image.dtype.str}".encode())
+    digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()
+
+
+def check_foreground(train: Dataset) -> None:
+    """Refuse training images whose masks are all empty.
+
+    Raises
+    ------
+    TrainingError
+        If there is nothing to learn.
+    """
+
+    def has_foreground(sample: Sample) -> bool:
+        return bool(train.mask(sample).labels.any())
+
+    if not any(map(has_foreground, train.samples)):
+        raise TrainingError(
+            "no mask of the training images has any foreground",
+            expected="at least one pixel that is not background",
+            remedy="check the masks with `napari-unet inspect`",
+        )
+
+
+def start_from(model: Model, path: Path) -> None:
+    """Give a new model the weights of an older one.
+
+    Raises
+    ------
+    ModelError
+        If their networks differ.
+    """
+    parent = load_model(path)
+    same = parent.recipe.network.model_copy(update={"dropout": model.recipe.network.dropout})
+    if same != model.recipe.network:
+        differences = [
+            f"{key} {value}"
+            for key, value in same.model_dump().items()
+            if value != getattr(model.recipe.network, key)
+        ]
+        raise ModelError(
+            f"the network of {path} is not the one to be trained",
+            expected=", ".join(
+                f"{d.split()[0]} {getattr(model.recipe.network, d.split()[0])}" for d in differences
+            ),
+            got=", ".join(differences),
+            remedy="change the settings with --set, or train without --init",
+        )
+    model.network.set_weights(parent.network.get_weights())
+
+
+def with_minutes(chosen: Recipe, minutes: float) -> Recipe:
+    """A recipe with a time budget."""
+    return replace_training(chosen, minutes=minutes)
+
+
+def replace_training(chosen: Recipe, **changes: Any) -> Recipe:
+    """A recipe with other settings of training."""
+    return chosen.model_copy(update={"training": chosen.training.model_copy(update=changes)})
