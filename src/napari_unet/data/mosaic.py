@@ -114,7 +114,7 @@ def _inner_distance(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
             + 0.5 * tiles[:, :, c + 2]
         )
         total += (gap**2).sum(axis=1)
-    return total / len(columns)
+    return np.asarray(total / len(columns), np.float32)
 
 
 def mosaic_groups(samples: Sequence[Sample]) -> list[str]:

@@ -1,0 +1,157 @@
+"""Scores to files and to the shell: iou.csv, report.json, a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.data.atomic import write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_unet.evaluation.score import Evaluation, ImageScore
+
+
+def image_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """One row an image, worst first: image, group, part, iou, dice and what explains them."""
+    several = len(evaluation.classes) > 1
+
+    def row(score: ImageScore) -> dict[str, Any]:
+        counts = score.counts
+        out: dict[str, Any] = {
+            "image": score.image,
+            "group": score.group,
+            "iou": _number(score.iou),
+            "dice": _number(score.dice),
+            "empty_reference": not counts.reference.any(),
+            "empty_prediction": not counts.predicted.any(),
+            "part": score.part,
+            "pixel_error": _number(counts.pixel_error),
+            "reference_coverage": counts.reference.sum() / counts.pixels if counts.pixels else None,
+            "predicted_coverage": counts.predicted.sum() / counts.pixels if counts.pixels else None,
+        }
+        if several:
+            for name, value in zip(evaluation.classes, counts.iou("skip"), strict=True):
+                out[f"iou {name}"] = _number(float(value))
+        if score.competition is not None:
+            out["competition"] = score.competition
+        return out
+
+    ordered = sorted(evaluation.scores, key=lambda s: (math.isnan(s.iou), s.iou, s.image))
+    return [row(score) for score in ordered]
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def write_report(
+    folder: Path,
+    evaluation: Evaluation,
+    *,
+    model: dict[str, Any],
+    data: dict[str, Any],
+    settings: dict[str, Any],
+) -> Path:
+    """Write iou.csv and report.json.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Made if need be.
+    evaluation : Evaluation
+        With at least one image.
+    model, data, settings : dict
+        Plain JSON about what was scored, on what, and how.
+
+    Returns
+    -------
+    pathlib.Path
+        Of report.json.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be written.
+    """
+    rows = image_rows(evaluation)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: _cell(v) for k, v in row.items()})
+    content = {
+        "overall": evaluation.overall(),
+        "images": [{k: _plain(v) for k, v in row.items()} for row in rows],
+        "model": model,
+        "data": data,
+        "settings": settings,
+        "notes": notes(evaluation),
+    }
+    if evaluation.seen and evaluation.unseen:
+        content["overall_seen"] = evaluation.summary(evaluation.seen)
+    report = folder / "report.json"
+    serialized = json.dumps(content, indent=1, allow_nan=False)
+    write_text(folder / "iou.csv", text.getvalue())
+    write_text(report, serialized)
+    return report
+
+
+def notes(evaluation: Evaluation) -> list[str]:
+    """What a reader of the scores should know, in sentences."""
+    out = []
+    if evaluation.seen and evaluation.unseen:
+        out.append(
+            f"{len(evaluation.seen)} images were used in training or to choose its weights; "
+            "they are listed but not counted in the overall scores."
+        )
+    elif evaluation.seen:
+        out.append(
+            "All images were used in training or to choose its weights: "
+            "these scores flatter the model and say little about new images."
+        )
+    unseen = evaluation.unseen or evaluation.scores
+    if len({s.group for s in unseen}) < 2:
+        out.append("All images are of one group, so no interval can be given.")
+    return out
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return "" if value is None else value
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def summary_lines(evaluation: Evaluation) -> list[str]:
+    """The overall scores in a few lines of text."""
+    overall = evaluation.overall()
+    low, high = overall["ci95"]["mean_iou"]
+    interval = f" (95 % interval {low:.3f} to {high:.3f})" if low is not None else ""
+    lines = [
+        f"mean IoU    {_shown(overall['mean_iou'])}{interval} over {overall['images']} images",
+        f"pooled IoU  {_shown(overall['pooled_iou'])}",
+        f"mean Dice   {_shown(overall['mean_dice'])}",
+        f"pixel error {_shown(overall['pixel_error'])}",
+    ]
+    if len(evaluation.classes) > 1:
+        lines += [
+            f"  {name}: mean IoU {_shown(values['mean_iou'])}, pooled {_shown(values['pooled_iou'])}"
+            for name, values in overall["per_class"].items()
+        ]
+    if "competition" in overall:
+        lines.append(f"{overall['competition']['name']}: {_shown(overall['competition']['score'])}")
+    return lines + notes(evaluation)
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

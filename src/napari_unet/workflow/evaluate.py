@@ -1,0 +1,167 @@
+"""Evaluating: reference masks against a model's or against mask files, into a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet import __version__
+from napari_unet.data.catalog import open_dataset
+from napari_unet.data.image_files import decode_labels, is_image_name
+from napari_unet.data.source import open_source
+from napari_unet.data.split import Split
+from napari_unet.engine.hardware import default_precision
+from napari_unet.engine.task import tracked
+from napari_unet.errors import DataError, ModelError
+from napari_unet.evaluation.report import write_report
+from napari_unet.evaluation.score import Evaluation
+from napari_unet.export.masks import safe_stem
+from napari_unet.models.model import Model, load_model
+from napari_unet.settings import EvaluationSettings
+from napari_unet.workflow.segment import segment_samples
+from napari_unet.workflow.train import image_hash
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import Sample
+    from napari_unet.engine.task import CancelToken, OnProgress
+
+Predictions = Iterator[tuple["Sample", "NDArray[np.uint8]"]]
+
+
+@dataclass(frozen=True)
+class EvaluateTask:
+    """Score a model, or masks that are there already, on a data set.
+
+    Attributes
+    ----------
+    data : pathlib.Path
+        With reference masks.
+    report : pathlib.Path
+        Folder for iou.csv and report.json.
+    model : pathlib.Path, optional
+        To segment with.
+    masks : pathlib.Path, optional
+        Folder or zip of masks named after the images, instead of a model.
+    format : str, optional
+        Layout of the data.
+    settings : EvaluationSettings
+        Empty rule, intervals.
+    """
+
+    data: Path
+    report: Path
+    model: Path | None = None
+    masks: Path | None = None
+    format: str | None = None
+    settings: EvaluationSettings = field(default_factory=EvaluationSettings)
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Evaluation:
+        """Score all images that have a reference mask, and write the report."""
+        dataset = open_dataset(self.data, self.format)
+        if len(dataset) == 0:
+            raise DataError(
+                f"{self.data} has no reference masks to score against",
+                remedy="give a data set with masks",
+            )
+        model = load_model(self.model, default_precision()) if self.model is not None else None
+        if model is not None:
+            _check_classes(model, dataset)
+            predictions: Predictions = (
+                (s.sample, s.mask) for s in segment_samples(dataset.samples, model, cancel=cancel)
+            )
+        elif self.masks is not None:
+            predictions = _read_masks(dataset, self.masks)
+        else:
+            raise DataError("there is nothing to score", expected="a model or a folder of masks")
+        parts = _parts(dataset, model)
+        groups = dict(zip((s.id for s in dataset.samples), dataset.groups(), strict=True))
+        evaluation = Evaluation(dataset.classes, self.settings, dataset.format)
+        for sample, mask in tracked(predictions, len(dataset), "Scoring", on_progress, cancel):
+            reference = dataset.mask(sample)
+            if reference.labels.shape != mask.shape:
+                raise DataError(
+                    f"the mask of {sample.id} does not fit its image",
+                    expected=f"{mask.shape[1]} x {mask.shape[0]} pixels",
+                    got=f"{reference.labels.shape[1]} x {reference.labels.shape[0]}",
+                    remedy="replace the mask or leave the image out",
+                )
+            evaluation.add(sample.id, groups[sample.id], parts[sample.id], reference, mask)
+        write_report(
+            self.report,
+            evaluation,
+            model=self._about_model(model),
+            data={
+                "path": str(self.data),
+                "name": dataset.name,
+                "format": dataset.format,
+                "group_rule": dataset.group_rule,
+                "problems": [p.message for p in dataset.problems],
+            },
+            settings={
+                **self.settings.model_dump(mode="json"),
+                "inference": model.recipe.inference.model_dump(mode="json") if model else None,
+                "program": f"napari-unet-workbench {__version__}",
+            },
+        )
+        return evaluation
+
+    def _about_model(self, model: Model | None) -> dict[str, Any]:
+        if model is None:
+            return {"masks": str(self.masks)}
+        kept = {k: v for k, v in model.provenance.items() if k not in {"image_hashes", "split"}}
+        return {
+            "path": str(self.model),
+            "recipe": model.recipe.model_dump(mode="json"),
+            "classes": list(model.classes),
+            "provenance": kept,
+        }
+
+
+def _check_classes(model: Model, dataset: Dataset) -> None:
+    if len(model.classes) != len(dataset.classes):
+        raise ModelError(
+            "the model and the data set have different classes",
+            expected=", ".join(dataset.classes),
+            got=", ".join(model.classes),
+            remedy="use a model that was trained on such data",
+        )
+
+
+def _parts(dataset: Dataset, model: Model | None) -> dict[str, str]:
+    """Which part of the model's split each image was in, told by its pixels, not by its name."""
+    if model is None or not model.provenance.get("image_hashes"):
+        return {s.id: "unseen" for s in dataset.samples}
+    split = Split.from_json(model.provenance["split"], "the model's split")
+    part_of: dict[str, str] = {}
+    for identifier, digest in model.provenance["image_hashes"].items():
+        part = split.part_of(identifier) or "unseen"
+        # A picture that occurs twice was seen if either copy was.
+        if part_of.get(digest) != "train":
+            part_of[digest] = part
+    return {s.id: part_of.get(image_hash(dataset.image(s)), "unseen") for s in dataset.samples}
+
+
+def _read_masks(dataset: Dataset, path: Path) -> Predictions:
+    """Predicted masks by the images' ids; a value 255 in a set of one class is class 1."""
+    source = open_source(path)
+    names = {Path(name).stem: name for name in source.sizes if is_image_name(name)}
+    classes = len(dataset.classes)
+    for sample in dataset.samples:
+        name = names.get(safe_stem(sample.id)) or names.get(f"{safe_stem(sample.id)}_mask")
+        if name is None:
+            raise DataError(
+                f"{path} has no mask for {sample.id}",
+                expected=f"{safe_stem(sample.id)}.png",
+                remedy="segment all images first",
+            )
+        pixels = decode_labels(source.read(name), name)
+        if pixels.ndim != 2 or (classes > 1 and int(pixels.max(initial=0)) > classes):
+            raise DataError(f"{name} is not a mask of this data set", expected=f"values 0 to {classes}")
+        yield sample, ((pixels > 0).astype(np.uint8) if classes == 1 else pixels.astype(np.uint8))  # type: ignore[operator]
