@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
-import zipfile
 from abc import ABC, abstractmethod
-from os.path import commonpath
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 PIECES = re.compile(r"(\d+)", re.ASCII)
 # Zips that a competition's download holds; others in a folder may be other data sets.
 PARTS_OF_A_SET = re.compile(
-    r"(?:[^/]*_)?(?:train|test|images?|masks?|labels?)(?:_[^/]*)?\.zip$|[^/]*\.csv\.zip$", re.IGNORECASE
+    r"(?:.*_)?(?:train|test|images?|masks?|labels?)(?:_.*)?\.zip$|.*\.csv\.zip$", re.IGNORECASE
 )
 KEPT_AT_ROOT = {"train", "images", "masks"}  # folders that say what is in them
 
@@ -107,15 +105,14 @@ class Source(ABC):
     def _head(self, name: str, count: int) -> bytes: ...
 
 
-def natural_key(name: str) -> tuple[tuple[tuple[int, str] | str, ...], str]:
+def natural_key(name: str) -> tuple[tuple[int, str] | str, ...]:
     """Key that sorts 2 before 10."""
-    # Text and digits take turns, text first, so that like is compared with like.
     pieces: list[tuple[int, str] | str] = list(PIECES.split(name))
     # The number of digits first, so that numbers of any length compare without being converted.
     for index in range(1, len(pieces), 2):
         digits = str(pieces[index]).lstrip("0")
         pieces[index] = (len(digits), digits)
-    return tuple(pieces), name
+    return (*pieces, name)
 
 
 def common_root(names: Iterable[str]) -> str:
@@ -129,7 +126,7 @@ def common_root(names: Iterable[str]) -> str:
     names = list(names)
     if not names:
         return ""
-    *folders, _ = commonpath([min(names), max(names)]).split("/")
+    *folders, _ = os.path.commonprefix([min(names), max(names)]).split("/")
     kept: list[str] = []
     for folder in folders:
         if folder.lower() in KEPT_AT_ROOT or folder.isdigit():
@@ -155,23 +152,21 @@ class FolderSource(Source):
         self.path = path
         found = {only: (path / only).stat().st_size} if only else dict(self._walk(path))
         prefix = _without_common_root(list(found)) if common_root else ""
-        self._root = path / prefix
-        sizes = {name[len(prefix) :]: size for name, size in found.items()}
-        if only is None:
-            self._open_zips(sizes)
-        self.sizes = {name: sizes[name] for name in sorted(sizes, key=natural_key)}
+        self._root = path / prefix if prefix else path
+        self._zipped = {name[len(prefix) :]: place for name, place in self._zipped.items()}
+        self.sizes = {name[len(prefix) :]: found[name] for name in sorted(found, key=natural_key)}
 
-    def _open_zips(self, sizes: dict[str, int]) -> None:
-        for name in [n for n in sizes if PARTS_OF_A_SET.match(n)]:
-            archive = Archive(self._root / name)
+    def _open_zips(self, found: dict[str, int]) -> None:
+        for name in [n for n in found if "/" not in n and PARTS_OF_A_SET.match(n)]:
+            archive = Archive(self.path / name)
             prefix = folder_of_zip(name, list(archive.sizes))
             inside = {prefix + entry: size for entry, size in archive.sizes.items()}
-            folder = name.removesuffix(".zip") + "/"
-            if inside.keys() & sizes.keys() or any(n.startswith(folder) for n in sizes):
-                continue  # it has been unpacked: the files are quicker to read
+            # Somebody unpacked it: the files are the same, and quicker to read.
+            if any(n.startswith(prefix) if prefix else n in found for n in (found if prefix else inside)):
+                continue
             self._zipped |= {prefix + entry: (len(self._archives), entry) for entry in archive.sizes}
-            self._archives.append(archive)
-            sizes |= inside
+            self._archives.append((name, archive))
+            found |= inside
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file to seek in it; errors as ``read``."""
@@ -186,13 +181,13 @@ class FolderSource(Source):
     def _read(self, name: str) -> bytes:
         if name in self._zipped:
             index, entry = self._zipped[name]
-            return self._archives[index].read(entry)
+            return self._archives[index][1].read(entry)
         return (self._root / name).read_bytes()
 
     def _head(self, name: str, count: int) -> bytes:
         if name in self._zipped:
             index, entry = self._zipped[name]
-            return self._archives[index].head(entry, count)
+            return self._archives[index][1].head(entry, count)
         with (self._root / name).open("rb") as file:
             return file.read(count)
 
@@ -269,7 +264,7 @@ def open_source(path: Path | str) -> Source:
         return FolderSource(path)
     if not path.exists():
         raise DataError(f"{path} does not exist", remedy="check the path")
-    if path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
+    if path.suffix.lower() == ".zip":
         return ZipSource(path)
     raise DataError(
         f"{path} is neither a folder nor a zip",
