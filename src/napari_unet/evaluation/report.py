@@ -132,6 +132,20 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
+def table_lines(evaluation: Evaluation, limit: int = 20) -> list[str]:
+    """IoU of the images, worst first, as a table of text."""
+    rows = image_rows(evaluation)
+    width = max((len(str(row["image"])) for row in rows[:limit]), default=5)
+    lines = [f"{'image':<{width}}  {'IoU':>6}  {'Dice':>6}  part"]
+    for row in rows[:limit]:
+        lines.append(
+            f"{row['image']:<{width}}  {_shown(row['iou']):>6}  {_shown(row['dice']):>6}  {row['part']}"
+        )
+    if len(rows) > limit:
+        lines.append(f"... and {len(rows) - limit} better ones")
+    return lines
+
+
 def summary_lines(evaluation: Evaluation) -> list[str]:
     """The overall scores in a few lines of text."""
     overall = evaluation.overall()
