@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import struct
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
     from PIL import Image
@@ -24,6 +23,8 @@ TIFF_SUFFIXES = {".tif", ".tiff"}
 SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
 LOSSY_SUFFIXES = {".jpg", ".jpeg"}
 MAX_DECODED_BYTES = 2**31  # of one image
+PLAUSIBLE_BYTES = 2**28  # smaller images are not held against the size of their file
+MAX_RATIO = 5000  # of decoded to stored size; LZW and Deflate stay below it
 HEAD_BYTES = 32  # are enough for the header of a PNG
 SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -211,7 +212,14 @@ def _decode(data: bytes | IO[bytes], name: str, page: int | None, *, indices: bo
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def _check_bytes(count: int, name: str, shape: str) -> None:
+def _check_bytes(count: int, name: str, shape: str, stored: int | None = None) -> None:
+    if stored is not None and count > PLAUSIBLE_BYTES and count > MAX_RATIO * stored:
+        raise DataError(
+            f"{name} declares more than it can hold",
+            expected=f"at most {MAX_RATIO} times its {stored} bytes",
+            got=f"{count / 2**30:.1f} GB ({shape})",
+            remedy="copy or download it again",
+        )
     if count > MAX_DECODED_BYTES:
         raise DataError(
             f"{name} is too large to read at once",
@@ -240,12 +248,20 @@ def _png_header(head: bytes, name: str) -> ImageHeader:
     return header
 
 
+def _length(file: IO[bytes]) -> int:
+    """Bytes in a file; its place is kept."""
+    place = file.tell()
+    end = file.seek(0, io.SEEK_END)
+    file.seek(place)
+    return end
+
+
 @contextmanager
 def _opened_picture(file: IO[bytes], head: bytes, name: str) -> Iterator[Image.Image]:
     """A picture opened by its own plugin: our bound on the size takes the place of Pillow's."""
     from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin
 
-    plugins = {
+    plugins: dict[str, Callable[[IO[bytes]], Image.Image]] = {
         "PNG": PngImagePlugin.PngImageFile,
         "JPEG": JpegImagePlugin.JpegImageFile,
         "BMP": BmpImagePlugin.BmpImageFile,
@@ -256,8 +272,8 @@ def _opened_picture(file: IO[bytes], head: bytes, name: str) -> Iterator[Image.I
         raise _unreadable(name, "neither PNG, TIFF, JPEG, BMP nor GIF")
     try:
         with plugins[kind](file) as picture:
-            count = picture.width * picture.height * 4
-            _check_bytes(count, name, f"{picture.width} x {picture.height} pixels")
+            count = picture.width * picture.height * len(picture.getbands())
+            _check_bytes(count, name, f"{picture.width} x {picture.height} pixels", _length(file))
             yield picture
     except DAMAGE as error:
         raise _unreadable(name, error) from error
@@ -270,6 +286,7 @@ def _decode_picture(
     if header is not None and header.dtype == "uint16" and header.channels > 1:
         import imagecodecs  # Pillow halves the depth of 16-bit colour
 
+        _check_bytes(header.page_bytes, name, f"{header.width} x {header.height} pixels", _length(file))
         try:
             return np.asarray(imagecodecs.png_decode(file.read()))
         except DAMAGE as error:
@@ -307,10 +324,6 @@ def _opened_tiff(file: IO[bytes], name: str) -> Iterator[tuple[Any, Any, int]]:
     """The file, its first series and the number of images in it."""
     import tifffile
 
-    # Damage is told by our own error: tifffile's log would show it a second time.
-    logger = tifffile.logger()
-    hush = _Hush()
-    logger.addFilter(hush)
     try:
         with closing(tifffile.TiffFile(file)) as tiff:
             if not tiff.pages:
@@ -320,13 +333,6 @@ def _opened_tiff(file: IO[bytes], name: str) -> Iterator[tuple[Any, Any, int]]:
             yield tiff, series, pages
     except DAMAGE as error:
         raise _unreadable(name, error) from error
-    finally:
-        logger.removeFilter(hush)
-
-
-class _Hush(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return False
 
 
 def _leading_shape(series: Any) -> tuple[int, ...]:
@@ -347,10 +353,7 @@ def _decode_tiff(file: IO[bytes], name: str, page: int | None, indices: bool) ->
         height, width, channels = _page_shape(series)
         per_page = height * width * channels * np.dtype(series.dtype).itemsize
         shape = f"{width} x {height} pixels, {channels} channels"
-        _check_bytes(per_page, name, shape)
-        stored = tiff.filehandle.size
-        if per_page > 2**28 and per_page > 2000 * stored:
-            raise ValueError(f"{shape} declared in {stored} bytes")
+        _check_bytes(per_page, name, shape, tiff.filehandle.size)
         keyframe = tiff.pages[0]
         if pages > 1 and channels == keyframe.samplesperpixel and len(series.pages) == pages:
             one = series.pages[page or 0]
@@ -360,11 +363,9 @@ def _decode_tiff(file: IO[bytes], name: str, page: int | None, indices: bool) ->
             pixels = _to_pages(series.asarray(), series.axes)[page or 0]
         palette = keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE
         colours = keyframe.colormap if palette and not indices else None
-        if keyframe.photometric == tifffile.PHOTOMETRIC.MINISWHITE and keyframe.bitspersample == 1:
-            pixels = ~pixels.astype(bool)
     if colours is not None:
-        return np.asarray(np.moveaxis(colours, 0, -1)[pixels[..., 0]] >> 8, np.uint8)
-    return pixels
+        pixels = np.asarray(np.moveaxis(colours, 0, -1)[pixels[..., 0]] >> 8, np.uint8)
+    return np.asarray(pixels)
 
 
 def _to_pages(pixels: NDArray[np.generic], axes: str) -> NDArray[np.generic]:
@@ -373,7 +374,8 @@ def _to_pages(pixels: NDArray[np.generic], axes: str) -> NDArray[np.generic]:
     tail = [i for i, a in enumerate(axes) if a in "SC"]
     y, x = axes.index("Y"), axes.index("X")
     moved = np.transpose(pixels, [*lead, y, x, *tail])
-    return moved.reshape(-1, pixels.shape[y], pixels.shape[x], int(np.prod([pixels.shape[i] for i in tail])))
+    channels = int(np.prod([pixels.shape[i] for i in tail]))
+    return moved.reshape(-1, pixels.shape[y], pixels.shape[x], channels)
 
 
 def _without_opaque_alpha(pixels: NDArray[np.generic]) -> NDArray[np.generic]:

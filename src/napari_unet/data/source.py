@@ -7,7 +7,6 @@ import os
 import re
 import zipfile
 from abc import ABC, abstractmethod
-from os.path import commonpath
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -118,7 +117,7 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, str] | str, ...], str]:
     return tuple(pieces), name
 
 
-def common_root(names: Iterable[str]) -> str:
+def shared_folders(names: Iterable[str]) -> str:
     """The folders that all names share at their front, to be left out of them.
 
     Returns
@@ -129,17 +128,18 @@ def common_root(names: Iterable[str]) -> str:
     names = list(names)
     if not names:
         return ""
-    *folders, _ = commonpath([min(names), max(names)]).split("/")
+    # Whatever the first and the last in order share, all between share too.
+    first, last = (name.split("/")[:-1] for name in (min(names), max(names)))
     kept: list[str] = []
-    for folder in folders:
-        if folder.lower() in KEPT_AT_ROOT or folder.isdigit():
+    for folder, other in zip(first, last, strict=False):
+        if folder != other or folder.lower() in KEPT_AT_ROOT or folder.isdigit():
             break
         kept.append(f"{folder}/")
     return "".join(kept)
 
 
 class FolderSource(Source):
-    """The files below a folder.
+    """The files below a folder, and those in the zips of a competition's download in it.
 
     Parameters
     ----------
@@ -147,14 +147,25 @@ class FolderSource(Source):
         The folder.
     common_root : bool
         Whether a folder that holds everything is left out of the names.
-    only : str, optional
-        Look at this one file alone.
+    only : iterable of str, optional
+        Look at these files alone, and keep their names; those that are not there are left out.
+
+    Raises
+    ------
+    DataError
+        If a folder cannot be listed, holds too many files, or a zip in it is damaged.
     """
 
-    def __init__(self, path: Path, *, common_root: bool = True, only: str | None = None) -> None:
+    def __init__(self, path: Path, *, common_root: bool = True, only: Iterable[str] | None = None) -> None:
         self.path = path
-        found = {only: (path / only).stat().st_size} if only else dict(self._walk(path))
-        prefix = _without_common_root(list(found)) if common_root else ""
+        self._archives: list[Archive] = []
+        self._zipped: dict[str, tuple[int, str]] = {}
+        if only is None:
+            found = dict(_walk(path))
+            prefix = shared_folders(found) if common_root else ""
+        else:
+            found = {n: (path / n).stat().st_size for n in dict.fromkeys(only) if (path / n).is_file()}
+            prefix = ""
         self._root = path / prefix
         sizes = {name[len(prefix) :]: size for name, size in found.items()}
         if only is None:
@@ -245,7 +256,7 @@ class ZipSource(Source):
         self.path = path
         self._archive = Archive(path)
         sizes = self._archive.sizes
-        self._prefix = common_root(sizes)
+        self._prefix = shared_folders(sizes)
         start = len(self._prefix)
         self.sizes = {name[start:]: sizes[name] for name in sorted(sizes, key=natural_key)}
 
