@@ -326,13 +326,29 @@ def _opened_tiff(file: IO[bytes], name: str) -> Iterator[tuple[Any, Any, int]]:
 
     try:
         with closing(tifffile.TiffFile(file)) as tiff:
-            if not tiff.pages:
-                raise ValueError("a TIFF without a page")
+            _check_chain(tiff)
             series = tiff.series[0]
             pages = int(np.prod(_leading_shape(series), dtype=np.int64))
+            told = (tiff.imagej_metadata or {}).get("images", 1)
+            # Without the rest of its pixels an ImageJ stack would pass for a single image.
+            if told > int(np.prod(series.shape[:-2], dtype=np.int64)) and len(tiff.pages) < told:
+                raise ValueError(f"cut off: it should have {told} images")
             yield tiff, series, pages
     except DAMAGE as error:
         raise _unreadable(name, error) from error
+
+
+def _check_chain(tiff: Any) -> None:
+    """Refuse a file whose last page points to one behind its end: tifffile leaves it at a log line."""
+    if not tiff.pages:
+        raise ValueError("a TIFF without a page")
+    kind, handle, offset = tiff.tiff, tiff.filehandle, tiff.pages[-1].offset
+    handle.seek(offset)
+    (tags,) = struct.unpack(kind.tagnoformat, handle.read(kind.tagnosize))
+    handle.seek(offset + kind.tagnosize + tags * kind.tagsize)
+    (following,) = struct.unpack(kind.offsetformat, handle.read(kind.offsetsize))
+    if following >= handle.size:
+        raise ValueError(f"cut off: page {len(tiff.pages)} is missing")
 
 
 def _leading_shape(series: Any) -> tuple[int, ...]:
@@ -361,11 +377,9 @@ def _decode_tiff(file: IO[bytes], name: str, page: int | None, indices: bool) ->
         else:
             _check_bytes(per_page * pages, name, f"{pages} pages of {shape} in one piece")
             pixels = _to_pages(series.asarray(), series.axes)[page or 0]
-        palette = keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE
-        colours = keyframe.colormap if palette and not indices else None
-    if colours is not None:
-        pixels = np.asarray(np.moveaxis(colours, 0, -1)[pixels[..., 0]] >> 8, np.uint8)
-    return np.asarray(pixels)
+        if keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE and not indices:
+            pixels = np.asarray(np.moveaxis(keyframe.colormap, 0, -1)[pixels[..., 0]] >> 8, np.uint8)
+        return np.asarray(pixels)
 
 
 def _to_pages(pixels: NDArray[np.generic], axes: str) -> NDArray[np.generic]:
