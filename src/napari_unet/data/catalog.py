@@ -143,7 +143,7 @@ def open_images(paths: Sequence[Path | str]) -> tuple[Sample, ...]:
     for given in paths:
         path = Path(given).expanduser()
         if path.is_file() and is_image_name(path.name):
-            found += _pages(FolderSource(path.parent, only=path.name), [path.name])
+            found += _pages(FolderSource(path.parent, only=[path.name]), [path.name])
             continue
         if path.is_file() and path.suffix.lower() == ".csv":
             dataset = open_dataset(path)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +14,60 @@ import numpy as np
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from numpy.typing import NDArray
 
 TIFF_SUFFIXES = {".tif", ".tiff"}
 SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
 LOSSY_SUFFIXES = {".jpg", ".jpeg"}
-MAX_DECODED_BYTES = 4 * 1024**3
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MAX_DECODED_BYTES = 2**31  # of one image
+PLAUSIBLE_BYTES = 2**28  # smaller images are not held against the size of their file
+MAX_RATIO = 5000  # of decoded to stored size; LZW and Deflate stay below it
+HEAD_BYTES = 32  # are enough for the header of a PNG
+SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"BM": "BMP",
+    b"GIF8": "GIF",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+}
+PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# What Pillow, tifffile and imagecodecs raise on damaged files; imagecodecs' own are RuntimeErrors,
+# tifffile's ValueErrors.
+DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, RuntimeError, IndexError, KeyError, TypeError,
+    AttributeError, AssertionError, OverflowError, ZeroDivisionError, struct.error,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What a file says about its image before any pixel is decoded.
+
+    Attributes
+    ----------
+    height, width, channels : int
+        Of one page; a palette counts as one channel.
+    dtype : str
+        Of the stored values ("uint8", "uint16", "float32", "bool").
+    pages : int
+        1 but for stacks.
+    """
+
+    height: int
+    width: int
+    channels: int
+    dtype: str
+    pages: int = 1
+
+    @property
+    def page_bytes(self) -> int:
+        """Bytes that one decoded page takes."""
+        return self.height * self.width * self.channels * np.dtype(self.dtype).itemsize
 
 
 def suffix_of(name: str) -> str:
@@ -98,7 +148,14 @@ def _decode(data: bytes, name: str, page: int | None, *, indices: bool) -> NDArr
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def _check_bytes(count: int, name: str, shape: object) -> None:
+def _check_bytes(count: int, name: str, shape: str, stored: int | None = None) -> None:
+    if stored is not None and count > PLAUSIBLE_BYTES and count > MAX_RATIO * stored:
+        raise DataError(
+            f"{name} declares more than it can hold",
+            expected=f"at most {MAX_RATIO} times its {stored} bytes",
+            got=f"{count / 2**30:.1f} GB ({shape})",
+            remedy="copy or download it again",
+        )
     if count > MAX_DECODED_BYTES:
         raise DataError(
             f"{name} is too large to read at once",
@@ -117,32 +174,108 @@ def _unreadable(name: str, error: Exception) -> DataError:
 def _decode_with_pillow(data: bytes, name: str, page: int | None, indices: bool) -> NDArray[np.generic]:
     from PIL import Image, PngImagePlugin
 
-    stream = io.BytesIO(data)
-    try:
-        if data.startswith(PNG_SIGNATURE):
-            # Opened by its plugin, as our own bound on the size takes the place of Pillow's.
-            width, height = (int.from_bytes(data[i : i + 4], "big") for i in (16, 20))
-            _check_bytes(width * height * 4, name, f"{width} x {height}")
-            if data[24:25] == b"\x10" and data[25:26] in (b"\x02", b"\x04", b"\x06"):
-                import imagecodecs  # Pillow halves the depth of 16-bit colour
 
-                return np.asarray(imagecodecs.png_decode(data))
-            picture: Image.Image = PngImagePlugin.PngImageFile(stream)
-        else:
-            picture = Image.open(stream)
-            _check_bytes(picture.width * picture.height * 4, name, picture.size)
-        with picture:
-            if getattr(picture, "n_frames", 1) > 1:
-                if page is None:
-                    raise DataError(f"{name} has several frames", expected="one image a file")
-                picture.seek(page)
-            if picture.mode == "P" and not indices:
-                return np.asarray(picture.convert("RGB"))
-            if picture.mode in {"CMYK", "YCbCr", "LAB", "HSV", "PA"}:
-                return np.asarray(picture.convert("RGB"))
-            return np.asarray(picture)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, RuntimeError) as error:
+def _length(file: IO[bytes]) -> int:
+    """Bytes in a file; its place is kept."""
+    place = file.tell()
+    end = file.seek(0, io.SEEK_END)
+    file.seek(place)
+    return end
+
+
+@contextmanager
+def _opened_picture(file: IO[bytes], head: bytes, name: str) -> Iterator[Image.Image]:
+    """A picture opened by its own plugin: our bound on the size takes the place of Pillow's."""
+    from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin
+
+    plugins: dict[str, Callable[[IO[bytes]], Image.Image]] = {
+        "PNG": PngImagePlugin.PngImageFile,
+        "JPEG": JpegImagePlugin.JpegImageFile,
+        "BMP": BmpImagePlugin.BmpImageFile,
+        "GIF": GifImagePlugin.GifImageFile,
+    }
+    kind = kind_of(head)
+    if kind not in plugins:
+        raise _unreadable(name, "neither PNG, TIFF, JPEG, BMP nor GIF")
+    try:
+        with plugins[kind](file) as picture:
+            count = picture.width * picture.height * len(picture.getbands())
+            _check_bytes(count, name, f"{picture.width} x {picture.height} pixels", _length(file))
+            yield picture
+    except DAMAGE as error:
         raise _unreadable(name, error) from error
+
+
+def _decode_picture(
+    file: IO[bytes], head: bytes, name: str, page: int | None, indices: bool
+) -> NDArray[np.generic]:
+    header = _png_header(head, name) if kind_of(head) == "PNG" else None
+    if header is not None and header.dtype == "uint16" and header.channels > 1:
+        import imagecodecs  # Pillow halves the depth of 16-bit colour
+
+        _check_bytes(header.page_bytes, name, f"{header.width} x {header.height} pixels", _length(file))
+        try:
+            return np.asarray(imagecodecs.png_decode(file.read()))
+        except DAMAGE as error:
+            raise _unreadable(name, error) from error
+    with _opened_picture(file, head, name) as picture:
+        frames = getattr(picture, "n_frames", 1)
+        _check_page(page, frames, name)
+        if frames > 1:
+            picture.seek(page or 0)
+        if picture.mode in {"P", "PA"} and not indices:
+            # By way of RGBA, because a transparent colour would be warned about.
+            pixels = np.asarray(picture.convert("RGBA" if "transparency" in picture.info else "RGB"))
+            return pixels[..., :3]
+        if picture.mode in {"CMYK", "YCbCr", "LAB", "HSV", "PA"}:
+            return np.asarray(picture.convert("RGB"))
+        pixels = np.asarray(picture)
+    if header is not None and header.dtype == "uint16":
+        return pixels.astype(np.uint16)  # some versions of Pillow give 32 bits
+    return pixels
+
+
+def _check_page(page: int | None, pages: int, name: str) -> None:
+    if page is None and pages > 1:
+        raise DataError(
+            f"{name} is a stack of {pages} images",
+            expected="one image a file",
+            remedy="save its pages as files of their own",
+        )
+    if page is not None and not 0 <= page < pages:
+        raise DataError(f"{name} has no page {page}", expected=f"0 to {pages - 1}")
+
+
+@contextmanager
+def _opened_tiff(file: IO[bytes], name: str) -> Iterator[tuple[Any, Any, int]]:
+    """The file, its first series and the number of images in it."""
+    import tifffile
+
+    try:
+        with closing(tifffile.TiffFile(file)) as tiff:
+            _check_chain(tiff)
+            series = tiff.series[0]
+            pages = int(np.prod(_leading_shape(series), dtype=np.int64))
+            told = (tiff.imagej_metadata or {}).get("images", 1)
+            # Without the rest of its pixels an ImageJ stack would pass for a single image.
+            if told > int(np.prod(series.shape[:-2], dtype=np.int64)) and len(tiff.pages) < told:
+                raise ValueError(f"cut off: it should have {told} images")
+            yield tiff, series, pages
+    except DAMAGE as error:
+        raise _unreadable(name, error) from error
+
+
+def _check_chain(tiff: Any) -> None:
+    """Refuse a file whose last page points to one behind its end: tifffile leaves it at a log line."""
+    if not tiff.pages:
+        raise ValueError("a TIFF without a page")
+    kind, handle, offset = tiff.tiff, tiff.filehandle, tiff.pages[-1].offset
+    handle.seek(offset)
+    (tags,) = struct.unpack(kind.tagnoformat, handle.read(kind.tagnosize))
+    handle.seek(offset + kind.tagnosize + tags * kind.tagsize)
+    (following,) = struct.unpack(kind.offsetformat, handle.read(kind.offsetsize))
+    if following >= handle.size:
+        raise ValueError(f"cut off: page {len(tiff.pages)} is missing")
 
 
 def _leading_shape(series: Any) -> tuple[int, ...]:
@@ -153,49 +286,32 @@ def _leading_shape(series: Any) -> tuple[int, ...]:
 def _decode_tiff(data: bytes, name: str, page: int | None, indices: bool) -> NDArray[np.generic]:
     import tifffile
 
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            series = file.series[0]
-            pages = int(np.prod(_leading_shape(series), dtype=np.int64))
-            if page is None and pages > 1:
-                raise DataError(f"{name} is a stack of {pages} images", expected="one image a file")
-            _check_bytes(series.nbytes // max(1, pages), name, series.shape)
-            if pages > 1 and len(series.pages) == pages:
-                assert page is not None
-                keyframe = series.pages[page]
-                return np.asarray(_channels_last(keyframe.asarray(), keyframe.axes))
-            _check_bytes(series.nbytes, name, series.shape)
-            pixels, axes = series.asarray(), series.axes
-            palette = file.pages[0].photometric == tifffile.PHOTOMETRIC.PALETTE
-            colours = file.pages[0].colormap if palette and not indices else None
-    except (
-        tifffile.TiffFileError,
-        ValueError,
-        IndexError,
-        KeyError,
-        OSError,
-        RuntimeError,
-        TypeError,
-    ) as error:
-        raise _unreadable(name, error) from error
-    order = [i for i, a in enumerate(axes) if a not in "YXSC"]
-    order += [axes.index(a) for a in "YX"] + [i for i, a in enumerate(axes) if a in "SC"]
-    pixels = np.transpose(pixels, order)
-    tail = pixels.shape[len(_lead(axes)) :]
-    pixels = pixels.reshape(pages, *tail[:2], -1)[page or 0]
-    if colours is not None:
-        return np.asarray(np.moveaxis(colours, 0, -1)[pixels[..., 0]] >> 8, np.uint8)
-    return np.asarray(pixels)
+    with _opened_tiff(file, name) as (tiff, series, pages):
+        _check_page(page, pages, name)
+        height, width, channels = _page_shape(series)
+        per_page = height * width * channels * np.dtype(series.dtype).itemsize
+        shape = f"{width} x {height} pixels, {channels} channels"
+        _check_bytes(per_page, name, shape, tiff.filehandle.size)
+        keyframe = tiff.pages[0]
+        if pages > 1 and channels == keyframe.samplesperpixel and len(series.pages) == pages:
+            one = series.pages[page or 0]
+            pixels = _to_pages(one.asarray(), one.axes)[0]
+        else:
+            _check_bytes(per_page * pages, name, f"{pages} pages of {shape} in one piece")
+            pixels = _to_pages(series.asarray(), series.axes)[page or 0]
+        if keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE and not indices:
+            pixels = np.asarray(np.moveaxis(keyframe.colormap, 0, -1)[pixels[..., 0]] >> 8, np.uint8)
+        return np.asarray(pixels)
 
 
-def _lead(axes: str) -> str:
-    return "".join(a for a in axes if a not in "YXSC")
-
-
-def _channels_last(pixels: NDArray[np.generic], axes: str) -> NDArray[np.generic]:
-    if "S" in axes and axes.index("S") < axes.index("Y"):
-        return np.moveaxis(pixels, axes.index("S"), -1)
-    return pixels
+def _to_pages(pixels: NDArray[np.generic], axes: str) -> NDArray[np.generic]:
+    """Reorder to (N, Y, X, C)."""
+    lead = [i for i, a in enumerate(axes) if a not in "YXSC"]
+    tail = [i for i, a in enumerate(axes) if a in "SC"]
+    y, x = axes.index("Y"), axes.index("X")
+    moved = np.transpose(pixels, [*lead, y, x, *tail])
+    channels = int(np.prod([pixels.shape[i] for i in tail]))
+    return moved.reshape(-1, pixels.shape[y], pixels.shape[x], channels)
 
 
 def _without_opaque_alpha(pixels: NDArray[np.generic]) -> NDArray[np.generic]:

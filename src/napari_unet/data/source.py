@@ -7,8 +7,8 @@ import os
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from napari_unet.errors import DataError
 
@@ -97,16 +97,22 @@ def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
     return tuple(parts)
 
 
-def _is_junk(name: str) -> bool:
-    return any(part in JUNK or part.startswith(".") for part in name.split("/"))
+def shared_folders(names: Iterable[str]) -> str:
+    """The folders that all names share at their front, to be left out of them.
 
-
-def _without_common_root(names: list[str]) -> str:
-    """The folders that all names share at their front, to be left out."""
-    prefix = ""
-    while names:
-        heads = {name[len(prefix) :].split("/", 1)[0] for name in names}
-        if len(heads) != 1 or any("/" not in name[len(prefix) :] for name in names):
+    Returns
+    -------
+    str
+        "set/version2/", or "". Folders that tell a layout ("train", "01") stay in the names.
+    """
+    names = list(names)
+    if not names:
+        return ""
+    # Whatever the first and the last in order share, all between share too.
+    first, last = (name.split("/")[:-1] for name in (min(names), max(names)))
+    kept: list[str] = []
+    for folder, other in zip(first, last, strict=False):
+        if folder != other or folder.lower() in KEPT_AT_ROOT or folder.isdigit():
             break
         head = heads.pop()
         if head in {"train", "images", "masks"} or head.isdigit():
@@ -116,7 +122,7 @@ def _without_common_root(names: list[str]) -> str:
 
 
 class FolderSource(Source):
-    """The files below a folder.
+    """The files below a folder, and those in the zips of a competition's download in it.
 
     Parameters
     ----------
@@ -124,16 +130,30 @@ class FolderSource(Source):
         The folder.
     common_root : bool
         Whether a folder that holds everything is left out of the names.
-    only : str, optional
-        Look at this one file alone.
+    only : iterable of str, optional
+        Look at these files alone, and keep their names; those that are not there are left out.
+
+    Raises
+    ------
+    DataError
+        If a folder cannot be listed, holds too many files, or a zip in it is damaged.
     """
 
-    def __init__(self, path: Path, *, common_root: bool = True, only: str | None = None) -> None:
+    def __init__(self, path: Path, *, common_root: bool = True, only: Iterable[str] | None = None) -> None:
         self.path = path
-        found = {only: (path / only).stat().st_size} if only else dict(self._walk(path))
-        prefix = _without_common_root(list(found)) if common_root else ""
-        self._root = path / prefix if prefix else path
-        self.sizes = {name[len(prefix) :]: found[name] for name in sorted(found, key=natural_key)}
+        self._archives: list[Archive] = []
+        self._zipped: dict[str, tuple[int, str]] = {}
+        if only is None:
+            found = dict(_walk(path))
+            prefix = shared_folders(found) if common_root else ""
+        else:
+            found = {n: (path / n).stat().st_size for n in dict.fromkeys(only) if (path / n).is_file()}
+            prefix = ""
+        self._root = path / prefix
+        sizes = {name[len(prefix) :]: size for name, size in found.items()}
+        if only is None:
+            self._open_zips(sizes)
+        self.sizes = {name: sizes[name] for name in sorted(sizes, key=natural_key)}
 
     @staticmethod
     def _walk(path: Path) -> Iterator[tuple[str, int]]:
@@ -206,98 +226,11 @@ class ZipSource(Source):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._archives: list[zipfile.ZipFile] = []
-        self._places: dict[str, tuple[int, str]] = {}
-        self._open()
-
-    def _open(self) -> None:
-        try:
-            outer = zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
-            raise DataError(
-                f"{self.path} is not a zip that can be read",
-                got=str(error),
-                remedy="download it again: it may be cut off",
-            ) from error
-        self._archives.append(outer)
-        found: dict[str, int] = {}
-        for info in outer.infolist():
-            if info.is_dir() or _is_junk(info.filename):
-                continue
-            if info.filename.lower().endswith(".zip"):
-                self._open_nested(outer, info, found)
-            else:
-                self._add(found, "", info, 0)
-        prefix = _without_common_root(list(found))
-        self._places = {name[len(prefix) :]: place for name, place in self._places.items()}
-        self.sizes = {name[len(prefix) :]: found[name] for name in sorted(found, key=natural_key)}
-
-    def _add(self, found: dict[str, int], prefix: str, info: zipfile.ZipInfo, archive: int) -> None:
-        name = info.filename
-        parts = PurePosixPath(name).parts
-        if name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
-            raise DataError(
-                f"{self.path} has an entry that points out of it",
-                got=name,
-                remedy="do not trust this archive",
-            )
-        ratio = info.file_size / max(info.compress_size, 1)
-        if (info.file_size > BOMB_BYTES and ratio > MAX_RATIO) or info.file_size > MAX_FILE_BYTES:
-            raise DataError(
-                f"{name} in {self.path} would unpack to {info.file_size / 2**30:.1f} GB",
-                expected=f"at most {MAX_FILE_BYTES >> 30} GB and {MAX_RATIO} times its stored size",
-                got=f"{ratio:.0f} times",
-                remedy="do not trust this archive",
-            )
-        found[prefix + name] = info.file_size
-        self._places[prefix + name] = (archive, name)
-
-    def _open_nested(self, outer: zipfile.ZipFile, info: zipfile.ZipInfo, found: dict[str, int]) -> None:
-        try:
-            if info.compress_type == zipfile.ZIP_STORED:
-                start = self._data_start(info)
-                window = _Window(self.path, start, info.file_size)
-                file: IO[bytes] = cast("IO[bytes]", io.BufferedReader(window))
-            else:
-                if info.file_size > MAX_NESTED_BYTES:
-                    raise DataError(
-                        f"{info.filename} in {self.path} is compressed and too large to open in place",
-                        expected=f"at most {MAX_NESTED_BYTES >> 30} GB",
-                        got=f"{info.file_size / 2**30:.1f} GB",
-                        remedy="unpack the outer archive and open the inner one",
-                    )
-                ratio = info.file_size / max(info.compress_size, 1)
-                if info.file_size > BOMB_BYTES and ratio > MAX_RATIO:
-                    raise DataError(
-                        f"{info.filename} in {self.path} is a zip bomb",
-                        got=f"{ratio:.0f} times its stored size",
-                        remedy="do not trust this archive",
-                    )
-                file = io.BytesIO(outer.read(info))
-            inner = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, OSError, EOFError, zlib.error) as error:
-            raise DataError(
-                f"{info.filename} in {self.path} is not a zip that can be read",
-                got=str(error),
-                remedy="download it again: it may be cut off",
-            ) from error
-        self._archives.append(inner)
-        stem = PurePosixPath(info.filename).stem
-        folder = str(PurePosixPath(info.filename).parent)
-        prefix = "" if folder == "." else f"{folder}/"
-        entries = [e for e in inner.infolist() if not e.is_dir() and not _is_junk(e.filename)]
-        if not all(e.filename.startswith(f"{stem}/") for e in entries):
-            prefix += f"{stem}/"
-        for entry in entries:
-            self._add(found, prefix, entry, len(self._archives) - 1)
-
-    def _data_start(self, info: zipfile.ZipInfo) -> int:
-        """Where the bytes of a stored entry begin: behind its local header."""
-        with self.path.open("rb") as file:
-            file.seek(info.header_offset + 26)
-            lengths = file.read(4)
-        name, extra = int.from_bytes(lengths[:2], "little"), int.from_bytes(lengths[2:], "little")
-        return info.header_offset + 30 + name + extra
+        self._archive = Archive(path)
+        sizes = self._archive.sizes
+        self._prefix = shared_folders(sizes)
+        start = len(self._prefix)
+        self.sizes = {name[start:]: sizes[name] for name in sorted(sizes, key=natural_key)}
 
     def _read(self, name: str) -> bytes:
         archive, inner = self._places[name]
