@@ -7,7 +7,7 @@ import struct
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+    from PIL import Image
 
 TIFF_SUFFIXES = {".tif", ".tiff"}
 SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
@@ -80,15 +81,15 @@ def is_image_name(name: str) -> bool:
     return suffix_of(name) in SUFFIXES
 
 
-def decode_image(data: bytes, name: str, page: int | None = None) -> NDArray[np.generic]:
+def decode_image(data: bytes | IO[bytes], name: str, page: int | None = None) -> NDArray[np.generic]:
     """Decode an image file.
 
     Parameters
     ----------
-    data : bytes
-        The file.
+    data : bytes or binary file
+        The file; what it is, its first bytes say.
     name : str
-        Of the file: its suffix says what it is.
+        Of the file, for errors.
     page : int, optional
         Of a file with several pages; without it the file must have one.
 
@@ -106,7 +107,7 @@ def decode_image(data: bytes, name: str, page: int | None = None) -> NDArray[np.
     return _without_opaque_alpha(_decode(data, name, page, indices=False))
 
 
-def decode_labels(data: bytes, name: str, page: int | None = None) -> NDArray[np.generic]:
+def decode_labels(data: bytes | IO[bytes], name: str, page: int | None = None) -> NDArray[np.generic]:
     """Decode a mask file: like ``decode_image``, but palettes stay indices and alpha stays out.
 
     Returns
@@ -123,28 +124,91 @@ def decode_labels(data: bytes, name: str, page: int | None = None) -> NDArray[np
     if pixels.shape[2] in (2, 4):
         pixels = pixels[..., :-1]
     if pixels.shape[2] == 1 or (pixels == pixels[..., :1]).all():
-        return pixels[..., 0]
+        return np.ascontiguousarray(pixels[..., 0])
     return pixels
 
 
-def count_pages(data: bytes, name: str) -> int:
-    """Number of images in a file: pages, slices and time points of a TIFF; 1 for all others."""
-    if suffix_of(name) not in TIFF_SUFFIXES:
-        return 1
-    import tifffile
+def read_pages(data: bytes | IO[bytes], name: str) -> NDArray[np.generic]:
+    """Decode every page of a file.
 
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            return int(np.prod(_leading_shape(file.series[0]), dtype=np.int64))
-    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, OSError) as error:
-        raise _unreadable(name, error) from error
+    Returns
+    -------
+    numpy.ndarray
+        (N, Y, X, C) in the stored dtype.
+
+    Raises
+    ------
+    DataError
+        As ``decode_image``; the bound holds for all pages together.
+    """
+    header = image_header(data, name)
+    _check_bytes(header.pages * header.page_bytes, name, f"{header.pages} pages")
+    if header.pages == 1:
+        return decode_image(data, name)[None]
+    return np.stack([decode_image(data, name, page) for page in range(header.pages)])
 
 
-def _decode(data: bytes, name: str, page: int | None, *, indices: bool) -> NDArray[np.generic]:
-    if not data:
-        raise DataError(f"{name} is empty", expected="an image", got="0 bytes", remedy="copy it again")
-    decode = _decode_tiff if suffix_of(name) in TIFF_SUFFIXES else _decode_with_pillow
-    pixels = decode(data, name, page, indices)
+def image_header(data: bytes | IO[bytes], name: str) -> ImageHeader:
+    """Read size, type and number of pages without decoding.
+
+    Parameters
+    ----------
+    data : bytes or binary file
+        The file; for a PNG its first ``HEAD_BYTES`` will do.
+    name : str
+        Of the file, for errors.
+
+    Raises
+    ------
+    DataError
+        If it is not an image that can be read.
+    """
+    file = _as_file(data, name)
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    kind = kind_of(head)
+    if kind == "PNG":
+        return _png_header(head, name)
+    if kind == "TIFF":
+        with _opened_tiff(file, name) as (tiff, series, pages):
+            height, width, channels = _page_shape(series)
+            dtype = "bool" if tiff.pages[0].bitspersample == 1 else np.dtype(series.dtype).name
+            return ImageHeader(height, width, channels, dtype, pages)
+    with _opened_picture(file, head, name) as picture:
+        dtype = {"1": "bool", "F": "float32", "I": "int32", "I;16": "uint16"}.get(picture.mode, "uint8")
+        pages = getattr(picture, "n_frames", 1)
+        return ImageHeader(picture.height, picture.width, len(picture.getbands()), dtype, pages)
+
+
+def kind_of(head: bytes) -> str:
+    """What a file is by its first bytes: "PNG", "TIFF", ...; "" if it is no image that we know."""
+    return next((kind for signature, kind in SIGNATURES.items() if head.startswith(signature)), "")
+
+
+def count_pages(data: bytes | IO[bytes], name: str) -> int:
+    """Number of images in a file: pages, slices and time points of a TIFF, frames of a GIF."""
+    return image_header(data, name).pages
+
+
+def _as_file(data: bytes | IO[bytes], name: str) -> IO[bytes]:
+    if isinstance(data, bytes):
+        if not data:
+            raise DataError(f"{name} is empty", expected="an image", got="0 bytes", remedy="copy it again")
+        return io.BytesIO(data)
+    data.seek(0)
+    return data
+
+
+def _decode(data: bytes | IO[bytes], name: str, page: int | None, *, indices: bool) -> NDArray[np.generic]:
+    file = _as_file(data, name)
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    if kind_of(head) == "TIFF":
+        pixels = _decode_tiff(file, name, page, indices)
+    else:
+        pixels = _decode_picture(file, head, name, page, indices)
+    if not pixels.dtype.isnative:
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="))
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
@@ -159,20 +223,29 @@ def _check_bytes(count: int, name: str, shape: str, stored: int | None = None) -
     if count > MAX_DECODED_BYTES:
         raise DataError(
             f"{name} is too large to read at once",
-            expected=f"at most {MAX_DECODED_BYTES >> 30} GB of pixels",
+            expected=f"at most {MAX_DECODED_BYTES / 2**30:.0f} GB of pixels",
             got=f"{count / 2**30:.1f} GB ({shape})",
+            remedy="cut it into smaller images",
         )
 
 
-def _unreadable(name: str, error: Exception) -> DataError:
+def _unreadable(name: str, error: BaseException | str) -> DataError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return DataError(
         f"{name} cannot be read as an image", got=reason[:200], remedy="copy or download it again"
     )
 
 
-def _decode_with_pillow(data: bytes, name: str, page: int | None, indices: bool) -> NDArray[np.generic]:
-    from PIL import Image, PngImagePlugin
+def _png_header(head: bytes, name: str) -> ImageHeader:
+    if len(head) < 26 or head[12:16] != b"IHDR" or head[25] not in PNG_CHANNELS:
+        raise _unreadable(name, "a PNG without a header")
+    width, height = (int.from_bytes(head[i : i + 4], "big") for i in (16, 20))
+    channels = PNG_CHANNELS[head[25]]
+    dtype = {1: "bool", 16: "uint16"}.get(head[24], "uint8") if head[25] != 3 else "uint8"
+    header = ImageHeader(height, width, channels, dtype)
+    # Palettes are spread to three channels.
+    _check_bytes(header.page_bytes * (3 if head[25] == 3 else 1), name, f"{width} x {height} pixels")
+    return header
 
 
 def _length(file: IO[bytes]) -> int:
@@ -283,7 +356,12 @@ def _leading_shape(series: Any) -> tuple[int, ...]:
     return tuple(n for n, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXSC")
 
 
-def _decode_tiff(data: bytes, name: str, page: int | None, indices: bool) -> NDArray[np.generic]:
+def _page_shape(series: Any) -> tuple[int, int, int]:
+    sizes = dict(zip(series.axes, series.shape, strict=True))
+    return int(sizes["Y"]), int(sizes["X"]), int(sizes.get("S", 1) * sizes.get("C", 1))
+
+
+def _decode_tiff(file: IO[bytes], name: str, page: int | None, indices: bool) -> NDArray[np.generic]:
     import tifffile
 
     with _opened_tiff(file, name) as (tiff, series, pages):

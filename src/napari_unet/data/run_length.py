@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,8 @@ from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+NUMBERS = re.compile(r"[0-9\s]*")
 
 
 def decode_run_lengths(text: str, shape: tuple[int, int], name: str = "") -> NDArray[np.uint8]:
@@ -21,7 +24,7 @@ def decode_run_lengths(text: str, shape: tuple[int, int], name: str = "") -> NDA
     Parameters
     ----------
     text : str
-        "start length start length ..."; empty for an empty mask.
+        "start length start length ...", in any order; empty for an empty mask.
     shape : tuple of int
         (Y, X) of the mask.
     name : str
@@ -37,37 +40,56 @@ def decode_run_lengths(text: str, shape: tuple[int, int], name: str = "") -> NDA
     DataError
         If the text is not pairs of positive numbers, or runs overlap or leave the image.
     """
-    whose = f"run lengths of {name}" if name else "run lengths"
+    height, width = shape
+    if not text or text.isspace():
+        return np.zeros((height, width), np.uint8)
+    starts, ends = _runs(text, shape, f"run lengths of {name}" if name else "run lengths")
+    # Alternating stretches of background and foreground, from the first pixel to the last.
+    edges = np.empty(2 * len(starts) + 2, np.int64)
+    edges[0], edges[1:-1:2], edges[2:-1:2], edges[-1] = 0, starts, ends, height * width
+    values = np.zeros(len(edges) - 1, np.uint8)
+    values[1::2] = 1
+    flat = np.repeat(values, np.diff(edges))
+    return np.ascontiguousarray(flat.reshape(width, height).T)
+
+
+def _runs(text: str, shape: tuple[int, int], whose: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First pixel and pixel behind the last of every run, from 0, in order; checked."""
     pixels = shape[0] * shape[1]
-    try:
-        numbers = np.array(text.split(), np.int64)
-    except (ValueError, OverflowError) as error:
+    if not NUMBERS.fullmatch(text):
         raise DataError(
-            f"{whose} are not whole numbers", got=repr(text[:40]), remedy="mend the table"
-        ) from error
-    if len(numbers) % 2:
+            f"{whose} are not whole positive numbers",
+            expected="start and length in turn",
+            got=repr(text[:40]),
+            remedy="mend the table",
+        )
+    words = text.split()
+    if len(words) % 2:
         raise DataError(
             f"{whose} do not come in pairs",
             expected="start and length in turn",
-            got=f"{len(numbers)} numbers",
+            got=f"{len(words)} numbers",
             remedy="mend the table",
         )
-    starts, lengths = numbers[0::2], numbers[1::2]
-    ends = starts - 1 + lengths
-    if len(numbers) and (starts.min() < 1 or lengths.min() < 1 or ends.max() > pixels):
+    out_of_range = DataError(
+        f"{whose} leave the image",
+        expected=f"starts and lengths from 1, ending by {pixels} ({shape[1]} x {shape[0]} pixels)",
+        got=repr(text[:40]),
+        remedy="mend the table, or check the size of the image",
+    )
+    if max(map(len, words)) > 18:  # longer numbers do not fit into 64 bits
+        raise out_of_range
+    numbers = np.array(list(map(int, words)), np.int64).reshape(-1, 2)
+    starts, lengths = numbers[:, 0] - 1, numbers[:, 1]
+    if starts.min() < 0 or lengths.min() < 1 or (starts + lengths).max() > pixels:
+        raise out_of_range
+    order = np.argsort(starts, kind="stable")
+    starts, ends = starts[order], (starts + lengths)[order]
+    if (ends[:-1] > starts[1:]).any():
         raise DataError(
-            f"{whose} leave the image",
-            expected=f"1 to {pixels} ({shape[1]} x {shape[0]} pixels)",
-            got=f"a run from {starts.min()} or up to {ends.max()}",
-            remedy="mend the table, or check the size of the image",
+            f"{whose} overlap", expected="every pixel once", got=repr(text[:40]), remedy="mend the table"
         )
-    changes = np.zeros(pixels + 1, np.int8)
-    np.add.at(changes, starts - 1, 1)
-    np.subtract.at(changes, ends, 1)
-    flat = np.cumsum(changes[:-1], dtype=np.int8)
-    if len(flat) and flat.max(initial=0) > 1:
-        raise DataError(f"{whose} overlap", remedy="mend the table")
-    return np.ascontiguousarray(flat.view(np.uint8).reshape(shape[1], shape[0]).T)
+    return starts, ends
 
 
 def encode_run_lengths(mask: NDArray[np.generic]) -> str:
@@ -81,10 +103,17 @@ def encode_run_lengths(mask: NDArray[np.generic]) -> str:
     Returns
     -------
     str
-        Empty for an empty mask.
+        Runs in rising order, as long as they can be; empty for an empty mask.
+
+    Raises
+    ------
+    DataError
+        If the mask is not of two dimensions.
     """
-    padded = np.zeros(mask.size + 2, np.int8)
-    padded[1:-1] = (mask.T != 0).ravel()
+    if mask.ndim != 2:
+        raise DataError("run lengths are of one mask", expected="(Y, X)", got=f"shape {mask.shape}")
+    padded = np.zeros(mask.size + 2, np.bool_)
+    np.not_equal(mask.T, 0, out=padded[1:-1].reshape(mask.shape[1], mask.shape[0]))
     changes = np.flatnonzero(padded[1:] != padded[:-1]) + 1
     changes[1::2] -= changes[0::2]
     return " ".join(map(str, changes.tolist()))

@@ -1,26 +1,35 @@
-"""Where files come from: a folder, a zip, or zips inside a zip; read only, within bounds."""
+"""Where files come from: a folder, a zip, or zips inside either; read only, within bounds."""
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from napari_unet.data.archive import (
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    ZIP_ERRORS,
+    Archive,
+    folder_of_zip,
+    gigabytes,
+    is_junk,
+)
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-MAX_FILE_BYTES = 4 * 1024**3
-MAX_NESTED_BYTES = 2 * 1024**3
-MAX_RATIO = 1000  # of declared to stored size; Deflate cannot do better than 1032
-BOMB_BYTES = 64 * 1024**2  # below this no ratio can hurt
-MAX_FILES = 2_000_000
-JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+PIECES = re.compile(r"(\d+)", re.ASCII)
+# Zips that a competition's download holds; others in a folder may be other data sets.
+PARTS_OF_A_SET = re.compile(
+    r"(?:[^/]*_)?(?:train|test|images?|masks?|labels?)(?:_[^/]*)?\.zip$|[^/]*\.csv\.zip$", re.IGNORECASE
+)
+KEPT_AT_ROOT = {"train", "images", "masks"}  # folders that say what is in them
 
 
 class Source(ABC):
@@ -54,47 +63,58 @@ class Source(ABC):
         DataError
             If there is no such file, it is too large, or it cannot be read.
         """
-        if name not in self.sizes:
-            raise DataError(f"{self.path} has no file {name}", remedy="check the name")
-        if self.sizes[name] > MAX_FILE_BYTES:
+        size = self._size(name)
+        if size > MAX_FILE_BYTES:
             raise DataError(
                 f"{name} in {self.path} is too large",
-                expected=f"at most {MAX_FILE_BYTES >> 30} GB",
-                got=f"{self.sizes[name] / 2**30:.1f} GB",
+                expected=f"at most {gigabytes(MAX_FILE_BYTES)}",
+                got=gigabytes(size),
+                remedy="cut it into smaller files",
             )
         try:
             return self._read(name)
-        except (
-            OSError,
-            EOFError,
-            zipfile.BadZipFile,
-            zlib.error,
-            RuntimeError,
-            NotImplementedError,
-        ) as error:
-            raise DataError(
-                f"{name} in {self.path} cannot be read",
-                got=str(error) or type(error).__name__,
-                remedy="copy or download it again",
-            ) from error
+        except ZIP_ERRORS as error:
+            raise self._unreadable(name, error) from error
+
+    def head(self, name: str, count: int) -> bytes:
+        """Read the first bytes of a file, at most `count`; errors as ``read``."""
+        self._size(name)
+        try:
+            return self._head(name, count)
+        except ZIP_ERRORS as error:
+            raise self._unreadable(name, error) from error
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file to seek in it; from an archive it is read into memory; errors as ``read``."""
+        return io.BytesIO(self.read(name))
+
+    def _size(self, name: str) -> int:
+        if name not in self.sizes:
+            raise DataError(f"{self.path} has no file {name}", remedy="check the name")
+        return self.sizes[name]
+
+    def _unreadable(self, name: str, error: Exception) -> DataError:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return DataError(
+            f"{name} in {self.path} cannot be read", got=reason, remedy="copy or download it again"
+        )
 
     @abstractmethod
     def _read(self, name: str) -> bytes: ...
 
+    @abstractmethod
+    def _head(self, name: str, count: int) -> bytes: ...
 
-def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
+
+def natural_key(name: str) -> tuple[tuple[tuple[int, str] | str, ...], str]:
     """Key that sorts 2 before 10."""
-    parts: list[tuple[int, int | str]] = []
-    digits = ""
-    for character in name + "\0":
-        if character.isascii() and character.isdigit():
-            digits += character
-            continue
-        if digits:
-            parts.append((0, int(digits)))
-            digits = ""
-        parts.append((1, character))
-    return tuple(parts)
+    # Text and digits take turns, text first, so that like is compared with like.
+    pieces: list[tuple[int, str] | str] = list(PIECES.split(name))
+    # The number of digits first, so that numbers of any length compare without being converted.
+    for index in range(1, len(pieces), 2):
+        digits = str(pieces[index]).lstrip("0")
+        pieces[index] = (len(digits), digits)
+    return tuple(pieces), name
 
 
 def shared_folders(names: Iterable[str]) -> str:
@@ -114,11 +134,8 @@ def shared_folders(names: Iterable[str]) -> str:
     for folder, other in zip(first, last, strict=False):
         if folder != other or folder.lower() in KEPT_AT_ROOT or folder.isdigit():
             break
-        head = heads.pop()
-        if head in {"train", "images", "masks"} or head.isdigit():
-            break
-        prefix += f"{head}/"
-    return prefix
+        kept.append(f"{folder}/")
+    return "".join(kept)
 
 
 class FolderSource(Source):
@@ -155,74 +172,85 @@ class FolderSource(Source):
             self._open_zips(sizes)
         self.sizes = {name: sizes[name] for name in sorted(sizes, key=natural_key)}
 
-    @staticmethod
-    def _walk(path: Path) -> Iterator[tuple[str, int]]:
-        count = 0
-        folders = [(str(path), "")]
-        while folders:
-            folder, prefix = folders.pop()
-            try:
-                entries = list(os.scandir(folder))
-            except OSError as error:
-                raise DataError(
-                    f"the folder {folder} cannot be read", got=error.strerror or str(error)
-                ) from error
+    def _open_zips(self, sizes: dict[str, int]) -> None:
+        for name in [n for n in sizes if PARTS_OF_A_SET.match(n)]:
+            archive = Archive(self._root / name)
+            prefix = folder_of_zip(name, list(archive.sizes))
+            inside = {prefix + entry: size for entry, size in archive.sizes.items()}
+            folder = name.removesuffix(".zip") + "/"
+            if inside.keys() & sizes.keys() or any(n.startswith(folder) for n in sizes):
+                continue  # it has been unpacked: the files are quicker to read
+            self._zipped |= {prefix + entry: (len(self._archives), entry) for entry in archive.sizes}
+            self._archives.append(archive)
+            sizes |= inside
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file to seek in it; errors as ``read``."""
+        self._size(name)
+        if name in self._zipped:
+            return super().open(name)
+        try:
+            return (self._root / name).open("rb")
+        except OSError as error:
+            raise self._unreadable(name, error) from error
+
+    def _read(self, name: str) -> bytes:
+        if name in self._zipped:
+            index, entry = self._zipped[name]
+            return self._archives[index].read(entry)
+        return (self._root / name).read_bytes()
+
+    def _head(self, name: str, count: int) -> bytes:
+        if name in self._zipped:
+            index, entry = self._zipped[name]
+            return self._archives[index].head(entry, count)
+        with (self._root / name).open("rb") as file:
+            return file.read(count)
+
+
+def _walk(path: Path) -> Iterator[tuple[str, int]]:
+    """Name and size of every file below a folder; links to folders are not followed."""
+    count = 0
+    folders = [(str(path), "")]
+    while folders:
+        folder, prefix = folders.pop()
+        try:
+            with os.scandir(folder) as listed:
+                entries = [entry for entry in listed if not is_junk(entry.name)]
             for entry in entries:
-                if _is_junk(entry.name):
-                    continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.append((entry.path, f"{prefix}{entry.name}/"))
                 elif entry.is_file():
                     count += 1
-                    if count > MAX_FILES:
-                        raise DataError(
-                            f"{path} holds too many files",
-                            expected=f"at most {MAX_FILES}",
-                            remedy="give the folder of one data set",
-                        )
                     yield prefix + entry.name, entry.stat().st_size
-
-    def _read(self, name: str) -> bytes:
-        return (self._root / name).read_bytes()
-
-
-class _Window(io.RawIOBase):
-    """A stretch of a file as a file: a stored zip within a zip is read in place."""
-
-    def __init__(self, path: Path, start: int, size: int) -> None:
-        self._file = path.open("rb")
-        self._start, self._size, self._place = start, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
-        self._place = max(0, base + offset)
-        return self._place
-
-    def tell(self) -> int:
-        return self._place
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        wanted = max(0, min(len(view), self._size - self._place))
-        self._file.seek(self._start + self._place)
-        got = self._file.readinto(view[:wanted])
-        self._place += got
-        return got
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()
+        except OSError as error:
+            raise DataError(
+                f"the folder {folder} cannot be read",
+                got=error.strerror or str(error),
+                remedy="check its permissions",
+            ) from error
+        if count > MAX_FILES:
+            raise DataError(
+                f"{path} holds too many files",
+                expected=f"at most {MAX_FILES}",
+                got=f"{count} or more",
+                remedy="give the folder of one data set",
+            )
 
 
 class ZipSource(Source):
-    """The files of a zip; zips inside appear as folders, without being unpacked to disk."""
+    """The files of a zip; zips inside appear as folders, without being unpacked to disk.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The zip.
+
+    Raises
+    ------
+    DataError
+        As ``Archive``.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -233,14 +261,10 @@ class ZipSource(Source):
         self.sizes = {name[start:]: sizes[name] for name in sorted(sizes, key=natural_key)}
 
     def _read(self, name: str) -> bytes:
-        archive, inner = self._places[name]
-        return self._archives[archive].read(inner)
+        return self._archive.read(self._prefix + name)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["path"])  # type: ignore[misc]
+    def _head(self, name: str, count: int) -> bytes:
+        return self._archive.head(self._prefix + name, count)
 
 
 def open_source(path: Path | str) -> Source:
@@ -258,4 +282,8 @@ def open_source(path: Path | str) -> Source:
         raise DataError(f"{path} does not exist", remedy="check the path")
     if path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
         return ZipSource(path)
-    raise DataError(f"{path} is neither a folder nor a zip", remedy="give the folder of the data set")
+    raise DataError(
+        f"{path} is neither a folder nor a zip",
+        got=f"a file ending in {path.suffix or 'nothing'}",
+        remedy="give the folder or the zip of the data set",
+    )

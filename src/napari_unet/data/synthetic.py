@@ -283,8 +283,7 @@ def _save(path: Path, pixels: NDArray[Any], **options: Any) -> None:
 
 def _write_salt(folder: Path, train: list[Picture], test: list[Picture], rng: np.random.Generator) -> None:
     runs, depths = ["id,rle_mask"], ["id,z"]
-    for picture in [*train, *test]:
-        depths.append(f"{picture.name},{int(rng.integers(50, 960))}")
+    depths += [f"{picture.name},{int(rng.integers(50, 960))}" for picture in [*train, *test]]
     for picture in train:
         labels = picture.mask.labels
         _save(folder / f"train/images/{picture.name}.png", np.repeat(picture.image[..., None], 3, axis=2))

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE = "settings.json"
 WEIGHTS_FILE = "model.weights.h5"
+STATE_FILE = "training-state.npz"
+SPLIT_FILE = "split.json"
+METRICS_FILE = "metrics.csv"
+OWN_FILES = {SETTINGS_FILE, WEIGHTS_FILE, STATE_FILE, SPLIT_FILE, METRICS_FILE}
 FORMAT_VERSION = 1
 MAX_SETTINGS_BYTES = 64 * 1024**2
 MAX_WEIGHTS_BYTES = 4 * 1024**3
@@ -116,12 +120,7 @@ def save_model(model: Model, path: Path) -> Path:
         If it cannot be written, or if a folder is in the way that is not a model.
     """
     path = Path(path)
-    if path.is_dir() and not (path / SETTINGS_FILE).exists() and any(path.iterdir()):
-        raise OutputError(
-            f"{path} is a folder with other things in it",
-            expected="a new folder or an older model",
-            remedy="choose another name",
-        )
+    check_place(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as partial:
@@ -149,6 +148,29 @@ def save_model(model: Model, path: Path) -> Path:
             remedy="choose another folder or make room",
         ) from error
     return path
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place where a model must not go.
+
+    Raises
+    ------
+    OutputError
+        If a file is in the way, or a folder with things in it that no model or training left there.
+    """
+    if path.suffix == ".zip":
+        return
+    if path.is_file():
+        raise OutputError(f"{path} is a file", expected="a new folder or an older model")
+    if path.is_dir() and not (path / SETTINGS_FILE).exists():
+        strange = [p.name for p in path.iterdir() if p.name not in OWN_FILES]
+        if strange:
+            raise OutputError(
+                f"{path} is a folder with other things in it",
+                expected="a new folder or an older model",
+                got=strange[0],
+                remedy="choose another name",
+            )
 
 
 def load_model(path: Path, precision: str = "float32") -> Model:

@@ -18,11 +18,19 @@ from napari_unet import __version__
 from napari_unet.data.atomic import write_text
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split, coverages, make_split
-from napari_unet.errors import DataError, ModelError, OutputError, TrainingError
+from napari_unet.errors import DataError, ModelError, TrainingError
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.metrics.overlap import count_overlap, image_score
-from napari_unet.models.model import SETTINGS_FILE, Model, load_model, save_model
+from napari_unet.models.model import (
+    METRICS_FILE,
+    SPLIT_FILE,
+    STATE_FILE,
+    Model,
+    check_place,
+    load_model,
+    save_model,
+)
 from napari_unet.models.normalization import Normalization, measure_intensities
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.training.batches import TrainingBatches, prepare_sample
@@ -42,10 +50,6 @@ if TYPE_CHECKING:
     from napari_unet.engine.task import CancelToken, OnProgress
     from napari_unet.settings import Recipe
 
-STATE_FILE = "training-state.npz"
-SPLIT_FILE = "split.json"
-METRICS_FILE = "metrics.csv"
-OWN_FILES = {STATE_FILE, SPLIT_FILE, METRICS_FILE, SETTINGS_FILE}
 MAX_VALIDATION_IMAGES = 64  # scored after an epoch
 
 OnEpoch = Callable[[dict[str, float]], None]
@@ -86,7 +90,7 @@ class TrainTask:
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Model:
         """Train and write the model."""
-        _check_out(self.out)
+        check_place(self.out)
         dataset = open_dataset(self.data, self.format)
         if len(dataset) == 0:
             raise DataError(
@@ -112,21 +116,6 @@ class TrainTask:
             by_group=settings.split_by_group,
             coverage=coverages(dataset, on_progress, cancel),
         )
-
-
-def _check_out(out: Path) -> None:
-    """Refuse, before any work, a place where the model cannot go."""
-    if out.is_file():
-        raise OutputError(f"{out} is a file", expected="a new folder or an older model")
-    if out.is_dir():
-        strange = [p.name for p in out.iterdir() if p.name not in OWN_FILES and p.suffix != ".h5"]
-        if strange and not (out / SETTINGS_FILE).exists():
-            raise OutputError(
-                f"{out} is a folder with other things in it",
-                expected="a new folder or an older model",
-                got=strange[0],
-                remedy="choose another name",
-            )
 
 
 @dataclass
@@ -319,13 +308,3 @@ def start_from(model: Model, path: Path) -> None:
             remedy="change the settings with --set, or train without --init",
         )
     model.network.set_weights(parent.network.get_weights())
-
-
-def with_minutes(chosen: Recipe, minutes: float) -> Recipe:
-    """A recipe with a time budget."""
-    return replace_training(chosen, minutes=minutes)
-
-
-def replace_training(chosen: Recipe, **changes: Any) -> Recipe:
-    """A recipe with other settings of training."""
-    return chosen.model_copy(update={"training": chosen.training.model_copy(update=changes)})

@@ -1,0 +1,112 @@
+"""The demo: a made-up data set, a minute of training, masks and scores of images never trained on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.data.catalog import open_dataset
+from napari_unet.data.split import Split
+from napari_unet.data.synthetic import write_synthetic
+from napari_unet.engine.hardware import default_precision
+from napari_unet.evaluation.report import write_report
+from napari_unet.evaluation.score import Evaluation
+from napari_unet.export.masks import safe_stem, write_mask
+from napari_unet.models.model import load_model
+from napari_unet.workflow.recipes import recipe
+from napari_unet.workflow.segment import segment_samples
+from napari_unet.workflow.train import OnEpoch, TrainTask
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_unet.engine.task import CancelToken, OnProgress
+
+KIND = "salt"
+IMAGES = 240
+
+
+@dataclass(frozen=True, eq=False)
+class DemoResult:
+    """What the demo made, as stacks to look at.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the held-out images, worst first.
+    images : numpy.ndarray
+        (N, Y, X) uint8.
+    predicted, reference : numpy.ndarray
+        (N, Y, X) uint8 masks.
+    evaluation : Evaluation
+        Of these images.
+    """
+
+    names: list[str]
+    images: NDArray[np.uint8]
+    predicted: NDArray[np.uint8]
+    reference: NDArray[np.uint8]
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class DemoTask:
+    """Make a data set, train on it, segment and score its held-out images.
+
+    Attributes
+    ----------
+    out : pathlib.Path
+        Gets data/, model/, masks/ and report/.
+    minutes : float
+        Of training.
+    images : int
+        In the data set.
+    on_epoch : callable, optional
+        See ``TrainTask``.
+    """
+
+    out: Path
+    minutes: float = 1.0
+    images: int = IMAGES
+    on_epoch: OnEpoch | None = None
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> DemoResult:
+        """Do all of it."""
+        data = write_synthetic(KIND, self.out / "data", self.images)
+        cancel.check()
+        chosen = recipe("fast", [f"minutes={self.minutes}", "steps_per_epoch=40", "held_out=0.2"])
+        task = TrainTask(data, self.out / "model", chosen, on_epoch=self.on_epoch)
+        split = Split.from_json(task.run(on_progress, cancel).provenance["split"], "the demo's split")
+        model = load_model(self.out / "model", default_precision())
+        held = open_dataset(data).subset(split.held_out)
+        evaluation = Evaluation(held.classes, competition=held.format)
+        found = {}
+        for result in segment_samples(held.samples, model, cancel=cancel):
+            identifier = result.sample.id
+            mask = held.mask(result.sample)
+            evaluation.add(identifier, split.groups[identifier], "held-out", mask, result.mask)
+            write_mask(self.out / "masks" / f"{safe_stem(identifier)}.png", result.mask)
+            found[identifier] = (held.image(result.sample)[..., 0], result.mask, mask.labels)
+        write_report(
+            self.out / "report",
+            evaluation,
+            model={"path": "model", "recipe": chosen.model_dump(mode="json")},
+            data={"name": f"synthetic {KIND}", "format": held.format, "images": self.images},
+            settings=evaluation.settings.model_dump(mode="json"),
+        )
+        names = [s.image for s in sorted(evaluation.scores, key=lambda s: s.iou)]
+        images, predicted, reference = (np.stack([found[n][i] for n in names]) for i in range(3))
+        return DemoResult(names, images.astype(np.uint8), predicted, reference, evaluation)
+
+
+def screen_available() -> bool:
+    """Whether a window can be opened here."""
+    if sys.platform in {"win32", "darwin"}:
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
