@@ -182,6 +182,20 @@ class _Bar:
         self.bars.stop()
 
 
+def _start_backend() -> None:
+    """Import Keras with stderr turned away: TensorFlow greets there whatever its settings say."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import keras  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _time(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -203,6 +217,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    _start_backend()
     from napari_unet.workflow.recipes import recipe
     from napari_unet.workflow.train import TrainTask
 
@@ -244,6 +259,7 @@ def _epoch_line(row: dict[str, float]) -> None:
 
 
 def _segment(options: argparse.Namespace) -> int:
+    _start_backend()
     from napari_unet.workflow.segment import SegmentTask
 
     written = _run(SegmentTask(tuple(options.inputs), options.model, options.out, options.probabilities))
@@ -252,6 +268,7 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    _start_backend()
     from napari_unet.evaluation.report import summary_lines
     from napari_unet.settings import EvaluationSettings
     from napari_unet.workflow.evaluate import EvaluateTask
@@ -272,8 +289,10 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    _start_backend()
     from napari_unet.evaluation.report import summary_lines, table_lines
-    from napari_unet.workflow.demo import DemoTask, screen_available
+    from napari_unet.workflow.demo import DemoTask
+    from napari_unet.workflow.doctor import screen_available
 
     result = _run(DemoTask(options.out, options.minutes, on_epoch=_epoch_line))
     print("\n".join([*table_lines(result.evaluation), "", *summary_lines(result.evaluation)]))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+MAX_FILTERS = 4096  # of the deepest level: more than a gigabyte of weights there
 
 
 class Settings(BaseModel):
@@ -48,6 +51,13 @@ class NetworkSettings(Settings):
     dropout: float = Field(
         0.0, ge=0.0, lt=1.0, title="Dropout", description="Rate at the end of the contracting path"
     )
+
+    @model_validator(mode="after")
+    def _bounded(self) -> NetworkSettings:
+        deepest = self.filters * 2**self.depth
+        if deepest > MAX_FILTERS:
+            raise ValueError(f"filters times 2 ** depth may be at most {MAX_FILTERS}, not {deepest}")
+        return self
 
     @property
     def outputs(self) -> int:

@@ -152,17 +152,17 @@ def nuclei(count: int, rng: np.random.Generator, side: int = 256) -> list[Pictur
             body = (u / long) ** 2 + (v / thin) ** 2 < 1
             if (objects[body] > 0).mean() < 0.15 and body.sum() > 30:
                 objects[body & (objects == 0)] = index
-        numbers, objects = np.unique(objects, return_inverse=True)
-        objects = objects.reshape(shape).astype(np.int32)
+        numbers, renumbered = np.unique(objects, return_inverse=True)
+        objects = renumbered.reshape(shape).astype(np.int32)
         strength = np.concatenate([[0.0], rng.uniform(0.45, 1.0, len(numbers) - 1)])[objects]
         body = ndimage.gaussian_filter(strength * (1 + 0.15 * _smooth(rng, shape, 2)), 1.3)
         name = "".join(f"{int(v):08x}" for v in rng.integers(2**32, size=8))
         noise = rng.standard_normal(shape)
         if number % 5 == 4:
             tissue = 0.8 + 0.06 * _smooth(rng, shape, 9)
-            colour = np.stack(
-                [tissue - 0.5 * body, tissue - 0.2 - 0.55 * body, tissue - 0.03 - 0.25 * body], 2
-            )
+            dye = np.array([0.5, 0.55, 0.25])
+            ground = tissue[..., None] - np.array([0.0, 0.2, 0.03])
+            colour = ground - dye * body[..., None]
             image = np.clip(255 * (colour + 0.02 * noise[..., None]), 0, 255).astype(np.uint8)
         else:
             glow = 0.06 + 0.03 * _smooth(rng, shape, 30) + rng.uniform(0.25, 0.7) * body
@@ -180,7 +180,7 @@ def membranes(count: int, rng: np.random.Generator, side: int = 512) -> list[Pic
 
     pictures = []
     seeds = rng.uniform(-30, side + 30, size=(int((side / 42) ** 2), 2))
-    grid = np.stack(np.mgrid[:side, :side], axis=-1).astype(float)
+    grid = np.moveaxis(np.mgrid[:side, :side], 0, -1).astype(float)
     for number in range(count):
         seeds = seeds + rng.normal(0, 2.0, seeds.shape)  # the next slice is much like the last
         place = grid + 7 * np.stack([_smooth(rng, (side, side), 18) for _ in range(2)], axis=-1)

@@ -137,10 +137,10 @@ def table_lines(evaluation: Evaluation, limit: int = 20) -> list[str]:
     rows = image_rows(evaluation)
     width = max((len(str(row["image"])) for row in rows[:limit]), default=5)
     lines = [f"{'image':<{width}}  {'IoU':>6}  {'Dice':>6}  part"]
-    for row in rows[:limit]:
-        lines.append(
-            f"{row['image']:<{width}}  {_shown(row['iou']):>6}  {_shown(row['dice']):>6}  {row['part']}"
-        )
+    lines += [
+        f"{row['image']:<{width}}  {_shown(row['iou']):>6}  {_shown(row['dice']):>6}  {row['part']}"
+        for row in rows[:limit]
+    ]
     if len(rows) > limit:
         lines.append(f"... and {len(rows) - limit} better ones")
     return lines

@@ -18,6 +18,8 @@ from napari_unet.training.schedule import learning_rate, progress_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from napari_unet.settings import TrainingSettings
     from napari_unet.training.batches import TrainingBatches
 
@@ -155,8 +157,8 @@ class Training:
         row["validation_iou"] = self._score(progress >= 1.0)
         state.seconds = before + time.monotonic() - started
         state.history.append(row)
-        state.variables = [np.asarray(v) for v in self.network.variables]
-        state.optimizer = [np.asarray(v) for v in self.network.optimizer.variables]
+        state.variables = [to_numpy(v) for v in self.network.variables]
+        state.optimizer = [to_numpy(v) for v in self.network.optimizer.variables]
         if self.save is not None:
             self.save(state)
         if self.on_epoch is not None:
@@ -219,8 +221,15 @@ class Training:
             )
         self._put_weights(self.state.average)
         for variable in self.network.optimizer.variables:
-            if not np.isfinite(np.asarray(variable, np.float64)).all():
+            if not np.isfinite(to_numpy(variable).astype(np.float64)).all():
                 variable.assign(np.zeros(variable.shape))
+
+
+def to_numpy(variable: Any) -> NDArray[Any]:
+    """Value of a Keras variable as an array of its own."""
+    from keras import ops
+
+    return np.array(ops.convert_to_numpy(variable))
 
 
 def compile_network(network: Any, loss: Callable[[Any, Any], Any], settings: TrainingSettings) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -103,10 +101,3 @@ class DemoTask:
         names = [s.image for s in sorted(evaluation.scores, key=lambda s: s.iou)]
         images, predicted, reference = (np.stack([found[n][i] for n in names]) for i in range(3))
         return DemoResult(names, images.astype(np.uint8), predicted, reference, evaluation)
-
-
-def screen_available() -> bool:
-    """Whether a window can be opened here."""
-    if sys.platform in {"win32", "darwin"}:
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,60 @@
+# make demo   set up, then train, segment and score on made-up images; opens napari if there is a screen
+# make test   set up, a virtual screen included where it may be installed, then run all tests
+# make check  ruff, mypy, and the plugin's manifest
+# make bench  the benchmarks of docs/performance.md
+
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
+	if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; \
+	then echo $$p; break; fi; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SCREEN := xvfb libgl1-mesa-dri libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 \
+	libxcb-keysyms1 libxcb-shape0 libdbus-1-3
+
+.PHONY: help demo test check bench setup screen clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+		then apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); \
+		else echo "This Python has no venv module: install python3-venv."; exit 1; fi; }
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "installing into $(VENV) (some minutes the first time)"
+	@$(PIP) install -q -e ".[test]"
+	@touch $@
+
+setup: $(VENV)/.installed
+
+screen:
+	@if command -v Xvfb >/dev/null && ldconfig -p | grep -q libxcb-cursor; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	then echo "installing a virtual screen"; apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SCREEN) >/dev/null; \
+	else echo "no virtual screen may be installed here: window tests are skipped ($(SCREEN))"; fi
+
+demo: setup
+	@$(BIN)/napari-unet demo --out demo
+
+test: setup screen
+	@$(BIN)/python -m pytest
+
+check: setup
+	@$(BIN)/ruff check src tests benchmarks
+	@$(BIN)/ruff format --check src tests benchmarks
+	@$(BIN)/mypy
+	@$(BIN)/npe2 validate napari-unet-workbench
+
+bench: setup
+	@$(BIN)/python benchmarks/open_data.py
+	@$(BIN)/python benchmarks/run_lengths.py
+	@$(BIN)/python benchmarks/feeding.py
+
+clean:
+	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache

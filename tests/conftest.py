@@ -1,0 +1,42 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("ours", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("ours")
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Folder with the zips of the real data sets."""
+    folder = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir() or not list(folder.glob("*.zip")):
+        pytest.skip("the real data sets are not here; set NAPARI_UNET_DATA to the folder of their zips")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def salt_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic set of 24 tiles in the TGS layout."""
+    from napari_unet.data.synthetic import write_synthetic
+
+    return write_synthetic("salt", tmp_path_factory.mktemp("salt"), 24)
+
+
+@pytest.fixture(scope="session")
+def nuclei_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic set of 6 images in the Data Science Bowl layout."""
+    from napari_unet.data.synthetic import write_synthetic
+
+    return write_synthetic("nuclei", tmp_path_factory.mktemp("nuclei"), 6)
