@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_unet.data.dataset import Dataset, Problem
 from napari_unet.data.formats import (
     cell_tracking,
     dsb2018,
@@ -26,8 +28,11 @@ from napari_unet.errors import DataError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import Sample
+
+
+PAGE = re.compile(r"(?<=\.)(tiff?|gif)\[\d+\]$", re.IGNORECASE)
+MOST_LEFT_OUT = 10  # files for every image of a data set; a few masks more are usual
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,16 @@ def recognize(source: Source) -> str:
         if layout.recognize(source):
             return name
     images = sum(map(is_image_name, source.sizes))
+    zips = [name for name in source.sizes if name.lower().endswith(".zip")]
+    remedy = "give the folder that holds both images and masks, "
+    remedy += "or list the pairs in a CSV file with the columns image and mask"
+    if zips and not images:
+        remedy = f"open one of the zips in it, like {zips[0]}"
     raise DataError(
         f"{source.path} is not a data set that we know",
         expected="images with masks in one of the layouts " + ", ".join(FORMATS),
         got=f"{images} images among {len(source.sizes)} files" if source.sizes else "no files",
-        remedy="give the folder that holds both images and masks, "
-        "or list the pairs in a CSV file with the columns image and mask",
+        remedy=remedy,
     )
 
 
@@ -108,7 +117,31 @@ def open_dataset(path: Path | str, format: str | None = None) -> Dataset:
     if path.is_file() and is_image_name(path.name):
         return fit_masks(_open_stack(path, format))
     source = open_source(path)
-    return fit_masks(FORMATS[format or recognize(source)].open_source(source))
+    dataset = fit_masks(FORMATS[format or recognize(source)].open_source(source))
+    left = _left_out(dataset, source)
+    if not left:
+        return dataset
+    message = f"{len(left)} image files are not part of the layout {dataset.format}, like {left[0]}"
+    if format is None and len(left) > MOST_LEFT_OUT * (len(dataset.samples) + len(dataset.unlabelled)):
+        raise DataError(
+            f"{path} seems to hold more than one data set",
+            expected="the folder of one",
+            got=message,
+            remedy="give the folder of one of them, or name the format",
+        )
+    problem = Problem("left out", message, "check that this is the right folder and format", left)
+    return replace(dataset, problems=(*dataset.problems, problem))
+
+
+def _left_out(dataset: Dataset, source: Source) -> tuple[str, ...]:
+    """Image files that belong to no sample and that no problem tells of."""
+    told = {name for problem in dataset.problems for name in problem.names}
+    for sample in (*dataset.samples, *dataset.unlabelled):
+        told |= {PAGE.sub(r"\1", name) for name in (sample.image_name, sample.mask_name) if name}
+    # A mask kept as many files is named by their folder.
+    return tuple(
+        n for n in source.sizes if is_image_name(n) and n not in told and n.rpartition("/")[0] not in told
+    )
 
 
 def _open_table(path: Path, format: str | None) -> Dataset:

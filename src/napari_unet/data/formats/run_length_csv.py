@@ -1,7 +1,8 @@
 """Images beside a CSV table of run lengths, one row a mask or one row an object.
 
 Columns are an id (id, ImageId, img, ...; or subject and img) and run lengths (rle_mask, pixels,
-EncodedPixels, ...). Several rows of one image are objects, and then those of all images are.
+EncodedPixels, ...). Several rows of one image are objects, and then those of all images are. Groups
+are subjects where the table has them, else images.
 """
 
 from __future__ import annotations
@@ -109,8 +110,9 @@ def open_table(source: Source, table: str) -> Dataset:
     runs = _read_runs(source, table)
     images: dict[str, list[str]] = {}
     for name in source.sizes:
-        if is_image_name(name):
+        if is_image_name(name) and not MASKS.search(name):
             images.setdefault(PurePosixPath(name).stem, []).append(name)
+    by_subject = _has_subject(source, table)
     as_objects = any(len(texts) > 1 for texts in runs.values())
     problems: list[Problem] = []
     samples, unlabelled = [], []
@@ -123,7 +125,8 @@ def open_table(source: Source, table: str) -> Dataset:
                 else RunLengthLoader(tuple(runs[stem]), load, stem)
             )
             reason = f"{len(runs[stem])} rows in {table}" if as_objects else f"row in {table}"
-            samples.append(Sample(stem, load, loader, None, name, table, reason))
+            group = f"subject {stem.split('_')[0]}" if by_subject else None
+            samples.append(Sample(stem, load, loader, group, name, table, reason))
             continue
         if stem in runs:
             problems.append(ambiguous(names))
@@ -148,7 +151,12 @@ def open_table(source: Source, table: str) -> Dataset:
         samples=tuple(samples),
         unlabelled=tuple(unlabelled),
         problems=tuple(problems),
+        group_rule="subject" if by_subject else "image",
     )
+
+
+def _has_subject(source: Source, table: str) -> bool:
+    return {"subject", "img"} <= set(header_of(source, table))
 
 
 def _read_runs(source: Source, table: str) -> dict[str, list[str]]:
@@ -167,9 +175,10 @@ def _read_runs(source: Source, table: str) -> dict[str, list[str]]:
             got=f"the column {told[0]}",
             remedy="save the rows of one class as a table of their own",
         )
-    has_subject = "subject" in header and columns[0] == "img"
+    has_subject = _has_subject(source, table)
     runs: dict[str, list[str]] = {}
-    for row in read_table(source, table, ("subject", *columns) if has_subject else columns):
+    wanted = ("subject", "img", columns[1]) if has_subject else columns
+    for row in read_table(source, table, wanted):
         identifier = f"{row['subject']}_{row['img']}" if has_subject else row[columns[0]]
         check_id(identifier, table)
         stem = PurePosixPath(identifier).stem if is_image_name(identifier) else identifier

@@ -37,6 +37,9 @@ def recognize(source: Source) -> bool:
     folder = _train_folder(source)
     if folder is None or not folder.endswith("train/"):
         return False
+    root = folder.removesuffix("train/")
+    if not all(name.startswith(root) for name in source.sizes if is_image_name(name)):
+        return False  # one data set among others
     table = _table(source, folder, TABLE)
     return bool(_table(source, folder, DEPTHS)) or bool(table and "rle_mask" in header_of(source, table))
 
