@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_unet.data.dataset import Dataset, Problem
 from napari_unet.data.formats import (
     cell_tracking,
     dsb2018,
@@ -16,17 +18,21 @@ from napari_unet.data.formats import (
     tgs_salt,
     ultrasound_nerve,
 )
-from napari_unet.data.image_files import count_pages, is_image_name
-from napari_unet.data.loaders import ImageLoader
-from napari_unet.data.sample import Sample
+from napari_unet.data.image_files import is_image_name
+from napari_unet.data.mask_checks import fit_masks
+from napari_unet.data.pages import page_samples, plain_samples
 from napari_unet.data.source import FolderSource, Source, open_source
 from napari_unet.data.tables import header_of
 from napari_unet.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import Sample
+
+
+PAGE = re.compile(r"(?<=\.)(tiff?|gif)\[\d+\]$", re.IGNORECASE)
+MOST_LEFT_OUT = 10  # files for every image of a data set; a few masks more are usual
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class Format:
 
 
 # The more particular a layout, the earlier it is asked.
-FORMATS: dict[str, Format] = {
+FORMATS: Mapping[str, Format] = {
     module.NAME: Format(module.NAME, module.TITLE, module.recognize, module.open_source)
     for module in (
         tgs_salt,
@@ -67,28 +73,34 @@ def recognize(source: Source) -> str:
         if layout.recognize(source):
             return name
     images = sum(map(is_image_name, source.sizes))
+    zips = [name for name in source.sizes if name.lower().endswith(".zip")]
+    remedy = "give the folder that holds both images and masks, "
+    remedy += "or list the pairs in a CSV file with the columns image and mask"
+    if zips and not images:
+        remedy = f"open one of the zips in it, like {zips[0]}"
     raise DataError(
         f"{source.path} is not a data set that we know",
-        expected="images with masks in one of the layouts: " + ", ".join(FORMATS),
-        got=f"{len(source.sizes)} files, {images} of them images",
-        remedy="list the pairs in a CSV file with the columns image and mask",
+        expected="images with masks in one of the layouts " + ", ".join(FORMATS),
+        got=f"{images} images among {len(source.sizes)} files" if source.sizes else "no files",
+        remedy=remedy,
     )
 
 
 def open_dataset(path: Path | str, format: str | None = None) -> Dataset:
-    """Open a data set: a folder, a zip, or a CSV table.
+    """Open a data set: a folder, a zip, a CSV table, or the stack train-volume.tif.
 
     Parameters
     ----------
     path : path or str
-        Folder, .zip (zips inside included) or .csv.
+        Folder, .zip (zips inside included), .csv, or the ISBI 2012 stack beside its labels.
     format : str, optional
         A name from ``FORMATS``; without it the layout is recognized.
 
     Returns
     -------
     Dataset
-        Lazy: no image has been read.
+        Lazy: at most a few masks were read, to learn what their values mean. Every mask is held
+        against the size of its image when it is read.
 
     Raises
     ------
@@ -100,24 +112,59 @@ def open_dataset(path: Path | str, format: str | None = None) -> Dataset:
     path = Path(path).expanduser()
     if format is not None and format not in FORMATS:
         raise SettingsError(f"there is no format {format!r}", expected=f"one of {', '.join(FORMATS)}")
-    if path.suffix.lower() == ".csv" and path.is_file():
-        return _open_table(path, format)
+    if path.is_file() and path.suffix.lower() == ".csv":
+        return fit_masks(_open_table(path, format))
+    if path.is_file() and is_image_name(path.name):
+        return fit_masks(_open_stack(path, format))
     source = open_source(path)
-    return FORMATS[format or recognize(source)].open_source(source)
+    dataset = fit_masks(FORMATS[format or recognize(source)].open_source(source))
+    left = _left_out(dataset, source)
+    if not left:
+        return dataset
+    message = f"{len(left)} image files are not part of the layout {dataset.format}, like {left[0]}"
+    if format is None and len(left) > MOST_LEFT_OUT * (len(dataset.samples) + len(dataset.unlabelled)):
+        raise DataError(
+            f"{path} seems to hold more than one data set",
+            expected="the folder of one",
+            got=message,
+            remedy="give the folder of one of them, or name the format",
+        )
+    problem = Problem("left out", message, "check that this is the right folder and format", left)
+    return replace(dataset, problems=(*dataset.problems, problem))
+
+
+def _left_out(dataset: Dataset, source: Source) -> tuple[str, ...]:
+    """Image files that belong to no sample and that no problem tells of."""
+    told = {name for problem in dataset.problems for name in problem.names}
+    for sample in (*dataset.samples, *dataset.unlabelled):
+        told |= {PAGE.sub(r"\1", name) for name in (sample.image_name, sample.mask_name) if name}
+    # A mask kept as many files is named by their folder.
+    return tuple(
+        n for n in source.sizes if is_image_name(n) and n not in told and n.rpartition("/")[0] not in told
+    )
 
 
 def _open_table(path: Path, format: str | None) -> Dataset:
-    source = FolderSource(path.parent, common_root=False)
-    if format is None and pairs_csv.is_pairs(source, path.name):
-        format = pairs_csv.NAME
-    if format == pairs_csv.NAME:
-        return pairs_csv.open_table(source, path.name)
-    if format in (None, run_length_csv.NAME) and run_length_csv.columns_of(source, path.name):
-        return run_length_csv.open_table(source, path.name)
+    table = FolderSource(path.parent, only=[path.name])
+    if format in (None, pairs_csv.NAME) and pairs_csv.is_pairs(table, path.name):
+        return pairs_csv.open_file(path)
+    if format in (None, run_length_csv.NAME) and run_length_csv.columns_of(table, path.name):
+        return run_length_csv.open_table(FolderSource(path.parent, common_root=False), path.name)
     raise DataError(
-        f"{path} is not a table of masks",
+        f"{path} is not a table of masks" + (f" in the format {format}" if format else ""),
         expected="columns image and mask, or an id and run lengths",
-        got=", ".join(header_of(source, path.name)),
+        got=", ".join(header_of(table, path.name)) or "an empty file",
+    )
+
+
+def _open_stack(path: Path, format: str | None) -> Dataset:
+    source = FolderSource(path.parent, only=isbi2012.STACKS)
+    if format in (None, isbi2012.NAME) and path.name in source.sizes and isbi2012.recognize(source):
+        return isbi2012.open_source(source)
+    raise DataError(
+        f"{path} is an image, not a data set",
+        expected=f"a folder, a zip, a CSV table, or {isbi2012.VOLUME} beside {isbi2012.LABELS}",
+        remedy="give the folder that holds the images and masks",
     )
 
 
@@ -132,59 +179,53 @@ def open_images(paths: Sequence[Path | str]) -> tuple[Sample, ...]:
     Returns
     -------
     tuple of Sample
-        Ids are the files' stems, with a page number for stacks and made unique where need be.
+        All images, labelled or not, in the order of the paths. Ids are the files' stems, with a page
+        number for stacks, and a number more where two would be the same.
 
     Raises
     ------
     DataError
-        If a path does not exist or holds no image.
+        If a path does not exist or holds no image, or a TIFF there cannot be read. Other damaged
+        images are found when they are read.
     """
     found: list[Sample] = []
     for given in paths:
         path = Path(given).expanduser()
         if path.is_file() and is_image_name(path.name):
-            found += _pages(FolderSource(path.parent, only=[path.name]), [path.name])
-            continue
-        if path.is_file() and path.suffix.lower() == ".csv":
+            found += page_samples(FolderSource(path.parent, only=[path.name]), path.name)
+        elif path.is_file() and path.suffix.lower() == ".csv":
             dataset = open_dataset(path)
             found += [*dataset.samples, *dataset.unlabelled]
-            continue
-        source = open_source(path)
-        layout = next((f for f in FORMATS.values() if f.recognize(source)), None)
-        if layout is not None:
-            dataset = layout.open_source(source)
-            found += [*dataset.samples, *dataset.unlabelled]
-            continue
-        names = [name for name in source.sizes if is_image_name(name)]
-        if not names:
-            raise DataError(
-                f"{path} holds no image",
-                expected="PNG, TIFF, JPEG or BMP files",
-                got=f"{len(source.sizes)} other files",
-            )
-        found += _pages(source, names)
+        else:
+            found += _images_of(open_source(path))
     return _with_unique_ids(found)
 
 
-def _pages(source: Source, names: Iterable[str]) -> list[Sample]:
-    samples = []
-    for name in names:
-        stem = PurePosixPath(name).stem
-        pages = count_pages(source.read(name), name)
-        if pages == 1:
-            samples.append(Sample(stem, ImageLoader(source, name), image_name=name))
-        samples += [
-            Sample(f"{stem}_{page:03d}", ImageLoader(source, name, page), image_name=f"{name}[{page}]")
-            for page in range(pages if pages > 1 else 0)
-        ]
-    return samples
+def _images_of(source: Source) -> Iterable[Sample]:
+    layout = next((f for f in FORMATS.values() if f.recognize(source)), None)
+    if layout is not None:
+        dataset = fit_masks(layout.open_source(source))
+        return (*dataset.samples, *dataset.unlabelled)
+    names = [name for name in source.sizes if is_image_name(name)]
+    if not names:
+        raise DataError(
+            f"{source.path} holds no image",
+            expected="PNG, TIFF, JPEG, BMP or GIF files",
+            got=f"{len(source.sizes)} other files" if source.sizes else "no files",
+            remedy="give image files, or the folder or zip that holds them",
+        )
+    return plain_samples(source, names)
 
 
-def _with_unique_ids(samples: list[Sample]) -> tuple[Sample, ...]:
-    seen: dict[str, int] = {}
+def _with_unique_ids(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    taken = {sample.id for sample in samples}
+    seen: set[str] = set()
     out = []
     for sample in samples:
-        count = seen.get(sample.id, 0)
-        seen[sample.id] = count + 1
-        out.append(replace(sample, id=f"{sample.id}_{count + 1}") if count else sample)
+        identifier, number = sample.id, 1
+        while identifier in seen or (number > 1 and identifier in taken):
+            number += 1
+            identifier = f"{sample.id}_{number}"
+        seen.add(identifier)
+        out.append(sample if identifier == sample.id else replace(sample, id=identifier))
     return tuple(out)

@@ -1,9 +1,9 @@
 """Folders of images and masks in the usual namings.
 
-images/X + masks/X (or image/label, imgs/labels, and the like; X may carry _mask, _label, _seg ...
-on either side), X + X_mask in one folder, with train, val and test folders above or below. Masks may be
-palette indices, class numbers, colours, black and white of any depth, lossy, or object numbers; what
-their values mean is found from the masks themselves and is the same for the whole set.
+images/X + masks/X (or image/label, imgs/labels, train_images/train_masks and the like), X + X_mask in
+one folder; X may carry _mask, _label, img_, ... on either side, and train, val and test folders may
+stand above or below. Where more than one pairing is possible none is made, and that is reported.
+What the values of the masks mean is found by ``mask_meaning``.
 """
 
 from __future__ import annotations
@@ -11,73 +11,127 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from napari_unet.data.dataset import Dataset, Problem
-from napari_unet.data.image_files import LOSSY_SUFFIXES, decode_labels, is_image_name, suffix_of
-from napari_unet.data.loaders import ImageLoader, LabelMaskLoader, MaskValues
+from napari_unet.data.formats.mask_meaning import find_meaning
+from napari_unet.data.formats.pairing import ambiguous, unpaired_image, unpaired_mask
+from napari_unet.data.image_files import is_image_name, suffix_of
+from napari_unet.data.loaders import ImageLoader, LabelMaskLoader
 from napari_unet.data.sample import Sample
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Iterable
 
     from napari_unet.data.source import Source
 
 NAME = "image-mask-folders"
 TITLE = "folders of images and masks"
-IMAGE_FOLDERS = {"image", "images", "img", "imgs", "raw", "frames", "input", "inputs", "x", "data"}
-MASK_FOLDERS = {
-    "mask", "masks", "label", "labels", "lbl", "gt", "groundtruth", "ground_truth", "seg",
-    "segmentation", "segmentations", "annotation", "annotations", "target", "targets", "y", "labelcol",
+# In whole or as a word of a folder's name (train_masks).
+IMAGE_WORDS = {"image", "images", "img", "imgs", "jpegimages"}
+MASK_WORDS = {
+    "mask", "masks", "label", "labels", "lbl", "gt", "groundtruth", "seg", "segmentation",
+    "segmentations", "annotation", "annotations", "labelcol", "segmentationclass", "manual",
 }  # fmt: skip
-MASK_ENDING = re.compile(r"[_\-. ](?:masks?|labels?|seg|segmentation|gt|annotation|lbl)$", re.IGNORECASE)
-IMAGE_ENDING = re.compile(r"[_\-. ](?:images?|img|raw|sat)$", re.IGNORECASE)
-MAX_CLASSES = 32
-MASKS_LOOKED_AT = 300
+ROLE_WORDS = IMAGE_WORDS | MASK_WORDS
+# As a whole name alone, and only where no clearer folder is on the path.
+WEAK_IMAGE_FOLDERS = {"raw", "frames", "input", "inputs", "x", "data"}
+WEAK_MASK_FOLDERS = {"target", "targets", "output", "outputs", "y", "ground_truth", "ground-truth"}
+WORDS = re.compile(r"[_\-. ]+")
+MASK_AFFIX = re.compile(
+    r"(?<=.)[_\-. ](?:masks?|labels?|seg|segmentation|gt|annotation|lbl|manual)$"
+    r"|^(?:masks?|labels?|seg|segmentation|gt|lbl)[_\-. ](?=.)",
+    re.IGNORECASE,
+)
+IMAGE_AFFIX = re.compile(r"(?<=.)[_\-. ](?:images?|img|raw|sat)$|^(?:images?|img)[_\-. ](?=.)", re.IGNORECASE)
 
 
-def _split(name: str) -> tuple[str, str, str]:
-    """Role by folder ("image", "mask" or ""), folder without that part, and stem."""
-    path = PurePosixPath(name)
-    role, rest = "", []
-    for part in path.parts[:-1]:
-        lower = part.lower()
-        if not role and lower in MASK_FOLDERS:
-            role = "mask"
-        elif not role and lower in IMAGE_FOLDERS:
-            role = "image"
-        else:
-            rest.append(part)
-    return role, "/".join(rest), path.stem
+class Key(NamedTuple):
+    """What image and mask must have in common, in lower case."""
+
+    folder: str
+    stem: str
 
 
-def _sort(source: Source) -> tuple[dict[tuple[str, str], list[str]], dict[tuple[str, str], list[str]]]:
-    """Images and masks by what they are matched on: the folder besides the role, and the stem."""
-    images: dict[tuple[str, str], list[str]] = {}
-    masks: dict[tuple[str, str], list[str]] = {}
-    for name in source.sizes:
-        if not is_image_name(name):
-            continue
-        role, folder, stem = _split(name)
-        ending = MASK_ENDING.search(stem)
-        if role == "mask" or (role != "image" and ending):
-            bare = stem[: ending.start()] if ending else stem
-            masks.setdefault((folder, bare.lower()), []).append(name)
-        else:
-            found = IMAGE_ENDING.search(stem)
-            images.setdefault((folder, (stem[: found.start()] if found else stem).lower()), []).append(name)
+def _role_and_folder(parts: tuple[str, ...]) -> tuple[str, str]:
+    """Role by folders ("image", "mask" or ""), and the path without what told it."""
+    roles, rest = [], []
+    for part in parts:
+        words = [word for word in WORDS.split(part.lower()) if word]
+        roles += ["mask" if word in MASK_WORDS else "image" for word in words if word in ROLE_WORDS]
+        others = [word for word in words if word not in ROLE_WORDS]
+        rest += [part if len(others) == len(words) else "_".join(others)] if others else []
+    if roles:
+        return roles[-1], "/".join(rest)  # in images/labels/X the last word tells
+    for index in reversed(range(len(parts))):
+        for role, folders in (("image", WEAK_IMAGE_FOLDERS), ("mask", WEAK_MASK_FOLDERS)):
+            if parts[index].lower() in folders:
+                return role, "/".join([*parts[:index], *parts[index + 1 :]])
+    return "", "/".join(parts)
+
+
+def sort_by_role(names: Iterable[str]) -> tuple[dict[Key, list[str]], dict[Key, list[str]]]:
+    """Images and masks, by what they are matched on."""
+    images: dict[Key, list[str]] = {}
+    masks: dict[Key, list[str]] = {}
+    for name in filter(is_image_name, names):
+        path = PurePosixPath(name)
+        role, folder = _role_and_folder(path.parts[:-1])
+        without = MASK_AFFIX.sub("", path.stem, count=1)
+        role = role or ("mask" if without != path.stem else "image")
+        # In a folder of images X_mask would be an image of that name.
+        stem = IMAGE_AFFIX.sub("", without if role == "mask" else path.stem, count=1)
+        (masks if role == "mask" else images).setdefault(Key(folder.lower(), stem.lower()), []).append(name)
     return images, masks
 
 
 def recognize(source: Source) -> bool:
-    """Whether any image has a mask."""
-    images, masks = _sort(source)
+    """Whether any image has a mask, clearly or not."""
+    images, masks = sort_by_role(source.sizes)
     return bool(images.keys() & masks.keys())
+
+
+class Pair(NamedTuple):
+    """An image and its mask."""
+
+    image: str
+    mask: str
+
+
+def find_pairs(names: Iterable[str]) -> tuple[list[Pair], list[str], list[Problem]]:
+    """Pair images with masks.
+
+    Returns
+    -------
+    list of Pair
+        The clear ones.
+    list of str
+        Images without a mask, or with more than one possible.
+    list of Problem
+        "ambiguous", "unpaired image" (where others in its folder have a mask), "unpaired mask".
+    """
+    images, masks = sort_by_role(names)
+    pairs: list[Pair] = []
+    alone: list[str] = []
+    problems: list[Problem] = []
+    labelled = {_parent(n) for key, of_key in images.items() if key in masks for n in of_key}
+    for key, of_key in images.items():
+        found = masks.get(key, [])
+        same = {_exact_stem(n): n for n in found}
+        if len(of_key) == len(found) == 1:
+            pairs.append(Pair(of_key[0], found[0]))
+        elif len(of_key) == len(found) == len(same) and {*map(_exact_stem, of_key)} == same.keys():
+            # 1.png and 1_img.png, each with a mask of the very name.
+            pairs += [Pair(n, same[_exact_stem(n)]) for n in of_key]
+        elif found:
+            alone += of_key
+            problems.append(ambiguous((*of_key, *found)))
+        else:
+            alone += of_key
+            problems += [unpaired_image(n) for n in of_key if _parent(n) in labelled]
+    problems += [unpaired_mask(n) for key, of_key in masks.items() if key not in images for n in of_key]
+    return pairs, alone, problems
 
 
 def open_source(source: Source) -> Dataset:
@@ -88,64 +142,37 @@ def open_source(source: Source) -> Dataset:
     DataError
         If nothing pairs up, or the masks' values make no sense.
     """
-    images, masks = _sort(source)
-    pairs: list[tuple[str, str, str]] = []
-    alone: list[str] = []
-    problems: list[Problem] = []
-    with_masks = {_parent(n) for key, n_ in images.items() if key in masks for n in n_}
-    for key, names in images.items():
-        found = masks.get(key, [])
-        if len(names) == 1 and len(found) == 1:
-            pairs.append((names[0], found[0], _reason(names[0], found[0])))
-        elif found:
-            both = (*names, *found)
-            problems.append(
-                Problem("ambiguous", f"which of {', '.join(both)} belong together is not clear",
-                        "rename or remove files, or list the pairs in a CSV file", both)
-            )  # fmt: skip
-        else:
-            alone += names
-            problems += [
-                Problem("unpaired image", f"{n} has no mask", "add the mask or leave it out", (n,))
-                for n in names
-                if _parent(n) in with_masks
-            ]
-    problems += [
-        Problem("unpaired mask", f"{name} has no image", "add the image or delete the mask", (name,))
-        for key, names in masks.items()
-        if key not in images
-        for name in names
-    ]
+    pairs, alone, problems = find_pairs(source.sizes)
     if not pairs:
         raise DataError(
             f"{source.path} has no image with a mask",
             expected="images/X.png with masks/X.png, or X.png with X_mask.png",
+            got=problems[0].message if problems else f"{len(alone)} images, no mask",
             remedy="list the pairs in a CSV file with the columns image and mask",
         )
-    meaning, classes = find_meaning(source, [mask for _, mask, _ in pairs])
-    twice = Counter(PurePosixPath(n).stem for n in [*(i for i, _, _ in pairs), *alone])
-    samples = tuple(
-        Sample(
-            _identifier(image, twice),
-            ImageLoader(source, image),
-            LabelMaskLoader(source, mask, meaning),
-            None,
-            image,
-            mask,
-            reason,
-        )
-        for image, mask, reason in pairs
-    )
+    meaning, classes, doubts = find_meaning(source, [pair.mask for pair in pairs])
+    twice = Counter(PurePosixPath(n).stem.lower() for n in [*(p.image for p in pairs), *alone])
     return Dataset(
         name=source.name,
         format=NAME,
         path=source.path,
-        samples=samples,
+        samples=tuple(
+            Sample(
+                _identifier(pair.image, twice),
+                ImageLoader(source, pair.image),
+                LabelMaskLoader(source, pair.mask, meaning[pair.mask]),
+                None,
+                pair.image,
+                pair.mask,
+                _reason(pair),
+            )
+            for pair in pairs
+        ),
         unlabelled=tuple(
             Sample(_identifier(name, twice), ImageLoader(source, name), image_name=name) for name in alone
         ),
         classes=classes,
-        problems=tuple(problems),
+        problems=(*problems, *doubts),
     )
 
 
@@ -153,114 +180,21 @@ def _parent(name: str) -> str:
     return str(PurePosixPath(name).parent)
 
 
+def _exact_stem(name: str) -> str:
+    return PurePosixPath(name).stem
+
+
 def _identifier(name: str, twice: Counter[str]) -> str:
-    stem = PurePosixPath(name).stem
-    return (
-        stem
-        if twice[stem] == 1
-        else str(PurePosixPath(name).with_suffix("")).replace("/", "_")
-        + (suffix_of(name).replace(".", "_") if twice[stem] > 1 else "")
-    )
+    """The stem; where another image has it, in any case, the path and suffix as well."""
+    path = PurePosixPath(name)
+    if twice[path.stem.lower()] == 1:
+        return path.stem
+    return str(path.with_suffix("")).replace("/", "_") + suffix_of(name).replace(".", "_")
 
 
-def _reason(image: str, mask: str) -> str:
-    if _parent(image) == _parent(mask):
-        return f"{PurePosixPath(mask).stem} beside {PurePosixPath(image).stem}"
-    same = (
-        "same stem"
-        if PurePosixPath(image).stem == PurePosixPath(mask).stem
-        else "same stem but for its ending"
-    )
-    return f"{same} in {_parent(image)}/ and {_parent(mask)}/"
-
-
-def find_meaning(source: Source, masks: Sequence[str]) -> tuple[MaskValues, tuple[str, ...]]:
-    """What the values of the masks of a data set mean, and what the classes are called.
-
-    Parameters
-    ----------
-    source : Source
-        Where they are; a classes.txt at its root names the classes 1..K, one a line.
-    masks : sequence of str
-        Their names. Evenly spread over them, up to 300 are read.
-
-    Returns
-    -------
-    MaskValues
-        The same for every mask.
-    tuple of str
-        Names of the classes.
-
-    Raises
-    ------
-    DataError
-        If the masks have too many values to be classes and are not object numbers.
-    """
-    step = max(1, -(-len(masks) // MASKS_LOOKED_AT))
-    numbers: set[int] = set()
-    colours: set[tuple[int, ...]] = set()
-    lossy = any(suffix_of(name) in LOSSY_SUFFIXES for name in masks)
-    for name in masks[::step]:
-        if lossy or len(numbers) > 4096:
-            break
-        pixels = decode_labels(source.read(name), name)
-        if np.issubdtype(pixels.dtype, np.floating) and not _all_whole(pixels.astype(np.float64)):
-            raise DataError(f"{name} is not a mask", expected="whole numbers", got="fractions or NaN")
-        if pixels.ndim == 2:
-            numbers.update(np.unique(pixels).astype(int).tolist())
-        else:
-            colours.update(map(tuple, np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0).tolist()))
-            _check_colours(name, colours)
-    meaning = _meaning(numbers, colours, lossy, masks[0] if masks else "")
-    return meaning, _class_names(source, meaning.classes)
-
-
-def _all_whole(pixels: NDArray[np.float64]) -> bool:
-    return bool((np.isfinite(pixels) & (pixels == np.round(pixels))).all())
-
-
-def _check_colours(name: str, colours: set[tuple[int, ...]]) -> None:
-    if len(colours) > MAX_CLASSES + 1:
-        raise DataError(
-            f"{name} has too many colours for a mask",
-            expected=f"at most {MAX_CLASSES}",
-            got=f"{len(colours)} or more",
-            remedy="save masks without loss and without smoothing",
-        )
-
-
-def _meaning(numbers: set[int], colours: set[tuple[int, ...]], lossy: bool, name: str) -> MaskValues:
-    if lossy:
-        return MaskValues("threshold", threshold=127)
-    if colours:
-        known = colours | {(n, n, n) for n in numbers}
-        return MaskValues("colours", tuple(sorted(c for c in known if any(c))))
-    positive = sorted(n for n in numbers if n != 0)
-    if len(positive) <= 1:
-        return MaskValues("threshold", threshold=0)
-    if len(positive) <= MAX_CLASSES and (positive[-1] <= MAX_CLASSES or 0 in numbers):
-        highest = positive[-1]
-        values = range(1, highest + 1) if highest <= MAX_CLASSES else positive
-        return MaskValues("values", tuple((v,) for v in values))
-    if positive[0] > 0 and positive[-1] <= 4 * len(positive):
-        return MaskValues("objects")
-    raise DataError(
-        f"masks like {name} have too many values to be classes",
-        expected=f"at most {MAX_CLASSES} classes, or objects numbered from 1",
-        got=f"{len(positive)} values up to {positive[-1]}",
-        remedy="save masks without loss and without smoothing",
-    )
-
-
-def _class_names(source: Source, count: int) -> tuple[str, ...]:
-    if "classes.txt" in source.sizes:
-        names = [
-            line.strip() for line in source.read("classes.txt").decode("utf-8-sig", "replace").splitlines()
-        ]
-        names = [line for line in names if line]
-        if len(names) != count:
-            raise DataError(
-                "classes.txt does not fit the masks", expected=f"{count} lines", got=str(len(names))
-            )
-        return tuple(names)
-    return ("foreground",) if count == 1 else tuple(f"class {n}" for n in range(1, count + 1))
+def _reason(pair: Pair) -> str:
+    image, mask = PurePosixPath(pair.image), PurePosixPath(pair.mask)
+    if image.parent == mask.parent:
+        return f"{mask.stem} beside {image.stem}"
+    same = "same stem" if image.stem == mask.stem else f"{mask.stem} goes with {image.stem}"
+    return f"{same} in {image.parent}/ and {mask.parent}/"

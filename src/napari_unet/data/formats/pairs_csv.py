@@ -1,21 +1,25 @@
 """A CSV table that names pairs: columns image and mask, and if you like id and group.
 
-Paths are relative to the table and may not lead out of its folder.
+Paths are relative to the table and may not lead out of its folder. A row without a mask is an image
+without one.
 """
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset
-from napari_unet.data.formats.image_mask_folders import find_meaning
+from napari_unet.data.formats.mask_meaning import find_meaning
 from napari_unet.data.loaders import ImageLoader, LabelMaskLoader
 from napari_unet.data.sample import Sample
+from napari_unet.data.source import FolderSource
 from napari_unet.data.tables import check_id, header_of, read_table
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_unet.data.source import Source
 
 NAME = "pairs-csv"
@@ -28,7 +32,7 @@ def is_pairs(source: Source, table: str) -> bool:
 
 
 def _tables(source: Source) -> list[str]:
-    return [n for n in source.sizes if "/" not in n and n.endswith(".csv") and is_pairs(source, n)]
+    return [n for n in source.sizes if "/" not in n and n.lower().endswith(".csv") and is_pairs(source, n)]
 
 
 def recognize(source: Source) -> bool:
@@ -46,8 +50,28 @@ def open_source(source: Source) -> Dataset:
     """
     tables = _tables(source)
     if len(tables) != 1:
-        raise DataError(f"{source.path} has {len(tables)} tables of pairs", expected="one")
+        raise DataError(
+            f"{source.path} has {len(tables)} tables of pairs",
+            expected="one CSV file with the columns image and mask at its root",
+            got=", ".join(tables) or "none",
+            remedy="give the path of the CSV file itself",
+        )
     return open_table(source, tables[0])
+
+
+def open_file(path: Path) -> Dataset:
+    """Open the pairs of a table on disk; of its folder only the named files are looked at.
+
+    Raises
+    ------
+    DataError
+        As ``open_table``.
+    """
+    rows = _rows(FolderSource(path.parent, only=[path.name]), path.name)
+    named = [row[column] for row in rows for column in ("image", "mask") if row[column]]
+    return open_table(
+        FolderSource(path.parent, only=[path.name, "classes.txt", "classes.json", *named]), path.name
+    )
 
 
 def open_table(source: Source, table: str) -> Dataset:
@@ -58,47 +82,60 @@ def open_table(source: Source, table: str) -> Dataset:
     DataError
         If a path leads out of the folder or is not there, or an id occurs twice.
     """
-    header = header_of(source, table)
-    extra = [c for c in ("id", "group") if c in header]
-    rows = read_table(source, table, ("image", "mask", *extra))
-    masks = [_inside(source, row["mask"], table) for row in rows]
-    meaning, names = find_meaning(source, masks)
-    samples = []
-    for row, mask in zip(rows, masks, strict=True):
-        image = _inside(source, row["image"], table)
+    rows = _rows(source, table)
+    for row in rows:
+        for column in ("image", "mask"):
+            if row[column] and row[column] not in source.sizes:
+                raise DataError(
+                    f"{table} names a file that is not there", got=row[column], remedy="check the path"
+                )
+    meaning, names, doubts = find_meaning(source, [row["mask"] for row in rows if row["mask"]])
+    samples, unlabelled = [], []
+    for row in rows:
+        image, mask = row["image"], row["mask"]
         identifier = check_id(row.get("id") or PurePosixPath(image).stem, table)
-        samples.append(
-            Sample(
-                identifier,
-                ImageLoader(source, image),
-                LabelMaskLoader(source, mask, meaning),
-                row.get("group") or None,
-                image,
-                mask,
-                f"row in {table}",
-            )
-        )
+        group = row.get("group") or None
+        load = ImageLoader(source, image)
+        if not mask:
+            unlabelled.append(Sample(identifier, load, None, group, image))
+            continue
+        loader = LabelMaskLoader(source, mask, meaning[mask])
+        samples.append(Sample(identifier, load, loader, group, image, mask, f"row in {table}"))
     if not samples:
-        raise DataError(f"{table} is empty", expected="at least one row")
+        raise DataError(
+            f"{table} has no pair", expected="at least one row with image and mask", got=f"{len(rows)} rows"
+        )
     return Dataset(
-        name=source.name,
+        name=PurePosixPath(table).stem,
         format=NAME,
         path=source.path,
         samples=tuple(samples),
+        unlabelled=tuple(unlabelled),
         classes=names,
-        group_rule="column group" if "group" in extra else "image",
+        problems=tuple(doubts),
+        group_rule="column group" if any(s.group for s in samples) else "image",
     )
 
 
-def _inside(source: Source, name: str, table: str) -> str:
+def _rows(source: Source, table: str) -> list[dict[str, str]]:
+    """Rows with checked paths."""
+    extra = [c for c in ("id", "group") if c in header_of(source, table)]
+    rows = read_table(source, table, ("image", "mask", *extra))
+    for row in rows:
+        row["image"] = _inside(row["image"], table)
+        row["mask"] = _inside(row["mask"], table) if row["mask"] else ""
+    return rows
+
+
+def _inside(name: str, table: str) -> str:
+    """A path from a table, with forward slashes, if it stays below the table."""
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts:
+    absolute = path.is_absolute() or PureWindowsPath(name).drive
+    if not name or "\0" in name or absolute or ".." in path.parts:
         raise DataError(
-            f"{table} names a file outside its folder",
-            expected="paths below the table",
-            got=name,
-            remedy="move the table above the images and masks",
+            f"{table} names a file outside its folder" if name else f"{table} has a row without an image",
+            expected="paths below the table, without ..",
+            got=repr(name[:100]),
+            remedy="move the table to a folder above the images and masks",
         )
-    if str(path) not in source.sizes:
-        raise DataError(f"{table} names a file that is not there", got=name, remedy="check the path")
     return str(path)

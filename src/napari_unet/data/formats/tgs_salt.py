@@ -2,46 +2,62 @@
 
 train/images/ID.png (RGB with equal channels), train/masks/ID.png (16-bit {0, 65535}, 8-bit zeros
 where empty), train.csv (id, rle_mask), depths.csv (id, z), test/images. Masks are read with a
-threshold above 0; a mask file and the row of the table must agree.
+threshold above 0, from their files; where there is no file, from the table. Whether both agree is
+found by ``mask_checks.check_masks``.
 """
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import re
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset, Problem
+from napari_unet.data.formats.pairing import by_stem, unpaired_image, unpaired_mask
 from napari_unet.data.image_files import is_image_name
 from napari_unet.data.loaders import BinaryMaskLoader, ImageLoader, RunLengthLoader
+from napari_unet.data.mask_checks import TabledMask
 from napari_unet.data.sample import NO_PROPERTIES, Sample
 from napari_unet.data.tables import check_id, header_of, read_table
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from napari_unet.data.sample import ReferenceMask
     from napari_unet.data.source import Source
 
 NAME = "tgs-salt"
 TITLE = "TGS Salt Identification Challenge"
-IMAGES, MASKS, TEST = "train/images/", "train/masks/", "test/images/"
+IMAGE = re.compile(r"((?:.*/)?(?:train/)?)images/[^/]+$")
+TABLE, DEPTHS = "train.csv", "depths.csv"
 
 
 def recognize(source: Source) -> bool:
-    """Whether a source is laid out like this."""
-    if not any(name.startswith(IMAGES) for name in source.sizes):
+    """Whether a source has images in train/images and the competition's depths.csv or train.csv."""
+    folder = _train_folder(source)
+    if folder is None or not folder.endswith("train/"):
         return False
-    if "depths.csv" in source.sizes:
-        return True
-    return "train.csv" in source.sizes and "rle_mask" in header_of(source, "train.csv")
+    root = folder.removesuffix("train/")
+    if not all(name.startswith(root) for name in source.sizes if is_image_name(name)):
+        return False  # one data set among others
+    table = _table(source, folder, TABLE)
+    return bool(_table(source, folder, DEPTHS)) or bool(table and "rle_mask" in header_of(source, table))
 
 
-def _stems(source: Source, folder: str) -> dict[str, str]:
-    return {
-        PurePosixPath(name).stem: name
-        for name in source.sizes
-        if name.startswith(folder) and is_image_name(name)
-    }
+def _train_folder(source: Source) -> str | None:
+    """The folder train/, with what stands before it; "" where the source is that folder itself."""
+    folders = {m[1] for n in source.sizes if (m := IMAGE.match(n)) and not m[1].endswith("test/")}
+    return min(folders, key=lambda f: (not f.endswith("train/"), f.count("/"), f), default=None)
+
+
+def _table(source: Source, folder: str, name: str) -> str:
+    """Where a table lies: beside the folder train, or at the top; "" if nowhere."""
+    beside = folder.removesuffix("train/") + name
+    return next((n for n in (beside, name) if n in source.sizes), "")
+
+
+def _stems(source: Source, folder: str) -> tuple[dict[str, str], list[Problem]]:
+    return by_stem(n for n in source.sizes if n.startswith(folder) and is_image_name(n))
 
 
 def open_source(source: Source) -> Dataset:
@@ -52,39 +68,46 @@ def open_source(source: Source) -> Dataset:
     DataError
         If there are no images, or a table has bad ids or depths.
     """
-    images, masks = _stems(source, IMAGES), _stems(source, MASKS)
-    if not images:
-        raise DataError(f"{source.path} has no images in {IMAGES}", remedy="check the folder")
-    runs: dict[str, str] = {}
-    if "train.csv" in source.sizes:
-        rows = read_table(source, "train.csv", ("id", "rle_mask"))
-        runs = {check_id(row["id"], "train.csv"): row["rle_mask"] for row in rows}
-    depths = _depths(source)
+    folder = _train_folder(source)
+    if folder is None:
+        raise DataError(
+            f"{source.path} has no folder train/images",
+            expected="train/images, train/masks, train.csv, depths.csv",
+            remedy="give the folder or the zip of the competition's data",
+        )
+    images, problems = _stems(source, f"{folder}images/")
+    masks, twice = _stems(source, f"{folder}masks/")
+    problems += twice
+    table = _table(source, folder, TABLE)
+    runs = _runs(source, table) if table else {}
+    depths = _depths(source, _table(source, folder, DEPTHS))
     samples, unlabelled = [], []
-    problems: list[Problem] = []
     for stem, name in images.items():
         load = ImageLoader(source, name)
         properties = {"z": depths[stem]} if stem in depths else NO_PROPERTIES
         if stem in masks:
-            mask = BinaryMaskLoader(source, masks[stem], 0, runs.get(stem))
-            reason = f"same name in {MASKS}" + (" and in train.csv" if stem in runs else "")
+            mask: Callable[[], ReferenceMask] = BinaryMaskLoader(source, masks[stem])
+            reason = f"same name in {folder}images and {folder}masks"
+            if stem in runs:
+                mask = TabledMask(mask, runs[stem], masks[stem])
+                reason += f", row in {table}"
             samples.append(Sample(stem, load, mask, None, name, masks[stem], reason, properties))
         elif stem in runs:
-            table = RunLengthLoader((runs[stem],), load, stem)
-            samples.append(Sample(stem, load, table, None, name, "train.csv", "row in train.csv", properties))
+            told = RunLengthLoader((runs[stem],), load, stem)
+            samples.append(Sample(stem, load, told, None, name, table, f"row in {table}", properties))
         else:
             unlabelled.append(Sample(stem, load, image_name=name, properties=properties))
-            problems.append(
-                Problem("unpaired image", f"{name} has no mask", "add the mask or leave it out", (name,))
-            )
-    problems += [
-        Problem("unpaired mask", f"{name} has no image", "add the image or delete the mask", (name,))
-        for stem, name in masks.items()
-        if stem not in images
-    ]
-    for stem, name in _stems(source, TEST).items():
+            problems.append(unpaired_image(name))
+    problems += [unpaired_mask(name) for stem, name in masks.items() if stem not in images]
+    test, twice = _stems(source, f"{folder.removesuffix('train/')}test/images/")
+    problems += twice
+    for stem, name in test.items():
         properties = {"z": depths[stem]} if stem in depths else NO_PROPERTIES
-        unlabelled.append(Sample(stem, ImageLoader(source, name), image_name=name, properties=properties))
+        # The competition's ids are unique over both parts; other sets may number them anew.
+        identifier = f"test_{stem}" if stem in images else stem
+        unlabelled.append(
+            Sample(identifier, ImageLoader(source, name), image_name=name, properties=properties)
+        )
     return Dataset(
         name=source.name,
         format=NAME,
@@ -93,20 +116,27 @@ def open_source(source: Source) -> Dataset:
         unlabelled=tuple(unlabelled),
         classes=("salt",),
         problems=tuple(problems),
-        licence="Kaggle competition rules",
-        citation="TGS Salt Identification Challenge, Kaggle 2018",
+        licence="rules of the Kaggle competition",
+        citation="TGS Salt Identification Challenge, Kaggle 2018, "
+        "https://www.kaggle.com/c/tgs-salt-identification-challenge",
         find_groups=find_mosaics,
         group_rule="mosaic",
     )
 
 
-def _depths(source: Source) -> dict[str, int]:
-    if "depths.csv" not in source.sizes:
+def _runs(source: Source, table: str) -> dict[str, str]:
+    return {check_id(r["id"], table): r["rle_mask"] for r in read_table(source, table, ("id", "rle_mask"))}
+
+
+def _depths(source: Source, table: str) -> dict[str, int]:
+    if not table:
         return {}
     try:
-        return {r["id"]: int(r["z"]) for r in read_table(source, "depths.csv", ("id", "z"))}
+        return {r["id"]: int(r["z"]) for r in read_table(source, table, ("id", "z"))}
     except ValueError as error:
-        raise DataError("depths.csv has a depth that is not a whole number", got=str(error)) from error
+        raise DataError(
+            f"{table} has a depth that is not a whole number", got=str(error)[:100], remedy="mend the table"
+        ) from error
 
 
 def find_mosaics(samples: Sequence[Sample]) -> list[str]:

@@ -1,8 +1,12 @@
 """Ultrasound Nerve Segmentation (Kaggle 2016): frames S_I of subject S, 580 x 420 pixels.
 
 train/S_I.tif with train/S_I_mask.tif ({0, 255}), train_masks.csv (subject, img, pixels), test/N.tif;
-also the copies that go about as images/S_I.jpg with masks/S_I_mask.jpg, whose lossy masks are cut
-at 127. Groups are subjects.
+also the copies that go about as images/S_I.jpg with masks/S_I_mask.jpg. Masks are cut at 127, because
+those of the copies are lossy; where there is no file, the table is used. Groups are subjects.
+
+Numbers alone do not make a file a nerve frame. Recognized are only sets all of whose labelled images
+are called S_I and which have the competition's table, or frames of its size, or lossy masks (which
+can have no more than one class).
 """
 
 from __future__ import annotations
@@ -11,31 +15,49 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from napari_unet.data.dataset import Dataset, Problem
-from napari_unet.data.image_files import is_image_name
+from napari_unet.data.dataset import Dataset
+from napari_unet.data.formats.pairing import by_stem, unpaired_image, unpaired_mask
+from napari_unet.data.image_files import LOSSY_SUFFIXES, is_image_name, suffix_of
 from napari_unet.data.loaders import BinaryMaskLoader, ImageLoader, RunLengthLoader
+from napari_unet.data.mask_checks import TabledMask
+from napari_unet.data.pages import read_header
 from napari_unet.data.sample import Sample
 from napari_unet.data.tables import read_table
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_unet.data.sample import ReferenceMask
     from napari_unet.data.source import Source
 
 NAME = "ultrasound-nerve"
 TITLE = "Ultrasound Nerve Segmentation"
-IMAGE = re.compile(r"(?:(?:train|images)/)?(\d+)_(\d+)\.(?:tif|tiff|png|jpg|jpeg)$", re.IGNORECASE)
-MASK = re.compile(r"(?:(?:train|masks)/)?(\d+_\d+)_mask\.(?:tif|tiff|png|jpg|jpeg)$", re.IGNORECASE)
+SUFFIX = r"\.(?:tif|tiff|png|jpg|jpeg)$"
+IMAGE = re.compile(rf"(?:(?:train|images)/)?\d+_\d+{SUFFIX}", re.IGNORECASE)
+MASK = re.compile(rf"(?:(?:train|masks)/)?\d+_\d+_mask{SUFFIX}", re.IGNORECASE)
 TABLE = "train_masks.csv"
+HEIGHT, WIDTH = 420, 580
 
 
 def recognize(source: Source) -> bool:
-    """Whether a source is laid out like this."""
+    """Whether a source is laid out like this, and is of the competition (see above)."""
     labelled = [name for name in source.sizes if is_image_name(name) and not name.startswith("test/")]
     images = [name for name in labelled if IMAGE.match(name)]
     masks = [name for name in labelled if MASK.match(name)]
     if not images or len(images) + len(masks) != len(labelled):
         return False
-    return bool(masks) or TABLE in source.sizes
+    if TABLE in source.sizes:
+        return True
+    if not masks:
+        return False
+    if all(suffix_of(name) in LOSSY_SUFFIXES for name in masks):
+        return True
+    try:
+        header = read_header(source, images[0])
+    except DataError:
+        return False
+    return (header.height, header.width) == (HEIGHT, WIDTH)
 
 
 def open_source(source: Source) -> Dataset:
@@ -46,35 +68,36 @@ def open_source(source: Source) -> Dataset:
     DataError
         If there are no images, or the table has bad ids.
     """
-    images, masks = {}, {}
-    for name in source.sizes:
-        if match := IMAGE.match(name):
-            images[f"{match[1]}_{match[2]}"] = name
-        elif match := MASK.match(name):
-            masks[match[1]] = name
+    images, problems = by_stem(filter(IMAGE.match, source.sizes))
+    masks, twice = by_stem(filter(MASK.match, source.sizes))
+    problems += twice
     if not images:
-        raise DataError(f"{source.path} has no images like train/1_1.tif", remedy="check the folder")
+        raise DataError(
+            f"{source.path} has no images like train/1_1.tif",
+            expected="train/S_I.tif with train/S_I_mask.tif or train_masks.csv",
+            remedy="give the folder or the zip of the competition's data",
+        )
     runs = _runs(source)
-    samples, unlabelled, problems = [], [], []
+    samples, unlabelled = [], []
     for stem, name in images.items():
         load = ImageLoader(source, name)
         group = f"subject {stem.split('_')[0]}"
-        if stem in masks:
-            loader = BinaryMaskLoader(source, masks[stem], 127, runs.get(stem))
-            reason = "same name with _mask" + (f" and a row in {TABLE}" if stem in runs else "")
-            samples.append(Sample(stem, load, loader, group, name, masks[stem], reason))
+        file = masks.get(f"{stem}_mask")
+        if file is not None:
+            loader: Callable[[], ReferenceMask] = BinaryMaskLoader(source, file, 127)
+            reason = "same name with _mask"
+            if stem in runs:
+                loader = TabledMask(loader, runs[stem], file)
+                reason += f", row in {TABLE}"
+            samples.append(Sample(stem, load, loader, group, name, file, reason))
         elif stem in runs:
             table = RunLengthLoader((runs[stem],), load, stem)
             samples.append(Sample(stem, load, table, group, name, TABLE, f"row in {TABLE}"))
         else:
             unlabelled.append(Sample(stem, load, None, group, name))
-            problems.append(
-                Problem("unpaired image", f"{name} has no mask", "add the mask or leave it out", (name,))
-            )
+            problems.append(unpaired_image(name))
     problems += [
-        Problem("unpaired mask", f"{name} has no image", "add the image or delete the mask", (name,))
-        for stem, name in masks.items()
-        if stem not in images
+        unpaired_mask(name) for stem, name in masks.items() if stem.removesuffix("_mask") not in images
     ]
     unlabelled += [
         Sample(f"test_{PurePosixPath(name).stem}", ImageLoader(source, name), image_name=name)
@@ -89,8 +112,9 @@ def open_source(source: Source) -> Dataset:
         unlabelled=tuple(unlabelled),
         classes=("nerve",),
         problems=tuple(problems),
-        licence="Kaggle competition rules",
-        citation="Ultrasound Nerve Segmentation, Kaggle 2016",
+        licence="rules of the Kaggle competition",
+        citation="Ultrasound Nerve Segmentation, Kaggle 2016, "
+        "https://www.kaggle.com/c/ultrasound-nerve-segmentation",
         group_rule="subject",
     )
 
