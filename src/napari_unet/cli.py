@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -294,18 +295,18 @@ def _demo(options: argparse.Namespace) -> int:
     from napari_unet.workflow.demo import DemoTask
     from napari_unet.workflow.doctor import screen_available
 
-    result = _run(DemoTask(options.out, options.minutes, on_epoch=_epoch_line))
-    print("\n".join([*table_lines(result.evaluation), "", *summary_lines(result.evaluation)]))
+    evaluation = _run(DemoTask(options.out, options.minutes, on_epoch=_epoch_line))
+    print("\n".join([*table_lines(evaluation), "", *summary_lines(evaluation)]))
     print(f"model, masks and report in {options.out}")
     if options.no_window:
         return DONE
     if not screen_available():
         print("no screen here: run `napari-unet demo` on a desktop to see the result in napari")
         return DONE
-    from napari_unet.widgets.show import show_result
-
-    show_result(result.images, result.predicted, result.reference, result.names)
-    return DONE
+    # A process of its own: napari's never loads TensorFlow.
+    return subprocess.run(
+        [sys.executable, "-m", "napari_unet.widgets.show", options.out], check=False
+    ).returncode
 
 
 if __name__ == "__main__":

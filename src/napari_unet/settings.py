@@ -184,6 +184,9 @@ class TrainingSettings(Settings):
         title="Held-out share",
         description="Images never looked at in training",
     )
+    tune_threshold: bool = Field(
+        False, title="Tune threshold", description="Take the threshold with the best validation IoU"
+    )
     split_by_group: bool = Field(
         True, title="Split by group", description="Keep subjects, mosaics, sequences together"
     )

@@ -1,27 +1,51 @@
-"""Opens napari on a result."""
+"""Opens napari on what the demo made; runs as a process of its own, without TensorFlow.
+
+python -m napari_unet.widgets.show DIR
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import sys
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from napari_unet.data.catalog import open_dataset
+from napari_unet.data.image_files import decode_labels
 from napari_unet.widgets.layers import add_result
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
+def show_demo(folder: Path) -> Any:
+    """Open a viewer on the folder of a demo, worst image first.
 
+    Parameters
+    ----------
+    folder : pathlib.Path
+        With data/, masks/ and report/.
 
-def show_result(
-    images: NDArray[np.uint8],
-    predicted: NDArray[np.uint8],
-    reference: NDArray[np.uint8],
-    names: Sequence[str],
-) -> None:
-    """Open a window on a result and wait until it is closed; arguments as ``layers.add_result``."""
+    Returns
+    -------
+    napari.Viewer
+        With images, predicted and reference masks.
+    """
     import napari
 
+    report = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
+    names = [row["image"] for row in report["images"]]
+    dataset = open_dataset(folder / "data").subset(names)
+    images = np.stack([dataset.image(s)[..., 0] for s in dataset.samples]).astype(np.uint8)
+    reference = np.stack([dataset.mask(s).labels for s in dataset.samples])
+    files = [folder / "masks" / f"{name}.png" for name in names]
+    predicted = np.stack([decode_labels(f.read_bytes(), f.name) > 0 for f in files])  # type: ignore[operator]
     viewer = napari.Viewer(title="U-Net Workbench")
-    add_result(viewer, images, predicted, reference, names)
+    add_result(viewer, images, predicted.astype(np.uint8), reference, names)
+    return viewer
+
+
+if __name__ == "__main__":
+    import napari
+
+    show_demo(Path(sys.argv[1]))
     napari.run()

@@ -79,6 +79,7 @@ RECIPES: dict[str, Recipe] = {
             border_weight=10.0,
             border_sigma=5.0,
             balance_classes=True,
+            tune_threshold=True,  # the weights draw the borders wider than they are
             averaging=0.0,
             augmentation=AugmentationSettings(elastic=10.0, rotation=180.0, brightness=0.2, contrast=0.2),
         ),

@@ -41,6 +41,7 @@ from napari_unet.training.weight_maps import class_weights
 from napari_unet.workflow.recipes import fit_recipe, recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -49,8 +50,10 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
     from napari_unet.engine.task import CancelToken, OnProgress
     from napari_unet.settings import Recipe
+    from napari_unet.training.augmentation import Patch
 
 MAX_VALIDATION_IMAGES = 64  # scored after an epoch
+THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(2, 19))
 
 OnEpoch = Callable[[dict[str, float]], None]
 
@@ -147,12 +150,13 @@ class _Run:
         state = load_state(state_file, fingerprint) if self.task.resume and state_file.exists() else None
         self.split.save(out / SPLIT_FILE)
         held = self.dataset.subset(self.split.validation[:MAX_VALIDATION_IMAGES])
+        validation = self._validation(model, held) if len(held) else None
         run = Training(
             network,
             batches,
             make_loss(self.recipe.network, training),
             training,
-            validate=self._validation(model, held) if len(held) else None,
+            validate=validation,
             save=partial(save_state, path=state_file, fingerprint=fingerprint),
             on_epoch=self._log_epoch,
             on_progress=self.on_progress,
@@ -160,6 +164,10 @@ class _Run:
         )
         self._history: list[dict[str, float]] = list(state.history) if state else []
         finished = run.run(state)
+        if training.tune_threshold and validation is not None:
+            threshold = {"threshold": validation.best_threshold()}
+            inference = self.recipe.inference.model_copy(update=threshold)
+            model.recipe = self.recipe.model_copy(update={"inference": inference})
         model.provenance = self._provenance(model, finished.best_score, finished.step, finished.seconds)
         save_model(model, out)
         state_file.unlink(missing_ok=True)
@@ -199,28 +207,11 @@ class _Run:
             counts += np.bincount(labels.ravel(), minlength=len(counts))
         return class_weights(counts)
 
-    def _validation(self, model: Model, held: Dataset) -> Callable[[], float]:
-        """Mean IoU on images the network does not train on, at its own resolution, without flips."""
-        prepared = [
-            prepare_sample(held, s, model.normalization, self.recipe.training.model_copy(
-                update={"border_weight": 0.0}
-            ))
-            for s in held.samples
-        ]  # fmt: skip
-        settings = self.recipe.inference.model_copy(update={"flips": "none"})
-
-        def validate() -> float:
-            results = predict_probabilities(
-                (p.whole.image for p in prepared), model.probabilities, model.sizes, settings, self.cancel
-            )
-            scores = []
-            for one, probabilities in zip(prepared, results, strict=True):
-                mask = mask_from_probabilities(probabilities, settings.threshold)
-                counts = count_overlap(one.whole.labels, mask, self.recipe.network.classes, one.whole.weights)
-                scores.append(image_score(counts.iou(), counts))
-            return float(np.mean(scores))
-
-        return validate
+    def _validation(self, model: Model, held: Dataset) -> Validation:
+        """For scores at the network's own resolution, without flips."""
+        plain = self.recipe.training.model_copy(update={"border_weight": 0.0})
+        prepared = [prepare_sample(held, s, model.normalization, plain).whole for s in held.samples]
+        return Validation(model, prepared, self.cancel)
 
     def _fingerprint(self) -> str:
         """Changes whenever going on with an older state would mix two trainings."""
@@ -253,6 +244,48 @@ class _Run:
             "steps": steps,
             "seconds": round(seconds, 1),
         }
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Images that the network does not train on, on which its weights are chosen.
+
+    Attributes
+    ----------
+    model : Model
+        In training.
+    patches : list of Patch
+        Whole images with labels and weights, at the network's resolution.
+    cancel : CancelToken
+        Asked before every batch.
+    """
+
+    model: Model
+    patches: list[Patch]
+    cancel: CancelToken
+
+    def iou(self, thresholds: Sequence[float]) -> NDArray[np.float64]:
+        """Mean IoU over the images at each threshold."""
+        settings = self.model.recipe.inference.model_copy(update={"flips": "none"})
+        results = predict_probabilities(
+            (p.image for p in self.patches), self.model.probabilities, self.model.sizes, settings, self.cancel
+        )
+        scores = []
+        for patch, probabilities in zip(self.patches, results, strict=True):
+            masks = (mask_from_probabilities(probabilities, t) for t in thresholds)
+            counted = [count_overlap(patch.labels, m, len(self.model.classes), patch.weights) for m in masks]
+            scores.append([image_score(c.iou(), c) for c in counted])
+        return np.mean(scores, axis=0)
+
+    def __call__(self) -> float:
+        """Mean IoU at the model's threshold."""
+        return float(self.iou([self.model.recipe.inference.threshold])[0])
+
+    def best_threshold(self) -> float:
+        """The threshold with the highest mean IoU; the middle one of several."""
+        scores = self.iou(THRESHOLDS)
+        best = np.flatnonzero(scores >= scores.max() - 1e-9)
+        return THRESHOLDS[int(best[len(best) // 2])]
 
 
 def image_hash(image: NDArray[np.generic]) -> str:
