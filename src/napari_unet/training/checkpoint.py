@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -89,13 +91,13 @@ def load_state(path: Path, fingerprint: str) -> TrainingState:
         If the file is damaged or belongs to a run with other settings or data.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             header: dict[str, Any] = json.loads(file["header"].tobytes())
             lists: dict[str, Weights] = {name: [] for name in LISTS}
             for name in LISTS:
                 while f"{name}_{len(lists[name])}" in file:
                     lists[name].append(file[f"{name}_{len(lists[name])}"])
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise TrainingError(
             f"the training state {path} cannot be read", got=str(error), remedy="train without --resume"
         ) from error

@@ -275,7 +275,7 @@ class Validation:
             masks = (mask_from_probabilities(probabilities, t) for t in thresholds)
             counted = [count_overlap(patch.labels, m, len(self.model.classes), patch.weights) for m in masks]
             scores.append([image_score(c.iou(), c) for c in counted])
-        return np.mean(scores, axis=0)
+        return np.asarray(np.mean(scores, axis=0))
 
     def __call__(self) -> float:
         """Mean IoU at the model's threshold."""

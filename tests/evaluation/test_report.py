@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from napari_unet.data.sample import ReferenceMask
+from napari_unet.errors import OutputError
+from napari_unet.evaluation.report import notes, summary_lines, table_lines, write_report
+from napari_unet.evaluation.score import Evaluation
+from napari_unet.settings import EvaluationSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FULL = np.ones((2, 2), np.uint8)
+HALF = np.array([[1, 1], [0, 0]], np.uint8)
+NONE = np.zeros((2, 2), np.uint8)
+
+
+def evaluation(parts: tuple[str, ...] = ("held-out",) * 3, **more: object) -> Evaluation:
+    found = Evaluation(**more)  # type: ignore[arg-type]
+    pairs = ((FULL, FULL), (FULL, HALF), (NONE, NONE))
+    for name, part, (reference, predicted) in zip("abc", parts, pairs, strict=True):
+        found.add(name, f"group {name}", part, ReferenceMask(reference), predicted)
+    return found
+
+
+def test_overall_scores_by_hand() -> None:
+    overall = evaluation(competition="tgs-salt").overall()
+    assert overall["images"] == 3
+    assert overall["mean_iou"] == pytest.approx((1 + 0.5 + 1) / 3)
+    assert overall["mean_dice"] == pytest.approx((1 + 2 / 3 + 1) / 3)
+    assert overall["pooled_iou"] == pytest.approx(6 / 8)
+    assert overall["pixel_error"] == pytest.approx(2 / 12)
+    assert overall["competition"]["score"] == pytest.approx((1 + 0 + 1) / 3)
+    low, high = overall["ci95"]["mean_iou"]
+    assert 0.5 <= low <= overall["mean_iou"] <= high <= 1
+    assert overall["seen_in_training"] is False
+
+
+def test_images_that_were_trained_on_are_kept_out() -> None:
+    found = evaluation(("train", "held-out", "validation"))
+    assert found.overall()["images"] == 1
+    assert found.overall()["mean_iou"] == 0.5
+    assert "2 images were used in training" in notes(found)[0]
+    every = evaluation(("train", "train", "validation"))
+    assert every.overall()["images"] == 3
+    assert every.overall()["seen_in_training"] is True
+    assert "flatter" in notes(every)[0]
+
+
+def test_empty_images_can_be_left_out_or_count_nothing() -> None:
+    skip = evaluation(settings=EvaluationSettings(empty="skip")).overall()
+    assert skip["mean_iou"] == pytest.approx(0.75)
+    zero = evaluation(settings=EvaluationSettings(empty="zero")).overall()
+    assert zero["mean_iou"] == pytest.approx(0.5)
+
+
+def test_the_report_keeps_the_contract(tmp_path: Path) -> None:
+    found = evaluation(("train", "held-out", "held-out"))
+    path = write_report(tmp_path / "new" / "r", found, model={"m": 1}, data={}, settings={})
+    report = json.loads(path.read_text())
+    assert set(report) >= {"overall", "images", "model", "data", "settings", "overall_seen"}
+    assert set(report["overall"]) >= {"mean_iou", "pooled_iou", "mean_dice", "images", "ci95"}
+    assert report["model"] == {"m": 1}
+    with (path.parent / "iou.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[:6] == ["image", "group", "iou", "dice", "empty_reference", "empty_prediction"]
+    assert [row["image"] for row in rows] == ["b", "a", "c"]  # worst first
+    assert float(rows[0]["iou"]) == 0.5
+    assert rows[2]["empty_reference"] == rows[2]["empty_prediction"] == "true"
+    assert rows[1]["part"] == "train"
+
+
+def test_numbers_that_do_not_exist_are_null_not_nan(tmp_path: Path) -> None:
+    found = Evaluation(settings=EvaluationSettings(empty="skip"))
+    found.add("a", "g", "unseen", ReferenceMask(NONE), NONE)
+    path = write_report(tmp_path, found, model={}, data={}, settings={})
+    report = json.loads(path.read_text())
+    assert report["overall"]["mean_iou"] is None
+    assert report["overall"]["ci95"]["mean_iou"] == [None, None]
+
+
+def test_several_classes_have_a_column_each(tmp_path: Path) -> None:
+    found = Evaluation(("nerve", "vessel"))
+    found.add("a", "g", "unseen", ReferenceMask(np.array([[1, 2]], np.uint8)), np.array([[1, 1]], np.uint8))
+    write_report(tmp_path, found, model={}, data={}, settings={})
+    with (tmp_path / "iou.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["iou nerve"]) == 0.5
+    assert float(row["iou vessel"]) == 0
+    assert found.overall()["per_class"]["nerve"]["pooled_iou"] == 0.5
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_report(tmp_path / "file" / "r", evaluation(), model={}, data={}, settings={})
+
+
+def test_what_the_shell_shows() -> None:
+    text = "\n".join([*table_lines(evaluation(), 2), *summary_lines(evaluation())])
+    assert "b   0.500   0.667  held-out" in text
+    assert "and 1 better ones" in text
+    assert "mean IoU    0.833 (95 % interval" in text

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from napari_unet.errors import ModelError
+from napari_unet.models.normalization import Normalization, measure_intensities, resize, to_float
+
+
+def test_integers_are_scaled_by_their_range() -> None:
+    np.testing.assert_allclose(to_float(np.array([[0, 255]], np.uint8))[0, :, 0], [0, 1])
+    np.testing.assert_allclose(to_float(np.array([[0, 65535]], np.uint16))[0, :, 0], [0, 1])
+    np.testing.assert_allclose(to_float(np.array([[True, False]]))[0, :, 0], [1, 0])
+
+
+def test_what_is_not_finite_becomes_the_minimum() -> None:
+    image = np.array([[np.nan, 2.0, -1.0, np.inf]])
+    np.testing.assert_array_equal(to_float(image)[0, :, 0], [-1, 2, -1, -1])
+    np.testing.assert_array_equal(to_float(np.full((1, 2), np.nan))[0, :, 0], [0, 0])
+
+
+def test_each_image_gets_mean_zero_and_deviation_one() -> None:
+    image = np.random.default_rng(0).integers(0, 4000, (20, 30, 1)).astype(np.uint16)
+    values = Normalization().prepare(image)
+    assert values.mean() == pytest.approx(0, abs=1e-4)
+    assert values.std() == pytest.approx(1, abs=1e-3)
+    assert not Normalization().prepare(np.full((5, 5), 77, np.uint8)).any()  # constant: no blow-up
+
+
+def test_over_the_data_set() -> None:
+    images = [np.full((2, 2, 1), 51, np.uint8), np.full((2, 2, 1), 153, np.uint8)]
+    mean, deviation = measure_intensities(images, 1)
+    assert mean == pytest.approx((0.4,))
+    assert deviation == pytest.approx((0.2,))
+    normalization = Normalization(intensities="dataset", mean=mean, deviation=deviation)
+    np.testing.assert_allclose(normalization.prepare(images[0]), -1, atol=1e-5)
+
+
+def test_channels_are_matched_where_there_is_one_way() -> None:
+    grey = Normalization(channels=1, intensities="range")
+    colour = Normalization(channels=3, intensities="range")
+    rgba = np.zeros((1, 1, 4), np.uint8)
+    rgba[0, 0] = 255, 0, 0, 9
+    assert grey.prepare(rgba)[0, 0, 0] == pytest.approx(0.299)
+    np.testing.assert_allclose(colour.prepare(rgba)[0, 0], [1, 0, 0])
+    np.testing.assert_allclose(colour.prepare(np.full((1, 1), 255, np.uint8))[0, 0], [1, 1, 1])
+    with pytest.raises(ModelError, match="img7 does not fit the model: expected 3 channels, got 5"):
+        colour.prepare(np.zeros((2, 2, 5)), "img7")
+
+
+def test_grey_stored_as_colour_is_grey() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (9, 9, 1)).astype(np.uint8)
+    one = Normalization(channels=1).prepare(image)
+    two = Normalization(channels=1).prepare(np.repeat(image, 3, axis=2))
+    np.testing.assert_allclose(one, two, atol=1e-4)
+
+
+@given(
+    arrays(
+        np.float32, array_shapes(min_dims=3, max_dims=3, max_side=12), elements=st.floats(-1e6, 1e6, width=32)
+    ),
+    st.sampled_from([0.25, 0.5, 1.0, 2.0]),
+)
+def test_everything_comes_out_finite_and_scaled(image: np.ndarray, scale: float) -> None:
+    values = Normalization(channels=image.shape[2], scale=scale).prepare(image)
+    assert np.isfinite(values).all()
+    assert values.dtype == np.float32
+    assert values.shape[0] == max(1, round(image.shape[0] * scale))
+
+
+def test_shrinking_averages_and_labels_stay_labels() -> None:
+    image = np.array([[[0.0], [2.0]], [[4.0], [6.0]]], np.float32)
+    assert resize(image, (1, 1))[0, 0, 0] == 3
+    many = np.random.default_rng(0).random((8, 8, 7)).astype(np.float32)
+    np.testing.assert_allclose(resize(many, (4, 4))[0, 0], many[:2, :2].mean(axis=(0, 1)), atol=1e-6)
+    labels = np.array([[[1], [3]]], np.uint8)
+    assert set(np.unique(resize(labels, (5, 9), nearest=True))) == {1, 3}

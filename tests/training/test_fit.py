@@ -1,0 +1,206 @@
+"""Batches, the loop, and what a killed run leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_unet.data.dataset import Dataset
+from napari_unet.data.sample import ReferenceMask, Sample
+from napari_unet.engine.task import CancelToken
+from napari_unet.errors import Cancelled, DataError, TrainingError
+from napari_unet.models.normalization import Normalization
+from napari_unet.networks.registry import build_network, input_sizes
+from napari_unet.networks.sizes import InputSizes
+from napari_unet.settings import AugmentationSettings, NetworkSettings, TrainingSettings
+from napari_unet.training.batches import TrainingBatches, prepare_sample
+from napari_unet.training.checkpoint import TrainingState, load_state, save_state
+from napari_unet.training.fit import Training
+from napari_unet.training.losses import make_loss
+from napari_unet.training.schedule import learning_rate, progress_of
+
+NETWORK = NetworkSettings(filters=4, depth=2)
+SIZES = input_sizes(NETWORK)
+
+
+def disc_dataset(count: int = 4, shape: tuple[int, int] = (32, 40)) -> Dataset:
+    """Bright discs on dark noise."""
+
+    def sample(number: int) -> Sample:
+        rng = np.random.default_rng(number)
+        y, x = np.mgrid[: shape[0], : shape[1]]
+        cy, cx = rng.integers(8, shape[0] - 8), rng.integers(8, shape[1] - 8)
+        labels = (np.hypot(y - cy, x - cx) < 6).astype(np.uint8)
+        image = (60 + 120 * labels + rng.integers(0, 40, shape)).astype(np.uint8)[..., None]
+        return Sample(str(number), lambda: image, lambda: ReferenceMask(labels))
+
+    return Dataset("discs", "test", Path(), tuple(sample(n) for n in range(count)))
+
+
+def batches(training: TrainingSettings, dataset: Dataset | None = None) -> TrainingBatches:
+    return TrainingBatches(
+        disc_dataset() if dataset is None else dataset, Normalization(), training, SIZES, 1
+    )
+
+
+SETTINGS = TrainingSettings(
+    epochs=3,
+    steps_per_epoch=4,
+    batch_size=2,
+    patch=32,
+    learning_rate=0.01,
+    augmentation=AugmentationSettings(symmetry="dihedral", rotation=10, noise=0.1),
+)
+
+
+def training(settings: TrainingSettings = SETTINGS, **more: object) -> Training:
+    network = build_network(NETWORK, settings.seed)
+    return Training(network, batches(settings), make_loss(NETWORK, settings), settings, **more)  # type: ignore[arg-type]
+
+
+def test_a_batch_is_the_same_whenever_it_is_asked_for() -> None:
+    one, two = batches(SETTINGS), batches(SETTINGS)
+    late = one.batch(7)
+    for step in range(3):
+        two.batch(step)
+    for a, b in zip(late, two.batch(7), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(late[0], one.batch(8)[0])
+    stream = one.stream(7)
+    np.testing.assert_array_equal(next(stream)[0], late[0])
+    stream.close()
+
+
+def test_shapes_of_a_batch() -> None:
+    images, targets = batches(SETTINGS).batch(0)
+    assert images.shape == (2, 32, 32, 1)
+    assert targets.shape == (2, 32, 32, 2)
+    assert images.dtype == targets.dtype == np.float32
+    assert set(np.unique(targets)) <= {0, 1}
+
+
+def test_unpadded_networks_get_a_wider_input_than_target() -> None:
+    sizes = InputSizes(4, 44, 0, 20)
+    maker = TrainingBatches(disc_dataset(), Normalization(), SETTINGS, sizes, 1)
+    images, targets = maker.batch(0)
+    assert images.shape[1:3] == (72, 72)
+    assert targets.shape[1:3] == (32, 32)
+
+
+def test_every_image_comes_once_a_pass() -> None:
+    maker = batches(SETTINGS.model_copy(update={"patch": 64}), disc_dataset(6))
+    drawn = [maker._drawn(position)[0] for position in range(12)]
+    assert sorted(drawn[:6]) == sorted(drawn[6:]) == list(range(6))
+
+
+def test_automatic_batches_and_steps() -> None:
+    maker = batches(TrainingSettings(patch=32, megapixels=1.0))
+    assert maker.batch_size == 16
+    assert maker.total_steps == round(1e6 / (32 * 32 * 16))
+    large = TrainingBatches(disc_dataset(2, (300, 300)), Normalization(), TrainingSettings(), SIZES, 1)
+    assert large.shape == (256, 256)
+    assert large.batch_size == 4
+
+
+def test_a_mask_of_another_size_is_refused() -> None:
+    wrong = Sample(
+        "a", lambda: np.zeros((8, 9, 1), np.uint8), lambda: ReferenceMask(np.zeros((9, 8), np.uint8))
+    )
+    dataset = Dataset("d", "test", Path(), (wrong,))
+    with pytest.raises(DataError, match=r"the mask of a does not fit.*expected 9 x 8 pixels, got 8 x 9"):
+        prepare_sample(dataset, wrong, Normalization(), SETTINGS)
+
+
+def test_nothing_to_train_on_is_refused() -> None:
+    with pytest.raises(TrainingError, match="nothing to train on"):
+        batches(SETTINGS, Dataset("d", "test", Path(), ()))
+
+
+def test_the_schedule_by_hand() -> None:
+    settings = TrainingSettings(learning_rate=1.0, warm_up=0.2, epochs=10)
+    assert learning_rate(settings, 0.1) == pytest.approx(0.5)
+    assert learning_rate(settings, 0.2) == pytest.approx(1.0)
+    assert learning_rate(settings, 0.6) == pytest.approx(0.01 + 0.99 * 0.5)
+    assert learning_rate(settings, 1.0) == pytest.approx(0.01)
+    assert progress_of(settings, 25, 100, 1e9) == 0.25
+    assert progress_of(settings.model_copy(update={"minutes": 2.0}), 25, 100, 90.0) == 0.75
+
+
+def test_training_learns_and_the_same_seed_gives_the_same_weights() -> None:
+    rows: list[dict[str, float]] = []
+    one = training(on_epoch=rows.append)
+    one.run()
+    two = training()
+    two.run()
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    for a, b in zip(one.network.get_weights(), two.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_resumed_run_ends_where_an_undisturbed_one_does(tmp_path: Path) -> None:
+    whole = training()
+    whole.run()
+    file = tmp_path / "state.npz"
+    cancel = CancelToken()
+
+    def save_and_stop(state: TrainingState) -> None:
+        save_state(state, file, "same")
+        if state.epoch == 2:
+            cancel.cancel()
+
+    stopped = training(save=save_and_stop, cancel=cancel)
+    with pytest.raises(Cancelled):
+        stopped.run()
+    again = training()
+    finished = again.run(load_state(file, "same"))
+    assert finished.epoch == 3
+    assert [row["epoch"] for row in finished.history] == [1, 2, 3]
+    for a, b in zip(whole.network.get_weights(), again.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_state_of_another_run_or_a_cut_off_one_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "state.npz"
+    save_state(TrainingState(step=3, average=[np.ones(2)]), file, "one")
+    assert load_state(file, "one").step == 3
+    with pytest.raises(TrainingError, match="other settings or data"):
+        load_state(file, "two")
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(TrainingError, match="cannot be read"):
+        load_state(file, "one")
+
+
+def test_the_best_weights_are_kept() -> None:
+    scores = iter([0.2, 0.9, 0.1])
+    run = training(SETTINGS.model_copy(update={"steps_per_epoch": 20}), validate=lambda: next(scores, 0.0))
+    run._validation_seconds = -1e9  # score after every epoch, however long it takes
+    state = run.run()
+    assert state.best_score == 0.9
+    assert state.best_epoch == 2
+    for kept, now in zip(state.best, run.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(kept, now)
+
+
+def test_patience_stops_early() -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 50, "patience": 2})
+    run = training(settings, validate=lambda: 0.5 if run.state.epoch == 1 else 0.1)
+    run._validation_seconds = -1e9
+    assert run.run().epoch == 3
+
+
+def test_a_time_budget_ends_the_training() -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 0, "minutes": 0.02, "steps_per_epoch": 3})
+    state = training(settings).run()
+    assert 1.2 <= state.seconds < 20
+
+
+def test_a_loss_that_is_not_a_number_ends_in_words() -> None:
+    from keras import ops
+
+    run = training()
+    run.loss = lambda target, logits: ops.sum(logits) * float("nan")
+    with pytest.raises(TrainingError, match=r"not a number.*lower learning_rate"):
+        run.run()
