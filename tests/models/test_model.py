@@ -107,7 +107,7 @@ def test_damage_is_said_in_words(tmp_path: Path) -> None:
         load_model(path)
     recipe["network"]["filters"] = "many"
     changed(path, recipe=recipe)
-    with pytest.raises(ModelError, match="settings of the model .* are damaged"):
+    with pytest.raises(ModelError, match=r"settings of the model .* are damaged"):
         load_model(path)
     weights.unlink()
     recipe["network"]["filters"] = 2

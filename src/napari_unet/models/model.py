@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import warnings
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -309,8 +310,11 @@ def load_weights(network: Any, file: Path, name: str) -> None:
         If the file is damaged or belongs to another network.
     """
     try:
-        network.load_weights(file)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        with warnings.catch_warnings():
+            # Keras only warns of layers that the file lacks, and leaves them at random.
+            warnings.simplefilter("error", UserWarning)
+            network.load_weights(file)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserWarning) as error:
         raise ModelError(
             f"the weights of the model {name} cannot be read",
             expected="an intact file that belongs to its settings",
