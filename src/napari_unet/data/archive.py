@@ -6,6 +6,7 @@ import io
 import lzma
 import os
 import re
+import shutil
 import struct
 import zipfile
 import zlib
@@ -212,7 +213,7 @@ class Archive:
         label = f"{info.filename} in {self.path}"
         if info.compress_type == zipfile.ZIP_STORED:
             window = _Window(self.path, self._data_start(info), info.file_size)
-            file = cast("IO[bytes]", io.BufferedReader(window))
+            file: IO[bytes] = cast("IO[bytes]", io.BufferedReader(window))
         else:
             self._nested_bytes += info.file_size
             if self._nested_bytes > MAX_NESTED_BYTES:
@@ -222,8 +223,10 @@ class Archive:
                     got=gigabytes(self._nested_bytes),
                     remedy="unpack the outer archive and open its folder",
                 )
+            file = io.BytesIO()
             try:
-                file = io.BytesIO(outer.read(info))
+                with outer.open(info) as packed:
+                    shutil.copyfileobj(packed, file, 2**20)  # in pieces, so as not to hold it twice
             except ZIP_ERRORS as error:
                 raise DataError(
                     f"{label} cannot be read", got=str(error), remedy="download it again: it may be cut off"
