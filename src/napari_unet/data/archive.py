@@ -30,7 +30,8 @@ ZIP_ERRORS = (
 
 def is_junk(name: str) -> bool:
     """Whether a name is one that operating systems strew about: hidden, __MACOSX, Thumbs.db."""
-    return any(part in JUNK or part.startswith(".") for part in name.split("/"))
+    # .. is not hidden but to be refused.
+    return any(p in JUNK or (p.startswith(".") and p not in {".", ".."}) for p in name.split("/"))
 
 
 def gigabytes(count: int) -> str:
@@ -194,7 +195,7 @@ class Archive:
 
     def _add(self, name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
         parts = name.split("/")
-        if ".." in parts or "" in parts or "\\" in name or re.match("[A-Za-z]:", name):
+        if {"", ".", ".."} & set(parts) or "\\" in name or re.match("[A-Za-z]:", name):
             raise DataError(
                 f"{self.path} has an entry that points out of it",
                 expected="names below the archive's root",
