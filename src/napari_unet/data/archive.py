@@ -6,6 +6,7 @@ import io
 import lzma
 import os
 import re
+import shutil
 import struct
 import zipfile
 import zlib
@@ -29,7 +30,8 @@ ZIP_ERRORS = (
 
 def is_junk(name: str) -> bool:
     """Whether a name is one that operating systems strew about: hidden, __MACOSX, Thumbs.db."""
-    return any(part in JUNK or part.startswith(".") for part in name.split("/"))
+    # .. is not hidden but to be refused.
+    return any(p in JUNK or (p.startswith(".") and p not in {".", ".."}) for p in name.split("/"))
 
 
 def gigabytes(count: int) -> str:
@@ -193,7 +195,7 @@ class Archive:
 
     def _add(self, name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
         parts = name.split("/")
-        if ".." in parts or "" in parts or "\\" in name or re.match("[A-Za-z]:", name):
+        if {"", ".", ".."} & set(parts) or "\\" in name or re.match("[A-Za-z]:", name):
             raise DataError(
                 f"{self.path} has an entry that points out of it",
                 expected="names below the archive's root",
@@ -212,7 +214,7 @@ class Archive:
         label = f"{info.filename} in {self.path}"
         if info.compress_type == zipfile.ZIP_STORED:
             window = _Window(self.path, self._data_start(info), info.file_size)
-            file = cast("IO[bytes]", io.BufferedReader(window))
+            file: IO[bytes] = cast("IO[bytes]", io.BufferedReader(window))
         else:
             self._nested_bytes += info.file_size
             if self._nested_bytes > MAX_NESTED_BYTES:
@@ -222,8 +224,10 @@ class Archive:
                     got=gigabytes(self._nested_bytes),
                     remedy="unpack the outer archive and open its folder",
                 )
+            file = io.BytesIO()
             try:
-                file = io.BytesIO(outer.read(info))
+                with outer.open(info) as packed:
+                    shutil.copyfileobj(packed, file, 2**20)  # in pieces, so as not to hold it twice
             except ZIP_ERRORS as error:
                 raise DataError(
                     f"{label} cannot be read", got=str(error), remedy="download it again: it may be cut off"

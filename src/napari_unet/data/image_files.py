@@ -108,7 +108,7 @@ def decode_image(data: bytes | IO[bytes], name: str, page: int | None = None) ->
 
 
 def decode_labels(data: bytes | IO[bytes], name: str, page: int | None = None) -> NDArray[np.generic]:
-    """Decode a mask file: like ``decode_image``, but palettes stay indices and alpha stays out.
+    """Decode a mask file: like ``decode_image``, but palettes stay indices (not of GIFs), without alpha.
 
     Returns
     -------
@@ -296,7 +296,8 @@ def _decode_picture(
         _check_page(page, frames, name)
         if frames > 1:
             picture.seek(page or 0)
-        if picture.mode in {"P", "PA"} and not indices:
+        # A GIF orders its palette as it likes, so that indices mean nothing there.
+        if picture.mode in {"P", "PA"} and (not indices or kind_of(head) == "GIF"):
             # By way of RGBA, because a transparent colour would be warned about.
             pixels = np.asarray(picture.convert("RGBA" if "transparency" in picture.info else "RGB"))
             return pixels[..., :3]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import DataError
@@ -13,8 +12,6 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-
-NO_PROPERTIES: Mapping[str, str | float | int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +66,7 @@ class Sample:
     image_name: str = ""
     mask_name: str = ""
     reason: str = ""
-    properties: Mapping[str, str | float | int] = field(default_factory=lambda: NO_PROPERTIES)
+    properties: Mapping[str, str | float | int] = field(default_factory=dict)
 
     @property
     def has_mask(self) -> bool:

@@ -16,7 +16,7 @@ from napari_unet.data.formats.pairing import by_stem, unpaired_image, unpaired_m
 from napari_unet.data.image_files import is_image_name
 from napari_unet.data.loaders import BinaryMaskLoader, ImageLoader, RunLengthLoader
 from napari_unet.data.mask_checks import TabledMask
-from napari_unet.data.sample import NO_PROPERTIES, Sample
+from napari_unet.data.sample import Sample
 from napari_unet.data.tables import check_id, header_of, read_table
 from napari_unet.errors import DataError
 
@@ -84,7 +84,7 @@ def open_source(source: Source) -> Dataset:
     samples, unlabelled = [], []
     for stem, name in images.items():
         load = ImageLoader(source, name)
-        properties = {"z": depths[stem]} if stem in depths else NO_PROPERTIES
+        properties = {"z": depths[stem]} if stem in depths else {}
         if stem in masks:
             mask: Callable[[], ReferenceMask] = BinaryMaskLoader(source, masks[stem])
             reason = f"same name in {folder}images and {folder}masks"
@@ -102,7 +102,7 @@ def open_source(source: Source) -> Dataset:
     test, twice = _stems(source, f"{folder.removesuffix('train/')}test/images/")
     problems += twice
     for stem, name in test.items():
-        properties = {"z": depths[stem]} if stem in depths else NO_PROPERTIES
+        properties = {"z": depths[stem]} if stem in depths else {}
         # The competition's ids are unique over both parts; other sets may number them anew.
         identifier = f"test_{stem}" if stem in images else stem
         unlabelled.append(

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from napari_unet.data.run_length import decode_run_lengths, encode_run_lengths
+from napari_unet.errors import DataError
+
+
+def test_pixels_count_from_one_down_the_columns():
+    mask = decode_run_lengths("2 2 5 1", (3, 2))
+    # Column 0 holds pixels 1 to 3, column 1 pixels 4 to 6.
+    assert mask.tolist() == [[0, 0], [1, 1], [1, 0]]
+    assert mask.dtype == np.uint8
+
+
+def test_a_run_goes_on_in_the_next_column():
+    assert decode_run_lengths("3 2", (3, 2)).tolist() == [[0, 1], [0, 0], [1, 0]]
+    assert encode_run_lengths(np.array([[0, 1], [0, 0], [1, 0]])) == "3 2"
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n"])
+def test_no_text_is_an_empty_mask(text):
+    mask = decode_run_lengths(text, (4, 5))
+    assert mask.shape == (4, 5)
+    assert not mask.any()
+
+
+def test_an_empty_mask_is_no_text_and_a_full_one_a_single_run():
+    assert encode_run_lengths(np.zeros((4, 5))) == ""
+    assert encode_run_lengths(np.ones((4, 5), bool)) == "1 20"
+
+
+def test_any_value_but_zero_is_foreground():
+    assert encode_run_lengths(np.array([[65535, 0], [-3, 0]], np.int32)) == "1 2"
+
+
+def test_runs_may_come_in_any_order_and_touch():
+    assert np.array_equal(decode_run_lengths("5 1 2 2 4 1", (3, 2)), decode_run_lengths("2 4", (3, 2)))
+
+
+@given(arrays.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
+def test_round_trip(mask):
+    assert np.array_equal(decode_run_lengths(encode_run_lengths(mask), mask.shape), mask)
+
+
+@given(arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_runs_are_rising_and_as_long_as_can_be(mask):
+    numbers = [int(word) for word in encode_run_lengths(mask).split()]
+    starts, lengths = numbers[0::2], numbers[1::2]
+    assert sum(lengths) == mask.sum()
+    assert all(a + n < b for a, n, b in zip(starts, lengths, starts[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("1", "pairs"),
+        ("1 2 3", "pairs"),
+        ("a b", "whole positive numbers"),
+        ("1.5 2", "whole positive numbers"),
+        ("1e1 2", "whole positive numbers"),
+        ("1_0 2", "whole positive numbers"),
+        ("-1 2", "whole positive numbers"),
+        ("\u0661 1", "whole positive numbers"),  # a digit, but not of ours
+        ("0 1", "leave the image"),
+        ("1 0", "leave the image"),
+        ("6 2", "leave the image"),
+        ("7 1", "leave the image"),
+        ("9223372036854775807 1", "leave the image"),
+        ("1 9223372036854775807", "leave the image"),
+        ("1 99999999999999999999999999", "leave the image"),
+        ("1 2 2 1", "overlap"),
+        ("1 1 1 1", "overlap"),
+        (" ".join(["1 1"] * 256), "overlap"),  # as often as would wrap around in 8 bits
+    ],
+)
+def test_bad_runs_are_told(text, reason):
+    with pytest.raises(DataError, match=reason) as caught:
+        decode_run_lengths(text, (3, 2), "tile7")
+    assert "tile7" in str(caught.value)
+
+
+def test_only_masks_of_two_dimensions_are_encoded():
+    with pytest.raises(DataError, match="one mask"):
+        encode_run_lengths(np.zeros((2, 2, 1)))
