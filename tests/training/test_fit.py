@@ -204,3 +204,32 @@ def test_a_loss_that_is_not_a_number_ends_in_words() -> None:
     run.loss = lambda target, logits: ops.sum(logits) * float("nan")
     with pytest.raises(TrainingError, match=r"not a number.*lower learning_rate"):
         run.run()
+
+
+def test_after_a_stumble_it_goes_on_at_half_the_rate() -> None:
+    run = training()
+    batch = run.batches.batch
+    stumbled = []
+
+    def once_nan(step: int) -> tuple[np.ndarray, np.ndarray]:
+        images, targets = batch(step)
+        if step == 1 and not stumbled:
+            stumbled.append(step)
+            images = images * np.float32("nan")
+        return images, targets
+
+    run.batches.batch = once_nan  # type: ignore[method-assign]
+    state = run.run()
+    assert stumbled == [1]
+    assert state.rate_factor == 0.5
+    assert all(np.isfinite(w).all() for w in run.network.get_weights())
+
+
+def test_what_was_learned_before_it_went_wrong_is_kept() -> None:
+    run = training(validate=lambda: 0.7)
+    batch = run.batches.batch
+    run.batches.batch = lambda step: tuple(a * np.float32("nan" if step > 5 else 1) for a in batch(step))  # type: ignore[method-assign, assignment]
+    state = run.run()
+    assert state.epoch == 1
+    assert state.best_score == 0.7
+    assert all(np.isfinite(w).all() for w in run.network.get_weights())

@@ -74,8 +74,16 @@ class TabledMask:
     name: str
 
     def __call__(self) -> ReferenceMask:
-        """Read the file; the table is not looked at."""
-        return self.load()
+        """Read the file and hold it against the table."""
+        mask = self.load()
+        if pixels := self.differing(mask):
+            raise DataError(
+                f"{self.name} and its row in the table disagree",
+                expected="the same mask",
+                got=f"{pixels} different pixels",
+                remedy="mend or remove one of the two",
+            )
+        return mask
 
     def differing(self, mask: ReferenceMask) -> int:
         """Number of pixels in which file and table differ.

@@ -16,12 +16,14 @@ from napari_unet.training.checkpoint import TrainingState
 from napari_unet.training.schedule import learning_rate, progress_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from napari_unet.settings import TrainingSettings
     from napari_unet.training.batches import TrainingBatches
+
+    Stream = Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 MAX_RECOVERIES = 3
 AVERAGE_EVERY = 5  # steps; the decay is raised to this power
@@ -67,6 +69,7 @@ class Training:
     def __post_init__(self) -> None:
         self.state = TrainingState()
         self._validation_seconds = 0.0
+        self._good: list[Any] = []
 
     def run(self, state: TrainingState | None = None) -> TrainingState:
         """Train to the end, and leave the best weights in the network.
@@ -91,8 +94,14 @@ class Training:
         compile_network(self.network, self.loss, self.settings)
         self._start(state)
         progress = progress_of(self.settings, self.state.step, self.batches.total_steps, self.state.seconds)
-        while progress < 1.0 and not self._out_of_patience():
-            progress = self._epoch()
+        with closing(self.batches.stream(self.state.step)) as stream:
+            while progress < 1.0 and not self._out_of_patience():
+                try:
+                    progress = self._epoch(stream)
+                except TrainingError:
+                    if not self.state.best:
+                        raise
+                    break  # what was learned before it went wrong is kept
         if not self.state.best:
             self.state.best = [np.asarray(v) for v in self.state.average]
         self._put_weights(self.state.best)
@@ -100,6 +109,7 @@ class Training:
 
     def _start(self, state: TrainingState | None) -> None:
         self.network.optimizer.build(self.network.trainable_variables)
+        self._good = self._weights()
         if state is None:
             self.state = TrainingState(average=self._weights())
             return
@@ -119,7 +129,7 @@ class Training:
         patience = self.settings.patience
         return bool(patience) and self.state.epoch - self.state.best_epoch >= patience > 0
 
-    def _epoch(self) -> float:
+    def _epoch(self, stream: Stream) -> float:
         """Train one epoch, validate, report, save; give back the progress."""
         state, settings = self.state, self.settings
         started = time.monotonic()
@@ -127,25 +137,24 @@ class Training:
         first = state.step
         losses = []
         progress = 0.0
-        with closing(self.batches.stream(state.step)) as stream:
-            for images, targets in stream:
-                if self.cancel is not None:
-                    self.cancel.check()
-                rate = state.rate_factor * learning_rate(settings, self._progress())
-                self.network.optimizer.learning_rate = rate
-                value = float(np.ravel(self.network.train_on_batch(images, targets))[0])
-                if not math.isfinite(value):
-                    self._recover()
-                    continue
-                losses.append(value)
-                state.step += 1
-                if state.step % AVERAGE_EVERY == 0:
-                    self._average()
-                state.seconds = before + time.monotonic() - started
-                progress = self._progress()
-                self._tell(progress, value)
-                if progress >= 1.0 or state.step - first >= self.batches.steps_per_epoch:
-                    break
+        for images, targets in stream:
+            if self.cancel is not None:
+                self.cancel.check()
+            rate = state.rate_factor * learning_rate(settings, self._progress())
+            self.network.optimizer.learning_rate = rate
+            value = float(np.ravel(self.network.train_on_batch(images, targets))[0])
+            if not math.isfinite(value):
+                self._recover()
+                continue
+            losses.append(value)
+            state.step += 1
+            if state.step % AVERAGE_EVERY == 0:
+                self._average()
+            state.seconds = before + time.monotonic() - started
+            progress = self._progress()
+            self._tell(progress, value)
+            if progress >= 1.0 or state.step - first >= self.batches.steps_per_epoch:
+                break
         state.epoch += 1
         row = {
             "epoch": float(state.epoch),
@@ -157,6 +166,8 @@ class Training:
         row["validation_iou"] = self._score(progress >= 1.0)
         state.seconds = before + time.monotonic() - started
         state.history.append(row)
+        if all(np.isfinite(w).all() for w in self.state.average):
+            self._good = [w.copy() for w in self.state.average]
         state.variables = [to_numpy(v) for v in self.network.variables]
         state.optimizer = [to_numpy(v) for v in self.network.optimizer.variables]
         if self.save is not None:
@@ -211,17 +222,24 @@ class Training:
         return score
 
     def _recover(self) -> None:
-        """Go back to the averaged weights and learn at half the rate."""
+        """Go back to the last good weights, forget the momentum, and learn at half the rate.
+
+        Raises
+        ------
+        TrainingError
+            After three times.
+        """
         self.state.rate_factor /= 2
         if self.state.rate_factor < 0.5**MAX_RECOVERIES:
             raise TrainingError(
                 "the loss is not a number any more",
-                got=f"NaN at step {self.state.step}, three times, each at half the learning rate",
+                got=f"NaN at step {self.state.step}, each time at half the learning rate",
                 remedy="lower learning_rate, or set precision=float32",
             )
-        self._put_weights(self.state.average)
+        self._put_weights(self._good)
+        self.state.average = [w.copy() for w in self._good]
         for variable in self.network.optimizer.variables:
-            if not np.isfinite(to_numpy(variable).astype(np.float64)).all():
+            if "iteration" not in variable.path and "learning_rate" not in variable.path:
                 variable.assign(np.zeros(variable.shape))
 
 

@@ -1,0 +1,331 @@
+"""The command line is a contract: what is written, what is printed, the exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_unet.cli import main
+from napari_unet.data.image_files import decode_labels
+
+QUICK = ["--set", "epochs=2", "--set", "steps_per_epoch=4", "--set", "filters=2", "--set", "batch_size=4"]
+
+
+@pytest.fixture(scope="module")
+def model(salt_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "model"
+    assert main(["train", str(salt_folder), "--out", str(out), *QUICK]) == 0
+    return out
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Run what must fail: exit 2 and one sentence on stderr, which is given back."""
+    assert main([str(a) for a in arguments]) == 2
+    text = capsys.readouterr().err
+    sentences = [line for line in text.splitlines() if line.startswith("napari-unet: ")]
+    assert len(sentences) == 1
+    assert "Traceback" not in text
+    return sentences[0]
+
+
+def test_train_leaves_a_model_a_split_and_metrics(model: Path) -> None:
+    assert sorted(p.name for p in model.iterdir()) == [
+        "metrics.csv",
+        "model.weights.h5",
+        "settings.json",
+        "split.json",
+    ]
+    with (model / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    settings = json.loads((model / "settings.json").read_text())
+    assert settings["recipe"]["network"]["filters"] == 2
+    assert settings["provenance"]["data"]["format"] == "tgs-salt"
+    split = json.loads((model / "split.json").read_text())
+    parts = [split["train"], split["validation"], split["held_out"]]
+    assert sum(map(len, parts)) == 24
+    assert all(parts)
+
+
+def test_inspect(salt_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(salt_folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["format"] == "tgs-salt"
+    assert found["labelled"] == 24
+    assert found["unlabelled"] == 6
+    assert main(["inspect", str(salt_folder)]) == 0
+    assert "24 images with masks" in capsys.readouterr().out
+    assert main(["inspect", str(salt_folder), "--pairs"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 24
+
+
+def test_segment_takes_files_folders_zips_and_data_sets(
+    model: Path, salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = sorted((salt_folder / "test" / "images").iterdir())
+    run = ["segment", "--model", str(model), "--out", str(tmp_path / "a"), str(images[0]), "--probabilities"]
+    assert main(run) == 0
+    stem = images[0].stem
+    assert {p.name for p in (tmp_path / "a").iterdir()} == {f"{stem}.png", f"{stem}_probabilities.tif"}
+    mask = decode_labels((tmp_path / "a" / f"{stem}.png").read_bytes(), "m.png")
+    assert mask.shape == (101, 101)
+    assert set(np.unique(mask)) <= {0, 255}
+    assert main(["segment", str(images[0].parent), "--model", str(model), "--out", str(tmp_path / "b")]) == 0
+    assert {p.stem for p in (tmp_path / "b").iterdir()} == {p.stem for p in images}
+    assert main(["segment", str(salt_folder), "--model", str(model), "--out", str(tmp_path / "c")]) == 0
+    assert len(list((tmp_path / "c").iterdir())) == 30
+    archive = Path(shutil.make_archive(str(tmp_path / "images"), "zip", images[0].parent))
+    assert main(["segment", str(archive), "--model", str(model), "--out", str(tmp_path / "d")]) == 0
+    assert len(list((tmp_path / "d").iterdir())) == len(images)
+    one, two = ((tmp_path / d / f"{stem}.png").read_bytes() for d in "bd")
+    assert one == two
+
+
+def test_a_stack_gives_a_mask_a_page(model: Path, tmp_path: Path) -> None:
+    import tifffile
+
+    stack = np.random.default_rng(0).integers(0, 255, (3, 40, 50)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
+    assert (
+        main(["segment", str(tmp_path / "stack.tif"), "--model", str(model), "--out", str(tmp_path / "o")])
+        == 0
+    )
+    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == [f"stack_00{n}.png" for n in range(3)]
+
+
+def test_evaluate_a_model_and_its_masks_agree(
+    model: Path, salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_model = ["evaluate", str(salt_folder), "--model", str(model), "--report", str(tmp_path / "r")]
+    assert main(by_model) == 0
+    assert "mean IoU" in capsys.readouterr().out
+    report = json.loads((tmp_path / "r" / "report.json").read_text())
+    split = json.loads((model / "split.json").read_text())
+    parts = {row["image"]: row["part"] for row in report["images"]}
+    assert {i for i, part in parts.items() if part == "held-out"} <= set(split["held_out"])
+    assert report["overall"]["images"] == sum(p in {"held-out", "unseen"} for p in parts.values())
+    assert main(["segment", str(salt_folder), "--model", str(model), "--out", str(tmp_path / "m")]) == 0
+    by_masks = ["evaluate", str(salt_folder), "--masks", str(tmp_path / "m"), "--report", str(tmp_path / "s")]
+    assert main(by_masks) == 0
+    again = json.loads((tmp_path / "s" / "report.json").read_text())
+    ious = {row["image"]: row["iou"] for row in report["images"]}
+    assert ious == {row["image"]: row["iou"] for row in again["images"]}
+    with (tmp_path / "r" / "iou.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 24
+    values = [float(row["iou"]) for row in rows]
+    assert values == sorted(values)
+
+
+def test_the_same_command_gives_the_same_model(model: Path, salt_folder: Path, tmp_path: Path) -> None:
+    assert main(["train", str(salt_folder), "--out", str(tmp_path / "m"), *QUICK]) == 0
+    one, two = ((p / "metrics.csv").read_text().splitlines() for p in (model, tmp_path / "m"))
+    without_seconds = [
+        [[c for i, c in enumerate(r.split(",")) if i != 2] for r in rows] for rows in (one, two)
+    ]
+    assert without_seconds[0] == without_seconds[1]
+
+
+def test_training_can_start_from_a_model_and_a_split(model: Path, salt_folder: Path, tmp_path: Path) -> None:
+    more = ["--init", str(model), "--split", str(model / "split.json")]
+    assert main(["train", str(salt_folder), "--out", str(tmp_path / "m"), *QUICK, *more]) == 0
+    settings = json.loads((tmp_path / "m" / "settings.json").read_text())
+    assert settings["provenance"]["parent"] == str(model)
+    assert json.loads((tmp_path / "m" / "split.json").read_text()) == json.loads(
+        (model / "split.json").read_text()
+    )
+
+
+def test_a_model_of_another_network_is_not_started_from(
+    model: Path, salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sentence = refused(
+        capsys, "train", salt_folder, "--out", tmp_path / "m", *QUICK, "--set", "filters=4", "--init", model
+    )
+    assert "expected filters 4, got filters 2" in sentence
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--set", "colour=red"], "no setting 'colour'"),
+        (["--set", "filters=0"], "greater than or equal to 1"),
+        (["--set", "filters"], "expected key=value"),
+        (["--recipe", "slow"], "no recipe 'slow'"),
+        (["--network", "vnet"], "no network called 'vnet'"),
+        (["--set", "learning_rat=1"], "did you mean learning_rate"),
+        (["--format", "nifti"], "no format 'nifti'"),
+    ],
+)
+def test_wrong_settings(
+    arguments: list[str], says: str, salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert says in refused(capsys, "train", salt_folder, "--out", tmp_path / "m", *arguments)
+    assert not (tmp_path / "m").exists()
+
+
+def test_wrong_places(
+    model: Path, salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "does not exist" in refused(capsys, "inspect", tmp_path / "nowhere")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("x")
+    assert "notes" in refused(capsys, "train", tmp_path / "notes", "--out", tmp_path / "m")
+    assert "notes" in refused(
+        capsys, "segment", tmp_path / "notes", "--model", model, "--out", tmp_path / "o"
+    )
+    assert "is not a model" in refused(
+        capsys, "segment", salt_folder, "--model", tmp_path / "notes", "--out", tmp_path / "o"
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes"]
+
+
+def copy_of(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def broken_png(folder: Path) -> None:
+    image = sorted((folder / "train" / "images").iterdir())[3]
+    image.write_bytes(image.read_bytes()[:200])
+
+
+def broken_mask_size(folder: Path) -> None:
+    from PIL import Image
+
+    mask = sorted((folder / "train" / "masks").iterdir())[3]
+    Image.fromarray(np.ones((50, 60), np.uint8)).save(mask)
+
+
+def change_table(folder: Path, change: str) -> None:
+    table = folder / "train.csv"
+    rows = table.read_text().splitlines()
+    place = next(i for i, row in enumerate(rows) if row.count(" ") > 2)
+    identifier, runs = rows[place].split(",")
+    rows[place] = {"range": f"{identifier},10201 50", "sly": f"../../{identifier},{runs}"}[change]
+    table.write_text("\n".join(rows))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        broken_png,
+        broken_mask_size,
+        lambda folder: change_table(folder, "range"),
+        lambda folder: change_table(folder, "sly"),
+    ],
+    ids=["truncated image", "mask of another size", "run length out of range", "id with ../"],
+)
+def test_damaged_data_is_refused_in_a_sentence_and_nothing_is_written(
+    damage: object, salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copy_of(salt_folder, tmp_path)
+    damage(folder)  # type: ignore[operator]
+    refused(capsys, "train", folder, "--out", tmp_path / "m", *QUICK)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_cut_off_zip_and_a_bomb_are_refused(
+    salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "data"), "zip", salt_folder))
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(archive.read_bytes()[:-2000])
+    assert "cut.zip" in refused(capsys, "train", cut, "--out", tmp_path / "m")
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("images/a.png", bytes(80 * 1024**2))
+        file.writestr("masks/a.png", bytes(80 * 1024**2))
+    before = time.monotonic()
+    assert "bomb.zip" in refused(capsys, "train", bomb, "--out", tmp_path / "m")
+    assert time.monotonic() - before < 5
+    assert not (tmp_path / "m").exists()
+
+
+def test_masks_without_foreground_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    for part in ("images", "masks"):
+        (tmp_path / "d" / part).mkdir(parents=True)
+        for n in range(4):
+            Image.fromarray(np.zeros((40, 40), np.uint8)).save(tmp_path / "d" / part / f"{n}.png")
+    assert "no mask of the training images has any foreground" in refused(
+        capsys, "train", tmp_path / "d", "--out", tmp_path / "m", *QUICK
+    )
+
+
+def test_a_single_image_is_trained_on_and_the_split_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    mask = np.zeros((60, 70), np.uint8)
+    mask[20:40, 20:50] = 255
+    for part, pixels in (("images", rng.integers(0, 90, mask.shape) + mask // 2), ("masks", mask)):
+        (tmp_path / "d" / part).mkdir(parents=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "d" / part / "one.png")
+    assert main(["train", str(tmp_path / "d"), "--out", str(tmp_path / "m"), *QUICK]) == 0
+    assert "too few to keep any aside" in capsys.readouterr().out
+    run = ["evaluate", str(tmp_path / "d"), "--model", str(tmp_path / "m"), "--report", str(tmp_path / "r")]
+    assert main(run) == 0
+    assert "flatter" in capsys.readouterr().out
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["backend"]["backend"] == "tensorflow"
+    assert found["versions"]["keras"]
+    assert found["system"]["cores"] >= 1
+
+
+def test_wrong_use_ends_with_two(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["evaluate", "x", "--report", "y"])
+    assert caught.value.code == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are different on Windows")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_training_goes_on(how: signal.Signals, salt_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m"
+    command = [sys.executable, "-m", "napari_unet.cli", "train", str(salt_folder), "--out", str(out)]
+    command += [
+        "--set",
+        "filters=2",
+        "--set",
+        "steps_per_epoch=3",
+        "--set",
+        "batch_size=4",
+        "--set",
+        "epochs=400",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ)
+    deadline = time.monotonic() + 120
+    while not (out / "metrics.csv").exists() or len((out / "metrics.csv").read_text().splitlines()) < 4:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(how)
+    assert process.wait(60) == (130 if how == signal.SIGINT else -9)
+    assert not (out / "settings.json").exists()
+    done = len((out / "metrics.csv").read_text().splitlines()) - 1
+    command[-1] = f"epochs={done + 2}"
+    subprocess.run([*command, "--resume"], check=True, stderr=subprocess.DEVNULL)
+    with (out / "metrics.csv").open() as file:
+        epochs = [int(row["epoch"]) for row in csv.DictReader(file)]
+    assert epochs == list(range(1, done + 3))
+    assert (out / "settings.json").exists()
