@@ -83,7 +83,7 @@ RECIPES: dict[str, Recipe] = {
             averaging=0.0,
             augmentation=AugmentationSettings(elastic=10.0, rotation=180.0, brightness=0.2, contrast=0.2),
         ),
-        inference=InferenceSettings(tile=572, flips="none"),
+        inference=InferenceSettings(tile=572),
     ),
 }
 
