@@ -24,6 +24,7 @@ FLAT = 2.0  # grey levels of deviation below which a tile shows nothing to match
 CLEAR_ACROSS = 1.5  # times closer than the second best, side by side
 CLEAR_DOWN = 2.0  # one above the other, where layers make edges look alike
 ALIKE = 4.0  # times the distance between columns within the tiles
+FAR = 12.0  # times that distance, beyond which even a clear best match is none
 BLOCK = 1024
 
 
@@ -98,7 +99,7 @@ def _seams_across(tiles: NDArray[np.float32], clear: float, alike: float) -> lis
     mutual = best_left[best] == np.arange(count)
     clarity = second / np.maximum(nearest, 1.0)
     usual = 0.5 * (inner + inner[best]) + 30.0  # a floor for tiles that are almost flat
-    taken = mutual & ((clarity >= clear) | (nearest < alike * usual))
+    taken = mutual & (((clarity >= clear) & (nearest < FAR * usual)) | (nearest < alike * usual))
     return [Seam(int(i), int(best[i]), True, float(clarity[i])) for i in np.flatnonzero(taken)]
 
 

@@ -188,7 +188,7 @@ def membranes(count: int, rng: np.random.Generator, side: int = 512) -> list[Pic
         gap = distance[..., 1] - distance[..., 0]
         interior = gap > 3.5
         organelles = (_smooth(rng, (side, side), 7) > 2.0) & (gap > 14)
-        image = 0.35 * _smooth(rng, (side, side), 1.5) + 0.3 * rng.standard_normal((side, side))
+        image = 0.7 * _smooth(rng, (side, side), 1.5) + 0.6 * rng.standard_normal((side, side))
         image += -2.6 * np.exp(-((gap / 3.2) ** 2)) - 1.5 * ndimage.gaussian_filter(
             organelles.astype(float), 1.5
         )
