@@ -194,6 +194,7 @@ class Archive:
             )
 
     def _add(self, name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+        name = name.removeprefix("./")
         parts = name.split("/")
         if {"", ".", ".."} & set(parts) or "\\" in name or re.match("[A-Za-z]:", name):
             raise DataError(
