@@ -220,6 +220,15 @@ def test_a_tiff_that_declares_a_huge_image_is_refused():
         decode_image(good, "bomb.tif")
 
 
+def test_a_tiff_that_declares_a_huge_tile_is_refused():
+    good = tiff(np.zeros((40, 40), np.uint8), tile=(32, 32), compression="zlib", metadata=None)
+    old = struct.pack("<HHII", 323, 4, 1, 32)  # length of a tile
+    assert good.count(old) == 1
+    bad = good.replace(old, struct.pack("<HHII", 323, 4, 1, 48 << 24))
+    with pytest.raises(DataError, match=r"bomb\.tif (is too large|declares more).*tiles"):
+        decode_image(bad, "bomb.tif")
+
+
 def test_the_bound_names_file_and_size(monkeypatch):
     monkeypatch.setattr(image_files, "MAX_DECODED_BYTES", 30)
     for name, file in {"a.png": png(GREY), "a.tif": tiff(GREY), "a.jpg": jpeg(GREY)}.items():

@@ -151,6 +151,10 @@ def test_names_that_point_out_are_refused(tmp_path, name):
         ZipSource(path)
 
 
+def test_a_dot_in_front_of_names_is_left_out(zip_of):
+    assert ZipSource(zip_of({"./a/1.png": b"1", "./b.csv": b""})).names() == ["a/1.png", "b.csv"]
+
+
 def test_a_name_that_points_out_of_an_inner_zip_is_refused(zip_of):
     inner = zipped({"yyyy": b"1"}).replace(b"yyyy", b"../y")
     with pytest.raises(DataError, match="points out of it"):

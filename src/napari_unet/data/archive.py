@@ -194,6 +194,7 @@ class Archive:
             )
 
     def _add(self, name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+        name = name.removeprefix("./")
         parts = name.split("/")
         if {"", ".", ".."} & set(parts) or "\\" in name or re.match("[A-Za-z]:", name):
             raise DataError(
@@ -212,39 +213,42 @@ class Archive:
 
     def _add_nested(self, outer: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
         label = f"{info.filename} in {self.path}"
-        if info.compress_type == zipfile.ZIP_STORED:
-            window = _Window(self.path, self._data_start(info), info.file_size)
-            file: IO[bytes] = cast("IO[bytes]", io.BufferedReader(window))
-        else:
-            self._nested_bytes += info.file_size
-            if self._nested_bytes > MAX_NESTED_BYTES:
-                raise DataError(
-                    f"{label} is compressed and too large to open in place",
-                    expected=f"at most {gigabytes(MAX_NESTED_BYTES)} of such zips",
-                    got=gigabytes(self._nested_bytes),
-                    remedy="unpack the outer archive and open its folder",
-                )
-            file = io.BytesIO()
-            try:
-                with outer.open(info) as packed:
-                    shutil.copyfileobj(packed, file, 2**20)  # in pieces, so as not to hold it twice
-            except ZIP_ERRORS as error:
-                raise DataError(
-                    f"{label} cannot be read", got=str(error), remedy="download it again: it may be cut off"
-                ) from error
+        try:
+            stored = info.compress_type == zipfile.ZIP_STORED
+            file = self._in_place(info) if stored else self._in_memory(outer, info, label)
+        except ZIP_ERRORS as error:
+            raise DataError(
+                f"{label} cannot be read", got=str(error), remedy="download it again: it may be cut off"
+            ) from error
         inner = self._open_zip(file, label)
         entries = self._listed(inner)
         prefix = folder_of_zip(info.filename, [entry.filename for entry in entries])
         for entry in entries:
             self._add(prefix + entry.filename, inner, entry)
 
-    def _data_start(self, info: zipfile.ZipInfo) -> int:
-        """Where the bytes of a stored entry begin: behind its local header."""
+    def _in_memory(self, outer: zipfile.ZipFile, info: zipfile.ZipInfo, label: str) -> IO[bytes]:
+        """A compressed entry as a file."""
+        self._nested_bytes += info.file_size
+        if self._nested_bytes > MAX_NESTED_BYTES:
+            raise DataError(
+                f"{label} is compressed and too large to open in place",
+                expected=f"at most {gigabytes(MAX_NESTED_BYTES)} of such zips",
+                got=gigabytes(self._nested_bytes),
+                remedy="unpack the outer archive and open its folder",
+            )
+        file = io.BytesIO()
+        with outer.open(info) as packed:
+            shutil.copyfileobj(packed, file, 2**20)  # in pieces, so as not to hold it twice
+        return file
+
+    def _in_place(self, info: zipfile.ZipInfo) -> IO[bytes]:
+        """A stored entry as a file; its bytes begin behind its local header."""
         with self.path.open("rb") as file:
             file.seek(info.header_offset + 26)
             lengths = file.read(4)
         name, extra = int.from_bytes(lengths[:2], "little"), int.from_bytes(lengths[2:], "little")
-        return info.header_offset + 30 + name + extra
+        window = _Window(self.path, info.header_offset + 30 + name + extra, info.file_size)
+        return cast("IO[bytes]", io.BufferedReader(window))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path}

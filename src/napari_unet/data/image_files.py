@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # tifffile's ValueErrors.
 DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, RuntimeError, IndexError, KeyError, TypeError,
-    AttributeError, AssertionError, OverflowError, ZeroDivisionError, struct.error,
+    AttributeError, AssertionError, OverflowError, MemoryError, ZeroDivisionError, struct.error,
 )  # fmt: skip
 
 
@@ -372,6 +373,9 @@ def _decode_tiff(file: IO[bytes], name: str, page: int | None, indices: bool) ->
         shape = f"{width} x {height} pixels, {channels} channels"
         _check_bytes(per_page, name, shape, tiff.filehandle.size)
         keyframe = tiff.pages[0]
+        # A tile is decoded whole, and may declare to be larger than the image.
+        tile = math.prod(map(int, keyframe.chunks)) * keyframe.dtype.itemsize
+        _check_bytes(tile, name, f"tiles of {keyframe.chunks}", tiff.filehandle.size)
         if pages > 1 and channels == keyframe.samplesperpixel and len(series.pages) == pages:
             one = series.pages[page or 0]
             pixels = _to_pages(one.asarray(), one.axes)[0]

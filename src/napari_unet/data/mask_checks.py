@@ -147,10 +147,14 @@ def _mask_problems(sample: Sample, names: tuple[str, ...]) -> list[Problem]:
     problems = []
     mask = sample.read_mask()
     if mask.overlap:
-        message = f"objects of {sample.id} overlap in {mask.overlap} pixels; the smaller ones are kept whole"
+        message = f"objects of {sample.id} overlap ({_pixels(mask.overlap)}); the smaller ones are kept whole"
         problems.append(Problem("overlap", message, "mend the masks if it matters", names))
     loader = sample.load_mask.load if isinstance(sample.load_mask, FittingMask) else sample.load_mask
     if isinstance(loader, TabledMask) and (pixels := loader.differing(mask)):
-        message = f"{loader.name} and its row in the table differ in {pixels} pixels; the file is used"
+        message = f"{loader.name} and its row in the table differ ({_pixels(pixels)}); the file is used"
         problems.append(Problem("disagreement", message, "mend or remove one of the two", names))
     return problems
+
+
+def _pixels(count: int) -> str:
+    return f"{count} pixel{'s' * (count != 1)}"

@@ -12,7 +12,8 @@ from napari_unet.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NUMBERS = re.compile(r"[0-9\s]*")
+NO_NUMBERS = re.compile(r"[^0-9\s]", re.ASCII)
+TOO_LONG = re.compile(r"[0-9]{19}")  # does not fit into 64 bits
 
 
 def decode_run_lengths(text: str, shape: tuple[int, int], name: str = "") -> NDArray[np.uint8]:
@@ -55,41 +56,45 @@ def decode_run_lengths(text: str, shape: tuple[int, int], name: str = "") -> NDA
 
 def _runs(text: str, shape: tuple[int, int], whose: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First pixel and pixel behind the last of every run, from 0, in order; checked."""
-    pixels = shape[0] * shape[1]
-    if not NUMBERS.fullmatch(text):
+    if NO_NUMBERS.search(text):
         raise DataError(
             f"{whose} are not whole positive numbers",
             expected="start and length in turn",
             got=repr(text[:40]),
             remedy="mend the table",
         )
-    words = text.split()
-    if len(words) % 2:
+    if TOO_LONG.search(text):
+        raise _out_of_range(text, shape, whose)
+    numbers = np.fromstring(text, np.int64, sep=" ")
+    if len(numbers) % 2:
         raise DataError(
             f"{whose} do not come in pairs",
             expected="start and length in turn",
-            got=f"{len(words)} numbers",
+            got=f"{len(numbers)} numbers",
             remedy="mend the table",
         )
-    out_of_range = DataError(
-        f"{whose} leave the image",
-        expected=f"starts and lengths from 1, ending by {pixels} ({shape[1]} x {shape[0]} pixels)",
-        got=repr(text[:40]),
-        remedy="mend the table, or check the size of the image",
-    )
-    if max(map(len, words)) > 18:  # longer numbers do not fit into 64 bits
-        raise out_of_range
-    numbers = np.array(list(map(int, words)), np.int64).reshape(-1, 2)
-    starts, lengths = numbers[:, 0] - 1, numbers[:, 1]
-    if starts.min() < 0 or lengths.min() < 1 or (starts + lengths).max() > pixels:
-        raise out_of_range
-    order = np.argsort(starts, kind="stable")
-    starts, ends = starts[order], (starts + lengths)[order]
+    starts, lengths = numbers[0::2] - 1, numbers[1::2]
+    ends = starts + lengths
+    if starts.min() < 0 or lengths.min() < 1 or ends.max() > shape[0] * shape[1]:
+        raise _out_of_range(text, shape, whose)
+    if (starts[1:] < starts[:-1]).any():
+        order = np.argsort(starts, kind="stable")
+        starts, ends = starts[order], ends[order]
     if (ends[:-1] > starts[1:]).any():
         raise DataError(
             f"{whose} overlap", expected="every pixel once", got=repr(text[:40]), remedy="mend the table"
         )
     return starts, ends
+
+
+def _out_of_range(text: str, shape: tuple[int, int], whose: str) -> DataError:
+    pixels = shape[0] * shape[1]
+    return DataError(
+        f"{whose} leave the image",
+        expected=f"starts and lengths from 1, ending by {pixels} ({shape[1]} x {shape[0]} pixels)",
+        got=repr(text[:40]),
+        remedy="mend the table, or check the size of the image",
+    )
 
 
 def encode_run_lengths(mask: NDArray[np.generic]) -> str:

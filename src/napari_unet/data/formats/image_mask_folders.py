@@ -83,6 +83,11 @@ def sort_by_role(names: Iterable[str]) -> tuple[dict[Key, list[str]], dict[Key, 
         # In a folder of images X_mask would be an image of that name.
         stem = IMAGE_AFFIX.sub("", without if role == "mask" else path.stem, count=1)
         (masks if role == "mask" else images).setdefault(Key(folder.lower(), stem.lower()), []).append(name)
+    for key in [key for key in masks if key not in images]:
+        # images/seg_1 and masks/seg_1: what looked like an ending is part of both names.
+        exact = {Key(key.folder, _exact_stem(n).lower()) for n in masks[key]}
+        if len(exact) == 1 and (other := exact.pop()) in images:
+            masks.setdefault(other, []).extend(masks.pop(key))
     return images, masks
 
 

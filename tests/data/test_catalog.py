@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from file_builders import corner, grey, jpeg, png, tiff, zipped
+
+from napari_unet.data.catalog import FORMATS, open_dataset, open_images, recognize
+from napari_unet.data.mask_checks import check_masks
+from napari_unet.data.source import open_source
+from napari_unet.engine.task import CancelToken
+from napari_unet.errors import Cancelled, DataError, SettingsError
+
+PAIRS = {
+    "images/a.png": png(grey(1)),
+    "images/b.png": png(grey(2)),
+    "masks/a.png": png(corner()),
+    "masks/b.png": png(corner(0)),
+}
+LAYOUTS = {
+    "tgs-salt": {
+        "train/images/a.png": png(grey()),
+        "train/masks/a.png": png(corner()),
+        "depths.csv": b"id,z\n",
+    },
+    "ultrasound-nerve": {"train/1_1.tif": tiff(grey()), "train_masks.csv": b"subject,img,pixels\n1,1,\n"},
+    "isbi2012": {
+        "train/image/0.png": png(np.zeros((512, 512), np.uint8)),
+        "train/label/0.png": png(np.full((512, 512), 255, np.uint8)),
+    },
+    "dsb2018": {f"stage1_train/{n}/images/{n}.png": png(grey()) for n in "ab"}
+    | {f"stage1_train/{n}/masks/1.png": png(corner()) for n in "ab"},
+    "cell-tracking": {"01/t000.tif": tiff(grey()), "01_GT/SEG/man_seg000.tif": tiff(corner(1))},
+    "image-mask-folders": PAIRS,
+    "run-length-csv": {"a.png": png(grey()), "runs.csv": b"id,rle_mask\na,1 2\n"},
+    "pairs-csv": {"p.png": png(grey()), "q.png": png(corner()), "pairs.csv": b"image,mask\np.png,q.png\n"},
+}
+
+
+def test_the_formats_have_the_names_of_the_command_line():
+    assert set(FORMATS) == set(LAYOUTS)
+    assert all(name == layout.name and layout.title for name, layout in FORMATS.items())
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_is_recognized_in_folder_zip_and_zip_of_zip(folder, tmp_path, name):
+    path = tmp_path / "set.zip"
+    nested = tmp_path / "nested.zip"
+    path.write_bytes(zipped(LAYOUTS[name]))
+    nested.write_bytes(zipped({"inner.zip": path.read_bytes(), "readme.md": b"hello"}))
+    opened = [open_dataset(p) for p in (folder(LAYOUTS[name]), path)]
+    if name not in {"tgs-salt", "ultrasound-nerve", "isbi2012", "pairs-csv"}:  # these need their place
+        opened.append(open_dataset(nested))
+    for dataset in opened:
+        assert dataset.format == name
+        assert len(dataset) >= 1
+        for sample in dataset.samples:
+            assert sample.reason
+            assert sample.image_name
+            assert sample.mask_name
+            assert sample.read_mask().labels.shape == sample.read_image().shape[:2]
+        assert check_masks(dataset) == ()
+
+
+def test_the_nested_zip_of_a_kaggle_download(tmp_path):
+    tgs = {f"images/{n}.png": png(grey(n)) for n in range(3)} | {
+        f"masks/{n}.png": png(corner()) for n in range(3)
+    }
+    outer = tmp_path / "tgs.zip"
+    test = zipped({"images/9.png": png(grey(9))})
+    outer.write_bytes(zipped({"train.zip": zipped(tgs), "test.zip": test, "depths.csv": b"id,z\n1,5\n"}))
+    dataset = open_dataset(outer)
+    assert (dataset.format, len(dataset), [s.id for s in dataset.unlabelled]) == ("tgs-salt", 3, ["9"])
+    assert dataset[1].properties == {"z": 5}
+    assert np.array_equal(dataset[2].read_image()[..., 0], grey(2))
+
+
+def test_a_named_format_is_obeyed(folder):
+    path = folder(LAYOUTS["tgs-salt"])
+    assert open_dataset(path).format == "tgs-salt"
+    assert open_dataset(path, format="image-mask-folders").format == "image-mask-folders"
+    with pytest.raises(DataError, match="no slice with a label"):
+        open_dataset(path, format="isbi2012")
+    with pytest.raises(SettingsError, match=r"no format 'tgs'.*one of tgs-salt"):
+        open_dataset(path, format="tgs")
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({}, "is not a data set that we know.*got no files"),
+        ({"notes.txt": b""}, "got 0 images among 1 files.*list the pairs in a CSV file"),
+        ({"a.png": png(grey()), "b.png": png(grey())}, "got 2 images among 2 files"),
+        ({"tgs.zip": b""}, "open one of the zips in it, like tgs.zip"),
+    ],
+)
+def test_wrong_folders(folder, files, reason):
+    with pytest.raises(DataError, match=reason):
+        open_dataset(folder(files))
+
+
+def test_an_image_is_no_data_set(folder):
+    with pytest.raises(DataError, match=r"a\.png is an image, not a data set"):
+        open_dataset(folder(PAIRS) / "images" / "a.png")
+
+
+def test_several_sets_in_one_folder_are_told(folder):
+    several = {f"one/{n}": d for n, d in LAYOUTS["cell-tracking"].items()}
+    several |= {f"two/{n}.png": png(grey(n)) for n in range(30)}
+    with pytest.raises(DataError, match=r"more than one data set.*30 image files"):
+        open_dataset(folder(several))
+    named = open_dataset(folder(several), format="cell-tracking")
+    assert [(p.kind, len(p.names)) for p in named.problems] == [("left out", 30)]
+
+
+def test_a_mask_of_another_size_is_told_when_it_is_read(folder):
+    dataset = open_dataset(folder(PAIRS | {"masks/b.png": png(np.zeros((6, 5), np.uint8))}))
+    dataset[0].read_mask()
+    message = r"masks/b\.png is not as large as its image images/b\.png: expected 6 x 6 pixels, got 5 x 6"
+    with pytest.raises(DataError, match=message):
+        dataset[1].read_mask()
+    (problem,) = check_masks(dataset)
+    assert (problem.kind, problem.names) == ("unreadable", ("images/b.png", "masks/b.png"))
+
+
+def test_damaged_files_are_told_by_name_and_do_not_stop_the_check(folder):
+    whole = PAIRS["images/a.png"]
+    dataset = open_dataset(folder(PAIRS | {"images/a.png": whole[: len(whole) // 2], "c.csv": b"x"}))
+    with pytest.raises(DataError, match=r"images/a\.png cannot be read as an image"):
+        dataset.image(dataset[0])
+    assert [p.names[0] for p in check_masks(dataset)] == ["images/a.png"]
+
+
+def test_the_check_tells_progress_and_can_be_stopped(folder):
+    dataset = open_dataset(folder(PAIRS))
+    seen = []
+    check_masks(dataset, seen.append)
+    assert [p.done for p in seen] == [1, 2]
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled):
+        check_masks(dataset, cancel=token)
+
+
+def test_opening_reads_no_image(folder, monkeypatch):
+    path = folder(LAYOUTS["tgs-salt"] | {"train/images/b.png": b"not read", "train/masks/b.png": b"not read"})
+    assert len(open_dataset(path)) == 2
+
+
+def read_in_another_process(samples):
+    return [(s.id, int(s.read_image()[0, 0, 0]), int(s.read_mask().labels.sum())) for s in samples]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_samples_can_be_read_in_a_spawned_process(folder, tmp_path, packed):
+    path = folder(PAIRS)
+    if packed:
+        path = tmp_path / "outer.zip"
+        path.write_bytes(zipped({"train.zip": zipped(PAIRS), "x.csv": b""}, zipfile.ZIP_STORED))
+    samples = open_dataset(path).samples
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(read_in_another_process, (samples,)) == [("a", 1, 6), ("b", 2, 0)]
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_samples_of_every_layout_can_be_pickled(folder, name):
+    dataset = open_dataset(folder(LAYOUTS[name]))
+    for sample in pickle.loads(pickle.dumps((*dataset.samples, *dataset.unlabelled))):
+        sample.read_image()
+
+
+def test_opening_imports_no_image_library_and_nothing_heavy(folder):
+    code = (
+        "import sys; from napari_unet.data.catalog import open_dataset; open_dataset(sys.argv[1])\n"
+        "heavy = {'PIL', 'tifffile', 'imagecodecs', 'scipy', 'pandas', 'cv2', 'keras'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    path = folder(LAYOUTS["tgs-salt"])
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_images_from_files_stacks_folders_and_zips(folder, tmp_path):
+    stack = tiff(np.stack([grey(n) for n in range(3)]), photometric="minisblack")
+    root = folder(
+        {"plain/a.png": png(grey(7)), "plain/notes.txt": b"", "s.tif": stack, "b.jpg": jpeg(grey(8))}
+    )
+    packed = tmp_path / "packed.zip"
+    packed.write_bytes(zipped({"c.png": png(grey(9)), "a.png": png(grey(10))}))
+    samples = open_images([root / "s.tif", str(root / "b.jpg"), root / "plain", packed])
+    assert [s.id for s in samples] == ["s_000", "s_001", "s_002", "b", "a", "a_2", "c"]
+    assert [int(s.read_image()[0, 0, 0]) for s in samples if s.id != "b"] == [0, 1, 2, 7, 10, 9]
+    assert samples[1].image_name == "s.tif[1]"
+    assert not any(s.has_mask for s in samples)
+
+
+def test_images_of_a_data_set_are_all_of_them_with_their_masks(folder):
+    names = {"images/c.png": png(grey(3)), "images/d.png": png(grey(4)), "images/d.jpg": jpeg(grey(4)),
+             "masks/d.png": png(corner())}  # fmt: skip
+    samples = open_images([folder(PAIRS | names)])
+    assert [s.has_mask for s in samples] == [True, True, False, False, False]
+    assert [s.image_name for s in samples] == [
+        "images/a.png", "images/b.png", "images/c.png", "images/d.jpg", "images/d.png",
+    ]  # fmt: skip
+
+
+def test_ids_of_images_are_unique_whatever_they_are_called(folder):
+    root = folder(
+        {"p/a.png": png(grey()), "q/a.png": png(grey()), "q/a_2.png": png(grey()), "r/a.png": png(grey())}
+    )
+    ids = [s.id for s in open_images([root])]
+    assert ids == ["a", "a_3", "a_2", "a_4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gone.png", "gone.png does not exist"),
+        ("text.txt", "neither a folder nor a zip"),
+        ("empty", "holds no image"),
+    ],
+)
+def test_images_that_are_not_there(folder, name, reason):
+    root = folder({"text.txt": b"hello", "empty/readme.md": b""})
+    with pytest.raises(DataError, match=reason):
+        open_images([root / name])
+
+
+def test_a_damaged_stack_is_told_by_name(folder):
+    root = folder({"bad.tif": b"II*\0garbage"})
+    with pytest.raises(DataError, match=r"bad\.tif cannot be read as an image"):
+        open_images([root / "bad.tif"])
+
+
+REAL = {
+    "tgs-salt": ("tgs-salt", 3198, 100, ("salt",), {}),
+    "ultrasound-nerve": ("ultrasound-nerve", 70, 25, ("nerve",), {"unpaired mask": 1}),
+    "ultrasound-nerve-256": ("ultrasound-nerve", 1597, 0, ("nerve",), {}),
+    "isbi2012": ("isbi2012", 24, 30, ("cell interior",), {}),
+    "dsb2018": ("dsb2018", 240, 0, ("nucleus",), {}),
+    "usgra-seg": ("image-mask-folders", 182, 0, ("class 1", "class 2"), {}),
+    "dic-hela": ("cell-tracking", 30, 0, ("cell",), {}),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("way", ["zip", "folder", "zip in zip"])
+def test_real_data(real_data, tmp_path, name, way):
+    path = real_data / f"{name}.zip"
+    if way == "folder":
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(tmp_path / "unpacked")
+        path = tmp_path / "unpacked"
+    elif way == "zip in zip":
+        inner, path = path, tmp_path / "outer.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+            archive.write(inner, "data.zip")
+    dataset = open_dataset(path)
+    format, labelled, unlabelled, classes, problems = REAL[name]
+    assert dataset.format == format
+    assert (len(dataset), len(dataset.unlabelled), dataset.classes) == (labelled, unlabelled, classes)
+    kinds = [p.kind for p in dataset.problems]
+    assert {kind: kinds.count(kind) for kind in kinds} == problems
+    assert dataset.licence or name == "usgra-seg"
+    some = replace(
+        dataset, samples=dataset.samples[:: max(1, labelled // 8)], unlabelled=dataset.unlabelled[:2]
+    )
+    # Two images of nuclei do have overlapping masks.
+    assert {p.kind for p in check_masks(some)} <= ({"overlap"} if name == "dsb2018" else set())
+    for sample in some.samples:
+        mask = sample.read_mask()
+        assert mask.labels.max() <= len(classes)
+
+
+def test_real_nerve_masks_that_are_not_empty(real_data):
+    dataset = open_dataset(real_data / "ultrasound-nerve.zip")
+    assert sum(bool(s.read_mask().labels.any()) for s in dataset.samples) == 27
+    assert dataset[0].read_image().shape == (420, 580, 1)
+
+
+def test_recognize_names_the_layout(folder):
+    assert recognize(open_source(folder(PAIRS))) == "image-mask-folders"

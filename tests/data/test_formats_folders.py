@@ -1,0 +1,290 @@
+"""Folders of images and masks: what goes with what, and what the values of masks mean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from file_builders import corner, grey, jpeg, png, tiff
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unet.data.catalog import open_dataset
+from napari_unet.data.formats import mask_meaning
+from napari_unet.data.formats.image_mask_folders import find_pairs
+from napari_unet.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("images/a.png", "masks/a.png"),
+        ("image/a.png", "label/a.tif"),
+        ("imgs/a.jpg", "labels/a.png"),
+        ("images/a.png", "masks/a_mask.png"),
+        ("a.png", "a_mask.png"),
+        ("a.png", "a-label.png"),
+        ("a.tif", "a_seg.tif"),
+        ("train/images/a.png", "train/masks/a.png"),
+        ("images/train/a.png", "masks/train/a.png"),
+        ("train_images/a.png", "train_masks/a.png"),
+        ("train/a.jpg", "train_masks/a_mask.gif"),
+        ("data/images/a.png", "data/masks/a.png"),
+        ("imgs/a.png", "imgs/labels/a.png"),
+        ("labels/images/a.png", "labels/masks/a.png"),
+        ("JPEGImages/a.jpg", "SegmentationClass/a.png"),
+        ("Images/A.PNG", "Masks/a.png"),
+        ("raw/a.png", "ground_truth/a.png"),
+        ("img_001.png", "mask_001.png"),
+        ("images/img_001.png", "masks/mask_001.png"),
+        ("images/seg_001.png", "masks/seg_001.png"),
+        ("input/a.png", "target/a.png"),
+    ],
+)
+def test_usual_namings(image, mask):
+    pairs, alone, problems = find_pairs([image, mask])
+    assert pairs == [(image, mask)]
+    assert not alone
+    assert not problems
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["images/a.png", "masks/a.png", "masks/a.tif"],
+        ["images/a.png", "masks/a.png", "masks/a_mask.png"],
+        ["images/a.png", "images/a.jpg", "masks/a.png"],
+        ["images/a.png", "images/A.png", "masks/a.png"],
+        ["a.png", "a_mask.png", "a_label.png"],
+        ["images/a.png", "masks/a.png", "labels/a.png"],
+    ],
+)
+def test_what_is_not_clear_is_never_guessed(names):
+    pairs, alone, problems = find_pairs(names)
+    assert not pairs
+    assert alone == [n for n in names if "mask" not in n and "label" not in n]
+    (problem,) = problems
+    assert problem.kind == "ambiguous"
+    assert sorted(problem.names) == sorted(names)
+    assert all(name in problem.message for name in names)
+
+
+def test_exact_names_settle_it_where_each_has_its_own():
+    names = ["images/1.png", "images/1_img.png", "masks/1.png", "masks/1_img.png"]
+    pairs, _, problems = find_pairs(names)
+    assert pairs == [("images/1.png", "masks/1.png"), ("images/1_img.png", "masks/1_img.png")]
+    assert not problems
+
+
+def test_unpaired_images_are_told_only_beside_labelled_ones():
+    names = ["train/images/a.png", "train/images/b.png", "train/masks/a.png", "train/masks/c.png"]
+    pairs, alone, problems = find_pairs([*names, "test/images/t.png"])
+    assert pairs == [("train/images/a.png", "train/masks/a.png")]
+    assert alone == ["train/images/b.png", "test/images/t.png"]
+    assert [(p.kind, p.names) for p in problems] == [
+        ("unpaired image", ("train/images/b.png",)),
+        ("unpaired mask", ("train/masks/c.png",)),
+    ]
+
+
+names = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "images/", "masks/", "train/images/", "train/masks/", "x/"]),
+    st.sampled_from(["a", "b", "A", "1", "10"]),
+    st.sampled_from(["", "_mask", "_img"]),
+    st.sampled_from([".png", ".tif"]),
+)
+
+
+@given(st.lists(names, unique=True))
+def test_every_file_is_paired_or_accounted_for_once(files):
+    pairs, alone, problems = find_pairs(files)
+    images, masks = [p.image for p in pairs], [p.mask for p in pairs]
+    assert len({*images, *masks, *alone}) == len(images) + len(masks) + len(alone)
+    told = {name for problem in problems for name in problem.names}
+    assert {*images, *masks, *alone} | told == set(files)
+    assert not told & {*images, *masks}
+
+
+def dataset_of(folder, masks: dict[str, bytes], extra: dict[str, bytes] | None = None, size: int = 2):
+    suffixes = {name: "jpg" if data[:2] == b"\xff\xd8" else "png" for name, data in masks.items()}
+    files = {f"images/{n}.png": png(grey(0, size)) for n in masks}
+    files |= {f"masks/{n}.{suffixes[n]}": data for n, data in masks.items()}
+    return open_dataset(folder(files | (extra or {})))
+
+
+def square(*values, dtype=np.uint8):
+    return np.array(values, dtype).reshape(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (square(0, 255, 0, 0), square(0, 0, 0, 0)),
+        (square(0, 1, 0, 0), square(0, 0, 0, 0)),
+        (square(0, 65535, 0, 0, dtype=np.uint16), square(0, 0, 0, 0)),
+        (square(0, 65535, 0, 0, dtype=np.uint16), square(255, 0, 0, 0)),
+        (square(0, 1, 0, 0, dtype=bool), square(0, 255, 255, 0)),
+    ],
+)
+def test_black_and_white_of_any_depth(folder, first, second):
+    dataset = dataset_of(folder, {"a": png(first), "b": png(second)})
+    assert dataset.classes == ("foreground",)
+    assert np.array_equal(dataset[0].read_mask().labels, first > 0)
+    assert np.array_equal(dataset[1].read_mask().labels, second > 0)
+    assert not dataset.problems
+
+
+def test_classes_mean_the_same_in_every_mask(folder):
+    dataset = dataset_of(folder, {"a": png(square(0, 128, 0, 0)), "b": png(square(255, 128, 0, 0))})
+    assert dataset.classes == ("class 1", "class 2")
+    assert dataset[0].read_mask().labels.tolist() == [[0, 1], [0, 0]]
+    assert dataset[1].read_mask().labels.tolist() == [[2, 1], [0, 0]]
+
+
+def test_small_numbers_are_the_classes_themselves(folder):
+    dataset = dataset_of(folder, {"a": png(square(0, 3, 0, 0)), "b": png(square(1, 3, 0, 0))})
+    assert len(dataset.classes) == 3
+    assert dataset[0].read_mask().labels.tolist() == [[0, 3], [0, 0]]
+
+
+def test_palette_masks_are_their_indices(folder):
+    dataset = dataset_of(folder, {"a": png(square(0, 1, 2, 0), "P")})
+    assert dataset[0].read_mask().labels.tolist() == [[0, 1], [2, 0]]
+
+
+def test_colours_are_classes_in_one_order(folder):
+    red, green = np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 3), np.uint8)
+    red[0, 0], green[0, 1] = (255, 0, 0), (0, 255, 0)
+    white = square(255, 0, 0, 0)
+    dataset = dataset_of(folder, {"a": png(red), "b": png(green), "c": png(white)})
+    assert [s.read_mask().labels.max() for s in dataset.samples] == [2, 1, 3]
+    assert dataset[0].read_mask().labels[0, 0] == 2
+
+
+def test_too_many_colours(folder):
+    smooth = np.random.default_rng(0).integers(0, 255, (20, 20, 3), np.uint8)
+    with pytest.raises(DataError, match="too many colours"):
+        dataset_of(folder, {"a": png(smooth)}, size=20)
+
+
+def test_lossy_masks_are_cut_halfway(folder):
+    mask = np.kron(corner(), np.ones((8, 8), np.uint8))
+    dataset = dataset_of(folder, {"a": jpeg(mask), "b": png(mask)}, size=48)
+    assert all(np.array_equal(s.read_mask().labels, mask > 0) for s in dataset.samples)
+
+
+@pytest.mark.parametrize("values", [(0, 128, 255), (0, 100)])
+def test_lossy_masks_that_are_not_black_and_white_are_refused(folder, values):
+    mask = np.repeat(np.repeat(np.array(values, np.uint8), 16)[None], 48, axis=0)
+    if len(values) == 3:
+        mask[:, 32:40] = 128
+    with pytest.raises(DataError, match="JPEGs that are not black and white"):
+        dataset_of(folder, {"a": jpeg(mask)}, size=48)
+
+
+def test_lossy_masks_among_classes_are_refused(folder):
+    with pytest.raises(DataError, match="a JPEG among masks of several classes"):
+        dataset_of(folder, {"a": png(square(0, 1, 2, 0)), "b": jpeg(square(0, 255, 0, 0))})
+
+
+def test_smoothed_masks_are_cut_halfway_and_that_is_told(folder):
+    mask = np.zeros((40, 40), np.uint8)
+    mask[:, 20:] = 255
+    mask[:, 19], mask[0, 20], mask[1, 20], mask[2, 20] = 64, 100, 191, 130
+    dataset = dataset_of(folder, {"a": png(mask)}, size=40)
+    assert [p.kind for p in dataset.problems] == ["interpretation"]
+    assert np.array_equal(dataset[0].read_mask().labels, mask > 127)
+
+
+def test_object_numbers(folder):
+    numbers = np.arange(100, dtype=np.uint16).reshape(10, 10)
+    dataset = dataset_of(folder, {"a": png(numbers)}, size=10)
+    assert dataset.classes == ("foreground",)
+    assert np.array_equal(dataset[0].read_mask().objects, numbers)
+    assert [p.kind for p in dataset.problems] == ["interpretation"]
+
+
+def test_one_named_class_makes_numbers_objects(folder):
+    numbers = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    doubtful = dataset_of(folder, {"a": png(numbers)}, size=4)
+    assert len(doubtful.classes) == 15
+    assert [p.kind for p in doubtful.problems] == ["interpretation"]
+    named = dataset_of(folder, {"a": png(numbers)}, {"classes.txt": b"cell\n"}, size=4)
+    assert named.classes == ("cell",)
+    assert named[0].read_mask().objects.max() == 15
+    assert not named.problems
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        {"classes.txt": "nerve\r\nGefäß\n".encode()},
+        {"classes.txt": "background\nnerve\nGefäß".encode()},
+        {"classes.json": '["nerve", "Gefäß"]'.encode()},
+    ],
+)
+def test_named_classes(folder, file):
+    dataset = dataset_of(folder, {"a": png(square(0, 1, 2, 0))}, file)
+    assert dataset.classes == ("nerve", "Gefäß")
+    assert dataset_of(folder, {"a": png(square(0, 2, 2, 0)), "b": png(square(1, 2, 0, 0))}, file).classes
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ({"classes.json": b"{"}, "not JSON"),
+        ({"classes.json": b'{"a": 1}'}, "not a list of names"),
+        ({"classes.txt": b"a\nb\nc\n"}, "do not fit"),
+    ],
+)
+def test_bad_class_names(folder, file, reason):
+    with pytest.raises(DataError, match=reason):
+        dataset_of(folder, {"a": png(square(0, 128, 255, 0))}, file)
+
+
+def test_a_value_seen_only_later_is_told_not_taken_for_another(folder, monkeypatch):
+    monkeypatch.setattr(mask_meaning, "MASKS_LOOKED_AT", 5)
+    masks = {f"m{n}": png(square(0, 255, 0, 0)) for n in range(40)}
+    looked_at = {masks_name for masks_name in mask_meaning._chosen(list(masks))}
+    other = next(name for name in masks if name not in looked_at)
+    dataset = dataset_of(folder, masks | {other: png(square(0, 128, 0, 0))})
+    samples = {s.id: s for s in dataset.samples}
+    with pytest.raises(DataError, match=f"{other}.png has a value that no other mask has.*got 128"):
+        samples[other].read_mask()
+    assert sum(s.read_mask().labels.sum() for s in dataset.samples if s.id != other) == 39
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        (np.array([[0.5, 0], [0, 1]], np.float32), "fractions or NaN"),
+        (np.array([[np.nan, 0], [0, 1]], np.float32), "fractions or NaN"),
+        (np.array([[-1, 0], [0, 1]], np.int16), "negative values"),
+        ((np.arange(1600) * 40).reshape(40, 40).astype(np.uint16), "too many values"),
+    ],
+)
+def test_masks_that_make_no_sense(folder, mask, reason):
+    with pytest.raises(DataError, match=reason):
+        open_dataset(folder({"images/a.png": png(grey()), "masks/a.tif": tiff(mask)}))
+
+
+def test_whole_floats_are_classes(folder):
+    mask = np.array([[0, 1], [0, 2]], np.float32)
+    dataset = open_dataset(folder({"images/a.png": png(grey(0, 2)), "masks/a.tif": tiff(mask)}))
+    assert np.array_equal(dataset[0].read_mask().labels, mask)
+
+
+def test_ids_keep_the_folder_where_stems_collide(folder):
+    stems = ("train/{}/1", "train/{}/2", "val/{}/1")
+    files = {f"{stem.format(kind)}.png": png(corner()) for stem in stems for kind in ("images", "masks")}
+    dataset = open_dataset(folder(files))
+    assert sorted(s.id for s in dataset.samples) == ["2", "train_images_1_png", "val_images_1_png"]
+    assert {s.reason for s in dataset.samples} == {
+        "same stem in train/images/ and train/masks/",
+        "same stem in val/images/ and val/masks/",
+    }
+
+
+def test_nothing_pairs_up(folder):
+    with pytest.raises(DataError, match="no image with a mask"):
+        open_dataset(folder({"images/a.png": png(grey()), "masks/b.png": png(grey())}), "image-mask-folders")
