@@ -10,6 +10,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from napari_unet.errors import DataError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -66,3 +68,16 @@ def corner(value: int = 255, size: int = 6, dtype: type = np.uint8) -> np.ndarra
 
 
 CORNER_RUNS = "1 2 7 2 13 2"  # of corner(): columns of six pixels, two each
+
+
+def unreadable(dataset):
+    """Ids of the samples whose image or mask cannot be read."""
+    found = []
+    for sample in (*dataset.samples, *dataset.unlabelled):
+        try:
+            sample.read_image()
+            if sample.has_mask:
+                sample.read_mask()
+        except DataError:
+            found.append(sample.id)
+    return found

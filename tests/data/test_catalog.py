@@ -9,13 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from file_builders import corner, grey, jpeg, png, tiff, zipped
+from file_builders import corner, grey, jpeg, png, tiff, unreadable, zipped
 
 from napari_unet.data.catalog import FORMATS, open_dataset, open_images, recognize
-from napari_unet.data.mask_checks import check_masks
 from napari_unet.data.source import open_source
-from napari_unet.engine.task import CancelToken
-from napari_unet.errors import Cancelled, DataError, SettingsError
+from napari_unet.errors import DataError, SettingsError
 
 PAIRS = {
     "images/a.png": png(grey(1)),
@@ -65,7 +63,7 @@ def test_every_layout_is_recognized_in_folder_zip_and_zip_of_zip(folder, tmp_pat
             assert sample.image_name
             assert sample.mask_name
             assert sample.read_mask().labels.shape == sample.read_image().shape[:2]
-        assert check_masks(dataset) == ()
+        assert unreadable(dataset) == []
 
 
 def test_the_nested_zip_of_a_kaggle_download(tmp_path):
@@ -125,8 +123,7 @@ def test_a_mask_of_another_size_is_told_when_it_is_read(folder):
     message = r"masks/b\.png is not as large as its image images/b\.png: expected 6 x 6 pixels, got 5 x 6"
     with pytest.raises(DataError, match=message):
         dataset[1].read_mask()
-    (problem,) = check_masks(dataset)
-    assert (problem.kind, problem.names) == ("unreadable", ("images/b.png", "masks/b.png"))
+    assert unreadable(dataset) == ["b"]
 
 
 def test_damaged_files_are_told_by_name_and_do_not_stop_the_check(folder):
@@ -134,18 +131,7 @@ def test_damaged_files_are_told_by_name_and_do_not_stop_the_check(folder):
     dataset = open_dataset(folder(PAIRS | {"images/a.png": whole[: len(whole) // 2], "c.csv": b"x"}))
     with pytest.raises(DataError, match=r"images/a\.png cannot be read as an image"):
         dataset.image(dataset[0])
-    assert [p.names[0] for p in check_masks(dataset)] == ["images/a.png"]
-
-
-def test_the_check_tells_progress_and_can_be_stopped(folder):
-    dataset = open_dataset(folder(PAIRS))
-    seen = []
-    check_masks(dataset, seen.append)
-    assert [p.done for p in seen] == [1, 2]
-    token = CancelToken()
-    token.cancel()
-    with pytest.raises(Cancelled):
-        check_masks(dataset, cancel=token)
+    assert unreadable(dataset) == ["a"]
 
 
 def test_opening_reads_no_image(folder, monkeypatch):
@@ -271,8 +257,7 @@ def test_real_data(real_data, tmp_path, name, way):
     some = replace(
         dataset, samples=dataset.samples[:: max(1, labelled // 8)], unlabelled=dataset.unlabelled[:2]
     )
-    # Two images of nuclei do have overlapping masks.
-    assert {p.kind for p in check_masks(some)} <= ({"overlap"} if name == "dsb2018" else set())
+    assert unreadable(some) == []
     for sample in some.samples:
         mask = sample.read_mask()
         assert mask.labels.max() <= len(classes)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from file_builders import CORNER_RUNS, corner, grey, jpeg, png, tiff
+from file_builders import CORNER_RUNS, corner, grey, jpeg, png, tiff, unreadable
 
 from napari_unet.data.catalog import open_dataset
-from napari_unet.data.mask_checks import check_masks
 from napari_unet.errors import DataError
 
 CORNER = (corner() > 0).astype(np.uint8)
@@ -46,7 +45,7 @@ def test_tgs(folder):
     assert first.reason == "same name in train/images and train/masks, row in train.csv"
     assert (third.mask_name, third.reason) == ("train.csv", "row in train.csv")
     assert not dataset.problems
-    assert check_masks(dataset) == ()
+    assert unreadable(dataset) == []
 
 
 def test_tgs_without_its_table_or_without_its_masks(folder):
@@ -60,13 +59,12 @@ def test_tgs_without_its_table_or_without_its_masks(folder):
     assert np.array_equal(dataset[0].read_mask().labels, CORNER)
 
 
-def test_tgs_where_file_and_table_disagree_the_file_is_used_and_it_is_told(folder):
+def test_tgs_where_file_and_table_disagree_it_is_told(folder):
     files = TGS | {"train.csv": f"id,rle_mask\naa,1 1\nbb,\ncc,{CORNER_RUNS}\n".encode()}
     dataset = open_dataset(folder(files))
-    assert np.array_equal(dataset[0].read_mask().labels, CORNER)
-    (problem,) = check_masks(dataset)
-    assert (problem.kind, problem.names) == ("disagreement", ("train/images/aa.png", "train/masks/aa.png"))
-    assert "differ (5 pixels)" in problem.message
+    with pytest.raises(DataError, match=r"train/masks/aa\.png and its row.*got 5 different pixels"):
+        dataset[0].read_mask()
+    assert unreadable(dataset) == ["aa"]
 
 
 def test_tgs_with_two_files_of_one_name_takes_neither(folder):
@@ -125,7 +123,7 @@ def test_nerve(folder):
     ]  # fmt: skip
     assert [int(s.read_mask().labels.sum()) for s in dataset.samples] == [6, 6, 0]
     assert kinds(dataset) == [("unpaired mask", ("train/2_20_mask.tif",))]
-    assert check_masks(dataset) == ()
+    assert unreadable(dataset) == []
 
 
 def test_nerve_copies_with_lossy_masks(folder):
@@ -261,9 +259,6 @@ def test_dsb_nuclei_are_objects_and_the_smaller_stays_on_top(folder):
     assert mask.overlap == 1
     assert dataset[0].reason == "2 object masks in the same folder"
     assert not dataset.problems
-    (problem,) = check_masks(dataset)
-    assert problem.kind == "overlap"
-    assert "overlap (1 pixel)" in problem.message
 
 
 def test_dsb_from_its_table(folder):

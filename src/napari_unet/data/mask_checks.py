@@ -1,15 +1,13 @@
-"""Checks of reference masks: their size on every reading, all else when a whole data set is inspected."""
+"""Checks of reference masks when they are read: their size, and the table that tells them too."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari_unet.data.dataset import Problem
 from napari_unet.data.loaders import ImageLoader
 from napari_unet.data.pages import PageLoader, read_header
 from napari_unet.data.run_length import decode_run_lengths
-from napari_unet.engine.task import ignore_progress, tracked
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import ReferenceMask, Sample
     from napari_unet.data.source import Source
-    from napari_unet.engine.task import CancelToken, OnProgress
 
 
 @dataclass(frozen=True)
@@ -109,52 +106,3 @@ def _fitted(sample: Sample) -> Sample:
         return sample
     mask = FittingMask(sample.load_mask, image.source, image.name, sample.mask_name)
     return replace(sample, load_mask=mask)
-
-
-def check_masks(
-    dataset: Dataset, on_progress: OnProgress = ignore_progress, cancel: CancelToken | None = None
-) -> tuple[Problem, ...]:
-    """Read every image and mask of a data set and tell what is wrong with them.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        To be read; its cache is left alone.
-    on_progress, cancel
-        While reading.
-
-    Returns
-    -------
-    tuple of Problem
-        "unreadable" (damaged, or of two sizes), "overlap" (pixels of two objects), "disagreement"
-        (mask file and table), each with the names of the files.
-    """
-    problems: list[Problem] = []
-    every = (*dataset.samples, *dataset.unlabelled)
-    for sample in tracked(every, len(every), "Reading images and masks", on_progress, cancel):
-        names = tuple(n for n in (sample.image_name, sample.mask_name) if n)
-        try:
-            sample.read_image()
-            problems += _mask_problems(sample, names)
-        except DataError as error:
-            problems.append(Problem("unreadable", error.sentence, "replace it or leave it out", names))
-    return tuple(problems)
-
-
-def _mask_problems(sample: Sample, names: tuple[str, ...]) -> list[Problem]:
-    if sample.load_mask is None:
-        return []
-    problems = []
-    mask = sample.read_mask()
-    if mask.overlap:
-        message = f"objects of {sample.id} overlap ({_pixels(mask.overlap)}); the smaller ones are kept whole"
-        problems.append(Problem("overlap", message, "mend the masks if it matters", names))
-    loader = sample.load_mask.load if isinstance(sample.load_mask, FittingMask) else sample.load_mask
-    if isinstance(loader, TabledMask) and (pixels := loader.differing(mask)):
-        message = f"{loader.name} and its row in the table differ ({_pixels(pixels)}); the file is used"
-        problems.append(Problem("disagreement", message, "mend or remove one of the two", names))
-    return problems
-
-
-def _pixels(count: int) -> str:
-    return f"{count} pixel{'s' * (count != 1)}"
