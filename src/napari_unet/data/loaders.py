@@ -37,39 +37,25 @@ class ImageLoader:
 class BinaryMaskLoader:
     """Reads a mask with one class: foreground is what is above a threshold.
 
-    Where the table has run lengths of the same image, both must agree.
-
     Attributes
     ----------
     source, name, page
         The mask file.
     threshold : int
         0 for masks of any depth, 127 for lossy ones.
-    runs : str or None
-        Run lengths of the same mask.
     """
 
     source: Source
     name: str
     threshold: int = 0
-    runs: str | None = None
     page: int | None = None
 
     def __call__(self) -> ReferenceMask:
-        """Read, decode and compare with the table."""
+        """Read and decode."""
         pixels = decode_labels(self.source.read(self.name), self.name, self.page)
         if pixels.ndim == 3:
             pixels = pixels.max(axis=2)
         labels = (pixels > self.threshold).astype(np.uint8)  # type: ignore[operator]
-        if self.runs is not None:
-            told = decode_run_lengths(self.runs, (labels.shape[0], labels.shape[1]), self.name)
-            if not np.array_equal(told, labels):
-                raise DataError(
-                    f"{self.name} and its row in the table disagree",
-                    expected="the same mask",
-                    got=f"{int((told != labels).sum())} different pixels",
-                    remedy="mend or remove one of the two",
-                )
         return ReferenceMask(labels)
 
 
