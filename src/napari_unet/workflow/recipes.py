@@ -159,7 +159,9 @@ def _path_of(key: str) -> tuple[str, ...]:
         import difflib
 
         close = difflib.get_close_matches(key, [p[-1] for p in paths], n=3)
-        hint = (
+        raise SettingsError(
+            f"the setting {key!r} is ambiguous", expected=" or ".join(".".join(p) for p in ends)
+        )
             f"did you mean {' or '.join(close)}" if close else "all settings are listed in docs/settings.md"
         )
         raise SettingsError(f"there is no setting {key!r}", remedy=hint)
