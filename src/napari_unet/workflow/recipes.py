@@ -159,11 +159,7 @@ def _path_of(key: str) -> tuple[str, ...]:
         import difflib
 
         close = difflib.get_close_matches(key, [p[-1] for p in paths], n=3)
-        raise SettingsError(
-            f"the setting {key!r} is ambiguous", expected=" or ".join(".".join(p) for p in ends)
-        )
-            f"did you mean {' or '.join(close)}" if close else "all settings are listed in docs/settings.md"
-        )
+        hint = f"did you mean {' or '.join(close)}" if close else "docs/settings.md lists all"
         raise SettingsError(f"there is no setting {key!r}", remedy=hint)
     return ends[0]
 
