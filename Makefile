@@ -3,7 +3,7 @@
 # make check  ruff, mypy, and the plugin's manifest
 # make bench  the benchmarks of docs/performance.md
 
-PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
 	if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; \
 	then echo $$p; break; fi; done)
 VENV := .venv

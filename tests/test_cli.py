@@ -253,6 +253,13 @@ def test_a_cut_off_zip_and_a_bomb_are_refused(
     assert not (tmp_path / "m").exists()
 
 
+def test_training_does_not_write_archives(
+    salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "without .zip" in refused(capsys, "train", salt_folder, "--out", tmp_path / "m.zip", *QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_masks_without_foreground_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from PIL import Image
 

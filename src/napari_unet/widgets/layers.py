@@ -43,6 +43,7 @@ def add_result(
         colours = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: colour})
         layer = viewer.add_labels(mask, name=title, colormap=colours, opacity=0.6)
         layer.contour = contour
+    viewer.dims.axis_labels = ("image", "y", "x")
     viewer.text_overlay.visible = True
 
     def show_name(event: object = None) -> None:

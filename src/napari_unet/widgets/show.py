@@ -40,7 +40,8 @@ def show_demo(folder: Path) -> Any:
     files = [folder / "masks" / f"{name}.png" for name in names]
     predicted = np.stack([decode_labels(f.read_bytes(), f.name) > 0 for f in files])  # type: ignore[operator]
     viewer = napari.Viewer(title="U-Net Workbench")
-    add_result(viewer, images, predicted.astype(np.uint8), reference, names)
+    titles = [f"{row['image']}, IoU {row['iou']:.2f}" for row in report["images"]]
+    add_result(viewer, images, predicted.astype(np.uint8), reference, titles)
     return viewer
 
 

@@ -18,7 +18,7 @@ from napari_unet import __version__
 from napari_unet.data.atomic import write_text
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split, coverages, make_split
-from napari_unet.errors import DataError, ModelError, TrainingError
+from napari_unet.errors import DataError, ModelError, OutputError, TrainingError
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.metrics.overlap import count_overlap, image_score
@@ -94,6 +94,11 @@ class TrainTask:
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Model:
         """Train and write the model."""
         check_place(self.out)
+        if self.out.suffix.lower() == ".zip":
+            raise OutputError(
+                f"training writes a folder, and {self.out} looks like an archive",
+                remedy="give a name without .zip; zip the folder when it is done, it is read as well",
+            )
         dataset = open_dataset(self.data, self.format)
         if len(dataset) == 0:
             raise DataError(
