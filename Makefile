@@ -43,7 +43,10 @@ demo: setup
 	@$(BIN)/napari-unet demo --out demo
 
 test: setup screen
-	@$(BIN)/python -m pytest
+# Windows have a process of their own, as in use: Mesa and TensorFlow each bring an LLVM, and one
+# process with both crashes.
+	@$(BIN)/python -m pytest -m window
+	@$(BIN)/python -m pytest -m "not window"
 
 check: setup
 	@$(BIN)/ruff check src tests benchmarks

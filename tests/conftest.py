@@ -17,6 +17,16 @@ settings.load_profile("ours")
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse to open windows in a process that will load TensorFlow: it would crash."""
+    windows = [item for item in items if item.get_closest_marker("window")]
+    if windows and len(windows) < len(items):
+        skip = pytest.mark.skip(reason="window tests run in a process of their own: pytest -m window")
+        if config.getoption("-m") == "":
+            for item in windows:
+                item.add_marker(skip)
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """Folder with the zips of the real data sets."""
