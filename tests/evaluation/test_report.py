@@ -9,7 +9,7 @@ import pytest
 
 from napari_unet.data.sample import ReferenceMask
 from napari_unet.errors import OutputError
-from napari_unet.evaluation.report import notes, summary_lines, table_lines, write_report
+from napari_unet.evaluation.report import iou_table, notes, summary_lines, write_report
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.settings import EvaluationSettings
 
@@ -91,8 +91,8 @@ def test_several_classes_have_a_column_each(tmp_path: Path) -> None:
     write_report(tmp_path, found, model={}, data={}, settings={})
     with (tmp_path / "iou.csv").open() as file:
         (row,) = csv.DictReader(file)
-    assert float(row["iou nerve"]) == 0.5
-    assert float(row["iou vessel"]) == 0
+    assert float(row["iou_nerve"]) == 0.5
+    assert float(row["iou_vessel"]) == 0
     assert found.overall()["per_class"]["nerve"]["pooled_iou"] == 0.5
 
 
@@ -103,7 +103,91 @@ def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> No
 
 
 def test_what_the_shell_shows() -> None:
-    text = "\n".join([*table_lines(evaluation(), 2), *summary_lines(evaluation())])
-    assert "b   0.500   0.667  held-out" in text
-    assert "and 1 better ones" in text
+    text = iou_table(evaluation(), 2)
+    assert "b       0.500   0.667  held-out" in text
+    assert "and 1 more, none worse" in text
     assert "mean IoU    0.833 (95 % interval" in text
+    assert "c" not in [line.split(" ")[0] for line in text.splitlines()]
+    other = evaluation(settings=EvaluationSettings(confidence=0.9))
+    assert "(90 % interval" in summary_lines(other)[0]
+    assert other.overall()["confidence"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("layout", "column", "values"),
+    [("tgs-salt", "tgs_score", [0, 1, 1]), ("ultrasound-nerve", "nerve_score", [2 / 3, 1, 1])],
+)
+def test_a_competitions_score_has_its_column(
+    tmp_path: Path, layout: str, column: str, values: list[float]
+) -> None:
+    write_report(tmp_path, evaluation(competition=layout), model={}, data={}, settings={})
+    with (tmp_path / "iou.csv").open() as file:
+        found = [float(row[column]) for row in csv.DictReader(file)]
+    assert found == pytest.approx(values, abs=1e-6)
+    competition = json.loads((tmp_path / "report.json").read_text())["overall"]["competition"]
+    assert competition["score"] == pytest.approx(np.mean(values))
+    assert set(competition) == {"name", "score"}
+
+
+def test_other_data_sets_have_no_competition() -> None:
+    assert "competition" not in evaluation(competition="isbi2012").overall()
+    assert "competition" not in Evaluation(("a", "b"), competition="tgs-salt").overall()
+
+
+def test_scores_per_class_by_hand() -> None:
+    found = Evaluation(("nerve", "vessel"))
+    one, two = np.array([[1, 1, 2, 0]], np.uint8), np.array([[1, 0, 0, 0]], np.uint8)
+    found.add("a", "g", "unseen", ReferenceMask(one), two)
+    found.add("b", "h", "unseen", ReferenceMask(two), two)
+    overall = found.overall()
+    nerve, vessel = overall["per_class"]["nerve"], overall["per_class"]["vessel"]
+    assert nerve["mean_iou"] == pytest.approx((1 / 2 + 1) / 2)
+    assert nerve["mean_dice"] == pytest.approx((2 / 3 + 1) / 2)
+    assert nerve["pooled_iou"] == pytest.approx(2 / 3)
+    assert nerve["pooled_dice"] == pytest.approx(4 / 5)
+    # The vessel is in neither mask of the second image, which does not count for it.
+    assert vessel["mean_iou"] == vessel["mean_dice"] == 0
+    assert overall["mean_iou"] == pytest.approx(((1 / 2 + 0) / 2 + 1) / 2)
+    assert overall["pooled_iou"] == pytest.approx(2 / 4)
+    assert set(overall["ci95"]) == {"mean_iou", "mean_dice", "pooled_iou"}
+
+
+def test_what_callers_tell_is_made_valid_json(tmp_path: Path) -> None:
+    model = {"loss": [np.float32(0.5), float("nan"), float("inf")], "path": tmp_path, "n": np.int64(3)}
+    path = write_report(tmp_path, evaluation(), model=model, data={"k": {1: (True,)}}, settings={})
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    report = json.loads(path.read_text(), parse_constant=refuse)
+    assert report["model"] == {"loss": [0.5, None, None], "path": str(tmp_path), "n": 3}
+    assert report["data"] == {"k": {"1": [True]}}
+
+
+def test_an_image_of_which_nothing_is_known_comes_last_and_counts_for_nothing(tmp_path: Path) -> None:
+    found = evaluation()
+    found.add("d", "g", "unseen", ReferenceMask(FULL, weights=np.zeros((2, 2), np.float32)), NONE)
+    write_report(tmp_path, found, model={}, data={}, settings={})
+    with (tmp_path / "iou.csv").open() as file:
+        last = list(csv.DictReader(file))[-1]
+    assert (last["image"], last["iou"], last["pixel_error"]) == ("d", "", "")
+    assert found.overall()["mean_iou"] == evaluation().overall()["mean_iou"]
+
+
+def test_neither_file_changes_when_one_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_report(tmp_path, evaluation(), model={"n": 1}, data={}, settings={})
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    write = type(tmp_path).write_text
+
+    def full(self: Path, text: str, **more: str) -> int:
+        if self.suffix == ".json":
+            raise OSError(28, "No space left on device")
+        return write(self, text, **more)
+
+    monkeypatch.setattr(type(tmp_path), "write_text", full)
+    changed = evaluation(("train", "held-out", "held-out"))
+    with pytest.raises(OutputError, match=r"report\.json cannot be written: got No space left"):
+        write_report(tmp_path, changed, model={"n": 2}, data={}, settings={})
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before

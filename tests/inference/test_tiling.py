@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +13,9 @@ from napari_unet.inference.predict import predict_probabilities
 from napari_unet.inference.tiling import plan_axis, plan_tiles
 from napari_unet.networks.sizes import InputSizes
 from napari_unet.settings import InferenceSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PADDED = InputSizes(multiple=8, minimum=8)
 UNPADDED = InputSizes(multiple=4, minimum=16, offset=0, margin=6)
@@ -120,3 +125,123 @@ def test_the_real_unpadded_network_gives_the_same_in_tiles_and_whole() -> None:
     (tiled,) = predict_probabilities([image], run, sizes, InferenceSettings(tile=72, overlap=0))
     (whole,) = predict_probabilities([image], run, sizes, InferenceSettings(tile=512, overlap=0))
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
+
+
+THREE_CONVOLUTIONS = InputSizes(multiple=1, minimum=7, offset=0, margin=3)
+POOLED = InputSizes(multiple=2, minimum=10, offset=0, margin=4)
+KERNELS = np.random.default_rng(7).standard_normal((3, 3, 3)).astype(np.float32) / 3
+
+
+def convolved(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """(N, Y, X, 1) through a 3 x 3 convolution without padding and a rectifier."""
+    from scipy.ndimage import correlate
+
+    full = correlate(x[..., 0], kernel[None], mode="constant")
+    return np.maximum(full[:, 1:-1, 1:-1], 0)[..., None]
+
+
+def three_convolutions(x: np.ndarray) -> np.ndarray:
+    for kernel in KERNELS:
+        x = convolved(x, kernel)
+    return x
+
+
+def one_level_down_and_up(x: np.ndarray) -> np.ndarray:
+    """A U-Net of depth 1 without its skip: 2 pixels a side are lost below, each worth two above."""
+    x = convolved(x, KERNELS[0])
+    n, height, width, _ = x.shape
+    pooled = x.reshape(n, height // 2, 2, width // 2, 2, 1).max(axis=(2, 4))
+    below = convolved(pooled, KERNELS[1])
+    return convolved(below.repeat(2, axis=1).repeat(2, axis=2), KERNELS[2])
+
+
+SHAPES = [(1, 1), (1, 23), (23, 1), (2, 2), (3, 40), (7, 7), (37, 53), (64, 33), (100, 101)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("sizes", "network"), [(THREE_CONVOLUTIONS, three_convolutions), (POOLED, one_level_down_and_up)]
+)
+def test_unpadded_convolutions_in_tiles_equal_the_whole_padded_by_numpy(
+    shape: tuple[int, int], sizes: InputSizes, network: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    image = np.random.default_rng(sum(shape)).standard_normal((*shape, 1)).astype(np.float32)
+    after = [(sizes.margin, sizes.for_output(n) - n - sizes.margin) for n in shape]
+    whole = network(np.pad(image[..., 0], after, mode="reflect")[None, ..., None])
+    expected = whole[0, : shape[0], : shape[1]]
+    for tile in (16, 21, 44):
+        plan = plan_tiles(shape, sizes, tile, 0)
+        total = np.zeros((*shape, 1), np.float32)
+        for number in range(len(plan)):
+            plan.add(total, number, network(plan.cut(image, number)[None])[0])
+        np.testing.assert_allclose(total, expected, atol=1e-6)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.sampled_from([PADDED, UNPADDED, POOLED]))
+def test_borders_are_mirrored_as_numpy_does(height: int, width: int, sizes: InputSizes) -> None:
+    image = np.random.default_rng(height * 20 + width).random((height, width, 2)).astype(np.float32)
+    plan = plan_tiles((height, width), sizes, 64, 0)
+    assert len(plan) == 1
+    before = [sizes.margin - axis.starts[0] for axis in (plan.rows, plan.columns)]
+    around = [(b, t - b - n) for b, t, n in zip(before, plan.tile_shape, (height, width), strict=True)]
+    np.testing.assert_array_equal(plan.cut(image, 0), np.pad(image, [*around, (0, 0)], mode="reflect"))
+
+
+def test_tiles_that_meet_no_border_are_plain_pieces_of_the_image() -> None:
+    image = np.random.default_rng(0).random((60, 40, 3)).astype(np.float32)
+    plan = plan_tiles((60, 40), PADDED, 16, 8)
+    columns = len(plan.columns.starts)
+    assert plan.rows.starts[1] == plan.columns.starts[2] // 2 == 8
+    cut = plan.cut(image, columns + 2)
+    np.testing.assert_array_equal(cut, image[8:24, 16:32])
+    assert not np.shares_memory(cut, image)
+
+
+@given(st.integers(1, 150), st.integers(1, 150), st.integers(8, 64), st.integers(0, 64))
+def test_every_pixel_of_a_blended_image_is_answered_with_weights_that_sum_to_one(
+    height: int, width: int, tile: int, overlap: int
+) -> None:
+    plan = plan_tiles((height, width), PADDED, tile, overlap)
+    total = np.zeros((height, width, 1), np.float32)
+    for number in range(len(plan)):
+        plan.add(total, number, np.ones((*plan.tile_shape, 1), np.float32))
+    np.testing.assert_allclose(total, 1, atol=1e-5)
+
+
+def test_blending_leaves_no_seam() -> None:
+    plan = plan_tiles((32, 200), PADDED, 64, 32)
+    total = np.zeros((32, 200, 1), np.float32)
+    for number in range(len(plan)):  # neighbours that disagree as much as they can
+        plan.add(total, number, np.full((*plan.tile_shape, 1), number % 2, np.float32))
+    # Over 32 pixels half a cosine climbs by at most pi / 2 / 32 a pixel.
+    assert np.abs(np.diff(total[0, :, 0])).max() <= 1.02 * np.pi / 2 / 32
+    assert total.min() == 0
+    assert total.max() == pytest.approx(1)
+
+
+def test_an_overlap_as_large_as_the_tile_does_not_multiply_the_tiles() -> None:
+    assert plan_axis(1000, PADDED, 64, 64) == plan_axis(1000, PADDED, 64, 32)
+    assert len(plan_axis(1000, PADDED, 64, 4096).starts) == 31
+
+
+def test_tiles_may_be_longer_than_wide() -> None:
+    plan = plan_tiles((20, 300), PADDED, 64, 16)
+    assert plan.tile_shape == (24, 64)
+    assert len(plan.rows.starts) == 1
+
+
+def test_an_images_result_does_not_depend_on_the_images_around_it() -> None:
+    rng = np.random.default_rng(3)
+    shapes = [(40, 33), (9, 70), (40, 33), (1, 1), (64, 64)]
+    images = [rng.standard_normal((*shape, 1)).astype(np.float32) for shape in shapes]
+
+    def run(chosen: list[np.ndarray], pixels: int) -> list[np.ndarray]:
+        settings = InferenceSettings(tile=32, batch_pixels=pixels)
+        return list(predict_probabilities(chosen, three_convolutions, THREE_CONVOLUTIONS, settings))
+
+    together = run(images, 2**14)
+    alone = [run([image], 1)[0] for image in images]
+    backwards = run(images[::-1], 2**12)[::-1]
+    for one, two, three in zip(together, alone, backwards, strict=True):
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_array_equal(one, three)

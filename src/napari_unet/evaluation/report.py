@@ -6,9 +6,13 @@ import csv
 import io
 import json
 import math
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.data.atomic import write_text
+import numpy as np
+
+from napari_unet.data.atomic import atomic_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,9 +40,9 @@ def image_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
         }
         if several:
             for name, value in zip(evaluation.classes, counts.iou("skip"), strict=True):
-                out[f"iou {name}"] = _number(float(value))
-        if score.competition is not None:
-            out["competition"] = score.competition
+                out[f"iou_{name}"] = _number(float(value))
+        if evaluation.contest is not None:
+            out[evaluation.contest.column] = score.competition
         return out
 
     ordered = sorted(evaluation.scores, key=lambda s: (math.isnan(s.iou), s.iou, s.image))
@@ -79,14 +83,13 @@ def write_report(
         If they cannot be written.
     """
     rows = image_rows(evaluation)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    for row in rows:
-        writer.writerow({k: _cell(v) for k, v in row.items()})
+    writer.writerows({k: _cell(v) for k, v in row.items()} for row in rows)
     content = {
         "overall": evaluation.overall(),
-        "images": [{k: _plain(v) for k, v in row.items()} for row in rows],
+        "images": rows,
         "model": model,
         "data": data,
         "settings": settings,
@@ -94,10 +97,12 @@ def write_report(
     }
     if evaluation.seen and evaluation.unseen:
         content["overall_seen"] = evaluation.summary(evaluation.seen)
+    serialized = json.dumps(_plain(content), indent=1, allow_nan=False)
     report = folder / "report.json"
-    serialized = json.dumps(content, indent=1, allow_nan=False)
-    write_text(folder / "iou.csv", text.getvalue())
-    write_text(report, serialized)
+    # Both are written before either takes its place, so that a full disk does not leave new beside old.
+    with atomic_path(folder / "iou.csv") as partial_table, atomic_path(report) as partial_report:
+        partial_table.write_text(table.getvalue(), encoding="utf-8", newline="\n")
+        partial_report.write_text(serialized, encoding="utf-8", newline="\n")
     return report
 
 
@@ -129,20 +134,49 @@ def _cell(value: object) -> object:
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
+    """What JSON can hold: no NaN, no infinity, no types of NumPy, no paths."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def iou_table(evaluation: Evaluation, limit: int = 20) -> str:
+    """Scores for the shell: the worst images first, then the overall scores.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        With at least one image.
+    limit : int
+        Images to list.
+
+    Returns
+    -------
+    str
+        Lines of plain text.
+    """
+    return "\n".join([*table_lines(evaluation, limit), "", *summary_lines(evaluation)])
 
 
 def table_lines(evaluation: Evaluation, limit: int = 20) -> list[str]:
     """IoU of the images, worst first, as a table of text."""
     rows = image_rows(evaluation)
-    width = max((len(str(row["image"])) for row in rows[:limit]), default=5)
+    width = max(len("image"), *(len(str(row["image"])) for row in rows[:limit]))
     lines = [f"{'image':<{width}}  {'IoU':>6}  {'Dice':>6}  part"]
     lines += [
         f"{row['image']:<{width}}  {_shown(row['iou']):>6}  {_shown(row['dice']):>6}  {row['part']}"
         for row in rows[:limit]
     ]
     if len(rows) > limit:
-        lines.append(f"... and {len(rows) - limit} better ones")
+        lines.append(f"... and {len(rows) - limit} more, none worse")
     return lines
 
 
@@ -150,7 +184,8 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
     """The overall scores in a few lines of text."""
     overall = evaluation.overall()
     low, high = overall["ci95"]["mean_iou"]
-    interval = f" (95 % interval {low:.3f} to {high:.3f})" if low is not None else ""
+    share = f"{100 * overall['confidence']:g} %"
+    interval = f" ({share} interval {low:.3f} to {high:.3f})" if low is not None else ""
     lines = [
         f"mean IoU    {_shown(overall['mean_iou'])}{interval} over {overall['images']} images",
         f"pooled IoU  {_shown(overall['pooled_iou'])}",

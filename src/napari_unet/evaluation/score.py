@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.metrics.competition import COMPETITIONS
-from napari_unet.metrics.overlap import OverlapCounts, count_overlap, image_score
-from napari_unet.metrics.uncertainty import bootstrap_interval
+from napari_unet.metrics.competition import COMPETITIONS, Competition
+from napari_unet.metrics.overlap import image_scores
+from napari_unet.metrics.uncertainty import bootstrap_ratio_interval
 from napari_unet.settings import EvaluationSettings
 
 if TYPE_CHECKING:
@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import ReferenceMask
+    from napari_unet.metrics.overlap import OverlapCounts
 
 SEEN = ("train", "validation")
+EMPTY_RULES = {
+    "one": "both empty = 1",
+    "zero": "both empty = 0",
+    "skip": "both empty: left out",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +54,9 @@ class ImageScore:
     competition: float | None = None
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Scores of images, collected one by one.
+    """Scores of images, collected one by one; only the list of scores grows.
 
     Attributes
     ----------
@@ -82,21 +88,29 @@ class Evaluation:
             Pixels of weight 0 do not count.
         predicted : numpy.ndarray
             (Y, X) uint8, 0..K.
+
+        Returns
+        -------
+        ImageScore
+            Also kept in ``scores``.
+
+        Raises
+        ------
+        ValueError
+            If the masks differ in shape, or a label is above K.
         """
-        counts = count_overlap(reference.labels, predicted, len(self.classes), reference.weights)
-        rule = self.settings.empty
-        rated = COMPETITIONS.get(self.competition) if len(self.classes) == 1 else None
-        score = ImageScore(
-            image,
-            group,
-            part,
-            image_score(counts.iou(rule), counts, rule),
-            image_score(counts.dice(rule), counts, rule),
-            counts,
-            rated[1](counts) if rated else None,
+        found = image_scores(
+            reference.labels, predicted, len(self.classes), reference.weights, self.settings.empty
         )
+        rated = self.contest.score(found.counts) if self.contest is not None else None
+        score = ImageScore(image, group, part, found.iou, found.dice, found.counts, rated)
         self.scores.append(score)
         return score
+
+    @property
+    def contest(self) -> Competition | None:
+        """The competition whose score is computed; none with several classes."""
+        return COMPETITIONS.get(self.competition) if len(self.classes) == 1 else None
 
     @property
     def unseen(self) -> list[ImageScore]:
@@ -115,7 +129,9 @@ class Evaluation:
         -------
         dict
             mean_iou, pooled_iou, mean_dice, pooled_dice, pixel_error, images, per_class, ci95 and
-            more; plain JSON, None where a number does not exist.
+            more; plain JSON, None where a number does not exist. A mean is over images; pooled scores
+            are of all pixels of all images and classes 1..K together. The intervals under ci95 are of
+            the share under confidence, 0.95 unless set otherwise.
         """
         if self.unseen:
             return {**self.summary(self.unseen), "seen_in_training": False}
@@ -128,11 +144,13 @@ class Evaluation:
         pooled = scores[0].counts
         for score in scores[1:]:
             pooled = pooled + score.counts
-        rule = self.settings.empty
         iou = np.array([s.iou for s in scores])
         dice = np.array([s.dice for s in scores])
         both = np.array([s.counts.both.sum() for s in scores], float)
         union = np.array([s.counts.union.sum() for s in scores], float)
+        # Of a class, the mean is over the images where it is in either mask.
+        per_class_iou = np.array([s.counts.iou("skip") for s in scores])
+        per_class_dice = np.array([s.counts.dice("skip") for s in scores])
         out: dict[str, Any] = {
             "images": len(scores),
             "groups": len({s.group for s in scores}),
@@ -141,14 +159,14 @@ class Evaluation:
             "pooled_iou": _ratio(both.sum(), union.sum()),
             "pooled_dice": _ratio(2 * both.sum(), both.sum() + union.sum()),
             "pixel_error": _number(pooled.pixel_error),
-            "empty_rule": {"one": "both empty = 1", "zero": "both empty = 0", "skip": "both empty: left out"}[
-                rule
-            ],
+            "empty_rule": EMPTY_RULES[self.settings.empty],
+            "confidence": self.settings.confidence,
             "per_class": {
                 name: {
                     "pooled_iou": _number(i),
                     "pooled_dice": _number(d),
-                    "mean_iou": self._class_mean(scores, n),
+                    "mean_iou": _mean(per_class_iou[:, n]),
+                    "mean_dice": _mean(per_class_dice[:, n]),
                 }
                 for n, (name, i, d) in enumerate(
                     zip(self.classes, pooled.iou("skip"), pooled.dice("skip"), strict=True)
@@ -160,21 +178,17 @@ class Evaluation:
                 "pooled_iou": self._interval(both, union, scores),
             },
         }
-        if scores[0].competition is not None:
+        if self.contest is not None:
             values = np.array([s.competition for s in scores], float)
-            out["competition"] = {"name": COMPETITIONS[self.competition][0], "score": _mean(values)}
+            out["competition"] = {"name": self.contest.name, "score": _mean(values)}
             out["ci95"]["competition"] = self._interval(values, np.ones(len(values)), scores)
         return out
-
-    def _class_mean(self, scores: Sequence[ImageScore], number: int) -> float | None:
-        """Mean IoU of a class over the images where it occurs in either mask."""
-        return _mean(np.array([s.counts.iou("skip")[number] for s in scores]))
 
     def _interval(
         self, over: NDArray[np.float64], under: NDArray[np.float64], scores: Sequence[ImageScore]
     ) -> list[float | None]:
         settings = self.settings
-        interval = bootstrap_interval(
+        interval = bootstrap_ratio_interval(
             over,
             under,
             [s.group for s in scores],

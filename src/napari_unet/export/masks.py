@@ -1,21 +1,27 @@
-"""Masks and probabilities to files."""
+"""Masks and probabilities to files, and masks back."""
 
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_unet.data.atomic import atomic_path
+from napari_unet.data.image_files import decode_labels
+from napari_unet.errors import DataError, OutputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-UNSAFE = re.compile(r"[^\w\-. ()+=@]")
+UNSAFE = re.compile(r"[^\w\-. ()+=@]|\.{2,}")
 RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
+LONGEST = 200  # bytes; file systems take 255, and suffixes follow
+TIFF = (".tif", ".tiff")
 
 
 def safe_stem(identifier: str) -> str:
@@ -29,27 +35,50 @@ def safe_stem(identifier: str) -> str:
     Returns
     -------
     str
-        The same text if it is safe already.
+        At most 200 bytes of UTF-8; the same text if it is safe already. What is not becomes "_", and
+        long text ends in a hash of it, so that two long ids stay two.
+
+    Notes
+    -----
+    Two ids that differ only in characters that are not safe ("a/b", "a_b") have the same stem.
     """
-    stem = UNSAFE.sub("_", identifier).strip(" ")
-    stem = stem.lstrip(".").rstrip(". ") or "image"
-    return f"{stem}_" if stem.lower() in RESERVED else stem[:200]
+    text = identifier.encode("utf-8", "replace").decode()
+    stem = UNSAFE.sub("_", text).strip(" .") or "image"
+    if stem.split(".")[0].strip().lower() in RESERVED:
+        stem = f"_{stem}"
+    encoded = stem.encode()
+    if len(encoded) > LONGEST:
+        mark = "_" + blake2b(identifier.encode("utf-8", "replace"), digest_size=4).hexdigest()
+        stem = encoded[: LONGEST - len(mark)].decode(errors="ignore") + mark
+    return stem
 
 
-def write_mask(path: Path, mask: NDArray[np.uint8], classes: int = 1) -> Path:
+def write_mask(
+    path: Path,
+    mask: NDArray[np.integer],
+    classes: int = 1,
+    *,
+    foreground: int = 255,
+    palette: Sequence[tuple[int, int, int]] | None = None,
+) -> Path:
     """Write a mask as PNG or TIFF, by the suffix.
 
-    With one class the foreground is 255, as most programs show and Kaggle keeps it; with several
-    the values are the classes 1..K.
+    With one class the foreground is 255, as most programs show and Kaggle keeps it; with several, or
+    with a palette, the values are the classes 0..K: 8 bits, or 16 where K is above 255.
 
     Parameters
     ----------
     path : pathlib.Path
         .png, .tif or .tiff.
     mask : numpy.ndarray
-        (Y, X) uint8, 0 background.
+        (Y, X) of integers or bool, 0 background, 1..K.
     classes : int
         K.
+    foreground : int
+        Value of the foreground where there is one class and no palette, 1 to 255.
+    palette : sequence of (int, int, int), optional
+        Red, green and blue, 0 to 255, of background and classes, for a file that programs show in
+        colours; at most 256.
 
     Returns
     -------
@@ -60,22 +89,106 @@ def write_mask(path: Path, mask: NDArray[np.uint8], classes: int = 1) -> Path:
     ------
     OutputError
         If it cannot be written; nothing is left behind.
+    ValueError
+        If a label is below 0 or above K, or the palette has fewer colours than labels.
     """
-    values = np.where(mask > 0, 255, 0).astype(np.uint8) if classes == 1 else mask
+    values = _stored_values(mask, classes, foreground if palette is None else None)
+    _check_suffix(path, (".png", *TIFF))
+    if palette is not None and (values.dtype != np.uint8 or not classes < len(palette) <= 256):
+        raise ValueError(f"a palette of {len(palette)} colours does not fit labels 0 to {classes}")
     with atomic_path(path) as partial:
         if path.suffix.lower() == ".png":
             from PIL import Image
 
-            Image.fromarray(values).save(partial, format="PNG", compress_level=1)
+            picture = Image.fromarray(values)
+            if palette is not None:
+                picture.putpalette([part for colour in palette for part in colour])
+            picture.save(partial, format="PNG", compress_level=1)
         else:
             import tifffile
 
-            tifffile.imwrite(partial, values, compression="deflate")
+            colours = None
+            if palette is not None:
+                colours = np.zeros((3, 256), np.uint16)
+                colours[:, : len(palette)] = np.asarray(palette, np.uint16).T * 257
+            tifffile.imwrite(
+                partial,
+                values,
+                compression="deflate",
+                photometric="minisblack" if colours is None else "palette",
+                colormap=colours,
+            )
     return path
 
 
-def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> Path:
-    """Write probabilities as a deflated float32 TIFF.
+def _stored_values(
+    mask: NDArray[np.integer], classes: int, foreground: int | None
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    if mask.ndim != 2:
+        raise ValueError(f"a mask is (Y, X), not {mask.shape}")
+    lowest, highest = int(mask.min(initial=0)), int(mask.max(initial=0))
+    if lowest < 0 or highest > classes:
+        raise ValueError(f"labels {lowest} to {highest} are not all within 0 to {classes}")
+    if classes == 1 and foreground is not None:
+        return np.asarray(mask > 0, np.uint8) * np.uint8(foreground)
+    return mask.astype(np.uint8) if classes <= 255 else mask.astype(np.uint16)
+
+
+def _check_suffix(path: Path, known: Sequence[str]) -> None:
+    if path.suffix.lower() not in known:
+        raise OutputError(
+            f"{path} cannot be written",
+            expected=f"a name that ends in {', '.join(known)}",
+            got=path.suffix or "no suffix",
+            remedy="choose another name",
+        )
+
+
+def read_mask(path: Path, classes: int = 1) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Read a mask that ``write_mask`` wrote.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        .png, .tif or .tiff.
+    classes : int
+        K; with one class every value above 0 is class 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) uint8, or uint16 where K is above 255; 0 background, 1..K.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, is a colour picture, or holds other labels.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read", got=error.strerror or str(error), remedy="check the path"
+        ) from error
+    pixels = decode_labels(data, path.name)
+    if pixels.ndim != 2 or pixels.dtype.kind not in "bui":
+        raise DataError(f"{path} is not a mask", expected="one whole number a pixel", got="colours")
+    if classes == 1:
+        return np.asarray(pixels != 0, np.uint8)
+    found = int(pixels.max(initial=0))
+    if found > classes:
+        raise DataError(
+            f"{path} is not a mask of these classes",
+            expected=f"values 0 to {classes}",
+            got=str(found),
+            remedy="choose the data set that the mask was made for",
+        )
+    return pixels.astype(np.uint8) if classes <= 255 else pixels.astype(np.uint16)
+
+
+def write_probabilities(path: Path, probabilities: NDArray[np.float32], *, half: bool = False) -> Path:
+    """Write probabilities as a deflated TIFF.
 
     Parameters
     ----------
@@ -83,6 +196,8 @@ def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> Path:
         .tif or .tiff.
     probabilities : numpy.ndarray
         (Y, X, K) float32.
+    half : bool
+        Whether to write float16, half the size, at three significant digits, instead of float32.
 
     Returns
     -------
@@ -96,12 +211,16 @@ def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> Path:
     """
     import tifffile
 
+    _check_suffix(path, TIFF)
     planes = np.moveaxis(probabilities, -1, 0)
+    if len(planes) == 1:
+        planes = planes[0]
     with atomic_path(path) as partial:
         tifffile.imwrite(
             partial,
-            np.ascontiguousarray(planes[0] if len(planes) == 1 else planes),
+            np.ascontiguousarray(planes, np.float16 if half else np.float32),
             compression="deflate",
             photometric="minisblack",
+            metadata={"axes": "YX" if planes.ndim == 2 else "CYX"},
         )
     return path

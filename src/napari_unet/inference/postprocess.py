@@ -1,38 +1,98 @@
-"""From probabilities to masks."""
+"""From probabilities to masks, and from masks to objects."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Activation = Literal["sigmoid", "softmax"]
+
 
 def mask_from_probabilities(
-    probabilities: NDArray[np.float32], threshold: float = 0.5, minimum_size: int = 0
+    probabilities: NDArray[np.float32],
+    threshold: float = 0.5,
+    minimum_size: int = 0,
+    *,
+    activation: Activation = "sigmoid",
+    fill_holes: bool = False,
 ) -> NDArray[np.uint8]:
-    """Mask of the most probable class where it is more probable than the threshold.
+    """Mask of the most probable class where it is probable enough.
 
     Parameters
     ----------
     probabilities : numpy.ndarray
-        (Y, X, K) float32 in [0, 1], classes 1..K.
+        (Y, X, K) float32 in [0, 1], classes 1..K, without the background.
     threshold : float
-        Pixels whose highest probability is not above it are background.
+        In [0, 1]; see Notes.
     minimum_size : int
         Connected pieces of a class with fewer pixels become background.
+    activation : str
+        What the probabilities came from, "sigmoid" or "softmax".
+    fill_holes : bool
+        Whether background that a class encloses becomes that class, before small pieces are dropped.
 
     Returns
     -------
     numpy.ndarray
         (Y, X) uint8, 0 background, 1..K.
+
+    Raises
+    ------
+    ValueError
+        If there are no classes, or more than 255.
+
+    Notes
+    -----
+    Of several classes that are equally probable the first is taken. With p its probability, t the
+    threshold and b = 1 - (sum over the classes) the probability of the background, a pixel is
+    foreground where
+
+    - sigmoid: p > t, as each class was judged by itself;
+    - softmax: p (1 - t) > b t, so that 0.5 takes the most probable of classes and background. With
+      one class that is p > t again.
     """
-    best = probabilities.argmax(axis=-1)
-    highest = np.take_along_axis(probabilities, best[..., None], axis=-1)[..., 0]
-    mask = np.where(highest > threshold, best + 1, 0).astype(np.uint8)
+    classes = probabilities.shape[-1]
+    if not 1 <= classes <= 255:
+        raise ValueError(f"a mask has 1 to 255 classes, not {classes}")
+    if classes == 1:
+        mask = (probabilities[..., 0] > threshold).astype(np.uint8)
+    else:
+        highest = probabilities.max(axis=-1)
+        if activation == "softmax":
+            background = np.maximum(1 - probabilities.sum(axis=-1), 0)
+            found = highest * (1 - threshold) > background * threshold
+        else:
+            found = highest > threshold
+        mask = np.where(found, probabilities.argmax(axis=-1) + 1, 0).astype(np.uint8)
+    if fill_holes:
+        mask = fill_enclosed(mask)
     return remove_small(mask, minimum_size) if minimum_size > 1 else mask
+
+
+def fill_enclosed(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give background that one class encloses to that class; other classes inside stay.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (Y, X) uint8.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) uint8. Background that touches the image's border, or reaches it over edges, stays.
+    """
+    from scipy import ndimage
+
+    filled = mask.copy()
+    for label in np.unique(mask[mask > 0]):
+        inside = ndimage.binary_fill_holes(mask == label)
+        filled[inside & (filled == 0)] = label
+    return filled
 
 
 def remove_small(mask: NDArray[np.uint8], minimum_size: int) -> NDArray[np.uint8]:
@@ -61,3 +121,28 @@ def remove_small(mask: NDArray[np.uint8], minimum_size: int) -> NDArray[np.uint8
         small[0] = False
         kept[small[pieces]] = 0
     return kept
+
+
+def connected_objects(mask: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Number the connected pieces (over edges and corners) of each class.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (Y, X) uint8.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) int32, 0 background, 1..N: those of class 1 first, each class from top to bottom.
+        Pieces of different classes are different objects even where they touch.
+    """
+    from scipy import ndimage
+
+    objects = np.zeros(mask.shape, np.int32)
+    count = 0
+    for label in np.unique(mask[mask > 0]):
+        pieces, found = ndimage.label(mask == label, structure=np.ones((3, 3), bool))
+        objects += np.where(pieces > 0, pieces + count, 0).astype(np.int32)
+        count += found
+    return objects

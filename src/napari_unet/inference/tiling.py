@@ -55,9 +55,16 @@ class AxisPlan:
     def indices(self, number: int) -> NDArray[np.intp]:
         """Pixels of the image that tile `number` is made of, mirrored at the ends."""
         start = self.starts[number] - self.margin
+        # Mirrored about the first and the last pixel, again and again where the image is small.
         period = max(2 * self.size - 2, 1)
         wrapped = np.arange(start, start + self.tile) % period
         return np.where(wrapped < self.size, wrapped, period - wrapped)
+
+    def within(self, number: int) -> slice | None:
+        """The image's pixels that tile `number` is made of, if none is mirrored."""
+        start = self.starts[number] - self.margin
+        inside = start >= 0 and start + self.tile <= self.size
+        return slice(start, start + self.tile) if inside else None
 
     def kept(self, number: int) -> tuple[slice, slice]:
         """The part of the image tile `number` answers for, and that part within its output."""
@@ -112,7 +119,7 @@ def plan_axis(size: int, sizes: InputSizes, tile: int, overlap: int) -> AxisPlan
     tile : int
         Largest input size wanted; raised to the smallest the network takes.
     overlap : int
-        Pixels of blending between padded tiles; unpadded ones need none.
+        Pixels of blending between padded tiles, at most half a tile; unpadded ones need none.
 
     Returns
     -------
@@ -143,7 +150,7 @@ def plan_axis(size: int, sizes: InputSizes, tile: int, overlap: int) -> AxisPlan
         # In the middle, so that what was mirrored lies on both sides.
         return AxisPlan(size, whole, 0, (-((whole - size) // 2),), whole)
     # On the network's grid; the last tile reaches beyond the image if need be.
-    step = max((output - overlap) // sizes.multiple, 1) * sizes.multiple
+    step = max((output - min(overlap, output // 2)) // sizes.multiple, 1) * sizes.multiple
     count = -(-(size - output) // step) + 1
     return AxisPlan(size, largest, 0, tuple(step * number for number in range(count)), output)
 
@@ -170,12 +177,40 @@ class TilePlan:
         return self.rows.tile, self.columns.tile
 
     def cut(self, image: NDArray[np.float32], number: int) -> NDArray[np.float32]:
-        """Tile `number` of an image (Y, X, C), mirrored beyond its borders."""
+        """Cut tile `number` out of an image.
+
+        Parameters
+        ----------
+        image : numpy.ndarray
+            (Y, X, C) float32, of the shape the plan was made for.
+        number : int
+            Below the number of tiles; row by row.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``tile_shape`` + (C,) float32, mirrored beyond the image's borders.
+        """
         row, column = divmod(number, len(self.columns.starts))
+        y, x = self.rows.within(row), self.columns.within(column)
+        if y is not None and x is not None:
+            # A copy, as tiles wait for others to fill a batch, and a view would keep the image alive.
+            return image[y, x].copy()
         return image[np.ix_(self.rows.indices(row), self.columns.indices(column))]
 
     def add(self, total: NDArray[np.float32], number: int, tile: NDArray[np.float32]) -> None:
-        """Add the weighted output of tile `number` (Y', X', K) to the image's total (Y, X, K)."""
+        """Add the weighted output of a tile to what the whole image is put together in.
+
+        Parameters
+        ----------
+        total : numpy.ndarray
+            (Y, X, K) float32, zeros before the first tile; complete after the last, as the weights of
+            all tiles sum to 1 at every pixel. Changed in place.
+        number : int
+            Of the tile; the order does not matter.
+        tile : numpy.ndarray
+            (Y', X', K) float32, the network's output.
+        """
         row, column = divmod(number, len(self.columns.starts))
         image_y, tile_y = self.rows.kept(row)
         image_x, tile_x = self.columns.kept(column)
@@ -187,5 +222,24 @@ class TilePlan:
 
 
 def plan_tiles(shape: tuple[int, int], sizes: InputSizes, tile: int, overlap: int) -> TilePlan:
-    """Lay tiles over an image of a shape (Y, X); see ``plan_axis``."""
+    """Lay tiles over an image.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        (Y, X) of the image.
+    sizes, tile, overlap
+        As ``plan_axis``.
+
+    Returns
+    -------
+    TilePlan
+        One tile if the image fits into it. Tiles are as large along Y as along X unless the image is
+        smaller than a tile along one of them.
+
+    Raises
+    ------
+    SizeError
+        If the image is empty.
+    """
     return TilePlan(plan_axis(shape[0], sizes, tile, overlap), plan_axis(shape[1], sizes, tile, overlap))

@@ -1,24 +1,52 @@
-"""The scores of the Kaggle competitions, to the letter."""
+"""The scores of the Kaggle competitions, to the letter.
+
+A competition's score is a function of one image's masks. What it needs is in the pixels the masks
+share, so each has a second form that takes ``OverlapCounts``, for those who have counted already.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.metrics.overlap import OverlapCounts, count_overlap
+
 if TYPE_CHECKING:
-    from napari_unet.metrics.overlap import OverlapCounts
+    from collections.abc import Callable, Iterable
 
-TGS_THRESHOLDS = np.arange(10, 20) * 0.05  # 0.5 to 0.95
+    from numpy.typing import NDArray
+
+TWENTIETHS = range(10, 20)  # the thresholds 0.5 to 0.95, in whole numbers
 
 
-def tgs_salt_score(counts: OverlapCounts) -> float:
+@dataclass(frozen=True)
+class Competition:
+    """How a competition scores.
+
+    Attributes
+    ----------
+    name : str
+        The score in words.
+    column : str
+        What the score is called in tables.
+    score : callable
+        Takes the OverlapCounts of one image with one class.
+    """
+
+    name: str
+    column: str
+    score: Callable[[OverlapCounts], float]
+
+
+def tgs_salt_score(reference: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:
     """Score of one image in the TGS Salt Identification Challenge.
 
     Parameters
     ----------
-    counts : OverlapCounts
-        Of the image, with one class.
+    reference, predicted : numpy.ndarray
+        (Y, X) of integers or bool, 0 background, 1 salt.
 
     Returns
     -------
@@ -26,41 +54,89 @@ def tgs_salt_score(counts: OverlapCounts) -> float:
         The share of the thresholds 0.5, 0.55, ... 0.95 that the IoU is above, as each image has one
         object at most: a hit is a precision of 1. 1 where both masks are empty, 0 where one is.
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or a label is above 1.
+
     Notes
     -----
     The competition's page "Evaluation": a predicted object is a hit if its IoU is greater than the
     threshold, and the precision at each threshold is TP / (TP + FP + FN).
     https://www.kaggle.com/competitions/tgs-salt-identification-challenge/overview/evaluation
     """
-    reference, predicted = int(counts.reference.sum()), int(counts.predicted.sum())
-    if reference == 0 or predicted == 0:
-        return float(reference == predicted)
-    iou = float(counts.both.sum() / counts.union.sum())
-    # Thresholds such as 0.55 have no exact binary form: an IoU of just that is not above it.
-    return float((iou > TGS_THRESHOLDS + 1e-12).mean())
+    return tgs_salt_score_of_counts(count_overlap(reference, predicted))
 
 
-def ultrasound_nerve_score(counts: OverlapCounts) -> float:
-    """Score of one image in the Ultrasound Nerve Segmentation competition.
+def tgs_salt_score_of_counts(counts: OverlapCounts) -> float:
+    """Score of one image in the TGS Salt competition; see ``tgs_salt_score``."""
+    if counts.empty_reference or counts.empty_prediction:
+        return float(counts.empty_reference and counts.empty_prediction)
+    both, union = int(counts.both.sum()), int(counts.union.sum())
+    # In whole numbers: 0.55 has no exact binary form, and an IoU of just that is not above it.
+    return sum(20 * both > step * union for step in TWENTIETHS) / len(TWENTIETHS)
+
+
+def tgs_salt_mean(
+    references: Iterable[NDArray[np.integer]], predictions: Iterable[NDArray[np.integer]]
+) -> float:
+    """Score of a submission to the TGS Salt competition: the mean of ``tgs_salt_score``.
 
     Parameters
     ----------
-    counts : OverlapCounts
-        Of the image, with one class.
+    references, predictions : iterable of numpy.ndarray
+        As many, each as ``tgs_salt_score`` takes it.
 
     Returns
     -------
     float
-        Dice coefficient, 1 where both masks are empty.
+        0 to 1; NaN if there is no image.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many of one as of the other, or as ``tgs_salt_score``.
+    """
+    scores = [tgs_salt_score(a, b) for a, b in zip(references, predictions, strict=True)]
+    return float(np.mean(scores)) if scores else float("nan")
+
+
+def ultrasound_nerve_score(reference: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:
+    """Score of one image in the Ultrasound Nerve Segmentation competition.
+
+    Parameters
+    ----------
+    reference, predicted : numpy.ndarray
+        (Y, X) of integers or bool, 0 background, 1 nerve.
+
+    Returns
+    -------
+    float
+        Dice coefficient, 1 where both masks are empty. The score of a submission is the mean.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or a label is above 1.
 
     Notes
     -----
     https://www.kaggle.com/competitions/ultrasound-nerve-segmentation/overview/evaluation
     """
+    return ultrasound_nerve_score_of_counts(count_overlap(reference, predicted))
+
+
+def ultrasound_nerve_score_of_counts(counts: OverlapCounts) -> float:
+    """Score of one image in the Ultrasound Nerve competition; see ``ultrasound_nerve_score``."""
     return float(counts.dice("one")[0])
 
 
+# By the name of the data format.
 COMPETITIONS = {
-    "tgs-salt": ("TGS Salt: precision averaged over IoU 0.5 to 0.95", tgs_salt_score),
-    "ultrasound-nerve": ("Ultrasound Nerve: mean Dice", ultrasound_nerve_score),
+    "tgs-salt": Competition(
+        "TGS Salt: precision averaged over IoU 0.5 to 0.95", "tgs_score", tgs_salt_score_of_counts
+    ),
+    "ultrasound-nerve": Competition(
+        "Ultrasound Nerve: mean Dice", "nerve_score", ultrasound_nerve_score_of_counts
+    ),
 }

@@ -1,4 +1,9 @@
-"""Overlap of masks: IoU and Dice per class, per image, and pooled."""
+"""Overlap of masks: IoU and Dice per class, per image, and pooled.
+
+Where a class is in neither mask, IoU and Dice are 0 / 0. What they count then is a rule: "one" (the
+default: nothing was there and nothing was found, which is right), "zero", or "skip" (NaN, left out
+of means).
+"""
 
 from __future__ import annotations
 
@@ -47,12 +52,32 @@ class OverlapCounts:
         )
 
     def iou(self, empty: EmptyRule = "one") -> NDArray[np.float64]:
-        """(K,) intersection over union per class; the rule for classes in neither mask."""
+        """(K,) intersection over union per class; the rule for classes in neither mask.
+
+        References
+        ----------
+        Jaccard 1912, doi:10.1111/j.1469-8137.1912.tb05611.x.
+        """
         return _ratio(self.both, self.union, empty)
 
     def dice(self, empty: EmptyRule = "one") -> NDArray[np.float64]:
-        """(K,) twice the intersection over the sum of sizes per class; the same rule."""
+        """(K,) twice the intersection over the sum of sizes per class; the same rule.
+
+        References
+        ----------
+        Dice 1945, doi:10.2307/1932409.
+        """
         return _ratio(2 * self.both, self.reference + self.predicted, empty)
+
+    @property
+    def empty_reference(self) -> bool:
+        """Whether the reference holds no class at all."""
+        return not self.reference.any()
+
+    @property
+    def empty_prediction(self) -> bool:
+        """Whether the prediction holds no class at all."""
+        return not self.predicted.any()
 
     @property
     def pixel_error(self) -> float:
@@ -67,9 +92,35 @@ def _ratio(over: NDArray[np.int64], under: NDArray[np.int64], empty: EmptyRule) 
     return out
 
 
+@dataclass(frozen=True, eq=False)
+class ImageScores:
+    """Overlap scores of one image.
+
+    Attributes
+    ----------
+    iou, dice : float
+        Mean over the classes that are in the reference or the prediction; by the rule where none is;
+        NaN where no pixel counts, whatever the rule.
+    per_class_iou, per_class_dice : numpy.ndarray
+        (K,) float64; by the rule for classes in neither mask.
+    empty_reference, empty_prediction : bool
+        Whether the mask holds no class among the pixels that count.
+    counts : OverlapCounts
+        What the scores come from.
+    """
+
+    iou: float
+    dice: float
+    per_class_iou: NDArray[np.float64]
+    per_class_dice: NDArray[np.float64]
+    empty_reference: bool
+    empty_prediction: bool
+    counts: OverlapCounts
+
+
 def count_overlap(
-    reference: NDArray[np.uint8],
-    predicted: NDArray[np.uint8],
+    reference: NDArray[np.integer],
+    predicted: NDArray[np.integer],
     classes: int = 1,
     weights: NDArray[np.float32] | None = None,
 ) -> OverlapCounts:
@@ -78,11 +129,11 @@ def count_overlap(
     Parameters
     ----------
     reference, predicted : numpy.ndarray
-        (Y, X) uint8, 0 background, 1..K.
+        (Y, X) of integers or bool, 0 background, 1..K.
     classes : int
         K.
     weights : numpy.ndarray, optional
-        (Y, X); pixels of weight 0 do not count.
+        (Y, X); pixels of weight 0 do not count, all others count alike.
 
     Returns
     -------
@@ -92,26 +143,88 @@ def count_overlap(
     Raises
     ------
     ValueError
-        If shapes differ, or a label is above K.
+        If shapes differ, or a label is below 0 or above K.
     """
     if reference.shape != predicted.shape:
         raise ValueError(f"masks of {reference.shape} and {predicted.shape} cannot be compared")
-    side = classes + 1
     if weights is not None:
+        if weights.shape != reference.shape:
+            raise ValueError(f"weights of {weights.shape} do not fit masks of {reference.shape}")
         known = weights > 0
         reference, predicted = reference[known], predicted[known]
-    codes = reference.astype(np.uint16).ravel() * np.uint16(side) + predicted.ravel()
-    table = np.bincount(codes, minlength=side * side)
-    if len(table) > side * side or (codes.size and int(predicted.max(initial=0)) > classes):
-        raise ValueError(f"a label is above the number of classes, {classes}")
-    table = table.reshape(side, side)
-    diagonal = np.diagonal(table)
+    for mask in (reference, predicted):
+        _check_labels(mask, classes)
+    side = classes + 1
+    # The smallest type that holds every pair of labels: what bincount reads is what costs time.
+    kind = np.min_scalar_type(side * side - 1)
+    codes = reference.ravel().astype(kind)
+    codes *= kind.type(side)
+    codes += predicted.ravel().astype(kind, copy=False)
+    table = np.bincount(codes, minlength=side * side).reshape(side, side)
+    diagonal = table.diagonal()
     return OverlapCounts(
         diagonal[1:].copy(),
         table.sum(axis=1)[1:],
         table.sum(axis=0)[1:],
         int(codes.size),
         int(codes.size - diagonal.sum()),
+    )
+
+
+def _check_labels(mask: NDArray[np.integer], classes: int) -> None:
+    if mask.dtype.kind not in "bui":
+        raise ValueError(f"a mask holds whole numbers, not {mask.dtype}")
+    if mask.dtype.kind == "i" and int(mask.min(initial=0)) < 0:
+        raise ValueError("a label is below 0")
+    if int(mask.max(initial=0)) > classes:
+        raise ValueError(f"a label is above the number of classes, {classes}")
+
+
+def image_scores(
+    reference: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    classes: int = 1,
+    weights: NDArray[np.float32] | None = None,
+    empty: EmptyRule = "one",
+) -> ImageScores:
+    """Score one image.
+
+    Parameters
+    ----------
+    reference, predicted : numpy.ndarray
+        (Y, X) of integers or bool, 0 background, 1..K.
+    classes : int
+        K.
+    weights : numpy.ndarray, optional
+        (Y, X); pixels of weight 0 do not count.
+    empty : str
+        What classes in neither mask count: "one", "zero", or "skip" (NaN).
+
+    Returns
+    -------
+    ImageScores
+        Of this image.
+
+    Raises
+    ------
+    ValueError
+        As ``count_overlap``.
+    """
+    return scores_of_counts(count_overlap(reference, predicted, classes, weights), empty)
+
+
+def scores_of_counts(counts: OverlapCounts, empty: EmptyRule = "one") -> ImageScores:
+    """Score one image by what was counted in it; see ``image_scores``."""
+    iou, dice = counts.iou(empty), counts.dice(empty)
+    unknown = counts.pixels == 0
+    return ImageScores(
+        float("nan") if unknown else image_score(iou, counts, empty),
+        float("nan") if unknown else image_score(dice, counts, empty),
+        iou,
+        dice,
+        counts.empty_reference,
+        counts.empty_prediction,
+        counts,
     )
 
 

@@ -15,6 +15,34 @@ BLOCK = 2**22  # draws made at once
 
 
 def bootstrap_interval(
+    values: NDArray[np.float64],
+    groups: Sequence[str],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Interval of the mean of `values` when whole groups are drawn again.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (N,) one an image; NaN are left out.
+    groups, confidence, resamples, seed
+        As ``bootstrap_ratio_interval``.
+
+    Returns
+    -------
+    low, high : float
+        As ``bootstrap_ratio_interval``.
+    """
+    ones = np.ones(len(values))
+    return bootstrap_ratio_interval(
+        values, ones, groups, confidence=confidence, resamples=resamples, seed=seed
+    )
+
+
+def bootstrap_ratio_interval(
     numerators: NDArray[np.float64],
     denominators: NDArray[np.float64],
     groups: Sequence[str],
@@ -25,18 +53,18 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Interval of sum(numerators) / sum(denominators) when whole groups are drawn again.
 
-    With denominators of 1 that is the interval of a mean; with unions, of a pooled IoU.
+    With intersections and unions that is the interval of a pooled IoU.
 
     Parameters
     ----------
     numerators, denominators : numpy.ndarray
-        (N,) one an image; images whose numerator is NaN are left out.
+        (N,) one an image; images where either is not finite are left out.
     groups : sequence of str
         (N,) images of one group are drawn together.
     confidence : float
-        Of the interval.
+        Of the interval, between 0 and 1.
     resamples : int
-        Times drawn.
+        Times drawn. Draws whose denominators sum to 0 have no ratio and do not count.
     seed : int
         Same seed, same interval.
 
@@ -45,27 +73,51 @@ def bootstrap_interval(
     low, high : float
         Percentiles; NaN if there are fewer than two groups, as nothing can be said then.
 
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
+
     References
     ----------
     Efron, Tibshirani 1993, doi:10.1201/9780429246593; the cluster bootstrap, Field, Welsh 2007,
     doi:10.1111/j.1467-9868.2007.00593.x.
     """
-    known = np.isfinite(numerators)
+    if not len(numerators) == len(denominators) == len(groups):
+        raise ValueError(
+            f"{len(numerators)} numerators, {len(denominators)} denominators and {len(groups)} groups "
+            "do not fit together"
+        )
+    nothing = float("nan"), float("nan")
+    known = np.isfinite(numerators) & np.isfinite(denominators)
     if not known.any():
-        return float("nan"), float("nan")
+        return nothing
     _, index = np.unique(np.asarray(groups)[known], return_inverse=True)
-    over = np.bincount(index, numerators[known])
-    under = np.bincount(index, denominators[known])
+    over = _group_sums(index, numerators[known])
+    under = _group_sums(index, denominators[known])
+    if len(over) < 2:
+        return nothing
+    ratios = _ratios(over, under, resamples, np.random.default_rng(seed))
+    if not len(ratios):
+        return nothing
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(ratios, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _group_sums(index: NDArray[np.intp], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.bincount(index, weights=values), np.float64)
+
+
+def _ratios(
+    over: NDArray[np.float64], under: NDArray[np.float64], resamples: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Ratios of the sums over groups drawn with replacement, a block of draws at a time."""
     count = len(over)
-    if count < 2:
-        return float("nan"), float("nan")
-    rng = np.random.default_rng(seed)
-    ratios = []
     rows = max(1, BLOCK // count)
+    ratios = []
     for start in range(0, resamples, rows):
         drawn = rng.integers(count, size=(min(rows, resamples - start), count))
-        bottom = under[drawn].sum(axis=1)
-        ratios.append(np.divide(over[drawn].sum(axis=1), bottom, out=np.ones(len(drawn)), where=bottom > 0))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.concatenate(ratios), [tail, 1 - tail])
-    return float(low), float(high)
+        top, bottom = over[drawn].sum(axis=1), under[drawn].sum(axis=1)
+        ratios.append(top[bottom > 0] / bottom[bottom > 0])
+    return np.concatenate(ratios)

@@ -6,9 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_unet.metrics.competition import tgs_salt_score, ultrasound_nerve_score
-from napari_unet.metrics.overlap import count_overlap, image_score
-from napari_unet.metrics.uncertainty import bootstrap_interval
+from napari_unet.metrics.overlap import count_overlap, image_score, image_scores
 
 A = np.array([[1, 1, 0], [0, 0, 0]], np.uint8)
 B = np.array([[1, 0, 0], [1, 0, 0]], np.uint8)
@@ -83,62 +81,46 @@ def test_pooling_is_scoring_one_large_image(
     assert pooled.wrong == whole.wrong
 
 
-def row(reference: int, predicted: int, both: int) -> tuple[np.ndarray, np.ndarray]:
-    """Masks of one row with so many pixels."""
-    a, b = np.zeros((1, 400), np.uint8), np.zeros((1, 400), np.uint8)
-    a[0, :reference] = 1
-    b[0, reference - both : reference - both + predicted] = 1
-    return a, b
+def test_image_scores_by_hand() -> None:
+    scores = image_scores(np.array([[1, 1, 2, 0]], np.uint8), np.array([[1, 2, 2, 2]], np.uint8), 3)
+    # Class 1: 1 of 2; class 2: 1 of 3; class 3 is nowhere.
+    np.testing.assert_allclose(scores.per_class_iou, [1 / 2, 1 / 3, 1])
+    np.testing.assert_allclose(scores.per_class_dice, [2 / 3, 2 / 4, 1])
+    assert scores.iou == pytest.approx(5 / 12)
+    assert scores.dice == pytest.approx(7 / 12)
+    assert (scores.empty_reference, scores.empty_prediction) == (False, False)
 
 
-@pytest.mark.parametrize(
-    ("reference", "predicted", "both", "score"),
-    [
-        (0, 0, 0, 1.0),
-        (0, 5, 0, 0.0),
-        (5, 0, 0, 0.0),
-        (100, 100, 100, 1.0),
-        (100, 100, 0, 0.0),
-        (100, 72, 72, 0.5),  # 0.72 is above 0.5, 0.55, 0.6, 0.65, 0.7
-        (100, 50, 50, 0.0),  # 0.5 is not above 0.5
-        (100, 55, 55, 0.1),  # 0.55 is above 0.5 alone
-        (100, 95, 95, 0.9),
-        (100, 96, 96, 1.0),
-    ],
-)
-def test_the_salt_competitions_score(reference: int, predicted: int, both: int, score: float) -> None:
-    a, b = row(reference, predicted, both)
-    assert tgs_salt_score(count_overlap(a, b)) == pytest.approx(score)
+@pytest.mark.parametrize(("rule", "value"), [("one", 1.0), ("zero", 0.0), ("skip", np.nan)])
+def test_an_image_without_any_class_follows_the_rule(rule: str, value: float) -> None:
+    scores = image_scores(EMPTY, EMPTY, 2, empty=rule)  # type: ignore[arg-type]
+    np.testing.assert_equal([scores.iou, scores.dice, *scores.per_class_iou], [value] * 4)
+    assert (scores.empty_reference, scores.empty_prediction) == (True, True)
+    assert image_scores(EMPTY, A, empty=rule).iou == 0  # type: ignore[arg-type]
 
 
-def test_the_nerve_competitions_score() -> None:
-    assert ultrasound_nerve_score(count_overlap(EMPTY, EMPTY)) == 1
-    assert ultrasound_nerve_score(count_overlap(EMPTY, A)) == 0
-    assert ultrasound_nerve_score(count_overlap(A, B)) == pytest.approx(0.5)
+@pytest.mark.parametrize("rule", ["one", "zero", "skip"])
+def test_an_image_of_which_nothing_is_known_has_no_score(rule: str) -> None:
+    scores = image_scores(A, B, weights=np.zeros((2, 3), np.float32), empty=rule)  # type: ignore[arg-type]
+    assert np.isnan([scores.iou, scores.dice, scores.counts.pixel_error]).all()
 
 
-def test_the_interval_of_a_mean() -> None:
-    rng = np.random.default_rng(0)
-    values = rng.normal(0.7, 0.1, 400)
-    low, high = bootstrap_interval(values, np.ones(400), [str(i) for i in range(400)], resamples=4000)
-    # The normal interval of the mean is 0.7 +- 1.96 * 0.1 / 20.
-    assert low == pytest.approx(values.mean() - 0.0098, abs=0.0015)
-    assert high == pytest.approx(values.mean() + 0.0098, abs=0.0015)
+def test_large_labels_do_not_wrap_around() -> None:
+    # 256 and 65536 are 0 in the narrow types that pairs of labels are counted in.
+    for label in (2, 256, 65536, -1):
+        mask = np.full((2, 3), label, np.int64)
+        for pair in ((A, mask), (mask, A)):
+            with pytest.raises(ValueError, match="a label is"):
+                count_overlap(*pair)
+    most = np.array([[255, 0, 254]], np.uint8)
+    np.testing.assert_array_equal(count_overlap(most, most, 255).both[[253, 254]], [1, 1])
+    many = np.array([[400, 0, 299]], np.uint16)
+    np.testing.assert_array_equal(count_overlap(many, many, 400).both[[298, 399]], [1, 1])
+    with pytest.raises(ValueError, match="whole numbers"):
+        count_overlap(A, A * 0.5)
+    with pytest.raises(ValueError, match="weights of"):
+        count_overlap(A, A, weights=np.ones((3, 2), np.float32))
 
 
-def test_images_of_one_group_are_worth_one_draw() -> None:
-    values = np.repeat([0.2, 0.4, 0.6, 0.8], 50)
-    alone = bootstrap_interval(values, np.ones(200), [str(i) for i in range(200)])
-    grouped = bootstrap_interval(values, np.ones(200), [str(i // 50) for i in range(200)])
-    assert grouped[1] - grouped[0] > 4 * (alone[1] - alone[0])
-
-
-def test_the_interval_of_a_ratio_weighs_by_size() -> None:
-    low, high = bootstrap_interval(np.array([90.0, 1.0]), np.array([100.0, 10.0]), ["a", "b"])
-    assert low == pytest.approx(0.1)
-    assert high == pytest.approx(0.9)
-
-
-def test_one_group_has_no_interval() -> None:
-    assert np.isnan(bootstrap_interval(np.ones(3), np.ones(3), ["a"] * 3)).all()
-    assert np.isnan(bootstrap_interval(np.full(3, np.nan), np.ones(3), ["a", "b", "c"])).all()
+def test_truth_values_are_masks_too() -> None:
+    assert count_overlap(A > 0, B > 0).iou()[0] == pytest.approx(1 / 3)
