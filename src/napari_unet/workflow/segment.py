@@ -90,7 +90,9 @@ def segment_samples(
     ):
         sample, shape = waiting.pop(0)
         full = resize(probabilities, shape)
-        mask = mask_from_probabilities(full, settings.threshold, settings.minimum_size)
+        mask = mask_from_probabilities(
+            full, settings.threshold, settings.minimum_size, activation=model.recipe.network.activation
+        )
         yield Segmentation(sample, mask, full)
 
 

@@ -272,12 +272,13 @@ class Validation:
     def iou(self, thresholds: Sequence[float]) -> NDArray[np.float64]:
         """Mean IoU over the images at each threshold."""
         settings = self.model.recipe.inference.model_copy(update={"flips": "none"})
+        activation = self.model.recipe.network.activation
         results = predict_probabilities(
             (p.image for p in self.patches), self.model.probabilities, self.model.sizes, settings, self.cancel
         )
         scores = []
         for patch, probabilities in zip(self.patches, results, strict=True):
-            masks = (mask_from_probabilities(probabilities, t) for t in thresholds)
+            masks = (mask_from_probabilities(probabilities, t, activation=activation) for t in thresholds)
             counted = [count_overlap(patch.labels, m, len(self.model.classes), patch.weights) for m in masks]
             scores.append([image_score(c.iou(), c) for c in counted])
         return np.asarray(np.mean(scores, axis=0))
