@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_unet import __version__
 from napari_unet.engine.inline import run_inline
-from napari_unet.engine.task import CancelToken, Progress
 from napari_unet.errors import Cancelled, WorkbenchError
+from napari_unet.progress import CancelToken, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

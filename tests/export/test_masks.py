@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.data.atomic import atomic_path
+from napari_unet.atomic import atomic_path
 from napari_unet.data.image_files import decode_image, decode_labels
 from napari_unet.errors import DataError, OutputError
 from napari_unet.export.masks import read_mask, safe_stem, write_mask, write_probabilities

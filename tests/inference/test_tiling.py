@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.engine.task import CancelToken
 from napari_unet.errors import Cancelled, SizeError
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.inference.tiling import plan_axis, plan_tiles
 from napari_unet.networks.sizes import InputSizes
+from napari_unet.progress import CancelToken
 from napari_unet.settings import InferenceSettings
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ import pytest
 
 from napari_unet.data.dataset import Dataset
 from napari_unet.data.sample import ReferenceMask, Sample
-from napari_unet.engine.task import CancelToken
 from napari_unet.errors import Cancelled, DataError, TrainingError
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.networks.sizes import InputSizes
+from napari_unet.progress import CancelToken
 from napari_unet.settings import AugmentationSettings, NetworkSettings, TrainingSettings
 from napari_unet.training.batches import TrainingBatches, prepare_sample
 from napari_unet.training.checkpoint import TrainingState, load_state, save_state

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.dataset import Problem
-from napari_unet.engine.task import ignore_progress, tracked
 from napari_unet.errors import DataError
+from napari_unet.progress import ignore_progress, tracked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import ReferenceMask, Sample
-    from napari_unet.engine.task import CancelToken, OnProgress
+    from napari_unet.progress import CancelToken, OnProgress
 
 FINGERPRINT = 24  # pixels either way
 ALIKE = 0.97  # correlation of fingerprints above which two images show the same

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.atomic import write_text
-from napari_unet.engine.task import ignore_progress, tracked
+from napari_unet.atomic import write_text
 from napari_unet.errors import DataError
+from napari_unet.progress import ignore_progress, tracked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from napari_unet.data.dataset import Dataset
-    from napari_unet.engine.task import CancelToken, OnProgress
+    from napari_unet.progress import CancelToken, OnProgress
 
 PARTS = ("train", "validation", "held_out")
 COVERAGE_BINS = 4

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from napari_unet.engine.task import CancelToken, OnProgress, Task, ignore_progress
+from napari_unet.progress import CancelToken, OnProgress, ignore_progress
+
+if TYPE_CHECKING:
+    from napari_unet.engine.task import Task
 
 Result = TypeVar("Result")
 

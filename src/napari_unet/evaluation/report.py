@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.atomic import atomic_path
+from napari_unet.atomic import atomic_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.engine.task import CancelToken
     from napari_unet.networks.sizes import InputSizes
+    from napari_unet.progress import CancelToken
     from napari_unet.settings import InferenceSettings
 
     Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]

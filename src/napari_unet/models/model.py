@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from napari_unet.data.atomic import write_text
+from napari_unet.atomic import write_text
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network, input_sizes

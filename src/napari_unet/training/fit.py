@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.engine.task import CancelToken, OnProgress, Progress, ignore_progress
 from napari_unet.errors import TrainingError
+from napari_unet.progress import CancelToken, OnProgress, Progress, ignore_progress
 from napari_unet.training.checkpoint import TrainingState
 from napari_unet.training.schedule import learning_rate, progress_of
 

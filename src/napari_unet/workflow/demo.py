@@ -20,7 +20,7 @@ from napari_unet.workflow.train import OnEpoch, TrainTask
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_unet.engine.task import CancelToken, OnProgress
+    from napari_unet.progress import CancelToken, OnProgress
 
 KIND = "salt"
 IMAGES = 240

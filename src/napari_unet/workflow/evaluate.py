@@ -15,12 +15,12 @@ from napari_unet.data.image_files import decode_labels, is_image_name
 from napari_unet.data.source import open_source
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import default_precision
-from napari_unet.engine.task import tracked
 from napari_unet.errors import DataError, ModelError
 from napari_unet.evaluation.report import write_report
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.export.masks import safe_stem
 from napari_unet.models.model import Model, load_model
+from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
 from napari_unet.workflow.segment import segment_samples
 from napari_unet.workflow.train import image_hash
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import Sample
-    from napari_unet.engine.task import CancelToken, OnProgress
+    from napari_unet.progress import CancelToken, OnProgress
 
 Predictions = Iterator[tuple["Sample", "NDArray[np.uint8]"]]
 

@@ -11,7 +11,7 @@ from napari_unet.data.inspection import Inspection, inspect_dataset
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_unet.engine.task import CancelToken, OnProgress
+    from napari_unet.progress import CancelToken, OnProgress
 
 
 @dataclass(frozen=True)

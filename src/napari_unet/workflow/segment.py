@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from napari_unet.data.catalog import open_images
 from napari_unet.engine.hardware import default_precision
-from napari_unet.engine.task import tracked
 from napari_unet.export.masks import safe_stem, write_mask, write_probabilities
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.models.model import Model, load_model
 from napari_unet.models.normalization import resize
+from napari_unet.progress import tracked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import Sample
-    from napari_unet.engine.task import CancelToken, OnProgress
+    from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
 
 

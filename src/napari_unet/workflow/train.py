@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet import __version__
-from napari_unet.data.atomic import write_text
+from napari_unet.atomic import write_text
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split, coverages, make_split
 from napari_unet.errors import DataError, ModelError, OutputError, TrainingError
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import Sample
-    from napari_unet.engine.task import CancelToken, OnProgress
+    from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import Recipe
     from napari_unet.training.augmentation import Patch
 
