@@ -165,8 +165,9 @@ def test_what_callers_tell_is_made_valid_json(tmp_path: Path) -> None:
 
 
 def test_an_image_of_which_nothing_is_known_comes_last_and_counts_for_nothing(tmp_path: Path) -> None:
-    found = evaluation()
+    found = Evaluation()
     found.add("d", "g", "unseen", ReferenceMask(FULL, weights=np.zeros((2, 2), np.float32)), NONE)
+    found.scores.extend(evaluation().scores)
     write_report(tmp_path, found, model={}, data={}, settings={})
     with (tmp_path / "iou.csv").open() as file:
         last = list(csv.DictReader(file))[-1]

@@ -82,6 +82,8 @@ def test_holes_are_filled_but_not_what_lies_in_them() -> None:
     filled = RING.copy()
     filled[1, 1] = 1
     np.testing.assert_array_equal(fill_enclosed(RING), filled)
+    swapped = np.array([0, 2, 1], np.uint8)
+    np.testing.assert_array_equal(fill_enclosed(swapped[RING]), swapped[filled])
     probabilities = np.stack([RING == 1, RING == 2], axis=-1).astype(np.float32)
     found = mask_from_probabilities(probabilities, fill_holes=True, minimum_size=3)
     # The piece of class 2 within is one pixel, that outside two, joined over a corner.

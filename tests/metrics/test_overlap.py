@@ -124,3 +124,22 @@ def test_large_labels_do_not_wrap_around() -> None:
 
 def test_truth_values_are_masks_too() -> None:
     assert count_overlap(A > 0, B > 0).iou()[0] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 4, 7, 15, 16])
+@pytest.mark.parametrize("known", [None, 0.5])
+def test_few_classes_and_many_are_counted_alike(classes: int, known: float | None) -> None:
+    rng = np.random.default_rng(classes)
+    a, b = rng.integers(0, classes + 1, (2, 19, 23), dtype=np.uint8)
+    weights = None if known is None else (rng.random((19, 23)) < known).astype(np.float32)
+    counts = count_overlap(a, b, classes, weights)
+    where = np.ones((19, 23), bool) if weights is None else weights > 0
+    assert counts.pixels == where.sum()
+    assert counts.wrong == ((a != b) & where).sum()
+    for label in range(1, classes + 1):
+        found = counts.both[label - 1], counts.reference[label - 1], counts.predicted[label - 1]
+        one, other = (a == label) & where, (b == label) & where
+        assert found == ((one & other).sum(), one.sum(), other.sum())
+    for field in (counts.both, counts.reference, counts.predicted):
+        assert field.dtype == np.int64
+        assert field.shape == (classes,)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EmptyRule = Literal["one", "zero", "skip"]
+FEW = 3  # classes up to which comparing them one by one is faster than counting pairs of labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +155,27 @@ def count_overlap(
         reference, predicted = reference[known], predicted[known]
     for mask in (reference, predicted):
         _check_labels(mask, classes)
+    return (_compare_classes if classes <= FEW else _count_pairs)(reference, predicted, classes)
+
+
+def _compare_classes(
+    reference: NDArray[np.integer], predicted: NDArray[np.integer], classes: int
+) -> OverlapCounts:
+    """Count class by class: the time grows with the classes, but each is a few plain comparisons."""
+    counts = np.empty((3, classes), np.int64)
+    for number in range(classes):
+        one, other = reference == number + 1, predicted == number + 1
+        counts[0, number] = np.count_nonzero(one & other)
+        counts[1, number] = np.count_nonzero(one)
+        counts[2, number] = np.count_nonzero(other)
+    wrong = int(np.count_nonzero(reference != predicted))
+    return OverlapCounts(counts[0], counts[1], counts[2], reference.size, wrong)
+
+
+def _count_pairs(
+    reference: NDArray[np.integer], predicted: NDArray[np.integer], classes: int
+) -> OverlapCounts:
+    """Count every pair of labels in one pass, whatever the number of classes."""
     side = classes + 1
     # The smallest type that holds every pair of labels: what bincount reads is what costs time.
     kind = np.min_scalar_type(side * side - 1)
@@ -246,6 +268,7 @@ def image_score(values: NDArray[np.float64], counts: OverlapCounts, empty: Empty
         0 to 1, or NaN.
     """
     present = counts.union > 0
-    if present.any():
-        return float(values[present].mean())
+    count = np.count_nonzero(present)
+    if count:
+        return float(np.add.reduce(values[present]) / count)
     return {"one": 1.0, "zero": 0.0, "skip": float("nan")}[empty]
