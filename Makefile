@@ -1,7 +1,7 @@
 # make demo   set up, then train, segment and score on made-up images; opens napari if there is a screen
 # make test   set up, a virtual screen included where it may be installed, then run all tests
 # make check  ruff, mypy, and the plugin's manifest
-# make bench  the benchmarks of docs/performance.md
+# make bench  the benchmarks whose figures are in docs/results.md
 
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
 	if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; \
@@ -57,6 +57,7 @@ check: setup
 bench: setup
 	@$(BIN)/python benchmarks/open_data.py
 	@$(BIN)/python benchmarks/run_lengths.py
+	@$(BIN)/python benchmarks/scores.py
 	@$(BIN)/python benchmarks/feeding.py
 
 clean:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from napari_unet.atomic import atomic_path
 from napari_unet.data.image_files import decode_image, decode_labels
 from napari_unet.errors import DataError, OutputError
-from napari_unet.export.masks import read_mask, safe_stem, write_mask, write_probabilities
+from napari_unet.export.masks import read_mask, safe_stem, unique_stems, write_mask, write_probabilities
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -207,3 +207,8 @@ def test_half_precision_keeps_three_digits(tmp_path: Path) -> None:
     found = tifffile.imread(tmp_path / "p.tif")
     assert found.dtype == np.float16
     np.testing.assert_allclose(found, p[..., 0], atol=5e-4)
+
+
+def test_two_ids_never_share_a_file() -> None:
+    stems = unique_stems(["a/b", "a_b", "A_B", "c", "a_b_2"])
+    assert stems == {"a/b": "a_b", "a_b": "a_b_2", "A_B": "A_B_3", "c": "c", "a_b_2": "a_b_2_2"}

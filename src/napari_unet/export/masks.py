@@ -14,7 +14,7 @@ from napari_unet.data.image_files import decode_labels
 from napari_unet.errors import DataError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -51,6 +51,32 @@ def safe_stem(identifier: str) -> str:
         mark = "_" + blake2b(identifier.encode("utf-8", "replace"), digest_size=4).hexdigest()
         stem = encoded[: LONGEST - len(mark)].decode(errors="ignore") + mark
     return stem
+
+
+def unique_stems(identifiers: Iterable[str]) -> dict[str, str]:
+    """File names, without suffix, for image ids, all different even on systems that ignore case.
+
+    Parameters
+    ----------
+    identifiers : iterable of str
+        All different.
+
+    Returns
+    -------
+    dict
+        Id to stem: ``safe_stem``, with a number where two ids would share one.
+    """
+    taken: set[str] = set()
+    stems: dict[str, str] = {}
+    for identifier in identifiers:
+        stem = base = safe_stem(identifier)
+        number = 1
+        while stem.lower() in taken:
+            number += 1
+            stem = f"{base}_{number}"
+        taken.add(stem.lower())
+        stems[identifier] = stem
+    return stems
 
 
 def write_mask(

@@ -18,7 +18,7 @@ from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, ModelError
 from napari_unet.evaluation.report import write_report
 from napari_unet.evaluation.score import Evaluation
-from napari_unet.export.masks import safe_stem
+from napari_unet.export.masks import unique_stems
 from napari_unet.models.model import Model, load_model
 from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
@@ -153,12 +153,15 @@ def _read_masks(dataset: Dataset, path: Path) -> Predictions:
     source = open_source(path)
     names = {Path(name).stem: name for name in source.sizes if is_image_name(name)}
     classes = len(dataset.classes)
+    # Segmenting the data set wrote a mask for every image, those without a reference included.
+    stems = unique_stems(s.id for s in (*dataset.samples, *dataset.unlabelled))
     for sample in dataset.samples:
-        name = names.get(safe_stem(sample.id)) or names.get(f"{safe_stem(sample.id)}_mask")
+        stem = stems[sample.id]
+        name = names.get(stem) or names.get(f"{stem}_mask")
         if name is None:
             raise DataError(
                 f"{path} has no mask for {sample.id}",
-                expected=f"{safe_stem(sample.id)}.png",
+                expected=f"{stem}.png",
                 remedy="segment all images first",
             )
         pixels = decode_labels(source.read(name), name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.data.catalog import open_images
 from napari_unet.engine.hardware import default_precision
-from napari_unet.export.masks import safe_stem, write_mask, write_probabilities
+from napari_unet.export.masks import unique_stems, write_mask, write_probabilities
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.models.model import Model, load_model
@@ -124,10 +124,11 @@ class SegmentTask:
         """Segment; give back the masks' paths. Masks written before a stop are kept."""
         samples = open_images(self.inputs)
         model = load_model(self.model, default_precision())
+        stems = unique_stems(s.id for s in samples)
         written = []
         results = segment_samples(samples, model, self.settings, cancel)
         for result in tracked(results, len(samples), "Segmenting", on_progress, cancel):
-            stem = safe_stem(result.sample.id)
+            stem = stems[result.sample.id]
             written.append(write_mask(self.out / f"{stem}.png", result.mask, len(model.classes)))
             if self.probabilities:
                 write_probabilities(self.out / f"{stem}_probabilities.tif", result.probabilities)
