@@ -185,7 +185,9 @@ class TrainingSettings(Settings):
         description="Images never looked at in training",
     )
     tune_threshold: bool = Field(
-        False, title="Tune threshold", description="Take the threshold with the best validation IoU"
+        False,
+        title="Tune threshold",
+        description="Take the threshold with the best validation IoU, given three groups of images",
     )
     split_by_group: bool = Field(
         True, title="Split by group", description="Keep subjects, mosaics, sequences together"

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from napari_unet.training.augmentation import Patch
 
 MAX_VALIDATION_IMAGES = 64  # scored after an epoch
+GROUPS_TO_TUNE = 3  # a threshold that suits one or two groups may suit no other
 THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(2, 19))
 
 OnEpoch = Callable[[dict[str, float]], None]
@@ -169,7 +170,8 @@ class _Run:
         )
         self._history: list[dict[str, float]] = list(state.history) if state else []
         finished = run.run(state)
-        if training.tune_threshold and validation is not None:
+        groups = {self.split.groups.get(s.id, s.id) for s in held.samples}
+        if training.tune_threshold and validation is not None and len(groups) >= GROUPS_TO_TUNE:
             threshold = {"threshold": validation.best_threshold()}
             inference = self.recipe.inference.model_copy(update=threshold)
             model.recipe = self.recipe.model_copy(update={"inference": inference})
