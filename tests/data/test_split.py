@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from napari_unet.data.dataset import Dataset
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.data.split import Split, coverages, make_split
-from napari_unet.errors import DataError
+from napari_unet.errors import DataError, SettingsError
 
 
 def dataset(groups: list[str], filled: list[float]) -> Dataset:
@@ -67,6 +68,61 @@ def test_large_groups_do_not_swallow_a_part() -> None:
     split = make_split(dataset(groups, [0.5] * 100), coverage={str(n): 0.5 for n in range(100)})
     assert len(split.validation) == len(split.held_out) == 10
     assert "large" in {split.groups[i] for i in split.train}
+
+
+@given(sets, st.floats(0, 0.6), st.floats(0, 0.39), st.integers(0, 12), st.integers(0, 12))
+def test_any_shares_leave_training_and_keep_their_bounds(
+    items: list[tuple[int, float]], held_out: float, validation: float, most_held: int, most_val: int
+) -> None:
+    groups = [f"g{n}" for n, _ in items]
+    split = make_split(
+        dataset(groups, [0.5] * len(items)),
+        held_out=held_out,
+        validation=validation,
+        max_held_out=most_held,
+        max_validation=most_val,
+        coverage={str(n): share for n, (_, share) in enumerate(items)},
+    )
+    sizes = Counter(groups)
+    assert split.train
+    for part, share, most in (
+        (split.held_out, held_out, most_held),
+        (split.validation, validation, most_val),
+    ):
+        if share == 0 or most == 0:
+            assert not part
+        else:
+            assert part or split.note
+            one_group = len({split.groups[i] for i in part}) == 1
+            assert len(part) <= most or (one_group and most < max(sizes.values()))
+
+
+def test_a_bound_is_kept_by_groups_that_do_not_divide_it() -> None:
+    groups = [f"g{n // 3}" for n in range(300)]
+    split = make_split(dataset(groups, [0.5] * 300), max_held_out=10, max_validation=10)
+    assert len(split.held_out) == len(split.validation) == 9
+
+
+def test_two_groups_do_when_only_one_part_is_kept_aside() -> None:
+    data = dataset(["a"] * 5 + ["b"] * 3, [0.5] * 8)
+    split = make_split(data, validation=0.0)
+    assert (split.train, split.held_out) == (("0", "1", "2", "3", "4"), ("5", "6", "7"))
+    assert not split.validation
+    assert not split.note
+    alone = make_split(dataset(["a"] * 5, [0.5] * 5))
+    assert len(alone.train) == 5
+    assert alone.note == "5 images of 1 group: too few to keep any aside"
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (-0.1, 0.1), (0.1, float("nan")), (0.0, 1.0)])
+def test_shares_must_leave_something_for_training(shares: tuple[float, float]) -> None:
+    with pytest.raises(SettingsError, match="leave nothing for training"):
+        make_split(dataset(["a", "b", "c"], [0.1] * 3), validation=shares[0], held_out=shares[1])
+
+
+def test_coverage_that_lacks_an_image_is_told() -> None:
+    with pytest.raises(DataError, match="coverage of 1 is not known"):
+        make_split(dataset(["a", "b"], [0.1, 0.2]), coverage={"0": 0.1})
 
 
 def test_bounds_and_splits_by_image() -> None:

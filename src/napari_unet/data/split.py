@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.atomic import write_text
-from napari_unet.errors import DataError
+from napari_unet.errors import DataError, SettingsError
 from napari_unet.progress import ignore_progress, tracked
 
 if TYPE_CHECKING:
@@ -62,10 +63,11 @@ class Split:
 
     def part_of(self, identifier: str) -> str | None:
         """Name the part of an image: train, validation, held-out; None if the split does not know it."""
-        for part in PARTS:
-            if identifier in getattr(self, part):
-                return part.replace("_", "-")
-        return None
+        return self._parts.get(identifier)
+
+    @cached_property
+    def _parts(self) -> dict[str, str]:
+        return {i: part.replace("_", "-") for part in PARTS for i in getattr(self, part)}
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -87,7 +89,12 @@ class Split:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(f"the split {path} cannot be read", got=str(error)) from error
+            raise DataError(
+                f"the split {path} cannot be read",
+                expected="a JSON file that `train` wrote",
+                got=str(error),
+                remedy="give another file, or make a new split",
+            ) from error
         return cls.from_json(content, str(path))
 
     @classmethod
@@ -100,6 +107,7 @@ class Split:
                 f"the split {name} was written by another version",
                 expected=f"version {VERSION}",
                 got=str(content.get("version")),
+                remedy="update this program, or make a new split",
             )
         try:
             parts = {part: tuple(str(i) for i in content[part]) for part in PARTS}
@@ -112,7 +120,9 @@ class Split:
                 note=str(content["note"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"the split {name} is damaged", got=repr(error)) from error
+            raise DataError(
+                f"the split {name} is damaged", got=repr(error), remedy="make a new split"
+            ) from error
 
 
 def coverages(
@@ -140,17 +150,18 @@ def make_split(
 ) -> Split:
     """Draw a split.
 
-    Whole groups go to one part. Groups are taken in random order, large ones first among those
-    that still fit, and each goes where its mix of empty, sparse and dense masks is missed most.
+    Whole groups go to one part. Held-out, then validation, take from the shuffled groups the one
+    whose mix of empty, sparse and dense masks comes closest to what the part still lacks, as long
+    as one fits; the rest is for training.
 
     Parameters
     ----------
     dataset : Dataset
         To be split.
     validation, held_out : float
-        Shares of the images.
+        Shares of the images, 0 to 1, together below 1; a part of share 0 stays empty.
     max_validation, max_held_out : int
-        Never more images than these.
+        Never more images than these, unless even the smallest group is larger.
     seed : int
         Same seed, same split.
     by_group : bool
@@ -163,35 +174,50 @@ def make_split(
     Returns
     -------
     Split
-        Validation and held-out are empty where there are too few groups, and the note says so.
+        Validation and held-out are empty where there are fewer groups than parts, and the note
+        says so.
 
     Raises
     ------
     DataError
-        If there is no image with a mask.
+        If there is no image with a mask, or `coverage` lacks one.
+    SettingsError
+        If the shares leave nothing for training.
     """
+    if not (validation >= 0 and held_out >= 0 and validation + held_out < 1):
+        raise SettingsError(
+            "the shares of validation and held-out images leave nothing for training",
+            expected="two numbers from 0 to 1, together below 1",
+            got=f"{validation} and {held_out}",
+            remedy="take smaller shares",
+        )
     if len(dataset) == 0:
         raise DataError(f"{dataset.name} has no image with a mask", remedy="check it with `inspect`")
     if coverage is None:
         coverage = coverages(dataset, on_progress, cancel)
     ids = [s.id for s in dataset.samples]
+    unknown = [i for i in ids if i not in coverage]
+    if unknown:
+        raise DataError(
+            f"the coverage of {unknown[0]} is not known",
+            expected="a coverage for every image",
+            remedy="have it worked out anew from the masks",
+        )
     groups = dataset.groups() if by_group else tuple(ids)
     strata = _strata(np.array([coverage[i] for i in ids]))
     names, group_of = np.unique(np.array(groups), return_inverse=True)
     table = np.zeros((len(names), strata.max() + 1), np.int64)
     np.add.at(table, (group_of, strata), 1)
     count = len(ids)
+    bounds = {"held_out": (held_out, max_held_out), "validation": (validation, max_validation)}
     wanted = {
-        "held_out": min(round(held_out * count), max_held_out),
-        "validation": min(round(validation * count), max_validation),
-    }
-    wanted = {
-        k: max(v, 1) if share > 0 else 0
-        for (k, v), share in zip(wanted.items(), (held_out, validation), strict=True)
+        name: (min(max(round(share * count), 1), most), most)
+        for name, (share, most) in bounds.items()
+        if share > 0 and most > 0
     }
     note = ""
-    if len(names) < 3:
-        wanted = dict.fromkeys(wanted, 0)
+    if len(names) < 1 + len(wanted):
+        wanted = {}
         note = f"{count} images of {len(names)} group{'s' * (len(names) != 1)}: too few to keep any aside"
     part = _assign(table, wanted, np.random.default_rng(seed))
     chosen = np.array(part)[group_of]
@@ -217,26 +243,29 @@ def _strata(coverage: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, 
 
 
 def _assign(
-    table: np.ndarray[Any, np.dtype[np.int64]], wanted: Mapping[str, int], rng: np.random.Generator
+    table: np.ndarray[Any, np.dtype[np.int64]],
+    wanted: Mapping[str, tuple[int, int]],
+    rng: np.random.Generator,
 ) -> list[str]:
-    """A part for every group; `table` is (groups, strata) numbers of images."""
+    """A part for every group; `table` is (groups, strata) numbers of images, `wanted` (target, most)."""
     part = ["train"] * len(table)
     overall = table.sum(axis=0) / table.sum()
     free = list(rng.permutation(len(table)))
-    for name, target in wanted.items():
+    for later, (name, (target, most)) in enumerate(wanted.items()):
+        kept = len(wanted) - later  # a group for each part still to come, training among them
         lacking = overall * target
         filled = 0
-        while filled < target and len(free) > 1:
+        while filled < target and len(free) > kept:
             sizes = table[free].sum(axis=1)
             # What the part still lacks, less what a group would bring: the closest group is best.
             distance = np.abs(lacking - table[free]).sum(axis=1) / np.maximum(sizes, 1)
-            too_large = sizes > (target - filled) * 1.5 + 1
+            too_large = (sizes > (target - filled) * 1.5 + 1) | (filled + sizes > most)
+            # Single images tie in all but their stratum: the random order decides among them.
             best = int(np.argmin(np.where(too_large, np.inf, distance)))
             if too_large[best]:
                 if filled:
                     break
                 best = int(np.argmin(sizes))
-            # Single images tie in all but their stratum: keep the random order among them.
             group = free.pop(best)
             part[group] = name
             lacking = lacking - table[group]
