@@ -1,0 +1,65 @@
+"""The list of images a person works through: what is known of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from napari_unet.data.dataset import Dataset
+
+# Key of layer metadata under which a layer tells where its images came from; the value is an OpenedData.
+METADATA_KEY = "napari_unet"
+
+Status = Literal["new", "segmented", "corrected", "done"]
+STATUSES: tuple[Status, ...] = ("new", "segmented", "corrected", "done")
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedData:
+    """What a reader puts into the metadata of its layers, so that nothing is opened twice.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        What was opened.
+    ids : tuple of str
+        The image of every slice of the layer, in order; one id where the layer is a single image.
+    role : str
+        Whether the layer shows the images or their reference masks.
+    """
+
+    dataset: Dataset
+    ids: tuple[str, ...]
+    role: Literal["images", "reference"] = "images"
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One row of the list of images.
+
+    Attributes
+    ----------
+    id : str
+        Of the image.
+    group : str
+        What must not be parted by a split; empty while unknown.
+    part : str
+        "train", "validation", "held-out" of the chosen model's split, "unseen" by it, or empty.
+    status : str
+        new, segmented, corrected or done.
+    iou : float or None
+        Of the predicted mask with the reference; None without either.
+    has_reference : bool
+        Whether there is a reference mask.
+    problem : str
+        What went wrong with this image; empty if nothing did.
+    """
+
+    id: str
+    group: str = ""
+    part: str = ""
+    status: Status = "new"
+    iou: float | None = None
+    has_reference: bool = False
+    problem: str = ""
