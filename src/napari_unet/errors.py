@@ -74,5 +74,9 @@ class OutputError(WorkbenchError):
     """A file or folder that cannot be written."""
 
 
+class ComputeError(WorkbenchError):
+    """Work that broke off: the computing process ended, memory ran out, or the program is at fault."""
+
+
 class Cancelled(Exception):  # noqa: N818 - not an error: the person asked for it
     """The person stopped the task."""

@@ -27,6 +27,9 @@ class Progress:
         Estimate of the remaining time; None while unknown.
     values : mapping
         Numbers worth showing (loss, IoU).
+    piece : object
+        A finished part of the result, for those who do not want to wait for the rest; None if there
+        is none. What has come this way is kept when the task is stopped.
     """
 
     done: float
@@ -34,6 +37,7 @@ class Progress:
     message: str = ""
     seconds_left: float | None = None
     values: Mapping[str, float] = field(default_factory=dict)
+    piece: object = None
 
 
 OnProgress = Callable[[Progress], None]

@@ -1,0 +1,76 @@
+"""Tasks for the tests of the engines; in a module, so that the computing process can import them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.errors import DataError
+from napari_unet.progress import CancelToken, OnProgress, Progress, tracked
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.engine.task import FromCaller
+
+
+@dataclass(frozen=True, eq=False)
+class Double:
+    array: NDArray[Any]
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> dict[str, Any]:
+        return {"twice": self.array * 2, "process": os.getpid()}
+
+
+@dataclass(frozen=True)
+class Count:
+    steps: int
+    seconds: float = 0.02
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> int:
+        for number in tracked(range(self.steps), self.steps, "Counting", on_progress, cancel):
+            on_progress(Progress(number, self.steps, piece=np.full(100_000, number)))
+            time.sleep(self.seconds)
+        return self.steps
+
+
+@dataclass(frozen=True)
+class Deaf:
+    seconds: float = 60
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> None:
+        on_progress(Progress(0, 0, "deaf"))
+        time.sleep(self.seconds)
+
+
+@dataclass(frozen=True)
+class Die:
+    number: int = signal.SIGKILL
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> None:
+        print("last words", flush=True)
+        os.kill(os.getpid(), self.number)
+        time.sleep(10)
+
+
+@dataclass(frozen=True)
+class Fail:
+    ours: bool
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> None:
+        if self.ours:
+            raise DataError("a thing is wrong", expected="right", got="wrong", remedy="mend it")
+        raise KeyError("missing")
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    question: FromCaller
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Any:
+        return self.question(20) + self.question(22)

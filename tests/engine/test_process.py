@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from napari_unet.engine.inline import InlineEngine
+from napari_unet.engine.process import ProcessEngine
+from napari_unet.engine.task import FromCaller, Job
+from napari_unet.errors import Cancelled, ComputeError, DataError, WorkbenchError
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from typing import TYPE_CHECKING
+
+from tasks import Ask, Count, Deaf, Die, Double, Fail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_unet.progress import Progress
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessEngine]:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+    engine = ProcessEngine()
+    yield engine
+    engine.close()
+    assert not [p for p in psutil.Process().children() if "napari_unet.engine.worker" in p.cmdline()]
+
+
+def leftovers() -> set[Path]:
+    return {p for folder in ("/dev/shm", "/tmp") for p in Path(folder).glob("napari-unet-*")}
+
+
+def test_a_task_runs_in_one_warm_process_of_its_own(engine: ProcessEngine) -> None:
+    array = np.arange(12).reshape(3, 4)
+    first = engine.submit(Double(array)).wait(30)
+    np.testing.assert_array_equal(first["twice"], array * 2)
+    assert first["process"] != os.getpid()
+    assert engine.submit(Double(array)).wait(30)["process"] == first["process"] == engine.process_id
+
+
+def test_large_arrays_come_back_mapped_and_writable_and_leave_no_file(engine: ProcessEngine) -> None:
+    before = leftovers()
+    array = np.random.default_rng(0).random((1000, 1000))
+    twice = engine.submit(Double(array)).wait(30)["twice"]
+    np.testing.assert_array_equal(twice, array * 2)
+    twice[:] = 0  # nobody else's memory
+    files = [f for folder in leftovers() - before for f in folder.iterdir() if f.name.startswith("arrays")]
+    assert files == []
+    base = twice
+    while getattr(base, "base", None) is not None:
+        base = base.base
+    assert isinstance(base, memoryview)
+
+
+def test_progress_and_pieces_arrive_in_order_before_the_end(engine: ProcessEngine) -> None:
+    seen: list[Progress] = []
+    job = engine.submit(Count(12), seen.append)
+    assert job.wait(30) == 12
+    pieces = [p.piece for p in seen if p.piece is not None]
+    assert [int(p[0]) for p in pieces] == list(range(12))
+    assert seen[-1].done == 12
+
+
+def test_cancel_is_heard_soon_and_the_process_stays(engine: ProcessEngine) -> None:
+    seen: list[Progress] = []
+    job = engine.submit(Count(10_000), seen.append)
+    while not seen:
+        time.sleep(0.01)
+    process = engine.process_id
+    job.cancel()
+    with pytest.raises(Cancelled):
+        job.wait(3)
+    assert job.state == "cancelled"
+    assert engine.submit(Double(np.ones(1))).wait(30)["process"] == process
+
+
+def test_a_waiting_job_is_cancelled_without_disturbing_the_running_one(engine: ProcessEngine) -> None:
+    running = engine.submit(Count(20))
+    waiting = engine.submit(Count(20))
+    waiting.cancel()
+    assert waiting.state == "cancelled"
+    assert running.wait(30) == 20
+
+
+def test_a_job_cancelled_while_the_process_starts_ends_at_once(engine: ProcessEngine) -> None:
+    job = engine.submit(Count(1000))
+    job.cancel()
+    with pytest.raises(Cancelled):
+        job.wait(2)
+
+
+def test_a_deaf_task_is_ended_with_its_process_and_the_next_gets_a_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+    engine = ProcessEngine(grace=0.4)
+    seen: list[Progress] = []
+    job = engine.submit(Deaf(), seen.append)
+    while not seen:
+        time.sleep(0.01)
+    process = engine.process_id
+    job.cancel()
+    with pytest.raises(Cancelled):
+        job.wait(5)
+    assert not psutil.pid_exists(process or 0)
+    assert engine.submit(Double(np.ones(1))).wait(30)["process"] != process
+    engine.close()
+
+
+def test_death_is_told_in_a_sentence_and_the_next_task_works(engine: ProcessEngine) -> None:
+    job = engine.submit(Die())
+    with pytest.raises(ComputeError, match="ended by signal 9, as when memory runs out"):
+        job.wait(30)
+    assert "last words" in job.details
+    assert engine.submit(Double(np.ones(2))).wait(30)["twice"].tolist() == [2, 2]
+
+
+def test_a_process_that_died_while_idle_is_replaced(engine: ProcessEngine) -> None:
+    first = engine.submit(Double(np.ones(1))).wait(30)["process"]
+    psutil.Process(first).kill()
+    assert engine.submit(Double(np.ones(1))).wait(30)["process"] != first
+
+
+def test_errors_arrive_with_all_their_parts(engine: ProcessEngine) -> None:
+    with pytest.raises(DataError, match="a thing is wrong: expected right, got wrong; mend it"):
+        engine.submit(Fail(ours=True)).wait(30)
+    job = engine.submit(Fail(ours=False))
+    with pytest.raises(ComputeError, match="fault of the program: got KeyError: 'missing'"):
+        job.wait(30)
+    assert "Traceback" in job.details
+
+
+def test_a_task_can_call_back_and_errors_of_the_call_reach_it(engine: ProcessEngine) -> None:
+    big = np.ones(200_000)
+    job = engine.submit(Ask(FromCaller(lambda n: big * n)))
+    np.testing.assert_array_equal(job.wait(30), np.full(200_000, 42.0))
+
+    def refuse(n: int) -> None:
+        raise DataError("no answer")
+
+    with pytest.raises(DataError, match="no answer"):
+        engine.submit(Ask(FromCaller(refuse))).wait(30)
+
+
+def test_close_ends_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+    before = leftovers()
+    engine = ProcessEngine()
+    seen: list[Progress] = []
+    ended: list[Job] = []
+    engine.submit(Count(10_000), seen.append, ended.append)
+    engine.submit(Count(10_000), on_end=ended.append)
+    while not seen:
+        time.sleep(0.01)
+    process = engine.process_id
+    start = time.monotonic()
+    engine.close()
+    assert time.monotonic() - start < 2
+    assert [job.state for job in ended] == ["cancelled", "cancelled"]
+    assert not psutil.pid_exists(process or 0)
+    assert leftovers() == before
+    with pytest.raises(ComputeError, match="closed"):
+        engine.submit(Count(1))
+
+
+def test_the_process_ends_when_its_parent_is_killed() -> None:
+    code = f"""
+        import sys, time
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from napari_unet.engine.process import ProcessEngine
+        from tasks import Deaf
+        engine = ProcessEngine()
+        engine.submit(Deaf(), lambda p: print(engine.process_id, flush=True))
+        time.sleep(60)
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    psutil.wait_procs([child], timeout=5)
+    assert not child.is_running()
+
+
+def test_callbacks_run_where_the_dispatcher_puts_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+    calls = []
+    engine = ProcessEngine(calls.append)
+    seen: list[Progress] = []
+    ended: list[Job] = []
+    job = engine.submit(Count(3), seen.append, ended.append)
+    job.wait(30)
+    time.sleep(0.1)
+    assert seen == ended == []
+    for call in calls:
+        call()
+    assert ended == [job]
+    assert len(seen) >= 3
+    engine.close()
+
+
+def test_the_inline_engine_ends_jobs_the_same_way() -> None:
+    engine = InlineEngine()
+    ended: list[Job] = []
+    assert engine.submit(Count(2, 0), on_end=ended.append).wait() == 2
+    with pytest.raises(WorkbenchError):
+        engine.submit(Fail(ours=False), on_end=ended.append).wait()
+    assert [j.state for j in ended] == ["done", "failed"]
+    engine.close()
