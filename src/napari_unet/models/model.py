@@ -279,8 +279,20 @@ def _description(folder: Path, path: Path) -> dict[str, Any]:
     return content
 
 
-def _load_folder(folder: Path, path: Path, precision: str) -> Model:
-    content = _description(folder, path)
+def read_settings(path: Path) -> tuple[Recipe, Normalization, tuple[str, ...], dict[str, Any]]:
+    """Read recipe, normalization, classes and provenance of a model without building the network.
+
+    Raises
+    ------
+    ModelError
+        If it is not a model of ours, is damaged, or is newer than this program.
+    """
+    return _parse(read_description(Path(path)), Path(path))
+
+
+def _parse(
+    content: dict[str, Any], path: Path
+) -> tuple[Recipe, Normalization, tuple[str, ...], dict[str, Any]]:
     try:
         recipe = Recipe.model_validate(content["recipe"])
         normalization = Normalization.model_validate(content["normalization"])
@@ -292,6 +304,11 @@ def _load_folder(folder: Path, path: Path, precision: str) -> Model:
         ) from error
     if len(classes) != recipe.network.classes or normalization.channels != recipe.network.input_channels:
         raise ModelError(f"the settings of the model {path} contradict each other", remedy="train it again")
+    return recipe, normalization, classes, provenance
+
+
+def _load_folder(folder: Path, path: Path, precision: str) -> Model:
+    recipe, normalization, classes, provenance = _parse(_description(folder, path), path)
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
         raise ModelError(f"the model {path} has no {WEIGHTS_FILE}", remedy="copy or train it again")

@@ -70,6 +70,12 @@ class Normalization(Settings):
             return values
         return resize(values, scaled_shape(values.shape[:2], self.scale))
 
+    def takes(self, channels: int) -> bool:
+        """Whether images with so many channels can be matched to the network's."""
+        if channels == self.channels or channels == 1:
+            return True
+        return (channels in (2, 3, 4) and self.channels == 1) or (channels in (2, 4) and self.channels == 3)
+
     def _match_channels(self, values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
         have = values.shape[2]
         if have == self.channels:

@@ -13,7 +13,6 @@ from napari_unet import __version__
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.image_files import decode_labels, is_image_name
 from napari_unet.data.source import open_source
-from napari_unet.data.split import Split
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, ModelError
 from napari_unet.evaluation.report import write_report
@@ -22,8 +21,8 @@ from napari_unet.export.masks import unique_stems
 from napari_unet.models.model import Model, load_model
 from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
+from napari_unet.workflow.seen import SeenImages
 from napari_unet.workflow.segment import segment_samples
-from napari_unet.workflow.train import image_hash
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,16 +135,10 @@ def _check_classes(model: Model, dataset: Dataset) -> None:
 
 def _parts(dataset: Dataset, model: Model | None) -> dict[str, str]:
     """Which part of the model's split each image was in, told by its pixels, not by its name."""
-    if model is None or not model.provenance.get("image_hashes"):
+    if model is None:
         return {s.id: "unseen" for s in dataset.samples}
-    split = Split.from_json(model.provenance["split"], "the model's split")
-    part_of: dict[str, str] = {}
-    for identifier, digest in model.provenance["image_hashes"].items():
-        part = split.part_of(identifier) or "unseen"
-        # A picture that occurs twice was seen if either copy was.
-        if part_of.get(digest) != "train":
-            part_of[digest] = part
-    return {s.id: part_of.get(image_hash(dataset.image(s)), "unseen") for s in dataset.samples}
+    seen = SeenImages(model.provenance)
+    return {s.id: seen.part(dataset.image(s)) for s in dataset.samples}
 
 
 def _read_masks(dataset: Dataset, path: Path) -> Predictions:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_unet.data.catalog import open_images
 from napari_unet.engine.hardware import default_precision
+from napari_unet.errors import WorkbenchError
 from napari_unet.export.masks import unique_stems, write_mask, write_probabilities
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
@@ -15,10 +18,9 @@ from napari_unet.models.normalization import resize
 from napari_unet.progress import tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import Sample
@@ -50,8 +52,12 @@ def segment_samples(
     model: Model,
     settings: InferenceSettings | None = None,
     cancel: CancelToken | None = None,
+    on_problem: Callable[[Sample, WorkbenchError], None] | None = None,
 ) -> Iterator[Segmentation]:
     """Segment images one after another, batched for the network, in order.
+
+    Probabilities are rounded to half precision, in which they are kept, before the mask is made: so
+    the mask is the same whether it is made now or later from what was kept.
 
     Parameters
     ----------
@@ -63,6 +69,9 @@ def segment_samples(
         Instead of the model's own.
     cancel : CancelToken, optional
         Checked before every batch.
+    on_problem : callable, optional
+        Takes an image that cannot be read or does not fit the model, with the error; the image is
+        left out then. Without it the error is raised.
 
     Yields
     ------
@@ -81,15 +90,22 @@ def segment_samples(
 
     def prepared() -> Iterator[NDArray[np.float32]]:
         for sample in samples:
-            image = sample.read_image()
+            try:
+                image = sample.read_image()
+                ready = model.normalization.prepare(image, sample.id)
+            except WorkbenchError as error:
+                if on_problem is None:
+                    raise
+                on_problem(sample, error)
+                continue
             waiting.append((sample, (image.shape[0], image.shape[1])))
-            yield model.normalization.prepare(image, sample.id)
+            yield ready
 
     for probabilities in predict_probabilities(
         prepared(), model.probabilities, model.sizes, settings, cancel
     ):
         sample, shape = waiting.pop(0)
-        full = resize(probabilities, shape)
+        full = resize(probabilities, shape).astype(np.float16).astype(np.float32)
         mask = mask_from_probabilities(
             full, settings.threshold, settings.minimum_size, activation=model.recipe.network.activation
         )

@@ -39,6 +39,7 @@ from napari_unet.training.fit import Training
 from napari_unet.training.losses import make_loss
 from napari_unet.training.weight_maps import class_weights
 from napari_unet.workflow.recipes import fit_recipe, recipe
+from napari_unet.workflow.seen import image_hash
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -294,14 +295,6 @@ class Validation:
         scores = self.iou(THRESHOLDS)
         best = np.flatnonzero(scores >= scores.max() - 1e-9)
         return THRESHOLDS[int(best[len(best) // 2])]
-
-
-def image_hash(image: NDArray[np.generic]) -> str:
-    """Sixteen hexadecimal digits that tell an image's pixels from all others'."""
-    digest = hashlib.blake2b(digest_size=8)
-    digest.update(f"{image.shape} {image.dtype.str}".encode())
-    digest.update(np.ascontiguousarray(image).tobytes())
-    return digest.hexdigest()
 
 
 def check_foreground(train: Dataset) -> None:

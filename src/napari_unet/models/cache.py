@@ -1,0 +1,51 @@
+"""Models that were just used, ready to be used again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, load_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_unet.models.model import Model
+
+Key = tuple[str, str, tuple[int, ...]]
+
+
+class ModelCache:
+    """Keeps the last few models; one whose files changed is read anew.
+
+    Parameters
+    ----------
+    most : int
+        Models kept.
+    """
+
+    def __init__(self, most: int = 2) -> None:
+        self.most = most
+        self._models: OrderedDict[Key, Model] = OrderedDict()
+
+    def load(self, path: Path, precision: str) -> Model:
+        """Read a model, or give back the one that was read before; errors as ``load_model``."""
+        key = str(path), precision, _stamp(path)
+        model = self._models.get(key)
+        if model is None:
+            model = load_model(path, precision)
+            self._models[key] = model
+            while len(self._models) > self.most:
+                self._models.popitem(last=False)
+        self._models.move_to_end(key)
+        return model
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    files = [path] if path.is_file() else [path / SETTINGS_FILE, path / WEIGHTS_FILE]
+    out: list[int] = []
+    for file in files:
+        if file.exists():
+            status = file.stat()
+            out += [status.st_mtime_ns, status.st_size, status.st_ino]
+    return tuple(out)

@@ -1,0 +1,225 @@
+"""The images at hand with what is known of each: predictions, corrections, scores."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.errors import WorkbenchError
+from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.metrics.overlap import OverlapCounts, count_overlap, scores_of_counts
+from napari_unet.workflow.images import ImageRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import ReferenceMask, Sample
+    from napari_unet.settings import EvaluationSettings, InferenceSettings
+    from napari_unet.workflow.images import Status
+    from napari_unet.workflow.predict import Prediction
+
+SEEN = ("train", "validation")
+
+
+@dataclass
+class Entry:
+    """What is known of one image.
+
+    Attributes
+    ----------
+    sample : Sample
+        The image.
+    prediction : Prediction or None
+        What the model said of it last.
+    corrected : numpy.ndarray or None
+        (Y, X) uint8, what a person made of the mask; None while it is as predicted.
+    done : bool
+        Whether the person vouches for the mask.
+    part, group, problem : str
+        See ``ImageRow``.
+    counts : OverlapCounts or None
+        Agreement of the mask, corrected or predicted, with the reference.
+    """
+
+    sample: Sample
+    prediction: Prediction | None = None
+    corrected: NDArray[np.uint8] | None = None
+    done: bool = False
+    part: str = ""
+    group: str = ""
+    problem: str = ""
+    counts: OverlapCounts | None = None
+
+    @property
+    def status(self) -> Status:
+        """How far the image has come."""
+        if self.done:
+            return "done"
+        if self.corrected is not None:
+            return "corrected"
+        return "new" if self.prediction is None or self.prediction.file is None else "segmented"
+
+
+class Collection:
+    """Images that are worked through together: a data set, or the images of layers.
+
+    Parameters
+    ----------
+    name : str
+        For people.
+    samples : sequence of Sample
+        In order; ids differ.
+    dataset : Dataset, optional
+        Where they come from, if from one.
+    """
+
+    def __init__(self, name: str, samples: Sequence[Sample], dataset: Dataset | None = None) -> None:
+        self.name = name
+        self.dataset = dataset
+        self.entries = {s.id: Entry(s, group=s.group or "") for s in samples}
+        self.classes: tuple[str, ...] = dataset.classes if dataset is not None else ("foreground",)
+        self.activation: str = "sigmoid"
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of all images, in order."""
+        return tuple(self.entries)
+
+    @property
+    def folder(self) -> Path:
+        """Where probabilities are kept while the collection is at hand."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="napari-unet-probabilities-")
+        return Path(self._folder.name)
+
+    def close(self) -> None:
+        """Remove what was kept on disk."""
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def update(self, samples: Iterable[Sample]) -> bool:
+        """Take other samples; what is known of those that stay is kept. Says whether any changed."""
+        fresh = {s.id: s for s in samples}
+        if list(fresh) == list(self.entries) and all(
+            self.entries[i].sample.load_image is s.load_image for i, s in fresh.items()
+        ):
+            return False
+        old = self.entries
+        self.entries = {i: Entry(s, group=s.group or "") for i, s in fresh.items()}
+        for identifier, entry in self.entries.items():
+            if identifier in old:
+                entry.__dict__.update(old[identifier].__dict__, sample=entry.sample)
+        return True
+
+    def row(self, identifier: str, settings: EvaluationSettings) -> ImageRow:
+        """The row of one image."""
+        entry = self.entries[identifier]
+        return ImageRow(
+            identifier,
+            entry.group,
+            entry.part,
+            entry.status,
+            self.iou(identifier, settings),
+            entry.sample.has_mask,
+            entry.problem,
+        )
+
+    def iou(self, identifier: str, settings: EvaluationSettings) -> float | None:
+        """IoU of the mask with the reference, mean over the classes in it; None if there is none."""
+        counts = self.entries[identifier].counts
+        if counts is None:
+            return None
+        value = scores_of_counts(counts, settings.empty).iou
+        return None if np.isnan(value) else float(value)
+
+    def image(self, identifier: str) -> NDArray[np.generic]:
+        """(Y, X, C) in the stored dtype, through the data set's cache; do not write to it.
+
+        Raises
+        ------
+        WorkbenchError
+            If it cannot be read.
+        """
+        sample = self.entries[identifier].sample
+        return self.dataset.image(sample) if self.dataset is not None else sample.read_image()
+
+    def reference(self, identifier: str) -> ReferenceMask | None:
+        """The reference mask; None if there is none or it cannot be read."""
+        sample = self.entries[identifier].sample
+        if not sample.has_mask:
+            return None
+        try:
+            return self.dataset.mask(sample) if self.dataset is not None else sample.read_mask()
+        except WorkbenchError as error:
+            self.entries[identifier].problem = error.sentence
+            return None
+
+    def predicted_mask(self, identifier: str, settings: InferenceSettings) -> NDArray[np.uint8] | None:
+        """(Y, X) uint8 from the probabilities that were kept; None if there are none."""
+        prediction = self.entries[identifier].prediction
+        if prediction is None or prediction.file is None:
+            return None
+        return mask_from_probabilities(
+            np.asarray(prediction.probabilities(), np.float32),
+            settings.threshold,
+            settings.minimum_size,
+            activation=self.activation,  # type: ignore[arg-type]
+        )
+
+    def mask(self, identifier: str, settings: InferenceSettings) -> NDArray[np.uint8] | None:
+        """(Y, X) uint8: the corrected mask, else the predicted one; None if there is neither."""
+        entry = self.entries[identifier]
+        if entry.corrected is not None:
+            return entry.corrected
+        return self.predicted_mask(identifier, settings)
+
+    def count(self, identifier: str, mask: NDArray[np.uint8]) -> None:
+        """Score a mask against the reference and remember it."""
+        entry = self.entries[identifier]
+        reference = self.reference(identifier)
+        fits = (
+            reference is not None
+            and reference.labels.shape == mask.shape
+            and int(reference.labels.max(initial=0)) <= len(self.classes)
+            and int(mask.max(initial=0)) <= len(self.classes)
+        )
+        if reference is None or not fits:
+            entry.counts = None
+        else:
+            entry.counts = count_overlap(reference.labels, mask, len(self.classes), reference.weights)
+
+    def forget_predictions(self) -> None:
+        """Forget what another model said; corrections and what was vouched for stay."""
+        for entry in self.entries.values():
+            entry.prediction = None
+            entry.problem = ""
+            entry.part = ""
+            if entry.corrected is None:
+                entry.counts = None
+        self.close()
+
+    def scored(self) -> tuple[list[str], bool]:
+        """Images that overall scores are of, and whether the model has seen them in training.
+
+        Returns
+        -------
+        ids : list of str
+            With a score, unseen by the model; all with a score if every one was seen.
+        seen : bool
+            Whether they were seen.
+        """
+        known = [i for i, e in self.entries.items() if e.counts is not None and e.prediction is not None]
+        unseen = [i for i in known if self.entries[i].part not in SEEN]
+        return (unseen, False) if unseen else (known, bool(known))

@@ -1,0 +1,302 @@
+"""What the window asks the computing process for: probabilities of images, kept in files, and scores."""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.data.sample import Sample
+from napari_unet.engine.hardware import default_precision
+from napari_unet.errors import DataError, OutputError, WorkbenchError
+from napari_unet.export.masks import unique_stems
+from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.metrics.overlap import OverlapCounts, count_overlap
+from napari_unet.models.cache import ModelCache
+from napari_unet.progress import Progress
+from napari_unet.workflow.references import References
+from napari_unet.workflow.seen import SeenImages
+from napari_unet.workflow.segment import segment_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_unet.inference.postprocess import Activation
+    from napari_unet.models.model import Model
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.settings import InferenceSettings
+    from napari_unet.workflow.references import ImageReference
+
+SEVERAL = 2  # models kept warm
+
+
+@functools.cache
+def _models() -> ModelCache:
+    return ModelCache(SEVERAL)
+
+
+@functools.cache
+def _references() -> References:
+    return References()
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of an image, in pixels; the ends are not part of it."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """To index (Y, X)."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model said of one image, and where that is kept.
+
+    Attributes
+    ----------
+    id : str
+        Of the image.
+    file : pathlib.Path or None
+        .npy with (Y, X, K) float16 probabilities; None where something went wrong.
+    shape : tuple of int
+        (Y, X) of the image.
+    part : str
+        "train", "validation", "held-out" of the model's split, or "unseen", told by the pixels.
+    counts : OverlapCounts or None
+        Agreement of the mask with the reference; None without a reference.
+    problem : str
+        Why there is no prediction; empty if there is one.
+    region : Region or None
+        What of the image was segmented; None if all of it.
+    """
+
+    id: str
+    file: Path | None
+    shape: tuple[int, int] = (0, 0)
+    part: str = ""
+    counts: OverlapCounts | None = None
+    problem: str = ""
+    region: Region | None = None
+
+    def probabilities(self) -> NDArray[np.float16]:
+        """(Y, X, K) float16 in [0, 1], mapped from the file."""
+        assert self.file is not None
+        return np.load(self.file, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class WarmTask:
+    """Get ready for the first click: load what computes, the model, and run it once.
+
+    Attributes
+    ----------
+    model : pathlib.Path or None
+        To be loaded.
+    shape : tuple of int or None
+        (Y, X, C) of an image like those to come.
+    """
+
+    model: Path | None = None
+    shape: tuple[int, int, int] | None = None
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> None:
+        """Load; every later task finds it done."""
+        import keras  # noqa: F401
+
+        cancel.check()
+        if self.model is None:
+            return
+        model = _models().load(self.model, default_precision())
+        cancel.check()
+        if self.shape is not None and model.normalization.takes(self.shape[2]):
+            image = np.zeros(self.shape, np.uint8)
+            for _ in segment_samples([Sample("warm", lambda: image)], model, cancel=cancel):
+                pass
+
+
+@dataclass(frozen=True, eq=False)
+class PredictTask:
+    """Put a model on images; keep the probabilities in files, tell of each image as it is finished.
+
+    Every finished image comes as the piece of a Progress, a Prediction. An image that cannot be read
+    or does not fit comes with its problem and does not hold up the others.
+
+    Attributes
+    ----------
+    model : pathlib.Path
+        Folder or zip.
+    images : tuple of ImageReference
+        In the order in which they are wanted.
+    folder : pathlib.Path
+        Gets a file for each image.
+    settings : InferenceSettings
+        Threshold and minimum size are for the scores; any others can be had from the files.
+    region : Region or None
+        Only this part of the image (of each, but meant for one).
+    """
+
+    model: Path
+    images: tuple[ImageReference, ...]
+    folder: Path
+    settings: InferenceSettings
+    region: Region | None = None
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> int:
+        """Predict; gives the number of images without a problem."""
+        total = len(self.images)
+        on_progress(Progress(0, total, "Loading the model"))
+        model = _models().load(self.model, default_precision())
+        right = 0
+        start = time.monotonic()
+        for done, prediction in enumerate(self._predictions(model, cancel), start=1):
+            right += not prediction.problem
+            left = (time.monotonic() - start) / done * (total - done)
+            on_progress(Progress(done, total, "Segmenting", left, piece=prediction))
+            cancel.check()
+        return right
+
+    def _predictions(self, model: Model, cancel: CancelToken) -> Iterator[Prediction]:
+        seen = SeenImages(model.provenance)
+        stems = unique_stems(i.id for i in self.images)
+        by_id = {reference.id: reference for reference in self.images}
+        about: dict[str, tuple[tuple[int, int], str]] = {}
+        problems: list[Prediction] = []
+
+        def sample_of(reference: ImageReference) -> Sample:
+            def load() -> NDArray[np.generic]:
+                image = _sample(reference).read_image()
+                about[reference.id] = (image.shape[0], image.shape[1]), seen.part(image)
+                return image[self.region.slices] if self.region is not None else image
+
+            return Sample(reference.id, load)
+
+        results = segment_samples(
+            map(sample_of, self.images),
+            model,
+            self.settings,
+            cancel,
+            lambda sample, error: problems.append(Prediction(sample.id, None, problem=error.sentence)),
+        )
+        for result in results:
+            yield from _drained(problems)
+            identifier = result.sample.id
+            shape, part = about.pop(identifier)
+            file = self.folder / f"{stems[identifier]}.npy"
+            _keep(file, result.probabilities, shape, self.region)
+            if self.region is None:
+                counts, problem = count_against(_sample(by_id[identifier]), result.mask, len(model.classes))
+            else:
+                counts, problem = None, ""
+            yield Prediction(identifier, file, shape, part, counts, problem, self.region)
+        yield from _drained(problems)
+
+
+@dataclass(frozen=True, eq=False)
+class RescoreTask:
+    """Score kept probabilities with another threshold or minimum size, without the network.
+
+    Every image comes as the piece of a Progress: (id, OverlapCounts).
+
+    Attributes
+    ----------
+    images : tuple of ImageReference
+        With a reference mask.
+    files : tuple of pathlib.Path
+        Their probabilities.
+    classes : int
+        K.
+    activation : str
+        Of the network.
+    settings : InferenceSettings
+        Threshold and minimum size.
+    """
+
+    images: tuple[ImageReference, ...]
+    files: tuple[Path, ...]
+    classes: int
+    activation: Activation
+    settings: InferenceSettings
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> None:
+        """Score."""
+        pairs = list(zip(self.images, self.files, strict=True))
+        for number, (reference, file) in enumerate(pairs):
+            cancel.check()
+            mask = mask_from_probabilities(
+                np.load(file).astype(np.float32),
+                self.settings.threshold,
+                self.settings.minimum_size,
+                activation=self.activation,
+            )
+            counts, _ = count_against(_sample(reference), mask, self.classes)
+            on_progress(Progress(number + 1, len(pairs), "Scoring again", piece=(reference.id, counts)))
+
+
+def count_against(sample: Sample, mask: NDArray[np.uint8], classes: int) -> tuple[OverlapCounts | None, str]:
+    """Agreement of a mask with the reference of its image.
+
+    Returns
+    -------
+    counts : OverlapCounts or None
+        None without a reference, or one that does not fit.
+    problem : str
+        Why there are none; empty if there are, or if there is no reference.
+    """
+    if not sample.has_mask:
+        return None, ""
+    try:
+        reference = sample.read_mask()
+    except WorkbenchError as error:
+        return None, error.sentence
+    if reference.labels.shape != mask.shape:
+        return None, "the reference mask has another size than the image"
+    if int(reference.labels.max(initial=0)) > classes:
+        return None, "the reference mask has more classes than the model"
+    return count_overlap(reference.labels, mask, classes, reference.weights), ""
+
+
+def _sample(reference: ImageReference) -> Sample:
+    try:
+        return _references().sample(reference)
+    except (KeyError, FileNotFoundError) as error:
+        raise DataError(f"{reference.id} is not there any more", remedy="open the data again") from error
+
+
+def _keep(
+    file: Path, probabilities: NDArray[np.float32], shape: tuple[int, int], region: Region | None
+) -> None:
+    """Write probabilities, or those of a region into what is there of the whole image."""
+    try:
+        if region is None:
+            np.save(file, probabilities.astype(np.float16))
+            return
+        wanted = (*shape, probabilities.shape[2])
+        if not file.exists() or np.load(file, mmap_mode="r").shape != wanted:
+            np.lib.format.open_memmap(file, "w+", np.float16, wanted).flush()
+        whole = np.load(file, mmap_mode="r+")
+        whole[region.slices] = probabilities.astype(np.float16)
+        whole.flush()
+    except OSError as error:
+        raise OutputError(
+            f"the probabilities cannot be kept in {file.parent}",
+            got=error.strerror or str(error),
+            remedy="make room there",
+        ) from error
+
+
+def _drained(problems: list[Prediction]) -> Iterator[Prediction]:
+    while problems:
+        yield problems.pop(0)

@@ -1,0 +1,84 @@
+"""References to images that a task takes along, whatever process it runs in."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_unet.data.catalog import open_dataset
+from napari_unet.data.sample import Sample
+from napari_unet.engine.task import FromCaller
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_unet.data.dataset import Dataset
+
+MOST_OPEN = 2
+
+
+@dataclass(frozen=True)
+class FileReference:
+    """An image of a data set on disk: the task opens it there, no pixel travels.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Of the data set.
+    format : str
+        Its layout.
+    id : str
+        Of the image.
+    """
+
+    path: Path
+    format: str
+    id: str
+
+
+@dataclass(frozen=True, eq=False)
+class CallReference:
+    """An image that only the caller has, such as a layer's: the task asks for it when its turn comes."""
+
+    id: str
+    image: FromCaller
+    mask: FromCaller | None = None
+
+
+ImageReference = FileReference | CallReference
+
+
+def refer(sample: Sample, dataset: Dataset | None) -> ImageReference:
+    """Refer to an image, by its file where there is one."""
+    if dataset is not None and sample.image_name and dataset.path.exists():
+        return FileReference(dataset.path, dataset.format, sample.id)
+    mask = None if sample.load_mask is None else FromCaller(sample.read_mask)
+    return CallReference(sample.id, FromCaller(sample.read_image), mask)
+
+
+class References:
+    """Turns references into samples; data sets opened for it stay open."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[tuple[str, str, int], dict[str, Sample]] = OrderedDict()
+
+    def sample(self, reference: ImageReference) -> Sample:
+        """Find the image.
+
+        Raises
+        ------
+        DataError
+            If its data set cannot be opened any more.
+        KeyError
+            If the data set has no such image any more.
+        """
+        if isinstance(reference, CallReference):
+            return Sample(reference.id, reference.image, reference.mask)
+        key = str(reference.path), reference.format, reference.path.stat().st_mtime_ns
+        if key not in self._open:
+            dataset = open_dataset(reference.path, reference.format)
+            self._open[key] = {s.id: s for s in (*dataset.samples, *dataset.unlabelled)}
+            while len(self._open) > MOST_OPEN:
+                self._open.popitem(last=False)
+        return self._open[key][reference.id]

@@ -1,0 +1,477 @@
+"""One sitting at the workbench: images, a model, what it said, and the engine that computes."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from napari_unet.errors import ModelError, WorkbenchError
+from napari_unet.metrics.overlap import scores_of_counts
+from napari_unet.metrics.uncertainty import bootstrap_interval
+from napari_unet.models.card import ModelCard, find_models
+from napari_unet.progress import Progress
+from napari_unet.settings import EvaluationSettings, InferenceSettings
+from napari_unet.workflow.predict import Prediction, PredictTask, RescoreTask, WarmTask
+from napari_unet.workflow.references import refer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_unet.engine.task import Engine, Job
+    from napari_unet.workflow.collection import Collection
+    from napari_unet.workflow.images import ImageRow
+    from napari_unet.workflow.predict import Region
+
+LARGE = 2**22  # pixels above which a mask is made aside, so that the window does not wait
+
+
+@dataclass(frozen=True)
+class Overall:
+    """Scores over all images that have one.
+
+    Attributes
+    ----------
+    mean_iou : float
+        Mean over the images.
+    low, high : float
+        Its interval, by bootstrap over groups; NaN with fewer than two groups.
+    images : int
+        How many.
+    seen : bool
+        Whether the model has seen them all in training, so that the score says little.
+    left_out : int
+        Images with a score that do not count, because the model has seen them.
+    """
+
+    mean_iou: float
+    low: float
+    high: float
+    images: int
+    seen: bool
+    left_out: int
+
+
+class Session:
+    """What the window shows and does, without a window.
+
+    Everything is called, and every signal comes, in one thread: that of the engine's dispatcher.
+
+    Parameters
+    ----------
+    engine : Engine
+        Where tasks run.
+    dispatch : callable
+        Runs a function without arguments in the session's thread; the engine's own dispatcher.
+    """
+
+    collection_changed = Signal()
+    rows_changed = Signal(tuple)  # ids whose rows are different now
+    current_changed = Signal(str)  # id of the image at hand, "" for none
+    mask_changed = Signal(str)  # id whose mask is different now
+    score_changed = Signal(str)  # id whose agreement with the reference is different now
+    model_changed = Signal()
+    job_changed = Signal()
+    overall_changed = Signal()
+    failed = Signal(str, str)  # sentence, details
+
+    def __init__(self, engine: Engine, dispatch: Callable[[Callable[[], None]], None]) -> None:
+        self.engine = engine
+        self.dispatch = dispatch
+        self.collection: Collection | None = None
+        self.current = ""
+        self.models: dict[Path, ModelCard] = {}
+        self.model: ModelCard | None = None
+        self.inference = InferenceSettings()
+        self.evaluation = EvaluationSettings()
+        self.overall: Overall | None = None
+        self.job: Job | None = None
+        self.progress: Progress | None = None
+        self._rescoring: Job | None = None
+        self._aside = ThreadPoolExecutor(1, "session")
+        self._overall_version = 0
+        self._overall_running = False
+
+    def close(self) -> None:
+        """Stop what runs and leave nothing behind."""
+        self.engine.close()
+        self._aside.shutdown(wait=True, cancel_futures=True)
+        if self.collection is not None:
+            self.collection.close()
+
+    # images
+
+    def show(self, collection: Collection | None, current: str = "") -> None:
+        """Work on these images from now on."""
+        if collection is not self.collection:
+            self.cancel()
+            self.collection = collection
+            self.current = ""
+            self._use_model()
+            self.overall = None
+            self.collection_changed.emit()
+            self._score_overall()
+        elif collection is not None:
+            self.collection_changed.emit()
+        ids = collection.ids if collection is not None else ()
+        self.select(current if current in ids else next(iter(ids), ""))
+
+    def select(self, identifier: str) -> None:
+        """Take an image to hand."""
+        if identifier != self.current:
+            self.current = identifier
+            self.current_changed.emit(identifier)
+
+    def rows(self) -> list[ImageRow]:
+        """A row for each image, in order."""
+        if self.collection is None:
+            return []
+        return [self.collection.row(i, self.evaluation) for i in self.collection.ids]
+
+    def row(self, identifier: str) -> ImageRow:
+        """The row of one image."""
+        assert self.collection is not None
+        return self.collection.row(identifier, self.evaluation)
+
+    # model
+
+    def add_models(self, folder: Path) -> list[ModelCard]:
+        """Offer the models in a folder, or the folder or zip that is one.
+
+        Raises
+        ------
+        ModelError
+            If there is none, or one cannot be read.
+        """
+        paths = [folder] if folder.is_file() else find_models(folder)
+        if not paths:
+            raise ModelError(
+                f"there is no model in {folder}",
+                expected="a folder or zip that `napari-unet train --out` wrote",
+                remedy="choose another folder, or train a model",
+            )
+        cards = [ModelCard.read(path) for path in paths]
+        self.models.update({card.path: card for card in cards})
+        return cards
+
+    def choose_model(self, card: ModelCard | None) -> None:
+        """Segment with this model from now on. What another one said is forgotten."""
+        if card is self.model:
+            return
+        self.model = card
+        if card is not None:
+            self.models.setdefault(card.path, card)
+            self.inference = card.recipe.inference
+        if self.collection is not None:
+            self.cancel()
+            self.collection.forget_predictions()
+            self._use_model()
+            self.rows_changed.emit(self.collection.ids)
+            self.mask_changed.emit(self.current)
+            self.score_changed.emit(self.current)
+            self._score_overall()
+        self.model_changed.emit()
+
+    def _use_model(self) -> None:
+        """Let the collection know the model's classes, and the parts of its split by the images' names."""
+        collection, model = self.collection, self.model
+        if collection is None or model is None:
+            return
+        collection.classes = model.classes
+        collection.activation = model.recipe.network.activation
+        data = model.provenance.get("data") or {}
+        split = model.provenance.get("split") or {}
+        dataset = collection.dataset
+        same = dataset is not None and (data.get("name"), data.get("images")) == (dataset.name, len(dataset))
+        groups = split.get("groups") or {}
+        for part in ("train", "validation", "held_out"):
+            for identifier in split.get(part) or () if same else ():
+                if identifier in collection.entries:
+                    entry = collection.entries[identifier]
+                    entry.part = entry.part or part.replace("_", "-")
+                    entry.group = entry.group or str(groups.get(identifier, ""))
+
+    def misfit(self, channels: int | None) -> str:
+        """Why the model cannot be put on images with so many channels; empty if it can."""
+        if self.model is None or channels is None:
+            return ""
+        return self.model.misfit(channels)
+
+    # computing
+
+    @property
+    def busy(self) -> bool:
+        """Whether a task of the person's runs or waits."""
+        return self.job is not None
+
+    def warm(self, shape: tuple[int, int, int] | None = None) -> None:
+        """Have the computing process ready before it is needed."""
+        self.engine.submit(WarmTask(self.model.path if self.model else None, shape))
+
+    def segment(self, identifiers: Sequence[str], region: Region | None = None) -> Job | None:
+        """Segment images; each is shown as soon as it is finished.
+
+        Parameters
+        ----------
+        identifiers : sequence of str
+            In the order in which they are wanted.
+        region : Region, optional
+            Only this part of the image.
+
+        Returns
+        -------
+        Job or None
+            None if there is no model or nothing to do.
+        """
+        collection, model = self.collection, self.model
+        if collection is None or model is None or not identifiers or self.busy:
+            return None
+        self._stop_rescoring()
+        task = PredictTask(
+            model.path,
+            tuple(refer(collection.entries[i].sample, collection.dataset) for i in identifiers),
+            collection.folder,
+            self.inference,
+            region,
+        )
+        self.progress = Progress(0, len(identifiers), "Starting")
+        self.job_changed.emit()
+
+        def on_progress(progress: Progress) -> None:
+            if collection is not self.collection:
+                return
+            self.progress = progress
+            if isinstance(progress.piece, Prediction):
+                self._take(collection, progress.piece)
+            self.job_changed.emit()
+
+        def on_end(job: Job) -> None:
+            if self.job in (job, None):
+                self.job = None
+                self.progress = None
+            if job.error is not None:
+                self.failed.emit(job.error.sentence, job.details)
+            self.job_changed.emit()
+            self._score_overall()
+
+        # An engine that runs the task at once ends it before this returns.
+        job = self.engine.submit(task, on_progress, on_end)
+        self.job = None if job.ended else job
+        self.job_changed.emit()
+        return job
+
+    def cancel(self) -> None:
+        """Stop what runs; what is finished stays."""
+        self._stop_rescoring()
+        if self.job is not None:
+            self.job.cancel()
+
+    def _take(self, collection: Collection, prediction: Prediction) -> None:
+        entry = collection.entries.get(prediction.id)
+        if entry is None:
+            return
+        entry.problem = prediction.problem
+        if prediction.file is not None:
+            entry.prediction = prediction
+            entry.part = prediction.part
+            if entry.corrected is None:
+                entry.counts = prediction.counts
+                self.mask_changed.emit(prediction.id)
+                self.score_changed.emit(prediction.id)
+        self.rows_changed.emit((prediction.id,))
+        self._score_overall()
+
+    # masks
+
+    def set_postprocessing(self, threshold: float, minimum_size: int) -> None:
+        """Make masks from the kept probabilities anew; those of other images are scored aside."""
+        changed = {"threshold": threshold, "minimum_size": minimum_size}
+        self.inference = self.inference.model_copy(update=changed)
+        if self.collection is not None and self.current:
+            entry = self.collection.entries[self.current]
+            if entry.corrected is None and entry.prediction is not None:
+                self.mask_changed.emit(self.current)
+
+    def rescore(self) -> None:
+        """Score all predicted images with the present threshold and minimum size, in the engine."""
+        collection = self.collection
+        self._stop_rescoring()
+        if collection is None or self.model is None or self.busy:
+            return
+        wanted = [
+            e for e in collection.entries.values()
+            if e.prediction is not None and e.prediction.file is not None
+            and e.corrected is None and e.sample.has_mask
+        ]  # fmt: skip
+        if not wanted:
+            return
+        task = RescoreTask(
+            tuple(refer(e.sample, collection.dataset) for e in wanted),
+            tuple(e.prediction.file for e in wanted if e.prediction and e.prediction.file),
+            len(collection.classes),
+            self.model.recipe.network.activation,
+            self.inference,
+        )
+
+        def on_progress(progress: Progress) -> None:
+            if collection is not self.collection or not isinstance(progress.piece, tuple):
+                return
+            identifier, counts = progress.piece
+            entry = collection.entries.get(identifier)
+            if entry is not None and entry.corrected is None and identifier != self.current:
+                entry.counts = counts
+                self.rows_changed.emit((identifier,))
+                self._score_overall()
+
+        self._rescoring = self.engine.submit(task, on_progress)
+
+    def _stop_rescoring(self) -> None:
+        if self._rescoring is not None:
+            self._rescoring.cancel()
+            self._rescoring = None
+
+    def mask(self, identifier: str) -> NDArray[np.uint8] | None:
+        """(Y, X) uint8 with classes 1..K: as corrected, else as predicted; None if there is neither."""
+        if self.collection is None:
+            return None
+        return self.collection.mask(identifier, self.inference)
+
+    def with_mask(self, identifier: str, show: Callable[[NDArray[np.uint8] | None], Any]) -> None:
+        """Hand the mask of an image to `show`: at once, or, for a large image, when it is made."""
+        collection = self.collection
+        if collection is None:
+            return
+        entry = collection.entries[identifier]
+        shape = entry.prediction.shape if entry.prediction is not None else (0, 0)
+        if entry.corrected is not None or shape[0] * shape[1] <= LARGE:
+            show(collection.mask(identifier, self.inference))
+            return
+
+        def make() -> None:
+            mask = collection.mask(identifier, self.inference)
+            self.dispatch(lambda: show(mask))
+
+        self._aside.submit(make)
+
+    def score_mask(self, identifier: str, mask: NDArray[np.uint8]) -> None:
+        """Score the mask of an image as it is shown."""
+        collection = self.collection
+        if collection is None or identifier not in collection.entries:
+            return
+
+        def count() -> None:
+            collection.count(identifier, mask)
+            self.dispatch(told)
+
+        def told() -> None:
+            self.score_changed.emit(identifier)
+            self.rows_changed.emit((identifier,))
+            self._score_overall()
+
+        if mask.size <= LARGE:
+            collection.count(identifier, mask)
+            told()
+        else:
+            self._aside.submit(count)
+
+    def correct(self, identifier: str, mask: NDArray[np.uint8]) -> None:
+        """Take what a person made of a mask; one that is as predicted is no correction.
+
+        Parameters
+        ----------
+        identifier : str
+            Of the image.
+        mask : numpy.ndarray
+            (Y, X) uint8 with classes 0..K; kept as a copy.
+        """
+        collection = self.collection
+        if collection is None or identifier not in collection.entries:
+            return
+        entry = collection.entries[identifier]
+        predicted = collection.predicted_mask(identifier, self.inference)
+        if predicted is None:
+            predicted = np.zeros_like(mask)
+        same = predicted.shape == mask.shape and np.array_equal(predicted, mask)
+        entry.corrected = None if same else mask.copy()
+        self.score_mask(identifier, mask)
+
+    def revert(self, identifier: str) -> None:
+        """Go back to what was predicted."""
+        if self.collection is None:
+            return
+        entry = self.collection.entries[identifier]
+        entry.corrected = None
+        entry.done = False
+        self.mask_changed.emit(identifier)
+        mask = self.collection.predicted_mask(identifier, self.inference)
+        if mask is None:
+            entry.counts = None
+            self.rows_changed.emit((identifier,))
+            self.score_changed.emit(identifier)
+        else:
+            self.score_mask(identifier, mask)
+
+    def set_done(self, identifiers: Iterable[str], done: bool = True) -> None:
+        """Vouch for the masks of images, or take that back."""
+        assert self.collection is not None
+        ids = tuple(i for i in identifiers if self.collection.entries[i].status != "new")
+        for identifier in ids:
+            self.collection.entries[identifier].done = done
+        self.rows_changed.emit(ids)
+
+    # scores
+
+    def _score_overall(self) -> None:
+        """Work the overall score out aside; while that goes on, wishes add up to one more round."""
+        self._overall_version += 1
+        if self._overall_running:
+            return
+        collection = self.collection
+        if collection is None:
+            self.overall = None
+            self.overall_changed.emit()
+            return
+        ids, seen = collection.scored()
+        known = sum(e.counts is not None and e.prediction is not None for e in collection.entries.values())
+        entries = [collection.entries[i] for i in ids]
+        counts = [e.counts for e in entries if e.counts is not None]
+        groups = [e.group or i for i, e in zip(ids, entries, strict=True)]
+        version = self._overall_version
+        self._overall_running = True
+
+        def compute() -> None:
+            values = np.array([scores_of_counts(c, self.evaluation.empty).iou for c in counts], float)
+            overall = None
+            if np.isfinite(values).any():
+                low, high = bootstrap_interval(values, groups, confidence=self.evaluation.confidence)
+                mean = float(np.nanmean(values))
+                overall = Overall(mean, low, high, len(values), seen, known - len(ids))
+            self.dispatch(lambda: told(overall))
+
+        def told(overall: Overall | None) -> None:
+            self._overall_running = False
+            if collection is self.collection:
+                self.overall = overall
+                self.overall_changed.emit()
+            if version != self._overall_version:
+                self._score_overall()
+
+        try:
+            self._aside.submit(compute)
+        except RuntimeError:  # closed
+            self._overall_running = False
+
+    def load_model(self, path: Path) -> None:
+        """Offer the models of a folder and choose the newest; errors go to ``failed``."""
+        try:
+            cards = self.add_models(path)
+        except WorkbenchError as error:
+            self.failed.emit(error.sentence, "")
+            return
+        self.choose_model(cards[0])
