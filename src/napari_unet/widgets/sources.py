@@ -1,0 +1,320 @@
+"""Where the images of the workbench come from: the layers of the viewer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer
+
+from napari_unet.errors import DataError, WorkbenchError
+from napari_unet.widgets.layer_images import (
+    fits_as_reference,
+    full_resolution,
+    image_shape,
+    is_image,
+    is_ours,
+    layer_samples,
+    opened_data,
+)
+from napari_unet.workflow.collection import Collection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_unet.data.sample import Sample
+    from napari_unet.workflow.session import Session
+
+RGB = (3, 4)
+
+
+class Sources(QObject):  # type: ignore[misc]
+    """Follows the viewer's image layers: the chosen one decides which images are listed.
+
+    A layer that a reader of ours made stands for its data set, any other for its slices, together with
+    all other such layers.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Is followed.
+    session : Session
+        Is told.
+    """
+
+    def __init__(self, viewer: Any, session: Session, parent: QObject) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.session = session
+        self.layer: Any = None  # of the image at hand
+        self.reference_layer: Any = None  # chosen for plain layers
+        self._where: dict[str, tuple[Any, tuple[int, ...] | None]] = {}
+        self._datasets: dict[int, Collection] = {}
+        self._plain = Collection("layers", [])
+        self._kept: dict[tuple[int, int, str, int, int], tuple[list[tuple[int, ...]], list[Sample]]] = {}
+        self._moving = False
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self.follow)
+        self._connections: list[tuple[Any, Callable[..., None]]] = []
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, viewer.layers.selection.events.active):
+            self._connect(event, self._on_layers)
+        self._connect(events.inserted, self._on_inserted)
+        self._connect(viewer.dims.events.current_step, self._on_step)
+        for layer in viewer.layers:
+            self._watch(layer)
+
+    def close(self) -> None:
+        """Let go of the viewer, remove what was kept on disk."""
+        self._soon.stop()
+        for event, function in self._connections:
+            event.disconnect(function)
+        for collection in (*self._datasets.values(), self._plain):
+            collection.close()
+
+    def _connect(self, event: Any, function: Callable[..., None]) -> None:
+        event.connect(function)
+        self._connections.append((event, function))
+
+    def _watch(self, layer: Any) -> None:
+        if is_image(layer) and opened_data(layer) is None:
+            for event in (layer.events.name, layer.events.data):
+                event.connect(self._on_layers)
+
+    def _on_inserted(self, event: Any) -> None:
+        self._watch(event.value)
+
+    def _on_layers(self, event: Any = None) -> None:
+        self._soon.start()
+
+    # which images are listed
+
+    def follow(self) -> None:
+        """List the images of the layer that is chosen, or, if it shows none, go on with those at hand."""
+        self._soon.stop()
+        images = [layer for layer in self.viewer.layers if is_image(layer)]
+        active = self.viewer.layers.selection.active
+        if active in images:
+            wanted = active
+        elif self.layer in images:
+            wanted = self.layer
+        else:
+            wanted = images[-1] if images else None
+        if wanted is None:
+            self.layer = None
+            self._where.clear()
+            self.session.show(None)
+            return
+        try:
+            self._use(wanted, [layer for layer in images if opened_data(layer) is None])
+        except WorkbenchError as error:
+            self.session.failed.emit(error.sentence, "")
+
+    def _use(self, layer: Any, plain: list[Any]) -> None:
+        opened = opened_data(layer)
+        if opened is not None:
+            self._use_dataset(layer, opened)
+            return
+        changed = self._use_plain(plain)
+        at_hand, _index = self._where.get(self.session.current, (None, None))
+        current = self.session.current
+        if at_hand is not layer:
+            wanted = self._index_in_view(layer)
+            current = next(
+                (i for i, (owner, n) in self._where.items() if owner is layer and n == wanted),
+                next((i for i, (owner, _) in self._where.items() if owner is layer), ""),
+            )
+        self.layer = layer
+        if changed or self.session.collection is not self._plain:
+            self.session.show(self._plain, current)
+        else:
+            self.session.select(current)
+
+    def _use_dataset(self, layer: Any, opened: Any) -> None:
+        dataset = opened.dataset
+        collection = self._datasets.get(id(dataset))
+        if collection is None:
+            samples = (*dataset.samples, *dataset.unlabelled)
+            collection = self._datasets[id(dataset)] = Collection(dataset.name, samples, dataset)
+        if layer is self.layer and collection is self.session.collection:
+            return
+        self.layer = layer
+        slices = full_resolution(layer).shape[0] if layer.ndim > 2 else 1
+        stack = layer.ndim > 2 and len(opened.ids) == slices
+        self._where = {i: (layer, None) for i in collection.ids}
+        if stack:
+            self._where.update({i: (layer, (n,)) for n, i in enumerate(opened.ids)})
+        first = opened.ids[0] if opened.ids else ""
+        if stack:
+            step = self._index_in_view(layer)
+            first = opened.ids[step[0]] if step and step[0] < len(opened.ids) else first
+        self.session.show(collection, first)
+
+    def _use_plain(self, plain: list[Any]) -> bool:
+        """List the slices of plain layers; says whether the list is another one now."""
+        samples: list[Sample] = []
+        where: dict[str, tuple[Any, tuple[int, ...] | None]] = {}
+        kept = {}
+        for layer in plain:
+            reference = self._reference_of(layer)
+            key = (
+                id(layer),
+                id(full_resolution(layer)),
+                str(layer.name),
+                id(full_resolution(reference)) if reference is not None else 0,
+                len(self._plain.classes),
+            )
+            found = self._kept.get(key) or layer_samples(layer, reference, len(self._plain.classes))
+            kept[key] = found
+            for index, sample in zip(*found, strict=True):
+                where[sample.id] = layer, index
+                samples.append(sample)
+        self._kept = kept
+        self._where = where
+        return self._plain.update(samples)
+
+    # references of plain layers
+
+    def reference_choices(self) -> list[Any]:
+        """Labels layers that could be the reference of the image at hand."""
+        from napari.layers import Labels
+
+        if self.layer is None or opened_data(self.layer) is not None:
+            return []
+        return [
+            layer
+            for layer in self.viewer.layers
+            if isinstance(layer, Labels) and not is_ours(layer) and fits_as_reference(layer, self.layer)
+        ]
+
+    def choose_reference(self, layer: Any) -> None:
+        """Compare the masks of plain layers with this Labels layer; None with none."""
+        self.reference_layer = layer
+        for entry in self._plain.entries.values():
+            entry.counts = None
+        self.follow()
+        if self.session.collection is self._plain and self.session.current:
+            self.session.mask_changed.emit(self.session.current)
+            self.session.rescore()
+
+    def _reference_of(self, layer: Any) -> Any:
+        reference = self.reference_layer
+        if reference is None or reference not in self.viewer.layers:
+            return None
+        return reference if fits_as_reference(reference, layer) else None
+
+    # the image at hand
+
+    def shape(self) -> tuple[int, int] | None:
+        """(Y, X) of the image at hand; None if there is none."""
+        return None if self.layer is None else image_shape(self.layer)[:2]
+
+    def channels(self) -> int | None:
+        """Of the image at hand; None if there is none."""
+        return None if self.layer is None else image_shape(self.layer)[2]
+
+    def _axes(self, layer: Any) -> range:
+        """Axes of the viewer that are the leading ones of a layer."""
+        start = self.viewer.dims.ndim - layer.ndim
+        return range(start, self.viewer.dims.ndim - 2)
+
+    def _index_in_view(self, layer: Any) -> tuple[int, ...]:
+        step = self.viewer.dims.current_step
+        axes = self._axes(layer)
+        if not axes or axes.start < 0:
+            return (0,) * max(0, layer.ndim - 2)
+        shape = full_resolution(layer).shape
+        return tuple(min(int(step[a]), shape[n] - 1) for n, a in enumerate(axes))
+
+    def _on_step(self, event: Any = None) -> None:
+        if self._moving or self.layer is None or not self._where:
+            return
+        wanted = self._index_in_view(self.layer)
+        if not wanted:
+            return
+        for identifier in self._ids_at(wanted):
+            self.session.select(identifier)
+            return
+
+    def _ids_at(self, index: tuple[int, ...]) -> list[str]:
+        opened = opened_data(self.layer)
+        if opened is not None:
+            return [opened.ids[index[0]]] if len(index) == 1 and index[0] < len(opened.ids) else []
+        return [i for i, (layer, n) in self._where.items() if layer is self.layer and n == index]
+
+    def show_image(self, identifier: str) -> None:
+        """Bring an image into view.
+
+        Raises
+        ------
+        WorkbenchError
+            If it cannot be read.
+        """
+        if identifier not in self._where:
+            return
+        layer, index = self._where[identifier]
+        if layer not in self.viewer.layers:
+            return
+        self._moving = True
+        try:
+            self.layer = layer
+            if index is None:
+                self._browse(identifier)
+                return
+            axes = self._axes(layer)
+            if index and len(axes) == len(index):
+                self.viewer.dims.set_current_step(tuple(axes), index)
+            others = {other for other, _ in self._where.values()} - {layer}
+            if others:
+                layer.visible = True
+                for other in others:
+                    other.visible = False
+        finally:
+            self._moving = False
+
+    def _browse(self, identifier: str) -> None:
+        """Put an image of a data set whose sizes differ into the one layer of that set."""
+        collection = self.session.collection
+        assert collection is not None
+        values = collection.image(identifier)
+        rgb = values.shape[-1] in RGB
+        if values.shape[-1] == 1:
+            values = values[..., 0]
+        elif not rgb:
+            raise DataError(
+                f"{identifier} cannot be shown in this list",
+                expected="1, 3 or 4 channels",
+                got=f"{values.shape[-1]}",
+                remedy="open the file by itself",
+            )
+        old = self.layer
+        if rgb == old.rgb and values.ndim == old.data.ndim:
+            resized = tuple(old.data.shape[:2]) != values.shape[:2]
+            old.data = values
+            if not rgb:
+                old.contrast_limits_range = old.contrast_limits = _limits(values)
+            if resized:
+                self.viewer.reset_view()
+            return
+        # Grey after colour, or the other way: a layer cannot change that, a fresh one takes its place.
+        metadata, name = dict(old.metadata), old.name
+        position = self.viewer.layers.index(old)
+        self._soon.blockSignals(True)
+        try:
+            fresh = self.viewer.add_image(values, name=name, rgb=rgb, metadata=metadata)
+            self.viewer.layers.move(self.viewer.layers.index(fresh), position)
+            self.viewer.layers.remove(old)
+        finally:
+            self._soon.stop()
+            self._soon.blockSignals(False)
+        fresh.name = name
+        self.layer = fresh
+        self._where = dict.fromkeys(self._where, (fresh, None))
+        self.viewer.reset_view()
+
+
+def _limits(values: Any) -> tuple[float, float]:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    return (low, high) if high > low else (low, low + 1)
