@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.workflow.images import METADATA_KEY, OpenedData
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import napari
+
+    from napari_unet.plugin.dataset_layers import LayerData
 
 PLUGIN = "napari-unet-workbench"
 DOCK = "U-Net Workbench"
+WAIT_MILLISECONDS, MOST_WAITS = 50, 200  # for layers that are being added
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +62,15 @@ def _has_dock() -> bool:
     return any(widget.display_name == DOCK for widget in widgets)
 
 
-def show_workbench_later() -> None:
-    """Show the dock once the layers that are being read are in the viewer.
+def show_workbench_later(layers: Sequence[LayerData]) -> None:
+    """Show the dock once layers that are being read are in the viewer, and lock the reference masks.
 
     Does nothing where there is no viewer.
+
+    Parameters
+    ----------
+    layers : sequence of tuple
+        What a reader is about to give to napari; the metadata of the last tells where it came from.
     """
     napari = sys.modules.get("napari")
     viewer = napari.current_viewer() if napari is not None else None
@@ -68,9 +78,16 @@ def show_workbench_later() -> None:
         return
     from qtpy.QtCore import QTimer
 
+    last = layers[-1][1]["metadata"][METADATA_KEY]
+    waits = iter(range(MOST_WAITS))
+
     def settle() -> None:
-        lock_references(viewer)
-        show_workbench(viewer)
+        # Adding a layer lets Qt work, so that this may come between two of them.
+        if any(layer.metadata.get(METADATA_KEY) is last for layer in viewer.layers):
+            lock_references(viewer)
+            show_workbench(viewer)
+        elif next(waits, None) is not None:
+            QTimer.singleShot(WAIT_MILLISECONDS, settle)
 
     QTimer.singleShot(0, settle)
 

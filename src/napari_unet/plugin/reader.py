@@ -69,5 +69,5 @@ def read(path: str) -> list[LayerData]:
         If something is wrong with the data set; the sentence says what.
     """
     layers = layers_of(open_dataset(path))
-    show_workbench_later()
+    show_workbench_later(layers)
     return layers

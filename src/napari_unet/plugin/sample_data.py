@@ -84,7 +84,7 @@ def synthetic_dataset(kind: str, count: int = COUNT) -> Dataset:
 
 def _layers(kind: str) -> list[LayerData]:
     layers = layers_of(synthetic_dataset(kind))
-    show_workbench_later()
+    show_workbench_later(layers)
     return layers
 
 
