@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -152,3 +153,41 @@ def test_the_preferences_have_a_page(viewer: Any, monkeypatch: pytest.MonkeyPatc
     finally:
         dialog.close()
         settings._clear_plugin_settings_cache()
+
+
+def test_the_dock_opens_once_and_again_when_it_was_closed(
+    viewer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from npe2 import PluginManager, PluginManifest
+    from qtpy.QtWidgets import QWidget
+
+    class Workbench(QWidget):
+        def __init__(self, napari_viewer: Any) -> None:
+            super().__init__()
+            self.viewer = napari_viewer
+            self.steps: list[str] = []
+
+        def start(self, step: str) -> None:
+            self.steps.append(step)
+
+    # A plugin with a dock of that name stands in for ours.
+    monkeypatch.setitem(sys.modules, "dock_of_the_test", SimpleNamespace(Workbench=Workbench))
+    command = {"id": "dock-of-the-test.w", "title": "W", "python_name": "dock_of_the_test:Workbench"}
+    widget = {"command": "dock-of-the-test.w", "display_name": commands.DOCK}
+    manifest = PluginManifest(
+        name="dock-of-the-test", contributions={"commands": [command], "widgets": [widget]}
+    )
+    PluginManager.instance().register(manifest)
+    monkeypatch.setattr(commands, "PLUGIN", "dock-of-the-test")
+    try:
+        first = commands.show_workbench(viewer)
+        commands.segment(viewer)
+        dock = next(d for d in viewer.window._wrapped_dock_widgets.values() if d.inner_widget() is first)
+        dock.hide()
+        commands.review(viewer)
+        assert not dock.isHidden()
+        assert first.steps == ["segment", "look"]
+        assert first.viewer is not None  # napari gives a proxy of it
+        assert len(viewer.window._wrapped_dock_widgets) == 1
+    finally:
+        PluginManager.instance().unregister("dock-of-the-test")
