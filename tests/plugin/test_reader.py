@@ -176,6 +176,16 @@ def test_an_image_that_differs_after_all_says_so(salt_folder: Path, tmp_path: Pa
         np.asarray(layers[0][0][9])
 
 
+def test_one_damaged_image_does_not_hide_the_others(salt_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(salt_folder, tmp_path / "salt")
+    victim = open_dataset(salt_folder).samples[9]
+    (tmp_path / "salt" / victim.image_name).write_bytes(b"no image")
+    (images, _, _), _ = read(tmp_path / "salt")
+    assert images.shape[0] == 30
+    with pytest.raises(DataError, match=victim.id):
+        np.asarray(images[9])
+
+
 def test_a_table_and_a_stack_are_read(salt_folder: Path, tmp_path: Path) -> None:
     import tifffile
 

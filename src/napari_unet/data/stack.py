@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_unet.data.image_files import ImageHeader
 from napari_unet.data.loaders import ImageLoader
 from napari_unet.data.pages import PageLoader, read_header
+from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,19 +49,23 @@ def make_a_stack(samples: Sequence[Sample], seconds: float = SECONDS) -> bool:
     Returns
     -------
     bool
-        False as soon as one differs.
+        False as soon as one differs; files that cannot be read are passed over.
 
     Raises
     ------
     DataError
-        If one is not an image that can be read.
+        If the first is not an image that can be read.
     """
     until = perf_counter() + seconds
     # The pages of one file have one header.
     files = list({_file_of(sample): sample for sample in reversed(samples)}.values())[::-1]
     first = header_of(files[0])
     for index in _spread(len(files)):
-        if header_of(files[index]) != first:
+        try:
+            differs = header_of(files[index]) != first
+        except DataError:
+            continue  # it says so when it is read, and the others can be looked at
+        if differs:
             return False
         if perf_counter() > until:
             break
