@@ -86,6 +86,33 @@ def recognize(source: Source) -> str:
     )
 
 
+def find_format(path: Path | str) -> str | None:
+    """Name of the layout of what ``open_dataset`` would open, or None if it would know none.
+
+    Parameters
+    ----------
+    path : path or str
+        As for ``open_dataset``.
+
+    Raises
+    ------
+    DataError
+        If it is no folder, zip, table or image, or cannot be looked into.
+    """
+    path = Path(path).expanduser()
+    if path.is_file() and path.suffix.lower() == ".csv":
+        table = FolderSource(path.parent, only=[path.name])
+        if pairs_csv.is_pairs(table, path.name):
+            return pairs_csv.NAME
+        return run_length_csv.NAME if run_length_csv.columns_of(table, path.name) else None
+    if path.is_file() and is_image_name(path.name):
+        stacks = FolderSource(path.parent, only=isbi2012.STACKS)
+        named = path.name == isbi2012.VOLUME and isbi2012.recognize(stacks)
+        return isbi2012.NAME if named else None
+    source = open_source(path)
+    return next((name for name, layout in FORMATS.items() if layout.recognize(source)), None)
+
+
 def open_dataset(path: Path | str, format: str | None = None) -> Dataset:
     """Open a data set: a folder, a zip, a CSV table, or the stack train-volume.tif.
 

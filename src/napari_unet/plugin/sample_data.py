@@ -2,29 +2,90 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from napari_unet.data.dataset import Dataset
+from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.data.synthetic import make_pictures
+from napari_unet.plugin.commands import show_workbench_later
+from napari_unet.plugin.dataset_layers import layers_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-LayerData = tuple["NDArray[Any]", dict[str, Any], str]
+    from napari_unet.data.synthetic import Picture
+    from napari_unet.plugin.dataset_layers import LayerData
+
 COUNT = 8
+CLASSES = {"salt": "salt", "nerve": "nerve", "nuclei": "nucleus", "membranes": "cell interior"}
+
+
+@dataclass(frozen=True, eq=False)
+class KeptImage:
+    """Gives an image that is in memory: () -> (Y, X, C)."""
+
+    picture: Picture
+
+    def __call__(self) -> NDArray[np.generic]:
+        """(Y, X, C) uint8."""
+        image = self.picture.image
+        return image[..., None] if image.ndim == 2 else image
+
+
+@dataclass(frozen=True, eq=False)
+class KeptMask:
+    """Gives a reference mask that is in memory."""
+
+    picture: Picture
+
+    def __call__(self) -> ReferenceMask:
+        """The truth of the picture."""
+        return self.picture.mask
+
+
+def synthetic_dataset(kind: str, count: int = COUNT) -> Dataset:
+    """A made-up data set in memory.
+
+    Parameters
+    ----------
+    kind : str
+        "salt", "nerve", "nuclei" or "membranes".
+    count : int
+        Images, all with masks.
+
+    Returns
+    -------
+    Dataset
+        Of the format "synthetic".
+    """
+    pictures = make_pictures(kind, count)
+    by_subject = kind == "nerve"
+    return Dataset(
+        name=kind,
+        format="synthetic",
+        path=Path(f"synthetic {kind}"),
+        samples=tuple(
+            Sample(
+                picture.name,
+                KeptImage(picture),
+                KeptMask(picture),
+                f"subject {picture.name.split('_')[0]}" if by_subject else None,
+                reason="made together",
+            )
+            for picture in pictures
+        ),
+        classes=(CLASSES[kind],),
+        group_rule="subject" if by_subject else "image",
+    )
 
 
 def _layers(kind: str) -> list[LayerData]:
-    """A stack of images and one of masks; images of other sizes than the first are left out."""
-    pictures = make_pictures(kind, COUNT)
-    same = [p for p in pictures if p.image.shape == pictures[0].image.shape]
-    images = np.stack([p.image for p in same])
-    objects = [p.mask.labels if p.mask.objects is None else p.mask.objects for p in same]
-    return [
-        (images, {"name": kind, "rgb": images.ndim == 4}, "image"),
-        (np.stack(objects).astype(np.int32), {"name": f"{kind} masks", "opacity": 0.4}, "labels"),
-    ]
+    layers = layers_of(synthetic_dataset(kind))
+    show_workbench_later(layers)
+    return layers
 
 
 def salt() -> list[LayerData]:
@@ -38,7 +99,7 @@ def nerve() -> list[LayerData]:
 
 
 def nuclei() -> list[LayerData]:
-    """Nuclei, told apart."""
+    """Nuclei, told apart; of several sizes, so that the first is shown."""
     return _layers("nuclei")
 
 

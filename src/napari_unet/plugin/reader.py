@@ -1,0 +1,73 @@
+"""Opening data sets in napari: folders, zips, tables, and the stack train-volume.tif beside its labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.data.catalog import find_format, open_dataset
+from napari_unet.errors import DataError
+from napari_unet.plugin.commands import show_workbench_later
+from napari_unet.plugin.dataset_layers import layers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_unet.plugin.dataset_layers import LayerData
+
+CHUNKED = {".zarr", ".n5"}  # folders of any number of files, none of them an image
+CHUNKED_MARKS = (".zgroup", ".zarray", "zarr.json", "attributes.json")
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
+    """What napari asks first: whether this is a data set.
+
+    Parameters
+    ----------
+    path : str or list of str
+        What was dropped or chosen.
+
+    Returns
+    -------
+    callable or None
+        Reads the layers; None where it is not a data set that we know, so that other plugins have
+        their turn. A zip that is damaged is ours, because reading it says what is wrong with it.
+    """
+    if not isinstance(path, str):
+        return None
+    place = Path(path)
+    if not place.exists() or _is_chunked(place):
+        return None
+    try:
+        layout = find_format(place)
+    except DataError:
+        # Of folders others may make more.
+        return None if place.is_dir() else read
+    return None if layout is None else read
+
+
+def _is_chunked(path: Path) -> bool:
+    return path.suffix.lower() in CHUNKED or any((path / mark).exists() for mark in CHUNKED_MARKS)
+
+
+def read(path: str) -> list[LayerData]:
+    """Read a data set, and show the dock where there is a viewer.
+
+    Parameters
+    ----------
+    path : str
+        Of a folder, zip, table or stack.
+
+    Returns
+    -------
+    list of tuple
+        As ``dataset_layers.layers_of``.
+
+    Raises
+    ------
+    DataError
+        If something is wrong with the data set; the sentence says what.
+    """
+    layers = layers_of(open_dataset(path))
+    show_workbench_later(layers)
+    return layers

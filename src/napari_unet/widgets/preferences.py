@@ -1,0 +1,89 @@
+"""What a person set on the plugin's page of napari's preferences."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+PLUGIN = "napari-unet-workbench"
+
+log = logging.getLogger(__name__)
+
+
+class Preferences(BaseModel):
+    """The settings of the plugin as a whole; defaults and bounds are those of the manifest.
+
+    Attributes
+    ----------
+    start_process : bool
+        Whether the computing process starts when the dock opens.
+    tile_size : int
+        Length of the sides of the tiles that images are segmented in, in pixels; 0: the model's own.
+    probability_memory : int
+        Megabytes that the probabilities looked at last may take.
+    confidence : float
+        Of intervals.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    start_process: bool = True
+    tile_size: int = Field(default=0, ge=0, le=8192)
+    probability_memory: int = Field(default=1024, ge=16, le=1048576)
+    confidence: float = Field(default=0.95, ge=0.5, le=0.999)
+
+    @property
+    def probability_bytes(self) -> int:
+        """Bytes that probabilities may take."""
+        return self.probability_memory * 1024**2
+
+
+# Field to the group of the manifest's configurations that it is in.
+GROUPS = {
+    "start_process": "computing",
+    "tile_size": "computing",
+    "probability_memory": "computing",
+    "confidence": "scores",
+}
+
+
+def read_preferences() -> Preferences:
+    """Read what napari keeps for the plugin.
+
+    Returns
+    -------
+    Preferences
+        Defaults where napari has no such page (before 0.9), does not know the plugin, or keeps values
+        that are out of bounds, which is logged.
+    """
+    settings = _plugin_settings()
+    values: dict[str, Any] = {}
+    for field, group in GROUPS.items():
+        kept = getattr(getattr(settings, group, None), field, None)
+        if kept is None:
+            continue
+        try:
+            Preferences.model_validate({field: kept})
+        except ValidationError:
+            log.warning("the preference %s is %r, which cannot be; its default is taken", field, kept)
+        else:
+            values[field] = kept
+    return Preferences(**values)
+
+
+def _plugin_settings() -> Any:
+    """What napari keeps for this plugin, or None."""
+    try:
+        from napari.settings import get_plugin_settings
+    except ImportError:
+        return None
+    try:
+        return get_plugin_settings(PLUGIN)
+    except KeyError:
+        return None
+    except (ValueError, TypeError, OSError) as error:
+        # A file that was edited by hand, or another plugin's faulty page.
+        log.warning("napari's preferences of plugins cannot be read: %s", error)
+        return None

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from napari_unet.errors import DataError
+from napari_unet.plugin import commands
+from napari_unet.workflow.images import METADATA_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MANIFEST = Path(__file__).parents[2] / "src" / "napari_unet" / "napari.yaml"
+PLUGIN = "napari-unet-workbench"
+HAS_SCREEN = bool(os.environ.get("DISPLAY")) or shutil.which("Xvfb") or sys.platform in {"win32", "darwin"}
+pytestmark = [
+    pytest.mark.window,
+    pytest.mark.skipif(not HAS_SCREEN, reason="there is neither a screen nor Xvfb"),
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+    ),
+]
+
+
+@pytest.fixture
+def viewer(qapp: Any) -> Iterator[Any]:
+    """A real window of a napari that knows this plugin's manifest."""
+    import napari
+    from npe2 import PluginManager, PluginManifest
+
+    manager = PluginManager.instance()
+    if PLUGIN not in manager:
+        manager.register(PluginManifest.from_file(MANIFEST))
+    viewer = napari.Viewer(show=False)
+    yield viewer
+    viewer.close()
+    qapp.processEvents()
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The viewers whose dock was shown."""
+    viewers: list[Any] = []
+    monkeypatch.setattr(commands, "show_workbench", viewers.append)
+    return viewers
+
+
+def test_a_folder_opens_as_a_stack_and_shows_the_dock(
+    viewer: Any, salt_folder: Path, shown: list[Any], qtbot: Any
+) -> None:
+    images, masks = viewer.open(str(salt_folder), plugin=PLUGIN)
+    assert images.data.shape == (30, 101, 101, 3)
+    assert masks.name == f"{images.name} reference"
+    qtbot.waitUntil(lambda: shown == [viewer])
+    assert not masks.editable
+    viewer.dims.set_current_step(0, 7)
+    truth = images.metadata[METADATA_KEY].dataset.samples[7].read_mask().labels
+    np.testing.assert_array_equal(np.asarray(masks._slice.image.raw), truth)
+
+
+def test_images_of_several_sizes_and_many_channels_open(
+    viewer: Any, nuclei_folder: Path, shown: list[Any], tmp_path: Path
+) -> None:
+    import tifffile
+
+    image, _ = viewer.open(str(nuclei_folder), plugin=PLUGIN)
+    assert image.data.ndim == 3
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    for name in "ab":
+        pixels = np.arange(8 * 9 * 5, dtype=np.uint16).reshape(8, 9, 5)
+        tifffile.imwrite(
+            tmp_path / f"images/{name}.tif", pixels, photometric="minisblack", planarconfig="contig"
+        )
+        tifffile.imwrite(tmp_path / f"masks/{name}.tif", np.eye(8, 9, dtype=np.uint8))
+    layers = viewer.open(str(tmp_path), plugin=PLUGIN)
+    assert [layer.data.shape for layer in layers] == [(2, 8, 9)] * 6
+    assert all(METADATA_KEY in layer.metadata for layer in layers)
+
+
+def test_the_real_salt_opens_from_its_zip(viewer: Any, data_root: Path, shown: list[Any]) -> None:
+    path = data_root / "tgs-salt.zip"
+    if not path.is_file():
+        pytest.skip("the real set is not here")
+    started = time.perf_counter()
+    images, masks = viewer.open(str(path), plugin=None)  # as when dropped; none else reads zips
+    print(f"{len(images.data)} tiles in {time.perf_counter() - started:.2f} s")
+    assert len(images.data) == len(masks.data) > 3000
+    viewer.dims.set_current_step(0, 1234)
+
+
+def test_a_damaged_zip_is_told_in_its_sentence(viewer: Any, tmp_path: Path) -> None:
+    (tmp_path / "cut.zip").write_bytes(b"PK\3\4 no more came")
+    with pytest.raises(DataError, match="it may be cut off"):
+        viewer.open(str(tmp_path / "cut.zip"), plugin=PLUGIN)
+
+
+@pytest.mark.parametrize("kind", ["salt", "nuclei"])
+def test_samples_open_from_the_menu(viewer: Any, shown: list[Any], kind: str, qtbot: Any) -> None:
+    viewer.open_sample(PLUGIN, kind)
+    assert [layer.metadata[METADATA_KEY].role for layer in viewer.layers] == ["images", "reference"]
+    qtbot.waitUntil(lambda: shown == [viewer])
+
+
+@pytest.mark.parametrize("command", ["segment", "review", "measure"])
+def test_commands_are_given_the_viewer(viewer: Any, shown: list[Any], command: str) -> None:
+    from napari._app_model import get_app_model
+
+    app = get_app_model()
+    app.commands.execute_command(f"{PLUGIN}.{command}").result()
+    assert shown == [viewer]
+    menus = {
+        "segment": "napari/layers/segment",
+        "review": "napari/layers/annotate",
+        "measure": "napari/layers/measure",
+    }
+    items = [item.command.id for item in app.menus.get_menu(menus[command]) if hasattr(item, "command")]
+    assert f"{PLUGIN}.{command}" in items
+
+
+@pytest.mark.parametrize("name", ["masks.tif", "masks.npy", "masks.csv"])
+def test_a_labels_layer_is_saved(viewer: Any, tmp_path: Path, name: str) -> None:
+    layer = viewer.add_labels(np.eye(6, dtype=np.uint8))
+    assert layer.save(str(tmp_path / name), plugin=PLUGIN) == [str(tmp_path / name)]
+    assert (tmp_path / name).is_file()
+
+
+def test_the_preferences_have_a_page(viewer: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = pytest.importorskip("napari.settings")
+    if not hasattr(settings, "get_plugin_settings"):
+        pytest.skip("this napari has no preferences of plugins")
+    from napari._qt.dialogs.preferences_dialog import PreferencesDialog
+
+    monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings.yaml"))
+    settings._clear_plugin_settings_cache()
+    dialog = PreferencesDialog(parent=viewer.window._qt_window)
+    try:
+        pages = [dialog._list.item(row).text() for row in range(dialog._list.count())]
+        assert "U-Net Workbench" in pages
+        dialog._list.setCurrentRow(pages.index("U-Net Workbench"))
+        if folder := os.environ.get("NAPARI_UNET_PICTURES"):
+            dialog.resize(900, 600)
+            dialog.show()
+            dialog.grab().save(str(Path(folder) / "preferences.png"))
+    finally:
+        dialog.close()
+        settings._clear_plugin_settings_cache()
+
+
+def test_the_dock_opens_once_and_again_when_it_was_closed(
+    viewer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from npe2 import PluginManager, PluginManifest
+    from qtpy.QtWidgets import QWidget
+
+    class Workbench(QWidget):
+        def __init__(self, napari_viewer: Any) -> None:
+            super().__init__()
+            self.viewer = napari_viewer
+            self.steps: list[str] = []
+
+        def start(self, step: str) -> None:
+            self.steps.append(step)
+
+    # A plugin with a dock of that name stands in for ours.
+    monkeypatch.setitem(sys.modules, "dock_of_the_test", SimpleNamespace(Workbench=Workbench))
+    command = {"id": "dock-of-the-test.w", "title": "W", "python_name": "dock_of_the_test:Workbench"}
+    widget = {"command": "dock-of-the-test.w", "display_name": commands.DOCK}
+    manifest = PluginManifest(
+        name="dock-of-the-test", contributions={"commands": [command], "widgets": [widget]}
+    )
+    PluginManager.instance().register(manifest)
+    monkeypatch.setattr(commands, "PLUGIN", "dock-of-the-test")
+    try:
+        first = commands.show_workbench(viewer)
+        commands.segment(viewer)
+        dock = next(d for d in viewer.window._wrapped_dock_widgets.values() if d.inner_widget() is first)
+        dock.hide()
+        commands.review(viewer)
+        assert not dock.isHidden()
+        assert first.steps == ["segment", "look"]
+        assert first.viewer is not None  # napari gives a proxy of it
+        assert len(viewer.window._wrapped_dock_widgets) == 1
+    finally:
+        PluginManager.instance().unregister("dock-of-the-test")
