@@ -226,7 +226,7 @@ class Sources(QObject):  # type: ignore[misc]
         if not axes or axes.start < 0:
             return (0,) * max(0, layer.ndim - 2)
         shape = full_resolution(layer).shape
-        return tuple(min(int(step[a]), shape[n] - 1) for n, a in enumerate(axes))
+        return tuple(min(int(step[a]), int(shape[n]) - 1) for n, a in enumerate(axes))
 
     def _on_step(self, event: Any = None) -> None:
         if self._moving or self.layer is None or not self._where:

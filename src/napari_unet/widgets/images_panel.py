@@ -1,0 +1,205 @@
+"""Step 1: the images."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
+
+from napari_unet.errors import WorkbenchError
+from napari_unet.widgets.step import Step
+from napari_unet.widgets.table import ImageTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_unet.workflow.session import Session
+
+EMPTY = (
+    "Open a data set above, or drop a folder, zip or image on the viewer.\n\n"
+    "Any image layer can be segmented; with reference masks you also see the IoU of each image."
+)
+SAMPLES = {
+    "salt": "Salt in seismic sections",
+    "nerve": "Nerves in ultrasound",
+    "nuclei": "Nuclei",
+    "membranes": "Cell membranes",
+}
+THUMBNAIL = 48  # pixels either way
+REFRESH = 100  # milliseconds between two updates of the list
+
+
+class ImagesPanel(Step):
+    """Opens images and lists them."""
+
+    opened = Signal(object)  # paths a person chose
+
+    def __init__(
+        self, session: Session, viewer: Any, dispatch: Callable[[Callable[[], None]], None], parent: QWidget
+    ) -> None:
+        super().__init__(1, "Images", parent)
+        self.session = session
+        self.viewer = viewer
+        self.dispatch = dispatch
+        self._pool = ThreadPoolExecutor(1, "thumbnails")
+        self._changed: set[str] = set()
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(REFRESH)
+        self._soon.timeout.connect(self._update)
+
+        self.open_button = QToolButton()
+        self.open_button.setText("Open ")
+        self.open_button.setToolTip("Open a data set (folder, zip, table), image files, or samples")
+        self.open_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self.open_button)
+        menu.addAction("Folder of images and masks…", self._choose_folder)
+        menu.addAction("Zip or table of a data set…", self._choose_file)
+        menu.addAction("Image files…", self._choose_images)
+        samples = menu.addMenu("Samples (made up)")
+        for key, title in SAMPLES.items():
+            samples.addAction(title, lambda k=key: self.open_sample(k))
+        self.open_button.setMenu(menu)
+        head = self.layout().itemAt(1).layout()
+        assert isinstance(head, QHBoxLayout)
+        head.addWidget(self.open_button)
+
+        self.table = ImageTable(self._request_thumbnail, self)
+        self.table.set_empty_text(EMPTY)
+        self.body.addWidget(self.table, 1)
+        self.table.image_activated.connect(session.select)
+        session.collection_changed.connect(self._on_collection)
+        session.rows_changed.connect(self._on_rows)
+        session.current_changed.connect(self._on_current)
+        self._on_collection()
+
+    def close_threads(self) -> None:
+        """Read no more thumbnails."""
+        self._soon.stop()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    # opening
+
+    def open_sample(self, key: str) -> None:
+        """Show one of the made-up sets."""
+        from napari_unet.widgets.notify import notify_error
+
+        try:
+            self.viewer.open_sample("napari-unet-workbench", key)
+        except (KeyError, ValueError) as error:
+            notify_error(f"the sample {key} cannot be opened: {error}")
+
+    def open_paths(self, paths: list[str]) -> None:
+        """Show files or folders in the viewer: data sets by our reader, the rest by napari's."""
+        from napari_unet.widgets.notify import notify_error
+
+        for path in paths:
+            known = Path(path).is_dir() or Path(path).suffix.lower() in (".zip", ".csv")
+            try:
+                self.viewer.open(path, plugin="napari-unet-workbench" if known else "napari")
+            except (WorkbenchError, ValueError, OSError) as error:
+                notify_error(error.sentence if isinstance(error, WorkbenchError) else f"{path}: {error}")
+
+    def _choose_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Open a folder of images and masks")
+        if path:
+            self.open_paths([path])
+
+    def _choose_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Open a data set", filter="Data sets (*.zip *.csv);;All files (*)"
+        )
+        if path:
+            self.open_paths([path])
+
+    def _choose_images(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(
+            self, "Open images", filter="Images (*.png *.tif *.tiff *.jpg *.jpeg *.bmp);;All files (*)"
+        )
+        if paths:
+            self.open_paths(paths)
+
+    # the list
+
+    def _on_collection(self) -> None:
+        collection = self.session.collection
+        self._changed.clear()
+        self.table.model.clear_thumbnails()
+        self.table.set_rows(self.session.rows())
+        name = collection.name if collection is not None and len(collection) else ""
+        self.hint.setText(name)
+
+    def _on_rows(self, identifiers: tuple[str, ...]) -> None:
+        self._changed.update(identifiers)
+        if not self._soon.isActive():
+            self._soon.start()
+
+    def _update(self) -> None:
+        collection = self.session.collection
+        if collection is not None:
+            self.table.update_rows([self.session.row(i) for i in self._changed if i in collection.entries])
+        self._changed.clear()
+
+    def _on_current(self, identifier: str) -> None:
+        if identifier and identifier != self.table.current_id():
+            self.table.show_image(identifier)
+
+    def flush(self) -> None:
+        """Show now what is known."""
+        self._soon.stop()
+        self._update()
+
+    def _request_thumbnail(self, identifier: str) -> None:
+        collection = self.session.collection
+        if collection is None or identifier not in collection.entries:
+            return
+        load = collection.entries[identifier].sample.read_image
+
+        def work() -> None:
+            try:
+                picture = thumbnail(load())
+            except (WorkbenchError, OSError, ValueError, IndexError):
+                return  # the row tells of the problem once the image is used
+
+            def show() -> None:
+                if collection is self.session.collection:
+                    self.table.set_thumbnail(identifier, picture)
+
+            self.dispatch(show)
+
+        try:
+            self._pool.submit(work)
+        except RuntimeError:  # closed meanwhile
+            return
+
+
+def thumbnail(image: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Make a small picture of an image.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        (Y, X, C), any real dtype.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) or (Y, X, 3) uint8, at most 48 pixels either way, stretched over its own range.
+    """
+    step = max(1, -(-max(image.shape[:2]) // THUMBNAIL))
+    small = np.asarray(image[::step, ::step], np.float32)
+    small = small[..., :3] if small.shape[-1] >= 3 else small[..., 0]
+    finite = small[np.isfinite(small)]
+    if not finite.size:
+        return np.zeros(small.shape, np.uint8)
+    low, high = float(finite.min()), float(finite.max())
+    if image.dtype == np.uint8 and small.ndim == 3:
+        low, high = 0.0, 255.0
+    scaled = (np.nan_to_num(small, nan=low, posinf=high, neginf=low) - low) / max(high - low, 1e-9)
+    return np.asarray(np.clip(scaled * 255, 0, 255), np.uint8)

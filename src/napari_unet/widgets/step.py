@@ -1,0 +1,70 @@
+"""A step of the workbench: a numbered heading and what belongs under it."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+
+class Step(QWidget):  # type: ignore[misc]
+    """A heading with a number, a line of help at its right, and a body.
+
+    Parameters
+    ----------
+    number : int
+        From 1, top to bottom.
+    title : str
+        One word or two.
+    """
+
+    def __init__(self, number: int, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.heading = QLabel(f"<b>{number}&nbsp;&nbsp;{title}</b>")
+        self.hint = ElidedLabel("")
+        self.hint.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        line = QFrame()
+        line.setFrameShape(QFrame.Shape.HLine)
+        line.setFrameShadow(QFrame.Shadow.Sunken)
+        head = QHBoxLayout()
+        head.addWidget(self.heading)
+        head.addWidget(self.hint, 1)
+        self.body = QVBoxLayout()
+        self.body.setSpacing(5)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(line)
+        layout.addLayout(head)
+        layout.addLayout(self.body)
+
+
+class ElidedLabel(QLabel):  # type: ignore[misc]
+    """A line of text that is cut in the middle where there is no room; the tooltip has all of it."""
+
+    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._whole = ""
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.setMinimumWidth(20)
+        self.setText(text)
+
+    def setText(self, text: str) -> None:  # noqa: N802
+        """Show a text; ``text()`` gives what there is room for."""
+        self._whole = text
+        self._elide()
+
+    def whole_text(self) -> str:
+        """All of the text."""
+        return self._whole
+
+    def resizeEvent(self, event: object) -> None:  # noqa: N802
+        """Fit the text to the width."""
+        super().resizeEvent(event)
+        self._elide()
+
+    def _elide(self) -> None:
+        room = max(self.width() - 2, 10)
+        shown = self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideMiddle, room)
+        if shown != super().text():
+            super().setText(shown)
+        self.setToolTip(self._whole if shown != self._whole else "")

@@ -1,0 +1,288 @@
+"""The dock: steps from top to bottom, from images to masks a person trusts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QApplication, QMessageBox, QScrollArea, QVBoxLayout, QWidget
+
+from napari_unet.engine.process import ProcessEngine
+from napari_unet.settings import EvaluationSettings
+from napari_unet.widgets.dispatch import Dispatcher
+from napari_unet.widgets.images_panel import ImagesPanel
+from napari_unet.widgets.layer_images import view_of
+from napari_unet.widgets.look_panel import LookPanel
+from napari_unet.widgets.notify import notify_error
+from napari_unet.widgets.preferences import read_preferences
+from napari_unet.widgets.segment_panel import SegmentPanel
+from napari_unet.widgets.sources import Sources
+from napari_unet.widgets.stage import Stage
+from napari_unet.workflow.predict import Region
+from napari_unet.workflow.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_unet.engine.task import Engine
+
+KEYS = {
+    "S": "segment",
+    "N": "next image",
+    "Shift-N": "previous image",
+    "W": "worst first",
+    "T": "errors on and off",
+}
+
+
+class Workbench(QWidget):  # type: ignore[misc]
+    """The dock "U-Net Workbench".
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Whose layers are worked on.
+    engine : callable, optional
+        Makes the engine, given a dispatcher; for tests. The computing process by default.
+    """
+
+    def __init__(
+        self,
+        napari_viewer: Any,
+        engine: Callable[[Callable[[Callable[[], None]], None]], Engine] = ProcessEngine,
+    ) -> None:
+        super().__init__()
+        self.setObjectName("napari-unet-workbench")
+        self.viewer = napari_viewer
+        self.preferences = read_preferences()
+        self.dispatcher = Dispatcher(self)
+        self.session = Session(engine(self.dispatcher), self.dispatcher)
+        self.session.evaluation = EvaluationSettings(confidence=self.preferences.confidence)
+        self.sources = Sources(napari_viewer, self.session, self)
+        self.stage = Stage(napari_viewer, self.session, self.sources, self)
+        self.images = ImagesPanel(self.session, napari_viewer, self.dispatcher, self)
+        self.segmenting = SegmentPanel(self.session, self)
+        self.looking = LookPanel(self.session, self)
+        self._activity: Any = None
+        self._closed = False
+        self._window: Any = None
+        self._build()
+        self._connect()
+        self._bind_keys()
+        self.sources.follow()
+        QTimer.singleShot(0, self._settle)
+
+    def _build(self) -> None:
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(8, 4, 8, 8)
+        column.setSpacing(8)
+        column.addWidget(self.images, 1)
+        column.addWidget(self.segmenting)
+        column.addWidget(self.looking)
+        area = QScrollArea()
+        area.setWidget(inside)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(area)
+        self.setMinimumWidth(340)
+        self.images.table.setMinimumHeight(170)
+
+    def _connect(self) -> None:
+        self.segmenting.channels = self.sources.channels
+        self.segmenting.selected = self.images.table.selected_ids
+        self.segmenting.wanted.connect(self.segment)
+        self.segmenting.show_box.activated.connect(
+            lambda index: self.stage.show_objects(bool(self.segmenting.show_box.itemData(index)))
+        )
+        self.images.table.selection_changed.connect(lambda _: self.segmenting.refresh())
+        self.looking.references = self.sources.reference_choices
+        self.looking.chosen_reference = lambda: self.sources.reference_layer
+        self.looking.reference_wanted.connect(self.sources.choose_reference)
+        self.looking.errors_wanted.connect(self._show_errors)
+        self.looking.step_wanted.connect(self.step)
+        self.looking.worst_wanted.connect(self.worst_first)
+        self.looking.range_wanted.connect(self._select_range)
+        self.session.failed.connect(self._on_failed)
+        self.session.job_changed.connect(self._on_job)
+        self.session.model_changed.connect(self._warm)
+        self.viewer.layers.events.inserted.connect(self._on_layers)
+        self.viewer.layers.events.removed.connect(self._on_layers)
+        application = QApplication.instance()
+        assert application is not None
+        application.aboutToQuit.connect(self.shut_down)
+
+    def _bind_keys(self) -> None:
+        actions = {
+            "S": lambda: self.segment(self.segmenting.scope),
+            "N": lambda: self.step(1),
+            "Shift-N": lambda: self.step(-1),
+            "W": self.worst_first,
+            "T": self.looking.errors_box.toggle,
+        }
+        for key, action in actions.items():
+            # Of two docks, or after one was closed, the last counts.
+            self.viewer.bind_key(key, lambda _, do=action: do(), overwrite=True)
+
+    def _settle(self) -> None:
+        """Once the dock is shown: watch its window, and have the computing process ready."""
+        if self._closed:
+            return
+        self._window = self.window()
+        self._window.installEventFilter(self)
+        if self.preferences.start_process:
+            self._warm()
+
+    def _warm(self) -> None:
+        if not self.session.busy and not self._closed:
+            shape, channels = self.sources.shape(), self.sources.channels()
+            known = (*shape, channels) if shape is not None and channels is not None else None
+            small = known if known is not None and known[0] * known[1] <= 2**20 else None
+            self.session.warm(small)
+
+    # what a person asks for
+
+    def start(self, step: str) -> None:
+        """Go to a step: "open", "segment" or "look"."""
+        widget = {
+            "open": self.images.open_button,
+            "segment": self.segmenting.run_button,
+            "look": self.looking.worst_button,
+        }[step]
+        widget.setFocus()
+
+    def segment(self, scope: str) -> None:
+        """Segment "image", "view", "selected" or "all"."""
+        session = self.session
+        if session.collection is None or session.model is None:
+            self.session.failed.emit(self.segmenting.run_button.toolTip() or "Open images and a model.", "")
+            return
+        if session.busy or session.misfit(self.sources.channels()):
+            return
+        self.stage.take_painting()
+        current = session.current
+        if scope == "view":
+            shape = self.sources.shape()
+            view = view_of(self.sources.layer, shape) if shape is not None else None
+            if view is None:
+                self.session.failed.emit("No part of the image is in view: zoom out or press Home.", "")
+                return
+            whole = shape is not None and view == (0, 0, *shape)
+            session.segment([current], None if whole else Region(*view))
+            return
+        ids = {
+            "image": (current,) if current else (),
+            "selected": self.images.table.selected_ids(),
+            "all": session.collection.ids,
+        }[scope]
+        # The image at hand first: that is where the person looks.
+        ordered = [i for i in ids if i == current] + [i for i in ids if i != current]
+        session.segment(ordered)
+
+    def step(self, by: int) -> None:
+        """Go to the next image in the list, or the one before."""
+        self.images.flush()
+        if by > 0:
+            self.images.table.next_image()
+        else:
+            self.images.table.previous_image()
+
+    def worst_first(self) -> None:
+        """Sort the list by IoU and go to the worst."""
+        self.images.flush()
+        self.images.table.sort_worst_first()
+        shown = self.images.table.shown_ids()
+        if shown:
+            self.session.select(shown[0])
+            self.images.table.show_image(shown[0])
+
+    def _show_errors(self, shown: bool) -> None:
+        self.stage.show_errors(shown)
+        self.looking.refresh()
+
+    def _select_range(self, low: float, high: float) -> None:
+        rows = self.session.rows()
+        last = high >= 1.0
+        self.images.table.select(
+            r.id for r in rows if r.iou is not None and low <= r.iou and (r.iou < high or last)
+        )
+
+    # what happens
+
+    def _on_layers(self, event: Any = None) -> None:
+        QTimer.singleShot(0, self._refresh_layers)
+
+    def _refresh_layers(self) -> None:
+        if not self._closed:
+            self.looking.refresh_references()
+            self.segmenting.refresh()
+
+    def _on_failed(self, sentence: str, details: str) -> None:
+        notify_error(sentence, details, self)
+
+    def _on_job(self) -> None:
+        """Keep napari's activity dock in step."""
+        from napari.utils import progress as activity
+
+        progress = self.session.progress
+        if progress is None:
+            if self._activity is not None:
+                self._activity.close()
+                self._activity = None
+            return
+        if self._activity is None:
+            self._activity = activity(total=int(progress.total), desc="U-Net Workbench")
+        ahead = int(progress.done) - self._activity.n
+        if ahead > 0:
+            self._activity.update(ahead)
+
+    # the end
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Ask before the window closes on a task that runs."""
+        if watched is self._window and event.type() == QEvent.Type.Close and not self._closed:
+            if self.session.busy and not self._may_stop():
+                event.ignore()
+                return True
+            self.stage.take_painting()
+            self.shut_down()
+        return False
+
+    def _may_stop(self) -> bool:
+        progress = self.session.progress
+        far = f"{int(progress.done):,} of {int(progress.total):,} images are done. " if progress else ""
+        answer = QMessageBox.question(
+            self,
+            "Segmenting",
+            f"Segmentation is still running. {far}Stop it and close?",
+            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
+            QMessageBox.StandardButton.No,
+        )
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def shut_down(self) -> None:
+        """Stop everything and leave no process, thread or file behind."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._window is not None:
+            self._window.removeEventFilter(self)
+        self.stage.close()
+        self.sources.close()
+        self.looking.stop()
+        self.images.close_threads()
+        self.viewer.layers.events.inserted.disconnect(self._on_layers)
+        self.viewer.layers.events.removed.disconnect(self._on_layers)
+        for key in KEYS:
+            self.viewer.bind_key(key, None, overwrite=True)
+        if self._activity is not None:
+            self._activity.close()
+        self.session.close()
+        self.dispatcher.close()
+
+    def closeEvent(self, event: Any) -> None:  # noqa: N802
+        """Shut down when the dock is closed for good."""
+        self.shut_down()
+        super().closeEvent(event)
