@@ -3,12 +3,15 @@
 # make check  ruff, mypy, and the plugin's manifest
 # make bench  the benchmarks whose figures are in docs/results.md
 
-PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
-	if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; \
-	then echo $$p; break; fi; done)
-VENV := .venv
+# The newest Python that fits, one that can make environments by itself first.
+PYTHON ?= $(shell for need in "import ensurepip, venv" "import venv"; do \
+	for p in python3.13 python3.12 python3.11 python3 python; do \
+	if $$p -c "$$need; import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))" 2>/dev/null; \
+	then echo $$p; exit; fi; done; done)
+VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+APT := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 SCREEN := xvfb libgl1-mesa-dri libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 \
 	libxcb-keysyms1 libxcb-shape0 libdbus-1-3
 
@@ -18,28 +21,43 @@ SCREEN := xvfb libgl1-mesa-dri libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 
 help:
 	@sed -n '1,4s/^# //p' Makefile
 
+# Debian and Ubuntu part ensurepip from Python: the system's package, virtualenv or another pip stand in.
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=path/to/python3"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
-		then apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); \
-		else echo "This Python has no venv module: install python3-venv."; exit 1; fi; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "installing python3-venv"; apt-get update -qq; \
+			$(APT) $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])') >/dev/null \
+			|| $(APT) python3-venv >/dev/null || :; fi; \
+		$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+		|| { rm -rf $(VENV); $(PYTHON) -m virtualenv -q $(VENV) 2>/dev/null; } \
+		|| { rm -rf $(VENV); $(PYTHON) -m venv --without-pip $(VENV) && \
+			$(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install -q pip; } \
+		|| { rm -rf $(VENV); echo "$(PYTHON) cannot make an environment: install python3-venv"; exit 1; }; }
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "installing into $(VENV) (some minutes the first time)"
 	@$(PIP) install -q -e ".[test]"
 	@touch $@
 
+# Without what only the tests need: PyTorch and JAX are large.
+$(VENV)/.demo-installed: pyproject.toml | $(VENV)/bin/python
+	@echo "installing into $(VENV) (some minutes the first time)"
+	@$(PIP) install -q -e ".[all]"
+	@touch $@
+
 setup: $(VENV)/.installed
 
 screen:
-	@if command -v Xvfb >/dev/null && ldconfig -p | grep -q libxcb-cursor; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
-	then echo "installing a virtual screen"; apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SCREEN) >/dev/null; \
+	@PATH="$$PATH:/sbin:/usr/sbin"; \
+	if [ "$$(uname -s)" != Linux ]; then :; \
+	elif { [ -n "$$DISPLAY" ] || command -v Xvfb >/dev/null; } && ldconfig -p | grep -q libxcb-cursor; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing a virtual screen"; apt-get update -qq; $(APT) $(SCREEN) >/dev/null \
+		|| echo "no virtual screen could be installed: window tests are skipped"; \
 	else echo "no virtual screen may be installed here: window tests are skipped ($(SCREEN))"; fi
 
-demo: setup
+demo: $(VENV)/.demo-installed
 	@$(BIN)/napari-unet demo --out demo
 
 test: setup screen
@@ -61,4 +79,4 @@ bench: setup
 	@$(BIN)/python benchmarks/feeding.py
 
 clean:
-	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache
