@@ -94,6 +94,13 @@ def test_a_backend_that_is_chosen_but_not_there_names_another_that_is() -> None:
     assert alone.remedy == "pip install jax"
 
 
+@pytest.mark.usefixtures("linux")
+def test_a_backend_is_not_blamed_for_a_missing_keras() -> None:
+    broken = {"backend": "tensorflow", "error": "ModuleNotFoundError: No module named 'keras'"}
+    (found,) = advice({"keras": ""}, backend=broken).values()
+    assert found.remedy == "pip install keras"
+
+
 def test_gpus_that_are_not_used_are_told(linux: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     (found,) = advice().values()

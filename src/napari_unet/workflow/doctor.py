@@ -268,7 +268,7 @@ def _advice_on_packages(versions: dict[str, str]) -> list[Advice]:
 
 
 def _advice_on_backend(versions: dict[str, str], backend: dict[str, Any]) -> list[Advice]:
-    if "error" not in backend:
+    if "error" not in backend or not versions["keras"]:  # without Keras no backend starts; that is told
         return []
     name = backend.get("backend", "")
     if name not in BACKENDS:
