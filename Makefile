@@ -3,17 +3,16 @@
 # make check  ruff, mypy, and the plugin's manifest
 # make bench  the benchmarks whose figures are in docs/results.md
 
-# The newest Python that fits, one that can make environments by itself first.
-PYTHON ?= $(shell for need in "import ensurepip, venv" "import venv"; do \
-	for p in python3.13 python3.12 python3.11 python3 python; do \
-	if $$p -c "$$need; import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))" 2>/dev/null; \
-	then echo $$p; exit; fi; done; done)
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
+	if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; \
+	then echo $$p; break; fi; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 APT := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 SCREEN := xvfb libgl1-mesa-dri libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 \
 	libxcb-keysyms1 libxcb-shape0 libdbus-1-3
+WINDOW := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter-out Linux,$(shell uname -s)),window,headless)
 
 .PHONY: help demo test check bench setup screen clean
 .DEFAULT_GOAL := help
@@ -40,8 +39,13 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@$(PIP) install -q -e ".[test]"
 	@touch $@
 
-# Without what only the tests need: PyTorch and JAX are large.
-$(VENV)/.demo-installed: pyproject.toml | $(VENV)/bin/python
+# The demo needs nothing of the tests, whose PyTorch and JAX are large, and no Qt where no window can open.
+$(VENV)/.installed-headless: pyproject.toml | $(VENV)/bin/python
+	@echo "installing into $(VENV), without a window as there is no screen (some minutes the first time)"
+	@$(PIP) install -q -e .
+	@touch $@
+
+$(VENV)/.installed-window: pyproject.toml | $(VENV)/bin/python
 	@echo "installing into $(VENV) (some minutes the first time)"
 	@$(PIP) install -q -e ".[all]"
 	@touch $@
@@ -57,7 +61,7 @@ screen:
 		|| echo "no virtual screen could be installed: window tests are skipped"; \
 	else echo "no virtual screen may be installed here: window tests are skipped ($(SCREEN))"; fi
 
-demo: $(VENV)/.demo-installed
+demo: $(VENV)/.installed-$(WINDOW)
 	@$(BIN)/napari-unet demo --out demo
 
 test: setup screen
