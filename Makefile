@@ -6,11 +6,13 @@
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
 	if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; \
 	then echo $$p; break; fi; done)
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+APT := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 SCREEN := xvfb libgl1-mesa-dri libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 \
 	libxcb-keysyms1 libxcb-shape0 libdbus-1-3
+WINDOW := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter-out Linux,$(shell uname -s)),window,headless)
 
 .PHONY: help demo test check bench setup screen clean
 .DEFAULT_GOAL := help
@@ -18,28 +20,48 @@ SCREEN := xvfb libgl1-mesa-dri libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 
 help:
 	@sed -n '1,4s/^# //p' Makefile
 
+# Debian and Ubuntu part ensurepip from Python: the system's package, virtualenv or another pip stand in.
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=path/to/python3"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
-		then apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); \
-		else echo "This Python has no venv module: install python3-venv."; exit 1; fi; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "installing python3-venv"; apt-get update -qq; \
+			$(APT) $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])') >/dev/null \
+			|| $(APT) python3-venv >/dev/null || :; fi; \
+		$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+		|| { rm -rf $(VENV); $(PYTHON) -m virtualenv -q $(VENV) 2>/dev/null; } \
+		|| { rm -rf $(VENV); $(PYTHON) -m venv --without-pip $(VENV) && \
+			$(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install -q pip; } \
+		|| { rm -rf $(VENV); echo "$(PYTHON) cannot make an environment: install python3-venv"; exit 1; }; }
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "installing into $(VENV) (some minutes the first time)"
 	@$(PIP) install -q -e ".[test]"
 	@touch $@
 
+# The demo needs nothing of the tests, whose PyTorch and JAX are large, and no Qt where no window can open.
+$(VENV)/.installed-headless: pyproject.toml | $(VENV)/bin/python
+	@echo "installing into $(VENV), without a window as there is no screen (some minutes the first time)"
+	@$(PIP) install -q -e .
+	@touch $@
+
+$(VENV)/.installed-window: pyproject.toml | $(VENV)/bin/python
+	@echo "installing into $(VENV) (some minutes the first time)"
+	@$(PIP) install -q -e ".[all]"
+	@touch $@
+
 setup: $(VENV)/.installed
 
 screen:
-	@if command -v Xvfb >/dev/null && ldconfig -p | grep -q libxcb-cursor; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
-	then echo "installing a virtual screen"; apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SCREEN) >/dev/null; \
+	@PATH="$$PATH:/sbin:/usr/sbin"; \
+	if [ "$$(uname -s)" != Linux ]; then :; \
+	elif { [ -n "$$DISPLAY" ] || command -v Xvfb >/dev/null; } && ldconfig -p | grep -q libxcb-cursor; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing a virtual screen"; apt-get update -qq; $(APT) $(SCREEN) >/dev/null \
+		|| echo "no virtual screen could be installed: window tests are skipped"; \
 	else echo "no virtual screen may be installed here: window tests are skipped ($(SCREEN))"; fi
 
-demo: setup
+demo: $(VENV)/.installed-$(WINDOW)
 	@$(BIN)/napari-unet demo --out demo
 
 test: setup screen
@@ -61,4 +83,4 @@ bench: setup
 	@$(BIN)/python benchmarks/feeding.py
 
 clean:
-	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache

@@ -6,6 +6,9 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import shutil
+import sys
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -17,14 +20,24 @@ settings.load_profile("ours")
 ROOT = Path(__file__).parents[1]
 
 
+def why_no_window() -> str:
+    """What keeps Qt from opening a window here; it would end the whole process, not one test."""
+    if not sys.platform.startswith("linux") or os.environ.get("WAYLAND_DISPLAY"):
+        return ""
+    if not (os.environ.get("DISPLAY") or shutil.which("Xvfb")):
+        return "there is neither a screen nor Xvfb"
+    return "" if find_library("xcb-cursor") else "Qt needs the system's libxcb-cursor0"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse to open windows in a process that will load TensorFlow: it would crash."""
     windows = [item for item in items if item.get_closest_marker("window")]
-    if windows and len(windows) < len(items):
-        skip = pytest.mark.skip(reason="window tests run in a process of their own: pytest -m window")
-        if config.getoption("-m") == "":
-            for item in windows:
-                item.add_marker(skip)
+    reason = why_no_window() if windows else ""
+    if not reason and len(windows) < len(items) and config.getoption("-m") == "":
+        reason = "window tests run in a process of their own: pytest -m window"
+    if reason:
+        for item in windows:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,9 @@ def png(pixels: np.ndarray, mode: str | None = None, **options: object) -> bytes
         picture = Image.fromarray(pixels, "L") if pixels.dtype != np.uint8 else picture
         indexed = Image.new("P", picture.size)
         indexed.putdata(pixels.ravel().tolist())
-        indexed.putpalette([0, 0, 0, 200, 10, 20, 30, 220, 40, 90, 90, 250])
+        colours = [0, 0, 0, 200, 10, 20, 30, 220, 40, 90, 90, 250]
+        # With four colours the file has two bits a pixel.
+        indexed.putpalette(colours if pixels.max() < 4 else colours + [*range(4, 256)] * 3)
         picture = indexed
     file = io.BytesIO()
     picture.save(file, "PNG", **options)

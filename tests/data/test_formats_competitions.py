@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from file_builders import CORNER_RUNS, corner, grey, jpeg, png, tiff, unreadable
+from file_builders import CORNER_RUNS, corner, grey, jpeg, png, tiff, unreadable, zipped
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.errors import DataError
@@ -269,6 +269,38 @@ def test_dsb_from_its_table(folder):
     assert [int(s.read_mask().objects.max()) for s in dataset.samples] == [2, 1]
     assert dataset[1].read_mask().objects[5, 0] == 1
     assert [s.id for s in dataset.unlabelled] == ["n3"]
+
+
+ONE = {
+    "images/n1.png": png(grey(1)),
+    "masks/x.png": nucleus(slice(0, 3), slice(0, 3)),
+    "masks/y.png": nucleus(slice(2, 4), slice(3, 5)),
+}
+
+
+@pytest.mark.parametrize("above", ["n1", "stage1_train/n1", "train/n1"])
+def test_dsb_with_one_image(folder, above):
+    root = folder({f"{above}/{name}": data for name, data in ONE.items()})
+    archive = root.with_name("one.zip")
+    archive.write_bytes(zipped({f"{above}/{name}": data for name, data in ONE.items()}))
+    for path in (root, root / above, archive):
+        dataset = open_dataset(path)
+        assert dataset.format == "dsb2018"
+        assert [s.id for s in dataset.samples] == ["n1"]
+        assert dataset[0].read_image().shape == (6, 6, 1)
+        objects = dataset[0].read_mask().objects
+        assert (objects == 1).sum() == 9
+        assert (objects == 2).sum() == 4
+        assert not dataset.problems
+        assert not dataset.unlabelled
+
+
+def test_one_pair_of_the_folders_name_is_no_dsb(folder):
+    pair = {"cells/images/cells.png": png(grey()), "cells/masks/cells.png": png(corner())}
+    assert open_dataset(folder(pair)).format == "image-mask-folders"
+    more = {"cells/images/a.png": png(grey()), "cells/masks/a.png": png(corner())}
+    dataset = open_dataset(folder(pair | more))
+    assert (dataset.format, len(dataset)) == ("image-mask-folders", 2)
 
 
 def test_dsb_problems(folder):

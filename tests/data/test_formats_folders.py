@@ -147,6 +147,70 @@ def test_small_numbers_are_the_classes_themselves(folder):
     assert dataset[0].read_mask().labels.tolist() == [[0, 3], [0, 0]]
 
 
+@pytest.mark.parametrize("mode", [None, "P"])
+def test_255_beside_classes_is_unknown(folder, mode):
+    first, second = square(0, 1, 2, 255), square(1, 0, 0, 0)
+    dataset = dataset_of(folder, {"a": png(first, mode), "b": png(second, mode)})
+    assert dataset.classes == ("class 1", "class 2")
+    mask = dataset[0].read_mask()
+    assert mask.labels.tolist() == [[0, 1], [2, 0]]
+    assert mask.weights.dtype == np.float32
+    assert mask.weights.tolist() == [[1, 1], [1, 0]]
+    assert dataset[1].read_mask().labels.tolist() == [[1, 0], [0, 0]]
+    assert dataset[1].read_mask().weights is None
+    (told,) = dataset.problems
+    assert told.kind == "interpretation"
+    assert "255" in told.message
+
+
+def test_255_is_unknown_beside_one_class_in_the_same_mask_alone(folder):
+    dataset = dataset_of(folder, {"a": png(square(0, 1, 255, 0))})
+    assert dataset.classes == ("foreground",)
+    assert dataset[0].read_mask().labels.tolist() == [[0, 1], [0, 0]]
+    assert dataset[0].read_mask().weights.tolist() == [[1, 1], [0, 1]]
+    apart = dataset_of(folder, {"a": png(square(0, 1, 0, 0)), "b": png(square(0, 255, 0, 0))})
+    assert len(apart.classes) == 2
+    assert apart[1].read_mask().weights is None
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "classes", "last"),
+    [
+        ((1, 2, 255, 0), b"a\nb\n", 2, 0),  # the names end before 255
+        ((1, 2, 255, 0), b"a\nb\nc\nd\n", 4, 0),  # 3 and 4 are in no mask
+        ((1, 2, 255, 0), b"a\nb\nc\n", 3, 3),  # as many names as values: 255 is the third
+        ((0, 1, 255, 0), b"a\n", 1, 0),
+        ((32, 7, 255, 0), b"", 32, 0),
+        ((33, 7, 255, 0), b"", 3, 3),  # grey values of three classes
+        ((128, 0, 255, 0), b"", 2, 2),
+    ],
+)
+def test_what_255_means_hangs_on_names_and_other_values(folder, values, names, classes, last):
+    extra = {"classes.txt": names} if names else {}
+    dataset = dataset_of(folder, {"a": png(square(*values))}, extra)
+    assert len(dataset.classes) == classes
+    mask = dataset[0].read_mask()
+    assert mask.labels[1, 0] == last
+    if last:
+        assert mask.weights is None
+    else:
+        assert mask.weights.tolist() == [[1, 1], [0, 1]]
+
+
+def test_unknown_pixels_in_wider_numbers(folder):
+    mask = square(1, 0, 2, 255, dtype=np.int32)
+    dataset = open_dataset(folder({"images/a.png": png(grey(0, 2)), "masks/a.tif": tiff(mask)}))
+    assert dataset[0].read_mask().labels.tolist() == [[1, 0], [2, 0]]
+    assert dataset[0].read_mask().weights.tolist() == [[1, 1], [1, 0]]
+
+
+def test_many_numbers_up_to_255_are_objects_still(folder):
+    numbers = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    dataset = dataset_of(folder, {"a": png(numbers)}, size=16)
+    assert dataset[0].read_mask().objects.max() == 255
+    assert dataset[0].read_mask().weights is None
+
+
 def test_palette_masks_are_their_indices(folder):
     dataset = dataset_of(folder, {"a": png(square(0, 1, 2, 0), "P")})
     assert dataset[0].read_mask().labels.tolist() == [[0, 1], [2, 0]]

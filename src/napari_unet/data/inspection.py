@@ -237,7 +237,7 @@ KINDS = {
     "rows": ("{n} masks are pure horizontal stripes", "check whether that is meant"),
     "size": ("{n} masks differ in size from their image", "replace the masks or leave the images out"),
     "partial": (
-        "{n} masks annotate only some of the objects; the rest of the image counts for nothing",
+        "{n} masks annotate only some of the pixels; the others count for nothing",
         "go on, or finish the annotation",
     ),
     "overlap": (

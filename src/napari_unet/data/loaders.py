@@ -149,11 +149,14 @@ class MaskValues:
         Stored values of the classes 1..K (numbers, or colours).
     threshold : int
         For "threshold".
+    unknown : int, optional
+        The stored value of pixels about which nothing is known, for "values".
     """
 
     kind: str
     values: tuple[tuple[int, ...], ...] = ()
     threshold: int = 0
+    unknown: int | None = None
 
     @property
     def classes(self) -> int:
@@ -190,12 +193,16 @@ class LabelMaskLoader:
                 found = (pixels == np.array(value, pixels.dtype)).all(axis=2)
             labels[found] = number
             known |= found
-        if not known.all():
-            strange = pixels[~known][0]
+        unknown = np.zeros(labels.shape, bool)
+        if meaning.unknown is not None and pixels.ndim == 2:
+            unknown = pixels == meaning.unknown
+        if not (known | unknown).all():
+            strange = pixels[~(known | unknown)][0]
             raise DataError(
                 f"{self.name} has a value that no other mask has",
                 expected=f"0 or one of {', '.join(str(v[0] if len(v) == 1 else v) for v in meaning.values)}",
                 got=str(strange),
                 remedy="mend the mask, or leave the image out",
             )
-        return ReferenceMask(labels)
+        weights = (~unknown).astype(np.float32) if unknown.any() else None
+        return ReferenceMask(labels, weights=weights)

@@ -41,10 +41,13 @@ class Source(ABC):
         The folder or archive.
     sizes : mapping
         Name to declared size in bytes, in natural order of the names.
+    root : str
+        Folders that hold everything and are left out of the names, like "set/version2/"; "" without.
     """
 
     path: Path
     sizes: Mapping[str, int]
+    root: str = ""
 
     @property
     def name(self) -> str:
@@ -162,12 +165,11 @@ class FolderSource(Source):
         self._zipped: dict[str, tuple[int, str]] = {}
         if only is None:
             found = dict(_walk(path))
-            prefix = shared_folders(found) if common_root else ""
+            self.root = shared_folders(found) if common_root else ""
         else:
             found = {n: (path / n).stat().st_size for n in dict.fromkeys(only) if (path / n).is_file()}
-            prefix = ""
-        self._root = path / prefix
-        sizes = {name[len(prefix) :]: size for name, size in found.items()}
+        self._root = path / self.root
+        sizes = {name[len(self.root) :]: size for name, size in found.items()}
         if only is None:
             self._open_zips(sizes)
         self.sizes = {name: sizes[name] for name in sorted(sizes, key=natural_key)}
@@ -256,15 +258,15 @@ class ZipSource(Source):
         self.path = path
         self._archive = Archive(path)
         sizes = self._archive.sizes
-        self._prefix = shared_folders(sizes)
-        start = len(self._prefix)
+        self.root = shared_folders(sizes)
+        start = len(self.root)
         self.sizes = {name[start:]: sizes[name] for name in sorted(sizes, key=natural_key)}
 
     def _read(self, name: str) -> bytes:
-        return self._archive.read(self._prefix + name)
+        return self._archive.read(self.root + name)
 
     def _head(self, name: str, count: int) -> bytes:
-        return self._archive.head(self._prefix + name, count)
+        return self._archive.head(self.root + name, count)
 
 
 def open_source(path: Path | str) -> Source:

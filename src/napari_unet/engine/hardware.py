@@ -4,30 +4,63 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 
-INTERESTING = ("avx", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "neon", "asimd", "bf16")
+INTERESTING = frozenset(
+    {
+        "avx", "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "bf16",
+    }
+)  # fmt: skip
+SYSCTL = {
+    "hw.optional.avx1_0": "avx",
+    "hw.optional.avx2_0": "avx2",
+    "hw.optional.avx512f": "avx512f",
+    "hw.optional.avx512vnni": "avx512_vnni",
+    "hw.optional.advsimd": "asimd",
+    "hw.optional.arm.feat_bf16": "bf16",
+}
+# By the names the drivers give. The first multiply neither half precision faster; the second, float16 alone.
+FLOAT32_GPUS = re.compile(
+    r"\b(gtx (7|9|10)\d\d|gt \d+|(tesla|quadro) [kmp]\d+|titan xp?$|mx\d{3}|apple)", re.I
+)
+FLOAT16_GPUS = re.compile(r"\b(t4|v100|gtx 16\d\d|rtx 20[678]0|quadro rtx|t\d{3,4}|titan (v|rtx))", re.I)
 
 
 @cache
 def processor_features() -> frozenset[str]:
     """Instruction sets of the processor that matter here, as Linux calls them; empty if unknown."""
-    words: set[str] = set()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith(("flags", "Features")):
-                words |= set(line.split(":", 1)[1].split())
-                break
-    elif sys.platform == "darwin":
-        answer = subprocess.run(
-            ["sysctl", "-a"], capture_output=True, text=True, timeout=5, check=False
-        ).stdout.lower()
-        words |= {name for name in INTERESTING if f".{name}" in answer}
-    return frozenset(words & set(INTERESTING))
+        return features_of_cpuinfo(cpuinfo.read_text(errors="replace"))
+    if sys.platform == "darwin":
+        try:
+            answer = subprocess.run(
+                ["sysctl", "hw.optional"], capture_output=True, text=True, timeout=5, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return frozenset()
+        return features_of_sysctl(answer.stdout)
+    return frozenset()
+
+
+def features_of_cpuinfo(text: str) -> frozenset[str]:
+    """Read the features out of Linux's ``/proc/cpuinfo``."""
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in {"flags", "Features"}:
+            return frozenset(value.split()) & INTERESTING
+    return frozenset()
+
+
+def features_of_sysctl(text: str) -> frozenset[str]:
+    """Read the features out of what ``sysctl hw.optional`` says on macOS: what is absent is there as 0."""
+    pairs = (line.lower().partition(":") for line in text.splitlines())
+    present = {name.strip() for name, _, value in pairs if value.strip() == "1"}
+    return frozenset(SYSCTL[name] for name in present & SYSCTL.keys())
 
 
 @cache
@@ -41,16 +74,37 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def available_cores() -> int:
-    """Cores this process may use: affinity, and the limit of its control group."""
+def available_cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Cores this process may use: affinity, and the limit of its control group.
+
+    Parameters
+    ----------
+    groups : pathlib.Path
+        Where the control group's files are; elsewhere in tests.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else (os.cpu_count() or 1)
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.exists():
-        limit, period = [*quota.read_text().split(), "100000"][:2]
-        if limit != "max":
-            cores = min(cores, max(1, round(int(limit) / int(period))))
-    return cores
+    limit = _group_limit(groups)
+    return cores if limit is None else min(cores, max(1, round(limit)))
+
+
+def _group_limit(groups: Path) -> float | None:
+    """Cores that the control group allows, in the files of version 2 or 1; None without a limit."""
+    try:
+        if (groups / "cpu.max").exists():
+            quota, period = [*(groups / "cpu.max").read_text().split(), "100000"][:2]
+        else:
+            quota = (groups / "cpu/cpu.cfs_quota_us").read_text().strip()
+            period = (groups / "cpu/cpu.cfs_period_us").read_text().strip()
+        limit = int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):  # no control groups, or "max"
+        return None
+    return limit if limit > 0 else None
 
 
 def default_precision(features: frozenset[str] | None = None, gpu: str | None = None) -> str:
@@ -66,11 +120,12 @@ def default_precision(features: frozenset[str] | None = None, gpu: str | None = 
     Returns
     -------
     str
-        "mixed_bfloat16" where processor or GPU multiply bfloat16, "mixed_float16" on older GPUs,
-        else "float32".
+        "mixed_bfloat16" where processor or GPU multiply bfloat16, "mixed_float16" on GPUs that have
+        only that (Volta, Turing), else "float32".
     """
     if gpu is not None:
-        old = any(name in gpu.lower() for name in ("tesla t4", "v100", "gtx 16", "rtx 20", "titan", "p100"))
-        return "mixed_float16" if old else "mixed_bfloat16"
+        if FLOAT32_GPUS.search(gpu):
+            return "float32"
+        return "mixed_float16" if FLOAT16_GPUS.search(gpu) else "mixed_bfloat16"
     features = processor_features() if features is None else features
     return "mixed_bfloat16" if features & {"avx512_bf16", "amx_bf16"} else "float32"

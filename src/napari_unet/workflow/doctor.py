@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,12 +23,29 @@ from napari_unet.engine.hardware import (
     processor_name,
 )
 
+OURS = "napari-unet-workbench"
+OPENCV = "opencv-python-headless"
 PACKAGES = (
-    "keras", "tensorflow", "torch", "jax", "numpy", "scipy", "opencv-python-headless", "tifffile",
-    "imagecodecs", "pillow", "pydantic", "napari", "magicgui", "qtpy",
+    OURS, "keras", "tensorflow", "torch", "jax", "numpy", "scipy", OPENCV, "tifffile", "imagecodecs",
+    "pillow", "pydantic", "napari", "magicgui", "qtpy",
 )  # fmt: skip
+NEEDED = {
+    "keras": "networks cannot be built",
+    "scipy": "scores and weight maps cannot be computed",
+    OPENCV: "images cannot be augmented",
+    "tifffile": "TIFF cannot be read",
+    "imagecodecs": "compressed TIFF cannot be read",
+    "pillow": "PNG and JPEG cannot be read",
+}
+WITH_WINDOW = f'pip install "{OURS}[all]"'
 QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
-BACKENDS = ("tensorflow", "jax", "torch")
+# What brings each backend, and what brings it with an NVIDIA GPU on Linux.
+BACKENDS = {"tensorflow": "pip install tensorflow", "jax": "pip install jax", "torch": "pip install torch"}
+BACKENDS_ON_GPU = {
+    "tensorflow": 'pip install "tensorflow[and-cuda]"',
+    "jax": 'pip install "jax[cuda12]"',
+    "torch": "pip install --force-reinstall torch",
+}
 SECONDS = 60
 # Run apart, so that a backend that crashes or hangs takes nothing with it.
 PROBE = """
@@ -93,9 +111,9 @@ class Examination:
     def lines(self) -> list[str]:
         """As text for the shell."""
         system, backend = self.system, self.backend
-        installed = ", ".join(f"{k} {v}" for k, v in self.versions.items() if v)
+        installed = ", ".join(f"{k} {v}" for k, v in self.versions.items() if v and k != OURS)
         out = [
-            f"napari-unet-workbench {__version__} on Python {system['python']}, {system['platform']}",
+            f"{OURS} {__version__} on Python {system['python']}, {system['platform']}",
             f"processor  {system['processor']}, {system['cores']} cores; "
             f"{', '.join(system['features']) or 'features unknown'}",
             f"memory     {system['memory'] / 2**30:.1f} GB, {system['memory_free'] / 2**30:.1f} GB free",
@@ -145,27 +163,52 @@ def screen_available() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
+def chosen_backend() -> str:
+    """The backend that Keras will start, found as Keras finds it, without importing it."""
+    if named := os.environ.get("KERAS_BACKEND"):
+        return named
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # no file, or one that Keras passes over as well
+        return "tensorflow"
+    return str(settings.get("backend", "tensorflow")) if isinstance(settings, dict) else "tensorflow"
+
+
 def probe_backend() -> dict[str, Any]:
     """Start the Keras backend in a process of its own and ask for its devices.
 
     Returns
     -------
     dict
-        "backend", "devices", "precision"; "error" if it did not start.
+        "backend", and "devices" and "precision", or "error" if it did not start.
     """
-    command = [sys.executable, "-c", PROBE]
+    name = chosen_backend()
+    if name in BACKENDS and importlib.util.find_spec(name) is None:
+        return {"backend": name, "error": f"{name} is not installed"}
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        answer = subprocess.run(
+            [sys.executable, "-c", PROBE],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
-        return {"error": f"did not start within {SECONDS} seconds"}
+        return {"backend": name, "error": f"did not start within {SECONDS} seconds"}
     for line in answer.stdout.splitlines():
         if line.startswith("PROBE"):
             found: dict[str, Any] = json.loads(line.removeprefix("PROBE"))
-            gpus = [d for d in found["devices"] if d.upper() != "CPU"]
+            gpus = _gpus(found)
             found["precision"] = default_precision(gpu=gpus[0] if gpus else None)
             return found
     tail = answer.stderr.strip().splitlines()
-    return {"error": tail[-1] if tail else f"ended with code {answer.returncode}"}
+    return {"backend": name, "error": tail[-1] if tail else f"ended with code {answer.returncode}"}
+
+
+def _gpus(backend: dict[str, Any]) -> list[str]:
+    return [d for d in backend.get("devices", []) if d.upper() != "CPU"]
 
 
 def other_distribution() -> str:
@@ -189,51 +232,82 @@ def _writable(folder: Path) -> bool:
 
 
 def _advice(versions: dict[str, str], system: dict[str, Any], backend: dict[str, Any]) -> list[Advice]:
+    return [
+        *_advice_on_packages(versions),
+        *_advice_on_backend(versions, backend),
+        *_advice_on_devices(system, backend),
+        *_advice_on_system(system),
+    ]
+
+
+def _advice_on_packages(versions: dict[str, str]) -> list[Advice]:
     found = []
     if other := other_distribution():
         found.append(
             Advice(
                 f"another project, napari-unet {other}, owns the same import name, napari_unet",
-                "pip uninstall napari-unet napari-unet-workbench, then pip install napari-unet-workbench",
+                f"pip uninstall napari-unet {OURS}, then pip install {OURS}",
                 serious=True,
             )
         )
-    if "error" in backend:
-        how = "pip install tensorflow, or set KERAS_BACKEND to jax or torch and install that"
-        found.append(Advice(f"the Keras backend does not start: {backend['error']}", how, serious=True))
-    if not any(versions[b] for b in BACKENDS):
-        found.append(Advice("no Keras backend is installed", "pip install tensorflow", serious=True))
-    if not versions["napari"]:
-        found.append(Advice("napari is not installed", 'pip install "napari-unet-workbench[all]"'))
-    elif not any(versions[b] for b in QT_BINDINGS):
+    for name, loss in NEEDED.items():
+        if not versions[name] and not (name == OPENCV and importlib.util.find_spec("cv2")):
+            found.append(Advice(f"{name} is not installed: {loss}", f"pip install {name}", serious=True))
+    if sys.platform.startswith("linux") and (other := _version("opencv-python")):
         found.append(
-            Advice("no Qt binding: napari cannot open a window", 'pip install "napari-unet-workbench[all]"')
+            Advice(
+                f"opencv-python {other} brings a Qt of its own, which can keep napari's window from opening",
+                f"pip uninstall opencv-python, then pip install --force-reinstall {OPENCV}",
+            )
         )
-    if not versions["imagecodecs"]:
-        found.append(Advice("compressed TIFF cannot be read", "pip install imagecodecs"))
+    if not versions["napari"]:
+        found.append(Advice("napari is not installed", WITH_WINDOW))
+    elif not any(versions[b] for b in QT_BINDINGS):
+        found.append(Advice("no Qt binding: napari cannot open a window", WITH_WINDOW))
+    return found
+
+
+def _advice_on_backend(versions: dict[str, str], backend: dict[str, Any]) -> list[Advice]:
+    if "error" not in backend or not versions["keras"]:  # without Keras no backend starts; that is told
+        return []
+    name = backend.get("backend", "")
+    if name not in BACKENDS:
+        how = f"set KERAS_BACKEND to one of {', '.join(BACKENDS)}"
+    else:
+        others = [b for b in BACKENDS if b != name and versions[b]]
+        how = BACKENDS[name] + (f", or set KERAS_BACKEND={others[0]}, which is installed" if others else "")
+    return [Advice(f"the Keras backend does not start: {backend['error']}", how, serious=True)]
+
+
+def _advice_on_devices(system: dict[str, Any], backend: dict[str, Any]) -> list[Advice]:
+    found = []
+    name = backend.get("backend", "")
+    if system["features"] and "avx" not in system["features"] and platform.machine() in {"x86_64", "AMD64"}:
+        how = f"{BACKENDS['torch']}, and set KERAS_BACKEND=torch"
+        found.append(Advice("the processor has no AVX, which TensorFlow needs", how, name == "tensorflow"))
+    if "error" in backend or _gpus(backend):
+        return found
+    if sys.platform == "win32" and name == "tensorflow":
+        found.append(
+            Advice(
+                "TensorFlow has had no GPU on native Windows since 2.11",
+                "install torch with CUDA and set KERAS_BACKEND=torch, or use WSL2",
+            )
+        )
+    elif sys.platform == "darwin" and name == "tensorflow":
+        how = f"{BACKENDS['torch']}, and set KERAS_BACKEND=torch"
+        found.append(Advice("TensorFlow has no official GPU on macOS", how))
+    elif sys.platform.startswith("linux") and name in BACKENDS and shutil.which("nvidia-smi"):
+        found.append(Advice(f"there is an NVIDIA driver, but {name} sees no GPU", BACKENDS_ON_GPU[name]))
+    return found
+
+
+def _advice_on_system(system: dict[str, Any]) -> list[Advice]:
+    found = []
     if not system["screen"]:
         found.append(Advice("no screen: the window cannot open here", "use the command line, or a desktop"))
     if not system["temporary_folder_writable"]:
         found.append(
             Advice("the temporary folder is not writable", "set TMPDIR to one that is", serious=True)
-        )
-    gpus = [d for d in backend.get("devices", []) if d.upper() != "CPU"]
-    if backend.get("backend") == "tensorflow" and not gpus:
-        if sys.platform == "win32":
-            found.append(
-                Advice(
-                    "TensorFlow has had no GPU on native Windows since 2.11",
-                    "install torch with CUDA and set KERAS_BACKEND=torch, or use WSL2",
-                )
-            )
-        if sys.platform == "darwin":
-            found.append(
-                Advice("TensorFlow has no official GPU on macOS", "install torch and set KERAS_BACKEND=torch")
-            )
-    if system["features"] and "avx" not in system["features"] and platform.machine() in {"x86_64", "AMD64"}:
-        found.append(
-            Advice(
-                "the processor has no AVX, which TensorFlow needs", "set KERAS_BACKEND=torch", serious=True
-            )
         )
     return found

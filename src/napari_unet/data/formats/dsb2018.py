@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset, Problem
+from napari_unet.data.formats import image_mask_folders
 from napari_unet.data.formats.pairing import ambiguous, unpaired_image
 from napari_unet.data.formats.run_length_csv import ObjectRunsLoader
 from napari_unet.data.loaders import ImageLoader, ObjectFilesLoader
@@ -25,15 +26,26 @@ if TYPE_CHECKING:
 NAME = "dsb2018"
 TITLE = "2018 Data Science Bowl"
 IMAGE = re.compile(r"(?:.*/)?([^/]+)/images/\1\.(?:png|tif|tiff)$", re.IGNORECASE)
-MASK = re.compile(r"((?:.*/)?([^/]+)/masks)/[^/]+\.(?:png|tif|tiff)$", re.IGNORECASE)
+MASK = re.compile(r"(?:.*/)?([^/]+)/masks/[^/]+\.(?:png|tif|tiff)$", re.IGNORECASE)
 TABLE = "stage1_train_labels.csv"
 
 
 def recognize(source: Source) -> bool:
     """Whether a source has images in folders of their names, and masks or the competition's table."""
-    if not any(map(IMAGE.match, source.sizes)):
+    left_out = _folder_of_one(source)
+    if left_out and image_mask_folders.recognize(source):
+        return False  # images/ID.png and masks/ID.png are a pair like any other
+    names = [left_out + name for name in source.sizes]
+    if not any(map(IMAGE.match, names)):
         return False
-    return bool(_table(source)) or any(map(MASK.match, source.sizes))
+    return bool(_table(source)) or any(map(MASK.match, names))
+
+
+def _folder_of_one(source: Source) -> str:
+    """The folder "ID/" of a set of one image, or opened by itself, which the names lack; else ""."""
+    images = [name for name in source.sizes if name.lower().startswith("images/")]
+    folder = f"{source.name}/{source.root}".split("/")[-2] + "/"
+    return folder if len(images) == 1 and IMAGE.match(folder + images[0]) else ""
 
 
 def _table(source: Source) -> str:
@@ -50,11 +62,12 @@ def open_source(source: Source) -> Dataset:
     """
     images: dict[str, list[str]] = {}
     masks: dict[str, dict[str, list[str]]] = {}
+    left_out = _folder_of_one(source)
     for name in source.sizes:
-        if match := IMAGE.match(name):
+        if match := IMAGE.match(left_out + name):
             images.setdefault(match[1], []).append(name)
-        elif match := MASK.match(name):
-            masks.setdefault(match[2], {}).setdefault(match[1], []).append(name)
+        elif match := MASK.match(left_out + name):
+            masks.setdefault(match[1], {}).setdefault(name.rsplit("/", 1)[0], []).append(name)
     table = _table(source)
     runs = _runs(source, table) if table else {}
     samples, unlabelled = [], []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,7 @@ MASKS_LOOKED_AT = 300
 PIXELS_LOOKED_AT = 2**25  # about half a second
 FEWEST_LOOKED_AT = 8
 MANY_CLASSES = 8  # more of them, numbered on from 1, might be objects
+UNKNOWN = 255  # in masks of classes: the borders of Pascal VOC, what Cityscapes leaves out
 HALFWAY = 127
 CLEAR_SHARE = 0.9  # of black and white pixels, where all between are smoothed edges
 
@@ -46,11 +47,14 @@ class Values:
         Of the masks with colours.
     complete : bool
         Whether every mask was looked at.
+    mixed : bool
+        Whether any mask has 255 beside lower positive values.
     """
 
     counts: dict[str, Counter[int]] = field(default_factory=dict)
     colours: set[tuple[int, ...]] = field(default_factory=set)
     complete: bool = True
+    mixed: bool = False
 
     def add(self, pixels: NDArray[np.generic], name: str) -> None:
         """Take in a mask, (Y, X) numbers or (Y, X, 3) colours."""
@@ -71,6 +75,7 @@ class Values:
             values, counts = np.unique(pixels.astype(np.int64), return_counts=True)
         seen = self.counts.setdefault(pixels.dtype.name, Counter())
         seen.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+        self.mixed |= bool((values == UNKNOWN).any() and ((values > 0) & (values < UNKNOWN)).any())
 
     def _add_colours(self, pixels: NDArray[np.generic], name: str) -> None:
         wide = pixels.astype(np.int64)
@@ -97,6 +102,18 @@ class Values:
             return True
         greatest = {"bool": 1, "uint8": 255, "uint16": 65535}
         return all(values <= {greatest.get(name, 1)} for name, values in positive.items())
+
+    def has_unknown(self, names: tuple[str, ...]) -> bool:
+        """Whether 255 stands for unknown pixels among classes: all others are small, or fit the names."""
+        positive = {n for n in self.numbers() if n}
+        classes = positive - {UNKNOWN}
+        highest = max(classes, default=0)
+        if UNKNOWN not in positive or not classes or highest > (len(names) or MAX_CLASSES):
+            return False
+        if names and (len(names) >= UNKNOWN - 1 or highest < len(names) == len(positive)):
+            return False  # the names leave 255 for a class
+        # With one class, 0 and 1 in some masks and 0 and 255 in others are two ways to write the same.
+        return len(classes) > 1 or self.mixed
 
     def smoothed(self) -> bool:
         """Whether masks are black and white but for edges in grey, as resizing leaves them."""
@@ -207,6 +224,12 @@ def _meaning(values: Values, name: str, names: tuple[str, ...], problems: list[P
         message = f"masks like {name} have grey edges; values above {HALFWAY} are taken as foreground"
         problems.append(Problem("interpretation", message, "save masks without smoothing", (name,)))
         return MaskValues("threshold", threshold=HALFWAY)
+    if values.has_unknown(names):
+        message = f"{UNKNOWN} in masks like {name} is taken as unknown, so those pixels do not count"
+        remedy = f"if {UNKNOWN} is a class, give it the number after the others"
+        problems.append(Problem("interpretation", message, remedy, (name,)))
+        classes = _classes_or_objects([n for n in positive if n != UNKNOWN], name, names, problems)
+        return replace(classes, unknown=UNKNOWN)
     if len(names) == 1:
         return MaskValues("objects")
     return _classes_or_objects(positive, name, names, problems)
