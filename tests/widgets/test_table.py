@@ -274,10 +274,14 @@ def test_nothing_to_show_says_why(qtbot: Any, open_table: Callable[..., ImageTab
     assert not table.clear_button.isVisible()
     table.set_rows(ROWS)
     assert table.view.isVisible()
+    table.set_rows(ROWS[:1])
     table.set_filter("done")
+    assert table.clear_button.text() == "Show all images"
+    table.set_rows(ROWS)
     qtbot.keyClicks(table.search, "alpha")
     qtbot.waitUntil(table.clear_button.isVisible)
     assert table.message.text() == "No image matches."
+    assert table.clear_button.text() == "Clear the search"
     qtbot.mouseClick(table.clear_button, Qt.MouseButton.LeftButton)
     assert len(table.shown_ids()) == 5
     assert table.filter.currentData() == "all"
