@@ -257,6 +257,7 @@ class ImageTable(QWidget):  # type: ignore[misc]
         self.pages.setCurrentIndex(int(not shown))
         self.message.setText("No image matches." if total else self._empty_text)
         self.clear_button.setVisible(bool(total))
+        self.clear_button.setText("Clear the search" if self.search.text() else "Show all images")
         self.again_button.setVisible(self.model.is_out_of_order())
         self._tell_shown()
 

@@ -64,13 +64,13 @@ class StatusCell(QStyledItemDelegate):  # type: ignore[misc]
         """Paint one cell."""
         model = index.model()
         row = model.image_at(index.row())
-        if not (self.two_lines and row.part):
+        if not self.two_lines:
             super().paint(painter, option, index)
             return
         cell = QStyleOptionViewItem(option)
         self.initStyleOption(cell, index)
         _paint_ground(painter, cell)
-        lines = [(model.glyph(word), word) for word in (status_word(row), row.part)]
+        lines = [(model.glyph(word), word) for word in (status_word(row), row.part) if word]
         _paint_lines(painter, cell, cell.rect.adjusted(MARGIN, 0, -MARGIN, 0), lines)
 
 
