@@ -55,7 +55,7 @@ class ImagesPanel(Step):
         self._soon.timeout.connect(self._update)
 
         self.open_button = QToolButton()
-        self.open_button.setText("Open ")
+        self.open_button.setText("Open ▾")
         self.open_button.setToolTip("Open a data set (folder, zip, table), image files, or samples")
         self.open_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self.open_button)

@@ -116,6 +116,7 @@ class LookPanel(Step):
         session.collection_changed.connect(self._on_collection)
         session.overall_changed.connect(self._on_overall)
         session.rows_changed.connect(lambda _: self._soon.isActive() or self._soon.start())
+        self.refresh_references()
         self.refresh()
 
     def stop(self) -> None:
@@ -179,5 +180,8 @@ class LookPanel(Step):
         self.refresh()
 
     def _refresh_histogram(self) -> None:
-        rows = self.session.rows()
-        self.histogram.set_values([r.iou for r in rows if r.iou is not None])
+        # The same images that the mean beside it is of.
+        collection = self.session.collection
+        scored = collection.scored()[0] if collection is not None else []
+        values = [self.session.row(i).iou for i in scored]
+        self.histogram.set_values([v for v in values if v is not None])

@@ -70,7 +70,7 @@ class SegmentPanel(Step):
         self.model_box.setToolTip("The trained network that segments")
         self.model_box.activated.connect(self._on_model_chosen)
         self.model_button = QToolButton()
-        self.model_button.setText("Open ")
+        self.model_button.setText("Open ▾")
         self.model_button.setToolTip("Open a model, or a folder with models in it")
         self.model_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self.model_button)

@@ -146,11 +146,10 @@ class Sources(QObject):  # type: ignore[misc]
         self._where = {i: (layer, None) for i in collection.ids}
         if stack:
             self._where.update({i: (layer, (n,)) for n, i in enumerate(opened.ids)})
-        first = opened.ids[0] if opened.ids else ""
-        if stack:
-            step = self._index_in_view(layer)
-            first = opened.ids[step[0]] if step and step[0] < len(opened.ids) else first
-        self.session.show(collection, first)
+        again = self.session.current if collection is self.session.collection else ""
+        self.session.show(collection, again or (opened.ids[0] if opened.ids else ""))
+        # The dock may have taken room from the canvas since the layer was added.
+        QTimer.singleShot(0, self.viewer.reset_view)
 
     def _use_plain(self, plain: list[Any]) -> bool:
         """List the slices of plain layers; says whether the list is another one now."""
@@ -221,11 +220,11 @@ class Sources(QObject):  # type: ignore[misc]
         return range(start, self.viewer.dims.ndim - 2)
 
     def _index_in_view(self, layer: Any) -> tuple[int, ...]:
-        step = self.viewer.dims.current_step
+        step: tuple[int, ...] = self.viewer.dims.current_step
         axes = self._axes(layer)
         if not axes or axes.start < 0:
             return (0,) * max(0, layer.ndim - 2)
-        shape = full_resolution(layer).shape
+        shape: tuple[int, ...] = full_resolution(layer).shape
         return tuple(min(int(step[a]), int(shape[n]) - 1) for n, a in enumerate(axes))
 
     def _on_step(self, event: Any = None) -> None:
@@ -241,7 +240,7 @@ class Sources(QObject):  # type: ignore[misc]
     def _ids_at(self, index: tuple[int, ...]) -> list[str]:
         opened = opened_data(self.layer)
         if opened is not None:
-            return [opened.ids[index[0]]] if len(index) == 1 and index[0] < len(opened.ids) else []
+            return [str(opened.ids[index[0]])] if len(index) == 1 and index[0] < len(opened.ids) else []
         return [i for i, (layer, n) in self._where.items() if layer is self.layer and n == index]
 
     def show_image(self, identifier: str) -> None:

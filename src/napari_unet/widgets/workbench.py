@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtCore import QEvent, QObject, QSize, QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unet.engine.process import ProcessEngine
@@ -33,6 +33,14 @@ KEYS = {
     "W": "worst first",
     "T": "errors on and off",
 }
+
+
+# The one button of a step that goes on is told by its colour; the rest is napari's theme.
+STYLE = """
+QPushButton#primary:enabled { background-color: #2f6fbd; color: white; font-weight: bold; }
+QPushButton#primary:enabled:hover { background-color: #3d82d6; }
+QToolButton::menu-indicator { image: none; }
+"""
 
 
 class Workbench(QWidget):  # type: ignore[misc]
@@ -87,7 +95,8 @@ class Workbench(QWidget):  # type: ignore[misc]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(area)
-        self.setMinimumWidth(340)
+        self.setMinimumWidth(330)
+        self.setStyleSheet(STYLE)
         self.images.table.setMinimumHeight(170)
 
     def _connect(self) -> None:
@@ -141,6 +150,10 @@ class Workbench(QWidget):  # type: ignore[misc]
             known = (*shape, channels) if shape is not None and channels is not None else None
             small = known if known is not None and known[0] * known[1] <= 2**20 else None
             self.session.warm(small)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Leave the viewer most of a small screen."""
+        return QSize(380, 700)
 
     # what a person asks for
 

@@ -171,8 +171,15 @@ class Collection:
         prediction = self.entries[identifier].prediction
         if prediction is None or prediction.file is None:
             return None
+        try:
+            probabilities = np.asarray(prediction.probabilities(), np.float32)
+        except (OSError, ValueError):
+            entry = self.entries[identifier]
+            entry.prediction = None
+            entry.problem = "its probabilities are gone from the disk; segment it again"
+            return None
         return mask_from_probabilities(
-            np.asarray(prediction.probabilities(), np.float32),
+            probabilities,
             settings.threshold,
             settings.minimum_size,
             activation=self.activation,  # type: ignore[arg-type]
