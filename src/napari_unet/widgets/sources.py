@@ -18,6 +18,7 @@ from napari_unet.widgets.layer_images import (
     opened_data,
 )
 from napari_unet.workflow.collection import Collection
+from napari_unet.workflow.images import METADATA_KEY, OpenedData
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,7 +224,7 @@ class Sources(QObject):  # type: ignore[misc]
         step: tuple[int, ...] = self.viewer.dims.current_step
         axes = self._axes(layer)
         if not axes or axes.start < 0:
-            return (0,) * max(0, layer.ndim - 2)
+            return (0,) * max(0, int(layer.ndim) - 2)
         shape: tuple[int, ...] = full_resolution(layer).shape
         return tuple(min(int(step[a]), int(shape[n]) - 1) for n, a in enumerate(axes))
 
@@ -288,6 +289,7 @@ class Sources(QObject):  # type: ignore[misc]
                 got=f"{values.shape[-1]}",
                 remedy="open the file by itself",
             )
+        self._browse_reference(identifier)
         old = self.layer
         if rgb == old.rgb and values.ndim == old.data.ndim:
             resized = tuple(old.data.shape[:2]) != values.shape[:2]
@@ -312,6 +314,20 @@ class Sources(QObject):  # type: ignore[misc]
         self.layer = fresh
         self._where = dict.fromkeys(self._where, (fresh, None))
         self.viewer.reset_view()
+
+    def _browse_reference(self, identifier: str) -> None:
+        """Let the layer of reference masks follow."""
+        collection = self.session.collection
+        assert collection is not None
+        for layer in self.viewer.layers:
+            opened = layer.metadata.get(METADATA_KEY)
+            if not isinstance(opened, OpenedData) or opened.role != "reference":
+                continue
+            if opened.dataset is collection.dataset:
+                mask = collection.reference(identifier)
+                values = None if mask is None else mask.labels if mask.objects is None else mask.objects
+                shape = collection.image(identifier).shape[:2]
+                layer.data = np.zeros(shape, np.uint8) if values is None else np.array(values)
 
 
 def _limits(values: Any) -> tuple[float, float]:

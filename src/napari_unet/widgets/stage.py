@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SETTLE = 60  # milliseconds after the last stroke until the mask is looked at
 SETTLE_LARGE = 1500
+LONG = 24  # characters of an id that the canvas has room for
 
 
 class Stage(QObject):  # type: ignore[misc]
@@ -277,7 +278,7 @@ class Stage(QObject):  # type: ignore[misc]
             overlay.visible = False
             return
         row = self.session.row(identifier)
-        words = [identifier]
+        words = [identifier if len(identifier) <= LONG else f"{identifier[:12]}…{identifier[-8:]}"]
         if row.iou is not None:
             words.append(f"IoU {row.iou:.3f}")
         if row.part:
