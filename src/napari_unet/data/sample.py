@@ -57,6 +57,8 @@ class Sample:
         Why image and mask belong together ("same stem in images/ and masks/").
     properties : mapping
         Whatever else the data set tells about the image (the depth of a TGS tile).
+    load_region : callable or None
+        (slice of Y, slice of X) -> that part of the image; None where only the whole can be read.
     """
 
     id: str
@@ -67,6 +69,7 @@ class Sample:
     mask_name: str = ""
     reason: str = ""
     properties: Mapping[str, str | float | int] = field(default_factory=dict)
+    load_region: Callable[[slice, slice], NDArray[np.generic]] | None = None
 
     @property
     def has_mask(self) -> bool:
@@ -82,6 +85,18 @@ class Sample:
             (Y, X, C) in the stored dtype.
         """
         return self.load_image()
+
+    def read_region(self, rows: slice, columns: slice) -> NDArray[np.generic]:
+        """Read a part of the image, no more than that where the source allows it.
+
+        Returns
+        -------
+        numpy.ndarray
+            (Y, X, C) in the stored dtype.
+        """
+        if self.load_region is not None:
+            return self.load_region(rows, columns)
+        return self.load_image()[rows, columns]
 
     def read_mask(self) -> ReferenceMask:
         """Read the reference mask.

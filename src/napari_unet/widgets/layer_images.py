@@ -79,8 +79,8 @@ class _LoadSlice:
     index: tuple[int, ...]
     rgb: bool
 
-    def __call__(self) -> NDArray[np.generic]:
-        values = np.asarray(self.array[self.index])
+    def __call__(self, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.generic]:
+        values = np.asarray(self.array[(*self.index, rows, columns)])
         if values.dtype.kind not in "buif":
             raise DataError(
                 "the layer cannot be segmented", expected="real numbers", got=f"pixels of {values.dtype}"
@@ -132,7 +132,8 @@ def layer_samples(
         load_mask = None
         if reference is not None:
             load_mask = _LoadLabels(full_resolution(reference), index, classes)
-        samples.append(Sample(name, _LoadSlice(array, index, bool(layer.rgb)), load_mask, str(layer.name)))
+        load = _LoadSlice(array, index, bool(layer.rgb))
+        samples.append(Sample(name, load, load_mask, str(layer.name), load_region=load))
     return indices, samples
 
 

@@ -55,6 +55,7 @@ class Stage(QObject):  # type: ignore[misc]
         self.as_objects = False
         self.errors_shown = False
         self._setting = False
+        self._touched = False
         self._shown = ""  # id whose mask is in the layer
         self._classes_shown: NDArray[np.uint8] | None = None
         self._class_of: NDArray[np.uint8] = np.arange(256, dtype=np.uint8)
@@ -95,6 +96,9 @@ class Stage(QObject):  # type: ignore[misc]
         layer, before = self.mask_layer, self._classes_shown
         if layer is None or before is None or not self._shown:
             return
+        if not self._touched and before.size > LARGE:
+            return
+        self._touched = False
         labels = np.asarray(layer.data)
         if labels.shape != before.shape:
             return
@@ -310,6 +314,7 @@ class Stage(QObject):  # type: ignore[misc]
 
     def _on_painted(self, event: Any = None) -> None:
         if not self._setting:
+            self._touched = True
             size = 0 if self._classes_shown is None else self._classes_shown.size
             self._settle.start(SETTLE if size <= LARGE else SETTLE_LARGE)
 

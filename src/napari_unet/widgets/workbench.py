@@ -61,6 +61,8 @@ class Workbench(QWidget):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.setObjectName("napari-unet-workbench")
+        # napari gives a proxy, which wraps every layer anew: a layer would never be itself.
+        napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.viewer = napari_viewer
         self.preferences = read_preferences()
         self.dispatcher = Dispatcher(self)
@@ -183,7 +185,7 @@ class Workbench(QWidget):  # type: ignore[misc]
                 self.session.failed.emit("No part of the image is in view: zoom out or press Home.", "")
                 return
             whole = shape is not None and view == (0, 0, *shape)
-            session.segment([current], None if whole else Region(*view))
+            session.segment([current], None if whole else Region(*view), shape)
             return
         ids = {
             "image": (current,) if current else (),

@@ -172,18 +172,21 @@ class Collection:
         if prediction is None or prediction.file is None:
             return None
         try:
-            probabilities = np.asarray(prediction.probabilities(), np.float32)
+            probabilities = prediction.probabilities()
         except (OSError, ValueError):
             entry = self.entries[identifier]
             entry.prediction = None
             entry.problem = "its probabilities are gone from the disk; segment it again"
             return None
-        return mask_from_probabilities(
-            probabilities,
-            settings.threshold,
-            settings.minimum_size,
-            activation=self.activation,  # type: ignore[arg-type]
-        )
+        mask = np.zeros(probabilities.shape[:2], np.uint8)
+        for region in prediction.regions:
+            mask[region.slices] = mask_from_probabilities(
+                np.asarray(probabilities[region.slices], np.float32),
+                settings.threshold,
+                settings.minimum_size,
+                activation=self.activation,  # type: ignore[arg-type]
+            )
+        return mask
 
     def mask(self, identifier: str, settings: InferenceSettings) -> NDArray[np.uint8] | None:
         """(Y, X) uint8: the corrected mask, else the predicted one; None if there is neither."""

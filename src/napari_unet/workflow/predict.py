@@ -74,13 +74,14 @@ class Prediction:
     shape : tuple of int
         (Y, X) of the image.
     part : str
-        "train", "validation", "held-out" of the model's split, or "unseen", told by the pixels.
+        "train", "validation", "held-out" of the model's split, or "unseen", told by the pixels; empty
+        where only a part of them was read.
     counts : OverlapCounts or None
         Agreement of the mask with the reference; None without a reference.
     problem : str
         Why there is no prediction; empty if there is one.
-    region : Region or None
-        What of the image was segmented; None if all of it.
+    regions : tuple of Region
+        What of the image was segmented, one after another.
     """
 
     id: str
@@ -89,7 +90,7 @@ class Prediction:
     part: str = ""
     counts: OverlapCounts | None = None
     problem: str = ""
-    region: Region | None = None
+    regions: tuple[Region, ...] = ()
 
     def probabilities(self) -> NDArray[np.float16]:
         """(Y, X, K) float16 in [0, 1], mapped from the file."""
@@ -145,7 +146,9 @@ class PredictTask:
     settings : InferenceSettings
         Threshold and minimum size are for the scores; any others can be had from the files.
     region : Region or None
-        Only this part of the image (of each, but meant for one).
+        Only this part of the image; there must be one image then.
+    shape : tuple of int or None
+        (Y, X) of that image, which is not read whole.
     """
 
     model: Path
@@ -153,6 +156,7 @@ class PredictTask:
     folder: Path
     settings: InferenceSettings
     region: Region | None = None
+    shape: tuple[int, int] | None = None
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> int:
         """Predict; gives the number of images without a problem."""
@@ -177,9 +181,12 @@ class PredictTask:
 
         def sample_of(reference: ImageReference) -> Sample:
             def load() -> NDArray[np.generic]:
+                if self.region is not None and self.shape is not None:
+                    about[reference.id] = self.shape, ""
+                    return _sample(reference).read_region(*self.region.slices)
                 image = _sample(reference).read_image()
                 about[reference.id] = (image.shape[0], image.shape[1]), seen.part(image)
-                return image[self.region.slices] if self.region is not None else image
+                return image
 
             return Sample(reference.id, load)
 
@@ -200,7 +207,8 @@ class PredictTask:
                 counts, problem = count_against(_sample(by_id[identifier]), result.mask, len(model.classes))
             else:
                 counts, problem = None, ""
-            yield Prediction(identifier, file, shape, part, counts, problem, self.region)
+            region = self.region or Region(0, 0, *shape)
+            yield Prediction(identifier, file, shape, part, counts, problem, (region,))
         yield from _drained(problems)
 
 

@@ -43,6 +43,7 @@ class CallReference:
 
     id: str
     image: FromCaller
+    region: FromCaller
     mask: FromCaller | None = None
 
 
@@ -54,7 +55,7 @@ def refer(sample: Sample, dataset: Dataset | None) -> ImageReference:
     if dataset is not None and sample.image_name and dataset.path.exists():
         return FileReference(dataset.path, dataset.format, sample.id)
     mask = None if sample.load_mask is None else FromCaller(sample.read_mask)
-    return CallReference(sample.id, FromCaller(sample.read_image), mask)
+    return CallReference(sample.id, FromCaller(sample.read_image), FromCaller(sample.read_region), mask)
 
 
 class References:
@@ -74,7 +75,7 @@ class References:
             If the data set has no such image any more.
         """
         if isinstance(reference, CallReference):
-            return Sample(reference.id, reference.image, reference.mask)
+            return Sample(reference.id, reference.image, reference.mask, load_region=reference.region)
         key = str(reference.path), reference.format, reference.path.stat().st_mtime_ns
         if key not in self._open:
             dataset = open_dataset(reference.path, reference.format)

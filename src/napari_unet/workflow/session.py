@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -214,7 +214,12 @@ class Session:
         """Have the computing process ready before it is needed."""
         self.engine.submit(WarmTask(self.model.path if self.model else None, shape))
 
-    def segment(self, identifiers: Sequence[str], region: Region | None = None) -> Job | None:
+    def segment(
+        self,
+        identifiers: Sequence[str],
+        region: Region | None = None,
+        shape: tuple[int, int] | None = None,
+    ) -> Job | None:
         """Segment images; each is shown as soon as it is finished.
 
         Parameters
@@ -222,7 +227,9 @@ class Session:
         identifiers : sequence of str
             In the order in which they are wanted.
         region : Region, optional
-            Only this part of the image.
+            Only this part of the one image.
+        shape : tuple of int, optional
+            (Y, X) of that image.
 
         Returns
         -------
@@ -239,6 +246,7 @@ class Session:
             collection.folder,
             self.inference,
             region,
+            shape,
         )
         self.progress = Progress(0, len(identifiers), "Starting")
         self.job_changed.emit()
@@ -278,8 +286,14 @@ class Session:
             return
         entry.problem = prediction.problem
         if prediction.file is not None:
+            before = entry.prediction
+            (region,) = prediction.regions
+            whole = (region.bottom - region.top, region.right - region.left) == prediction.shape
+            if before is not None and before.shape == prediction.shape and not whole:
+                # What else was segmented of it is still in the file.
+                prediction = replace(prediction, regions=(*before.regions, region))
             entry.prediction = prediction
-            entry.part = prediction.part
+            entry.part = prediction.part or entry.part
             if entry.corrected is None:
                 entry.counts = prediction.counts
                 self.mask_changed.emit(prediction.id)
