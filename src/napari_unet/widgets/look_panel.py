@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_unet.workflow.session import Session
-
-REFRESH = 150  # milliseconds
 
 
 class LookPanel(Step):
@@ -107,21 +105,12 @@ class LookPanel(Step):
         self.empty.setWordWrap(True)
         self.body.addWidget(self.empty)
 
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(REFRESH)
-        self._soon.timeout.connect(self._refresh_histogram)
         session.score_changed.connect(self._on_score)
         session.current_changed.connect(lambda _: self.refresh())
         session.collection_changed.connect(self._on_collection)
         session.overall_changed.connect(self._on_overall)
-        session.rows_changed.connect(lambda _: self._soon.isActive() or self._soon.start())
         self.refresh_references()
         self.refresh()
-
-    def stop(self) -> None:
-        """Refresh nothing any more."""
-        self._soon.stop()
 
     def refresh_references(self) -> None:
         """List the layers that could be the reference."""
@@ -155,7 +144,6 @@ class LookPanel(Step):
     def _on_collection(self) -> None:
         self.refresh_references()
         self.refresh()
-        self._refresh_histogram()
 
     def _on_score(self, identifier: str) -> None:
         if identifier == self.session.current:
@@ -163,6 +151,7 @@ class LookPanel(Step):
 
     def _on_overall(self) -> None:
         overall = self.session.overall
+        self.histogram.set_values(overall.values if overall is not None else ())
         if overall is None:
             self.overall_score.setText("")
         else:
@@ -178,10 +167,3 @@ class LookPanel(Step):
                 tip += " An interval needs images of two groups."
             self.overall_score.setToolTip(tip)
         self.refresh()
-
-    def _refresh_histogram(self) -> None:
-        # The same images that the mean beside it is of.
-        collection = self.session.collection
-        scored = collection.scored()[0] if collection is not None else []
-        values = [self.session.row(i).iou for i in scored]
-        self.histogram.set_values([v for v in values if v is not None])

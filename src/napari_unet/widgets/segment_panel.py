@@ -57,7 +57,6 @@ class SegmentPanel(Step):
         session.model_changed.connect(self._on_model)
         session.collection_changed.connect(self.refresh)
         session.current_changed.connect(lambda _: self.refresh())
-        session.job_changed.connect(self._on_job)
         self._on_model()
 
     # parts
@@ -237,14 +236,17 @@ class SegmentPanel(Step):
                 why = "Select rows in the list first."
         self.run_button.setEnabled(not why and not session.busy)
         self.run_button.setToolTip(why or "Segment (S)")
-        seen = collection is not None and any(e.prediction is not None for e in collection.entries.values())
-        self.mask_part.setVisible(seen)
+        if collection is None or not any(e.prediction is not None for e in collection.entries.values()):
+            self.mask_part.hide()
+        else:
+            self.mask_part.show()
 
     def _mark(self, wrong: bool) -> None:
         """Mark the field that does not fit."""
         self.model_box.setStyleSheet("QComboBox { border: 2px solid #D55E00; }" if wrong else "")
 
-    def _on_job(self) -> None:
+    def show_job(self) -> None:
+        """Show how far the task is, if one runs."""
         progress = self.session.progress
         running = progress is not None
         if running != (self.pages.currentIndex() == 1):

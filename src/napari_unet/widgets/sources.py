@@ -193,7 +193,7 @@ class Sources(QObject):  # type: ignore[misc]
         """Compare the masks of plain layers with this Labels layer; None with none."""
         self.reference_layer = layer
         for entry in self._plain.entries.values():
-            entry.counts = None
+            entry.counts = entry.iou = None
         self.follow()
         if self.session.collection is self._plain and self.session.current:
             self.session.mask_changed.emit(self.session.current)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_unet.engine.task import Engine
 
+REFRESH = 100  # milliseconds between two looks at how far a task is
 KEYS = {
     "S": "segment",
     "N": "next image",
@@ -74,6 +75,10 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.segmenting = SegmentPanel(self.session, self)
         self.looking = LookPanel(self.session, self)
         self._activity: Any = None
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(REFRESH)
+        self._soon.timeout.connect(self._show_job)
         self._closed = False
         self._window: Any = None
         self._build()
@@ -238,9 +243,20 @@ class Workbench(QWidget):  # type: ignore[misc]
         notify_error(sentence, details, self)
 
     def _on_job(self) -> None:
-        """Keep napari's activity dock in step."""
+        """A task began or ended: at once; it went on: a few times a second."""
+        if (self.session.progress is None) != (self._activity is None):
+            self._soon.stop()
+            self._show_job()
+        elif not self._soon.isActive():
+            self._soon.start()
+
+    def _show_job(self) -> None:
+        """Show how far the task is, here and in napari's activity dock."""
         from napari.utils import progress as activity
 
+        if self._closed:
+            return
+        self.segmenting.show_job()
         progress = self.session.progress
         if progress is None:
             if self._activity is not None:
@@ -286,7 +302,7 @@ class Workbench(QWidget):  # type: ignore[misc]
             self._window.removeEventFilter(self)
         self.stage.close()
         self.sources.close()
-        self.looking.stop()
+        self._soon.stop()
         self.images.close_threads()
         self.viewer.layers.events.inserted.disconnect(self._on_layers)
         self.viewer.layers.events.removed.disconnect(self._on_layers)

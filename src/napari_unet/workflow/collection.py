@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import ReferenceMask, Sample
-    from napari_unet.settings import EvaluationSettings, InferenceSettings
+    from napari_unet.metrics.overlap import EmptyRule
+    from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.images import Status
     from napari_unet.workflow.predict import Prediction
 
@@ -46,6 +47,8 @@ class Entry:
         See ``ImageRow``.
     counts : OverlapCounts or None
         Agreement of the mask, corrected or predicted, with the reference.
+    iou : float or None
+        By these counts, mean over the classes in either mask; None without them.
     """
 
     sample: Sample
@@ -56,6 +59,13 @@ class Entry:
     group: str = ""
     problem: str = ""
     counts: OverlapCounts | None = None
+    iou: float | None = None
+
+    def score(self, counts: OverlapCounts | None, empty: EmptyRule) -> None:
+        """Remember the agreement of the mask with the reference, None if there is none."""
+        self.counts = counts
+        value = float("nan") if counts is None else scores_of_counts(counts, empty).iou
+        self.iou = None if np.isnan(value) else float(value)
 
     @property
     def status(self) -> Status:
@@ -123,7 +133,7 @@ class Collection:
                 entry.__dict__.update(old[identifier].__dict__, sample=entry.sample)
         return True
 
-    def row(self, identifier: str, settings: EvaluationSettings) -> ImageRow:
+    def row(self, identifier: str) -> ImageRow:
         """The row of one image."""
         entry = self.entries[identifier]
         return ImageRow(
@@ -131,18 +141,10 @@ class Collection:
             entry.group,
             entry.part,
             entry.status,
-            self.iou(identifier, settings),
+            entry.iou,
             entry.sample.has_mask,
             entry.problem,
         )
-
-    def iou(self, identifier: str, settings: EvaluationSettings) -> float | None:
-        """IoU of the mask with the reference, mean over the classes in it; None if there is none."""
-        counts = self.entries[identifier].counts
-        if counts is None:
-            return None
-        value = scores_of_counts(counts, settings.empty).iou
-        return None if np.isnan(value) else float(value)
 
     def image(self, identifier: str) -> NDArray[np.generic]:
         """(Y, X, C) in the stored dtype, through the data set's cache; do not write to it.
@@ -195,7 +197,7 @@ class Collection:
             return entry.corrected
         return self.predicted_mask(identifier, settings)
 
-    def count(self, identifier: str, mask: NDArray[np.uint8]) -> None:
+    def count(self, identifier: str, mask: NDArray[np.uint8], empty: EmptyRule) -> None:
         """Score a mask against the reference and remember it."""
         entry = self.entries[identifier]
         reference = self.reference(identifier)
@@ -206,9 +208,10 @@ class Collection:
             and int(mask.max(initial=0)) <= len(self.classes)
         )
         if reference is None or not fits:
-            entry.counts = None
+            entry.score(None, empty)
         else:
-            entry.counts = count_overlap(reference.labels, mask, len(self.classes), reference.weights)
+            counts = count_overlap(reference.labels, mask, len(self.classes), reference.weights)
+            entry.score(counts, empty)
 
     def forget_predictions(self) -> None:
         """Forget what another model said; corrections and what was vouched for stay."""
@@ -217,10 +220,10 @@ class Collection:
             entry.problem = ""
             entry.part = ""
             if entry.corrected is None:
-                entry.counts = None
+                entry.counts = entry.iou = None
         self.close()
 
-    def scored(self) -> tuple[list[str], bool]:
+    def scored(self) -> tuple[list[str], bool, int]:
         """Images that overall scores are of, and whether the model has seen them in training.
 
         Returns
@@ -229,7 +232,11 @@ class Collection:
             With a score, unseen by the model; all with a score if every one was seen.
         seen : bool
             Whether they were seen.
+        left_out : int
+            Images with a score that are not among them.
         """
-        known = [i for i, e in self.entries.items() if e.counts is not None and e.prediction is not None]
-        unseen = [i for i in known if self.entries[i].part not in SEEN]
-        return (unseen, False) if unseen else (known, bool(known))
+        known = [(i, e) for i, e in list(self.entries.items()) if e.iou is not None and e.prediction]
+        unseen = [i for i, e in known if e.part not in SEEN]
+        if unseen or not known:
+            return unseen, False, len(known) - len(unseen)
+        return [i for i, _ in known], True, 0

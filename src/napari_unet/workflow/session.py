@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,6 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import ModelError, WorkbenchError
-from napari_unet.metrics.overlap import scores_of_counts
 from napari_unet.metrics.uncertainty import bootstrap_interval
 from napari_unet.models.card import ModelCard, find_models
 from napari_unet.progress import Progress
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_unet.workflow.images import ImageRow
     from napari_unet.workflow.predict import Region
 
+PAUSE = 0.25  # seconds between two overall scores
 LARGE = 2**22  # pixels above which a mask is made aside, so that the window does not wait
 
 
@@ -48,6 +49,8 @@ class Overall:
         Whether the model has seen them all in training, so that the score says little.
     left_out : int
         Images with a score that do not count, because the model has seen them.
+    values : tuple of float
+        IoU of each image that counts.
     """
 
     mean_iou: float
@@ -56,6 +59,19 @@ class Overall:
     images: int
     seen: bool
     left_out: int
+    values: tuple[float, ...] = ()
+
+
+def overall_of(collection: Collection, settings: EvaluationSettings) -> Overall | None:
+    """Score all images of a collection that have a score; None if there are none."""
+    ids, seen, left_out = collection.scored()
+    entries = [collection.entries[i] for i in ids if i in collection.entries]
+    values = np.array([e.iou for e in entries], float)
+    if not len(values):
+        return None
+    groups = [e.group or e.sample.id for e in entries]
+    low, high = bootstrap_interval(values, groups, confidence=settings.confidence)
+    return Overall(float(values.mean()), low, high, len(values), seen, left_out, tuple(values))
 
 
 class Session:
@@ -95,13 +111,17 @@ class Session:
         self.progress: Progress | None = None
         self._rescoring: Job | None = None
         self._aside = ThreadPoolExecutor(1, "session")
+        self._scoring = ThreadPoolExecutor(1, "scores")
+        self._pause = threading.Event()  # set when closed
         self._overall_version = 0
         self._overall_running = False
 
     def close(self) -> None:
         """Stop what runs and leave nothing behind."""
+        self._pause.set()
         self.engine.close()
-        self._aside.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._aside, self._scoring):
+            pool.shutdown(wait=True, cancel_futures=True)
         if self.collection is not None:
             self.collection.close()
 
@@ -132,12 +152,12 @@ class Session:
         """A row for each image, in order."""
         if self.collection is None:
             return []
-        return [self.collection.row(i, self.evaluation) for i in self.collection.ids]
+        return [self.collection.row(i) for i in self.collection.ids]
 
     def row(self, identifier: str) -> ImageRow:
         """The row of one image."""
         assert self.collection is not None
-        return self.collection.row(identifier, self.evaluation)
+        return self.collection.row(identifier)
 
     # model
 
@@ -295,7 +315,7 @@ class Session:
             entry.prediction = prediction
             entry.part = prediction.part or entry.part
             if entry.corrected is None:
-                entry.counts = prediction.counts
+                entry.score(prediction.counts, self.evaluation.empty)
                 self.mask_changed.emit(prediction.id)
                 self.score_changed.emit(prediction.id)
         self.rows_changed.emit((prediction.id,))
@@ -339,7 +359,7 @@ class Session:
             identifier, counts = progress.piece
             entry = collection.entries.get(identifier)
             if entry is not None and entry.corrected is None and identifier != self.current:
-                entry.counts = counts
+                entry.score(counts, self.evaluation.empty)
                 self.rows_changed.emit((identifier,))
                 self._score_overall()
 
@@ -380,7 +400,7 @@ class Session:
             return
 
         def count() -> None:
-            collection.count(identifier, mask)
+            collection.count(identifier, mask, self.evaluation.empty)
             self.dispatch(told)
 
         def told() -> None:
@@ -389,7 +409,7 @@ class Session:
             self._score_overall()
 
         if mask.size <= LARGE:
-            collection.count(identifier, mask)
+            collection.count(identifier, mask, self.evaluation.empty)
             told()
         else:
             self._aside.submit(count)
@@ -425,7 +445,7 @@ class Session:
         self.mask_changed.emit(identifier)
         mask = self.collection.predicted_mask(identifier, self.inference)
         if mask is None:
-            entry.counts = None
+            entry.score(None, self.evaluation.empty)
             self.rows_changed.emit((identifier,))
             self.score_changed.emit(identifier)
         else:
@@ -442,7 +462,7 @@ class Session:
     # scores
 
     def _score_overall(self) -> None:
-        """Work the overall score out aside; while that goes on, wishes add up to one more round."""
+        """Work the overall score out aside, a few times a second at most."""
         self._overall_version += 1
         if self._overall_running:
             return
@@ -451,21 +471,12 @@ class Session:
             self.overall = None
             self.overall_changed.emit()
             return
-        ids, seen = collection.scored()
-        known = sum(e.counts is not None and e.prediction is not None for e in collection.entries.values())
-        entries = [collection.entries[i] for i in ids]
-        counts = [e.counts for e in entries if e.counts is not None]
-        groups = [e.group or i for i, e in zip(ids, entries, strict=True)]
         version = self._overall_version
         self._overall_running = True
 
         def compute() -> None:
-            values = np.array([scores_of_counts(c, self.evaluation.empty).iou for c in counts], float)
-            overall = None
-            if np.isfinite(values).any():
-                low, high = bootstrap_interval(values, groups, confidence=self.evaluation.confidence)
-                mean = float(np.nanmean(values))
-                overall = Overall(mean, low, high, len(values), seen, known - len(ids))
+            self._pause.wait(PAUSE)
+            overall = overall_of(collection, self.evaluation)
             self.dispatch(lambda: told(overall))
 
         def told(overall: Overall | None) -> None:
@@ -477,7 +488,7 @@ class Session:
                 self._score_overall()
 
         try:
-            self._aside.submit(compute)
+            self._scoring.submit(compute)
         except RuntimeError:  # closed
             self._overall_running = False
 

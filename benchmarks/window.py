@@ -1,0 +1,185 @@
+"""How the real window feels: opening the dock, the first and later clicks on Segment, stalls, Cancel.
+
+Needs a screen (a virtual one will do: `xvfb-run python benchmarks/window.py`, or DISPLAY of an Xvfb).
+Everything is measured in the window's own process with a heartbeat timer; the network runs in its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.data.synthetic import write_synthetic
+from napari_unet.engine.hardware import available_cores, processor_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BEAT = 5  # milliseconds between two beats of the heart
+LIMITS = {
+    "dock opens, s": 0.5,
+    "first Segment, s": 6.0,
+    "warm Segment 256x256, s": 0.25,
+    "stall 99th percentile, ms": 50.0,
+    "Cancel answered, s": 0.3,
+}
+# A network as large and trained as little as this needs: only its speed counts.
+MAKE_MODEL = """
+import sys
+from pathlib import Path
+from napari_unet.models.model import Model, save_model
+from napari_unet.models.normalization import Normalization
+from napari_unet.networks.registry import build_network
+from napari_unet.settings import NetworkSettings, Recipe
+recipe = Recipe(network=NetworkSettings(filters=16))
+model = Model(recipe, Normalization(), ("foreground",), build_network(recipe.network), {})
+save_model(model, Path(sys.argv[1]))
+"""
+
+
+class Heart:
+    """Beats in the window's thread and writes down when it did."""
+
+    def __init__(self) -> None:
+        from qtpy.QtCore import Qt, QTimer
+
+        self.beats: list[float] = []
+        self.timer = QTimer()
+        self.timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self.timer.timeout.connect(lambda: self.beats.append(time.perf_counter()))
+        self.timer.start(BEAT)
+
+    def stalls(self, start: float, end: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Milliseconds that each beat came late between two times."""
+        beats = np.array([b for b in self.beats if start <= b <= end])
+        return np.maximum(np.diff(beats) * 1000 - BEAT, 0)
+
+
+def spin(until: Callable[[], bool], most: float = 120.0) -> float:
+    """Let the window live until something is so; gives the seconds it took."""
+    from qtpy.QtCore import QEventLoop
+    from qtpy.QtWidgets import QApplication
+
+    start = time.perf_counter()
+    while not until():
+        if time.perf_counter() - start > most:
+            raise TimeoutError("waited in vain")
+        QApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 5)
+        time.sleep(0.0005)
+    return time.perf_counter() - start
+
+
+def rest(seconds: float) -> None:
+    """Let the window live for a while."""
+    end = time.perf_counter() + seconds
+    spin(lambda: time.perf_counter() >= end)
+
+
+def measure(model: Path, data: Path, rounds: int) -> dict[str, float]:
+    """One sitting at the window."""
+    import napari
+
+    from napari_unet.widgets.workbench import Workbench
+
+    viewer = napari.Viewer(show=True)
+    heart = Heart()
+    rest(1)
+    out: dict[str, float] = {}
+    start = time.perf_counter()
+    _, bench = viewer.window.add_plugin_dock_widget("napari-unet-workbench", "U-Net Workbench")
+    assert isinstance(bench, Workbench)
+    out["dock opens, s"] = time.perf_counter() - start
+
+    # A cold process: nothing was clicked before, the dock has only just opened.
+    start = time.perf_counter()
+    viewer.add_image(np.random.default_rng(0).integers(0, 255, (256, 256), dtype=np.uint8), name="one")
+    bench.session.load_model(model)
+    spin(lambda: bench.segmenting.run_button.isEnabled())
+    bench.segmenting.run_button.click()
+    spin(lambda: bench.stage.mask_layer is not None)
+    out["first Segment, s"] = time.perf_counter() - start
+    rest(1)
+
+    warm = []
+    shown: list[float] = []
+    bench.stage.mask_layer.events.set_data.connect(lambda _=None: shown.append(time.perf_counter()))
+    for _ in range(rounds):
+        shown.clear()
+        start = time.perf_counter()
+        bench.segmenting.run_button.click()
+        spin(lambda: bool(shown) and bench.session.progress is None)
+        warm.append(shown[0] - start)
+        rest(0.1)
+    out["warm Segment 256x256, s"] = statistics.median(warm)
+
+    viewer.layers.clear()
+    viewer.open(str(data), plugin="napari-unet-workbench")
+    spin(lambda: bench.session.collection is not None and bench.session.collection.name == data.name)
+    rest(2)
+    bench.segmenting.scope_box.setCurrentIndex(3)
+    bench.segmenting.run_button.click()
+    spin(lambda: bench.session.progress is not None and bench.session.progress.done > 0)
+    rest(1)
+    start = time.perf_counter()
+    before = bench.session.progress.done if bench.session.progress else 0
+    limit = start + 20
+    spin(lambda: bench.session.progress is None or time.perf_counter() > limit)
+    stalls = heart.stalls(start, time.perf_counter())
+    out["stall 99th percentile, ms"] = float(np.percentile(stalls, 99))
+    out["stall worst, ms"] = float(stalls.max())
+    done = bench.session.progress.done - before if bench.session.progress else 0
+    out["images a second meanwhile"] = done / (time.perf_counter() - start)
+
+    answers = []
+    for _ in range(3):
+        if bench.session.progress is None:
+            bench.segmenting.run_button.click()
+        spin(lambda: bench.session.progress is not None and bench.session.progress.done > 0)
+        bench.segmenting.cancel_button.click()
+        answers.append(spin(lambda: bench.session.progress is None))
+        rest(0.2)
+    out["Cancel answered, s"] = max(answers)
+    out["heavy modules in the window's process"] = float(
+        sum(name in sys.modules for name in ("tensorflow", "keras", "torch", "jax"))
+    )
+    viewer.close()
+    rest(0.2)
+    return out
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=2000, help="tiles of 101x101 in the made-up set")
+    parser.add_argument("--data", type=Path, help="a data set instead of made-up tiles")
+    parser.add_argument("--rounds", type=int, default=15, help="warm clicks")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        model, data = Path(folder) / "model", Path(folder) / "tiles"
+        subprocess.run([sys.executable, "-c", MAKE_MODEL, model], check=True, capture_output=True)
+        if options.data is None:
+            write_synthetic("salt", data, options.images)
+        figures = measure(model, options.data or data, options.rounds)
+    print(f"{processor_name()}, {available_cores()} cores, Python {platform.python_version()}")
+    print(f"{'':42}{'measured':>10}{'wanted':>10}")
+    for name, value in figures.items():
+        limit = LIMITS.get(name)
+        wanted = "" if limit is None else f"< {limit:g}"
+        print(f"{name:42}{value:10.3f}{wanted:>10}{'' if limit is None or value < limit else '  missed'}")
+    if options.json is not None:
+        options.json.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
