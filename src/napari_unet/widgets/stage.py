@@ -188,8 +188,12 @@ class Stage(QObject):  # type: ignore[misc]
             return  # another image was taken to hand meanwhile
         self._shown, self._classes_shown = identifier, mask
         self._put(mask)
-        self._show_probabilities(identifier)
         self.session.score_mask(identifier, mask)
+        if self.probability_layer is None:
+            # A hidden layer may come a moment after the mask that somebody is waiting for.
+            QTimer.singleShot(0, lambda: self._show_probabilities(identifier))
+        else:
+            self._show_probabilities(identifier)
 
     def _put(self, mask: NDArray[np.uint8]) -> None:
         """Put a mask into the editable layer, with nothing to undo."""
@@ -219,8 +223,10 @@ class Stage(QObject):  # type: ignore[misc]
             self._place(layer)
 
     def _show_probabilities(self, identifier: str) -> None:
-        assert self.session.collection is not None
-        prediction = self.session.collection.entries[identifier].prediction
+        collection = self.session.collection
+        if collection is None or identifier != self.session.current:
+            return
+        prediction = collection.entries[identifier].prediction
         if prediction is None or prediction.file is None:
             return
         kept = prediction.probabilities()

@@ -84,6 +84,8 @@ class Workbench(QWidget):  # type: ignore[misc]
         self._build()
         self._connect()
         self._bind_keys()
+        if self.preferences.start_process:
+            self.session.warm()  # the slow imports go on beside what the window still has to do
         self.sources.follow()
         QTimer.singleShot(0, self._settle)
 
@@ -143,13 +145,10 @@ class Workbench(QWidget):  # type: ignore[misc]
             self.viewer.bind_key(key, lambda _, do=action: do(), overwrite=True)
 
     def _settle(self) -> None:
-        """Once the dock is shown: watch its window, and have the computing process ready."""
-        if self._closed:
-            return
-        self._window = self.window()
-        self._window.installEventFilter(self)
-        if self.preferences.start_process:
-            self._warm()
+        """Once the dock is shown: watch its window."""
+        if not self._closed:
+            self._window = self.window()
+            self._window.installEventFilter(self)
 
     def _warm(self) -> None:
         if not self.session.busy and not self._closed:
@@ -274,7 +273,8 @@ class Workbench(QWidget):  # type: ignore[misc]
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Ask before the window closes on a task that runs."""
         if watched is self._window and event.type() == QEvent.Type.Close and not self._closed:
-            if self.session.busy and not self._may_stop():
+            # A script that closes its viewer is not asked; napari itself asks before its menu closes one.
+            if event.spontaneous() and self.session.busy and not self._may_stop():
                 event.ignore()
                 return True
             self.stage.take_painting()
