@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import ReferenceMask, Sample
+    from napari_unet.models.card import ModelCard
     from napari_unet.settings import EvaluationSettings, InferenceSettings
     from napari_unet.workflow.images import Status
     from napari_unet.workflow.predict import Prediction
@@ -86,6 +87,7 @@ class Collection:
         self.entries = {s.id: Entry(s, group=s.group or "") for s in samples}
         self.classes: tuple[str, ...] = dataset.classes if dataset is not None else ("foreground",)
         self.activation: str = "sigmoid"
+        self.model: ModelCard | None = None  # whose predictions are kept
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __len__(self) -> int:

@@ -171,6 +171,7 @@ class Session:
         if self.collection is not None:
             self.cancel()
             self.collection.forget_predictions()
+            self.collection.model = None
             self._use_model()
             self.rows_changed.emit(self.collection.ids)
             self.mask_changed.emit(self.current)
@@ -183,6 +184,9 @@ class Session:
         collection, model = self.collection, self.model
         if collection is None or model is None:
             return
+        if collection.model not in (None, model):
+            collection.forget_predictions()
+        collection.model = model
         collection.classes = model.classes
         collection.activation = model.recipe.network.activation
         data = model.provenance.get("data") or {}
@@ -244,8 +248,8 @@ class Session:
         self.job_changed.emit()
 
         def on_progress(progress: Progress) -> None:
-            if collection is not self.collection:
-                return
+            if collection is not self.collection or model is not self.model:
+                return  # what another model says of other images comes too late
             self.progress = progress
             if isinstance(progress.piece, Prediction):
                 self._take(collection, progress.piece)
@@ -255,7 +259,7 @@ class Session:
             if self.job in (job, None):
                 self.job = None
                 self.progress = None
-            if job.error is not None:
+            if job.error is not None and not job.cancel_token.cancelled:
                 self.failed.emit(job.error.sentence, job.details)
             self.job_changed.emit()
             self._score_overall()
@@ -398,7 +402,7 @@ class Session:
         if predicted is None:
             predicted = np.zeros_like(mask)
         same = predicted.shape == mask.shape and np.array_equal(predicted, mask)
-        entry.corrected = None if same else mask.copy()
+        entry.corrected = None if same and not entry.done else mask.copy()
         self.score_mask(identifier, mask)
 
     def revert(self, identifier: str) -> None:
@@ -418,11 +422,17 @@ class Session:
             self.score_mask(identifier, mask)
 
     def set_done(self, identifiers: Iterable[str], done: bool = True) -> None:
-        """Vouch for the masks of images, or take that back."""
+        """Vouch for the masks of images, which stay as they are from then on, or take that back."""
         assert self.collection is not None
         ids = tuple(i for i in identifiers if self.collection.entries[i].status != "new")
         for identifier in ids:
-            self.collection.entries[identifier].done = done
+            entry = self.collection.entries[identifier]
+            entry.done = done
+            predicted = self.collection.predicted_mask(identifier, self.inference)
+            if done and entry.corrected is None:
+                entry.corrected = predicted
+            elif not done and predicted is not None and np.array_equal(predicted, entry.corrected):
+                entry.corrected = None
         self.rows_changed.emit(ids)
 
     # scores
