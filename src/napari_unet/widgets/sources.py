@@ -253,6 +253,7 @@ class Sources(QObject):  # type: ignore[misc]
         """
         if identifier not in self._where:
             return
+        index: tuple[int, ...] | None
         layer, index = self._where[identifier]
         if layer not in self.viewer.layers:
             return

@@ -431,8 +431,9 @@ class Session:
             predicted = self.collection.predicted_mask(identifier, self.inference)
             if done and entry.corrected is None:
                 entry.corrected = predicted
-            elif not done and predicted is not None and np.array_equal(predicted, entry.corrected):
-                entry.corrected = None
+            elif not done and predicted is not None and entry.corrected is not None:
+                if np.array_equal(predicted, entry.corrected):
+                    entry.corrected = None
         self.rows_changed.emit(ids)
 
     # scores
