@@ -71,6 +71,7 @@ class Session:
         Runs a function without arguments in the session's thread; the engine's own dispatcher.
     """
 
+    leaving = Signal()  # the images at hand are about to be others: last chance to hand in what was painted
     collection_changed = Signal()
     rows_changed = Signal(tuple)  # ids whose rows are different now
     current_changed = Signal(str)  # id of the image at hand, "" for none
@@ -109,6 +110,7 @@ class Session:
 
     def show(self, collection: Collection | None, current: str = "") -> None:
         """Work on these images from now on."""
+        self.leaving.emit()
         if collection is not self.collection:
             self.cancel()
             self.collection = collection
@@ -118,6 +120,8 @@ class Session:
             self.collection_changed.emit()
             self._score_overall()
         elif collection is not None:
+            if self.current not in collection.entries:
+                self.current = ""
             self.collection_changed.emit()
         ids = collection.ids if collection is not None else ()
         self.select(current if current in ids else next(iter(ids), ""))
@@ -431,9 +435,8 @@ class Session:
             predicted = self.collection.predicted_mask(identifier, self.inference)
             if done and entry.corrected is None:
                 entry.corrected = predicted
-            elif not done and predicted is not None and entry.corrected is not None:
-                if np.array_equal(predicted, entry.corrected):
-                    entry.corrected = None
+            elif not done and predicted is not None and np.array_equal(predicted, entry.corrected):  # type: ignore[arg-type]
+                entry.corrected = None
         self.rows_changed.emit(ids)
 
     # scores
