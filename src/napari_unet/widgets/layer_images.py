@@ -13,7 +13,7 @@ from napari_unet.errors import DataError
 from napari_unet.workflow.images import METADATA_KEY, OpenedData
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -73,11 +73,24 @@ def slice_indices(layer: Any) -> list[tuple[int, ...]]:
 
 @dataclass(frozen=True, eq=False)
 class _LoadSlice:
-    """Reads one slice; holds the array, not the layer, so that it may be called in any thread."""
+    """Reads one slice; holds the array, not the layer, so that it may be called in any thread.
+
+    Equal to another that reads the same slice of the same array.
+    """
 
     array: Any
     index: tuple[int, ...]
     rgb: bool
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _LoadSlice)
+            and (other.index, other.rgb) == (self.index, self.rgb)
+            and other.array is self.array
+        )
+
+    def __hash__(self) -> int:
+        return hash((id(self.array), self.index, self.rgb))
 
     def __call__(self, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.generic]:
         values = np.asarray(self.array[(*self.index, rows, columns)])
@@ -94,17 +107,24 @@ class _LoadLabels:
 
     array: Any
     index: tuple[int, ...]
-    classes: int
+    classes: Callable[[], int]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _LoadLabels) and other.index == self.index and other.array is self.array
+
+    def __hash__(self) -> int:
+        return hash((id(self.array), self.index))
 
     def __call__(self) -> ReferenceMask:
         values = np.asarray(self.array[self.index[-(self.array.ndim - 2) :] if self.array.ndim > 2 else ()])
-        labels = np.minimum(values, self.classes).astype(np.uint8)
-        objects = values.astype(np.int32) if self.classes == 1 else None
+        classes = self.classes()
+        labels = np.minimum(values, classes).astype(np.uint8)
+        objects = values.astype(np.int32) if classes == 1 else None
         return ReferenceMask(labels, objects)
 
 
 def layer_samples(
-    layer: Any, reference: Any = None, classes: int = 1
+    layer: Any, reference: Any = None, classes: Callable[[], int] = lambda: 1
 ) -> tuple[list[tuple[int, ...]], list[Sample]]:
     """Every slice of a layer as a sample.
 
@@ -114,8 +134,8 @@ def layer_samples(
         (..., Y, X), or (..., Y, X, 3 or 4) if its `rgb` is set.
     reference : napari.layers.Labels, optional
         Its reference masks, of the same size.
-    classes : int
-        Labels above count as the last class: with one class every label is foreground.
+    classes : callable
+        Gives their number; labels above count as the last class: with one, every label is foreground.
 
     Returns
     -------
@@ -150,6 +170,7 @@ def view_of(layer: Any, shape: Sequence[int]) -> tuple[int, int, int, int] | Non
     corners = np.asarray(layer.corner_pixels)[:, -2:]
     if layer.rgb and np.asarray(layer.corner_pixels).shape[1] == layer.data.ndim:
         corners = np.asarray(layer.corner_pixels)[:, -3:-1]
+    corners = np.add(corners, [[0], [1]])  # the last pixel is in view too
     if layer.multiscale:
         corners = corners * np.asarray(layer.downsample_factors[layer.data_level])[-2:]
     top, left = np.clip(np.floor(corners[0]), 0, shape).astype(int)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_unet.workflow.session import Session
 
 RGB = (3, 4)
+SETTLE = 400  # milliseconds after the last stroke on a reference until masks are compared with it
 
 
 class Sources(QObject):  # type: ignore[misc]
@@ -52,12 +53,19 @@ class Sources(QObject):  # type: ignore[misc]
         self._where: dict[str, tuple[Any, tuple[int, ...] | None]] = {}
         self._datasets: dict[int, Collection] = {}
         self._plain = Collection("layers", [])
-        self._kept: dict[tuple[int, int, str, int, int], tuple[list[tuple[int, ...]], list[Sample]]] = {}
+        self._slices: dict[str, tuple[Any, tuple[int, ...] | None]] = {}  # of plain layers
+        self._kept: dict[tuple[int, int, str, int], tuple[list[tuple[int, ...]], list[Sample]]] = {}
         self._moving = False
+        self._fresh: Any = None  # layer of images that was added since the list was made
+        self._hidden: set[Any] = set()  # layers that gave way to the image at hand
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self.follow)
+        self._drawn = QTimer(self)
+        self._drawn.setSingleShot(True)
+        self._drawn.setInterval(SETTLE)
+        self._drawn.timeout.connect(self._compare)
         self._connections: list[tuple[Any, Callable[..., None]]] = []
         events = viewer.layers.events
         for event in (events.inserted, events.removed, viewer.layers.selection.events.active):
@@ -70,6 +78,9 @@ class Sources(QObject):  # type: ignore[misc]
     def close(self) -> None:
         """Let go of the viewer, remove what was kept on disk."""
         self._soon.stop()
+        self._drawn.stop()
+        for event in _edits(self.reference_layer):
+            event.disconnect(self._on_reference)
         for event, function in self._connections:
             event.disconnect(function)
         for collection in (*self._datasets.values(), self._plain):
@@ -85,6 +96,8 @@ class Sources(QObject):  # type: ignore[misc]
                 event.connect(self._on_layers)
 
     def _on_inserted(self, event: Any) -> None:
+        if is_image(event.value):
+            self._fresh = event.value
         self._watch(event.value)
 
     def _on_layers(self, event: Any = None) -> None:
@@ -99,10 +112,13 @@ class Sources(QObject):  # type: ignore[misc]
         active = self.viewer.layers.selection.active
         if active in images:
             wanted = active
+        elif self._fresh in images:
+            wanted = self._fresh  # its reference masks came after it and are chosen now
         elif self.layer in images:
             wanted = self.layer
         else:
             wanted = images[-1] if images else None
+        self._fresh = None
         if wanted is None:
             self.layer = None
             self._where.clear()
@@ -154,6 +170,9 @@ class Sources(QObject):  # type: ignore[misc]
 
     def _use_plain(self, plain: list[Any]) -> bool:
         """List the slices of plain layers; says whether the list is another one now."""
+        self.session.leaving.emit()
+        names = {(id(layer), index): i for i, (layer, index) in self._slices.items()}
+        before = {}
         samples: list[Sample] = []
         where: dict[str, tuple[Any, tuple[int, ...] | None]] = {}
         kept = {}
@@ -164,16 +183,16 @@ class Sources(QObject):  # type: ignore[misc]
                 id(full_resolution(layer)),
                 str(layer.name),
                 id(full_resolution(reference)) if reference is not None else 0,
-                len(self._plain.classes),
             )
-            found = self._kept.get(key) or layer_samples(layer, reference, len(self._plain.classes))
+            found = self._kept.get(key) or layer_samples(layer, reference, lambda: len(self._plain.classes))
             kept[key] = found
             for index, sample in zip(*found, strict=True):
                 where[sample.id] = layer, index
+                before[sample.id] = names.get((id(layer), index), sample.id)
                 samples.append(sample)
         self._kept = kept
-        self._where = where
-        return self._plain.update(samples)
+        self._where = self._slices = where
+        return self._plain.update(samples, before)
 
     # references of plain layers
 
@@ -191,13 +210,29 @@ class Sources(QObject):  # type: ignore[misc]
 
     def choose_reference(self, layer: Any) -> None:
         """Compare the masks of plain layers with this Labels layer; None with none."""
+        for event in _edits(self.reference_layer):
+            event.disconnect(self._on_reference)
         self.reference_layer = layer
+        for event in _edits(layer):
+            event.connect(self._on_reference)
+        self._compare()
+
+    def _on_reference(self, event: Any = None) -> None:
+        self._drawn.start()
+
+    def _compare(self) -> None:
+        """Score all masks of plain layers anew."""
         for entry in self._plain.entries.values():
             entry.counts = entry.iou = None
         self.follow()
-        if self.session.collection is self._plain and self.session.current:
-            self.session.mask_changed.emit(self.session.current)
-            self.session.rescore()
+        session = self.session
+        if session.collection is not self._plain or not session.current:
+            return
+        session.mask_changed.emit(session.current)
+        for identifier, entry in self._plain.entries.items():
+            if entry.corrected is not None and identifier != session.current:
+                session.score_mask(identifier, entry.corrected)
+        session.rescore()
 
     def _reference_of(self, layer: Any) -> Any:
         reference = self.reference_layer
@@ -254,6 +289,7 @@ class Sources(QObject):  # type: ignore[misc]
         """
         if identifier not in self._where:
             return
+        index: tuple[int, ...] | None
         layer, index = self._where[identifier]
         if layer not in self.viewer.layers:
             return
@@ -267,10 +303,11 @@ class Sources(QObject):  # type: ignore[misc]
             if index and len(axes) == len(index):
                 self.viewer.dims.set_current_step(tuple(axes), index)
             others = {other for other, _ in self._where.values()} - {layer}
-            if others:
+            if others or layer in self._hidden:
                 layer.visible = True
-                for other in others:
-                    other.visible = False
+            self._hidden = {other for other in (*others, *self._hidden) if other is not layer}
+            for other in others:
+                other.visible = False
         finally:
             self._moving = False
 
@@ -328,6 +365,11 @@ class Sources(QObject):  # type: ignore[misc]
                 values = None if mask is None else mask.labels if mask.objects is None else mask.objects
                 shape = collection.image(identifier).shape[:2]
                 layer.data = np.zeros(shape, np.uint8) if values is None else np.array(values)
+
+
+def _edits(layer: Any) -> list[Any]:
+    """Events of a Labels layer that may mean other pixels."""
+    return [] if layer is None else [layer.events.paint, layer.events.labels_update, layer.events.set_data]
 
 
 def _limits(values: Any) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.errors import WorkbenchError
 from napari_unet.inference.postprocess import connected_objects
@@ -44,6 +44,8 @@ class Stage(QObject):  # type: ignore[misc]
         Knows which layer shows which image.
     """
 
+    errors_gone = Signal()  # a person deleted the layer of errors
+
     def __init__(self, viewer: Any, session: Session, sources: Sources, parent: QObject) -> None:
         super().__init__(parent)
         self.viewer = viewer
@@ -65,6 +67,7 @@ class Stage(QObject):  # type: ignore[misc]
         session.current_changed.connect(self._on_current)
         session.mask_changed.connect(self._on_mask)
         session.score_changed.connect(self._on_score)
+        session.leaving.connect(self.take_painting)
         session.collection_changed.connect(self._on_collection)
         session.model_changed.connect(self._on_model)
         viewer.layers.events.removed.connect(self._on_removed)
@@ -84,6 +87,11 @@ class Stage(QObject):  # type: ignore[misc]
         self.as_objects = objects
         if self._classes_shown is not None:
             self._put(self._classes_shown)
+
+    def restore(self) -> None:
+        """Show the mask again if a person deleted its layer."""
+        if self.mask_layer is None:
+            self._refresh()
 
     def show_errors(self, shown: bool) -> None:
         """Show where the mask agrees with the reference, and where not."""
@@ -110,7 +118,6 @@ class Stage(QObject):  # type: ignore[misc]
     # what the session says
 
     def _on_collection(self) -> None:
-        self.take_painting()
         self._shown = ""
         self._clear()
 
@@ -139,15 +146,16 @@ class Stage(QObject):  # type: ignore[misc]
             self._refresh_text()
 
     def _on_removed(self, event: Any) -> None:
-        for name in ("mask_layer", "error_layer", "probability_layer"):
-            if getattr(self, name) is event.value:
-                if name == "mask_layer":
-                    self.take_painting()
-                    self._listen(event.value, on=False)
-                    self._shown, self._classes_shown = "", None
-                if name == "error_layer":
-                    self.errors_shown = False
-                setattr(self, name, None)
+        if event.value is self.mask_layer:
+            self.take_painting()
+            self._listen(event.value, on=False)
+            self._shown, self._classes_shown, self.mask_layer = "", None, None
+        elif event.value is self.error_layer:
+            self.error_layer = None
+            self.show_errors(False)
+            self.errors_gone.emit()
+        elif event.value is self.probability_layer:
+            self.probability_layer = None
 
     # layers
 
@@ -186,6 +194,11 @@ class Stage(QObject):  # type: ignore[misc]
     def _show_mask(self, identifier: str, mask: NDArray[np.uint8] | None) -> None:
         if identifier != self.session.current or mask is None:
             return  # another image was taken to hand meanwhile
+        self.take_painting()
+        collection = self.session.collection
+        painted = collection.entries[identifier].corrected if collection is not None else None
+        if painted is not None:
+            mask = painted  # since the mask was asked for
         self._shown, self._classes_shown = identifier, mask
         self._put(mask)
         self.session.score_mask(identifier, mask)

@@ -120,6 +120,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.looking.chosen_reference = lambda: self.sources.reference_layer
         self.looking.reference_wanted.connect(self.sources.choose_reference)
         self.looking.errors_wanted.connect(self._show_errors)
+        self.stage.errors_gone.connect(lambda: self.looking.errors_box.setChecked(False))
         self.looking.step_wanted.connect(self.step)
         self.looking.worst_wanted.connect(self.worst_first)
         self.looking.range_wanted.connect(self._select_range)
@@ -181,6 +182,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         if session.busy or session.misfit(self.sources.channels()):
             return
         self.stage.take_painting()
+        self.stage.restore()
         current = session.current
         if scope == "view":
             shape = self.sources.shape()
@@ -222,7 +224,9 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.looking.refresh()
 
     def _select_range(self, low: float, high: float) -> None:
-        rows = self.session.rows()
+        # The histogram is of these alone.
+        counted = self.session.collection.scored()[0] if self.session.collection is not None else []
+        rows = [self.session.row(i) for i in counted]
         last = high >= 1.0
         self.images.table.select(
             r.id for r in rows if r.iou is not None and low <= r.iou and (r.iou < high or last)

@@ -15,13 +15,14 @@ from napari_unet.metrics.overlap import OverlapCounts, count_overlap, scores_of_
 from napari_unet.workflow.images import ImageRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import ReferenceMask, Sample
     from napari_unet.metrics.overlap import EmptyRule
+    from napari_unet.models.card import ModelCard
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.images import Status
     from napari_unet.workflow.predict import Prediction
@@ -96,6 +97,7 @@ class Collection:
         self.entries = {s.id: Entry(s, group=s.group or "") for s in samples}
         self.classes: tuple[str, ...] = dataset.classes if dataset is not None else ("foreground",)
         self.activation: str = "sigmoid"
+        self.model: ModelCard | None = None  # whose predictions are kept
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __len__(self) -> int:
@@ -119,18 +121,33 @@ class Collection:
             self._folder.cleanup()
             self._folder = None
 
-    def update(self, samples: Iterable[Sample]) -> bool:
-        """Take other samples; what is known of those that stay is kept. Says whether any changed."""
+    def update(self, samples: Iterable[Sample], before: Mapping[str, str] | None = None) -> bool:
+        """Take other samples; what is known of those that stay is kept.
+
+        Parameters
+        ----------
+        samples : iterable of Sample
+            An image is another one if the function that reads it is not equal to the one before.
+        before : mapping, optional
+            Id to the id that the image had before, where that differs.
+
+        Returns
+        -------
+        bool
+            Whether anything changed.
+        """
         fresh = {s.id: s for s in samples}
-        if list(fresh) == list(self.entries) and all(
-            self.entries[i].sample.load_image is s.load_image for i, s in fresh.items()
-        ):
-            return False
         old = self.entries
+        if list(fresh) == list(old) and all(old[i].sample is s for i, s in fresh.items()):
+            return False
         self.entries = {i: Entry(s, group=s.group or "") for i, s in fresh.items()}
         for identifier, entry in self.entries.items():
-            if identifier in old:
-                entry.__dict__.update(old[identifier].__dict__, sample=entry.sample)
+            known = old.get((before or {}).get(identifier, identifier))
+            if known is None or known.sample.load_image != entry.sample.load_image:
+                continue
+            if entry.sample.load_mask != known.sample.load_mask:
+                known.counts = known.iou = None
+            entry.__dict__.update(known.__dict__, sample=entry.sample, group=entry.group)
         return True
 
     def row(self, identifier: str) -> ImageRow:

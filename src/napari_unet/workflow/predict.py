@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +13,6 @@ import numpy as np
 from napari_unet.data.sample import Sample
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, OutputError, WorkbenchError
-from napari_unet.export.masks import unique_stems
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.metrics.overlap import OverlapCounts, count_overlap
 from napari_unet.models.cache import ModelCache
@@ -174,7 +174,6 @@ class PredictTask:
 
     def _predictions(self, model: Model, cancel: CancelToken) -> Iterator[Prediction]:
         seen = SeenImages(model.provenance)
-        stems = unique_stems(i.id for i in self.images)
         by_id = {reference.id: reference for reference in self.images}
         about: dict[str, tuple[tuple[int, int], str]] = {}
         problems: list[Prediction] = []
@@ -201,7 +200,7 @@ class PredictTask:
             yield from _drained(problems)
             identifier = result.sample.id
             shape, part = about.pop(identifier)
-            file = self.folder / f"{stems[identifier]}.npy"
+            file = self.folder / file_name(identifier)
             _keep(file, result.probabilities, shape, self.region)
             if self.region is None:
                 counts, problem = count_against(_sample(by_id[identifier]), result.mask, len(model.classes))
@@ -243,14 +242,23 @@ class RescoreTask:
         pairs = list(zip(self.images, self.files, strict=True))
         for number, (reference, file) in enumerate(pairs):
             cancel.check()
+            try:
+                probabilities = np.load(file).astype(np.float32)
+            except (OSError, ValueError):
+                continue  # gone from the disk, which is told where the mask is wanted
             mask = mask_from_probabilities(
-                np.load(file).astype(np.float32),
+                probabilities,
                 self.settings.threshold,
                 self.settings.minimum_size,
                 activation=self.activation,
             )
             counts, _ = count_against(_sample(reference), mask, self.classes)
             on_progress(Progress(number + 1, len(pairs), "Scoring again", piece=(reference.id, counts)))
+
+
+def file_name(identifier: str) -> str:
+    """Name of the file of an image's probabilities, the same in every task."""
+    return f"{hashlib.blake2b(identifier.encode(), digest_size=16).hexdigest()}.npy"
 
 
 def count_against(sample: Sample, mask: NDArray[np.uint8], classes: int) -> tuple[OverlapCounts | None, str]:
@@ -289,7 +297,10 @@ def _keep(
     """Write probabilities, or those of a region into what is there of the whole image."""
     try:
         if region is None:
-            np.save(file, probabilities.astype(np.float16))
+            # A new file: the one before may be mapped, and one cut short would end who reads it.
+            fresh = file.with_suffix(".partial.npy")
+            np.save(fresh, probabilities.astype(np.float16))
+            fresh.replace(file)
             return
         wanted = (*shape, probabilities.shape[2])
         if not file.exists() or np.load(file, mmap_mode="r").shape != wanted:

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_unet.data.catalog import open_images
 from napari_unet.engine.hardware import default_precision
-from napari_unet.errors import WorkbenchError
+from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.masks import unique_stems, write_mask, write_probabilities
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
@@ -92,6 +92,9 @@ def segment_samples(
         for sample in samples:
             try:
                 image = sample.read_image()
+                if not image.size:
+                    got = " x ".join(map(str, image.shape))
+                    raise DataError(f"{sample.id} is empty", expected="pixels", got=got)
                 ready = model.normalization.prepare(image, sample.id)
             except WorkbenchError as error:
                 if on_problem is None:

@@ -87,6 +87,7 @@ class Session:
         Runs a function without arguments in the session's thread; the engine's own dispatcher.
     """
 
+    leaving = Signal()  # the images at hand are about to be others: last chance to hand in what was painted
     collection_changed = Signal()
     rows_changed = Signal(tuple)  # ids whose rows are different now
     current_changed = Signal(str)  # id of the image at hand, "" for none
@@ -129,6 +130,7 @@ class Session:
 
     def show(self, collection: Collection | None, current: str = "") -> None:
         """Work on these images from now on."""
+        self.leaving.emit()
         if collection is not self.collection:
             self.cancel()
             self.collection = collection
@@ -138,6 +140,8 @@ class Session:
             self.collection_changed.emit()
             self._score_overall()
         elif collection is not None:
+            if self.current not in collection.entries:
+                self.current = ""
             self.collection_changed.emit()
         ids = collection.ids if collection is not None else ()
         self.select(current if current in ids else next(iter(ids), ""))
@@ -191,6 +195,7 @@ class Session:
         if self.collection is not None:
             self.cancel()
             self.collection.forget_predictions()
+            self.collection.model = None
             self._use_model()
             self.rows_changed.emit(self.collection.ids)
             self.mask_changed.emit(self.current)
@@ -203,6 +208,9 @@ class Session:
         collection, model = self.collection, self.model
         if collection is None or model is None:
             return
+        if collection.model not in (None, model):
+            collection.forget_predictions()
+        collection.model = model
         collection.classes = model.classes
         collection.activation = model.recipe.network.activation
         data = model.provenance.get("data") or {}
@@ -272,8 +280,8 @@ class Session:
         self.job_changed.emit()
 
         def on_progress(progress: Progress) -> None:
-            if collection is not self.collection:
-                return
+            if collection is not self.collection or model is not self.model:
+                return  # what another model says of other images comes too late
             self.progress = progress
             if isinstance(progress.piece, Prediction):
                 self._take(collection, progress.piece)
@@ -283,7 +291,7 @@ class Session:
             if self.job in (job, None):
                 self.job = None
                 self.progress = None
-            if job.error is not None:
+            if job.error is not None and not job.cancel_token.cancelled:
                 self.failed.emit(job.error.sentence, job.details)
             self.job_changed.emit()
             self._score_overall()
@@ -432,7 +440,7 @@ class Session:
         if predicted is None:
             predicted = np.zeros_like(mask)
         same = predicted.shape == mask.shape and np.array_equal(predicted, mask)
-        entry.corrected = None if same else mask.copy()
+        entry.corrected = None if same and not entry.done else mask.copy()
         self.score_mask(identifier, mask)
 
     def revert(self, identifier: str) -> None:
@@ -452,11 +460,17 @@ class Session:
             self.score_mask(identifier, mask)
 
     def set_done(self, identifiers: Iterable[str], done: bool = True) -> None:
-        """Vouch for the masks of images, or take that back."""
+        """Vouch for the masks of images, which stay as they are from then on, or take that back."""
         assert self.collection is not None
         ids = tuple(i for i in identifiers if self.collection.entries[i].status != "new")
         for identifier in ids:
-            self.collection.entries[identifier].done = done
+            entry = self.collection.entries[identifier]
+            entry.done = done
+            predicted = self.collection.predicted_mask(identifier, self.inference)
+            if done and entry.corrected is None:
+                entry.corrected = predicted
+            elif not done and predicted is not None and np.array_equal(predicted, entry.corrected):  # type: ignore[arg-type]
+                entry.corrected = None
         self.rows_changed.emit(ids)
 
     # scores

@@ -1,0 +1,104 @@
+"""Makes the pictures in docs/images: drives the real window through the whole flow on made-up images.
+
+make screenshots
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+IMAGES = Path(__file__).parent / "images"
+SIZE = (1280, 800)
+
+
+def spin(until: Callable[[], bool], most: float = 180.0) -> None:
+    """Let the window live until something is so."""
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + most
+    while not until():
+        if time.monotonic() > end:
+            raise TimeoutError("waited in vain")
+        QApplication.processEvents()
+        time.sleep(0.005)
+
+
+def rest(seconds: float) -> None:
+    """Let the window live for a while."""
+    end = time.monotonic() + seconds
+    spin(lambda: time.monotonic() >= end)
+
+
+class Photographer:
+    """Takes pictures of the whole window."""
+
+    def __init__(self, viewer: Any) -> None:
+        self.viewer = viewer
+
+    def take(self, name: str) -> None:
+        """Write a picture, as large as the window, with few enough colours to stay small."""
+        from PIL import Image
+
+        rest(0.7)
+        pixels = self.viewer.screenshot(canvas_only=False, flash=False)
+        picture = Image.fromarray(pixels[..., :3]).quantize(200, dither=Image.Dither.NONE)
+        path = IMAGES / f"{name}.png"
+        picture.save(path, optimize=True)
+        print(path)
+
+
+def main() -> None:
+    """Go through the flow."""
+    import napari
+
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        demo = Path(folder) / "salt"
+        # A process of its own: this one never loads TensorFlow.
+        command = [sys.executable, "-m", "napari_unet.cli", "demo", "--no-window", "--out", str(demo)]
+        subprocess.run(command, check=True, capture_output=True)
+        (demo / "model").rename(demo / "salt-u-net")
+        viewer = napari.Viewer(show=True)
+        window = viewer.window
+        window.resize(*SIZE)
+        photographer = Photographer(viewer)
+        rest(1)
+        _, bench = window.add_plugin_dock_widget("napari-unet-workbench", "U-Net Workbench")
+        photographer.take("1-start")
+
+        viewer.open(str(demo / "data"), plugin="napari-unet-workbench")
+        spin(lambda: bench.session.collection is not None)
+        bench.session.load_model(demo / "salt-u-net")
+        rest(1)
+        photographer.take("2-open")
+
+        bench.segmenting.run_button.click()
+        spin(lambda: bench.stage.mask_layer is not None and bench.session.progress is None)
+        photographer.take("3-segment")
+
+        bench.segmenting.scope_box.setCurrentIndex(bench.segmenting.scope_box.findData("all"))
+        bench.segmenting.run_button.click()
+        spin(lambda: bench.session.progress is None)
+        spin(lambda: bench.session.overall is not None)
+        rest(1)
+        bench.looking.worst_button.click()
+        bench.looking.errors_box.click()
+        reference = next(layer for layer in viewer.layers if layer.name.endswith("reference"))
+        reference.visible = False
+        photographer.take("4-look")
+
+        viewer.theme = "light"
+        photographer.take("5-light")
+        viewer.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""A window with the dock, tiny models made by another process, and one warm computing process for all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+TESTS = Path(__file__).parents[1]
+MANIFEST = TESTS.parent / "src" / "napari_unet" / "napari.yaml"
+PLUGIN = "napari-unet-workbench"
+LONG = 60_000  # milliseconds, for what the computing process does
+
+
+@pytest.fixture(scope="session")
+def tiny_models(salt_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """grey (trained on half of the salt set), colour (5 channels), classes (2 classes)."""
+    folder = tmp_path_factory.mktemp("models")
+    subprocess.run(
+        [sys.executable, str(TESTS / "tiny_models.py"), str(folder), str(salt_folder)],
+        check=True,
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    return {name: folder / name for name in ("grey", "colour", "classes")}
+
+
+@pytest.fixture(scope="session")
+def salt_zip(salt_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("zip") / "salt.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(salt_folder.rglob("*")):
+            archive.write(file, file.relative_to(salt_folder))
+    return path
+
+
+@pytest.fixture(scope="session")
+def warm_engine() -> Iterator[Any]:
+    """A computing process that outlives the docks."""
+    from napari_unet.engine.process import ProcessEngine
+
+    engine = ProcessEngine()
+    yield engine
+    engine.close()
+
+
+class SharedEngine:
+    """The engine of one dock in a process that others use after it."""
+
+    def __init__(self, engine: Any, dispatch: Callable[[Callable[[], None]], None]) -> None:
+        self.engine = engine
+        self.dispatch = dispatch
+        self.jobs: list[Any] = []
+
+    def submit(self, task: Any, *callbacks: Any) -> Any:
+        self.engine.dispatch = self.dispatch
+        job = self.engine.submit(task, *callbacks)
+        self.jobs.append(job)
+        return job
+
+    def close(self) -> None:
+        for job in self.jobs:
+            job.cancel()
+
+
+@pytest.fixture
+def viewer(qapp: Any) -> Iterator[Any]:
+    """A real window of a napari that knows this plugin's manifest."""
+    import napari
+    from npe2 import PluginManager, PluginManifest
+
+    manager = PluginManager.instance()
+    if PLUGIN not in manager:
+        manager.register(PluginManifest.from_file(MANIFEST))
+    viewer = napari.Viewer(show=False)
+    yield viewer
+    if hasattr(viewer.window, "_qt_window"):
+        viewer.close()
+    qapp.processEvents()
+
+
+@pytest.fixture
+def notifications() -> Iterator[list[Any]]:
+    """What napari was asked to tell the person."""
+    from napari.utils.notifications import notification_manager
+
+    told: list[Any] = []
+    notification_manager.notification_ready.connect(told.append)
+    yield told
+    notification_manager.notification_ready.disconnect(told.append)
+
+
+@pytest.fixture
+def dock(viewer: Any, warm_engine: Any, qtbot: Any) -> Iterator[Any]:
+    """The dock in a window that shows nothing yet."""
+    from napari_unet.widgets.workbench import Workbench
+
+    widget = Workbench(viewer, lambda dispatch: SharedEngine(warm_engine, dispatch))
+    viewer.window.add_dock_widget(widget, name="U-Net Workbench", area="right")
+    qtbot.wait(20)
+    yield widget
+    widget.shut_down()
+    qtbot.wait(20)
+
+
+@pytest.fixture
+def ready(dock: Any, tiny_models: dict[str, Path]) -> Any:
+    """The dock with a model of grey images."""
+    dock.session.load_model(tiny_models["grey"])
+    return dock

@@ -1,0 +1,709 @@
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+
+from napari_unet.inference.postprocess import connected_objects
+from napari_unet.widgets.layer_images import OURS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.window,
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+    ),
+]
+
+PLUGIN = "napari-unet-workbench"
+LONG = 60_000  # milliseconds, for what the computing process does
+LEFT = Qt.MouseButton.LeftButton
+
+
+def click(qtbot: Any, button: Any) -> None:
+    assert button.isEnabled(), button.toolTip()
+    place = button.rect().center()
+    if hasattr(button, "checkState"):
+        place = QPoint(8, button.height() // 2)  # the box, not the empty room beside it
+    qtbot.mouseClick(button, LEFT, pos=place)
+
+
+def segment(dock: Any, qtbot: Any, scope: str = "image") -> None:
+    """Choose what, press the button, wait for the end."""
+    panel = dock.segmenting
+    panel.scope_box.setCurrentIndex(panel.scope_box.findData(scope))
+    click(qtbot, panel.run_button)
+    qtbot.waitUntil(lambda: not dock.session.busy and dock.session.progress is None, timeout=LONG)
+    qtbot.wait(150)
+
+
+def settled(dock: Any, qtbot: Any) -> None:
+    qtbot.wait(250)
+
+
+def picture(seed: int = 0, shape: tuple[int, ...] = (48, 40), dtype: Any = np.uint8) -> Any:
+    return np.random.default_rng(seed).integers(0, 200, shape).astype(dtype)
+
+
+def painted(layer: Any, box: tuple[slice, slice], label: int = 1) -> None:
+    """Paint as a brush does: one stroke that can be undone."""
+    indices = tuple(i.ravel() for i in np.mgrid[box])
+    layer.data_setitem(indices, np.full(len(indices[0]), label, layer.dtype))
+
+
+def row_of(dock: Any, identifier: str) -> Any:
+    return dock.session.row(identifier)
+
+
+def click_row(dock: Any, qtbot: Any, identifier: str) -> None:
+    view = dock.images.table.view
+    place = view.visualRect(view.index_of(identifier)).center()
+    qtbot.mouseClick(view.viewport(), LEFT, pos=place)
+
+
+def iou_by_hand(truth: Any, mask: Any) -> float:
+    either = ((truth > 0) | (mask > 0)).sum()
+    return float(((truth > 0) & (mask > 0)).sum() / either) if either else 1.0
+
+
+def reference_of(dock: Any, identifier: str) -> Any:
+    return dock.session.collection.entries[identifier].sample.read_mask().labels
+
+
+# states without images, without a model
+
+
+def test_an_empty_window_says_what_to_do(dock: Any, qtbot: Any) -> None:
+    assert "Open a data set above" in dock.images.table.message.text()
+    assert not dock.segmenting.run_button.isEnabled()
+    assert "Open a model" in dock.segmenting.about.text()
+    assert dock.segmenting.run_button.toolTip() == "Open a model first."
+    assert dock.segmenting.mask_part.isHidden()
+    assert not dock.looking.empty.isHidden()
+    assert dock.looking.histogram.isHidden()
+    for key in ("segment", "look", "open"):
+        dock.start(key)
+
+
+def test_keys_do_no_harm_in_an_empty_window(dock: Any, viewer: Any, notifications: list[Any]) -> None:
+    from napari_unet.widgets.workbench import KEYS
+
+    for key in KEYS:
+        viewer.keymap[next(k for k in viewer.keymap if str(k) == key.replace("-", "+"))](viewer)
+    assert [str(n.message) for n in notifications] == ["Open a model first."]
+
+
+def test_a_model_is_opened_and_described(ready: Any, qtbot: Any, viewer: Any) -> None:
+    panel = ready.segmenting
+    assert panel.model_box.currentText() == "grey"
+    assert "12 images" in panel.about.text()
+    assert "validation IoU 0.50" in panel.about.text()
+    assert panel.run_button.toolTip() == "Open images first."
+    viewer.add_image(picture())
+    qtbot.waitUntil(panel.run_button.isEnabled)
+    panel.scope_box.setCurrentIndex(panel.scope_box.findData("selected"))
+    ready.images.table.select([])
+    assert not panel.run_button.isEnabled()
+    assert panel.run_button.toolTip() == "Select rows in the list first."
+
+
+def test_what_is_no_model_is_told(
+    dock: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notifications: list[Any]
+) -> None:
+    from qtpy.QtWidgets import QFileDialog
+
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    dock.segmenting.model_button.menu().actions()[0].trigger()
+    assert "There is no model in" in notifications[0].message
+
+
+# lists of images
+
+
+def test_a_data_set_is_listed(dock: Any, viewer: Any, salt_folder: Path, qtbot: Any) -> None:
+    images, _ = viewer.open(str(salt_folder), plugin=PLUGIN)
+    qtbot.waitUntil(lambda: len(dock.session.rows()) == 30)
+    assert dock.images.hint.whole_text() == images.name
+    assert dock.session.current == dock.images.table.current_id() == dock.session.collection.ids[0]
+    identifier = dock.session.collection.ids[3]
+    click_row(dock, qtbot, identifier)
+    assert dock.session.current == identifier
+    assert viewer.dims.current_step[0] == 3
+    viewer.dims.set_current_step(0, 5)
+    assert dock.session.current == dock.images.table.current_id() == dock.session.collection.ids[5]
+
+
+def lazy(array: Any) -> Any:
+    import dask.array as da
+
+    return da.from_array(array, chunks=(1, *array.shape[1:]))
+
+
+LAYERS: dict[str, tuple[Any, dict[str, Any], int]] = {
+    "grey": (lambda: picture(), {}, 1),
+    "colour": (lambda: picture(0, (48, 40, 3)), {"rgb": True}, 1),
+    "stack": (lambda: picture(0, (3, 48, 40)), {}, 3),
+    "time and depth": (lambda: picture(0, (2, 3, 48, 40)), {}, 6),
+    "colour stack": (lambda: picture(0, (2, 48, 40, 4)), {"rgb": True}, 2),
+    "uint16": (lambda: picture(0, (48, 40), np.uint16) * 200, {}, 1),
+    "with NaN": (lambda: np.where(picture() < 20, np.nan, picture().astype(np.float32)), {}, 1),
+    "all NaN": (lambda: np.full((48, 40), np.nan, np.float32), {"contrast_limits": (0, 1)}, 1),
+    "constant": (lambda: np.full((48, 40), 7, np.uint8), {}, 1),
+    "one pixel": (lambda: np.full((1, 1), 7, np.uint8), {}, 1),
+    "one row": (lambda: picture(0, (1, 90)), {}, 1),
+    "bool": (lambda: picture() > 99, {}, 1),
+    "signed": (lambda: picture(0, (48, 40), np.int16) - 100, {}, 1),
+    "dask": (lambda: lazy(picture(0, (3, 48, 40))), {}, 3),
+    "pyramid": (lambda: [picture(0, (96, 80)), picture(0, (96, 80))[::2, ::2]], {"multiscale": True}, 1),
+    "scaled": (lambda: picture(), {"scale": (0.5, 2), "translate": (5, -3), "rotate": 30}, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_any_layer_is_listed_slice_by_slice_and_segmented(
+    ready: Any, viewer: Any, qtbot: Any, kind: str, notifications: list[Any]
+) -> None:
+    make, options, count = LAYERS[kind]
+    layer = viewer.add_image(make(), name="picture", **options)
+    qtbot.waitUntil(lambda: len(ready.session.rows()) == count)
+    ids = ready.session.collection.ids
+    assert ids[0].startswith("picture")
+    segment(ready, qtbot, "all")
+    assert [str(n.message) for n in notifications] == []
+    assert {r.status for r in ready.session.rows()} == {"segmented"}, [
+        r.problem for r in ready.session.rows()
+    ]
+    shape = (layer.data[0] if layer.multiscale else layer.data).shape
+    shape = shape[-3:-1] if layer.rgb else shape[-2:]
+    mask = ready.stage.mask_layer
+    assert mask.data.shape == shape
+    np.testing.assert_array_equal(mask.data, ready.session.mask(ready.session.current))
+    np.testing.assert_allclose(mask.scale, layer.scale[-2:])
+    np.testing.assert_allclose(mask.translate, layer.translate[-2:])
+    for identifier in ids[1:]:
+        ready.session.select(identifier)
+        np.testing.assert_array_equal(mask.data, ready.session.mask(identifier))
+    step = viewer.dims.current_step[: viewer.dims.ndim - 2]
+    assert ids[-1] == "picture" or ids[-1] == f"picture [{', '.join(str(int(s)) for s in step)}]"
+
+
+def test_several_layers_are_one_list_and_the_one_at_hand_is_seen(ready: Any, viewer: Any, qtbot: Any) -> None:
+    first, second = viewer.add_image(picture(1), name="a"), viewer.add_image(picture(2, (30, 30)), name="b")
+    qtbot.waitUntil(lambda: [r.id for r in ready.session.rows()] == ["a", "b"])
+    assert ready.session.current == "b"
+    click_row(ready, qtbot, "a")
+    settled(ready, qtbot)
+    assert (first.visible, second.visible) == (True, False)
+    assert ready.session.current == "a"
+    segment(ready, qtbot)
+    assert ready.stage.mask_layer.data.shape == (48, 40)
+    assert row_of(ready, "b").status == "new"
+
+
+def test_images_of_several_sizes_and_colours_are_browsed(
+    ready: Any, viewer: Any, qtbot: Any, nuclei_folder: Path, notifications: list[Any]
+) -> None:
+    viewer.open(str(nuclei_folder), plugin=PLUGIN)
+    qtbot.waitUntil(lambda: len(ready.session.rows()) == 7)
+    shapes = set()
+    for identifier in ready.session.collection.ids:
+        click_row(ready, qtbot, identifier)
+        qtbot.wait(10)
+        assert ready.session.current == identifier
+        image = ready.session.collection.image(identifier)
+        np.testing.assert_array_equal(np.squeeze(ready.sources.layer.data), np.squeeze(image))
+        shapes.add(ready.sources.layer.data.shape)
+    assert len(shapes) > 1
+    segment(ready, qtbot)
+    assert ready.stage.mask_layer.data.shape == image.shape[:2]
+    click_row(ready, qtbot, ready.session.collection.ids[0])
+    settled(ready, qtbot)
+    assert ready.stage.mask_layer.data.shape == ready.sources.layer.data.shape[:2]
+    assert not ready.stage.mask_layer.data.any()
+    assert [str(n.message) for n in notifications] == []
+
+
+# what is segmented
+
+
+def test_a_part_in_view_alone_is_segmented(ready: Any, viewer: Any, qtbot: Any) -> None:
+    viewer.add_image(picture(0, (200, 200)), name="large")
+    qtbot.waitUntil(lambda: ready.session.current == "large")
+    viewer.window._qt_window.show()
+    qtbot.wait(300)
+    segment(ready, qtbot, "view")
+    assert ready.session.collection.entries["large"].prediction.region is None
+    assert ready.stage.mask_layer.data.shape == (200, 200)
+    ready.session.choose_model(None)
+    ready.session.choose_model(next(iter(ready.session.models.values())))
+    viewer.camera.center = (50, 50)
+    viewer.camera.zoom = 10
+    viewer.screenshot(flash=False)  # draws
+    qtbot.waitUntil(lambda: 0 < np.diff(ready.sources.layer.corner_pixels, axis=0).max() < 190, timeout=5000)
+    segment(ready, qtbot, "view")
+    prediction = ready.session.collection.entries["large"].prediction
+    region = prediction.region
+    assert region is not None
+    kept = np.asarray(prediction.probabilities())[..., 0] > 0
+    assert kept[region.slices].all()
+    kept[region.slices] = False
+    assert not kept.any()
+    assert ready.stage.mask_layer.data.shape == (200, 200)
+
+
+def test_selected_rows_alone_are_segmented(ready: Any, viewer: Any, qtbot: Any) -> None:
+    viewer.add_image(picture(0, (5, 32, 32)), name="s")
+    qtbot.waitUntil(lambda: len(ready.session.rows()) == 5)
+    ready.images.table.select(["s [1]", "s [3]"])
+    panel = ready.segmenting
+    assert "Selected rows (2)" in [panel.scope_box.itemText(n) for n in range(panel.scope_box.count())]
+    segment(ready, qtbot, "selected")
+    done = [r.id for r in ready.session.rows() if r.status == "segmented"]
+    assert done == ["s [1]", "s [3]"]
+
+
+def test_a_misfit_of_channels_is_explained_before_the_run(
+    dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path]
+) -> None:
+    viewer.add_image(picture(0, (32, 32, 3)), rgb=True, name="colour")
+    dock.session.load_model(tiny_models["colour"])
+    panel = dock.segmenting
+    qtbot.waitUntil(lambda: "this one has 3" in panel.run_button.toolTip())
+    assert "this one has 3" in panel.about.text()
+    assert not panel.run_button.isEnabled()
+    assert "border" in panel.model_box.styleSheet()
+    dock.session.load_model(tiny_models["grey"])
+    assert panel.run_button.isEnabled()
+    assert not panel.model_box.styleSheet()
+
+
+# the mask
+
+
+@pytest.fixture
+def salt(ready: Any, viewer: Any, salt_folder: Path, qtbot: Any) -> Any:
+    """The dock with the salt set, its first image segmented."""
+    viewer.open(str(salt_folder), plugin=PLUGIN)
+    qtbot.waitUntil(lambda: len(ready.session.rows()) == 30)
+    segment(ready, qtbot)
+    return ready
+
+
+def test_the_threshold_moves_the_mask_at_once(salt: Any, qtbot: Any) -> None:
+    session, panel, current = salt.session, salt.segmenting, salt.session.current
+    assert not panel.mask_part.isHidden()
+    panel.threshold.setValue(0.2)
+    low = salt.stage.mask_layer.data.sum()
+    panel.threshold.setValue(0.8)
+    high = salt.stage.mask_layer.data.sum()
+    assert 0 < high < low
+    np.testing.assert_array_equal(salt.stage.mask_layer.data, session.mask(current))
+    truth = reference_of(salt, current)
+    assert row_of(salt, current).iou == pytest.approx(iou_by_hand(truth, salt.stage.mask_layer.data))
+    panel.minimum_size.setFocus()
+    panel.minimum_size.selectAll()
+    qtbot.keyClicks(panel.minimum_size, "9999")
+    qtbot.keyClick(panel.minimum_size, Qt.Key.Key_Return)
+    assert not salt.stage.mask_layer.data.any()
+    qtbot.wait(450)  # others are scored at rest
+
+
+def test_classes_and_objects(salt: Any, qtbot: Any) -> None:
+    classes = salt.stage.mask_layer.data.copy()
+    box = salt.segmenting.show_box
+    box.setFocus()
+    qtbot.keyClick(box, Qt.Key.Key_Down)
+    objects = salt.stage.mask_layer.data
+    np.testing.assert_array_equal(objects, connected_objects(classes))
+    # An object painted anew is foreground, and one that is erased is not.
+    painted(salt.stage.mask_layer, np.s_[0:5, 0:5], int(objects.max()) + 1)
+    settled(salt, qtbot)
+    assert row_of(salt, salt.session.current).status == "corrected"
+    wanted = classes.copy()
+    wanted[0:5, 0:5] = 1
+    np.testing.assert_array_equal(salt.session.mask(salt.session.current), wanted)
+    qtbot.keyClick(box, Qt.Key.Key_Up)
+    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
+
+
+def stroke(layer: Any) -> None:
+    painted(layer, np.s_[10:30, 20:38])
+
+
+def brush(layer: Any) -> None:
+    layer.brush_size = 15
+    layer.paint((30, 30), 1)
+
+
+def bucket(layer: Any) -> None:
+    outside = tuple(np.argwhere(layer.data == 0)[0])
+    layer.fill(outside, 1)
+
+
+def in_place(layer: Any) -> None:
+    layer.data[40:60] = 1
+    layer.refresh()
+
+
+def replaced(layer: Any) -> None:
+    layer.data = 1 - layer.data
+
+
+@pytest.mark.parametrize("how", [stroke, brush, bucket, in_place, replaced])
+def test_painting_is_a_correction_however_it_is_done(salt: Any, qtbot: Any, how: Any) -> None:
+    session, current, layer = salt.session, salt.session.current, salt.stage.mask_layer
+    predicted = layer.data.copy()
+    how(layer)
+    wanted = salt.stage.mask_layer.data.copy()
+    assert (wanted != predicted).any()
+    settled(salt, qtbot)
+    assert row_of(salt, current).status == "corrected"
+    np.testing.assert_array_equal(session.mask(current), wanted)
+    truth = reference_of(salt, current)
+    assert row_of(salt, current).iou == pytest.approx(iou_by_hand(truth, wanted))
+    assert f"{iou_by_hand(truth, wanted):.3f}" in salt.looking.image_score.text()
+    assert "corrected" in salt.viewer.text_overlay.text
+    # To another image and back.
+    qtbot.mouseClick(salt.looking.next_button, LEFT)
+    assert session.current != current
+    assert not salt.stage.mask_layer.data.any()
+    qtbot.mouseClick(salt.looking.previous_button, LEFT)
+    assert session.current == current
+    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
+
+
+def test_a_stroke_just_before_going_on_is_kept(salt: Any, qtbot: Any) -> None:
+    first = salt.session.current
+    stroke(salt.stage.mask_layer)
+    wanted = salt.stage.mask_layer.data.copy()
+    salt.step(1)  # at once
+    np.testing.assert_array_equal(salt.session.mask(first), wanted)
+    assert row_of(salt, salt.session.current).status == "new"
+
+
+def test_undo_takes_a_correction_back(salt: Any, qtbot: Any) -> None:
+    layer, current = salt.stage.mask_layer, salt.session.current
+    predicted = layer.data.copy()
+    stroke(layer)
+    settled(salt, qtbot)
+    layer.undo()
+    settled(salt, qtbot)
+    assert row_of(salt, current).status == "segmented"
+    np.testing.assert_array_equal(layer.data, predicted)
+    layer.redo()
+    settled(salt, qtbot)
+    assert row_of(salt, current).status == "corrected"
+
+
+def test_undo_reaches_no_other_image_and_no_newer_mask(salt: Any, qtbot: Any) -> None:
+    layer, first = salt.stage.mask_layer, salt.session.current
+    stroke(layer)
+    settled(salt, qtbot)
+    salt.step(1)
+    segment(salt, qtbot)
+    second = layer.data.copy()
+    layer.undo()
+    settled(salt, qtbot)
+    np.testing.assert_array_equal(layer.data, second)
+    assert row_of(salt, salt.session.current).status == "segmented"
+    stroke(layer)
+    settled(salt, qtbot)
+    salt.session.revert(salt.session.current)
+    salt.segmenting.threshold.setValue(0.3)
+    newer = layer.data.copy()
+    layer.undo()
+    layer.redo()
+    settled(salt, qtbot)
+    np.testing.assert_array_equal(layer.data, newer)
+    assert row_of(salt, first).status == "corrected"
+    assert layer.editable
+
+
+def test_painting_survives_a_new_segmentation_and_another_model(
+    salt: Any, qtbot: Any, tiny_models: dict[str, Path]
+) -> None:
+    stroke(salt.stage.mask_layer)
+    wanted = salt.stage.mask_layer.data.copy()
+    segment(salt, qtbot)  # at once, before the stroke was looked at
+    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
+    salt.segmenting.threshold.setValue(0.9)
+    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
+    salt.session.load_model(tiny_models["classes"])
+    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
+    segment(salt, qtbot)
+    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
+    assert row_of(salt, salt.session.current).status == "corrected"
+
+
+def test_painting_goes_to_its_own_data_set(ready: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> None:
+    """Two data sets whose images are called the same."""
+    from napari_unet.data.synthetic import write_synthetic
+
+    sets = [viewer.open(str(write_synthetic("membranes", tmp_path / n, 2, seed=s)), plugin=PLUGIN)[0]
+            for s, n in enumerate("ab")]  # fmt: skip
+    qtbot.waitUntil(lambda: ready.session.collection is not None and ready.session.collection.name == "b")
+    second = ready.session.collection
+    segment(ready, qtbot)
+    stroke(ready.stage.mask_layer)
+    wanted = ready.stage.mask_layer.data.copy()
+    viewer.layers.selection.active = sets[0]
+    qtbot.waitUntil(lambda: ready.session.collection.name == "a")
+    settled(ready, qtbot)
+    assert {r.status for r in ready.session.rows()} == {"new"}
+    np.testing.assert_array_equal(second.entries[second.ids[0]].corrected, wanted)
+
+
+def test_classes_of_a_model_colour_the_mask(
+    dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path]
+) -> None:
+    viewer.add_image(picture(), name="p")
+    dock.session.load_model(tiny_models["classes"])
+    qtbot.waitUntil(lambda: dock.session.current == "p")
+    segment(dock, qtbot)
+    layer = dock.stage.mask_layer
+    assert set(np.unique(layer.data)) <= {0, 1, 2}
+    assert {1, 2} <= set(layer.colormap.color_dict)
+    painted(layer, np.s_[0:9, 0:9], 2)
+    settled(dock, qtbot)
+    assert (dock.session.mask("p")[0:9, 0:9] == 2).all()
+    # Labels beyond the classes are the last class.
+    painted(layer, np.s_[0:9, 0:9], 9)
+    settled(dock, qtbot)
+    assert dock.session.mask("p").max() == 2
+
+
+# looking
+
+
+def test_errors_are_coloured_and_counted(salt: Any, qtbot: Any) -> None:
+    current = next(i for i in salt.session.collection.ids if 0 < reference_of(salt, i).mean() < 1)
+    salt.session.select(current)
+    segment(salt, qtbot)
+    click(qtbot, salt.looking.errors_box)
+    layer = salt.stage.error_layer
+    truth, mask = reference_of(salt, current) > 0, salt.stage.mask_layer.data > 0
+    found = [int((layer.data == n).sum()) for n in (1, 2, 3)]
+    assert found == [int((truth & mask).sum()), int((~truth & mask).sum()), int((truth & ~mask).sum())]
+    assert all(found)
+    assert row_of(salt, current).iou == pytest.approx(found[0] / sum(found))
+    colours = [tuple(np.round(layer.get_color(n)[:3] * 255).astype(int)) for n in (1, 2, 3)]
+    assert colours == [(0x56, 0xB4, 0xE9), (0xD5, 0x5E, 0x00), (0xF0, 0xE4, 0x42)]
+    assert not salt.looking.legend.isHidden()
+    assert not layer.editable
+    assert salt.viewer.layers.selection.active is not layer
+    assert salt.stage.mask_layer.contour == 1
+    stroke(salt.stage.mask_layer)
+    settled(salt, qtbot)
+    mask = salt.stage.mask_layer.data > 0
+    assert (layer.data == 2).sum() == (~truth & mask).sum()
+    click(qtbot, salt.looking.errors_box)
+    assert not layer.visible
+    assert salt.stage.mask_layer.contour == 0
+
+
+def test_worst_first_and_the_histogram(salt: Any, qtbot: Any) -> None:
+    segment(salt, qtbot, "all")
+    rows = {r.id: r.iou for r in salt.session.rows() if r.iou is not None}
+    assert len(rows) == 24
+    click(qtbot, salt.looking.worst_button)
+    assert rows[salt.session.current] == min(rows.values())
+    shown = [rows[i] for i in salt.images.table.shown_ids()[:24]]
+    assert shown == sorted(shown)
+    click(qtbot, salt.looking.next_button)
+    assert rows[salt.session.current] == shown[1]
+    histogram = salt.looking.histogram
+    qtbot.waitUntil(lambda: sum(histogram.counts) == 12)  # the unseen half
+    assert "12 unseen images" in salt.looking.overall_score.text()
+    unseen = [r.iou for r in salt.session.rows() if r.part == "held-out"]
+    assert f"{np.mean(unseen):.3f}" in salt.looking.overall_score.text()
+    bar = int(np.argmax(histogram.counts))
+    ground = histogram._ground()
+    x = int(ground.left() + (bar + 0.5) * ground.width() / len(histogram.counts))
+    qtbot.mouseClick(histogram, LEFT, pos=QPoint(x, int(ground.bottom()) - 1))
+    chosen = set(salt.images.table.selected_ids())
+    low, high = bar / 20, (bar + 1) / 20
+    in_bar = {r.id for r in salt.session.rows() if r.part == "held-out" and low <= r.iou < high}
+    assert chosen == in_bar
+    assert len(chosen) == histogram.counts[bar]
+
+
+def test_a_labels_layer_is_chosen_as_the_reference(ready: Any, viewer: Any, qtbot: Any) -> None:
+    viewer.add_image(picture(), name="p")
+    labels = np.zeros((48, 40), np.uint16)
+    labels[10:30, 10:30] = 700
+    truth = viewer.add_labels(labels, name="truth")
+    viewer.add_labels(np.zeros((9, 9), np.uint8), name="of another size")
+    viewer.layers.selection.active = viewer.layers["p"]
+    box = ready.looking.reference_box
+    qtbot.waitUntil(lambda: box.count() == 2)
+    segment(ready, qtbot)
+    assert row_of(ready, "p").iou is None
+    box.setFocus()
+    qtbot.keyClick(box, Qt.Key.Key_Down)
+    expected = iou_by_hand(labels, ready.stage.mask_layer.data)
+    assert row_of(ready, "p").iou == pytest.approx(expected)
+    assert f"{expected:.3f}" in ready.looking.image_score.text()
+    # The person draws on the reference.
+    painted(truth, np.s_[0:20, 0:20], 1)
+    qtbot.waitUntil(
+        lambda: row_of(ready, "p").iou == pytest.approx(iou_by_hand(truth.data, ready.stage.mask_layer.data))
+    )
+    viewer.layers.remove(truth)
+    qtbot.waitUntil(lambda: row_of(ready, "p").iou is None)
+    assert not row_of(ready, "p").has_reference
+    assert ready.looking.compare.isHidden()
+
+
+def test_a_reference_of_two_classes_is_compared_class_by_class(
+    dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path]
+) -> None:
+    viewer.add_image(picture(), name="p")
+    labels = np.ones((48, 40), np.uint8)
+    labels[20:] = 2
+    viewer.add_labels(labels, name="truth")
+    viewer.layers.selection.active = viewer.layers["p"]
+    dock.sources.choose_reference(viewer.layers["truth"])
+    dock.session.load_model(tiny_models["classes"])
+    segment(dock, qtbot)
+    mask = dock.stage.mask_layer.data
+    each = [((mask == n) & (labels == n)).sum() / ((mask == n) | (labels == n)).sum() for n in (1, 2)]
+    assert row_of(dock, "p").iou == pytest.approx(np.mean(each))
+
+
+# layers come and go
+
+
+def test_layers_of_ours_can_be_deleted_and_come_again(salt: Any, viewer: Any, qtbot: Any) -> None:
+    click(qtbot, salt.looking.errors_box)
+    stroke(salt.stage.mask_layer)
+    wanted = salt.stage.mask_layer.data.copy()
+    current = salt.session.current
+    for name in ("mask_layer", "error_layer", "probability_layer"):
+        viewer.layers.remove(getattr(salt.stage, name))
+        assert getattr(salt.stage, name) is None
+        qtbot.wait(20)
+    assert not salt.looking.errors_box.isChecked()
+    assert row_of(salt, current).status == "corrected"
+    salt.step(1)
+    salt.step(-1)
+    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
+    click(qtbot, salt.looking.errors_box)
+    assert salt.stage.error_layer.visible
+    viewer.layers.remove(salt.stage.mask_layer)
+    segment(salt, qtbot)
+    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
+    ours = [layer.metadata[OURS] for layer in viewer.layers if OURS in layer.metadata]
+    assert sorted(ours) == ["errors", "mask", "probabilities"]
+
+
+def test_without_any_layer_the_dock_is_empty_and_starts_again(
+    salt: Any, viewer: Any, qtbot: Any, notifications: list[Any]
+) -> None:
+    viewer.layers.clear()
+    qtbot.waitUntil(lambda: salt.session.collection is None)
+    settled(salt, qtbot)
+    assert salt.session.rows() == []
+    assert not salt.segmenting.run_button.isEnabled()
+    assert not viewer.text_overlay.visible
+    viewer.add_image(picture(), name="new")
+    qtbot.waitUntil(lambda: salt.session.current == "new")
+    segment(salt, qtbot)
+    assert row_of(salt, "new").status == "segmented"
+    assert [str(n.message) for n in notifications] == []
+
+
+def test_an_image_that_goes_leaves_the_others(ready: Any, viewer: Any, qtbot: Any) -> None:
+    viewer.add_image(picture(1), name="a")
+    b = viewer.add_image(picture(2), name="b")
+    qtbot.waitUntil(lambda: len(ready.session.rows()) == 2)
+    segment(ready, qtbot, "all")
+    viewer.layers.remove(b)
+    qtbot.waitUntil(lambda: ready.session.collection.ids == ("a",))
+    assert ready.session.current == "a"
+    np.testing.assert_array_equal(ready.stage.mask_layer.data, ready.session.mask("a"))
+    assert viewer.layers["a"].visible
+
+
+def test_a_layer_that_is_renamed_keeps_what_is_known_of_it(ready: Any, viewer: Any, qtbot: Any) -> None:
+    layer = viewer.add_image(picture(0, (2, 48, 40)), name="old")
+    qtbot.waitUntil(lambda: len(ready.session.rows()) == 2)
+    segment(ready, qtbot, "all")
+    stroke(ready.stage.mask_layer)
+    wanted = ready.stage.mask_layer.data.copy()
+    layer.name = "new"
+    qtbot.waitUntil(lambda: ready.session.collection.ids == ("new [0]", "new [1]"))
+    settled(ready, qtbot)
+    assert [r.status for r in ready.session.rows()] == ["corrected", "segmented"] or [
+        r.status for r in ready.session.rows()
+    ] == ["segmented", "corrected"]
+    np.testing.assert_array_equal(ready.session.mask(ready.session.current), wanted)
+    np.testing.assert_array_equal(ready.stage.mask_layer.data, wanted)
+
+
+def test_other_pixels_in_a_layer_are_another_image(ready: Any, viewer: Any, qtbot: Any) -> None:
+    layer = viewer.add_image(picture(), name="p")
+    qtbot.waitUntil(lambda: ready.session.current == "p")
+    segment(ready, qtbot)
+    layer.data = picture(3, (60, 52))
+    settled(ready, qtbot)
+    assert row_of(ready, "p").status == "new"
+    assert not ready.stage.mask_layer.data.any()
+    assert ready.stage.mask_layer.data.shape == (60, 52)
+    segment(ready, qtbot)
+    assert ready.stage.mask_layer.data.shape == (60, 52)
+    np.testing.assert_array_equal(ready.stage.mask_layer.data, ready.session.mask("p"))
+
+
+# errors
+
+
+def test_errors_come_with_details(
+    ready: Any, viewer: Any, qtbot: Any, notifications: list[Any], tmp_path: Path
+) -> None:
+    import shutil
+
+    viewer.add_image(picture(), name="p")
+    qtbot.waitUntil(lambda: ready.session.current == "p")
+    shutil.copytree(ready.session.model.path, tmp_path / "gone")
+    ready.session.load_model(tmp_path / "gone")
+    shutil.rmtree(tmp_path / "gone")
+    segment(ready, qtbot)
+    assert "is not a model" in notifications[-1].message
+    (label, show) = notifications[-1].actions[0]
+    assert label == "Details"
+    show()
+    from qtpy.QtWidgets import QDialog, QPlainTextEdit
+
+    box = next(w for w in ready.findChildren(QDialog) if w.isVisible())
+    assert "Traceback" in box.findChild(QPlainTextEdit).toPlainText()
+    box.close()
+    assert ready.segmenting.run_button.isEnabled()
+
+
+def test_a_slice_that_cannot_be_read_is_told_in_its_row(ready: Any, viewer: Any, qtbot: Any) -> None:
+    import dask.array as da
+
+    def read(block_info: Any = None) -> Any:
+        place = block_info[None]["array-location"][0][0]
+        if place == 2:
+            raise OSError("the disk is gone")
+        return picture(place, (1, 32, 32))
+
+    stack = da.map_blocks(
+        read, chunks=((1, 1, 1), (32,), (32,)), dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8)
+    )
+    viewer.add_image(stack, name="d", contrast_limits=(0, 255), cache=False)
+    qtbot.waitUntil(lambda: len(ready.session.rows()) == 3)
+    segment(ready, qtbot, "all")
+    rows = {r.id: r for r in ready.session.rows()}
+    assert "the disk is gone" in rows["d [2]"].problem
+    assert [rows[f"d [{n}]"].status for n in range(3)] == ["segmented", "segmented", "new"]
+
+
+def test_the_window_has_no_network_in_it(salt: Any) -> None:
+    assert not {"keras", "tensorflow", "torch", "jax"} & set(sys.modules)
