@@ -9,6 +9,7 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.widgets.layer_images import OURS
+from napari_unet.workflow.predict import Region
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -237,7 +238,8 @@ def test_a_part_in_view_alone_is_segmented(ready: Any, viewer: Any, qtbot: Any) 
     viewer.window._qt_window.show()
     qtbot.wait(300)
     segment(ready, qtbot, "view")
-    assert ready.session.collection.entries["large"].prediction.region is None
+    (whole,) = ready.session.collection.entries["large"].prediction.regions
+    assert whole == Region(0, 0, 200, 200)
     assert ready.stage.mask_layer.data.shape == (200, 200)
     ready.session.choose_model(None)
     ready.session.choose_model(next(iter(ready.session.models.values())))
@@ -247,8 +249,7 @@ def test_a_part_in_view_alone_is_segmented(ready: Any, viewer: Any, qtbot: Any) 
     qtbot.waitUntil(lambda: 0 < np.diff(ready.sources.layer.corner_pixels, axis=0).max() < 190, timeout=5000)
     segment(ready, qtbot, "view")
     prediction = ready.session.collection.entries["large"].prediction
-    region = prediction.region
-    assert region is not None
+    (region,) = prediction.regions
     kept = np.asarray(prediction.probabilities())[..., 0] > 0
     assert kept[region.slices].all()
     kept[region.slices] = False

@@ -81,7 +81,8 @@ class Waiting:
         """Until nothing is worked out aside any more."""
         until = time.monotonic() + 10
         while time.monotonic() < until:
-            session._aside.submit(lambda: None).result(10)
+            for pool in (session._aside, session._scoring):
+                pool.submit(lambda: None).result(10)
             if not self.waiting:
                 return
             while self.waiting:
@@ -95,7 +96,8 @@ def dispatch() -> Waiting:
 
 
 @pytest.fixture
-def session(dispatch: Waiting) -> Iterator[Session]:
+def session(dispatch: Waiting, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    monkeypatch.setattr("napari_unet.workflow.session.PAUSE", 0.0)
     session = Session(InlineEngine(), dispatch)
     yield session
     folder = session.collection._folder if session.collection is not None else None
@@ -323,7 +325,7 @@ def test_rescoring_without_the_files_does_not_break_off(session: Session, models
 
 def test_a_region_is_written_into_the_whole(session: Session, models: dict[str, Path]) -> None:
     collection = use(session, made_up(1), models["other"])
-    session.segment(["image 0"], Region(4, 6, 20, 18))
+    session.segment(["image 0"], Region(4, 6, 20, 18), (SIDE, SIDE))
     prediction = collection.entries["image 0"].prediction
     assert prediction is not None
     assert prediction.shape == (SIDE, SIDE)
@@ -336,7 +338,7 @@ def test_a_region_is_written_into_the_whole(session: Session, models: dict[str, 
     session.segment(["image 0"])
     whole = np.array(collection.entries["image 0"].prediction.probabilities())[..., 0]  # type: ignore[union-attr]
     assert whole[outside].all()
-    session.segment(["image 0"], Region(4, 6, 20, 18))
+    session.segment(["image 0"], Region(4, 6, 20, 18), (SIDE, SIDE))
     both = np.array(collection.entries["image 0"].prediction.probabilities())[..., 0]  # type: ignore[union-attr]
     np.testing.assert_array_equal(both[4:20, 6:18], part[4:20, 6:18])
     np.testing.assert_array_equal(both[outside], whole[outside])

@@ -191,7 +191,7 @@ class Workbench(QWidget):  # type: ignore[misc]
                 self.session.failed.emit("No part of the image is in view: zoom out or press Home.", "")
                 return
             whole = shape is not None and view == (0, 0, *shape)
-            session.segment([current], None if whole else Region(*view), shape)
+            session.segment([current], *((None, None) if whole else (Region(*view), shape)))
             return
         ids = {
             "image": (current,) if current else (),

@@ -159,8 +159,20 @@ class PredictTask:
     shape: tuple[int, int] | None = None
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> int:
-        """Predict; gives the number of images without a problem."""
+        """Predict; gives the number of images without a problem.
+
+        Raises
+        ------
+        ModelError
+            If the model cannot be loaded.
+        ValueError
+            If a region comes without a shape or with several images.
+        Cancelled
+            When the person stopped it.
+        """
         total = len(self.images)
+        if (self.region is None) != (self.shape is None) or (self.region is not None and total != 1):
+            raise ValueError("a region is of one image, whose shape is given")
         on_progress(Progress(0, total, "Loading the model"))
         model = _models().load(self.model, default_precision())
         right = 0
@@ -180,7 +192,8 @@ class PredictTask:
 
         def sample_of(reference: ImageReference) -> Sample:
             def load() -> NDArray[np.generic]:
-                if self.region is not None and self.shape is not None:
+                if self.region is not None:
+                    assert self.shape is not None
                     about[reference.id] = self.shape, ""
                     return _sample(reference).read_region(*self.region.slices)
                 image = _sample(reference).read_image()
