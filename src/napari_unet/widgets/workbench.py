@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, QSize, QTimer
-from qtpy.QtWidgets import QApplication, QMessageBox, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.settings import EvaluationSettings
@@ -80,6 +80,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self._soon.setInterval(REFRESH)
         self._soon.timeout.connect(self._show_job)
         self._closed = False
+        self._closing = False
         self._window: Any = None
         self._build()
         self._connect()
@@ -147,9 +148,16 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _settle(self) -> None:
         """Once the dock is shown: watch its window."""
-        if not self._closed:
-            self._window = self.window()
-            self._window.installEventFilter(self)
+        if self._closed:
+            return
+        self._window = self.window()
+        self._window.installEventFilter(self)
+        # Its cross takes the dock from around this widget, and nothing else tells of that.
+        around = self.parent()
+        while around is not None and not isinstance(around, QDockWidget):
+            around = around.parent()
+        if around is not None:
+            around.destroyed.connect(self.shut_down)
 
     def _warm(self) -> None:
         if not self.session.busy and not self._closed:
@@ -276,12 +284,17 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Ask before the window closes on a task that runs."""
-        if watched is self._window and event.type() == QEvent.Type.Close and not self._closed:
-            # A script that closes its viewer is not asked; napari itself asks before its menu closes one.
-            if event.spontaneous() and self.session.busy and not self._may_stop():
+        if watched is not self._window or self._closed:
+            return False
+        if event.type() == QEvent.Type.Close:
+            if self.session.busy and not self._may_stop():
                 event.ignore()
                 return True
             self.stage.take_painting()
+            if not watched.isVisible():
+                self.shut_down()
+            self._closing = True  # unless napari asks, too, and the answer is no
+        elif event.type() == QEvent.Type.Hide and self._closing and not event.spontaneous():
             self.shut_down()
         return False
 

@@ -1,0 +1,286 @@
+"""The dock as a person has it: opened by napari, with a computing process of its own."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication, QMessageBox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [
+    pytest.mark.window,
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+    ),
+]
+
+PLUGIN = "napari-unet-workbench"
+LONG = 60_000  # milliseconds
+LEFT = Qt.MouseButton.LeftButton
+THREADS = ("engine", "session", "thumbnails")
+NETWORKS = {"keras", "tensorflow", "torch", "jax"}
+
+
+def workers() -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children():
+        try:
+            if "napari_unet.engine.worker" in process.cmdline():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def ours() -> set[Any]:
+    folders = set(Path(tempfile.gettempdir()).glob("napari-unet-*"))
+    threads = {t for t in threading.enumerate() if t.name.startswith(THREADS)}
+    return {p.pid for p in workers()} | folders | threads
+
+
+def left_behind(before: set[Any]) -> set[str]:
+    """Processes, threads and folders of ours that were not there before."""
+    return {str(thing) for thing in ours() - before}
+
+
+@pytest.fixture
+def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[set[Any]]:
+    from napari_unet.engine import process
+
+    # A place of its own: what others do in the common ones must not count.
+    monkeypatch.setattr(process, "MEMORY_FOLDER", tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = ours()
+    yield before
+    until = time.monotonic() + 5
+    while left_behind(before) and time.monotonic() < until:
+        QApplication.processEvents()
+        time.sleep(0.05)
+    assert left_behind(before) == set()
+
+
+@pytest.fixture
+def dock(nothing_left: set[Any], viewer: Any, qtbot: Any) -> Iterator[Any]:
+    """Opened from the menu."""
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "U-Net Workbench")
+    yield widget
+    if hasattr(viewer.window, "_qt_window"):
+        viewer.close()
+
+
+def click(qtbot: Any, button: Any) -> None:
+    assert button.isEnabled(), button.toolTip()
+    place = QPoint(8, button.height() // 2) if hasattr(button, "checkState") else button.rect().center()
+    qtbot.mouseClick(button, LEFT, pos=place)
+
+
+def segment(dock: Any, qtbot: Any, scope: str, wait: bool = True) -> None:
+    panel = dock.segmenting
+    panel.scope_box.setCurrentIndex(panel.scope_box.findData(scope))
+    click(qtbot, panel.run_button)
+    if wait:
+        qtbot.waitUntil(lambda: not dock.session.busy and dock.session.progress is None, timeout=LONG)
+        qtbot.wait(200)
+
+
+def many(viewer: Any, count: int = 200) -> Any:
+    """A task long enough to be disturbed."""
+    stack = np.random.default_rng(0).integers(0, 255, (count, 256, 256), np.uint8)
+    return viewer.add_image(stack, name="many")
+
+
+def test_from_a_zip_to_the_worst_image_and_a_correction(
+    dock: Any,
+    viewer: Any,
+    qtbot: Any,
+    salt_zip: Path,
+    tiny_models: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    notifications: list[Any],
+) -> None:
+    from qtpy.QtWidgets import QFileDialog
+
+    viewer.open(str(salt_zip), plugin=None)  # as when dropped
+    qtbot.waitUntil(lambda: len(dock.session.rows()) == 30)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tiny_models["grey"]))
+    dock.segmenting.model_button.menu().actions()[0].trigger()
+    assert dock.segmenting.model_box.currentText() == "grey"
+    segment(dock, qtbot, "image")
+    first = dock.session.current
+    assert dock.session.row(first).status == "segmented"
+    assert dock.stage.mask_layer.data.any()
+    segment(dock, qtbot, "all")
+    scores = {r.id: r.iou for r in dock.session.rows() if r.iou is not None}
+    assert len(scores) == 24
+    click(qtbot, dock.looking.worst_button)
+    worst = dock.session.current
+    assert scores[worst] == min(scores.values())
+    assert dock.images.table.current_id() == worst
+    click(qtbot, dock.looking.errors_box)
+    assert dock.stage.error_layer.visible
+    # A person paints the truth: nothing is wrong any more.
+    layer = dock.stage.mask_layer
+    truth = dock.session.collection.entries[worst].sample.read_mask().labels
+    wrong = np.nonzero(layer.data != truth)
+    layer.data_setitem(wrong, truth[wrong])
+    qtbot.waitUntil(lambda: dock.session.row(worst).status == "corrected")
+    assert dock.session.row(worst).iou == 1.0
+    assert not (dock.stage.error_layer.data > 1).any()
+    click(qtbot, dock.looking.next_button)
+    assert dock.session.current != worst
+    assert [str(n.message) for n in notifications] == []
+    assert not NETWORKS & set(sys.modules)
+    assert [p.pid for p in workers()] != []
+    viewer.close()
+
+
+def test_a_killed_process_is_told_and_replaced(
+    dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path], notifications: list[Any]
+) -> None:
+    dock.session.load_model(tiny_models["grey"])
+    many(viewer)
+    qtbot.waitUntil(lambda: len(dock.session.rows()) == 200)
+    segment(dock, qtbot, "image")
+    current, layer = dock.session.current, dock.stage.mask_layer
+    layer.data_setitem((np.arange(9), np.arange(9)), 1 - layer.data[np.arange(9), np.arange(9)])
+    wanted = layer.data.copy()
+    segment(dock, qtbot, "all", wait=False)
+    qtbot.waitUntil(lambda: sum(r.status == "segmented" for r in dock.session.rows()) > 2, timeout=LONG)
+    psutil.Process(dock.session.engine.process_id).kill()
+    qtbot.waitUntil(lambda: not dock.session.busy, timeout=LONG)
+    assert "the computing process ended in the middle of the work" in str(notifications[-1].message).lower()
+    done = [r.id for r in dock.session.rows() if r.status == "segmented"]
+    assert 2 < len(done) < 200
+    assert all(dock.session.mask(i) is not None for i in done)
+    np.testing.assert_array_equal(layer.data, wanted)
+    np.testing.assert_array_equal(dock.session.mask(current), wanted)
+    assert dock.segmenting.run_button.isEnabled()
+    new = next(r.id for r in dock.session.rows() if r.status == "new")
+    dock.session.select(new)
+    segment(dock, qtbot, "image")
+    assert dock.session.row(new).status == "segmented"
+
+
+def test_cancel_keeps_what_is_finished(
+    dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path], notifications: list[Any]
+) -> None:
+    dock.session.load_model(tiny_models["grey"])
+    many(viewer)
+    qtbot.waitUntil(lambda: len(dock.session.rows()) == 200)
+    segment(dock, qtbot, "all", wait=False)
+    assert dock.segmenting.pages.currentIndex() == 1
+    qtbot.waitUntil(lambda: any(r.status == "segmented" for r in dock.session.rows()), timeout=LONG)
+    click(qtbot, dock.segmenting.cancel_button)
+    qtbot.waitUntil(lambda: not dock.session.busy, timeout=10_000)
+    qtbot.wait(50)
+    assert dock.segmenting.pages.currentIndex() == 0
+    done = sum(r.status == "segmented" for r in dock.session.rows())
+    assert 0 < done < 200
+    # Another list is taken to hand while a task runs.
+    segment(dock, qtbot, "all", wait=False)
+    viewer.layers.remove("many")
+    viewer.add_image(np.zeros((32, 32), np.uint8), name="small")
+    qtbot.waitUntil(lambda: dock.session.current == "small" and not dock.session.busy, timeout=10_000)
+    segment(dock, qtbot, "image")
+    assert [str(n.message) for n in notifications] == []
+
+
+def test_closing_the_window_during_a_task_asks(
+    dock: Any,
+    viewer: Any,
+    qtbot: Any,
+    tiny_models: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    nothing_left: set[Any],
+) -> None:
+    dock.session.load_model(tiny_models["grey"])
+    many(viewer)
+    qtbot.waitUntil(lambda: len(dock.session.rows()) == 200)
+    segment(dock, qtbot, "all", wait=False)
+    asked: list[str] = []
+    answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+
+    def question(parent: Any, title: str, text: str, *more: Any) -> Any:
+        asked.append(text)
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    window = viewer.window._qt_window
+    assert not window.close()
+    assert "Stop it and close?" in asked[0]
+    assert dock.session.busy
+    assert window.close()
+    assert len(asked) == 2
+    qtbot.waitUntil(lambda: left_behind(nothing_left) == set(), timeout=10_000)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_closing_the_dock_leaves_nothing(
+    dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path], nothing_left: set[Any], busy: bool
+) -> None:
+    dock.session.load_model(tiny_models["grey"])
+    many(viewer, 40)
+    qtbot.waitUntil(lambda: len(dock.session.rows()) == 40)
+    segment(dock, qtbot, "all" if busy else "image", wait=not busy)
+    wrapped = next(d for d in viewer.window._wrapped_dock_widgets.values() if d.inner_widget() is dock)
+    wrapped.destroyOnClose()  # what its cross does
+    qtbot.waitUntil(lambda: left_behind(nothing_left) == set(), timeout=10_000)
+    # The viewer goes on without it, and with another.
+    viewer.dims.set_current_step(0, 3)
+    for layer in list(viewer.layers):
+        viewer.layers.remove(layer)
+    _, again = viewer.window.add_plugin_dock_widget(PLUGIN, "U-Net Workbench")
+    assert again is not dock
+    viewer.add_image(np.zeros((32, 32), np.uint8), name="new")
+    qtbot.waitUntil(lambda: again.session.current == "new")
+
+
+def test_a_window_that_stays_open_after_all_keeps_its_dock(
+    dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Napari asks too, and the person may say no to that."""
+    dock.session.load_model(tiny_models["grey"])
+    viewer.add_image(np.zeros((32, 32), np.uint8), name="p")
+    qtbot.waitUntil(lambda: dock.session.current == "p")
+    window = viewer.window._qt_window
+    window.show()
+    qtbot.wait(100)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(window), "closeEvent", lambda self, event: event.ignore())
+        assert not window.close()
+    segment(dock, qtbot, "image")
+    assert dock.session.row("p").status == "segmented"
+
+
+def test_no_widget_of_ours_is_left(
+    viewer: Any, qtbot: Any, tiny_models: dict[str, Path], nothing_left: set[Any]
+) -> None:
+    def widgets() -> list[Any]:
+        return [w for w in QApplication.allWidgets() if type(w).__module__.startswith("napari_unet")]
+
+    gc.collect()
+    QApplication.processEvents()
+    before = len(widgets())
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "U-Net Workbench")
+    dock.session.load_model(tiny_models["grey"])
+    viewer.add_image(np.zeros((32, 32), np.uint8), name="p")
+    qtbot.waitUntil(lambda: dock.session.current == "p")
+    assert len(widgets()) > before
+    viewer.close()
+    dock = None
+    for _ in range(5):
+        gc.collect()
+        qtbot.wait(20)
+    assert len(widgets()) <= before
