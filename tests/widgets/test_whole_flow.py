@@ -265,22 +265,22 @@ def test_a_window_that_stays_open_after_all_keeps_its_dock(
 
 
 def test_no_widget_of_ours_is_left(
-    viewer: Any, qtbot: Any, tiny_models: dict[str, Path], nothing_left: set[Any]
+    nothing_left: set[Any], viewer: Any, qtbot: Any, tiny_models: dict[str, Path]
 ) -> None:
-    def widgets() -> list[Any]:
-        return [w for w in QApplication.allWidgets() if type(w).__module__.startswith("napari_unet")]
+    before = QApplication.allWidgets()
 
-    gc.collect()
-    QApplication.processEvents()
-    before = len(widgets())
+    def widgets() -> list[Any]:
+        mine = [w for w in QApplication.allWidgets() if type(w).__module__.startswith("napari_unet")]
+        return [w for w in mine if not any(w is known for known in before)]
+
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "U-Net Workbench")
     dock.session.load_model(tiny_models["grey"])
     viewer.add_image(np.zeros((32, 32), np.uint8), name="p")
     qtbot.waitUntil(lambda: dock.session.current == "p")
-    assert len(widgets()) > before
+    assert widgets()
     viewer.close()
     dock = None
     for _ in range(5):
         gc.collect()
         qtbot.wait(20)
-    assert len(widgets()) <= before
+    assert widgets() == []
