@@ -255,8 +255,7 @@ class CorrectionFiles:
         try:
             file.append([s for s in strokes if s.number > file.last])
         finally:
-            with suppress(OSError):
-                file.close()
+            file.close()
 
     def _forget(self) -> None:
         """Let go of masks that are saved and were not looked at lately."""

@@ -413,7 +413,7 @@ class Corrections(Mapping[str, Correction]):
         stored = StoredMask(prediction.copy(), np.zeros(prediction.shape, bool), prediction.copy(), Effort())
         self._files.put(identifier, stored)
         # Ahead of the first stroke, which says nothing of the pixels that it left alone.
-        self._save(identifier)
+        self._save(identifier, first=True)
         return stored
 
     def _become(
@@ -459,10 +459,10 @@ class Corrections(Mapping[str, Correction]):
             self.save()
         return stroke
 
-    def _save(self, identifier: str) -> None:
+    def _save(self, identifier: str, *, first: bool = False) -> None:
         self._writable()
         assert self.recorder is not None
-        self.recorder.save(identifier)
+        self.recorder.save(identifier, first=first)
 
     def _writable(self) -> None:
         if self.recorder is None:
@@ -511,4 +511,4 @@ def _ends_in(stroke: Stroke, mask: NDArray[np.uint8], vouched: NDArray[np.bool_]
     """Whether a mask is what a stroke left."""
     y0, x0, y1, x1 = stroke.box
     now = states(mask[y0:y1, x0:x1], vouched[y0:y1, x0:x1])
-    return np.array_equal(now[stroke.where()] if stroke.pixels else now[:0, 0], stroke.values()[1])
+    return not stroke.pixels or np.array_equal(now[stroke.where()], stroke.values()[1])

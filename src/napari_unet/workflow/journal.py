@@ -112,10 +112,14 @@ class StrokeFile:
         reading = read_strokes(path) if path.exists() else Reading((), 0)
         self.last = max((s.number for s in reading.strokes), default=0)
         self._file: IO[bytes] = path.open("r+b" if path.exists() else "x+b", buffering=0)
-        self._file.truncate(reading.good)
-        self.size = self._file.seek(reading.good)
-        if not self.size:
-            self._write(MAGIC)
+        try:
+            self._file.truncate(reading.good)
+            self.size = self._file.seek(reading.good)
+            if not self.size:
+                self._write(MAGIC)
+        except OSError:
+            self.close()
+            raise
 
     def append(self, strokes: Iterable[Stroke]) -> None:
         """Write strokes and see them onto the disk.
@@ -138,7 +142,8 @@ class StrokeFile:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._file.close()
+        with suppress(OSError):  # the drive may be gone; all that counts was synced
+            self._file.close()
 
 
 class Journal:
@@ -253,5 +258,4 @@ class Journal:
         """Let go of the file at hand; the next stroke begins another."""
         if self._current is not None:
             current, self._current = self._current, None
-            with suppress(OSError):  # the drive may be gone; all that counts was synced
-                current.close()
+            current.close()

@@ -88,7 +88,7 @@ def pack_project(
     DataError
         If an image cannot be read.
     """
-    files = list(_files(project.folder))
+    files = [(name, path) for name, path in _files(project.folder) if path != out]
     ids = project.ids if images else ()
     with atomic_path(out) as partial, zipfile.ZipFile(partial, "w", strict_timestamps=False) as archive:
         size = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import OutputError, WorkbenchError
 from napari_unet.workflow.strokes import Stroke
@@ -17,7 +17,9 @@ RETRY_SECONDS = 2.0
 
 
 class Recorder:
-    """A thread that writes what it is given, in order; what cannot be written waits in memory.
+    """A thread that writes what it is given; what cannot be written waits in memory.
+
+    Strokes go first, in order, so that none waits for the masks of many images.
 
     Parameters
     ----------
@@ -44,7 +46,8 @@ class Recorder:
         self._append, self._save, self._ready, self._on_trouble = append, save, ready, on_trouble
         self.retry_seconds = retry_seconds
         self.trouble = ""
-        self._work: deque[Stroke | str] = deque()
+        self._urgent: deque[Stroke | str] = deque()
+        self._later: deque[str] = deque()
         self._changed = threading.Condition()
         self._busy = self._closed = self._urged = self._failed = False
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -54,21 +57,21 @@ class Recorder:
     def waiting(self) -> int:
         """Strokes that are in memory only."""
         with self._changed:
-            return sum(isinstance(item, Stroke) for item in self._work)
+            return self._strokes()
 
     def append(self, stroke: Stroke) -> None:
         """Have a stroke written at once."""
-        self._put(stroke)
-
-    def save(self, identifier: str) -> None:
-        """Have the mask of an image written, after all strokes so far."""
-        self._put(identifier)
-
-    def _put(self, item: Stroke | str) -> None:
         with self._changed:
-            if isinstance(item, str) and item in self._work and self._work[-1] == item:
-                return
-            self._work.append(item)
+            self._urgent.append(stroke)
+            self._changed.notify_all()
+
+    def save(self, identifier: str, *, first: bool = False) -> None:
+        """Have the mask of an image written when there is time, or, `first`, before any stroke to come."""
+        with self._changed:
+            if first:
+                self._urgent.append(identifier)
+            elif identifier not in self._later:
+                self._later.append(identifier)
             self._changed.notify_all()
 
     def flush(self, timeout: float = 30.0) -> bool:
@@ -77,7 +80,7 @@ class Recorder:
         with self._changed:
             self._urged = True
             self._changed.notify_all()
-            while self._work or self._busy:
+            while self._urgent or self._later or self._busy:
                 left = end - time.monotonic()
                 if left <= 0 or (self._failed and not self._urged and not self._busy):
                     return False
@@ -103,17 +106,17 @@ class Recorder:
     def _loop(self) -> None:
         while True:
             with self._changed:
-                while not (self._work or self._closed):
+                while not (self._urgent or self._later or self._closed):
                     self._changed.wait()
                 if self._closed:
                     return
-                batch = self._next_batch()
+                queue, batch = self._next_batch()
                 self._busy, self._urged = True, False
             error = self._write(batch)
             with self._changed:
                 if error is None:
                     for _ in batch:
-                        self._work.popleft()
+                        queue.popleft()
                 news = self._news(error)
             if news is not None:
                 self._on_trouble(news)
@@ -123,14 +126,19 @@ class Recorder:
                 if error is not None and not (self._closed or self._urged):
                     self._changed.wait_for(lambda: self._closed or self._urged, self.retry_seconds)
 
-    def _next_batch(self) -> list[Stroke | str]:
-        """One save, or all strokes up to the next."""
+    def _next_batch(self) -> tuple[deque[Any], list[Stroke | str]]:
+        """One save, or all strokes up to the next, and the queue that they stand in."""
+        if not self._urgent:
+            return self._later, [self._later[0]]
         batch: list[Stroke | str] = []
-        for item in self._work:
+        for item in self._urgent:
             if isinstance(item, str):
-                return batch or [item]
+                return self._urgent, batch or [item]
             batch.append(item)
-        return batch
+        return self._urgent, batch
+
+    def _strokes(self) -> int:
+        return sum(isinstance(item, Stroke) for item in self._urgent)
 
     def _write(self, batch: list[Stroke | str]) -> WorkbenchError | None:
         try:
@@ -149,12 +157,12 @@ class Recorder:
     def _news(self, error: WorkbenchError | None) -> str | None:
         """What to tell, if it is news."""
         if error is None:
-            if not self.trouble or self._work:
+            if not self.trouble or self._urgent or self._later:
                 return None
             self.trouble = ""
             return ""
         first = not self.trouble
-        count = sum(isinstance(item, Stroke) for item in self._work)
+        count = self._strokes()
         kept = f"{count} stroke{'s are' if count != 1 else ' is'} kept in memory" if count else "masks wait"
         reason = error.sentence.rstrip(".")
         self.trouble = (
