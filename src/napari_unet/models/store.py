@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -256,8 +257,7 @@ class ModelStore:
         if kept and kept[-1] == number:
             raise ModelError(f"version {number} is in use", remedy="roll back to another one first")
         state = self._state()
-        rest = tuple(n for n in kept if n != number)
-        self._write(replace(state, kept=rest, discarded=(*{*state.discarded, number},)))
+        self._write(replace(state, discarded=tuple(sorted({*state.discarded, number}))))
 
     def prune(self) -> int:
         """Remove discarded versions from the disk; gives back how many."""
@@ -312,8 +312,9 @@ class ModelStore:
 
     def _kept(self) -> tuple[int, ...]:
         """Versions that were in use, the present one last; those that are not there any more are left out."""
-        there = {n for n, _ in self._folders()}
-        return tuple(n for n in self._state().kept if n in there)
+        state, there = self._state(), {n for n, _ in self._folders()}
+        left = (n for n in state.kept if n in there and n not in state.discarded)
+        return tuple(n for n, _ in groupby(left))
 
     def _state(self) -> _State:
         path = self.folder / STATE_FILE

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.atomic import sync_folder
 from napari_unet.errors import DataError, OutputError
 from napari_unet.workflow.journal import Journal, StrokeFile, read_strokes
 from napari_unet.workflow.mask_files import Effort, MaskFolder, StoredMask, read_stored_mask
@@ -241,8 +240,11 @@ class CorrectionFiles:
             self._settled[identifier] = through
             self._forget()
         if waiting:
-            sync_folder(self.masks.folder)
-            self.journal.compact(lambda i: self._settled.get(i, 0))
+            self._compact()
+
+    def _compact(self) -> None:
+        folders = (self.masks.folder, self.history_folder)
+        self.journal.compact(lambda i: self._settled.get(i, 0), folders)
 
     def _append_history(self, identifier: str, strokes: list[Stroke]) -> None:
         path = self._history_path(identifier)
@@ -268,7 +270,8 @@ class CorrectionFiles:
 
     def close(self) -> None:
         """Write the index of all masks, and let go of the journal; errors are of no consequence."""
-        self.journal.close()
-        if not self.unsaved():
-            with suppress(OSError, OutputError):
+        with suppress(OSError, OutputError):
+            self._compact()
+            if not self.unsaved():
                 self.masks.write_index(self.efforts)
+        self.journal.close()

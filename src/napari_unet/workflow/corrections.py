@@ -227,7 +227,7 @@ class Corrections(Mapping[str, Correction]):
         """
         with self._lock:
             _check_masks(identifier, before, after)
-            y0, x0, y1, x1 = box or (0, 0, *before.shape)
+            y0, x0, y1, x1 = (int(n) for n in box or (0, 0, *before.shape))
             old, new = before[y0:y1, x0:x1], after[y0:y1, x0:x1]
             touched = old != new
             stored = self._files.load(identifier)

@@ -232,13 +232,15 @@ class Journal:
         for stroke in strokes:
             last[stroke.image] = max(last.get(stroke.image, 0), stroke.number)
 
-    def compact(self, saved: Callable[[str], int]) -> int:
+    def compact(self, saved: Callable[[str], int], kept_in: Iterable[Path] = ()) -> int:
         """Remove files whose every stroke is kept elsewhere.
 
         Parameters
         ----------
         saved : callable
             (id of an image) -> number of the last stroke that its saved mask has.
+        kept_in : iterable of pathlib.Path
+            Folders of those masks, which are seen onto the disk first.
 
         Returns
         -------
@@ -246,6 +248,8 @@ class Journal:
             Files removed.
         """
         covered = [path for path, last in self._last.items() if all(saved(i) >= n for i, n in last.items())]
+        for folder in kept_in if covered else ():
+            sync_folder(folder)
         for path in covered:
             if self._current is not None and self._current.path == path:
                 self.close()

@@ -137,7 +137,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
 def _with_images(path: Path) -> str:
     content = json.loads(path.read_text(encoding="utf-8"))
     content["data"] = {"kind": "packed", "path": "", "relative": "", "format": ""}
-    return json.dumps(content, indent=1, ensure_ascii=False)
+    return json.dumps(content, indent=1)
 
 
 def _packed_image(project: Project, identifier: str) -> tuple[str, bytes]:

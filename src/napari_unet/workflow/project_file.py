@@ -123,9 +123,15 @@ class ProjectFile:
             "format": FORMAT, "version": VERSION, "name": self.name, "created": self.created,
             "classes": self.classes, "data": asdict(self.data), "settings": dict(self.settings),
         }  # fmt: skip
-        text = json.dumps(head, indent=1, ensure_ascii=False).removesuffix("\n}")
-        lines = ",\n".join(f"  {json.dumps(asdict(i), ensure_ascii=False)}" for i in self.images)
+        text = json.dumps(head, indent=1).removesuffix("\n}")
+        lines = ",\n".join(f"  {_line(asdict(i))}" for i in self.images)
         write_text(folder / PROJECT_FILE, f'{text},\n "images": [\n{lines}\n ]\n}}\n')
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """One line of JSON, in the letters of the person unless a file name has bytes that are none."""
+    text = json.dumps(row, ensure_ascii=False)
+    return text if text.encode("utf-8", "replace").decode() == text else json.dumps(row)
 
 
 def read_project_file(folder: Path) -> tuple[ProjectFile, int]:

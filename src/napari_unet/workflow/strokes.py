@@ -135,7 +135,7 @@ class Stroke:
             "shape": self.shape, "box": self.box, "runs": len(self.gaps),
             "done": [int(self.done_before), int(self.done)], "s": round(self.seconds, 2),
         }  # fmt: skip
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        text = json.dumps(header, separators=(",", ":")).encode()
         planes = b"".join(_planes(a) for a in (self.gaps, self.lengths, self.before, self.after))
         return HEAD.pack(len(text)) + text + zlib.compress(planes)
 
