@@ -4,88 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.errors import DataError, OutputError
+from napari_unet.workflow.correction import Correction, MaskSnapshot, MaskVersion
 from napari_unet.workflow.mask_files import Effort, StoredMask
 from napari_unet.workflow.strokes import Box, Stroke, changed_runs, states
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_unet.data.sample import Sample
     from napari_unet.workflow.correction_files import CorrectionFiles
     from napari_unet.workflow.recorder import Recorder
 
-IGNORE = 255  # a class that says: nothing is known here
 IDLE_SECONDS = 30.0  # a longer pause between two strokes is no work
 RESERVED_OF = 5  # every fifth image judges and is never trained on
 MOST_UNDONE = 100
 JOURNAL_BYTES = 32 * 2**20  # beyond this all masks are saved, and the journal begins anew
 NO_RUNS = changed_runs(np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.uint16))
 Part = Literal["train", "held-out"]
-
-
-@dataclass(frozen=True, eq=False)
-class Correction:
-    """What a person made of the mask of one image.
-
-    Attributes
-    ----------
-    id : str
-        Of the image.
-    mask : numpy.ndarray
-        (Y, X) uint8, 0 background, 1..K classes, 255 ignore.
-    vouched : numpy.ndarray
-        (Y, X) bool, the pixels that the person changed.
-    prediction : numpy.ndarray
-        (Y, X) uint8, what the person started from.
-    effort : Effort
-        Whether done, strokes, changed pixels, seconds.
-    """
-
-    id: str
-    mask: NDArray[np.uint8]
-    vouched: NDArray[np.bool_]
-    prediction: NDArray[np.uint8]
-    effort: Effort
-
-    def stored(self) -> StoredMask:
-        """As it is written to a file."""
-        return StoredMask(self.mask, self.vouched, self.prediction, self.effort)
-
-    def reference(self) -> ReferenceMask:
-        """Labels and weights to learn from: 1 where vouched for, or everywhere once done; ignored is 0."""
-        known = self.mask != IGNORE
-        weights = known if self.effort.done else known & self.vouched
-        labels = np.where(known, self.mask, 0).astype(np.uint8)
-        return ReferenceMask(labels, weights=None if weights.all() else weights.astype(np.float32))
-
-
-@dataclass(frozen=True)
-class MaskVersion:
-    """A state that the mask of an image was in.
-
-    Attributes
-    ----------
-    number : int
-        Of the stroke that led to it; 0 for what the person started from.
-    time : float
-        Seconds since 1970; 0 for the start.
-    kind : str
-        What led to it.
-    pixels : int
-        That changed.
-    """
-
-    number: int
-    time: float
-    kind: str
-    pixels: int
 
 
 class Corrections(Mapping[str, Correction]):
@@ -395,7 +337,9 @@ class Corrections(Mapping[str, Correction]):
                 continue
             sample = self._sample(identifier)
             reference = self[identifier].reference()
-            found.append(replace(sample, load_mask=_Snapshot.of(reference), mask_name="", reason="corrected"))
+            found.append(
+                replace(sample, load_mask=MaskSnapshot.of(reference), mask_name="", reason="corrected")
+            )
         return found
 
     # inside
@@ -469,22 +413,6 @@ class Corrections(Mapping[str, Correction]):
             raise OutputError(
                 "the project is open for reading only", remedy="open it again without reading only"
             )
-
-
-@dataclass(frozen=True, eq=False)
-class _Snapshot:
-    """A mask as it was when it was asked for."""
-
-    labels: NDArray[np.uint8]
-    weights: NDArray[np.bool_] | None
-
-    @classmethod
-    def of(cls, reference: ReferenceMask) -> _Snapshot:
-        return cls(reference.labels, None if reference.weights is None else reference.weights > 0)
-
-    def __call__(self) -> ReferenceMask:
-        weights = None if self.weights is None else self.weights.astype(np.float32)
-        return ReferenceMask(self.labels, weights=weights)
 
 
 def _check_masks(identifier: str, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:

@@ -17,8 +17,9 @@ from napari_unet.atomic import atomic_path
 from napari_unet.data.image_files import decode_image
 from napari_unet.errors import DataError, OutputError
 from napari_unet.progress import tracked
-from napari_unet.workflow.project import FOLDERS, SPLIT_FILE, Project
+from napari_unet.workflow.project import Project
 from napari_unet.workflow.project_file import PROJECT_FILE
+from napari_unet.workflow.project_folder import FOLDERS, SPLIT_FILE
 from napari_unet.workflow.project_images import PACKED_FOLDER
 
 if TYPE_CHECKING:

@@ -33,8 +33,9 @@ from napari_unet.workflow.project_file import (
     ProjectFile,
     read_project_file,
 )
+from napari_unet.workflow.project_folder import FOLDERS, SPLIT_FILE, check_empty, migrate, read_split
 from napari_unet.workflow.project_images import CHECKED, LinkCheck, ProjectImages, image_entries
-from napari_unet.workflow.project_lock import HOLDER_FILE, LOCK_FILE, ProjectLock
+from napari_unet.workflow.project_lock import ProjectLock
 from napari_unet.workflow.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.workflow.journal import Journal
 
-SPLIT_FILE = "split.json"
-FOLDERS = ("masks", "history", "journal", "models", "runs", "reports")
 NUMBERED = re.compile(r"(\d{4,9})-")
 Dispatch = Callable[[Callable[[], None]], None]
 
@@ -148,7 +147,7 @@ class Project:
             If an image cannot be read, or there is none.
         """
         folder = Path(folder).expanduser()
-        _check_empty(folder)
+        check_empty(folder)
         dataset = data if isinstance(data, Dataset) else None
         samples = (*data.samples, *data.unlabelled) if isinstance(data, Dataset) else tuple(data)
         if not samples:
@@ -226,8 +225,8 @@ class Project:
             if lock is not None and lock.held:
                 remove_partials(folder)
                 if version < VERSION:
-                    _migrate(folder, file, version)
-            return cls(folder, file, _read_split(folder, version), lock, dispatch, images)
+                    migrate(folder, file, version)
+            return cls(folder, file, read_split(folder, version), lock, dispatch, images)
         except BaseException:
             if lock is not None:
                 lock.release()
@@ -444,43 +443,6 @@ class Project:
 
     def _tell(self, sentence: str) -> None:
         self._dispatch(lambda: self.saving_changed.emit(sentence))
-
-
-def _check_empty(folder: Path) -> None:
-    """Refuse a folder with something in it, other than what a killed creation left."""
-    known = {*FOLDERS, SPLIT_FILE, LOCK_FILE, HOLDER_FILE}
-    try:
-        found = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
-    except OSError as error:
-        raise OutputError(f"{folder} is no folder", got=error.strerror or str(error)) from error
-    if PROJECT_FILE in found:
-        raise OutputError(f"{folder} is a project already", remedy="open it, or choose another folder")
-    strange = [n for n in found if n not in known and not n.startswith(".partial-")]
-    if strange:
-        raise OutputError(
-            f"{folder} is a folder with other things in it",
-            expected="a new or empty folder",
-            got=strange[0],
-            remedy="choose another name",
-        )
-
-
-def _migrate(folder: Path, file: ProjectFile, version: int) -> None:
-    """Bring project.json up to date; what it was before stays beside it."""
-    before = (folder / PROJECT_FILE).read_text(encoding="utf-8")
-    write_text(folder / f"project.version-{version}.json", before)
-    if not (folder / SPLIT_FILE).exists():
-        _no_split(version).save(folder / SPLIT_FILE)
-    file.save(folder)
-
-
-def _read_split(folder: Path, version: int) -> Split:
-    path = folder / SPLIT_FILE
-    return Split.load(path) if path.exists() or version == VERSION else _no_split(version)
-
-
-def _no_split(version: int) -> Split:
-    return Split((), note=f"the project was of version {version}, which had no split")
 
 
 def _now() -> str:
