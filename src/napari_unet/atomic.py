@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import contextmanager
+import shutil
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from napari_unet.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+PARTIAL = ".partial-"  # how the names of files begin that are not whole yet
 
 
 @contextmanager
@@ -34,7 +37,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         If the system refuses (no space, no permission, no such drive).
     """
     path = Path(path)
-    partial = path.with_name(f".partial-{secrets.token_hex(8)}{path.suffix}")
+    partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Made anew, so that nothing is written through a link, and by the system, which knows the
@@ -60,3 +63,34 @@ def write_text(path: Path, text: str) -> None:
     r"""Write a UTF-8 text file atomically; line ends stay \n on every system."""
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def sync_folder(folder: Path) -> None:
+    """See to it that files moved into a folder are still there after a power cut, where that is to be had."""
+    if os.name == "nt":
+        return  # folders cannot be opened there, and moves are written through
+    with suppress(OSError):  # some network drives know no such thing
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_partials(folder: Path) -> int:
+    """Remove what a killed program left unfinished in a folder and below; gives back how much.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        In which nobody writes at the moment.
+    """
+    count = 0
+    for path in list(folder.rglob(f"{PARTIAL}*")):
+        with suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+            count += 1
+    return count

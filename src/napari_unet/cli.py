@@ -1,4 +1,4 @@
-"""The command line: inspect, train, segment, evaluate, doctor, demo.
+"""The command line: inspect, train, segment, evaluate, project, doctor, demo.
 
 Exit codes: 0 done; 2 wrong use or unreadable input, said in one sentence; 130 cancelled.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_unet import __version__
 from napari_unet.engine.inline import run_inline
-from napari_unet.errors import Cancelled, WorkbenchError
+from napari_unet.errors import Cancelled, OutputError, SettingsError, WorkbenchError
 from napari_unet.progress import CancelToken, Progress
 
 if TYPE_CHECKING:
@@ -117,6 +117,16 @@ def _parser() -> argparse.ArgumentParser:
         "--empty", choices=("one", "zero", "skip"), default="one",
         help="score where both masks are empty (default: one)",
     )  # fmt: skip
+
+    sub = command("project", _project, "Look at a project, compare and roll back its models, pack it.")
+    sub.add_argument("folder", type=Path, metavar="PATH", help="folder of the project")
+    sub.add_argument(
+        "action", nargs="?", choices=("status", "compare", "rollback", "pack"), default="status",
+        help="status (default); compare A B; rollback [V], to the version before without V; pack",
+    )  # fmt: skip
+    sub.add_argument("versions", nargs="*", metavar="V", help="numbers of versions, like 2 or v002")
+    sub.add_argument("--out", type=Path, metavar="ZIP", help="of pack (default: PATH.zip)")
+    sub.add_argument("--images", action="store_true", help="pack the images as well")
 
     sub = command("doctor", _doctor, "Say what this machine can do, and what is missing.")
     sub.add_argument("--json", action="store_true", help="print everything as JSON")
@@ -279,6 +289,49 @@ def _evaluate(options: argparse.Namespace) -> int:
     evaluation = _run(task)
     print("\n".join([*summary_lines(evaluation), f"report in {options.report}"]))
     return DONE
+
+
+def _project(options: argparse.Namespace) -> int:
+    from napari_unet.workflow.pack import PackTask
+    from napari_unet.workflow.project import Project
+    from napari_unet.workflow.project_status import compare_lines, status_lines
+
+    action, versions = options.action, [_version_number(text) for text in options.versions]
+    fewest, most = {"compare": (2, 2), "rollback": (0, 1)}.get(action, (0, 0))
+    if not fewest <= len(versions) <= most:
+        wanted = {"compare": "two versions", "rollback": "one version, or none"}.get(action, "no versions")
+        raise SettingsError(
+            f"`project {action}` takes {wanted}",
+            got=str(len(versions)),
+            remedy="see `napari-unet project -h`",
+        )
+    if action == "pack":
+        folder = options.folder.expanduser().resolve()
+        out = options.out or folder.with_name(f"{folder.name}.zip")
+        if out.exists():
+            raise OutputError(f"{out} is there already", remedy="give another name with --out")
+        _run(PackTask(folder, out, options.images))
+        print(f"packed in {out}, {out.stat().st_size:,} bytes")
+    elif action == "rollback":
+        with Project.open(options.folder) as project:
+            version = project.models.roll_back(*versions)
+        print(f"{version.name} is in use")
+    else:
+        project = Project.open(options.folder, read_only=True)
+        if action == "compare":
+            first, second = versions
+            lines = compare_lines(first, second, project.models.compare(first, second))
+        else:
+            lines = status_lines(project)
+        print("\n".join(lines))
+    return DONE
+
+
+def _version_number(text: str) -> int:
+    digits = text.lower().removeprefix("v")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
+        raise SettingsError(f"{text!r} is no version", expected="a number like 2 or v002")
+    return int(digits)
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -1,0 +1,135 @@
+"""A person at work, until killed: paints, undoes, marks done, saves, keeps and rolls back, packs.
+
+Before each step it writes down what shall be true after it, and afterwards that it is done. The log is
+written without a buffer, so that what was logged outlives the kill.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.progress import ignore_progress
+from napari_unet.workflow.pack import pack_project
+from napari_unet.workflow.project import Project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHAPE = (40, 50)
+IDS = tuple(f"picture {n}/{'a' if n % 2 else 'ä'}" for n in range(5))
+
+
+def digest(mask: np.ndarray, vouched: np.ndarray, done: bool) -> str:
+    """What tells one state of an image from all others."""
+    return hashlib.blake2b(mask.tobytes() + vouched.tobytes() + bytes([done]), digest_size=8).hexdigest()
+
+
+def prediction(identifier: str) -> np.ndarray:
+    """What the model said, the same in every process."""
+    return np.random.default_rng(IDS.index(identifier)).integers(0, 3, SHAPE).astype(np.uint8)
+
+
+def state_of_models(project: Project) -> list[Any]:
+    """Numbers of the versions, and which is in use."""
+    current = project.models.current
+    return [[v.number for v in project.models.versions()], None if current is None else current.number]
+
+
+def write_weights(folder: Path, content: bytes) -> None:
+    (folder / "model.weights.h5").write_bytes(content)
+
+
+class Person:
+    """Keeps its own, plain account of every mask."""
+
+    def __init__(self, project: Project, log: int, seed: int) -> None:
+        self.project, self.log, self.random = project, log, random.Random(seed)
+        self.truth: dict[str, tuple[np.ndarray, np.ndarray, bool]] = {}
+        for identifier in IDS:
+            if identifier in project.corrections:
+                c = project.corrections[identifier]
+                self.truth[identifier] = (c.mask, c.vouched, c.effort.done)
+            else:
+                self.truth[identifier] = (prediction(identifier), np.zeros(SHAPE, bool), False)
+
+    def write(self, **line: Any) -> None:
+        os.write(self.log, json.dumps({**line, "t": time.monotonic()}).encode() + b"\n")
+
+    def step(self) -> None:
+        kind = self.random.choices(
+            ["paint", "paint and undo", "done", "revert", "save", "add", "keep", "roll back", "pack"],
+            [60, 10, 3, 2, 4, 2, 2, 2, 1],
+        )[0]
+        identifier = self.random.choice(IDS)
+        if kind in {"paint", "paint and undo"}:
+            self.paint(identifier, undo=kind != "paint")
+        elif kind == "done" and identifier in self.project.corrections:
+            mask, vouched, done = self.truth[identifier]
+            self.change(identifier, (mask, vouched, not done), lambda c: c.set_done(identifier, not done))
+        elif kind == "revert" and identifier in self.project.corrections:
+            after = (prediction(identifier), np.zeros(SHAPE, bool), False)
+            self.change(identifier, after, lambda c: c.revert(identifier))
+        elif kind == "save":
+            self.project.corrections.save()
+        elif kind == "pack":
+            self.project.save()
+            pack_project(self.project, self.project.folder / "reports" / "pack.zip", False, ignore_progress)
+        elif kind in {"add", "keep", "roll back"}:
+            self.version(kind)
+
+    def paint(self, identifier: str, undo: bool) -> None:
+        before, vouched, done = self.truth[identifier]
+        after = before.copy()
+        y, x, size = (
+            self.random.randrange(SHAPE[0]),
+            self.random.randrange(SHAPE[1]),
+            self.random.randrange(1, 9),
+        )
+        after[max(y - size, 0) : y + size, max(x - size, 0) : x + size] = self.random.choice([0, 1, 2, 255])
+        if np.array_equal(before, after):
+            return
+        painted = (after, vouched | (after != before), done)
+        self.change(identifier, painted, lambda c: c.record(identifier, before, after))
+        if undo:
+            self.change(identifier, (before, vouched, done), lambda c: c.record(identifier, after, before))
+
+    def change(self, identifier: str, after: tuple[np.ndarray, np.ndarray, bool], act: Any) -> None:
+        told = digest(*after)
+        self.write(will=identifier, state=told)
+        act(self.project.corrections)
+        self.truth[identifier] = after
+        self.write(did=identifier, state=told)
+
+    def version(self, kind: str) -> None:
+        store = self.project.models
+        numbers, current = state_of_models(self.project)
+        if kind == "add":
+            content = self.random.randbytes(5000)
+            note = hashlib.blake2b(content).hexdigest()
+            self.write(will="models", state=[[*numbers, max(numbers, default=0) + 1], current])
+            store.add(lambda folder: write_weights(folder, content), note=note)
+        elif kind == "keep" and numbers:
+            number = self.random.choice(numbers)
+            self.write(will="models", state=[numbers, number])
+            store.keep(number)
+        elif kind == "roll back" and len(store._kept()) > 1:
+            self.write(will="models", state=[numbers, store._kept()[-2]])
+            store.roll_back()
+        self.write(did="models", state=state_of_models(self.project))
+
+
+def work(folder: str, log: str, seed: int) -> None:
+    """Open the project and work on it until killed."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    person = Person(Project.open(folder), handle, seed)
+    person.write(did="open", state=None)
+    while True:
+        person.step()
+        time.sleep(person.random.random() * 0.01)
