@@ -2,6 +2,7 @@
 # make test   set up, a virtual screen included where it may be installed, then run all tests
 # make check  ruff, mypy, and the plugin's manifest
 # make bench  the benchmarks whose figures are in docs/results.md
+# make window the benchmark of the real window, on a virtual screen
 # make screenshots  the pictures in docs/images, from the real window
 
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
@@ -15,11 +16,11 @@ SCREEN := xvfb libgl1-mesa-dri libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 
 	libxcb-keysyms1 libxcb-shape0 libdbus-1-3
 WINDOW := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter-out Linux,$(shell uname -s)),window,headless)
 
-.PHONY: help demo test check bench screenshots setup screen clean
+.PHONY: help demo test check bench screenshots window setup screen clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 # Debian and Ubuntu part ensurepip from Python: the system's package, virtualenv or another pip stand in.
 $(VENV)/bin/python:
@@ -81,6 +82,11 @@ screenshots: setup screen
 # The window needs a screen; a virtual one has the same picture everywhere.
 	@Xvfb -displayfd 3 -screen 0 1280x800x24 3>.xvfb-display 2>/dev/null & pid=$$!; sleep 2; \
 	DISPLAY=:$$(cat .xvfb-display) $(BIN)/python docs/make_screenshots.py; code=$$?; \
+	kill $$pid; rm -f .xvfb-display; exit $$code
+
+window: setup screen
+	@Xvfb -displayfd 3 -screen 0 1280x800x24 3>.xvfb-display 2>/dev/null & pid=$$!; sleep 2; \
+	DISPLAY=:$$(cat .xvfb-display) $(BIN)/python benchmarks/window.py; code=$$?; \
 	kill $$pid; rm -f .xvfb-display; exit $$code
 
 bench: setup

@@ -66,6 +66,7 @@ def main() -> None:
         command = [sys.executable, "-m", "napari_unet.cli", "demo", "--no-window", "--out", str(demo)]
         subprocess.run(command, check=True, capture_output=True)
         (demo / "model").rename(demo / "salt-u-net")
+        (demo / "data").rename(demo / "seismic tiles")
         viewer = napari.Viewer(show=True)
         window = viewer.window
         window.resize(*SIZE)
@@ -74,7 +75,7 @@ def main() -> None:
         _, bench = window.add_plugin_dock_widget("napari-unet-workbench", "U-Net Workbench")
         photographer.take("1-start")
 
-        viewer.open(str(demo / "data"), plugin="napari-unet-workbench")
+        viewer.open(str(demo / "seismic tiles"), plugin="napari-unet-workbench")
         spin(lambda: bench.session.collection is not None)
         bench.session.load_model(demo / "salt-u-net")
         rest(1)
@@ -91,6 +92,9 @@ def main() -> None:
         rest(1)
         bench.looking.worst_button.click()
         bench.looking.errors_box.click()
+        # Not the very worst, which has no pixel right: one that shows all three colours.
+        rows = [r for r in bench.session.rows() if r.iou is not None and r.part == "held-out"]
+        bench.session.select(min(rows, key=lambda r: abs((r.iou or 0) - 0.6)).id)
         reference = next(layer for layer in viewer.layers if layer.name.endswith("reference"))
         reference.visible = False
         photographer.take("4-look")

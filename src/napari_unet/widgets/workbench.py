@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, QSize, QTimer
-from qtpy.QtWidgets import QApplication, QDockWidget, QMessageBox, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.settings import EvaluationSettings
@@ -35,6 +35,7 @@ KEYS = {
     "T": "errors on and off",
 }
 
+SHORT_KEYS = {"S": "segment", "N": "next", "W": "worst", "T": "errors"}
 
 # The one button of a step that goes on is told by its colour; the rest is napari's theme.
 STYLE = """
@@ -98,6 +99,13 @@ class Workbench(QWidget):  # type: ignore[misc]
         column.addWidget(self.images, 1)
         column.addWidget(self.segmenting)
         column.addWidget(self.looking)
+        keys = QLabel("   ".join(f"<b>{key}</b> {what}" for key, what in SHORT_KEYS.items()))
+        keys.setWordWrap(True)
+        keys.setToolTip(
+            "Keys while the pointer is over the canvas: "
+            + ", ".join(f"{key} {what}" for key, what in KEYS.items())
+        )
+        column.addWidget(keys)
         area = QScrollArea()
         area.setWidget(inside)
         area.setWidgetResizable(True)

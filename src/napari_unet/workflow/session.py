@@ -71,7 +71,7 @@ def overall_of(collection: Collection, settings: EvaluationSettings) -> Overall 
         return None
     groups = [e.group or e.sample.id for e in entries]
     low, high = bootstrap_interval(values, groups, confidence=settings.confidence)
-    return Overall(float(values.mean()), low, high, len(values), seen, left_out, tuple(values))
+    return Overall(float(values.mean()), low, high, len(values), seen, left_out, tuple(map(float, values)))
 
 
 class Session:
