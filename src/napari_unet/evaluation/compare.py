@@ -95,8 +95,11 @@ class Comparison:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Comparison:
         """Back from plain JSON."""
-        values = {field.name: content[field.name] for field in fields(cls)}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        values: dict[str, Any] = {}
+        for name in (field.name for field in fields(cls)):
+            value = content[name]
+            values[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**values)
 
 
 def compare(
@@ -156,7 +159,7 @@ def compare(
             f"{len(images)} images, {len(groups)} groups and {len(before)} and {len(after)} scores "
             "do not fit together"
         )
-    known = np.flatnonzero(np.isfinite(before) & np.isfinite(after))
+    known = np.flatnonzero(np.isfinite(before) & np.isfinite(after)).tolist()
     before, after = before[known], after[known]
     groups = [groups[i] for i in known]
     change = np.round(after - before, DECIMALS)
