@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FEWEST, MOST = 2, 16  # patches a step
 FIRST_ROUND = 6.0  # seconds of training before the first look
+FIRST_STEPS = 10  # and steps, as the first takes seconds to be built
 ROUNDS = 8  # looks in all, about
 LOOKING_SHARE = 0.2  # of the time, at most, after the first look
 ASK_EVERY = 0.5  # seconds between two questions whether to stop
@@ -209,7 +210,7 @@ class FineTuning:
                 self.stopped = self._asked_to_stop()
                 if done >= 1 or self.stopped:
                     break
-                if self._passed() >= self._next_look:
+                if self.step >= FIRST_STEPS and self._passed() >= self._next_look:
                     self._look()
                 self._tell(done)
         if self._looked_at != self.step:

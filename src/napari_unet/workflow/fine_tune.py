@@ -19,8 +19,8 @@ from napari_unet.atomic import write_text
 from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import default_precision
-from napari_unet.errors import DataError, ModelError, OutputError, TrainingError
-from napari_unet.evaluation.compare import Comparison, compare
+from napari_unet.errors import ModelError, OutputError, TrainingError
+from napari_unet.evaluation.compare import FEWEST_GROUPS, Comparison, compare
 from napari_unet.metrics.overlap import image_scores
 from napari_unet.models.model import METRICS_FILE, SPLIT_FILE, check_place, load_model, save_model
 from napari_unet.progress import Progress
@@ -138,7 +138,7 @@ class FineTuneTask:
     judges : tuple of ImageReference
         Images with reference masks to judge by, besides.
     reserve : bool, optional
-        Whether every fifth done image is kept for judging; None: where nothing else is there to judge by.
+        Whether every fifth done image is kept for judging; None: where too little else is there for it.
     preview : FromCaller, optional
         () -> FileReference, (id, image as (Y, X, C)) or None: the image that shall be shown as it is
         learned. Asked after each look; the answer comes as a Preview, the piece of a Progress.
@@ -224,10 +224,8 @@ class _Run:
             else None
         )
         labelled = self._labelled(painted, replay)
-        lessons: list[Sample] = list(samples)
-        reserved: list[Sample] = []
-        if task.reserve or (task.reserve is None and not labelled):
-            lessons, reserved = set_aside(samples, painted, self.seen)
+        reserve = len(labelled) < FEWEST_GROUPS if task.reserve is None else task.reserve
+        lessons, reserved = set_aside(samples, painted, self.seen, reserve=reserve)
         if not lessons:
             raise TrainingError(
                 "there is no correction to learn from",
@@ -285,10 +283,6 @@ class _Run:
     def _check(self, painted: Dataset) -> None:
         if len(painted) == 0:
             raise TrainingError("there is no correction to learn from", remedy="correct an image first")
-        ids = [s.id for s in painted.samples]
-        twice = next((i for i in ids if ids.count(i) > 1), None)
-        if twice is not None:
-            raise DataError(f"{twice} is corrected twice", remedy="give every image a name of its own")
         for sample in painted.samples:
             self.cancel.check()
             highest = int(painted.mask(sample).labels.max(initial=0))

@@ -13,6 +13,7 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.data.dataset import Dataset
 from napari_unet.data.image_files import decode_labels
 from napari_unet.data.loaders import LabelMaskLoader
+from napari_unet.data.mask_checks import FittingMask
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import DataError
@@ -20,7 +21,7 @@ from napari_unet.workflow.references import CallReference, References
 from napari_unet.workflow.segment import segment_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -97,7 +98,7 @@ def is_done(mask: ReferenceMask) -> bool:
 
 
 def set_aside(
-    samples: Sequence[Sample], dataset: Dataset, seen: SeenImages
+    samples: Sequence[Sample], dataset: Dataset, seen: SeenImages, *, reserve: bool = True
 ) -> tuple[list[Sample], list[Sample]]:
     """Part corrections into those to learn from and those to judge by.
 
@@ -112,6 +113,8 @@ def set_aside(
         Through whose cache they are read.
     seen : SeenImages
         What the model has seen.
+    reserve : bool
+        Whether any is for judging.
 
     Returns
     -------
@@ -121,7 +124,8 @@ def set_aside(
     lessons, judges = [], []
     for sample in samples:
         mask = dataset.mask(sample)
-        if is_done(mask) and is_reserved(sample.id) and seen.part(dataset.image(sample)) != "train":
+        kept = reserve and is_reserved(sample.id) and is_done(mask)
+        if kept and seen.part(dataset.image(sample)) != "train":
             judges.append(sample)
         elif mask.weights is None or bool((mask.weights > 0).any()):
             lessons.append(sample)
@@ -314,10 +318,11 @@ def read_corrections(
     notes = [p.message for p in dataset.problems if p.kind == "interpretation"]
     groups = dataset.groups()
     corrections = []
+    load: Callable[[], ReferenceMask]
     black_and_white = False
     for sample, group in zip(dataset.samples, groups, strict=True):
         load = sample.read_mask
-        loader = sample.load_mask
+        loader = sample.load_mask.load if isinstance(sample.load_mask, FittingMask) else sample.load_mask
         if unvouched is not None:
             if not isinstance(loader, LabelMaskLoader):
                 raise DataError(
@@ -326,6 +331,8 @@ def read_corrections(
                     remedy="leave out --unvouched: all pixels are vouched for",
                 )
             load = PartialMaskLoader(loader, unvouched, classes)
+            if isinstance(sample.load_mask, FittingMask):
+                load = replace(sample.load_mask, load=load)
         elif isinstance(loader, LabelMaskLoader) and loader.meaning.kind == "threshold":
             pixels = decode_labels(loader.source.read(loader.name), loader.name, loader.page)
             black_and_white |= bool((pixels == BLACK_AND_WHITE).any())
