@@ -124,7 +124,9 @@ class Case:
     def predict(self, model: Model, ids: Sequence[str]) -> list[tuple[float, NDArray[np.uint8]]]:
         """IoU and mask of each image."""
         found = []
-        settings = model.recipe.inference.model_copy(update={"flips": self.options.flips})
+        settings = model.recipe.inference
+        if self.options.flips != "auto":
+            settings = settings.model_copy(update={"flips": self.options.flips})
         for result in segment_samples(self.samples(ids), model, settings):
             truth = self.dataset.mask(result.sample)
             score = image_scores(truth.labels, result.mask, len(model.classes), truth.weights)

@@ -211,7 +211,10 @@ class FineTuneSettings(Settings):
         description="Share of patches from what the model knew before, against forgetting",
     )
     batch_pixels: int = Field(
-        2**17, ge=1, title="Pixels a batch", description="Patches run together up to this, at least two"
+        2**16, ge=1, title="Pixels a batch", description="Patches run together up to this, at least two"
+    )
+    patch: int = Field(
+        128, ge=16, le=4096, title="Patch (pixels)", description="Largest side, if the model's is not smaller"
     )
     averaging: float = Field(
         0.98, ge=0.0, lt=1.0, title="Weight averaging", description="Decay per step; 0 is off"

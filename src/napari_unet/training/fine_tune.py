@@ -129,6 +129,7 @@ def make_batches(
     TrainingError
         If there is no correction.
     """
+    training = training.model_copy(update={"patch": min(training.patch, settings.patch)})
     seeded = training.model_copy(update={"seed": settings.seed})
     fresh = TrainingBatches(corrections, normalization, seeded, sizes, classes)
     old = None

@@ -177,14 +177,15 @@ def open_replay(path: Path, format: str | None, seen: SeenImages, seed: int) -> 
     """
     dataset = open_dataset(path, format)
     split = seen.split
+    # Names are looked at first, as reading every image of a large set takes long; pixels decide.
+    named = split is not None and any(split.part_of(s.id) for s in dataset.samples)
     shuffled = np.random.default_rng(seed).permutation(len(dataset))
     parts: dict[str, list[Sample]] = {"train": [], "validation": [], "held-out": []}
     most = {"train": MOST_REPLAYED, "validation": MOST_JUDGED, "held-out": MOST_JUDGED}
     for index in shuffled:
         sample = dataset.samples[index]
-        # The name is looked at first, as reading every image of a large set takes long.
-        guess = split.part_of(sample.id) if split is not None else None
-        if guess in parts and len(parts[guess]) >= most[guess]:
+        guess = split.part_of(sample.id) if split is not None and named else None
+        if (named and guess is None) or (guess in parts and len(parts[guess]) >= most[guess]):
             continue
         part = seen.part(dataset.image(sample))
         if part in parts and len(parts[part]) < most[part]:
