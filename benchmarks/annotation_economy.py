@@ -378,7 +378,7 @@ def domain(options: argparse.Namespace) -> None:
         light_test, light_pool = kinds[True]
         case.parts = {"start": dark_train, "pool": light_pool, "test": light_test}
         start = case.train("fluorescence", dark_train, options.all_seconds)
-        for arm in ("ours", "own-predictions", "no-replay"):
+        for arm in options.domain_arms:
             log = Log(case.folder / f"domain-{arm}.json")
             if len(log.rows) == 3:
                 continue
@@ -472,6 +472,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("economy"), help="for models and JSON")
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
+    parser.add_argument("--domain-arms", nargs="+", default=["ours", "own-predictions", "no-replay"])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--images", type=int, default=100_000, help="training images taken of a set")
     parser.add_argument("--test", type=int, default=200, help="test images, at most")

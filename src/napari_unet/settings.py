@@ -204,7 +204,7 @@ class FineTuneSettings(Settings):
     seconds: float = Field(
         60.0, gt=0.0, le=86_400.0, title="Time (s)", description="Budget, from the click to the verdict"
     )
-    learning_rate: float = Field(1e-3, gt=0.0, le=1.0, title="Learning rate", description="At its highest")
+    learning_rate: float = Field(2e-3, gt=0.0, le=1.0, title="Learning rate", description="At its highest")
     replay: Fraction = Field(
         0.5,
         title="Replay",
