@@ -21,6 +21,7 @@ from napari_unet.data.split import Split
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError, OutputError, TrainingError
 from napari_unet.evaluation.compare import FEWEST_GROUPS, Comparison, compare
+from napari_unet.inference.predict import FLIPS
 from napari_unet.metrics.overlap import image_scores
 from napari_unet.models.model import METRICS_FILE, SPLIT_FILE, check_place, load_model, save_model
 from napari_unet.progress import Progress
@@ -46,10 +47,10 @@ if TYPE_CHECKING:
     from napari_unet.workflow.lessons import Replay
     from napari_unet.workflow.references import ImageReference
 
-LIVE = 24  # held-out images scored at every look
+LIVE = 12  # held-out images scored at every look
 ENOUGH_TO_PART = 24  # held-out images from which some are for choosing weights and the rest for judging
 LEAST_TRAINING = 0.5  # share of the budget
-MARGIN = 1.2  # the new model is judged as long as the old one was, about
+MARGIN = 1.2  # of the forecast of how long judging takes
 CORRECTED, LABELLED = "corrections/", "labelled/"  # before ids, where those of several data sets meet
 
 
@@ -187,10 +188,9 @@ class FineTuneTask:
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """Held-out images, and how the old model does on them."""
+    """Held-out images: those looked at while it learns, and those of the gate."""
 
     dataset: Dataset
-    old: dict[str, float]
     live: tuple[Sample, ...]
     gate: tuple[Sample, ...]
     note: str
@@ -233,7 +233,7 @@ class _Run:
                 + (", besides the one in five kept for judging" if reserved else ""),
                 remedy="correct more images",
             )
-        judged = self._judge_old([*reserved, *labelled], chosen_on=replay is not None and replay.chosen_on)
+        judged = self._held_out([*reserved, *labelled], chosen_on=replay is not None and replay.chosen_on)
         batches = make_batches(
             painted.subset(s.id for s in lessons),
             self._replay(replay.train if replay else None),
@@ -243,7 +243,7 @@ class _Run:
             model.sizes,
             len(model.classes),
         )
-        judging = self._judging_seconds * MARGIN if judged.gate else 0.0
+        look, judging = self._look(judged)
         left = self.settings.seconds - self._passed() - judging
         tuning = FineTuning(
             model.network,
@@ -252,15 +252,16 @@ class _Run:
             model.recipe.training,
             self.settings,
             seconds=max(left, LEAST_TRAINING * self.settings.seconds),
-            look=self._look(judged) if judged.live else None,
+            look=look,
             on_look=self._on_look,
             stop=self._stop,
             on_progress=self.on_progress,
             cancel=self.cancel,
         )
         self._history: list[dict[str, float]] = []
+        before = model.network.get_weights()
         tuning.run()
-        comparison = self._compare(judged)
+        comparison = self._compare(judged, before)
         model.provenance = self._provenance(painted, lessons, reserved, comparison, tuning.step)
         save_model(model, task.out)
         self._write_log()
@@ -322,24 +323,21 @@ class _Run:
                 return as_dataset("replay", taught, self.model.classes)
         return None
 
-    def _judge_old(self, samples: Sequence[Sample], chosen_on: bool) -> _Judged:
-        """Score the old model; choose which images are looked at live and which judge in the end."""
+    def _held_out(self, samples: Sequence[Sample], chosen_on: bool) -> _Judged:
+        """Choose which images are looked at while it learns and which judge in the end."""
         dataset = as_dataset("held out", samples, self.model.classes)
-        begun = time.monotonic()
-        old = self._scores(dataset, "Judging the old model")
-        self._judging_seconds = time.monotonic() - begun
         order = sorted(samples, key=lambda s: hashlib.blake2b(s.id.encode()).digest())
         notes = []
         if len(order) >= ENOUGH_TO_PART:
             live = order[: min(LIVE, len(order) // 3)]
             gate = order[len(live) :]
         else:
-            live = gate = order
+            live, gate = order[:LIVE], order
             if order:
                 notes.append("the weights were chosen on these images too")
         if chosen_on:
             notes.append("the old model was chosen on some of them")
-        return _Judged(dataset, old, tuple(live), tuple(gate), "; ".join(notes))
+        return _Judged(dataset, tuple(live), tuple(gate), "; ".join(notes))
 
     def _scores(self, dataset: Dataset, message: str) -> dict[str, float]:
         """IoU of the model as it stands, by id."""
@@ -357,15 +355,21 @@ class _Run:
             ).iou
         return found
 
-    def _look(self, judged: _Judged) -> Validation:
-        """Scores the live images at the network's resolution, and the old model on them."""
+    def _look(self, judged: _Judged) -> tuple[Validation | None, float]:
+        """What scores the live images, and how many seconds judging both models will take, about."""
+        if not judged.live:
+            return None, 0.0
         plain = self.model.recipe.training.model_copy(update={"border_weight": 0.0})
         patches = [
             prepare_sample(judged.dataset, s, self.model.normalization, plain).whole for s in judged.live
         ]
         look = Validation(self.model, patches, self.cancel)
+        look()  # the first of a shape takes long
+        begun = time.monotonic()
         self._old_live = look()
-        return look
+        took = time.monotonic() - begun
+        views = len(FLIPS[self.model.recipe.inference.flips])
+        return look, MARGIN * 2 * took * views * len(judged.gate) / len(judged.live)
 
     def _on_look(self, row: dict[str, float]) -> None:
         row["seconds"] = self._passed()
@@ -396,14 +400,19 @@ class _Run:
     def _stop(self) -> bool:
         return bool(self.task.stop()) if self.task.stop is not None else False
 
-    def _compare(self, judged: _Judged) -> Comparison:
+    def _compare(self, judged: _Judged, before: list[NDArray[np.float32]]) -> Comparison:
+        """Judge both models; the network is the new one afterwards."""
         gate = judged.dataset.subset(s.id for s in judged.gate)
+        after = self.model.network.get_weights()
+        self.model.network.set_weights(before)
+        old = self._scores(gate, "Judging the old model")
+        self.model.network.set_weights(after)
         new = self._scores(gate, "Judging the new model")
         ids = [s.id for s in gate.samples]
         rules = self.task.evaluation
         return compare(
             [i.removeprefix(LABELLED) for i in ids],
-            np.array([judged.old[i] for i in ids]),
+            np.array([old[i] for i in ids]),
             np.array([new[i] for i in ids]),
             [s.group or s.id for s in gate.samples],
             confidence=rules.confidence,

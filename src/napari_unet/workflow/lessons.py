@@ -208,7 +208,7 @@ def open_replay(path: Path, format: str | None, seen: SeenImages, seed: int) -> 
             unlabelled=(),
             find_groups=None,
         ),
-        chosen_on=not parts["held-out"],
+        chosen_on=bool(held) and not parts["held-out"],
     )
 
 
