@@ -63,3 +63,9 @@ def nuclei_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from napari_unet.data.synthetic import write_synthetic
 
     return write_synthetic("nuclei", tmp_path_factory.mktemp("nuclei"), 6)
+
+
+@pytest.fixture(autouse=True)
+def own_data_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Projects that nobody gave a place go into a folder of the test, not into the person's."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("own")))

@@ -336,3 +336,60 @@ def test_a_stopped_training_goes_on(how: signal.Signals, salt_folder: Path, tmp_
         epochs = [int(row["epoch"]) for row in csv.DictReader(file)]
     assert epochs == list(range(1, done + 3))
     assert (out / "settings.json").exists()
+
+
+def test_finetune_writes_a_new_model_and_says_how_it_compares(
+    model: Path, salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from napari_unet.data.synthetic import write_synthetic
+
+    corrections = write_synthetic("salt", tmp_path / "corrected", 8, seed=3)
+    before = (model / "model.weights.h5").read_bytes()
+    out = tmp_path / "new"
+    run = ["finetune", "--model", str(model), "--corrections", str(corrections), "--out", str(out)]
+    assert main([*run, "--replay", str(salt_folder), "--minutes", "0.1"]) == 0
+    text = capsys.readouterr().out
+    assert any(text.splitlines()[1].startswith(v) for v in ("better", "no clear difference", "worse"))
+    assert "replayed training data" in text
+    assert (model / "model.weights.h5").read_bytes() == before
+    provenance = json.loads((out / "settings.json").read_text())["provenance"]
+    assert provenance["parent"] == str(model)
+    assert len(provenance["corrections"]) == 8
+    assert main(["segment", str(corrections), "--model", str(out), "--out", str(tmp_path / "masks")]) == 0
+
+
+def test_a_new_model_that_is_worse_is_written_and_said_to_be_worse(
+    model: Path,
+    salt_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from napari_unet.evaluation.compare import compare
+    from napari_unet.workflow import fine_tune
+
+    def spoiled(images: list[str], old: object, new: object, *rest: object, **more: object) -> object:
+        ids = [str(n) for n in range(6)]
+        return compare(ids, np.full(6, 0.9), np.full(6, 0.5))
+
+    monkeypatch.setattr(fine_tune, "compare", spoiled)
+    out = tmp_path / "new"
+    run = ["finetune", "--model", str(model), "--corrections", str(salt_folder), "--out", str(out)]
+    assert main([*run, "--minutes", "0.05"]) == 0
+    text = capsys.readouterr().out
+    assert "worse: mean IoU 0.900 before, 0.500 now on 6 held-out images" in text
+    assert "is worse than" in text
+    assert (out / "settings.json").exists()
+
+
+def test_finetune_refuses_in_one_sentence(
+    model: Path, salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["finetune", "--model", model, "--corrections", salt_folder, "--out"]
+    assert "is the model to start from" in refused(capsys, *run, model)
+    assert "--minutes" in refused(capsys, *run, tmp_path / "a", "--minutes", "0")
+    assert "no value for pixels nobody vouches for" in refused(capsys, *run, tmp_path / "a", "--unvouched", 9)
+    (tmp_path / "empty").mkdir()
+    refused(
+        capsys, "finetune", "--model", model, "--corrections", tmp_path / "empty", "--out", tmp_path / "a"
+    )

@@ -1,4 +1,4 @@
-"""The command line: inspect, train, segment, evaluate, project, doctor, demo.
+"""The command line: inspect, train, finetune, segment, evaluate, project, doctor, demo.
 
 Exit codes: 0 done; 2 wrong use or unreadable input, said in one sentence; 130 cancelled.
 """
@@ -99,6 +99,25 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--split", type=Path, metavar="FILE", help="use this split")
     sub.add_argument("--resume", action="store_true", help="go on where a killed training was")
     sub.add_argument("--format", help="layout, if it is not to be recognized")
+
+    sub = command(
+        "finetune", _finetune, "Let a model learn from corrections, and compare it with the old one."
+    )
+    sub.add_argument("--model", type=Path, required=True, metavar="MODEL", help="folder or zip to start from")
+    sub.add_argument(
+        "--corrections", type=Path, required=True, metavar="DIR",
+        help="images and corrected masks: folder, zip or table; images without a mask there are replayed "
+        "with the model's own predictions",
+    )  # fmt: skip
+    sub.add_argument(
+        "--unvouched", type=int, metavar="VALUE",
+        help="value of mask pixels nobody vouches for (default: 255, unless masks are black and white)",
+    )  # fmt: skip
+    sub.add_argument("--replay", type=Path, metavar="DATA", help="data set the model was trained on")
+    sub.add_argument("--out", type=Path, required=True, metavar="MODEL2", help="folder of the new model")
+    sub.add_argument("--minutes", type=float, default=1.0, help="time budget (default: %(default)s)")
+    sub.add_argument("--seed", type=int, default=0, help="of patches and their order (default: 0)")
+    sub.add_argument("--format", help="layout of the corrections, if it is not to be recognized")
 
     sub = command("segment", _segment, "Segment images: one mask for each.")
     sub.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="files, folders, zips, data sets")
@@ -255,6 +274,39 @@ def _train(options: argparse.Namespace) -> int:
     print(f"trained on {model.provenance['data']['name']} ({parts}); model in {options.out}")
     if split["note"]:
         print(split["note"])
+    return DONE
+
+
+def _finetune(options: argparse.Namespace) -> int:
+    _start_backend()
+    from napari_unet.models.model import read_settings
+    from napari_unet.settings import FineTuneSettings
+    from napari_unet.workflow.fine_tune import FineTuneTask
+    from napari_unet.workflow.lessons import read_corrections
+
+    if options.minutes <= 0:
+        raise SettingsError("--minutes must be above 0", got=f"{options.minutes:g}")
+    classes = len(read_settings(options.model)[2])
+    corrections, others, notes = read_corrections(
+        options.corrections, classes, options.format, options.unvouched
+    )
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    settings = FineTuneSettings(seconds=60 * options.minutes, seed=options.seed)
+    task = FineTuneTask(
+        options.model, corrections, options.out, settings, replay=options.replay, others=others
+    )
+    result = _run(task)
+    print(
+        f"learned from {len(result.lessons)} corrected image{'s' * (len(result.lessons) != 1)}, "
+        f"{len(result.held_out)} kept for judging; replayed {result.replayed}; "
+        f"{result.steps} steps in {result.seconds:.0f} s"
+    )
+    print(result.comparison.sentence)
+    if result.comparison.verdict == "worse":
+        print(f"the new model in {options.out} is worse than {options.model}: keep the old one")
+    else:
+        print(f"new model in {options.out}; {options.model} is as it was")
     return DONE
 
 

@@ -198,6 +198,31 @@ class TrainingSettings(Settings):
     seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Same seed, same result")
 
 
+class FineTuneSettings(Settings):
+    """How a model learns from corrections."""
+
+    seconds: float = Field(
+        60.0, gt=0.0, le=86_400.0, title="Time (s)", description="Budget, from the click to the verdict"
+    )
+    learning_rate: float = Field(2e-3, gt=0.0, le=1.0, title="Learning rate", description="At its highest")
+    replay: Fraction = Field(
+        0.5,
+        title="Replay",
+        description="Share of patches from what the model knew before, against forgetting",
+    )
+    batch_pixels: int = Field(
+        2**16, ge=1, title="Pixels a batch", description="Patches run together up to this, at least two"
+    )
+    patch: int = Field(
+        128, ge=16, le=4096, title="Patch (pixels)", description="Largest side, if the model's is not smaller"
+    )
+    averaging: float = Field(
+        0.98, ge=0.0, lt=1.0, title="Weight averaging", description="Decay per step; 0 is off"
+    )
+    warm_up: Fraction = Field(0.05, title="Warm-up", description="Share of the time in which the rate climbs")
+    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Of patches and their order")
+
+
 class InferenceSettings(Settings):
     """How a model is put on an image of any size."""
 

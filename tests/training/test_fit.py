@@ -91,7 +91,7 @@ def test_unpadded_networks_get_a_wider_input_than_target() -> None:
 
 def test_every_image_comes_once_a_pass() -> None:
     maker = batches(SETTINGS.model_copy(update={"patch": 64}), disc_dataset(6))
-    drawn = [maker._drawn(position)[0] for position in range(12)]
+    drawn = [maker.drawn(position)[0] for position in range(12)]
     assert sorted(drawn[:6]) == sorted(drawn[6:]) == list(range(6))
 
 

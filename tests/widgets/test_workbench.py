@@ -412,7 +412,7 @@ def test_undo_reaches_no_other_image_and_no_newer_mask(salt: Any, qtbot: Any) ->
     assert row_of(salt, salt.session.current).status == "segmented"
     stroke(layer)
     settled(salt, qtbot)
-    salt.session.revert(salt.session.current)
+    salt.session.painting.revert(salt.session.current)
     salt.segmenting.threshold.setValue(0.3)
     newer = layer.data.copy()
     layer.undo()

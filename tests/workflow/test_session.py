@@ -81,7 +81,7 @@ class Waiting:
         """Until nothing is worked out aside any more."""
         until = time.monotonic() + 10
         while time.monotonic() < until:
-            for pool in (session._aside, session._scoring):
+            for pool in (session._aside, session._overall._pool):
                 pool.submit(lambda: None).result(10)
             if not self.waiting:
                 return
@@ -97,7 +97,7 @@ def dispatch() -> Waiting:
 
 @pytest.fixture
 def session(dispatch: Waiting, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    monkeypatch.setattr("napari_unet.workflow.session.PAUSE", 0.0)
+    monkeypatch.setattr("napari_unet.workflow.overall.PAUSE", 0.0)
     session = Session(InlineEngine(), dispatch)
     yield session
     folder = session.collection._folder if session.collection is not None else None
@@ -387,7 +387,7 @@ def test_corrections_survive_a_new_segmentation_and_another_model(
     session.segment(collection.ids)
     painted = session.mask("image 0").copy()  # type: ignore[union-attr]
     painted[:4] = 1
-    session.correct("image 0", painted)
+    session.painting.correct("image 0", painted)
     expected = counted_by_hand(square().labels, painted)
     for change in (
         lambda: None,
@@ -402,7 +402,7 @@ def test_corrections_survive_a_new_segmentation_and_another_model(
         assert session.row("image 0").iou == pytest.approx(expected)
         np.testing.assert_array_equal(painted_again, painted)
     told = Told(session)
-    session.revert("image 0")
+    session.painting.revert("image 0")
     assert told.masks == ["image 0"]
     assert session.row("image 0").status == "segmented"
     predicted = collection.predicted_mask("image 0", session.inference)
@@ -415,19 +415,19 @@ def test_what_is_painted_back_is_no_correction(session: Session, models: dict[st
     collection = use(session, made_up(1), models["other"])
     session.segment(collection.ids)
     predicted = session.mask("image 0").copy()  # type: ignore[union-attr]
-    session.correct("image 0", 1 - predicted)
+    session.painting.correct("image 0", 1 - predicted)
     assert session.row("image 0").status == "corrected"
-    session.correct("image 0", predicted)
+    session.painting.correct("image 0", predicted)
     assert session.row("image 0").status == "segmented"
 
 
 def test_painting_without_a_prediction_counts_too(session: Session, dispatch: Waiting) -> None:
     session.show(made_up(1))
     mask = square().labels.copy()
-    session.correct("image 0", mask)
+    session.painting.correct("image 0", mask)
     assert session.row("image 0").status == "corrected"
     assert session.row("image 0").iou == 1.0
-    session.revert("image 0")
+    session.painting.revert("image 0")
     assert session.row("image 0").status == "new"
     assert session.row("image 0").iou is None
     dispatch.run(session)
@@ -435,11 +435,11 @@ def test_painting_without_a_prediction_counts_too(session: Session, dispatch: Wa
 
 def test_what_was_vouched_for_stays_as_it_was(session: Session, models: dict[str, Path]) -> None:
     collection = use(session, made_up(2), models["other"])
-    session.set_done(["image 0"])
+    session.painting.set_done(["image 0"])
     assert session.row("image 0").status == "new"  # there is nothing to vouch for yet
     session.segment(collection.ids)
     mask = session.mask("image 0").copy()  # type: ignore[union-attr]
-    session.set_done(["image 0"])
+    session.painting.set_done(["image 0"])
     assert session.row("image 0").status == "done"
     session.set_postprocessing(0.9, 0)
     np.testing.assert_array_equal(session.mask("image 0"), mask)
@@ -447,7 +447,7 @@ def test_what_was_vouched_for_stays_as_it_was(session: Session, models: dict[str
     session.segment(collection.ids)
     np.testing.assert_array_equal(session.mask("image 0"), mask)
     assert session.row("image 0").status == "done"
-    session.set_done(["image 0"], False)
+    session.painting.set_done(["image 0"], False)
     assert session.row("image 0").status in ("corrected", "segmented")
 
 

@@ -16,7 +16,7 @@ from napari_unet.training.augmentation import Patch, cut_patch
 from napari_unet.training.weight_maps import border_weights, separate_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,19 +26,33 @@ if TYPE_CHECKING:
     from napari_unet.networks.sizes import InputSizes
     from napari_unet.settings import TrainingSettings
 
+    Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
+
 MIN_STEPS_PER_EPOCH = 100
 BATCH_PIXELS = 2**18  # of an automatic batch
 PREPARED_BYTES = 3 * 1024**3
 FOREGROUND_POINTS = 512
+SPARSE = 0.5  # share of an image known below which patches are centred on what is
 AHEAD = 4  # batches made before they are asked for
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedSample:
-    """A sample as the network will see it, and where its foreground is."""
+    """A sample as the network will see it, and where to look.
+
+    Attributes
+    ----------
+    whole : Patch
+        The image.
+    foreground : numpy.ndarray
+        (N, 2) int32: y and x of some pixels of the foreground; of a sparse sample, of any that are known.
+    sparse : bool
+        Whether little of the image is annotated, so that no patch is cut without looking.
+    """
 
     whole: Patch
     foreground: NDArray[np.int32]
+    sparse: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -105,12 +119,13 @@ def prepare_sample(
         )
         weights = weights + border * known
     rng = np.random.default_rng(len(known))
-    places = np.flatnonzero((labels > 0) & known)
+    sparse = bool(known.any()) and float(known.mean()) < SPARSE
+    places = np.flatnonzero(known if sparse else (labels > 0) & known)
     if len(places) > FOREGROUND_POINTS:
         places = rng.choice(places, FOREGROUND_POINTS, replace=False)
     foreground = np.stack(np.unravel_index(places, shape), axis=1).astype(np.int32)
     whole = Patch(values, np.ascontiguousarray(labels), np.ascontiguousarray(weights))
-    return PreparedSample(whole, foreground)
+    return PreparedSample(whole, foreground, sparse)
 
 
 def _objects(
@@ -208,7 +223,7 @@ class TrainingBatches:
         pixels = self.shape[0] * self.shape[1] * self.batch_size
         return max(1, round(self.training.megapixels * 1e6 / pixels))
 
-    def _drawn(self, position: int) -> tuple[int, np.random.Generator]:
+    def drawn(self, position: int) -> tuple[int, np.random.Generator]:
         """Which image stands at a position of the endless stream, and the luck it has there."""
         round_number, place = divmod(position, len(self._deck))
         if self._order is None or self._order[0] != round_number:
@@ -233,7 +248,8 @@ class TrainingBatches:
         have = prepared.whole.labels.shape
         output = [n - 2 * self.sizes.margin for n in self.shape]
         centre: list[float] = []
-        on_foreground = len(prepared.foreground) > 0 and rng.random() < self.training.foreground_patches
+        share = 1.0 if prepared.sparse else self.training.foreground_patches
+        on_foreground = len(prepared.foreground) > 0 and rng.random() < share
         target = prepared.foreground[rng.integers(len(prepared.foreground))] if on_foreground else None
         for axis in (0, 1):
             spare = have[axis] - output[axis]
@@ -251,7 +267,7 @@ class TrainingBatches:
             rng,
         )
 
-    def batch(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def batch(self, step: int) -> Batch:
         """The batch of a step.
 
         Returns
@@ -262,14 +278,18 @@ class TrainingBatches:
             (N, Y', X', K + 1) float32: one-hot classes 1..K, then weights.
         """
         size = self.batch_size
+        return self.assemble([self.patch(*self.drawn(step * size + row)) for row in range(size)])
+
+    def assemble(self, patches: Sequence[Patch]) -> Batch:
+        """Put patches together; arrays as ``batch`` gives them."""
+        size = len(patches)
         margin = self.sizes.margin
         inner = slice(margin, -margin) if margin else slice(None)
         channels = self.normalization.channels
         output = [n - 2 * margin for n in self.shape]
         images = np.empty((size, *self.shape, channels), np.float32)
         targets = np.empty((size, *output, self.classes + 1), np.float32)
-        for row in range(size):
-            patch = self.patch(*self._drawn(step * size + row))
+        for row, patch in enumerate(patches):
             images[row] = patch.image
             labels = patch.labels[inner, inner]
             for number in range(self.classes):
@@ -277,18 +297,29 @@ class TrainingBatches:
             targets[row, ..., -1] = patch.weights[inner, inner]
         return images, targets
 
-    def stream(
-        self, first_step: int = 0
-    ) -> Generator[tuple[NDArray[np.float32], NDArray[np.float32]], None, None]:
+    def stream(self, first_step: int = 0) -> Generator[Batch, None, None]:
         """Batches from a step on, made ahead in another thread, in order; close it when done."""
-        pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        try:
-            waiting = deque(pool.submit(self.batch, first_step + n) for n in range(AHEAD))
-            step = first_step + AHEAD
-            while True:
-                ready = waiting.popleft().result()
-                waiting.append(pool.submit(self.batch, step))
-                step += 1
-                yield ready
-        finally:
-            pool.shutdown(cancel_futures=True)
+        return made_ahead(self.batch, first_step)
+
+
+def made_ahead(batch: Callable[[int], Batch], first_step: int = 0) -> Generator[Batch, None, None]:
+    """Batches from a step on, made ahead in another thread, in order; close it when done.
+
+    Parameters
+    ----------
+    batch : callable
+        (step) -> batch.
+    first_step : int
+        Where to begin.
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
+    try:
+        waiting = deque(pool.submit(batch, first_step + n) for n in range(AHEAD))
+        step = first_step + AHEAD
+        while True:
+            ready = waiting.popleft().result()
+            waiting.append(pool.submit(batch, step))
+            step += 1
+            yield ready
+    finally:
+        pool.shutdown(cancel_futures=True)

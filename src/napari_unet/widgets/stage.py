@@ -113,7 +113,7 @@ class Stage(QObject):  # type: ignore[misc]
         classes = self._class_of[np.minimum(labels, len(self._class_of) - 1)]
         if not np.array_equal(classes, before):
             self._classes_shown = classes
-            self.session.correct(self._shown, classes)
+            self.session.painting.correct(self._shown, classes)
 
     # what the session says
 

@@ -43,8 +43,8 @@ class CallReference:
 
     id: str
     image: FromCaller
-    region: FromCaller
     mask: FromCaller | None = None
+    region: FromCaller | None = None
 
 
 ImageReference = FileReference | CallReference
@@ -55,7 +55,7 @@ def refer(sample: Sample, dataset: Dataset | None) -> ImageReference:
     if dataset is not None and sample.image_name and dataset.path.exists():
         return FileReference(dataset.path, dataset.format, sample.id)
     mask = None if sample.load_mask is None else FromCaller(sample.read_mask)
-    return CallReference(sample.id, FromCaller(sample.read_image), FromCaller(sample.read_region), mask)
+    return CallReference(sample.id, FromCaller(sample.read_image), mask, FromCaller(sample.read_region))
 
 
 class References:

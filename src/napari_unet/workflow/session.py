@@ -2,76 +2,36 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import ModelError, WorkbenchError
-from napari_unet.metrics.uncertainty import bootstrap_interval
 from napari_unet.models.card import ModelCard, find_models
 from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings, InferenceSettings
+from napari_unet.workflow.overall import OverallScore
+from napari_unet.workflow.painting import Painting
 from napari_unet.workflow.predict import Prediction, PredictTask, RescoreTask, WarmTask
 from napari_unet.workflow.references import refer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_unet.engine.task import Engine, Job
     from napari_unet.workflow.collection import Collection
     from napari_unet.workflow.images import ImageRow
+    from napari_unet.workflow.overall import Overall
     from napari_unet.workflow.predict import Region
 
-PAUSE = 0.25  # seconds between two overall scores
 LARGE = 2**22  # pixels above which a mask is made aside, so that the window does not wait
-
-
-@dataclass(frozen=True)
-class Overall:
-    """Scores over all images that have one.
-
-    Attributes
-    ----------
-    mean_iou : float
-        Mean over the images.
-    low, high : float
-        Its interval, by bootstrap over groups; NaN with fewer than two groups.
-    images : int
-        How many.
-    seen : bool
-        Whether the model has seen them all in training, so that the score says little.
-    left_out : int
-        Images with a score that do not count, because the model has seen them.
-    values : tuple of float
-        IoU of each image that counts.
-    """
-
-    mean_iou: float
-    low: float
-    high: float
-    images: int
-    seen: bool
-    left_out: int
-    values: tuple[float, ...] = ()
-
-
-def overall_of(collection: Collection, settings: EvaluationSettings) -> Overall | None:
-    """Score all images of a collection that have a score; None if there are none."""
-    ids, seen, left_out = collection.scored()
-    entries = [collection.entries[i] for i in ids if i in collection.entries]
-    values = np.array([e.iou for e in entries], float)
-    if not len(values):
-        return None
-    groups = [e.group or e.sample.id for e in entries]
-    low, high = bootstrap_interval(values, groups, confidence=settings.confidence)
-    return Overall(float(values.mean()), low, high, len(values), seen, left_out, tuple(map(float, values)))
 
 
 class Session:
@@ -107,22 +67,19 @@ class Session:
         self.model: ModelCard | None = None
         self.inference = InferenceSettings()
         self.evaluation = EvaluationSettings()
-        self.overall: Overall | None = None
         self.job: Job | None = None
         self.progress: Progress | None = None
         self._rescoring: Job | None = None
         self._aside = ThreadPoolExecutor(1, "session")
-        self._scoring = ThreadPoolExecutor(1, "scores")
-        self._pause = threading.Event()  # set when closed
-        self._overall_version = 0
-        self._overall_running = False
+        self._overall = OverallScore(dispatch, self.overall_changed.emit)
+        self.painting = Painting(self)
 
     def close(self) -> None:
         """Stop what runs and leave nothing behind."""
-        self._pause.set()
         self.engine.close()
-        for pool in (self._aside, self._scoring):
-            pool.shutdown(wait=True, cancel_futures=True)
+        self._overall.close()
+        self._aside.shutdown(wait=True, cancel_futures=True)
+        self.painting.close()
         if self.collection is not None:
             self.collection.close()
 
@@ -136,9 +93,10 @@ class Session:
             self.collection = collection
             self.current = ""
             self._use_model()
-            self.overall = None
+            self._overall.forget()
             self.collection_changed.emit()
             self._score_overall()
+            self.painting.look_for_project()
         elif collection is not None:
             if self.current not in collection.entries:
                 self.current = ""
@@ -422,89 +380,20 @@ class Session:
         else:
             self._aside.submit(count)
 
-    def correct(self, identifier: str, mask: NDArray[np.uint8]) -> None:
-        """Take what a person made of a mask; one that is as predicted is no correction.
-
-        Parameters
-        ----------
-        identifier : str
-            Of the image.
-        mask : numpy.ndarray
-            (Y, X) uint8 with classes 0..K; kept as a copy.
-        """
-        collection = self.collection
-        if collection is None or identifier not in collection.entries:
-            return
-        entry = collection.entries[identifier]
-        predicted = collection.predicted_mask(identifier, self.inference)
-        if predicted is None:
-            predicted = np.zeros_like(mask)
-        same = predicted.shape == mask.shape and np.array_equal(predicted, mask)
-        entry.corrected = None if same and not entry.done else mask.copy()
-        self.score_mask(identifier, mask)
-
-    def revert(self, identifier: str) -> None:
-        """Go back to what was predicted."""
-        if self.collection is None:
-            return
-        entry = self.collection.entries[identifier]
-        entry.corrected = None
-        entry.done = False
-        self.mask_changed.emit(identifier)
-        mask = self.collection.predicted_mask(identifier, self.inference)
-        if mask is None:
-            entry.score(None, self.evaluation.empty)
-            self.rows_changed.emit((identifier,))
-            self.score_changed.emit(identifier)
-        else:
-            self.score_mask(identifier, mask)
-
-    def set_done(self, identifiers: Iterable[str], done: bool = True) -> None:
-        """Vouch for the masks of images, which stay as they are from then on, or take that back."""
-        assert self.collection is not None
-        ids = tuple(i for i in identifiers if self.collection.entries[i].status != "new")
-        for identifier in ids:
-            entry = self.collection.entries[identifier]
-            entry.done = done
-            predicted = self.collection.predicted_mask(identifier, self.inference)
-            if done and entry.corrected is None:
-                entry.corrected = predicted
-            elif not done and predicted is not None and np.array_equal(predicted, entry.corrected):  # type: ignore[arg-type]
-                entry.corrected = None
-        self.rows_changed.emit(ids)
+    def run_aside(self, work: Callable[[], None]) -> None:
+        """Run something in a thread, after what waits there; nothing once the session is closed."""
+        with contextlib.suppress(RuntimeError):
+            self._aside.submit(work)
 
     # scores
 
+    @property
+    def overall(self) -> Overall | None:
+        """Scores over all images that have one; None if none has."""
+        return self._overall.value
+
     def _score_overall(self) -> None:
-        """Work the overall score out aside, a few times a second at most."""
-        self._overall_version += 1
-        if self._overall_running:
-            return
-        collection = self.collection
-        if collection is None:
-            self.overall = None
-            self.overall_changed.emit()
-            return
-        version = self._overall_version
-        self._overall_running = True
-
-        def compute() -> None:
-            self._pause.wait(PAUSE)
-            overall = overall_of(collection, self.evaluation)
-            self.dispatch(lambda: told(overall))
-
-        def told(overall: Overall | None) -> None:
-            self._overall_running = False
-            if collection is self.collection:
-                self.overall = overall
-                self.overall_changed.emit()
-            if version != self._overall_version:
-                self._score_overall()
-
-        try:
-            self._scoring.submit(compute)
-        except RuntimeError:  # closed
-            self._overall_running = False
+        self._overall.request(self.collection, self.evaluation)
 
     def load_model(self, path: Path) -> None:
         """Offer the models of a folder and choose the newest; errors go to ``failed``."""

@@ -1,0 +1,503 @@
+"""Fine-tuning: a model and corrections become a new model, and a verdict on it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+import time
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet import __version__
+from napari_unet.atomic import write_text
+from napari_unet.data.sample import Sample
+from napari_unet.data.split import Split
+from napari_unet.engine.hardware import default_precision
+from napari_unet.errors import ModelError, OutputError, TrainingError
+from napari_unet.evaluation.compare import FEWEST_GROUPS, Comparison, compare
+from napari_unet.inference.predict import FLIPS
+from napari_unet.metrics.overlap import image_scores
+from napari_unet.models.model import METRICS_FILE, SPLIT_FILE, check_place, load_model, save_model
+from napari_unet.progress import Progress
+from napari_unet.settings import EvaluationSettings, FineTuneSettings
+from napari_unet.training.batches import prepare_sample
+from napari_unet.training.fine_tune import FineTuning, make_batches
+from napari_unet.training.losses import make_loss
+from napari_unet.workflow.lessons import Correction, as_dataset, open_replay, own_predictions, set_aside
+from napari_unet.workflow.references import FileReference, References
+from napari_unet.workflow.seen import SeenImages, image_hash
+from napari_unet.workflow.segment import segment_samples
+from napari_unet.workflow.train import Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.engine.task import FromCaller
+    from napari_unet.models.model import Model
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.workflow.lessons import Replay
+    from napari_unet.workflow.references import ImageReference
+
+LIVE = 12  # held-out images scored at every look
+ENOUGH_TO_PART = 24  # held-out images from which some are for choosing weights and the rest for judging
+LEAST_TRAINING = 0.5  # share of the budget
+MARGIN = 1.2  # of the forecast of how long judging takes
+CORRECTED, LABELLED = "corrections/", "labelled/"  # before ids, where those of several data sets meet
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What the network in training makes of the image that was asked for.
+
+    Attributes
+    ----------
+    id : str
+        Of the image.
+    probabilities : numpy.ndarray
+        (Y, X, K) float32 in [0, 1].
+    seconds : float
+        Since the task began.
+    held_out_iou : float or None
+        Of the network at that moment.
+    better : bool
+        Whether that is more than the old model's.
+    """
+
+    id: str
+    probabilities: NDArray[np.float32]
+    seconds: float
+    held_out_iou: float | None = None
+    better: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class FineTuned:
+    """What came of fine-tuning.
+
+    Attributes
+    ----------
+    model : pathlib.Path
+        Folder of the new model.
+    comparison : Comparison
+        The gate: old against new on held-out images.
+    history : tuple of dict
+        A row a look: seconds since the task began, step, loss, learning_rate, held_out_iou.
+    lessons, held_out : tuple of str
+        Ids of the corrections that were learned from, and of those kept for judging.
+    replayed : str
+        "training data", "own predictions" or "nothing".
+    steps : int
+        Of the optimizer.
+    seconds : float
+        The whole task took.
+    stopped : bool
+        Whether it was told to stop and keep the best.
+    """
+
+    model: Path
+    comparison: Comparison
+    history: tuple[dict[str, float], ...]
+    lessons: tuple[str, ...]
+    held_out: tuple[str, ...]
+    replayed: str
+    steps: int
+    seconds: float
+    stopped: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class FineTuneTask:
+    """Fine-tune a model on corrections, and compare old and new on held-out images.
+
+    Attributes
+    ----------
+    model : pathlib.Path
+        To start from; never touched.
+    corrections : tuple of Correction
+        What was painted.
+    out : pathlib.Path
+        Folder of the new model.
+    settings : FineTuneSettings
+        Time budget, replay, rates.
+    replay : pathlib.Path, optional
+        The data set the model was trained on. What was held out of it, or else its validation part, is
+        used to judge.
+    replay_format : str, optional
+        Its layout.
+    others : tuple of ImageReference
+        Images without corrections; the model's own predictions on them are replayed if there is no
+        `replay`.
+    judges : tuple of ImageReference
+        Images with reference masks to judge by, besides.
+    reserve : bool, optional
+        Whether every fifth done image is kept for judging; None: where too little else is there for it.
+    preview : FromCaller, optional
+        () -> FileReference, (id, image as (Y, X, C)) or None: the image that shall be shown as it is
+        learned. Asked after each look; the answer comes as a Preview, the piece of a Progress.
+    stop : FromCaller, optional
+        () -> bool, whether to stop now and keep the best; asked twice a second.
+    evaluation : EvaluationSettings
+        Empty rule and interval of the gate.
+    """
+
+    model: Path
+    corrections: tuple[Correction, ...]
+    out: Path
+    settings: FineTuneSettings = field(default_factory=FineTuneSettings)
+    replay: Path | None = None
+    replay_format: str | None = None
+    others: tuple[ImageReference, ...] = ()
+    judges: tuple[ImageReference, ...] = ()
+    reserve: bool | None = None
+    preview: FromCaller | None = None
+    stop: FromCaller | None = None
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> FineTuned:
+        """Learn, compare, and write the new model."""
+        started = time.monotonic()
+        self._check_places()
+        on_progress(Progress(0, 1, "Loading the model"))
+        model = load_model(self.model, default_precision())
+        run = _Run(self, model, started, on_progress, cancel)
+        return run.fine_tune()
+
+    def _check_places(self) -> None:
+        check_place(self.out)
+        if self.out.suffix.lower() == ".zip":
+            raise OutputError(
+                f"fine-tuning writes a folder, and {self.out} looks like an archive",
+                remedy="give a name without .zip; zip the folder when it is done, it is read as well",
+            )
+        if self.out.resolve() == Path(self.model).resolve():
+            raise OutputError(
+                f"{self.out} is the model to start from",
+                expected="a place of its own for the new model",
+                remedy="give another name; the old model stays as it is",
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """Held-out images: those looked at while it learns, and those of the gate."""
+
+    dataset: Dataset
+    live: tuple[Sample, ...]
+    gate: tuple[Sample, ...]
+    note: str
+
+
+@dataclass
+class _Run:
+    """One fine-tuning, its parts put together."""
+
+    task: FineTuneTask
+    model: Model
+    started: float
+    on_progress: OnProgress
+    cancel: CancelToken
+
+    def __post_init__(self) -> None:
+        self.references = References()
+        self.seen = SeenImages(self.model.provenance)
+        self.settings = self.task.settings
+        self.replayed = "nothing"
+        self._parent_hash = weights_hash(self.model.network)
+
+    def fine_tune(self) -> FineTuned:
+        task, model = self.task, self.model
+        samples = [c.sample(self.references) for c in task.corrections]
+        painted = as_dataset("corrections", samples, model.classes)
+        self._check(painted)
+        replay = (
+            open_replay(task.replay, task.replay_format, self.seen, self.settings.seed)
+            if task.replay is not None
+            else None
+        )
+        labelled = self._labelled(painted, replay)
+        reserve = len(labelled) < FEWEST_GROUPS if task.reserve is None else task.reserve
+        lessons, reserved = set_aside(samples, painted, self.seen, reserve=reserve)
+        if not lessons:
+            raise TrainingError(
+                "there is no correction to learn from",
+                expected="at least one image with pixels that are vouched for"
+                + (", besides the one in five kept for judging" if reserved else ""),
+                remedy="correct more images",
+            )
+        judged = self._held_out([*reserved, *labelled], chosen_on=replay is not None and replay.chosen_on)
+        batches = make_batches(
+            painted.subset(s.id for s in lessons),
+            self._replay(replay.train if replay else None),
+            model.normalization,
+            model.recipe.training,
+            self.settings,
+            model.sizes,
+            len(model.classes),
+        )
+        look, judging = self._look(judged)
+        left = self.settings.seconds - self._passed() - judging
+        tuning = FineTuning(
+            model.network,
+            batches,
+            make_loss(model.recipe.network, model.recipe.training),
+            model.recipe.training,
+            self.settings,
+            seconds=max(left, LEAST_TRAINING * self.settings.seconds),
+            look=look,
+            on_look=self._on_look,
+            stop=self._stop,
+            on_progress=self.on_progress,
+            cancel=self.cancel,
+        )
+        self._history: list[dict[str, float]] = []
+        before = model.network.get_weights()
+        tuning.run()
+        comparison = self._compare(judged, before)
+        model.provenance = self._provenance(painted, lessons, reserved, comparison, tuning.step)
+        save_model(model, task.out)
+        self._write_log()
+        self.on_progress(Progress(1, 1, "Done"))
+        return FineTuned(
+            task.out,
+            comparison,
+            tuple(self._history),
+            tuple(s.id for s in lessons),
+            tuple(s.id for s in reserved),
+            self.replayed,
+            tuning.step,
+            self._passed(),
+            tuning.stopped,
+        )
+
+    def _passed(self) -> float:
+        return time.monotonic() - self.started
+
+    def _check(self, painted: Dataset) -> None:
+        if len(painted) == 0:
+            raise TrainingError("there is no correction to learn from", remedy="correct an image first")
+        for sample in painted.samples:
+            self.cancel.check()
+            highest = int(painted.mask(sample).labels.max(initial=0))
+            if highest > len(self.model.classes):
+                raise ModelError(
+                    f"the mask of {sample.id} has a class that the model does not know",
+                    expected=f"values 0 to {len(self.model.classes)}",
+                    got=str(highest),
+                    remedy="mend the mask, or say which value is not vouched for",
+                )
+
+    def _labelled(self, painted: Dataset, replay: Replay | None) -> list[Sample]:
+        """Labelled images to judge by that are neither corrected nor known to the model."""
+        given = [self.references.sample(r) for r in self.task.judges]
+        held = list(replay.held_out.samples) if replay is not None else []
+        candidates = [replace(s, id=LABELLED + s.id) for s in [*given, *held] if s.has_mask]
+        taken = {image_hash(painted.image(s)) for s in painted.samples} if candidates else set()
+        labelled = []
+        for sample in {s.id: s for s in candidates}.values():
+            self.cancel.check()
+            image = sample.read_image()
+            if image_hash(image) not in taken and self.seen.part(image) != "train":
+                labelled.append(sample)
+        return labelled
+
+    def _replay(self, train: Dataset | None) -> Dataset | None:
+        if train is not None:
+            self.replayed = "training data"
+            return train
+        if self.task.others and self.settings.replay > 0:
+            self.on_progress(Progress(0, 1, "Looking at what the model knows"))
+            corrected = {c.id for c in self.task.corrections}
+            others = [self.references.sample(r) for r in self.task.others if r.id not in corrected]
+            taught = own_predictions(others, self.model, self.settings.seed, self.cancel)
+            if taught:
+                self.replayed = "own predictions"
+                return as_dataset("replay", taught, self.model.classes)
+        return None
+
+    def _held_out(self, samples: Sequence[Sample], chosen_on: bool) -> _Judged:
+        """Choose which images are looked at while it learns and which judge in the end."""
+        dataset = as_dataset("held out", samples, self.model.classes)
+        order = sorted(samples, key=lambda s: hashlib.blake2b(s.id.encode()).digest())
+        notes = []
+        if len(order) >= ENOUGH_TO_PART:
+            live = order[: min(LIVE, len(order) // 3)]
+            gate = order[len(live) :]
+        else:
+            live, gate = order[:LIVE], order
+            if order:
+                notes.append("the weights were chosen on these images too")
+        if chosen_on:
+            notes.append("the old model was chosen on some of them")
+        return _Judged(dataset, tuple(live), tuple(gate), "; ".join(notes))
+
+    def _scores(self, dataset: Dataset, message: str) -> dict[str, float]:
+        """IoU of the model as it stands, by id."""
+        found: dict[str, float] = {}
+        self.on_progress(Progress(0, 1, message))
+        cached = [replace(s, load_image=partial(dataset.image, s)) for s in dataset.samples]
+        for result in segment_samples(cached, self.model, cancel=self.cancel):
+            reference = dataset.mask(result.sample)
+            found[result.sample.id] = image_scores(
+                reference.labels,
+                result.mask,
+                len(self.model.classes),
+                reference.weights,
+                self.task.evaluation.empty,
+            ).iou
+        return found
+
+    def _look(self, judged: _Judged) -> tuple[Validation | None, float]:
+        """What scores the live images, and how many seconds judging both models will take, about."""
+        if not judged.live:
+            return None, 0.0
+        plain = self.model.recipe.training.model_copy(update={"border_weight": 0.0})
+        patches = [
+            prepare_sample(judged.dataset, s, self.model.normalization, plain).whole for s in judged.live
+        ]
+        look = Validation(self.model, patches, self.cancel)
+        look()  # the first of a shape takes long
+        begun = time.monotonic()
+        self._old_live = look()
+        took = time.monotonic() - begun
+        views = len(FLIPS[self.model.recipe.inference.flips])
+        return look, MARGIN * 2 * took * views * len(judged.gate) / len(judged.live)
+
+    def _on_look(self, row: dict[str, float]) -> None:
+        row["seconds"] = self._passed()
+        self._history.append(row)
+        score = row["held_out_iou"]
+        known = math.isfinite(score)
+        values = {"loss": row["loss"]}
+        if known:
+            values |= {"held_out_iou": score, "old_iou": self._old_live}
+        piece = self._preview(score if known else None, known and score > self._old_live)
+        done = min(self._passed() / self.settings.seconds, 1.0)
+        self.on_progress(Progress(done, 1.0, "Learning from corrections", values=values, piece=piece))
+
+    def _preview(self, score: float | None, better: bool) -> Preview | None:
+        asked = self.task.preview() if self.task.preview is not None else None
+        if asked is None:
+            return None
+        if isinstance(asked, FileReference):
+            sample = self.references.sample(asked)
+        else:
+            identifier, image = asked
+            sample = Sample(identifier, lambda: image)
+        plain = self.model.recipe.inference.model_copy(update={"flips": "none"})
+        for result in segment_samples([sample], self.model, plain, self.cancel):
+            return Preview(sample.id, result.probabilities, self._passed(), score, better)
+        return None
+
+    def _stop(self) -> bool:
+        return bool(self.task.stop()) if self.task.stop is not None else False
+
+    def _compare(self, judged: _Judged, before: list[NDArray[np.float32]]) -> Comparison:
+        """Judge both models; the network is the new one afterwards."""
+        gate = judged.dataset.subset(s.id for s in judged.gate)
+        after = self.model.network.get_weights()
+        self.model.network.set_weights(before)
+        old = self._scores(gate, "Judging the old model")
+        self.model.network.set_weights(after)
+        new = self._scores(gate, "Judging the new model")
+        ids = [s.id for s in gate.samples]
+        rules = self.task.evaluation
+        return compare(
+            [i.removeprefix(LABELLED) for i in ids],
+            np.array([old[i] for i in ids]),
+            np.array([new[i] for i in ids]),
+            [s.group or s.id for s in gate.samples],
+            confidence=rules.confidence,
+            resamples=rules.resamples,
+            seed=rules.seed,
+            note=judged.note,
+        )
+
+    def _provenance(
+        self,
+        painted: Dataset,
+        lessons: Iterable[Sample],
+        reserved: Iterable[Sample],
+        comparison: Comparison,
+        steps: int,
+    ) -> dict[str, Any]:
+        """Of the parent's what stays true, and what was learned on top of it."""
+        parent = self.model.provenance
+        hashes: dict[str, str] = dict(parent.get("image_hashes") or {})
+        split = self.seen.split or Split(train=(), data=str(parent.get("data", {}).get("name", "")))
+        parts = {"train": list(lessons), "held_out": list(reserved)}
+        members = {part: list(getattr(split, part)) for part in ("train", "validation", "held_out")}
+        groups = dict(split.groups)
+        about: dict[str, dict[str, Any]] = {}
+        for part, samples in parts.items():
+            for sample in samples:
+                name = CORRECTED + sample.id
+                mask = painted.mask(sample)
+                for ids in members.values():
+                    if name in ids:
+                        ids.remove(name)
+                members[part].append(name)
+                groups[name] = sample.group or name
+                hashes[name] = image_hash(painted.image(sample))
+                about[sample.id] = {
+                    "image": hashes[name],
+                    "mask": _mask_hash(mask.labels, mask.weights),
+                    "vouched": 1.0 if mask.weights is None else float((mask.weights > 0).mean()),
+                    "held_out": part == "held_out",
+                }
+        everything = replace(
+            split,
+            train=tuple(members["train"]),
+            validation=tuple(members["validation"]),
+            held_out=tuple(members["held_out"]),
+            groups=groups,
+        )
+        digest = hashlib.sha256("".join(sorted(hashes.values())).encode()).hexdigest()
+        lineage = [*parent.get("lineage", []), {"model": str(self.task.model), "weights": self._parent_hash}]
+        return {
+            **parent,
+            "program": f"napari-unet-workbench {__version__}",
+            "parent": str(self.task.model),
+            "lineage": lineage,
+            "data": {**parent.get("data", {}), "sha256": digest},
+            "split": everything.to_json(),
+            "image_hashes": hashes,
+            "corrections": about,
+            "replay": self.replayed,
+            "fine_tuning": self.settings.model_dump(mode="json"),
+            "scores": {"held_out_iou": comparison.new_iou, "parent_held_out_iou": comparison.old_iou},
+            "comparison": comparison.to_json(),
+            "steps": steps,
+            "seconds": round(self._passed(), 1),
+        }
+
+    def _write_log(self) -> None:
+        text = io.StringIO()
+        columns = ["seconds", "step", "loss", "held_out_iou", "learning_rate"]
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in self._history:
+            writer.writerow({k: "" if math.isnan(row[k]) else f"{row[k]:.6g}" for k in columns})
+        write_text(self.task.out / METRICS_FILE, text.getvalue())
+        Split.from_json(self.model.provenance["split"], "the split").save(self.task.out / SPLIT_FILE)
+
+
+def _mask_hash(labels: NDArray[np.uint8], weights: NDArray[np.float32] | None) -> str:
+    known = np.ones(labels.shape, bool) if weights is None else weights > 0
+    return image_hash(np.where(known, labels, np.uint8(255)))
+
+
+def weights_hash(network: Any) -> str:
+    """Sixteen hexadecimal digits that tell a network's weights from all others'."""
+    digest = hashlib.blake2b(digest_size=8)
+    for array in network.get_weights():
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

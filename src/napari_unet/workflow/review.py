@@ -1,0 +1,352 @@
+"""The queue: which image next, and why. Without a reference by an estimate of IoU, worst first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.errors import WorkbenchError
+from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.inference.predict import FLIPS, predict_probabilities
+from napari_unet.metrics.overlap import count_overlap, scores_of_counts
+from napari_unet.progress import Progress, ignore_progress
+from napari_unet.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.sample import Sample
+    from napari_unet.inference.postprocess import Activation
+    from napari_unet.models.model import Model
+    from napari_unet.progress import CancelToken, OnProgress
+
+Flip = tuple[bool, bool, bool]
+
+MOST_MEMBERS = 4
+# Of the image's pixels: what a mask must have before uncertainty elsewhere counts for little.
+SOFT = 0.002
+FEWEST_KNOWN = 8  # images with known IoU below which an estimate is left as it is
+CERTAIN = 0.999
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What the members say of one image without a reference.
+
+    Attributes
+    ----------
+    id : str
+        Of the image.
+    agreement : float
+        Mean IoU of each member's mask with the mask of their mean, 0 to 1.
+    expected : float
+        IoU that the mean probabilities promise, were they right pixel by pixel, 0 to 1.
+    empty : bool
+        Whether the mask of the mean holds nothing.
+    """
+
+    id: str
+    agreement: float
+    expected: float
+    empty: bool = False
+
+    @property
+    def raw(self) -> float:
+        """Agreement and expectation as one number, 0 to 1, before any calibration."""
+        return float(np.sqrt(self.agreement * self.expected))
+
+
+def measure_doubt(
+    identifier: str,
+    members: Sequence[NDArray[np.float32]],
+    threshold: float,
+    activation: Activation,
+) -> Doubt:
+    """Compare what several predictions of one image say.
+
+    Parameters
+    ----------
+    identifier : str
+        Of the image.
+    members : sequence of numpy.ndarray
+        (Y, X, K) float32 in [0, 1] each: of flips, or of several models.
+    threshold : float
+        Of the mask.
+    activation : str
+        Of the network.
+
+    Returns
+    -------
+    Doubt
+        Agreement 1 where there is one member.
+
+    Notes
+    -----
+    With mask M and mean probabilities p the expected IoU of a class is
+    (sum of p in M + s) / (|M| + sum of p outside M + s), averaged over the classes in M, with a small s
+    that lets an empty mask be right. Where M is empty it is s / (sum of p + s).
+    """
+    mean = np.mean(members, axis=0)
+    classes = mean.shape[2]
+    mask = mask_from_probabilities(mean, threshold, activation=activation)
+    scores = []
+    for member in members:
+        other = mask_from_probabilities(member, threshold, activation=activation)
+        scores.append(scores_of_counts(count_overlap(mask, other, classes)).iou)
+    small = SOFT * mask.size
+    expected = []
+    for number in range(classes):
+        inside = mask == number + 1
+        p = mean[..., number]
+        if inside.any() or (classes == 1 and not mask.any()):
+            kept = float(p[inside].sum(dtype=np.float64))
+            outside = float(p.sum(dtype=np.float64)) - kept
+            expected.append((kept + small) / (int(inside.sum()) + outside + small))
+    if not expected:
+        rest = float(mean.max(axis=2).sum(dtype=np.float64))
+        expected.append(small / (rest + small))
+    return Doubt(identifier, float(np.mean(scores)), float(np.mean(expected)), not mask.any())
+
+
+def members_of(symmetry: str) -> tuple[Flip, ...]:
+    """Flips whose predictions are compared: those the model was trained to be the same under."""
+    flips = FLIPS.get(symmetry, FLIPS["none"])
+    if len(flips) == 1:  # what was not trained still tells of doubt
+        flips = FLIPS["horizontal"]
+    step = max(1, len(flips) // MOST_MEMBERS)
+    return flips[::step][:MOST_MEMBERS]
+
+
+def doubts(
+    samples: Sequence[Sample],
+    model: Model,
+    cancel: CancelToken | None = None,
+    on_progress: OnProgress = ignore_progress,
+) -> list[Doubt]:
+    """What a model's predictions under flips say of images; those it cannot take are left out.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        With or without reference masks.
+    model : Model
+        Its symmetry decides on the flips.
+    cancel : CancelToken, optional
+        Checked before every batch.
+    on_progress : callable
+        Takes a Progress after each image.
+
+    Returns
+    -------
+    list of Doubt
+        In order.
+    """
+    settings = model.recipe.inference
+    flips = members_of(settings.flips)
+    plain = settings.model_copy(update={"flips": "none"})
+    taken: list[Sample] = []
+
+    def turned() -> Iterator[NDArray[np.float32]]:
+        for sample in samples:
+            try:
+                image = model.normalization.prepare(sample.read_image(), sample.id)
+            except WorkbenchError:
+                continue
+            taken.append(sample)
+            for flip in flips:
+                yield np.ascontiguousarray(_turn(image, flip))
+
+    found: list[Doubt] = []
+    members: list[NDArray[np.float32]] = []
+    for probabilities in predict_probabilities(turned(), model.probabilities, model.sizes, plain, cancel):
+        members.append(_turn_back(probabilities, flips[len(members)]))
+        if len(members) == len(flips):
+            sample = taken[len(found)]
+            activation = model.recipe.network.activation
+            found.append(measure_doubt(sample.id, members, settings.threshold, activation))
+            members = []
+            on_progress(Progress(len(found), len(samples), "Estimating"))
+    return found
+
+
+def _turn(image: NDArray[np.float32], flip: Flip) -> NDArray[np.float32]:
+    y, x, transpose = flip
+    image = image.swapaxes(0, 1) if transpose else image
+    return image[:: -1 if y else 1, :: -1 if x else 1]
+
+
+def _turn_back(image: NDArray[np.float32], flip: Flip) -> NDArray[np.float32]:
+    y, x, transpose = flip
+    image = image[:: -1 if y else 1, :: -1 if x else 1]
+    return image.swapaxes(0, 1) if transpose else image
+
+
+class Calibration(Settings):
+    """From what is measured without a reference to IoU, learned where the IoU is known.
+
+    Two monotone steps: a least-squares line through log-odds weighs agreement against expectation,
+    then isotonic regression says what IoU goes with it.
+
+    Attributes
+    ----------
+    weights : tuple of float
+        Constant, and of the log-odds of agreement and expectation, the latter two at least 0.
+    knots, values : tuple of float
+        Of the step from the weighed sum to IoU, both ascending; empty before anything is known.
+    known : int
+        Images it was learned on.
+    """
+
+    weights: tuple[float, float, float] = (0.0, 0.5, 0.5)
+    knots: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
+    known: int = 0
+
+    def weigh(self, found: Sequence[Doubt]) -> NDArray[np.float64]:
+        """(N,) the weighed sums."""
+        return np.asarray(_features(found) @ np.array(self.weights))
+
+    def estimate(self, found: Sequence[Doubt]) -> NDArray[np.float64]:
+        """(N,) estimated IoU in [0, 1]."""
+        if not found:
+            return np.zeros(0)
+        if not self.knots:
+            return np.array([doubt.raw for doubt in found])
+        return np.interp(self.weigh(found), self.knots, self.values)
+
+
+def _features(found: Sequence[Doubt]) -> NDArray[np.float64]:
+    measured = np.array([[d.agreement, d.expected] for d in found], np.float64).reshape(-1, 2)
+    bounded = np.clip(measured, 1 - CERTAIN, CERTAIN)
+    return np.concatenate([np.ones((len(bounded), 1)), np.log(bounded / (1 - bounded))], axis=1)
+
+
+def calibrate(found: Sequence[Doubt], iou: Sequence[float]) -> Calibration:
+    """Learn to estimate IoU from images whose IoU is known.
+
+    Parameters
+    ----------
+    found : sequence of Doubt
+        Of those images, before they were corrected.
+    iou : sequence of float
+        Of the predicted mask with the truth; NaN are left out.
+
+    Returns
+    -------
+    Calibration
+        The plain one with fewer than 8 images.
+
+    References
+    ----------
+    Barlow, Bartholomew, Bremner, Brunk 1972, Statistical Inference under Order Restrictions.
+    """
+    from scipy.optimize import isotonic_regression, nnls
+
+    truth = np.asarray(iou, np.float64)
+    usable = np.isfinite(truth)
+    known = [d for d, use in zip(found, usable, strict=True) if use]
+    truth = truth[usable]
+    if len(known) < FEWEST_KNOWN:
+        return Calibration(known=len(known))
+    features = _features(known)
+    bounded = np.clip(truth, 0.02, 0.98)
+    target = np.log(bounded / (1 - bounded))
+    # The constant may be negative, the slopes may not: more agreement never means less IoU.
+    centred = features[:, 1:] - features[:, 1:].mean(axis=0)
+    slopes, _ = nnls(centred, target - target.mean())
+    if not slopes.any():
+        slopes = np.array([0.5, 0.5])
+    weights = (0.0, float(slopes[0]), float(slopes[1]))
+    plain = Calibration(weights=weights)
+    sums = plain.weigh(known)
+    order = np.argsort(sums, kind="stable")
+    fitted = np.asarray(isotonic_regression(truth[order]).x)
+    knots, first = np.unique(sums[order], return_index=True)
+    counts = np.diff([*first, len(fitted)])
+    values = np.add.reduceat(fitted, first) / counts
+    return Calibration(
+        weights=weights, knots=tuple(map(float, knots)), values=tuple(map(float, values)), known=len(known)
+    )
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Spearman's rank correlation, -1 to 1; NaN where either does not vary.
+
+    References
+    ----------
+    Spearman 1904, doi:10.2307/1412159.
+    """
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(np.asarray(values, np.float64)) for values in (one, other)]
+    centred = [r - r.mean() for r in ranks]
+    scale = float(np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum()))
+    return float((centred[0] * centred[1]).sum() / scale) if scale else float("nan")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One image in the queue.
+
+    Attributes
+    ----------
+    id : str
+        Of the image.
+    iou : float
+        Known or estimated.
+    known : bool
+        Whether it is known from a reference mask.
+    reason : str
+        Why it comes when it does, for a person.
+    """
+
+    id: str
+    iou: float
+    known: bool
+    reason: str
+
+
+def review_queue(
+    found: Iterable[Doubt],
+    calibration: Calibration | None = None,
+    known: Mapping[str, float] | None = None,
+) -> list[Turn]:
+    """Order images for a person: worst first.
+
+    Parameters
+    ----------
+    found : iterable of Doubt
+        Images not yet done.
+    calibration : Calibration, optional
+        From doubts to IoU.
+    known : mapping, optional
+        Id to IoU with a reference mask, where there is one; images of which nothing else is known too.
+
+    Returns
+    -------
+    list of Turn
+        Worst first; equal ones by the less certain, then by id.
+    """
+    listed = list(found)
+    scores = dict(known or {})
+    calibration = calibration or Calibration()
+    sums = Calibration(weights=calibration.weights).weigh(listed)
+    turns: list[tuple[float, float, Turn]] = [
+        (iou, 0.0, Turn(identifier, iou, True, f"IoU {iou:.2f} with its reference mask"))
+        for identifier, iou in scores.items()
+    ]
+    for doubt, iou, total in zip(listed, calibration.estimate(listed).tolist(), sums.tolist(), strict=True):
+        if doubt.id not in scores:
+            turns.append((iou, total, Turn(doubt.id, iou, False, _reason(doubt, iou))))
+    return [turn for _, _, turn in sorted(turns, key=lambda t: (t[0], t[1], t[2].id))]
+
+
+def _reason(doubt: Doubt, iou: float) -> str:
+    why = "predictions of the flipped image differ" if doubt.agreement < doubt.expected else "unsure pixels"
+    if doubt.empty:
+        why = "nothing found, but not for certain" if iou < CERTAIN else "nothing found"
+    return f"estimated IoU {iou:.2f}: {why}"

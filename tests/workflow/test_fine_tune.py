@@ -1,0 +1,277 @@
+"""The round from corrections to a verdict: what is learned from, kept aside, written and left alone."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from napari_unet.data.catalog import open_dataset
+from napari_unet.engine.inline import InlineEngine, run_inline
+from napari_unet.engine.task import FromCaller
+from napari_unet.errors import Cancelled, DataError, ModelError, OutputError, TrainingError
+from napari_unet.models.model import load_model, read_settings
+from napari_unet.progress import CancelToken, Progress
+from napari_unet.settings import FineTuneSettings
+from napari_unet.workflow.fine_tune import FineTuned, FineTuneTask, Preview
+from napari_unet.workflow.lessons import (
+    Correction,
+    confident_mask,
+    is_reserved,
+    read_corrections,
+)
+from napari_unet.workflow.recipes import recipe
+from napari_unet.workflow.references import CallReference, FileReference
+from napari_unet.workflow.seen import SeenImages
+from napari_unet.workflow.train import TrainTask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_unet.data.sample import ReferenceMask
+
+SHORT = FineTuneSettings(seconds=3.0, batch_pixels=2**15)
+TINY = ["filters=2", "depth=2", "epochs=1", "steps_per_epoch=8", "batch_size=4", "held_out=0.25"]
+
+
+@pytest.fixture(scope="module")
+def model(salt_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "start"
+    run_inline(TrainTask(salt_folder, out, recipe("fast", TINY)))
+    return out
+
+
+def picture(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """A bright band on dark noise."""
+    rng = np.random.default_rng(number)
+    labels = np.zeros((48, 48), np.uint8)
+    top = int(rng.integers(4, 30))
+    labels[top : top + 12] = 1
+    return (40 + 150 * labels + rng.integers(0, 30, labels.shape)).astype(np.uint8)[..., None], labels
+
+
+def correction(number: int, identifier: str = "", weights: np.ndarray | None = None) -> Correction:
+    image, labels = picture(number)
+    reference = CallReference(identifier or f"band{number}", FromCaller(lambda: image))
+    return Correction(reference, labels, weights)
+
+
+def corrections(count: int) -> tuple[Correction, ...]:
+    return tuple(correction(n) for n in range(count))
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+
+
+def run(
+    model: Path,
+    out: Path,
+    given: tuple[Correction, ...],
+    tell: Callable[[Progress], Any] | None = None,
+    **more: Any,
+) -> FineTuned:
+    return run_inline(
+        FineTuneTask(model, given, out, **{"settings": SHORT, **more}), tell or (lambda p: None)
+    )
+
+
+def test_one_in_five_is_for_judging_and_which_does_not_depend_on_the_others() -> None:
+    reserved = [is_reserved(f"image {n}") for n in range(2000)]
+    assert 0.17 < np.mean(reserved) < 0.23
+    assert reserved == [is_reserved(f"image {n}") for n in range(2000)]
+
+
+def test_a_round_leaves_the_old_model_alone_and_tells_what_the_new_one_saw(
+    model: Path, tmp_path: Path
+) -> None:
+    before = files(model)
+    told: list[Progress] = []
+    given = corrections(14)
+    result = run(model, tmp_path / "new", given, told.append)
+    assert files(model) == before
+    kept = {c.id for c in given if is_reserved(c.id)}
+    assert kept
+    assert set(result.held_out) == kept
+    assert set(result.lessons) == {c.id for c in given} - kept
+    assert set(result.comparison.images) == kept
+    assert result.replayed == "nothing"
+    assert result.steps > 0
+    values = [p.values for p in told if "held_out_iou" in p.values]
+    assert values
+    assert all("loss" in v for v in values)
+    provenance = read_settings(result.model)[3]
+    assert provenance["parent"] == str(model)
+    assert provenance["lineage"][0]["model"] == str(model)
+    assert provenance["comparison"]["verdict"] == result.comparison.verdict
+    assert set(provenance["corrections"]) == {c.id for c in given}
+    seen = SeenImages(provenance)
+    for one in given:
+        image = one.image.image()  # type: ignore[union-attr]
+        assert seen.part(image) == ("held-out" if one.id in kept else "train")
+    old = SeenImages(read_settings(model)[3])
+    assert old.part(picture(0)[0]) == "unseen"
+    assert sorted(files(result.model)) == ["metrics.csv", "model.weights.h5", "settings.json", "split.json"]
+    assert load_model(result.model).recipe.network == load_model(model).recipe.network
+
+
+def test_an_image_the_model_has_learned_from_never_judges_it(model: Path, tmp_path: Path) -> None:
+    name = next(f"x{n}" for n in range(99) if is_reserved(f"x{n}"))
+    part = np.zeros((48, 48), np.float32)
+    part[:4] = 1
+    first = run(model, tmp_path / "a", (correction(0), correction(1, name, part)))
+    assert name in first.lessons  # strokes on it: not done, so nothing to judge by
+    second = run(first.model, tmp_path / "b", (correction(0), correction(1, name)))
+    assert name in second.lessons
+    assert second.held_out == ()
+    assert len(read_settings(second.model)[3]["lineage"]) == 2
+
+
+def test_replay_of_the_training_data_judges_on_what_was_held_out(
+    model: Path, salt_folder: Path, tmp_path: Path
+) -> None:
+    split = SeenImages(read_settings(model)[3]).split
+    assert split is not None
+    dataset = open_dataset(salt_folder)
+    corrected = split.held_out[0]
+    given = (*corrections(3), Correction(FileReference(salt_folder, dataset.format, corrected)))
+    result = run(model, tmp_path / "new", given, replay=salt_folder)
+    assert result.replayed == "training data"
+    assert set(result.comparison.images) - {c.id for c in given} <= set(split.held_out)
+    assert corrected not in result.comparison.images or corrected in result.held_out
+    assert len(result.comparison.images) >= 3
+
+
+def test_replay_of_a_data_set_the_model_never_saw_is_refused(
+    model: Path, nuclei_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="was not trained on"):
+        run(model, tmp_path / "new", corrections(2), replay=nuclei_folder)
+
+
+def test_other_images_are_replayed_with_the_models_own_predictions(model: Path, tmp_path: Path) -> None:
+    others = tuple(correction(n).image for n in range(50, 54))
+    assert run(model, tmp_path / "new", corrections(2), others=others).replayed == "own predictions"
+
+
+def test_confidence_by_hand() -> None:
+    probabilities = np.array([[[0.95], [0.7], [0.5], [0.05], [0.3]]], np.float32)
+    mask = np.array([[1, 1, 0, 0, 0]], np.uint8)
+    weights = confident_mask(probabilities, mask, "sigmoid").weights
+    assert weights is not None
+    np.testing.assert_allclose(weights, [[1, 0.5, 0, 1, 0.5]], atol=1e-6)
+    two = np.array([[[0.05, 0.9], [0.05, 0.05]]], np.float32)
+    weights = confident_mask(two, np.array([[2, 0]], np.uint8), "softmax").weights
+    assert weights is not None
+    np.testing.assert_allclose(weights, [[1, 1]], atol=1e-6)
+
+
+def test_the_preview_shows_the_image_that_was_asked_for_and_stop_keeps_the_best(
+    model: Path, tmp_path: Path
+) -> None:
+    told: list[Progress] = []
+    image = np.zeros((30, 41, 1), np.uint8)
+    long = SHORT.model_copy(update={"seconds": 12.0})
+    asked = FromCaller(lambda: ("mine", image))
+    enough = FromCaller(lambda: any(isinstance(p.piece, Preview) for p in told))
+    result = run(
+        model, tmp_path / "new", corrections(4), told.append, settings=long, preview=asked, stop=enough
+    )
+    pieces = [p.piece for p in told if isinstance(p.piece, Preview)]
+    assert result.stopped
+    assert pieces[0].id == "mine"
+    assert pieces[0].probabilities.shape == (30, 41, 1)
+    assert (tmp_path / "new" / "settings.json").exists()
+
+
+def test_cancel_leaves_nothing(model: Path, tmp_path: Path) -> None:
+    token = CancelToken()
+    task = FineTuneTask(model, corrections(3), tmp_path / "new", SHORT)
+
+    def tell(progress: Progress) -> None:
+        if progress.message.startswith("Learning"):
+            token.cancel()
+
+    with pytest.raises(Cancelled):
+        task.run(tell, token)
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_cannot_be_learned_from_is_refused_in_words(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new"
+    nothing = np.zeros((48, 48), np.float32)
+    image, labels = picture(0)
+    two = Correction(CallReference("a", FromCaller(lambda: image)), labels * np.uint8(2))
+    with pytest.raises(TrainingError, match="no correction to learn from"):
+        run(model, out, ())
+    with pytest.raises(TrainingError, match="no correction to learn from"):
+        run(model, out, (correction(0, weights=nothing),))
+    with pytest.raises(ModelError, match="the mask of a has a class that the model does not know"):
+        run(model, out, (two,))
+    with pytest.raises(DataError, match="two images of corrections are called band0"):
+        run(model, out, (correction(0), correction(0)))
+    with pytest.raises(OutputError, match="is the model to start from"):
+        run(model, model, corrections(2))
+    assert not out.exists()
+
+
+def test_the_task_travels_to_the_engine_and_back(model: Path, tmp_path: Path) -> None:
+    job = InlineEngine().submit(FineTuneTask(model, corrections(2), tmp_path / "new", SHORT))
+    assert job.state == "done"
+    assert isinstance(job.result, FineTuned)
+
+
+def write_masks(folder: Path, masks: list[np.ndarray]) -> Path:
+    from PIL import Image
+
+    for number, mask in enumerate(masks):
+        for room, pixels in (("images", picture(number)[0][..., 0]), ("masks", mask)):
+            (folder / room).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / room / f"{number}.png")
+    return folder
+
+
+def masks_of(given: tuple[Correction, ...]) -> list[ReferenceMask]:
+    return [c.image.mask() for c in given]  # type: ignore[union-attr,misc]
+
+
+def test_255_beside_classes_is_not_vouched_for(tmp_path: Path) -> None:
+    labels = picture(0)[1].copy()
+    labels[40:] = 255
+    given, others, notes = read_corrections(write_masks(tmp_path, [labels, picture(1)[1]]), 1)
+    first, second = masks_of(given)
+    assert first.weights is not None
+    np.testing.assert_array_equal(first.weights == 0, labels == 255)
+    np.testing.assert_array_equal(first.labels, np.where(labels == 1, 1, 0))
+    assert second.weights is None
+    assert others == ()
+    assert any("255" in note for note in notes)
+
+
+def test_black_and_white_masks_are_vouched_for_unless_said_otherwise(tmp_path: Path) -> None:
+    folder = write_masks(tmp_path, [picture(n)[1] * np.uint8(255) for n in range(2)])
+    given, _, notes = read_corrections(folder, 1)
+    assert masks_of(given)[0].weights is None
+    assert masks_of(given)[0].labels.max() == 1
+    assert any("--unvouched 255" in note for note in notes)
+    given, _, notes = read_corrections(folder, 1, unvouched=255)
+    mask = masks_of(given)[0]
+    assert mask.weights is not None
+    np.testing.assert_array_equal(mask.weights == 0, picture(0)[1] == 1)
+    assert notes == []
+
+
+def test_any_value_can_mean_not_vouched_for(tmp_path: Path) -> None:
+    labels = picture(0)[1] * np.uint8(255)
+    labels[40:] = 128
+    given, _, _ = read_corrections(write_masks(tmp_path, [labels]), 1, unvouched=128)
+    mask = masks_of(given)[0]
+    assert mask.weights is not None
+    np.testing.assert_array_equal(mask.weights == 0, labels == 128)
+    np.testing.assert_array_equal(mask.labels, labels == 255)
+    given, _, _ = read_corrections(write_masks(tmp_path / "b", [labels]), 2, unvouched=128)
+    with pytest.raises(DataError, match="a class that the model does not know"):
+        masks_of(given)
