@@ -100,6 +100,13 @@ def error_colormap() -> Any:
     return DirectLabelColormap(color_dict=colours, name="errors")
 
 
+def preview_colormap() -> Any:
+    """White outlines."""
+    from napari.utils import DirectLabelColormap
+
+    return DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: "white"}, name="preview")
+
+
 def error_map(reference: ReferenceMask, mask: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """Where a mask agrees with the reference and where not.
 

@@ -1,4 +1,4 @@
-"""Step 3: look at masks, worst first."""
+"""Step 3: look at masks, worst first, and mend them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPushButton,
     QSizePolicy,
     QToolButton,
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 
     from napari_unet.workflow.session import Session
 
+EDITS = {
+    "fill": "Fill holes",
+    "drop": "Drop small pieces",
+    "smooth": "Smooth outlines",
+    "undo": "Undo the last change of this image",
+}
+
 
 class LookPanel(Step):
     """IoU of the image at hand and of all, the errors, and the way to the worst."""
@@ -35,9 +43,12 @@ class LookPanel(Step):
     errors_wanted = Signal(bool)
     range_wanted = Signal(float, float)
     reference_wanted = Signal(object)
+    done_wanted = Signal()
+    revert_wanted = Signal()
+    edit_wanted = Signal(str)
 
     def __init__(self, session: Session, parent: QWidget) -> None:
-        super().__init__(3, "Look", parent)
+        super().__init__(3, "Review", parent, foldable=True)
         self.session = session
         self.references: Callable[[], list[Any]] = list
         self.chosen_reference: Callable[[], Any] = lambda: None
@@ -101,6 +112,7 @@ class LookPanel(Step):
         row.setContentsMargins(0, 0, 0, 0)
         self.body.addWidget(self.buttons)
         self.body.addWidget(self.legend)
+        self._build_mend()
         self.empty = QLabel("Segment images that have reference masks to see how good the masks are.")
         self.empty.setWordWrap(True)
         self.body.addWidget(self.empty)
@@ -111,6 +123,29 @@ class LookPanel(Step):
         session.overall_changed.connect(self._on_overall)
         self.refresh_references()
         self.refresh()
+
+    def _build_mend(self) -> None:
+        self.done_button = QPushButton("Done, next")
+        self.done_button.setToolTip("Vouch for the whole mask, and go to the next image (D)")
+        self.done_button.clicked.connect(self.done_wanted)
+        self.edit_button = QToolButton()
+        self.edit_button.setText("Mend ▾")
+        self.edit_button.setToolTip("Change the mask as a whole; each can be undone by Revert or Undo here")
+        self.edit_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self.edit_button)
+        for key, title in EDITS.items():
+            menu.addAction(title, lambda k=key: self.edit_wanted.emit(k))
+        self.edit_button.setMenu(menu)
+        self.revert_button = QPushButton("Revert")
+        self.revert_button.setToolTip("Go back to what the model predicted")
+        self.revert_button.clicked.connect(self.revert_wanted)
+        self.mend = QWidget()
+        row = QHBoxLayout(self.mend)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.done_button, 2)
+        row.addWidget(self.edit_button)
+        row.addWidget(self.revert_button, 1)
+        self.body.addWidget(self.mend)
 
     def refresh_references(self) -> None:
         """List the layers that could be the reference."""
@@ -140,6 +175,9 @@ class LookPanel(Step):
         self.errors_box.setEnabled(iou is not None)
         self.legend.setVisible(self.errors_box.isChecked() and iou is not None)
         self.empty.setVisible(not scored)
+        row = session.row(session.current) if session.current else None
+        self.mend.setVisible(row is not None and row.status != "new")
+        self.revert_button.setEnabled(row is not None and row.status in ("corrected", "done"))
 
     def _on_collection(self) -> None:
         self.refresh_references()

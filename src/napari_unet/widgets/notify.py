@@ -5,6 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 
+def notify(sentence: str) -> None:
+    """Tell something that is no error."""
+    from napari.utils.notifications import show_info
+
+    show_info(sentence)
+
+
 def notify_error(sentence: str, details: str = "", parent: Any = None) -> None:
     """Show an error.
 

@@ -42,7 +42,7 @@ class SegmentPanel(Step):
     wanted = Signal(str)  # scope a person asked to segment
 
     def __init__(self, session: Session, parent: QWidget) -> None:
-        super().__init__(2, "Segment", parent)
+        super().__init__(2, "Segment", parent, foldable=True)
         self.session = session
         self.channels: Callable[[], int | None] = lambda: None
         self.selected: Callable[[], tuple[str, ...]] = tuple

@@ -54,6 +54,7 @@ class Stage(QObject):  # type: ignore[misc]
         self.mask_layer: Any = None
         self.error_layer: Any = None
         self.probability_layer: Any = None
+        self.preview_layer: Any = None
         self.as_objects = False
         self.errors_shown = False
         self._setting = False
@@ -97,6 +98,32 @@ class Stage(QObject):  # type: ignore[misc]
         """Show where the mask agrees with the reference, and where not."""
         self.errors_shown = shown
         self._refresh_errors()
+
+    def show_preview(self, preview: Any) -> None:
+        """Outline what the network in training makes of the image at hand."""
+        if preview.id != self.session.current:
+            return
+        found = (preview.probabilities.max(axis=-1) > self.session.inference.threshold).astype(np.uint8)
+        if self.preview_layer is None:
+            active = self.viewer.layers.selection.active
+            self.preview_layer = self.viewer.add_labels(
+                found,
+                name="preview",
+                metadata={OURS: "preview"},
+                colormap=layers.preview_colormap(),
+                opacity=1.0,
+            )
+            self.preview_layer.contour = 1
+            self.preview_layer.editable = False
+            self.viewer.layers.selection.active = active
+        else:
+            self.preview_layer.data = found
+        self._place(self.preview_layer)
+
+    def drop_preview(self) -> None:
+        """Take the preview away once nothing is learned any more."""
+        if self.session.learning.job is None and self.preview_layer is not None:
+            self.viewer.layers.remove(self.preview_layer)
 
     def take_painting(self) -> None:
         """Hand to the session what was painted since it was last looked at."""
@@ -156,6 +183,8 @@ class Stage(QObject):  # type: ignore[misc]
             self.errors_gone.emit()
         elif event.value is self.probability_layer:
             self.probability_layer = None
+        elif event.value is self.preview_layer:
+            self.preview_layer = None
 
     # layers
 
@@ -242,7 +271,10 @@ class Stage(QObject):  # type: ignore[misc]
         prediction = collection.entries[identifier].prediction
         if prediction is None or prediction.file is None:
             return
-        kept = prediction.probabilities()
+        try:
+            kept = prediction.probabilities()
+        except (OSError, ValueError):
+            return  # gone meanwhile; whoever wants the mask is told
         if kept.shape[0] * kept.shape[1] > LARGE:
             values: NDArray[Any] = kept[..., 0]  # mapped; read as far as it is shown
         else:
@@ -330,6 +362,12 @@ class Stage(QObject):  # type: ignore[misc]
             event = getattr(layer.events, name, None)
             if event is not None:
                 (event.connect if on else event.disconnect)(self._on_painted)
+        (layer.events.mode.connect if on else layer.events.mode.disconnect)(self._on_mode)
+
+    def _on_mode(self, event: Any = None) -> None:
+        """A brush was taken up: have a place for the strokes to come."""
+        if not self._setting and str(self.mask_layer.mode) in ("paint", "fill", "erase", "polygon"):
+            self.session.painting.prepare()
 
     def _on_painted(self, event: Any = None) -> None:
         if not self._setting:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 
 class Step(QWidget):  # type: ignore[misc]
-    """A heading with a number, a line of help at its right, and a body.
+    """A heading with a number, a line of help at its right, and a body that can be folded away.
 
     Parameters
     ----------
@@ -15,11 +15,28 @@ class Step(QWidget):  # type: ignore[misc]
         From 1, top to bottom.
     title : str
         One word or two.
+    foldable : bool
+        Whether a click on the heading folds and unfolds the body.
     """
 
-    def __init__(self, number: int, title: str, parent: QWidget | None = None) -> None:
+    unfolded = Signal()
+
+    def __init__(
+        self, number: int, title: str, parent: QWidget | None = None, *, foldable: bool = False
+    ) -> None:
         super().__init__(parent)
-        self.heading = QLabel(f"<b>{number}&nbsp;&nbsp;{title}</b>")
+        self.folded = False
+        self.heading = QToolButton()
+        self.heading.setText(f"{number}  {title}")
+        self.heading.setObjectName("heading")
+        self.heading.setAutoRaise(True)
+        if foldable:
+            self.heading.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+            self.heading.setArrowType(Qt.ArrowType.DownArrow)
+            self.heading.setToolTip("Fold or unfold this step")
+            self.heading.clicked.connect(lambda: self.set_folded(not self.folded))
+        else:
+            self.heading.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.hint = ElidedLabel("")
         self.hint.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         line = QFrame()
@@ -28,14 +45,25 @@ class Step(QWidget):  # type: ignore[misc]
         head = QHBoxLayout()
         head.addWidget(self.heading)
         head.addWidget(self.hint, 1)
-        self.body = QVBoxLayout()
+        self.content = QWidget()
+        self.body = QVBoxLayout(self.content)
+        self.body.setContentsMargins(0, 0, 0, 0)
         self.body.setSpacing(5)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(line)
         layout.addLayout(head)
-        layout.addLayout(self.body)
+        layout.addWidget(self.content, 1)
+
+    def set_folded(self, folded: bool) -> None:
+        """Show the heading alone, or all of the step."""
+        if folded != self.folded:
+            self.folded = folded
+            self.content.setVisible(not folded)
+            self.heading.setArrowType(Qt.ArrowType.RightArrow if folded else Qt.ArrowType.DownArrow)
+            if not folded:
+                self.unfolded.emit()
 
 
 class ElidedLabel(QLabel):  # type: ignore[misc]

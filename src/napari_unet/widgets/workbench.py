@@ -8,12 +8,14 @@ from qtpy.QtCore import QEvent, QObject, QSize, QTimer
 from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unet.engine.process import ProcessEngine
+from napari_unet.errors import WorkbenchError
 from napari_unet.settings import EvaluationSettings
 from napari_unet.widgets.dispatch import Dispatcher
 from napari_unet.widgets.images_panel import ImagesPanel
 from napari_unet.widgets.layer_images import view_of
+from napari_unet.widgets.learn_panel import LearnPanel
 from napari_unet.widgets.look_panel import LookPanel
-from napari_unet.widgets.notify import notify_error
+from napari_unet.widgets.notify import notify, notify_error
 from napari_unet.widgets.preferences import read_preferences
 from napari_unet.widgets.segment_panel import SegmentPanel
 from napari_unet.widgets.sources import Sources
@@ -26,21 +28,24 @@ if TYPE_CHECKING:
 
     from napari_unet.engine.task import Engine
 
+FEW_PIXELS = 16  # smaller pieces are dropped where no minimum size is set
 REFRESH = 100  # milliseconds between two looks at how far a task is
 KEYS = {
     "S": "segment",
     "N": "next image",
     "Shift-N": "previous image",
     "W": "worst first",
+    "D": "done, and next",
     "T": "errors on and off",
 }
 
-SHORT_KEYS = {"S": "segment", "N": "next", "W": "worst", "T": "errors"}
+SHORT_KEYS = {"S": "segment", "N": "next", "D": "done", "W": "worst", "T": "errors"}
 
 # The one button of a step that goes on is told by its colour; the rest is napari's theme.
 STYLE = """
 QPushButton#primary:enabled { background-color: #2f6fbd; color: white; font-weight: bold; }
 QPushButton#primary:enabled:hover { background-color: #3d82d6; }
+QToolButton#heading { font-weight: bold; border: none; background: transparent; padding: 2px; }
 QToolButton::menu-indicator { image: none; }
 """
 
@@ -75,6 +80,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.images = ImagesPanel(self.session, napari_viewer, self.dispatcher, self)
         self.segmenting = SegmentPanel(self.session, self)
         self.looking = LookPanel(self.session, self)
+        self.teaching = LearnPanel(self.session, self)
         self._activity: Any = None
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -99,6 +105,11 @@ class Workbench(QWidget):  # type: ignore[misc]
         column.addWidget(self.images, 1)
         column.addWidget(self.segmenting)
         column.addWidget(self.looking)
+        column.addWidget(self.teaching)
+        self.teaching.set_folded(True)
+        # A small screen has room for one of the two.
+        self.teaching.unfolded.connect(lambda: self.segmenting.set_folded(True))
+        self.segmenting.unfolded.connect(lambda: self.teaching.set_folded(True))
         keys = QLabel("   ".join(f"<b>{key}</b> {what}" for key, what in SHORT_KEYS.items()))
         keys.setWordWrap(True)
         keys.setToolTip(
@@ -133,6 +144,13 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.looking.step_wanted.connect(self.step)
         self.looking.worst_wanted.connect(self.worst_first)
         self.looking.range_wanted.connect(self._select_range)
+        self.looking.done_wanted.connect(self.done_and_next)
+        self.looking.revert_wanted.connect(lambda: self._mend("revert"))
+        self.looking.edit_wanted.connect(self._mend)
+        self.session.rows_changed.connect(lambda _: self.looking.refresh())
+        self.session.painting.told.connect(notify)
+        self.session.learning.previewed.connect(self.stage.show_preview)
+        self.session.learning.changed.connect(self.stage.drop_preview)
         self.session.failed.connect(self._on_failed)
         self.session.job_changed.connect(self._on_job)
         self.session.model_changed.connect(self._warm)
@@ -149,6 +167,7 @@ class Workbench(QWidget):  # type: ignore[misc]
             "Shift-N": lambda: self.step(-1),
             "W": self.worst_first,
             "T": self.looking.errors_box.toggle,
+            "D": self.done_and_next,
         }
         for key, action in actions.items():
             # Of two docks, or after one was closed, the last counts.
@@ -181,12 +200,16 @@ class Workbench(QWidget):  # type: ignore[misc]
     # what a person asks for
 
     def start(self, step: str) -> None:
-        """Go to a step: "open", "segment" or "look"."""
+        """Go to a step: "open", "segment", "look" or "learn"."""
         widget = {
             "open": self.images.open_button,
             "segment": self.segmenting.run_button,
+            "learn": self.teaching.run_button,
             "look": self.looking.worst_button,
         }[step]
+        for panel in (self.segmenting, self.looking, self.teaching):
+            if panel.isAncestorOf(widget):
+                panel.set_folded(False)
         widget.setFocus()
 
     def segment(self, scope: str) -> None:
@@ -235,6 +258,40 @@ class Workbench(QWidget):  # type: ignore[misc]
             self.session.select(shown[0])
             self.images.table.show_image(shown[0])
 
+    def done_and_next(self) -> None:
+        """Vouch for the mask of the image at hand, and go on to the next in the list."""
+        current = self.session.current
+        if not current:
+            return
+        self.stage.take_painting()
+        self.session.painting.set_done([current])
+        self.step(1)
+
+    def _mend(self, what: str) -> None:
+        """Change the mask of the image at hand as a whole."""
+        from napari_unet.inference import mask_edits
+
+        current = self.session.current
+        if not current:
+            return
+        self.stage.take_painting()
+        painting = self.session.painting
+        smallest = max(self.session.inference.minimum_size, FEW_PIXELS)
+        edits: dict[str, Any] = {
+            "fill": mask_edits.fill_holes,
+            "drop": lambda mask: mask_edits.drop_small(mask, smallest),
+            "smooth": mask_edits.smooth,
+        }
+        try:
+            if what == "revert":
+                painting.revert(current)
+            elif what == "undo":
+                painting.undo(current)
+            else:
+                painting.edit(current, edits[what], what)
+        except WorkbenchError as error:
+            self.session.failed.emit(error.sentence, "")
+
     def _show_errors(self, shown: bool) -> None:
         self.stage.show_errors(shown)
         self.looking.refresh()
@@ -276,6 +333,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         if self._closed:
             return
         self.segmenting.show_job()
+        self.teaching.show_job()
         progress = self.session.progress
         if progress is None:
             if self._activity is not None:

@@ -376,7 +376,7 @@ class _Run:
         self._history.append(row)
         score = row["held_out_iou"]
         known = math.isfinite(score)
-        values = {"loss": row["loss"]}
+        values = {"loss": row["loss"], "seconds": row["seconds"]}
         if known:
             values |= {"held_out_iou": score, "old_iou": self._old_live}
         piece = self._preview(score if known else None, known and score > self._old_live)

@@ -260,6 +260,24 @@ class Painting:
         else:
             session.score_mask(identifier, mask)
 
+    def undo(self, identifier: str) -> None:
+        """Take back the last change of an image, painted or not.
+
+        Raises
+        ------
+        DataError
+            If there is none of this sitting.
+        """
+        session, collection, project = self.session, self.session.collection, self.project
+        if collection is None or project is None or project.corrections.undo(identifier) is None:
+            raise DataError(f"there is nothing to undo on {identifier}")
+        entry = collection.entries[identifier]
+        correction, effort = project.corrections[identifier], project.corrections.effort(identifier)
+        entry.done = effort.done
+        entry.corrected = correction.mask if effort.done or effort.vouched else None
+        session.mask_changed.emit(identifier)
+        session.score_mask(identifier, correction.mask)
+
     def set_done(self, identifiers: Iterable[str], done: bool = True) -> None:
         """Vouch for the masks of images, which stay as they are from then on, or take that back."""
         session, collection = self.session, self.session.collection

@@ -13,6 +13,7 @@ from napari_unet.errors import ModelError, WorkbenchError
 from napari_unet.models.card import ModelCard, find_models
 from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings, InferenceSettings
+from napari_unet.workflow.learning import Learning
 from napari_unet.workflow.overall import OverallScore
 from napari_unet.workflow.painting import Painting
 from napari_unet.workflow.predict import Prediction, PredictTask, RescoreTask, WarmTask
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_unet.engine.task import Engine, Job
+    from napari_unet.engine.task import Engine, Job, Task
+    from napari_unet.progress import OnProgress
     from napari_unet.workflow.collection import Collection
     from napari_unet.workflow.images import ImageRow
     from napari_unet.workflow.overall import Overall
@@ -73,6 +75,7 @@ class Session:
         self._aside = ThreadPoolExecutor(1, "session")
         self._overall = OverallScore(dispatch, self.overall_changed.emit)
         self.painting = Painting(self)
+        self.learning = Learning(self)
 
     def close(self) -> None:
         """Stop what runs and leave nothing behind."""
@@ -234,28 +237,48 @@ class Session:
             region,
             shape,
         )
-        self.progress = Progress(0, len(identifiers), "Starting")
-        self.job_changed.emit()
 
         def on_progress(progress: Progress) -> None:
             if collection is not self.collection or model is not self.model:
                 return  # what another model says of other images comes too late
-            self.progress = progress
             if isinstance(progress.piece, Prediction):
                 self._take(collection, progress.piece)
+
+        return self.run_task(task, len(identifiers), on_progress, lambda _: self._score_overall())
+
+    def run_task(
+        self, task: Task[Any], total: int, on_progress: OnProgress, on_end: Callable[[Job], None]
+    ) -> Job:
+        """Run a task of the person's: its progress is shown, it can be cancelled, its error is told.
+
+        Parameters
+        ----------
+        task : Task
+            Frozen.
+        total : int
+            Units of it, until it tells itself; 0 if unknown.
+        on_progress, on_end : callable
+            Take each Progress, and the ended Job.
+        """
+        self.progress = Progress(0, total, "Starting")
+        self.job_changed.emit()
+
+        def progressed(progress: Progress) -> None:
+            self.progress = progress
+            on_progress(progress)
             self.job_changed.emit()
 
-        def on_end(job: Job) -> None:
+        def ended(job: Job) -> None:
             if self.job in (job, None):
                 self.job = None
                 self.progress = None
             if job.error is not None and not job.cancel_token.cancelled:
                 self.failed.emit(job.error.sentence, job.details)
+            on_end(job)
             self.job_changed.emit()
-            self._score_overall()
 
         # An engine that runs the task at once ends it before this returns.
-        job = self.engine.submit(task, on_progress, on_end)
+        job = self.engine.submit(task, progressed, ended)
         self.job = None if job.ended else job
         self.job_changed.emit()
         return job
