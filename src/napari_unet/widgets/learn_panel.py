@@ -22,7 +22,7 @@ from napari_unet.widgets.step import Step
 if TYPE_CHECKING:
     from napari_unet.workflow.session import Session
 
-CURVE_HEIGHT = 110  # pixels
+CURVE_HEIGHT = 150  # pixels
 NEW, OLD = "#E69F00", "#56B4E9"
 
 
@@ -195,6 +195,8 @@ class LearnPanel(Step):
             self._plot = pyqtgraph.PlotWidget(background=None)
             self._plot.setLabel("bottom", "seconds")
             self._plot.setLabel("left", "held-out IoU")
+            for side in ("bottom", "left"):
+                self._plot.getAxis(side).enableAutoSIPrefix(False)
             self._plot.setMouseEnabled(x=False, y=False)
             self._plot.hideButtons()
             self._plot.setMenuEnabled(False)

@@ -107,9 +107,10 @@ class Workbench(QWidget):  # type: ignore[misc]
         column.addWidget(self.looking)
         column.addWidget(self.teaching)
         self.teaching.set_folded(True)
-        # A small screen has room for one of the two.
-        self.teaching.unfolded.connect(lambda: self.segmenting.set_folded(True))
-        self.segmenting.unfolded.connect(lambda: self.teaching.set_folded(True))
+        # A small screen has no room for all.
+        for other in (self.segmenting, self.looking):
+            self.teaching.unfolded.connect(lambda step=other: step.set_folded(True))
+            other.unfolded.connect(lambda: self.teaching.set_folded(True))
         keys = QLabel("   ".join(f"<b>{key}</b> {what}" for key, what in SHORT_KEYS.items()))
         keys.setWordWrap(True)
         keys.setToolTip(
@@ -117,6 +118,7 @@ class Workbench(QWidget):  # type: ignore[misc]
             + ", ".join(f"{key} {what}" for key, what in KEYS.items())
         )
         column.addWidget(keys)
+        self.images.table.setMinimumHeight(170)
         area = QScrollArea()
         area.setWidget(inside)
         area.setWidgetResizable(True)
@@ -126,7 +128,6 @@ class Workbench(QWidget):  # type: ignore[misc]
         layout.addWidget(area)
         self.setMinimumWidth(330)
         self.setStyleSheet(STYLE)
-        self.images.table.setMinimumHeight(170)
 
     def _connect(self) -> None:
         self.segmenting.channels = self.sources.channels
