@@ -166,10 +166,10 @@ class LearnPanel(Step):
         self.version_box.clear()
         for version in versions:
             score = version.scores.get("held_out_iou", version.scores.get("validation_iou"))
-            words = version.name + (f", IoU {score:.3f}" if score is not None else "")
+            used = current is not None and version.number == current.number
+            words = f"{version.name} in use" if used else version.name
+            words += f", IoU {score:.3f}" if score is not None else ""
             words += f", {version.note}" if version.note else ""
-            if current is not None and version.number == current.number:
-                words += " (in use)"
             self.version_box.addItem(words, version.number)
         if current is not None:
             self.version_box.setCurrentIndex(self.version_box.findData(current.number))
