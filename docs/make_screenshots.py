@@ -5,6 +5,7 @@ make screenshots
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -61,6 +62,7 @@ def main() -> None:
 
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_DATA_HOME"] = folder  # corrections made here are nobody's
         demo = Path(folder) / "salt"
         # A process of its own: this one never loads TensorFlow.
         command = [sys.executable, "-m", "napari_unet.cli", "demo", "--no-window", "--out", str(demo)]
@@ -98,9 +100,32 @@ def main() -> None:
         reference = next(layer for layer in viewer.layers if layer.name.endswith("reference"))
         reference.visible = False
         photographer.take("4-look")
-
         viewer.theme = "light"
         photographer.take("5-light")
+        viewer.theme = "dark"
+
+        # A person paints what is true on the eight worst images that the model was trained on.
+        bench.looking.errors_box.click()
+        worst = [r for r in bench.session.rows() if r.part == "train" and r.iou is not None]
+        for row in sorted(worst, key=lambda r: r.iou or 0)[:8]:
+            bench.session.select(row.id)
+            rest(0.2)
+            truth = bench.session.collection.reference(row.id).labels
+            layer = bench.stage.mask_layer
+            layer.mode = "paint"
+            wrong = (layer.data != truth).nonzero()
+            layer.data_setitem(wrong, truth[wrong])
+            rest(0.3)
+            bench.looking.done_button.click()
+            rest(0.2)
+        spin(lambda: bench.session.painting.project is not None)
+        bench.teaching.heading.click()
+        bench.teaching.run_button.click()
+        spin(lambda: len(bench.session.learning.curve) > 3)
+        photographer.take("6-learn")
+        spin(lambda: bench.session.learning.candidate is not None)
+        photographer.take("7-verdict")
+        bench.session.learning.discard()
         viewer.close()
 
 

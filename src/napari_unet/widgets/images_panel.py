@@ -65,6 +65,8 @@ class ImagesPanel(Step):
         samples = menu.addMenu("Samples (made up)")
         for key, title in SAMPLES.items():
             samples.addAction(title, lambda k=key: self.open_sample(k))
+        menu.addSeparator()
+        menu.addAction("Keep corrections in a folder…", self._choose_project)
         self.open_button.setMenu(menu)
         head = self.layout().itemAt(1).layout()
         assert isinstance(head, QHBoxLayout)
@@ -124,6 +126,11 @@ class ImagesPanel(Step):
         )
         if paths:
             self.open_paths(paths)
+
+    def _choose_project(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "A new, empty folder for corrections, or a project")
+        if path:
+            self.session.painting.use_folder(Path(path))
 
     # the list
 

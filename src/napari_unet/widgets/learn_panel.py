@@ -140,6 +140,8 @@ class LearnPanel(Step):
         self._soon.stop()
         learning = self.learning
         why = learning.obstacle()
+        project = learning.project
+        self.words.setToolTip("" if project is None else f"Kept in {project.folder}")
         self.words.setText(learning.summary() or "Corrected masks teach the model. " + why)
         running = learning.job is not None
         self.pages.setCurrentIndex(int(running))
