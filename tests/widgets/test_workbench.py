@@ -8,6 +8,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 
 from napari_unet.inference.postprocess import connected_objects
+from napari_unet.widgets import layers
 from napari_unet.widgets.layer_images import OURS
 from napari_unet.workflow.predict import Region
 
@@ -366,7 +367,7 @@ def test_painting_is_a_correction_however_it_is_done(salt: Any, qtbot: Any, how:
     truth = reference_of(salt, current)
     assert row_of(salt, current).iou == pytest.approx(iou_by_hand(truth, wanted))
     assert f"{iou_by_hand(truth, wanted):.3f}" in salt.looking.image_score.text()
-    assert "corrected" in salt.viewer.text_overlay.text
+    assert "corrected" in layers.text_overlay(salt.viewer).text
     # To another image and back.
     qtbot.mouseClick(salt.looking.next_button, LEFT)
     assert session.current != current
@@ -608,7 +609,7 @@ def test_without_any_layer_the_dock_is_empty_and_starts_again(
     settled(salt, qtbot)
     assert salt.session.rows() == []
     assert not salt.segmenting.run_button.isEnabled()
-    assert not viewer.text_overlay.visible
+    assert not layers.text_overlay(viewer).visible
     viewer.add_image(picture(), name="new")
     qtbot.waitUntil(lambda: salt.session.current == "new")
     segment(salt, qtbot)

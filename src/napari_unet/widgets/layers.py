@@ -7,56 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import ReferenceMask
-
-# Blue and orange of Okabe and Ito's palette, told apart by everybody.
-REFERENCE_COLOUR = "#0072B2"
-PREDICTED_COLOUR = "#E69F00"
-
-
-def add_result(
-    viewer: Any,
-    images: NDArray[np.uint8],
-    predicted: NDArray[np.uint8],
-    reference: NDArray[np.uint8],
-    names: Sequence[str],
-) -> None:
-    """Show images with what was predicted (filled) and the reference (outlined).
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Gets three layers.
-    images : numpy.ndarray
-        (N, Y, X) uint8.
-    predicted, reference : numpy.ndarray
-        (N, Y, X) uint8 masks.
-    names : sequence of str
-        N names; that of the image in view stands in the corner.
-    """
-    from napari.utils import DirectLabelColormap
-
-    viewer.add_image(images, name="images")
-    masks = (("predicted", predicted, PREDICTED_COLOUR, 0), ("reference", reference, REFERENCE_COLOUR, 2))
-    for title, mask, colour, contour in masks:
-        colours = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: colour})
-        layer = viewer.add_labels(mask, name=title, colormap=colours, opacity=0.6)
-        layer.contour = contour
-    viewer.dims.axis_labels = ("image", "y", "x")
-    viewer.text_overlay.visible = True
-
-    def show_name(event: object = None) -> None:
-        index = int(viewer.dims.current_step[0])
-        viewer.text_overlay.text = f"{index + 1} of {len(names)}, worst first: {names[index]}"
-
-    viewer.dims.events.current_step.connect(show_name)
-    viewer.dims.set_current_step(0, 0)
-    show_name()
-
 
 # Classes beyond the palette go on with napari's own colours.
 CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#0072B2", "#D55E00")
@@ -133,6 +86,12 @@ def error_map(reference: ReferenceMask, mask: NDArray[np.uint8]) -> NDArray[np.u
     if reference.weights is not None:
         found[reference.weights == 0] = 0
     return found
+
+
+def text_overlay(viewer: Any) -> Any:
+    """The line of text in a corner of the canvas, where this version of napari keeps it."""
+    overlays = getattr(getattr(viewer, "canvas", None), "overlays", None)
+    return overlays.text if overlays is not None else viewer.text_overlay
 
 
 def forget_history(layer: Any) -> None:

@@ -327,7 +327,7 @@ class Stage(QObject):  # type: ignore[misc]
             self.mask_layer.contour = 1
 
     def _refresh_text(self) -> None:
-        overlay = self.viewer.text_overlay
+        overlay = layers.text_overlay(self.viewer)
         identifier = self.session.current
         if not identifier or self.session.collection is None:
             overlay.visible = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QSize, QTimer
 from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
@@ -382,7 +383,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         if self._closed:
             return
         self._closed = True
-        if self._window is not None:
+        if self._window is not None and isalive(self._window):
             self._window.removeEventFilter(self)
         self.stage.close()
         self.sources.close()
