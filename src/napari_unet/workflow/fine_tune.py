@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from napari_unet.workflow.references import ImageReference
 
 LEAST_TRAINING = 0.5  # share of the budget
+WRITING = 2.5  # seconds kept for the last look and for writing the model
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +230,7 @@ class _Run:
             len(model.classes),
         )
         look, judging = self.gate.look()
-        left = self.settings.seconds - self._passed() - judging
+        left = self.settings.seconds - self._passed() - judging - WRITING
         tuning = FineTuning(
             model.network,
             batches,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LIVE = 12  # images scored at every look
 ENOUGH_TO_PART = 24  # images from which some are for choosing weights and the rest for judging
-MARGIN = 1.2  # of the forecast of how long judging takes
+MARGIN = 1.5  # of the forecast of how long judging takes
 LABELLED = "labelled/"  # before ids, where those of several data sets meet
 
 
