@@ -256,10 +256,10 @@ def run_arm(case: Case, arm: str) -> None:
 def scratch(case: Case, log: Log) -> None:
     """Nothing kept but the images: start and corrected ones of "ours", as long as all rounds took."""
     ours = Log(case.folder / "ours.json").rows
-    wanted = sorted({len(ours) // 2, len(ours) - 1} - {0})
+    wanted = [len(ours) - 1, len(ours) // 2]
     for number in wanted:
         row = ours[number]
-        if any(r["corrections"] == row["corrections"] for r in log.rows):
+        if not number or any(r["corrections"] == row["corrections"] for r in log.rows):
             continue
         seconds = case.options.start_seconds + number * case.options.round_seconds
         ids = [*case.parts["start"], *row["corrected"]]

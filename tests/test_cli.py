@@ -366,13 +366,13 @@ def test_a_new_model_that_is_worse_is_written_and_said_to_be_worse(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from napari_unet.evaluation.compare import compare
-    from napari_unet.workflow import fine_tune
+    from napari_unet.workflow import gate
 
     def spoiled(images: list[str], old: object, new: object, *rest: object, **more: object) -> object:
         ids = [str(n) for n in range(6)]
         return compare(ids, np.full(6, 0.9), np.full(6, 0.5))
 
-    monkeypatch.setattr(fine_tune, "compare", spoiled)
+    monkeypatch.setattr(gate, "compare", spoiled)
     out = tmp_path / "new"
     run = ["finetune", "--model", str(model), "--corrections", str(salt_folder), "--out", str(out)]
     assert main([*run, "--minutes", "0.05"]) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,3 +75,13 @@ class Ask:
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Any:
         return self.question(20) + self.question(22)
+
+
+@dataclass(frozen=True, eq=False)
+class AskFromThreads:
+    question: FromCaller
+    times: int = 40
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Any]:
+        with ThreadPoolExecutor(4) as pool:
+            return list(pool.map(self.question, range(self.times)))

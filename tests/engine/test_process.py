@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from typing import TYPE_CHECKING
 
-from tasks import Ask, Count, Deaf, Die, Double, Fail
+from tasks import Ask, AskFromThreads, Count, Deaf, Die, Double, Fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,6 +151,11 @@ def test_a_task_can_call_back_and_errors_of_the_call_reach_it(engine: ProcessEng
 
     with pytest.raises(DataError, match="no answer"):
         engine.submit(Ask(FromCaller(refuse))).wait(30)
+
+
+def test_every_thread_gets_the_answer_to_its_own_question(engine: ProcessEngine) -> None:
+    job = engine.submit(AskFromThreads(FromCaller(lambda n: np.full(20_000 if n % 2 else 1, n))))
+    assert [int(answer[0]) for answer in job.wait(60)] == list(range(40))
 
 
 def test_close_ends_everything(monkeypatch: pytest.MonkeyPatch) -> None:

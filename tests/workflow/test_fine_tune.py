@@ -10,6 +10,7 @@ import pytest
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.inline import InlineEngine, run_inline
+from napari_unet.engine.process import ProcessEngine
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import Cancelled, DataError, ModelError, OutputError, TrainingError
 from napari_unet.models.model import load_model, read_settings
@@ -222,6 +223,32 @@ def test_the_task_travels_to_the_engine_and_back(model: Path, tmp_path: Path) ->
     job = InlineEngine().submit(FineTuneTask(model, corrections(2), tmp_path / "new", SHORT))
     assert job.state == "done"
     assert isinstance(job.result, FineTuned)
+
+
+def test_it_runs_in_the_computing_process_with_images_only_the_caller_has(
+    model: Path, tmp_path: Path
+) -> None:
+    image = picture(0)[0]
+    told: list[Progress] = []
+    engine = ProcessEngine()
+    try:
+        task = FineTuneTask(
+            model,
+            corrections(12),
+            tmp_path / "new",
+            SHORT,
+            others=tuple(correction(n).image for n in range(50, 53)),
+            preview=FromCaller(lambda: ("mine", image)),
+            stop=FromCaller(lambda: False),
+        )
+        result = engine.submit(task, told.append).wait(120)
+    finally:
+        engine.close()
+    assert isinstance(result, FineTuned)
+    assert result.held_out
+    pieces = [p.piece for p in told if p.piece is not None]
+    assert isinstance(pieces[0], Preview)
+    assert pieces[0].probabilities.shape == (48, 48, 1)
 
 
 def write_masks(folder: Path, masks: list[np.ndarray]) -> Path:

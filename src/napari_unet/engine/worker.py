@@ -71,6 +71,7 @@ class Worker:
         self.outgoing = outgoing
         self.folders = folders
         self.lock = threading.Lock()
+        self.calls = threading.Lock()
         self.tasks: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         self.answers: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
         self.tokens: dict[int, CancelToken] = {}
@@ -113,9 +114,11 @@ class Worker:
                 self._tell("progress", number, pack(progress, self.folders))
 
         def call(function: int, *arguments: object) -> Any:
-            token.check()
-            self._tell("call", number, (function, pack(arguments, self.folders)))
-            answered, value = self.answers.get()
+            # A task may ask from several threads: every one shall get the answer to its own question.
+            with self.calls:
+                token.check()
+                self._tell("call", number, (function, pack(arguments, self.folders)))
+                answered, value = self.answers.get()
             found = unpack(value)
             if not answered:
                 raise found

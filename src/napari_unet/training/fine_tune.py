@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from napari_unet.training.batches import Batch
 
 FEWEST, MOST = 2, 16  # patches a step
-FIRST_ROUND = 6.0  # seconds of training before the first look
-FIRST_STEPS = 10  # and steps, as the first takes seconds to be built
+FIRST_LOOK = 4.0  # seconds after the first step, which itself takes seconds to be built
 ROUNDS = 8  # looks in all, about
 LOOKING_SHARE = 0.2  # of the time, at most, after the first look
 ASK_EVERY = 0.5  # seconds between two questions whether to stop
@@ -211,7 +210,7 @@ class FineTuning:
                 self.stopped = self._asked_to_stop()
                 if done >= 1 or self.stopped:
                     break
-                if self.step >= FIRST_STEPS and self._passed() >= self._next_look:
+                if self._passed() >= self._next_look:
                     self._look()
                 self._tell(done)
         if self._looked_at != self.step:
@@ -229,7 +228,8 @@ class FineTuning:
         self._best_score = -1.0
         self._losses: list[float] = []
         self._started = self._asked = time.monotonic()
-        self._next_look = min(FIRST_ROUND, self.seconds / 3)
+        self._built = 0.0
+        self._next_look = math.inf
         self._looked_at = 0
 
     def _passed(self) -> float:
@@ -242,9 +242,14 @@ class FineTuning:
         self.network.set_weights(weights)
 
     def _learn(self, images: NDArray[np.float32], targets: NDArray[np.float32]) -> None:
-        rate = learning_rate(self._schedule, min(self._passed() / self.seconds, 1.0))
+        # The time in which the first step is built is no part of the warm-up.
+        share = (self._passed() - self._built) / max(self.seconds - self._built, 1e-6) if self._built else 0.0
+        rate = learning_rate(self._schedule, min(share, 1.0))
         self.network.optimizer.learning_rate = rate
         value = float(np.ravel(self.network.train_on_batch(images, targets))[0])
+        if not self._built:
+            self._built = self._passed()
+            self._next_look = self._built + min(FIRST_LOOK, self.seconds / 6)
         if not math.isfinite(value):  # as if nothing had been learned since the average was right
             self._put(self._average)
             for variable in self.network.optimizer.variables:
@@ -288,7 +293,9 @@ class FineTuning:
             self.on_look(row)
         self._put(current)
         took = time.monotonic() - started
-        pause = max(self.seconds / ROUNDS, took / LOOKING_SHARE)
+        pause = self.seconds / ROUNDS
+        if len(self.history) > 1:  # the first look has more to build
+            pause = max(pause, took / LOOKING_SHARE)
         self._next_look = self._passed() + pause
 
     def _tell(self, done: float) -> None:

@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import math
 import time
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_unet import __version__
 from napari_unet.atomic import write_text
 from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError, OutputError, TrainingError
-from napari_unet.evaluation.compare import FEWEST_GROUPS, Comparison, compare
-from napari_unet.inference.predict import FLIPS
-from napari_unet.metrics.overlap import image_scores
+from napari_unet.evaluation.compare import FEWEST_GROUPS, Comparison
 from napari_unet.models.model import METRICS_FILE, SPLIT_FILE, check_place, load_model, save_model
 from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings, FineTuneSettings
-from napari_unet.training.batches import prepare_sample
 from napari_unet.training.fine_tune import FineTuning, make_batches
 from napari_unet.training.losses import make_loss
+from napari_unet.workflow.gate import LABELLED, Gate
 from napari_unet.workflow.lessons import Correction, as_dataset, open_replay, own_predictions, set_aside
+from napari_unet.workflow.lineage import provenance_of_version, weights_hash
 from napari_unet.workflow.references import FileReference, References
 from napari_unet.workflow.seen import SeenImages, image_hash
 from napari_unet.workflow.segment import segment_samples
-from napari_unet.workflow.train import Validation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
@@ -47,11 +39,8 @@ if TYPE_CHECKING:
     from napari_unet.workflow.lessons import Replay
     from napari_unet.workflow.references import ImageReference
 
-LIVE = 12  # held-out images scored at every look
-ENOUGH_TO_PART = 24  # held-out images from which some are for choosing weights and the rest for judging
 LEAST_TRAINING = 0.5  # share of the budget
-MARGIN = 1.2  # of the forecast of how long judging takes
-CORRECTED, LABELLED = "corrections/", "labelled/"  # before ids, where those of several data sets meet
+WRITING = 2.5  # seconds kept for the last look and for writing the model
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,16 +175,6 @@ class FineTuneTask:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class _Judged:
-    """Held-out images: those looked at while it learns, and those of the gate."""
-
-    dataset: Dataset
-    live: tuple[Sample, ...]
-    gate: tuple[Sample, ...]
-    note: str
-
-
 @dataclass
 class _Run:
     """One fine-tuning, its parts put together."""
@@ -233,7 +212,14 @@ class _Run:
                 + (", besides the one in five kept for judging" if reserved else ""),
                 remedy="correct more images",
             )
-        judged = self._held_out([*reserved, *labelled], chosen_on=replay is not None and replay.chosen_on)
+        self.gate = Gate(
+            model,
+            as_dataset("held out", [*reserved, *labelled], model.classes),
+            task.evaluation,
+            self.on_progress,
+            self.cancel,
+            chosen_on=replay is not None and replay.chosen_on,
+        )
         batches = make_batches(
             painted.subset(s.id for s in lessons),
             self._replay(replay.train if replay else None),
@@ -243,8 +229,8 @@ class _Run:
             model.sizes,
             len(model.classes),
         )
-        look, judging = self._look(judged)
-        left = self.settings.seconds - self._passed() - judging
+        look, judging = self.gate.look()
+        left = self.settings.seconds - self._passed() - judging - WRITING
         tuning = FineTuning(
             model.network,
             batches,
@@ -261,8 +247,23 @@ class _Run:
         self._history: list[dict[str, float]] = []
         before = model.network.get_weights()
         tuning.run()
-        comparison = self._compare(judged, before)
-        model.provenance = self._provenance(painted, lessons, reserved, comparison, tuning.step)
+        comparison = self.gate.compare(before)
+        model.provenance = provenance_of_version(
+            model.provenance,
+            task.model,
+            self._parent_hash,
+            painted,
+            lessons,
+            reserved,
+            {
+                "replay": self.replayed,
+                "fine_tuning": self.settings.model_dump(mode="json"),
+                "scores": {"held_out_iou": comparison.new_iou, "parent_held_out_iou": comparison.old_iou},
+                "comparison": comparison.to_json(),
+                "steps": tuning.step,
+                "seconds": round(self._passed(), 1),
+            },
+        )
         save_model(model, task.out)
         self._write_log()
         self.on_progress(Progress(1, 1, "Done"))
@@ -323,54 +324,6 @@ class _Run:
                 return as_dataset("replay", taught, self.model.classes)
         return None
 
-    def _held_out(self, samples: Sequence[Sample], chosen_on: bool) -> _Judged:
-        """Choose which images are looked at while it learns and which judge in the end."""
-        dataset = as_dataset("held out", samples, self.model.classes)
-        order = sorted(samples, key=lambda s: hashlib.blake2b(s.id.encode()).digest())
-        notes = []
-        if len(order) >= ENOUGH_TO_PART:
-            live = order[: min(LIVE, len(order) // 3)]
-            gate = order[len(live) :]
-        else:
-            live, gate = order[:LIVE], order
-            if order:
-                notes.append("the weights were chosen on these images too")
-        if chosen_on:
-            notes.append("the old model was chosen on some of them")
-        return _Judged(dataset, tuple(live), tuple(gate), "; ".join(notes))
-
-    def _scores(self, dataset: Dataset, message: str) -> dict[str, float]:
-        """IoU of the model as it stands, by id."""
-        found: dict[str, float] = {}
-        self.on_progress(Progress(0, 1, message))
-        cached = [replace(s, load_image=partial(dataset.image, s)) for s in dataset.samples]
-        for result in segment_samples(cached, self.model, cancel=self.cancel):
-            reference = dataset.mask(result.sample)
-            found[result.sample.id] = image_scores(
-                reference.labels,
-                result.mask,
-                len(self.model.classes),
-                reference.weights,
-                self.task.evaluation.empty,
-            ).iou
-        return found
-
-    def _look(self, judged: _Judged) -> tuple[Validation | None, float]:
-        """What scores the live images, and how many seconds judging both models will take, about."""
-        if not judged.live:
-            return None, 0.0
-        plain = self.model.recipe.training.model_copy(update={"border_weight": 0.0})
-        patches = [
-            prepare_sample(judged.dataset, s, self.model.normalization, plain).whole for s in judged.live
-        ]
-        look = Validation(self.model, patches, self.cancel)
-        look()  # the first of a shape takes long
-        begun = time.monotonic()
-        self._old_live = look()
-        took = time.monotonic() - begun
-        views = len(FLIPS[self.model.recipe.inference.flips])
-        return look, MARGIN * 2 * took * views * len(judged.gate) / len(judged.live)
-
     def _on_look(self, row: dict[str, float]) -> None:
         row["seconds"] = self._passed()
         self._history.append(row)
@@ -378,8 +331,8 @@ class _Run:
         known = math.isfinite(score)
         values = {"loss": row["loss"], "seconds": row["seconds"]}
         if known:
-            values |= {"held_out_iou": score, "old_iou": self._old_live}
-        piece = self._preview(score if known else None, known and score > self._old_live)
+            values |= {"held_out_iou": score, "old_iou": self.gate.old_live}
+        piece = self._preview(score if known else None, known and score > self.gate.old_live)
         done = min(self._passed() / self.settings.seconds, 1.0)
         self.on_progress(Progress(done, 1.0, "Learning from corrections", values=values, piece=piece))
 
@@ -400,85 +353,6 @@ class _Run:
     def _stop(self) -> bool:
         return bool(self.task.stop()) if self.task.stop is not None else False
 
-    def _compare(self, judged: _Judged, before: list[NDArray[np.float32]]) -> Comparison:
-        """Judge both models; the network is the new one afterwards."""
-        gate = judged.dataset.subset(s.id for s in judged.gate)
-        after = self.model.network.get_weights()
-        self.model.network.set_weights(before)
-        old = self._scores(gate, "Judging the old model")
-        self.model.network.set_weights(after)
-        new = self._scores(gate, "Judging the new model")
-        ids = [s.id for s in gate.samples]
-        rules = self.task.evaluation
-        return compare(
-            [i.removeprefix(LABELLED) for i in ids],
-            np.array([old[i] for i in ids]),
-            np.array([new[i] for i in ids]),
-            [s.group or s.id for s in gate.samples],
-            confidence=rules.confidence,
-            resamples=rules.resamples,
-            seed=rules.seed,
-            note=judged.note,
-        )
-
-    def _provenance(
-        self,
-        painted: Dataset,
-        lessons: Iterable[Sample],
-        reserved: Iterable[Sample],
-        comparison: Comparison,
-        steps: int,
-    ) -> dict[str, Any]:
-        """Of the parent's what stays true, and what was learned on top of it."""
-        parent = self.model.provenance
-        hashes: dict[str, str] = dict(parent.get("image_hashes") or {})
-        split = self.seen.split or Split(train=(), data=str(parent.get("data", {}).get("name", "")))
-        parts = {"train": list(lessons), "held_out": list(reserved)}
-        members = {part: list(getattr(split, part)) for part in ("train", "validation", "held_out")}
-        groups = dict(split.groups)
-        about: dict[str, dict[str, Any]] = {}
-        for part, samples in parts.items():
-            for sample in samples:
-                name = CORRECTED + sample.id
-                mask = painted.mask(sample)
-                for ids in members.values():
-                    if name in ids:
-                        ids.remove(name)
-                members[part].append(name)
-                groups[name] = sample.group or name
-                hashes[name] = image_hash(painted.image(sample))
-                about[sample.id] = {
-                    "image": hashes[name],
-                    "mask": _mask_hash(mask.labels, mask.weights),
-                    "vouched": 1.0 if mask.weights is None else float((mask.weights > 0).mean()),
-                    "held_out": part == "held_out",
-                }
-        everything = replace(
-            split,
-            train=tuple(members["train"]),
-            validation=tuple(members["validation"]),
-            held_out=tuple(members["held_out"]),
-            groups=groups,
-        )
-        digest = hashlib.sha256("".join(sorted(hashes.values())).encode()).hexdigest()
-        lineage = [*parent.get("lineage", []), {"model": str(self.task.model), "weights": self._parent_hash}]
-        return {
-            **parent,
-            "program": f"napari-unet-workbench {__version__}",
-            "parent": str(self.task.model),
-            "lineage": lineage,
-            "data": {**parent.get("data", {}), "sha256": digest},
-            "split": everything.to_json(),
-            "image_hashes": hashes,
-            "corrections": about,
-            "replay": self.replayed,
-            "fine_tuning": self.settings.model_dump(mode="json"),
-            "scores": {"held_out_iou": comparison.new_iou, "parent_held_out_iou": comparison.old_iou},
-            "comparison": comparison.to_json(),
-            "steps": steps,
-            "seconds": round(self._passed(), 1),
-        }
-
     def _write_log(self) -> None:
         text = io.StringIO()
         columns = ["seconds", "step", "loss", "held_out_iou", "learning_rate"]
@@ -488,16 +362,3 @@ class _Run:
             writer.writerow({k: "" if math.isnan(row[k]) else f"{row[k]:.6g}" for k in columns})
         write_text(self.task.out / METRICS_FILE, text.getvalue())
         Split.from_json(self.model.provenance["split"], "the split").save(self.task.out / SPLIT_FILE)
-
-
-def _mask_hash(labels: NDArray[np.uint8], weights: NDArray[np.float32] | None) -> str:
-    known = np.ones(labels.shape, bool) if weights is None else weights > 0
-    return image_hash(np.where(known, labels, np.uint8(255)))
-
-
-def weights_hash(network: Any) -> str:
-    """Sixteen hexadecimal digits that tell a network's weights from all others'."""
-    digest = hashlib.blake2b(digest_size=8)
-    for array in network.get_weights():
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

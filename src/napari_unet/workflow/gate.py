@@ -1,0 +1,149 @@
+"""The gate on its way into a version: held-out images, looked at while it learns, judging in the end."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.evaluation.compare import Comparison, compare
+from napari_unet.inference.predict import FLIPS
+from napari_unet.metrics.overlap import image_scores
+from napari_unet.progress import Progress
+from napari_unet.training.batches import prepare_sample
+from napari_unet.workflow.segment import segment_samples
+from napari_unet.workflow.train import Validation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.models.model import Model
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.settings import EvaluationSettings
+
+LIVE = 12  # images scored at every look
+ENOUGH_TO_PART = 24  # images from which some are for choosing weights and the rest for judging
+MARGIN = 1.5  # of the forecast of how long judging takes
+LABELLED = "labelled/"  # before ids, where those of several data sets meet
+
+
+class Gate:
+    """Held-out images, and the old and the new model on them.
+
+    Parameters
+    ----------
+    model : Model
+        Whose network learns.
+    held_out : Dataset
+        With reference masks; may be empty.
+    rules : EvaluationSettings
+        Empty rule and interval.
+    on_progress : callable
+        Takes a Progress.
+    cancel : CancelToken
+        Checked before every batch.
+    chosen_on : bool
+        Whether the old model's weights were chosen on some of the images.
+
+    Attributes
+    ----------
+    old_live : float
+        Mean IoU of the old model on the live images, at the network's resolution, without flips; NaN
+        before the first look, or without images.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        held_out: Dataset,
+        rules: EvaluationSettings,
+        on_progress: OnProgress,
+        cancel: CancelToken,
+        *,
+        chosen_on: bool = False,
+    ) -> None:
+        self.model = model
+        self.held_out = held_out
+        self.rules = rules
+        self.on_progress = on_progress
+        self.cancel = cancel
+        self.old_live = math.nan
+        order = sorted(held_out.samples, key=lambda s: hashlib.blake2b(s.id.encode()).digest())
+        notes = []
+        if len(order) >= ENOUGH_TO_PART:
+            live = order[: min(LIVE, len(order) // 3)]
+            judges = order[len(live) :]
+        else:
+            live, judges = order[:LIVE], order
+            if order:
+                notes.append("the weights were chosen on these images too")
+        if chosen_on and order:
+            notes.append("the old model was chosen on some of them")
+        self.live, self.judges = tuple(live), tuple(judges)
+        self.note = "; ".join(notes)
+
+    def look(self) -> tuple[Validation | None, float]:
+        """What scores the live images, and how many seconds judging both models will take, about.
+
+        Returns
+        -------
+        look : Validation or None
+            () -> mean IoU of the network as it stands; None without images.
+        seconds : float
+            Forecast.
+        """
+        if not self.live:
+            return None, 0.0
+        plain = self.model.recipe.training.model_copy(update={"border_weight": 0.0})
+        patches = [prepare_sample(self.held_out, s, self.model.normalization, plain).whole for s in self.live]
+        look = Validation(self.model, patches, self.cancel)
+        look()  # the first of a shape takes long
+        begun = time.monotonic()
+        self.old_live = look()
+        took = time.monotonic() - begun
+        views = len(FLIPS[self.model.recipe.inference.flips])
+        return look, MARGIN * 2 * took * views * len(self.judges) / len(self.live)
+
+    def compare(self, before: list[NDArray[np.float32]]) -> Comparison:
+        """Judge the old model and the new; the network is the new one afterwards.
+
+        Parameters
+        ----------
+        before : list of numpy.ndarray
+            Weights of the old one.
+        """
+        judges = self.held_out.subset(s.id for s in self.judges)
+        after = self.model.network.get_weights()
+        self.model.network.set_weights(before)
+        old = self._scores(judges, "Judging the old model")
+        self.model.network.set_weights(after)
+        new = self._scores(judges, "Judging the new model")
+        ids = [s.id for s in judges.samples]
+        return compare(
+            [i.removeprefix(LABELLED) for i in ids],
+            np.array([old[i] for i in ids]),
+            np.array([new[i] for i in ids]),
+            [s.group or s.id for s in judges.samples],
+            confidence=self.rules.confidence,
+            resamples=self.rules.resamples,
+            seed=self.rules.seed,
+            note=self.note,
+        )
+
+    def _scores(self, dataset: Dataset, message: str) -> dict[str, float]:
+        """IoU of the network as it stands, by id."""
+        found: dict[str, float] = {}
+        self.on_progress(Progress(0, 1, message))
+        cached = [replace(s, load_image=partial(dataset.image, s)) for s in dataset.samples]
+        for result in segment_samples(cached, self.model, cancel=self.cancel):
+            reference = dataset.mask(result.sample)
+            found[result.sample.id] = image_scores(
+                reference.labels, result.mask, len(self.model.classes), reference.weights, self.rules.empty
+            ).iou
+        return found
