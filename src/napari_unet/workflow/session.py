@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PAUSE = 0.25  # seconds between two overall scores
 LARGE = 2**22  # pixels above which a mask is made aside, so that the window does not wait
+SMALLEST_TILE = 16  # pixels, as the settings have it
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Session:
         self.models: dict[Path, ModelCard] = {}
         self.model: ModelCard | None = None
         self.inference = InferenceSettings()
+        self.tile = 0  # length of the sides of tiles, in pixels; 0: the model's own
         self.evaluation = EvaluationSettings()
         self.overall: Overall | None = None
         self.job: Job | None = None
@@ -162,6 +164,12 @@ class Session:
         """The row of one image."""
         assert self.collection is not None
         return self.collection.row(identifier)
+
+    def tell_problem(self, identifier: str, sentence: str) -> None:
+        """Let the row of an image say what is wrong with it."""
+        if self.collection is not None and identifier in self.collection.entries:
+            self.collection.entries[identifier].problem = sentence
+            self.rows_changed.emit((identifier,))
 
     # model
 
@@ -234,13 +242,20 @@ class Session:
     # computing
 
     @property
+    def _tiled(self) -> InferenceSettings:
+        """How the model is put on images, with the tiles that a person prefers."""
+        if not self.tile:
+            return self.inference
+        return self.inference.model_copy(update={"tile": max(self.tile, SMALLEST_TILE)})
+
+    @property
     def busy(self) -> bool:
         """Whether a task of the person's runs or waits."""
         return self.job is not None
 
     def warm(self, shape: tuple[int, int, int] | None = None) -> None:
         """Have the computing process ready before it is needed."""
-        self.engine.submit(WarmTask(self.model.path if self.model else None, shape))
+        self.engine.submit(WarmTask(self.model.path if self.model else None, shape, self._tiled))
 
     def segment(
         self,
@@ -272,7 +287,7 @@ class Session:
             model.path,
             tuple(refer(collection.entries[i].sample, collection.dataset) for i in identifiers),
             collection.folder,
-            self.inference,
+            self._tiled,
             region,
             shape,
         )
