@@ -10,14 +10,19 @@ import shutil
 import sys
 from ctypes.util import find_library
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 settings.register_profile("ours", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("ours")
 
 ROOT = Path(__file__).parents[1]
+PLUGIN = "napari-unet-workbench"
 
 
 def why_no_window() -> str:
@@ -69,3 +74,39 @@ def nuclei_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_data_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Projects that nobody gave a place go into a folder of the test, not into the person's."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("own")))
+
+
+@pytest.fixture(scope="session")
+def open_window(qapp: Any) -> Callable[[], Any]:
+    """Opens a real window of a napari that knows this plugin's manifest."""
+    import napari
+    from npe2 import PluginManager, PluginManifest
+
+    # Before the first window: palettes of closed ones would hear of it, too, and fail.
+    manager = PluginManager.instance()
+    if PLUGIN not in manager:
+        manager.register(PluginManifest.from_file(ROOT / "src" / "napari_unet" / "napari.yaml"))
+    return lambda: napari.Viewer(show=False)
+
+
+@pytest.fixture(scope="module")
+def shared_viewer(open_window: Callable[[], Any], qapp: Any) -> Iterator[Any]:
+    """One window for the tests of a module; to open one takes longer than most of them."""
+    viewer = open_window()
+    yield viewer
+    viewer.close()
+    qapp.processEvents()
+
+
+@pytest.fixture
+def viewer(shared_viewer: Any, qapp: Any) -> Iterator[Any]:
+    """A window without layers and docks."""
+    from napari_unet.widgets import layers
+
+    assert not shared_viewer.layers
+    assert not shared_viewer.window._wrapped_dock_widgets
+    yield shared_viewer
+    shared_viewer.window.remove_dock_widget("all")
+    shared_viewer.layers.clear()
+    layers.text_overlay(shared_viewer).visible = False
+    qapp.processEvents()

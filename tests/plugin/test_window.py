@@ -5,11 +5,12 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from npe2 import PluginManager
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.errors import DataError
 from napari_unet.plugin import commands
@@ -18,8 +19,8 @@ from napari_unet.workflow.images import METADATA_KEY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MANIFEST = Path(__file__).parents[2] / "src" / "napari_unet" / "napari.yaml"
 PLUGIN = "napari-unet-workbench"
+MAKE_DOCK = f"{PLUGIN}.workbench"
 HAS_SCREEN = bool(os.environ.get("DISPLAY")) or shutil.which("Xvfb") or sys.platform in {"win32", "darwin"}
 pytestmark = [
     pytest.mark.window,
@@ -28,21 +29,6 @@ pytestmark = [
         "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
     ),
 ]
-
-
-@pytest.fixture
-def viewer(qapp: Any) -> Iterator[Any]:
-    """A real window of a napari that knows this plugin's manifest."""
-    import napari
-    from npe2 import PluginManager, PluginManifest
-
-    manager = PluginManager.instance()
-    if PLUGIN not in manager:
-        manager.register(PluginManifest.from_file(MANIFEST))
-    viewer = napari.Viewer(show=False)
-    yield viewer
-    viewer.close()
-    qapp.processEvents()
 
 
 @pytest.fixture
@@ -155,39 +141,41 @@ def test_the_preferences_have_a_page(viewer: Any, monkeypatch: pytest.MonkeyPatc
         settings._clear_plugin_settings_cache()
 
 
-def test_the_dock_opens_once_and_again_when_it_was_closed(
-    viewer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from npe2 import PluginManager, PluginManifest
-    from qtpy.QtWidgets import QWidget
+class StandIn(QWidget):
+    """Takes the place of the workbench in its dock."""
 
-    class Workbench(QWidget):
-        def __init__(self, napari_viewer: Any) -> None:
-            super().__init__()
-            self.viewer = napari_viewer
-            self.steps: list[str] = []
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.steps: list[str] = []
 
-        def start(self, step: str) -> None:
-            self.steps.append(step)
+    def start(self, step: str) -> None:
+        self.steps.append(step)
 
-    # A plugin with a dock of that name stands in for ours.
-    monkeypatch.setitem(sys.modules, "dock_of_the_test", SimpleNamespace(Workbench=Workbench))
-    command = {"id": "dock-of-the-test.w", "title": "W", "python_name": "dock_of_the_test:Workbench"}
-    widget = {"command": "dock-of-the-test.w", "display_name": commands.DOCK}
-    manifest = PluginManifest(
-        name="dock-of-the-test", contributions={"commands": [command], "widgets": [widget]}
-    )
-    PluginManager.instance().register(manifest)
-    monkeypatch.setattr(commands, "PLUGIN", "dock-of-the-test")
-    try:
-        first = commands.show_workbench(viewer)
-        commands.segment(viewer)
-        dock = next(d for d in viewer.window._wrapped_dock_widgets.values() if d.inner_widget() is first)
-        dock.hide()
-        commands.review(viewer)
-        assert not dock.isHidden()
-        assert first.steps == ["segment", "look"]
-        assert first.viewer is not None  # napari gives a proxy of it
-        assert len(viewer.window._wrapped_dock_widgets) == 1
-    finally:
-        PluginManager.instance().unregister("dock-of-the-test")
+
+@pytest.fixture
+def stand_in() -> Iterator[None]:
+    """Docks of ours hold a stand-in.
+
+    It is not registered as a plugin of its own: palettes of windows that were closed would hear of it.
+    """
+    registered = PluginManager.instance().commands
+    ours = registered.get(MAKE_DOCK)
+    registered.unregister(MAKE_DOCK)
+    registered.register(MAKE_DOCK, StandIn)
+    yield
+    registered.unregister(MAKE_DOCK)
+    registered.register(MAKE_DOCK, ours)
+
+
+def test_the_dock_opens_once_and_again_when_it_was_closed(viewer: Any, stand_in: None) -> None:
+    first = commands.show_workbench(viewer)
+    assert isinstance(first, StandIn)
+    commands.segment(viewer)
+    dock = next(d for d in viewer.window._wrapped_dock_widgets.values() if d.inner_widget() is first)
+    dock.hide()
+    commands.review(viewer)
+    assert not dock.isHidden()
+    assert first.steps == ["segment", "look"]
+    assert first.viewer is not None  # napari gives a proxy of it
+    assert len(viewer.window._wrapped_dock_widgets) == 1

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 TESTS = Path(__file__).parents[1]
-MANIFEST = TESTS.parent / "src" / "napari_unet" / "napari.yaml"
-PLUGIN = "napari-unet-workbench"
-LONG = 60_000  # milliseconds, for what the computing process does
 
 
 @pytest.fixture(scope="session")
@@ -73,22 +70,6 @@ class SharedEngine:
 
 
 @pytest.fixture
-def viewer(qapp: Any) -> Iterator[Any]:
-    """A real window of a napari that knows this plugin's manifest."""
-    import napari
-    from npe2 import PluginManager, PluginManifest
-
-    manager = PluginManager.instance()
-    if PLUGIN not in manager:
-        manager.register(PluginManifest.from_file(MANIFEST))
-    viewer = napari.Viewer(show=False)
-    yield viewer
-    if hasattr(viewer.window, "_qt_window"):
-        viewer.close()
-    qapp.processEvents()
-
-
-@pytest.fixture
 def notifications() -> Iterator[list[Any]]:
     """What napari was asked to tell the person."""
     from napari.utils.notifications import notification_manager
@@ -100,10 +81,11 @@ def notifications() -> Iterator[list[Any]]:
 
 
 @pytest.fixture
-def dock(viewer: Any, warm_engine: Any, qtbot: Any) -> Iterator[Any]:
+def dock(viewer: Any, warm_engine: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The dock in a window that shows nothing yet."""
     from napari_unet.widgets.workbench import Workbench
 
+    monkeypatch.setattr("napari_unet.workflow.session.PAUSE", 0.01)
     widget = Workbench(viewer, lambda dispatch: SharedEngine(warm_engine, dispatch))
     viewer.window.add_dock_widget(widget, name="U-Net Workbench", area="right")
     qtbot.wait(20)

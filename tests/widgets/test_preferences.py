@@ -59,7 +59,6 @@ def test_values_out_of_bounds_give_way_to_defaults(
     monkeypatch.setattr(preferences, "_plugin_settings", lambda: kept)
     found = read_preferences()
     assert found == Preferences(start_process=False, confidence=0.9)
-    assert found.probability_bytes == 2**30
     assert "tile_size is -4" in caplog.text
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from hands import LONG, click, segment
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = [
     pytest.mark.window,
@@ -27,8 +27,7 @@ pytestmark = [
 ]
 
 PLUGIN = "napari-unet-workbench"
-LONG = 60_000  # milliseconds
-LEFT = Qt.MouseButton.LeftButton
+MANY = 60  # images, more than are done before somebody stops them
 THREADS = ("engine", "session", "thumbnails")
 NETWORKS = {"keras", "tensorflow", "torch", "jax"}
 
@@ -72,6 +71,16 @@ def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[se
 
 
 @pytest.fixture
+def viewer(open_window: Callable[[], Any], qapp: Any) -> Iterator[Any]:
+    """A window of its own, as these tests close it."""
+    viewer = open_window()
+    yield viewer
+    if hasattr(viewer.window, "_qt_window"):
+        viewer.close()
+    qapp.processEvents()
+
+
+@pytest.fixture
 def dock(nothing_left: set[Any], viewer: Any, qtbot: Any) -> Iterator[Any]:
     """Opened from the menu."""
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "U-Net Workbench")
@@ -80,22 +89,7 @@ def dock(nothing_left: set[Any], viewer: Any, qtbot: Any) -> Iterator[Any]:
         viewer.close()
 
 
-def click(qtbot: Any, button: Any) -> None:
-    assert button.isEnabled(), button.toolTip()
-    place = QPoint(8, button.height() // 2) if hasattr(button, "checkState") else button.rect().center()
-    qtbot.mouseClick(button, LEFT, pos=place)
-
-
-def segment(dock: Any, qtbot: Any, scope: str, wait: bool = True) -> None:
-    panel = dock.segmenting
-    panel.scope_box.setCurrentIndex(panel.scope_box.findData(scope))
-    click(qtbot, panel.run_button)
-    if wait:
-        qtbot.waitUntil(lambda: not dock.session.busy and dock.session.progress is None, timeout=LONG)
-        qtbot.wait(200)
-
-
-def many(viewer: Any, count: int = 200) -> Any:
+def many(viewer: Any, count: int = MANY) -> Any:
     """A task long enough to be disturbed."""
     stack = np.random.default_rng(0).integers(0, 255, (count, 256, 256), np.uint8)
     return viewer.add_image(stack, name="many")
@@ -151,7 +145,7 @@ def test_a_killed_process_is_told_and_replaced(
 ) -> None:
     dock.session.load_model(tiny_models["grey"])
     many(viewer)
-    qtbot.waitUntil(lambda: len(dock.session.rows()) == 200)
+    qtbot.waitUntil(lambda: len(dock.session.rows()) == MANY)
     segment(dock, qtbot, "image")
     current, layer = dock.session.current, dock.stage.mask_layer
     layer.data_setitem((np.arange(9), np.arange(9)), 1 - layer.data[np.arange(9), np.arange(9)])
@@ -162,7 +156,7 @@ def test_a_killed_process_is_told_and_replaced(
     qtbot.waitUntil(lambda: not dock.session.busy, timeout=LONG)
     assert "the computing process ended in the middle of the work" in str(notifications[-1].message).lower()
     done = [r.id for r in dock.session.rows() if r.status == "segmented"]
-    assert 2 < len(done) < 200
+    assert 2 < len(done) < MANY
     assert all(dock.session.mask(i) is not None for i in done)
     np.testing.assert_array_equal(layer.data, wanted)
     np.testing.assert_array_equal(dock.session.mask(current), wanted)
@@ -178,7 +172,7 @@ def test_cancel_keeps_what_is_finished(
 ) -> None:
     dock.session.load_model(tiny_models["grey"])
     many(viewer)
-    qtbot.waitUntil(lambda: len(dock.session.rows()) == 200)
+    qtbot.waitUntil(lambda: len(dock.session.rows()) == MANY)
     segment(dock, qtbot, "all", wait=False)
     assert dock.segmenting.pages.currentIndex() == 1
     qtbot.waitUntil(lambda: any(r.status == "segmented" for r in dock.session.rows()), timeout=LONG)
@@ -187,7 +181,7 @@ def test_cancel_keeps_what_is_finished(
     qtbot.wait(50)
     assert dock.segmenting.pages.currentIndex() == 0
     done = sum(r.status == "segmented" for r in dock.session.rows())
-    assert 0 < done < 200
+    assert 0 < done < MANY
     # Another list is taken to hand while a task runs.
     segment(dock, qtbot, "all", wait=False)
     viewer.layers.remove("many")
@@ -207,7 +201,7 @@ def test_closing_the_window_during_a_task_asks(
 ) -> None:
     dock.session.load_model(tiny_models["grey"])
     many(viewer)
-    qtbot.waitUntil(lambda: len(dock.session.rows()) == 200)
+    qtbot.waitUntil(lambda: len(dock.session.rows()) == MANY)
     segment(dock, qtbot, "all", wait=False)
     asked: list[str] = []
     answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hands import LEFT, click, segment, settled
 from qtpy.QtCore import QPoint, Qt
 
 from napari_unet.inference.postprocess import connected_objects
@@ -23,29 +24,6 @@ pytestmark = [
 ]
 
 PLUGIN = "napari-unet-workbench"
-LONG = 60_000  # milliseconds, for what the computing process does
-LEFT = Qt.MouseButton.LeftButton
-
-
-def click(qtbot: Any, button: Any) -> None:
-    assert button.isEnabled(), button.toolTip()
-    place = button.rect().center()
-    if hasattr(button, "checkState"):
-        place = QPoint(8, button.height() // 2)  # the box, not the empty room beside it
-    qtbot.mouseClick(button, LEFT, pos=place)
-
-
-def segment(dock: Any, qtbot: Any, scope: str = "image") -> None:
-    """Choose what, press the button, wait for the end."""
-    panel = dock.segmenting
-    panel.scope_box.setCurrentIndex(panel.scope_box.findData(scope))
-    click(qtbot, panel.run_button)
-    qtbot.waitUntil(lambda: not dock.session.busy and dock.session.progress is None, timeout=LONG)
-    qtbot.wait(150)
-
-
-def settled(dock: Any, qtbot: Any) -> None:
-    qtbot.wait(250)
 
 
 def picture(seed: int = 0, shape: tuple[int, ...] = (48, 40), dtype: Any = np.uint8) -> Any:
@@ -310,7 +288,7 @@ def test_the_threshold_moves_the_mask_at_once(salt: Any, qtbot: Any) -> None:
     qtbot.keyClicks(panel.minimum_size, "9999")
     qtbot.keyClick(panel.minimum_size, Qt.Key.Key_Return)
     assert not salt.stage.mask_layer.data.any()
-    qtbot.wait(450)  # others are scored at rest
+    settled(salt, qtbot)  # others are scored at rest
 
 
 def test_classes_and_objects(salt: Any, qtbot: Any) -> None:

@@ -124,7 +124,7 @@ class _LoadLabels:
 
 
 def layer_samples(
-    layer: Any, reference: Any = None, classes: Callable[[], int] = lambda: 1
+    layer: Any, reference: Any = None, classes: Callable[[], int] = lambda: 1, name: str = ""
 ) -> tuple[list[tuple[int, ...]], list[Sample]]:
     """Every slice of a layer as a sample.
 
@@ -136,24 +136,27 @@ def layer_samples(
         Its reference masks, of the same size.
     classes : callable
         Gives their number; labels above count as the last class: with one, every label is foreground.
+    name : str, optional
+        Instead of the layer's own.
 
     Returns
     -------
     indices : list of tuple
         Of the slices over the leading axes.
     samples : list of Sample
-        Ids are the layer's name, with the slice in brackets where there are several.
+        Ids are the name, with the slice in brackets where there are several.
     """
     indices = slice_indices(layer)
     array = full_resolution(layer)
     samples = []
+    name = name or str(layer.name)
     for index in indices:
-        name = f"{layer.name} [{', '.join(map(str, index))}]" if index else str(layer.name)
+        identifier = f"{name} [{', '.join(map(str, index))}]" if index else name
         load_mask = None
         if reference is not None:
             load_mask = _LoadLabels(full_resolution(reference), index, classes)
         load = _LoadSlice(array, index, bool(layer.rgb))
-        samples.append(Sample(name, load, load_mask, str(layer.name), load_region=load))
+        samples.append(Sample(identifier, load, load_mask, name, load_region=load))
     return indices, samples
 
 

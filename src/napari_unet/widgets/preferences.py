@@ -21,8 +21,6 @@ class Preferences(BaseModel):
         Whether the computing process starts when the dock opens.
     tile_size : int
         Length of the sides of the tiles that images are segmented in, in pixels; 0: the model's own.
-    probability_memory : int
-        Megabytes that the probabilities looked at last may take.
     confidence : float
         Of intervals.
     """
@@ -31,20 +29,13 @@ class Preferences(BaseModel):
 
     start_process: bool = True
     tile_size: int = Field(default=0, ge=0, le=8192)
-    probability_memory: int = Field(default=1024, ge=16, le=1048576)
     confidence: float = Field(default=0.95, ge=0.5, le=0.999)
-
-    @property
-    def probability_bytes(self) -> int:
-        """Bytes that probabilities may take."""
-        return self.probability_memory * 1024**2
 
 
 # Field to the group of the manifest's configurations that it is in.
 GROUPS = {
     "start_process": "computing",
     "tile_size": "computing",
-    "probability_memory": "computing",
     "confidence": "scores",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from napari_unet.workflow.collection import Collection
 from napari_unet.workflow.images import METADATA_KEY, OpenedData
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from napari_unet.data.sample import Sample
     from napari_unet.workflow.session import Session
@@ -54,7 +55,7 @@ class Sources(QObject):  # type: ignore[misc]
         self._datasets: dict[int, Collection] = {}
         self._plain = Collection("layers", [])
         self._slices: dict[str, tuple[Any, tuple[int, ...] | None]] = {}  # of plain layers
-        self._kept: dict[tuple[int, int, str, int], tuple[list[tuple[int, ...]], list[Sample]]] = {}
+        self._kept: dict[tuple[int, int, int, str], tuple[list[tuple[int, ...]], list[Sample]]] = {}
         self._moving = False
         self._fresh: Any = None  # layer of images that was added since the list was made
         self._hidden: set[Any] = set()  # layers that gave way to the image at hand
@@ -62,6 +63,10 @@ class Sources(QObject):  # type: ignore[misc]
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self.follow)
+        self._fit = QTimer(self)
+        self._fit.setSingleShot(True)
+        self._fit.setInterval(0)
+        self._fit.timeout.connect(lambda: self.viewer.reset_view())
         self._drawn = QTimer(self)
         self._drawn.setSingleShot(True)
         self._drawn.setInterval(SETTLE)
@@ -77,8 +82,8 @@ class Sources(QObject):  # type: ignore[misc]
 
     def close(self) -> None:
         """Let go of the viewer, remove what was kept on disk."""
-        self._soon.stop()
-        self._drawn.stop()
+        for timer in (self._soon, self._fit, self._drawn):
+            timer.stop()
         for event in _edits(self.reference_layer):
             event.disconnect(self._on_reference)
         for event, function in self._connections:
@@ -166,7 +171,7 @@ class Sources(QObject):  # type: ignore[misc]
         again = self.session.current if collection is self.session.collection else ""
         self.session.show(collection, again or (opened.ids[0] if opened.ids else ""))
         # The dock may have taken room from the canvas since the layer was added.
-        QTimer.singleShot(0, self.viewer.reset_view)
+        self._fit.start()
 
     def _use_plain(self, plain: list[Any]) -> bool:
         """List the slices of plain layers; says whether the list is another one now."""
@@ -178,14 +183,16 @@ class Sources(QObject):  # type: ignore[misc]
         kept = {}
         for layer in plain:
             reference = self._reference_of(layer)
-            key = (
-                id(layer),
-                id(full_resolution(layer)),
-                str(layer.name),
-                id(full_resolution(reference)) if reference is not None else 0,
-            )
-            found = self._kept.get(key) or layer_samples(layer, reference, lambda: len(self._plain.classes))
-            kept[key] = found
+            masks = id(full_resolution(reference)) if reference is not None else 0
+            # A stack "p" has a slice "p [0]", and napari calls a second layer of that name "p [1]".
+            for name in _names(str(layer.name)):
+                key = (id(layer), id(full_resolution(layer)), masks, name)
+                found = self._kept.get(key) or layer_samples(
+                    layer, reference, lambda: len(self._plain.classes), name
+                )
+                kept[key] = found
+                if not any(sample.id in where for sample in found[1]):
+                    break
             for index, sample in zip(*found, strict=True):
                 where[sample.id] = layer, index
                 before[sample.id] = names.get((id(layer), index), sample.id)
@@ -298,18 +305,29 @@ class Sources(QObject):  # type: ignore[misc]
             self.layer = layer
             if index is None:
                 self._browse(identifier)
-                return
-            axes = self._axes(layer)
-            if index and len(axes) == len(index):
-                self.viewer.dims.set_current_step(tuple(axes), index)
-            others = {other for other, _ in self._where.values()} - {layer}
-            if others or layer in self._hidden:
-                layer.visible = True
-            self._hidden = {other for other in (*others, *self._hidden) if other is not layer}
-            for other in others:
-                other.visible = False
+            else:
+                self._go_to(layer, index)
+        except OSError as error:  # of a lazy array, which the viewer reads as it goes there
+            raise DataError(
+                f"{identifier} cannot be shown",
+                got=str(error),
+                remedy="see whether its file can still be read",
+            ) from error
         finally:
             self._moving = False
+
+    def _go_to(self, layer: Any, index: tuple[int, ...]) -> None:
+        """Show a slice of a layer, and none of the others."""
+        others = {other for other, _ in self._where.values()} - {layer}
+        gave_way = layer in self._hidden
+        self._hidden = {other for other in (*others, *self._hidden) if other is not layer}
+        for other in others:
+            other.visible = False
+        axes = self._axes(layer)
+        if index and len(axes) == len(index):
+            self.viewer.dims.set_current_step(tuple(axes), index)
+        if others or gave_way:
+            layer.visible = True
 
     def _browse(self, identifier: str) -> None:
         """Put an image of a data set whose sizes differ into the one layer of that set."""
@@ -365,6 +383,13 @@ class Sources(QObject):  # type: ignore[misc]
                 values = None if mask is None else mask.labels if mask.objects is None else mask.objects
                 shape = collection.image(identifier).shape[:2]
                 layer.data = np.zeros(shape, np.uint8) if values is None else np.array(values)
+
+
+def _names(name: str) -> Iterator[str]:
+    """A name, and what to try where an image is called so already."""
+    yield name
+    for number in itertools.count(2):
+        yield f"{name} ({number})"
 
 
 def _edits(layer: Any) -> list[Any]:

@@ -60,11 +60,16 @@ class Stage(QObject):  # type: ignore[misc]
         self._setting = False
         self._touched = False
         self._shown = ""  # id whose mask is in the layer
+        self._unseen = ""  # id whose image could not be brought into view
         self._classes_shown: NDArray[np.uint8] | None = None
         self._class_of: NDArray[np.uint8] = np.arange(256, dtype=np.uint8)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.timeout.connect(self.take_painting)
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(0)
+        self._later.timeout.connect(lambda: self._show_probabilities(self._shown))
         session.current_changed.connect(self._on_current)
         session.mask_changed.connect(self._on_mask)
         session.score_changed.connect(self._on_score)
@@ -76,6 +81,7 @@ class Stage(QObject):  # type: ignore[misc]
     def close(self) -> None:
         """Let go of the viewer."""
         self._settle.stop()
+        self._later.stop()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         if self.mask_layer is not None:
             self._listen(self.mask_layer, on=False)
@@ -154,11 +160,13 @@ class Stage(QObject):  # type: ignore[misc]
 
     def _on_current(self, identifier: str) -> None:
         self.take_painting()
-        self._shown = ""
+        self._shown = self._unseen = ""
         if identifier:
             try:
                 self.sources.show_image(identifier)
             except WorkbenchError as error:
+                self._unseen = identifier
+                self.session.tell_problem(identifier, error.sentence)
                 self.session.failed.emit(error.sentence, "")
         self._refresh()
 
@@ -233,7 +241,7 @@ class Stage(QObject):  # type: ignore[misc]
         self.session.score_mask(identifier, mask)
         if self.probability_layer is None:
             # A hidden layer may come a moment after the mask that somebody is waiting for.
-            QTimer.singleShot(0, lambda: self._show_probabilities(identifier))
+            self._later.start()
         else:
             self._show_probabilities(identifier)
 
@@ -266,7 +274,7 @@ class Stage(QObject):  # type: ignore[misc]
 
     def _show_probabilities(self, identifier: str) -> None:
         collection = self.session.collection
-        if collection is None or identifier != self.session.current:
+        if collection is None or not identifier or identifier != self.session.current:
             return
         prediction = collection.entries[identifier].prediction
         if prediction is None or prediction.file is None:
@@ -274,7 +282,7 @@ class Stage(QObject):  # type: ignore[misc]
         try:
             kept = prediction.probabilities()
         except (OSError, ValueError):
-            return  # gone meanwhile; whoever wants the mask is told
+            return  # gone from the disk, which is told where the mask is wanted
         if kept.shape[0] * kept.shape[1] > LARGE:
             values: NDArray[Any] = kept[..., 0]  # mapped; read as far as it is shown
         else:
@@ -334,6 +342,8 @@ class Stage(QObject):  # type: ignore[misc]
             return
         row = self.session.row(identifier)
         words = [identifier if len(identifier) <= LONG else f"{identifier[:12]}…{identifier[-8:]}"]
+        if identifier == self._unseen:
+            words.append("cannot be shown")
         if row.iou is not None:
             words.append(f"IoU {row.iou:.3f}")
         if row.part:

@@ -76,6 +76,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.dispatcher = Dispatcher(self)
         self.session = Session(engine(self.dispatcher), self.dispatcher)
         self.session.evaluation = EvaluationSettings(confidence=self.preferences.confidence)
+        self.session.tile = self.preferences.tile_size
         self.sources = Sources(napari_viewer, self.session, self)
         self.stage = Stage(napari_viewer, self.session, self.sources, self)
         self.images = ImagesPanel(self.session, napari_viewer, self.dispatcher, self)
@@ -224,6 +225,7 @@ class Workbench(QWidget):  # type: ignore[misc]
             return
         self.stage.take_painting()
         self.stage.restore()
+        session.tile = read_preferences().tile_size  # may have been set since the dock opened
         current = session.current
         if scope == "view":
             shape = self.sources.shape()

@@ -108,10 +108,13 @@ class WarmTask:
         To be loaded.
     shape : tuple of int or None
         (Y, X, C) of an image like those to come.
+    settings : InferenceSettings or None
+        That it will be segmented with; None: the model's own.
     """
 
     model: Path | None = None
     shape: tuple[int, int, int] | None = None
+    settings: InferenceSettings | None = None
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> None:
         """Load; every later task finds it done."""
@@ -124,7 +127,7 @@ class WarmTask:
         cancel.check()
         if self.shape is not None and model.normalization.takes(self.shape[2]):
             image = np.zeros(self.shape, np.uint8)
-            for _ in segment_samples([Sample("warm", lambda: image)], model, cancel=cancel):
+            for _ in segment_samples([Sample("warm", lambda: image)], model, self.settings, cancel):
                 pass
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_unet.workflow.predict import Region
 
 LARGE = 2**22  # pixels above which a mask is made aside, so that the window does not wait
+SMALLEST_TILE = 16  # pixels, as the settings have it
 
 
 class Session:
@@ -68,6 +69,7 @@ class Session:
         self.models: dict[Path, ModelCard] = {}
         self.model: ModelCard | None = None
         self.inference = InferenceSettings()
+        self.tile = 0  # length of the sides of tiles, in pixels; 0: the model's own
         self.evaluation = EvaluationSettings()
         self.job: Job | None = None
         self.progress: Progress | None = None
@@ -123,6 +125,12 @@ class Session:
         """The row of one image."""
         assert self.collection is not None
         return self.collection.row(identifier)
+
+    def tell_problem(self, identifier: str, sentence: str) -> None:
+        """Let the row of an image say what is wrong with it."""
+        if self.collection is not None and identifier in self.collection.entries:
+            self.collection.entries[identifier].problem = sentence
+            self.rows_changed.emit((identifier,))
 
     # model
 
@@ -195,13 +203,20 @@ class Session:
     # computing
 
     @property
+    def _tiled(self) -> InferenceSettings:
+        """How the model is put on images, with the tiles that a person prefers."""
+        if not self.tile:
+            return self.inference
+        return self.inference.model_copy(update={"tile": max(self.tile, SMALLEST_TILE)})
+
+    @property
     def busy(self) -> bool:
         """Whether a task of the person's runs or waits."""
         return self.job is not None
 
     def warm(self, shape: tuple[int, int, int] | None = None) -> None:
         """Have the computing process ready before it is needed."""
-        self.engine.submit(WarmTask(self.model.path if self.model else None, shape))
+        self.engine.submit(WarmTask(self.model.path if self.model else None, shape, self._tiled))
 
     def segment(
         self,
@@ -233,7 +248,7 @@ class Session:
             model.path,
             tuple(refer(collection.entries[i].sample, collection.dataset) for i in identifiers),
             collection.folder,
-            self.inference,
+            self._tiled,
             region,
             shape,
         )
