@@ -85,7 +85,7 @@ def dock(viewer: Any, warm_engine: Any, qtbot: Any, monkeypatch: pytest.MonkeyPa
     """The dock in a window that shows nothing yet."""
     from napari_unet.widgets.workbench import Workbench
 
-    monkeypatch.setattr("napari_unet.workflow.session.PAUSE", 0.01)
+    monkeypatch.setattr("napari_unet.workflow.overall.PAUSE", 0.01)
     widget = Workbench(viewer, lambda dispatch: SharedEngine(warm_engine, dispatch))
     viewer.window.add_dock_widget(widget, name="U-Net Workbench", area="right")
     qtbot.wait(20)
