@@ -81,6 +81,11 @@ class OverallScore:
         self._wanted: tuple[Collection | None, EvaluationSettings] | None = None
         self._running = False
 
+    @property
+    def pending(self) -> bool:
+        """Whether a new value is on its way."""
+        return self._running
+
     def forget(self) -> None:
         """There is no score any more."""
         self.value = None
