@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import gc
 import shutil
 import sys
 from ctypes.util import find_library
@@ -86,6 +87,13 @@ def open_window(qapp: Any) -> Callable[[], Any]:
     manager = PluginManager.instance()
     if PLUGIN not in manager:
         manager.register(PluginManifest.from_file(ROOT / "src" / "napari_unet" / "napari.yaml"))
+    import napari_unet.widgets.workbench  # noqa: F401
+
+    # napari collects garbage whenever a layer goes; what is imported need not be looked through each time.
+    napari.Viewer(show=False).close()
+    qapp.processEvents()
+    gc.collect()
+    gc.freeze()
     return lambda: napari.Viewer(show=False)
 
 

@@ -208,6 +208,45 @@ def test_images_of_several_sizes_and_colours_are_browsed(
     assert [str(n.message) for n in notifications] == []
 
 
+def test_layers_called_as_slices_are_have_ids_of_their_own(ready: Any, viewer: Any, qtbot: Any) -> None:
+    stack = viewer.add_image(picture(0, (2, 48, 40)), name="p")
+    flat = viewer.add_image(picture(1), name="p [0]")
+    again = viewer.add_image(picture(2), name="p")
+    assert again.name == "p [1]"  # so napari calls it
+    qtbot.waitUntil(lambda: len(ready.session.rows()) == 4)
+    settled(ready, qtbot)
+    ids = ready.session.collection.ids
+    assert ids == ("p [0]", "p [1]", "p [0] (2)", "p [1] (2)")
+    segment(ready, qtbot, "all")
+    images = (stack.data[0], stack.data[1], flat.data, again.data)
+    for identifier, data in zip(ids, images, strict=True):
+        np.testing.assert_array_equal(ready.session.collection.image(identifier)[..., 0], data)
+        assert row_of(ready, identifier).status == "segmented"
+    ready.sources.follow()
+    assert {r.status for r in ready.session.rows()} == {"segmented"}
+    click_row(ready, qtbot, "p [0] (2)")
+    stroke(ready.stage.mask_layer)
+    wanted = ready.stage.mask_layer.data.copy()
+    stack.name = "q"
+    qtbot.waitUntil(lambda: ready.session.collection.ids == ("q [0]", "q [1]", "p [0]", "p [1]"))
+    np.testing.assert_array_equal(ready.session.mask("p [0]"), wanted)
+
+
+def test_the_tiles_of_the_preferences_count_at_once(
+    ready: Any, viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_unet.widgets import workbench
+    from napari_unet.widgets.preferences import Preferences
+
+    viewer.add_image(picture(), name="p")
+    qtbot.waitUntil(lambda: ready.session.current == "p")
+    monkeypatch.setattr(workbench, "read_preferences", lambda: Preferences(tile_size=32))
+    segment(ready, qtbot)
+    assert ready.session.tile == 32
+    task = ready.session.engine.jobs[-1].task
+    assert (task.settings.tile, ready.session.inference.tile) == (32, 64)
+
+
 # what is segmented
 
 
@@ -663,7 +702,8 @@ def test_errors_come_with_details(
     assert ready.segmenting.run_button.isEnabled()
 
 
-def test_a_slice_that_cannot_be_read_is_told_in_its_row(ready: Any, viewer: Any, qtbot: Any) -> None:
+def broken_stack() -> Any:
+    """Three slices, the last of which cannot be read."""
     import dask.array as da
 
     def read(block_info: Any = None) -> Any:
@@ -672,15 +712,45 @@ def test_a_slice_that_cannot_be_read_is_told_in_its_row(ready: Any, viewer: Any,
             raise OSError("the disk is gone")
         return picture(place, (1, 32, 32))
 
-    stack = da.map_blocks(
+    return da.map_blocks(
         read, chunks=((1, 1, 1), (32,), (32,)), dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8)
     )
-    viewer.add_image(stack, name="d", contrast_limits=(0, 255), cache=False)
+
+
+def test_a_slice_that_cannot_be_read_is_told_in_its_row(ready: Any, viewer: Any, qtbot: Any) -> None:
+    viewer.add_image(broken_stack(), name="d", contrast_limits=(0, 255), cache=False)
     qtbot.waitUntil(lambda: len(ready.session.rows()) == 3)
     segment(ready, qtbot, "all")
     rows = {r.id: r for r in ready.session.rows()}
     assert "the disk is gone" in rows["d [2]"].problem
     assert [rows[f"d [{n}]"].status for n in range(3)] == ["segmented", "segmented", "new"]
+
+
+def test_a_slice_that_cannot_be_shown_says_so_and_the_next_one_comes(
+    dock: Any, viewer: Any, qtbot: Any, notifications: list[Any]
+) -> None:
+    viewer.add_image(broken_stack(), name="d", contrast_limits=(0, 255), cache=False)
+    qtbot.waitUntil(lambda: len(dock.session.rows()) == 3)
+    dock.session.select("d [0]")
+    click_row(dock, qtbot, "d [2]")
+    assert dock.session.current == "d [2]"
+    sentence = "d [2] cannot be shown: got the disk is gone; see whether its file can still be read"
+    assert row_of(dock, "d [2]").problem == sentence
+    assert [str(n.message).lower() for n in notifications] == [sentence]
+    assert "cannot be shown" in viewer.text_overlay.text
+    click_row(dock, qtbot, "d [1]")
+    assert viewer.dims.current_step[0] == 1
+    assert viewer.text_overlay.text == "d [1]"
+    assert len(notifications) == 1
+
+
+def test_probabilities_gone_from_the_disk_do_not_stop_the_window(salt: Any, qtbot: Any) -> None:
+    prediction = salt.session.collection.entries[salt.session.current].prediction
+    prediction.file.unlink()
+    salt.stage._show_probabilities(salt.session.current)
+    salt.step(1)
+    salt.step(-1)
+    assert "segment it again" in row_of(salt, prediction.id).problem
 
 
 def test_the_window_has_no_network_in_it(salt: Any) -> None:

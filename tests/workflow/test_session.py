@@ -249,6 +249,20 @@ def test_a_model_that_is_gone_is_told(session: Session, models: dict[str, Path],
     assert session.progress is None
 
 
+@pytest.mark.parametrize(("wanted", "expected"), [(0, 64), (4, 16), (16, 16), (256, 256)])
+def test_a_preferred_tile_is_taken_instead_of_the_models(
+    session: Session, models: dict[str, Path], wanted: int, expected: int
+) -> None:
+    collection = use(session, made_up(1), models["other"])
+    session.tile = wanted
+    job = session.segment(collection.ids)
+    assert job is not None
+    assert job.state == "done"
+    assert job.task.settings.tile == expected
+    assert session.row("image 0").status == "segmented"
+    assert session.inference == ModelCard.read(models["other"]).recipe.inference
+
+
 def test_nothing_to_do_is_no_job(session: Session, models: dict[str, Path]) -> None:
     assert session.segment(["a"]) is None
     session.choose_model(ModelCard.read(models["other"]))
