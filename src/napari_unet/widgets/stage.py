@@ -74,8 +74,8 @@ class Stage(QObject):  # type: ignore[misc]
         viewer.layers.events.removed.connect(self._on_removed)
 
     def close(self) -> None:
-        """Let go of the viewer."""
-        self._settle.stop()
+        """Let go of the viewer, and hand in the last stroke."""
+        self.take_painting()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         if self.mask_layer is not None:
             self._listen(self.mask_layer, on=False)
