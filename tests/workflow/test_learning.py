@@ -35,7 +35,7 @@ SECONDS = 1.5
 
 @pytest.fixture(scope="module")
 def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_synthetic("salt", tmp_path_factory.mktemp("learning") / "salt", 10)
+    return write_synthetic("salt", tmp_path_factory.mktemp("learning") / "salt", 24)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, salt: Path) -> Path:
     dataset = open_dataset(salt)
     ids = [s.id for s in dataset.samples]
     out = tmp_path_factory.mktemp("models") / "start"
-    return write_tiny_model(out, provenance=provenance_of(dataset, ids[:5], ids[5:]))
+    return write_tiny_model(out, provenance=provenance_of(dataset, ids[:12], ids[12:]))
 
 
 class Lesson:
@@ -311,5 +311,5 @@ def test_held_out_images_teach_nothing_before_and_after_they_are_done(lesson: Le
     result = lesson.learning.result
     assert result is not None
     assert set(result.lessons) == set(lesson.ids_of("train")[:2])
-    assert painted not in result.comparison.images
+    assert painted not in result.held_out  # its strokes judge nothing; its reference may
     assert done in result.comparison.images
