@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import warnings
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -208,6 +209,23 @@ def load_model(path: Path, precision: str = "float32") -> Model:
             remedy="give the folder that `napari-unet train --out` wrote",
         )
     return _load_folder(path, path, precision)
+
+
+@contextmanager
+def model_folder(path: Path) -> Iterator[Path]:
+    """Have a model as a folder, for as long as the context lasts: itself, or unpacked from its zip.
+
+    Raises
+    ------
+    ModelError
+        If the zip cannot be read.
+    """
+    if not path.is_file():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as unpacked:
+        _unpack(path, Path(unpacked))
+        yield Path(unpacked)
 
 
 def read_description(path: Path) -> dict[str, Any]:

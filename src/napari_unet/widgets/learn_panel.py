@@ -34,7 +34,7 @@ class LearnPanel(Step):
         self.session = session
         self.learning = session.learning
         self._plot: Any = None
-        self._began = False
+        self._began = self._busy = False
         self.words = QLabel()
         self.words.setWordWrap(True)
         self.body.addWidget(self.words)
@@ -139,6 +139,7 @@ class LearnPanel(Step):
         """Say what can be done, what runs, and what came out."""
         self._soon.stop()
         learning = self.learning
+        self._busy = self.session.busy
         why = learning.obstacle()
         project = learning.project
         self.words.setToolTip("" if project is None else f"Kept in {project.folder}")
@@ -152,6 +153,7 @@ class LearnPanel(Step):
         self._began = running
         waiting = learning.candidate is not None
         self.gate.setVisible(waiting)
+        self.keep_button.setEnabled(not self._busy)
         result = learning.result
         self.verdict.setVisible(result is not None and (waiting or not running))
         if result is not None:
@@ -181,7 +183,9 @@ class LearnPanel(Step):
         self.back_button.setEnabled(free)
 
     def show_job(self) -> None:
-        """Show how far learning is."""
+        """Show how far learning is, and what can be done once a task began or ended."""
+        if self.session.busy != self._busy:
+            self.refresh()
         progress = self.session.progress
         if self.learning.job is not None and progress is not None and progress.total:
             self.bar.setValue(round(100 * progress.done / progress.total))

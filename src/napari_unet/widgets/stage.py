@@ -79,7 +79,8 @@ class Stage(QObject):  # type: ignore[misc]
         viewer.layers.events.removed.connect(self._on_removed)
 
     def close(self) -> None:
-        """Let go of the viewer."""
+        """Let go of the viewer, and hand in the last stroke."""
+        self.take_painting()
         self._settle.stop()
         self._later.stop()
         self.viewer.layers.events.removed.disconnect(self._on_removed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +11,15 @@ from psygnal import Signal
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import WorkbenchError
 from napari_unet.models.card import ModelCard
+from napari_unet.models.model import WEIGHTS_FILE, model_folder
 from napari_unet.settings import FineTuneSettings
+from napari_unet.workflow.correction import MaskSnapshot
 from napari_unet.workflow.fine_tune import FineTuned, FineTuneTask, Preview
 from napari_unet.workflow.lessons import Correction
 from napari_unet.workflow.references import CallReference, refer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari_unet.engine.task import Job
@@ -49,6 +53,7 @@ class Learning:
         self.curve: list[dict[str, float]] = []
         self.result: FineTuned | None = None
         self.candidate: Version | None = None  # waits for keep or discard
+        self._judged_in: Project | None = None  # whose the candidate is, whatever is at hand by then
         self._stop = False
 
     @property
@@ -73,7 +78,7 @@ class Learning:
             return "Keep or discard the new version first."
         if project is None or not project.corrections.touched():
             return "Correct a mask first: paint on it, or mark it done."
-        if not any(project.corrections.part(i) == "train" for i in project.corrections.touched()):
+        if not any(self._teaches(project, i) for i in project.corrections.touched()):
             return "What is corrected so far is kept for judging: correct one more image."
         return ""
 
@@ -83,13 +88,17 @@ class Learning:
         if project is None:
             return ""
         touched = project.corrections.touched()
-        judging = sum(project.corrections.part(i) != "train" for i in touched)
+        judging = sum(not self._teaches(project, i) for i in touched)
         total = project.corrections.total()
         words = f"{len(touched) - judging} corrected image{'s' * (len(touched) - judging != 1)} to learn from"
         if judging:
             words += f", {judging} to judge by"
         strokes = f"{total.strokes} stroke{'s' * (total.strokes != 1)}"
         return f"{words}; {strokes}, {total.changed:,} pixels, {total.seconds / 60:.0f} min"
+
+    @staticmethod
+    def _teaches(project: Project, identifier: str) -> bool:
+        return project.corrections.part(identifier) == "train"
 
     # learning
 
@@ -118,9 +127,9 @@ class Learning:
             session.failed.emit(error.sentence, "")
             return None
         corrections = tuple(self._corrections(project, collection))
-        corrected = {c.id for c in corrections} | set(project.corrections.touched())
+        corrected = set(project.corrections.touched())
         replay = self._replay(collection)
-        judges, others = self._judges_and_others(collection, corrected)
+        judges, others = self._judges_and_others(project, collection, corrected)
         self._stop = False
         self.curve, self.result = [], None
         task = FineTuneTask(
@@ -132,6 +141,7 @@ class Learning:
             replay_format=collection.dataset.format if replay and collection.dataset else None,
             others=others,
             judges=judges,
+            reserve=project.corrections.reserve,
             preview=FromCaller(self._wanted_preview),
             stop=FromCaller(lambda: self._stop),
             evaluation=session.evaluation,
@@ -151,9 +161,10 @@ class Learning:
                 self._judge(project, job.result, seen)
             self.changed.emit()
 
-        self.job = session.run_task(task, 1, on_progress, on_end)
+        job = session.run_task(task, 1, on_progress, on_end)
+        self.job = None if job.ended else job
         self.changed.emit()
-        return self.job
+        return job
 
     def stop(self) -> None:
         """Stop learning, judge and keep what is best so far."""
@@ -161,21 +172,24 @@ class Learning:
 
     def _first_version(self, store: ModelStore, model: ModelCard) -> None:
         """The model a project starts from is its first version; one from elsewhere becomes one, too."""
-        known = [v for v in store.versions() if v.path == model.path]
+        known = [v for v in store.versions() if v.path == model.path or same_model(v.path, model.path)]
         if known:
-            if store.current is None or store.current.number != known[0].number:
+            if store.current is None or store.current.number not in {v.number for v in known}:
                 store.keep(known[0].number)
             return
         scores = {} if model.validation_iou is None else {"validation_iou": model.validation_iou}
-        store.add(model.path, scores=scores, parent=0, note=f"from {model.name}", keep=True)
+        with model_folder(model.path) as folder:
+            store.add(folder, scores=scores, parent=0, note=f"from {model.name}", keep=True)
 
     def _corrections(self, project: Project, collection: Collection) -> list[Correction]:
+        """What is painted, but for what only judges; of that, images that are done are taken along."""
         found = []
         for identifier in project.corrections.touched():
-            if identifier not in collection.entries or project.corrections.part(identifier) == "validation":
+            done = project.corrections.effort(identifier).done
+            judges = project.corrections.reserve and done  # parted from the others by the task
+            if identifier not in collection.entries or not (judges or self._teaches(project, identifier)):
                 continue
-            correction = project.corrections[identifier]
-            reference = correction.reference()
+            reference = project.corrections[identifier].reference()
             entry = collection.entries[identifier]
             found.append(
                 Correction(
@@ -194,18 +208,35 @@ class Learning:
         return dataset.path if same else None
 
     def _judges_and_others(
-        self, collection: Collection, corrected: set[str]
+        self, project: Project, collection: Collection, corrected: set[str]
     ) -> tuple[tuple[ImageReference, ...], tuple[ImageReference, ...]]:
         judges: list[ImageReference] = []
         others: list[ImageReference] = []
         for identifier, entry in collection.entries.items():
             if identifier in corrected:
+                if not self._teaches(project, identifier) and len(judges) < MOST_JUDGES:
+                    judges += self._corrected_judge(project, collection, identifier)
                 continue
-            if entry.sample.has_mask and entry.part == "held-out" and len(judges) < MOST_JUDGES:
+            # A model trained elsewhere has no part for it: then the project's own split counts.
+            part = entry.part
+            if part in ("", "unseen"):
+                part = project.split.part_of(identifier) or ""
+            if entry.sample.has_mask and part == "held-out" and len(judges) < MOST_JUDGES:
                 judges.append(refer(entry.sample, collection.dataset))
             elif len(others) < MOST_OTHERS:
                 others.append(refer(entry.sample, collection.dataset))
         return tuple(judges), tuple(others)
+
+    @staticmethod
+    def _corrected_judge(
+        project: Project, collection: Collection, identifier: str
+    ) -> tuple[ImageReference, ...]:
+        """A held-out image that is done, with its corrected mask; none if the task sets it aside itself."""
+        if project.corrections.reserve or not project.corrections.effort(identifier).done:
+            return ()
+        mask = MaskSnapshot.of(project.corrections[identifier].reference())
+        sample = collection.entries[identifier].sample
+        return (CallReference(identifier, FromCaller(sample.read_image), FromCaller(mask)),)
 
     def _wanted_preview(self) -> Any:
         """The image at hand; called from another thread."""
@@ -233,30 +264,36 @@ class Learning:
         except WorkbenchError as error:
             self.session.failed.emit(error.sentence, "")
             return
-        self.result = result
+        self.result, self._judged_in = result, project
 
     def keep(self) -> None:
         """Use the new version from now on; images that were segmented before are segmented anew."""
-        project, version = self.project, self.candidate
-        if project is None or version is None:
+        project, version = self._judged_in, self.candidate
+        if project is None or version is None or self._waits():
             return
-        self._try(lambda: project.models.keep(version.number))
-        self.candidate = None
-        self._use(version)
+        if self._try(lambda: project.models.keep(version.number)):
+            self.candidate = None
+            self._use(version)
 
     def discard(self) -> None:
         """Go on with the version before."""
-        project, version = self.project, self.candidate
+        project, version = self._judged_in, self.candidate
         if project is None or version is None:
             return
-        self._try(lambda: project.models.discard(version.number))
-        self.candidate = None
-        self.changed.emit()
+        if self._try(lambda: project.models.discard(version.number)):
+            self.candidate = None
+            self.changed.emit()
+
+    def _waits(self) -> bool:
+        """Whether another task must end before the model can be changed; says so."""
+        if self.session.busy:
+            self.session.failed.emit("A task is running: wait for its end, or cancel it.", "")
+        return self.session.busy
 
     def roll_back(self, number: int | None = None) -> None:
         """Use an earlier version again: the one before, or a certain one."""
         project = self.project
-        if project is None or self.session.busy:
+        if project is None or self._waits():
             return
         found: list[Version] = []
         self._try(lambda: found.append(project.models.roll_back(number)))
@@ -280,8 +317,19 @@ class Learning:
             current = session.current
             session.segment([i for i in before if i == current] + [i for i in before if i != current])
 
-    def _try(self, change: Any) -> None:
+    def _try(self, change: Callable[[], Any]) -> bool:
         try:
             change()
         except WorkbenchError as error:
             self.session.failed.emit(error.sentence, "")
+            return False
+        return True
+
+
+def same_model(first: Path, second: Path) -> bool:
+    """Whether two models have the same weights, to the byte."""
+    if not (first / WEIGHTS_FILE).is_file():
+        return False
+    with model_folder(second) as folder:
+        other = folder / WEIGHTS_FILE
+        return other.is_file() and filecmp.cmp(first / WEIGHTS_FILE, other, shallow=False)

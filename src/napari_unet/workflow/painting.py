@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,30 +11,54 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_unet.errors import DataError, WorkbenchError
+from napari_unet.engine.task import describe_failure
+from napari_unet.errors import Cancelled, DataError, WorkbenchError
+from napari_unet.progress import CancelToken
 from napari_unet.workflow.project import Project
+from napari_unet.workflow.project_file import PROJECT_FILE
+from napari_unet.workflow.seen import image_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import Sample
     from napari_unet.workflow.collection import Collection
     from napari_unet.workflow.corrections import Corrections
     from napari_unet.workflow.session import Session
 
+PIECE = slice(0, 512)  # of rows and columns, by which images without a file are told apart
+RETRY_SECONDS = 30.0  # until a project that could not be opened or made is tried again
 MaskEdit = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 def own_folder(collection: Collection) -> Path:
-    """Where the project of a collection goes by itself: in the person's data folder, by name and place."""
+    """Where the project of a collection goes by itself: in the person's data folder, by name and place.
+
+    Images without a file have no place: names and a piece of the first one's pixels stand in, as many a
+    layer is called the same.
+    """
     from platformdirs import user_data_path
 
     from napari_unet.export.masks import safe_stem
 
     dataset = collection.dataset
     place = str(dataset.path.resolve()) if dataset is not None else "|".join(collection.ids)
-    mark = hashlib.blake2b(place.encode("utf-8", "replace"), digest_size=4).hexdigest()
-    return user_data_path("napari-unet") / "projects" / f"{safe_stem(collection.name)[:60]}-{mark}"
+    digest = hashlib.blake2b(place.encode("utf-8", "replace"), digest_size=4)
+    if dataset is None:
+        digest.update(_first_pixels(collection).encode())
+    name = f"{safe_stem(collection.name)[:60]}-{digest.hexdigest()}"
+    return user_data_path("napari-unet") / "projects" / name
+
+
+def _first_pixels(collection: Collection) -> str:
+    for entry in list(collection.entries.values()):
+        try:
+            return image_hash(entry.sample.read_region(PIECE, PIECE))
+        except (WorkbenchError, OSError):
+            continue
+    return ""
 
 
 class Painting:
@@ -56,20 +81,34 @@ class Painting:
         self.session = session
         self.projects: dict[int, Project] = {}  # by the id of the collection
         self.automatic = True  # whether a project is made without being asked for
-        self._making: set[int] = set()
-        self._failed: set[int] = set()
+        self._owners: dict[int, Collection] = {}  # kept, so that no other gets the id of one
+        self._opened: dict[Path, Project] = {}  # by folder: two collections may be of one data set
+        self._making: dict[int, CancelToken] = {}
+        self._ends: dict[int, Callable[[], None]] = {}  # what is to be done once a project is made
+        self._failed: dict[int, tuple[float, str]] = {}  # when to try again, and what was told
         self._waiting: dict[int, list[Callable[[Corrections], Any]]] = {}
+        self._closing = False
 
     @property
     def project(self) -> Project | None:
         """Of the collection at hand; None while nobody painted."""
         return self.projects.get(id(self.session.collection))
 
+    def finish(self) -> None:
+        """Make no project any more that nobody waits for; ahead of ``close``, which waits for the others."""
+        self._closing = True
+        for key, cancel in self._making.items():
+            if not self._waiting.get(key):
+                cancel.cancel()
+
     def close(self) -> None:
-        """Save and let go of all projects."""
-        for project in self.projects.values():
+        """Save and let go of all projects, those too that were being made."""
+        for key in list(self._ends):
+            self._end(key)
+        for project in self._opened.values():
             project.close(discard=True)
-        self.projects.clear()
+        for known in (self._opened, self.projects, self._owners):
+            known.clear()
 
     # projects
 
@@ -78,23 +117,21 @@ class Painting:
         collection = self.session.collection
         if collection is None or not len(collection) or not self.automatic or self.project is not None:
             return
-        folder = own_folder(collection)
-        if (folder / "project.json").is_file():
-            self._aside(collection, lambda: self._open(folder, collection))
+
+        def look(cancel: CancelToken) -> Project | None:
+            folder = own_folder(collection)
+            return self._open(folder, collection) if (folder / PROJECT_FILE).is_file() else None
+
+        self._aside(collection, look)
 
     def prepare(self) -> None:
         """Somebody is about to paint: have a project to keep the strokes in."""
         collection = self.session.collection
         if collection is None or not len(collection) or not self.automatic or self.project is not None:
             return
-        folder = own_folder(collection)
-
-        def make() -> Project:
-            if (folder / "project.json").is_file():
-                return self._open(folder, collection)
-            return self._create(folder, collection)
-
-        self._aside(collection, make)
+        self._aside(
+            collection, lambda cancel: self._open_or_create(own_folder(collection), collection, cancel)
+        )
 
     def use_folder(self, folder: Path) -> None:
         """Keep the corrections of the collection at hand in a folder: a project there, or a new one."""
@@ -102,114 +139,193 @@ class Painting:
         if collection is None:
             self.session.failed.emit("Open images first: a project belongs to images.", "")
             return
-        before = self.projects.pop(id(collection), None)
+        if id(collection) in self._making:
+            self.session.failed.emit("A project is being opened: try again in a moment.", "")
+            return
+        before = self.project
+        if before is not None and before.folder.resolve() == folder.expanduser().resolve():
+            return
 
-        def change() -> Project:
-            if (folder / "project.json").is_file():
-                project = self._open(folder, collection)
-            else:
-                project = self._create(folder, collection)
+        def change(cancel: CancelToken) -> Project:
+            project = self._open_or_create(folder, collection, cancel)
             if before is not None:
                 carry_over(before, project)
-                before.close()
+                before.close(discard=True)  # what it could not save is in the new one
+                self._opened.pop(before.folder.resolve(), None)
             return project
 
         def back() -> None:
             if before is not None:
-                self.projects[id(collection)] = before
+                self.projects.update(users)
 
-        self._failed.discard(id(collection))
+        users = {key: project for key, project in self.projects.items() if project is before}
+        for key in users:
+            del self.projects[key]
+        self._failed.pop(id(collection), None)
         self._aside(collection, change, back)
 
-    def _open(self, folder: Path, collection: Collection) -> Project:
-        given: Any = collection.dataset
-        if given is None:
-            given = [e.sample for e in collection.entries.values()]
-        return Project.open(folder, images=given, dispatch=self.session.dispatch)
-
-    def _create(self, folder: Path, collection: Collection) -> Project:
-        given: Any = collection.dataset
-        if given is None:
-            given = [e.sample for e in collection.entries.values()]
-        return Project.create(
-            folder, given, name=collection.name, classes=collection.classes, dispatch=self.session.dispatch
+    def _open_or_create(self, folder: Path, collection: Collection, cancel: CancelToken) -> Project:
+        if (folder / PROJECT_FILE).is_file():
+            return self._open(folder, collection)
+        project = Project.create(
+            folder,
+            _given(collection),
+            name=collection.name,
+            classes=collection.classes,
+            dispatch=self.session.dispatch,
+            skip_unreadable=True,
+            cancel=cancel,
         )
+        self._opened[folder.resolve()] = project
+        return project
+
+    def _open(self, folder: Path, collection: Collection) -> Project:
+        known = self._opened.get(folder.resolve())
+        if known is not None:
+            return known
+        project = Project.open(folder, images=_given(collection), dispatch=self.session.dispatch)
+        self._opened[folder.resolve()] = project
+        return project
 
     def _aside(
-        self, collection: Collection, make: Callable[[], Project], back: Callable[[], None] | None = None
+        self,
+        collection: Collection,
+        make: Callable[[CancelToken], Project | None],
+        back: Callable[[], None] | None = None,
     ) -> None:
+        """Have a project made in a thread, then take it to hand."""
         key = id(collection)
-        if key in self._making or key in self._failed:
+        again, told = self._failed.get(key, (0.0, ""))
+        if key in self._making or time.monotonic() < again or self._closing:
             return
-        self._making.add(key)
+        cancel = self._making[key] = CancelToken()
 
         def work() -> None:
             try:
-                project = make()
-            except WorkbenchError as error:
-                sentence = error.sentence
-                self.session.dispatch(lambda: failed(sentence))
+                project = make(cancel)
+                others = {} if project is None else other_images(collection, project)
+            except Cancelled:
+                self._ends[key] = lambda: failed("")
+            except Exception as error:  # noqa: BLE001 - the end of a thread: told, as an engine does
+                sentence = describe_failure(error).sentence
+                self._ends[key] = lambda: failed(sentence)
             else:
-                self.session.dispatch(lambda: ready(project))
+                self._ends[key] = lambda: ready(project, others)
+            self.session.dispatch(lambda: self._end(key))
 
         def failed(sentence: str) -> None:
-            self._making.discard(key)
-            self._failed.add(key)
+            del self._making[key]
             if back is not None:
                 back()
-            self.session.failed.emit(f"{sentence}; painting goes on in memory until then", "")
+            # What was painted is in the entries, and taken from there once this works.
+            self._waiting.pop(key, None)
+            self._failed[key] = time.monotonic() + RETRY_SECONDS, sentence
+            if sentence not in ("", told) and not self._closing:
+                self.session.failed.emit(f"{sentence}; painting goes on in memory until then", "")
 
-        def ready(project: Project) -> None:
-            self._making.discard(key)
-            self.projects[key] = project
-            project.saving_changed.connect(self._on_saving)
-            self._restore(collection, project)
-            for change in self._waiting.pop(key, []):
-                self._try(change, project)
-            self.project_changed.emit()
+        def ready(project: Project | None, others: dict[str, str]) -> None:
+            del self._making[key]
+            waiting = self._waiting.pop(key, [])
+            if project is None:
+                if waiting:  # painted while it was looked for
+                    self._waiting[key] = waiting
+                    self.prepare()
+                return
+            self.projects[key], self._owners[key] = project, collection
+            project.saving_changed.connect(self._on_saving, unique=True)
+            self._restore(collection, project, others)
+            if self._failed.pop(key, None) is not None:
+                self._catch_up(collection, project)
+            else:
+                for change in waiting:
+                    self._try(change, project)
+            if not self._closing:
+                self.project_changed.emit()
 
         self.session.run_aside(work)
+
+    def _end(self, key: int) -> None:
+        end = self._ends.pop(key, None)
+        if end is not None:
+            end()
+
+    def _catch_up(self, collection: Collection, project: Project) -> None:
+        """Keep what was painted while there was no project."""
+        for identifier, entry in collection.entries.items():
+            mask, done = entry.corrected, entry.done
+            if mask is None:
+                continue
+            before = collection.predicted_mask(identifier, self.session.inference)
+            if identifier in project.corrections:
+                before = project.corrections[identifier].mask
+            if before is None or before.shape != mask.shape:
+                before = np.zeros_like(mask)
+            self._try(_painted(identifier, before, mask, "paint"), project)
+            if done:
+                self._try(_done(identifier, True, mask), project)
 
     def _on_saving(self, trouble: str) -> None:
         self.told.emit(trouble or "All strokes are saved again.")
 
-    def _restore(self, collection: Collection, project: Project) -> None:
+    def _restore(self, collection: Collection, project: Project, others: dict[str, str]) -> None:
         """Show what was corrected in earlier sittings; what was painted in this one goes first."""
         restored = []
         for identifier in project.corrections:
             entry = collection.entries.get(identifier)
-            if entry is None or entry.corrected is not None:
+            effort = project.corrections.effort(identifier)
+            if entry is None or entry.corrected is not None or not (effort.done or effort.vouched):
+                continue
+            if identifier in others:
+                entry.problem = others[identifier]
                 continue
             try:
                 correction = project.corrections[identifier]
             except WorkbenchError as error:
                 entry.problem = error.sentence
                 continue
-            effort = project.corrections.effort(identifier)
-            if not effort.done and not effort.vouched:
-                continue
             entry.corrected, entry.done = correction.mask, effort.done
             collection.count(identifier, correction.mask, self.session.evaluation.empty)
             restored.append(identifier)
+        if self._closing:
+            return
         for note in project.notes:
             self.told.emit(note)
-        if restored and collection is self.session.collection:
+        if others:
+            self.told.emit(f"{len(others)} of the corrected images changed since: see their rows.")
+            self.session.rows_changed.emit(tuple(others))
+        if not restored:
+            return
+        count = f"{len(restored):,} corrected image{'s' * (len(restored) != 1)}"
+        self.told.emit(f"{count} of an earlier sitting {'are' if len(restored) > 1 else 'is'} here again.")
+        if collection is self.session.collection:
             self.session.rows_changed.emit(tuple(restored))
             if self.session.current in restored:
                 self.session.mask_changed.emit(self.session.current)
 
     def _keep(self, change: Callable[[Corrections], Any]) -> None:
         """Have a change kept on disk, now or as soon as there is a project."""
-        project = self.project
+        project, key = self.project, id(self.session.collection)
         if project is not None:
             self._try(change, project)
-        elif self.automatic and id(self.session.collection) not in self._failed:
-            self._waiting.setdefault(id(self.session.collection), []).append(change)
+        elif self.automatic:
+            if key not in self._failed:
+                self._waiting.setdefault(key, []).append(change)
             self.prepare()
 
     def _try(self, change: Callable[[Corrections], Any], project: Project) -> None:
         try:
             change(project.corrections)
+        except WorkbenchError as error:
+            self.session.failed.emit(error.sentence, "")
+
+    def _know(self, identifier: str) -> None:
+        """Add an image to the project that came to the collection after it was made."""
+        project, collection = self.project, self.session.collection
+        if project is None or collection is None or identifier in project.ids:
+            return
+        sample = collection.entries[identifier].sample
+        try:
+            project.add_images([sample])
         except WorkbenchError as error:
             self.session.failed.emit(error.sentence, "")
 
@@ -236,8 +352,10 @@ class Painting:
             predicted = np.zeros_like(mask)
         before = predicted if entry.corrected is None else entry.corrected
         after = mask.copy()
-        if before.shape == after.shape:
-            self._keep(lambda corrections: corrections.record(identifier, before, after, kind))
+        if before.shape != after.shape:
+            before = np.zeros_like(after)  # of a picture that was of another size: told if it is kept
+        self._know(identifier)
+        self._keep(_painted(identifier, before, after, kind))
         same = np.array_equal(predicted, mask)
         entry.corrected = None if same and not entry.done else after
         session.score_mask(identifier, mask)
@@ -276,7 +394,8 @@ class Painting:
         entry.done = effort.done
         entry.corrected = correction.mask if effort.done or effort.vouched else None
         session.mask_changed.emit(identifier)
-        session.score_mask(identifier, correction.mask)
+        shown = session.mask(identifier)  # a newer model may have predicted another one
+        session.score_mask(identifier, correction.mask if shown is None else shown)
 
     def set_done(self, identifiers: Iterable[str], done: bool = True) -> None:
         """Vouch for the masks of images, which stay as they are from then on, or take that back."""
@@ -291,7 +410,8 @@ class Painting:
                 entry.corrected = predicted
             elif not done and predicted is not None and np.array_equal(predicted, entry.corrected):  # type: ignore[arg-type]
                 entry.corrected = None
-            self._keep(_done(identifier, done, predicted))
+            self._know(identifier)
+            self._keep(_done(identifier, done, entry.corrected if predicted is None else predicted))
         session.rows_changed.emit(ids)
 
     def edit(
@@ -310,6 +430,41 @@ def _done(identifier: str, done: bool, predicted: NDArray[np.uint8] | None) -> C
     return lambda corrections: corrections.set_done(identifier, done, mask=predicted)
 
 
+def _painted(
+    identifier: str, before: NDArray[np.uint8], after: NDArray[np.uint8], kind: str
+) -> Callable[[Corrections], Any]:
+    return lambda corrections: corrections.record(identifier, before, after, kind)
+
+
+def _given(collection: Collection) -> Dataset | list[Sample]:
+    if collection.dataset is not None:
+        return collection.dataset
+    return [e.sample for e in collection.entries.values()]
+
+
+def other_images(collection: Collection, project: Project) -> dict[str, str]:
+    """Why corrections do not belong to images that are called the same, by id; reads those images."""
+    known = {entry.id: entry for entry in project.file.images}
+    others = {}
+    for identifier in project.corrections:
+        if identifier not in collection.entries or identifier not in known:
+            continue
+        try:
+            image = collection.image(identifier)
+        except WorkbenchError as error:
+            others[identifier] = error.sentence
+            continue
+        height, width = known[identifier].shape[:2]
+        if image.shape[:2] != (height, width):
+            others[identifier] = (
+                f"it was corrected when it had {width} x {height} pixels, not "
+                f"{image.shape[1]} x {image.shape[0]}; that correction is not shown"
+            )
+        elif collection.dataset is None and image_hash(image) != known[identifier].hash:
+            others[identifier] = "another image of this name was corrected; that correction is not shown"
+    return others
+
+
 def carry_over(old: Project, new: Project) -> None:
     """Take the corrections of one project into another that has none of these images yet."""
     for identifier in old.corrections:
@@ -318,4 +473,4 @@ def carry_over(old: Project, new: Project) -> None:
         correction = old.corrections[identifier]
         new.corrections.record(identifier, correction.prediction, correction.mask, "taken over")
         if old.corrections.effort(identifier).done:
-            new.corrections.set_done(identifier, mask=correction.mask)
+            new.corrections.set_done(identifier, mask=correction.prediction)

@@ -113,6 +113,7 @@ class Project:
         classes: Sequence[str] = ("foreground",),
         split: Split | None = None,
         settings: Mapping[str, Any] | None = None,
+        skip_unreadable: bool = False,
         dispatch: Dispatch = _at_once,
         on_progress: OnProgress = ignore_progress,
         cancel: CancelToken | None = None,
@@ -134,6 +135,8 @@ class Project:
             Drawn from the data set if not given.
         settings : mapping, optional
             Whatever the window wants to find again; plain JSON.
+        skip_unreadable : bool
+            Leave out images that cannot be read, as long as there is another one.
         dispatch : callable
             Runs a function in the thread that signals shall come in.
         on_progress, cancel
@@ -158,7 +161,9 @@ class Project:
         if dataset is not None:
             groups = dict(zip((s.id for s in dataset.samples), dataset.groups(), strict=True))
         read = dataset.image if dataset is not None else (lambda sample: sample.read_image())
-        entries = image_entries(samples, groups, read, on_progress, cancel)
+        entries = image_entries(samples, groups, read, on_progress, cancel, skip_unreadable)
+        if not entries:
+            raise DataError("no image can be read", remedy="see the list for what is wrong with each")
         if split is None:
             split = Split((), note="no reference masks: every fifth corrected image is held out")
             if dataset is not None and len(dataset):

@@ -77,8 +77,9 @@ def image_entries(
     read: Callable[[Sample], NDArray[np.generic]] = Sample.read_image,
     on_progress: OnProgress = ignore_progress,
     cancel: CancelToken | None = None,
+    skip_unreadable: bool = False,
 ) -> tuple[ImageEntry, ...]:
-    """Look at all images: size and hash.
+    """Look at all images: size and hash; those that cannot be read are left out, if so wanted.
 
     Raises
     ------
@@ -87,7 +88,12 @@ def image_entries(
     """
     entries = []
     for sample in tracked(samples, len(samples), "Reading images", on_progress, cancel):
-        image = read(sample)
+        try:
+            image = read(sample)
+        except WorkbenchError:
+            if not skip_unreadable:
+                raise
+            continue
         height, width, channels = (int(n) for n in image.shape)
         group = groups.get(sample.id) or sample.group or sample.id
         entries.append(ImageEntry(sample.id, image_hash(image), (height, width, channels), group))

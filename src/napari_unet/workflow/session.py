@@ -83,7 +83,8 @@ class Session:
         """Stop what runs and leave nothing behind."""
         self.engine.close()
         self._overall.close()
-        self._aside.shutdown(wait=True, cancel_futures=True)
+        self.painting.finish()
+        self._aside.shutdown(wait=True)  # strokes may wait for a project that is being made
         self.painting.close()
         if self.collection is not None:
             self.collection.close()

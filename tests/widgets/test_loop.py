@@ -1,0 +1,227 @@
+"""The whole loop by clicks: segment, paint, vouch, fine-tune, keep, roll back, and find it all again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = [
+    pytest.mark.window,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+    ),
+]
+
+TESTS = Path(__file__).parents[1]
+PLUGIN = "napari-unet-workbench"
+LONG = 90_000  # milliseconds
+LEFT = Qt.MouseButton.LeftButton
+NETWORKS = {"keras", "tensorflow", "torch", "jax"}
+
+
+@pytest.fixture
+def open_window(qapp: Any, salt_zip: Path, tiny_models: dict[str, Path], qtbot: Any) -> Iterator[Any]:
+    """Gives back windows with the dock, the salt zip and its model; closes what is open still."""
+    import napari
+
+    opened: list[Any] = []
+
+    def open_one() -> tuple[Any, Any]:
+        from npe2 import PluginManager, PluginManifest
+
+        manager = PluginManager.instance()
+        if PLUGIN not in manager:
+            manager.register(PluginManifest.from_file(TESTS.parent / "src" / "napari_unet" / "napari.yaml"))
+        viewer = napari.Viewer(show=False)
+        opened.append(viewer)
+        viewer.window._qt_window.resize(1300, 1000)
+        _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "U-Net Workbench")
+        viewer.open(str(salt_zip), plugin=None)
+        qtbot.waitUntil(lambda: len(dock.session.rows()) == 30)
+        dock.session.load_model(tiny_models["grey"])
+        return viewer, dock
+
+    yield open_one
+    for viewer in opened:
+        if hasattr(viewer.window, "_qt_window"):
+            viewer.close()
+    qapp.processEvents()
+
+
+def click(qtbot: Any, button: Any) -> None:
+    assert button.isEnabled(), button.toolTip()
+    assert not button.isHidden()
+    place = QPoint(8, button.height() // 2) if hasattr(button, "checkState") else button.rect().center()
+    qtbot.mouseClick(button, LEFT, pos=place)
+
+
+def at_rest(dock: Any, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: not dock.session.busy and dock.session.progress is None, timeout=LONG)
+    qtbot.wait(400)
+
+
+def segment_all(dock: Any, qtbot: Any) -> None:
+    panel = dock.segmenting
+    panel.scope_box.setCurrentIndex(panel.scope_box.findData("all"))
+    click(qtbot, panel.run_button)
+    at_rest(dock, qtbot)
+
+
+def press(viewer: Any, key: str) -> None:
+    """A key over the canvas."""
+    viewer.keymap[next(k for k in viewer.keymap if str(k) == key)](viewer)
+
+
+def paint_truth(dock: Any) -> Any:
+    """Take up the brush and mend what is wrong with the mask at hand; gives back the mask."""
+    layer, current = dock.stage.mask_layer, dock.session.current
+    layer.mode = "paint"
+    truth = dock.session.collection.entries[current].sample.read_mask().labels
+    wrong = np.nonzero(np.asarray(layer.data) != truth)
+    layer.data_setitem(wrong, truth[wrong].astype(layer.dtype))
+    return truth
+
+
+def teaching(dock: Any) -> list[str]:
+    """Images with a reference to learn from, in the project at hand."""
+    part = dock.session.painting.project.corrections.part
+    entries = dock.session.collection.entries.items()
+    return [i for i, e in entries if e.sample.has_mask and part(i) == "train"]
+
+
+def told(notifications: list[Any]) -> list[str]:
+    return [str(n.message) for n in notifications]
+
+
+def test_the_loop_from_a_zip_to_a_kept_version_and_back(
+    open_window: Callable[[], tuple[Any, Any]],
+    qtbot: Any,
+    tiny_models: dict[str, Path],
+    notifications: list[Any],
+) -> None:
+    viewer, dock = open_window()
+    segment_all(dock, qtbot)
+    session, panel = dock.session, dock.teaching
+    # The first stroke makes a project.
+    first = session.current
+    wanted = {first: paint_truth(dock)}
+    qtbot.waitUntil(lambda: session.row(first).status == "corrected")
+    qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
+    click(qtbot, dock.looking.done_button)
+    assert session.row(first).status == "done"
+    assert session.current != first
+    for identifier in [i for i in teaching(dock) if i != first][:3]:
+        session.select(identifier)
+        wanted[identifier] = paint_truth(dock)
+        press(viewer, "D")  # at once, before the stroke was looked at
+        assert session.row(identifier).status == "done"
+        np.testing.assert_array_equal(session.mask(identifier), wanted[identifier])
+    # Learn takes the room of the steps above.
+    assert panel.folded
+    click(qtbot, panel.heading)
+    assert not panel.folded
+    assert dock.looking.folded
+    assert dock.segmenting.folded
+    qtbot.waitUntil(panel.run_button.isEnabled)
+    assert "to learn from" in panel.words.text()
+    panel.seconds.setValue(10)
+    click(qtbot, panel.run_button)
+    assert panel.pages.currentIndex() == 1
+    qtbot.waitUntil(lambda: len(session.learning.curve) > 1, timeout=LONG)
+    assert not panel.curve_place.isHidden()
+    at_rest(dock, qtbot)
+    assert told(notifications) == []
+    assert panel.pages.currentIndex() == 0
+    assert not panel.verdict.isHidden()
+    sentence = session.learning.result.comparison.sentence
+    assert panel.verdict.text().lower() == f"{sentence}.".lower()
+    assert not panel.gate.isHidden()
+    assert not panel.run_button.isEnabled()
+    assert dock.stage.preview_layer is None
+    click(qtbot, panel.keep_button)
+    at_rest(dock, qtbot)
+    assert panel.gate.isHidden()
+    assert panel.version_box.count() == 2
+    assert panel.version_box.currentText().startswith("v002")
+    assert panel.version_box.currentText().endswith("(in use)")
+    assert session.model.path.name == "v002"
+    assert dock.segmenting.model_box.currentText() == "v002"
+    assert {r.status for r in session.rows() if r.id not in wanted} == {"segmented"}
+    assert {session.row(i).status for i in wanted} == {"done"}
+    click(qtbot, panel.back_button)
+    at_rest(dock, qtbot)
+    assert session.model.path.name == "v001"
+    assert panel.version_box.currentText().startswith("v001")
+    assert told(notifications) == []
+    # Another day.
+    viewer.close()
+    viewer, dock = open_window()
+    qtbot.waitUntil(lambda: dock.session.painting.project is not None, timeout=LONG)
+    qtbot.wait(400)
+    assert told(notifications) == [f"{len(wanted)} corrected images of an earlier sitting are here again."]
+    assert {r.id for r in dock.session.rows() if r.status == "done"} == set(wanted)
+    for identifier, mask in wanted.items():
+        dock.session.select(identifier)
+        np.testing.assert_array_equal(dock.stage.mask_layer.data, mask)
+    assert dock.teaching.version_box.count() == 2
+    assert not NETWORKS & set(sys.modules)
+
+
+def test_cancelled_learning_leaves_all_as_it_was_and_discard_keeps_the_old(
+    open_window: Callable[[], tuple[Any, Any]], qtbot: Any, notifications: list[Any]
+) -> None:
+    _, dock = open_window()
+    segment_all(dock, qtbot)
+    session, panel = dock.session, dock.teaching
+    card = session.model
+    paint_truth(dock)
+    qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
+    for identifier in teaching(dock)[:2]:
+        session.select(identifier)
+        paint_truth(dock)
+    qtbot.wait(400)
+    click(qtbot, panel.heading)
+    panel.seconds.setValue(60)
+    click(qtbot, panel.run_button)
+    qtbot.waitUntil(lambda: len(session.learning.curve) > 0, timeout=LONG)
+    click(qtbot, panel.cancel_button)
+    at_rest(dock, qtbot)
+    assert panel.gate.isHidden()
+    assert panel.verdict.isHidden()
+    assert dock.stage.preview_layer is None
+    assert len(session.learning.versions) == 1
+    click(qtbot, panel.run_button)
+    qtbot.waitUntil(lambda: len(session.learning.curve) > 0, timeout=LONG)
+    click(qtbot, panel.stop_button)
+    at_rest(dock, qtbot)
+    click(qtbot, panel.discard_button)
+    assert panel.gate.isHidden()
+    assert session.model is card
+    qtbot.waitUntil(panel.run_button.isEnabled)
+    assert [v.discarded for v in session.learning.versions] == [False, True]
+    assert told(notifications) == []
+
+
+def test_a_stroke_just_before_the_dock_is_closed_is_kept(
+    open_window: Callable[[], tuple[Any, Any]], qtbot: Any
+) -> None:
+    viewer, dock = open_window()
+    segment_all(dock, qtbot)
+    current = dock.session.current
+    wanted = paint_truth(dock)
+    wrapped = next(d for d in viewer.window._wrapped_dock_widgets.values() if d.inner_widget() is dock)
+    wrapped.destroyOnClose()  # what its cross does
+    qtbot.wait(400)
+    viewer.close()
+    _, dock = open_window()
+    qtbot.waitUntil(lambda: dock.session.row(current).status == "corrected", timeout=LONG)
+    np.testing.assert_array_equal(dock.session.mask(current), wanted)
