@@ -78,6 +78,7 @@ class Session:
         self._overall = OverallScore(dispatch, self.overall_changed.emit)
         self.painting = Painting(self)
         self.learning = Learning(self)
+        self.painting.project_changed.connect(self._offer_versions)
 
     def close(self) -> None:
         """Stop what runs and leave nothing behind."""
@@ -153,6 +154,23 @@ class Session:
         cards = [ModelCard.read(path) for path in paths]
         self.models.update({card.path: card for card in cards})
         return cards
+
+    def _offer_versions(self) -> None:
+        """Offer the versions of the project at hand; take the one in use if no model is chosen."""
+        project = self.painting.project
+        version = project.models.current if project is not None else None
+        if project is None or version is None:
+            return
+        try:
+            self.add_models(project.folder / "models")
+            card = self.models.get(version.path) or ModelCard.read(version.path)
+        except WorkbenchError as error:
+            self.failed.emit(error.sentence, "")
+            return
+        if self.model is None:
+            self.choose_model(card)
+        else:
+            self.model_changed.emit()
 
     def choose_model(self, card: ModelCard | None) -> None:
         """Segment with this model from now on. What another one said is forgotten."""
