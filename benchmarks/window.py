@@ -137,7 +137,7 @@ def measure(model: Path, data: Path, rounds: int) -> dict[str, float]:
     stalls = heart.stalls(start, time.perf_counter())
     out["stall 99th percentile, ms"] = float(np.percentile(stalls, 99))
     out["stall worst, ms"] = float(stalls.max())
-    done = bench.session.progress.done - before if bench.session.progress else 0
+    done = (bench.session.progress.done if bench.session.progress else len(bench.session.rows())) - before
     out["images a second meanwhile"] = done / (time.perf_counter() - start)
 
     answers = []

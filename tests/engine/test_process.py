@@ -14,6 +14,7 @@ import pytest
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.engine.task import FromCaller, Job
+from napari_unet.engine.worker import leave_out_jax
 from napari_unet.errors import Cancelled, ComputeError, DataError, WorkbenchError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -227,3 +228,19 @@ def test_the_inline_engine_ends_jobs_the_same_way() -> None:
         engine.submit(Fail(ours=False), on_end=ended.append).wait()
     assert [j.state for j in ended] == ["done", "failed"]
     engine.close()
+
+
+@pytest.mark.parametrize(("backend", "left_out"), [("", True), ("tensorflow", True), ("jax", False)])
+def test_jax_is_left_out_unless_it_computes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, backend: str, left_out: bool
+) -> None:
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    leave_out_jax()
+    assert ("jax" in sys.modules) == left_out
+    sys.modules.pop("jax", None)
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    leave_out_jax()
+    assert ("jax" in sys.modules) == (backend == "tensorflow")
+    sys.modules.pop("jax", None)

@@ -7,6 +7,7 @@ input and output. It ends when its parent does.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pickle
 import queue
@@ -140,9 +141,24 @@ class Worker:
             del self.tokens[number]
 
 
+def leave_out_jax() -> None:
+    """Spare TensorFlow an import that takes half a second and serves nobody here.
+
+    TensorFlow Lite imports JAX where it is installed. With JAX as Keras' back end nothing is left out.
+    """
+    backend = os.environ.get("KERAS_BACKEND", "")
+    if not backend:
+        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+        with contextlib.suppress(OSError, ValueError):
+            backend = str(json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend", ""))
+    if backend in ("", "tensorflow"):
+        sys.modules.setdefault("jax", None)  # type: ignore[arg-type]
+
+
 def main() -> None:
     """Serve the parent that started this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the shell is for the parent
+    leave_out_jax()
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     # The pipe is ours alone: whatever a library prints goes with the warnings.
