@@ -45,12 +45,12 @@ class Photographer:
         self.viewer = viewer
 
     def take(self, name: str) -> None:
-        """Write a picture, as large as the window, with few enough colours to stay small."""
+        """Write a picture, as large as the window, in its own colours."""
         from PIL import Image
 
         rest(0.7)
         pixels = self.viewer.screenshot(canvas_only=False, flash=False)
-        picture = Image.fromarray(pixels[..., :3]).quantize(200, dither=Image.Dither.NONE)
+        picture = Image.fromarray(pixels[..., :3])
         path = IMAGES / f"{name}.png"
         picture.save(path, optimize=True)
         print(path)

@@ -120,7 +120,7 @@ class Workbench(QWidget):  # type: ignore[misc]
             + ", ".join(f"{key} {what}" for key, what in KEYS.items())
         )
         column.addWidget(keys)
-        self.images.table.setMinimumHeight(130)
+        self.images.table.setMinimumHeight(90)
         area = QScrollArea()
         area.setWidget(inside)
         area.setWidgetResizable(True)
