@@ -370,11 +370,15 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _may_stop(self) -> bool:
         progress = self.session.progress
-        far = f"{int(progress.done):,} of {int(progress.total):,} images are done. " if progress else ""
+        learning = self.session.learning.job is not None
+        far = ""
+        if progress is not None and not learning:
+            far = f" {int(progress.done):,} of {int(progress.total):,} images are done."
+        what = "The model is still learning" if learning else "Segmentation is still running"
         answer = QMessageBox.question(
             self,
-            "Segmenting",
-            f"Segmentation is still running. {far}Stop it and close?",
+            "U-Net Workbench",
+            f"{what}.{far} Stop it and close?",
             QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
             QMessageBox.StandardButton.No,
         )
