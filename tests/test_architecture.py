@@ -148,7 +148,7 @@ def test_every_room_has_a_tier() -> None:
         ("training/bad.py", "if TYPE_CHECKING:\n    pass\nelse:\n    import PIL.Image", "at the door"),
         ("training/bad.py", "importlib.import_module('tensorflow')", "at the door"),
         ("workflow/bad.py", "def f():\n    import napari", "a window"),
-        ("cli.py", "if TYPE_CHECKING:\n    from qtpy.QtCore import QObject", "a window"),
+        ("cli/bad.py", "if TYPE_CHECKING:\n    from qtpy.QtCore import QObject", "a window"),
         ("widgets/bad.py", "import cv2", "at the door"),
     ],
 )
@@ -169,7 +169,7 @@ def test_what_is_wrong_is_seen(tmp_path: Path, path: str, code: str, expected: s
         ("models/good.py", "from napari_unet.networks import registry"),
         ("data/formats/good.py", "from ..sample import Sample\nfrom ...errors import DataError"),
         ("widgets/good.py", "import napari\nfrom napari_unet.workflow import train"),
-        ("cli.py", "from napari_unet import __version__"),
+        ("cli/good.py", "from napari_unet import __version__"),
     ],
 )
 def test_what_is_right_passes(tmp_path: Path, path: str, code: str) -> None:

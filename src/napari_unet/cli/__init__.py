@@ -1,0 +1,73 @@
+"""The command line: one module a command, one workflow with the window.
+
+Exit codes: 0 done; 2 wrong use or unreadable input, said in one sentence; 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from napari_unet import __version__
+from napari_unet.cli import demo, doctor, evaluate, finetune, inspect, project, segment, train
+from napari_unet.cli.running import DONE, STOPPED, WRONG
+from napari_unet.errors import Cancelled, WorkbenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Each has NAME, ABOUT, add_arguments(parser) and run(options); in the order of the help.
+COMMANDS = (inspect, train, finetune, segment, evaluate, project, doctor, demo)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process if not given.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    # TensorFlow greets in a dozen lines unless told, before it is imported, not to.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except (Cancelled, KeyboardInterrupt):
+        print("cancelled", file=sys.stderr)
+        return STOPPED
+    except WorkbenchError as error:
+        if options.debug:
+            raise
+        print(f"napari-unet: {error.sentence}", file=sys.stderr)
+        return WRONG
+    except MemoryError as error:
+        if options.debug:
+            raise
+        print(f"napari-unet: out of memory ({error}); use smaller batches or tiles", file=sys.stderr)
+        return WRONG
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="napari-unet", description="Segment images with U-Nets: train, segment, and trust the scores."
+    )
+    parser.add_argument("--version", action="version", version=f"napari-unet-workbench {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        sub = commands.add_parser(command.NAME, help=command.ABOUT, description=command.ABOUT)
+        sub.add_argument("--debug", action="store_true", help="show where an error came from")
+        command.add_arguments(sub)
+        sub.set_defaults(command=command.run)
+    return parser

@@ -1,0 +1,46 @@
+"""The command `demo`: all of it on made-up images."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_unet.cli.running import DONE, epoch_line, run_task, start_backend
+
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "demo"
+ABOUT = "Make images, train on them for a minute, segment, show the scores."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo"), metavar="DIR", help="folder (default: demo)"
+    )
+    parser.add_argument("--no-window", action="store_true", help="do not open napari on the result")
+    parser.add_argument("--minutes", type=float, default=1.0, help="of training (default: %(default)s)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    start_backend()
+    from napari_unet.evaluation.report import summary_lines, table_lines
+    from napari_unet.workflow.demo import DemoTask
+    from napari_unet.workflow.doctor import screen_available
+
+    evaluation = run_task(DemoTask(options.out, options.minutes, on_epoch=epoch_line))
+    print("\n".join([*table_lines(evaluation), "", *summary_lines(evaluation)]))
+    print(f"model, masks and report in {options.out}")
+    if options.no_window:
+        return DONE
+    if not screen_available():
+        print("no screen here: run `napari-unet demo` on a desktop to see the result in napari")
+        return DONE
+    # A process of its own: napari's never loads TensorFlow.
+    return subprocess.run(
+        [sys.executable, "-m", "napari_unet.widgets.show", options.out], check=False
+    ).returncode

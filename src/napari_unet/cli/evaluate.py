@@ -1,0 +1,44 @@
+"""The command `evaluate`: scores against reference masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_unet.cli.running import DONE, run_task, start_backend
+
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "evaluate"
+ABOUT = "Score a model, or masks, against reference masks."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("data", type=Path, metavar="DATA", help="data set with reference masks")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--model", type=Path, metavar="MODEL", help="folder or zip of a model")
+    what.add_argument("--masks", type=Path, metavar="DIR", help="masks named after the images")
+    parser.add_argument(
+        "--report", type=Path, required=True, metavar="DIR", help="for iou.csv and report.json"
+    )
+    parser.add_argument("--format", help="layout, if it is not to be recognized")
+    parser.add_argument(
+        "--empty", choices=("one", "zero", "skip"), default="one",
+        help="score where both masks are empty (default: one)",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    start_backend()
+    from napari_unet.evaluation.report import summary_lines
+    from napari_unet.settings import EvaluationSettings
+    from napari_unet.workflow.evaluate import EvaluateTask
+
+    settings = EvaluationSettings(empty=options.empty)
+    task = EvaluateTask(options.data, options.report, options.model, options.masks, options.format, settings)
+    evaluation = run_task(task)
+    print("\n".join([*summary_lines(evaluation), f"report in {options.report}"]))
+    return DONE

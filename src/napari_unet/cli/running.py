@@ -1,0 +1,107 @@
+"""Running a task from the shell: a bar with time left, Ctrl-C, exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari_unet.engine.inline import run_inline
+from napari_unet.progress import CancelToken, Progress
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from napari_unet.engine.task import Task
+
+DONE, WRONG, STOPPED = 0, 2, 130
+Result = TypeVar("Result")
+
+
+def run_task(task: Task[Result]) -> Result:
+    """Run a task with a progress bar on stderr; Ctrl-C stops it between two pieces of work."""
+    cancel = CancelToken()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if cancel.cancelled:  # asked twice: now
+            raise KeyboardInterrupt
+        cancel.cancel()
+
+    before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with Bar() as bar:
+            return run_inline(task, bar.show, cancel)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Bar:
+    """A bar with time left on stderr."""
+
+    def __enter__(self) -> Bar:
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        self.bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self.bars.start()
+        self.row: Any = None
+        return self
+
+    def show(self, progress: Progress) -> None:
+        """Take a report of a task."""
+        left = progress.seconds_left
+        if self.row is None:
+            self.row = self.bars.add_task(progress.message, left="", total=progress.total or None)
+        self.bars.update(
+            self.row,
+            total=progress.total or None,
+            completed=progress.done,
+            description=progress.message,
+            left="" if left is None else f"{clock_time(left)} left",
+        )
+
+    def __exit__(self, *error: object) -> None:
+        self.bars.stop()
+
+
+def start_backend() -> None:
+    """Import Keras with stderr turned away: TensorFlow greets there whatever its settings say."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import keras  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def clock_time(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def epoch_line(row: dict[str, float]) -> None:
+    """Print a row of the training log on stderr."""
+    scored = row["validation_iou"]
+    iou = f"{scored:.3f}" if scored == scored else "  -  "  # NaN where validation was skipped
+    print(
+        f"epoch {row['epoch']:4.0f}  loss {row['loss']:.4f}  validation IoU {iou}  "
+        f"{clock_time(row['seconds'])} done, {clock_time(row['seconds_left'])} left",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -1,0 +1,34 @@
+"""The command `segment`: one mask for each image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_unet.cli.running import DONE, run_task, start_backend
+
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "segment"
+ABOUT = "Segment images: one mask for each."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument(
+        "inputs", type=Path, nargs="+", metavar="INPUT", help="files, folders, zips, data sets"
+    )
+    parser.add_argument("--model", type=Path, required=True, metavar="MODEL", help="folder or zip of a model")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the masks")
+    parser.add_argument("--probabilities", action="store_true", help="write probabilities as well")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    start_backend()
+    from napari_unet.workflow.segment import SegmentTask
+
+    written = run_task(SegmentTask(tuple(options.inputs), options.model, options.out, options.probabilities))
+    print(f"{len(written)} mask{'s' * (len(written) != 1)} in {options.out}")
+    return DONE

@@ -1,0 +1,63 @@
+"""The command `train`: a model from a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_unet.cli.running import DONE, epoch_line, run_task, start_backend
+
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "train"
+ABOUT = "Train a model on a data set."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder, zip or CSV table")
+    parser.add_argument("--out", type=Path, required=True, metavar="MODEL", help="folder of the model")
+    parser.add_argument("--recipe", default="fast", help="fast, accurate or paper (default: %(default)s)")
+    parser.add_argument("--network", help="name of the network, instead of the recipe's")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes", help="change a setting"
+    )
+    parser.add_argument("--minutes", type=float, help="time budget, instead of the recipe's amount")
+    parser.add_argument("--seed", type=int, default=None, help="same seed, same result (default: 0)")
+    parser.add_argument("--init", type=Path, metavar="MODEL", help="start from the weights of a model")
+    parser.add_argument("--split", type=Path, metavar="FILE", help="use this split")
+    parser.add_argument("--resume", action="store_true", help="go on where a killed training was")
+    parser.add_argument("--format", help="layout, if it is not to be recognized")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    start_backend()
+    from napari_unet.workflow.recipes import recipe
+    from napari_unet.workflow.train import TrainTask
+
+    changes = list(options.changes)
+    if options.network is not None:
+        changes.append(f"network.name={options.network}")
+    if options.minutes is not None:
+        changes.append(f"training.minutes={options.minutes}")
+    if options.seed is not None:
+        changes.append(f"training.seed={options.seed}")
+    task = TrainTask(
+        options.data,
+        options.out,
+        recipe(options.recipe, changes),
+        options.format,
+        options.split,
+        options.init,
+        options.resume,
+        on_epoch=epoch_line,
+    )
+    model = run_task(task)
+    split = model.provenance["split"]
+    parts = ", ".join(f"{len(split[p])} {p.replace('_', '-')}" for p in ("train", "validation", "held_out"))
+    print(f"trained on {model.provenance['data']['name']} ({parts}); model in {options.out}")
+    if split["note"]:
+        print(split["note"])
+    return DONE
