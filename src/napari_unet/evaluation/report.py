@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.atomic import atomic_path
+from napari_unet.evaluation.score import Evaluation, ImageScore
+from napari_unet.metrics.registry import SCORES, Score
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from napari_unet.evaluation.score import Evaluation, ImageScore
 
 
 def image_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     """One row an image, worst first: image, group, part, iou, dice and what explains them."""
     several = len(evaluation.classes) > 1
+    extra = [n for n in Evaluation.measured(evaluation.scores) if n not in {"iou", "dice", "pixel_error"}]
 
     def row(score: ImageScore) -> dict[str, Any]:
         counts = score.counts
@@ -35,6 +36,7 @@ def image_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
             "empty_prediction": not counts.predicted.any(),
             "part": score.part,
             "pixel_error": _number(counts.pixel_error),
+            **{name: _number(score.values[name]) for name in extra},
             "reference_coverage": counts.reference.sum() / counts.pixels if counts.pixels else None,
             "predicted_coverage": counts.predicted.sum() / counts.pixels if counts.pixels else None,
         }
@@ -197,9 +199,22 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
             f"  {name}: mean IoU {_shown(values['mean_iou'])}, pooled {_shown(values['pooled_iou'])}"
             for name, values in overall["per_class"].items()
         ]
+    objects = [n for n in ("f1_50", "ap", "pq", "seg", "splits", "merges") if n in overall["scores"]]
+    lines += [_object_line(SCORES[name], overall["scores"][name]) for name in objects]
     if "competition" in overall:
         lines.append(f"{overall['competition']['name']}: {_shown(overall['competition']['score'])}")
     return lines + notes(evaluation)
+
+
+def _object_line(score: Score, found: Mapping[str, Any]) -> str:
+    """Mean over images and pooled over all objects; a count as such."""
+    if score.unit == "objects":
+        return f"{score.title:<12}{_whole(found['pooled'])} in {found['images']} images"
+    return f"{score.title:<12}{_shown(found['mean'])} over images, {_shown(found['pooled'])} over all objects"
+
+
+def _whole(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
 
 
 def _shown(value: float | None) -> str:

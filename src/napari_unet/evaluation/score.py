@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.metrics.competition import COMPETITIONS, Competition
-from napari_unet.metrics.overlap import image_scores
-from napari_unet.metrics.uncertainty import bootstrap_ratio_interval
+from napari_unet.metrics.objects import ObjectTally, tally_objects
+from napari_unet.metrics.overlap import count_overlap
+from napari_unet.metrics.registry import SCORES, Counted, scores_of
+from napari_unet.metrics.uncertainty import bootstrap_ratio_intervals
 from napari_unet.settings import EvaluationSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,10 +41,11 @@ class ImageScore:
     ----------
     image, group, part : str
         Id; group; "train", "validation", "held-out" of the model's split, or "unseen".
-    iou, dice : float
-        Mean over the classes that occur in it, by the empty rule where none does.
-    counts : OverlapCounts
-        What they come from.
+    counted : Counted
+        Pixels, and objects where there are some.
+    values : mapping
+        Every score that this allows, by its name in ``metrics.registry.SCORES``; NaN where one does
+        not exist for this image.
     competition : float or None
         The competition's score, where the data set is one's.
     """
@@ -48,10 +53,24 @@ class ImageScore:
     image: str
     group: str
     part: str
-    iou: float
-    dice: float
-    counts: OverlapCounts
+    counted: Counted
+    values: Mapping[str, float]
     competition: float | None = None
+
+    @property
+    def iou(self) -> float:
+        """Mean over the classes that occur in the image, by the empty rule where none does."""
+        return self.values["iou"]
+
+    @property
+    def dice(self) -> float:
+        """Dice, by the same rules as IoU."""
+        return self.values["dice"]
+
+    @property
+    def counts(self) -> OverlapCounts:
+        """Pixels that agree and pixels that do not."""
+        return self.counted.overlap
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +95,13 @@ class Evaluation:
     scores: list[ImageScore] = field(default_factory=list)
 
     def add(
-        self, image: str, group: str, part: str, reference: ReferenceMask, predicted: NDArray[np.uint8]
+        self,
+        image: str,
+        group: str,
+        part: str,
+        reference: ReferenceMask,
+        predicted: NDArray[np.uint8],
+        objects: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None,
     ) -> ImageScore:
         """Score one image.
 
@@ -88,6 +113,9 @@ class Evaluation:
             Pixels of weight 0 do not count.
         predicted : numpy.ndarray
             (Y, X) uint8, 0..K.
+        objects : (numpy.ndarray, numpy.ndarray), optional
+            (Y, X) objects of the reference and of the prediction, one positive number each; without
+            them objects are not scored.
 
         Returns
         -------
@@ -99,13 +127,33 @@ class Evaluation:
         ValueError
             If the masks differ in shape, or a label is above K.
         """
-        found = image_scores(
-            reference.labels, predicted, len(self.classes), reference.weights, self.settings.empty
-        )
-        rated = self.contest.score(found.counts) if self.contest is not None else None
-        score = ImageScore(image, group, part, found.iou, found.dice, found.counts, rated)
+        overlap = count_overlap(reference.labels, predicted, len(self.classes), reference.weights)
+        tally = self._tally(reference, predicted, *objects) if objects is not None else None
+        counted = Counted(overlap, tally, self.settings.empty)
+        rated = self.contest.score(counted) if self.contest is not None else None
+        score = ImageScore(image, group, part, counted, scores_of(counted), rated)
         self.scores.append(score)
         return score
+
+    def _tally(
+        self,
+        reference: ReferenceMask,
+        predicted: NDArray[np.uint8],
+        ours: NDArray[np.int32],
+        theirs: NDArray[np.int32],
+    ) -> ObjectTally:
+        """Match objects, those of a class with those of the same."""
+        if len(self.classes) == 1:
+            return tally_objects(ours, theirs, reference.weights)
+        each = (
+            tally_objects(
+                np.where(reference.labels == k, ours, 0),
+                np.where(predicted == k, theirs, 0),
+                reference.weights,
+            )
+            for k in range(1, len(self.classes) + 1)
+        )
+        return reduce(add, each)
 
     @property
     def contest(self) -> Competition | None:
@@ -128,10 +176,11 @@ class Evaluation:
         Returns
         -------
         dict
-            mean_iou, pooled_iou, mean_dice, pooled_dice, pixel_error, images, per_class, ci95 and
-            more; plain JSON, None where a number does not exist. A mean is over images; pooled scores
-            are of all pixels of all images and classes 1..K together. The intervals under ci95 are of
-            the share under confidence, 0.95 unless set otherwise.
+            mean_iou, pooled_iou, mean_dice, pooled_dice, pixel_error, images, per_class, ci95, scores
+            and more; plain JSON, None where a number does not exist. A mean is over images; pooled
+            scores are of all pixels of all images and classes 1..K together. The intervals under ci95
+            are of the share under confidence, 0.95 unless set otherwise. ``scores`` has for every
+            name: mean and interval over the images that have it, pooled, and how many images.
         """
         if self.unseen:
             return {**self.summary(self.unseen), "seen_in_training": False}
@@ -141,9 +190,8 @@ class Evaluation:
         """Scores over some images; keys as ``overall``."""
         if not scores:
             return {"images": 0}
-        pooled = scores[0].counts
-        for score in scores[1:]:
-            pooled = pooled + score.counts
+        counted = reduce(add, (s.counted for s in scores))
+        pooled = counted.overlap
         iou = np.array([s.iou for s in scores])
         dice = np.array([s.dice for s in scores])
         both = np.array([s.counts.both.sum() for s in scores], float)
@@ -172,31 +220,61 @@ class Evaluation:
                     zip(self.classes, pooled.iou("skip"), pooled.dice("skip"), strict=True)
                 )
             },
-            "ci95": {
-                "mean_iou": self._interval(iou, np.ones(len(iou)), scores),
-                "mean_dice": self._interval(dice, np.ones(len(dice)), scores),
-                "pooled_iou": self._interval(both, union, scores),
-            },
         }
+        columns: dict[str, tuple[NDArray[np.float64], NDArray[np.float64] | None]] = {
+            name: (np.array([s.values[name] for s in scores]), None) for name in self.measured(scores)
+        }
+        columns["pooled_iou"] = (both, union)
         if self.contest is not None:
             values = np.array([s.competition for s in scores], float)
             out["competition"] = {"name": self.contest.name, "score": _mean(values)}
-            out["ci95"]["competition"] = self._interval(values, np.ones(len(values)), scores)
+            columns["competition"] = (values, None)
+        intervals = self._intervals(columns, scores)
+        out["ci95"] = {
+            "mean_iou": intervals["iou"],
+            "mean_dice": intervals["dice"],
+            **{name: intervals[name] for name in ("pooled_iou", "competition") if name in intervals},
+        }
+        out["scores"] = {
+            name: {
+                "mean": _mean(columns[name][0]),
+                "interval": intervals[name],
+                "pooled": self._pooled(name, counted, out),
+                "images": int(np.isfinite(columns[name][0]).sum()),
+            }
+            for name in self.measured(scores)
+        }
         return out
 
-    def _interval(
-        self, over: NDArray[np.float64], under: NDArray[np.float64], scores: Sequence[ImageScore]
-    ) -> list[float | None]:
+    @staticmethod
+    def measured(scores: Sequence[ImageScore]) -> list[str]:
+        """Names of the scores that all of these images have, in the order of the registry."""
+        return [name for name in SCORES if scores and all(name in s.values for s in scores)]
+
+    @staticmethod
+    def _pooled(name: str, counted: Counted, summary: Mapping[str, Any]) -> float | None:
+        """Score of all images taken together; IoU and Dice of all classes together, too."""
+        if name in {"iou", "dice"}:
+            return summary[f"pooled_{name}"]  # type: ignore[no-any-return]
+        return _number(SCORES[name](counted)) if SCORES[name].pooled else None
+
+    def _intervals(
+        self,
+        columns: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64] | None]],
+        scores: Sequence[ImageScore],
+    ) -> dict[str, list[float | None]]:
+        """Interval of every mean, or, where there is something to divide by, of the ratio of sums."""
+        ones = np.ones(len(scores))
         settings = self.settings
-        interval = bootstrap_ratio_interval(
-            over,
-            under,
+        found = bootstrap_ratio_intervals(
+            np.stack([over for over, _ in columns.values()], axis=1),
+            np.stack([ones if under is None else under for _, under in columns.values()], axis=1),
             [s.group for s in scores],
             confidence=settings.confidence,
             resamples=settings.resamples,
             seed=settings.seed,
         )
-        return [_number(bound) for bound in interval]
+        return {name: [_number(v) for v in row] for name, row in zip(columns, found.tolist(), strict=True)}
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

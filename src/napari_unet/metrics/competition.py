@@ -1,7 +1,7 @@
 """The scores of the Kaggle competitions, to the letter.
 
 A competition's score is a function of one image's masks. What it needs is in the pixels the masks
-share, so each has a second form that takes ``OverlapCounts``, for those who have counted already.
+share, so each has a second form that takes what was counted already.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.metrics.objects import tally_objects
 from napari_unet.metrics.overlap import OverlapCounts, count_overlap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
+
+    from napari_unet.metrics.registry import Counted
 
 TWENTIETHS = range(10, 20)  # the thresholds 0.5 to 0.95, in whole numbers
 
@@ -32,12 +35,12 @@ class Competition:
     column : str
         What the score is called in tables.
     score : callable
-        Takes the OverlapCounts of one image with one class.
+        Takes what was counted in one image with one class; NaN where it needs objects and there are none.
     """
 
     name: str
     column: str
-    score: Callable[[OverlapCounts], float]
+    score: Callable[[Counted], float]
 
 
 def tgs_salt_score(reference: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:
@@ -131,12 +134,50 @@ def ultrasound_nerve_score_of_counts(counts: OverlapCounts) -> float:
     return float(counts.dice("one")[0])
 
 
+def data_science_bowl_score(reference: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:
+    """Score of one image in the 2018 Data Science Bowl.
+
+    Parameters
+    ----------
+    reference, predicted : numpy.ndarray
+        (Y, X) of integers, 0 background, one positive number a nucleus.
+
+    Returns
+    -------
+    float
+        TP / (TP + FP + FN), averaged over the thresholds 0.5, 0.55 ... 0.95 that the IoU of two nuclei
+        must be above. The competition has no image without nuclei; here it counts 1 if none was
+        predicted, else 0.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ.
+
+    Notes
+    -----
+    https://www.kaggle.com/competitions/data-science-bowl-2018/overview/evaluation
+    """
+    return tally_objects(reference, predicted).average_precision(None, "one")
+
+
+def _of_objects(counted: Counted) -> float:
+    return float("nan") if counted.objects is None else counted.objects.average_precision(None, "one")
+
+
 # By the name of the data format.
 COMPETITIONS = {
     "tgs-salt": Competition(
-        "TGS Salt: precision averaged over IoU 0.5 to 0.95", "tgs_score", tgs_salt_score_of_counts
+        "TGS Salt: precision averaged over IoU 0.5 to 0.95",
+        "tgs_score",
+        lambda counted: tgs_salt_score_of_counts(counted.overlap),
     ),
     "ultrasound-nerve": Competition(
-        "Ultrasound Nerve: mean Dice", "nerve_score", ultrasound_nerve_score_of_counts
+        "Ultrasound Nerve: mean Dice",
+        "nerve_score",
+        lambda counted: ultrasound_nerve_score_of_counts(counted.overlap),
+    ),
+    "dsb2018": Competition(
+        "2018 Data Science Bowl: precision of nuclei averaged over IoU 0.5 to 0.95", "dsb_score", _of_objects
     ),
 }

@@ -85,6 +85,61 @@ class OverlapCounts:
         """Share of wrong pixels; NaN if none count."""
         return self.wrong / self.pixels if self.pixels else float("nan")
 
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of right pixels, background included; NaN if none count."""
+        return 1 - self.wrong / self.pixels if self.pixels else float("nan")
+
+    def with_background(self) -> tuple[list[int], list[int], list[int]]:
+        """Pixels in both masks, in the reference, in the prediction, of the classes 0..K."""
+        both, reference, predicted = self.both.tolist(), self.reference.tolist(), self.predicted.tolist()
+        return (
+            [self.pixels - self.wrong - sum(both), *both],
+            [self.pixels - sum(reference), *reference],
+            [self.pixels - sum(predicted), *predicted],
+        )
+
+    def mean_accuracy(self) -> float:
+        """Recall of the classes 0..K that are in the reference, averaged; NaN if no pixel counts.
+
+        References
+        ----------
+        Long, Shelhamer, Darrell 2015 (FCN), doi:10.1109/CVPR.2015.7298965.
+        """
+        both, reference, _ = self.with_background()
+        recalls = [n / t for n, t in zip(both, reference, strict=True) if t]
+        return sum(recalls) / len(recalls) if recalls else float("nan")
+
+    def mean_iu(self) -> float:
+        """IoU of the classes 0..K that are in either mask, background included, averaged.
+
+        NaN if no pixel counts. The FCN paper calls this mean IU.
+        """
+        ious = [n / (t + p - n) for n, t, p in zip(*self.with_background(), strict=True) if t + p]
+        return sum(ious) / len(ious) if ious else float("nan")
+
+    def frequency_weighted_iu(self) -> float:
+        """IoU of the classes 0..K, weighted by their pixels in the reference; NaN if no pixel counts."""
+        if not self.pixels:
+            return float("nan")
+        counted = zip(*self.with_background(), strict=True)
+        return sum(t * n / (t + p - n) for n, t, p in counted if t) / self.pixels
+
+    def precision(self, empty: EmptyRule = "one") -> float:
+        """Share of the predicted pixels of the classes 1..K that are right; 0 if none but some are there."""
+        return self._share(int(self.predicted.sum()), empty)
+
+    def recall(self, empty: EmptyRule = "one") -> float:
+        """Share of the reference's pixels of the classes 1..K that were found; 0 if none are there."""
+        return self._share(int(self.reference.sum()), empty)
+
+    def _share(self, of: int, empty: EmptyRule) -> float:
+        if of:
+            return int(self.both.sum()) / of
+        if not (self.empty_reference and self.empty_prediction):
+            return 0.0
+        return {"one": 1.0, "zero": 0.0, "skip": float("nan")}[empty]
+
 
 def _ratio(over: NDArray[np.int64], under: NDArray[np.int64], empty: EmptyRule) -> NDArray[np.float64]:
     value = {"one": 1.0, "zero": 0.0, "skip": np.nan}[empty]

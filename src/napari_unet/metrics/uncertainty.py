@@ -88,21 +88,65 @@ def bootstrap_ratio_interval(
             f"{len(numerators)} numerators, {len(denominators)} denominators and {len(groups)} groups "
             "do not fit together"
         )
-    nothing = float("nan"), float("nan")
-    known = np.isfinite(numerators) & np.isfinite(denominators)
-    if not known.any():
-        return nothing
-    _, index = np.unique(np.asarray(groups)[known], return_inverse=True)
-    over = _group_sums(index, numerators[known])
-    under = _group_sums(index, denominators[known])
-    if len(over) < 2:
-        return nothing
-    ratios = _ratios(over, under, resamples, np.random.default_rng(seed))
-    if not len(ratios):
-        return nothing
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(ratios, [tail, 1 - tail])
+    low, high = bootstrap_ratio_intervals(
+        numerators[:, None],
+        denominators[:, None],
+        groups,
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+    )[0]
     return float(low), float(high)
+
+
+def bootstrap_ratio_intervals(
+    numerators: NDArray[np.float64],
+    denominators: NDArray[np.float64],
+    groups: Sequence[str],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Intervals of several ratios at once, from the same draws.
+
+    Parameters
+    ----------
+    numerators, denominators : numpy.ndarray
+        (N, S), one row an image, one column a ratio; an image where either is not finite is left out
+        of that ratio.
+    groups, confidence, resamples, seed
+        As ``bootstrap_ratio_interval``.
+
+    Returns
+    -------
+    numpy.ndarray
+        (S, 2) low and high, as ``bootstrap_ratio_interval`` gives them for each column alone.
+    """
+    out = np.full((numerators.shape[1], 2), np.nan)
+    known = np.isfinite(numerators) & np.isfinite(denominators)
+    names = np.asarray(groups)
+    # Columns that know the same images share their draws.
+    patterns, which = np.unique(known, axis=1, return_inverse=True)
+    for number, used in enumerate(patterns.T):
+        columns = np.flatnonzero(which.ravel() == number)
+        if not used.any():
+            continue
+        _, index = np.unique(names[used], return_inverse=True)
+        over, under = (
+            np.stack([_group_sums(index, a[used, c]) for c in columns], axis=1)
+            for a in (numerators, denominators)
+        )
+        if len(over) < 2:
+            continue
+        ratios = _ratios(over, under, resamples, np.random.default_rng(seed))
+        tail = (1 - confidence) / 2
+        for place, column in enumerate(columns):
+            values = ratios[:, place]
+            values = values[np.isfinite(values)]
+            if len(values):
+                out[column] = np.quantile(values, [tail, 1 - tail])
+    return out
 
 
 def _group_sums(index: NDArray[np.intp], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -112,12 +156,17 @@ def _group_sums(index: NDArray[np.intp], values: NDArray[np.float64]) -> NDArray
 def _ratios(
     over: NDArray[np.float64], under: NDArray[np.float64], resamples: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Ratios of the sums over groups drawn with replacement, a block of draws at a time."""
+    """(R, S) ratios of the sums over groups drawn with replacement, a block of draws at a time."""
     count = len(over)
     rows = max(1, BLOCK // count)
     ratios = []
     for start in range(0, resamples, rows):
-        drawn = rng.integers(count, size=(min(rows, resamples - start), count))
-        top, bottom = over[drawn].sum(axis=1), under[drawn].sum(axis=1)
-        ratios.append(top[bottom > 0] / bottom[bottom > 0])
+        size = min(rows, resamples - start)
+        drawn = rng.integers(count, size=(size, count))
+        drawn += np.arange(size)[:, None] * count
+        times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
+        top, bottom = times @ over, times @ under
+        ratio = np.full(top.shape, np.nan)
+        np.divide(top, bottom, out=ratio, where=bottom > 0)
+        ratios.append(ratio)
     return np.concatenate(ratios)

@@ -18,6 +18,7 @@ from napari_unet.errors import DataError, ModelError
 from napari_unet.evaluation.report import write_report
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.export.masks import unique_stems
+from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.model import Model, load_model
 from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
@@ -91,7 +92,8 @@ class EvaluateTask:
                     got=f"{reference.labels.shape[1]} x {reference.labels.shape[0]}",
                     remedy="replace the mask or leave the image out",
                 )
-            evaluation.add(sample.id, groups[sample.id], parts[sample.id], reference, mask)
+            objects = (reference.objects, connected_objects(mask)) if reference.objects is not None else None
+            evaluation.add(sample.id, groups[sample.id], parts[sample.id], reference, mask, objects)
         write_report(
             self.report,
             evaluation,
