@@ -47,10 +47,10 @@ def test_round_trip(tmp_path: Path, name: str) -> None:
 
 
 def test_probabilities_by_hand() -> None:
-    sigmoid = model()
+    sigmoid = model(normalization="none")
     logits = sigmoid.network.predict_on_batch(X)
     np.testing.assert_allclose(sigmoid.probabilities(X), 1 / (1 + np.exp(-logits)), atol=1e-6)
-    softmax = model(classes=2, activation="softmax")
+    softmax = model(classes=2, activation="softmax", normalization="none")
     logits = softmax.network.predict_on_batch(X).astype(np.float64)
     expected = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     np.testing.assert_allclose(softmax.probabilities(X), expected[..., 1:], atol=1e-6)

@@ -161,6 +161,7 @@ def test_mixed_precision_keeps_weights_and_logits_in_float32() -> None:
 
 BACKEND_CODE = """
 import numpy as np, keras
+from napari_unet.networks.folding import fold
 from napari_unet.networks.registry import build_network
 from napari_unet.settings import NetworkSettings, TrainingSettings
 from napari_unet.training.fit import compile_network
@@ -178,7 +179,11 @@ for loss in ("cross_entropy_dice", "lovasz", "focal"):
 network.save_weights({path!r})
 again = build_network(settings, seed=5)
 again.load_weights({path!r})
-np.testing.assert_allclose(again.predict_on_batch(x), network.predict_on_batch(x), atol=1e-5)
+expected = network.predict_on_batch(x)
+np.testing.assert_allclose(again.predict_on_batch(x), expected, atol=1e-5)
+folded = fold(network)
+assert len(folded.pairs) == 10
+np.testing.assert_allclose(folded.network.predict_on_batch(x), expected, atol=1e-3 * np.abs(expected).max())
 print("fine")
 """
 

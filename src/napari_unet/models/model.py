@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import warnings
 import zipfile
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +19,12 @@ from pydantic import ValidationError
 from napari_unet.atomic import write_text
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.models.normalization import Normalization
+from napari_unet.networks.folding import Folded, fold
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.settings import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -62,30 +64,41 @@ class Model:
     classes: tuple[str, ...]
     network: Any
     provenance: dict[str, Any] = field(default_factory=dict)
+    _folded: Folded | None = field(default=None, init=False, repr=False)
+    _stamp: int = field(default=0, init=False, repr=False)
 
     @property
     def sizes(self) -> InputSizes:
         """Input sizes that the network takes."""
         return input_sizes(self.recipe.network)
 
-    def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the network on a batch of prepared images.
+    @property
+    def probabilities(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """What turns a batch of prepared images into probabilities, with the weights of this moment.
 
-        Parameters
-        ----------
-        images : numpy.ndarray
-            (N, Y, X, C) float32, of a size that the network takes.
-
-        Returns
-        -------
-        numpy.ndarray
-            (N, Y', X', K) float32 in [0, 1]: for softmax the classes without the background.
+        Its argument is (N, Y, X, C) float32, of a size that the network takes; what comes out is
+        (N, Y', X', K) float32 in [0, 1]: for softmax the classes without the background. It computes
+        with batch normalization folded into the convolutions. Whether the weights have changed since
+        they were folded is looked at here, not for each batch: ask anew after training.
         """
-        logits = np.asarray(self.network.predict_on_batch(images), np.float32)
-        if self.recipe.network.activation == "softmax":
-            shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-            return np.asarray((shifted / shifted.sum(axis=-1, keepdims=True))[..., 1:])
-        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
+        network = self._inference_network()
+        softmax = self.recipe.network.activation == "softmax"
+
+        def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+            logits = np.asarray(network.predict_on_batch(images), np.float32)
+            return probabilities_of(logits, softmax)
+
+        return run
+
+    def _inference_network(self) -> Any:
+        """The folded network, with the weights that the trained one has now."""
+        stamp = _stamp(self.network)
+        if self._folded is None or self._folded.original is not self.network:
+            self._folded = fold(self.network)
+        elif stamp != self._stamp:
+            self._folded.refresh()
+        self._stamp = stamp
+        return self._folded.network
 
     def description(self) -> dict[str, Any]:
         """What is written to settings.json."""
@@ -97,6 +110,14 @@ class Model:
             "classes": list(self.classes),
             "provenance": self.provenance,
         }
+
+
+def probabilities_of(logits: NDArray[np.float32], softmax: bool) -> NDArray[np.float32]:
+    """(N, Y, X, K) float32 in [0, 1] from logits; for softmax the background, which is first, is left out."""
+    if softmax:
+        shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return np.asarray((shifted / shifted.sum(axis=-1, keepdims=True))[..., 1:])
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
 
 
 def save_model(model: Model, path: Path) -> Path:
@@ -358,6 +379,14 @@ def load_weights(network: Any, file: Path, name: str) -> None:
         ) from error
     if not all(np.isfinite(w).all() for w in _arrays(network)):
         raise ModelError(f"the weights of the model {name} are not numbers", remedy="train it again")
+
+
+def _stamp(network: Any) -> int:
+    """A number that changes with the weights."""
+    stamp = 0
+    for array in _arrays(network):
+        stamp = zlib.crc32(np.ascontiguousarray(array).data, stamp)
+    return stamp
 
 
 def _arrays(network: Any) -> Iterator[NDArray[np.float32]]:
