@@ -65,7 +65,10 @@ def click(qtbot: Any, button: Any) -> None:
 
 
 def at_rest(dock: Any, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: not dock.session.busy and dock.session.progress is None, timeout=LONG)
+    session = dock.session
+    qtbot.waitUntil(
+        lambda: not session.busy and session.progress is None and session.learning.job is None, timeout=LONG
+    )
     qtbot.wait(400)
 
 
@@ -133,11 +136,14 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     assert dock.segmenting.folded
     qtbot.waitUntil(panel.run_button.isEnabled)
     assert "to learn from" in panel.words.text()
-    panel.seconds.setValue(10)
+    panel.seconds.setValue(120)
     click(qtbot, panel.run_button)
     assert panel.pages.currentIndex() == 1
     qtbot.waitUntil(lambda: len(session.learning.curve) > 1, timeout=LONG)
-    assert not panel.curve_place.isHidden()
+    qtbot.waitUntil(lambda: not panel.curves.isHidden(), timeout=LONG)
+    # Segmenting waits for nothing meanwhile.
+    assert not session.busy
+    click(qtbot, panel.stop_button)
     at_rest(dock, qtbot)
     assert told(notifications) == []
     assert panel.pages.currentIndex() == 0
@@ -150,17 +156,17 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     click(qtbot, panel.keep_button)
     at_rest(dock, qtbot)
     assert panel.gate.isHidden()
-    assert panel.version_box.count() == 2
-    assert panel.version_box.currentText().startswith("v002")
-    assert panel.version_box.currentText().split(",")[0].endswith("in use")
+    assert panel.version_row.box.count() == 2
+    assert panel.version_row.box.currentText().startswith("v002")
+    assert panel.version_row.box.currentText().split(",")[0].endswith("in use")
     assert session.model.path.name == "v002"
     assert dock.segmenting.model_box.currentText() == "v002"
     assert {r.status for r in session.rows() if r.id not in wanted} == {"segmented"}
     assert {session.row(i).status for i in wanted} == {"done"}
-    click(qtbot, panel.back_button)
+    click(qtbot, panel.version_row.back_button)
     at_rest(dock, qtbot)
     assert session.model.path.name == "v001"
-    assert panel.version_box.currentText().startswith("v001")
+    assert panel.version_row.box.currentText().startswith("v001")
     assert told(notifications) == []
     # Another day.
     viewer.close()
@@ -172,7 +178,7 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     for identifier, mask in wanted.items():
         dock.session.select(identifier)
         np.testing.assert_array_equal(dock.stage.mask_layer.data, mask)
-    assert dock.teaching.version_box.count() == 2
+    assert dock.teaching.version_row.box.count() == 2
     assert not NETWORKS & set(sys.modules)
 
 

@@ -133,9 +133,9 @@ def test_what_is_in_the_way_is_said_one_thing_after_another(lesson: Lesson) -> N
     assert learning.fine_tune(SECONDS) is None
     lesson.correct(lesson.ids_of("train")[0])
     assert learning.obstacle() == ""
-    session.job = object()  # type: ignore[assignment]
-    assert learning.obstacle() == "A task is running."
-    session.job = None
+    learning.job = object()  # type: ignore[assignment]
+    assert learning.obstacle() == "Learning is under way."
+    learning.job = None
     assert lesson.failures == []
 
 

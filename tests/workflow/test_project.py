@@ -370,9 +370,41 @@ def test_the_command_line(project: Project, tmp_path: Path, capsys: pytest.Captu
     project.close()
     assert main(["project", folder, "rollback"]) == 0
     assert "v001 is in use" in capsys.readouterr().out
-    assert main(["project", folder, "rollback", "2"]) == 0
+    assert main(["project", folder, "keep", "2"]) == 0
+    assert "v002 is in use" in capsys.readouterr().out
     assert main(["project", folder, "pack", "--out", str(tmp_path / "p.zip")]) == 0
     assert main(["project", folder, "pack", "--out", str(tmp_path / "p.zip")]) == 2
-    for wrong in (["compare", "1"], ["compare", "1", "9"], ["rollback", "x"], ["status", "1"]):
+    wrongs = (
+        ["compare", "1"],
+        ["compare", "1", "9"],
+        ["rollback", "x"],
+        ["status", "1"],
+        ["keep"],
+        ["relink"],
+    )
+    for wrong in wrongs:
         assert main(["project", folder, *wrong]) == 2
     assert main(["project", str(tmp_path / "nowhere")]) == 2
+
+
+def test_moved_images_are_linked_again_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from napari_unet.data.synthetic import write_synthetic
+
+    data = write_synthetic("salt", tmp_path / "here", 6)
+    other = write_synthetic("salt", tmp_path / "other", 6, seed=5)
+    folder = str(tmp_path / "p")
+    Project.create(tmp_path / "p", open_dataset(data)).close()
+    moved = data.rename(tmp_path / "there")
+    assert main(["project", folder]) == 0
+    assert "Say where they are now" in capsys.readouterr().out
+    assert main(["project", folder, "relink", str(other)]) == 2
+    assert "does not hold the images" in capsys.readouterr().err
+    assert main(["project", folder, "relink", str(tmp_path / "nowhere")]) == 2
+    capsys.readouterr()
+    assert main(["project", folder, "relink", str(moved)]) == 0
+    assert "were compared and are the same" in capsys.readouterr().out
+    assert main(["project", folder]) == 0
+    assert "Say where they are now" not in capsys.readouterr().out
+    assert main(["project", folder, "relink", str(other), "--force"]) == 0

@@ -12,6 +12,9 @@ from napari_unet.errors import SettingsError
 if TYPE_CHECKING:
     import argparse
 
+    from napari_unet.settings import FineTuneSettings
+    from napari_unet.workflow.fine_tune import FineTuned
+
 NAME = "finetune"
 ABOUT = "Let a model learn from corrections, and compare it with the old one."
 
@@ -19,19 +22,23 @@ ABOUT = "Let a model learn from corrections, and compare it with the old one."
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
-        "--model", type=Path, required=True, metavar="MODEL", help="folder or zip to start from"
-    )
+        "--model", type=Path, metavar="MODEL",
+        help="folder or zip to start from (default: the version in use, of a project)",
+    )  # fmt: skip
     parser.add_argument(
         "--corrections", type=Path, required=True, metavar="DIR",
-        help="images and corrected masks: folder, zip or table; images without a mask there are replayed "
-        "with the model's own predictions",
+        help="a project; or images and corrected masks: folder, zip or table; images without a mask there "
+        "are replayed with the model's own predictions",
     )  # fmt: skip
     parser.add_argument(
         "--unvouched", type=int, metavar="VALUE",
         help="value of mask pixels nobody vouches for (default: 255, unless masks are black and white)",
     )  # fmt: skip
     parser.add_argument("--replay", type=Path, metavar="DATA", help="data set the model was trained on")
-    parser.add_argument("--out", type=Path, required=True, metavar="MODEL2", help="folder of the new model")
+    parser.add_argument(
+        "--out", type=Path, metavar="MODEL2",
+        help="folder of the new model (default, of a project: it becomes a version there)",
+    )  # fmt: skip
     parser.add_argument("--minutes", type=float, default=1.0, help="time budget (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of patches and their order (default: 0)")
     parser.add_argument("--format", help="layout of the corrections, if it is not to be recognized")
@@ -39,25 +46,69 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    start_backend()
-    from napari_unet.models.model import read_settings
     from napari_unet.settings import FineTuneSettings
-    from napari_unet.workflow.fine_tune import FineTuneTask
-    from napari_unet.workflow.lessons import read_corrections
+    from napari_unet.workflow.project_file import PROJECT_FILE
 
     if options.minutes <= 0:
         raise SettingsError("--minutes must be above 0", got=f"{options.minutes:g}")
+    settings = FineTuneSettings(seconds=60 * options.minutes, seed=options.seed)
+    if (options.corrections / PROJECT_FILE).is_file():
+        return _of_project(options, settings)
+    for name in ("model", "out"):
+        if getattr(options, name) is None:
+            raise SettingsError(
+                f"--{name} is missing",
+                expected="it, wherever --corrections is no project",
+                remedy=f"give --{name}",
+            )
+    return _of_folder(options, settings)
+
+
+def _of_folder(options: argparse.Namespace, settings: FineTuneSettings) -> int:
+    """Learn from images and masks in any layout."""
+    start_backend()
+    from napari_unet.models.model import read_settings
+    from napari_unet.workflow.fine_tune import FineTuneTask
+    from napari_unet.workflow.lessons import read_corrections
+
     classes = len(read_settings(options.model)[2])
     corrections, others, notes = read_corrections(
         options.corrections, classes, options.format, options.unvouched
     )
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    settings = FineTuneSettings(seconds=60 * options.minutes, seed=options.seed)
     task = FineTuneTask(
         options.model, corrections, options.out, settings, replay=options.replay, others=others
     )
-    result = run_task(task)
+    _tell(run_task(task), options.model, str(options.out))
+    return DONE
+
+
+def _of_project(options: argparse.Namespace, settings: FineTuneSettings) -> int:
+    """Learn from the corrections of a project; without --out the new model becomes a version of it."""
+    from napari_unet.workflow.project import Project
+    from napari_unet.workflow.rounds import add_version, first_version, round_of_project, start_of
+
+    for name in ("format", "unvouched"):
+        if getattr(options, name) is not None:
+            raise SettingsError(f"--{name} is of no use with a project", remedy=f"leave out --{name}")
+    start_backend()
+    with Project.open(options.corrections, read_only=options.out is not None) as project:
+        model = start_of(project, options.model)
+        if options.out is None:
+            first_version(project.models, model)
+        task, seen = round_of_project(project, model, settings, options.out, options.replay)
+        result = run_task(task)
+        if options.out is not None:
+            _tell(result, model, str(options.out))
+            return DONE
+        version = add_version(project, result, seen)
+    _tell(result, model, f"{version.name} of {options.corrections}")
+    print(f"use it with: napari-unet project {options.corrections} keep {version.number}")
+    return DONE
+
+
+def _tell(result: FineTuned, model: Path, where: str) -> None:
     print(
         f"learned from {len(result.lessons)} corrected image{'s' * (len(result.lessons) != 1)}, "
         f"{len(result.held_out)} kept for judging; replayed {result.replayed}; "
@@ -65,7 +116,6 @@ def run(options: argparse.Namespace) -> int:
     )
     print(result.comparison.sentence)
     if result.comparison.verdict == "worse":
-        print(f"the new model in {options.out} is worse than {options.model}: keep the old one")
+        print(f"the new model in {where} is worse than {model}: keep the old one")
     else:
-        print(f"new model in {options.out}; {options.model} is as it was")
-    return DONE
+        print(f"new model in {where}; {model} is as it was")

@@ -1,4 +1,4 @@
-"""The command `project`: state, versions and packing of a project."""
+"""The command `project`: state, versions, images and packing of a project."""
 
 from __future__ import annotations
 
@@ -12,56 +12,96 @@ if TYPE_CHECKING:
     import argparse
 
 NAME = "project"
-ABOUT = "Look at a project, compare and roll back its models, pack it."
+ABOUT = "Look at a project, compare, keep and roll back its models, find moved images again, pack it."
+TAKES = {  # fewest and most words behind an action, and what they are
+    "compare": (2, 2, "two versions"),
+    "keep": (1, 1, "one version"),
+    "rollback": (0, 1, "one version, or none"),
+    "relink": (1, 1, "the data set, where it is now"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("folder", type=Path, metavar="PATH", help="folder of the project")
     parser.add_argument(
-        "action", nargs="?", choices=("status", "compare", "rollback", "pack"), default="status",
-        help="status (default); compare A B; rollback [V], to the version before without V; pack",
+        "action", nargs="?", choices=("status", "compare", "keep", "rollback", "relink", "pack"),
+        default="status",
+        help="status (default); compare A B; keep V, to use it from now on; rollback [V], to the version "
+        "before without V; relink DATA, where the images are now; pack",
     )  # fmt: skip
-    parser.add_argument("versions", nargs="*", metavar="V", help="numbers of versions, like 2 or v002")
+    parser.add_argument(
+        "words", nargs="*", metavar="V", help="numbers of versions, like 2 or v002; or the data set"
+    )
     parser.add_argument("--out", type=Path, metavar="ZIP", help="of pack (default: PATH.zip)")
     parser.add_argument("--images", action="store_true", help="pack the images as well")
+    parser.add_argument(
+        "--force", action="store_true", help="relink even if images are missing or have changed"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    from napari_unet.workflow.pack import PackTask
-    from napari_unet.workflow.project import Project
-    from napari_unet.workflow.project_status import compare_lines, status_lines
-
-    action, versions = options.action, [_version_number(text) for text in options.versions]
-    fewest, most = {"compare": (2, 2), "rollback": (0, 1)}.get(action, (0, 0))
-    if not fewest <= len(versions) <= most:
-        wanted = {"compare": "two versions", "rollback": "one version, or none"}.get(action, "no versions")
+    action = options.action
+    fewest, most, wanted = TAKES.get(action, (0, 0, "nothing more"))
+    if not fewest <= len(options.words) <= most:
         raise SettingsError(
             f"`project {action}` takes {wanted}",
-            got=str(len(versions)),
+            got=str(len(options.words)),
             remedy="see `napari-unet project -h`",
         )
     if action == "pack":
-        folder = options.folder.expanduser().resolve()
-        out = options.out or folder.with_name(f"{folder.name}.zip")
-        if out.exists():
-            raise OutputError(f"{out} is there already", remedy="give another name with --out")
-        run_task(PackTask(folder, out, options.images))
-        print(f"packed in {out}, {out.stat().st_size:,} bytes")
-    elif action == "rollback":
-        with Project.open(options.folder) as project:
-            version = project.models.roll_back(*versions)
-        print(f"{version.name} is in use")
+        _pack(options)
+    elif action == "relink":
+        _relink(options)
+    elif action in ("keep", "rollback"):
+        _use(options, [_version_number(text) for text in options.words])
     else:
-        project = Project.open(options.folder, read_only=True)
-        if action == "compare":
-            first, second = versions
-            lines = compare_lines(first, second, project.models.compare(first, second))
-        else:
-            lines = status_lines(project)
-        print("\n".join(lines))
+        _show(options, [_version_number(text) for text in options.words])
     return DONE
+
+
+def _pack(options: argparse.Namespace) -> None:
+    from napari_unet.workflow.pack import PackTask
+
+    folder = options.folder.expanduser().resolve()
+    out = options.out or folder.with_name(f"{folder.name}.zip")
+    if out.exists():
+        raise OutputError(f"{out} is there already", remedy="give another name with --out")
+    run_task(PackTask(folder, out, options.images))
+    print(f"packed in {out}, {out.stat().st_size:,} bytes")
+
+
+def _relink(options: argparse.Namespace) -> None:
+    from napari_unet.workflow.project import Project
+
+    (data,) = options.words
+    with Project.open(options.folder) as project:
+        check = project.relink(Path(data), accept_different=options.force)
+    print(check.sentence)
+    print(f"{options.folder} has its images from {Path(data).resolve()}")
+
+
+def _use(options: argparse.Namespace, versions: list[int]) -> None:
+    from napari_unet.workflow.project import Project
+
+    with Project.open(options.folder) as project:
+        models = project.models
+        version = models.keep(*versions) if options.action == "keep" else models.roll_back(*versions)
+    print(f"{version.name} is in use")
+
+
+def _show(options: argparse.Namespace, versions: list[int]) -> None:
+    from napari_unet.workflow.project import Project
+    from napari_unet.workflow.project_status import compare_lines, status_lines
+
+    project = Project.open(options.folder, read_only=True)
+    if options.action == "compare":
+        first, second = versions
+        lines = compare_lines(first, second, project.models.compare(first, second))
+    else:
+        lines = status_lines(project)
+    print("\n".join(lines))
 
 
 def _version_number(text: str) -> int:

@@ -45,6 +45,8 @@ class Version:
         Id of every corrected image that it saw to the number of the last stroke on it.
     note : str
         For a person.
+    seconds : float
+        Of painting, in all, that it is the fruit of.
     discarded : bool
         Whether it is to go when versions are pruned.
     """
@@ -56,6 +58,7 @@ class Version:
     scores: Mapping[str, float] = field(default_factory=dict)
     corrections: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
+    seconds: float = 0.0
     discarded: bool = False
 
     @property
@@ -158,6 +161,7 @@ class ModelStore:
         corrections: Mapping[str, int] | None = None,
         parent: int | None = None,
         note: str = "",
+        seconds: float = 0.0,
         keep: bool = False,
     ) -> Version:
         """Add a version; it is not in use before it is kept.
@@ -166,7 +170,7 @@ class ModelStore:
         ----------
         model : path or callable
             Folder of the model, which is copied; or (folder) -> anything, which writes it there.
-        scores, corrections, parent, note
+        scores, corrections, parent, note, seconds
             See ``Version``; the parent is the version in use if none is given.
         keep : bool
             Whether to use it at once.
@@ -192,7 +196,7 @@ class ModelStore:
                 version = Version(
                     number, self.folder / f"v{number:03d}", parent,
                     datetime.now(UTC).isoformat(timespec="seconds"),
-                    dict(scores or {}), dict(corrections or {}), note,
+                    dict(scores or {}), dict(corrections or {}), note, seconds,
                 )  # fmt: skip
                 content = {k: v for k, v in asdict(version).items() if k not in {"path", "discarded"}}
                 write_text(fresh / VERSION_FILE, json.dumps(content, indent=1))
@@ -354,6 +358,7 @@ def _read_version(path: Path, number: int) -> Version:
             number, path, None if parent is None else int(parent), str(content["created"]),
             {str(k): float(v) for k, v in content["scores"].items()},
             {str(k): int(v) for k, v in content["corrections"].items()}, str(content["note"]),
+            float(content.get("seconds", 0.0)),
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(

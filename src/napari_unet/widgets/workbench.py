@@ -77,6 +77,8 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.session = Session(engine(self.dispatcher), self.dispatcher)
         self.session.evaluation = EvaluationSettings(confidence=self.preferences.confidence)
         self.session.tile = self.preferences.tile_size
+        if engine is ProcessEngine:  # one for each: segmenting goes on while it learns
+            self.session.learning.make_engine = lambda: engine(self.dispatcher)
         self.sources = Sources(napari_viewer, self.session, self)
         self.stage = Stage(napari_viewer, self.session, self.sources, self)
         self.images = ImagesPanel(self.session, napari_viewer, self.dispatcher, self)
@@ -337,7 +339,6 @@ class Workbench(QWidget):  # type: ignore[misc]
         if self._closed:
             return
         self.segmenting.show_job()
-        self.teaching.show_job()
         progress = self.session.progress
         if progress is None:
             if self._activity is not None:
@@ -357,7 +358,8 @@ class Workbench(QWidget):  # type: ignore[misc]
         if watched is not self._window or self._closed:
             return False
         if event.type() == QEvent.Type.Close:
-            if self.session.busy and not self._may_stop():
+            busy = self.session.busy or self.session.learning.job is not None
+            if busy and not self._may_stop():
                 event.ignore()
                 return True
             self.stage.take_painting()
@@ -370,9 +372,9 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _may_stop(self) -> bool:
         progress = self.session.progress
-        learning = self.session.learning.job is not None
+        learning = not self.session.busy
         far = ""
-        if progress is not None and not learning:
+        if progress is not None:
             far = f" {int(progress.done):,} of {int(progress.total):,} images are done."
         what = "The model is still learning" if learning else "Segmentation is still running"
         answer = QMessageBox.question(

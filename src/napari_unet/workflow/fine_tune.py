@@ -241,7 +241,7 @@ class _Run:
             look=look,
             on_look=self._on_look,
             stop=self._stop,
-            on_progress=self.on_progress,
+            on_progress=self._on_step,
             cancel=self.cancel,
         )
         self._history: list[dict[str, float]] = []
@@ -335,6 +335,10 @@ class _Run:
         piece = self._preview(score if known else None, known and score > self.gate.old_live)
         done = min(self._passed() / self.settings.seconds, 1.0)
         self.on_progress(Progress(done, 1.0, "Learning from corrections", values=values, piece=piece))
+
+    def _on_step(self, progress: Progress) -> None:
+        values = {**progress.values, "seconds": self._passed()}
+        self.on_progress(replace(progress, values=values))
 
     def _preview(self, score: float | None, better: bool) -> Preview | None:
         asked = self.task.preview() if self.task.preview is not None else None

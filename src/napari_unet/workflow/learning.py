@@ -1,8 +1,8 @@
-"""Fine-tuning in a sitting: what was painted becomes a new version, judged, kept or discarded."""
+"""Learning in a sitting: what was painted becomes a new version, judged, kept or discarded."""
 
 from __future__ import annotations
 
-import filecmp
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,31 +11,34 @@ from psygnal import Signal
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import WorkbenchError
 from napari_unet.models.card import ModelCard
-from napari_unet.models.model import WEIGHTS_FILE, model_folder
+from napari_unet.progress import Progress
 from napari_unet.settings import FineTuneSettings
-from napari_unet.workflow.correction import MaskSnapshot
+from napari_unet.workflow.compare_models import CompareTask
 from napari_unet.workflow.fine_tune import FineTuned, FineTuneTask, Preview
-from napari_unet.workflow.lessons import Correction
+from napari_unet.workflow.material import gather, teaches
+from napari_unet.workflow.predict import WarmTask
 from napari_unet.workflow.references import CallReference, refer
+from napari_unet.workflow.rounds import add_version, first_version, same_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
-    from napari_unet.engine.task import Job
-    from napari_unet.models.store import ModelStore, Version
-    from napari_unet.progress import Progress
+    from napari_unet.engine.task import Engine, Job, Task
+    from napari_unet.evaluation.compare import Comparison
+    from napari_unet.models.store import Version
     from napari_unet.workflow.collection import Collection
+    from napari_unet.workflow.material import Material
     from napari_unet.workflow.project import Project
-    from napari_unet.workflow.references import ImageReference
     from napari_unet.workflow.session import Session
 
-MOST_JUDGES = 200  # images with a reference that the gate looks at
-MOST_OTHERS = 64  # images without corrections whose own predictions are replayed
+LOSS_EVERY = 0.5  # seconds between two points of the curve of the loss
 
 
 class Learning:
     """Fine-tunes the model at hand on the corrections of the project at hand.
+
+    It computes beside the session, so that segmenting and painting go on: in a process of its own where
+    ``make_engine`` gives one.
 
     Parameters
     ----------
@@ -44,17 +47,50 @@ class Learning:
     """
 
     changed = Signal()  # what can be done, what runs, or the verdict
+    progressed = Signal()  # how far it is
     looked = Signal(dict)  # a row of the curve: seconds, loss, held_out_iou, old_iou
     previewed = Signal(object)  # Preview
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.make_engine: Callable[[], Engine] | None = None
         self.job: Job | None = None
+        self.progress: Progress | None = None
         self.curve: list[dict[str, float]] = []
+        self.losses: list[tuple[float, float]] = []  # seconds, loss: means over LOSS_EVERY
         self.result: FineTuned | None = None
         self.candidate: Version | None = None  # waits for keep or discard
+        self.note = ""  # what a person should know of the last round besides its verdict
+        self.keep_going = False  # whether a round follows the other as long as there are new strokes
+        self.seconds = 60.0  # budget of such a round
+        self._engine: Engine | None = None
         self._judged_in: Project | None = None  # whose the candidate is, whatever is at hand by then
+        self._learns_from: Collection | None = None
+        self._offered: FineTuned | None = None  # what the candidate came of
+        self._taught: dict[str, int] = {}  # strokes that the last round learned from
         self._stop = False
+        self._among = 0  # losses that the last point of the curve is the mean of
+        session.painting.project_changed.connect(self._follow_project)
+
+    @property
+    def engine(self) -> Engine:
+        """Where it computes; made when it is first needed."""
+        if self._engine is None:
+            self._engine = self.make_engine() if self.make_engine is not None else self.session.engine
+        return self._engine
+
+    def warm(self) -> None:
+        """Have a process of its own ready before it is needed."""
+        if self.make_engine is not None and self._engine is None:
+            self.engine.submit(WarmTask())
+
+    def close(self) -> None:
+        """Stop what runs and leave nothing behind."""
+        self.keep_going = False
+        if self.job is not None:
+            self.job.cancel()
+        if self._engine is not None and self._engine is not self.session.engine:
+            self._engine.close()
 
     @property
     def project(self) -> Project | None:
@@ -72,13 +108,13 @@ class Learning:
         session, project = self.session, self.project
         if session.model is None:
             return "Open a model first."
-        if session.busy:
-            return "A task is running."
-        if self.candidate is not None:
+        if self.job is not None:
+            return "Learning is under way."
+        if self.candidate is not None and not self.keep_going:
             return "Keep or discard the new version first."
         if project is None or not project.corrections.touched():
             return "Correct a mask first: paint on it, or mark it done."
-        if not any(self._teaches(project, i) for i in project.corrections.touched()):
+        if not self._teaching_strokes(project):
             return "What is corrected so far is kept for judging: correct one more image."
         return ""
 
@@ -88,7 +124,7 @@ class Learning:
         if project is None:
             return ""
         touched = project.corrections.touched()
-        judging = sum(not self._teaches(project, i) for i in touched)
+        judging = len(touched) - len(self._teaching_strokes(project))
         total = project.corrections.total()
         words = f"{len(touched) - judging} corrected image{'s' * (len(touched) - judging != 1)} to learn from"
         if judging:
@@ -97,8 +133,9 @@ class Learning:
         return f"{words}; {strokes}, {total.changed:,} pixels, {total.seconds / 60:.0f} min"
 
     @staticmethod
-    def _teaches(project: Project, identifier: str) -> bool:
-        return project.corrections.part(identifier) == "train"
+    def _teaching_strokes(project: Project) -> dict[str, int]:
+        corrections = project.corrections
+        return {i: n for i, n in corrections.seen().items() if teaches(corrections, i)}
 
     # learning
 
@@ -118,130 +155,148 @@ class Learning:
         session, project = self.session, self.project
         if self.obstacle() or project is None or session.model is None or session.collection is None:
             return None
-        collection = session.collection
+        collection, card = session.collection, session.model
         project.corrections.save()
         try:
-            self._first_version(project.models, session.model)
+            first_version(project.models, card.path)
             out = project.new_folder("runs", "fine-tune", {"seconds": seconds}) / "model"
         except WorkbenchError as error:
             session.failed.emit(error.sentence, "")
             return None
-        corrections = tuple(self._corrections(project, collection))
-        corrected = set(project.corrections.touched())
-        replay = self._replay(collection)
-        judges, others = self._judges_and_others(project, collection, corrected)
-        self._stop = False
-        self.curve, self.result = [], None
+        material = self.material(project, collection, card)
+        self._taught = self._teaching_strokes(project)
         task = FineTuneTask(
-            session.model.path,
-            corrections,
+            card.path,
+            material.corrections,
             out,
             FineTuneSettings(seconds=seconds),
-            replay=replay,
-            replay_format=collection.dataset.format if replay and collection.dataset else None,
-            others=others,
-            judges=judges,
-            reserve=project.corrections.reserve,
+            replay=material.replay,
+            replay_format=material.replay_format,
+            others=material.others,
+            judges=material.judges,
+            reserve=material.reserve,
             preview=FromCaller(self._wanted_preview),
             stop=FromCaller(lambda: self._stop),
             evaluation=session.evaluation,
         )
-        seen = project.corrections.seen()
+        current = project.models.current
+        assert current is not None
+
+        def finish(result: FineTuned) -> None:
+            self._judge(self._living(project), result, material, current.number)
+
+        return self.run(task, collection, finish)
+
+    @staticmethod
+    def material(project: Project, collection: Collection, card: ModelCard) -> Material:
+        """What there is to learn from, among the images at hand."""
+        entries = collection.entries
+        return gather(
+            project,
+            {i: e.sample for i, e in entries.items()},
+            collection.dataset,
+            card.provenance,
+            lambda i: entries[i].part,
+            {i: e.group for i, e in entries.items()},
+        )
+
+    def run(
+        self, task: Task[Any], collection: Collection | None, finish: Callable[[Any], None]
+    ) -> Job | None:
+        """Run a task that learns, beside what the session does.
+
+        Parameters
+        ----------
+        task : Task
+            Frozen.
+        collection : Collection or None
+            Whose images may be asked for while it runs.
+        finish : callable
+            Takes what comes of it.
+        """
+        self._stop = False
+        self.curve, self.losses, self.result, self.note = [], [], None, ""
+        return self._submit(task, collection, finish)
+
+    def _submit(
+        self, task: Task[Any], collection: Collection | None, finish: Callable[[Any], None]
+    ) -> Job | None:
+        self._learns_from = collection
+        self.progress = Progress(0, 1, "Starting")
 
         def on_progress(progress: Progress) -> None:
+            self.progress = progress
+            self._take_loss(progress.values)
             if "old_iou" in progress.values:  # a look; between two of them only the loss is told
                 self.curve.append(dict(progress.values))
                 self.looked.emit(dict(progress.values))
             if isinstance(progress.piece, Preview):
                 self.previewed.emit(progress.piece)
+            self.progressed.emit()
 
         def on_end(job: Job) -> None:
-            self.job = None
-            if isinstance(job.result, FineTuned):
-                self._judge(project, job.result, seen)
-            self.changed.emit()
+            self.job = self.progress = None
+            if job.error is not None and not job.cancel_token.cancelled:
+                self.session.failed.emit(job.error.sentence, job.details)
+            if job.state == "done":
+                finish(job.result)
+            if self.job is None:  # nothing follows by itself
+                self.changed.emit()
+                self.go_on()
 
-        job = session.run_task(task, 1, on_progress, on_end)
+        job = self.engine.submit(task, on_progress, on_end)
         self.job = None if job.ended else job
         self.changed.emit()
         return job
+
+    def _take_loss(self, values: Mapping[str, float]) -> None:
+        if not {"loss", "seconds"} <= set(values):
+            return
+        place = (values["seconds"] // LOSS_EVERY + 0.5) * LOSS_EVERY
+        if not self.losses or self.losses[-1][0] != place:
+            self._among = 0
+            self.losses.append((place, 0.0))
+        self._among += 1
+        mean = self.losses[-1][1]
+        self.losses[-1] = (place, mean + (values["loss"] - mean) / self._among)
+
+    def go_on(self) -> None:
+        """Begin the next round if that is wanted and there are strokes that no round has seen."""
+        project = self.project
+        if not self.keep_going or self.obstacle() or project is None:
+            return
+        if self._teaching_strokes(project) != self._taught:
+            self.fine_tune(self.seconds)
+
+    def keep_learning(self, wanted: bool, seconds: float) -> None:
+        """Let a round follow the other while the person paints, or let the present one be the last.
+
+        Parameters
+        ----------
+        wanted : bool
+            Whether to.
+        seconds : float
+            Budget of a round.
+        """
+        self.keep_going, self.seconds = wanted, seconds
+        self.go_on()
+        self.changed.emit()
 
     def stop(self) -> None:
         """Stop learning, judge and keep what is best so far."""
         self._stop = True
 
-    def _first_version(self, store: ModelStore, model: ModelCard) -> None:
-        """The model a project starts from is its first version; one from elsewhere becomes one, too."""
-        known = [v for v in store.versions() if v.path == model.path or same_model(v.path, model.path)]
-        if known:
-            if store.current is None or store.current.number not in {v.number for v in known}:
-                store.keep(known[0].number)
-            return
-        scores = {} if model.validation_iou is None else {"validation_iou": model.validation_iou}
-        with model_folder(model.path) as folder:
-            store.add(folder, scores=scores, parent=0, note=f"from {model.name}", keep=True)
-
-    def _corrections(self, project: Project, collection: Collection) -> list[Correction]:
-        """What is painted, but for what only judges; of that, images that are done are taken along."""
-        found = []
-        for identifier in project.corrections.touched():
-            done = project.corrections.effort(identifier).done
-            judges = project.corrections.reserve and done  # parted from the others by the task
-            if identifier not in collection.entries or not (judges or self._teaches(project, identifier)):
-                continue
-            reference = project.corrections[identifier].reference()
-            entry = collection.entries[identifier]
-            found.append(
-                Correction(
-                    refer(entry.sample, collection.dataset), reference.labels, reference.weights, entry.group
-                )
-            )
-        return found
-
-    def _replay(self, collection: Collection) -> Path | None:
-        """The data set at hand, if the model was trained on it."""
-        data = (self.session.model.provenance.get("data") or {}) if self.session.model else {}
-        dataset = collection.dataset
-        if dataset is None or not dataset.path.exists() or not all(s.image_name for s in dataset.samples):
-            return None
-        same = (data.get("name"), data.get("images")) == (dataset.name, len(dataset))
-        return dataset.path if same else None
-
-    def _judges_and_others(
-        self, project: Project, collection: Collection, corrected: set[str]
-    ) -> tuple[tuple[ImageReference, ...], tuple[ImageReference, ...]]:
-        judges: list[ImageReference] = []
-        others: list[ImageReference] = []
-        for identifier, entry in collection.entries.items():
-            if identifier in corrected:
-                if not self._teaches(project, identifier) and len(judges) < MOST_JUDGES:
-                    judges += self._corrected_judge(project, collection, identifier)
-                continue
-            # A model trained elsewhere has no part for it: then the project's own split counts.
-            part = entry.part
-            if part in ("", "unseen"):
-                part = project.split.part_of(identifier) or ""
-            if entry.sample.has_mask and part == "held-out" and len(judges) < MOST_JUDGES:
-                judges.append(refer(entry.sample, collection.dataset))
-            elif len(others) < MOST_OTHERS:
-                others.append(refer(entry.sample, collection.dataset))
-        return tuple(judges), tuple(others)
-
-    @staticmethod
-    def _corrected_judge(
-        project: Project, collection: Collection, identifier: str
-    ) -> tuple[ImageReference, ...]:
-        """A held-out image that is done, with its corrected mask; none if the task sets it aside itself."""
-        if project.corrections.reserve or not project.corrections.effort(identifier).done:
-            return ()
-        mask = MaskSnapshot.of(project.corrections[identifier].reference())
-        sample = collection.entries[identifier].sample
-        return (CallReference(identifier, FromCaller(sample.read_image), FromCaller(mask)),)
+    def cancel(self) -> None:
+        """Stop and forget this round; none follows by itself."""
+        self.keep_going = False
+        if self.job is not None:
+            self.job.cancel()
+        self.changed.emit()
 
     def _wanted_preview(self) -> Any:
         """The image at hand; called from another thread."""
         collection, identifier = self.session.collection, self.session.current
-        if collection is None or identifier not in collection.entries:
+        if collection is None or collection is not self._learns_from or identifier not in collection.entries:
             return None
         reference = refer(collection.entries[identifier].sample, collection.dataset)
         if isinstance(reference, CallReference):
@@ -250,21 +305,38 @@ class Learning:
 
     # the gate
 
-    def _judge(self, project: Project, result: FineTuned, seen: dict[str, int]) -> None:
-        comparison = result.comparison
-        scores = {
-            name: value
-            for name, value in (("held_out_iou", comparison.new_iou), ("difference", comparison.difference))
-            if value is not None
-        }
+    def _judge(self, project: Project, result: FineTuned, material: Material, parent: int) -> None:
+        current = project.models.current
+        if current is not None and current.number != parent and material.held_out:
+            # Another version came into use meanwhile: that is what the new one has to beat.
+            task = CompareTask(current.path, result.model, material.held_out, self.session.evaluation)
+
+            def compared(comparison: Comparison) -> None:
+                self._offer(project, replace(result, comparison=comparison), material.seen, parent)
+
+            self._submit(task, self._learns_from, compared)
+            return
+        self._offer(project, result, material.seen, parent)
+
+    def _offer(
+        self, project: Project, result: FineTuned, seen: Mapping[str, int], parent: int | None
+    ) -> None:
+        """Put a version on offer; of two on offer in one project the better one stays."""
         try:
-            self.candidate = project.models.add(
-                result.model, scores=scores, corrections=seen, note=comparison.verdict
-            )
+            fresh = add_version(project, result, seen, parent)
+            before = self.candidate if self._judged_in is project else None
+            if before is not None and gained(before) > gained(fresh):
+                project.models.discard(fresh.number)
+                self.note = f"The round after it was no better; {before.name} is still on offer."
+                self.result = self._offered
+                return
+            if before is not None:
+                project.models.discard(before.number)
         except WorkbenchError as error:
             self.session.failed.emit(error.sentence, "")
             return
-        self.result, self._judged_in = result, project
+        self.candidate, self.result, self._judged_in = fresh, result, project
+        self._offered = result
 
     def keep(self) -> None:
         """Use the new version from now on; images that were segmented before are segmented anew."""
@@ -287,7 +359,7 @@ class Learning:
     def _waits(self) -> bool:
         """Whether another task must end before the model can be changed; says so."""
         if self.session.busy:
-            self.session.failed.emit("A task is running: wait for its end, or cancel it.", "")
+            self.session.failed.emit("Segmentation is running: wait for its end, or cancel it.", "")
         return self.session.busy
 
     def roll_back(self, number: int | None = None) -> None:
@@ -317,6 +389,21 @@ class Learning:
             current = session.current
             session.segment([i for i in before if i == current] + [i for i in before if i != current])
 
+    def _living(self, project: Project) -> Project:
+        """The project, or the one that took its place while it was learned from."""
+        at_hand = self.project
+        return at_hand if project.read_only and at_hand is not None else project
+
+    def _follow_project(self) -> None:
+        """Go on offering a version whose project has moved into another folder."""
+        version, project = self.candidate, self.project
+        if version is None or project is None or self._judged_in in (None, project):
+            return
+        if self._judged_in is not None and not self._judged_in.read_only:
+            return  # it is open still, beside the one at hand
+        moved = [v for v in project.models.versions() if same_model(v.path, version.path)]
+        self._judged_in, self.candidate = (project, moved[-1]) if moved else (None, None)
+
     def _try(self, change: Callable[[], Any]) -> bool:
         try:
             change()
@@ -326,10 +413,6 @@ class Learning:
         return True
 
 
-def same_model(first: Path, second: Path) -> bool:
-    """Whether two models have the same weights, to the byte."""
-    if not (first / WEIGHTS_FILE).is_file():
-        return False
-    with model_folder(second) as folder:
-        other = folder / WEIGHTS_FILE
-        return other.is_file() and filecmp.cmp(first / WEIGHTS_FILE, other, shallow=False)
+def gained(version: Version) -> float:
+    """IoU that a version was ahead of the one in use when it was judged; 0 where that is not known."""
+    return float(version.scores.get("difference", 0.0))

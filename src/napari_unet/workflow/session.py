@@ -82,6 +82,7 @@ class Session:
 
     def close(self) -> None:
         """Stop what runs and leave nothing behind."""
+        self.learning.close()
         self.engine.close()
         self._overall.close()
         self.painting.finish()

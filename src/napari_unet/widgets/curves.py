@@ -1,0 +1,85 @@
+"""Curves of a network as it learns: IoU above, loss below, over the seconds since it began."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+HEIGHT = 190  # pixels of both together
+IOU, OLD, LOSS = "#E69F00", "#56B4E9", "#CC79A7"
+TOOLTIP = (
+    "Above: IoU on images it does not learn from (orange), and of the model in use on the same ones (blue). "
+    "Below: the loss, what training makes small (purple). Both over seconds."
+)
+
+
+class Curves(QWidget):  # type: ignore[misc]
+    """Two plots with one axis of time; hidden while there are fewer than two points."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFixedHeight(HEIGHT)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.score_plot: Any = None
+        self.loss_plot: Any = None
+        self.hide()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        if self.score_plot is not None:
+            for curve in (self._iou, self._old, self._loss):
+                curve.setData([], [])
+        self.hide()
+
+    def show_rows(self, looks: Sequence[Mapping[str, float]], losses: Sequence[tuple[float, float]]) -> None:
+        """Show the course of a round.
+
+        Parameters
+        ----------
+        looks : sequence of mapping
+            "seconds", and "held_out_iou" and "old_iou" where they are known.
+        losses : sequence of tuple
+            Seconds and loss.
+        """
+        if len(losses) < 2:
+            return
+        if self.score_plot is None:
+            self._build()
+        for curve, name in ((self._iou, "held_out_iou"), (self._old, "old_iou")):
+            known = [(r["seconds"], r[name]) for r in looks if math.isfinite(r.get(name, math.nan))]
+            curve.setData([t for t, _ in known], [v for _, v in known])
+        self._loss.setData([t for t, _ in losses], [v for _, v in losses])
+        self.score_plot.setVisible(any(math.isfinite(r.get("held_out_iou", math.nan)) for r in looks))
+        self.show()
+
+    def _build(self) -> None:
+        # A plotting library is loaded when there is something to plot.
+        import pyqtgraph
+
+        layout = self.layout()
+        assert layout is not None
+        self.score_plot, self.loss_plot = (pyqtgraph.PlotWidget(background=None) for _ in range(2))
+        for plot, name in ((self.score_plot, "IoU"), (self.loss_plot, "loss")):
+            plot.setLabel("left", name)
+            for side in ("bottom", "left"):
+                plot.getAxis(side).enableAutoSIPrefix(False)
+            plot.getAxis("left").setWidth(48)
+            plot.setMouseEnabled(x=False, y=False)
+            plot.hideButtons()
+            plot.setMenuEnabled(False)
+            plot.setToolTip(TOOLTIP)
+            layout.addWidget(plot)
+        self.loss_plot.setLabel("bottom", "seconds")
+        self.score_plot.getAxis("bottom").setStyle(showValues=False)
+        self.loss_plot.setXLink(self.score_plot)
+        self._iou = self.score_plot.plot(
+            pen=pyqtgraph.mkPen(IOU, width=2), symbol="o", symbolSize=5, symbolBrush=IOU, symbolPen=None
+        )
+        self._old = self.score_plot.plot(pen=pyqtgraph.mkPen(OLD, width=1.5))
+        self._loss = self.loss_plot.plot(pen=pyqtgraph.mkPen(LOSS, width=2))

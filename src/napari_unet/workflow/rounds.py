@@ -1,0 +1,158 @@
+"""A round of learning in a project: from the version it starts from to the one that it makes."""
+
+from __future__ import annotations
+
+import filecmp
+from typing import TYPE_CHECKING
+
+from napari_unet.errors import ModelError
+from napari_unet.models.card import ModelCard
+from napari_unet.models.model import WEIGHTS_FILE, model_folder
+from napari_unet.workflow.fine_tune import FineTuneTask
+from napari_unet.workflow.material import of_project
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from napari_unet.evaluation.compare import Comparison
+    from napari_unet.models.store import ModelStore, Version
+    from napari_unet.settings import FineTuneSettings
+    from napari_unet.workflow.fine_tune import FineTuned
+    from napari_unet.workflow.project import Project
+
+
+def start_of(project: Project, model: Path | None) -> Path:
+    """The model that a round starts from: the one given, else the version in use.
+
+    Raises
+    ------
+    ModelError
+        If there is neither.
+    """
+    if model is not None:
+        return model
+    current = project.models.current
+    if current is None:
+        raise ModelError(
+            f"the project {project.folder} has no version of a model yet",
+            expected="a model to start from",
+            remedy="give one with --model",
+        )
+    return current.path
+
+
+def first_version(store: ModelStore, model: Path) -> None:
+    """See to it that the model a round starts from is a version, and the one in use.
+
+    Raises
+    ------
+    ModelError, OutputError
+        If it cannot be read, or copied.
+    """
+    known = [v for v in store.versions() if v.path == model or same_model(v.path, model)]
+    if known:
+        if store.current is None or store.current.number not in {v.number for v in known}:
+            store.keep(known[0].number)
+        return
+    card = ModelCard.read(model)
+    scores = {} if card.validation_iou is None else {"validation_iou": card.validation_iou}
+    with model_folder(model) as folder:
+        store.add(folder, scores=scores, parent=0, note=f"from {card.name}", keep=True)
+
+
+def round_of_project(
+    project: Project,
+    model: Path,
+    settings: FineTuneSettings,
+    out: Path | None = None,
+    replay: Path | None = None,
+) -> tuple[FineTuneTask, Mapping[str, int]]:
+    """A round on the corrections of a project whose images are on the disk.
+
+    Parameters
+    ----------
+    project : Project
+        Open.
+    model : pathlib.Path
+        To start from.
+    settings : FineTuneSettings
+        Time budget and rates.
+    out : pathlib.Path, optional
+        Folder of the new model; a new run of the project if not given.
+    replay : pathlib.Path, optional
+        The data set the model was trained on; the project's own, if it is that, if not given.
+
+    Returns
+    -------
+    task : FineTuneTask
+        To be run.
+    seen : mapping
+        What a version that comes of it has seen.
+
+    Raises
+    ------
+    DataError
+        If nothing was corrected, or the images are not there.
+    """
+    material = of_project(project, ModelCard.read(model).provenance)
+    if out is None:
+        out = project.new_folder("runs", "fine-tune", {"seconds": settings.seconds}) / "model"
+    task = FineTuneTask(
+        model,
+        material.corrections,
+        out,
+        settings,
+        replay=replay or material.replay,
+        replay_format=None if replay else material.replay_format,
+        others=material.others,
+        judges=material.judges,
+        reserve=material.reserve,
+    )
+    return task, material.seen
+
+
+def scores_of(comparison: Comparison) -> dict[str, float]:
+    """The scores that a version keeps of its verdict."""
+    found = {"held_out_iou": comparison.new_iou, "difference": comparison.difference}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def add_version(
+    project: Project, result: FineTuned, seen: Mapping[str, int], parent: int | None = None
+) -> Version:
+    """Make a version of what came of a round; it is not in use yet.
+
+    Parameters
+    ----------
+    project : Project
+        That it goes into.
+    result : FineTuned
+        With the folder of the model, which is copied, and the verdict.
+    seen : mapping
+        Id of every corrected image to the number of the last stroke on it, when the round began.
+    parent : int, optional
+        The version that the round started from; the one in use if not given.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    return project.models.add(
+        result.model,
+        scores=scores_of(result.comparison),
+        corrections=seen,
+        parent=parent,
+        note=result.comparison.verdict,
+        seconds=project.corrections.total().seconds,
+    )
+
+
+def same_model(first: Path, second: Path) -> bool:
+    """Whether two models have the same weights, to the byte."""
+    if not (first / WEIGHTS_FILE).is_file():
+        return False
+    with model_folder(second) as folder:
+        other = folder / WEIGHTS_FILE
+        return other.is_file() and filecmp.cmp(first / WEIGHTS_FILE, other, shallow=False)
