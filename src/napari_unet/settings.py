@@ -18,6 +18,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+Separation = Literal["none", "distance", "border"]
+
+
 class NetworkSettings(Settings):
     """The architecture of a network."""
 
@@ -51,6 +54,12 @@ class NetworkSettings(Settings):
     dropout: float = Field(
         0.0, ge=0.0, lt=1.0, title="Dropout", description="Rate at the end of the contracting path"
     )
+    separation: Separation = Field(
+        "none",
+        title="Separation",
+        description="One more output that tells touching objects apart: distance to the object's edge, "
+        "or the border between objects",
+    )
 
     @model_validator(mode="after")
     def _bounded(self) -> NetworkSettings:
@@ -61,8 +70,8 @@ class NetworkSettings(Settings):
 
     @property
     def outputs(self) -> int:
-        """Channels of the logits: the classes, and the background first for softmax."""
-        return self.classes + (self.activation == "softmax")
+        """Channels of the logits: background first for softmax, the classes, separation last if any."""
+        return self.classes + (self.activation == "softmax") + (self.separation != "none")
 
 
 class AugmentationSettings(Settings):
@@ -76,7 +85,7 @@ class AugmentationSettings(Settings):
     rotation: float = Field(
         0.0, ge=0.0, le=180.0, title="Rotation (°)", description="Largest turn either way"
     )
-    scale: float = Field(0.0, ge=0.0, le=0.9, title="Scale", description="0.2 scales by 1/1.2 to 1.2")
+    scale: float = Field(0.0, ge=0.0, le=3.0, title="Scale", description="0.2 scales by 1/1.2 to 1.2")
     elastic: float = Field(
         0.0,
         ge=0.0,
@@ -98,6 +107,9 @@ class AugmentationSettings(Settings):
     )
     noise: float = Field(
         0.0, ge=0.0, le=1.0, title="Noise", description="Largest noise, in standard deviations"
+    )
+    invert: Fraction = Field(
+        0.0, title="Share inverted", description="Share of patches whose bright and dark are exchanged"
     )
 
 
@@ -150,10 +162,14 @@ class TrainingSettings(Settings):
     foreground_patches: Fraction = Field(
         0.33, title="Patches on foreground", description="Share of patches centred on foreground"
     )
-    intensities: Literal["image", "dataset", "range"] = Field(
+    intensities: Literal["image", "robust", "dataset", "range"] = Field(
         "image",
         title="Intensities",
-        description="Mean 0 and deviation 1 per image, over the data set, or 0 to 1 by dtype",
+        description="Mean 0 and deviation 1 per image, the same without its 0.1 % darkest and brightest "
+        "pixels, over the data set, or 0 to 1 by dtype",
+    )
+    channels: Literal["auto", "grey"] = Field(
+        "auto", title="Channels", description="auto: as many as the images need; grey: colour is made grey"
     )
     loss: Loss = Field("cross_entropy_dice", title="Loss", description="What is made small")
     border_weight: float = Field(
@@ -239,6 +255,15 @@ class InferenceSettings(Settings):
     threshold: Fraction = Field(0.5, title="Threshold", description="Probability of foreground")
     minimum_size: int = Field(
         0, ge=0, title="Minimum size (pixels)", description="Smaller foreground pieces are dropped"
+    )
+    objects: Literal["auto", "connected", "shape", "probability", "learned"] = Field(
+        "auto",
+        title="Objects",
+        description="How touching objects are told apart: not at all, by the shape of the mask, by "
+        "probability, by the network's own output; auto: that if it has one",
+    )
+    core: Fraction = Field(
+        0.5, title="Core", description="Depth, by the network's output, from which a pixel is of a core"
     )
 
 

@@ -27,7 +27,7 @@ X = np.random.default_rng(0).standard_normal((1, 16, 16, 1)).astype(np.float32)
 
 
 def model(seed: int = 0, **network: object) -> Model:
-    settings = NetworkSettings(filters=2, depth=2, **network)  # type: ignore[arg-type]
+    settings = NetworkSettings(**{"filters": 2, "depth": 2, **network})  # type: ignore[arg-type]
     names = tuple(f"class {n}" for n in range(1, settings.classes + 1))
     provenance = {"data": {"name": "made up"}, "scores": {"validation_iou": 0.5}}
     return Model(Recipe(network=settings), Normalization(), names, build_network(settings, seed), provenance)
@@ -144,3 +144,23 @@ def test_a_zip_cannot_write_outside_or_fill_memory(tmp_path: Path) -> None:
     cut.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ModelError):
         load_model(cut)
+
+
+def test_a_separation_is_an_output_of_its_own_and_no_class() -> None:
+    for activation in ("sigmoid", "softmax"):
+        one = model(separation="distance", activation=activation)
+        logits = np.asarray(one.network.predict_on_batch(X))
+        outputs = one.outputs(X)
+        assert outputs.shape[-1] == 2
+        np.testing.assert_allclose(outputs[..., 1], 1 / (1 + np.exp(-logits[..., -1])), atol=1e-6)
+        np.testing.assert_array_equal(one.probabilities(X), outputs[..., :1])
+
+
+def test_half_precision_takes_half_the_room_and_changes_little(tmp_path: Path) -> None:
+    one = model(1, filters=32)
+    whole, half = save_model(one, tmp_path / "whole"), save_model(one, tmp_path / "half", half=True)
+    sizes = [(folder / WEIGHTS_FILE).stat().st_size for folder in (whole, half)]
+    assert sizes[1] < 0.6 * sizes[0]
+    two = load_model(half)
+    assert {w.dtype for w in two.network.get_weights()} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(two.probabilities(X), one.probabilities(X), atol=2e-3)

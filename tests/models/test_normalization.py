@@ -78,3 +78,23 @@ def test_shrinking_averages_and_labels_stay_labels() -> None:
     np.testing.assert_allclose(resize(many, (4, 4))[0, 0], many[:2, :2].mean(axis=(0, 1)), atol=1e-6)
     labels = np.array([[[1], [3]]], np.uint8)
     assert set(np.unique(resize(labels, (5, 9), nearest=True))) == {1, 3}
+
+
+def test_robust_intensities_are_those_of_the_image_without_its_hot_pixels() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(100, 1100, (100, 100, 1)).astype(np.uint16)
+    plain = Normalization(intensities="robust").prepare(image)
+    hot = image.copy()
+    hot[3, 4] = hot[50, 60] = 65535
+    robust = Normalization(intensities="robust").prepare(hot)
+    known = hot[..., 0] < 2000
+    np.testing.assert_allclose(robust[known], plain[known], atol=0.02)
+    spoilt = Normalization().prepare(hot)
+    assert np.abs(spoilt[known] - plain[known]).max() > 0.3
+    # The number of bits does not matter, and a constant image is 0.
+    eight = (image // 8).astype(np.uint8)
+    np.testing.assert_allclose(
+        Normalization(intensities="robust").prepare(eight.astype(np.uint16) * 8),
+        Normalization(intensities="robust").prepare(eight), atol=1e-4,
+    )  # fmt: skip
+    assert not Normalization(intensities="robust").prepare(np.full((5, 5, 1), 7, np.uint8)).any()

@@ -100,3 +100,23 @@ def test_brightness_shifts_and_contrast_scales() -> None:
     assert 1 / 1.5 <= scaled[0, 1, 0] <= 1.5
     bent = change_intensities(image, AugmentationSettings(gamma=0.5), rng)
     np.testing.assert_allclose(bent, image)  # the ends of the range stay
+
+
+def test_what_parts_objects_moves_with_the_image() -> None:
+    source = picture((16, 16))
+    source = Patch(source.image, source.labels, source.weights, source.labels.astype(np.float32) / 2)
+    settings = AugmentationSettings(symmetry="dihedral", rotation=30, scale=1.0, warp_probability=0.7)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        patch = cut_patch(source, (7.5, 7.5), (12, 12), settings, rng)
+        assert patch.separation is not None
+        np.testing.assert_array_equal(patch.separation, patch.labels.astype(np.float32) / 2)
+
+
+def test_bright_and_dark_are_exchanged_in_so_many_patches() -> None:
+    image = picture((4, 4)).image
+    rng = np.random.default_rng(0)
+    results = [change_intensities(image, AugmentationSettings(invert=0.25), rng) for _ in range(400)]
+    inverted = sum(np.array_equal(r, -image) for r in results)
+    assert 70 < inverted < 130
+    assert inverted + sum(np.array_equal(r, image) for r in results) == 400

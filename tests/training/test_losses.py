@@ -94,3 +94,18 @@ def test_a_perfect_prediction_costs_next_to_nothing_and_a_wrong_one_much(loss: s
     wrong = value(compute(t, -30 * (2 * mask - 1)))
     assert right < 0.05
     assert wrong > 0.8
+
+
+def test_a_separation_adds_its_cross_entropy_where_it_is_known() -> None:
+    network = NetworkSettings(separation="distance")
+    loss = make_loss(network, TrainingSettings(loss="cross_entropy"))
+    # Class certain to 1/2 everywhere. Depth 3/4 met exactly, unknown, and of weight 0.
+    rows = [[1, 0.75, 1], [0, -1, 1], [1, 0.2, 0]]
+    z = logits([[0, np.log(3)], [0, 7], [0, -7]])
+    entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    assert value(loss(np.array(rows, np.float32)[None, None], z)) == pytest.approx(LN2 + entropy, rel=1e-4)
+    softmax = make_loss(
+        NetworkSettings(separation="border", activation="softmax"), TrainingSettings(loss="cross_entropy")
+    )
+    z = logits([[0, 0, np.log(3)], [0, 0, 7], [0, 0, -7]])
+    assert value(softmax(np.array(rows, np.float32)[None, None], z)) == pytest.approx(LN2 + entropy, rel=1e-4)

@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unet.training.weight_maps import border_weights, class_weights, separate_objects
+from napari_unet.training.weight_maps import (
+    border_map,
+    border_weights,
+    class_weights,
+    distance_map,
+    separate_objects,
+)
 
 
 def test_equation_two_by_hand() -> None:
@@ -56,3 +62,26 @@ def test_class_weights_by_hand() -> None:
     weights = class_weights(np.array([75, 25, 0]))
     np.testing.assert_allclose(weights, [100 / (2 * 75), 2.0, 0.0])
     assert (weights * [0.75, 0.25, 0]).sum() == pytest.approx(1)
+
+
+def test_depth_is_one_in_the_middle_of_every_object_whatever_its_size() -> None:
+    objects = np.zeros((9, 20), np.int32)
+    objects[1:8, 1:8] = 1  # 7 x 7: distances 1, 2, 3, 4 along the middle row
+    objects[3:6, 8:11] = 2  # 3 x 3, which touches it
+    depth = distance_map(objects)
+    np.testing.assert_allclose(depth[4, :12], [0, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25, 0.5, 1, 0.5, 0])
+    assert (depth[objects == 0] == 0).all()
+
+
+def test_depth_goes_on_beyond_the_border_of_the_image() -> None:
+    objects = np.zeros((4, 6), np.int32)
+    objects[:, :3] = 1
+    np.testing.assert_allclose(distance_map(objects), np.tile([1, 2 / 3, 1 / 3, 0, 0, 0], (4, 1)))
+    assert (distance_map(np.ones((3, 3), np.int32)) == 1).all()
+
+
+def test_a_border_is_where_two_objects_are_near() -> None:
+    objects = np.zeros((5, 12), np.int32)
+    objects[:, :4], objects[:, 5:9] = 1, 2
+    # Within two pixels of both: pixels 3 to 5; what has background alone beside it is none.
+    np.testing.assert_array_equal(border_map(objects)[2], [0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0])

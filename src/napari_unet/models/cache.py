@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, load_model
+from napari_unet.models.shipped import locate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,7 @@ class ModelCache:
 
     def load(self, path: Path, precision: str) -> Model:
         """Read a model, or give back the one that was read before; errors as ``load_model``."""
+        path = locate(path)
         key = str(path), precision, _stamp(path)
         model = self._models.get(key)
         if model is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.models.model import SETTINGS_FILE, read_settings
+from napari_unet.models.shipped import locate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +50,7 @@ class ModelCard:
         ModelError
             If it is not a model of ours, is damaged, or is newer than this program.
         """
+        path = locate(path)
         return cls(path, *read_settings(path))
 
     @property

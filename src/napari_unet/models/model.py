@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from napari_unet.atomic import write_text
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.models.normalization import Normalization
+from napari_unet.models.shipped import locate, shipped_models
 from napari_unet.networks.folding import Folded, fold
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.settings import Recipe
@@ -67,6 +68,14 @@ class Model:
     _folded: Folded | None = field(default=None, init=False, repr=False)
     _stamp: int = field(default=0, init=False, repr=False)
 
+    @classmethod
+    def load(cls, path: Path | str, precision: str = "float32") -> Model:
+        """Read a model from a folder or zip, or one that comes with the program by its name.
+
+        Parameters and errors as ``load_model``.
+        """
+        return load_model(path, precision)
+
     @property
     def sizes(self) -> InputSizes:
         """Input sizes that the network takes."""
@@ -81,12 +90,27 @@ class Model:
         with batch normalization folded into the convolutions. Whether the weights have changed since
         they were folded is looked at here, not for each batch: ask anew after training.
         """
+        return self._runner(apart=False)
+
+    @property
+    def outputs(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """As ``probabilities``, with one channel more for a network that tells touching objects apart.
+
+        What comes out is (N, Y', X', K + 1) float32 in [0, 1] then, the separation last.
+        """
+        return self._runner(apart=self.recipe.network.separation != "none")
+
+    def _runner(self, *, apart: bool) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         network = self._inference_network()
+        classes = self.recipe.network.outputs - (self.recipe.network.separation != "none")
         softmax = self.recipe.network.activation == "softmax"
 
         def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
             logits = np.asarray(network.predict_on_batch(images), np.float32)
-            return probabilities_of(logits, softmax)
+            found = probabilities_of(logits[..., :classes], softmax)
+            if not apart:
+                return found
+            return np.concatenate([found, probabilities_of(logits[..., -1:], softmax=False)], axis=-1)
 
         return run
 
@@ -120,7 +144,7 @@ def probabilities_of(logits: NDArray[np.float32], softmax: bool) -> NDArray[np.f
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
 
 
-def save_model(model: Model, path: Path) -> Path:
+def save_model(model: Model, path: Path, *, half: bool = False) -> Path:
     """Write a model as a folder, or as a zip of it if the path ends in .zip.
 
     The folder appears whole or not at all; a model that was there before is replaced.
@@ -131,6 +155,8 @@ def save_model(model: Model, path: Path) -> Path:
         What to write.
     path : pathlib.Path
         Folder or .zip.
+    half : bool
+        Whether convolutions are stored in half precision; they are loaded to float32.
 
     Returns
     -------
@@ -150,6 +176,8 @@ def save_model(model: Model, path: Path) -> Path:
             fresh = Path(partial) / "model"
             fresh.mkdir()
             model.network.save_weights(fresh / WEIGHTS_FILE)
+            if half:
+                halve_weights(fresh / WEIGHTS_FILE)
             write_text(fresh / SETTINGS_FILE, json.dumps(model.description(), indent=1))
             if path.suffix == ".zip":
                 packed = Path(partial) / "model.zip"
@@ -171,6 +199,33 @@ def save_model(model: Model, path: Path) -> Path:
             remedy="choose another folder or make room",
         ) from error
     return path
+
+
+def halve_weights(file: Path) -> None:
+    """Store the convolutions in a file of weights in half precision, and leave out the optimizer.
+
+    Biases and normalization stay as they are: they are few, and a variance may be too large or too
+    small for half precision.
+    """
+    import h5py
+
+    smaller = file.with_suffix(".half")
+    with h5py.File(file, "r") as source, h5py.File(smaller, "w") as target:
+
+        def copy(name: str, item: Any) -> None:
+            if name.split("/")[0] == "optimizer":
+                return
+            if isinstance(item, h5py.Group):
+                target.require_group(name).attrs.update(item.attrs)
+                return
+            values = item[()]
+            if np.ndim(values) > 1:
+                values = values.astype(np.float16)
+            target.create_dataset(name, data=values).attrs.update(item.attrs)
+
+        target.attrs.update(source.attrs)
+        source.visititems(copy)
+    smaller.replace(file)
 
 
 def check_place(path: Path) -> None:
@@ -196,13 +251,13 @@ def check_place(path: Path) -> None:
             )
 
 
-def load_model(path: Path, precision: str = "float32") -> Model:
+def load_model(path: Path | str, precision: str = "float32") -> Model:
     """Read a model from a folder or a zip, building the network from the registry alone.
 
     Parameters
     ----------
     path : pathlib.Path
-        Folder or .zip.
+        Folder or .zip, or the name of a model that comes with the program.
     precision : str
         Of the computation: "float32", "mixed_bfloat16", "mixed_float16".
 
@@ -216,7 +271,7 @@ def load_model(path: Path, precision: str = "float32") -> Model:
     ModelError
         If it is not a model of ours, is damaged, or is newer than this program.
     """
-    path = Path(path)
+    path = locate(path)
     if path.is_file() and zipfile.is_zipfile(path):
         with tempfile.TemporaryDirectory() as unpacked:
             folder = Path(unpacked)
@@ -225,7 +280,9 @@ def load_model(path: Path, precision: str = "float32") -> Model:
     if not path.is_dir():
         raise ModelError(
             f"{path} is not a model",
-            expected=f"a folder or .zip with {SETTINGS_FILE} and {WEIGHTS_FILE}",
+            expected=", ".join(
+                [f"a folder or .zip with {SETTINGS_FILE} and {WEIGHTS_FILE}", *shipped_models()]
+            ),
             got="another file" if path.exists() else "nothing there",
             remedy="give the folder that `napari-unet train --out` wrote",
         )
@@ -241,6 +298,7 @@ def model_folder(path: Path) -> Iterator[Path]:
     ModelError
         If the zip cannot be read.
     """
+    path = locate(path)
     if not path.is_file():
         yield path
         return
@@ -257,7 +315,7 @@ def read_description(path: Path) -> dict[str, Any]:
     ModelError
         If there is none, or it is not one of ours.
     """
-    path = Path(path)
+    path = locate(path)
     if path.is_file() and zipfile.is_zipfile(path):
         with tempfile.TemporaryDirectory() as unpacked:
             _unpack(path, Path(unpacked), names=(SETTINGS_FILE,))

@@ -21,6 +21,8 @@ Pixel = TypeVar("Pixel", bound=np.generic)
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Below this deviation, as a share of the range, an image counts as constant.
 FLAT = 1e-4
+EXTREMES = (0.1, 99.9)  # percentiles beyond which "robust" cuts
+LOOKED_AT = 2**20  # pixels that the percentiles are taken of
 
 
 class Normalization(Settings):
@@ -31,8 +33,9 @@ class Normalization(Settings):
     channels : int
         Channels of the network's input.
     intensities : str
-        "image": each image to mean 0 and deviation 1; "dataset": by the mean and deviation of the
-        training images; "range": by the range of the dtype to 0 to 1.
+        "image": each image to mean 0 and deviation 1; "robust": the same after its 0.1 % darkest and
+        brightest pixels were cut, so that a few hot ones do not count; "dataset": by the mean and
+        deviation of the training images; "range": by the range of the dtype to 0 to 1.
     mean, deviation : tuple of float
         Of the training images, per channel, of intensities scaled to the range of their dtype.
     scale : float
@@ -40,7 +43,7 @@ class Normalization(Settings):
     """
 
     channels: int = Field(1, ge=1, le=1024)
-    intensities: Literal["image", "dataset", "range"] = "image"
+    intensities: Literal["image", "robust", "dataset", "range"] = "image"
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
     scale: float = Field(1.0, gt=0.0, le=4.0)
@@ -105,6 +108,12 @@ class Normalization(Settings):
             deviation = np.asarray(self.deviation, np.float32)
         else:
             flat = values.reshape(-1, values.shape[2])
+            if self.intensities == "robust":
+                # A part of a large image tells enough, and every pixel of a small one is looked at.
+                looked_at = flat[:: max(1, len(flat) // LOOKED_AT)]
+                low, high = np.percentile(looked_at, EXTREMES, axis=0).astype(np.float32)
+                values = np.clip(values, low, high)
+                flat = values.reshape(flat.shape)
             mean = np.asarray(flat.mean(axis=0, dtype=np.float64), np.float32)
             deviation = np.asarray(flat.std(axis=0, dtype=np.float64), np.float32)
         return np.asarray((values - mean) / np.maximum(deviation, np.float32(FLAT)), np.float32)

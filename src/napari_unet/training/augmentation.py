@@ -27,11 +27,14 @@ class Patch:
         (Y, X) uint8.
     weights : numpy.ndarray
         (Y, X) float32, 0 outside the image and where nothing is annotated.
+    separation : numpy.ndarray or None
+        (Y, X) float32 in [0, 1], what tells touching objects apart; negative where that is not known.
     """
 
     image: NDArray[np.float32]
     labels: NDArray[np.uint8]
     weights: NDArray[np.float32]
+    separation: NDArray[np.float32] | None = None
 
 
 def cut_patch(
@@ -71,8 +74,9 @@ def cut_patch(
         patch = _warp(source, _sampling_map(centre, size, settings, rng))
     else:
         patch = _window(source, centre, size)
-    patch = Patch(*(_turn(a, turns, flip) for a in (patch.image, patch.labels, patch.weights)))
-    return Patch(change_intensities(patch.image, settings, rng), patch.labels, patch.weights)
+    image, labels, weights = (_turn(a, turns, flip) for a in (patch.image, patch.labels, patch.weights))
+    separation = None if patch.separation is None else _turn(patch.separation, turns, flip)
+    return Patch(change_intensities(image, settings, rng), labels, weights, separation)
 
 
 def _turn(array: NDArray, turns: int, flip: bool) -> NDArray:  # type: ignore[type-arg]
@@ -87,14 +91,16 @@ def _window(source: Patch, centre: tuple[float, float], shape: tuple[int, int]) 
     inside = [(max(s, 0), min(s + n, h)) for s, n, h in zip(start, shape, have, strict=True)]
     if all(b - a == n for (a, b), n in zip(inside, shape, strict=True)):
         window = tuple(slice(a, b) for a, b in inside)
-        return Patch(source.image[window], source.labels[window], source.weights[window])
+        separation = None if source.separation is None else source.separation[window]
+        return Patch(source.image[window], source.labels[window], source.weights[window], separation)
     rows, columns = (mirrored_indices(s, n, h) for s, n, h in zip(start, shape, have, strict=True))
     grid = np.ix_(rows, columns)
     weights = np.zeros(shape, np.float32)
     (y0, y1), (x0, x1) = inside
     if y1 > y0 and x1 > x0:
         weights[y0 - start[0] : y1 - start[0], x0 - start[1] : x1 - start[1]] = source.weights[y0:y1, x0:x1]
-    return Patch(source.image[grid], source.labels[grid], weights)
+    separation = None if source.separation is None else source.separation[grid]
+    return Patch(source.image[grid], source.labels[grid], weights, separation)
 
 
 def mirrored_indices(start: int, count: int, size: int) -> NDArray[np.intp]:
@@ -151,14 +157,17 @@ def _warp(source: Patch, sampling: NDArray[np.float32]) -> Patch:
     weights = cv2.remap(
         source.weights, sampling, None, nearest, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0
     )
+    separation = None
+    if source.separation is not None:
+        separation = cv2.remap(source.separation, sampling, None, nearest, borderMode=cv2.BORDER_REFLECT_101)
     image = channels[0] if len(channels) == 1 else np.concatenate(channels, axis=2)
-    return Patch(image, labels, weights)
+    return Patch(image, labels, weights, separation)
 
 
 def change_intensities(
     image: NDArray[np.float32], settings: AugmentationSettings, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Random brightness, contrast, gamma and noise.
+    """Random brightness, contrast, gamma, noise, and exchange of bright and dark.
 
     Parameters
     ----------
@@ -177,6 +186,8 @@ def change_intensities(
     import cv2
 
     gain, shift = np.float32(1), np.float32(0)
+    if settings.invert > 0 and rng.random() < settings.invert:
+        image = -image
     if settings.contrast > 0:
         gain = np.float32(np.exp(rng.uniform(-1, 1) * np.log1p(settings.contrast)))
     if settings.brightness > 0:

@@ -13,7 +13,7 @@ from napari_unet.data.dataset import ArrayCache
 from napari_unet.errors import DataError, TrainingError
 from napari_unet.models.normalization import resize, scaled_shape
 from napari_unet.training.augmentation import Patch, cut_patch
-from napari_unet.training.weight_maps import border_weights, separate_objects
+from napari_unet.training.weight_maps import border_map, border_weights, distance_map, separate_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
     from napari_unet.models.normalization import Normalization
     from napari_unet.networks.sizes import InputSizes
-    from napari_unet.settings import TrainingSettings
+    from napari_unet.settings import Separation, TrainingSettings
 
     Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -67,6 +67,8 @@ def prepare_sample(
     normalization: Normalization,
     training: TrainingSettings,
     class_weights: NDArray[np.float32] | None = None,
+    separation: Separation = "none",
+    connected: bool = True,
 ) -> PreparedSample:
     """Read, normalize and weigh one sample.
 
@@ -82,6 +84,11 @@ def prepare_sample(
         Border weights count.
     class_weights : numpy.ndarray, optional
         (K + 1,) float32, background first.
+    separation : str
+        What the network learns besides the classes: "none", "distance" or "border".
+    connected : bool
+        Whether connected foreground is an object where the mask does not tell objects apart;
+        otherwise the separation is unknown there.
 
     Returns
     -------
@@ -118,13 +125,14 @@ def prepare_sample(
             np.where(labels > 0, objects, 0), training.border_weight, training.border_sigma
         )
         weights = weights + border * known
+    apart = _separation(mask.objects, labels, shape, separation, connected)
     rng = np.random.default_rng(len(known))
     sparse = bool(known.any()) and float(known.mean()) < SPARSE
     places = np.flatnonzero(known if sparse else (labels > 0) & known)
     if len(places) > FOREGROUND_POINTS:
         places = rng.choice(places, FOREGROUND_POINTS, replace=False)
     foreground = np.stack(np.unravel_index(places, shape), axis=1).astype(np.int32)
-    whole = Patch(values, np.ascontiguousarray(labels), np.ascontiguousarray(weights))
+    whole = Patch(values, np.ascontiguousarray(labels), np.ascontiguousarray(weights), apart)
     return PreparedSample(whole, foreground, sparse)
 
 
@@ -140,6 +148,22 @@ def _objects(
         return objects
     resized = cv2.resize(objects, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     return np.asarray(resized)
+
+
+def _separation(
+    objects: NDArray[np.int32] | None,
+    labels: NDArray[np.uint8],
+    shape: tuple[int, int],
+    kind: Separation,
+    connected: bool,
+) -> NDArray[np.float32] | None:
+    """(Y, X) float32 that the network's last output is to become; None for a network without."""
+    if kind == "none":
+        return None
+    if objects is None and not connected:
+        return np.full(shape, -1, np.float32)
+    numbered = _objects(objects, labels, shape)
+    return distance_map(numbered) if kind == "distance" else border_map(numbered)
 
 
 class TrainingBatches:
@@ -159,6 +183,8 @@ class TrainingBatches:
         K.
     class_weights : numpy.ndarray, optional
         (K + 1,) float32.
+    separation, connected
+        See ``prepare_sample``.
     """
 
     def __init__(
@@ -169,6 +195,8 @@ class TrainingBatches:
         sizes: InputSizes,
         classes: int,
         class_weights: NDArray[np.float32] | None = None,
+        separation: Separation = "none",
+        connected: bool = True,
     ) -> None:
         if len(dataset) == 0:
             raise TrainingError(
@@ -183,6 +211,8 @@ class TrainingBatches:
         self.sizes = sizes
         self.classes = classes
         self.class_weights = class_weights
+        self.separation = separation
+        self.connected = connected
         self.cache = ArrayCache(PREPARED_BYTES)
         shapes = [scaled_shape(dataset.image(s).shape[:2], normalization.scale) for s in dataset.samples]
         self.shape = self._patch_shape(shapes)
@@ -236,7 +266,13 @@ class TrainingBatches:
         prepared = self.cache.get(
             (sample.id, "prepared"),
             lambda: prepare_sample(
-                self.dataset, sample, self.normalization, self.training, self.class_weights
+                self.dataset,
+                sample,
+                self.normalization,
+                self.training,
+                self.class_weights,
+                self.separation,
+                self.connected,
             ),
         )
         assert isinstance(prepared, PreparedSample)
@@ -275,7 +311,8 @@ class TrainingBatches:
         images : numpy.ndarray
             (N, Y, X, C) float32.
         targets : numpy.ndarray
-            (N, Y', X', K + 1) float32: one-hot classes 1..K, then weights.
+            (N, Y', X', K + 1) float32: one-hot classes 1..K, then weights; (N, Y', X', K + 2) with the
+            separation before the weights, if the network has one.
         """
         size = self.batch_size
         return self.assemble([self.patch(*self.drawn(step * size + row)) for row in range(size)])
@@ -288,12 +325,15 @@ class TrainingBatches:
         channels = self.normalization.channels
         output = [n - 2 * margin for n in self.shape]
         images = np.empty((size, *self.shape, channels), np.float32)
-        targets = np.empty((size, *output, self.classes + 1), np.float32)
+        apart = self.separation != "none"
+        targets = np.empty((size, *output, self.classes + apart + 1), np.float32)
         for row, patch in enumerate(patches):
             images[row] = patch.image
             labels = patch.labels[inner, inner]
             for number in range(self.classes):
                 targets[row, ..., number] = labels == number + 1
+            if apart:
+                targets[row, ..., -2] = -1 if patch.separation is None else patch.separation[inner, inner]
             targets[row, ..., -1] = patch.weights[inner, inner]
         return images, targets
 

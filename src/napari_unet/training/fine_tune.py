@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
     from napari_unet.models.normalization import Normalization
     from napari_unet.networks.sizes import InputSizes
-    from napari_unet.settings import FineTuneSettings, TrainingSettings
+    from napari_unet.settings import FineTuneSettings, Separation, TrainingSettings
     from napari_unet.training.augmentation import Patch
     from napari_unet.training.batches import Batch
 
@@ -105,6 +105,7 @@ def make_batches(
     settings: FineTuneSettings,
     sizes: InputSizes,
     classes: int,
+    separation: Separation = "none",
 ) -> MixedBatches:
     """Batches of corrections and replay, made as the model's training made them.
 
@@ -122,6 +123,8 @@ def make_batches(
         Of the network.
     classes : int
         K.
+    separation : str
+        Of the network; unknown on images whose masks do not tell objects apart.
 
     Raises
     ------
@@ -130,11 +133,12 @@ def make_batches(
     """
     training = training.model_copy(update={"patch": min(training.patch, settings.patch)})
     seeded = training.model_copy(update={"seed": settings.seed})
-    fresh = TrainingBatches(corrections, normalization, seeded, sizes, classes)
+    apart: dict[str, Any] = {"separation": separation, "connected": False}
+    fresh = TrainingBatches(corrections, normalization, seeded, sizes, classes, **apart)
     old = None
     if replay is not None and len(replay) and settings.replay > 0:
         other = training.model_copy(update={"seed": settings.seed + 1})
-        old = TrainingBatches(replay, normalization, other, sizes, classes)
+        old = TrainingBatches(replay, normalization, other, sizes, classes, **apart)
     return MixedBatches(fresh, old, settings.replay, settings.batch_pixels)
 
 

@@ -3,7 +3,7 @@
 Every loss takes ``(target, logits)``. ``target`` is (N, Y, X, K + 1) float32: first the one-hot
 classes 1..K, then the weight of the pixel. ``logits`` is (N, Y, X, K) for sigmoid and
 (N, Y, X, K + 1), background first, for softmax. A loss is a float32 scalar, 0 where nothing is
-annotated.
+annotated. A network with a separation has one more target, before the weights, and one more logit.
 """
 
 from __future__ import annotations
@@ -45,8 +45,20 @@ def make_loss(network: NetworkSettings, training: TrainingSettings) -> Callable[
     if terms is None:
         raise SettingsError(f"there is no loss called {training.loss!r}")
     softmax = network.activation == "softmax"
+    apart = network.separation != "none"
 
     def loss(target: Any, logits: Any) -> Any:
+        if apart:
+            return separated(target, logits)
+        return whole(target, logits)
+
+    def separated(target: Any, logits: Any) -> Any:
+        from keras import ops
+
+        classes = ops.concatenate([target[..., :-2], target[..., -1:]], axis=-1)
+        return whole(classes, logits[..., :-1]) + separation_loss(target[..., -2:], logits[..., -1:])
+
+    def whole(target: Any, logits: Any) -> Any:
         total = terms[0](target, logits, softmax)
         for term in terms[1:]:
             total = total + term(target, logits, softmax)
@@ -95,6 +107,27 @@ def cross_entropy(target: Any, logits: Any, softmax: bool = False) -> Any:
     classes, weights = _parts(target, softmax)
     each = _pixel_cross_entropy(classes, logits, softmax)
     return ops.sum(weights * each) / (ops.sum(weights) + SMOOTH)
+
+
+def separation_loss(target: Any, logits: Any) -> Any:
+    """Cross entropy of the output that tells objects apart.
+
+    Parameters
+    ----------
+    target : tensor
+        (N, Y, X, 2): separation in [0, 1], negative where it is not known, and weight.
+    logits : tensor
+        (N, Y, X, 1).
+
+    Notes
+    -----
+    A target between 0 and 1 is a probability; the loss is smallest where sigmoid(logit) equals it.
+    """
+    from keras import ops
+
+    known = ops.cast(target[..., :1] >= 0, "float32") * target[..., 1:]
+    both = ops.concatenate([ops.maximum(target[..., :1], 0.0), known], axis=-1)
+    return cross_entropy(both, logits)
 
 
 def focal(target: Any, logits: Any, softmax: bool = False) -> Any:

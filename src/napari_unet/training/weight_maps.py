@@ -80,6 +80,62 @@ def separate_objects(objects: NDArray[np.int32]) -> NDArray[np.bool_]:
     return np.asarray((objects > 0) & ~touching)
 
 
+def distance_map(objects: NDArray[np.int32]) -> NDArray[np.float32]:
+    """How deep inside its object each pixel lies, whatever the object's size.
+
+    Parameters
+    ----------
+    objects : numpy.ndarray
+        (Y, X) int32, 0 background, one number an object.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) float32 in [0, 1]: the distance to what is not the object, over the largest such
+        distance in it; 0 on the background. Objects go on beyond the image's border, as they do where
+        tiles are mirrored.
+    """
+    from scipy import ndimage
+
+    depth = np.zeros(objects.shape, np.float32)
+    for number, box in enumerate(ndimage.find_objects(objects), start=1):
+        if box is None:
+            continue
+        around = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box)
+        inside = objects[around] == number
+        if inside.all():
+            depth[around] = 1
+            continue
+        distance = ndimage.distance_transform_edt(inside).astype(np.float32)
+        view = depth[around]
+        np.maximum(view, distance / distance.max(), out=view)
+    return depth
+
+
+def border_map(objects: NDArray[np.int32], width: int = 2) -> NDArray[np.float32]:
+    """Where objects touch or nearly touch.
+
+    Parameters
+    ----------
+    objects : numpy.ndarray
+        (Y, X) int32.
+    width : int
+        Pixels within this distance (along both axes) of two objects are border.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) float32, 1 on borders between objects, else 0.
+    """
+    from scipy import ndimage
+
+    size = 2 * width + 1
+    highest = ndimage.maximum_filter(objects, size=size, mode="nearest")
+    ground = np.where(objects == 0, np.iinfo(np.int32).max, objects)
+    lowest = ndimage.minimum_filter(ground, size=size, mode="nearest")
+    return np.asarray((highest > 0) & (lowest < highest), np.float32)
+
+
 def class_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:
     """Weights that balance the classes, w_c of equation 2.
 

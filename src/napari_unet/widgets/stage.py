@@ -249,7 +249,7 @@ class Stage(QObject):  # type: ignore[misc]
     def _put(self, mask: NDArray[np.uint8]) -> None:
         """Put a mask into the editable layer, with nothing to undo."""
         if self.as_objects:
-            labels = connected_objects(mask)
+            labels = self._objects(mask)
             lookup = np.ones(int(labels.max(initial=0)) + 2, np.uint8)  # what is painted new is class 1
             lookup[labels.ravel()] = mask.ravel()
             lookup[0] = 0
@@ -272,6 +272,13 @@ class Stage(QObject):  # type: ignore[misc]
                 layer.data = shown
             layers.forget_history(layer)
             self._place(layer)
+
+    def _objects(self, mask: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """Objects of the mask at hand, told apart as the model does it."""
+        collection, identifier = self.session.collection, self._shown
+        if collection is None or identifier not in collection.entries:
+            return connected_objects(mask)
+        return collection.objects(identifier, mask, self.session.inference)
 
     def _show_probabilities(self, identifier: str) -> None:
         collection = self.session.collection

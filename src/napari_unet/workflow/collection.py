@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import WorkbenchError
+from napari_unet.inference.objects import find_objects
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.metrics.overlap import OverlapCounts, count_overlap, scores_of_counts
 from napari_unet.workflow.images import ImageRow
@@ -213,6 +214,40 @@ class Collection:
         if entry.corrected is not None:
             return entry.corrected
         return self.predicted_mask(identifier, settings)
+
+    def objects(
+        self, identifier: str, mask: NDArray[np.uint8], settings: InferenceSettings
+    ) -> NDArray[np.int32]:
+        """Number the objects of a mask of an image, with what the network said of it as a help.
+
+        Parameters
+        ----------
+        identifier : str
+            Of the image.
+        mask : numpy.ndarray
+            (Y, X) uint8, 0..K, as predicted or corrected.
+        settings : InferenceSettings
+            How touching objects are told apart.
+
+        Returns
+        -------
+        numpy.ndarray
+            (Y, X) int32, 0 background; every pixel of the mask belongs to one object.
+        """
+        prediction = self.entries[identifier].prediction
+        if prediction is None or prediction.file is None or prediction.shape != mask.shape:
+            return find_objects(mask, settings)
+        try:
+            probabilities, separation = prediction.probabilities(), prediction.separation()
+        except (OSError, ValueError):
+            return find_objects(mask, settings)
+        return find_objects(
+            mask,
+            settings,
+            np.asarray(probabilities, np.float32),
+            None if separation is None else np.asarray(separation, np.float32),
+            prediction.kind,
+        )
 
     def count(self, identifier: str, mask: NDArray[np.uint8], empty: EmptyRule) -> None:
         """Score a mask against the reference and remember it."""

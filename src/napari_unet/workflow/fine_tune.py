@@ -228,6 +228,7 @@ class _Run:
             self.settings,
             model.sizes,
             len(model.classes),
+            model.recipe.network.separation,
         )
         look, judging = self.gate.look()
         left = self.settings.seconds - self._passed() - judging - WRITING

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_unet.inference.postprocess import Activation
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.settings import InferenceSettings
+    from napari_unet.settings import InferenceSettings, Separation
     from napari_unet.workflow.references import ImageReference
 
 SEVERAL = 2  # models kept warm
@@ -70,7 +70,8 @@ class Prediction:
     id : str
         Of the image.
     file : pathlib.Path or None
-        .npy with (Y, X, K) float16 probabilities; None where something went wrong.
+        .npy with (Y, X, K) float16 probabilities, and one channel more if the network tells objects
+        apart; None where something went wrong.
     shape : tuple of int
         (Y, X) of the image.
     part : str
@@ -82,6 +83,8 @@ class Prediction:
         Why there is no prediction; empty if there is one.
     regions : tuple of Region
         What of the image was segmented, one after another.
+    kind : str
+        What the last channel of the file tells objects apart by: "distance" or "border"; "none": nothing.
     """
 
     id: str
@@ -91,9 +94,18 @@ class Prediction:
     counts: OverlapCounts | None = None
     problem: str = ""
     regions: tuple[Region, ...] = ()
+    kind: Separation = "none"
 
     def probabilities(self) -> NDArray[np.float16]:
         """(Y, X, K) float16 in [0, 1], mapped from the file."""
+        kept = self._kept()
+        return kept if self.kind == "none" else kept[..., :-1]
+
+    def separation(self) -> NDArray[np.float16] | None:
+        """(Y, X) float16 in [0, 1], mapped from the file: what tells objects apart, if the network does."""
+        return None if self.kind == "none" else self._kept()[..., -1]
+
+    def _kept(self) -> NDArray[np.float16]:
         assert self.file is not None
         return np.load(self.file, mmap_mode="r")  # type: ignore[no-any-return]
 
@@ -217,13 +229,13 @@ class PredictTask:
             identifier = result.sample.id
             shape, part = about.pop(identifier)
             file = self.folder / file_name(identifier)
-            _keep(file, result.probabilities, shape, self.region)
+            _keep(file, result.outputs, shape, self.region)
             if self.region is None:
                 counts, problem = count_against(_sample(by_id[identifier]), result.mask, len(model.classes))
             else:
                 counts, problem = None, ""
             region = self.region or Region(0, 0, *shape)
-            yield Prediction(identifier, file, shape, part, counts, problem, (region,))
+            yield Prediction(identifier, file, shape, part, counts, problem, (region,), result.kind)
         yield from _drained(problems)
 
 
@@ -259,7 +271,7 @@ class RescoreTask:
         for number, (reference, file) in enumerate(pairs):
             cancel.check()
             try:
-                probabilities = np.load(file).astype(np.float32)
+                probabilities = np.load(file)[..., : self.classes].astype(np.float32)
             except (OSError, ValueError):
                 continue  # gone from the disk, which is told where the mask is wanted
             mask = mask_from_probabilities(

@@ -189,7 +189,8 @@ def fit_recipe(chosen: Recipe, dataset: Dataset) -> Recipe:
     scale = training.scale or choose_scale([dataset.mask(s).labels for s in looked_at])
     precision = default_precision() if training.precision == "auto" else training.precision
     classes = len(dataset.classes)
-    changed: dict[str, Any] = {"input_channels": count_channels(images), "classes": classes}
+    channels = 1 if training.channels == "grey" else count_channels(images)
+    changed: dict[str, Any] = {"input_channels": channels, "classes": classes}
     if classes > 1:
         changed["activation"] = "softmax"  # classes exclude each other
     return Recipe(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +12,13 @@ from napari_unet.data.catalog import open_images
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.masks import unique_stems, write_mask, write_probabilities
+from napari_unet.inference.objects import find_objects, split_outputs
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.models.model import Model, load_model
 from napari_unet.models.normalization import resize
 from napari_unet.progress import tracked
+from napari_unet.settings import InferenceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.sample import Sample
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.settings import InferenceSettings
+    from napari_unet.settings import Separation
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +43,32 @@ class Segmentation:
         (Y, X) uint8, as large as the image.
     probabilities : numpy.ndarray
         (Y, X, K) float32 in [0, 1], as large as the image.
+    settings : InferenceSettings
+        That the mask was made by.
+    separation : numpy.ndarray or None
+        (Y, X) float32 in [0, 1], the network's output that tells objects apart, if it has one.
+    kind : str
+        What that output means, "none", "distance" or "border".
     """
 
     sample: Sample
     mask: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
+    settings: InferenceSettings = field(default_factory=InferenceSettings)
+    separation: NDArray[np.float32] | None = None
+    kind: Separation = "none"
+
+    @property
+    def outputs(self) -> NDArray[np.float32]:
+        """(Y, X, K) float32: the probabilities, and in one channel more what tells objects apart."""
+        if self.separation is None:
+            return self.probabilities
+        return np.concatenate([self.probabilities, self.separation[..., None]], axis=2)
+
+    @cached_property
+    def objects(self) -> NDArray[np.int32]:
+        """(Y, X) int32, 0 background, one number an object, as the settings say."""
+        return find_objects(self.mask, self.settings, self.probabilities, self.separation, self.kind)
 
 
 def segment_samples(
@@ -104,15 +128,18 @@ def segment_samples(
             waiting.append((sample, (image.shape[0], image.shape[1])))
             yield ready
 
-    for probabilities in predict_probabilities(
-        prepared(), model.probabilities, model.sizes, settings, cancel
-    ):
+    kind = model.recipe.network.separation
+    for outputs in predict_probabilities(prepared(), model.outputs, model.sizes, settings, cancel):
         sample, shape = waiting.pop(0)
-        full = resize(probabilities, shape).astype(np.float16).astype(np.float32)
+        full = resize(outputs, shape).astype(np.float16).astype(np.float32)
+        probabilities, separation = split_outputs(full, len(model.classes))
         mask = mask_from_probabilities(
-            full, settings.threshold, settings.minimum_size, activation=model.recipe.network.activation
+            probabilities,
+            settings.threshold,
+            settings.minimum_size,
+            activation=model.recipe.network.activation,
         )
-        yield Segmentation(sample, mask, full)
+        yield Segmentation(sample, mask, probabilities, settings, separation, kind)
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,8 @@ class _Run:
         sizes = input_sizes(self.recipe.network)
         classes = self.recipe.network.classes
         weights = self._class_weights(train) if training.balance_classes else None
-        batches = TrainingBatches(train, normalization, training, sizes, classes, weights)
+        separation = self.recipe.network.separation
+        batches = TrainingBatches(train, normalization, training, sizes, classes, weights, separation)
         network = build_network(self.recipe.network, training.seed, training.precision)
         model = Model(self.recipe, normalization, self.dataset.classes, network)
         if self.task.init is not None:
