@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_NUMBERS = re.compile(r"[^0-9\s]", re.ASCII)
+UNBOUNDED = 2**27  # pixels: more than any image of these competitions has
 TOO_LONG = re.compile(r"[0-9]{19}")  # does not fit into 64 bits
 
 
@@ -44,7 +45,7 @@ def decode_run_lengths(text: str, shape: tuple[int, int], name: str = "") -> NDA
     height, width = shape
     if not text or text.isspace():
         return np.zeros((height, width), np.uint8)
-    starts, ends = _runs(text, shape, f"run lengths of {name}" if name else "run lengths")
+    starts, ends = run_bounds(text, shape, name)
     # Alternating stretches of background and foreground, from the first pixel to the last.
     edges = np.empty(2 * len(starts) + 2, np.int64)
     edges[0], edges[1:-1:2], edges[2:-1:2], edges[-1] = 0, starts, ends, height * width
@@ -54,8 +55,31 @@ def decode_run_lengths(text: str, shape: tuple[int, int], name: str = "") -> NDA
     return np.ascontiguousarray(flat.reshape(width, height).T)
 
 
-def _runs(text: str, shape: tuple[int, int], whose: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First pixel and pixel behind the last of every run, from 0, in order; checked."""
+def run_bounds(
+    text: str, shape: tuple[int, int] | None, name: str = ""
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First pixel and pixel behind the last of every run, counted from 0, in rising order.
+
+    Parameters
+    ----------
+    text : str
+        As ``decode_run_lengths`` takes it, but not empty.
+    shape : tuple of int, optional
+        (Y, X) of the mask; None where it is not known, so that no run can leave it.
+    name : str
+        Of the image, for the error.
+
+    Returns
+    -------
+    starts, ends : numpy.ndarray
+        (N,) int64 each.
+
+    Raises
+    ------
+    DataError
+        As ``decode_run_lengths``.
+    """
+    whose = f"run lengths of {name}" if name else "run lengths"
     if NO_NUMBERS.search(text):
         raise DataError(
             f"{whose} are not whole positive numbers",
@@ -75,7 +99,8 @@ def _runs(text: str, shape: tuple[int, int], whose: str) -> tuple[NDArray[np.int
         )
     starts, lengths = numbers[0::2] - 1, numbers[1::2]
     ends = starts + lengths
-    if starts.min() < 0 or lengths.min() < 1 or ends.max() > shape[0] * shape[1]:
+    pixels = shape[0] * shape[1] if shape is not None else UNBOUNDED
+    if starts.min() < 0 or lengths.min() < 1 or ends.max() > pixels:
         raise _out_of_range(text, shape, whose)
     if (starts[1:] < starts[:-1]).any():
         order = np.argsort(starts, kind="stable")
@@ -87,11 +112,11 @@ def _runs(text: str, shape: tuple[int, int], whose: str) -> tuple[NDArray[np.int
     return starts, ends
 
 
-def _out_of_range(text: str, shape: tuple[int, int], whose: str) -> DataError:
-    pixels = shape[0] * shape[1]
+def _out_of_range(text: str, shape: tuple[int, int] | None, whose: str) -> DataError:
+    end = f", ending by {shape[0] * shape[1]} ({shape[1]} x {shape[0]} pixels)" if shape is not None else ""
     return DataError(
         f"{whose} leave the image",
-        expected=f"starts and lengths from 1, ending by {pixels} ({shape[1]} x {shape[0]} pixels)",
+        expected=f"starts and lengths from 1{end}",
         got=repr(text[:40]),
         remedy="mend the table, or check the size of the image",
     )
@@ -122,3 +147,36 @@ def encode_run_lengths(mask: NDArray[np.generic]) -> str:
     changes = np.flatnonzero(padded[1:] != padded[:-1]) + 1
     changes[1::2] -= changes[0::2]
     return " ".join(map(str, changes.tolist()))
+
+
+def encode_object_run_lengths(objects: NDArray[np.integer]) -> list[str]:
+    """Encode numbered objects, all in one pass.
+
+    Parameters
+    ----------
+    objects : numpy.ndarray
+        (Y, X) of integers, 0 background, one positive number an object.
+
+    Returns
+    -------
+    list of str
+        One text an object, in the order of their numbers; no pixel is in two of them.
+
+    Raises
+    ------
+    DataError
+        If the mask is not of two dimensions.
+    """
+    if objects.ndim != 2:
+        raise DataError("run lengths are of one mask", expected="(Y, X)", got=f"shape {objects.shape}")
+    flat = objects.T.ravel()
+    if not flat.size:
+        return []
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    lengths = np.diff(starts, append=flat.size)
+    numbers = flat[starts]
+    kept = np.flatnonzero(numbers > 0)
+    kept = kept[np.argsort(numbers[kept], kind="stable")]
+    pairs = np.stack([starts[kept] + 1, lengths[kept]], axis=1)
+    cuts = np.flatnonzero(np.diff(numbers[kept])) + 1
+    return [" ".join(map(str, part.ravel().tolist())) for part in np.split(pairs, cuts) if len(part)]

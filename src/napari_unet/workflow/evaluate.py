@@ -4,35 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from napari_unet import __version__
 from napari_unet.data.catalog import open_dataset
-from napari_unet.data.image_files import decode_labels, is_image_name
-from napari_unet.data.source import open_source
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, ModelError
 from napari_unet.evaluation.report import write_report
 from napari_unet.evaluation.score import Evaluation
-from napari_unet.export.masks import unique_stems
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.model import Model, load_model
 from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
+from napari_unet.workflow.given_masks import read_masks
 from napari_unet.workflow.seen import SeenImages
 from napari_unet.workflow.segment import segment_samples
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import Sample
     from napari_unet.progress import CancelToken, OnProgress
 
-Predictions = Iterator[tuple["Sample", "NDArray[np.uint8]"]]
+Predictions = Iterator[tuple["Sample", "NDArray[np.uint8]", "NDArray[np.int32] | None"]]
 
 
 @dataclass(frozen=True)
@@ -74,16 +72,16 @@ class EvaluateTask:
         if model is not None:
             _check_classes(model, dataset)
             predictions: Predictions = (
-                (s.sample, s.mask) for s in segment_samples(dataset.samples, model, cancel=cancel)
+                (s.sample, s.mask, None) for s in segment_samples(dataset.samples, model, cancel=cancel)
             )
         elif self.masks is not None:
-            predictions = _read_masks(dataset, self.masks)
+            predictions = read_masks(dataset, self.masks)
         else:
             raise DataError("there is nothing to score", expected="a model or a folder of masks")
         parts = _parts(dataset, model)
         groups = dict(zip((s.id for s in dataset.samples), dataset.groups(), strict=True))
         evaluation = Evaluation(dataset.classes, self.settings, dataset.format)
-        for sample, mask in tracked(predictions, len(dataset), "Scoring", on_progress, cancel):
+        for sample, mask, numbered in tracked(predictions, len(dataset), "Scoring", on_progress, cancel):
             reference = dataset.mask(sample)
             if reference.labels.shape != mask.shape:
                 raise DataError(
@@ -92,7 +90,9 @@ class EvaluateTask:
                     got=f"{reference.labels.shape[1]} x {reference.labels.shape[0]}",
                     remedy="replace the mask or leave the image out",
                 )
-            objects = (reference.objects, connected_objects(mask)) if reference.objects is not None else None
+            objects = None
+            if reference.objects is not None:
+                objects = reference.objects, connected_objects(mask) if numbered is None else numbered
             evaluation.add(sample.id, groups[sample.id], parts[sample.id], reference, mask, objects)
         write_report(
             self.report,
@@ -141,25 +141,3 @@ def _parts(dataset: Dataset, model: Model | None) -> dict[str, str]:
         return {s.id: "unseen" for s in dataset.samples}
     seen = SeenImages(model.provenance)
     return {s.id: seen.part(dataset.image(s)) for s in dataset.samples}
-
-
-def _read_masks(dataset: Dataset, path: Path) -> Predictions:
-    """Predicted masks by the images' ids; a value 255 in a set of one class is class 1."""
-    source = open_source(path)
-    names = {Path(name).stem: name for name in source.sizes if is_image_name(name)}
-    classes = len(dataset.classes)
-    # Segmenting the data set wrote a mask for every image, those without a reference included.
-    stems = unique_stems(s.id for s in (*dataset.samples, *dataset.unlabelled))
-    for sample in dataset.samples:
-        stem = stems[sample.id]
-        name = names.get(stem) or names.get(f"{stem}_mask")
-        if name is None:
-            raise DataError(
-                f"{path} has no mask for {sample.id}",
-                expected=f"{stem}.png",
-                remedy="segment all images first",
-            )
-        pixels = decode_labels(source.read(name), name)
-        if pixels.ndim != 2 or (classes > 1 and int(pixels.max(initial=0)) > classes):
-            raise DataError(f"{name} is not a mask of this data set", expected=f"values 0 to {classes}")
-        yield sample, ((pixels > 0).astype(np.uint8) if classes == 1 else pixels.astype(np.uint8))  # type: ignore[operator]
