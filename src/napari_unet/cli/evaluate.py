@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--model", type=Path, metavar="MODEL", help="folder or zip of a model")
     what.add_argument("--masks", type=Path, metavar="DIR", help="masks named after the images")
     parser.add_argument(
-        "--report", type=Path, required=True, metavar="DIR", help="for iou.csv and report.json"
+        "--report", type=Path, required=True, metavar="DIR", help="for report.html, report.json and iou.csv"
     )
     parser.add_argument("--format", help="layout, if it is not to be recognized")
     parser.add_argument(
@@ -40,5 +40,5 @@ def run(options: argparse.Namespace) -> int:
     settings = EvaluationSettings(empty=options.empty)
     task = EvaluateTask(options.data, options.report, options.model, options.masks, options.format, settings)
     evaluation = run_task(task)
-    print("\n".join([*summary_lines(evaluation), f"report in {options.report}"]))
+    print("\n".join([*summary_lines(evaluation), f"report in {options.report / 'report.html'}"]))
     return DONE

@@ -1,4 +1,4 @@
-"""Scores to files and to the shell: iou.csv, report.json, a table."""
+"""Scores to files and to the shell: iou.csv, report.json, report.html, a table."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import io
 import json
 import math
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet import __version__
 from napari_unet.atomic import atomic_path
+from napari_unet.evaluation.page import Background, report_page
 from napari_unet.evaluation.score import Evaluation, ImageScore
 from napari_unet.metrics.registry import SCORES, Score
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -62,8 +66,9 @@ def write_report(
     model: dict[str, Any],
     data: dict[str, Any],
     settings: dict[str, Any],
+    background: Background | None = None,
 ) -> Path:
-    """Write iou.csv and report.json.
+    """Write iou.csv, report.json and report.html, or none of them.
 
     Parameters
     ----------
@@ -73,6 +78,8 @@ def write_report(
         With at least one image.
     model, data, settings : dict
         Plain JSON about what was scored, on what, and how.
+    background : Background, optional
+        What else the page shows.
 
     Returns
     -------
@@ -85,27 +92,84 @@ def write_report(
         If they cannot be written.
     """
     rows = image_rows(evaluation)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({k: _cell(v) for k, v in row.items()} for row in rows)
+    if background is None:
+        background = Background("Scores of masks", f"napari-unet-workbench {__version__}")
+    overall = evaluation.overall()
     content = {
-        "overall": evaluation.overall(),
+        "overall": overall,
         "images": rows,
         "model": model,
         "data": data,
         "settings": settings,
-        "notes": notes(evaluation),
+        "notes": [*background.remarks, *notes(evaluation)],
+        **_confidence(background),
     }
     if evaluation.seen and evaluation.unseen:
         content["overall_seen"] = evaluation.summary(evaluation.seen)
+    if background.problems is not None:
+        content["problems"] = background.problems
+    if background.versions:
+        content["versions"] = dict(background.versions)
+    page = report_page(evaluation, overall, rows, background, model, data, settings)
+    write_files(folder, table_text(rows), content, page)
+    return folder / "report.json"
+
+
+def _confidence(background: Background) -> dict[str, Any]:
+    """Threshold curve and reliability as plain JSON, where there were probabilities."""
+    found: dict[str, Any] = {}
+    curve, reliable = background.curve, background.reliable
+    if curve is not None:
+        found["threshold_curve"] = {
+            "threshold": curve.thresholds,
+            "mean_iou": curve.mean_iou,
+            "best": curve.best,
+            "used": background.threshold,
+            "images": curve.images,
+        }
+    if reliable is not None:
+        found["reliability"] = {
+            "promised": reliable.promised,
+            "true": reliable.true,
+            "pixels": reliable.pixels,
+            "expected_calibration_error": reliable.error,
+        }
+    return found
+
+
+def table_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as the text of a CSV file."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: _cell(v) for k, v in row.items()} for row in rows)
+    return table.getvalue()
+
+
+def write_files(folder: Path, table: str, content: Mapping[str, Any], page: str) -> None:
+    """Write the three files of a report.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Made if need be.
+    table, page : str
+        Of iou.csv and report.html.
+    content : mapping
+        Of report.json; what JSON cannot hold becomes null.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be written; those of an earlier report are as they were then.
+    """
     serialized = json.dumps(_plain(content), indent=1, allow_nan=False)
-    report = folder / "report.json"
-    # Both are written before either takes its place, so that a full disk does not leave new beside old.
-    with atomic_path(folder / "iou.csv") as partial_table, atomic_path(report) as partial_report:
-        partial_table.write_text(table.getvalue(), encoding="utf-8", newline="\n")
-        partial_report.write_text(serialized, encoding="utf-8", newline="\n")
-    return report
+    texts = {"iou.csv": table, "report.json": serialized, "report.html": page}
+    # All are written before any takes its place, so that a full disk does not leave new beside old.
+    with ExitStack() as stack:
+        for name, text in texts.items():
+            partial = stack.enter_context(atomic_path(folder / name))
+            partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 def notes(evaluation: Evaluation) -> list[str]:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from napari_unet.data.sample import ReferenceMask
+from napari_unet.evaluation.error_map import ERROR_COLOURS
 
 # Classes beyond the palette go on with napari's own colours.
 CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#0072B2", "#D55E00")
-# Agreement in blue, what is too much in vermillion, what is missing in yellow: told apart by everybody.
-ERROR_COLOURS = {"true positive": "#56B4E9", "false positive": "#D55E00", "false negative": "#F0E442"}
 
 
 def class_colormap(classes: int) -> Any:
@@ -58,34 +53,6 @@ def preview_colormap() -> Any:
     from napari.utils import DirectLabelColormap
 
     return DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: "white"}, name="preview")
-
-
-def error_map(reference: ReferenceMask, mask: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Where a mask agrees with the reference and where not.
-
-    Parameters
-    ----------
-    reference : ReferenceMask
-        Pixels of weight 0 are left out.
-    mask : numpy.ndarray
-        (Y, X) uint8, 0..K.
-
-    Returns
-    -------
-    numpy.ndarray or None
-        (Y, X) uint8: 1 true positive, 2 false positive (a class where there is none, or another one),
-        3 false negative, 0 background; None if the sizes differ.
-    """
-    truth = reference.labels
-    if truth.shape != mask.shape:
-        return None
-    found = np.zeros(mask.shape, np.uint8)
-    found[(mask > 0) & (truth == mask)] = 1
-    found[(mask > 0) & (truth != mask)] = 2
-    found[(mask == 0) & (truth > 0)] = 3
-    if reference.weights is not None:
-        found[reference.weights == 0] = 0
-    return found
 
 
 def text_overlay(viewer: Any) -> Any:

@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.evaluation.error_map import ERROR_COLOURS
 from napari_unet.widgets.histogram import IoUHistogram
-from napari_unet.widgets.layers import ERROR_COLOURS
 from napari_unet.widgets.step import Step
 
 if TYPE_CHECKING:

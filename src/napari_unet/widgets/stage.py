@@ -13,6 +13,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.errors import WorkbenchError
+from napari_unet.evaluation.error_map import error_map
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.widgets import layers
 from napari_unet.widgets.layer_images import OURS
@@ -317,7 +318,7 @@ class Stage(QObject):  # type: ignore[misc]
         if self.errors_shown and collection is not None and self._shown == identifier != "":
             reference = collection.reference(identifier)
             if reference is not None and self._classes_shown is not None:
-                errors = layers.error_map(reference, self._classes_shown)
+                errors = error_map(reference, self._classes_shown)
         if errors is None:
             if self.error_layer is not None:
                 self.error_layer.visible = False

@@ -2,35 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_unet import __version__
+from napari_unet.atomic import atomic_path
 from napari_unet.data.catalog import open_dataset
+from napari_unet.data.inspection import Inspection, inspect_dataset
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, ModelError
+from napari_unet.evaluation.collect import Findings
+from napari_unet.evaluation.page import Background
 from napari_unet.evaluation.report import write_report
 from napari_unet.evaluation.score import Evaluation
-from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.model import Model, load_model
 from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
 from napari_unet.workflow.given_masks import read_masks
+from napari_unet.workflow.repeat import command, evaluation_flags, training_command, versions
 from napari_unet.workflow.seen import SeenImages
 from napari_unet.workflow.segment import segment_samples
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
-    from napari_unet.data.sample import Sample
+    from napari_unet.data.sample import ReferenceMask, Sample
     from napari_unet.progress import CancelToken, OnProgress
 
-Predictions = Iterator[tuple["Sample", "NDArray[np.uint8]", "NDArray[np.int32] | None"]]
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """A mask on its way to be scored.
+
+    Attributes
+    ----------
+    sample : Sample
+        The image.
+    mask : numpy.ndarray
+        (Y, X) uint8, 0..K.
+    number_objects : callable
+        () -> (Y, X) int32, its objects; called where the reference tells objects apart.
+    probabilities : numpy.ndarray or None
+        (Y, X, K) float32 in [0, 1]; None where masks were given.
+    """
+
+    sample: Sample
+    mask: NDArray[np.uint8]
+    number_objects: Callable[[], NDArray[np.int32]]
+    probabilities: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +69,7 @@ class EvaluateTask:
     data : pathlib.Path
         With reference masks.
     report : pathlib.Path
-        Folder for iou.csv and report.json.
+        Folder for iou.csv, report.json and report.html.
     model : pathlib.Path, optional
         To segment with.
     masks : pathlib.Path, optional
@@ -51,6 +78,8 @@ class EvaluateTask:
         Layout of the data.
     settings : EvaluationSettings
         Empty rule, intervals.
+    inspect : bool
+        Whether to look for problems of the data, which reads all of it once more.
     """
 
     data: Path
@@ -59,73 +88,193 @@ class EvaluateTask:
     masks: Path | None = None
     format: str | None = None
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
+    inspect: bool = True
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Evaluation:
         """Score all images that have a reference mask, and write the report."""
-        dataset = open_dataset(self.data, self.format)
-        if len(dataset) == 0:
-            raise DataError(
-                f"{self.data} has no reference masks to score against",
-                remedy="give a data set with masks",
-            )
+        check_writable(self.report)
+        dataset = open_labelled(self.data, self.format)
         model = load_model(self.model, default_precision()) if self.model is not None else None
         if model is not None:
-            _check_classes(model, dataset)
-            predictions: Predictions = (
-                (s.sample, s.mask, None) for s in segment_samples(dataset.samples, model, cancel=cancel)
-            )
+            check_classes(model, dataset)
+            predictions = model_predictions(dataset, model, cancel)
         elif self.masks is not None:
-            predictions = read_masks(dataset, self.masks)
+            predictions = given_predictions(dataset, self.masks)
         else:
             raise DataError("there is nothing to score", expected="a model or a folder of masks")
-        parts = _parts(dataset, model)
-        groups = dict(zip((s.id for s in dataset.samples), dataset.groups(), strict=True))
-        evaluation = Evaluation(dataset.classes, self.settings, dataset.format)
-        for sample, mask, numbered in tracked(predictions, len(dataset), "Scoring", on_progress, cancel):
-            reference = dataset.mask(sample)
-            if reference.labels.shape != mask.shape:
-                raise DataError(
-                    f"the mask of {sample.id} does not fit its image",
-                    expected=f"{mask.shape[1]} x {mask.shape[0]} pixels",
-                    got=f"{reference.labels.shape[1]} x {reference.labels.shape[0]}",
-                    remedy="replace the mask or leave the image out",
-                )
-            objects = None
-            if reference.objects is not None:
-                objects = reference.objects, connected_objects(mask) if numbered is None else numbered
-            evaluation.add(sample.id, groups[sample.id], parts[sample.id], reference, mask, objects)
+        inspection = inspect_dataset(dataset, on_progress, cancel) if self.inspect else None
+        activation = model.recipe.network.activation if model is not None else "sigmoid"
+        findings = Findings(Evaluation(dataset.classes, self.settings, dataset.format), activation)
+        parts, groups = parts_of(dataset, model), groups_of(dataset)
+        for found in tracked(predictions, len(dataset), "Scoring", on_progress, cancel):
+            identifier = found.sample.id
+            reference = fitting_reference(dataset, found.sample, found.mask)
+            objects = objects_of(reference, found)
+            group, part = groups[identifier], parts[identifier]
+            findings.add(identifier, group, part, reference, found.mask, found.probabilities, objects)
+        self._write(dataset, model, findings, inspection, cancel)
+        return findings.evaluation
+
+    def _write(
+        self,
+        dataset: Dataset,
+        model: Model | None,
+        findings: Findings,
+        inspection: Inspection | None,
+        cancel: CancelToken,
+    ) -> None:
+        cancel.check()
+        by_id = {s.id: s for s in dataset.samples}
+        galleries = findings.galleries(lambda i: (dataset.image(by_id[i]), dataset.mask(by_id[i])))
+        program = f"napari-unet-workbench {__version__}"
+        source = self.model or self.masks
+        what = ["--model", str(self.model)] if model is not None else ["--masks", str(self.masks)]
+        flags = evaluation_flags(self.settings, self.format)
+        evaluate = command("evaluate", self.data, *what, "--report", self.report, *flags)
+        training = training_commands(model)
+        background = Background(
+            title=f"{source.name if source else 'Masks'} on {dataset.name}",
+            program=program,
+            curve=findings.threshold_curve(),
+            reliable=findings.reliability(),
+            threshold=model.recipe.inference.threshold if model is not None else None,
+            galleries=galleries,
+            recipe=model.recipe if model is not None else None,
+            provenance=model.provenance if model is not None else {},
+            problems=inspection.to_json()["problems"] if inspection is not None else None,
+            commands=(*training, evaluate),
+            versions=versions(),
+        )
+        cancel.check()
         write_report(
             self.report,
-            evaluation,
-            model=self._about_model(model),
-            data={
-                "path": str(self.data),
-                "name": dataset.name,
-                "format": dataset.format,
-                "group_rule": dataset.group_rule,
-                "problems": [p.message for p in dataset.problems],
-            },
+            findings.evaluation,
+            model={"masks": str(self.masks)} if model is None else about_model(model, self.model),
+            data=about_data(dataset, self.data),
             settings={
                 **self.settings.model_dump(mode="json"),
                 "inference": model.recipe.inference.model_dump(mode="json") if model else None,
-                "program": f"napari-unet-workbench {__version__}",
+                "program": program,
             },
+            background=background,
         )
-        return evaluation
-
-    def _about_model(self, model: Model | None) -> dict[str, Any]:
-        if model is None:
-            return {"masks": str(self.masks)}
-        kept = {k: v for k, v in model.provenance.items() if k not in {"image_hashes", "split"}}
-        return {
-            "path": str(self.model),
-            "recipe": model.recipe.model_dump(mode="json"),
-            "classes": list(model.classes),
-            "provenance": kept,
-        }
 
 
-def _check_classes(model: Model, dataset: Dataset) -> None:
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that nothing can be written to, before the long work rather than after it.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses.
+    """
+    with suppress(_Written), atomic_path(folder / "report.json"):
+        raise _Written
+
+
+class _Written(Exception):  # noqa: N818 - leaves the block without putting anything in place
+    pass
+
+
+def open_labelled(path: Path, layout: str | None) -> Dataset:
+    """Open a data set to score on.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read or has no reference masks.
+    """
+    dataset = open_dataset(path, layout)
+    if len(dataset) == 0:
+        raise DataError(
+            f"{path} has no reference masks to score against",
+            remedy="give a data set with masks",
+        )
+    return dataset
+
+
+def model_predictions(dataset: Dataset, model: Model, cancel: CancelToken) -> Iterator[Predicted]:
+    """What a model makes of each image with a reference mask."""
+    for result in segment_samples(dataset.samples, model, cancel=cancel):
+        yield Predicted(result.sample, result.mask, partial(getattr, result, "objects"), result.probabilities)
+
+
+def given_predictions(dataset: Dataset, path: Path) -> Iterator[Predicted]:
+    """Masks in a folder or zip, named after the images."""
+    for sample, mask, objects in read_masks(dataset, path):
+        yield Predicted(sample, mask, partial(np.asarray, objects))
+
+
+def fitting_reference(dataset: Dataset, sample: Sample, mask: NDArray[np.uint8]) -> ReferenceMask:
+    """The reference mask of an image, as large as the predicted one.
+
+    Raises
+    ------
+    DataError
+        If it is not.
+    """
+    reference = dataset.mask(sample)
+    if reference.labels.shape != mask.shape:
+        raise DataError(
+            f"the mask of {sample.id} does not fit its image",
+            expected=f"{mask.shape[1]} x {mask.shape[0]} pixels",
+            got=f"{reference.labels.shape[1]} x {reference.labels.shape[0]}",
+            remedy="replace the mask or leave the image out",
+        )
+    return reference
+
+
+def objects_of(
+    reference: ReferenceMask, found: Predicted
+) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
+    """Objects of the reference and of the mask; None where the reference does not tell them apart."""
+    return None if reference.objects is None else (reference.objects, found.number_objects())
+
+
+def groups_of(dataset: Dataset) -> dict[str, str]:
+    """The group of each image, by its id."""
+    return dict(zip((s.id for s in dataset.samples), dataset.groups(), strict=True))
+
+
+def about_model(model: Model, path: Path | None) -> dict[str, Any]:
+    """What a report keeps of a model: settings, classes, provenance without the long lists."""
+    kept = {k: v for k, v in model.provenance.items() if k not in {"image_hashes", "split"}}
+    return {
+        "path": str(path),
+        "recipe": model.recipe.model_dump(mode="json"),
+        "classes": list(model.classes),
+        "provenance": kept,
+    }
+
+
+def about_data(dataset: Dataset, path: Path) -> dict[str, Any]:
+    """What a report keeps of a data set."""
+    return {
+        "path": str(path),
+        "name": dataset.name,
+        "format": dataset.format,
+        "group_rule": dataset.group_rule,
+        "problems": [p.message for p in dataset.problems],
+    }
+
+
+def training_commands(model: Model | None) -> tuple[str, ...]:
+    """The command that trained a model, where it can be told."""
+    if model is None or model.provenance.get("parent"):
+        return ()
+    data = str((model.provenance.get("data") or {}).get("name") or "DATA")
+    line = training_command(model.recipe, data, "MODEL")
+    return (line,) if line else ()
+
+
+def check_classes(model: Model, dataset: Dataset) -> None:
+    """Refuse a model with another number of classes than the data set.
+
+    Raises
+    ------
+    ModelError
+        If they differ.
+    """
     if len(model.classes) != len(dataset.classes):
         raise ModelError(
             "the model and the data set have different classes",
@@ -135,7 +284,7 @@ def _check_classes(model: Model, dataset: Dataset) -> None:
         )
 
 
-def _parts(dataset: Dataset, model: Model | None) -> dict[str, str]:
+def parts_of(dataset: Dataset, model: Model | None) -> dict[str, str]:
     """Which part of the model's split each image was in, told by its pixels, not by its name."""
     if model is None:
         return {s.id: "unseen" for s in dataset.samples}

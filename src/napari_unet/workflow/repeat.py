@@ -1,0 +1,84 @@
+"""What it takes to repeat a result: commands, and the versions of what computed."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.workflow.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from napari_unet.settings import EvaluationSettings, Recipe
+
+PACKAGES = ("napari-unet-workbench", "keras", "tensorflow", "torch", "jax", "numpy", "scipy", "napari")
+# The data and the machine decide these, not a person.
+FITTED = {("name",), ("network", "input_channels"), ("network", "classes"), ("training", "precision")}
+MOST_FLAGS = 24  # beyond which a command says less than the settings as JSON
+
+
+def versions() -> tuple[tuple[str, str], ...]:
+    """Names and versions of Python and of the packages that compute, those that are installed."""
+    found = [("Python", platform.python_version())]
+    for package in PACKAGES:
+        try:
+            found.append((package, metadata.version(package)))
+        except metadata.PackageNotFoundError:
+            continue
+    found.append(("System", f"{platform.system()} {platform.release()}, {platform.machine()}"))
+    return tuple(found)
+
+
+def training_command(recipe: Recipe, data: str, out: str) -> str:
+    """The command that trains with these settings; empty if it would be too long to be of use.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        As fitted to the data.
+    data, out : str
+        What to call data set and model in it.
+    """
+    if recipe.name not in RECIPES:
+        return ""
+    start = _flat(RECIPES[recipe.name].model_dump(mode="json"))
+    wanted = _flat(recipe.model_dump(mode="json"))
+    changes = [
+        f"{'.'.join(path)}={value}"
+        for path, value in wanted.items()
+        if start.get(path) != value and path not in FITTED
+    ]
+    if len(changes) > MOST_FLAGS:
+        return ""
+    words = ["napari-unet", "train", data, "--out", out, "--recipe", recipe.name]
+    for change in changes:
+        words += ["--set", change]
+    return shlex.join(words)
+
+
+def _flat(content: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    found: dict[tuple[str, ...], Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            found |= _flat(value, (*prefix, key))
+        else:
+            found[(*prefix, key)] = value
+    return found
+
+
+def evaluation_flags(settings: EvaluationSettings, format_: str | None) -> list[str]:
+    """Flags of `evaluate` and `compare` that differ from what they would be."""
+    flags = ["--empty", settings.empty] if settings.empty != "one" else []
+    return flags + (["--format", format_] if format_ else [])
+
+
+def command(*words: str | Path | Sequence[str]) -> str:
+    """Words as one line for the shell."""
+    flat: list[str] = []
+    for word in words:
+        flat += [word] if isinstance(word, str) else map(str, word if isinstance(word, list) else [word])
+    return shlex.join(["napari-unet", *flat])
