@@ -90,7 +90,9 @@ def fold(network: Any) -> Folded:
             return arguments[0]
         return layer(*arguments, **keywords)
 
-    smaller = keras.models.clone_model(network, clone_function=copy, call_function=call)
+    # One that learns is compiled with functions of ours, which a clone would look for by their names.
+    plain = keras.Model(network.inputs, network.outputs) if network.compiled else network
+    smaller = keras.models.clone_model(plain, clone_function=copy, call_function=call)
     folded = Folded(network, smaller, pairs)
     folded.refresh()
     return folded
