@@ -11,7 +11,19 @@ import sys
 from typing import TYPE_CHECKING
 
 from napari_unet import __version__
-from napari_unet.cli import demo, doctor, evaluate, finetune, inspect, project, score, segment, submit, train
+from napari_unet.cli import (
+    compare,
+    demo,
+    doctor,
+    evaluate,
+    finetune,
+    inspect,
+    project,
+    score,
+    segment,
+    submit,
+    train,
+)
 from napari_unet.cli.running import DONE, STOPPED, WRONG
 from napari_unet.errors import Cancelled, WorkbenchError
 
@@ -19,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Each has NAME, ABOUT, add_arguments(parser) and run(options); in the order of the help.
-COMMANDS = (inspect, train, finetune, segment, evaluate, submit, score, project, doctor, demo)
+COMMANDS = (inspect, train, finetune, segment, evaluate, compare, submit, score, project, doctor, demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.errors import WorkbenchError
 from napari_unet.evaluation.confidence import (
     BINS,
     Activation,
@@ -18,7 +17,7 @@ from napari_unet.evaluation.confidence import (
     reliability,
     threshold_curve,
 )
-from napari_unet.evaluation.gallery import EACH, Gallery, MaskKeeper, choose, draw
+from napari_unet.evaluation.gallery import EACH, Gallery, MaskKeeper, choose, draw_all
 from napari_unet.evaluation.score import SEEN
 
 if TYPE_CHECKING:
@@ -110,18 +109,10 @@ class Findings:
         """
         found = []
         for kind, scores in choose(self.evaluation.unseen or self.evaluation.scores, each).items():
-            pictures = []
-            for score in scores:
-                mask = self.masks.mask(score.image)
-                if mask is None:
-                    continue
-                try:
-                    image, reference = read(score.image)
-                except WorkbenchError:
-                    continue
-                pictures.append(draw(score.image, f"IoU {score.iou:.3f}", image, reference, [mask]))
+            wanted = [(score.image, f"IoU {score.iou:.3f}") for score in scores]
+            pictures = draw_all(wanted, read, (self.masks,))
             if pictures:
-                found.append(Gallery(TITLES[kind], "", tuple(pictures)))
+                found.append(Gallery(TITLES[kind], pictures))
         return tuple(found)
 
 

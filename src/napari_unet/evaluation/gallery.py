@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.errors import WorkbenchError
 from napari_unet.evaluation.error_map import ERROR_COLOURS, error_map
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -74,7 +75,6 @@ class Gallery:
     """A row of pictures under one heading."""
 
     title: str
-    remark: str
     pictures: tuple[Picture, ...]
 
 
@@ -226,3 +226,33 @@ def draw(
     marked = tuple(data_address(marked_picture(plain, reference, mask)) for mask in masks)
     words = f"{identifier}: {caption}; blue is right, vermillion too much, yellow missing"
     return Picture(identifier, caption, data_address(plain), marked, words)
+
+
+def draw_all(
+    wanted: Sequence[tuple[str, str]],
+    read: Callable[[str], tuple[NDArray[np.generic], ReferenceMask]],
+    keepers: Sequence[MaskKeeper],
+) -> tuple[Picture, ...]:
+    """Draw images with the masks that were kept of them.
+
+    Parameters
+    ----------
+    wanted : sequence of (str, str)
+        Id and caption of each.
+    read : callable
+        Gives the image, (Y, X, C), and the reference mask of an id. Those that cannot be read any more
+        are left out.
+    keepers : sequence of MaskKeeper
+        One for each kind of mask.
+    """
+    pictures = []
+    for identifier, caption in wanted:
+        masks = [m for m in (keeper.mask(identifier) for keeper in keepers) if m is not None]
+        if len(masks) < len(keepers):
+            continue
+        try:
+            image, reference = read(identifier)
+        except WorkbenchError:
+            continue
+        pictures.append(draw(identifier, caption, image, reference, masks))
+    return tuple(pictures)

@@ -120,7 +120,7 @@ def report_page(
         "title": background.title,
         "kicker": background.kicker,
         "program": background.program,
-        "date": _today(),
+        "date": today(),
         "subtitle": _subtitle(evaluation, data),
         "cards": _cards(overall),
         "warnings": [*background.remarks, *words.warnings(evaluation)],
@@ -159,7 +159,8 @@ def render(template: str, page: Mapping[str, Any]) -> str:
     return environment.get_template(template).render(page=page)
 
 
-def _today() -> str:
+def today() -> str:
+    """The date and time in words, the same everywhere."""
     return datetime.datetime.now(datetime.UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0")
 
 

@@ -146,7 +146,13 @@ def table_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return table.getvalue()
 
 
-def write_files(folder: Path, table: str, content: Mapping[str, Any], page: str) -> None:
+def write_files(
+    folder: Path,
+    table: str,
+    content: Mapping[str, Any],
+    page: str,
+    names: tuple[str, str, str] = ("iou.csv", "report.json", "report.html"),
+) -> None:
     """Write the three files of a report.
 
     Parameters
@@ -154,9 +160,11 @@ def write_files(folder: Path, table: str, content: Mapping[str, Any], page: str)
     folder : pathlib.Path
         Made if need be.
     table, page : str
-        Of iou.csv and report.html.
+        Of the CSV and the HTML file.
     content : mapping
-        Of report.json; what JSON cannot hold becomes null.
+        Of the JSON file; what JSON cannot hold becomes null.
+    names : tuple of str
+        Of the CSV, the JSON and the HTML file.
 
     Raises
     ------
@@ -164,7 +172,7 @@ def write_files(folder: Path, table: str, content: Mapping[str, Any], page: str)
         If they cannot be written; those of an earlier report are as they were then.
     """
     serialized = json.dumps(_plain(content), indent=1, allow_nan=False)
-    texts = {"iou.csv": table, "report.json": serialized, "report.html": page}
+    texts = dict(zip(names, (table, serialized, page), strict=True))
     # All are written before any takes its place, so that a full disk does not leave new beside old.
     with ExitStack() as stack:
         for name, text in texts.items():

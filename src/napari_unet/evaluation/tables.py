@@ -38,10 +38,12 @@ def shown(value: Any, digits: int = 3) -> str:
     return str(value)
 
 
-def interval_of(bounds: Sequence[float | None] | None) -> str:
+def interval_of(bounds: Sequence[float | None] | None, *, signed: bool = False) -> str:
     """An interval as a person reads it; empty if there is none."""
     if bounds is None or bounds[0] is None or bounds[1] is None:
         return ""
+    if signed:
+        return f"{bounds[0]:+.3f} to {bounds[1]:+.3f}"
     return f"{bounds[0]:.3f} to {bounds[1]:.3f}"
 
 
@@ -123,14 +125,29 @@ def image_tables(evaluation: Evaluation, rows: Sequence[Mapping[str, Any]]) -> l
     return tables
 
 
-def image_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A table of images: columns in which some image has a value, rows as many as a page can bear."""
+def image_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    """A table of images, with as many rows as a page can bear.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        One an image, in order.
+    columns : sequence of (str, str)
+        Key and title of each; if not given, all in which some image has a value.
+    """
+    titles = dict(columns)
     keys = [k for k in rows[0] if k not in LEFT_OUT_OF_TABLE and any(r[k] not in (None, "") for r in rows)]
+    keys = [k for k, _ in columns] or keys
     kept = rows[: max(1, MOST_CELLS // len(keys))]
     numbers = {k for k in keys if any(isinstance(r[k], int | float) for r in rows)}
     return {
         "columns": [
-            {"title": words.title_of(k), "number": k in numbers, "meaning": words.meaning_of(k)} for k in keys
+            {
+                "title": titles.get(k) or words.title_of(k),
+                "number": k in numbers,
+                "meaning": words.meaning_of(k),
+            }
+            for k in keys
         ],
         "rows": [{"cells": [shown(row[k]) for k in keys], "seen": row.get("part") in SEEN} for row in kept],
         "left_out": len(rows) - len(kept),

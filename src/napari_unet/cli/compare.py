@@ -1,0 +1,53 @@
+"""The command `compare`: two models on the same data, image by image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_unet.cli.running import DONE, run_task, start_backend
+
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "compare"
+ABOUT = "Compare two models on the same data, image by image."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("data", type=Path, metavar="DATA", help="data set with reference masks")
+    parser.add_argument(
+        "--models",
+        type=Path,
+        nargs=2,
+        required=True,
+        metavar=("OLD", "NEW"),
+        help="folders or zips of models",
+    )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="for compare.html, .json and .csv",
+    )
+    parser.add_argument("--format", help="layout, if it is not to be recognized")
+    parser.add_argument(
+        "--empty", choices=("one", "zero", "skip"), default="one",
+        help="score where both masks are empty (default: one)",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    start_backend()
+    from napari_unet.evaluation.duel_page import summary
+    from napari_unet.settings import EvaluationSettings
+    from napari_unet.workflow.compare import CompareReportTask
+
+    old, new = options.models
+    settings = EvaluationSettings(empty=options.empty)
+    duel = run_task(CompareReportTask(options.data, old, new, options.report, options.format, settings))
+    print("\n".join([*summary(duel), f"report in {options.report / 'compare.html'}"]))
+    return DONE

@@ -1,0 +1,141 @@
+"""Comparing two models on a data set, image by image, into a report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari_unet import __version__
+from napari_unet.engine.hardware import default_precision
+from napari_unet.evaluation.collect import Findings
+from napari_unet.evaluation.duel import Duel
+from napari_unet.evaluation.duel_page import write_duel
+from napari_unet.evaluation.score import Evaluation
+from napari_unet.models.model import load_model
+from napari_unet.progress import Progress, tracked
+from napari_unet.settings import EvaluationSettings
+from napari_unet.workflow.evaluate import (
+    about_data,
+    about_model,
+    check_classes,
+    check_writable,
+    fitting_reference,
+    groups_of,
+    model_predictions,
+    objects_of,
+    open_labelled,
+    parts_of,
+)
+from napari_unet.workflow.repeat import command, evaluation_flags, versions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.models.model import Model
+    from napari_unet.progress import CancelToken, OnProgress
+
+
+@dataclass(frozen=True)
+class CompareReportTask:
+    """Put two models on a data set and report which is better, and where.
+
+    Attributes
+    ----------
+    data : pathlib.Path
+        With reference masks.
+    old, new : pathlib.Path
+        Models.
+    report : pathlib.Path
+        Folder for compare.html, compare.json and compare.csv.
+    format : str, optional
+        Layout of the data.
+    settings : EvaluationSettings
+        Empty rule, intervals.
+    """
+
+    data: Path
+    old: Path
+    new: Path
+    report: Path
+    format: str | None = None
+    settings: EvaluationSettings = field(default_factory=EvaluationSettings)
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Duel:
+        """Score both on all images that have a reference mask, and write the report.
+
+        Raises
+        ------
+        DataError, ModelError
+            If data or models cannot be read, or do not fit together.
+        OutputError
+            If the report cannot be written.
+        Cancelled
+            When the token was set; nothing is written then.
+        """
+        check_writable(self.report)
+        dataset = open_labelled(self.data, self.format)
+        models = load_model(self.old, default_precision()), load_model(self.new, default_precision())
+        for model in models:
+            check_classes(model, dataset)
+        groups = groups_of(dataset)
+        old, new = (
+            self._score(dataset, groups, model, partial(_half, on_progress, place), cancel)
+            for place, model in enumerate(models)
+        )
+        duel = Duel(names_of(self.old, self.new), old, new)
+        by_id = {s.id: s for s in dataset.samples}
+        galleries = duel.galleries(lambda i: (dataset.image(by_id[i]), dataset.mask(by_id[i])))
+        cancel.check()
+        flags = evaluation_flags(self.settings, self.format)
+        write_duel(
+            self.report,
+            duel,
+            models=(about_model(models[0], self.old), about_model(models[1], self.new)),
+            recipes=(models[0].recipe, models[1].recipe),
+            data=about_data(dataset, self.data),
+            settings=self.settings.model_dump(mode="json"),
+            galleries=galleries,
+            command=command(
+                "compare", self.data, "--models", self.old, self.new, "--report", self.report, *flags
+            ),
+            versions=versions(),
+            program=f"napari-unet-workbench {__version__}",
+        )
+        return duel
+
+    def _score(
+        self,
+        dataset: Dataset,
+        groups: dict[str, str],
+        model: Model,
+        on_progress: OnProgress,
+        cancel: CancelToken,
+    ) -> Findings:
+        findings = Findings(Evaluation(dataset.classes, self.settings, dataset.format))
+        parts = parts_of(dataset, model)
+        predictions = model_predictions(dataset, model, cancel)
+        for found in tracked(predictions, len(dataset), "Comparing", on_progress, cancel):
+            name = found.sample.id
+            reference = fitting_reference(dataset, found.sample, found.mask)
+            objects = objects_of(reference, found)
+            findings.add(name, groups[name], parts[name], reference, found.mask, objects=objects)
+        return findings
+
+
+def _half(on_progress: OnProgress, place: int, progress: Progress) -> None:
+    """Report one of two passes as half of the work."""
+    left = progress.seconds_left
+    if left is not None and place == 0 and progress.done:
+        left += left * progress.total / max(progress.total - progress.done, 1)
+    done = place * progress.total + progress.done
+    on_progress(Progress(done, 2 * progress.total, progress.message, left))
+
+
+def names_of(old: Path, new: Path) -> tuple[str, str]:
+    """What to call two models: their names, and where those are equal, with their folders' names."""
+    first, second = old.resolve(), new.resolve()
+    if first.stem != second.stem:
+        return first.stem, second.stem
+    return f"{first.parent.name}/{first.name}", f"{second.parent.name}/{second.name}"
