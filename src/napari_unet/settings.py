@@ -270,6 +270,13 @@ class InferenceSettings(Settings):
 class EvaluationSettings(Settings):
     """How masks are scored."""
 
+    scores: Literal["auto", "overlap", "all"] = Field(
+        "auto",
+        title="Scores",
+        description="overlap: pixels alone; auto: outlines, too, objects where the reference numbers them, "
+        "membranes for ISBI; all: all of them",
+    )
+
     empty: Literal["one", "zero", "skip"] = Field(
         "one",
         title="Empty masks",

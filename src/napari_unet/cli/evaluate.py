@@ -28,6 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--empty", choices=("one", "zero", "skip"), default="one",
         help="score where both masks are empty (default: one)",
     )  # fmt: skip
+    parser.add_argument(
+        "--scores", choices=("auto", "overlap", "all"), default="auto",
+        help="overlap: pixels alone; auto: what fits the data; all: objects and membranes, too",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.settings import EvaluationSettings
     from napari_unet.workflow.evaluate import EvaluateTask
 
-    settings = EvaluationSettings(empty=options.empty)
+    settings = EvaluationSettings(empty=options.empty, scores=options.scores)
     task = EvaluateTask(options.data, options.report, options.model, options.masks, options.format, settings)
     evaluation = run_task(task)
     print("\n".join([*summary_lines(evaluation), f"report in {options.report / 'report.html'}"]))

@@ -254,6 +254,13 @@ def table_lines(evaluation: Evaluation, limit: int = 20) -> list[str]:
     return lines
 
 
+# Scores that the shell prints besides IoU, Dice and pixel error, where they were had.
+SHOWN = (
+    "f1_50", "ap", "pq", "seg", "splits", "merges", "boundary_iou", "hausdorff_95",
+    "v_rand", "v_info", "rand_error", "warping_error", "cells_split", "cells_merged", "holes",
+)  # fmt: skip
+
+
 def summary_lines(evaluation: Evaluation) -> list[str]:
     """The overall scores in a few lines of text."""
     overall = evaluation.overall()
@@ -261,28 +268,34 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
     share = f"{100 * overall['confidence']:g} %"
     interval = f" ({share} interval {low:.3f} to {high:.3f})" if low is not None else ""
     lines = [
-        f"mean IoU    {_shown(overall['mean_iou'])}{interval} over {overall['images']} images",
-        f"pooled IoU  {_shown(overall['pooled_iou'])}",
-        f"mean Dice   {_shown(overall['mean_dice'])}",
-        f"pixel error {_shown(overall['pixel_error'])}",
+        f"mean IoU      {_shown(overall['mean_iou'])}{interval} over {overall['images']} images",
+        f"pooled IoU    {_shown(overall['pooled_iou'])}",
+        f"mean Dice     {_shown(overall['mean_dice'])}",
+        f"pixel error   {_shown(overall['pixel_error'])}",
     ]
     if len(evaluation.classes) > 1:
         lines += [
             f"  {name}: mean IoU {_shown(values['mean_iou'])}, pooled {_shown(values['pooled_iou'])}"
             for name, values in overall["per_class"].items()
         ]
-    objects = [n for n in ("f1_50", "ap", "pq", "seg", "splits", "merges") if n in overall["scores"]]
-    lines += [_object_line(SCORES[name], overall["scores"][name]) for name in objects]
+    shown = [name for name in SHOWN if name in overall["scores"]]
+    lines += [_score_line(SCORES[name], overall["scores"][name]) for name in shown]
     if "competition" in overall:
         lines.append(f"{overall['competition']['name']}: {_shown(overall['competition']['score'])}")
     return lines + notes(evaluation)
 
 
-def _object_line(score: Score, found: Mapping[str, Any]) -> str:
-    """Mean over images and pooled over all objects; a count as such."""
+def _score_line(score: Score, found: Mapping[str, Any]) -> str:
+    """Mean over images and pooled over all of them; a count as such."""
     if score.unit == "objects":
-        return f"{score.title:<12}{_whole(found['pooled'])} in {found['images']} images"
-    return f"{score.title:<12}{_shown(found['mean'])} over images, {_shown(found['pooled'])} over all objects"
+        return f"{score.title:<14}{_whole(found['pooled'])} in {found['images']} images"
+    digits = 6 if score.name == "warping_error" else 3
+    mean, pooled = (
+        "-" if found[key] is None else f"{found[key]:.{digits}f}" for key in ("mean", "pooled")
+    )
+    unit = f" {score.unit}" if score.unit else ""
+    together = {"objects": ", {} over all objects", "overlap": ", {} pooled"}.get(score.family, "")
+    return f"{score.title:<14}{mean}{unit} over images" + together.format(pooled)
 
 
 def _whole(value: float | None) -> str:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.metrics.boundaries import OutlineCounts, count_outlines
 from napari_unet.metrics.competition import COMPETITIONS, Competition
 from napari_unet.metrics.objects import ObjectTally, tally_objects
 from napari_unet.metrics.overlap import count_overlap
+from napari_unet.metrics.regions import count_regions
 from napari_unet.metrics.registry import SCORES, Counted, scores_of
 from napari_unet.metrics.uncertainty import bootstrap_ratio_intervals
 from napari_unet.settings import EvaluationSettings
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import ReferenceMask
     from napari_unet.metrics.overlap import OverlapCounts
 
+MEMBRANES = {"isbi2012"}
 SEEN = ("train", "validation")
 EMPTY_RULES = {
     "one": "both empty = 1",
@@ -129,11 +132,32 @@ class Evaluation:
         """
         overlap = count_overlap(reference.labels, predicted, len(self.classes), reference.weights)
         tally = self._tally(reference, predicted, *objects) if objects is not None else None
-        counted = Counted(overlap, tally, self.settings.empty)
+        counted = Counted(
+            overlap,
+            tally,
+            self._outlines(reference, predicted),
+            count_regions(reference.labels, predicted, reference.weights) if self.parts_cells else None,
+            self.settings.empty,
+        )
         rated = self.contest.score(counted) if self.contest is not None else None
         score = ImageScore(image, group, part, counted, scores_of(counted), rated)
         self.scores.append(score)
         return score
+
+    @property
+    def parts_cells(self) -> bool:
+        """Whether the class is the inside of cells that membranes part, or all scores are wanted."""
+        wanted = self.settings.scores == "all" or (
+            self.settings.scores == "auto" and self.competition in MEMBRANES
+        )
+        return wanted and len(self.classes) == 1
+
+    def _outlines(self, reference: ReferenceMask, predicted: NDArray[np.uint8]) -> OutlineCounts | None:
+        if self.settings.scores == "overlap":
+            return None
+        return count_outlines(
+            reference.labels, predicted, len(self.classes), reference.weights, self.settings.empty
+        )
 
     def _tally(
         self,

@@ -15,10 +15,12 @@ from napari_unet.metrics.overlap import ImageScores, OverlapCounts, scores_of_co
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_unet.metrics.boundaries import OutlineCounts
     from napari_unet.metrics.objects import ObjectTally
     from napari_unet.metrics.overlap import EmptyRule
+    from napari_unet.metrics.regions import RegionCounts
 
-Family = Literal["overlap", "objects"]
+Family = Literal["overlap", "objects", "outlines", "regions"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
 
@@ -32,12 +34,18 @@ class Counted:
         Pixels.
     objects : ObjectTally, optional
         Where there are objects.
+    outlines : OutlineCounts, optional
+        Bands along outlines, and distances.
+    regions : RegionCounts, optional
+        How membranes part the image.
     empty : str
         What classes, or objects, that are in neither mask count: "one", "zero" or "skip" (NaN).
     """
 
     overlap: OverlapCounts
     objects: ObjectTally | None = None
+    outlines: OutlineCounts | None = None
+    regions: RegionCounts | None = None
     empty: EmptyRule = "one"
 
     @cached_property
@@ -51,6 +59,8 @@ class Counted:
         return Counted(
             one.overlap + two.overlap,
             one.objects + two.objects if one.objects is not None and two.objects is not None else None,
+            one.outlines + two.outlines if one.outlines is not None and two.outlines is not None else None,
+            one.regions + two.regions if one.regions is not None and two.regions is not None else None,
             one.empty,
         )
 
@@ -68,7 +78,7 @@ class Score:
     about : str
         One sentence for a tooltip.
     family : str
-        What it needs: "overlap" (pixels) or "objects".
+        What it needs: "overlap" (pixels), "objects", "outlines" or "regions".
     of : callable
         Counted to float; NaN where there is no such score.
     better : str
@@ -167,8 +177,56 @@ def _object_scores() -> list[Score]:
     ]  # fmt: skip
 
 
+def _outline_scores() -> list[Score]:
+    def boundary_iou(c: Counted) -> float:
+        assert c.outlines is not None
+        return c.outlines.boundary_iou(c.empty)
+
+    def distance(c: Counted) -> float:
+        assert c.outlines is not None
+        return c.outlines.hausdorff_95
+
+    kind: Family = "outlines"
+    return [
+        Score("boundary_iou", "Boundary IoU", "IoU of bands along the outlines, 2 % of the diagonal", kind,
+              boundary_iou),
+        Score("hausdorff_95", "Hausdorff 95", "Distance of the outlines, but for the farthest 5 %", kind,
+              distance, better="lower", high=float("inf"), pooled=False, unit="pixels"),
+    ]  # fmt: skip
+
+
+def _region_scores() -> list[Score]:
+    def of(measure: Callable[[RegionCounts], float]) -> Callable[[Counted], float]:
+        def score(c: Counted) -> float:
+            assert c.regions is not None
+            return measure(c.regions)
+
+        return score
+
+    kind: Family = "regions"
+    many = float("inf")
+    return [
+        Score("v_rand", "V-Rand", "Rand F-score of cells after thinning membranes (ISBI 2012)", kind,
+              of(lambda r: r.thinned.v_rand)),
+        Score("v_info", "V-Info", "Information F-score of cells after thinning membranes (ISBI 2012)", kind,
+              of(lambda r: r.thinned.v_info)),
+        Score("rand_error", "Rand error", "1 - Rand F-score of cells, membranes as they are", kind,
+              of(lambda r: 1 - r.plain.v_rand), better="lower"),
+        Score("warping_error", "Warping error", "Share of pixels that are wrong in topology", kind,
+              of(lambda r: r.warping_error), better="lower"),
+        Score("cells_split", "Cells split", "Places where a predicted membrane parts a cell", kind,
+              of(lambda r: r.splits), better="lower", high=many, unit="objects"),
+        Score("cells_merged", "Cells merged", "Places where a membrane between cells is missing", kind,
+              of(lambda r: r.merges), better="lower", high=many, unit="objects"),
+        Score("holes", "Holes", "Other places wrong in topology: holes, cells that came or went", kind,
+              of(lambda r: r.holes), better="lower", high=many, unit="objects"),
+    ]  # fmt: skip
+
+
 # In the order in which tables show them.
-SCORES: dict[str, Score] = {s.name: s for s in [*_overlap_scores(), *_object_scores()]}
+SCORES: dict[str, Score] = {
+    s.name: s for s in [*_overlap_scores(), *_object_scores(), *_outline_scores(), *_region_scores()]
+}
 
 
 def scores_of(counted: Counted) -> dict[str, float]:

@@ -19,6 +19,7 @@ from napari_unet.evaluation.collect import Findings
 from napari_unet.evaluation.page import Background
 from napari_unet.evaluation.report import write_report
 from napari_unet.evaluation.score import Evaluation
+from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.model import Model, load_model
 from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
@@ -109,7 +110,7 @@ class EvaluateTask:
         for found in tracked(predictions, len(dataset), "Scoring", on_progress, cancel):
             identifier = found.sample.id
             reference = fitting_reference(dataset, found.sample, found.mask)
-            objects = objects_of(reference, found)
+            objects = objects_of(reference, found, self.settings)
             group, part = groups[identifier], parts[identifier]
             findings.add(identifier, group, part, reference, found.mask, found.probabilities, objects)
         self._write(dataset, model, findings, inspection, cancel)
@@ -225,10 +226,17 @@ def fitting_reference(dataset: Dataset, sample: Sample, mask: NDArray[np.uint8])
 
 
 def objects_of(
-    reference: ReferenceMask, found: Predicted
+    reference: ReferenceMask, found: Predicted, settings: EvaluationSettings
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
-    """Objects of the reference and of the mask; None where the reference does not tell them apart."""
-    return None if reference.objects is None else (reference.objects, found.number_objects())
+    """Objects of the reference and of the mask; None where they are not scored.
+
+    Where the reference does not tell objects apart they are scored only if all scores are wanted; its
+    connected pieces are objects then.
+    """
+    if settings.scores == "overlap" or (settings.scores == "auto" and reference.objects is None):
+        return None
+    ours = connected_objects(reference.labels) if reference.objects is None else reference.objects
+    return ours, found.number_objects()
 
 
 def groups_of(dataset: Dataset) -> dict[str, str]:

@@ -106,7 +106,9 @@ class ScoreSubmissionTask:
             )
         ids = self._images(given, truth)
         sizes = self._sizes(truth, ids)
-        evaluation = Evaluation(settings=self.settings, competition=truth.layout.format)
+        # Run lengths alone do not tell where an outline is.
+        settings = self.settings.model_copy(update={"scores": "overlap"})
+        evaluation = Evaluation(settings=settings, competition=truth.layout.format)
         for image in tracked(ids, len(ids), "Scoring", on_progress, cancel):
             shape = sizes.get(image)
             reference, predicted = (

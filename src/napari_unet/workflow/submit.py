@@ -17,7 +17,6 @@ from napari_unet.data.tables import header_of, read_table
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, ModelError
 from napari_unet.export.submission import Unfinished, encode_mask, write_submission
-from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, load_model, model_folder
 from napari_unet.progress import tracked
 from napari_unet.workflow.given_masks import read_masks
@@ -144,7 +143,7 @@ class SubmitTask:
         """Masks of images, or their objects where a row is an object."""
         if model is not None:
             for result in segment_samples(samples, model, cancel=cancel):
-                yield result.sample, connected_objects(result.mask) if layout.objects else result.mask
+                yield result.sample, result.objects if layout.objects else result.mask
             return
         assert self.masks is not None
         for sample, mask, objects in read_masks(dataset, self.masks, samples):
