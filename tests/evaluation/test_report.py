@@ -106,7 +106,7 @@ def test_what_the_shell_shows() -> None:
     text = iou_table(evaluation(), 2)
     assert "b       0.500   0.667  held-out" in text
     assert "and 1 more, none worse" in text
-    assert "mean IoU    0.833 (95 % interval" in text
+    assert "mean IoU      0.833 (95 % interval" in text
     assert "c" not in [line.split(" ")[0] for line in text.splitlines()]
     other = evaluation(settings=EvaluationSettings(confidence=0.9))
     assert "(90 % interval" in summary_lines(other)[0]

@@ -290,9 +290,7 @@ def _score_line(score: Score, found: Mapping[str, Any]) -> str:
     if score.unit == "objects":
         return f"{score.title:<14}{_whole(found['pooled'])} in {found['images']} images"
     digits = 6 if score.name == "warping_error" else 3
-    mean, pooled = (
-        "-" if found[key] is None else f"{found[key]:.{digits}f}" for key in ("mean", "pooled")
-    )
+    mean, pooled = ("-" if found[key] is None else f"{found[key]:.{digits}f}" for key in ("mean", "pooled"))
     unit = f" {score.unit}" if score.unit else ""
     together = {"objects": ", {} over all objects", "overlap": ", {} pooled"}.get(score.family, "")
     return f"{score.title:<14}{mean}{unit} over images" + together.format(pooled)
