@@ -119,7 +119,7 @@ class CompareReportTask:
         for found in tracked(predictions, len(dataset), "Comparing", on_progress, cancel):
             name = found.sample.id
             reference = fitting_reference(dataset, found.sample, found.mask)
-            objects = objects_of(reference, found)
+            objects = objects_of(reference, found, self.settings)
             findings.add(name, groups[name], parts[name], reference, found.mask, objects=objects)
         return findings
 
