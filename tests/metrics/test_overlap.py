@@ -143,3 +143,56 @@ def test_few_classes_and_many_are_counted_alike(classes: int, known: float | Non
     for field in (counts.both, counts.reference, counts.predicted):
         assert field.dtype == np.int64
         assert field.shape == (classes,)
+
+
+def test_the_scores_of_the_fcn_paper_by_hand() -> None:
+    counts = count_overlap(np.array([[1, 1, 2, 0, 0]], np.uint8), np.array([[1, 2, 2, 0, 2]], np.uint8), 3)
+    # Right: one of two background pixels, one of two of class 1, the one of class 2.
+    assert counts.pixel_accuracy == pytest.approx(3 / 5)
+    assert counts.mean_accuracy() == pytest.approx((1 / 2 + 1 / 2 + 1) / 3)
+    # IoU: background 1 / 2, class 1 1 / 2, class 2 1 / 3; class 3 is nowhere.
+    assert counts.mean_iu() == pytest.approx((1 / 2 + 1 / 2 + 1 / 3) / 3)
+    assert counts.frequency_weighted_iu() == pytest.approx((2 / 2 + 2 / 2 + 1 / 3) / 5)
+    # Of the four pixels with a predicted class two are right; of the three with one in the reference, two.
+    assert counts.precision() == pytest.approx(2 / 4)
+    assert counts.recall() == pytest.approx(2 / 3)
+
+
+def test_precision_and_recall_by_the_empty_rules() -> None:
+    nothing = count_overlap(EMPTY, EMPTY)
+    for rule, value in (("one", 1.0), ("zero", 0.0), ("skip", np.nan)):
+        np.testing.assert_equal([nothing.precision(rule), nothing.recall(rule)], [value] * 2)  # type: ignore[arg-type]
+    assert (count_overlap(A, EMPTY).precision("skip"), count_overlap(EMPTY, A).recall("skip")) == (0, 0)
+    assert (nothing.mean_iu(), nothing.frequency_weighted_iu(), nothing.mean_accuracy()) == (1, 1, 1)
+    unknown = count_overlap(A, B, weights=np.zeros((2, 3), np.float32))
+    told = [unknown.mean_iu(), unknown.frequency_weighted_iu(), unknown.mean_accuracy()]
+    assert np.isnan([*told, unknown.pixel_accuracy]).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("classes", [1, 3])
+def test_overlap_agrees_with_scikit_learn(seed: int, classes: int) -> None:
+    from sklearn import metrics
+
+    rng = np.random.default_rng(seed)
+    a = rng.integers(0, classes + 1, (23, 31), dtype=np.uint8)
+    b = np.where(rng.random(a.shape) < 0.6, a, rng.integers(0, classes + 1, a.shape, dtype=np.uint8))
+    weights = (rng.random(a.shape) < 0.8).astype(np.float32)
+    counts = count_overlap(a, b, classes, weights)
+    pair = a[weights > 0], b[weights > 0]
+    named = list(range(1, classes + 1))
+    close = dict(atol=1e-9, rtol=0)
+    np.testing.assert_allclose(
+        counts.iou(), metrics.jaccard_score(*pair, labels=named, average=None), **close
+    )
+    np.testing.assert_allclose(counts.dice(), metrics.f1_score(*pair, labels=named, average=None), **close)
+    told = {
+        counts.pixel_accuracy: metrics.accuracy_score(*pair),
+        counts.mean_accuracy(): metrics.balanced_accuracy_score(*pair),
+        counts.mean_iu(): metrics.jaccard_score(*pair, average="macro"),
+        counts.frequency_weighted_iu(): metrics.jaccard_score(*pair, average="weighted"),
+        counts.precision(): metrics.precision_score(*pair, labels=named, average="micro"),
+        counts.recall(): metrics.recall_score(*pair, labels=named, average="micro"),
+    }
+    for ours, theirs in told.items():
+        assert ours == pytest.approx(theirs, abs=1e-9)

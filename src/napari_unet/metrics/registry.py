@@ -210,7 +210,7 @@ def _region_scores() -> list[Score]:
               of(lambda r: r.thinned.v_rand)),
         Score("v_info", "V-Info", "Information F-score of cells after thinning membranes (ISBI 2012)", kind,
               of(lambda r: r.thinned.v_info)),
-        Score("rand_error", "Rand error", "1 - Rand F-score of cells, membranes as they are", kind,
+        Score("rand_error", "Rand error", "One minus the Rand F-score, membranes as they are", kind,
               of(lambda r: 1 - r.plain.v_rand), better="lower"),
         Score("warping_error", "Warping error", "Share of pixels that are wrong in topology", kind,
               of(lambda r: r.warping_error), better="lower"),
