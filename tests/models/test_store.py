@@ -117,3 +117,30 @@ def test_what_a_kill_leaves_is_removed(store: ModelStore) -> None:
     (store.folder / ".partial-x" / "model").mkdir(parents=True)
     assert store.clean() == 1
     assert numbers(store) == [1, 2, 3]
+
+
+def test_versions_move_into_an_empty_store_with_their_numbers(store: ModelStore, tmp_path: Path) -> None:
+    store.discard(1)
+    store.roll_back(2)
+    store.discard(3)
+    store.prune()
+    moved = ModelStore(tmp_path / "new" / "models")
+    assert moved.take_over(store) == 1
+    assert numbers(moved) == [2]
+    assert current(moved) == 2
+    assert moved.versions()[0].scores == {"iou": 0.6}
+    assert moved.add(weights).number == 4  # 3 is not given twice
+    assert numbers(store) == [2]  # the old ones stay where they are
+
+
+def test_a_store_with_versions_takes_only_the_one_in_use_and_only_once(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    other = ModelStore(tmp_path / "other")
+    other.add(lambda folder: (folder / "model.weights.h5").write_bytes(b"other"), note="mine", keep=True)
+    assert other.take_over(store) == 1
+    assert [v.note for v in other.versions()] == ["mine", ""]
+    assert other.versions()[1].scores == {"iou": 0.7}
+    assert current(other) == 1
+    assert other.take_over(store) == 0
+    assert other.take_over(ModelStore(tmp_path / "nowhere")) == 0

@@ -138,7 +138,7 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     assert "to learn from" in panel.words.text()
     panel.seconds.setValue(120)
     click(qtbot, panel.run_button)
-    assert panel.pages.currentIndex() == 1
+    assert not panel.running.isHidden()
     qtbot.waitUntil(lambda: len(session.learning.curve) > 1, timeout=LONG)
     qtbot.waitUntil(lambda: not panel.curves.isHidden(), timeout=LONG)
     # Segmenting waits for nothing meanwhile.
@@ -146,7 +146,7 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     click(qtbot, panel.stop_button)
     at_rest(dock, qtbot)
     assert told(notifications) == []
-    assert panel.pages.currentIndex() == 0
+    assert panel.running.isHidden()
     assert not panel.verdict.isHidden()
     sentence = session.learning.result.comparison.sentence
     assert panel.verdict.text().lower() == f"{sentence}.".lower()

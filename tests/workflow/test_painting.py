@@ -384,10 +384,20 @@ def test_corrections_move_into_a_folder_of_choice(
     sitting.painting.set_done([ids[1]])
     sitting.settle()
     old = sitting.project
+    for name in (b"first", b"second"):
+        write = lambda folder, n=name: (folder / "model.weights.h5").write_bytes(n)  # noqa: E731
+        old.models.add(write, note=name.decode(), keep=name == b"first")
     sitting.painting.use_folder(tmp_path / "mine")
     sitting.settle()
-    assert sitting.failures == []
     assert sitting.project.folder == tmp_path / "mine"
+    # Versions of the model come along, and the one in use stays that.
+    models = sitting.project.models
+    assert [(v.name, v.note) for v in models.versions()] == [("v001", "first"), ("v002", "second")]
+    assert models.current is not None
+    assert models.current.path == tmp_path / "mine" / "models" / "v001"
+    assert (models.current.path / "model.weights.h5").read_bytes() == b"first"
+    assert len(sitting.failures) == 1  # this is no model to be offered, only its weights
+    sitting.failures.clear()
     assert old.read_only  # let go of
     np.testing.assert_array_equal(sitting.project.corrections[ids[0]].mask, after)
     assert sitting.project.corrections[ids[0]].vouched.sum() == 16

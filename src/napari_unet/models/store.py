@@ -2,90 +2,35 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import re
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_unet.atomic import PARTIAL, remove_partials, sync_folder, write_text
 from napari_unet.errors import ModelError, OutputError
-from napari_unet.models.card import ModelCard
+from napari_unet.models.model import WEIGHTS_FILE
+from napari_unet.models.version import (
+    VERSION_FILE,
+    Difference,
+    Version,
+    flat_settings,
+    last_stroke,
+    read_version,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 STATE_FILE = "versions.json"
-VERSION_FILE = "version.json"
 NAME = re.compile(r"v(\d{3,9})$")
 MOST_KEPT = 1000  # steps that can be rolled back
-
-
-@dataclass(frozen=True)
-class Version:
-    """A version of a project's model.
-
-    Attributes
-    ----------
-    number : int
-        Counts from 1; never given twice.
-    path : pathlib.Path
-        Folder of the model.
-    parent : int or None
-        The version that it was trained on from; None if it starts a line.
-    created : str
-        Date and time, ISO 8601, UTC.
-    scores : mapping
-        Name to number, as judged when it was made.
-    corrections : mapping
-        Id of every corrected image that it saw to the number of the last stroke on it.
-    note : str
-        For a person.
-    seconds : float
-        Of painting, in all, that it is the fruit of.
-    discarded : bool
-        Whether it is to go when versions are pruned.
-    """
-
-    number: int
-    path: Path
-    parent: int | None = None
-    created: str = ""
-    scores: Mapping[str, float] = field(default_factory=dict)
-    corrections: Mapping[str, int] = field(default_factory=dict)
-    note: str = ""
-    seconds: float = 0.0
-    discarded: bool = False
-
-    @property
-    def name(self) -> str:
-        """Of its folder: v001."""
-        return f"v{self.number:03d}"
-
-    def card(self) -> ModelCard:
-        """What the model says of itself; errors as ``ModelCard.read``."""
-        return ModelCard.read(self.path)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One thing in which two versions differ.
-
-    Attributes
-    ----------
-    name : str
-        Of the score or setting.
-    first, second : object
-        In the one and in the other; None where it has none.
-    """
-
-    name: str
-    first: object
-    second: object
 
 
 @dataclass(frozen=True)
@@ -125,7 +70,7 @@ class ModelStore:
         """
         discarded = self._state().discarded
         return tuple(
-            replace(_read_version(path, number), discarded=number in discarded)
+            replace(read_version(path, number), discarded=number in discarded)
             for number, path in self._folders()
         )
 
@@ -145,7 +90,7 @@ class ModelStore:
                 expected=f"one of {known}" if known else "a version; none was made yet",
                 remedy="see them with `napari-unet project PATH status`",
             )
-        return replace(_read_version(path, number), discarded=number in self._state().discarded)
+        return replace(read_version(path, number), discarded=number in self._state().discarded)
 
     @property
     def current(self) -> Version | None:
@@ -212,6 +157,52 @@ class ModelStore:
         if keep:
             self.keep(number)
         return version
+
+    def take_over(self, other: ModelStore) -> int:
+        """Copy the versions of another store into this one, which has none; gives back how many.
+
+        They keep their numbers, and the one in use is in use here. Where this store has versions of its
+        own nothing is copied but the one in use there, if no version here has its weights: it becomes
+        one more version here, not in use.
+
+        Raises
+        ------
+        OutputError
+            If one cannot be written; those copied before are there.
+        ModelError
+            If the other store is damaged.
+        """
+        if self._folders():
+            current = other.current
+            if current is None or any(_same_weights(v.path, current.path) for v in self.versions()):
+                return 0
+            self.add(
+                current.path,
+                scores=current.scores,
+                corrections=current.corrections,
+                parent=0,
+                note=current.note,
+                seconds=current.seconds,
+            )
+            return 1
+        state = other._state()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for _, path in other._folders():
+                with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=self.folder) as partial:
+                    fresh = Path(partial) / path.name
+                    shutil.copytree(path, fresh, symlinks=True, ignore=shutil.ignore_patterns(f"{PARTIAL}*"))
+                    sync_folder(fresh)
+                    fresh.rename(self.folder / path.name)
+            sync_folder(self.folder)
+        except OSError as error:
+            raise OutputError(
+                f"the versions of {other.folder} cannot be copied to {self.folder}",
+                got=error.strerror or str(error),
+                remedy="make room, or give the right to write there",
+            ) from error
+        self._write(state)
+        return len(other._folders())
 
     def keep(self, number: int) -> Version:
         """Use a version from now on; errors as ``version``, and OutputError."""
@@ -296,11 +287,11 @@ class ModelStore:
         rows = [
             Difference("parent", one.parent, other.parent),
             Difference("corrected images seen", len(one.corrections), len(other.corrections)),
-            Difference("strokes up to", _last(one), _last(other)),
+            Difference("strokes up to", last_stroke(one), last_stroke(other)),
         ]
         names = sorted({*one.scores, *other.scores})
         rows += [Difference(name, one.scores.get(name), other.scores.get(name)) for name in names]
-        before, after = _settings(one), _settings(other)
+        before, after = flat_settings(one), flat_settings(other)
         rows += [
             Difference(name, before.get(name), after.get(name))
             for name in sorted({*before, *after})
@@ -350,38 +341,6 @@ def _fill(fresh: Path, model: Path | Callable[[Path], object]) -> None:
     shutil.copytree(model, fresh, symlinks=True, ignore=shutil.ignore_patterns(f"{PARTIAL}*", VERSION_FILE))
 
 
-def _read_version(path: Path, number: int) -> Version:
-    try:
-        content = json.loads((path / VERSION_FILE).read_text(encoding="utf-8"))
-        parent = content["parent"]
-        return Version(
-            number, path, None if parent is None else int(parent), str(content["created"]),
-            {str(k): float(v) for k, v in content["scores"].items()},
-            {str(k): int(v) for k, v in content["corrections"].items()}, str(content["note"]),
-            float(content.get("seconds", 0.0)),
-        )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"the version {path} cannot be read", got=str(error), remedy="move its folder away"
-        ) from error
-
-
-def _last(version: Version) -> int:
-    return max(version.corrections.values(), default=0)
-
-
-def _settings(version: Version) -> dict[str, Any]:
-    """Settings of a model, flat; nothing if it does not tell."""
-    try:
-        recipe = version.card().recipe.model_dump(mode="json")
-    except ModelError:
-        return {}
-    flat: dict[str, Any] = {}
-    waiting: list[tuple[str, Any]] = [("", recipe)]
-    while waiting:
-        prefix, value = waiting.pop()
-        if isinstance(value, dict):
-            waiting += [(f"{prefix}.{k}" if prefix else k, v) for k, v in value.items()]
-        else:
-            flat[prefix] = value
-    return flat
+def _same_weights(first: Path, second: Path) -> bool:
+    files = (first / WEIGHTS_FILE, second / WEIGHTS_FILE)
+    return all(f.is_file() for f in files) and filecmp.cmp(*files, shallow=False)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MAX_RECOVERIES = 3
 AVERAGE_EVERY = 5  # steps; the decay is raised to this power
 VALIDATION_SHARE = 0.1  # of the time
+ASK_EVERY = 0.5  # seconds between two questions whether to stop
 
 
 @dataclass
@@ -50,6 +51,8 @@ class Training:
         (TrainingState) -> None, called after each epoch.
     on_epoch : callable, optional
         (row of the history) -> None.
+    stop : callable, optional
+        () -> whether to stop now and keep the best; asked twice a second.
     on_progress : callable
         Takes a Progress after each step.
     cancel : CancelToken
@@ -63,11 +66,14 @@ class Training:
     validate: Callable[[], float] | None = None
     save: Callable[[TrainingState], None] | None = None
     on_epoch: Callable[[dict[str, float]], None] | None = None
+    stop: Callable[[], bool] | None = None
     on_progress: OnProgress = ignore_progress
     cancel: CancelToken | None = None
 
     def __post_init__(self) -> None:
         self.state = TrainingState()
+        self.stopped = False
+        self._asked = 0.0
         self._validation_seconds = 0.0
         self._good: list[Any] = []
 
@@ -95,7 +101,7 @@ class Training:
         self._start(state)
         progress = progress_of(self.settings, self.state.step, self.batches.total_steps, self.state.seconds)
         with closing(self.batches.stream(self.state.step)) as stream:
-            while progress < 1.0 and not self._out_of_patience():
+            while progress < 1.0 and not self.stopped and not self._out_of_patience():
                 try:
                     progress = self._epoch(stream)
                 except TrainingError:
@@ -153,7 +159,8 @@ class Training:
             state.seconds = before + time.monotonic() - started
             progress = self._progress()
             self._tell(progress, value)
-            if progress >= 1.0 or state.step - first >= self.batches.steps_per_epoch:
+            self.stopped = self._asked_to_stop()
+            if progress >= 1.0 or self.stopped or state.step - first >= self.batches.steps_per_epoch:
                 break
         state.epoch += 1
         row = {
@@ -163,7 +170,7 @@ class Training:
             "loss": float(np.mean(losses)),
             "learning_rate": float(rate),
         }
-        row["validation_iou"] = self._score(progress >= 1.0)
+        row["validation_iou"] = self._score(progress >= 1.0 or self.stopped)
         state.seconds = before + time.monotonic() - started
         state.history.append(row)
         if all(np.isfinite(w).all() for w in self.state.average):
@@ -175,6 +182,13 @@ class Training:
         if self.on_epoch is not None:
             self.on_epoch({**row, "seconds_left": self._seconds_left(self._progress())})
         return max(progress, self._progress())
+
+    def _asked_to_stop(self) -> bool:
+        now = time.monotonic()
+        if self.stop is None or now - self._asked < ASK_EVERY:
+            return False
+        self._asked = now
+        return bool(self.stop())
 
     def _progress(self) -> float:
         return progress_of(self.settings, self.state.step, self.batches.total_steps, self.state.seconds)
@@ -189,7 +203,12 @@ class Training:
                 1.0,
                 f"Training, epoch {self.state.epoch + 1}",
                 self._seconds_left(progress),
-                {"loss": loss, "best_iou": max(self.state.best_score, 0.0)},
+                {
+                    "loss": loss,
+                    "best_iou": max(self.state.best_score, 0.0),
+                    "seconds": self.state.seconds,
+                    "step": float(self.state.step),
+                },
             )
         )
 

@@ -11,15 +11,17 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
-    QSizePolicy,
     QSpinBox,
-    QStackedWidget,
+    QTabBar,
+    QVBoxLayout,
     QWidget,
 )
 
+from napari_unet.widgets.compare_dialog import CompareDialog
 from napari_unet.widgets.curves import Curves
 from napari_unet.widgets.segment_panel import duration
 from napari_unet.widgets.step import ElidedLabel, Step
+from napari_unet.widgets.train_form import TrainForm
 from napari_unet.widgets.versions_row import VersionsRow
 
 if TYPE_CHECKING:
@@ -36,11 +38,13 @@ class LearnPanel(Step):
         super().__init__(4, "Learn", parent, foldable=True)
         self.session = session
         self.learning = session.learning
-        self._began = self._busy = False
+        self._busy = False
+        self._comparing: CompareDialog | None = None
         self.words = QLabel()
         self.words.setWordWrap(True)
-        self.body.addWidget(self.words)
-        self._build_run()
+        self._build_tune()
+        self._build_ways()
+        self._build_running()
         self.curves = Curves()
         self.body.addWidget(self.curves)
         self.verdict = QLabel()
@@ -49,6 +53,7 @@ class LearnPanel(Step):
         self.body.addWidget(self.verdict)
         self._build_gate()
         self.version_row = VersionsRow(self.learning)
+        self.version_row.compare_wanted.connect(self.compare)
         self.body.addWidget(self.version_row)
         self._soon = self._timer(300, self.refresh)
         self._pause = self._timer(PAUSE, self.learning.go_on)
@@ -75,7 +80,23 @@ class LearnPanel(Step):
             signal.connect(self.refresh)
         self.unfolded.connect(learning.warm)
 
-    def _build_run(self) -> None:
+    def _build_ways(self) -> None:
+        """Fine-tune what is there, or train from nothing."""
+        self.form = TrainForm(self.learning)
+        self.tabs = QTabBar()
+        self.tabs.addTab("Fine-tune")
+        self.tabs.setTabToolTip(0, "Go on from the model in use, with what you corrected")
+        self.tabs.addTab("New model")
+        self.tabs.setTabToolTip(1, "Train a network from nothing")
+        self.tabs.setExpanding(False)
+        self.tabs.setDrawBase(False)
+        self.body.addWidget(self.tabs)
+        for page in (self.tune, self.form):
+            self.body.addWidget(page)
+        self.form.hide()
+        self.tabs.currentChanged.connect(self._on_tab)
+
+    def _build_tune(self) -> None:
         self.seconds = QSpinBox()
         self.seconds.setRange(10, 36_000)
         self.seconds.setValue(60)
@@ -85,12 +106,27 @@ class LearnPanel(Step):
         self.run_button = QPushButton("Fine-tune")
         self.run_button.setObjectName("primary")
         self.run_button.clicked.connect(lambda: self.learning.fine_tune(float(self.seconds.value())))
-        run = QWidget()
-        row = QHBoxLayout(run)
-        row.setContentsMargins(0, 0, 0, 0)
+        self.keep_going = QCheckBox("Keep learning while I paint")
+        self.keep_going.setToolTip(
+            "A round follows the other as soon as there are new strokes. Each starts from the version in "
+            "use, and none is used before you keep it"
+        )
+        self.keep_going.clicked.connect(
+            lambda wanted: self.learning.keep_learning(wanted, float(self.seconds.value()))
+        )
+        row = QHBoxLayout()
         row.addWidget(QLabel("Time"))
         row.addWidget(self.seconds, 1)
         row.addWidget(self.run_button, 1)
+        self.tune = QWidget()
+        column = QVBoxLayout(self.tune)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(5)
+        column.addWidget(self.words)
+        column.addLayout(row)
+        column.addWidget(self.keep_going)
+
+    def _build_running(self) -> None:
         self.bar = QProgressBar()
         self.bar.setRange(0, 100)
         self.bar.setTextVisible(False)
@@ -100,29 +136,19 @@ class LearnPanel(Step):
         self.stop_button.setToolTip("Stop learning now and judge what is best so far")
         self.stop_button.clicked.connect(self.learning.stop)
         self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop and forget this round; the model stays as it is")
+        self.cancel_button.setToolTip(
+            "Stop and forget this round; the model stays as it is. A training can be resumed"
+        )
         self.cancel_button.clicked.connect(self.learning.cancel)
-        running = QWidget()
-        row = QHBoxLayout(running)
+        self.running = QWidget()
+        row = QHBoxLayout(self.running)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.bar, 1)
         row.addWidget(self.progress_words, 2)
         row.addWidget(self.stop_button)
         row.addWidget(self.cancel_button)
-        self.pages = QStackedWidget()
-        self.pages.addWidget(run)
-        self.pages.addWidget(running)
-        self.pages.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self.body.addWidget(self.pages)
-        self.keep_going = QCheckBox("Keep learning while I paint")
-        self.keep_going.setToolTip(
-            "A round follows the other as soon as there are new strokes. Each starts from the version in "
-            "use, and none is used before you keep it"
-        )
-        self.keep_going.clicked.connect(
-            lambda wanted: self.learning.keep_learning(wanted, float(self.seconds.value()))
-        )
-        self.body.addWidget(self.keep_going)
+        self.running.hide()
+        self.body.addWidget(self.running)
 
     def _build_gate(self) -> None:
         self.keep_button = QPushButton("Keep")
@@ -141,7 +167,27 @@ class LearnPanel(Step):
         self.gate.hide()
         self.body.addWidget(self.gate)
 
+    def compare(self) -> None:
+        """Open the window in which two versions are compared."""
+        if self._comparing is not None:
+            self._comparing.close()
+        self._comparing = CompareDialog(self.learning, self)
+        self._comparing.finished.connect(self._on_compared)
+        self._comparing.show()
+
+    def _on_compared(self) -> None:
+        if self._comparing is not None:
+            self._comparing.deleteLater()
+            self._comparing = None
+
     # what happens
+
+    def _on_tab(self, index: int) -> None:
+        self.tune.setVisible(index == 0)
+        self.form.setVisible(index == 1)
+        if index == 1:
+            self.learning.warm()
+            self.form.refresh()
 
     def _on_rows(self, identifiers: tuple[str, ...]) -> None:
         if not self._soon.isActive():
@@ -161,17 +207,22 @@ class LearnPanel(Step):
         why = learning.obstacle()
         project = learning.project
         self.words.setToolTip("" if project is None else f"Kept in {project.folder}")
-        self.words.setText(learning.summary() or "Corrected masks teach the model. " + why)
+        effort = learning.effort()
+        said = [learning.summary() or "Corrected masks teach the model. " + why]
+        said += [effort.sentence] if effort is not None else []
+        self.words.setText("\n".join(said))
         running = learning.job is not None
-        self.pages.setCurrentIndex(int(running))
+        self.running.setVisible(running)
+        self.stop_button.setVisible(learning.stoppable)
         self.run_button.setEnabled(not why)
         self.run_button.setToolTip(why or "Learn from the corrections, then judge old and new model")
         self.keep_going.setChecked(learning.keep_going)
-        if running and not self._began:
+        if not learning.losses:
             self.curves.clear()
-        self._began = running
         self._refresh_verdict()
         self.version_row.refresh()
+        if self.tabs.currentIndex() == 1:
+            self.form.refresh()
 
     def _refresh_verdict(self) -> None:
         learning = self.learning
@@ -180,7 +231,7 @@ class LearnPanel(Step):
         self.keep_button.setEnabled(not self._busy)
         words = []
         if result is not None:
-            sentence = result.comparison.sentence
+            sentence = result.sentence
             words.append(sentence[:1].upper() + sentence[1:] + ".")
         if waiting is not None:
             self.keep_button.setText(f"Keep {waiting.name}")

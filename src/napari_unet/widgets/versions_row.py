@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 if TYPE_CHECKING:
-    from napari_unet.models.store import Version
+    from napari_unet.models.version import Version
     from napari_unet.workflow.learning import Learning
 
 

@@ -144,6 +144,9 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.looking.references = self.sources.reference_choices
         self.looking.chosen_reference = lambda: self.sources.reference_layer
         self.looking.reference_wanted.connect(self.sources.choose_reference)
+        self.teaching.form.references = self.sources.reference_choices
+        self.teaching.form.chosen_reference = lambda: self.sources.reference_layer
+        self.teaching.form.reference_wanted.connect(self.sources.choose_reference)
         self.looking.errors_wanted.connect(self._show_errors)
         self.stage.errors_gone.connect(lambda: self.looking.errors_box.setChecked(False))
         self.looking.step_wanted.connect(self.step)

@@ -102,6 +102,16 @@ class FineTuned:
     seconds: float
     stopped: bool = False
 
+    @property
+    def verdict(self) -> str:
+        """Of the comparison."""
+        return self.comparison.verdict
+
+    @property
+    def sentence(self) -> str:
+        """The verdict for a person, on one line."""
+        return self.comparison.sentence
+
 
 @dataclass(frozen=True, eq=False)
 class FineTuneTask:

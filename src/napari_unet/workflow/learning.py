@@ -5,36 +5,33 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from psygnal import Signal
-
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import WorkbenchError
 from napari_unet.models.card import ModelCard
-from napari_unet.progress import Progress
 from napari_unet.settings import FineTuneSettings
+from napari_unet.workflow.beside import Beside
 from napari_unet.workflow.compare_models import CompareTask
-from napari_unet.workflow.fine_tune import FineTuned, FineTuneTask, Preview
+from napari_unet.workflow.effort import effort_of, rounds_of
+from napari_unet.workflow.fine_tune import FineTuned, FineTuneTask
 from napari_unet.workflow.material import gather, teaches
-from napari_unet.workflow.predict import WarmTask
-from napari_unet.workflow.references import CallReference, refer
 from napari_unet.workflow.rounds import add_version, first_version, same_model
+from napari_unet.workflow.training_anew import TrainingAnew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from napari_unet.engine.task import Engine, Job, Task
+    from napari_unet.engine.task import Job
     from napari_unet.evaluation.compare import Comparison
-    from napari_unet.models.store import Version
+    from napari_unet.models.version import Version
     from napari_unet.workflow.collection import Collection
+    from napari_unet.workflow.effort import Effort
     from napari_unet.workflow.material import Material
     from napari_unet.workflow.project import Project
     from napari_unet.workflow.session import Session
+    from napari_unet.workflow.train_version import Trained
 
-LOSS_EVERY = 0.5  # seconds between two points of the curve of the loss
 
-
-class Learning:
+class Learning(Beside):
     """Fine-tunes the model at hand on the corrections of the project at hand.
 
     It computes beside the session, so that segmenting and painting go on: in a process of its own where
@@ -46,51 +43,27 @@ class Learning:
         Whose model learns.
     """
 
-    changed = Signal()  # what can be done, what runs, or the verdict
-    progressed = Signal()  # how far it is
-    looked = Signal(dict)  # a row of the curve: seconds, loss, held_out_iou, old_iou
-    previewed = Signal(object)  # Preview
-
     def __init__(self, session: Session) -> None:
-        self.session = session
-        self.make_engine: Callable[[], Engine] | None = None
-        self.job: Job | None = None
-        self.progress: Progress | None = None
-        self.curve: list[dict[str, float]] = []
-        self.losses: list[tuple[float, float]] = []  # seconds, loss: means over LOSS_EVERY
-        self.result: FineTuned | None = None
+        super().__init__(session)
+        self.result: FineTuned | Trained | None = None
         self.candidate: Version | None = None  # waits for keep or discard
         self.note = ""  # what a person should know of the last round besides its verdict
         self.keep_going = False  # whether a round follows the other as long as there are new strokes
         self.seconds = 60.0  # budget of such a round
-        self._engine: Engine | None = None
         self._judged_in: Project | None = None  # whose the candidate is, whatever is at hand by then
-        self._learns_from: Collection | None = None
-        self._offered: FineTuned | None = None  # what the candidate came of
+        self._offered: FineTuned | Trained | None = None  # what the candidate came of
         self._taught: dict[str, int] = {}  # strokes that the last round learned from
-        self._stop = False
-        self._among = 0  # losses that the last point of the curve is the mean of
+        self.anew = TrainingAnew(self)
         session.painting.project_changed.connect(self._follow_project)
-
-    @property
-    def engine(self) -> Engine:
-        """Where it computes; made when it is first needed."""
-        if self._engine is None:
-            self._engine = self.make_engine() if self.make_engine is not None else self.session.engine
-        return self._engine
-
-    def warm(self) -> None:
-        """Have a process of its own ready before it is needed."""
-        if self.make_engine is not None and self._engine is None:
-            self.engine.submit(WarmTask())
 
     def close(self) -> None:
         """Stop what runs and leave nothing behind."""
         self.keep_going = False
-        if self.job is not None:
-            self.job.cancel()
-        if self._engine is not None and self._engine is not self.session.engine:
-            self._engine.close()
+        super().close()
+
+    def forget(self) -> None:
+        """Let go of the verdict of the round before."""
+        self.result, self.note = None, ""
 
     @property
     def project(self) -> Project | None:
@@ -175,15 +148,15 @@ class Learning:
             others=material.others,
             judges=material.judges,
             reserve=material.reserve,
-            preview=FromCaller(self._wanted_preview),
-            stop=FromCaller(lambda: self._stop),
+            preview=FromCaller(self.wanted_preview),
+            stop=FromCaller(self.wants_stop),
             evaluation=session.evaluation,
         )
         current = project.models.current
         assert current is not None
 
         def finish(result: FineTuned) -> None:
-            self._judge(self._living(project), result, material, current.number)
+            self._judge(self.living(project), result, material, current.number)
 
         return self.run(task, collection, finish)
 
@@ -200,69 +173,48 @@ class Learning:
             {i: e.group for i, e in entries.items()},
         )
 
-    def run(
-        self, task: Task[Any], collection: Collection | None, finish: Callable[[Any], None]
-    ) -> Job | None:
-        """Run a task that learns, beside what the session does.
+    def compare(self, first: int, second: int, done: Callable[[Comparison], None]) -> Job | None:
+        """Put two versions on the images that were held out from both.
 
         Parameters
         ----------
-        task : Task
-            Frozen.
-        collection : Collection or None
-            Whose images may be asked for while it runs.
-        finish : callable
-            Takes what comes of it.
+        first, second : int
+            Numbers of versions.
+        done : callable
+            Takes the Comparison of the second against the first.
+
+        Returns
+        -------
+        Job or None
+            None if something runs, or there is nothing to compare on.
         """
-        self._stop = False
-        self.curve, self.losses, self.result, self.note = [], [], None, ""
-        return self._submit(task, collection, finish)
+        project, collection, card = self.project, self.session.collection, self.session.model
+        if self.job is not None or project is None or collection is None or card is None:
+            return None
+        try:
+            one, other = (project.models.version(n).path for n in (first, second))
+        except WorkbenchError as error:
+            self.session.failed.emit(error.sentence, "")
+            return None
+        judges = self.material(project, collection, card).held_out
+        return self.submit(CompareTask(one, other, judges, self.session.evaluation), collection, done)
 
-    def _submit(
-        self, task: Task[Any], collection: Collection | None, finish: Callable[[Any], None]
-    ) -> Job | None:
-        self._learns_from = collection
-        self.progress = Progress(0, 1, "Starting")
-
-        def on_progress(progress: Progress) -> None:
-            self.progress = progress
-            self._take_loss(progress.values)
-            if "old_iou" in progress.values:  # a look; between two of them only the loss is told
-                self.curve.append(dict(progress.values))
-                self.looked.emit(dict(progress.values))
-            if isinstance(progress.piece, Preview):
-                self.previewed.emit(progress.piece)
-            self.progressed.emit()
-
-        def on_end(job: Job) -> None:
-            self.job = self.progress = None
-            if job.error is not None and not job.cancel_token.cancelled:
-                self.session.failed.emit(job.error.sentence, job.details)
-            if job.state == "done":
-                finish(job.result)
-            if self.job is None:  # nothing follows by itself
-                self.changed.emit()
-                self.go_on()
-
-        job = self.engine.submit(task, on_progress, on_end)
-        self.job = None if job.ended else job
-        self.changed.emit()
-        return job
-
-    def _take_loss(self, values: Mapping[str, float]) -> None:
-        if not {"loss", "seconds"} <= set(values):
-            return
-        place = (values["seconds"] // LOSS_EVERY + 0.5) * LOSS_EVERY
-        if not self.losses or self.losses[-1][0] != place:
-            self._among = 0
-            self.losses.append((place, 0.0))
-        self._among += 1
-        mean = self.losses[-1][1]
-        self.losses[-1] = (place, mean + (values["loss"] - mean) / self._among)
+    def effort(self) -> Effort | None:
+        """What correcting has brought so far, and what it may bring; None before the first kept round."""
+        project = self.project
+        if project is None:
+            return None
+        try:
+            current = project.models.current
+            score = None if current is None else current.scores.get("held_out_iou")
+            return effort_of(rounds_of(project.models), 1 - score if score is not None else 1.0)
+        except WorkbenchError:
+            return None  # a damaged version is told where versions are listed
 
     def go_on(self) -> None:
         """Begin the next round if that is wanted and there are strokes that no round has seen."""
         project = self.project
+        self.anew.go_on()
         if not self.keep_going or self.obstacle() or project is None:
             return
         if self._teaching_strokes(project) != self._taught:
@@ -282,26 +234,12 @@ class Learning:
         self.go_on()
         self.changed.emit()
 
-    def stop(self) -> None:
-        """Stop learning, judge and keep what is best so far."""
-        self._stop = True
-
     def cancel(self) -> None:
         """Stop and forget this round; none follows by itself."""
         self.keep_going = False
         if self.job is not None:
             self.job.cancel()
         self.changed.emit()
-
-    def _wanted_preview(self) -> Any:
-        """The image at hand; called from another thread."""
-        collection, identifier = self.session.collection, self.session.current
-        if collection is None or collection is not self._learns_from or identifier not in collection.entries:
-            return None
-        reference = refer(collection.entries[identifier].sample, collection.dataset)
-        if isinstance(reference, CallReference):
-            return identifier, np.asarray(collection.image(identifier))
-        return reference
 
     # the gate
 
@@ -312,16 +250,28 @@ class Learning:
             task = CompareTask(current.path, result.model, material.held_out, self.session.evaluation)
 
             def compared(comparison: Comparison) -> None:
-                self._offer(project, replace(result, comparison=comparison), material.seen, parent)
+                self.offer(project, replace(result, comparison=comparison), material.seen, parent)
 
-            self._submit(task, self._learns_from, compared)
+            self.submit(task, self._learns_from, compared)
             return
-        self._offer(project, result, material.seen, parent)
+        self.offer(project, result, material.seen, parent)
 
-    def _offer(
-        self, project: Project, result: FineTuned, seen: Mapping[str, int], parent: int | None
+    def offer(
+        self, project: Project, result: FineTuned | Trained, seen: Mapping[str, int], parent: int | None
     ) -> None:
-        """Put a version on offer; of two on offer in one project the better one stays."""
+        """Put a version on offer; of two on offer in one project the better one stays.
+
+        Parameters
+        ----------
+        project : Project
+            That the version goes into.
+        result : FineTuned or Trained
+            What came of learning.
+        seen : mapping
+            Id of every corrected image to the number of the last stroke on it, when learning began.
+        parent : int or None
+            The version it started from; 0 if from none.
+        """
         try:
             fresh = add_version(project, result, seen, parent)
             before = self.candidate if self._judged_in is project else None
@@ -385,17 +335,19 @@ class Learning:
             return
         session.choose_model(card)
         self.changed.emit()
+        current = session.current
+        before = before or [current] * bool(current)
         if before:
-            current = session.current
             session.segment([i for i in before if i == current] + [i for i in before if i != current])
 
-    def _living(self, project: Project) -> Project:
+    def living(self, project: Project) -> Project:
         """The project, or the one that took its place while it was learned from."""
         at_hand = self.project
         return at_hand if project.read_only and at_hand is not None else project
 
     def _follow_project(self) -> None:
-        """Go on offering a version whose project has moved into another folder."""
+        """Go on offering a version whose project has moved into another folder; start what waited for one."""
+        self.go_on()
         version, project = self.candidate, self.project
         if version is None or project is None or self._judged_in in (None, project):
             return

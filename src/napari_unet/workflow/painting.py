@@ -150,6 +150,7 @@ class Painting:
             project = self._open_or_create(folder, collection, cancel)
             if before is not None:
                 carry_over(before, project)
+                project.models.take_over(before.models)
                 before.close(discard=True)  # what it could not save is in the new one
                 self._opened.pop(before.folder.resolve(), None)
             return project

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_unet.models.store import Difference
+    from napari_unet.models.version import Difference
     from napari_unet.workflow.project import Project
 
 

@@ -10,13 +10,14 @@ from napari_unet.models.card import ModelCard
 from napari_unet.models.model import WEIGHTS_FILE, model_folder
 from napari_unet.workflow.fine_tune import FineTuneTask
 from napari_unet.workflow.material import of_project
+from napari_unet.workflow.train_version import Trained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from napari_unet.evaluation.compare import Comparison
-    from napari_unet.models.store import ModelStore, Version
+    from napari_unet.models.store import ModelStore
+    from napari_unet.models.version import Version
     from napari_unet.settings import FineTuneSettings
     from napari_unet.workflow.fine_tune import FineTuned
     from napari_unet.workflow.project import Project
@@ -112,39 +113,44 @@ def round_of_project(
     return task, material.seen
 
 
-def scores_of(comparison: Comparison) -> dict[str, float]:
-    """The scores that a version keeps of its verdict."""
-    found = {"held_out_iou": comparison.new_iou, "difference": comparison.difference}
-    return {name: value for name, value in found.items() if value is not None}
-
-
 def add_version(
-    project: Project, result: FineTuned, seen: Mapping[str, int], parent: int | None = None
+    project: Project, result: FineTuned | Trained, seen: Mapping[str, int], parent: int | None = None
 ) -> Version:
-    """Make a version of what came of a round; it is not in use yet.
+    """Make a version of what was learned; it is not in use yet.
 
     Parameters
     ----------
     project : Project
         That it goes into.
-    result : FineTuned
+    result : FineTuned or Trained
         With the folder of the model, which is copied, and the verdict.
     seen : mapping
-        Id of every corrected image to the number of the last stroke on it, when the round began.
+        Id of every corrected image to the number of the last stroke on it, when learning began.
     parent : int, optional
-        The version that the round started from; the one in use if not given.
+        The version that it started from, 0 if from none; the one in use if not given.
 
     Raises
     ------
     OutputError
         If it cannot be written.
     """
+    comparison = result.comparison
+    found = {
+        "held_out_iou": None if comparison is None else comparison.new_iou,
+        "difference": None if comparison is None else comparison.difference,
+        "low": None if comparison is None else comparison.low,
+        "high": None if comparison is None else comparison.high,
+    }
+    note = result.verdict
+    if isinstance(result, Trained):
+        found |= {"held_out_iou": result.held_out_iou, "validation_iou": result.validation_iou}
+        note = "trained anew" if comparison is None else f"trained anew, {note}"
     return project.models.add(
         result.model,
-        scores=scores_of(result.comparison),
+        scores={name: value for name, value in found.items() if value is not None},
         corrections=seen,
         parent=parent,
-        note=result.comparison.verdict,
+        note=note,
         seconds=project.corrections.total().seconds,
     )
 

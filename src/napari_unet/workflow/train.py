@@ -38,6 +38,7 @@ from napari_unet.training.checkpoint import load_state, save_state
 from napari_unet.training.fit import Training
 from napari_unet.training.losses import make_loss
 from napari_unet.training.weight_maps import class_weights
+from napari_unet.workflow.given_data import GivenData
 from napari_unet.workflow.recipes import fit_recipe, recipe
 from napari_unet.workflow.seen import image_hash
 
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import Sample
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.settings import Recipe
+    from napari_unet.settings import Recipe, TrainingSettings
     from napari_unet.training.augmentation import Patch
 
 MAX_VALIDATION_IMAGES = 64  # scored after an epoch
@@ -66,15 +67,15 @@ class TrainTask:
 
     Attributes
     ----------
-    data : pathlib.Path
-        Folder, zip or table.
+    data : pathlib.Path or GivenData
+        Folder, zip or table; or images that only the caller has.
     out : pathlib.Path
         Folder of the model; holds split.json and metrics.csv beside it, and the state until done.
     recipe : Recipe
         Settings, possibly automatic.
     format : str, optional
         Layout of the data, if it is not to be recognized.
-    split : pathlib.Path, optional
+    split : pathlib.Path or Split, optional
         A split to use; drawn if not given.
     init : pathlib.Path, optional
         A model to start from.
@@ -82,16 +83,22 @@ class TrainTask:
         Go on with a run that was stopped or killed.
     on_epoch : callable, optional
         Takes a row of the metrics after each epoch.
+    on_look : callable, optional
+        Takes the model after each validation, with the averaged weights in place.
+    stop : callable, optional
+        () -> whether to stop now and keep the best.
     """
 
-    data: Path
+    data: Path | GivenData
     out: Path
     recipe: Recipe = field(default_factory=lambda: recipe("fast"))
     format: str | None = None
-    split: Path | None = None
+    split: Path | Split | None = None
     init: Path | None = None
     resume: bool = False
     on_epoch: OnEpoch | None = None
+    on_look: Callable[[Model], None] | None = None
+    stop: Callable[[], bool] | None = None
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Model:
         """Train and write the model."""
@@ -101,31 +108,53 @@ class TrainTask:
                 f"training writes a folder, and {self.out} looks like an archive",
                 remedy="give a name without .zip; zip the folder when it is done, it is read as well",
             )
-        dataset = open_dataset(self.data, self.format)
-        if len(dataset) == 0:
-            raise DataError(
-                f"{self.data} has no image with a mask", remedy="check it with `napari-unet inspect`"
-            )
-        split = self._split(dataset, on_progress, cancel)
+        dataset = open_training_data(self.data, self.format)
+        kept = self.out / SPLIT_FILE
+        given = Split.load(kept) if self.resume and kept.exists() and self.split is None else self.split
+        split = split_for(self.data, dataset, self.recipe.training, given, on_progress, cancel)
         chosen = fit_recipe(self.recipe, dataset.subset(split.train))
         run = _Run(self, dataset, split, chosen, on_progress, cancel)
         return run.train()
 
-    def _split(self, dataset: Dataset, on_progress: OnProgress, cancel: CancelToken) -> Split:
-        kept = self.out / SPLIT_FILE
-        if self.split is not None:
-            return Split.load(self.split)
-        if self.resume and kept.exists():
-            return Split.load(kept)
-        settings = self.recipe.training
-        return make_split(
-            dataset,
-            validation=settings.validation,
-            held_out=settings.held_out,
-            seed=settings.seed,
-            by_group=settings.split_by_group,
-            coverage=coverages(dataset, on_progress, cancel),
-        )
+
+def open_training_data(data: Path | GivenData, format: str | None) -> Dataset:
+    """Open what is to be trained on.
+
+    Raises
+    ------
+    DataError
+        If there is no image with a mask.
+    """
+    dataset = data.open() if isinstance(data, GivenData) else open_dataset(data, format)
+    if len(dataset) == 0:
+        name = data.name if isinstance(data, GivenData) else data
+        raise DataError(f"{name} has no image with a mask", remedy="check it with `napari-unet inspect`")
+    return dataset
+
+
+def split_for(
+    data: Path | GivenData,
+    dataset: Dataset,
+    settings: TrainingSettings,
+    given: Path | Split | None,
+    on_progress: OnProgress,
+    cancel: CancelToken,
+) -> Split:
+    """The split to train with: the one given, that of the data, or a new one; errors as ``make_split``."""
+    if isinstance(given, Split):
+        return given
+    if given is not None:
+        return Split.load(given)
+    if isinstance(data, GivenData) and data.split is not None:
+        return data.split
+    return make_split(
+        dataset,
+        validation=settings.validation,
+        held_out=settings.held_out,
+        seed=settings.seed,
+        by_group=settings.split_by_group,
+        coverage=coverages(dataset, on_progress, cancel),
+    )
 
 
 @dataclass
@@ -164,9 +193,10 @@ class _Run:
             batches,
             make_loss(self.recipe.network, training),
             training,
-            validate=validation,
+            validate=None if validation is None else partial(self._validate, model, validation),
             save=partial(save_state, path=state_file, fingerprint=fingerprint),
             on_epoch=self._log_epoch,
+            stop=self.task.stop,
             on_progress=self.on_progress,
             cancel=self.cancel,
         )
@@ -181,6 +211,12 @@ class _Run:
         save_model(model, out)
         state_file.unlink(missing_ok=True)
         return model
+
+    def _validate(self, model: Model, validation: Validation) -> float:
+        score = validation()
+        if self.task.on_look is not None:
+            self.task.on_look(model)
+        return score
 
     def _log_epoch(self, row: dict[str, float]) -> None:
         self._history.append(row)

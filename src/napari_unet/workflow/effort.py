@@ -1,0 +1,173 @@
+"""What correcting has brought so far, and what the next corrections may bring."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_unet.models.store import ModelStore
+
+NEXT = 5  # corrections that are looked ahead
+FEWEST_TO_FIT = 3  # rounds; of fewer no curve can be told
+GRID = 400  # saturations that are tried
+LEAST_NOISE = 1e-4  # of IoU, squared and summed, that no fit is better than
+LIKELY = 4.0  # sums of squares this many noises above the best are still believed: two deviations
+
+
+@dataclass(frozen=True)
+class Round:
+    """A kept version that learned from corrections.
+
+    Attributes
+    ----------
+    corrections : int
+        Images corrected in all when it learned.
+    seconds : float
+        Painted in all by then.
+    gain : float
+        IoU that it is ahead of the version it came from, on the same held-out images.
+    low, high : float or None
+        Interval of that.
+    """
+
+    corrections: int
+    seconds: float
+    gain: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What correcting has brought, and may bring.
+
+    Attributes
+    ----------
+    gain : float
+        IoU gained over all rounds.
+    corrections : int
+        Images corrected for it.
+    minutes : float
+        Painted for it.
+    expected, low, high : float
+        IoU that the next five corrections may bring: about, at least, at most.
+    """
+
+    gain: float
+    corrections: int
+    minutes: float
+    expected: float
+    low: float
+    high: float
+
+    @property
+    def sentence(self) -> str:
+        """All of it for a person."""
+        each = self.gain / max(self.corrections, 1)
+        words = (
+            f"So far {self.gain:+.3f} IoU from {self.corrections} corrected "
+            f"image{'s' * (self.corrections != 1)}, {each:+.4f} each"
+        )
+        if self.minutes >= 0.5:
+            words += f", {self.gain / self.minutes:+.4f} a minute of painting"
+        about = f"{self.expected:+.3f}" if abs(self.expected) >= 0.0005 else "nothing"
+        return (
+            f"{words}. The next {NEXT} may bring about {about}, "
+            f"between {_signed(self.low)} and {_signed(self.high)}."
+        )
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}" if abs(value) >= 0.0005 else "0"
+
+
+def rounds_of(store: ModelStore) -> list[Round]:
+    """The rounds that led to the version in use, the oldest first.
+
+    Raises
+    ------
+    ModelError
+        If a version cannot be read.
+    """
+    current = store.current
+    if current is None:
+        return []
+    versions = {v.number: v for v in store.versions()}
+    line = [versions[n] for n in reversed(store.lineage(current.number)) if n in versions]
+    return [
+        Round(
+            len(v.corrections),
+            v.seconds,
+            v.scores["difference"],
+            v.scores.get("low"),
+            v.scores.get("high"),
+        )
+        for v in line
+        if v.corrections and v.parent and "difference" in v.scores
+    ]
+
+
+def effort_of(rounds: Sequence[Round], ceiling: float = math.inf) -> Effort | None:
+    """What rounds have brought, and what the next five corrections may bring.
+
+    Parameters
+    ----------
+    rounds : sequence of Round
+        The oldest first.
+    ceiling : float
+        IoU that is left to be gained.
+
+    Returns
+    -------
+    Effort or None
+        None before the first round.
+
+    Notes
+    -----
+    From three rounds with more and more corrections on, G (1 - exp(-n / t)) is fitted to the gain
+    after n corrections by least squares; what is still believed are all t whose sum of squares is
+    within two deviations of the noise, which the rounds' intervals or the fit itself tell. With
+    fewer rounds the last one's gain a correction is an upper bound, as gains shrink, and half of it is
+    the guess.
+    """
+    if not rounds:
+        return None
+    total = sum(r.gain for r in rounds)
+    last = rounds[-1]
+    growing = [r for i, r in enumerate(rounds) if i == 0 or r.corrections > rounds[i - 1].corrections]
+    if len(growing) >= FEWEST_TO_FIT:
+        expected, low, high = _saturating(rounds)
+    else:
+        before = rounds[-2].corrections if len(rounds) > 1 else 0
+        fresh = max(last.corrections - before, 1)
+        high = NEXT * max(last.gain, 0.0) / fresh
+        expected, low = high / 2, 0.0
+    ceiling = max(ceiling, 0.0)
+    expected, low, high = (min(v, ceiling) for v in (expected, low, high))
+    return Effort(total, last.corrections, last.seconds / 60, expected, low, high)
+
+
+def _saturating(rounds: Sequence[Round]) -> tuple[float, float, float]:
+    """What the fitted curve promises for the next corrections: about, at least, at most."""
+    n = np.array([r.corrections for r in rounds], np.float64)
+    gained = np.cumsum([r.gain for r in rounds])
+    spread = [(r.high - r.low) / 4 for r in rounds if r.low is not None and r.high is not None]
+    scales = np.geomspace(n[0] / 4, 16 * n[-1], GRID)
+    shape = 1 - np.exp(-n[None] / scales[:, None])
+    heights = np.maximum((shape @ gained) / (shape**2).sum(axis=1), 0)
+    misfit = ((heights[:, None] * shape - gained[None]) ** 2).sum(axis=1)
+    promised = heights * (np.exp(-n[-1] / scales) - np.exp(-(n[-1] + NEXT) / scales))
+    best = int(np.argmin(misfit))
+    noise = max(
+        misfit[best] / max(len(rounds) - 2, 1),
+        float(np.mean(np.square(spread))) if spread else 0.0,
+        LEAST_NOISE**2,
+    )
+    believed = promised[misfit <= misfit[best] + LIKELY * noise]
+    return float(promised[best]), float(believed.min()), float(believed.max())
