@@ -231,3 +231,65 @@ def test_a_stroke_just_before_the_dock_is_closed_is_kept(
     _, dock = open_window()
     qtbot.waitUntil(lambda: dock.session.row(current).status == "corrected", timeout=LONG)
     np.testing.assert_array_equal(dock.session.mask(current), wanted)
+
+
+def test_a_new_model_is_planned_trained_and_compared(
+    open_window: Callable[[], tuple[Any, Any]], qtbot: Any, notifications: list[Any]
+) -> None:
+    _, dock = open_window()
+    session, panel = dock.session, dock.teaching
+    learning, form = session.learning, panel.form
+    click(qtbot, panel.heading)
+    panel.tabs.setCurrentIndex(1)
+    assert not form.isHidden()
+    assert panel.tune.isHidden()
+    assert form.source_box.currentText().endswith("24 images with masks")
+    assert not form.train_button.isEnabled()
+    click(qtbot, form.fold)
+    for path, value in ((("network", "filters"), 2), (("network", "depth"), 2), (("training", "patch"), 64)):
+        form.settings._rows[path].setValue(value)
+    click(qtbot, form.fold)
+    click(qtbot, form.check_button)
+    assert not panel.running.isHidden()
+    assert panel.stop_button.isHidden()  # there is no best to be kept of a plan
+    at_rest(dock, qtbot)
+    assert "held out to judge by" in form.words.text()
+    assert "GB of memory" in form.words.text()
+    click(qtbot, form.samples_button)
+    assert len(form._dialog.findChildren(type(form.words))) == 13
+    form._dialog.close()
+    qtbot.waitUntil(lambda: form._dialog is None)
+    # Another setting needs another look.
+    form.settings._rows[("network", "filters")].setValue(3)
+    form.refresh_plan()
+    assert not form.train_button.isEnabled()
+    form.settings._rows[("network", "filters")].setValue(2)
+    form.refresh_plan()
+    form.minutes.setValue(5)
+    click(qtbot, form.train_button)
+    qtbot.waitUntil(lambda: len(learning.curve) > 0, timeout=LONG)
+    qtbot.waitUntil(lambda: not panel.curves.isHidden(), timeout=LONG)
+    click(qtbot, panel.stop_button)
+    at_rest(dock, qtbot)
+    assert told(notifications) == []
+    assert learning.candidate is not None
+    assert panel.verdict.text().lower().startswith(learning.result.sentence.lower())
+    click(qtbot, panel.keep_button)
+    at_rest(dock, qtbot)
+    assert session.model.path.name == "v002"
+    assert session.row(session.current).status == "segmented"
+    click(qtbot, panel.version_row.compare_button)
+    dialog = panel._comparing
+    assert [b.currentData() for b in (dialog.first_box, dialog.second_box)] == [1, 2]
+    click(qtbot, dialog.run_button)
+    at_rest(dock, qtbot)
+    table = dialog.table
+    assert "v002 against v001" in dialog.sentence.text()
+    differences = [float(table.item(row, 3).text()) for row in range(table.rowCount())]
+    assert differences
+    assert differences == sorted(differences)
+    table.cellClicked.emit(0, 3)
+    assert session.current == table.item(0, 0).text()
+    dialog.close()
+    assert panel._comparing is None
+    assert told(notifications) == []

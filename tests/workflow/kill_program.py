@@ -1,4 +1,4 @@
-"""A person at work, until killed: paints, undoes, marks done, saves, keeps and rolls back, packs.
+"""A person at work, until killed: paints, undoes, marks done, saves, fine-tunes, keeps, rolls back, packs.
 
 Before each step it writes down what shall be true after it, and afterwards that it is done. The log is
 written without a buffer, so that what was logged outlives the kill.
@@ -10,19 +10,30 @@ import hashlib
 import json
 import os
 import random
+import sys
+import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.progress import ignore_progress
+from napari_unet.data.sample import Sample
+from napari_unet.errors import TrainingError
+from napari_unet.progress import CancelToken, ignore_progress
+from napari_unet.settings import FineTuneSettings
+from napari_unet.workflow.fine_tune import FineTuneTask
+from napari_unet.workflow.material import gather
 from napari_unet.workflow.pack import pack_project
 from napari_unet.workflow.project import Project
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 if TYPE_CHECKING:
-    from pathlib import Path
+    from napari_unet.models.store import ModelStore
 
 SHAPE = (40, 50)
+LEARNING = 1.5  # seconds of a round
 IDS = tuple(f"picture {n}/{'a' if n % 2 else 'ä'}" for n in range(5))
 
 
@@ -51,6 +62,7 @@ class Person:
 
     def __init__(self, project: Project, log: int, seed: int) -> None:
         self.project, self.log, self.random = project, log, random.Random(seed)
+        self.models = threading.Lock()  # a version is added, kept or rolled back at a time
         self.truth: dict[str, tuple[np.ndarray, np.ndarray, bool]] = {}
         for identifier in IDS:
             if identifier in project.corrections:
@@ -82,7 +94,8 @@ class Person:
             self.project.save()
             pack_project(self.project, self.project.folder / "reports" / "pack.zip", False, ignore_progress)
         elif kind in {"add", "keep", "roll back"}:
-            self.version(kind)
+            with self.models:
+                self.version(kind)
 
     def paint(self, identifier: str, undo: bool) -> None:
         before, vouched, done = self.truth[identifier]
@@ -109,12 +122,10 @@ class Person:
 
     def version(self, kind: str) -> None:
         store = self.project.models
-        numbers, current = state_of_models(self.project)
+        numbers, _ = state_of_models(self.project)
         if kind == "add":
             content = self.random.randbytes(5000)
-            note = hashlib.blake2b(content).hexdigest()
-            self.write(will="models", state=[[*numbers, max(numbers, default=0) + 1], current])
-            store.add(lambda folder: write_weights(folder, content), note=note)
+            self.add(store, lambda folder: write_weights(folder, content), content)
         elif kind == "keep" and numbers:
             number = self.random.choice(numbers)
             self.write(will="models", state=[numbers, number])
@@ -124,12 +135,51 @@ class Person:
             store.roll_back()
         self.write(did="models", state=state_of_models(self.project))
 
+    def add(self, store: ModelStore, model: Any, content: bytes) -> None:
+        numbers, current = state_of_models(self.project)
+        self.write(will="models", state=[[*numbers, max(numbers, default=0) + 1], current])
+        store.add(model, note=hashlib.blake2b(content).hexdigest())
 
-def work(folder: str, log: str, seed: int) -> None:
-    """Open the project and work on it until killed."""
+    def learn(self, start: Path) -> None:
+        """Fine-tune round after round while the other thread paints; each becomes a version, and is kept."""
+        samples = {i: Sample(i, lambda: np.zeros((*SHAPE, 1), np.uint8)) for i in IDS}
+        while True:
+            material = gather(self.project, samples, None, {})
+            out = self.project.new_folder("runs", "fine-tune") / "model"
+            task = FineTuneTask(
+                start, material.corrections, out, FineTuneSettings(seconds=LEARNING, patch=32)
+            )
+            self.write(did="fine-tune", state="began")
+            try:
+                task.run(ignore_progress, CancelToken())
+            except TrainingError:  # nothing was painted yet that may be learned from
+                time.sleep(0.05)
+                continue
+            with self.models:
+                store = self.project.models
+                self.add(store, out, (out / "model.weights.h5").read_bytes())
+                self.write(did="models", state=state_of_models(self.project))
+                self.write(did="fine-tune", state="added")
+                numbers, _ = state_of_models(self.project)
+                self.write(will="models", state=[numbers, numbers[-1]])
+                store.keep(numbers[-1])
+                self.write(did="models", state=state_of_models(self.project))
+
+
+def make_model(folder: str) -> None:
+    """The tiny network that learns, made where Keras is loaded."""
+    from tiny_models import write_tiny_model
+
+    write_tiny_model(Path(folder), classes=("one", "two"))
+
+
+def work(folder: str, log: str, seed: int, start: str = "") -> None:
+    """Open the project and work on it until killed; with a model to start from, learn beside that."""
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     person = Person(Project.open(folder), handle, seed)
     person.write(did="open", state=None)
+    if start:
+        threading.Thread(target=person.learn, args=(Path(start),), daemon=True).start()
     while True:
         person.step()
         time.sleep(person.random.random() * 0.01)

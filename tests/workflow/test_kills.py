@@ -12,17 +12,20 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import kill_program
 import numpy as np
 import pytest
 
 from napari_unet.data.sample import Sample
+from napari_unet.models.model import read_settings
 from napari_unet.workflow.project import Project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PEOPLE = 5  # who work side by side, each on a project of their own
+LEARN_EVERY = 5  # one of so many kills comes while it is being learned
 KILLS = 20 if sys.platform != "win32" else 3  # of each
 IMAGE = np.zeros((*kill_program.SHAPE, 1), np.uint8)
 
@@ -71,6 +74,17 @@ def check_models(project: Project, start: list[Any], log: list[dict[str, Any]]) 
         assert hashlib.blake2b(content).hexdigest() == version.note
 
 
+def check_runs(folder: Path) -> int:
+    """What a round has written is a whole model or none; gives back how many are whole."""
+    whole = 0
+    for settings in folder.glob("runs/*/model/settings.json"):
+        read_settings(settings.parent)
+        with h5py.File(settings.parent / "model.weights.h5") as weights:
+            assert len(weights)
+        whole += 1
+    return whole
+
+
 def check_pack(folder: Path) -> int:
     pack = folder / "reports" / "pack.zip"
     if not pack.exists():
@@ -81,26 +95,37 @@ def check_pack(folder: Path) -> int:
     return 1
 
 
-def kill_again_and_again(folder: Path, seed: int) -> dict[str, int]:
+def wait_for(log: Path, words: str, most: float = 60) -> None:
+    end = time.monotonic() + most
+    while time.monotonic() < end and not (log.exists() and words in log.read_text()):
+        time.sleep(0.005)
+
+
+def kill_again_and_again(folder: Path, seed: int, model: Path) -> dict[str, int]:
     """One project, killed many times; what is found after each is where the next begins."""
     forked = sys.platform != "win32"
     context = multiprocessing.get_context("forkserver" if forked else "spawn")
     chance = random.Random(seed)
-    counts = {"kills": 0, "demanded": 0, "steps": 0, "restored": 0, "packs": 0, "versions": 0}
+    counts = {"kills": 0, "demanded": 0, "steps": 0, "restored": 0, "packs": 0, "versions": 0, "learned": 0}
     with Project.create(folder, [Sample(i, lambda: IMAGE) for i in kill_program.IDS]) as project:
         start = {i: state_of(project, i) for i in kill_program.IDS}
         models = kill_program.state_of_models(project)
     for number in range(KILLS):
         log = folder.with_name(f"{folder.name}-{number}.log")
-        process = context.Process(
-            target=kill_program.work, args=(str(folder), str(log), seed * 1000 + number), daemon=True
-        )
+        learns = number % LEARN_EVERY == LEARN_EVERY - 1
+        arguments = (str(folder), str(log), seed * 1000 + number, str(model) if learns else "")
+        process = context.Process(target=kill_program.work, args=arguments, daemon=True)
         process.start()
-        if chance.random() < 0.9:  # some are killed while they open the project
-            waited = time.monotonic()
-            while not (log.exists() and log.stat().st_size) and time.monotonic() - waited < 60:
-                time.sleep(0.005)
-        time.sleep(chance.uniform(0, 1.6))
+        if number == KILLS - 1:  # in the moment after a round has become a version
+            wait_for(log, '"added"')
+            time.sleep(chance.uniform(0, 0.05))
+        elif learns:  # anywhere from the first step's being built to the round after
+            wait_for(log, '"began"')
+            time.sleep(chance.uniform(0, 2 * kill_program.LEARNING))
+        else:
+            if chance.random() < 0.9:  # some are killed while they open the project
+                wait_for(log, '"open"')
+            time.sleep(chance.uniform(0, 1.6))
         killed = time.monotonic()
         process.kill()
         process.join()
@@ -121,6 +146,7 @@ def kill_again_and_again(folder: Path, seed: int) -> dict[str, int]:
         counts["kills"] += 1
         counts["steps"] += len(lines) // 2
         counts["packs"] += check_pack(folder)
+        check_runs(folder)
     with Project.open(folder) as project:
         assert {i: state_of(project, i) for i in kill_program.IDS} == start
         assert not project.restored.strokes or KILLS % 2 == 0
@@ -131,15 +157,26 @@ def kill_again_and_again(folder: Path, seed: int) -> dict[str, int]:
             assert np.array_equal(back.mask, kill_program.prediction(identifier))
             assert not back.vouched.any()
         counts["versions"] += len(project.models.versions())
+    counts["learned"] += check_runs(folder)
     assert not list(folder.rglob(".partial-*"))
     return counts
 
 
 @pytest.mark.slow
 def test_killed_a_hundred_times(tmp_path: Path) -> None:
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["kill_program"])
+    context = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
+    if sys.platform != "win32":
+        # What takes seconds to load is loaded once.
+        context.set_forkserver_preload(["kill_program", "keras"])
+    model = tmp_path / "start"
+    maker = context.Process(target=kill_program.make_model, args=(str(model),))
+    maker.start()
+    maker.join()
+    assert maker.exitcode == 0
     with ThreadPoolExecutor(PEOPLE) as people:
-        runs = [people.submit(kill_again_and_again, tmp_path / f"project {n}", n) for n in range(PEOPLE)]
+        runs = [
+            people.submit(kill_again_and_again, tmp_path / f"project {n}", n, model) for n in range(PEOPLE)
+        ]
         results = [run.result() for run in runs]
     total = {key: sum(r[key] for r in results) for key in results[0]}
     print(total)
@@ -149,3 +186,4 @@ def test_killed_a_hundred_times(tmp_path: Path) -> None:
     assert total["demanded"] > 100
     assert total["packs"] > 0
     assert total["versions"] > 0
+    assert total["learned"] >= PEOPLE

@@ -411,6 +411,34 @@ def test_corrections_move_into_a_folder_of_choice(
         np.testing.assert_array_equal(project.corrections[ids[0]].mask, more)
 
 
+def test_a_project_whose_images_were_moved_is_linked_to_those_at_hand(
+    sittings: Callable[[], Sitting], tmp_path: Path
+) -> None:
+    from napari_unet.data.catalog import open_dataset
+    from napari_unet.data.synthetic import write_synthetic
+
+    here = write_synthetic("salt", tmp_path / "here", 4)
+    other = write_synthetic("salt", tmp_path / "other", 4, seed=3)
+    Project.create(tmp_path / "mine", open_dataset(here)).close()
+    there = here.rename(tmp_path / "there")
+    sitting = sittings()
+    opened(sitting, other)
+    sitting.painting.use_folder(tmp_path / "mine")
+    sitting.settle()
+    assert len(sitting.failures) == 1
+    assert "does not hold the images of this project" in sitting.failures[0]
+    sitting.failures.clear()
+    opened(sitting, there)
+    sitting.painting.use_folder(tmp_path / "mine")
+    sitting.settle()
+    assert sitting.failures == []
+    assert sitting.project.folder == tmp_path / "mine"
+    sitting.session.close()
+    with Project.open(tmp_path / "mine", read_only=True) as project:
+        assert project.notes == ()
+        assert project.file.data.path == str(there)
+
+
 def test_a_folder_that_cannot_be_used_leaves_the_project_as_it_is(
     sitting: Sitting, salt: Path, tmp_path: Path
 ) -> None:

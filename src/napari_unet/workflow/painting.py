@@ -185,6 +185,11 @@ class Painting:
         if known is not None:
             return known
         project = Project.open(folder, images=_given(collection), dispatch=self.session.dispatch)
+        try:
+            find_again(project, collection)
+        except WorkbenchError:
+            project.close(discard=True)
+            raise
         self._opened[folder.resolve()] = project
         return project
 
@@ -441,6 +446,20 @@ def _given(collection: Collection) -> Dataset | list[Sample]:
     if collection.dataset is not None:
         return collection.dataset
     return [e.sample for e in collection.entries.values()]
+
+
+def find_again(project: Project, collection: Collection) -> None:
+    """Link a project whose images were moved to the data set at hand, if that holds them.
+
+    Raises
+    ------
+    DataError
+        If it holds others.
+    """
+    dataset, link = collection.dataset, project.file.data
+    moved = link.kind == "dataset" and link.find(project.folder) is None
+    if moved and dataset is not None and dataset.path.exists():
+        project.relink(dataset.path, dataset.format)
 
 
 def other_images(collection: Collection, project: Project) -> dict[str, str]:
