@@ -6,10 +6,13 @@ written without a buffer, so that what was logged outlives the kill.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
+import multiprocessing
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -19,20 +22,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.sample import Sample
+from napari_unet.engine.task import FromCaller
 from napari_unet.errors import TrainingError
 from napari_unet.progress import CancelToken, ignore_progress
 from napari_unet.settings import FineTuneSettings
 from napari_unet.workflow.fine_tune import FineTuneTask
+from napari_unet.workflow.lessons import Correction
 from napari_unet.workflow.material import gather
 from napari_unet.workflow.pack import pack_project
 from napari_unet.workflow.project import Project
+from napari_unet.workflow.references import CallReference
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from napari_unet.models.store import ModelStore
 
 SHAPE = (40, 50)
+IMAGE = np.zeros((*SHAPE, 1), np.uint8)
 LEARNING = 1.5  # seconds of a round
 IDS = tuple(f"picture {n}/{'a' if n % 2 else 'ä'}" for n in range(5))
 
@@ -140,30 +149,58 @@ class Person:
         self.write(will="models", state=[[*numbers, max(numbers, default=0) + 1], current])
         store.add(model, note=hashlib.blake2b(content).hexdigest())
 
-    def learn(self, start: Path) -> None:
-        """Fine-tune round after round while the other thread paints; each becomes a version, and is kept."""
-        samples = {i: Sample(i, lambda: np.zeros((*SHAPE, 1), np.uint8)) for i in IDS}
+    def learn(self, learner: Connection, start: Path) -> None:
+        """Have it learned round after round while the other thread paints; versions are added, and kept."""
+        samples = {i: Sample(i, lambda: IMAGE) for i in IDS}
         while True:
-            material = gather(self.project, samples, None, {})
-            out = self.project.new_folder("runs", "fine-tune") / "model"
-            task = FineTuneTask(
-                start, material.corrections, out, FineTuneSettings(seconds=LEARNING, patch=32)
-            )
-            self.write(did="fine-tune", state="began")
-            try:
-                task.run(ignore_progress, CancelToken())
-            except TrainingError:  # nothing was painted yet that may be learned from
+            corrections = gather(self.project, samples, None, {}).corrections
+            if not corrections:
                 time.sleep(0.05)
                 continue
+            out = self.project.new_folder("runs", "fine-tune") / "model"
+            self.write(did="fine-tune", state="began")
+            learner.send((start, out, [(c.id, c.labels, c.weights) for c in corrections]))
+            if not learner.recv():  # only what judges is done so far
+                continue
             with self.models:
-                store = self.project.models
-                self.add(store, out, (out / "model.weights.h5").read_bytes())
+                self.add(self.project.models, out, (out / "model.weights.h5").read_bytes())
                 self.write(did="models", state=state_of_models(self.project))
                 self.write(did="fine-tune", state="added")
                 numbers, _ = state_of_models(self.project)
                 self.write(will="models", state=[numbers, numbers[-1]])
-                store.keep(numbers[-1])
+                self.project.models.keep(numbers[-1])
                 self.write(did="models", state=state_of_models(self.project))
+
+
+def start_learner() -> Connection:
+    """The computing process, which ends with the one that started it; gives back the way to it."""
+    here, there = multiprocessing.Pipe()
+    if os.fork():
+        there.close()
+        return here
+    die_with_parent = 1
+    ctypes.CDLL(None).prctl(die_with_parent, signal.SIGKILL)
+    here.close()
+    try:
+        while True:
+            start, out, items = there.recv()
+            there.send(one_round(start, out, items))
+    finally:
+        os._exit(1)
+
+
+def one_round(start: Path, out: Path, items: list[tuple[str, Any, Any]]) -> bool:
+    """Fine-tune; whether there was anything to learn from."""
+    corrections = [
+        Correction(CallReference(i, FromCaller(lambda: IMAGE)), labels, weights)
+        for i, labels, weights in items
+    ]
+    settings = FineTuneSettings(seconds=LEARNING, patch=32)
+    try:
+        FineTuneTask(start, tuple(corrections), out, settings).run(ignore_progress, CancelToken())
+    except TrainingError:
+        return False
+    return True
 
 
 def make_model(folder: str) -> None:
@@ -175,11 +212,12 @@ def make_model(folder: str) -> None:
 
 def work(folder: str, log: str, seed: int, start: str = "") -> None:
     """Open the project and work on it until killed; with a model to start from, learn beside that."""
+    learner = start_learner() if start else None  # ahead of all threads and locks
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     person = Person(Project.open(folder), handle, seed)
     person.write(did="open", state=None)
-    if start:
-        threading.Thread(target=person.learn, args=(Path(start),), daemon=True).start()
+    if learner is not None:
+        threading.Thread(target=person.learn, args=(learner, Path(start)), daemon=True).start()
     while True:
         person.step()
         time.sleep(person.random.random() * 0.01)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 PEOPLE = 5  # who work side by side, each on a project of their own
 LEARN_EVERY = 5  # one of so many kills comes while it is being learned
 KILLS = 20 if sys.platform != "win32" else 3  # of each
-IMAGE = np.zeros((*kill_program.SHAPE, 1), np.uint8)
+LEARNS = sys.platform == "linux"  # where a process can be made to end in the moment its parent is killed
+IMAGE = kill_program.IMAGE
 
 
 def read_log(log: Path) -> list[dict[str, Any]]:
@@ -112,11 +113,11 @@ def kill_again_and_again(folder: Path, seed: int, model: Path) -> dict[str, int]
         models = kill_program.state_of_models(project)
     for number in range(KILLS):
         log = folder.with_name(f"{folder.name}-{number}.log")
-        learns = number % LEARN_EVERY == LEARN_EVERY - 1
+        learns = LEARNS and number % LEARN_EVERY == LEARN_EVERY - 1
         arguments = (str(folder), str(log), seed * 1000 + number, str(model) if learns else "")
         process = context.Process(target=kill_program.work, args=arguments, daemon=True)
         process.start()
-        if number == KILLS - 1:  # in the moment after a round has become a version
+        if learns and number == KILLS - 1:  # in the moment after a round has become a version
             wait_for(log, '"added"')
             time.sleep(chance.uniform(0, 0.05))
         elif learns:  # anywhere from the first step's being built to the round after
@@ -169,10 +170,11 @@ def test_killed_a_hundred_times(tmp_path: Path) -> None:
         # What takes seconds to load is loaded once.
         context.set_forkserver_preload(["kill_program", "keras"])
     model = tmp_path / "start"
-    maker = context.Process(target=kill_program.make_model, args=(str(model),))
-    maker.start()
-    maker.join()
-    assert maker.exitcode == 0
+    if LEARNS:
+        maker = context.Process(target=kill_program.make_model, args=(str(model),))
+        maker.start()
+        maker.join()
+        assert maker.exitcode == 0
     with ThreadPoolExecutor(PEOPLE) as people:
         runs = [
             people.submit(kill_again_and_again, tmp_path / f"project {n}", n, model) for n in range(PEOPLE)
@@ -186,4 +188,4 @@ def test_killed_a_hundred_times(tmp_path: Path) -> None:
     assert total["demanded"] > 100
     assert total["packs"] > 0
     assert total["versions"] > 0
-    assert total["learned"] >= PEOPLE
+    assert total["learned"] >= PEOPLE or not LEARNS
