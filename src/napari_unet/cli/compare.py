@@ -37,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--empty", choices=("one", "zero", "skip"), default="one",
         help="score where both masks are empty (default: one)",
     )  # fmt: skip
+    parser.add_argument(
+        "--scores", choices=("auto", "overlap", "all"), default="auto",
+        help="auto: what the data has (default); overlap: pixels alone; all: objects and outlines, too",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -47,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.workflow.compare import CompareReportTask
 
     old, new = options.models
-    settings = EvaluationSettings(empty=options.empty)
+    settings = EvaluationSettings(empty=options.empty, scores=options.scores)
     duel = run_task(CompareReportTask(options.data, old, new, options.report, options.format, settings))
     print("\n".join([*summary(duel), f"report in {options.report / 'compare.html'}"]))
     return DONE

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NOTHING = "\N{EN DASH}"
 MOST_CELLS = 60_000  # of the table in the page; iou.csv has all
+SMALL = 0.001  # below which a value gets three digits more
 MOST_NAMES = 12  # of the images that have a problem
 PARTS = {
     "train": "learnt from",
@@ -34,6 +35,8 @@ def shown(value: Any, digits: int = 3) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
+        if 0 < abs(value) < SMALL:
+            digits += 3
         return f"{value:.{digits}f}"
     return str(value)
 

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.evaluation.error_map import ERROR_COLOURS
 from napari_unet.widgets.histogram import IoUHistogram
+from napari_unet.widgets.scores_buttons import ScoresButtons
 from napari_unet.widgets.step import Step
 
 if TYPE_CHECKING:
@@ -101,7 +102,11 @@ class LookPanel(Step):
         row.addWidget(self.image_score)
         row.addWidget(self.overall_score, 1)
         self.body.addWidget(self.scores)
-        self.body.addWidget(self.histogram)
+        self.all_scores = ScoresButtons(session, self)
+        row = QHBoxLayout()
+        row.addWidget(self.histogram, 1)
+        row.addWidget(self.all_scores)
+        self.body.addLayout(row)
         row = QHBoxLayout()
         row.addWidget(self.worst_button, 1)
         row.addWidget(self.previous_button)
@@ -167,7 +172,7 @@ class LookPanel(Step):
             f'<span style="font-size:16pt"><b>{iou:.3f}</b></span>' if iou is not None else ""
         )
         scored = session.overall is not None or iou is not None
-        for widget in (self.scores, self.histogram):
+        for widget in (self.scores, self.histogram, self.all_scores):
             widget.setVisible(scored)
         several = session.collection is not None and len(session.collection) > 1
         self.buttons.setVisible(scored or several)

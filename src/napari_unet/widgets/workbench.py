@@ -153,6 +153,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.looking.worst_wanted.connect(self.worst_first)
         self.looking.range_wanted.connect(self._select_range)
         self.looking.done_wanted.connect(self.done_and_next)
+        self.looking.all_scores.tie_threshold(self.segmenting.threshold)
         self.looking.revert_wanted.connect(lambda: self._mend("revert"))
         self.looking.edit_wanted.connect(self._mend)
         self.session.rows_changed.connect(lambda _: self.looking.refresh())
@@ -400,6 +401,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.sources.close()
         self._soon.stop()
         self.images.close_threads()
+        self.looking.all_scores.close_scores()
         self.viewer.layers.events.inserted.disconnect(self._on_layers)
         self.viewer.layers.events.removed.disconnect(self._on_layers)
         for key in KEYS:

@@ -210,8 +210,8 @@ class PredictTask:
                 if self.region is not None:
                     assert self.shape is not None
                     about[reference.id] = self.shape, ""
-                    return _sample(reference).read_region(*self.region.slices)
-                image = _sample(reference).read_image()
+                    return find_sample(reference).read_region(*self.region.slices)
+                image = find_sample(reference).read_image()
                 about[reference.id] = (image.shape[0], image.shape[1]), seen.part(image)
                 return image
 
@@ -231,7 +231,9 @@ class PredictTask:
             file = self.folder / file_name(identifier)
             _keep(file, result.outputs, shape, self.region)
             if self.region is None:
-                counts, problem = count_against(_sample(by_id[identifier]), result.mask, len(model.classes))
+                counts, problem = count_against(
+                    find_sample(by_id[identifier]), result.mask, len(model.classes)
+                )
             else:
                 counts, problem = None, ""
             region = self.region or Region(0, 0, *shape)
@@ -280,7 +282,7 @@ class RescoreTask:
                 self.settings.minimum_size,
                 activation=self.activation,
             )
-            counts, _ = count_against(_sample(reference), mask, self.classes)
+            counts, _ = count_against(find_sample(reference), mask, self.classes)
             on_progress(Progress(number + 1, len(pairs), "Scoring again", piece=(reference.id, counts)))
 
 
@@ -312,7 +314,14 @@ def count_against(sample: Sample, mask: NDArray[np.uint8], classes: int) -> tupl
     return count_overlap(reference.labels, mask, classes, reference.weights), ""
 
 
-def _sample(reference: ImageReference) -> Sample:
+def find_sample(reference: ImageReference) -> Sample:
+    """The image that is referred to; data sets opened for it stay open.
+
+    Raises
+    ------
+    DataError
+        If it is not there any more.
+    """
     try:
         return _references().sample(reference)
     except (KeyError, FileNotFoundError) as error:
