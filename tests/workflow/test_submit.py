@@ -209,6 +209,7 @@ def test_what_cannot_be_submitted_is_told(salt_folder: Path, tmp_path: Path) -> 
         run_inline(SubmitTask(salt_folder, tmp_path, masks=masks))
     with pytest.raises(DataError, match="has no mask for"):  # of the test images
         run_inline(SubmitTask(salt_folder, tmp_path / "s.csv", masks=masks))
+    assert not list(tmp_path.glob("s.csv*"))
     membranes = write_synthetic("membranes", tmp_path / "isbi", 2)
     with pytest.raises(DataError, match=r"of no competition known here: expected tgs-salt .*got isbi2012"):
         run_inline(SubmitTask(membranes, tmp_path / "s.csv", masks=masks))

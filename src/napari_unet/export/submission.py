@@ -136,11 +136,11 @@ class Unfinished:
         except OSError as error:
             raise self._refused(error) from error
 
-    def close(self, *, finished: bool) -> None:
-        """Close the file; delete it if the submission was written."""
+    def close(self, *, keep: bool) -> None:
+        """Close the file; delete it unless it shall be kept and there is something in it."""
         if self._file is not None:
             self._file.close()
-        if finished:
+        if not (keep and self.rows):
             Path(self.path).unlink(missing_ok=True)
 
     def _write(self, content: object) -> None:

@@ -126,9 +126,9 @@ class SubmitTask:
                 unfinished.add(names[sample.id], encode_mask(mask, layout))
             write_submission(self.out, layout, unfinished.rows, order)
         except BaseException:
-            unfinished.close(finished=False)
+            unfinished.close(keep=self.model is not None)  # masks are read anew faster than compared
             raise
-        unfinished.close(finished=True)
+        unfinished.close(keep=False)
         rows = sum(len(unfinished.rows[image]) for image in order)
         return Submission(self.out, layout, len(order), rows, resumed, checked)
 
