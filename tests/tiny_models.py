@@ -18,14 +18,26 @@ if TYPE_CHECKING:
 GREY, COLOUR, CLASSES = "grey", "colour", "classes"
 
 
+def without_graphs(wanted: bool = True) -> None:
+    """Have TensorFlow compute step by step: to build a graph takes longer than all that tiny models do."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.run_functions_eagerly(wanted)
+
+
 def write_tiny_model(
     path: Path,
     channels: int = 1,
     classes: tuple[str, ...] = ("foreground",),
     provenance: dict[str, Any] | None = None,
     seed: int = 0,
+    filters: int = 4,
+    depth: int = 2,
 ) -> Path:
-    """A U-Net of 4 filters and depth 2 that answers at once and always the same."""
+    """A small U-Net that answers at once and always the same."""
     from napari_unet.models.model import Model, save_model
     from napari_unet.models.normalization import Normalization
     from napari_unet.networks.registry import build_network
@@ -33,7 +45,7 @@ def write_tiny_model(
 
     activation = "sigmoid" if len(classes) == 1 else "softmax"
     network = NetworkSettings(
-        input_channels=channels, classes=len(classes), activation=activation, filters=4, depth=2
+        input_channels=channels, classes=len(classes), activation=activation, filters=filters, depth=depth
     )
     inference = InferenceSettings(flips="none", tile=64, overlap=16)
     recipe = Recipe(name="tiny", network=network, inference=inference)

@@ -181,6 +181,9 @@ def start_learner() -> Connection:
     die_with_parent = 1
     ctypes.CDLL(None).prctl(die_with_parent, signal.SIGKILL)
     here.close()
+    from tiny_models import without_graphs
+
+    without_graphs()
     try:
         while True:
             start, out, items = there.recv()
@@ -205,9 +208,10 @@ def one_round(start: Path, out: Path, items: list[tuple[str, Any, Any]]) -> bool
 
 def make_model(folder: str) -> None:
     """The tiny network that learns, made where Keras is loaded."""
-    from tiny_models import write_tiny_model
+    from tiny_models import without_graphs, write_tiny_model
 
-    write_tiny_model(Path(folder), classes=("one", "two"))
+    without_graphs()
+    write_tiny_model(Path(folder), classes=("one", "two"), filters=1, depth=1)
 
 
 def work(folder: str, log: str, seed: int, start: str = "") -> None:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from test_learning import Lesson
 
-from tiny_models import provenance_of, write_tiny_model
+from tiny_models import provenance_of, without_graphs, write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from napari_unet.evaluation.compare import Comparison
 
 NAMES = [f"judge {n}" for n in range(8)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    without_graphs()
+    yield
+    without_graphs(False)
 
 
 @pytest.fixture(scope="module")

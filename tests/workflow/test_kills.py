@@ -118,7 +118,7 @@ def kill_again_and_again(folder: Path, seed: int, model: Path) -> dict[str, int]
         process = context.Process(target=kill_program.work, args=arguments, daemon=True)
         process.start()
         if learns and number == KILLS - 1:  # in the moment after a round has become a version
-            wait_for(log, '"added"')
+            wait_for(log, '"added"', 240)
             time.sleep(chance.uniform(0, 0.05))
         elif learns:  # anywhere from the first step's being built to the round after
             wait_for(log, '"began"')

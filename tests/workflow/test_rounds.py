@@ -17,12 +17,21 @@ from napari_unet.workflow.project import Project
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tiny_models import provenance_of, write_tiny_model
+from tiny_models import provenance_of, without_graphs, write_tiny_model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_unet.workflow.references import ImageReference
 
 SHORT = ["--minutes", "0.02"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    without_graphs()
+    yield
+    without_graphs(False)
 
 
 @pytest.fixture(scope="module")

@@ -31,13 +31,20 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from test_learning import Lesson
 
-from tiny_models import write_tiny_model
+from tiny_models import without_graphs, write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TINY = recipe("fast", ["filters=2", "depth=2", "patch=64", "batch_size=4"])
 MINUTES = 0.02
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    without_graphs()
+    yield
+    without_graphs(False)
 
 
 @pytest.fixture(scope="module")

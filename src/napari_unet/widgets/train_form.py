@@ -57,7 +57,15 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self.references: Callable[[], list[Any]] = list
         self.chosen_reference: Callable[[], Any] = lambda: None
         self._dialog: QDialog | None = None
-        column = QVBoxLayout(self)
+        self.details = QWidget()
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        self.short = QLabel()
+        self.short.setWordWrap(True)
+        self.short.hide()
+        whole.addWidget(self.short)
+        whole.addWidget(self.details)
+        column = QVBoxLayout(self.details)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(5)
         self._build_data(column)
@@ -164,7 +172,11 @@ class TrainForm(QWidget):  # type: ignore[misc]
     # what is shown
 
     def refresh(self) -> None:
-        """Offer what there is to train on."""
+        """Offer what there is to train on; the curves have the room while it learns and is judged."""
+        waiting = self.learning.stoppable or self.learning.candidate is not None
+        self.details.setVisible(not waiting)
+        self.short.setVisible(waiting and bool(self.anew.under_way))
+        self.short.setText(self.anew.under_way)
         sources = self.anew.sources()
         chosen = self.source_box.currentData()
         self.source_box.blockSignals(True)

@@ -22,7 +22,9 @@ class VersionsRow(QWidget):  # type: ignore[misc]
         self.learning = learning
         self.box = QComboBox()
         self.box.setAccessibleName("Versions of the model")
-        self.box.setToolTip("Versions of the model in this project, with what they came from")
+        self.box.setToolTip(
+            "Versions of the model in this project, with the IoU and the verdict they had when they were made"
+        )
         self.box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.use_button = QPushButton("Use")
         self.use_button.setToolTip("Go on with the version chosen")
@@ -57,9 +59,9 @@ class VersionsRow(QWidget):  # type: ignore[misc]
 
 
 def words_of(version: Version, current: int | None) -> str:
-    """A version on one line: "v002 in use, IoU 0.812, better"."""
+    """A version on one line, with its IoU: "v002 in use, 0.812, better"."""
     score = version.scores.get("held_out_iou", version.scores.get("validation_iou"))
     words = f"{version.name} in use" if version.number == current else version.name
-    words += f", IoU {score:.3f}" if score is not None else ""
+    words += f", {score:.3f}" if score is not None else ""
     words += f", {version.note}" if version.note else ""
     return words + (", discarded" if version.discarded else "")

@@ -84,7 +84,7 @@ class TrainTask:
     on_epoch : callable, optional
         Takes a row of the metrics after each epoch.
     on_look : callable, optional
-        Takes the model after each validation, with the averaged weights in place.
+        Takes the model and its score after each validation, with the averaged weights in place.
     stop : callable, optional
         () -> whether to stop now and keep the best.
     """
@@ -97,7 +97,7 @@ class TrainTask:
     init: Path | None = None
     resume: bool = False
     on_epoch: OnEpoch | None = None
-    on_look: Callable[[Model], None] | None = None
+    on_look: Callable[[Model, float], None] | None = None
     stop: Callable[[], bool] | None = None
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Model:
@@ -215,7 +215,7 @@ class _Run:
     def _validate(self, model: Model, validation: Validation) -> float:
         score = validation()
         if self.task.on_look is not None:
-            self.task.on_look(model)
+            self.task.on_look(model, score)
         return score
 
     def _log_epoch(self, row: dict[str, float]) -> None:

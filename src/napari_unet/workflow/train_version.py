@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_unet.settings import Recipe
     from napari_unet.workflow.given_data import GivenData
 
+WORTH_SEEING = 0.2  # of IoU
 PREVIEW_EVERY = 5.0  # seconds at least between two previews
 
 
@@ -190,11 +191,12 @@ class _Run:
         last = self._last
         self.on_progress(Progress(last.done, last.total, last.message, row["seconds_left"], values))
 
-    def _on_look(self, model: Model) -> None:
-        """Show what the averaged weights make of the image that is looked at."""
+    def _on_look(self, model: Model, score: float) -> None:
+        """Show what the averaged weights make of the image that is looked at, once that is no mere noise."""
         asked: Any = None
         now = time.monotonic()
-        if self.task.preview is not None and now - self._previewed >= PREVIEW_EVERY:
+        due = score >= WORTH_SEEING and now - self._previewed >= PREVIEW_EVERY
+        if due and self.task.preview is not None:
             asked = self.task.preview()
         if asked is None:
             return

@@ -61,6 +61,7 @@ class TrainingAnew:
         self.session = learning.session
         self.plan: Plan | None = None
         self.planned: tuple[Source, Recipe] | None = None  # what the plan is of
+        self.under_way = ""  # what was started last, in a sentence
         self._waiting: Callable[[], Any] | None = None  # for a project
 
     def sources(self) -> dict[Source, str]:
@@ -172,6 +173,8 @@ class TrainingAnew:
             stop=FromCaller(learning.wants_stop),
             evaluation=session.evaluation,
         )
+        minutes = recipe.training.minutes
+        self.under_way = f"A new model of {self.sources()[source]}; {recipe.name}, {minutes:g} min."
         plan = self.plan if self.planned is not None and self.planned[0] == source else None
 
         def finish(result: Trained) -> None:
