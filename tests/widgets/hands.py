@@ -36,3 +36,29 @@ def segment(dock: Any, qtbot: Any, scope: str = "image", wait: bool = True) -> N
     click(qtbot, panel.run_button)
     if wait:
         settled(dock, qtbot)
+
+
+def press(owner: Any, key: str) -> None:
+    """A key over the canvas: of the viewer, or of a layer that is chosen."""
+    owner.keymap[next(k for k in owner.keymap if str(k) == key.replace("-", "+"))](owner)
+
+
+def choose(qtbot: Any, button: Any, words: str, *, anywhere: bool = False) -> None:
+    """Open the menu of a button and click what begins with these words, or holds them."""
+    chosen: list[str] = []
+
+    def pick() -> None:
+        menu = button.menu()
+        if not menu.isVisible():
+            QTimer.singleShot(10, pick)
+            return
+        fits = [a for a in menu.actions() if (words in a.text() if anywhere else a.text().startswith(words))]
+        if fits and fits[0].isEnabled():
+            chosen.append(fits[0].text())
+            qtbot.mouseClick(menu, LEFT, pos=menu.actionGeometry(fits[0]).center())
+        menu.close()
+
+    assert button.isEnabled(), button.toolTip()
+    QTimer.singleShot(10, pick)
+    qtbot.mouseClick(button, LEFT)
+    assert chosen, f"there is no {words!r} to choose among {[a.text() for a in button.menu().actions()]}"

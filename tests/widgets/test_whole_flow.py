@@ -124,7 +124,7 @@ def test_from_a_zip_to_the_worst_image_and_a_correction(
     assert scores[worst] == min(scores.values())
     assert dock.images.table.current_id() == worst
     click(qtbot, dock.looking.errors_box)
-    assert dock.stage.error_layer.visible
+    assert dock.overlays.layers["errors"].visible
     # A person paints the truth: nothing is wrong any more.
     layer = dock.stage.mask_layer
     truth = dock.session.collection.entries[worst].sample.read_mask().labels
@@ -132,7 +132,7 @@ def test_from_a_zip_to_the_worst_image_and_a_correction(
     layer.data_setitem(wrong, truth[wrong])
     qtbot.waitUntil(lambda: dock.session.row(worst).status == "corrected")
     assert dock.session.row(worst).iou == 1.0
-    assert not (dock.stage.error_layer.data > 1).any()
+    assert not (dock.overlays.layers["errors"].data > 1).any()
     click(qtbot, dock.looking.next_button)
     assert dock.session.current != worst
     assert [str(n.message) for n in notifications] == []

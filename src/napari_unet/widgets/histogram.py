@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QHelpEvent, QMouseEvent, QPaintEvent
 
 BINS = 20
-HEIGHT = 64
+HEIGHT = 50
 EMPTY_TEXT = "No IoU yet"
 
 

@@ -7,31 +7,51 @@ from typing import Any
 import numpy as np
 
 from napari_unet.evaluation.error_map import ERROR_COLOURS
+from napari_unet.widgets.numbering import CYCLE, IGNORED_OBJECT
+from napari_unet.workflow.correction import IGNORE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.data.sample import ReferenceMask
 
 # Classes beyond the palette go on with napari's own colours.
 CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#0072B2", "#D55E00")
+
+IGNORED_COLOUR = "#B8B8B8"  # as fog: no class has a grey
+VOUCHED_COLOUR = "#CC79A7"  # hatched, so that it is told apart by shape as well
+HATCHES = 40  # lines over the longer side
+
+
+def class_colour(number: int, classes: int) -> str:
+    """Colour of a class in hexadecimals, as its layer shows it."""
+    if number <= len(CLASS_COLOURS):
+        return CLASS_COLOURS[number - 1]
+    from napari.utils.colormaps import label_colormap
+
+    red, green, blue = (round(float(part) * 255) for part in label_colormap(classes + 1).map(number)[:3])
+    return f"#{red:02X}{green:02X}{blue:02X}"
 
 
 def class_colormap(classes: int) -> Any:
     """Colours of classes 1..K."""
     from napari.utils import DirectLabelColormap
-    from napari.utils.colormaps import label_colormap
 
-    colours: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
-    more = label_colormap(max(classes + 1, 2))
+    colours: dict[int | None, Any] = {None: "transparent", 0: "transparent", IGNORE: IGNORED_COLOUR}
     for number in range(1, classes + 1):
-        known = number <= len(CLASS_COLOURS)
-        colours[number] = CLASS_COLOURS[number - 1] if known else more.map(number)
+        colours[number] = class_colour(number, classes)
     return DirectLabelColormap(color_dict=colours, name=f"classes 1 to {classes}")
 
 
 def object_colormap() -> Any:
-    """Colours of objects, all different from their neighbours."""
+    """Colours of objects, all different from their neighbours, and that of ignored pixels."""
+    from napari.utils import CyclicLabelColormap
     from napari.utils.colormaps import label_colormap
 
-    colormap = label_colormap(49)
-    colormap.name = "objects"
-    return colormap
+    colours = np.array(label_colormap(CYCLE).colors)[: CYCLE + 1]
+    fog = [int(IGNORED_COLOUR[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    colours[(IGNORED_OBJECT - 1) % CYCLE + 1] = (*fog, 1)
+    return CyclicLabelColormap(colors=colours, name="objects")
 
 
 def same_colormap(layer: Any, colormap: Any) -> bool:
@@ -46,6 +66,35 @@ def error_colormap() -> Any:
     colours: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
     colours.update(enumerate(ERROR_COLOURS.values(), start=1))
     return DirectLabelColormap(color_dict=colours, name="errors")
+
+
+def vouched_colormap() -> Any:
+    """Colour of what is vouched for."""
+    from napari.utils import DirectLabelColormap
+
+    colours = {None: "transparent", 0: "transparent", 1: VOUCHED_COLOUR}
+    return DirectLabelColormap(color_dict=colours, name="vouched for")
+
+
+def hatched(where: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Slanting lines over a region, and its outline, so that what lies below stays in sight.
+
+    Parameters
+    ----------
+    where : numpy.ndarray
+        (Y, X) bool.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) uint8, 1 on the lines.
+    """
+    period = max(4, max(where.shape) // HATCHES)
+    rows, columns = np.ogrid[: where.shape[0], : where.shape[1]]
+    lines = (rows + columns) % period < max(1, period // 4)
+    inner = np.pad(where, 1)
+    inner = inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
+    return np.asarray(where & (lines | ~inner), np.uint8)
 
 
 def preview_colormap() -> Any:

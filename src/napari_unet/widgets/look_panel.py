@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
-    QMenu,
     QPushButton,
     QSizePolicy,
     QToolButton,
@@ -20,19 +19,26 @@ from qtpy.QtWidgets import (
 
 from napari_unet.evaluation.error_map import ERROR_COLOURS
 from napari_unet.widgets.histogram import IoUHistogram
+from napari_unet.widgets.layers import VOUCHED_COLOUR
+from napari_unet.widgets.mend_bar import MendBar
+from napari_unet.widgets.paint_legend import PaintLegend
 from napari_unet.widgets.scores_buttons import ScoresButtons
-from napari_unet.widgets.step import Step
+from napari_unet.widgets.step import ElidedLabel, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_unet.workflow.images import ImageRow
     from napari_unet.workflow.session import Session
 
-EDITS = {
-    "fill": "Fill holes",
-    "drop": "Drop small pieces",
-    "smooth": "Smooth outlines",
-    "undo": "Undo the last change of this image",
+NOT_SEGMENTED = "Segment images to see how good their masks are: by their reference masks, or estimated."
+NO_REFERENCE = "There is no reference mask: Worst first estimates the IoU of each image."
+TOGGLES = {
+    "errors": ("Errors", "Show where mask and reference agree and where not (T)"),
+    "vouched": (
+        "Vouched",
+        "Show what you vouch for: what you painted, or all of an image that is done; only that teaches (O)",
+    ),
 }
 
 
@@ -41,12 +47,9 @@ class LookPanel(Step):
 
     worst_wanted = Signal()
     step_wanted = Signal(int)
-    errors_wanted = Signal(bool)
+    overlay_wanted = Signal(str, bool)  # "errors" or "vouched", shown or not
     range_wanted = Signal(float, float)
     reference_wanted = Signal(object)
-    done_wanted = Signal()
-    revert_wanted = Signal()
-    edit_wanted = Signal(str)
 
     def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(3, "Review", parent, foldable=True)
@@ -72,16 +75,19 @@ class LookPanel(Step):
             button.setArrowType(Qt.ArrowType.LeftArrow if by < 0 else Qt.ArrowType.RightArrow)
             button.clicked.connect(lambda _=False, n=by: self.step_wanted.emit(n))
         self.worst_button = QPushButton("Worst first")
-        self.worst_button.setToolTip("Sort the list by IoU and go to the worst image (W)")
+        self.worst_button.setToolTip(
+            "<qt>Sort the list by IoU and go to the worst image that is not done (W). Where there is no "
+            "reference, IoU is estimated from how far predictions of the flipped image agree. Next: Q</qt>"
+        )
         self.worst_button.clicked.connect(self.worst_wanted)
-        self.errors_box = QCheckBox("Errors")
-        self.errors_box.setToolTip("Show where mask and reference agree and where not (T)")
-        self.errors_box.toggled.connect(self.errors_wanted)
-        self.legend = QLabel("&nbsp;&nbsp;".join(
-            f'<span style="color:{colour}">■</span>&nbsp;{name.replace(" ", "&nbsp;")}'
-            for name, colour in ERROR_COLOURS.items()
-        ))  # fmt: skip
-        self.legend.setToolTip("Blue: right. Vermillion: mask only. Yellow: reference only.")
+        self.boxes = {}
+        for kind, (title, tip) in TOGGLES.items():
+            self.boxes[kind] = box = QCheckBox(title)
+            box.setToolTip(tip)
+            box.toggled.connect(lambda shown, k=kind: self.overlay_wanted.emit(k, shown))
+        self.errors_box, self.vouched_box = self.boxes["errors"], self.boxes["vouched"]
+        self.legend = QLabel()
+        self.legend.setWordWrap(True)
         self.reference_box = QComboBox()
         self.reference_box.setAccessibleName("Compare with")
         self.reference_box.setToolTip("A Labels layer of the same size that holds the true masks")
@@ -96,12 +102,14 @@ class LookPanel(Step):
         row.addWidget(self.reference_box, 1)
         self.body.addWidget(self.compare)
 
+        self.about_score = ElidedLabel()
         self.scores = QWidget()
         row = QHBoxLayout(self.scores)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.image_score)
-        row.addWidget(self.overall_score, 1)
+        row.addWidget(self.about_score, 1)
         self.body.addWidget(self.scores)
+        self.body.addWidget(self.overall_score)
         self.all_scores = ScoresButtons(session, self)
         row = QHBoxLayout()
         row.addWidget(self.histogram, 1)
@@ -111,14 +119,18 @@ class LookPanel(Step):
         row.addWidget(self.worst_button, 1)
         row.addWidget(self.previous_button)
         row.addWidget(self.next_button)
-        row.addWidget(self.errors_box)
+        for box in self.boxes.values():
+            row.addWidget(box)
         self.buttons = QWidget()
         self.buttons.setLayout(row)
         row.setContentsMargins(0, 0, 0, 0)
         self.body.addWidget(self.buttons)
         self.body.addWidget(self.legend)
-        self._build_mend()
-        self.empty = QLabel("Segment images that have reference masks to see how good the masks are.")
+        self.mend = MendBar(session, self)
+        self.body.addWidget(self.mend)
+        self.classes = PaintLegend(self)
+        self.body.addWidget(self.classes)
+        self.empty = QLabel()
         self.empty.setWordWrap(True)
         self.body.addWidget(self.empty)
 
@@ -128,29 +140,6 @@ class LookPanel(Step):
         session.overall_changed.connect(self._on_overall)
         self.refresh_references()
         self.refresh()
-
-    def _build_mend(self) -> None:
-        self.done_button = QPushButton("Done, next")
-        self.done_button.setToolTip("Vouch for the whole mask, and go to the next image (D)")
-        self.done_button.clicked.connect(self.done_wanted)
-        self.edit_button = QToolButton()
-        self.edit_button.setText("Mend ▾")
-        self.edit_button.setToolTip("Change the mask as a whole; each can be undone by Revert or Undo here")
-        self.edit_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(self.edit_button)
-        for key, title in EDITS.items():
-            menu.addAction(title, lambda k=key: self.edit_wanted.emit(k))
-        self.edit_button.setMenu(menu)
-        self.revert_button = QPushButton("Revert")
-        self.revert_button.setToolTip("Go back to what the model predicted")
-        self.revert_button.clicked.connect(self.revert_wanted)
-        self.mend = QWidget()
-        row = QHBoxLayout(self.mend)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.done_button, 2)
-        row.addWidget(self.edit_button)
-        row.addWidget(self.revert_button, 1)
-        self.body.addWidget(self.mend)
 
     def refresh_references(self) -> None:
         """List the layers that could be the reference."""
@@ -167,22 +156,55 @@ class LookPanel(Step):
     def refresh(self) -> None:
         """Show what is known of the image at hand."""
         session = self.session
-        iou = session.row(session.current).iou if session.current else None
-        self.image_score.setText(
-            f'<span style="font-size:16pt"><b>{iou:.3f}</b></span>' if iou is not None else ""
-        )
+        row = session.row(session.current) if session.current else None
+        iou = row.iou if row is not None else None
+        self._tell_score(row)
         scored = session.overall is not None or iou is not None
-        for widget in (self.scores, self.histogram, self.all_scores):
-            widget.setVisible(scored)
+        self.scores.setVisible(row is not None and row.rank is not None)
+        for widget in (self.overall_score, self.histogram, self.all_scores):
+            widget.setVisible(session.overall is not None)
         several = session.collection is not None and len(session.collection) > 1
         self.buttons.setVisible(scored or several)
-        self.worst_button.setEnabled(scored)
+        entries = session.collection.entries.values() if session.collection is not None else ()
+        self.worst_button.setEnabled(scored or any(e.status != "new" for e in entries))
         self.errors_box.setEnabled(iou is not None)
-        self.legend.setVisible(self.errors_box.isChecked() and iou is not None)
-        self.empty.setVisible(not scored)
-        row = session.row(session.current) if session.current else None
-        self.mend.setVisible(row is not None and row.status != "new")
-        self.revert_button.setEnabled(row is not None and row.status in ("corrected", "done"))
+        self.empty.setText(NO_REFERENCE if self.worst_button.isEnabled() else NOT_SEGMENTED)
+        self.empty.setVisible(not scored and (row is None or row.rank is None))
+        self.mend.refresh()
+        at_work = not self.mend.isHidden()
+        self.vouched_box.setEnabled(at_work)
+        self.classes.setVisible(at_work)
+        if session.collection is not None:
+            self.classes.set_classes(session.collection.classes)
+        self.hint.setText(self.mend.effort()[0])
+        self.hint.setToolTip(f"<qt>Work on this image; on all: {self.mend.effort()[1] or 'none'}</qt>")
+        self._refresh_legend()
+
+    def _tell_score(self, row: ImageRow | None) -> None:
+        words, about = "", ""
+        if row is not None and row.iou is not None:
+            words, about = f"{row.iou:.3f}", "IoU of this image"
+        elif row is not None and row.estimate is not None:
+            words, about = f"~{row.estimate:.2f}", row.reason[:1].upper() + row.reason[1:]
+        self.image_score.setText(f'<span style="font-size:16pt"><b>{words}</b></span>' if words else "")
+        self.about_score.setText(about)
+
+    def _refresh_legend(self) -> None:
+        signs = (
+            list(ERROR_COLOURS.items()) if self.errors_box.isChecked() and self.errors_box.isEnabled() else []
+        )
+        words = [
+            f'<span style="color:{colour}">■</span>&nbsp;{name.replace(" ", "&nbsp;")}'
+            for name, colour in signs
+        ]
+        if self.vouched_box.isChecked() and self.vouched_box.isEnabled():
+            words.append(f'<span style="color:{VOUCHED_COLOUR}">▨</span>&nbsp;vouched&nbsp;for')
+        self.legend.setText("&nbsp; ".join(words))
+        self.legend.setToolTip(
+            "<qt>Blue: right. Vermillion: mask only. Yellow: reference only.<br>Pink lines: vouched for, "
+            "so it teaches and counts.</qt>"
+        )
+        self.legend.setVisible(bool(words))
 
     def _on_collection(self) -> None:
         self.refresh_references()
@@ -202,7 +224,7 @@ class LookPanel(Step):
             which = "seen in training" if overall.seen else "unseen"
             mean = f"<b>{overall.mean_iou:.3f}</b>{interval}"
             images = f"{overall.images:,} {which} image{'s' * (overall.images != 1)}"
-            self.overall_score.setText(f"IoU of this image<br>all: {mean}, {images}")
+            self.overall_score.setText(f"All: {mean}, {images}")
             tip = "Mean IoU, its 95 % interval by bootstrap over groups, and the images it is of."
             if overall.left_out:
                 tip += f" {overall.left_out:,} images that the model saw in training are left out."

@@ -259,6 +259,8 @@ class SegmentPanel(Step):
             words = progress.message
             if progress.done and total > 1:
                 words = f"{int(progress.done):,} of {total:,}"
+                if progress.message != "Segmenting":
+                    words = f"{progress.message}: {words}"
             if progress.seconds_left is not None and progress.done < progress.total:
                 words += f", {duration(progress.seconds_left)} left"
             self.progress_words.setText(words)

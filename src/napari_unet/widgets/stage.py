@@ -6,6 +6,8 @@ that is not shown.
 
 from __future__ import annotations
 
+import functools
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +15,15 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.errors import WorkbenchError
-from napari_unet.evaluation.error_map import error_map
 from napari_unet.inference.postprocess import connected_objects
-from napari_unet.widgets import layers
+from napari_unet.widgets import keys, layers
 from napari_unet.widgets.layer_images import OURS
+from napari_unet.widgets.numbering import Numbering
+from napari_unet.workflow.correction import IGNORE
 from napari_unet.workflow.session import LARGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -29,11 +32,12 @@ if TYPE_CHECKING:
 
 SETTLE = 60  # milliseconds after the last stroke until the mask is looked at
 SETTLE_LARGE = 1500
+PAINTING = ("paint", "fill", "erase", "polygon")
 LONG = 24  # characters of an id that the canvas has room for
 
 
 class Stage(QObject):  # type: ignore[misc]
-    """Keeps the layers of the workbench in step with the session.
+    """Keeps mask, probabilities and preview in step with the session.
 
     Parameters
     ----------
@@ -45,7 +49,8 @@ class Stage(QObject):  # type: ignore[misc]
         Knows which layer shows which image.
     """
 
-    errors_gone = Signal()  # a person deleted the layer of errors
+    mask_shown = Signal()  # the mask in the layer is another one now
+    label_chosen = Signal(int)  # class that is painted with now: 0, 1..K, 255 ignore
 
     def __init__(self, viewer: Any, session: Session, sources: Sources, parent: QObject) -> None:
         super().__init__(parent)
@@ -53,17 +58,15 @@ class Stage(QObject):  # type: ignore[misc]
         self.session = session
         self.sources = sources
         self.mask_layer: Any = None
-        self.error_layer: Any = None
         self.probability_layer: Any = None
         self.preview_layer: Any = None
         self.as_objects = False
-        self.errors_shown = False
         self._setting = False
         self._touched = False
         self._shown = ""  # id whose mask is in the layer
         self._unseen = ""  # id whose image could not be brought into view
         self._classes_shown: NDArray[np.uint8] | None = None
-        self._class_of: NDArray[np.uint8] = np.arange(256, dtype=np.uint8)
+        self._numbering: Numbering | None = None
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.timeout.connect(self.take_painting)
@@ -102,10 +105,38 @@ class Stage(QObject):  # type: ignore[misc]
         if self.mask_layer is None:
             self._refresh()
 
-    def show_errors(self, shown: bool) -> None:
-        """Show where the mask agrees with the reference, and where not."""
-        self.errors_shown = shown
-        self._refresh_errors()
+    def mask_at_hand(self) -> NDArray[np.uint8] | None:
+        """(Y, X) uint8: the mask of the image at hand as it is in the layer; None if there is none."""
+        return self._classes_shown if self._shown == self.session.current != "" else None
+
+    def hide_mask(self) -> None:
+        """Hide the mask, or show it again."""
+        if self.mask_layer is not None:
+            self.mask_layer.visible = not self.mask_layer.visible
+
+    def choose_label(self, label: int) -> None:
+        """Paint with a class from now on: 0 background, 1..K, 255 ignore; takes up the brush if none is."""
+        layer, numbering = self.mask_layer, self._numbering
+        if layer is None or numbering is None or (label != IGNORE and label > self._classes):
+            return
+        layer.selected_label = numbering.number_for(label)
+        self.viewer.layers.selection.active = layer
+        if str(layer.mode) not in PAINTING:
+            layer.mode = "paint"
+
+    def object_point(self) -> tuple[int, int] | None:
+        """Row and column of what is pointed at, or of the object that is chosen; None if that is outside."""
+        layer, mask = self.mask_layer, self.mask_at_hand()
+        if layer is None or mask is None:
+            return None
+        row, column = (math.floor(c + 0.5) for c in layer.world_to_data(self.viewer.cursor.position)[-2:])
+        inside = 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]
+        if inside and mask[row, column] not in (0, IGNORE):
+            return row, column
+        if not self.as_objects:
+            return None
+        chosen = np.argwhere(np.asarray(layer.data) == layer.selected_label)
+        return (int(chosen[0, 0]), int(chosen[0, 1])) if len(chosen) and layer.selected_label else None
 
     def show_preview(self, preview: Any) -> None:
         """Outline what the network in training makes of the image at hand."""
@@ -126,7 +157,7 @@ class Stage(QObject):  # type: ignore[misc]
             self.viewer.layers.selection.active = active
         else:
             self.preview_layer.data = found
-        self._place(self.preview_layer)
+        self.place(self.preview_layer)
 
     def drop_preview(self) -> None:
         """Take the preview away once nothing is learned any more."""
@@ -143,9 +174,9 @@ class Stage(QObject):  # type: ignore[misc]
             return
         self._touched = False
         labels = np.asarray(layer.data)
-        if labels.shape != before.shape:
+        if labels.shape != before.shape or self._numbering is None:
             return
-        classes = self._class_of[np.minimum(labels, len(self._class_of) - 1)]
+        classes = self._numbering.classes(labels)
         if not np.array_equal(classes, before):
             self._classes_shown = classes
             self.session.painting.correct(self._shown, classes)
@@ -179,7 +210,6 @@ class Stage(QObject):  # type: ignore[misc]
 
     def _on_score(self, identifier: str) -> None:
         if identifier == self.session.current:
-            self._refresh_errors()
             self._refresh_text()
 
     def _on_removed(self, event: Any) -> None:
@@ -187,10 +217,6 @@ class Stage(QObject):  # type: ignore[misc]
             self.take_painting()
             self._listen(event.value, on=False)
             self._shown, self._classes_shown, self.mask_layer = "", None, None
-        elif event.value is self.error_layer:
-            self.error_layer = None
-            self.show_errors(False)
-            self.errors_gone.emit()
         elif event.value is self.probability_layer:
             self.probability_layer = None
         elif event.value is self.preview_layer:
@@ -227,7 +253,7 @@ class Stage(QObject):  # type: ignore[misc]
             self._put(self._classes_shown)
         if self.probability_layer is not None:
             self.probability_layer.data = np.zeros(shape or (1, 1), np.float32)
-        self._refresh_errors()
+        self.mask_shown.emit()
         self._refresh_text()
 
     def _show_mask(self, identifier: str, mask: NDArray[np.uint8] | None) -> None:
@@ -249,22 +275,17 @@ class Stage(QObject):  # type: ignore[misc]
 
     def _put(self, mask: NDArray[np.uint8]) -> None:
         """Put a mask into the editable layer, with nothing to undo."""
-        if self.as_objects:
-            labels = self._objects(mask)
-            lookup = np.ones(int(labels.max(initial=0)) + 2, np.uint8)  # what is painted new is class 1
-            lookup[labels.ravel()] = mask.ravel()
-            lookup[0] = 0
-            self._class_of = lookup
-            shown: NDArray[Any] = labels
-        else:
-            self._class_of = np.minimum(np.arange(256), self._classes).astype(np.uint8)
-            shown = mask.copy()  # painting must not reach what is kept
+        chosen = self._chosen_label()
+        objects = self._objects(mask) if self.as_objects else None
+        numbering = self._numbering = Numbering.of(mask, self._classes, objects)
+        shown = numbering.labels  # a copy: painting must not reach what is kept
         with self._quiet():
             if self.mask_layer is None:
                 self.mask_layer = self.viewer.add_labels(
                     shown, name="U-Net mask", metadata={OURS: "mask"}, opacity=0.55
                 )
                 self._listen(self.mask_layer, on=True)
+                keys.bind(self.mask_layer, self._label_keys())
             layer = self.mask_layer
             wanted = layers.object_colormap() if self.as_objects else layers.class_colormap(self._classes)
             if not layers.same_colormap(layer, wanted):
@@ -272,10 +293,14 @@ class Stage(QObject):  # type: ignore[misc]
             if layer.data is not shown:
                 layer.data = shown
             layers.forget_history(layer)
-            self._place(layer)
+            if chosen <= self._classes or chosen == IGNORE:
+                layer.selected_label = numbering.number_for(chosen)
+            self.place(layer)
+        self.mask_shown.emit()
 
     def _objects(self, mask: NDArray[np.uint8]) -> NDArray[np.int32]:
         """Objects of the mask at hand, told apart as the model does it."""
+        mask = np.where(mask == IGNORE, 0, mask).astype(np.uint8)
         collection, identifier = self.session.collection, self._shown
         if collection is None or identifier not in collection.entries:
             return connected_objects(mask)
@@ -310,38 +335,21 @@ class Stage(QObject):  # type: ignore[misc]
             self._below_mask(self.probability_layer)
         else:
             self.probability_layer.data = values
-        self._place(self.probability_layer)
+        self.place(self.probability_layer)
 
-    def _refresh_errors(self) -> None:
-        collection, identifier = self.session.collection, self.session.current
-        errors = None
-        if self.errors_shown and collection is not None and self._shown == identifier != "":
-            reference = collection.reference(identifier)
-            if reference is not None and self._classes_shown is not None:
-                errors = error_map(reference, self._classes_shown)
-        if errors is None:
-            if self.error_layer is not None:
-                self.error_layer.visible = False
-            if self.mask_layer is not None:
-                self.mask_layer.contour = 0
-            return
-        if self.error_layer is None:
-            active = self.viewer.layers.selection.active
-            self.error_layer = self.viewer.add_labels(
-                errors,
-                name="errors",
-                metadata={OURS: "errors"},
-                colormap=layers.error_colormap(),
-                opacity=0.6,
-            )
-            self.error_layer.editable = False
-            self.viewer.layers.selection.active = active
-        else:
-            self.error_layer.data = errors
-        self.error_layer.visible = True
-        self._place(self.error_layer)
-        if self.mask_layer is not None and self.mask_layer.contour == 0:
-            self.mask_layer.contour = 1
+    def _label_keys(self) -> dict[str, Callable[[], None]]:
+        """Digits choose a class; napari's tools, which have them too, go by their letters in this layer."""
+        wanted = {str(number): number for number in range(10)} | {"I": IGNORE}
+        return {key: functools.partial(self.choose_label, label) for key, label in wanted.items()}
+
+    def _chosen_label(self) -> int:
+        """Class that is painted with."""
+        if self.mask_layer is None or self._numbering is None:
+            return 1
+        return int(self._numbering.classes(np.array(self.mask_layer.selected_label)))
+
+    def _on_label(self, event: Any = None) -> None:
+        self.label_chosen.emit(self._chosen_label())
 
     def _refresh_text(self) -> None:
         overlay = layers.text_overlay(self.viewer)
@@ -370,7 +378,7 @@ class Stage(QObject):  # type: ignore[misc]
             every.move(every.index(layer), every.index(self.mask_layer))
             every.selection.active = self.mask_layer
 
-    def _place(self, layer: Any) -> None:
+    def place(self, layer: Any) -> None:
         """Lay a layer over the image at hand."""
         image = self.sources.layer
         if image is not None:
@@ -381,11 +389,15 @@ class Stage(QObject):  # type: ignore[misc]
             event = getattr(layer.events, name, None)
             if event is not None:
                 (event.connect if on else event.disconnect)(self._on_painted)
-        (layer.events.mode.connect if on else layer.events.mode.disconnect)(self._on_mode)
+        for event, function in (
+            (layer.events.mode, self._on_mode),
+            (layer.events.selected_label, self._on_label),
+        ):
+            (event.connect if on else event.disconnect)(function)
 
     def _on_mode(self, event: Any = None) -> None:
         """A brush was taken up: have a place for the strokes to come."""
-        if not self._setting and str(self.mask_layer.mode) in ("paint", "fill", "erase", "polygon"):
+        if not self._setting and str(self.mask_layer.mode) in PAINTING:
             self.session.painting.prepare()
 
     def _on_painted(self, event: Any = None) -> None:

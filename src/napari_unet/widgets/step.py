@@ -66,6 +66,18 @@ class Step(QWidget):  # type: ignore[misc]
                 self.unfolded.emit()
 
 
+class Column(QWidget):  # type: ignore[misc]
+    """What stands in a scroll area, one below the other, and gives way before a scroll bar comes.
+
+    Where lines wrap, a scroll area takes the height that a widget likes best as the least it needs.
+    """
+
+    def heightForWidth(self, width: int) -> int:  # noqa: N802
+        """The least height that all of it needs at a width."""
+        layout = self.layout()
+        return int(layout.minimumHeightForWidth(width)) if layout is not None else -1
+
+
 class ElidedLabel(QLabel):  # type: ignore[misc]
     """A line of text that is cut in the middle where there is no room; the tooltip has all of it."""
 

@@ -123,6 +123,10 @@ class ImageTable(QWidget):  # type: ignore[misc]
         layout.addWidget(self.pages, 1)
         layout.addLayout(below)
 
+    def hasHeightForWidth(self) -> bool:  # noqa: N802
+        """No: the words for an empty list wrap, but a list gives way to what stands below it."""
+        return False
+
     def set_rows(self, rows: Sequence[ImageRow]) -> None:
         """Replace the whole list; what is selected, current and in view stays so."""
         place = self.view.verticalScrollBar().value()
@@ -200,6 +204,12 @@ class ImageTable(QWidget):  # type: ignore[misc]
         """Sort by IoU, lowest first and none last, and show the top."""
         self.view.sortByColumn(Column.IOU, Qt.SortOrder.AscendingOrder)
         self.view.scrollToTop()
+
+    def is_worst_first(self) -> bool:
+        """Whether the list is sorted by IoU, lowest first."""
+        header = self.view.horizontalHeader()
+        rising = header.sortIndicatorOrder() == Qt.SortOrder.AscendingOrder
+        return bool(header.sortIndicatorSection() == Column.IOU and rising)
 
     def refresh(self) -> None:
         """Filter and sort anew, where updates have put rows out of order."""

@@ -35,7 +35,7 @@ HEADERS = {
     Column.GROUP: ("Group", "Subject, mosaic or block of slices; a split never parts a group"),
     Column.PART: ("Split", "What the chosen model did with the image"),
     Column.STATUS: ("Status", "How far the work on the image has come"),
-    Column.IOU: ("IoU", "Overlap of the predicted mask with the reference: 0 none, 1 perfect"),
+    Column.IOU: ("IoU", "Overlap of mask and reference: 0 none, 1 perfect; with ~ it is an estimate"),
 }
 MEANINGS = {
     "": "In no split yet.",
@@ -210,14 +210,14 @@ class ImageTableModel(QAbstractTableModel):  # type: ignore[misc]
         if role == ID_ROLE:
             return row.id
         if role == SORT_ROLE:
-            return (row.id, row.group, row.part, row.status, row.iou)[column]
+            return (row.id, row.group, row.part, row.status, row.rank)[column]
         if role == TOOLTIP:
             return _tooltip(row, column)
         sign = {Column.PART: row.part, Column.STATUS: status_word(row)}.get(column, "")
         if role == DECORATION:
             return self.glyph(sign)
         if column == Column.IOU:
-            return NOTHING if row.iou is None else f"{row.iou:.2f}"
+            return iou_words(row)
         return sign or (row.id, row.group, NOTHING)[column]
 
 
@@ -226,10 +226,19 @@ def status_word(row: ImageRow) -> str:
     return "problem" if row.problem else row.status
 
 
+def iou_words(row: ImageRow) -> str:
+    """IoU of an image: known, or, with a ~, estimated."""
+    if row.iou is None and row.estimate is not None:
+        return f"~{row.estimate:.2f}"
+    return NOTHING if row.iou is None else f"{row.iou:.2f}"
+
+
 def _tooltip(row: ImageRow, column: int) -> str:
     """Rich text, which wraps; a plain one does not."""
     if column == Column.IOU:
-        if row.iou is None:
+        if row.iou is None and row.estimate is not None:
+            lines = [row.reason[:1].upper() + row.reason[1:] + "."]
+        elif row.iou is None:
             lines = [f"No IoU yet: it needs a {'predicted' if row.has_reference else 'reference'} mask."]
         else:
             lines = [f"IoU {row.iou:.4f} of the predicted mask with the reference: 0 none, 1 perfect."]

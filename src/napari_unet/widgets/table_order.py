@@ -80,7 +80,7 @@ class TableOrder:
     def _note(self, number: int, row: ImageRow) -> None:
         self._status[number] = STATUSES.index(row.status)
         self._part[number] = PARTS.index(row.part) if row.part in PARTS else -1
-        self._iou[number] = np.nan if row.iou is None else row.iou
+        self._iou[number] = np.nan if row.rank is None else row.rank
         self._reference[number] = row.has_reference
         self._problem[number] = bool(row.problem)
 

@@ -82,7 +82,7 @@ class ImageTableView(QTableView):  # type: ignore[misc]
             Column.GROUP: {row.group for row in shown},
             Column.PART: set(PARTS),
             Column.STATUS: {*STATUSES, *PARTS, "problem"},
-            Column.IOU: {"0.00"},
+            Column.IOU: {"~0.00"},
         }
         arrow = self.style().pixelMetric(self.style().PixelMetric.PM_HeaderMarkSize, None, header)
         for column, texts in words.items():

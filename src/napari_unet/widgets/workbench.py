@@ -5,22 +5,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QObject, QSize, QTimer
-from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QMessageBox, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from qtpy.QtWidgets import (
+    QApplication,
+    QDockWidget,
+    QLabel,
+    QMessageBox,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_unet.engine.process import ProcessEngine
-from napari_unet.errors import WorkbenchError
 from napari_unet.settings import EvaluationSettings
+from napari_unet.widgets import keys
 from napari_unet.widgets.dispatch import Dispatcher
 from napari_unet.widgets.images_panel import ImagesPanel
 from napari_unet.widgets.layer_images import view_of
 from napari_unet.widgets.learn_panel import LearnPanel
 from napari_unet.widgets.look_panel import LookPanel
+from napari_unet.widgets.mending import Mending
 from napari_unet.widgets.notify import notify, notify_error
+from napari_unet.widgets.overlays import Overlays
 from napari_unet.widgets.preferences import read_preferences
 from napari_unet.widgets.segment_panel import SegmentPanel
 from napari_unet.widgets.sources import Sources
 from napari_unet.widgets.stage import Stage
+from napari_unet.widgets.step import Column
 from napari_unet.workflow.predict import Region
 from napari_unet.workflow.session import Session
 
@@ -29,19 +41,8 @@ if TYPE_CHECKING:
 
     from napari_unet.engine.task import Engine
 
-FEW_PIXELS = 16  # smaller pieces are dropped where no minimum size is set
 REFRESH = 100  # milliseconds between two looks at how far a task is
-KEYS = {
-    "S": "segment",
-    "N": "next image",
-    "Shift-N": "previous image",
-    "W": "worst first",
-    "D": "done, and next",
-    "T": "errors on and off",
-}
-
-SHORT_KEYS = {"S": "segment", "N": "next", "D": "done", "W": "worst", "T": "errors"}
-
+SMALLEST_LIST = 170  # pixels: search, two images, and how many there are
 # The one button of a step that goes on is told by its colour; the rest is napari's theme.
 STYLE = """
 QPushButton#primary:enabled { background-color: #2f6fbd; color: white; font-weight: bold; }
@@ -81,6 +82,8 @@ class Workbench(QWidget):  # type: ignore[misc]
             self.session.learning.make_engine = lambda: engine(self.dispatcher)
         self.sources = Sources(napari_viewer, self.session, self)
         self.stage = Stage(napari_viewer, self.session, self.sources, self)
+        self.overlays = Overlays(napari_viewer, self.session, self.stage)
+        self.mending = Mending(self.session, self.stage)
         self.images = ImagesPanel(self.session, napari_viewer, self.dispatcher, self)
         self.segmenting = SegmentPanel(self.session, self)
         self.looking = LookPanel(self.session, self)
@@ -102,9 +105,9 @@ class Workbench(QWidget):  # type: ignore[misc]
         QTimer.singleShot(0, self._settle)
 
     def _build(self) -> None:
-        inside = QWidget()
+        inside = Column()
         column = QVBoxLayout(inside)
-        column.setContentsMargins(8, 2, 8, 4)
+        column.setContentsMargins(8, 2, 8, 2)
         column.setSpacing(4)
         column.addWidget(self.images, 1)
         column.addWidget(self.segmenting)
@@ -115,21 +118,20 @@ class Workbench(QWidget):  # type: ignore[misc]
         for other in (self.segmenting, self.looking):
             self.teaching.unfolded.connect(lambda step=other: step.set_folded(True))
             other.unfolded.connect(lambda: self.teaching.set_folded(True))
-        keys = QLabel("   ".join(f"<b>{key}</b> {what}" for key, what in SHORT_KEYS.items()))
-        keys.setWordWrap(True)
-        keys.setToolTip(
-            "Keys while the pointer is over the canvas: "
-            + ", ".join(f"{key} {what}" for key, what in KEYS.items())
-        )
-        column.addWidget(keys)
-        self.images.table.setMinimumHeight(90)
+        self.images.table.setMinimumHeight(SMALLEST_LIST)
         area = QScrollArea()
         area.setWidget(inside)
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
+        shortcuts = QLabel(keys.short_words())
+        shortcuts.setToolTip(keys.all_in_words())
+        shortcuts.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        shortcuts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(area)
+        layout.setContentsMargins(0, 0, 0, 4)
+        layout.setSpacing(2)
+        layout.addWidget(area, 1)
+        layout.addWidget(shortcuts)
         self.setMinimumWidth(330)
         self.setStyleSheet(STYLE)
 
@@ -147,15 +149,20 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.teaching.form.references = self.sources.reference_choices
         self.teaching.form.chosen_reference = lambda: self.sources.reference_layer
         self.teaching.form.reference_wanted.connect(self.sources.choose_reference)
-        self.looking.errors_wanted.connect(self._show_errors)
-        self.stage.errors_gone.connect(lambda: self.looking.errors_box.setChecked(False))
+        self.looking.all_scores.tie_threshold(self.segmenting.threshold)
+        self.looking.overlay_wanted.connect(self._show_overlay)
+        self.overlays.gone.connect(lambda kind: self.looking.boxes[kind].setChecked(False))
         self.looking.step_wanted.connect(self.step)
         self.looking.worst_wanted.connect(self.worst_first)
         self.looking.range_wanted.connect(self._select_range)
-        self.looking.done_wanted.connect(self.done_and_next)
-        self.looking.all_scores.tie_threshold(self.segmenting.threshold)
-        self.looking.revert_wanted.connect(lambda: self._mend("revert"))
-        self.looking.edit_wanted.connect(self._mend)
+        mend = self.looking.mend
+        mend.selected = self.images.table.selected_ids
+        mend.done_wanted.connect(self.done_and_next)
+        mend.mend_wanted.connect(self.mending.mend)
+        mend.version_wanted.connect(self.mending.go_back)
+        mend.accept_wanted.connect(self.mending.accept)
+        self.looking.classes.chosen.connect(self.stage.choose_label)
+        self.stage.label_chosen.connect(self.looking.classes.mark)
         self.session.rows_changed.connect(lambda _: self.looking.refresh())
         self.session.painting.told.connect(notify)
         self.session.learning.previewed.connect(self.stage.show_preview)
@@ -170,17 +177,22 @@ class Workbench(QWidget):  # type: ignore[misc]
         application.aboutToQuit.connect(self.shut_down)
 
     def _bind_keys(self) -> None:
-        actions = {
-            "S": lambda: self.segment(self.segmenting.scope),
-            "N": lambda: self.step(1),
-            "Shift-N": lambda: self.step(-1),
-            "W": self.worst_first,
-            "T": self.looking.errors_box.toggle,
-            "D": self.done_and_next,
-        }
-        for key, action in actions.items():
-            # Of two docks, or after one was closed, the last counts.
-            self.viewer.bind_key(key, lambda _, do=action: do(), overwrite=True)
+        keys.bind(
+            self.viewer,
+            {
+                "S": lambda: self.segment(self.segmenting.scope),
+                "N": lambda: self.step(1),
+                "Shift-N": lambda: self.step(-1),
+                "W": self.worst_first,
+                "Q": self.next_worst,
+                "D": self.done_and_next,
+                "T": self.looking.errors_box.toggle,
+                "O": self.looking.vouched_box.toggle,
+                "H": self.stage.hide_mask,
+                "G": lambda: self.mending.mend("grow"),
+                "Shift-G": lambda: self.mending.mend("shrink"),
+            },
+        )
 
     def _settle(self) -> None:
         """Once the dock is shown: watch its window."""
@@ -260,50 +272,46 @@ class Workbench(QWidget):  # type: ignore[misc]
             self.images.table.previous_image()
 
     def worst_first(self) -> None:
-        """Sort the list by IoU and go to the worst."""
+        """Sort the list by IoU and go to the worst not done; where no IoU is known, estimate it first."""
+        before, estimates = self.session.current, self.session.estimates
+        if estimates.queue():  # nobody waits for the others; the list offers to be sorted again
+            self._show_worst()
+            estimates.start()
+        elif estimates.start(lambda: self._show_worst() if self.session.current == before else None) is None:
+            self._show_worst()
+
+    def _show_worst(self) -> None:
         self.images.flush()
         self.images.table.sort_worst_first()
+        waiting = set(self.session.estimates.queue())
         shown = self.images.table.shown_ids()
-        if shown:
-            self.session.select(shown[0])
-            self.images.table.show_image(shown[0])
+        self._go_to(next((i for i in shown if i in waiting), shown[0] if shown else ""))
+
+    def next_worst(self) -> None:
+        """Go to the worst image that is not done, after the one at hand."""
+        self._go_to(self.session.estimates.next_after(self.session.current))
+
+    def _go_to(self, identifier: str) -> None:
+        if identifier:
+            self.session.select(identifier)
+            self.images.table.show_image(identifier)
 
     def done_and_next(self) -> None:
-        """Vouch for the mask of the image at hand, and go on to the next in the list."""
+        """Vouch for the mask of the image at hand, and go on: to the next worst, or the next in the list."""
         current = self.session.current
         if not current:
             return
         self.stage.take_painting()
+        queued = self.images.table.is_worst_first()
+        following = self.session.estimates.next_after(current) if queued else ""
         self.session.painting.set_done([current])
-        self.step(1)
+        if following:
+            self._go_to(following)
+        else:
+            self.step(1)
 
-    def _mend(self, what: str) -> None:
-        """Change the mask of the image at hand as a whole."""
-        from napari_unet.inference import mask_edits
-
-        current = self.session.current
-        if not current:
-            return
-        self.stage.take_painting()
-        painting = self.session.painting
-        smallest = max(self.session.inference.minimum_size, FEW_PIXELS)
-        edits: dict[str, Any] = {
-            "fill": mask_edits.fill_holes,
-            "drop": lambda mask: mask_edits.drop_small(mask, smallest),
-            "smooth": mask_edits.smooth,
-        }
-        try:
-            if what == "revert":
-                painting.revert(current)
-            elif what == "undo":
-                painting.undo(current)
-            else:
-                painting.edit(current, edits[what], what)
-        except WorkbenchError as error:
-            self.session.failed.emit(error.sentence, "")
-
-    def _show_errors(self, shown: bool) -> None:
-        self.stage.show_errors(shown)
+    def _show_overlay(self, kind: str, shown: bool) -> None:
+        self.overlays.show(kind, shown)
         self.looking.refresh()
 
     def _select_range(self, low: float, high: float) -> None:
@@ -398,14 +406,14 @@ class Workbench(QWidget):  # type: ignore[misc]
         if self._window is not None and isalive(self._window):
             self._window.removeEventFilter(self)
         self.stage.close()
+        self.overlays.close()
         self.sources.close()
         self._soon.stop()
         self.images.close_threads()
         self.looking.all_scores.close_scores()
         self.viewer.layers.events.inserted.disconnect(self._on_layers)
         self.viewer.layers.events.removed.disconnect(self._on_layers)
-        for key in KEYS:
-            self.viewer.bind_key(key, None, overwrite=True)
+        keys.release(self.viewer)
         if self._activity is not None:
             self._activity.close()
         self.session.close()

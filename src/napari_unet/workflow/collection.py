@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from napari_unet.errors import WorkbenchError
 from napari_unet.inference.objects import find_objects
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.metrics.overlap import OverlapCounts, count_overlap, scores_of_counts
+from napari_unet.workflow.correction import IGNORE
 from napari_unet.workflow.images import ImageRow
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.images import Status
     from napari_unet.workflow.predict import Prediction
+    from napari_unet.workflow.review import Doubt
 
 SEEN = ("train", "validation")
 
@@ -51,6 +53,12 @@ class Entry:
         Agreement of the mask, corrected or predicted, with the reference.
     iou : float or None
         By these counts, mean over the classes in either mask; None without them.
+    doubt : Doubt or None
+        How far the model's predictions of it under flips agree; None before they were compared.
+    estimate : float or None
+        IoU that is expected of the mask, 0 to 1; None where it is known, or was not estimated.
+    reason : str
+        What that is from, for a person.
     """
 
     sample: Sample
@@ -62,6 +70,9 @@ class Entry:
     problem: str = ""
     counts: OverlapCounts | None = None
     iou: float | None = None
+    doubt: Doubt | None = None
+    estimate: float | None = None
+    reason: str = ""
 
     def score(self, counts: OverlapCounts | None, empty: EmptyRule) -> None:
         """Remember the agreement of the mask with the reference, None if there is none."""
@@ -162,6 +173,8 @@ class Collection:
             entry.iou,
             entry.sample.has_mask,
             entry.problem,
+            entry.estimate,
+            entry.reason,
         )
 
     def image(self, identifier: str) -> NDArray[np.generic]:
@@ -250,9 +263,14 @@ class Collection:
         )
 
     def count(self, identifier: str, mask: NDArray[np.uint8], empty: EmptyRule) -> None:
-        """Score a mask against the reference and remember it."""
+        """Score a mask against the reference and remember it; ignored pixels do not count."""
         entry = self.entries[identifier]
         reference = self.reference(identifier)
+        ignored = mask == IGNORE
+        if reference is not None and reference.labels.shape == mask.shape and ignored.any():
+            weights = np.ones(mask.shape, np.float32) if reference.weights is None else reference.weights
+            reference = replace(reference, weights=np.where(ignored, 0, weights).astype(np.float32))
+            mask = np.where(ignored, 0, mask).astype(np.uint8)
         fits = (
             reference is not None
             and reference.labels.shape == mask.shape
@@ -268,8 +286,8 @@ class Collection:
     def forget_predictions(self) -> None:
         """Forget what another model said; corrections and what was vouched for stay."""
         for entry in self.entries.values():
-            entry.prediction = None
-            entry.problem = ""
+            entry.prediction = entry.doubt = entry.estimate = None
+            entry.problem = entry.reason = ""
             entry.part = ""
             if entry.corrected is None:
                 entry.counts = entry.iou = None

@@ -54,6 +54,10 @@ class ImageRow:
         Whether there is a reference mask.
     problem : str
         What went wrong with this image; empty if nothing did.
+    estimate : float or None
+        IoU that is expected of the mask where it is not known; None if that was not estimated.
+    reason : str
+        What the estimate is from.
     """
 
     id: str
@@ -63,3 +67,10 @@ class ImageRow:
     iou: float | None = None
     has_reference: bool = False
     problem: str = ""
+    estimate: float | None = None
+    reason: str = ""
+
+    @property
+    def rank(self) -> float | None:
+        """IoU by which images are put in order: known, else estimated."""
+        return self.estimate if self.iou is None else self.iou

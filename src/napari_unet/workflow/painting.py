@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -14,51 +13,22 @@ from psygnal import Signal
 from napari_unet.engine.task import describe_failure
 from napari_unet.errors import Cancelled, DataError, WorkbenchError
 from napari_unet.progress import CancelToken
+from napari_unet.workflow.correction import IGNORE
+from napari_unet.workflow.own_project import carry_over, find_again, given_images, other_images, own_folder
 from napari_unet.workflow.project import Project
 from napari_unet.workflow.project_file import PROJECT_FILE
-from napari_unet.workflow.seen import image_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from napari_unet.data.dataset import Dataset
-    from napari_unet.data.sample import Sample
     from napari_unet.workflow.collection import Collection
+    from napari_unet.workflow.correction import MaskVersion
     from napari_unet.workflow.corrections import Corrections
     from napari_unet.workflow.session import Session
 
-PIECE = slice(0, 512)  # of rows and columns, by which images without a file are told apart
 RETRY_SECONDS = 30.0  # until a project that could not be opened or made is tried again
 MaskEdit = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-
-
-def own_folder(collection: Collection) -> Path:
-    """Where the project of a collection goes by itself: in the person's data folder, by name and place.
-
-    Images without a file have no place: names and a piece of the first one's pixels stand in, as many a
-    layer is called the same.
-    """
-    from platformdirs import user_data_path
-
-    from napari_unet.export.masks import safe_stem
-
-    dataset = collection.dataset
-    place = str(dataset.path.resolve()) if dataset is not None else "|".join(collection.ids)
-    digest = hashlib.blake2b(place.encode("utf-8", "replace"), digest_size=4)
-    if dataset is None:
-        digest.update(_first_pixels(collection).encode())
-    name = f"{safe_stem(collection.name)[:60]}-{digest.hexdigest()}"
-    return user_data_path("napari-unet") / "projects" / name
-
-
-def _first_pixels(collection: Collection) -> str:
-    for entry in list(collection.entries.values()):
-        try:
-            return image_hash(entry.sample.read_region(PIECE, PIECE))
-        except (WorkbenchError, OSError):
-            continue
-    return ""
 
 
 class Painting:
@@ -81,6 +51,7 @@ class Painting:
         self.session = session
         self.projects: dict[int, Project] = {}  # by the id of the collection
         self.automatic = True  # whether a project is made without being asked for
+        self.accepted: tuple[str, ...] = ()  # ids that were vouched for at once, last time
         self._owners: dict[int, Collection] = {}  # kept, so that no other gets the id of one
         self._opened: dict[Path, Project] = {}  # by folder: two collections may be of one data set
         self._making: dict[int, CancelToken] = {}
@@ -170,7 +141,7 @@ class Painting:
             return self._open(folder, collection)
         project = Project.create(
             folder,
-            _given(collection),
+            given_images(collection),
             name=collection.name,
             classes=collection.classes,
             dispatch=self.session.dispatch,
@@ -184,7 +155,7 @@ class Painting:
         known = self._opened.get(folder.resolve())
         if known is not None:
             return known
-        project = Project.open(folder, images=_given(collection), dispatch=self.session.dispatch)
+        project = Project.open(folder, images=given_images(collection), dispatch=self.session.dispatch)
         try:
             find_again(project, collection)
         except WorkbenchError:
@@ -392,9 +363,66 @@ class Painting:
         DataError
             If there is none of this sitting.
         """
-        session, collection, project = self.session, self.session.collection, self.project
+        collection, project = self.session.collection, self.project
         if collection is None or project is None or project.corrections.undo(identifier) is None:
             raise DataError(f"there is nothing to undo on {identifier}")
+        self._show_kept(identifier)
+
+    def versions(self, identifier: str) -> tuple[MaskVersion, ...]:
+        """Every state that the mask of an image was in, the oldest first; none if nobody worked on it.
+
+        Raises
+        ------
+        DataError
+            If its history cannot be read.
+        """
+        project = self.project
+        if project is None or identifier not in project.corrections:
+            return ()
+        return project.corrections.versions(identifier)
+
+    def revert_to(self, identifier: str, number: int) -> None:
+        """Go back to an earlier version of the mask of an image; that can be taken back like a stroke.
+
+        Raises
+        ------
+        DataError
+            If there is no such version, or its history is damaged.
+        """
+        project = self.project
+        if self.session.collection is None or project is None:
+            raise DataError(f"{identifier} has no version {number}", remedy="choose one of its versions")
+        project.corrections.revert_to(identifier, number)
+        self._show_kept(identifier)
+
+    def vouched(self, identifier: str) -> NDArray[np.bool_] | None:
+        """What a person vouches for: what was painted, or all of an image that is done, but nothing ignored.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            (Y, X) bool; None while there is no mask.
+        """
+        session, collection, project = self.session, self.session.collection, self.project
+        mask = session.mask(identifier)
+        if collection is None or mask is None:
+            return None
+        entry = collection.entries[identifier]
+        if entry.done:
+            return np.asarray(mask != IGNORE)
+        if project is not None and identifier in project.corrections:
+            correction = project.corrections[identifier]
+            return np.asarray(correction.vouched & (correction.mask != IGNORE))
+        predicted = collection.predicted_mask(identifier, session.inference)
+        if predicted is None or predicted.shape != mask.shape:
+            predicted = np.zeros_like(mask)
+        return np.asarray((mask != predicted) & (mask != IGNORE))
+
+    def _show_kept(self, identifier: str) -> None:
+        """Show the mask of an image as its project has it now."""
+        session, collection, project = self.session, self.session.collection, self.project
+        assert collection is not None
+        assert project is not None
         entry = collection.entries[identifier]
         correction, effort = project.corrections[identifier], project.corrections.effort(identifier)
         entry.done = effort.done
@@ -408,6 +436,8 @@ class Painting:
         session, collection = self.session, self.session.collection
         assert collection is not None
         ids = tuple(i for i in identifiers if collection.entries[i].status != "new")
+        if done and ids:
+            self.accepted = tuple(i for i in ids if not collection.entries[i].done)
         for identifier in ids:
             entry = collection.entries[identifier]
             entry.done = done
@@ -419,6 +449,7 @@ class Painting:
             self._know(identifier)
             self._keep(_done(identifier, done, entry.corrected if predicted is None else predicted))
         session.rows_changed.emit(ids)
+        session.estimates.settle()  # one more whose IoU is known
 
     def edit(
         self, identifier: str, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], kind: str
@@ -440,57 +471,3 @@ def _painted(
     identifier: str, before: NDArray[np.uint8], after: NDArray[np.uint8], kind: str
 ) -> Callable[[Corrections], Any]:
     return lambda corrections: corrections.record(identifier, before, after, kind)
-
-
-def _given(collection: Collection) -> Dataset | list[Sample]:
-    if collection.dataset is not None:
-        return collection.dataset
-    return [e.sample for e in collection.entries.values()]
-
-
-def find_again(project: Project, collection: Collection) -> None:
-    """Link a project whose images were moved to the data set at hand, if that holds them.
-
-    Raises
-    ------
-    DataError
-        If it holds others.
-    """
-    dataset, link = collection.dataset, project.file.data
-    moved = link.kind == "dataset" and link.find(project.folder) is None
-    if moved and dataset is not None and dataset.path.exists():
-        project.relink(dataset.path, dataset.format)
-
-
-def other_images(collection: Collection, project: Project) -> dict[str, str]:
-    """Why corrections do not belong to images that are called the same, by id; reads those images."""
-    known = {entry.id: entry for entry in project.file.images}
-    others = {}
-    for identifier in project.corrections:
-        if identifier not in collection.entries or identifier not in known:
-            continue
-        try:
-            image = collection.image(identifier)
-        except WorkbenchError as error:
-            others[identifier] = error.sentence
-            continue
-        height, width = known[identifier].shape[:2]
-        if image.shape[:2] != (height, width):
-            others[identifier] = (
-                f"it was corrected when it had {width} x {height} pixels, not "
-                f"{image.shape[1]} x {image.shape[0]}; that correction is not shown"
-            )
-        elif collection.dataset is None and image_hash(image) != known[identifier].hash:
-            others[identifier] = "another image of this name was corrected; that correction is not shown"
-    return others
-
-
-def carry_over(old: Project, new: Project) -> None:
-    """Take the corrections of one project into another that has none of these images yet."""
-    for identifier in old.corrections:
-        if identifier in new.corrections or identifier not in new.ids:
-            continue
-        correction = old.corrections[identifier]
-        new.corrections.record(identifier, correction.prediction, correction.mask, "taken over")
-        if old.corrections.effort(identifier).done:
-            new.corrections.set_done(identifier, mask=correction.prediction)

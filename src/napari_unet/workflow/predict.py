@@ -37,7 +37,8 @@ SEVERAL = 2  # models kept warm
 
 
 @functools.cache
-def _models() -> ModelCache:
+def warm_models() -> ModelCache:
+    """Models that this process keeps loaded."""
     return ModelCache(SEVERAL)
 
 
@@ -135,7 +136,7 @@ class WarmTask:
         cancel.check()
         if self.model is None:
             return
-        model = _models().load(self.model, default_precision())
+        model = warm_models().load(self.model, default_precision())
         cancel.check()
         if self.shape is not None and model.normalization.takes(self.shape[2]):
             image = np.zeros(self.shape, np.uint8)
@@ -189,7 +190,7 @@ class PredictTask:
         if (self.region is None) != (self.shape is None) or (self.region is not None and total != 1):
             raise ValueError("a region is of one image, whose shape is given")
         on_progress(Progress(0, total, "Loading the model"))
-        model = _models().load(self.model, default_precision())
+        model = warm_models().load(self.model, default_precision())
         right = 0
         start = time.monotonic()
         for done, prediction in enumerate(self._predictions(model, cancel), start=1):

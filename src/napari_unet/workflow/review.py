@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from napari_unet.inference.postprocess import Activation
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.settings import InferenceSettings
 
 Flip = tuple[bool, bool, bool]
 
@@ -126,6 +128,7 @@ def doubts(
     model: Model,
     cancel: CancelToken | None = None,
     on_progress: OnProgress = ignore_progress,
+    settings: InferenceSettings | None = None,
 ) -> list[Doubt]:
     """What a model's predictions under flips say of images; those it cannot take are left out.
 
@@ -138,14 +141,17 @@ def doubts(
     cancel : CancelToken, optional
         Checked before every batch.
     on_progress : callable
-        Takes a Progress after each image.
+        Takes a Progress after each image, whose piece is its Doubt.
+    settings : InferenceSettings, optional
+        Threshold, tiles and symmetry; the model's own by default.
 
     Returns
     -------
     list of Doubt
         In order.
     """
-    settings = model.recipe.inference
+    settings = settings or model.recipe.inference
+    start = time.monotonic()
     flips = members_of(settings.flips)
     plain = settings.model_copy(update={"flips": "none"})
     taken: list[Sample] = []
@@ -169,7 +175,8 @@ def doubts(
             activation = model.recipe.network.activation
             found.append(measure_doubt(sample.id, members, settings.threshold, activation))
             members = []
-            on_progress(Progress(len(found), len(samples), "Estimating"))
+            left = (time.monotonic() - start) / len(found) * (len(samples) - len(found))
+            on_progress(Progress(len(found), len(samples), "Estimating IoU", left, piece=found[-1]))
     return found
 
 

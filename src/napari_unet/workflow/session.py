@@ -13,6 +13,7 @@ from napari_unet.errors import ModelError, WorkbenchError
 from napari_unet.models.card import ModelCard, find_models
 from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings, InferenceSettings
+from napari_unet.workflow.estimates import Estimates
 from napari_unet.workflow.learning import Learning
 from napari_unet.workflow.overall import OverallScore
 from napari_unet.workflow.painting import Painting
@@ -77,6 +78,7 @@ class Session:
         self._aside = ThreadPoolExecutor(1, "session")
         self._overall = OverallScore(dispatch, self.overall_changed.emit)
         self.painting = Painting(self)
+        self.estimates = Estimates(self)
         self.learning = Learning(self)
         self.painting.project_changed.connect(self._offer_versions)
 
@@ -223,7 +225,7 @@ class Session:
     # computing
 
     @property
-    def _tiled(self) -> InferenceSettings:
+    def tiled_inference(self) -> InferenceSettings:
         """How the model is put on images, with the tiles that a person prefers."""
         if not self.tile:
             return self.inference
@@ -236,7 +238,7 @@ class Session:
 
     def warm(self, shape: tuple[int, int, int] | None = None) -> None:
         """Have the computing process ready before it is needed."""
-        self.engine.submit(WarmTask(self.model.path if self.model else None, shape, self._tiled))
+        self.engine.submit(WarmTask(self.model.path if self.model else None, shape, self.tiled_inference))
 
     def segment(
         self,
@@ -268,7 +270,7 @@ class Session:
             model.path,
             tuple(refer(collection.entries[i].sample, collection.dataset) for i in identifiers),
             collection.folder,
-            self._tiled,
+            self.tiled_inference,
             region,
             shape,
         )
@@ -279,7 +281,12 @@ class Session:
             if isinstance(progress.piece, Prediction):
                 self._take(collection, progress.piece)
 
-        return self.run_task(task, len(identifiers), on_progress, lambda _: self._score_overall())
+        def on_end(job: Job) -> None:
+            self._score_overall()
+            if job.state == "done":
+                self.estimates.keep_up()
+
+        return self.run_task(task, len(identifiers), on_progress, on_end)
 
     def run_task(
         self, task: Task[Any], total: int, on_progress: OnProgress, on_end: Callable[[Job], None]

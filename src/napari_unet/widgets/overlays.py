@@ -1,0 +1,130 @@
+"""What is laid over the mask on demand: where it errs, and what a person vouches for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_unet.evaluation.error_map import error_map
+from napari_unet.widgets import layers
+from napari_unet.widgets.layer_images import OURS
+from napari_unet.workflow.correction import IGNORE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_unet.widgets.stage import Stage
+    from napari_unet.workflow.session import Session
+
+
+class Overlays(QObject):  # type: ignore[misc]
+    """Keeps the layers of errors and of what is vouched for in step with the mask.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Gets the layers.
+    session : Session
+        Says what is at hand.
+    stage : Stage
+        Shows the mask.
+    """
+
+    gone = Signal(str)  # a person deleted the layer of "errors" or of what is "vouched" for
+
+    def __init__(self, viewer: Any, session: Session, stage: Stage) -> None:
+        super().__init__(stage)
+        self.viewer = viewer
+        self.session = session
+        self.stage = stage
+        self.shown = {"errors": False, "vouched": False}
+        self.layers: dict[str, Any] = {"errors": None, "vouched": None}
+        stage.mask_shown.connect(self.refresh)
+        session.score_changed.connect(self._on_change)
+        session.rows_changed.connect(self._on_rows)
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    def close(self) -> None:
+        """Let go of the viewer."""
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+
+    def show(self, kind: str, shown: bool) -> None:
+        """Show "errors" or what is "vouched" for, or hide it."""
+        self.shown[kind] = shown
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what belongs to the image at hand."""
+        mask = self.stage.mask_at_hand()
+        errors, vouched = self._errors(mask), self._vouched(mask)
+        self._put("errors", errors, layers.error_colormap, 0.6)
+        self._put("vouched", vouched, layers.vouched_colormap, 0.9)
+        mask_layer = self.stage.mask_layer
+        if mask_layer is not None:
+            if errors is None:
+                mask_layer.contour = 0
+            elif mask_layer.contour == 0:
+                mask_layer.contour = 1
+
+    def _on_change(self, identifier: str) -> None:
+        if identifier == self.session.current:
+            self.refresh()
+
+    def _on_rows(self, identifiers: tuple[str, ...]) -> None:
+        if self.shown["vouched"] and self.session.current in identifiers:
+            self.refresh()
+
+    def _errors(self, mask: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
+        collection = self.session.collection
+        if not self.shown["errors"] or mask is None or collection is None:
+            return None
+        reference = collection.reference(self.session.current)
+        errors = None if reference is None else error_map(reference, mask)
+        if errors is not None:
+            errors[mask == IGNORE] = 0
+        return errors
+
+    def _vouched(self, mask: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
+        if not self.shown["vouched"] or mask is None:
+            return None
+        vouched = self.session.painting.vouched(self.session.current)
+        if vouched is None or vouched.shape != mask.shape:
+            return None
+        return layers.hatched(vouched)
+
+    def _put(
+        self, kind: str, values: NDArray[np.uint8] | None, colormap: Callable[[], Any], opacity: float
+    ) -> None:
+        layer = self.layers[kind]
+        if values is None:
+            if layer is not None:
+                layer.visible = False
+            return
+        if layer is None:
+            active = self.viewer.layers.selection.active
+            layer = self.viewer.add_labels(
+                values,
+                name="errors" if kind == "errors" else "vouched for",
+                metadata={OURS: kind},
+                colormap=colormap(),
+                opacity=opacity,
+            )
+            layer.editable = False
+            self.layers[kind] = layer
+            self.viewer.layers.selection.active = active
+        else:
+            layer.data = values
+        layer.visible = True
+        self.stage.place(layer)
+
+    def _on_removed(self, event: Any) -> None:
+        for kind, layer in self.layers.items():
+            if layer is not None and event.value is layer:
+                self.layers[kind] = None
+                self.shown[kind] = False
+                self.refresh()
+                self.gone.emit(kind)

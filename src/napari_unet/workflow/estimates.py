@@ -1,0 +1,224 @@
+"""Estimated IoU of images without a reference mask, and the queue of those that need a look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.data.sample import Sample
+from napari_unet.engine.hardware import default_precision
+from napari_unet.metrics.overlap import count_overlap, scores_of_counts
+from napari_unet.workflow.collection import SEEN
+from napari_unet.workflow.correction import IGNORE
+from napari_unet.workflow.predict import find_sample, warm_models
+from napari_unet.workflow.references import refer
+from napari_unet.workflow.review import FEWEST_KNOWN, Calibration, Doubt, calibrate, doubts, review_queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_unet.engine.task import Job
+    from napari_unet.progress import CancelToken, OnProgress, Progress
+    from napari_unet.settings import InferenceSettings
+    from napari_unet.workflow.collection import Collection, Entry
+    from napari_unet.workflow.references import ImageReference
+    from napari_unet.workflow.session import Session
+
+MOST_KNOWN = 60  # images with known IoU that are measured for the calibration
+
+
+@dataclass(frozen=True, eq=False)
+class EstimateTask:
+    """Measure how far a model's predictions of each image agree under flips.
+
+    Every image comes as the piece of a Progress, a Doubt.
+
+    Attributes
+    ----------
+    model : pathlib.Path
+        Folder or zip.
+    images : tuple of ImageReference
+        In the order in which they are wanted.
+    settings : InferenceSettings
+        Threshold, tiles, and the symmetry that decides on the flips.
+    """
+
+    model: Path
+    images: tuple[ImageReference, ...]
+    settings: InferenceSettings
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> int:
+        """Measure; gives the number of images that could be.
+
+        Raises
+        ------
+        ModelError
+            If the model cannot be loaded.
+        Cancelled
+            When the person stopped it.
+        """
+        model = warm_models().load(self.model, default_precision())
+        samples = [Sample(r.id, lambda r=r: find_sample(r).read_image()) for r in self.images]  # type: ignore[misc]
+        return len(doubts(samples, model, cancel, on_progress, self.settings))
+
+
+class Estimates:
+    """Keeps estimates of IoU once they were asked for: after more images, more corrections, a new model.
+
+    They are calibrated on the images whose IoU is known: with a reference mask, or done, where the mask
+    that was predicted is held against the one that a person made of it.
+
+    Parameters
+    ----------
+    session : Session
+        Whose images are estimated.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.calibration = Calibration()
+        self._wanted: set[int] = set()  # collections that were asked for, by id
+        self._known: dict[str, tuple[object, object, float]] = {}
+
+    def missing(self) -> list[str]:
+        """Ids of segmented images whose IoU is neither known nor estimated."""
+        collection = self.session.collection
+        entries = {} if collection is None else collection.entries
+        return [i for i, e in entries.items() if e.doubt is None and _estimable(e) and _whole(e)]
+
+    def start(self, on_end: Callable[[], None] = lambda: None) -> Job | None:
+        """Estimate what is missing, in the engine; None if that is nothing, or a task runs.
+
+        Parameters
+        ----------
+        on_end : callable
+            Called when it ended, be it by Cancel: what was measured by then is shown.
+        """
+        session, collection = self.session, self.session.collection
+        missing = self.missing()
+        if collection is None or session.model is None or session.busy or not missing:
+            return None
+        self._wanted.add(id(collection))
+        known = [i for i in self._judges(collection) if collection.entries[i].doubt is None]
+        ids = [*known, *missing]
+        task = EstimateTask(
+            session.model.path,
+            tuple(refer(collection.entries[i].sample, collection.dataset) for i in ids),
+            session.tiled_inference,
+        )
+
+        def on_progress(progress: Progress) -> None:
+            if isinstance(progress.piece, Doubt) and collection is session.collection:
+                entry = collection.entries.get(progress.piece.id)
+                if entry is not None and session.model is collection.model:
+                    entry.doubt = progress.piece
+
+        def ended(_: Job) -> None:
+            self.settle()
+            on_end()
+
+        return session.run_task(task, len(ids), on_progress, ended)
+
+    def keep_up(self) -> None:
+        """Estimate what came since, if estimates of these images were ever asked for."""
+        if id(self.session.collection) in self._wanted:
+            self.start()
+
+    def settle(self) -> None:
+        """Turn what was measured into estimates, by what is known of IoU now."""
+        collection = self.session.collection
+        if collection is None or not any(e.doubt is not None for e in collection.entries.values()):
+            return
+        self._calibrate(collection)
+        listed = [e.doubt for e in collection.entries.values() if e.doubt is not None and _estimable(e)]
+        turns = {turn.id: turn for turn in review_queue(listed, self.calibration)}
+        changed = []
+        for identifier, entry in collection.entries.items():
+            turn = turns.get(identifier)
+            estimate, reason = (turn.iou, turn.reason) if turn is not None else (None, "")
+            if (estimate, reason) != (entry.estimate, entry.reason):
+                entry.estimate, entry.reason = estimate, reason
+                changed.append(identifier)
+        if changed:
+            self.session.rows_changed.emit(tuple(changed))
+
+    def _calibrate(self, collection: Collection) -> None:
+        known = {i: collection.entries[i].doubt for i in self._judges(collection)}
+        found = [(doubt, self._known_iou(collection, i)) for i, doubt in known.items() if doubt is not None]
+        self.calibration = Calibration()
+        if len(found) >= FEWEST_KNOWN:
+            self.calibration = calibrate([d for d, _ in found], [iou for _, iou in found])
+
+    def _judges(self, collection: Collection) -> list[str]:
+        """Ids of images whose IoU is known; only those the model was not trained on, where they suffice."""
+        known = [
+            i for i, e in collection.entries.items()
+            if _whole(e) and (e.done if e.corrected is not None else e.iou is not None)
+        ]  # fmt: skip
+        unseen = [i for i in known if collection.entries[i].part not in SEEN]
+        known = unseen if len(unseen) >= FEWEST_KNOWN else known
+        step = max(1, len(known) // MOST_KNOWN)
+        # What a person vouched for is worth most.
+        done = [i for i in known if collection.entries[i].done]
+        return list(dict.fromkeys([*done[-MOST_KNOWN:], *known[::step]]))[:MOST_KNOWN]
+
+    def _known_iou(self, collection: Collection, identifier: str) -> float:
+        """IoU of the predicted mask of an image; NaN if it cannot be told."""
+        entry = collection.entries[identifier]
+        if entry.corrected is None:
+            return float("nan") if entry.iou is None else entry.iou
+        before = self._known.get(identifier)
+        if before is not None and before[0] is entry.prediction and before[1] is entry.corrected:
+            return before[2]
+        predicted = collection.predicted_mask(identifier, self.session.inference)
+        truth = entry.corrected
+        value = float("nan")
+        if predicted is not None and predicted.shape == truth.shape:
+            weights = (truth != IGNORE).astype(np.float32)
+            labels = np.where(truth == IGNORE, 0, truth).astype(np.uint8)
+            classes = max(len(collection.classes), int(labels.max(initial=0)))
+            counts = count_overlap(labels, predicted, classes, weights)
+            value = float(scores_of_counts(counts, self.session.evaluation.empty).iou)
+        self._known[identifier] = entry.prediction, entry.corrected, value
+        return value
+
+    # the queue
+
+    def queue(self) -> list[str]:
+        """Ids of images that are not done, worst first by known IoU, else by the estimate."""
+        collection = self.session.collection
+        entries = {} if collection is None else collection.entries
+        keys = {i: _key(i, e) for i, e in entries.items() if not e.done}
+        return sorted((i for i, key in keys.items() if key is not None), key=lambda i: keys[i] or ())
+
+    def next_after(self, identifier: str) -> str:
+        """Id of the worst image not done that comes after one in the queue; from the start at its end."""
+        collection = self.session.collection
+        waiting = [i for i in self.queue() if i != identifier]
+        if not waiting or collection is None:
+            return ""
+        entry = collection.entries.get(identifier)
+        key = None if entry is None else _key(identifier, entry)
+        behind = [i for i in waiting if key is not None and (_key(i, collection.entries[i]) or ()) > key]
+        return (behind or waiting)[0]
+
+
+def _key(identifier: str, entry: Entry) -> tuple[float, str] | None:
+    value = entry.estimate if entry.iou is None else entry.iou
+    return None if value is None else (value, identifier)
+
+
+def _estimable(entry: Entry) -> bool:
+    return entry.iou is None and not entry.done and entry.status in ("segmented", "corrected")
+
+
+def _whole(entry: Entry) -> bool:
+    """Whether all of an image was segmented: one that was too large for that is too large for flips, too."""
+    prediction = entry.prediction
+    if prediction is None or prediction.file is None:
+        return False
+    regions = prediction.regions
+    return any((r.bottom - r.top, r.right - r.left) == prediction.shape for r in regions)

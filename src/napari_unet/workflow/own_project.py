@@ -1,0 +1,102 @@
+"""The project that the images at hand have by themselves, and whether it belongs to them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from napari_unet.errors import WorkbenchError
+from napari_unet.workflow.seen import image_hash
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import Sample
+    from napari_unet.workflow.collection import Collection
+    from napari_unet.workflow.project import Project
+
+PIECE = slice(0, 512)  # of rows and columns, by which images without a file are told apart
+
+
+def own_folder(collection: Collection) -> Path:
+    """Where the project of a collection goes by itself: in the person's data folder, by name and place.
+
+    Images without a file have no place: names and a piece of the first one's pixels stand in, as many a
+    layer is called the same.
+    """
+    from platformdirs import user_data_path
+
+    from napari_unet.export.masks import safe_stem
+
+    dataset = collection.dataset
+    place = str(dataset.path.resolve()) if dataset is not None else "|".join(collection.ids)
+    digest = hashlib.blake2b(place.encode("utf-8", "replace"), digest_size=4)
+    if dataset is None:
+        digest.update(_first_pixels(collection).encode())
+    name = f"{safe_stem(collection.name)[:60]}-{digest.hexdigest()}"
+    return user_data_path("napari-unet") / "projects" / name
+
+
+def _first_pixels(collection: Collection) -> str:
+    for entry in list(collection.entries.values()):
+        try:
+            return image_hash(entry.sample.read_region(PIECE, PIECE))
+        except (WorkbenchError, OSError):
+            continue
+    return ""
+
+
+def given_images(collection: Collection) -> Dataset | list[Sample]:
+    """What a project is made of: the data set of a collection, else the images themselves."""
+    if collection.dataset is not None:
+        return collection.dataset
+    return [e.sample for e in collection.entries.values()]
+
+
+def find_again(project: Project, collection: Collection) -> None:
+    """Link a project whose images were moved to the data set at hand, if that holds them.
+
+    Raises
+    ------
+    DataError
+        If it holds others.
+    """
+    dataset, link = collection.dataset, project.file.data
+    moved = link.kind == "dataset" and link.find(project.folder) is None
+    if moved and dataset is not None and dataset.path.exists():
+        project.relink(dataset.path, dataset.format)
+
+
+def other_images(collection: Collection, project: Project) -> dict[str, str]:
+    """Why corrections do not belong to images that are called the same, by id; reads those images."""
+    known = {entry.id: entry for entry in project.file.images}
+    others = {}
+    for identifier in project.corrections:
+        if identifier not in collection.entries or identifier not in known:
+            continue
+        try:
+            image = collection.image(identifier)
+        except WorkbenchError as error:
+            others[identifier] = error.sentence
+            continue
+        height, width = known[identifier].shape[:2]
+        if image.shape[:2] != (height, width):
+            others[identifier] = (
+                f"it was corrected when it had {width} x {height} pixels, not "
+                f"{image.shape[1]} x {image.shape[0]}; that correction is not shown"
+            )
+        elif collection.dataset is None and image_hash(image) != known[identifier].hash:
+            others[identifier] = "another image of this name was corrected; that correction is not shown"
+    return others
+
+
+def carry_over(old: Project, new: Project) -> None:
+    """Take the corrections of one project into another that has none of these images yet."""
+    for identifier in old.corrections:
+        if identifier in new.corrections or identifier not in new.ids:
+            continue
+        correction = old.corrections[identifier]
+        new.corrections.record(identifier, correction.prediction, correction.mask, "taken over")
+        if old.corrections.effort(identifier).done:
+            new.corrections.set_done(identifier, mask=correction.prediction)

@@ -1,0 +1,204 @@
+"""The queue where there is no reference: estimates of IoU, calibrated on what is known, kept up to date."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from napari_unet.data.sample import ReferenceMask, Sample
+from napari_unet.engine.inline import InlineEngine, run_inline
+from napari_unet.errors import Cancelled, DataError
+from napari_unet.models.card import ModelCard
+from napari_unet.workflow.collection import Collection
+from napari_unet.workflow.estimates import EstimateTask
+from napari_unet.workflow.references import refer
+from napari_unet.workflow.review import Doubt
+from napari_unet.workflow.session import Session
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tiny_models import write_tiny_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SIDE = 24
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[ModelCard]:
+    folder = tmp_path_factory.mktemp("models")
+    return [ModelCard.read(write_tiny_model(folder / str(n), seed=n)) for n in (0, 3)]
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch, models: list[ModelCard]) -> Iterator[Session]:
+    monkeypatch.setattr("napari_unet.workflow.overall.PAUSE", 0.0)
+    waiting: list[Callable[[], None]] = []
+    session = Session(InlineEngine(), waiting.append)
+    session.painting.automatic = False
+    session.choose_model(models[0])
+    yield session
+    session.close()
+
+
+def picture(seed: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).integers(0, 255, (SIDE, SIDE, 1), np.uint8)
+
+
+def images(count: int, known: int = 0) -> Collection:
+    """Made-up images; the first have a reference mask."""
+    truth = np.zeros((SIDE, SIDE), np.uint8)
+    truth[: SIDE // 2] = 1
+    samples = []
+    for number in range(count):
+        load = (lambda: ReferenceMask(truth)) if number < known else None
+        samples.append(Sample(f"i{number}", lambda n=number: picture(n), load))
+    return Collection("made up", samples)
+
+
+def segmented(session: Session, collection: Collection) -> list[str]:
+    session.show(collection)
+    session.segment(collection.ids)
+    return list(collection.ids)
+
+
+def test_every_image_without_a_reference_gets_an_estimate_and_a_reason(session: Session) -> None:
+    ids = segmented(session, images(4, known=1))
+    estimates = session.estimates
+    assert estimates.missing() == ids[1:]
+    assert session.row(ids[1]).rank is None
+    told: list[str] = []
+    session.rows_changed.connect(told.extend)
+    ended: list[int] = []
+    estimates.start(lambda: ended.append(1))
+    assert ended == [1]
+    assert estimates.missing() == []
+    rows = [session.row(i) for i in ids]
+    assert rows[0].estimate is None
+    assert rows[0].rank == rows[0].iou
+    for row in rows[1:]:
+        assert row.iou is None
+        assert row.estimate is not None
+        assert 0 <= row.estimate <= 1
+        assert row.rank == row.estimate
+        assert row.reason.startswith(f"estimated IoU {row.estimate:.2f}: ")
+    assert set(ids[1:]) <= set(told)
+    # With too few known images the estimate is what was measured, as it is.
+    assert estimates.calibration.known == 0
+    doubt = session.collection.entries[ids[1]].doubt
+    assert rows[1].estimate == pytest.approx(doubt.raw)
+    assert estimates.start() is None  # nothing is missing
+
+
+def test_known_images_calibrate_the_others(session: Session) -> None:
+    ids = segmented(session, images(14, known=10))
+    entries = session.collection.entries
+    session.estimates.start()
+    assert session.estimates.calibration.known == 10
+    known = [entries[i].iou for i in ids[:10]]
+    for identifier in ids[10:]:
+        # Isotonic regression never leaves the range of what it has seen.
+        assert min(known) <= entries[identifier].estimate <= max(known)
+
+
+def test_a_done_image_leaves_the_queue_and_teaches_the_estimate(session: Session) -> None:
+    ids = segmented(session, images(9))
+    estimates, entries = session.estimates, session.collection.entries
+    estimates.start()
+    order = estimates.queue()
+    assert sorted(order) == sorted(ids)
+    values = [entries[i].estimate for i in order]
+    assert values == sorted(values)
+    for identifier in order[:8]:
+        # The person finds every mask wrong throughout.
+        session.painting.correct(identifier, 1 - session.mask(identifier))
+        session.painting.set_done([identifier])
+    assert estimates.queue() == order[8:]
+    assert estimates.calibration.known == 8
+    assert entries[order[8]].estimate == pytest.approx(0.0, abs=1e-9)
+    assert entries[order[0]].estimate is None
+
+
+def test_what_is_ignored_is_left_out_of_what_is_known(session: Session) -> None:
+    ids = segmented(session, images(8))
+    session.estimates.start()
+    for identifier in ids:
+        mask = 1 - session.mask(identifier)
+        mask[:, SIDE // 2 :] = session.mask(identifier)[:, SIDE // 2 :]
+        mask[:, : SIDE // 2] = 255  # all that is wrong
+        session.painting.correct(identifier, mask)
+        session.painting.set_done([identifier])
+    assert session.estimates.calibration.known == 8
+    assert session.estimates.calibration.values == (1.0,) * len(session.estimates.calibration.values)
+
+
+def test_next_goes_on_through_the_queue_and_begins_again(session: Session) -> None:
+    segmented(session, images(4))
+    estimates = session.estimates
+    estimates.start()
+    first, second, third, fourth = estimates.queue()
+    assert estimates.next_after(first) == second
+    session.painting.set_done([third])
+    assert estimates.next_after(second) == fourth
+    assert estimates.next_after(fourth) == first
+    session.painting.set_done([first, second, fourth])
+    assert estimates.next_after(first) == ""
+
+
+def test_a_new_model_is_estimated_anew_once_it_was_asked_for(
+    session: Session, models: list[ModelCard]
+) -> None:
+    ids = segmented(session, images(3))
+    session.estimates.start()
+    before = [session.row(i).estimate for i in ids]
+    session.choose_model(models[1])
+    assert [session.row(i).estimate for i in ids] == [None] * 3
+    session.segment(ids)
+    after = [session.row(i).estimate for i in ids]
+    assert None not in after
+    assert after != before
+    # Images nobody asked to be estimated are not.
+    first = session.collection
+    other = segmented(session, images(2))
+    assert [session.row(i).estimate for i in other] == [None] * 2
+    first.close()
+
+
+def test_what_was_measured_before_a_stop_is_kept(session: Session) -> None:
+    ids = segmented(session, images(3))
+
+    class Stopping(InlineEngine):
+        """Cancels after the first image."""
+
+        def submit(self, task: Any, on_progress: Any = None, on_end: Any = None) -> Any:
+            def progressed(progress: Any) -> None:
+                on_progress(progress)
+                if isinstance(progress.piece, Doubt):
+                    raise Cancelled
+
+            return super().submit(task, progressed, on_end)
+
+    session.engine = Stopping()
+    session.estimates.start()
+    estimates = [session.row(i).estimate for i in ids]
+    assert sum(e is not None for e in estimates) == 1
+    assert session.estimates.missing() == ids[1:]
+
+
+def test_the_task_tells_of_each_image_and_leaves_out_what_cannot_be_read(models: list[ModelCard]) -> None:
+    def broken() -> np.ndarray[Any, Any]:
+        raise DataError("it is gone")
+
+    samples = [Sample("a", lambda: picture(0)), Sample("b", broken), Sample("c", lambda: picture(2))]
+    told = []
+    task = EstimateTask(models[0].path, tuple(refer(s, None) for s in samples), models[0].recipe.inference)
+    assert run_inline(task, told.append) == 2
+    pieces = [p.piece for p in told if p.piece is not None]
+    assert [p.id for p in pieces] == ["a", "c"]
+    assert told[-1].seconds_left is not None
+    assert {p.message for p in told} == {"Estimating IoU"}
