@@ -203,7 +203,7 @@ def test_ignored_pixels_count_for_nothing_and_survive(
     predicted = session.mask(current).copy()
     layer = ready.stage.mask_layer
     press(layer, "I")
-    paint(ready, np.s_[0:50, :], layer.selected_label)
+    paint(ready, np.s_[0:50, 0:101], layer.selected_label)
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
     below = np.s_[50:, :]
     both = ((truth[below] > 0) & (predicted[below] > 0)).sum()
@@ -222,7 +222,7 @@ def test_ignored_pixels_count_for_nothing_and_survive(
     choose(qtbot, ready.looking.mend.edit_button, "Undo")
     np.testing.assert_array_equal(layer.data, predicted)
     press(layer, "I")
-    paint(ready, np.s_[0:10, :], layer.selected_label)
+    paint(ready, np.s_[0:10, 0:101], layer.selected_label)
     ready.step(1)
     ready.step(-1)
     assert (layer.data[0:10] == 255).all()

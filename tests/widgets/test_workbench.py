@@ -365,6 +365,17 @@ def bucket(layer: Any) -> None:
     layer.fill(outside, 1)
 
 
+def polygon(layer: Any) -> None:
+    layer.paint_polygon(np.array([[5.0, 5.0], [5.0, 60.0], [50.0, 60.0]]), 1)
+
+
+def erase(layer: Any) -> None:
+    layer.mode = "erase"
+    inside = np.argwhere(layer.data == 1)[0]
+    layer.brush_size = 9
+    layer.paint(tuple(inside), 0)
+
+
 def in_place(layer: Any) -> None:
     layer.data[40:60] = 1
     layer.refresh()
@@ -374,7 +385,7 @@ def replaced(layer: Any) -> None:
     layer.data = 1 - layer.data
 
 
-@pytest.mark.parametrize("how", [stroke, brush, bucket, in_place, replaced])
+@pytest.mark.parametrize("how", [stroke, brush, bucket, polygon, erase, in_place, replaced])
 def test_painting_is_a_correction_however_it_is_done(salt: Any, qtbot: Any, how: Any) -> None:
     session, current, layer = salt.session, salt.session.current, salt.stage.mask_layer
     predicted = layer.data.copy()
@@ -404,6 +415,57 @@ def test_a_stroke_just_before_going_on_is_kept(salt: Any, qtbot: Any) -> None:
     salt.step(1)  # at once
     np.testing.assert_array_equal(salt.session.mask(first), wanted)
     assert row_of(salt, salt.session.current).status == "new"
+
+
+def test_a_scripted_edit_that_nobody_was_told_of_is_found_before_going_on(salt: Any, qtbot: Any) -> None:
+    session, first = salt.session, salt.session.current
+    salt.stage.mask_layer.data[40:60] = 1  # no event comes of it
+    wanted = np.asarray(salt.stage.mask_layer.data).copy()
+    settled(salt, qtbot)
+    click(qtbot, salt.looking.next_button)
+    np.testing.assert_array_equal(session.mask(first), wanted)
+    assert row_of(salt, first).status == "corrected"
+
+
+def test_undo_after_a_new_prediction_writes_nothing_stale(
+    salt: Any, qtbot: Any, tiny_models: dict[str, Path]
+) -> None:
+    layer, current = salt.stage.mask_layer, salt.session.current
+    stroke(layer)
+    settled(salt, qtbot)
+    salt.session.painting.revert(current)
+    salt.session.load_model(tiny_models["classes"])
+    segment(salt, qtbot)
+    newer = np.asarray(layer.data).copy()
+    assert newer.max() == 2
+    for step in (layer.undo, layer.redo):
+        step()
+        settled(salt, qtbot)
+        np.testing.assert_array_equal(layer.data, newer)
+        assert row_of(salt, current).status == "segmented"
+
+
+def test_undo_in_a_stack_reaches_no_slice_that_is_not_shown(ready: Any, viewer: Any, qtbot: Any) -> None:
+    viewer.add_image(picture(0, (3, 64, 40)), name="s")
+    qtbot.waitUntil(lambda: len(ready.session.rows()) == 3)
+    segment(ready, qtbot, "all")
+    layer = ready.stage.mask_layer
+    stroke(layer)
+    painted_first = np.asarray(layer.data).copy()
+    viewer.dims.set_current_step(0, 1)  # the slider, before the stroke was looked at
+    qtbot.waitUntil(lambda: ready.session.current == "s [1]")
+    second = np.asarray(layer.data).copy()
+    layer.undo()
+    settled(ready, qtbot)
+    np.testing.assert_array_equal(layer.data, second)
+    np.testing.assert_array_equal(ready.session.mask("s [0]"), painted_first)
+    stroke(layer)
+    viewer.dims.set_current_step(0, 0)
+    qtbot.waitUntil(lambda: ready.session.current == "s [0]")
+    layer.undo()
+    settled(ready, qtbot)
+    np.testing.assert_array_equal(layer.data, painted_first)
+    assert [r.status for r in ready.session.rows()] == ["corrected", "corrected", "segmented"]
 
 
 def test_undo_takes_a_correction_back(salt: Any, qtbot: Any) -> None:

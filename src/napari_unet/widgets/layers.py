@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from napari_unet.workflow.correction import IGNORE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_unet.data.sample import ReferenceMask
 
 # Classes beyond the palette go on with napari's own colours.
 CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#0072B2", "#D55E00")

@@ -39,9 +39,7 @@ class Numbering:
     first_new: tuple[int, ...]
 
     @classmethod
-    def of(
-        cls, mask: NDArray[np.uint8], classes: int, objects: NDArray[np.int32] | None = None
-    ) -> Numbering:
+    def of(cls, mask: NDArray[np.uint8], classes: int, objects: NDArray[np.int32] | None = None) -> Numbering:
         """Number a mask.
 
         Parameters

@@ -1,0 +1,127 @@
+"""What the window says and does where strokes cannot be saved: full disk, read-only or vanished folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hands import LONG, segment
+
+from napari_unet.workflow.journal import StrokeFile
+from napari_unet.workflow.project import Project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.window,
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+    ),
+]
+
+
+@pytest.fixture
+def kept(ready: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> Any:
+    """The dock with two images, whose corrections are kept in a folder of the person's choice."""
+    images = np.random.default_rng(0).integers(0, 200, (2, 48, 40)).astype(np.uint8)
+    viewer.add_image(images, name="s")
+    qtbot.waitUntil(lambda: len(ready.session.rows()) == 2)
+    segment(ready, qtbot)
+    ready.session.painting.use_folder(tmp_path / "kept")
+    qtbot.waitUntil(lambda: ready.session.painting.project is not None, timeout=LONG)
+    ready.session.painting.project.corrections.recorder.retry_seconds = 0.05
+    return ready
+
+
+def stroke(dock: Any, qtbot: Any, top: int) -> np.ndarray:
+    """Paint as a brush does, and let the window see it; gives back the mask."""
+    layer = dock.stage.mask_layer
+    rows, columns = (i.ravel() for i in np.mgrid[top : top + 6, 0:30])
+    layer.data_setitem((rows, columns), 1 - layer.data[rows, columns])
+    wanted = np.asarray(layer.data).copy()
+    qtbot.waitUntil(lambda: (dock.session.mask(dock.session.current) == wanted).all())
+    return wanted
+
+
+def told(notifications: list[Any]) -> list[str]:
+    return [str(n.message) for n in notifications]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_refuses_is_said_and_strokes_are_saved_once_it_takes_them(
+    kept: Any, qtbot: Any, notifications: list[Any], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    write, full = StrokeFile._write, [True]
+
+    def refuse(self: StrokeFile, data: bytes) -> None:
+        if full[0]:
+            raise OSError(number, os.strerror(number))
+        write(self, data)
+
+    stroke(kept, qtbot, 0)
+    assert kept.session.painting.project.save()
+    monkeypatch.setattr(StrokeFile, "_write", refuse)
+    stroke(kept, qtbot, 10)
+    qtbot.waitUntil(lambda: len(notifications) == 1, timeout=LONG)
+    (sentence,) = told(notifications)
+    assert os.strerror(number) in sentence
+    assert "Painting goes on" in sentence
+    wanted = stroke(kept, qtbot, 20)  # it does
+    assert kept.session.row("s [0]").status == "corrected"
+    full[0] = False
+    qtbot.waitUntil(lambda: len(notifications) == 2, timeout=LONG)
+    assert told(notifications)[1] == "All strokes are saved again."
+    with Project.open(kept.session.painting.project.folder, read_only=True) as project:
+        np.testing.assert_array_equal(project.corrections["s [0]"].mask, wanted)
+
+
+def test_a_folder_that_vanishes_while_painting_is_said_and_taken_up_again(
+    kept: Any, qtbot: Any, notifications: list[Any]
+) -> None:
+    folder = kept.session.painting.project.folder
+    away = folder.rename(folder.with_name("away"))
+    stroke(kept, qtbot, 0)
+    qtbot.waitUntil(lambda: len(notifications) == 1, timeout=LONG)
+    assert "Painting goes on" in told(notifications)[0]
+    # Every helper goes on in memory, too.
+    wanted = stroke(kept, qtbot, 12)
+    kept.mending.mend("undo")
+    wanted[12:18, 0:30] = 1 - wanted[12:18, 0:30]
+    np.testing.assert_array_equal(kept.stage.mask_layer.data, wanted)
+    assert not folder.exists()
+    away.rename(folder)
+    qtbot.waitUntil(lambda: len(notifications) == 2, timeout=LONG)
+    assert told(notifications)[1] == "All strokes are saved again."
+    with Project.open(folder, read_only=True) as project:
+        np.testing.assert_array_equal(project.corrections["s [0]"].mask, wanted)
+
+
+def test_a_place_where_no_project_can_be_made_is_said_and_caught_up_with(
+    ready: Any, viewer: Any, qtbot: Any, notifications: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_unet.workflow import painting
+
+    create = Project.create
+
+    def refuse(*args: Any, **more: Any) -> Project:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Project, "create", refuse)
+    monkeypatch.setattr(painting, "RETRY_SECONDS", 0.0)
+    viewer.add_image(np.random.default_rng(0).integers(0, 200, (48, 40)).astype(np.uint8), name="p")
+    qtbot.waitUntil(lambda: ready.session.current == "p")
+    segment(ready, qtbot)
+    stroke(ready, qtbot, 0)
+    qtbot.waitUntil(lambda: len(notifications) == 1, timeout=LONG)
+    assert "painting goes on in memory" in told(notifications)[0]
+    stroke(ready, qtbot, 10)
+    assert ready.session.painting.project is None
+    monkeypatch.setattr(Project, "create", create)
+    wanted = stroke(ready, qtbot, 20)
+    qtbot.waitUntil(lambda: ready.session.painting.project is not None, timeout=LONG)
+    np.testing.assert_array_equal(ready.session.painting.project.corrections["p"].mask, wanted)
+    assert len(notifications) == 1
