@@ -78,6 +78,19 @@ def test_keys_do_no_harm_in_an_empty_window(dock: Any, viewer: Any, notification
     assert [str(n.message) for n in notifications] == ["Open a model first."]
 
 
+def test_a_dock_that_closes_leaves_the_keys_of_another(dock: Any, viewer: Any, warm_engine: Any) -> None:
+    from conftest import SharedEngine
+    from napari_unet.widgets.workbench import Workbench
+
+    newer = Workbench(viewer, lambda dispatch: SharedEngine(warm_engine, dispatch))
+    taken = dict(viewer.keymap)
+    dock.shut_down()
+    assert dict(viewer.keymap) == taken
+    newer.shut_down()
+    assert not viewer.keymap
+    newer.deleteLater()
+
+
 def test_a_model_is_opened_and_described(ready: Any, qtbot: Any, viewer: Any) -> None:
     panel = ready.segmenting
     assert panel.model_box.currentText() == "grey"

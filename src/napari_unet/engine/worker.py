@@ -141,11 +141,13 @@ class Worker:
             del self.tokens[number]
 
 
-def leave_out_jax() -> None:
-    """Spare TensorFlow an import that takes half a second and serves nobody here.
+def leave_out() -> None:
+    """Spare this process imports that take half a second each and serve nobody here.
 
-    TensorFlow Lite imports JAX where it is installed. With JAX as Keras' back end nothing is left out.
+    Keras imports pandas to take its tables as training data, TensorFlow Lite imports JAX, both only where
+    they are installed. With JAX as Keras' back end that stays.
     """
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
     backend = os.environ.get("KERAS_BACKEND", "")
     if not backend:
         home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
@@ -158,7 +160,7 @@ def leave_out_jax() -> None:
 def main() -> None:
     """Serve the parent that started this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the shell is for the parent
-    leave_out_jax()
+    leave_out()
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     # The pipe is ours alone: whatever a library prints goes with the warnings.

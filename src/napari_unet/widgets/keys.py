@@ -26,16 +26,19 @@ TOOL_KEYS = {"P": "brush", "E": "eraser", "F": "fill", "L": "pick a label", "Z":
 SHORT = {"S": "segment", "N": "next", "W": "worst", "D": "done", "H": "mask"}
 
 
-def bind(viewer: Any, actions: Mapping[str, Callable[[], object]]) -> None:
-    """Let keys of a viewer do something; of two docks, or after one was closed, the last counts."""
+def bind(owner: Any, actions: Mapping[str, Callable[[], object]]) -> list[Callable[[Any], object]]:
+    """Let keys of a viewer or layer do something; of two docks the last counts. Gives what to release."""
+    bound: list[Callable[[Any], object]] = []
     for key, action in actions.items():
-        viewer.bind_key(key, lambda _, do=action: do(), overwrite=True)
+        bound.append(lambda _, do=action: do())
+        owner.bind_key(key, bound[-1], overwrite=True)
+    return bound
 
 
-def release(viewer: Any) -> None:
-    """Give the keys back."""
-    for key in KEYS:
-        viewer.bind_key(key, None, overwrite=True)
+def release(owner: Any, bound: list[Callable[[Any], object]]) -> None:
+    """Give keys back; those that another dock has taken since stay with it."""
+    for key in [k for k, function in owner.keymap.items() if function in bound]:
+        owner.bind_key(key, None, overwrite=True)
 
 
 def all_in_words() -> str:

@@ -78,6 +78,8 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.session = Session(engine(self.dispatcher), self.dispatcher)
         self.session.evaluation = EvaluationSettings(confidence=self.preferences.confidence)
         self.session.tile = self.preferences.tile_size
+        if self.preferences.start_process:
+            self.session.warm()  # the slow imports go on beside what the window still has to do
         if engine is ProcessEngine:  # one for each: segmenting goes on while it learns
             self.session.learning.make_engine = lambda: engine(self.dispatcher)
         self.sources = Sources(napari_viewer, self.session, self)
@@ -99,8 +101,6 @@ class Workbench(QWidget):  # type: ignore[misc]
         self._build()
         self._connect()
         self._bind_keys()
-        if self.preferences.start_process:
-            self.session.warm()  # the slow imports go on beside what the window still has to do
         self.sources.follow()
         QTimer.singleShot(0, self._settle)
 
@@ -177,7 +177,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         application.aboutToQuit.connect(self.shut_down)
 
     def _bind_keys(self) -> None:
-        keys.bind(
+        self._bound = keys.bind(
             self.viewer,
             {
                 "S": lambda: self.segment(self.segmenting.scope),
@@ -413,7 +413,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.looking.all_scores.close_scores()
         self.viewer.layers.events.inserted.disconnect(self._on_layers)
         self.viewer.layers.events.removed.disconnect(self._on_layers)
-        keys.release(self.viewer)
+        keys.release(self.viewer, self._bound)
         if self._activity is not None:
             self._activity.close()
         self.session.close()
