@@ -28,11 +28,14 @@ SHORT = {"S": "segment", "N": "next", "W": "worst", "D": "done", "H": "mask"}
 
 def bind(owner: Any, actions: Mapping[str, Callable[[], object]]) -> list[Callable[[Any], object]]:
     """Let keys of a viewer or layer do something; of two docks the last counts. Gives what to release."""
-    bound: list[Callable[[Any], object]] = []
-    for key, action in actions.items():
-        bound.append(lambda _, do=action: do())
-        owner.bind_key(key, bound[-1], overwrite=True)
-    return bound
+    bound = {key: _without_owner(action) for key, action in actions.items()}
+    for key, function in bound.items():
+        owner.bind_key(key, function, overwrite=True)
+    return list(bound.values())
+
+
+def _without_owner(action: Callable[[], object]) -> Callable[[Any], object]:
+    return lambda _: action()
 
 
 def release(owner: Any, bound: list[Callable[[Any], object]]) -> None:
