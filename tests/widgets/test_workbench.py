@@ -461,6 +461,8 @@ def test_undo_after_a_new_prediction_writes_nothing_stale(
 def test_undo_in_a_stack_reaches_no_slice_that_is_not_shown(ready: Any, viewer: Any, qtbot: Any) -> None:
     viewer.add_image(picture(0, (3, 64, 40)), name="s")
     qtbot.waitUntil(lambda: len(ready.session.rows()) == 3)
+    viewer.dims.set_current_step(0, 0)
+    qtbot.waitUntil(lambda: ready.session.current == "s [0]")
     segment(ready, qtbot, "all")
     layer = ready.stage.mask_layer
     stroke(layer)
