@@ -119,7 +119,7 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     wanted = {first: paint_truth(dock)}
     qtbot.waitUntil(lambda: session.row(first).status == "corrected")
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
-    click(qtbot, dock.looking.done_button)
+    click(qtbot, dock.looking.mend.done_button)
     assert session.row(first).status == "done"
     assert session.current != first
     for identifier in [i for i in teaching(dock) if i != first][:3]:
