@@ -277,11 +277,12 @@ def test_many_are_accepted_at_once_and_taken_back(stack: Any, qtbot: Any) -> Non
     stack.images.table.select(["s [1]", "s [3]"])
     choose(qtbot, bar.accept_button, "Selected images (2)")
     done = lambda: [r.id for r in session.rows() if r.status == "done"]  # noqa: E731
-    assert done() == ["s [1]", "s [3]"]
+    qtbot.waitUntil(lambda: done() == ["s [1]", "s [3]"])
     choose(qtbot, bar.accept_button, f"All images with a mask ({COUNT - 2})")
-    assert len(done()) == COUNT
+    qtbot.waitUntil(lambda: len(done()) == COUNT)
+    settled(stack, qtbot)
     choose(qtbot, bar.accept_button, f"Take the last acceptance back ({COUNT - 2})")
-    assert done() == ["s [1]", "s [3]"]
+    qtbot.waitUntil(lambda: done() == ["s [1]", "s [3]"])
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
     settled(stack, qtbot)
     assert [

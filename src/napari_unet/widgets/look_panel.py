@@ -176,8 +176,9 @@ class LookPanel(Step):
         self.classes.setVisible(at_work)
         if session.collection is not None:
             self.classes.set_classes(session.collection.classes)
-        self.hint.setText(self.mend.effort()[0])
-        self.hint.setToolTip(f"<qt>Work on this image; on all: {self.mend.effort()[1] or 'none'}</qt>")
+        here, every = self.mend.effort()
+        self.hint.setText(here)
+        self.hint.setToolTip(f"<qt>Work on this image; on all: {every or 'none'}</qt>")
         self._refresh_legend()
 
     def _tell_score(self, row: ImageRow | None) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
 
 from napari_unet.errors import DataError, WorkbenchError
 
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from napari_unet.widgets.stage import Stage
     from napari_unet.workflow.session import Session
 
+BREATH = 0.02  # seconds for which the window may be kept waiting
 FEW_PIXELS = 16  # smaller pieces are dropped where no minimum size is set
 NAMES = {
     "fill": "fill holes",
@@ -39,6 +44,18 @@ class Mending:
     def __init__(self, session: Session, stage: Stage) -> None:
         self.session = session
         self.stage = stage
+        self._accepting: list[str] = []
+        self._done = True
+        self._next = QTimer(stage)
+        self._next.setSingleShot(True)
+        self._next.setInterval(0)
+        self._next.timeout.connect(lambda: self._accept_some(BREATH))
+        session.leaving.connect(self.close)
+
+    def close(self) -> None:
+        """Bring to its end what was begun."""
+        self._next.stop()
+        self._accept_some(math.inf)
 
     def mend(self, what: str) -> None:
         """Change the mask of the image at hand: one of ``NAMES``, "undo" or "revert"."""
@@ -65,9 +82,24 @@ class Mending:
             self.session.failed.emit(error.sentence, "")
 
     def accept(self, ids: tuple[str, ...], done: bool) -> None:
-        """Vouch for masks, or no longer."""
+        """Vouch for masks, or no longer: a few at a time, so that the window does not wait for thousands."""
+        self.close()
         self.stage.take_painting()
-        self.session.painting.set_done(ids, done)
+        self._accepting, self._done = list(ids), done
+        if done:
+            self.session.painting.accepted = ()
+        self._accept_some(BREATH)
+
+    def _accept_some(self, seconds: float) -> None:
+        painting, end = self.session.painting, time.monotonic() + seconds
+        if not self._accepting:
+            return
+        while self._accepting:
+            painting.set_done([self._accepting.pop(0)], self._done, together=True)
+            if time.monotonic() > end and self._accepting:
+                self._next.start()
+                return
+        self.session.estimates.settle()
 
     def _edit(self, what: str) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
         from napari_unet.inference import mask_edits

@@ -405,6 +405,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self._closed = True
         if self._window is not None and isalive(self._window):
             self._window.removeEventFilter(self)
+        self.mending.close()
         self.stage.close()
         self.overlays.close()
         self.sources.close()

@@ -431,13 +431,25 @@ class Painting:
         shown = session.mask(identifier)  # a newer model may have predicted another one
         session.score_mask(identifier, correction.mask if shown is None else shown)
 
-    def set_done(self, identifiers: Iterable[str], done: bool = True) -> None:
-        """Vouch for the masks of images, which stay as they are from then on, or take that back."""
+    def set_done(self, identifiers: Iterable[str], done: bool = True, *, together: bool = False) -> None:
+        """Vouch for the masks of images, which stay as they are from then on, or take that back.
+
+        Parameters
+        ----------
+        identifiers : iterable of str
+            Images without a mask are passed over.
+        done : bool
+            Whether the masks are right throughout.
+        together : bool
+            Whether these belong to an acceptance that is told in several calls.
+        """
         session, collection = self.session, self.session.collection
         assert collection is not None
-        ids = tuple(i for i in identifiers if collection.entries[i].status != "new")
+        known = (i for i in identifiers if i in collection.entries)
+        ids = tuple(i for i in known if collection.entries[i].status != "new")
         if done and ids:
-            self.accepted = tuple(i for i in ids if not collection.entries[i].done)
+            fresh = tuple(i for i in ids if not collection.entries[i].done)
+            self.accepted = (*self.accepted, *fresh) if together else fresh
         for identifier in ids:
             entry = collection.entries[identifier]
             entry.done = done
@@ -449,7 +461,8 @@ class Painting:
             self._know(identifier)
             self._keep(_done(identifier, done, entry.corrected if predicted is None else predicted))
         session.rows_changed.emit(ids)
-        session.estimates.settle()  # one more whose IoU is known
+        if not together:
+            session.estimates.settle()  # one more whose IoU is known
 
     def edit(
         self, identifier: str, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], kind: str
