@@ -87,7 +87,8 @@ class Findings:
 
     def threshold_curve(self) -> ThresholdCurve | None:
         """Mean IoU at every threshold, over the images that the overall scores are of."""
-        return threshold_curve([row for seen, row in self._curves if seen == self._judged_on_seen])
+        judged = self._judged_on_seen
+        return threshold_curve([row for seen, row in self._curves if seen == judged])
 
     def reliability(self) -> Reliability | None:
         """Promised against true shares, over the pixels of these images."""

@@ -86,9 +86,11 @@ def count_probabilities(
     """
     if labels.shape != probabilities.shape[:2]:
         raise ValueError(f"probabilities of {probabilities.shape} do not fit a mask of {labels.shape}")
-    known = np.ones(labels.shape, bool) if weights is None else weights > 0
-    truth = labels[known]
-    likely = probabilities[known].astype(np.float32, copy=False)
+    if weights is None:
+        truth, likely = labels.ravel(), probabilities.reshape(-1, probabilities.shape[2])
+    else:
+        truth, likely = labels[weights > 0], probabilities[weights > 0]
+    likely = likely.astype(np.float32, copy=False)
     classes = likely.shape[1]
     if classes == 1:
         strength, winner = likely[:, 0], np.zeros(len(truth), np.intp)

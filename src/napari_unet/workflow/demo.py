@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_unet import __version__
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split
 from napari_unet.data.synthetic import write_synthetic
 from napari_unet.engine.hardware import default_precision
+from napari_unet.evaluation.collect import Findings
+from napari_unet.evaluation.page import Background
 from napari_unet.evaluation.report import write_report
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.export.masks import safe_stem, write_mask
 from napari_unet.models.model import load_model
 from napari_unet.workflow.recipes import recipe
+from napari_unet.workflow.repeat import versions
 from napari_unet.workflow.segment import segment_samples
 from napari_unet.workflow.train import OnEpoch, TrainTask
 
@@ -56,17 +60,33 @@ class DemoTask:
         split = Split.from_json(task.run(on_progress, cancel).provenance["split"], "the demo's split")
         model = load_model(self.out / "model", default_precision())
         held = open_dataset(data).subset(split.held_out)
-        evaluation = Evaluation(held.classes, competition=held.format)
+        activation = model.recipe.network.activation
+        findings = Findings(Evaluation(held.classes, competition=held.format), activation)
         for result in segment_samples(held.samples, model, cancel=cancel):
             identifier = result.sample.id
             mask = held.mask(result.sample)
-            evaluation.add(identifier, split.groups[identifier], "held-out", mask, result.mask)
+            group = split.groups[identifier]
+            findings.add(identifier, group, "held-out", mask, result.mask, result.probabilities)
             write_mask(self.out / "masks" / f"{safe_stem(identifier)}.png", result.mask)
+        evaluation = findings.evaluation
+        by_id = {s.id: s for s in held.samples}
+        name = f"synthetic {KIND}"
         write_report(
             self.out / "report",
             evaluation,
             model={"path": "model", "recipe": chosen.model_dump(mode="json")},
-            data={"name": f"synthetic {KIND}", "format": held.format, "images": self.images},
+            data={"name": name, "format": held.format, "images": self.images},
             settings=evaluation.settings.model_dump(mode="json"),
+            background=Background(
+                f"A U-Net on {name} tiles",
+                f"napari-unet-workbench {__version__}",
+                curve=findings.threshold_curve(),
+                reliable=findings.reliability(),
+                threshold=model.recipe.inference.threshold,
+                galleries=findings.galleries(lambda i: (held.image(by_id[i]), held.mask(by_id[i]))),
+                recipe=model.recipe,
+                provenance=model.provenance,
+                versions=versions(),
+            ),
         )
         return evaluation
