@@ -20,6 +20,7 @@ from napari_unet.engine.inline import run_inline
 from napari_unet.errors import Cancelled, DataError, OutputError
 from napari_unet.export.masks import write_mask
 from napari_unet.progress import CancelToken
+from napari_unet.workflow.evaluate import EvaluateTask
 from napari_unet.workflow.score_submission import ScoreSubmissionTask, parse_size
 from napari_unet.workflow.submit import SubmitTask
 from tiny_models import write_tiny_model
@@ -240,3 +241,20 @@ def test_score_prints_the_competitions_score(tmp_path: Path, capsys: pytest.Capt
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("TGS Salt: precision averaged over IoU 0.5 to 0.95: 0.750000 (95 % interval")
     assert lines[2] == "1 images of the truth are not in the submission and were left out"
+
+
+def test_a_models_nuclei_share_no_pixel_and_score_as_evaluated(nuclei_folder: Path, tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "model", 3)
+    out = tmp_path / "submission.csv"
+    written = run_inline(SubmitTask(nuclei_folder, out, model, part="labelled"))
+    assert written.rows > written.images == 6
+    dataset = open_dataset(nuclei_folder)
+    rows = "".join(
+        f"{sample.id},{text}\n"
+        for sample in dataset.samples
+        for text in encode_object_run_lengths(dataset.mask(sample).objects)  # type: ignore[arg-type]
+    )
+    truth = table(tmp_path / "stage1_train_labels.csv", "ImageId,EncodedPixels\n" + rows)
+    task = EvaluateTask(nuclei_folder, tmp_path / "report", model, inspect=False)
+    evaluated = run_inline(task).overall()["competition"]["score"]
+    assert score(out, truth, images=nuclei_folder) == pytest.approx(evaluated, abs=1e-12)
