@@ -91,7 +91,10 @@ def test_without_a_reference_the_worst_is_found_by_an_estimate(stack: Any, viewe
 
 def test_cancel_of_the_estimate_keeps_what_is_there(stack: Any, qtbot: Any) -> None:
     session = stack.session
+    click(qtbot, stack.segmenting.heading)
+    assert stack.segmenting.folded
     click(qtbot, stack.looking.worst_button)
+    assert not stack.segmenting.folded  # where Cancel is
     stack.segmenting.show_job()
     click(qtbot, stack.segmenting.cancel_button)
     qtbot.waitUntil(lambda: session.progress is None, timeout=LONG)

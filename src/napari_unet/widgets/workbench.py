@@ -274,6 +274,8 @@ class Workbench(QWidget):  # type: ignore[misc]
     def worst_first(self) -> None:
         """Sort the list by IoU and go to the worst not done; where no IoU is known, estimate it first."""
         before, estimates = self.session.current, self.session.estimates
+        if estimates.missing():
+            self.segmenting.set_folded(False)  # progress and Cancel are there
         if estimates.queue():  # nobody waits for the others; the list offers to be sorted again
             self._show_worst()
             estimates.start()
