@@ -18,20 +18,20 @@ from typing import Any
 
 from make_screenshots import IMAGES, SIZE, rest, spin
 
-PAGE = (1200, 1680)  # pixels of the page that are shown
+PAGE = (1200, 1900)  # pixels of the page that are shown
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
-def run(*words: str) -> None:
-    """Run a command of the program in a process of its own."""
+def run(folder: Path, *words: str) -> None:
+    """Run a command of the program in a process of its own, in a folder."""
     command = [sys.executable, "-m", "napari_unet.cli", *words]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
 
 
 def save(picture: Any, name: str) -> None:
-    """Write a picture with few colours, which is small."""
+    """Write a picture in its own colours."""
     path = IMAGES / f"{name}.png"
-    picture.convert("RGB").quantize(256).save(path, optimize=True)
+    picture.convert("RGB").save(path, optimize=True)
     print(path)
 
 
@@ -92,12 +92,12 @@ def main() -> None:
         demo = options.demo
         if demo is None:
             demo = Path(folder) / "demo"
-            run("demo", "--no-window", "--out", str(demo))
+            run(Path(folder), "demo", "--no-window", "--out", str(demo))
         # As a person would call them.
         data, model = Path(folder) / "seismic tiles", Path(folder) / "salt-u-net"
-        shutil.copytree(demo / "data", data)
-        shutil.copytree(demo / "model", model)
-        run("evaluate", str(data), "--model", str(model), "--report", str(Path(folder) / "report"))
+        shutil.copytree(demo.resolve() / "data", data)
+        shutil.copytree(demo.resolve() / "model", model)
+        run(Path(folder), "evaluate", data.name, "--model", model.name, "--report", "report")
         photograph_page(Path(folder) / "report" / "report.html", "report")
         photograph_scores(data, model)
 

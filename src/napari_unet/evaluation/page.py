@@ -201,9 +201,11 @@ def _seen(evaluation: Evaluation) -> dict[str, Any] | None:
     if not (evaluation.seen and evaluation.unseen):
         return None
     count = words.count_of(len(evaluation.seen), "image")
+    found = evaluation.summary(evaluation.seen)
     return {
-        **overall_table(evaluation.summary(evaluation.seen)),
-        "remark": f"{count} took part in training or chose its weights: these scores flatter the model.",
+        **overall_table(found),
+        "title": f"Scores of the {count} that the model has seen: mean IoU {shown(found['mean_iou'])}",
+        "remark": "They took part in training or chose its weights, and flatter the model.",
     }
 
 

@@ -147,6 +147,7 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
         self.which_box.setToolTip("Images that the model has seen in training stand in italics")
         for key, title in WHICH.items():
             self.which_box.addItem(title, key)
+        self.which_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.which_box.currentIndexChanged.connect(self._on_which)
         self.columns_button = QToolButton()
         self.columns_button.setText("Columns ▾")
@@ -251,6 +252,7 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
         self._rearrange(lambda: self.model.set_rows(rows, status))
         if first and rows:
             self.view.resizeColumnsToContents()
+            self.view.setColumnWidth(0, self.view.columnWidth(0) + 2 * self.fontMetrics().averageCharWidth())
         for index, (key, title) in enumerate(WHICH.items()):
             self.which_box.setItemText(index, f"{title} ({self.model.counts()[key]:,})")
         self.view.setVisible(bool(rows))
