@@ -19,13 +19,13 @@ def test_before_the_first_round_nothing_is_said() -> None:
 
 
 def test_one_round_is_an_upper_bound_and_half_of_it_the_guess() -> None:
-    effort = effort_of([Round(10, 300.0, 0.04)])
+    effort = effort_of([Round(10, 300.0, 0.04, 0.02, 0.06)])
     assert effort is not None
-    # 0.004 a correction: five more bring at most 0.02.
-    assert (effort.low, effort.expected, effort.high) == pytest.approx((0.0, 0.01, 0.02))
+    # 0.004 a correction, 0.006 at most: five more bring at most 0.03.
+    assert (effort.low, effort.expected, effort.high) == pytest.approx((0.0, 0.01, 0.03))
     assert effort.sentence == (
         "So far +0.040 IoU from 10 corrected images, +0.0040 each, +0.0080 a minute of painting. "
-        "The next 5 may bring about +0.010, between 0 and +0.020."
+        "The next 5 may bring about +0.010, between 0 and +0.030."
     )
 
 
@@ -42,7 +42,7 @@ def test_a_round_that_brought_nothing_promises_nothing() -> None:
     assert (effort.expected, effort.low, effort.high) == (0, 0, 0)
     assert effort.sentence == (
         "So far -0.020 IoU from 4 corrected images, -0.0050 each. "
-        "The next 5 may bring about nothing, between 0 and 0."
+        "The next 5 may bring about nothing, between 0 and 0; too few images are held out to be sure."
     )
 
 

@@ -91,7 +91,7 @@ def fold(network: Any) -> Folded:
         return layer(*arguments, **keywords)
 
     # One that learns is compiled with functions of ours, which a clone would look for by their names.
-    plain = keras.Model(network.inputs, network.outputs) if network.compiled else network
+    plain = keras.Model(network.input, network.output) if network.compiled else network
     smaller = keras.models.clone_model(plain, clone_function=copy, call_function=call)
     folded = Folded(network, smaller, pairs)
     folded.refresh()

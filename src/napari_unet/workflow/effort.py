@@ -57,6 +57,8 @@ class Effort:
         Painted for it.
     expected, low, high : float
         IoU that the next five corrections may bring: about, at least, at most.
+    sure : bool
+        Whether there were enough held-out images to tell how sure the gains are.
     """
 
     gain: float
@@ -65,6 +67,7 @@ class Effort:
     expected: float
     low: float
     high: float
+    sure: bool = True
 
     @property
     def sentence(self) -> str:
@@ -79,7 +82,8 @@ class Effort:
         about = f"{self.expected:+.3f}" if abs(self.expected) >= 0.0005 else "nothing"
         return (
             f"{words}. The next {NEXT} may bring about {about}, "
-            f"between {_signed(self.low)} and {_signed(self.high)}."
+            f"between {_signed(self.low)} and {_signed(self.high)}"
+            + ("." if self.sure else "; too few images are held out to be sure.")
         )
 
 
@@ -133,8 +137,8 @@ def effort_of(rounds: Sequence[Round], ceiling: float = math.inf) -> Effort | No
     From three rounds with more and more corrections on, G (1 - exp(-n / t)) is fitted to the gain
     after n corrections by least squares; what is still believed are all t whose sum of squares is
     within two deviations of the noise, which the rounds' intervals or the fit itself tell. With
-    fewer rounds the last one's gain a correction is an upper bound, as gains shrink, and half of it is
-    the guess.
+    fewer rounds the upper end of the last one's gain, by its interval, is taken as an upper bound, as
+    gains shrink, and half of its gain a correction as the guess.
     """
     if not rounds:
         return None
@@ -146,11 +150,13 @@ def effort_of(rounds: Sequence[Round], ceiling: float = math.inf) -> Effort | No
     else:
         before = rounds[-2].corrections if len(rounds) > 1 else 0
         fresh = max(last.corrections - before, 1)
-        high = NEXT * max(last.gain, 0.0) / fresh
-        expected, low = high / 2, 0.0
+        most = last.gain if last.high is None else last.high
+        high = NEXT * max(most, 0.0) / fresh
+        expected, low = NEXT * max(last.gain, 0.0) / fresh / 2, 0.0
     ceiling = max(ceiling, 0.0)
     expected, low, high = (min(v, ceiling) for v in (expected, low, high))
-    return Effort(total, last.corrections, last.seconds / 60, expected, low, high)
+    sure = all(r.high is not None for r in rounds)
+    return Effort(total, last.corrections, last.seconds / 60, expected, low, high, sure)
 
 
 def _saturating(rounds: Sequence[Round]) -> tuple[float, float, float]:

@@ -294,7 +294,7 @@ class Learning(Beside):
         if project is None or version is None or self._waits():
             return
         if self._try(lambda: project.models.keep(version.number)):
-            self.candidate = None
+            self.candidate, self.note = None, ""
             self._use(version)
 
     def discard(self) -> None:
@@ -303,7 +303,7 @@ class Learning(Beside):
         if project is None or version is None:
             return
         if self._try(lambda: project.models.discard(version.number)):
-            self.candidate = None
+            self.candidate, self.note = None, ""
             self.changed.emit()
 
     def _waits(self) -> bool:
