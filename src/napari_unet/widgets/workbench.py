@@ -78,8 +78,6 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.session = Session(engine(self.dispatcher), self.dispatcher)
         self.session.evaluation = EvaluationSettings(confidence=self.preferences.confidence)
         self.session.tile = self.preferences.tile_size
-        if self.preferences.start_process:
-            self.session.warm()  # the slow imports go on beside what the window still has to do
         if engine is ProcessEngine:  # one for each: segmenting goes on while it learns
             self.session.learning.make_engine = lambda: engine(self.dispatcher)
         self.sources = Sources(napari_viewer, self.session, self)
@@ -101,6 +99,8 @@ class Workbench(QWidget):  # type: ignore[misc]
         self._build()
         self._connect()
         self._bind_keys()
+        if self.preferences.start_process:
+            self.session.warm()  # the slow imports go on beside what the window still has to do
         self.sources.follow()
         QTimer.singleShot(0, self._settle)
 
