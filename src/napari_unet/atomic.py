@@ -59,6 +59,48 @@ def atomic_path(path: Path) -> Iterator[Path]:
         ) from error
 
 
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path`, and move it there when the block ends well.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Where the folder shall be; the folder around it is made if need be. One that is there already
+        is replaced.
+
+    Yields
+    ------
+    pathlib.Path
+        An empty folder with the same suffix; removed if the block fails.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses (no space, no permission, no such drive).
+    """
+    path = Path(path)
+    partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}{path.suffix}")
+    older = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir()
+        try:
+            yield partial
+            if path.exists():
+                path.rename(older)
+            partial.rename(path)
+        finally:
+            for left in (partial, older):
+                shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written",
+            got=error.strerror or str(error),
+            remedy="choose another folder or make room",
+        ) from error
+
+
 def write_text(path: Path, text: str) -> None:
     r"""Write a UTF-8 text file atomically; line ends stay \n on every system."""
     with atomic_path(path) as partial:

@@ -1,0 +1,104 @@
+"""The command `export`: masks, objects and models in files that other programs open."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.errors import SettingsError
+from napari_unet.export.formats import FORMATS
+from napari_unet.export.naming import PATTERN
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_unet.data.pixel_size import PixelSize
+
+NAME = "export"
+ABOUT = "Export masks and objects, or a model, for other programs."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument(
+        "data", type=Path, nargs="*", metavar="DATA",
+        help="project, data set with reference masks, folder of masks; images with --model or --masks",
+    )  # fmt: skip
+    parser.add_argument("--model", type=Path, metavar="MODEL", help="segment the images with this model")
+    parser.add_argument("--masks", type=Path, metavar="DIR", help="masks named after the images in DATA")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the files")
+    parser.add_argument(
+        "--format", action="append", default=[], choices=tuple(FORMATS), dest="formats",
+        help="may be given several times (default: tiff)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--numbers", choices=("classes", "objects"), default="classes",
+        help="what the numbers in masks shall be (default: classes)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--classes",
+        metavar="A,B,...",
+        help="names of the classes in mask files; without, numbers are objects",
+    )
+    parser.add_argument(
+        "--name", default=PATTERN, metavar="PATTERN",
+        help=f"of the files, with {{name}}, {{index}}, {{format}} (default: {PATTERN})".replace("%", "%%"),
+    )  # fmt: skip
+    parser.add_argument(
+        "--pixel-size", metavar="SIZE", help="like 0.65um, or 0.5x0.65um (y, x); default: what the files say"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument("--layout", help="layout of DATA, if it is not to be recognized")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    from napari_unet.workflow.export import ExportTask
+    from napari_unet.workflow.export_sources import ExportSource, ModelMasks, StoredMasks
+
+    if not options.data:
+        raise SettingsError("`export` takes images or masks", remedy="see `napari-unet export -h`")
+    source: ExportSource
+    if options.model is not None:
+        start_backend()
+        source = ModelMasks(tuple(options.data), options.model)
+    else:
+        if len(options.data) > 1:
+            raise SettingsError("without --model there is one DATA", got=str(len(options.data)))
+        classes = tuple(name.strip() for name in (options.classes or "").split(",") if name.strip())
+        source = StoredMasks(options.data[0], options.masks, options.layout, classes)
+    task = ExportTask(
+        source,
+        options.out,
+        tuple(options.formats) or ("tiff",),
+        options.name,
+        options.numbers,
+        options.overwrite,
+        _pixel_size(options.pixel_size),
+    )
+    result = run_task(task)
+    for problem in result.problems:
+        print(f"note: {problem.sentence}", file=sys.stderr)
+    print(result.sentence)
+    return DONE
+
+
+def _pixel_size(text: str | None) -> PixelSize | None:
+    import re
+
+    from napari_unet.data.pixel_size import PixelSize
+
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*([\d.eE+-]+)(?:\s*x\s*([\d.eE+-]+))?\s*([^\W\d]+)\s*", text)
+    try:
+        if found is None:
+            raise ValueError
+        y = float(found[1])
+        return PixelSize(y, float(found[2]) if found[2] else y, found[3])
+    except ValueError as error:
+        raise SettingsError(
+            f"{text!r} is no size of a pixel", expected="a number and a unit, like 0.65um"
+        ) from error

@@ -1,0 +1,148 @@
+"""Masks as pictures and arrays: PNG, TIFF, OME-TIFF, NumPy."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.atomic import atomic_path
+from napari_unet.errors import OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_unet.export.segmented import Numbers, SegmentedImage
+
+CENTIMETER = 3  # the value of the TIFF tag ResolutionUnit
+INCH = 0.0254  # metres
+
+
+def write_png(path: Path, image: SegmentedImage, numbers: Numbers = "classes") -> Path:
+    """Write a mask as PNG: classes as indices into a palette, objects as grey of 8 or 16 bits.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        .png.
+    image : SegmentedImage
+        What to write.
+    numbers : str
+        "classes": pixels hold 0..K, shown in the colours of the classes; "objects": 0..N.
+
+    Returns
+    -------
+    pathlib.Path
+        The same path. The size of a pixel stands in the file as pixels a metre, names of the classes
+        and origin of the mask in its description, as JSON.
+
+    Raises
+    ------
+    OutputError
+        If there are more than 65,535 objects, or it cannot be written.
+    """
+    from PIL import Image, PngImagePlugin
+
+    labels = image.labels(numbers)
+    if labels.dtype.itemsize > 2:
+        raise OutputError(
+            f"{path.name} cannot be written",
+            expected="at most 65535 objects",
+            got=str(labels.max()),
+            remedy="export as TIFF or NumPy array",
+        )
+    picture = Image.fromarray(labels)
+    if labels.dtype == np.uint8 and numbers == "classes":
+        picture.putpalette([part for colour in ((0, 0, 0), *image.colours) for part in colour])
+    told = PngImagePlugin.PngInfo()
+    told.add_text("Description", json.dumps(_about(image, numbers)))
+    sides = image.pixel_size.metres() if image.pixel_size is not None else None
+    dots = (INCH / sides[1], INCH / sides[0]) if sides is not None else None
+    with atomic_path(path) as partial:
+        picture.save(partial, format="PNG", compress_level=6, pnginfo=told, **({"dpi": dots} if dots else {}))
+    return path
+
+
+def write_tiff(path: Path, image: SegmentedImage, numbers: Numbers = "classes") -> Path:
+    """Write a mask as deflated TIFF; parameters and errors as ``write_png``, with up to 2 ** 32 - 1 objects.
+
+    The size of a pixel stands in the tags for resolution, in pixels a centimetre; classes are shown in
+    their colours.
+    """
+    import tifffile
+
+    labels = image.labels(numbers)
+    colours = None
+    if labels.dtype == np.uint8 and numbers == "classes":
+        colours = np.zeros((3, 256), np.uint16)
+        colours[:, 1 : len(image.classes) + 1] = np.asarray(image.colours, np.uint16).T * 257
+    resolution: dict[str, Any] = {}
+    if image.pixel_size is not None:
+        y, x = image.pixel_size.metres()
+        resolution = {"resolution": (0.01 / x, 0.01 / y), "resolutionunit": CENTIMETER}
+    with atomic_path(path) as partial:
+        tifffile.imwrite(
+            partial,
+            labels,
+            compression="deflate",
+            photometric="minisblack" if colours is None else "palette",
+            colormap=colours,
+            metadata={"axes": "YX", **_about(image, numbers)},
+            **resolution,
+        )
+    return path
+
+
+def write_ome_tiff(path: Path, image: SegmentedImage, numbers: Numbers = "classes") -> Path:
+    """Write a mask as OME-TIFF; parameters and errors as ``write_tiff``.
+
+    Physical sizes stand in the OME-XML, names and colours of the classes in a map annotation.
+    """
+    import tifffile
+
+    metadata: dict[str, Any] = {"axes": "YX", "Name": image.name, "Channel": {"Name": numbers}}
+    if image.pixel_size is not None:
+        size = image.pixel_size
+        metadata |= {"PhysicalSizeY": size.y, "PhysicalSizeYUnit": size.unit}
+        metadata |= {"PhysicalSizeX": size.x, "PhysicalSizeXUnit": size.unit}
+    names = {str(n): name for n, name in enumerate(image.classes, start=1)}
+    metadata["MapAnnotation"] = {
+        "Namespace": "napari-unet-workbench/classes",
+        **names,
+        **{
+            f"colour {n}": "#{:02X}{:02X}{:02X}".format(*colour)
+            for n, colour in enumerate(image.colours, start=1)
+        },
+    }
+    with atomic_path(path) as partial:
+        tifffile.imwrite(
+            partial,
+            image.labels(numbers),
+            ome=True,
+            compression="deflate",
+            photometric="minisblack",
+            metadata=metadata,
+        )
+    return path
+
+
+def write_npy(path: Path, image: SegmentedImage, numbers: Numbers = "classes") -> Path:
+    """Write a mask as NumPy array (Y, X), unsigned; parameters and errors as ``write_tiff``."""
+    labels: NDArray[Any] = image.labels(numbers)
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        np.save(file, labels, allow_pickle=False)
+    return path
+
+
+def _about(image: SegmentedImage, numbers: Numbers) -> dict[str, Any]:
+    size = image.pixel_size
+    return {
+        "name": image.name,
+        "numbers": numbers,
+        "classes": list(image.classes),
+        "pixel_size": {"y": size.y, "x": size.x, "unit": size.unit.replace("µ", "u")} if size else None,
+        **image.about,
+    }

@@ -1,0 +1,137 @@
+"""Names of exported files, known before anything is written."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_unet.errors import OutputError, SettingsError
+from napari_unet.export.formats import export_format
+from napari_unet.export.masks import unique_stems
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+PATTERN = "{name}_mask"
+FIELDS = ("name", "index", "format")
+MOST_NAMED = 3  # files that are in the way; the rest is counted
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """Which file each image goes to in each format.
+
+    Attributes
+    ----------
+    files : dict
+        Format to one path an image, in their order.
+    together : dict
+        Format to the one path for all images.
+    """
+
+    files: dict[str, tuple[Path, ...]]
+    together: dict[str, Path]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Of all files, image by image."""
+        rows = zip(*self.files.values(), strict=True)
+        return (*(path for row in rows for path in row), *self.together.values())
+
+    def existing(self) -> list[Path]:
+        """What is there already and would be replaced."""
+        return [path for path in self.paths if path.exists()]
+
+    def check(self, overwrite: bool) -> None:
+        """Refuse to replace what is there, unless that is wanted.
+
+        Raises
+        ------
+        OutputError
+            Naming some of the files.
+        """
+        found = self.existing()
+        if not found or overwrite:
+            return
+        named = ", ".join(path.name for path in found[:MOST_NAMED])
+        more = f" and {len(found) - MOST_NAMED:,} more" if len(found) > MOST_NAMED else ""
+        raise OutputError(
+            f"{named}{more} would be replaced in {found[0].parent}",
+            remedy="choose another folder or naming pattern, or say that files may be replaced",
+        )
+
+
+def plan_files(names: Sequence[str], out: Path, formats: Sequence[str], pattern: str = PATTERN) -> ExportPlan:
+    """Work out the name of every file.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the images, all different.
+    out : pathlib.Path
+        Folder.
+    formats : sequence of str
+        Names from ``export.formats.FORMATS``.
+    pattern : str
+        Of the files of one image, without suffix: text with {name}, {index} (from 1; {index:04} has
+        four digits) and {format}. Formats that put all images into one file are called by their name.
+
+    Returns
+    -------
+    ExportPlan
+        All names differ, also where upper and lower case are one.
+
+    Raises
+    ------
+    SettingsError
+        If a format is unknown or none is given, or the pattern cannot be used.
+    """
+    if not formats:
+        raise SettingsError("no format to export to was given", remedy="choose at least one")
+    chosen = [export_format(name) for name in dict.fromkeys(formats)]
+    _check_pattern(pattern)
+    files: dict[str, tuple[Path, ...]] = {}
+    together: dict[str, Path] = {}
+    for entry in chosen:
+        if entry.together:
+            together[entry.name] = out / f"{entry.name}{entry.suffix}"
+            continue
+        filled = {name: _fill(pattern, name, index, entry.name) for index, name in enumerate(names, start=1)}
+        if len(set(filled.values())) < len(filled):
+            raise SettingsError(
+                f"the naming pattern {pattern!r} gives several images one name",
+                expected="{name} or {index} in it",
+                remedy=f"take {PATTERN}",
+            )
+        stems = unique_stems(filled.values())
+        files[entry.name] = tuple(out / f"{stems[text]}{entry.suffix}" for text in filled.values())
+    plan = ExportPlan(files, together)
+    if len({str(path).lower() for path in plan.paths}) < len(plan.paths):
+        raise SettingsError("two formats would write the same file", remedy="put {format} into the pattern")
+    return plan
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+        unknown = [field for field in fields if field not in FIELDS]
+        text = "" if unknown else _fill(pattern, "name", 1, "format")
+    except (ValueError, IndexError, KeyError) as error:
+        raise SettingsError(f"the naming pattern {pattern!r} cannot be used", got=str(error)) from error
+    if unknown:
+        raise SettingsError(
+            f"the naming pattern {pattern!r} has an unknown part",
+            expected=", ".join(f"{{{field}}}" for field in FIELDS),
+            got=f"{{{unknown[0]}}}",
+        )
+    if not text.strip() or "/" in text or "\\" in text:
+        raise SettingsError(
+            f"the naming pattern {pattern!r} gives no file name",
+            expected="a name without folders, like " + PATTERN,
+        )
+
+
+def _fill(pattern: str, name: str, index: int, kind: str) -> str:
+    return pattern.format(name=name, index=index, format=kind)

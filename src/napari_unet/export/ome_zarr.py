@@ -1,0 +1,156 @@
+"""OME-Zarr: the image with its labels beside it, in levels of falling resolution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.atomic import atomic_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_unet.export.segmented import Numbers, SegmentedImage
+
+LABELS = "masks"  # name of the labels within the image
+SMALLEST = 256  # pixels; levels end once both sides are below
+CHUNK = 1024  # pixels either way
+
+
+def write_ome_zarr(path: Path, image: SegmentedImage, numbers: Numbers = "classes") -> Path:
+    """Write image and mask as OME-Zarr 0.5 (Zarr 3).
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Folder, named .zarr; replaced as a whole if it is there.
+    image : SegmentedImage
+        What to write; without its image only the labels are filled, beside an empty image.
+    numbers : str
+        "classes": labels are 0..K with names and colours; "objects": 0..N, each with its class.
+
+    Returns
+    -------
+    pathlib.Path
+        The same path.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+
+    References
+    ----------
+    Moore et al. 2023, doi:10.1007/s00418-023-02209-1; https://ngff.openmicroscopy.org/0.5/.
+    """
+    return _write(path, image, numbers, version="0.5")
+
+
+def write_ome_zarr_04(path: Path, image: SegmentedImage, numbers: Numbers = "classes") -> Path:
+    """Write image and mask as OME-Zarr 0.4 (Zarr 2), for readers that know no later one."""
+    return _write(path, image, numbers, version="0.4")
+
+
+def _write(path: Path, image: SegmentedImage, numbers: Numbers, version: str) -> Path:
+    import zarr
+
+    pixels = image.load_image() if image.load_image is not None else np.zeros((*image.shape, 1), np.uint8)
+    with atomic_folder(path) as partial:
+        root = zarr.open_group(partial, mode="w", zarr_format=3 if version == "0.5" else 2)
+        planes = np.moveaxis(pixels.astype(np.uint8) if pixels.dtype == np.bool_ else pixels, -1, 0)
+        shown = _write_levels(root, planes, _mean, image, version)
+        _describe(root, {"multiscales": [shown], "omero": _channels(planes)}, version)
+        labels = root.create_group("labels")
+        _describe(labels, {"labels": [LABELS]}, version)
+        group = labels.create_group(LABELS)
+        shown = _write_levels(group, image.labels(numbers), _nearest, image, version)
+        _describe(
+            group, {"multiscales": [shown], "image-label": _label_table(image, numbers, version)}, version
+        )
+    return path
+
+
+def _describe(group: Any, content: dict[str, Any], version: str) -> None:
+    """Write metadata where the version has it."""
+    group.attrs.update({"ome": {"version": version, **content}} if version == "0.5" else content)
+
+
+def _write_levels(
+    group: Any,
+    values: NDArray[Any],
+    halve: Callable[[NDArray[Any]], NDArray[Any]],
+    image: SegmentedImage,
+    version: str,
+) -> dict[str, Any]:
+    """Write (..., Y, X) values in levels, each half as large as the one before; gives their metadata."""
+    axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}] if values.ndim == 3 else []
+    size = image.pixel_size
+    for name in "yx":
+        unit = {"unit": size.long_unit} if size is not None else {}
+        axes.append({"name": name, "type": "space", **unit})
+    sides = (size.y, size.x) if size is not None else (1.0, 1.0)
+    full = values.shape[-2:]
+    datasets: list[dict[str, Any]] = []
+    while True:
+        level = str(len(datasets))
+        chunks = (*(1,) * (values.ndim - 2), *(min(CHUNK, max(side, 1)) for side in values.shape[-2:]))
+        # In format 2 the separator of the chunks' names is an option; in format 3 it is this already.
+        slashes = {"chunk_key_encoding": {"name": "v2", "separator": "/"}} if version == "0.4" else {}
+        array = group.create_array(level, shape=values.shape, dtype=values.dtype, chunks=chunks, **slashes)
+        array[...] = values
+        factors = [full[axis] / max(values.shape[axis - 2], 1) for axis in range(2)]
+        scale = [1.0] * (values.ndim - 2) + [
+            side * factor for side, factor in zip(sides, factors, strict=True)
+        ]
+        datasets.append({"path": level, "coordinateTransformations": [{"type": "scale", "scale": scale}]})
+        if max(values.shape[-2:]) <= SMALLEST:
+            break
+        values = halve(values)
+    told = {"version": "0.4"} if version == "0.4" else {}
+    return {**told, "name": image.name, "axes": axes, "datasets": datasets}
+
+
+def _nearest(values: NDArray[Any]) -> NDArray[Any]:
+    return values[..., ::2, ::2]
+
+
+def _mean(values: NDArray[Any]) -> NDArray[Any]:
+    """Mean of 2 x 2 pixels; of what there is at odd ends."""
+    odd = [(0, side % 2) for side in values.shape[-2:]]
+    even = np.pad(values, [(0, 0)] * (values.ndim - 2) + odd, mode="edge")
+    y, x = even.shape[-2:]
+    blocks = even.reshape(*even.shape[:-2], y // 2, 2, x // 2, 2).mean(axis=(-3, -1), dtype=np.float64)
+    return np.asarray(np.rint(blocks) if values.dtype.kind in "iu" else blocks, values.dtype)
+
+
+def _channels(planes: NDArray[Any]) -> dict[str, Any]:
+    """How viewers show the channels: red, green, blue, or grey, over the range that there is."""
+    colours = ["FF0000", "00FF00", "0000FF"] if len(planes) == 3 else ["FFFFFF"] * len(planes)
+    channels = []
+    for number, (plane, colour) in enumerate(zip(planes, colours, strict=True)):
+        finite = plane[np.isfinite(plane)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        window = {"min": low, "max": high, "start": low, "end": high}
+        channels.append({"label": f"channel {number}", "color": colour, "window": window, "active": True})
+    return {"channels": channels}
+
+
+def _label_table(image: SegmentedImage, numbers: Numbers, version: str) -> dict[str, Any]:
+    """Colours and names of the labels."""
+    colours = [{"label-value": n, "rgba": [*colour, 255]} for n, colour in enumerate(image.colours, start=1)]
+    names: list[dict[str, Any]] = [
+        {"label-value": n, "class": name} for n, name in enumerate(image.classes, start=1)
+    ]
+    if numbers == "objects":
+        found = list(image.found())
+        colours = [{"label-value": o.number, "rgba": [*image.colours[o.label - 1], 255]} for o in found]
+        names = [
+            {"label-value": o.number, "class": image.classes[o.label - 1], "area (pixels)": o.area}
+            for o in found
+        ]
+    told = {"version": "0.4"} if version == "0.4" else {}
+    return {**told, "colors": colours, "properties": names, "source": {"image": "../../"}}

@@ -1,0 +1,130 @@
+"""What exports are made from: one segmented image at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.pixel_size import PixelSize
+
+Numbers = Literal["classes", "objects"]
+Colour = tuple[int, int, int]
+# Told apart by everybody: Okabe, Ito 2008, without black; the window shows classes in these.
+CLASS_COLOURS: tuple[Colour, ...] = (
+    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167), (0, 114, 178),
+    (213, 94, 0),
+)  # fmt: skip
+GOLDEN = 0.618034  # of the circle of hues from one colour to the next
+
+
+def class_colour(number: int) -> Colour:
+    """Red, green and blue, 0 to 255, of class `number`, from 1."""
+    import colorsys
+
+    if number <= len(CLASS_COLOURS):
+        return CLASS_COLOURS[number - 1]
+    red, green, blue = colorsys.hsv_to_rgb((number * GOLDEN) % 1, 0.65, 0.9)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+@dataclass(frozen=True, eq=False)
+class FoundObject:
+    """One object of a segmented image.
+
+    Attributes
+    ----------
+    number : int
+        In the image's ``objects``.
+    label : int
+        Its class, 1..K.
+    top, left : int
+        Of its box, in pixels.
+    region : numpy.ndarray
+        (Y, X) bool, its pixels within the box; at least one is set in every border row and column.
+    """
+
+    number: int
+    label: int
+    top: int
+    left: int
+    region: NDArray[np.bool_]
+
+    @property
+    def area(self) -> int:
+        """In pixels."""
+        return int(self.region.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentedImage:
+    """An image with its mask, as exports take it.
+
+    Attributes
+    ----------
+    name : str
+        What the image is called: its id.
+    mask : numpy.ndarray
+        (Y, X) integers, 0 background, 1..K.
+    load_objects : callable
+        () -> (Y, X) int32, 0 background, one number an object; every object lies within one class.
+    classes : tuple of str
+        Names of the classes 1..K.
+    file_name : str
+        Of the image, for formats that refer to it; the name if empty.
+    load_image : callable or None
+        () -> (Y, X, C) in the stored dtype; None where the image is not at hand.
+    pixel_size : PixelSize or None
+        None if unknown.
+    about : mapping
+        Where the mask came from (model, threshold, program): JSON throughout.
+    """
+
+    name: str
+    mask: NDArray[Any]
+    load_objects: Callable[[], NDArray[np.int32]]
+    classes: tuple[str, ...]
+    file_name: str = ""
+    load_image: Callable[[], NDArray[np.generic]] | None = None
+    pixel_size: PixelSize | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def objects(self) -> NDArray[np.int32]:
+        """(Y, X) int32, 0 background, one number an object."""
+        return self.load_objects()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(Y, X)."""
+        return self.mask.shape[0], self.mask.shape[1]
+
+    @property
+    def colours(self) -> tuple[Colour, ...]:
+        """Of the classes 1..K."""
+        return tuple(class_colour(number) for number in range(1, len(self.classes) + 1))
+
+    def labels(self, numbers: Numbers) -> NDArray[Any]:
+        """(Y, X): the mask, or the objects, in the smallest unsigned dtype that holds them."""
+        values = self.mask if numbers == "classes" else self.objects
+        highest = len(self.classes) if numbers == "classes" else int(values.max(initial=0))
+        return values.astype(np.min_scalar_type(max(highest, int(values.max(initial=0)))))
+
+    def found(self) -> Iterator[FoundObject]:
+        """Every object, by rising number."""
+        from scipy import ndimage
+
+        for number, box in enumerate(ndimage.find_objects(self.objects), start=1):
+            if box is None:
+                continue
+            region = self.objects[box] == number
+            first = np.unravel_index(int(region.argmax()), region.shape)
+            label = int(self.mask[box][first])
+            yield FoundObject(number, label, box[0].start, box[1].start, region)
