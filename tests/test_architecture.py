@@ -24,7 +24,19 @@ TIERS = (
 TIER = {room: number for number, rooms in enumerate(TIERS) for room in rooms}
 WITHIN_TIER = {("models", "networks")}
 BACKENDS = {"keras", "tensorflow", "torch", "jax"}
-HEAVY = BACKENDS | {"scipy", "cv2", "tifffile", "imagecodecs", "PIL", "skimage", "matplotlib", "jinja2", "zarr", "onnx", "roifile"}
+HEAVY = BACKENDS | {
+    "scipy",
+    "cv2",
+    "tifffile",
+    "imagecodecs",
+    "PIL",
+    "skimage",
+    "matplotlib",
+    "jinja2",
+    "zarr",
+    "onnx",
+    "roifile",
+}
 WINDOW = {"napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide2", "PySide6"}
 DYNAMIC = {"import_module", "__import__"}
 

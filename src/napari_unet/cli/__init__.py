@@ -32,7 +32,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Each has NAME, ABOUT, add_arguments(parser) and run(options); in the order of the help.
-COMMANDS = (inspect, train, finetune, segment, evaluate, compare, export, submit, score, project, doctor, demo)
+COMMANDS = (
+    inspect,
+    train,
+    finetune,
+    segment,
+    evaluate,
+    compare,
+    export,
+    submit,
+    score,
+    project,
+    doctor,
+    demo,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

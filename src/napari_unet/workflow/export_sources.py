@@ -108,7 +108,10 @@ class ModelMasks:
         for result in results:
             while failed:
                 yield failed.pop(0)
-            yield segmented(result.sample, result.mask, model.classes, about=about, roots=self.inputs)
+            objects = result.objects
+            yield segmented(
+                result.sample, result.mask, model.classes, objects, about=about, roots=self.inputs
+            )
         yield from failed
 
 
