@@ -336,7 +336,9 @@ class Learning(Beside):
         session.choose_model(card)
         self.changed.emit()
         current = session.current
-        before = before or [current] * bool(current)
+        home = self.project is not None and version.path.parent == self.project.models.folder
+        if not before and home and current:
+            before = [current]  # a first model has something to show at once
         if before:
             session.segment([i for i in before if i == current] + [i for i in before if i != current])
 
