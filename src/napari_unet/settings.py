@@ -220,11 +220,18 @@ class FineTuneSettings(Settings):
     seconds: float = Field(
         60.0, gt=0.0, le=86_400.0, title="Time (s)", description="Budget, from the click to the verdict"
     )
+    megapixels: float = Field(
+        0.0,
+        ge=0.0,
+        title="Megapixels",
+        description="Budget in pixels of patches instead of time, so that it is the same on any machine; "
+        "0 goes by time",
+    )
     learning_rate: float = Field(2e-3, gt=0.0, le=1.0, title="Learning rate", description="At its highest")
     replay: Fraction = Field(
         0.5,
         title="Replay",
-        description="Share of patches from what the model knew before, against forgetting",
+        description="Share of patches from what the model knew before, at most, against forgetting",
     )
     batch_pixels: int = Field(
         2**16, ge=1, title="Pixels a batch", description="Patches run together up to this, at least two"

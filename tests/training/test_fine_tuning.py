@@ -16,8 +16,9 @@ from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import FineTuneSettings, NetworkSettings, TrainingSettings
 from napari_unet.training.batches import prepare_sample
-from napari_unet.training.fine_tune import FineTuning, MixedBatches, make_batches
+from napari_unet.training.fine_tune import FineTuning
 from napari_unet.training.losses import make_loss
+from napari_unet.training.mixed_batches import MixedBatches, make_batches
 
 NETWORK = NetworkSettings(filters=4, depth=2)
 TRAINING = TrainingSettings(patch=32)
@@ -58,10 +59,17 @@ def test_corrections_and_replay_keep_their_shares() -> None:
 
 
 def test_even_one_correction_is_in_every_batch_and_replay_may_be_missing() -> None:
-    everything = mixed(dataset(1, 0), dataset(3, 140), SETTINGS.model_copy(update={"replay": 1.0}))
+    everything = mixed(dataset(1, 0), dataset(30, 140), SETTINGS.model_copy(update={"replay": 1.0}))
     assert (everything.size, everything.replayed) == (8, 7)
     assert mixed(dataset(1, 0), None).replayed == 0
     assert mixed(dataset(1, 0), dataset(3, 140), SETTINGS.model_copy(update={"replay": 0.0})).replayed == 0
+
+
+def test_few_images_to_replay_are_met_as_often_as_corrected_ones() -> None:
+    half = SETTINGS.model_copy(update={"replay": 0.5})
+    assert mixed(dataset(3, 0), dataset(1, 140), half).replayed == 2  # of 8: one image of four
+    assert mixed(dataset(3, 0), dataset(3, 140), half).replayed == 4
+    assert mixed(dataset(3, 0), dataset(9, 140), half).replayed == 4
 
 
 def test_patches_of_two_sizes_of_images_have_one_shape() -> None:
@@ -85,12 +93,34 @@ def test_what_is_annotated_whole_keeps_its_weights() -> None:
     assert set(np.unique(mixed(dataset(2, 0), None).batch(0)[1][..., -1])) == {1.0}
 
 
-def tuning(seconds: float = 1.5, **more: object) -> FineTuning:
+def tuning(seconds: float = 1.5, settings: FineTuneSettings = SETTINGS, **more: object) -> FineTuning:
     network = build_network(NETWORK, 0)
     return FineTuning(
-        network, mixed(dataset(1, 0), dataset(2, 20)), make_loss(NETWORK, TRAINING), TRAINING, SETTINGS,
+        network, mixed(dataset(1, 0), dataset(2, 20)), make_loss(NETWORK, TRAINING), TRAINING, settings,
         seconds, **more,  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+def test_a_budget_of_pixels_does_not_go_by_the_clock() -> None:
+    pixels = SETTINGS.model_copy(update={"megapixels": 16 * 8 * 32 * 32 / 1e6})
+    scores = iter(range(99))
+    told: list[Progress] = []
+    run = tuning(1e-3, pixels, look=lambda: float(next(scores)), on_progress=told.append)
+    history = run.run()
+    assert run.step == 16
+    assert [row["step"] for row in history] == [2, 4, 6, 8, 10, 12, 14, 16]
+    assert [p.done for p in told] == pytest.approx([n / 16 for n in range(1, 16)])
+
+
+def test_pixels_without_a_finite_loss_are_spent_as_well() -> None:
+    pixels = SETTINGS.model_copy(update={"megapixels": 3 * 8 * 32 * 32 / 1e6})
+    run = tuning(1.0, pixels)
+    run.loss = lambda target, logits: float("nan") * make_loss(NETWORK, TRAINING)(target, logits)
+    before = run.network.get_weights()
+    run.run()
+    assert run.step == 0
+    for a, b in zip(before, run.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def statistics(network: object) -> list[np.ndarray]:
@@ -118,7 +148,7 @@ def test_it_learns_in_its_time_and_batch_statistics_stay() -> None:
 def test_the_best_weights_are_kept() -> None:
     scores = iter([0.9, 0.3, 0.2, 0.1] + [0.0] * 99)
     seen: list[tuple[float, list[np.ndarray]]] = []
-    run = tuning(8.0)
+    run = tuning(settings=SETTINGS.model_copy(update={"megapixels": 0.1}))
     run.look = lambda: next(scores)
     run.on_look = lambda row: seen.append((row["held_out_iou"], run.network.get_weights()))
     run.run()
@@ -130,7 +160,7 @@ def test_the_best_weights_are_kept() -> None:
 
 def test_without_a_score_the_last_weights_are_kept() -> None:
     last: list[list[np.ndarray]] = []
-    run = tuning(3.0)
+    run = tuning(settings=SETTINGS.model_copy(update={"megapixels": 0.1}))
     run.on_look = lambda row: last.append(run.network.get_weights())
     run.run()
     for a, b in zip(last[-1], run.network.get_weights(), strict=True):

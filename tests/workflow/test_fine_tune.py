@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from napari_unet.data.catalog import open_dataset
+from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import Cancelled, DataError, ModelError, OutputError, TrainingError
 from napari_unet.models.model import load_model, read_settings
 from napari_unet.progress import CancelToken, Progress
-from napari_unet.settings import FineTuneSettings
+from napari_unet.settings import EvaluationSettings, FineTuneSettings
+from napari_unet.training.warm import warm_model
 from napari_unet.workflow.fine_tune import FineTuned, FineTuneTask, Preview
+from napari_unet.workflow.gate import Gate
 from napari_unet.workflow.lessons import (
     Correction,
+    as_dataset,
     confident_mask,
     is_reserved,
     read_corrections,
@@ -32,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_unet.data.sample import ReferenceMask
 
 SHORT = FineTuneSettings(seconds=3.0, batch_pixels=2**15)
 TINY = ["filters=2", "depth=2", "epochs=1", "steps_per_epoch=8", "batch_size=4", "held_out=0.25"]
@@ -186,6 +190,58 @@ def test_the_preview_shows_the_image_that_was_asked_for_and_stop_keeps_the_best(
     assert pieces[0].id == "mine"
     assert pieces[0].probabilities.shape == (30, 41, 1)
     assert (tmp_path / "new" / "settings.json").exists()
+
+
+def test_a_warm_network_learns_as_a_cold_one_does(model: Path, tmp_path: Path) -> None:
+    pixels = SHORT.model_copy(update={"megapixels": 0.05})
+    warm_model().take(load_model(model))  # whatever another test left
+    cold = run(model, tmp_path / "cold", corrections(3), settings=pixels, reserve=False)
+    kept = warm_model()._kept
+    assert kept is not None
+    warm = run(model, tmp_path / "warm", corrections(3), settings=pixels, reserve=False)
+    assert warm_model()._kept is kept
+    assert cold.steps == warm.steps > 0
+    weights = [load_model(r.model).network.get_weights() for r in (cold, warm)]
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_only_a_model_of_the_same_kind_is_warm(model: Path) -> None:
+    one, other = load_model(model), load_model(model)
+    one.network.compile(loss="mse")
+    warm_model().keep(one)
+    changed = other.recipe.training.model_copy(update={"loss": "dice"})
+    other.recipe = other.recipe.model_copy(update={"training": changed})
+    assert warm_model().take(other) is other
+    warm_model().keep(one)
+    assert warm_model().take(load_model(model)) is one
+    again = load_model(model)
+    assert warm_model().take(again) is again  # it was taken out
+    warm_model().keep(again)  # was never trained, so nothing is built
+    assert warm_model().take(again) is again
+
+
+def test_the_gate_judges_as_many_as_there_is_time_for_but_not_too_few(model: Path) -> None:
+    loaded = load_model(model)
+    samples = [Sample(f"{n}", partial(_image, n), partial(_mask, n)) for n in range(60)]
+    held = as_dataset("held out", samples, loaded.classes)
+    gate = Gate(loaded, held, EvaluationSettings(), lambda p: None, CancelToken())
+    weights = loaded.network.get_weights()
+    hurried = gate.compare(weights, seconds=0.0)
+    assert hurried.images == tuple(s.id for s in gate.judges[:24])
+    assert "time allowed 24 of 48 held-out images to judge" in hurried.note
+    patient = gate.compare(weights)
+    assert len(patient.images) == len(gate.judges) == 48
+    assert patient.note == ""
+    assert patient.old == patient.new
+
+
+def _image(number: int) -> np.ndarray:
+    return picture(number)[0]
+
+
+def _mask(number: int) -> ReferenceMask:
+    return ReferenceMask(picture(number)[1])
 
 
 def test_cancel_leaves_nothing(model: Path, tmp_path: Path) -> None:

@@ -232,6 +232,11 @@ class TrainingBatches:
         return y, x
 
     @property
+    def patches_a_pass(self) -> int:
+        """Patches that cover every image about once."""
+        return len(self._deck)
+
+    @property
     def batch_size(self) -> int:
         """Patches a step: what the settings say, or 4 to 16 by the size of a patch."""
         if self.training.batch_size:

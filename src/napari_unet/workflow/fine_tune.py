@@ -19,8 +19,10 @@ from napari_unet.evaluation.compare import FEWEST_GROUPS, Comparison
 from napari_unet.models.model import METRICS_FILE, SPLIT_FILE, check_place, load_model, save_model
 from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings, FineTuneSettings
-from napari_unet.training.fine_tune import FineTuning, make_batches
+from napari_unet.training.fine_tune import FineTuning
 from napari_unet.training.losses import make_loss
+from napari_unet.training.mixed_batches import make_batches
+from napari_unet.training.warm import warm_model
 from napari_unet.workflow.gate import LABELLED, Gate
 from napari_unet.workflow.lessons import Correction, as_dataset, open_replay, own_predictions, set_aside
 from napari_unet.workflow.lineage import provenance_of_version, weights_hash
@@ -39,8 +41,10 @@ if TYPE_CHECKING:
     from napari_unet.workflow.lessons import Replay
     from napari_unet.workflow.references import ImageReference
 
-LEAST_TRAINING = 0.5  # share of the budget
-WRITING = 2.5  # seconds kept for the last look and for writing the model
+LEAST_TRAINING = 0.4  # share of the budget
+MOST_JUDGING = 0.25  # share of the budget that is kept for it
+WRITING = 2.5  # seconds kept for the last look and for writing the model, on a quiet machine
+LOADING = 1.5  # seconds that loading the model takes there
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,8 +171,13 @@ class FineTuneTask:
         self._check_places()
         on_progress(Progress(0, 1, "Loading the model"))
         model = load_model(self.model, default_precision())
-        run = _Run(self, model, started, on_progress, cancel)
-        return run.fine_tune()
+        # A machine that is slow to load will be slow to write.
+        writing = WRITING * max((time.monotonic() - started) / LOADING, 1.0)
+        model = warm_model().take(model)
+        try:
+            return _Run(self, model, started, writing, on_progress, cancel).fine_tune()
+        finally:
+            warm_model().keep(model)
 
     def _check_places(self) -> None:
         check_place(self.out)
@@ -192,6 +201,7 @@ class _Run:
     task: FineTuneTask
     model: Model
     started: float
+    writing: float
     on_progress: OnProgress
     cancel: CancelToken
 
@@ -241,7 +251,7 @@ class _Run:
             model.recipe.network.separation,
         )
         look, judging = self.gate.look()
-        left = self.settings.seconds - self._passed() - judging - WRITING
+        left = self._left() - min(judging, MOST_JUDGING * self.settings.seconds)
         tuning = FineTuning(
             model.network,
             batches,
@@ -258,7 +268,7 @@ class _Run:
         self._history: list[dict[str, float]] = []
         before = model.network.get_weights()
         tuning.run()
-        comparison = self.gate.compare(before)
+        comparison = self.gate.compare(before, math.inf if self.settings.megapixels else self._left())
         model.provenance = provenance_of_version(
             model.provenance,
             task.model,
@@ -292,6 +302,10 @@ class _Run:
 
     def _passed(self) -> float:
         return time.monotonic() - self.started
+
+    def _left(self) -> float:
+        """Seconds of the budget before the model is written."""
+        return self.settings.seconds - self._passed() - self.writing
 
     def _check(self, painted: Dataset) -> None:
         if len(painted) == 0:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 LIVE = 12  # images scored at every look
 ENOUGH_TO_PART = 24  # images from which some are for choosing weights and the rest for judging
+FEWEST_JUDGED = 24  # images that judge, however late it is
+TOGETHER = 12  # images judged by both models before the clock is looked at
 MARGIN = 1.5  # of the forecast of how long judging takes
 LABELLED = "labelled/"  # before ids, where those of several data sets meet
 
@@ -110,36 +112,51 @@ class Gate:
         views = len(FLIPS[self.model.recipe.inference.flips])
         return look, MARGIN * 2 * took * views * len(self.judges) / len(self.live)
 
-    def compare(self, before: list[NDArray[np.float32]]) -> Comparison:
+    def compare(self, before: list[NDArray[np.float32]], seconds: float = math.inf) -> Comparison:
         """Judge the old model and the new; the network is the new one afterwards.
 
         Parameters
         ----------
         before : list of numpy.ndarray
             Weights of the old one.
+        seconds : float
+            Time for it. At least 24 images judge; of more, as many as there is time for. Their order is
+            by hash, so those are a random choice that does not depend on the models.
         """
-        judges = self.held_out.subset(s.id for s in self.judges)
+        started = time.monotonic()
         after = self.model.network.get_weights()
-        self.model.network.set_weights(before)
-        old = self._scores(judges, "Judging the old model")
-        self.model.network.set_weights(after)
-        new = self._scores(judges, "Judging the new model")
-        ids = [s.id for s in judges.samples]
+        old: dict[str, float] = {}
+        new: dict[str, float] = {}
+        for first in range(0, len(self.judges), TOGETHER):
+            passed = time.monotonic() - started
+            if first >= FEWEST_JUDGED and passed * (1 + TOGETHER / first) > seconds:
+                break
+            some = self.held_out.subset(s.id for s in self.judges[first : first + TOGETHER])
+            self.on_progress(Progress(first, len(self.judges), "Judging the old model and the new"))
+            self.model.network.set_weights(before)
+            old |= self._scores(some)
+            self.model.network.set_weights(after)
+            new |= self._scores(some)
+        judges = [s for s in self.judges if s.id in new]
+        note = self.note
+        if len(judges) < len(self.judges):
+            short = f"time allowed {len(judges)} of {len(self.judges)} held-out images to judge"
+            note = f"{note}; {short}" if note else short
+        ids = [s.id for s in judges]
         return compare(
             [i.removeprefix(LABELLED) for i in ids],
             np.array([old[i] for i in ids]),
             np.array([new[i] for i in ids]),
-            [s.group or s.id for s in judges.samples],
+            [s.group or s.id for s in judges],
             confidence=self.rules.confidence,
             resamples=self.rules.resamples,
             seed=self.rules.seed,
-            note=self.note,
+            note=note,
         )
 
-    def _scores(self, dataset: Dataset, message: str) -> dict[str, float]:
+    def _scores(self, dataset: Dataset) -> dict[str, float]:
         """IoU of the network as it stands, by id."""
         found: dict[str, float] = {}
-        self.on_progress(Progress(0, 1, message))
         cached = [replace(s, load_image=partial(dataset.image, s)) for s in dataset.samples]
         for result in segment_samples(cached, self.model, cancel=self.cancel):
             reference = dataset.mask(result.sample)

@@ -197,9 +197,10 @@ def open_replay(path: Path, format: str | None, seen: SeenImages, seed: int) -> 
             got="no image that it has trained on",
             remedy="give that data set, or none: then its own predictions are replayed",
         )
-    # Groups are worked out from the whole set, once, and only where the layout needs it.
-    names = dict(zip((s.id for s in dataset.samples), dataset.groups(), strict=True))
     held = parts["held-out"] or parts["validation"]
+    # Groups are worked out from the whole set, which takes seconds where the layout needs it.
+    groups = dataset.groups() if held else [""] * len(dataset)
+    names = dict(zip((s.id for s in dataset.samples), groups, strict=True))
     return Replay(
         replace(dataset, samples=tuple(parts["train"]), unlabelled=(), find_groups=None),
         replace(

@@ -1,9 +1,9 @@
-"""The queue: which image next, and why. Without a reference by an estimate of IoU, worst first."""
+"""The queue: which image next, and why. Without a reference by an estimate of IoU, worst first, varied."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ from napari_unet.inference.predict import FLIPS, predict_probabilities
 from napari_unet.metrics.overlap import count_overlap, scores_of_counts
 from napari_unet.progress import Progress, ignore_progress
 from napari_unet.settings import Settings
+from napari_unet.workflow.variety import appearance, varied_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,12 +50,15 @@ class Doubt:
         IoU that the mean probabilities promise, were they right pixel by pixel, 0 to 1.
     empty : bool
         Whether the mask of the mean holds nothing.
+    appearance : tuple of float
+        By which kinds of images differ; empty where it was not looked at.
     """
 
     id: str
     agreement: float
     expected: float
     empty: bool = False
+    appearance: tuple[float, ...] = ()
 
     @property
     def raw(self) -> float:
@@ -154,15 +158,16 @@ def doubts(
     start = time.monotonic()
     flips = members_of(settings.flips)
     plain = settings.model_copy(update={"flips": "none"})
-    taken: list[Sample] = []
+    taken: list[tuple[Sample, NDArray[np.generic]]] = []
 
     def turned() -> Iterator[NDArray[np.float32]]:
         for sample in samples:
             try:
-                image = model.normalization.prepare(sample.read_image(), sample.id)
+                read = sample.read_image()
+                image = model.normalization.prepare(read, sample.id)
             except WorkbenchError:
                 continue
-            taken.append(sample)
+            taken.append((sample, read))
             for flip in flips:
                 yield np.ascontiguousarray(_turn(image, flip))
 
@@ -171,9 +176,10 @@ def doubts(
     for probabilities in predict_probabilities(turned(), model.probabilities, model.sizes, plain, cancel):
         members.append(_turn_back(probabilities, flips[len(members)]))
         if len(members) == len(flips):
-            sample = taken[len(found)]
+            sample, read = taken.pop(0)
             activation = model.recipe.network.activation
-            found.append(measure_doubt(sample.id, members, settings.threshold, activation))
+            doubt = measure_doubt(sample.id, members, settings.threshold, activation)
+            found.append(replace(doubt, appearance=appearance(read, np.mean(members, axis=0))))
             members = []
             left = (time.monotonic() - start) / len(found) * (len(samples) - len(found))
             on_progress(Progress(len(found), len(samples), "Estimating IoU", left, piece=found[-1]))
@@ -321,8 +327,9 @@ def review_queue(
     found: Iterable[Doubt],
     calibration: Calibration | None = None,
     known: Mapping[str, float] | None = None,
+    done: Iterable[Doubt] = (),
 ) -> list[Turn]:
-    """Order images for a person: worst first.
+    """Order images for a person: worst first, but not one like the other.
 
     Parameters
     ----------
@@ -332,11 +339,14 @@ def review_queue(
         From doubts to IoU.
     known : mapping, optional
         Id to IoU with a reference mask, where there is one; images of which nothing else is known too.
+    done : iterable of Doubt
+        Images corrected already.
 
     Returns
     -------
     list of Turn
-        Worst first; equal ones by the less certain, then by id.
+        Worst first; equal ones by the less certain, then by id. Where the appearance of all images is
+        known, one that looks like images before it, or done, waits as if its IoU were up to 0.2 higher.
     """
     listed = list(found)
     scores = dict(known or {})
@@ -349,7 +359,23 @@ def review_queue(
     for doubt, iou, total in zip(listed, calibration.estimate(listed).tolist(), sums.tolist(), strict=True):
         if doubt.id not in scores:
             turns.append((iou, total, Turn(doubt.id, iou, False, _reason(doubt, iou))))
-    return [turn for _, _, turn in sorted(turns, key=lambda t: (t[0], t[1], t[2].id))]
+    worst_first = [turn for _, _, turn in sorted(turns, key=lambda t: (t[0], t[1], t[2].id))]
+    looks = {doubt.id: doubt.appearance for doubt in listed}
+    if not all(looks.get(turn.id) for turn in worst_first):
+        return worst_first
+    order = varied_order(
+        np.array([turn.iou for turn in worst_first]),
+        np.array([looks[turn.id] for turn in worst_first]).reshape(len(worst_first), -1),
+        np.array([doubt.appearance for doubt in done if doubt.appearance]),
+    )
+    # An image that overtook a worse one is there for its looks as well.
+    worst_left = np.minimum.accumulate(np.array(order)[::-1])[::-1] if order else []
+    return [
+        replace(worst_first[n], reason=f"{worst_first[n].reason}; unlike those before")
+        if n > least
+        else worst_first[n]
+        for n, least in zip(order, worst_left, strict=True)
+    ]
 
 
 def _reason(doubt: Doubt, iou: float) -> str:

@@ -1,0 +1,121 @@
+"""IoU against the number of corrected images, arm by arm; and how well the estimate ranks images."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from economy.case import Case, Log
+from napari_unet.workflow.review import calibrate, doubts, rank_correlation
+
+if TYPE_CHECKING:
+    import argparse
+
+ARMS = ("ours", "random", "no-replay", "scratch", "everything")
+LOOPS = {"ours", "random", "no-replay"}
+
+
+def economy(options: argparse.Namespace) -> None:
+    """Every set, seed and arm, and the ranking."""
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        for name in options.sets:
+            case = Case(options, name, seed)
+            about = {k: len(v) for k, v in case.parts.items()}
+            print(f"{name}, seed {seed}: {about}, at most {case.most} corrected; {case.plan}", flush=True)
+            for arm in options.arms:
+                run_arm(case, arm)
+            rank(case)
+
+
+def run_arm(case: Case, arm: str) -> None:
+    """All rounds of one arm; goes on where it stopped."""
+    log = Log(case.folder / f"{arm}{case.options.tag}.json")
+    if arm == "everything":
+        everything(case, log)
+    elif arm == "scratch":
+        scratch(case, log)
+    else:
+        loop(case, arm, log)
+
+
+def loop(case: Case, arm: str, log: Log) -> None:
+    """Offer, correct, fine-tune, score, again and again."""
+    start = case.train("start", case.parts["start"], case.plan.start)
+    if not log.rows:
+        scores = case.score(case.load(start), case.parts["test"])
+        log.add(corrections=0, iou=float(np.mean(scores)), scores=scores, corrected=[])
+    known: list[Any] = []
+    model = None
+    while log.rows[-1]["corrections"] < case.most:
+        number = len(log.rows)
+        name = f"{arm}{case.options.tag}"
+        parent = start if number == 1 else case.folder / f"{name}-{number - 1}"
+        done = log.rows[-1]["corrected"]
+        count = min(case.options.batch, case.most - len(done))
+        if arm == "random":
+            order = np.random.default_rng((case.seed, 7)).permutation(case.parts["pool"])
+            chosen = [str(i) for i in order[len(done) : len(done) + count]]
+        else:
+            chosen = case.offer(model or case.load(parent), done, known, count)
+        done = [*done, *chosen]
+        out = case.folder / f"{name}-{number}"
+        result = case.fine_tune(parent, [case.correction(i) for i in done], out, replay=arm != "no-replay")
+        model = case.load(out)
+        scores = case.score(model, case.parts["test"])
+        log.add(
+            corrections=len(done), iou=float(np.mean(scores)), steps=result.steps, scores=scores,
+            corrected=done,
+        )  # fmt: skip
+        if parent != start:
+            shutil.rmtree(parent)
+
+
+def everything(case: Case, log: Log) -> None:
+    """From nothing, on all images."""
+    if log.rows:
+        return
+    ids = [*case.parts["start"], *case.parts["pool"]]
+    scores = case.score(case.load(case.train("everything", ids, case.plan.all)), case.parts["test"])
+    log.add(corrections=len(case.parts["pool"]), iou=float(np.mean(scores)), scores=scores)
+
+
+def scratch(case: Case, log: Log) -> None:
+    """From nothing, on the images that "ours" had in the end, for as many pixels as it took in all."""
+    ours = Log(case.folder / "ours.json").rows
+    if log.rows or len(ours) < 2:
+        return
+    megapixels = case.plan.start + (len(ours) - 1) * case.plan.round
+    ids = [*case.parts["start"], *ours[-1]["corrected"]]
+    scores = case.score(case.load(case.train("scratch", ids, megapixels)), case.parts["test"])
+    log.add(corrections=ours[-1]["corrections"], iou=float(np.mean(scores)), scores=scores)
+
+
+def rank(case: Case) -> None:
+    """Spearman's correlation of estimate and truth on the test images, calibrated on the other half."""
+    log = Log(case.folder / f"review{case.options.tag}.json")
+    if log.rows:
+        return
+    model = case.load(case.train("start", case.parts["start"], case.plan.start))
+    ids = case.parts["test"]
+    found = doubts(case.samples(ids), model)
+    truth = np.array(case.score(model, ids))
+    halves = np.arange(len(ids)) % 2
+    estimates = np.zeros(len(ids))
+    for half in (0, 1):
+        known = np.flatnonzero(halves != half)
+        calibration = calibrate([found[i] for i in known], truth[known].tolist())
+        judged = np.flatnonzero(halves == half)
+        estimates[judged] = calibration.estimate([found[i] for i in judged])
+    worst = np.argsort(truth)[: max(1, len(truth) // 5)]
+    first = np.argsort(estimates)[: len(worst)]
+    log.add(
+        images=len(ids),
+        raw=rank_correlation([d.raw for d in found], truth.tolist()),
+        agreement=rank_correlation([d.agreement for d in found], truth.tolist()),
+        expected=rank_correlation([d.expected for d in found], truth.tolist()),
+        calibrated=rank_correlation(estimates.tolist(), truth.tolist()),
+        mean_error=float(np.abs(estimates - truth).mean()),
+        worst_fifth_found=len(set(worst) & set(first)) / len(worst),
+    )

@@ -1,0 +1,65 @@
+"""Networks that were just trained, with everything built: the next round of the same kind starts at once."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.training.fit import to_numpy
+
+if TYPE_CHECKING:
+    from napari_unet.models.model import Model
+    from napari_unet.settings import NetworkSettings, TrainingSettings
+
+
+class WarmModel:
+    """Keeps the last model that was trained, as building its training step anew takes seconds.
+
+    A model is taken out while it is trained, so that no two runs share one.
+    """
+
+    def __init__(self) -> None:
+        self._kept: Model | None = None
+
+    def take(self, model: Model) -> Model:
+        """The model, built already if one of the same settings and precision was trained before.
+
+        Parameters
+        ----------
+        model : Model
+            As it was loaded.
+
+        Returns
+        -------
+        Model
+            With the same weights, normalization, classes and provenance.
+        """
+        kept, self._kept = self._kept, None
+        if kept is None or _kind(kept) != _kind(model):
+            return model
+        for variable, value in zip(kept.network.variables, model.network.variables, strict=True):
+            variable.assign(to_numpy(value))
+        for variable in kept.network.optimizer.variables:
+            if "learning_rate" not in variable.path:
+                variable.assign(np.zeros(variable.shape))
+        kept.recipe, kept.normalization, kept.classes = model.recipe, model.normalization, model.classes
+        kept.provenance = model.provenance
+        return kept
+
+    def keep(self, model: Model) -> None:
+        """Give back a model that is not needed any more, however far its training went."""
+        if model.network.compiled:
+            self._kept = model
+
+
+@cache
+def warm_model() -> WarmModel:
+    """The one of this process."""
+    return WarmModel()
+
+
+def _kind(model: Model) -> tuple[NetworkSettings, TrainingSettings, str]:
+    """What decides on the network, its optimizer and loss, and its precision."""
+    return model.recipe.network, model.recipe.training, str(model.network.dtype_policy.name)
