@@ -369,7 +369,7 @@ def review_queue(
         np.array([doubt.appearance for doubt in done if doubt.appearance]),
     )
     # An image that overtook a worse one is there for its looks as well.
-    worst_left = np.minimum.accumulate(np.array(order)[::-1])[::-1] if order else []
+    worst_left = np.minimum.accumulate(np.array(order, np.intp)[::-1])[::-1]
     return [
         replace(worst_first[n], reason=f"{worst_first[n].reason}; unlike those before")
         if n > least
