@@ -60,6 +60,16 @@ class NetworkSettings(Settings):
         description="One more output that tells touching objects apart: distance to the object's edge, "
         "or the border between objects",
     )
+    deep_supervision: bool = Field(
+        False,
+        title="Deep supervision",
+        description="U-Net++ only: every column answers, and their mean is the output",
+    )
+    encoder: str = Field(
+        "MobileNetV2",
+        title="Encoder",
+        description="Of the network encoder_unet: a name from keras.applications",
+    )
 
     @model_validator(mode="after")
     def _bounded(self) -> NetworkSettings:
@@ -124,7 +134,9 @@ class TrainingSettings(Settings):
     momentum: float = Field(
         0.9, ge=0.0, lt=1.0, title="Momentum", description="Of stochastic gradient descent"
     )
-    weight_decay: float = Field(1e-4, ge=0.0, le=1.0, title="Weight decay", description="Of AdamW, decoupled")
+    weight_decay: float = Field(
+        1e-4, ge=0.0, le=1.0, title="Weight decay", description="Decoupled; with sgd as L2"
+    )
     gradient_norm: float = Field(
         1.0, ge=0.0, title="Gradient norm", description="Longer gradients are cut; 0 never cuts"
     )
@@ -172,6 +184,23 @@ class TrainingSettings(Settings):
         "auto", title="Channels", description="auto: as many as the images need; grey: colour is made grey"
     )
     loss: Loss = Field("cross_entropy_dice", title="Loss", description="What is made small")
+    auxiliary_weight: float = Field(
+        1.0,
+        ge=0.0,
+        le=10.0,
+        title="Auxiliary heads",
+        description="Weight of their loss, in networks that have some; falls to a hundredth on the way",
+    )
+    pretrained: str = Field(
+        "",
+        title="Pretrained",
+        description="Start the encoder from published weights: imagenet, or the file that holds them",
+    )
+    frozen: Fraction = Field(
+        0.0,
+        title="Frozen",
+        description="Share of the encoder that is not trained, from the input on: 0 none, 1 all",
+    )
     border_weight: float = Field(
         0.0, ge=0.0, title="Border weight", description="w0 of the paper's weight map; it has 10"
     )

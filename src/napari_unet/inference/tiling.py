@@ -150,7 +150,9 @@ def plan_axis(size: int, sizes: InputSizes, tile: int, overlap: int) -> AxisPlan
         # In the middle, so that what was mirrored lies on both sides.
         return AxisPlan(size, whole, 0, (-((whole - size) // 2),), whole)
     # On the network's grid; the last tile reaches beyond the image if need be.
-    step = max((output - min(overlap, output // 2)) // sizes.multiple, 1) * sizes.multiple
+    reach = output - min(overlap, output // 2)
+    grid = sizes.step if reach >= sizes.step else sizes.multiple
+    step = max(reach // grid, 1) * grid
     count = -(-(size - output) // step) + 1
     return AxisPlan(size, largest, 0, tuple(step * number for number in range(count)), output)
 

@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from napari_unet.networks.sizes import InputSizes
     from napari_unet.settings import NetworkSettings
 
+HEEDED_BY_ALL = ("input_channels", "classes", "activation", "filters", "normalization", "separation")
+
+
+def no_heads(settings: NetworkSettings) -> tuple[str, ...]:
+    """The auxiliary heads of a network that has none."""
+    del settings
+    return ()
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -24,14 +32,40 @@ class Architecture:
         What people call it.
     doi : str
         Of its paper.
+    when : str
+        When to choose it, in one line.
     build : callable
         (NetworkSettings, seed) -> keras.Model from (N, Y, X, C) float32 to float32 logits.
     input_sizes : callable
         (NetworkSettings) -> InputSizes.
+    heeds : tuple of str
+        Settings that matter to it besides those of ``HEEDED_BY_ALL``; others change nothing.
+    paper : dict
+        Settings that make it the network of its paper.
+    heads : callable
+        (NetworkSettings) -> names of the layers whose outputs are auxiliary logits, (N, Y, X, outputs)
+        each, trained along with the output (deep supervision).
+    family : str
+        Networks of one family can start from each other's weights, layer by layer, by name; empty for one
+        that has none.
+    pretrained : callable or None
+        (network, NetworkSettings, source) -> None: fill the network with published weights; source is
+        "imagenet" or the path of a file.
     """
 
     name: str
     title: str
     doi: str
+    when: str
     build: Callable[[NetworkSettings, int], Any]
     input_sizes: Callable[[NetworkSettings], InputSizes]
+    heeds: tuple[str, ...]
+    paper: dict[str, Any]
+    heads: Callable[[NetworkSettings], tuple[str, ...]] = no_heads
+    family: str = ""
+    pretrained: Callable[[Any, NetworkSettings, str], None] | None = None
+
+    def differing(self, one: NetworkSettings, two: NetworkSettings) -> list[str]:
+        """Names of the settings that this network heeds and that differ."""
+        heeded = ("name", *HEEDED_BY_ALL, *self.heeds)
+        return [name for name in heeded if getattr(one, name) != getattr(two, name)]

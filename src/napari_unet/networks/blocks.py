@@ -31,7 +31,17 @@ class Builder:
         self.seed += 1
         return self.seed
 
-    def convolution(self, x: Any, filters: int, kernel: int = 3, *, name: str) -> Any:
+    def convolution(
+        self,
+        x: Any,
+        filters: int,
+        kernel: int = 3,
+        *,
+        name: str,
+        stride: int = 1,
+        dilation: int = 1,
+        bias: bool | None = None,
+    ) -> Any:
         """One convolution with the initialization of He et al. 2015, doi:10.1109/ICCV.2015.123.
 
         Parameters
@@ -44,14 +54,20 @@ class Builder:
             Size along Y and X.
         name : str
             Name of the layer.
+        stride, dilation : int
+            Steps between outputs, and between the pixels that one output reads.
+        bias : bool, optional
+            Whether a bias is added; if not given, only where no normalization follows.
         """
         from keras import initializers, layers
 
         return layers.Conv2D(
             filters,
             kernel,
+            strides=stride,
+            dilation_rate=dilation,
             padding="same" if kernel == 1 else self.settings.padding,
-            use_bias=self.settings.normalization == "none",
+            use_bias=self.settings.normalization == "none" if bias is None else bias,
             kernel_initializer=initializers.HeNormal(self.next_seed()),
             name=name,
         )(x)
@@ -68,6 +84,15 @@ class Builder:
             groups = next(g for g in range(min(GROUPS, channels), 0, -1) if channels % g == 0)
             return layers.GroupNormalization(groups, name=f"{name}_norm")(x)
         return x
+
+    def step(
+        self, x: Any, filters: int, kernel: int = 3, *, name: str, stride: int = 1, dilation: int = 1
+    ) -> Any:
+        """Convolution, normalization, ReLU; parameters as ``convolution``."""
+        from keras import layers
+
+        x = self.convolution(x, filters, kernel, name=name, stride=stride, dilation=dilation)
+        return layers.Activation("relu", name=f"{name}_relu")(self.normalize(x, name=name))
 
     def block(self, x: Any, filters: int, *, name: str) -> Any:
         """Two 3x3 convolutions, each with normalization and ReLU, around a shortcut if residual.
@@ -103,14 +128,15 @@ class Builder:
             y = layers.Add(name=f"{name}_add")([y, shortcut])
         return layers.Activation("relu", name=f"{name}_relu2")(y)
 
-    def up(self, x: Any, filters: int, *, name: str) -> Any:
-        """Up-convolution: a 2x2 transposed convolution of stride 2 that doubles Y and X."""
+    def up(self, x: Any, filters: int, *, name: str, factor: int = 2, kernel: int = 2) -> Any:
+        """Up-convolution: a transposed convolution, 2x2 by itself, that multiplies Y and X by its factor."""
         from keras import initializers, layers
 
         return layers.Conv2DTranspose(
             filters,
-            2,
-            strides=2,
+            kernel,
+            strides=factor,
+            padding="same",
             kernel_initializer=initializers.HeNormal(self.next_seed()),
             name=name,
         )(x)
@@ -123,7 +149,7 @@ class Builder:
             return x
         return layers.Dropout(self.settings.dropout, seed=self.next_seed(), name=name)(x)
 
-    def head(self, x: Any) -> Any:
+    def head(self, x: Any, *, name: str = "logits") -> Any:
         """The 1x1 convolution to logits, float32 whatever the precision of the rest.
 
         Returns
@@ -131,12 +157,17 @@ class Builder:
         keras tensor
             (N, Y, X, K) logits for sigmoid, (N, Y, X, K + 1) with background first for softmax.
         """
-        from keras import initializers, layers
+        logits = self.convolution(x, self.settings.outputs, 1, name=name, bias=True)
+        return self.in_float32(logits, name=name)
 
-        logits = layers.Conv2D(
-            self.settings.outputs,
-            1,
-            kernel_initializer=initializers.HeNormal(self.next_seed()),
-            name="logits",
-        )(x)
-        return layers.Activation("linear", dtype="float32", name="logits_float32")(logits)
+    @staticmethod
+    def in_float32(logits: Any, *, name: str = "logits") -> Any:
+        """Logits in float32, whatever the precision of the rest."""
+        from keras import layers
+
+        return layers.Activation("linear", dtype="float32", name=f"{name}_float32")(logits)
+
+
+def padded(settings: NetworkSettings) -> NetworkSettings:
+    """The settings with same padding, for networks that know no other."""
+    return settings.model_copy(update={"padding": "same"})

@@ -1,4 +1,4 @@
-"""Networks by name: every module of this room that holds an ``ARCHITECTURE`` is in."""
+"""Networks by name: every module of this room that holds an ``ARCHITECTURE``, or several, is in."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def architectures() -> dict[str, Architecture]:
     """All networks there are, by name."""
     found = {}
     for module_info in pkgutil.iter_modules(networks.__path__, f"{networks.__name__}."):
-        candidate = getattr(import_module(module_info.name), "ARCHITECTURE", None)
-        if isinstance(candidate, Architecture):
-            found[candidate.name] = candidate
+        module = import_module(module_info.name)
+        members = (getattr(module, "ARCHITECTURE", None), *getattr(module, "ARCHITECTURES", ()))
+        found.update({member.name: member for member in members if isinstance(member, Architecture)})
     return found
 
 

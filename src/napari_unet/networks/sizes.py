@@ -23,12 +23,20 @@ class InputSizes:
         Remainder of every size that fits, divided by `multiple`.
     margin : int
         Pixels lost at either end (0 with same padding, 92 in the U-Net of the paper).
+    grid : int
+        Shifts of the image by this many pixels only shift the answer, if it is more than `multiple`.
     """
 
     multiple: int = 1
     minimum: int = 1
     offset: int = 0
     margin: int = 0
+    grid: int = 1
+
+    @property
+    def step(self) -> int:
+        """Pixels between tiles must be a multiple of this for them to agree."""
+        return max(self.multiple, self.grid)
 
     def fits(self, size: int) -> bool:
         """Whether the network takes this size."""

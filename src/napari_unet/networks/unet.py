@@ -9,8 +9,11 @@ from napari_unet.networks.blocks import Builder
 from napari_unet.networks.sizes import InputSizes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_unet.settings import NetworkSettings
 
+HEEDS = ("depth", "padding", "block", "dropout")
 LOST_PER_BLOCK = 4  # two unpadded 3x3 convolutions take two pixels each
 
 
@@ -67,31 +70,64 @@ def build(settings: NetworkSettings, seed: int = 0) -> Any:
     (residual blocks), doi:10.1109/CVPR.2016.90. Ioffe, Szegedy 2015 (batch normalization),
     arXiv:1502.03167. Wu, He 2018 (group normalization), doi:10.1007/978-3-030-01261-8_1.
     """
+    return assemble(Builder(settings, seed * 1000), name="unet")
+
+
+def assemble(
+    lay: Builder,
+    *,
+    name: str,
+    gate: Callable[[Any, Any, int], Any] | None = None,
+    after_block: Callable[[Any, str], Any] | None = None,
+) -> Any:
+    """Lay a U-Net, with something in its skips or after its blocks if need be.
+
+    Parameters
+    ----------
+    lay : Builder
+        With the settings.
+    name : str
+        Of the network.
+    gate : callable, optional
+        (skip, features from below, level) -> skip, as large as it was.
+    after_block : callable, optional
+        (features, name of the block) -> features of the same shape.
+
+    Returns
+    -------
+    keras.Model
+        As ``build``.
+    """
     import keras
     from keras import layers
 
-    lay = Builder(settings, seed * 1000)
+    settings = lay.settings
+
+    def block(x: Any, filters: int, name: str) -> Any:
+        x = lay.block(x, filters, name=name)
+        return x if after_block is None else after_block(x, name)
+
     inputs = keras.Input((None, None, settings.input_channels), name="image")
     x = inputs
     skips = []
     for level in range(settings.depth):
-        x = lay.block(x, settings.filters * 2**level, name=f"down{level}")
+        x = block(x, settings.filters * 2**level, f"down{level}")
         if level == settings.depth - 1:
             x = lay.drop(x, name="drop_last_skip")
         skips.append(x)
         x = layers.MaxPooling2D(2, name=f"pool{level}")(x)
-    x = lay.block(x, settings.filters * 2**settings.depth, name="bottom")
+    x = block(x, settings.filters * 2**settings.depth, "bottom")
     x = lay.drop(x, name="drop_bottom")
     for level in reversed(range(settings.depth)):
         filters = settings.filters * 2**level
+        skip = skips[level] if gate is None else gate(skips[level], x, level)
         x = lay.up(x, filters, name=f"up{level}")
-        skip = skips[level]
         crop = _skip_crop(settings, level)
         if crop:
             skip = layers.Cropping2D(crop, name=f"crop{level}")(skip)
         x = layers.Concatenate(name=f"merge{level}")([skip, x])
-        x = lay.block(x, filters, name=f"decode{level}")
-    return keras.Model(inputs, lay.head(x), name="unet")
+        x = block(x, filters, f"decode{level}")
+    return keras.Model(inputs, lay.head(x), name=name)
 
 
 def _skip_crop(settings: NetworkSettings, level: int) -> int:
@@ -109,6 +145,9 @@ ARCHITECTURE = Architecture(
     name="unet",
     title="U-Net",
     doi="10.1007/978-3-319-24574-4_28",
+    when="The one to start with: sharp borders from few images, fast on any machine.",
     build=build,
     input_sizes=input_sizes,
+    heeds=HEEDS,
+    paper={"filters": 64, "padding": "valid", "normalization": "none", "block": "plain", "dropout": 0.5},
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.networks.heads import set_share
 from napari_unet.progress import CancelToken, OnProgress, Progress, ignore_progress
 from napari_unet.training.batches import made_ahead
 from napari_unet.training.fit import compile_network
@@ -51,6 +52,8 @@ class FineTuning:
         Rates and averaging; a budget in pixels, if the time shall not decide.
     seconds : float
         Time to train; counts for nothing beside a budget in pixels.
+    learner : keras.Model, optional
+        The view of the network that is trained, with its auxiliary heads (``networks.heads``).
     look : callable, optional
         () -> held-out IoU of the network as it stands, or NaN; called now and then with the averaged
         weights in place.
@@ -70,6 +73,7 @@ class FineTuning:
     training: TrainingSettings
     settings: FineTuneSettings
     seconds: float
+    learner: Any = None
     look: Callable[[], float] | None = None
     on_look: Callable[[dict[str, float]], None] | None = None
     stop: Callable[[], bool] | None = None
@@ -114,8 +118,11 @@ class FineTuning:
         schedule = {"learning_rate": self.settings.learning_rate, "warm_up": self.settings.warm_up}
         self._schedule = self.training.model_copy(update={**schedule, "schedule": "cosine"})
         freeze_statistics(self.network)
-        if not self.network.compiled:
-            compile_network(self.network, self.loss, self._schedule)
+        self.learner = self.network if self.learner is None else self.learner
+        # As little as at the end of the training that it goes on from.
+        set_share(self.learner, self.training.auxiliary_weight, 1.0)
+        if not self.learner.compiled:
+            compile_network(self.learner, self.loss, self._schedule)
         self._average = self._get()
         self._best = self._get()
         self._best_score = -1.0
@@ -145,8 +152,8 @@ class FineTuning:
         # The time in which the first step is built is no part of the warm-up.
         share = max(self._done() - self._built, 0.0) / max(1 - self._built, 1e-6) if self._tried else 0.0
         rate = learning_rate(self._schedule, min(share, 1.0))
-        self.network.optimizer.learning_rate = rate
-        value = float(np.ravel(self.network.train_on_batch(images, targets))[0])
+        self.learner.optimizer.learning_rate = rate
+        value = float(np.ravel(self.learner.train_on_batch(images, targets))[0])
         self._tried += 1
         if self._tried == 1 and self.settings.megapixels:
             self._next_look = 1 / ROUNDS
@@ -155,7 +162,7 @@ class FineTuning:
             self._next_look = self._built + min(FIRST_LOOK / self.seconds, 1 / 6)
         if not math.isfinite(value):  # as if nothing had been learned since the average was right
             self._put(self._average)
-            for variable in self.network.optimizer.variables:
+            for variable in self.learner.optimizer.variables:
                 if "iteration" not in variable.path and "learning_rate" not in variable.path:
                     variable.assign(np.zeros(variable.shape))
             return
@@ -180,7 +187,7 @@ class FineTuning:
             "seconds": self._passed(),
             "step": float(self.step),
             "loss": float(np.mean(self._losses)) if self._losses else math.nan,
-            "learning_rate": float(self.network.optimizer.learning_rate),
+            "learning_rate": float(self.learner.optimizer.learning_rate),
         }
         self._losses = []
         self._looked_at = self.step

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import TrainingError
+from napari_unet.networks.heads import set_share
 from napari_unet.progress import CancelToken, OnProgress, Progress, ignore_progress
 from napari_unet.training.checkpoint import TrainingState
 from napari_unet.training.schedule import learning_rate, progress_of
@@ -45,6 +46,8 @@ class Training:
         (target, logits) -> scalar.
     settings : TrainingSettings
         Schedule, optimizer, averaging, patience.
+    learner : keras.Model, optional
+        The view of the network that is trained, with its auxiliary heads (``networks.heads``).
     validate : callable, optional
         () -> score of the network as it stands, higher is better.
     save : callable, optional
@@ -63,6 +66,7 @@ class Training:
     batches: TrainingBatches
     loss: Callable[[Any, Any], Any]
     settings: TrainingSettings
+    learner: Any = None
     validate: Callable[[], float] | None = None
     save: Callable[[TrainingState], None] | None = None
     on_epoch: Callable[[dict[str, float]], None] | None = None
@@ -74,6 +78,8 @@ class Training:
         self.state = TrainingState()
         self.stopped = False
         self._asked = 0.0
+        if self.learner is None:
+            self.learner = self.network
         self._validation_seconds = 0.0
         self._good: list[Any] = []
 
@@ -97,7 +103,7 @@ class Training:
         TrainingError
             If the loss is not a number again and again.
         """
-        compile_network(self.network, self.loss, self.settings)
+        compile_network(self.learner, self.loss, self.settings)
         self._start(state)
         progress = progress_of(self.settings, self.state.step, self.batches.total_steps, self.state.seconds)
         with closing(self.batches.stream(self.state.step)) as stream:
@@ -114,7 +120,7 @@ class Training:
         return self.state
 
     def _start(self, state: TrainingState | None) -> None:
-        self.network.optimizer.build(self.network.trainable_variables)
+        self.learner.optimizer.build(self.learner.trainable_variables)
         self._good = self._weights()
         if state is None:
             self.state = TrainingState(average=self._weights())
@@ -122,7 +128,7 @@ class Training:
         self.state = state
         for variable, value in zip(self.network.variables, state.variables, strict=True):
             variable.assign(value)
-        for variable, value in zip(self.network.optimizer.variables, state.optimizer, strict=True):
+        for variable, value in zip(self.learner.optimizer.variables, state.optimizer, strict=True):
             variable.assign(value)
 
     def _weights(self) -> list[Any]:
@@ -147,8 +153,9 @@ class Training:
             if self.cancel is not None:
                 self.cancel.check()
             rate = state.rate_factor * learning_rate(settings, self._progress())
-            self.network.optimizer.learning_rate = rate
-            value = float(np.ravel(self.network.train_on_batch(images, targets))[0])
+            self.learner.optimizer.learning_rate = rate
+            set_share(self.learner, settings.auxiliary_weight, self._progress())
+            value = float(np.ravel(self.learner.train_on_batch(images, targets))[0])
             if not math.isfinite(value):
                 self._recover()
                 continue
@@ -176,7 +183,7 @@ class Training:
         if all(np.isfinite(w).all() for w in self.state.average):
             self._good = [w.copy() for w in self.state.average]
         state.variables = [to_numpy(v) for v in self.network.variables]
-        state.optimizer = [to_numpy(v) for v in self.network.optimizer.variables]
+        state.optimizer = [to_numpy(v) for v in self.learner.optimizer.variables]
         if self.save is not None:
             self.save(state)
         if self.on_epoch is not None:
@@ -257,7 +264,7 @@ class Training:
             )
         self._put_weights(self._good)
         self.state.average = [w.copy() for w in self._good]
-        for variable in self.network.optimizer.variables:
+        for variable in self.learner.optimizer.variables:
             if "iteration" not in variable.path and "learning_rate" not in variable.path:
                 variable.assign(np.zeros(variable.shape))
 
@@ -282,12 +289,16 @@ def compile_network(network: Any, loss: Callable[[Any, Any], Any], settings: Tra
     clip = settings.gradient_norm or None
     if settings.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(
-            settings.learning_rate, momentum=settings.momentum, global_clipnorm=clip
+            settings.learning_rate,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay or None,
+            global_clipnorm=clip,
         )
     else:
         optimizer = keras.optimizers.AdamW(
             settings.learning_rate, weight_decay=settings.weight_decay, global_clipnorm=clip
         )
+    if settings.optimizer == "adamw" or settings.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     xla: Any = False if keras.backend.backend() == "tensorflow" else "auto"
     network.compile(optimizer=optimizer, loss=loss, jit_compile=xla)

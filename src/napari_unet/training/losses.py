@@ -4,6 +4,8 @@ Every loss takes ``(target, logits)``. ``target`` is (N, Y, X, K + 1) float32: f
 classes 1..K, then the weight of the pixel. ``logits`` is (N, Y, X, K) for sigmoid and
 (N, Y, X, K + 1), background first, for softmax. A loss is a float32 scalar, 0 where nothing is
 annotated. A network with a separation has one more target, before the weights, and one more logit.
+With auxiliary heads ``logits`` holds those of its output, those of each head,
+and last the heads' weight: (N, Y, X, (1 + H) * channels + 1).
 """
 
 from __future__ import annotations
@@ -46,11 +48,13 @@ def make_loss(network: NetworkSettings, training: TrainingSettings) -> Callable[
         raise SettingsError(f"there is no loss called {training.loss!r}")
     softmax = network.activation == "softmax"
     apart = network.separation != "none"
+    channels = network.outputs
 
     def loss(target: Any, logits: Any) -> Any:
-        if apart:
-            return separated(target, logits)
-        return whole(target, logits)
+        one = separated if apart else whole
+        total = one(target, logits[..., :channels])
+        heads = [one(target, logits[..., n : n + channels]) for n in _heads(logits.shape[-1], channels)]
+        return total if not heads else total + _share(logits) * sum(heads[1:], heads[0])
 
     def separated(target: Any, logits: Any) -> Any:
         from keras import ops
@@ -65,6 +69,18 @@ def make_loss(network: NetworkSettings, training: TrainingSettings) -> Callable[
         return total
 
     return loss
+
+
+def _heads(width: int, channels: int) -> range:
+    """Where the logits of each auxiliary head begin; nothing if there are none."""
+    return range(channels, width - 1, channels)
+
+
+def _share(logits: Any) -> Any:
+    """Weight of the auxiliary heads, which lies in the last channel."""
+    from keras import ops
+
+    return ops.mean(logits[..., -1])
 
 
 def _parts(target: Any, softmax: bool) -> tuple[Any, Any]:

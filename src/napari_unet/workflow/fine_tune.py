@@ -17,6 +17,7 @@ from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError, OutputError, TrainingError
 from napari_unet.evaluation.compare import FEWEST_GROUPS, Comparison
 from napari_unet.models.model import METRICS_FILE, SPLIT_FILE, check_place, load_model, save_model
+from napari_unet.networks.heads import learner_of
 from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings, FineTuneSettings
 from napari_unet.training.fine_tune import FineTuning
@@ -259,6 +260,7 @@ class _Run:
             model.recipe.training,
             self.settings,
             seconds=max(left, LEAST_TRAINING * self.settings.seconds),
+            learner=learner_of(model.network, model.recipe.network),
             look=look,
             on_look=self._on_look,
             stop=self._stop,

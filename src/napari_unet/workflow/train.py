@@ -32,7 +32,9 @@ from napari_unet.models.model import (
     save_model,
 )
 from napari_unet.models.normalization import Normalization, measure_intensities
-from napari_unet.networks.registry import build_network, input_sizes
+from napari_unet.networks.heads import learner_of
+from napari_unet.networks.registry import architecture, build_network, input_sizes
+from napari_unet.networks.transfer import freeze_encoder, related, take_over, use_pretrained
 from napari_unet.training.batches import TrainingBatches, prepare_sample
 from napari_unet.training.checkpoint import load_state, save_state
 from napari_unet.training.fit import Training
@@ -182,6 +184,9 @@ class _Run:
         model = Model(self.recipe, normalization, self.dataset.classes, network)
         if self.task.init is not None:
             start_from(model, self.task.init)
+        elif training.pretrained:
+            use_pretrained(network, self.recipe.network, training.pretrained)
+        freeze_encoder(network, training.frozen)
         state_file = out / STATE_FILE
         fingerprint = self._fingerprint()
         state = load_state(state_file, fingerprint) if self.task.resume and state_file.exists() else None
@@ -193,6 +198,7 @@ class _Run:
             batches,
             make_loss(self.recipe.network, training),
             training,
+            learner_of(network, self.recipe.network),
             validate=None if validation is None else partial(self._validate, model, validation),
             save=partial(save_state, path=state_file, fingerprint=fingerprint),
             on_epoch=self._log_epoch,
@@ -357,25 +363,24 @@ def check_foreground(train: Dataset) -> None:
 def start_from(model: Model, path: Path) -> None:
     """Give a new model the weights of an older one.
 
+    Its network must be the same, or one of the same family: FCN-16s starts from FCN-32s, FCN-8s from either.
+
     Raises
     ------
     ModelError
         If their networks differ.
     """
     parent = load_model(path)
-    same = parent.recipe.network.model_copy(update={"dropout": model.recipe.network.dropout})
-    if same != model.recipe.network:
-        differences = [
-            f"{key} {value}"
-            for key, value in same.model_dump().items()
-            if value != getattr(model.recipe.network, key)
-        ]
+    ours, theirs = model.recipe.network, parent.recipe.network
+    differences = [n for n in architecture(ours.name).differing(ours, theirs) if n != "dropout"]
+    if not differences:
+        model.network.set_weights(parent.network.get_weights())
+    elif related(ours, theirs):
+        take_over(model.network, parent.network)
+    else:
         raise ModelError(
             f"the network of {path} is not the one to be trained",
-            expected=", ".join(
-                f"{d.split()[0]} {getattr(model.recipe.network, d.split()[0])}" for d in differences
-            ),
-            got=", ".join(differences),
+            expected=", ".join(f"{n} {getattr(ours, n)}" for n in differences),
+            got=", ".join(f"{n} {getattr(theirs, n)}" for n in differences),
             remedy="change the settings with --set, or train without --init",
         )
-    model.network.set_weights(parent.network.get_weights())

@@ -1,0 +1,215 @@
+"""A U-Net decoder on an encoder of keras.applications, with or without its published weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.errors import ModelError, SettingsError
+from napari_unet.networks.architecture import Architecture
+from napari_unet.networks.blocks import Builder, padded
+from napari_unet.networks.cost import shaped
+from napari_unet.networks.sizes import InputSizes
+from napari_unet.networks.vgg import PREFIX, for_channels, published
+
+if TYPE_CHECKING:
+    from napari_unet.settings import NetworkSettings
+
+LEVELS = 5  # every encoder halves the image five times
+SIDE = 224  # that encoders are made for; all take others
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What the published weights of an encoder expect.
+
+    Attributes
+    ----------
+    deviation : float
+        Standard deviation, about, of the images as they enter its first convolution; ours have 1.
+    blue_first : bool
+        Whether channels are blue, green, red.
+    unpadded : bool
+        Whether its convolutions are unpadded; they are padded here, so that the image is halved exactly.
+    """
+
+    deviation: float
+    blue_first: bool = False
+    unpadded: bool = False
+
+
+GREY_LEVELS = Encoder(58.0, blue_first=True)
+UNIT = Encoder(1.0)
+HALF = Encoder(0.5)
+ENCODERS = {
+    **dict.fromkeys(("VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152"), GREY_LEVELS),
+    **dict.fromkeys(("DenseNet121", "DenseNet169", "DenseNet201"), UNIT),
+    **dict.fromkeys((f"EfficientNetB{n}" for n in range(8)), UNIT),
+    **dict.fromkeys((f"EfficientNetV2B{n}" for n in range(4)), UNIT),
+    **dict.fromkeys((f"EfficientNetV2{n}" for n in "SML"), HALF),
+    **dict.fromkeys(("ResNet50V2", "ResNet101V2", "ResNet152V2", "MobileNet", "MobileNetV2"), HALF),
+    **dict.fromkeys(("MobileNetV3Small", "MobileNetV3Large"), HALF),
+    **dict.fromkeys(("Xception", "InceptionV3", "InceptionResNetV2"), Encoder(0.5, unpadded=True)),
+}
+
+
+def input_sizes(settings: NetworkSettings) -> InputSizes:
+    """The multiples of 32: encoders halve the image five times."""
+    del settings
+    return InputSizes(multiple=2**LEVELS, minimum=2**LEVELS)
+
+
+def build(settings: NetworkSettings, seed: int = 0) -> Any:
+    """Build a U-Net on an encoder of keras.applications, with random weights.
+
+    The skip of each level is the widest output of the encoder at that resolution, the last if there are
+    several. The decoder is that of a U-Net; nothing prepares the images inside the network, as they come
+    normalized.
+
+    Parameters
+    ----------
+    settings : NetworkSettings
+        Encoder, filters of the decoder's last level, block, normalization (of the decoder), dropout.
+    seed : int
+        Of the weights and of dropout.
+
+    Returns
+    -------
+    keras.Model
+        (N, Y, X, C) float32 to logits (N, Y, X, outputs) float32.
+
+    Raises
+    ------
+    SettingsError
+        If there is no encoder of that name.
+    """
+    import keras
+    from keras import layers
+
+    lay = Builder(padded(settings), seed * 1000)
+    encoder = _encoder(settings, lay)
+    skips = _skips(encoder)
+    x = lay.drop(skips[LEVELS], name="drop_bottom")
+    for level in reversed(range(LEVELS)):
+        filters = settings.filters * 2**level
+        x = lay.up(x, filters, name=f"up{level}")
+        if level in skips:
+            x = layers.Concatenate(name=f"merge{level}")([skips[level], x])
+        x = lay.block(x, filters, name=f"decode{level}")
+    return keras.Model(encoder.input, lay.head(x), name="encoder_unet")
+
+
+def _encoder(settings: NetworkSettings, lay: Builder) -> Any:
+    """The encoder by itself, for the channels of the settings, with seeded random weights."""
+    import keras
+
+    kind = _kind(settings)
+    original = getattr(keras.applications, settings.encoder)(
+        weights=None, include_top=False, input_shape=(SIDE, SIDE, 3)
+    )
+
+    def copy(layer: Any) -> Any:
+        config = layer.get_config()
+        config["name"] = PREFIX + layer.name
+        if isinstance(layer, keras.layers.Dropout):
+            config["seed"] = lay.next_seed()
+        if kind.unpadded and config.get("padding") == "valid":
+            config["padding"] = "same"
+        return type(layer).from_config(config)
+
+    def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
+        if isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization):
+            return arguments[0]
+        return layer(*arguments, **keywords)
+
+    image = keras.Input((None, None, settings.input_channels), name="image")
+    encoder = keras.models.clone_model(original, input_tensors=image, clone_function=copy, call_function=call)
+    draw = np.random.default_rng(lay.next_seed())
+    for weights in encoder.trainable_weights:
+        if len(weights.shape) == 4:  # kernels, after He et al. 2015
+            inputs = np.prod(weights.shape[:-1] if weights.shape[-1] > 1 else weights.shape[:2])
+            weights.assign(draw.normal(0.0, np.sqrt(2 / inputs), weights.shape))
+    return encoder
+
+
+def _kind(settings: NetworkSettings) -> Encoder:
+    if settings.encoder not in ENCODERS:
+        raise SettingsError(
+            f"there is no encoder called {settings.encoder!r}",
+            expected=f"one of {', '.join(ENCODERS)}",
+            remedy="NASNet and ConvNeXt are not among them",
+        )
+    return ENCODERS[settings.encoder]
+
+
+def _skips(encoder: Any) -> dict[int, Any]:
+    """The widest output at each resolution, by how often it has been halved; never the image itself."""
+    side = 2**LEVELS * 8
+    by_size = {side // 2**level: level for level in range(LEVELS + 1)}
+    found: dict[int, Any] = {}
+    for operation, _, made in shaped(encoder, (side, side)):
+        level = by_size.get(made[0][1], -1) if len(made[0]) == 4 else -1
+        if level >= 0 and (level not in found or made[0][3] >= found[level].shape[3]):
+            found[level] = operation.output
+    return found
+
+
+def pretrained(network: Any, settings: NetworkSettings, source: str) -> None:
+    """Fill the encoder with its published weights, fitted to our channels and normalization.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Changed in place.
+    settings : NetworkSettings
+        With the encoder's name.
+    source : str
+        "imagenet", which fetches a file once, or the path of a file without the classifier ("notop") as
+        keras.applications reads it.
+
+    Raises
+    ------
+    ModelError
+        If the weights cannot be fetched or read.
+    """
+    original = published(settings.encoder, source, include_top=False, input_shape=(SIDE, SIDE, 3))
+    take_encoder(network, settings, original)
+
+
+def take_encoder(network: Any, settings: NetworkSettings, original: Any) -> None:
+    """Move the weights of an encoder of keras.applications into a network on it.
+
+    Raises
+    ------
+    ModelError
+        If they do not fit.
+    """
+    kind = _kind(settings)
+    theirs = {layer.name: layer for layer in original.layers}
+    first = True
+    for layer in network.layers:
+        if not layer.name.startswith(PREFIX) or not layer.weights:
+            continue
+        weights = theirs[layer.name.removeprefix(PREFIX)].get_weights()
+        if first and weights[0].ndim == 4:
+            adapted = for_channels(weights[0], settings.input_channels, kind.blue_first)
+            weights[0] = adapted * np.float32(kind.deviation)
+            first = False
+        if [w.shape for w in weights] != [tuple(w.shape) for w in layer.weights]:
+            raise ModelError(f"the published weights of {layer.name} do not fit the encoder")
+        layer.set_weights(weights)
+
+
+ARCHITECTURE = Architecture(
+    name="encoder_unet",
+    title="U-Net on a published encoder",
+    doi="10.1007/978-3-319-24574-4_28",
+    when="Few annotated images of an everyday kind, ImageNet weights at hand (pretrained=imagenet).",
+    build=build,
+    input_sizes=input_sizes,
+    heeds=("block", "dropout", "encoder"),
+    paper={"filters": 16, "input_channels": 3, "encoder": "ResNet50"},
+    pretrained=pretrained,
+)

@@ -1,0 +1,112 @@
+"""Weights from elsewhere: of a network of the same family, or published ones; encoders that are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.errors import SettingsError
+from napari_unet.networks.registry import architecture, architectures
+
+if TYPE_CHECKING:
+    from napari_unet.settings import NetworkSettings
+
+ENCODER = "encoder_"
+
+
+def related(one: NetworkSettings, two: NetworkSettings) -> bool:
+    """Whether two different networks may start from each other's weights: same family, same settings."""
+    first, second = architecture(one.name), architecture(two.name)
+    if not first.family or first.family != second.family:
+        return False
+    return first.differing(one, two.model_copy(update={"name": one.name, "dropout": one.dropout})) == []
+
+
+def take_over(network: Any, parent: Any) -> list[str]:
+    """Give a network the weights of its relative, layer by layer, where name and shapes agree.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Changed in place; what the parent lacks stays as it is.
+    parent : keras.Model
+        With the weights.
+
+    Returns
+    -------
+    list of str
+        The layers that were given weights.
+    """
+    theirs = {layer.name: layer for layer in parent.layers if layer.weights}
+    taken = []
+    for layer in network.layers:
+        other = theirs.get(layer.name)
+        if other is None or [w.shape for w in layer.weights] != [w.shape for w in other.weights]:
+            continue
+        layer.set_weights(other.get_weights())
+        taken.append(layer.name)
+    return taken
+
+
+def use_pretrained(network: Any, settings: NetworkSettings, source: str) -> None:
+    """Fill the encoder of a network with published weights.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Changed in place.
+    settings : NetworkSettings
+        That it was built from.
+    source : str
+        "imagenet", which may fetch a file, or the path of a file.
+
+    Raises
+    ------
+    SettingsError
+        If there are no published weights for this network.
+    ModelError
+        If they cannot be fetched or read.
+    """
+    chosen = architecture(settings.name)
+    if chosen.pretrained is None:
+        able = sorted(name for name, other in architectures().items() if other.pretrained is not None)
+        raise SettingsError(
+            f"there are no published weights for the network {settings.name}",
+            expected=f"one of {', '.join(able)}",
+            remedy="choose one of them, or leave the setting pretrained empty",
+        )
+    chosen.pretrained(network, settings, source)
+
+
+def freeze_encoder(network: Any, share: float) -> int:
+    """Keep the first layers of an encoder as they are, and its normalizations with the statistics they have.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Changed in place.
+    share : float
+        Of the encoder's layers with weights, 0 to 1, from the input on.
+
+    Returns
+    -------
+    int
+        How many layers that is.
+
+    Raises
+    ------
+    SettingsError
+        If the network has no encoder that can be told from the rest.
+    """
+    if share <= 0:
+        return 0
+    layers = [layer for layer in network.layers if layer.name.startswith(ENCODER) and layer.weights]
+    if not layers:
+        raise SettingsError(
+            "this network has no encoder that could be kept as it is",
+            expected="encoder_unet, an FCN, SegNet or DeepLabv3+",
+            remedy="set frozen=0",
+        )
+    count = round(share * len(layers))
+    for layer in layers[:count]:
+        layer.trainable = False
+    return count
