@@ -10,6 +10,7 @@ from napari_unet.cli.running import DONE, run_task, start_backend
 from napari_unet.errors import SettingsError
 from napari_unet.export.formats import FORMATS
 from napari_unet.export.naming import PATTERN
+from napari_unet.workflow.export_model import SUFFIXES
 
 if TYPE_CHECKING:
     import argparse
@@ -26,9 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "data", type=Path, nargs="*", metavar="DATA",
         help="project, data set with reference masks, folder of masks; images with --model or --masks",
     )  # fmt: skip
-    parser.add_argument("--model", type=Path, metavar="MODEL", help="segment the images with this model")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="MODEL",
+        help="segment the images with this model, or with --to export it",
+    )
     parser.add_argument("--masks", type=Path, metavar="DIR", help="masks named after the images in DATA")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the files")
+    parser.add_argument("--to", choices=tuple(SUFFIXES), help="export the model itself; no DATA then")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="PATH", help="folder of the files; with --to the file"
+    )
     parser.add_argument(
         "--format", action="append", default=[], choices=tuple(FORMATS), dest="formats",
         help="may be given several times (default: tiff)",
@@ -58,6 +67,8 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.workflow.export import ExportTask
     from napari_unet.workflow.export_sources import ExportSource, ModelMasks, StoredMasks
 
+    if options.to is not None:
+        return _export_model(options)
     if not options.data:
         raise SettingsError("`export` takes images or masks", remedy="see `napari-unet export -h`")
     source: ExportSource
@@ -82,6 +93,23 @@ def run(options: argparse.Namespace) -> int:
     for problem in result.problems:
         print(f"note: {problem.sentence}", file=sys.stderr)
     print(result.sentence)
+    return DONE
+
+
+def _export_model(options: argparse.Namespace) -> int:
+    from napari_unet.workflow.export_model import ExportModelTask
+
+    if options.model is None:
+        raise SettingsError("`export --to` takes a model", remedy="give --model MODEL")
+    if options.data:
+        raise SettingsError(
+            "`export --to` takes no images",
+            got=str(options.data[0]),
+            remedy="leave out DATA, or leave out --to",
+        )
+    start_backend()
+    written = run_task(ExportModelTask(options.model, options.out, options.to, options.overwrite))
+    print(f"{options.model} as {written}")
     return DONE
 
 

@@ -1,0 +1,164 @@
+"""Models as ONNX files, which many programs run without Keras."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from napari_unet import __version__
+from napari_unet.atomic import atomic_path
+from napari_unet.errors import ModelError, OutputError
+from napari_unet.export.onnx_graph import OPSET, Graph, write_network
+from napari_unet.networks.folding import fold
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_unet.models.model import Model
+
+IR_VERSION = 8  # of the file; read by ONNX Runtime 1.13 and later
+MOST_BYTES = 2 * 10**9  # a file of protocol buffers holds no more
+INPUT, OUTPUT = "image", "probabilities"
+
+
+def onnx_model(model: Model) -> Any:
+    """A model as an ONNX graph from a prepared image to probabilities.
+
+    The input ``image`` is (N, C, Y, X) float32, prepared as ``Normalization.prepare`` does. The output
+    ``probabilities`` is (N, K, Y', X') float32 in [0, 1], that of ``Model.outputs`` with channels first:
+    the classes without the background, and the separation last if the network has one. N, Y and X are
+    free, as far as the network takes them. Batch normalization is folded into convolutions. The
+    metadata of the file tell classes, normalization, sizes and settings as JSON.
+
+    Parameters
+    ----------
+    model : Model
+        Any of the registry whose layers have an equal in ONNX.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Checked by ``onnx.checker``.
+
+    Raises
+    ------
+    ModelError
+        If a layer has no equal here, or the weights are too large for one file.
+    OutputError
+        If the package onnx is not installed.
+    """
+    onnx = _onnx()
+    network = fold(model.network).network
+    if 4 * network.count_params() > MOST_BYTES:
+        raise ModelError(
+            "the model is too large for one ONNX file", expected=f"at most {MOST_BYTES} bytes of weights"
+        )
+    graph = Graph(onnx)
+    logits = write_network(graph, network, INPUT)
+    _probabilities(graph, logits, model)
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    channels = model.normalization.channels
+    shrinks = model.sizes.margin > 0
+    made = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "napari-unet",
+            [helper.make_tensor_value_info(INPUT, kind, ["N", channels, "Y", "X"])],
+            [
+                helper.make_tensor_value_info(
+                    OUTPUT,
+                    kind,
+                    ["N", len(output_names(model)), *(["Yout", "Xout"] if shrinks else ["Y", "X"])],
+                )
+            ],
+            graph.constants,
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="napari-unet",
+        producer_version=__version__,
+    )
+    helper.set_model_props(made, {key: json.dumps(value) for key, value in metadata(model).items()})
+    onnx.checker.check_model(made, full_check=True)
+    return made
+
+
+def output_names(model: Model) -> tuple[str, ...]:
+    """What the channels of the output are: the classes, and the separation if there is one."""
+    separation = model.recipe.network.separation
+    return (*model.classes, *((separation,) if separation != "none" else ()))
+
+
+def metadata(model: Model) -> dict[str, Any]:
+    """What is kept in the file beside the graph, JSON throughout."""
+    sizes = model.sizes
+    return {
+        "axes": "NCYX",
+        "outputs": list(output_names(model)),
+        "normalization": model.normalization.model_dump(mode="json"),
+        "input_sizes": {
+            "minimum": sizes.at_least(sizes.minimum),
+            "step": sizes.multiple,
+            "margin": sizes.margin,
+        },
+        "network": model.recipe.network.model_dump(mode="json"),
+        "threshold": model.recipe.inference.threshold,
+    }
+
+
+def write_onnx(model: Model, path: Path) -> Path:
+    """Write a model as an ONNX file, whole or not at all.
+
+    Parameters
+    ----------
+    model : Model
+        See ``onnx_model``.
+    path : pathlib.Path
+        Of the file; one that is there is replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        The same path.
+
+    Raises
+    ------
+    ModelError, OutputError
+        As ``onnx_model``; OutputError also if the file cannot be written.
+    """
+    content = onnx_model(model).SerializeToString()
+    with atomic_path(path) as partial:
+        partial.write_bytes(content)
+    return path
+
+
+def _probabilities(graph: Graph, logits: str, model: Model) -> None:
+    """From logits to what ``Model.outputs`` gives."""
+    settings = model.recipe.network
+    apart = settings.separation != "none"
+    classes = settings.outputs - apart
+    softmax = settings.activation == "softmax"
+    found = graph.channels(logits, 0, classes) if apart else logits
+    if softmax:
+        found = graph.add("Softmax", [found], axis=1)
+        found = graph.channels(found, 1, classes)
+    else:
+        found = graph.add("Sigmoid", [found])
+    if apart:
+        separation = graph.add("Sigmoid", [graph.channels(logits, classes, classes + 1)])
+        found = graph.add("Concat", [found, separation], axis=1)
+    graph.add("Identity", [found], output=OUTPUT)
+
+
+def _onnx() -> Any:
+    try:
+        import onnx
+        import onnx.checker
+        import onnx.helper
+        import onnx.numpy_helper
+    except ImportError as error:
+        raise OutputError(
+            "ONNX files need the package onnx, which is not installed",
+            remedy="run: pip install 'napari-unet-workbench[export]'",
+        ) from error
+    return onnx

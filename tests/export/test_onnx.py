@@ -1,0 +1,157 @@
+"""ONNX files, run by ONNX Runtime beside the Keras networks they were made from."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from napari_unet.errors import ModelError, OutputError
+from napari_unet.export.onnx_model import onnx_model, write_onnx
+from napari_unet.models.model import Model
+from napari_unet.models.normalization import Normalization
+from napari_unet.networks.registry import architectures, build_network
+from napari_unet.settings import NetworkSettings, Recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+SMALL = {"filters": 8, "depth": 2}
+UNETS: dict[str, dict[str, Any]] = {
+    "practical": {},
+    "group": {"normalization": "group"},
+    "plain": {"normalization": "none", "block": "plain", "dropout": 0.5},
+    "classes": {"classes": 2, "activation": "softmax", "input_channels": 3},
+    "softmax-separation": {"classes": 2, "activation": "softmax", "separation": "border"},
+    "separation": {"separation": "distance"},
+    "valid-residual": {"padding": "valid"},
+}
+
+
+def model_of(seed: int = 0, **options: Any) -> Model:
+    """A model with random weights, also in its normalizations, so that none of them does nothing."""
+    import keras
+
+    settings = NetworkSettings(**options)
+    network = build_network(settings, seed)
+    rng = np.random.default_rng(seed)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization | keras.layers.GroupNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    names = tuple(f"class {n}" for n in range(1, settings.classes + 1))
+    normalization = Normalization(channels=settings.input_channels)
+    return Model(Recipe(network=settings), normalization, names, network)
+
+
+def run(content: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, Y, X, C) through ONNX Runtime, back with channels last."""
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (out,) = session.run(["probabilities"], {"image": images.transpose(0, 3, 1, 2)})
+    return np.asarray(out).transpose(0, 2, 3, 1)
+
+
+def check_equal(model: Model, shapes: tuple[tuple[int, int, int], ...]) -> None:
+    """One file gives what the model gives, for every batch and size, and it is not the same everywhere."""
+    content = onnx_model(model).SerializeToString()
+    rng = np.random.default_rng(1)
+    for count, y, x in shapes:
+        images = rng.standard_normal((count, y, x, model.normalization.channels)).astype(np.float32)
+        wanted = model.outputs(images)
+        found = run(content, images)
+        assert found.shape == wanted.shape
+        assert wanted.std() > 1e-3
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("options", UNETS.values(), ids=UNETS)
+def test_unet(options: dict[str, Any]) -> None:
+    model = model_of(**{**SMALL, **options})
+    shapes = ((1, 64, 64), (2, 96, 128))
+    if options.get("padding") == "valid":
+        shapes = tuple((n, model.sizes.at_least(y), model.sizes.at_least(x)) for n, y, x in shapes)
+    check_equal(model, shapes)
+
+
+def test_the_network_of_the_paper() -> None:
+    """Depth 4, unpadded, with crops: 188 x 204 pixels in, 4 x 20 out."""
+    model = model_of(
+        filters=4, activation="softmax", padding="valid", normalization="none", block="plain", dropout=0.5
+    )
+    check_equal(model, ((1, 188, 204),))
+
+
+@pytest.mark.parametrize("name", sorted(set(architectures()) - {"unet"}))
+def test_every_other_network(name: str) -> None:
+    model = model_of(name=name, filters=8, depth=2, input_channels=3)
+    side = model.sizes.at_least(64)
+    check_equal(model, ((1, side, side), (2, model.sizes.at_least(96), model.sizes.at_least(128))))
+
+
+def test_the_file_tells_what_it_needs(tmp_path: Path) -> None:
+    import onnx
+
+    file = write_onnx(model_of(**SMALL, classes=2, separation="border"), tmp_path / "new" / "model.onnx")
+    kept = {p.key: json.loads(p.value) for p in onnx.load(file).metadata_props}
+    assert kept["outputs"] == ["class 1", "class 2", "border"]
+    assert Normalization.model_validate(kept["normalization"]) == Normalization()
+    assert kept["input_sizes"] == {"minimum": 4, "step": 4, "margin": 0}
+    assert [p.name for p in file.parent.iterdir()] == ["model.onnx"]
+
+
+def test_unknown_layers_are_refused_in_words() -> None:
+    import keras
+
+    inputs = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(1, 1)(keras.layers.PReLU(shared_axes=[1, 2], name="odd")(inputs))
+    model = Model(Recipe(), Normalization(), ("a",), keras.Model(inputs, x))
+    with pytest.raises(ModelError, match=r"the layer odd cannot be written as ONNX.*PReLU"):
+        onnx_model(model)
+
+
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    real = builtins.__import__
+
+    def missing(name: str, *arguments: Any, **keywords: Any) -> Any:
+        if name.split(".")[0] == "onnx":
+            raise ImportError(name)
+        return real(name, *arguments, **keywords)
+
+    model = model_of(**SMALL)
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(OutputError, match=r"pip install 'napari-unet-workbench\[export\]'"):
+        write_onnx(model, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`export --to onnx` writes what Keras gives, replaces nothing unasked, and takes no images."""
+    from napari_unet.cli import main
+    from napari_unet.models.model import load_model, save_model
+
+    save_model(model_of(**SMALL), tmp_path / "model")
+    out = tmp_path / "model.onnx"
+    command = ["export", "--model", str(tmp_path / "model"), "--to", "onnx", "--out"]
+    assert main([*command, str(out)]) == 0
+    images = np.random.default_rng(0).standard_normal((1, 64, 64, 1)).astype(np.float32)
+    wanted = load_model(tmp_path / "model").outputs(images)
+    np.testing.assert_allclose(run(out.read_bytes(), images), wanted, atol=1e-4)
+
+    out.write_text("mine")
+    assert main([*command, str(out)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+    assert main([*command, str(out), "--overwrite"]) == 0
+    assert out.stat().st_size > 1000
+    assert main([*command, str(tmp_path / "model.zip")]) == 2
+    assert "call it model.onnx" in capsys.readouterr().err
+    assert main(["export", str(tmp_path), *command[1:], str(tmp_path / "b.onnx")]) == 2
+    assert "takes no images" in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "model.onnx"]
