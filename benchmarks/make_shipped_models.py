@@ -1,32 +1,41 @@
 """Make the models that come with the program: `nuclei` and `nerve-and-vessel`.
 
-    python benchmarks/make_shipped_models.py nuclei --data DSB2018 --work DIR
-    python benchmarks/make_shipped_models.py nerve-and-vessel --data USGRA_SEG --work DIR
+    python benchmarks/make_shipped_models.py nuclei --data DSB2018 --work DIR --out FOLDER
+    python benchmarks/make_shipped_models.py nerve-and-vessel --data USGRA_SEG --work DIR --out FOLDER
 
 DSB2018 is stage1_train of the 2018 Data Science Bowl (BBBC038, CC0), USGRA_SEG the folder with images/ and
 masks/ of usgra-seg (CC-BY 4.0). A run that was stopped goes on where it was. The split is drawn by
-kind of image and written before anything is trained; held-out images are looked at once, by
-`benchmarks/score_shipped.py`, and decide nothing.
+kind of image and written before anything is trained. Threshold, depth of cores and smallest size are
+chosen on validation images; held-out images are scored in the end and decide nothing.
+
+FOLDER becomes a model with its card, weights in half precision. `--now` makes it of a training that is
+still under way.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.cli.running import epoch_line, run_task, start_backend
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split
+from napari_unet.models.look import kind_of, measure_look, summarize_looks
+from napari_unet.models.normalization import resize
 from napari_unet.workflow.recipes import recipe
+from shipped_cards import ABOUT, CLASSES, FLIPS, card_text
 
 if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
+    from napari_unet.models.model import Model
     from napari_unet.settings import Recipe
+    from napari_unet.workflow.train import TrainTask
 
 SEED = 8
 HELD_OUT, VALIDATION = 0.15, 0.10  # of every kind of image
@@ -35,16 +44,16 @@ BRIGHT = 0.4  # of the range: mean from which an image counts as bright field
 SETTINGS = {
     "nuclei": (
         "filters=12", "depth=4", "separation=distance", "training.scale=1.0", "channels=grey",
-        "intensities=robust", "patch=160", "batch_size=6", "megapixels=300", "learning_rate=2e-3",
-        "averaging=0.995", "foreground_patches=0.5", "training.seed=8",
+        "intensities=robust", "patch=160", "batch_size=6", "steps_per_epoch=150", "megapixels=150",
+        "learning_rate=2e-3", "averaging=0.995", "foreground_patches=0.5", "training.seed=8",
         "rotation=180", "augmentation.scale=1.0", "warp_probability=0.8", "brightness=0.4", "contrast=0.4",
         "gamma=0.6", "noise=0.4", "invert=0.25",
     ),
     "nerve-and-vessel": (
-        "filters=8", "depth=5", "training.scale=0.5", "channels=grey", "intensities=robust",
-        "patch=256", "batch_size=4", "megapixels=500", "learning_rate=2e-3", "averaging=0.995",
-        "foreground_patches=0.5", "dropout=0.2", "training.seed=8", "rotation=20",
-        "augmentation.scale=0.4", "warp_probability=0.9", "elastic=6", "brightness=0.4", "contrast=0.4",
+        "filters=8", "depth=4", "training.scale=0.25", "channels=grey", "intensities=robust",
+        "patch=144", "batch_size=6", "steps_per_epoch=100", "megapixels=200", "learning_rate=3e-3",
+        "averaging=0.99", "foreground_patches=0.5", "dropout=0.1", "training.seed=8", "rotation=20",
+        "augmentation.scale=0.3", "warp_probability=0.9", "elastic=3", "brightness=0.4", "contrast=0.4",
         "gamma=0.5", "noise=0.3",
     ),
 }  # fmt: skip
@@ -87,30 +96,96 @@ def settings_of(name: str, changes: list[str]) -> Recipe:
     return recipe("fast", [*SETTINGS[name], *changes]).model_copy(update={"name": name})
 
 
+def trained(task: TrainTask, dataset: Dataset, now: bool) -> Model:
+    """The model of a training: to its end, or with the best weights that it has now."""
+    from napari_unet.models.model import SETTINGS_FILE, STATE_FILE, Model, load_model
+    from napari_unet.models.normalization import Normalization
+    from napari_unet.networks.registry import build_network
+    from napari_unet.training.checkpoint import load_state
+    from napari_unet.workflow.recipes import fit_recipe
+    from napari_unet.workflow.train import provenance_of
+
+    if not now:
+        if not (task.out / SETTINGS_FILE).exists() or (task.out / STATE_FILE).exists():
+            run_task(task)
+        return load_model(task.out)
+    assert task.split is not None
+    split = Split.load(task.split)
+    state = load_state(task.out / STATE_FILE)
+    chosen = fit_recipe(task.recipe, dataset.subset(split.train))
+    network = build_network(chosen.network, chosen.training.seed)
+    network.set_weights(state.best)
+    training = chosen.training
+    normalization = Normalization(
+        channels=chosen.network.input_channels, intensities=training.intensities, scale=training.scale
+    )
+    about = provenance_of(dataset, split, state.best_score, state.step, state.seconds)
+    return Model(chosen, normalization, dataset.classes, network, about)
+
+
+def looks_of(dataset: Dataset) -> list[dict[str, Any]]:
+    """Looks of the training images, at half and double size too, as the network bears them."""
+    looks = []
+    for sample in dataset.samples:
+        image = sample.read_image()[..., :3]
+        for factor in (0.5, 1.0, 2.0):
+            shape = tuple(round(n * factor) for n in image.shape[:2])
+            look = measure_look(resize(image, shape))
+            looks.append((kind_of(look), look))
+    return summarize_looks(looks)
+
+
+def finish(name: str, model: Model, dataset: Dataset, out: Path) -> None:
+    """Choose the last settings on validation images; write the model, its scores, its card."""
+    from napari_unet.models.model import load_model, save_model
+    from score_shipped import evaluate, figures, held_out, tune
+
+    objects = model.recipe.network.separation != "none"
+    validation = dataset.subset(model.provenance["split"]["validation"])
+    settings, chosen_by = tune(model, validation, objects=objects)
+    settings = settings.model_copy(update={"flips": FLIPS[name]})
+    model.recipe = model.recipe.model_copy(update={"inference": settings})
+    model.classes = CLASSES[name]
+    model.provenance["looks"] = looks_of(dataset.subset(model.provenance["split"]["train"]))
+    model.provenance["about"] = {**ABOUT[name], "scores": {}}
+    save_model(model, out, half=True)
+    written = load_model(out)
+    scores = {"held_out": figures(evaluate(written, held_out(written, dataset))), "chosen_by": chosen_by}
+    written.provenance["about"]["scores"] = scores
+    save_model(written, out, half=True)
+    (out / "card.md").write_text(card_text(written), encoding="utf-8")
+    print(json.dumps(scores, indent=1))
+
+
 def main() -> int:
-    """Train, or go on training."""
+    """Train, or go on training, and write the model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("name", choices=sorted(SETTINGS))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--out", type=Path, help="folder of the model; without it nothing but training")
+    parser.add_argument("--now", action="store_true", help="take what the training has come to")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings, changed")
     options = parser.parse_args()
     start_backend()
+    from napari_unet.models.model import SETTINGS_FILE
     from napari_unet.workflow.train import TrainTask
 
     dataset = open_dataset(options.data)
-    split = options.work.parent / f"{options.name}-split.json"
+    split = options.work / "split.json"
     if not split.exists():
         split_by_kind(dataset).save(split)
     task = TrainTask(
         options.data,
-        options.work,
+        options.work / "training",
         settings_of(options.name, options.set),
         split=split,
         resume=True,
         on_epoch=epoch_line,
     )
-    run_task(task)
+    model = trained(task, dataset, options.now and not (task.out / SETTINGS_FILE).exists())
+    if options.out is not None:
+        finish(options.name, model, dataset, options.out)
     return 0
 
 

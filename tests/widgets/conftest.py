@@ -81,7 +81,18 @@ def notifications() -> Iterator[list[Any]]:
 
 
 @pytest.fixture
-def dock(viewer: Any, warm_engine: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where models that come with the program would be: an empty folder, so that none is chosen unasked."""
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    monkeypatch.setattr("napari_unet.models.shipped.FOLDER", folder)
+    return folder
+
+
+@pytest.fixture
+def dock(
+    viewer: Any, warm_engine: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch, shipped: Path
+) -> Iterator[Any]:
     """The dock in a window that shows nothing yet."""
     from napari_unet.widgets.workbench import Workbench
 

@@ -19,8 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "inputs", type=Path, nargs="+", metavar="INPUT", help="files, folders, zips, data sets"
     )
-    parser.add_argument("--model", type=Path, required=True, metavar="MODEL", help="folder or zip of a model")
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="MODEL", help="folder, zip or shipped model"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the masks")
+    parser.add_argument(
+        "--objects", action="store_true", help="write a TIFF with a number for each object, not its class"
+    )
     parser.add_argument("--probabilities", action="store_true", help="write probabilities as well")
 
 
@@ -29,6 +34,9 @@ def run(options: argparse.Namespace) -> int:
     start_backend()
     from napari_unet.workflow.segment import SegmentTask
 
-    written = run_task(SegmentTask(tuple(options.inputs), options.model, options.out, options.probabilities))
+    task = SegmentTask(
+        tuple(options.inputs), options.model, options.out, options.probabilities, objects=options.objects
+    )
+    written = run_task(task)
     print(f"{len(written)} mask{'s' * (len(written) != 1)} in {options.out}")
     return DONE

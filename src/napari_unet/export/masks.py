@@ -213,6 +213,41 @@ def read_mask(path: Path, classes: int = 1) -> NDArray[np.uint8] | NDArray[np.ui
     return pixels.astype(np.uint8) if classes <= 255 else pixels.astype(np.uint16)
 
 
+def write_objects(path: Path, objects: NDArray[np.int32]) -> Path:
+    """Write the numbers of objects as a deflated TIFF.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        .tif or .tiff.
+    objects : numpy.ndarray
+        (Y, X) int32, 0 background, 1..N.
+
+    Returns
+    -------
+    pathlib.Path
+        The same path; the file holds uint16, or uint32 with more than 65,535 objects.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    import tifffile
+
+    _check_suffix(path, TIFF)
+    fits = int(objects.max(initial=0)) <= np.iinfo(np.uint16).max
+    with atomic_path(path) as partial:
+        tifffile.imwrite(
+            partial,
+            np.ascontiguousarray(objects, np.uint16 if fits else np.uint32),
+            compression="deflate",
+            photometric="minisblack",
+            metadata={"axes": "YX"},
+        )
+    return path
+
+
 def write_probabilities(path: Path, probabilities: NDArray[np.float32], *, half: bool = False) -> Path:
     """Write probabilities as a deflated TIFF.
 

@@ -82,8 +82,8 @@ def save_state(state: TrainingState, path: Path, fingerprint: str) -> None:
         np.savez(file, header=text, **arrays)  # type: ignore[arg-type]
 
 
-def load_state(path: Path, fingerprint: str) -> TrainingState:
-    """Read a state.
+def load_state(path: Path, fingerprint: str | None = None) -> TrainingState:
+    """Read a state; without a fingerprint whatever run it belongs to.
 
     Raises
     ------
@@ -101,7 +101,8 @@ def load_state(path: Path, fingerprint: str) -> TrainingState:
         raise TrainingError(
             f"the training state {path} cannot be read", got=str(error), remedy="train without --resume"
         ) from error
-    if header.pop("version", None) != VERSION or header.pop("fingerprint", "") != fingerprint:
+    belongs = header.pop("fingerprint", "")
+    if header.pop("version", None) != VERSION or (fingerprint is not None and belongs != fingerprint):
         raise TrainingError(
             f"the training state {path} belongs to a run with other settings or data",
             remedy="resume with the same data, split and settings, or train without --resume",

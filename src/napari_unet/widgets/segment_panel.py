@@ -23,7 +23,9 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider
 
+from napari_unet.models.shipped import is_shipped
 from napari_unet.widgets.step import ElidedLabel, Step
+from napari_unet.widgets.suggestion_row import SuggestionRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +87,8 @@ class SegmentPanel(Step):
         self.about.setWordWrap(True)
         self.about.setObjectName("about")
         self.body.addWidget(self.about)
+        self.suggestion = SuggestionRow(self.session, self)
+        self.body.addWidget(self.suggestion)
 
     def _build_run(self) -> None:
         self.scope_box = QComboBox()
@@ -179,15 +183,17 @@ class SegmentPanel(Step):
         self._filling = True
         try:
             self.model_box.clear()
-            for path, card in self.session.models.items():
-                self.model_box.addItem(card.name, path)
-                self.model_box.setItemData(self.model_box.count() - 1, str(path), Qt.ItemDataRole.ToolTipRole)
+            # One's own first; those that come with the program are there always.
+            for path, card in sorted(self.session.models.items(), key=lambda item: is_shipped(item[0])):
+                title = f"{card.name} (shipped)" if is_shipped(path) else card.name
+                self.model_box.addItem(title, path)
+                about = (card.provenance.get("about") or {}).get("title") or str(path)
+                self.model_box.setItemData(self.model_box.count() - 1, about, Qt.ItemDataRole.ToolTipRole)
             chosen = self.session.model
-            if chosen is not None:
-                self.model_box.setCurrentIndex(self.model_box.findData(chosen.path))
             self.model_box.setEnabled(bool(self.session.models))
-            if not self.session.models:
-                self.model_box.addItem("no model yet")
+            self.model_box.setPlaceholderText("choose a model" if self.session.models else "no model yet")
+            paths = [self.model_box.itemData(n) for n in range(self.model_box.count())]
+            self.model_box.setCurrentIndex(paths.index(chosen.path) if chosen is not None else -1)
             self.threshold.setValue(self.session.inference.threshold)
             self.minimum_size.setValue(self.session.inference.minimum_size)
         finally:
@@ -224,8 +230,14 @@ class SegmentPanel(Step):
         misfit = session.misfit(self.channels())
         self._mark(bool(misfit))
         if session.model is None:
-            self.about.setText("Open a model that <code>napari-unet train</code> wrote.")
-            why = "Open a model first."
+            verb = "Choose" if session.models else "Open"
+            train = "<code>napari-unet train</code>"
+            self.about.setText(
+                f"Choose a model, or open one that {train} wrote."
+                if session.models
+                else f"Open a model that {train} wrote."
+            )
+            why = f"{verb} a model first."
         elif misfit:
             self.about.setText(misfit)
             why = misfit
@@ -275,7 +287,10 @@ def about(card: ModelCard) -> str:
     classes = ", ".join(card.classes)
     score = card.validation_iou
     parts = [f"Trained on {card.trained_on}"]
-    if score is not None:
+    held_out = ((card.provenance.get("about") or {}).get("scores") or {}).get("held_out") or {}
+    if "iou" in held_out:
+        parts.append(f"held-out IoU {held_out['iou']['mean']:.2f}")
+    elif score is not None:
         parts.append(f"validation IoU {score:.2f}")
     first = "; ".join(parts)
     second = (

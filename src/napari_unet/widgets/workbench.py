@@ -78,6 +78,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.session = Session(engine(self.dispatcher), self.dispatcher)
         self.session.evaluation = EvaluationSettings(confidence=self.preferences.confidence)
         self.session.tile = self.preferences.tile_size
+        self.session.offer_shipped_models()
         if engine is ProcessEngine:  # one for each: segmenting goes on while it learns
             self.session.learning.make_engine = lambda: engine(self.dispatcher)
         self.sources = Sources(napari_viewer, self.session, self)
@@ -137,6 +138,7 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _connect(self) -> None:
         self.segmenting.channels = self.sources.channels
+        self.segmenting.suggestion.shape = self.sources.shape
         self.segmenting.selected = self.images.table.selected_ids
         self.segmenting.wanted.connect(self.segment)
         self.segmenting.show_box.activated.connect(

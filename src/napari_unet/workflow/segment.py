@@ -11,7 +11,7 @@ import numpy as np
 from napari_unet.data.catalog import open_images
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, WorkbenchError
-from napari_unet.export.masks import unique_stems, write_mask, write_probabilities
+from napari_unet.export.masks import unique_stems, write_mask, write_objects, write_probabilities
 from napari_unet.inference.objects import find_objects, split_outputs
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
@@ -158,6 +158,8 @@ class SegmentTask:
         Whether to write those as well.
     settings : InferenceSettings, optional
         Instead of the model's own.
+    objects : bool
+        Whether to write the numbers of objects instead of classes.
     """
 
     inputs: tuple[Path, ...]
@@ -165,6 +167,7 @@ class SegmentTask:
     out: Path
     probabilities: bool = False
     settings: InferenceSettings | None = field(default=None)
+    objects: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
         """Segment; give back the masks' paths. Masks written before a stop are kept."""
@@ -175,7 +178,10 @@ class SegmentTask:
         results = segment_samples(samples, model, self.settings, cancel)
         for result in tracked(results, len(samples), "Segmenting", on_progress, cancel):
             stem = stems[result.sample.id]
-            written.append(write_mask(self.out / f"{stem}.png", result.mask, len(model.classes)))
+            if self.objects:
+                written.append(write_objects(self.out / f"{stem}.tif", result.objects))
+            else:
+                written.append(write_mask(self.out / f"{stem}.png", result.mask, len(model.classes)))
             if self.probabilities:
                 write_probabilities(self.out / f"{stem}_probabilities.tif", result.probabilities)
         return written

@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from napari_unet.errors import ModelError, WorkbenchError
 from napari_unet.models.card import ModelCard, find_models
+from napari_unet.models.shipped import shipped_models
 from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings, InferenceSettings
 from napari_unet.workflow.estimates import Estimates
@@ -157,6 +158,15 @@ class Session:
         cards = [ModelCard.read(path) for path in paths]
         self.models.update({card.path: card for card in cards})
         return cards
+
+    def offer_shipped_models(self) -> None:
+        """Offer the models that come with the program."""
+        for path in shipped_models().values():
+            try:
+                card = ModelCard.read(path)
+                self.models.setdefault(card.path, card)
+            except WorkbenchError as error:
+                self.failed.emit(error.sentence, "")
 
     def _offer_versions(self) -> None:
         """Offer the versions of the project at hand; take the one in use if no model is chosen."""

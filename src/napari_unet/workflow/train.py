@@ -22,6 +22,7 @@ from napari_unet.errors import DataError, ModelError, OutputError, TrainingError
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.metrics.overlap import count_overlap, image_score
+from napari_unet.models.look import kind_of, measure_look, summarize_looks
 from napari_unet.models.model import (
     METRICS_FILE,
     SPLIT_FILE,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from napari_unet.training.augmentation import Patch
 
 MAX_VALIDATION_IMAGES = 64  # scored after an epoch
+MOST_LOOKED_AT = 400  # images whose looks are kept
 GROUPS_TO_TUNE = 3  # a threshold that suits one or two groups may suit no other
 THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(2, 19))
 
@@ -213,7 +215,14 @@ class _Run:
             threshold = {"threshold": validation.best_threshold()}
             inference = self.recipe.inference.model_copy(update=threshold)
             model.recipe = self.recipe.model_copy(update={"inference": inference})
-        model.provenance = self._provenance(model, finished.best_score, finished.step, finished.seconds)
+        model.provenance = provenance_of(
+            self.dataset,
+            self.split,
+            finished.best_score,
+            finished.step,
+            finished.seconds,
+            str(self.task.init) if self.task.init else "",
+        )
         save_model(model, out)
         state_file.unlink(missing_ok=True)
         return model
@@ -272,29 +281,54 @@ class _Run:
         text = json.dumps([settings, self.split.to_json()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _provenance(self, model: Model, score: float, steps: int, seconds: float) -> dict[str, Any]:
-        import keras
 
-        images = {s.id: image_hash(self.dataset.image(s)) for s in self.dataset.samples}
-        digest = hashlib.sha256("".join(sorted(images.values())).encode()).hexdigest()
-        return {
-            "program": f"napari-unet-workbench {__version__}",
-            "keras": f"{keras.__version__} on {keras.backend.backend()}",
-            "data": {
-                "name": self.dataset.name,
-                "format": self.dataset.format,
-                "images": len(self.dataset),
-                "sha256": digest,
-                "licence": self.dataset.licence,
-                "citation": self.dataset.citation,
-            },
-            "split": self.split.to_json(),
-            "image_hashes": images,
-            "parent": str(self.task.init) if self.task.init else "",
-            "scores": {"validation_iou": score} if score >= 0 else {},
-            "steps": steps,
-            "seconds": round(seconds, 1),
-        }
+def provenance_of(
+    dataset: Dataset, split: Split, score: float, steps: int, seconds: float, parent: str = ""
+) -> dict[str, Any]:
+    """What a model says of where it came from.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        All of it; every image is read.
+    split : Split
+        That it was trained with.
+    score : float
+        Validation IoU; negative if there is none.
+    steps, seconds
+        Of training.
+    parent : str
+        The model whose weights it started from.
+
+    Returns
+    -------
+    dict
+        JSON throughout.
+    """
+    import keras
+
+    images = {s.id: image_hash(dataset.image(s)) for s in dataset.samples}
+    digest = hashlib.sha256("".join(sorted(images.values())).encode()).hexdigest()
+    looks = [measure_look(dataset.image(s)) for s in dataset.subset(split.train[:MOST_LOOKED_AT]).samples]
+    return {
+        "program": f"napari-unet-workbench {__version__}",
+        "keras": f"{keras.__version__} on {keras.backend.backend()}",
+        "data": {
+            "name": dataset.name,
+            "format": dataset.format,
+            "images": len(dataset),
+            "sha256": digest,
+            "licence": dataset.licence,
+            "citation": dataset.citation,
+        },
+        "split": split.to_json(),
+        "image_hashes": images,
+        "looks": summarize_looks((kind_of(look), look) for look in looks),
+        "parent": parent,
+        "scores": {"validation_iou": score} if score >= 0 else {},
+        "steps": steps,
+        "seconds": round(seconds, 1),
+    }
 
 
 @dataclass(frozen=True)

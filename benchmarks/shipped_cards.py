@@ -1,0 +1,117 @@
+"""What the cards of the shipped models say, and how it is written down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_unet.models.model import Model
+
+CLASSES = {"nuclei": ("nucleus",), "nerve-and-vessel": ("nerve", "vessel")}
+FLIPS = {"nuclei": "horizontal", "nerve-and-vessel": "horizontal"}
+
+ABOUT: dict[str, dict[str, Any]] = {
+    "nuclei": {
+        "title": "Cell nuclei, glowing on dark or stained on bright ground",
+        "data": "2018 Data Science Bowl, stage 1 (Broad Bioimage Benchmark Collection BBBC038)",
+        "licence": "CC0 1.0 (data); BSD-3-Clause (weights)",
+        "attribution": "Caicedo et al. 2019, Nucleus segmentation across imaging experiments, "
+        "doi:10.1038/s41592-019-0612-7; annotations as corrected in stage1_train of BBBC038",
+        "look": {"channels": [1, 2, 3, 4], "ground": "either", "fits": "spots"},
+        "pixel_size": "nuclei of about 8 to 60 pixels across; 0.2 to 1 µm a pixel as a rule",
+        "command": "python benchmarks/make_shipped_models.py nuclei --data stage1_train "
+        "--work WORK --out OUT",
+        "note": "the learning rate was planned for twice as many steps until step 300",
+        "limits": [
+            "Tissue sections with nuclei that lie on top of one another: borders are guesses.",
+            "Nuclei below 6 or above 80 pixels across: scale the image first.",
+            "Colour is not looked at: the image is made grey, so a stain that differs from the ground "
+            "in hue alone is not seen.",
+            "Images in which little but debris or out-of-focus light is to be seen get false nuclei.",
+            "Electron microscopy, phase contrast and DIC were not trained on.",
+        ],
+    },
+    "nerve-and-vessel": {
+        "title": "Nerves and vessels in ultrasound",
+        "data": "usgra-seg: ultrasound-guided regional anaesthesia, nerves and vessels",
+        "licence": "CC-BY 4.0 (data, and weights made from it)",
+        "attribution": "Trained on usgra-seg, whose authors publish it under CC-BY 4.0 "
+        "(https://creativecommons.org/licenses/by/4.0/); the images were scaled down, made grey and "
+        "augmented for training, none is contained",
+        "look": {"channels": [1, 2, 3, 4], "ground": "dark", "fits": "speckle"},
+        "pixel_size": "frames of about 500 to 800 pixels across; scaled to a half before the network",
+        "command": "python benchmarks/make_shipped_models.py nerve-and-vessel --data usgra-seg --work WORK "
+        "--out OUT",
+        "limits": [
+            "Not for diagnosis or guidance: 182 images of few devices, outlines of one annotator.",
+            "Nerves look like the tissue around them: they are missed, or found in fascia, more often "
+            "than vessels.",
+            "Shadows and cysts are taken for vessels.",
+            "Which images are of one patient is not known: scores on the held-out ones may flatter.",
+            "Other devices, other depths: check on images of your own first.",
+        ],
+    },
+}
+
+TITLES = {"iou": "IoU", "dice": "Dice", "f1_50": "F1 of objects at IoU 0.5", "ap": "AP of objects (0.5:0.95)"}
+
+
+def card_text(model: Model) -> str:
+    """The card of a shipped model, in Markdown."""
+    about, provenance = model.provenance["about"], model.provenance
+    network, recipe = model.recipe.network, model.recipe
+    split = provenance["split"]
+    lines = [
+        f"# {recipe.name}",
+        "",
+        f"{about['title']}. By name: `napari-unet segment IMAGES --model {recipe.name} --out DIR`.",
+        "",
+        f"- Classes: {', '.join(model.classes)}",
+        f"- Images: grey or colour (made grey), any number of bits; {about['pixel_size']}",
+        f"- Data: {about['data']}",
+        f"- Licence: {about['licence']}",
+        f"- Attribution: {about['attribution']}",
+        f"- Network: {network.name}, {network.filters} filters, depth {network.depth}, "
+        f"{network.normalization} normalization, {network.block} blocks, "
+        f"{int(model.network.count_params()):,} weights stored in half precision"
+        + (
+            f", an output for the {network.separation} that parts objects"
+            if network.separation != "none"
+            else ""
+        ),
+        f"- Training: {len(split['train'])} images, {provenance['steps']:,} steps, "
+        f"{provenance['seconds'] / 60:.0f} min on two shared processor cores; seed {recipe.training.seed}"
+        + (f"; {about['note']}" if about.get("note") else ""),
+        f"- Made by `{about['command']}`",
+        "",
+        "## Scores",
+        "",
+        f"{len(split['held_out'])} images were held out, drawn within each kind of image before training, "
+        f"and decided nothing; {len(split['validation'])} validation images chose weights and threshold "
+        f"({_chosen_by(about['scores'])} on them, without flips). Means over images, with 95 % intervals "
+        "(bootstrap over images).",
+        "",
+        "| score | held out |",
+        "| --- | --- |",
+        *_rows(about["scores"]["held_out"]),
+        "",
+        "## Where it fails",
+        "",
+        *(f"- {line}" for line in about["limits"]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _rows(scores: dict[str, Any]) -> list[str]:
+    rows = []
+    for name, title in TITLES.items():
+        if name in scores:
+            low, high = scores[name]["interval"]
+            rows.append(f"| {title} | {scores[name]['mean']:.3f} ({low:.3f} to {high:.3f}) |")
+    return rows
+
+
+def _chosen_by(scores: dict[str, Any]) -> str:
+    (name, value) = next((k, v) for k, v in scores["chosen_by"].items() if k != "images")
+    return f"{TITLES[name]} {value:.3f}"

@@ -1,0 +1,64 @@
+"""Which model fits an image, by a quick look at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_unet.models.look import ALIKE, closest_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari_unet.models.card import ModelCard
+    from napari_unet.models.look import Look
+
+
+@dataclass(frozen=True, eq=False)
+class Suggestion:
+    """A model that fits an image.
+
+    Attributes
+    ----------
+    card : ModelCard
+        The model.
+    reason : str
+        Why, in one line for a person.
+    difference : float
+        From what it was trained on, in deviations; the smaller the better.
+    """
+
+    card: ModelCard
+    reason: str
+    difference: float
+
+
+def suggest(look: Look, channels: int, cards: Iterable[ModelCard]) -> Suggestion | None:
+    """The model whose training images an image looks most like.
+
+    Parameters
+    ----------
+    look : Look
+        Of the image, by ``measure_look``.
+    channels : int
+        Of the image.
+    cards : iterable of ModelCard
+        Models to choose from; those that tell no looks of their training images are passed over.
+
+    Returns
+    -------
+    Suggestion or None
+        None if no model takes such channels and was trained on images like this.
+    """
+    best: Suggestion | None = None
+    for card in cards:
+        kinds = card.provenance.get("looks")
+        if not isinstance(kinds, list) or card.misfit(channels):
+            continue
+        kind, difference = closest_kind(look, kinds)
+        if difference > ALIKE or (best is not None and difference >= best.difference):
+            continue
+        images = f"the {kind} images" if kind else "the images"
+        reason = f"{card.name} fits: this looks like {images} it was trained on ({', '.join(card.classes)})"
+        best = Suggestion(card, reason, difference)
+    return best

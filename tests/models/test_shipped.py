@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_unet.errors import ModelError
+from napari_unet.models import shipped
+from napari_unet.models.card import ModelCard
+from napari_unet.models.model import Model
+from napari_unet.models.shipped import CARD, is_shipped, locate, shipped_models
+
+MOST_BYTES = 25 * 1024**2
+
+
+def test_a_name_is_a_shipped_model_unless_something_of_ones_own_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ships" / "cells").mkdir(parents=True)
+    (tmp_path / "ships" / "cells" / "settings.json").write_text("{}")
+    (tmp_path / "ships" / "no-model").mkdir()
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "ships")
+    monkeypatch.chdir(tmp_path)
+    assert list(shipped_models()) == ["cells"]
+    assert locate("cells") == locate(Path("cells")) == tmp_path / "ships" / "cells"
+    assert is_shipped(locate("cells"))
+    # A path is never a name, and what is unknown stays as it is.
+    for other in ("./cells", "models/cells", str(tmp_path / "cells"), "cell"):
+        assert str(locate(other)) in (other, other.removeprefix("./"))
+    (tmp_path / "cells").mkdir()
+    assert locate("cells") == Path("cells")
+    assert not is_shipped(Path("cells"))
+
+
+def test_the_error_of_an_unknown_model_names_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="nuclei"):
+        Model.load(tmp_path / "nucleus")
+
+
+@pytest.mark.parametrize("name", sorted(shipped_models()))
+def test_a_shipped_model_loads_says_where_it_is_from_and_takes_grey_and_colour(name: str) -> None:
+    model = Model.load(name)
+    assert {w.dtype for w in model.network.get_weights()} == {np.dtype(np.float32)}
+    card = ModelCard.read(Path(name))
+    assert card.name == name
+    assert all(card.normalization.takes(channels) for channels in (1, 3, 4))
+    about = card.provenance["about"]
+    for key in ("title", "licence", "attribution", "command", "scores", "limits", "pixel_size"):
+        assert about[key], key
+    text = (shipped_models()[name] / CARD).read_text(encoding="utf-8")
+    assert about["licence"] in text
+    assert about["command"] in text
+
+
+def test_shipped_models_are_small() -> None:
+    assert "nuclei" in shipped_models()
+    every = [f for folder in shipped_models().values() for f in folder.rglob("*") if f.is_file()]
+    assert sum(f.stat().st_size for f in every) < MOST_BYTES

@@ -1,0 +1,98 @@
+"""A model that comes with the program is there, and is suggested for images like those it was trained on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hands import click, segment
+
+from napari_unet.models.look import measure_look, summarize_looks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.window,
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+    ),
+]
+
+
+def spots(seed: int) -> Any:
+    """A few bright squares on dark ground."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 12, (64, 64)).astype(np.uint8)
+    for y, x in rng.integers(4, 54, (6, 2)):
+        image[y : y + 7, x : x + 7] += 150
+    return image
+
+
+@pytest.fixture
+def ship(shipped: Path, tiny_models: dict[str, Path]) -> Callable[[str], Path]:
+    """Ships the grey tiny model as one that was trained on spots."""
+
+    def make(name: str) -> Path:
+        folder = shipped / name
+        shutil.copytree(tiny_models["grey"], folder)
+        file = folder / "settings.json"
+        content = json.loads(file.read_text())
+        looks = [("dark", measure_look(spots(seed))) for seed in range(100, 110)]
+        content["provenance"]["looks"] = summarize_looks(looks)
+        content["provenance"]["about"] = {"title": "Spots of all kinds"}
+        file.write_text(json.dumps(content))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def cells(ship: Callable[[str], Path]) -> Path:
+    return ship("cells")
+
+
+def test_the_first_click_segments_an_image_that_a_shipped_model_knows(
+    cells: Path, dock: Any, viewer: Any, qtbot: Any
+) -> None:
+    panel = dock.segmenting
+    assert panel.model_box.itemText(0) == "cells (shipped)"
+    assert panel.model_box.currentIndex() == -1
+    assert panel.run_button.toolTip() == "Choose a model first."
+    viewer.add_image(spots(0))
+    qtbot.waitUntil(lambda: dock.session.model is not None)
+    assert dock.session.model.path == cells
+    assert panel.model_box.currentText() == "cells (shipped)"
+    words = panel.suggestion.words.whole_text()
+    assert words == "cells fits: this looks like the dark images it was trained on (foreground)"
+    assert not panel.suggestion.isHidden()
+    assert panel.suggestion.use_button.isHidden()
+    segment(dock, qtbot)
+    assert dock.stage.mask_layer.data.any()
+
+
+def test_another_model_stays_until_the_suggestion_is_taken(
+    cells: Path, dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path]
+) -> None:
+    dock.session.load_model(tiny_models["grey"])
+    assert dock.segmenting.model_box.itemText(0) == "grey"  # one's own come first
+    viewer.add_image(spots(1))
+    row = dock.segmenting.suggestion
+    qtbot.waitUntil(lambda: not row.isHidden())
+    assert dock.session.model.path == tiny_models["grey"]
+    click(qtbot, row.use_button)
+    assert dock.session.model.path == cells
+    assert row.isHidden()
+
+
+def test_an_image_of_another_kind_gets_no_suggestion(cells: Path, dock: Any, viewer: Any, qtbot: Any) -> None:
+    stripes = np.tile(np.array([0, 0, 200, 200], np.uint8), (64, 16))
+    viewer.add_image(stripes)
+    qtbot.waitUntil(lambda: bool(dock.segmenting.suggestion._looks))
+    assert dock.session.model is None
+    assert dock.segmenting.suggestion.isHidden()
+    assert not dock.segmenting.run_button.isEnabled()
