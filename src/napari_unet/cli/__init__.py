@@ -19,6 +19,7 @@ from napari_unet.cli import (
     export,
     finetune,
     inspect,
+    networks,
     project,
     score,
     segment,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 # Each has NAME, ABOUT, add_arguments(parser) and run(options); in the order of the help.
 COMMANDS = (
     inspect,
+    networks,
     train,
     finetune,
     segment,

@@ -1,0 +1,66 @@
+"""The command `networks`: which networks there are, what they cost, and when to choose which."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from napari_unet.cli.running import DONE, run_task, start_backend
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_unet.workflow.networks import NetworkFacts
+
+NAME = "networks"
+ABOUT = "List the networks: weights, operations, what they see and take, and when to choose which."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("names", nargs="*", metavar="NETWORK", help="only these (default: all)")
+    parser.add_argument("--recipe", default="fast", help="whose settings count (default: %(default)s)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes", help="change a setting"
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    start_backend()
+    from napari_unet.workflow.networks import ListNetworksTask
+    from napari_unet.workflow.recipes import recipe
+
+    settings = recipe(options.recipe, options.changes).network
+    facts = run_task(ListNetworksTask(settings, tuple(options.names)))
+    if options.json:
+        print(json.dumps([each.to_json() for each in facts], indent=1))
+    else:
+        _print_table(facts)
+    return DONE
+
+
+def _print_table(facts: list[NetworkFacts]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("network", no_wrap=True)
+    for column in ("million weights", "GFLOP", "for", "sees"):
+        table.add_column(column, justify="right")
+    table.add_column("takes")
+    for each in facts:
+        table.add_row(
+            each.name,
+            f"{each.parameters / 1e6:.2f}",
+            f"{each.gflop:.2f}",
+            f"{each.side}x{each.side}",
+            "everything" if each.receptive_field is None else f"{each.receptive_field}",
+            each.sizes,
+        )
+    console = Console()
+    console.print(table)
+    for each in facts:
+        console.print(f"[bold]{each.name}[/bold]  {each.title}. {each.when}", highlight=False)

@@ -1,0 +1,42 @@
+"""What `napari-unet networks` tells."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from napari_unet.cli import main
+
+if TYPE_CHECKING:
+    import pytest
+
+SMALL = ["--set", "filters=2", "--set", "depth=2"]
+
+
+def test_the_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["networks", "fcn8s", "unet", "deep_contextual", *SMALL, "--json"]) == 0
+    listed = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+    assert next(iter(listed)) == "unet"
+    assert listed["unet"]["multiple"] == 4
+    assert listed["unet"]["side"] == 256
+    assert "depth" in listed["unet"]["settings"]
+    assert "depth" not in listed["fcn8s"]["settings"]
+    assert listed["fcn8s"]["multiple"] == 1
+    assert listed["fcn8s"]["pretrained"]
+    assert listed["deep_contextual"]["heads"] == ["c1", "c2", "c3"]
+
+
+def test_the_list_for_people_and_sizes_that_do_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = ["padding=valid", "block=plain", "normalization=none"]
+    changes = [part for change in plain for part in ("--set", change)]
+    assert main(["networks", "unet", *SMALL, *changes]) == 0
+    out = capsys.readouterr().out
+    # Two levels: 4 * 3 pixels go on either way, so 4 n + 12, which is again a multiple of 4.
+    assert "256x256" in out
+    assert "multiples of 4, from" in out
+    assert "The one to start with" in out
+
+
+def test_a_name_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["networks", "vnet"]) == 2
+    assert "no network called 'vnet'" in capsys.readouterr().err
