@@ -1,4 +1,4 @@
-"""The queue: which image next, and why. Without a reference by an estimate of IoU, worst first, varied."""
+"""The queue: which image next, and why. By IoU, or an estimate of it, and by what it stands for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_unet.inference.predict import FLIPS, predict_probabilities
 from napari_unet.metrics.overlap import count_overlap, scores_of_counts
 from napari_unet.progress import Progress, ignore_progress
 from napari_unet.settings import Settings
-from napari_unet.workflow.variety import appearance, varied_order
+from napari_unet.workflow.variety import appearance, representative_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -329,7 +329,7 @@ def review_queue(
     known: Mapping[str, float] | None = None,
     done: Iterable[Doubt] = (),
 ) -> list[Turn]:
-    """Order images for a person: worst first, but not one like the other.
+    """Order images for a person: first what stands for most that is wrong.
 
     Parameters
     ----------
@@ -346,7 +346,7 @@ def review_queue(
     -------
     list of Turn
         Worst first; equal ones by the less certain, then by id. Where the appearance of all images is
-        known, one that looks like images before it, or done, waits as if its IoU were up to 0.2 higher.
+        known, the first 50 are those that stand for most that is wrong: see ``representative_order``.
     """
     listed = list(found)
     scores = dict(known or {})
@@ -363,15 +363,15 @@ def review_queue(
     looks = {doubt.id: doubt.appearance for doubt in listed}
     if not all(looks.get(turn.id) for turn in worst_first):
         return worst_first
-    order = varied_order(
+    order = representative_order(
         np.array([turn.iou for turn in worst_first]),
         np.array([looks[turn.id] for turn in worst_first]).reshape(len(worst_first), -1),
         np.array([doubt.appearance for doubt in done if doubt.appearance]),
     )
-    # An image that overtook a worse one is there for its looks as well.
+    # An image that overtook a worse one is there for others that look like it.
     worst_left = np.minimum.accumulate(np.array(order, np.intp)[::-1])[::-1]
     return [
-        replace(worst_first[n], reason=f"{worst_first[n].reason}; unlike those before")
+        replace(worst_first[n], reason=f"{worst_first[n].reason}; stands for others like it")
         if n > least
         else worst_first[n]
         for n, least in zip(order, worst_left, strict=True)
