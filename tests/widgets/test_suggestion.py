@@ -68,7 +68,7 @@ def test_the_first_click_segments_an_image_that_a_shipped_model_knows(
     assert dock.session.model.path == cells
     assert panel.model_box.currentText() == "cells (shipped)"
     words = panel.suggestion.words.whole_text()
-    assert words == "cells fits: this looks like the dark images it was trained on (foreground)"
+    assert words == "cells fits: looks like its dark training images"
     assert not panel.suggestion.isHidden()
     assert panel.suggestion.use_button.isHidden()
     segment(dock, qtbot)

@@ -58,7 +58,7 @@ def suggest(look: Look, channels: int, cards: Iterable[ModelCard]) -> Suggestion
         kind, difference = closest_kind(look, kinds)
         if difference > ALIKE or (best is not None and difference >= best.difference):
             continue
-        images = f"the {kind} images" if kind else "the images"
-        reason = f"{card.name} fits: this looks like {images} it was trained on ({', '.join(card.classes)})"
+        images = f"{kind} training images" if kind else "training images"
+        reason = f"{card.name} fits: looks like its {images}"
         best = Suggestion(card, reason, difference)
     return best
