@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.data.pixel_size import parse_pixel_size
 from napari_unet.errors import SettingsError
 from napari_unet.export.formats import FORMATS
 from napari_unet.export.naming import PATTERN
@@ -14,8 +15,6 @@ from napari_unet.workflow.export_model import SUFFIXES
 
 if TYPE_CHECKING:
     import argparse
-
-    from napari_unet.data.pixel_size import PixelSize
 
 NAME = "export"
 ABOUT = "Export masks and objects, or a model, for other programs."
@@ -87,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
         options.name,
         options.numbers,
         options.overwrite,
-        _pixel_size(options.pixel_size),
+        parse_pixel_size(options.pixel_size) if options.pixel_size else None,
     )
     result = run_task(task)
     for problem in result.problems:
@@ -111,22 +110,3 @@ def _export_model(options: argparse.Namespace) -> int:
     written = run_task(ExportModelTask(options.model, options.out, options.to, options.overwrite))
     print(f"{options.model} as {written}")
     return DONE
-
-
-def _pixel_size(text: str | None) -> PixelSize | None:
-    import re
-
-    from napari_unet.data.pixel_size import PixelSize
-
-    if text is None:
-        return None
-    found = re.fullmatch(r"\s*([\d.eE+-]+)(?:\s*x\s*([\d.eE+-]+))?\s*([^\W\d]+)\s*", text)
-    try:
-        if found is None:
-            raise ValueError
-        y = float(found[1])
-        return PixelSize(y, float(found[2]) if found[2] else y, found[3])
-    except ValueError as error:
-        raise SettingsError(
-            f"{text!r} is no size of a pixel", expected="a number and a unit, like 0.65um"
-        ) from error

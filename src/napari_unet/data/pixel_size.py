@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError
@@ -66,6 +67,31 @@ class PixelSize:
     def long_unit(self) -> str:
         """The unit as OME-Zarr writes it: "micrometer"."""
         return LONG[self.unit]
+
+
+def parse_pixel_size(text: str) -> PixelSize:
+    """Read what a person wrote.
+
+    Parameters
+    ----------
+    text : str
+        Like "0.65um", or "0.5x0.65 µm": y, then x.
+
+    Raises
+    ------
+    SettingsError
+        If it is no number with a unit, or a side is not above 0.
+    """
+    found = re.fullmatch(r"\s*([\d.eE+-]+)(?:\s*x\s*([\d.eE+-]+))?\s*([^\W\d]+)\s*", text)
+    try:
+        if found is None:
+            raise ValueError
+        y = float(found[1])
+        return PixelSize(y, float(found[2]) if found[2] else y, found[3])
+    except ValueError as error:
+        raise SettingsError(
+            f"{text!r} is no size of a pixel", expected="a number and a unit, like 0.65um"
+        ) from error
 
 
 def unit_name(text: str) -> str | None:

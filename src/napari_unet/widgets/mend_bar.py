@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QWidget
 
 from napari_unet.errors import WorkbenchError
+from napari_unet.widgets.export_dialog import ExportDialog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,10 +54,16 @@ class MendBar(QWidget):  # type: ignore[misc]
         self.accept_button.menu().aboutToShow.connect(self._fill_accept)
         self.edit_button.menu().aboutToShow.connect(self._fill_edit)
         self.revert_button.menu().aboutToShow.connect(self._fill_revert)
+        self.export_button = QToolButton()
+        self.export_button.setText("Export…")
+        self.export_button.setToolTip("Save masks and objects for other programs: PNG, OME-Zarr, COCO, …")
+        self.export_button.clicked.connect(self.show_export)
+        self.export_dialog: ExportDialog | None = None
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(3)
         row.addWidget(self.done_button, 1)
-        for button in (self.accept_button, self.edit_button, self.revert_button):
+        for button in (self.accept_button, self.edit_button, self.revert_button, self.export_button):
             row.addWidget(button)
 
     def _menu_button(self, title: str, tip: str) -> QToolButton:
@@ -76,6 +83,14 @@ class MendBar(QWidget):  # type: ignore[misc]
         changed = row is not None and row.status in ("corrected", "done")
         known = kept is not None and session.current in kept.corrections
         self.revert_button.setEnabled(changed or known)
+
+    def show_export(self) -> None:
+        """Open the dialog that exports, or bring it to the front."""
+        if self.export_dialog is None:
+            self.export_dialog = ExportDialog(self.session, lambda: self.selected(), self)
+        self.export_dialog.refresh()
+        self.export_dialog.show()
+        self.export_dialog.raise_()
 
     def effort(self) -> tuple[str, str]:
         """Work on the image at hand and on all, in words; empty where there was none."""

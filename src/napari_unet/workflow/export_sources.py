@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -241,6 +241,8 @@ class CallerMasks:
         (id) -> (Y, X) uint8, 0..K, or None if there is none.
     classes : tuple of str
         Their names.
+    objects : FromCaller or None
+        (id) -> (Y, X) int32, one number an object; connected pieces if not given.
     pixel_sizes : dict
         Id to PixelSize, where it is known.
     about : dict
@@ -250,6 +252,7 @@ class CallerMasks:
     references: tuple[ImageReference, ...]
     mask: FromCaller
     classes: tuple[str, ...]
+    objects: FromCaller | None = None
     pixel_sizes: dict[str, PixelSize] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
 
@@ -268,9 +271,10 @@ class CallerMasks:
                 raise DataError(f"{reference.id} is not there any more", remedy="open it again") from error
             roots = (reference.path,) if hasattr(reference, "path") else ()
             size = self.pixel_sizes.get(reference.id)
-            return segmented(
-                sample, known_mask, self.classes, None, size, {"program": PROGRAM, **self.about}, roots
-            )
+            about = {"program": PROGRAM, **self.about}
+            image = segmented(sample, known_mask, self.classes, None, size, about, roots)
+            ask = self.objects
+            return image if ask is None else replace(image, load_objects=lambda: ask(reference.id))
 
         return Opened(
             tuple(r.id for r in self.references), lambda cancel: _each(self.references, read, cancel)
