@@ -58,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pixel-size", metavar="SIZE", help="like 0.65um, or 0.5x0.65um (y, x); default: what the files say"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument(
+        "--author", action="append", default=[], metavar="NAME; AFFILIATION", dest="authors",
+        help="of the model, for --to bioimageio; may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--licence", default="", metavar="ID", help="of the model, such as CC-BY-4.0")
+    parser.add_argument("--title", default="", help="of the model; default: the name of its folder")
     parser.add_argument("--layout", help="layout of DATA, if it is not to be recognized")
 
 
@@ -96,6 +102,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _export_model(options: argparse.Namespace) -> int:
+    from napari_unet.export.model_zoo import Attribution
     from napari_unet.workflow.export_model import ExportModelTask
 
     if options.model is None:
@@ -107,6 +114,7 @@ def _export_model(options: argparse.Namespace) -> int:
             remedy="leave out DATA, or leave out --to",
         )
     start_backend()
-    written = run_task(ExportModelTask(options.model, options.out, options.to, options.overwrite))
+    said = Attribution(tuple(options.authors), options.licence, options.title)
+    written = run_task(ExportModelTask(options.model, options.out, options.to, options.overwrite, said))
     print(f"{options.model} as {written}")
     return DONE

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import OutputError
+from napari_unet.export.model_zoo import Attribution, write_package
+from napari_unet.export.onnx_model import write_onnx
+from napari_unet.models.card import ModelCard
 from napari_unet.models.model import load_model
 from napari_unet.progress import Progress
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_unet.progress import CancelToken, OnProgress
 
-SUFFIXES = {"onnx": ".onnx"}
+SUFFIXES = {"onnx": ".onnx", "bioimageio": ".zip"}
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,23 @@ class ExportModelTask:
         A key of ``SUFFIXES``.
     overwrite : bool
         Whether a file that is there may be replaced.
+    attribution : Attribution
+        Authors, licence and title, for "bioimageio".
     """
 
     model: Path
     out: Path
     kind: str
     overwrite: bool = False
+    attribution: Attribution = field(default_factory=lambda: Attribution((), ""))
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Path:
         """Export; the file is there whole or not at all.
 
         Raises
         ------
+        SettingsError
+            If authors or licence of a package are missing.
         OutputError
             If a file is in the way, the suffix is another, or it cannot be written.
         ModelError
@@ -51,13 +59,15 @@ class ExportModelTask:
             When the person stopped it.
         """
         self._check_place()
+        if self.kind == "bioimageio":
+            self.attribution.check()
         on_progress(Progress(0, 2, "Reading the model"))
         model = load_model(self.model)
         cancel.check()
         on_progress(Progress(1, 2, "Writing the file"))
-        from napari_unet.export.onnx_model import write_onnx
-
-        return write_onnx(model, self.out)
+        if self.kind == "onnx":
+            return write_onnx(model, self.out)
+        return write_package(model, ModelCard.read(self.model), self.attribution, self.out)
 
     def _check_place(self) -> None:
         suffix = SUFFIXES[self.kind]

@@ -1,0 +1,103 @@
+"""What a package says of its model, for a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.networks.registry import architecture
+
+if TYPE_CHECKING:
+    from napari_unet.models.card import ModelCard
+    from napari_unet.networks.sizes import InputSizes
+
+INTENSITIES = {
+    "image": "Each image is brought to mean 0 and deviation 1, channel by channel; the package does that "
+    "itself, so any range of intensities will do. Give whole images, not tiles, to have the same result.",
+    "robust": "In each image cut the 0.1 % darkest and brightest pixels, then bring it to mean 0 and "
+    "deviation 1, channel by channel, before it is given to the package, which does not do that. "
+    "The test image is prepared already.",
+    "dataset": "Divide integers by the largest value of their type (255 for 8 bits) first. Mean and "
+    "deviation of the training images are then applied by the package itself.",
+    "range": "Divide integers by the largest value of their type (255 for 8 bits) first; nothing else "
+    "is done.",
+}
+
+
+def documentation(card: ModelCard, title: str, sizes: InputSizes) -> str:
+    """The documentation of a package, from the model's card.
+
+    Parameters
+    ----------
+    card : ModelCard
+        What the model knows of itself.
+    title : str
+        Its heading.
+    sizes : InputSizes
+        That the network takes.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    network, normalization = card.recipe.network, card.normalization
+    paper = architecture(network.name)
+    scale = normalization.scale
+    channels = f"{normalization.channels} channel{'s' * (normalization.channels != 1)}"
+    lines = [
+        f"# {title}",
+        "",
+        f"A {paper.title} ({paper.doi}) that marks {_list(card.classes)} in images with {channels}, "
+        f"trained with napari-unet on {card.trained_on}.",
+        "",
+        "## Input",
+        "",
+        INTENSITIES[normalization.intensities],
+        "",
+    ]
+    if scale != 1:
+        lines += [
+            f"Resize images by {scale:g} in Y and X before that: the network was trained at this size, and "
+            "the package cannot say so itself. The test image is at that size already.",
+            "",
+        ]
+    lines += [
+        f"Y and X are {sizes.at_least(sizes.minimum)} pixels plus any multiple of {sizes.multiple}."
+        + (f" {sizes.margin} pixels are lost at each side." if sizes.margin else ""),
+        "",
+        "## Output",
+        "",
+        f"Probabilities of {_list(card.classes)}"
+        + (f", then the {network.separation} that tells touching objects apart" if _apart(network) else "")
+        + f". The mask is where a probability is above {card.recipe.inference.threshold:g}.",
+        "",
+        "## Validation",
+        "",
+        _validation(card),
+        "",
+        "The test image and the cover are synthetic: they show that the network computes as it should, not "
+        "how good it is.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _validation(card: ModelCard) -> str:
+    held_out = (card.provenance.get("split") or {}).get("held_out") or ()
+    said = []
+    if card.validation_iou is not None:
+        said.append(f"IoU {card.validation_iou:.3f} on the images by which its weights were chosen.")
+    if held_out:
+        said.append(f"{len(held_out):,} further images of the data set were never looked at in training.")
+    if not said:
+        said.append("No score is kept with this model.")
+    said.append("Check it on images of your own with reference masks before you trust it.")
+    return " ".join(said)
+
+
+def _apart(network: Any) -> bool:
+    return bool(network.separation != "none")
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
