@@ -213,6 +213,7 @@ def test_mixed_precision_keeps_weights_and_logits_in_float32() -> None:
 BACKEND_CODE = """
 import numpy as np, keras
 from napari_unet.networks.folding import fold
+from napari_unet.networks.heads import learner_of, set_share
 from napari_unet.networks.registry import build_network
 from napari_unet.settings import NetworkSettings, TrainingSettings
 from napari_unet.training.fit import compile_network
@@ -235,6 +236,20 @@ np.testing.assert_allclose(again.predict_on_batch(x), expected, atol=1e-5)
 folded = fold(network)
 assert len(folded.pairs) == 10
 np.testing.assert_allclose(folded.network.predict_on_batch(x), expected, atol=1e-3 * np.abs(expected).max())
+# Layers of our own, and auxiliary heads; step by step, as to compile takes longer.
+for name in ("segnet", "fcn8s", "deep_contextual", "attention_unet"):
+    settings = NetworkSettings(name=name, filters=4, depth=2)
+    training = TrainingSettings(loss="cross_entropy")
+    network = build_network(settings)
+    learner = learner_of(network, settings)
+    compile_network(learner, make_loss(settings, training), training)
+    learner.run_eagerly = True
+    losses = []
+    for step in range(4):
+        set_share(learner, 1.0, step / 4)
+        losses.append(float(np.ravel(learner.train_on_batch(x, target))[0]))
+    assert losses[-1] < losses[0], (name, losses)
+    assert network(x).shape == (2, 32, 48, 1)
 print("fine")
 """
 

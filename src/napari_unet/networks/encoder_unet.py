@@ -110,9 +110,12 @@ def _encoder(settings: NetworkSettings, lay: Builder) -> Any:
         weights=None, include_top=False, input_shape=(SIDE, SIDE, 3)
     )
 
+    # Told by their place: Keras numbers the names of many layers anew each time.
+    place = {id(layer): number for number, layer in enumerate(original.operations)}
+
     def copy(layer: Any) -> Any:
         config = layer.get_config()
-        config["name"] = PREFIX + layer.name
+        config["name"] = f"{PREFIX}{place[id(layer)]}_{type(layer).__name__.lower()}"
         if isinstance(layer, keras.layers.Dropout):
             config["seed"] = lay.next_seed()
         if kind.unpadded and config.get("padding") == "valid":
@@ -187,12 +190,12 @@ def take_encoder(network: Any, settings: NetworkSettings, original: Any) -> None
         If they do not fit.
     """
     kind = _kind(settings)
-    theirs = {layer.name: layer for layer in original.layers}
     first = True
     for layer in network.layers:
         if not layer.name.startswith(PREFIX) or not layer.weights:
             continue
-        weights = theirs[layer.name.removeprefix(PREFIX)].get_weights()
+        number = int(layer.name.removeprefix(PREFIX).split("_")[0])
+        weights = original.operations[number].get_weights()
         if first and weights[0].ndim == 4:
             adapted = for_channels(weights[0], settings.input_channels, kind.blue_first)
             weights[0] = adapted * np.float32(kind.deviation)

@@ -1,0 +1,54 @@
+"""A U-Net on encoders of keras.applications: their weights, for other channels and our normalization."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_unet.errors import SettingsError
+from napari_unet.networks.encoder_unet import take_encoder
+from napari_unet.networks.registry import build_network
+from napari_unet.networks.transfer import freeze_encoder
+from napari_unet.networks.vgg import for_channels
+from napari_unet.settings import NetworkSettings
+from napari_unet.training.fit import to_numpy
+
+NAME = "MobileNetV3Small"
+
+
+def settings(**changes: object) -> NetworkSettings:
+    base = {"name": "encoder_unet", "encoder": NAME, "filters": 2, "input_channels": 3}
+    return NetworkSettings.model_validate({**base, **changes})
+
+
+def test_an_encoder_with_its_weights_answers_as_the_published_one() -> None:
+    import keras
+
+    original = keras.applications.MobileNetV3Small(weights=None, include_top=False, input_shape=(224, 224, 3))
+    network = build_network(settings())
+    take_encoder(network, settings(), original)
+    image = np.random.default_rng(0).standard_normal((1, 224, 224, 3)).astype(np.float32)
+    grey_levels = (0.5 * image + 1) * 127.5  # which the published one brings to -1 to 1 by itself
+    expected = to_numpy(original(grey_levels, training=False))
+    number = len(original.operations) - 1
+    last = next(layer.output for layer in network.layers if layer.name.startswith(f"encoder_{number}_"))
+    found = to_numpy(keras.Model(network.input, last)(image, training=False))
+    assert expected.std() > 0
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+    assert freeze_encoder(network, 1.0) > 30
+    trained = {w.path.split("/")[0] for w in network.trainable_weights}
+    assert not any(name.startswith("encoder_") for name in trained)
+    assert "logits" in trained
+
+
+def test_first_kernels_for_other_channels() -> None:
+    kernel = np.arange(6, dtype=np.float32).reshape(1, 1, 3, 2)
+    assert for_channels(kernel, 3, reverse=False).tolist() == kernel.tolist()
+    assert for_channels(kernel, 3)[0, 0, :, 0].tolist() == [4, 2, 0]
+    assert for_channels(kernel, 1)[0, 0].tolist() == [[6, 9]]  # the sums
+    assert for_channels(kernel, 5)[0, 0].sum(axis=0) == pytest.approx([6, 9])
+
+
+def test_an_encoder_that_is_none_is_refused_in_words() -> None:
+    with pytest.raises(SettingsError, match=r"no encoder called 'NASNetLarge'.*ResNet50"):
+        build_network(settings(encoder="NASNetLarge"))
