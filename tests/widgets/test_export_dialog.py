@@ -63,4 +63,10 @@ def test_masks_at_hand_are_exported_and_nothing_is_replaced_unasked(
     assert not dialog.run_button.isEnabled()
     click(qtbot, dialog.overwrite_box)
     assert dialog.run_button.isEnabled()
+    # Leave to replace is for these files, not for those of another folder.
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "coco.json").write_text("{}")
+    dialog.folder_edit.setText(str(tmp_path / "other"))
+    assert not dialog.overwrite_box.isChecked()
+    assert not dialog.run_button.isEnabled()
     dialog.close()

@@ -65,6 +65,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.session = session
         self.selected = selected
         self._job: Job | None = None
+        self._existing: list[Path] = []  # files that would be replaced
         self.setWindowTitle("Export masks")
         self.setMinimumWidth(520)
         self._build_inputs()
@@ -189,7 +190,11 @@ class ExportDialog(QDialog):  # type: ignore[misc]
             self.scope_box.setItemText(index, f"{SCOPES[key]} ({len(self.ids(key)):,})")
         self.numbers_box.setEnabled(any(FORMATS[name].numbered for name in self.formats))
         self.run_button.setToolTip("")
-        obstacle, existing = self._obstacle()
+        obstacle, found = self._obstacle()
+        if found != self._existing:  # leave was given for other files
+            self._existing = found
+            self.overwrite_box.setChecked(False)
+        existing = len(found)
         self.overwrite_box.setVisible(existing > 0)
         self.preview.setText(obstacle or self._names())
         if existing and not obstacle:
@@ -199,19 +204,19 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         if self.session.busy and not blocked:
             self.run_button.setToolTip("A task is running: wait for it, or cancel it")
 
-    def _obstacle(self) -> tuple[str, int]:
-        """What keeps from exporting, in a sentence, and how many files are in the way."""
+    def _obstacle(self) -> tuple[str, list[Path]]:
+        """What keeps from exporting, in a sentence, and the files that would be replaced."""
         if not self.ids(str(self.scope_box.currentData())):
-            return "No such image has a mask: segment some first.", 0
+            return "No such image has a mask: segment some first.", []
         if not self.folder_edit.text().strip():
-            return "Choose a folder.", 0
+            return "Choose a folder.", []
         try:
             plan = self._plan()
             if self.size_edit.text().strip():
                 parse_pixel_size(self.size_edit.text())
         except WorkbenchError as error:
-            return error.sentence, 0
-        return "", len(plan.existing())
+            return error.sentence, []
+        return "", plan.existing()
 
     def _names(self) -> str:
         paths = self._plan().paths

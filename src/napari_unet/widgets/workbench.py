@@ -374,8 +374,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         if watched is not self._window or self._closed:
             return False
         if event.type() == QEvent.Type.Close:
-            busy = self.session.busy or self.session.learning.job is not None
-            if busy and not self._may_stop():
+            if self.session.at_stake and not self._may_stop():
                 event.ignore()
                 return True
             self.stage.take_painting()
@@ -388,7 +387,7 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _may_stop(self) -> bool:
         progress = self.session.progress
-        learning = not self.session.busy
+        learning = self.session.learning.job is not None
         far = ""
         if progress is not None:
             far = f" {int(progress.done):,} of {int(progress.total):,} images are done."

@@ -14,7 +14,7 @@ from napari_unet.models.card import ModelCard, find_models
 from napari_unet.models.shipped import shipped_models
 from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings, InferenceSettings
-from napari_unet.workflow.estimates import Estimates
+from napari_unet.workflow.estimates import Estimates, EstimateTask
 from napari_unet.workflow.learning import Learning
 from napari_unet.workflow.overall import OverallScore
 from napari_unet.workflow.painting import Painting
@@ -245,6 +245,12 @@ class Session:
     def busy(self) -> bool:
         """Whether a task of the person's runs or waits."""
         return self.job is not None
+
+    @property
+    def at_stake(self) -> bool:
+        """Whether work of the person's would be lost by closing now; estimates are made anew any time."""
+        segmenting = self.job is not None and not isinstance(self.job.task, EstimateTask)
+        return segmenting or self.learning.job is not None
 
     def warm(self, shape: tuple[int, int, int] | None = None) -> None:
         """Have the computing process ready before it is needed."""
