@@ -234,6 +234,9 @@ def test_the_gate_judges_as_many_as_there_is_time_for_but_not_too_few(model: Pat
     assert len(patient.images) == len(gate.judges) == 48
     assert patient.note == ""
     assert patient.old == patient.new
+    assert gate.hurry() == 2.0  # salt is the same from left and right
+    assert gate.hurry() == 1.0
+    assert gate.compare(weights).note == "judged without flips, which the time did not allow"
 
 
 def _image(number: int) -> np.ndarray:

@@ -252,7 +252,10 @@ class _Run:
             model.recipe.network.separation,
         )
         look, judging = self.gate.look()
-        left = self._left() - min(judging, MOST_JUDGING * self.settings.seconds)
+        most = MOST_JUDGING * self.settings.seconds
+        if judging > most and not self.settings.megapixels:
+            judging /= self.gate.hurry()
+        left = self._left() - min(judging, most)
         tuning = FineTuning(
             model.network,
             batches,
