@@ -361,7 +361,7 @@ def review_queue(
             turns.append((iou, total, Turn(doubt.id, iou, False, _reason(doubt, iou))))
     worst_first = [turn for _, _, turn in sorted(turns, key=lambda t: (t[0], t[1], t[2].id))]
     looks = {doubt.id: doubt.appearance for doubt in listed}
-    if not all(looks.get(turn.id) for turn in worst_first):
+    if not worst_first or not all(looks.get(turn.id) for turn in worst_first):
         return worst_first
     order = representative_order(
         np.array([turn.iou for turn in worst_first]),
