@@ -172,7 +172,7 @@ def _object_scores() -> list[Score]:
               of(lambda o, e: o.merges), better="lower", high=float("inf"), unit="objects"),
         Score("objects_reference", "Objects", "Objects of the reference", kind, of(lambda o, e: o.reference),
               better="none", high=float("inf"), unit="objects"),
-        Score("objects_predicted", "Predicted objects", "Connected pieces of the prediction", kind,
+        Score("objects_predicted", "Predicted objects", "Objects of the prediction", kind,
               of(lambda o, e: o.predicted), better="none", high=float("inf"), unit="objects"),
     ]  # fmt: skip
 

@@ -14,7 +14,7 @@ from napari_unet.workflow.collection import SEEN
 from napari_unet.workflow.correction import IGNORE
 from napari_unet.workflow.predict import find_sample, warm_models
 from napari_unet.workflow.references import refer
-from napari_unet.workflow.review import FEWEST_KNOWN, Calibration, Doubt, calibrate, doubts, review_queue
+from napari_unet.workflow.review import FEWEST_KNOWN, Calibration, Doubt, calibrate, doubts, worst_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +134,7 @@ class Estimates:
             return
         self._calibrate(collection)
         listed = [e.doubt for e in collection.entries.values() if e.doubt is not None and _estimable(e)]
-        turns = {turn.id: turn for turn in review_queue(listed, self.calibration)}
+        turns = {turn.id: turn for turn in worst_first(listed, self.calibration)}
         changed = []
         for identifier, entry in collection.entries.items():
             turn = turns.get(identifier)

@@ -323,6 +323,32 @@ class Turn:
     reason: str
 
 
+def worst_first(
+    found: Iterable[Doubt],
+    calibration: Calibration | None = None,
+    known: Mapping[str, float] | None = None,
+) -> list[Turn]:
+    """Order images by IoU alone, as a table sorted by it does; parameters as ``review_queue``.
+
+    Returns
+    -------
+    list of Turn
+        Equal ones by the less certain, then by id.
+    """
+    listed = list(found)
+    scores = dict(known or {})
+    calibration = calibration or Calibration()
+    sums = Calibration(weights=calibration.weights).weigh(listed)
+    turns: list[tuple[float, float, Turn]] = [
+        (iou, 0.0, Turn(identifier, iou, True, f"IoU {iou:.2f} with its reference mask"))
+        for identifier, iou in scores.items()
+    ]
+    for doubt, iou, total in zip(listed, calibration.estimate(listed).tolist(), sums.tolist(), strict=True):
+        if doubt.id not in scores:
+            turns.append((iou, total, Turn(doubt.id, iou, False, _reason(doubt, iou))))
+    return [turn for _, _, turn in sorted(turns, key=lambda t: (t[0], t[1], t[2].id))]
+
+
 def review_queue(
     found: Iterable[Doubt],
     calibration: Calibration | None = None,
@@ -349,31 +375,19 @@ def review_queue(
         known, the first 50 are those that stand for most that is wrong: see ``representative_order``.
     """
     listed = list(found)
-    scores = dict(known or {})
-    calibration = calibration or Calibration()
-    sums = Calibration(weights=calibration.weights).weigh(listed)
-    turns: list[tuple[float, float, Turn]] = [
-        (iou, 0.0, Turn(identifier, iou, True, f"IoU {iou:.2f} with its reference mask"))
-        for identifier, iou in scores.items()
-    ]
-    for doubt, iou, total in zip(listed, calibration.estimate(listed).tolist(), sums.tolist(), strict=True):
-        if doubt.id not in scores:
-            turns.append((iou, total, Turn(doubt.id, iou, False, _reason(doubt, iou))))
-    worst_first = [turn for _, _, turn in sorted(turns, key=lambda t: (t[0], t[1], t[2].id))]
+    turns = worst_first(listed, calibration, known)
     looks = {doubt.id: doubt.appearance for doubt in listed}
-    if not worst_first or not all(looks.get(turn.id) for turn in worst_first):
-        return worst_first
+    if not turns or not all(looks.get(turn.id) for turn in turns):
+        return turns
     order = representative_order(
-        np.array([turn.iou for turn in worst_first]),
-        np.array([looks[turn.id] for turn in worst_first]).reshape(len(worst_first), -1),
+        np.array([turn.iou for turn in turns]),
+        np.array([looks[turn.id] for turn in turns]).reshape(len(turns), -1),
         np.array([doubt.appearance for doubt in done if doubt.appearance]),
     )
     # An image that overtook a worse one is there for others that look like it.
     worst_left = np.minimum.accumulate(np.array(order, np.intp)[::-1])[::-1]
     return [
-        replace(worst_first[n], reason=f"{worst_first[n].reason}; stands for others like it")
-        if n > least
-        else worst_first[n]
+        replace(turns[n], reason=f"{turns[n].reason}; stands for others like it") if n > least else turns[n]
         for n, least in zip(order, worst_left, strict=True)
     ]
 
