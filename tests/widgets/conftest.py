@@ -81,10 +81,9 @@ def notifications() -> Iterator[list[Any]]:
 
 
 @pytest.fixture
-def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shipped(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where models that come with the program would be: an empty folder, so that none is chosen unasked."""
-    folder = tmp_path / "shipped"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("shipped")
     monkeypatch.setattr("napari_unet.models.shipped.FOLDER", folder)
     return folder
 
