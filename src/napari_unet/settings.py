@@ -283,7 +283,10 @@ class InferenceSettings(Settings):
         64, ge=0, le=4096, title="Overlap (pixels)", description="Blended between padded tiles"
     )
     batch_pixels: int = Field(
-        2**19, ge=1, title="Pixels a batch", description="Small images run together up to this"
+        0,
+        ge=0,
+        title="Pixels a batch",
+        description="Small images run together up to this; 0: as suits the processor",
     )
     flips: Literal["auto", "none", "horizontal", "dihedral"] = Field(
         "auto", title="Average over flips", description="auto: over the symmetry of the augmentation"

@@ -14,7 +14,6 @@ import pytest
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.engine.task import FromCaller, Job
-from napari_unet.engine.worker import leave_out
 from napari_unet.errors import Cancelled, ComputeError, DataError, WorkbenchError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -228,30 +227,3 @@ def test_the_inline_engine_ends_jobs_the_same_way() -> None:
         engine.submit(Fail(ours=False), on_end=ended.append).wait()
     assert [j.state for j in ended] == ["done", "failed"]
     engine.close()
-
-
-def test_keras_takes_no_time_for_tables(tmp_path: Path) -> None:
-    """Pandas stays out of the computing process, and Keras works without."""
-    code = (
-        "import sys; from napari_unet.engine.worker import leave_out; leave_out(); import keras;"
-        "layer = keras.layers.Dense(1); layer(keras.ops.ones((1, 2)));"
-        "assert sys.modules['pandas'] is None and sys.modules.get('jax') is None"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=240)
-
-
-@pytest.mark.parametrize(("backend", "left_out"), [("", True), ("tensorflow", True), ("jax", False)])
-def test_jax_is_left_out_unless_it_computes(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, backend: str, left_out: bool
-) -> None:
-    monkeypatch.delitem(sys.modules, "jax", raising=False)
-    monkeypatch.setitem(sys.modules, "pandas", None)  # put back as it was afterwards
-    monkeypatch.setenv("KERAS_BACKEND", backend)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    leave_out()
-    assert ("jax" in sys.modules) == left_out
-    sys.modules.pop("jax", None)
-    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
-    leave_out()
-    assert ("jax" in sys.modules) == (backend == "tensorflow")
-    sys.modules.pop("jax", None)

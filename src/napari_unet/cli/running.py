@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_unet.engine.inline import run_inline
+from napari_unet.engine.lean import import_keras
 from napari_unet.progress import CancelToken, Progress
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def start_backend() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        import keras  # noqa: F401
+        import_keras()
     finally:
         os.dup2(kept, 2)
         os.close(kept)

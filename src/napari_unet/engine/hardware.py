@@ -107,6 +107,17 @@ def _group_limit(groups: Path) -> float | None:
     return limit if limit > 0 else None
 
 
+@cache
+def has_gpu() -> bool:
+    """Whether Keras computes on a graphics processor."""
+    import keras
+
+    try:
+        return bool(keras.distribution.list_devices("gpu"))
+    except (AttributeError, RuntimeError, ValueError):  # a back end without one says it in its own way
+        return False
+
+
 def default_precision(features: frozenset[str] | None = None, gpu: str | None = None) -> str:
     """The fastest precision whose results are as good.
 

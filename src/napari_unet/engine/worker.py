@@ -7,7 +7,6 @@ input and output. It ends when its parent does.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pickle
 import queue
@@ -141,26 +140,9 @@ class Worker:
             del self.tokens[number]
 
 
-def leave_out() -> None:
-    """Spare this process imports that take half a second each and serve nobody here.
-
-    Keras imports pandas to take its tables as training data, TensorFlow Lite imports JAX, both only where
-    they are installed. With JAX as Keras' back end that stays.
-    """
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
-    backend = os.environ.get("KERAS_BACKEND", "")
-    if not backend:
-        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-        with contextlib.suppress(OSError, ValueError):
-            backend = str(json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend", ""))
-    if backend in ("", "tensorflow"):
-        sys.modules.setdefault("jax", None)  # type: ignore[arg-type]
-
-
 def main() -> None:
     """Serve the parent that started this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the shell is for the parent
-    leave_out()
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     # The pipe is ours alone: whatever a library prints goes with the warnings.

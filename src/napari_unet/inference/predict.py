@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 MAX_BATCH = 64
+# Processors gain nothing beyond it, and Cancel is looked at between batches.
+BATCH_PIXELS = 2**17
 # Flips along (Y, X) and whether the axes are exchanged before, that the probabilities are averaged over.
 FLIPS: dict[str, tuple[tuple[bool, bool, bool], ...]] = {
     "auto": ((False, False, False),),
@@ -66,7 +68,8 @@ class _Predictor:
 
     def batch_size(self, key: tuple[int, int, int]) -> int:
         """Tiles a batch: as many as the pixels allow, to a power of two so that shapes stay few."""
-        fitting = max(1, self.settings.batch_pixels // (key[0] * key[1] * len(FLIPS[self.settings.flips])))
+        pixels = self.settings.batch_pixels or BATCH_PIXELS
+        fitting = max(1, pixels // (key[0] * key[1] * len(FLIPS[self.settings.flips])))
         return int(min(MAX_BATCH, 2 ** int(np.log2(fitting))))
 
     def flush(self, key: tuple[int, int, int]) -> None:

@@ -32,14 +32,24 @@ def class_colour(number: int, classes: int) -> str:
     return f"#{red:02X}{green:02X}{blue:02X}"
 
 
+def _colormap(colours: dict[int, str], name: str) -> Any:
+    """Colours of some labels up to 255; the others are transparent.
+
+    A cycle as long as there are labels, since for a dictionary of colours napari compiles code for a
+    second or two, where numba is installed, while the window stands still.
+    """
+    from napari.utils import CyclicLabelColormap
+
+    table = np.zeros((256, 4), np.float32)
+    for label, colour in colours.items():
+        table[label] = (*(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)), 1)
+    return CyclicLabelColormap(colors=table, name=name)
+
+
 def class_colormap(classes: int) -> Any:
     """Colours of classes 1..K."""
-    from napari.utils import DirectLabelColormap
-
-    colours: dict[int | None, Any] = {None: "transparent", 0: "transparent", IGNORE: IGNORED_COLOUR}
-    for number in range(1, classes + 1):
-        colours[number] = class_colour(number, classes)
-    return DirectLabelColormap(color_dict=colours, name=f"classes 1 to {classes}")
+    colours = {number: class_colour(number, classes) for number in range(1, classes + 1)}
+    return _colormap(colours | {IGNORE: IGNORED_COLOUR}, f"classes 1 to {classes}")
 
 
 def object_colormap() -> Any:
@@ -60,19 +70,12 @@ def same_colormap(layer: Any, colormap: Any) -> bool:
 
 def error_colormap() -> Any:
     """Colours of an error map."""
-    from napari.utils import DirectLabelColormap
-
-    colours: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
-    colours.update(enumerate(ERROR_COLOURS.values(), start=1))
-    return DirectLabelColormap(color_dict=colours, name="errors")
+    return _colormap(dict(enumerate(ERROR_COLOURS.values(), start=1)), "errors")
 
 
 def vouched_colormap() -> Any:
     """Colour of what is vouched for."""
-    from napari.utils import DirectLabelColormap
-
-    colours = {None: "transparent", 0: "transparent", 1: VOUCHED_COLOUR}
-    return DirectLabelColormap(color_dict=colours, name="vouched for")
+    return _colormap({1: VOUCHED_COLOUR}, "vouched for")
 
 
 def hatched(where: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -98,9 +101,7 @@ def hatched(where: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 def preview_colormap() -> Any:
     """White outlines."""
-    from napari.utils import DirectLabelColormap
-
-    return DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: "white"}, name="preview")
+    return _colormap({1: "#FFFFFF"}, "preview")
 
 
 def text_overlay(viewer: Any) -> Any:

@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.widgets.compare_dialog import CompareDialog
 from napari_unet.widgets.curves import Curves
 from napari_unet.widgets.segment_panel import duration
 from napari_unet.widgets.step import ElidedLabel, Step
@@ -25,6 +24,7 @@ from napari_unet.widgets.train_form import TrainForm
 from napari_unet.widgets.versions_row import VersionsRow
 
 if TYPE_CHECKING:
+    from napari_unet.widgets.compare_dialog import CompareDialog
     from napari_unet.workflow.session import Session
 
 PAUSE = 2000  # milliseconds without a stroke after which the next round may begin
@@ -169,6 +169,8 @@ class LearnPanel(Step):
 
     def compare(self) -> None:
         """Open the window in which two versions are compared."""
+        from napari_unet.widgets.compare_dialog import CompareDialog
+
         if self._comparing is not None:
             self._comparing.close()
         self._comparing = CompareDialog(self.learning, self)

@@ -9,11 +9,11 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QWidget
 
 from napari_unet.errors import WorkbenchError
-from napari_unet.widgets.export_dialog import ExportDialog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_unet.widgets.export_dialog import ExportDialog
     from napari_unet.workflow.correction import MaskVersion
     from napari_unet.workflow.session import Session
 
@@ -86,6 +86,8 @@ class MendBar(QWidget):  # type: ignore[misc]
 
     def show_export(self) -> None:
         """Open the dialog that exports, or bring it to the front."""
+        from napari_unet.widgets.export_dialog import ExportDialog
+
         if self.export_dialog is None:
             self.export_dialog = ExportDialog(self.session, lambda: self.selected(), self)
         self.export_dialog.refresh()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,10 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.widgets.notify import notify
-from napari_unet.widgets.scores_dialog import ScoresDialog
-from napari_unet.workflow.scoreboard import ScoreBoard
 
 if TYPE_CHECKING:
+    from napari_unet.widgets.scores_dialog import ScoresDialog
+    from napari_unet.workflow.scoreboard import ScoreBoard
     from napari_unet.workflow.session import Session
 
 
@@ -32,7 +33,6 @@ class ScoresButtons(QWidget):  # type: ignore[misc]
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
-        self.board = ScoreBoard(session)
         self.dialog: ScoresDialog | None = None
         self._slider: Any = None
         self.scores_button = QPushButton("Scores…")
@@ -49,6 +49,13 @@ class ScoresButtons(QWidget):  # type: ignore[misc]
         column.addWidget(self.scores_button)
         column.addWidget(self.report_button)
 
+    @functools.cached_property
+    def board(self) -> ScoreBoard:
+        """All scores; made when they are first wanted."""
+        from napari_unet.workflow.scoreboard import ScoreBoard
+
+        return ScoreBoard(self.session)
+
     def tie_threshold(self, slider: Any) -> None:
         """Let the line of the curve and a slider be where the other is."""
         self._slider = slider
@@ -60,6 +67,8 @@ class ScoresButtons(QWidget):  # type: ignore[misc]
 
     def show_scores(self) -> None:
         """Open the window of scores, or bring it to the front."""
+        from napari_unet.widgets.scores_dialog import ScoresDialog
+
         if self.dialog is None:
             self.dialog = ScoresDialog(self.session, self.board, self.window())
             self.dialog.report_wanted.connect(self.choose_folder)

@@ -279,15 +279,15 @@ class Stage(QObject):  # type: ignore[misc]
         objects = self._objects(mask) if self.as_objects else None
         numbering = self._numbering = Numbering.of(mask, self._classes, objects)
         shown = numbering.labels  # a copy: painting must not reach what is kept
+        wanted = layers.object_colormap() if self.as_objects else layers.class_colormap(self._classes)
         with self._quiet():
             if self.mask_layer is None:
                 self.mask_layer = self.viewer.add_labels(
-                    shown, name="U-Net mask", metadata={OURS: "mask"}, opacity=0.55
+                    shown, name="U-Net mask", metadata={OURS: "mask"}, opacity=0.55, colormap=wanted
                 )
                 self._listen(self.mask_layer, on=True)
                 keys.bind(self.mask_layer, self._label_keys())
             layer = self.mask_layer
-            wanted = layers.object_colormap() if self.as_objects else layers.class_colormap(self._classes)
             if not layers.same_colormap(layer, wanted):
                 layer.colormap = wanted
             if layer.data is not shown:

@@ -73,11 +73,8 @@ class Workbench(QWidget):  # type: ignore[misc]
         # napari gives a proxy, which wraps every layer anew: a layer would never be itself.
         napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.viewer = napari_viewer
-        self.preferences = read_preferences()
         self.dispatcher = Dispatcher(self)
         self.session = Session(engine(self.dispatcher), self.dispatcher)
-        self.session.evaluation = EvaluationSettings(confidence=self.preferences.confidence)
-        self.session.tile = self.preferences.tile_size
         self.session.offer_shipped_models()
         if engine is ProcessEngine:  # one for each: segmenting goes on while it learns
             self.session.learning.make_engine = lambda: engine(self.dispatcher)
@@ -100,8 +97,6 @@ class Workbench(QWidget):  # type: ignore[misc]
         self._build()
         self._connect()
         self._bind_keys()
-        if self.preferences.start_process:
-            self.session.warm()  # the slow imports go on beside what the window still has to do
         self.sources.follow()
         QTimer.singleShot(0, self._settle)
 
@@ -197,9 +192,14 @@ class Workbench(QWidget):  # type: ignore[misc]
         )
 
     def _settle(self) -> None:
-        """Once the dock is shown: watch its window."""
+        """Once the dock is shown: start the process, watch the window."""
         if self._closed:
             return
+        preferences = read_preferences()  # napari reads every plugin's manifest for it
+        self.session.evaluation = EvaluationSettings(confidence=preferences.confidence)
+        self.session.tile = preferences.tile_size
+        if preferences.start_process and not self.session.busy:
+            self.session.warm()  # the slow imports go on beside what the window still has to do
         self._window = self.window()
         self._window.installEventFilter(self)
         # Its cross takes the dock from around this widget, and nothing else tells of that.

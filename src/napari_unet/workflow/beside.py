@@ -8,10 +8,8 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.progress import Progress
-from napari_unet.workflow.fine_tune import FineTuneTask, Preview
 from napari_unet.workflow.predict import WarmTask
 from napari_unet.workflow.references import CallReference, refer
-from napari_unet.workflow.train_version import TrainVersionTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,6 +108,8 @@ class Beside:
         self, task: Task[Any], collection: Collection | None, finish: Callable[[Any], None]
     ) -> Job | None:
         """Run a task beside the session, leaving curves and verdict as they are; see ``run``."""
+        from napari_unet.workflow.fine_tune import Preview
+
         self._learns_from = collection
         self.progress = Progress(0, 1, "Starting")
 
@@ -152,7 +152,7 @@ class Beside:
     @property
     def stoppable(self) -> bool:
         """Whether what runs can be told to stop and keep the best."""
-        return self.job is not None and isinstance(self.job.task, FineTuneTask | TrainVersionTask)
+        return self.job is not None and getattr(self.job.task, "stop", None) is not None
 
     def stop(self) -> None:
         """Stop learning, judge and keep what is best so far."""

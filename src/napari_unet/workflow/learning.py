@@ -10,11 +10,7 @@ from napari_unet.errors import WorkbenchError
 from napari_unet.models.card import ModelCard
 from napari_unet.settings import FineTuneSettings
 from napari_unet.workflow.beside import Beside
-from napari_unet.workflow.compare_models import CompareTask
 from napari_unet.workflow.effort import effort_of, rounds_of
-from napari_unet.workflow.fine_tune import FineTuned, FineTuneTask
-from napari_unet.workflow.material import gather, teaches
-from napari_unet.workflow.rounds import add_version, first_version, same_model
 from napari_unet.workflow.training_anew import TrainingAnew
 
 if TYPE_CHECKING:
@@ -25,6 +21,7 @@ if TYPE_CHECKING:
     from napari_unet.models.version import Version
     from napari_unet.workflow.collection import Collection
     from napari_unet.workflow.effort import Effort
+    from napari_unet.workflow.fine_tune import FineTuned
     from napari_unet.workflow.material import Material
     from napari_unet.workflow.project import Project
     from napari_unet.workflow.session import Session
@@ -107,6 +104,8 @@ class Learning(Beside):
 
     @staticmethod
     def _teaching_strokes(project: Project) -> dict[str, int]:
+        from napari_unet.workflow.material import teaches
+
         corrections = project.corrections
         return {i: n for i, n in corrections.seen().items() if teaches(corrections, i)}
 
@@ -125,6 +124,9 @@ class Learning(Beside):
         Job or None
             None if there is an obstacle.
         """
+        from napari_unet.workflow.fine_tune import FineTuneTask
+        from napari_unet.workflow.rounds import first_version
+
         session, project = self.session, self.project
         if self.obstacle() or project is None or session.model is None or session.collection is None:
             return None
@@ -163,6 +165,8 @@ class Learning(Beside):
     @staticmethod
     def material(project: Project, collection: Collection, card: ModelCard) -> Material:
         """What there is to learn from, among the images at hand."""
+        from napari_unet.workflow.material import gather
+
         entries = collection.entries
         return gather(
             project,
@@ -188,6 +192,8 @@ class Learning(Beside):
         Job or None
             None if something runs, or there is nothing to compare on.
         """
+        from napari_unet.workflow.compare_models import CompareTask
+
         project, collection, card = self.project, self.session.collection, self.session.model
         if self.job is not None or project is None or collection is None or card is None:
             return None
@@ -244,6 +250,8 @@ class Learning(Beside):
     # the gate
 
     def _judge(self, project: Project, result: FineTuned, material: Material, parent: int) -> None:
+        from napari_unet.workflow.compare_models import CompareTask
+
         current = project.models.current
         if current is not None and current.number != parent and material.held_out:
             # Another version came into use meanwhile: that is what the new one has to beat.
@@ -272,6 +280,8 @@ class Learning(Beside):
         parent : int or None
             The version it started from; 0 if from none.
         """
+        from napari_unet.workflow.rounds import add_version
+
         try:
             fresh = add_version(project, result, seen, parent)
             before = self.candidate if self._judged_in is project else None
@@ -349,6 +359,8 @@ class Learning(Beside):
 
     def _follow_project(self) -> None:
         """Go on offering a version whose project has moved into another folder; start what waited for one."""
+        from napari_unet.workflow.rounds import same_model
+
         self.go_on()
         version, project = self.candidate, self.project
         if version is None or project is None or self._judged_in in (None, project):

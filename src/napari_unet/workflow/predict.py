@@ -12,14 +12,12 @@ import numpy as np
 
 from napari_unet.data.sample import Sample
 from napari_unet.engine.hardware import default_precision
+from napari_unet.engine.lean import import_keras
 from napari_unet.errors import DataError, OutputError, WorkbenchError
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.metrics.overlap import OverlapCounts, count_overlap
-from napari_unet.models.cache import ModelCache
 from napari_unet.progress import Progress
 from napari_unet.workflow.references import References
-from napari_unet.workflow.seen import SeenImages
-from napari_unet.workflow.segment import segment_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.inference.postprocess import Activation
+    from napari_unet.models.cache import ModelCache
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings, Separation
@@ -39,6 +38,9 @@ SEVERAL = 2  # models kept warm
 @functools.cache
 def warm_models() -> ModelCache:
     """Models that this process keeps loaded."""
+    from napari_unet.models.cache import ModelCache
+
+    import_keras()
     return ModelCache(SEVERAL)
 
 
@@ -131,7 +133,9 @@ class WarmTask:
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> None:
         """Load; every later task finds it done."""
-        import keras  # noqa: F401
+        import_keras()
+
+        from napari_unet.workflow.segment import segment_samples
 
         cancel.check()
         if self.model is None:
@@ -201,6 +205,9 @@ class PredictTask:
         return right
 
     def _predictions(self, model: Model, cancel: CancelToken) -> Iterator[Prediction]:
+        from napari_unet.workflow.seen import SeenImages
+        from napari_unet.workflow.segment import segment_samples
+
         seen = SeenImages(model.provenance)
         by_id = {reference.id: reference for reference in self.images}
         about: dict[str, tuple[tuple[int, int], str]] = {}

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_unet.atomic import remove_partials, write_text
-from napari_unet.data.catalog import open_dataset
 from napari_unet.data.dataset import Dataset
 from napari_unet.data.split import Split, make_split
 from napari_unet.errors import DataError, OutputError
@@ -378,6 +377,8 @@ class Project:
         DataError
             If images are missing or others: nothing is changed then.
         """
+        from napari_unet.data.catalog import open_dataset
+
         dataset = open_dataset(data, format or self.file.data.format or None)
         check = self.images.check_dataset(dataset, count)
         if not (check.good or accept_different):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.catalog import open_dataset
 from napari_unet.data.dataset import Dataset
 from napari_unet.data.image_files import decode_image
 from napari_unet.data.sample import Sample
@@ -185,6 +184,8 @@ class ProjectImages:
                     f"the images are not at {self.link.path} any more",
                     remedy="link the project to the folder where they are now",
                 )
+            from napari_unet.data.catalog import open_dataset
+
             self._dataset = open_dataset(path, self.link.format or None)
         return self._dataset
 

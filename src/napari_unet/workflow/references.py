@@ -6,7 +6,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_unet.data.catalog import open_dataset
 from napari_unet.data.sample import Sample
 from napari_unet.engine.task import FromCaller
 
@@ -74,6 +73,8 @@ class References:
         KeyError
             If the data set has no such image any more.
         """
+        from napari_unet.data.catalog import open_dataset
+
         if isinstance(reference, CallReference):
             return Sample(reference.id, reference.image, reference.mask, load_region=reference.region)
         key = str(reference.path), reference.format, reference.path.stat().st_mtime_ns

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.catalog import open_images
-from napari_unet.engine.hardware import default_precision
+from napari_unet.engine.hardware import default_precision, has_gpu
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.masks import unique_stems, write_mask, write_objects, write_probabilities
 from napari_unet.inference.objects import find_objects, split_outputs
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import Separation
+
+GPU_BATCH_PIXELS = 2**21
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +112,8 @@ def segment_samples(
         When the token was set.
     """
     settings = settings or model.recipe.inference
+    if not settings.batch_pixels and has_gpu():
+        settings = settings.model_copy(update={"batch_pixels": GPU_BATCH_PIXELS})
     waiting: list[tuple[Sample, tuple[int, int]]] = []
 
     def prepared() -> Iterator[NDArray[np.float32]]:

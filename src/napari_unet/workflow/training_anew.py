@@ -12,17 +12,16 @@ from napari_unet.engine.task import FromCaller
 from napari_unet.errors import WorkbenchError
 from napari_unet.models.model import STATE_FILE
 from napari_unet.settings import Recipe
-from napari_unet.workflow.given_data import GivenData, corrected_images, labelled_images
-from napari_unet.workflow.plan import Plan, PlanTask
-from napari_unet.workflow.rounds import first_version
-from napari_unet.workflow.train_version import Trained, TrainVersionTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from napari_unet.data.split import Split
+    from napari_unet.workflow.given_data import GivenData
     from napari_unet.workflow.learning import Learning
+    from napari_unet.workflow.plan import Plan
+    from napari_unet.workflow.train_version import Trained
 
 Source = Literal["images", "corrections"]
 SETTINGS = "settings.json"
@@ -93,6 +92,8 @@ class TrainingAnew:
 
     def make_plan(self, source: Source, recipe: Recipe) -> None:
         """Look at the data and try a few steps; the plan comes with ``changed`` of learning."""
+        from napari_unet.workflow.plan import PlanTask
+
         if self.obstacle() or source not in self.sources():
             return
         self.plan = None
@@ -142,6 +143,9 @@ class TrainingAnew:
             waiting()
 
     def _start(self, source: Source, recipe: Recipe, again: Path | None) -> None:
+        from napari_unet.workflow.rounds import first_version
+        from napari_unet.workflow.train_version import TrainVersionTask
+
         learning, session = self.learning, self.session
         project, collection = learning.project, session.collection
         if self.obstacle() or collection is None or source not in self.sources():
@@ -186,6 +190,8 @@ class TrainingAnew:
 
     def _data(self, source: Source) -> tuple[Path | GivenData, str | None, Split | None]:
         """What is trained on, its layout, and the split of the project, where that is of the same images."""
+        from napari_unet.workflow.given_data import corrected_images, labelled_images
+
         collection, project = self.session.collection, self.learning.project
         assert collection is not None
         dataset = collection.dataset
