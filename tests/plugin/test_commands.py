@@ -29,6 +29,9 @@ class Workbench:
     def start(self, step: str) -> None:
         self.steps.append(step)
 
+    def export(self) -> None:
+        self.steps.append("export")
+
 
 class Window:
     """A window that has the dock, as napari's."""
@@ -50,7 +53,12 @@ def with_dock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("command", "step"),
-    [(commands.segment, "segment"), (commands.review, "look"), (commands.measure, "look")],
+    [
+        (commands.segment, "segment"),
+        (commands.review, "look"),
+        (commands.measure, "look"),
+        (commands.export, "export"),
+    ],
 )
 @pytest.mark.usefixtures("with_dock")
 def test_a_command_shows_the_dock_at_its_step(command: Any, step: str) -> None:

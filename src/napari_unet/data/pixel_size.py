@@ -14,6 +14,7 @@ from napari_unet.data.image_files import DAMAGE, HEAD_BYTES, kind_of
 from napari_unet.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 # What files and people write, as one unit for each: the OME model's names, and their size in metres.
@@ -68,6 +69,12 @@ class PixelSize:
         """The unit as OME-Zarr writes it: "micrometer"."""
         return LONG[self.unit]
 
+    @property
+    def text(self) -> str:
+        """As ``parse_pixel_size`` reads it: "0.65 µm", or "0.5 x 0.65 µm" (y, x), to ten digits."""
+        sides = (self.y,) if self.y == self.x else (self.y, self.x)
+        return f"{' x '.join(f'{side:.10g}' for side in sides)} {self.unit}"
+
 
 def parse_pixel_size(text: str) -> PixelSize:
     """Read what a person wrote.
@@ -92,6 +99,35 @@ def parse_pixel_size(text: str) -> PixelSize:
         raise SettingsError(
             f"{text!r} is no size of a pixel", expected="a number and a unit, like 0.65um"
         ) from error
+
+
+def pixel_size_of_layer(scale: Sequence[float], units: Sequence[object]) -> PixelSize | None:
+    """The size of a pixel by the scale and the units of a layer of napari.
+
+    Parameters
+    ----------
+    scale : sequence of float
+        Of the axes, y and x last.
+    units : sequence
+        Names of the units of the axes, or what turns into them; y and x last.
+
+    Returns
+    -------
+    PixelSize or None
+        In the unit of y; None where the units are no lengths known here: pixels are none.
+    """
+    if len(scale) < 2 or len(units) < 2:
+        return None
+    names = [unit_name(str(unit)) for unit in units[-2:]]
+    if names[0] is None or names[1] is None:
+        return None
+    y, x = (float(side) for side in scale[-2:])
+    if names[0] != names[1]:
+        x *= METRES[names[1]] / METRES[names[0]]
+    try:
+        return PixelSize(abs(y), abs(x), names[0])
+    except SettingsError:
+        return None
 
 
 def unit_name(text: str) -> str | None:

@@ -11,9 +11,10 @@ from napari_unet.atomic import atomic_path
 from napari_unet.errors import OutputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     from napari_unet.export.segmented import Numbers, SegmentedImage
 
@@ -101,9 +102,55 @@ def write_ome_tiff(path: Path, image: SegmentedImage, numbers: Numbers = "classe
 
     Physical sizes stand in the OME-XML, names and colours of the classes in a map annotation.
     """
+    labels = image.labels(numbers)
+    return write_ome_stack(path, iter((labels,)), labels.shape, labels.dtype, image, numbers)
+
+
+def write_ome_stack(
+    path: Path,
+    pages: Iterator[NDArray[Any]],
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    like: SegmentedImage,
+    numbers: Numbers,
+    depth: tuple[float, str] | None = None,
+) -> Path:
+    """Write a stack of masks as one OME-TIFF.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        .ome.tif.
+    pages : iterator of numpy.ndarray
+        (Y, X) each, in order, of numbers that `dtype` holds.
+    shape : tuple of int
+        (Y, X), (Z, Y, X) or (T, Z, Y, X).
+    dtype : dtype
+        Of the file.
+    like : SegmentedImage
+        Whose name, classes, colours and pixel size are those of all.
+    numbers : str
+        What the numbers are: "classes" or "objects".
+    depth : tuple of float and str, optional
+        From one plane to the next, and its unit.
+
+    Returns
+    -------
+    pathlib.Path
+        The same path.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
     import tifffile
 
-    metadata: dict[str, Any] = {"axes": "YX", "Name": image.name, "Channel": {"Name": numbers}}
+    image = like
+    axes = "TZYX"[-len(shape) :]
+    metadata: dict[str, Any] = {"axes": axes, "Name": image.name, "Channel": {"Name": numbers}}
+    if depth is not None and "Z" in axes:
+        metadata |= {"PhysicalSizeZ": depth[0], "PhysicalSizeZUnit": depth[1]}
     if image.pixel_size is not None:
         size = image.pixel_size
         metadata |= {"PhysicalSizeY": size.y, "PhysicalSizeYUnit": size.unit}
@@ -120,7 +167,9 @@ def write_ome_tiff(path: Path, image: SegmentedImage, numbers: Numbers = "classe
     with atomic_path(path) as partial:
         tifffile.imwrite(
             partial,
-            image.labels(numbers),
+            (page.astype(dtype, copy=False) for page in pages),
+            shape=shape,
+            dtype=dtype,
             ome=True,
             compression="deflate",
             photometric="minisblack",

@@ -85,6 +85,8 @@ class SegmentedImage:
         None if unknown.
     about : mapping
         Where the mask came from (model, threshold, program): JSON throughout.
+    class_colours : tuple of (int, int, int)
+        Red, green and blue, 0 to 255, of the classes 1..K; those of the window if empty.
     """
 
     name: str
@@ -95,6 +97,7 @@ class SegmentedImage:
     load_image: Callable[[], NDArray[np.generic]] | None = None
     pixel_size: PixelSize | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    class_colours: tuple[Colour, ...] = ()
 
     @cached_property
     def objects(self) -> NDArray[np.int32]:
@@ -109,7 +112,7 @@ class SegmentedImage:
     @property
     def colours(self) -> tuple[Colour, ...]:
         """Of the classes 1..K."""
-        return tuple(class_colour(number) for number in range(1, len(self.classes) + 1))
+        return self.class_colours or tuple(class_colour(n) for n in range(1, len(self.classes) + 1))
 
     def labels(self, numbers: Numbers) -> NDArray[Any]:
         """(Y, X): the mask, or the objects, in the smallest unsigned dtype that holds them."""

@@ -115,6 +115,13 @@ def measure(viewer: napari.Viewer) -> None:
     _start(viewer, "look")
 
 
+def export(viewer: napari.Viewer) -> None:
+    """Export masks and objects…: the dock, with its dialog for that."""
+    widget = show_workbench(viewer)
+    if widget is not None:
+        widget.export()
+
+
 def _start(viewer: napari.Viewer, step: str) -> None:
     widget = show_workbench(viewer)
     if widget is not None:

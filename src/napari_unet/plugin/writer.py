@@ -12,13 +12,12 @@ import numpy as np
 from napari_unet.atomic import atomic_path, write_text
 from napari_unet.data.run_length import encode_run_lengths
 from napari_unet.errors import OutputError
-from napari_unet.export.masks import safe_stem, unique_stems, write_mask
-from napari_unet.workflow.images import METADATA_KEY, OpenedData
+from napari_unet.export.masks import unique_stems, write_mask
+from napari_unet.plugin.export_writer import write_ome_tiff
+from napari_unet.plugin.layer_masks import finest, highest_label, image_names, planes, stack_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
 HIGHEST_IN_PNG = 65535
 
@@ -47,8 +46,10 @@ def write_tiff(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
     """
     import tifffile
 
-    labels = _labels(data, about)
-    dtype = np.min_scalar_type(max(_highest(labels, path), 1))
+    if path.lower().endswith((".ome.tif", ".ome.tiff")):  # older napari looks at the last suffix alone
+        return write_ome_tiff(path, data, about)
+    labels = finest(data, about)
+    dtype = np.min_scalar_type(max(highest_label(labels, path), 1))
     if dtype.itemsize > 4:
         raise OutputError(
             f"{path} cannot be written",
@@ -60,7 +61,7 @@ def write_tiff(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
     with atomic_path(Path(path)) as partial:
         tifffile.imwrite(
             partial,
-            (page.astype(dtype) for page in _pages(labels)),
+            (page.astype(dtype) for page in planes(labels)),
             shape=labels.shape,
             dtype=dtype,
             compression="deflate",
@@ -72,7 +73,7 @@ def write_tiff(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
 
 def write_npy(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
     """Write labels as they are, in NumPy's format; arguments and errors as ``write_tiff``."""
-    labels = _labels(data, about)
+    labels = finest(data, about)
     with atomic_path(Path(path)) as partial, partial.open("wb") as file:
         np.save(file, np.asarray(labels), allow_pickle=False)
     return [path]
@@ -104,8 +105,8 @@ def write_png(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
         If there are more dimensions, a label is below 0 or above 65535, the folder has files in it,
         or something cannot be written.
     """
-    labels = _stack(data, about, path)
-    highest = _highest(labels, path)
+    labels = stack_of(data, about, path)
+    highest = highest_label(labels, path)
     if highest > HIGHEST_IN_PNG:
         raise OutputError(
             f"{path} cannot be written",
@@ -122,10 +123,10 @@ def write_png(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
         raise OutputError(
             f"{folder} cannot be written", expected="a new folder", remedy="choose another name, or empty it"
         )
-    stems = unique_stems(_names(about, len(labels)))
+    stems = unique_stems(image_names(about, len(labels)))
     return [
         str(write_mask(folder / f"{stem}.png", page, classes))
-        for stem, page in zip(stems.values(), _pages(labels), strict=True)
+        for stem, page in zip(stems.values(), planes(labels), strict=True)
     ]
 
 
@@ -153,13 +154,13 @@ def write_run_lengths(path: str, data: Any, about: Mapping[str, Any]) -> list[st
     OutputError
         If there are more dimensions, a label is below 0, or the file cannot be written.
     """
-    labels = _stack(data, about, path)
-    _highest(labels, path)
-    names = _names(about, 1 if labels.ndim == 2 else len(labels))
+    labels = stack_of(data, about, path)
+    highest_label(labels, path)
+    names = image_names(about, 1 if labels.ndim == 2 else len(labels))
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["id", "rle_mask"])
-    for name, page in zip(names, _pages(labels), strict=True):
+    for name, page in zip(names, planes(labels), strict=True):
         numbers = np.unique(page[page > 0])
         if len(numbers) <= 1:
             rows.writerow([name, encode_run_lengths(page)])
@@ -167,50 +168,3 @@ def write_run_lengths(path: str, data: Any, about: Mapping[str, Any]) -> list[st
             rows.writerows([name, encode_run_lengths(page == number)] for number in numbers)
     write_text(Path(path), text.getvalue())
     return [path]
-
-
-def _labels(data: Any, about: Mapping[str, Any]) -> Any:
-    """The array, of the finest scale."""
-    return data[0] if isinstance(data, list) or about.get("multiscale") else data
-
-
-def _stack(data: Any, about: Mapping[str, Any], path: str) -> Any:
-    labels = _labels(data, about)
-    if labels.ndim in (2, 3):
-        return labels
-    raise OutputError(
-        f"{path} cannot be written",
-        expected="one mask, or a stack of masks",
-        got=f"{labels.ndim} dimensions",
-        remedy="save as .tif or .npy",
-    )
-
-
-def _pages(labels: Any) -> Iterator[NDArray[Any]]:
-    """Every (Y, X) plane, in order, one at a time."""
-    for index in np.ndindex(*labels.shape[:-2]):
-        yield np.asarray(labels[index])
-
-
-def _highest(labels: Any, path: str) -> int:
-    """The highest label."""
-    highest = 0
-    for page in _pages(labels):
-        if page.min(initial=0) < 0:
-            raise OutputError(
-                f"{path} cannot be written",
-                expected="labels from 0 upwards",
-                got=str(page.min()),
-                remedy="save as .npy, or paint over the negative ones",
-            )
-        highest = max(highest, int(page.max(initial=0)))
-    return highest
-
-
-def _names(about: Mapping[str, Any], count: int) -> list[str]:
-    """Ids of the images where the layer knows them; else the layer's name, with numbers."""
-    opened = about.get("metadata", {}).get(METADATA_KEY)
-    if isinstance(opened, OpenedData) and len(opened.ids) == count:
-        return list(opened.ids)
-    name = safe_stem(str(about.get("name") or "mask"))
-    return [name] if count == 1 else [f"{name}_{index:0{len(str(count - 1))}d}" for index in range(count)]

@@ -9,9 +9,13 @@ import numpy as np
 from napari_unet.evaluation.error_map import ERROR_COLOURS
 from napari_unet.widgets.numbering import CYCLE, IGNORED_OBJECT
 from napari_unet.workflow.correction import IGNORE
+from napari_unet.workflow.images import MASK_KEY, ShownMask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_unet.widgets.numbering import Numbering
+    from napari_unet.workflow.collection import Collection
 
 
 # Classes beyond the palette go on with napari's own colours.
@@ -120,6 +124,19 @@ def forget_history(layer: Any) -> None:
     layer.editable = False
     layer.editable = True
     layer.mode = mode
+
+
+def remember_meaning(
+    layer: Any, collection: Collection | None, identifier: str, numbering: Numbering
+) -> None:
+    """Put into a layer what its numbers mean, for whoever saves it by napari's menu."""
+    if collection is None or identifier not in collection.entries:
+        layer.metadata.pop(MASK_KEY, None)
+        return
+    entry = collection.entries[identifier]
+    layer.metadata[MASK_KEY] = ShownMask(
+        entry.sample, tuple(collection.classes), numbering.classes, numbering.as_objects
+    )
 
 
 def place_over(layer: Any, image: Any) -> None:

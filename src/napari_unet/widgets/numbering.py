@@ -68,6 +68,11 @@ class Numbering:
             class_of[start : start + NEW_OBJECTS] = number
         return cls(labels, class_of, tuple(starts))
 
+    @property
+    def as_objects(self) -> bool:
+        """Whether every object has a number of its own."""
+        return len(self.class_of) > IGNORED_OBJECT
+
     def classes(self, labels: NDArray[Any]) -> NDArray[np.uint8]:
         """(Y, X) uint8: the class of every pixel of the layer."""
         if labels.dtype == np.uint8:
@@ -77,7 +82,7 @@ class Numbering:
     def number_for(self, label: int) -> int:
         """The number to paint a class with: 0 background, 1..K, 255 ignore."""
         if label == IGNORE:
-            return IGNORED_OBJECT if len(self.class_of) > IGNORED_OBJECT else IGNORE
+            return IGNORED_OBJECT if self.as_objects else IGNORE
         return self.first_new[label - 1] if label else 0
 
 

@@ -292,6 +292,7 @@ class Stage(QObject):  # type: ignore[misc]
                 layer.colormap = wanted
             if layer.data is not shown:
                 layer.data = shown
+            layers.remember_meaning(layer, self.session.collection, self._shown, numbering)
             layers.forget_history(layer)
             if chosen <= self._classes or chosen == IGNORE:
                 layer.selected_label = numbering.number_for(chosen)

@@ -235,6 +235,12 @@ class Workbench(QWidget):  # type: ignore[misc]
                 panel.set_folded(False)
         widget.setFocus()
 
+    def export(self) -> None:
+        """Open the dialog that exports masks."""
+        self.looking.set_folded(False)
+        self.stage.take_painting()
+        self.looking.mend.show_export()
+
     def segment(self, scope: str) -> None:
         """Segment "image", "view", "selected" or "all"."""
         session = self.session
