@@ -841,3 +841,31 @@ def test_probabilities_gone_from_the_disk_do_not_stop_the_window(salt: Any, qtbo
 
 def test_the_window_has_no_network_in_it(salt: Any) -> None:
     assert not {"keras", "tensorflow", "torch", "jax"} & set(sys.modules)
+
+
+def test_what_was_done_is_saved_as_a_recipe(
+    ready: Any, viewer: Any, salt_folder: Path, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_unet.widgets import recipe_button
+    from napari_unet.workflow.run_recipe import RunRecipe, SegmentRun
+
+    button = ready.segmenting.recipes
+    assert button.isHidden()  # nothing was done
+    viewer.open(str(salt_folder), plugin="napari-unet-workbench")
+    qtbot.waitUntil(lambda: getattr(ready.session.collection, "dataset", None) is not None)
+    segment(ready, qtbot)
+    assert not button.isHidden()
+    target = tmp_path / "again"
+    monkeypatch.setattr(
+        recipe_button.QFileDialog, "getSaveFileName", lambda *_: (str(target), "Recipes (*.json)")
+    )
+    button._fill()
+    assert [a.text() for a in button.choices.actions()] == ["Save recipe: Segmentation of 1 image…"]
+    (action,) = button.choices.actions()
+    action.trigger()
+    qtbot.waitUntil((tmp_path / "again.json").exists)
+    settled(ready, qtbot)
+    run = RunRecipe.load(tmp_path / "again.json").run
+    assert isinstance(run, SegmentRun)
+    assert run.names == (ready.session.current,)
+    assert run.data[0].path == str(salt_folder.resolve())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.cli.running import DONE, add_recipe_argument, recorded, run_task, start_backend
 
 if TYPE_CHECKING:
     import argparse
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scores", choices=("auto", "overlap", "all"), default="auto",
         help="overlap: pixels alone; auto: what fits the data; all: objects and membranes, too",
     )  # fmt: skip
+    add_recipe_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,9 +41,21 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.evaluation.report import summary_lines
     from napari_unet.settings import EvaluationSettings
     from napari_unet.workflow.evaluate import EvaluateTask
+    from napari_unet.workflow.run_recipe import EvaluateRun, Place
 
     settings = EvaluationSettings(empty=options.empty, scores=options.scores)
     task = EvaluateTask(options.data, options.report, options.model, options.masks, options.format, settings)
-    evaluation = run_task(task)
+
+    def describe() -> EvaluateRun:
+        return EvaluateRun(
+            data=Place.of(options.data),
+            model=None if options.model is None else Place.of(options.model),
+            masks=None if options.masks is None else Place.of(options.masks),
+            format=options.format,
+            settings=settings,
+        )
+
+    with recorded(options, options.report, describe):
+        evaluation = run_task(task)
     print("\n".join([*summary_lines(evaluation), f"report in {options.report / 'report.html'}"]))
     return DONE

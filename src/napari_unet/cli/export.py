@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.cli.running import DONE, add_recipe_argument, recorded, run_task, start_backend
 from napari_unet.data.pixel_size import parse_pixel_size
 from napari_unet.errors import SettingsError
 from napari_unet.export.formats import FORMATS
@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--licence", default="", metavar="ID", help="of the model, such as CC-BY-4.0")
     parser.add_argument("--title", default="", help="of the model; default: the name of its folder")
+    add_recipe_argument(parser)
     parser.add_argument("--layout", help="layout of DATA, if it is not to be recognized")
 
 
@@ -71,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     from napari_unet.workflow.export import ExportTask
     from napari_unet.workflow.export_sources import ExportSource, ModelMasks, StoredMasks
+    from napari_unet.workflow.run_recipe import ExportRun, Place
 
     if options.to is not None:
         return _export_model(options)
@@ -94,7 +96,22 @@ def run(options: argparse.Namespace) -> int:
         options.overwrite,
         parse_pixel_size(options.pixel_size) if options.pixel_size else None,
     )
-    result = run_task(task)
+
+    def describe() -> ExportRun:
+        return ExportRun(
+            data=tuple(Place.of(path) for path in options.data),
+            model=None if options.model is None else Place.of(options.model),
+            masks=None if options.masks is None else Place.of(options.masks),
+            format=options.layout,
+            classes=getattr(source, "classes", ()),
+            formats=task.formats,
+            pattern=options.name,
+            numbers=options.numbers,
+            pixel_size=options.pixel_size or "",
+        )
+
+    with recorded(options, options.out, describe):
+        result = run_task(task)
     for problem in result.problems:
         print(f"note: {problem.sentence}", file=sys.stderr)
     print(result.sentence)
@@ -105,6 +122,8 @@ def _export_model(options: argparse.Namespace) -> int:
     from napari_unet.export.model_zoo import Attribution
     from napari_unet.workflow.export_model import ExportModelTask
 
+    if options.save_recipe is not None:
+        raise SettingsError("there is no recipe of a model's export", remedy="leave out --save-recipe")
     if options.model is None:
         raise SettingsError("`export --to` takes a model", remedy="give --model MODEL")
     if options.data:

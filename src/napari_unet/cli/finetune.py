@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.cli.running import DONE, add_recipe_argument, recorded, run_task, start_backend
 from napari_unet.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from napari_unet.settings import FineTuneSettings
     from napari_unet.workflow.fine_tune import FineTuned
+    from napari_unet.workflow.run_recipe import FineTuneRun
 
 NAME = "finetune"
 ABOUT = "Let a model learn from corrections, and compare it with the old one."
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=1.0, help="time budget (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of patches and their order (default: 0)")
     parser.add_argument("--format", help="layout of the corrections, if it is not to be recognized")
+    add_recipe_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -80,8 +82,23 @@ def _of_folder(options: argparse.Namespace, settings: FineTuneSettings) -> int:
     task = FineTuneTask(
         options.model, corrections, options.out, settings, replay=options.replay, others=others
     )
-    _tell(run_task(task), options.model, str(options.out))
+    with recorded(options, options.out, lambda: _describe(options, options.model, settings)):
+        result = run_task(task)
+    _tell(result, options.model, str(options.out))
     return DONE
+
+
+def _describe(options: argparse.Namespace, model: Path, settings: FineTuneSettings) -> FineTuneRun:
+    from napari_unet.workflow.run_recipe import FineTuneRun, Place
+
+    return FineTuneRun(
+        data=Place.of(options.corrections),
+        model=Place.of(model),
+        settings=settings,
+        format=options.format,
+        unvouched=options.unvouched,
+        replay=None if options.replay is None else Place.of(options.replay),
+    )
 
 
 def _of_project(options: argparse.Namespace, settings: FineTuneSettings) -> int:
@@ -98,7 +115,8 @@ def _of_project(options: argparse.Namespace, settings: FineTuneSettings) -> int:
         if options.out is None:
             first_version(project.models, model)
         task, seen = round_of_project(project, model, settings, options.out, options.replay)
-        result = run_task(task)
+        with recorded(options, task.out, lambda: _describe(options, model, settings)):
+            result = run_task(task)
         if options.out is not None:
             _tell(result, model, str(options.out))
             return DONE

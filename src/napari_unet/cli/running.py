@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_unet.engine.inline import run_inline
@@ -12,9 +14,12 @@ from napari_unet.engine.lean import import_keras
 from napari_unet.progress import CancelToken, Progress
 
 if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from napari_unet.engine.task import Task
+    from napari_unet.workflow.run_recipe import Run
 
 DONE, WRONG, STOPPED = 0, 2, 130
 Result = TypeVar("Result")
@@ -73,6 +78,38 @@ class Bar:
 
     def __exit__(self, *error: object) -> None:
         self.bars.stop()
+
+
+def add_recipe_argument(parser: argparse.ArgumentParser) -> None:
+    """Let a command write the recipe that `napari-unet run` repeats it from."""
+    parser.add_argument(
+        "--save-recipe", type=Path, metavar="FILE", help="write what `napari-unet run FILE` repeats this by"
+    )
+
+
+@contextmanager
+def recorded(options: argparse.Namespace, out: Path, describe: Callable[[], Run]) -> Iterator[None]:
+    """Write the recipe of what is done in the block, if that is asked for and the block ends well.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With `save_recipe`.
+    out : pathlib.Path
+        Where the result goes.
+    describe : callable
+        () -> Run; what goes in is hashed before the block, which may add files to it.
+    """
+    from napari_unet.workflow.run_recipe import RunRecipe, check_new
+
+    if options.save_recipe is None:
+        yield
+        return
+    check_new(options.save_recipe)
+    recipe = RunRecipe.of(describe(), out)
+    yield
+    recipe.save(options.save_recipe)
+    print(f"recipe in {options.save_recipe}; repeat it with: napari-unet run {options.save_recipe}")
 
 
 def start_backend() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.cli.running import DONE, add_recipe_argument, recorded, run_task, start_backend
 
 if TYPE_CHECKING:
     import argparse
@@ -27,16 +27,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--objects", action="store_true", help="write a TIFF with a number for each object, not its class"
     )
     parser.add_argument("--probabilities", action="store_true", help="write probabilities as well")
+    add_recipe_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
+    from napari_unet.workflow.run_recipe import Place, SegmentRun
     from napari_unet.workflow.segment import SegmentTask
 
     task = SegmentTask(
         tuple(options.inputs), options.model, options.out, options.probabilities, objects=options.objects
     )
-    written = run_task(task)
+
+    def describe() -> SegmentRun:
+        return SegmentRun(
+            data=tuple(Place.of(path) for path in options.inputs),
+            model=Place.of(options.model),
+            probabilities=options.probabilities,
+            objects=options.objects,
+        )
+
+    with recorded(options, options.out, describe):
+        written = run_task(task)
     print(f"{len(written)} mask{'s' * (len(written) != 1)} in {options.out}")
     return DONE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, epoch_line, run_task, start_backend
+from napari_unet.cli.running import DONE, add_recipe_argument, epoch_line, recorded, run_task, start_backend
 
 if TYPE_CHECKING:
     import argparse
@@ -29,12 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", type=Path, metavar="FILE", help="use this split")
     parser.add_argument("--resume", action="store_true", help="go on where a killed training was")
     parser.add_argument("--format", help="layout, if it is not to be recognized")
+    add_recipe_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
+    from napari_unet.data.split import Split
     from napari_unet.workflow.recipes import recipe
+    from napari_unet.workflow.run_recipe import Place, TrainRun
     from napari_unet.workflow.train import TrainTask
 
     changes = list(options.changes)
@@ -54,7 +57,18 @@ def run(options: argparse.Namespace) -> int:
         options.resume,
         on_epoch=epoch_line,
     )
-    model = run_task(task)
+
+    def describe() -> TrainRun:
+        return TrainRun(
+            data=Place.of(options.data),
+            recipe=task.recipe,
+            format=options.format,
+            split=None if options.split is None else Split.load(options.split).to_json(),
+            init=None if options.init is None else Place.of(options.init),
+        )
+
+    with recorded(options, options.out, describe):
+        model = run_task(task)
     split = model.provenance["split"]
     parts = ", ".join(f"{len(split[p])} {p.replace('_', '-')}" for p in ("train", "validation", "held_out"))
     print(f"trained on {model.provenance['data']['name']} ({parts}); model in {options.out}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -267,6 +267,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self._job = None
         result = job.result
         if isinstance(result, Exported):
+            self.session.runs.exported(cast("ExportTask", job.task))
             self.words.setText(result.sentence)
             self.words.setToolTip("\n".join(problem.sentence for problem in result.problems[:20]))
         else:

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleSlider
 
 from napari_unet.models.shipped import is_shipped
+from napari_unet.widgets.recipe_button import RecipeButton
 from napari_unet.widgets.step import ElidedLabel, Step
 from napari_unet.widgets.suggestion_row import SuggestionRow
 
@@ -109,6 +110,8 @@ class SegmentPanel(Step):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.scope_box, 1)
         row.addWidget(self.run_button, 1)
+        self.recipes = RecipeButton(self.session, self)
+        row.addWidget(self.recipes)
 
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -248,6 +251,7 @@ class SegmentPanel(Step):
                 why = "Select rows in the list first."
         self.run_button.setEnabled(not why and not session.busy)
         self.run_button.setToolTip(why or "Segment (S)")
+        self.recipes.refresh()
         if collection is None or not any(e.prediction is not None for e in collection.entries.values()):
             self.mask_part.hide()
         else:

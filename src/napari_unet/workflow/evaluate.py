@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from napari_unet.settings import EvaluationSettings
 from napari_unet.workflow.given_masks import read_masks
 from napari_unet.workflow.repeat import command, evaluation_flags, training_command, versions
 from napari_unet.workflow.seen import SeenImages
-from napari_unet.workflow.segment import segment_samples
+from napari_unet.workflow.segment import chosen_samples, segment_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import ReferenceMask, Sample
     from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.settings import InferenceSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,10 @@ class EvaluateTask:
         Empty rule, intervals.
     inspect : bool
         Whether to look for problems of the data, which reads all of it once more.
+    inference : InferenceSettings, optional
+        Instead of the model's own.
+    names : tuple of str, optional
+        Ids of the images to score; all if not given.
     """
 
     data: Path
@@ -90,15 +95,20 @@ class EvaluateTask:
     format: str | None = None
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
     inspect: bool = True
+    inference: InferenceSettings | None = None
+    names: tuple[str, ...] | None = None
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Evaluation:
         """Score all images that have a reference mask, and write the report."""
         check_writable(self.report)
         dataset = open_labelled(self.data, self.format)
+        if self.names is not None:
+            chosen = chosen_samples(dataset.samples, self.names, str(self.data))
+            dataset = replace(dataset, samples=tuple(chosen))
         model = load_model(self.model, default_precision()) if self.model is not None else None
         if model is not None:
             check_classes(model, dataset)
-            predictions = model_predictions(dataset, model, cancel)
+            predictions = model_predictions(dataset, model, cancel, self.inference)
         elif self.masks is not None:
             predictions = given_predictions(dataset, self.masks)
         else:
@@ -125,6 +135,7 @@ class EvaluateTask:
         cancel: CancelToken,
     ) -> None:
         cancel.check()
+        inference = None if model is None else self.inference or model.recipe.inference
         by_id = {s.id: s for s in dataset.samples}
         galleries = findings.galleries(lambda i: (dataset.image(by_id[i]), dataset.mask(by_id[i])))
         program = f"napari-unet-workbench {__version__}"
@@ -138,7 +149,7 @@ class EvaluateTask:
             program=program,
             curve=findings.threshold_curve(),
             reliable=findings.reliability(),
-            threshold=model.recipe.inference.threshold if model is not None else None,
+            threshold=inference.threshold if inference is not None else None,
             galleries=galleries,
             recipe=model.recipe if model is not None else None,
             provenance=model.provenance if model is not None else {},
@@ -154,7 +165,7 @@ class EvaluateTask:
             data=about_data(dataset, self.data),
             settings={
                 **self.settings.model_dump(mode="json"),
-                "inference": model.recipe.inference.model_dump(mode="json") if model else None,
+                "inference": inference.model_dump(mode="json") if inference is not None else None,
                 "program": program,
             },
             background=background,
@@ -194,9 +205,11 @@ def open_labelled(path: Path, layout: str | None) -> Dataset:
     return dataset
 
 
-def model_predictions(dataset: Dataset, model: Model, cancel: CancelToken) -> Iterator[Predicted]:
+def model_predictions(
+    dataset: Dataset, model: Model, cancel: CancelToken, settings: InferenceSettings | None = None
+) -> Iterator[Predicted]:
     """What a model makes of each image with a reference mask."""
-    for result in segment_samples(dataset.samples, model, cancel=cancel):
+    for result in segment_samples(dataset.samples, model, settings, cancel):
         yield Predicted(result.sample, result.mask, partial(getattr, result, "objects"), result.probabilities)
 
 

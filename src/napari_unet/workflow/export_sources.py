@@ -14,14 +14,14 @@ from napari_unet.data.image_files import decode_labels, is_image_name
 from napari_unet.data.pixel_size import PixelSize, read_pixel_size
 from napari_unet.data.source import open_source
 from napari_unet.engine.hardware import default_precision
-from napari_unet.errors import DataError, SettingsError, WorkbenchError
+from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.masks import unique_stems
 from napari_unet.export.segmented import SegmentedImage
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.model import load_model
 from napari_unet.workflow.project_file import PROJECT_FILE
 from napari_unet.workflow.references import References
-from napari_unet.workflow.segment import segment_samples
+from napari_unet.workflow.segment import chosen_samples, segment_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -94,7 +94,7 @@ class ModelMasks:
 
     def open(self) -> Opened:
         """Look what there is; the model is loaded when the first image is wanted."""
-        samples = _chosen(open_images(self.inputs), self.names, str(self.inputs[0]))
+        samples = chosen_samples(open_images(self.inputs), self.names, str(self.inputs[0]))
         return Opened(tuple(s.id for s in samples), lambda cancel: self._segment(samples, cancel))
 
     def _segment(self, samples: Sequence[Sample], cancel: CancelToken) -> Iterator[SegmentedImage | Failed]:
@@ -290,21 +290,6 @@ def _each(items: Sequence[Any], read: Callable[[Any], SegmentedImage], cancel: C
         except WorkbenchError as error:
             name = item[1] if isinstance(item, tuple) else item.id
             yield Failed(name, error.sentence)
-
-
-def _chosen(samples: Sequence[Sample], names: tuple[str, ...] | None, where: str) -> Sequence[Sample]:
-    if names is None:
-        return samples
-    by_name = {s.id: s for s in samples}
-    missing = [name for name in names if name not in by_name]
-    if missing:
-        raise SettingsError(
-            f"there is no image {missing[0]} in {where}",
-            expected=f"all of {len(names)} images",
-            got=f"{len(missing)} missing",
-            remedy="say where the images are now",
-        )
-    return [by_name[name] for name in names]
 
 
 def segmented(

@@ -158,6 +158,7 @@ class Learning(Beside):
         assert current is not None
 
         def finish(result: FineTuned) -> None:
+            session.runs.fine_tuned(task, project)
             self._judge(self.living(project), result, material, current.number)
 
         return self.run(task, collection, finish)

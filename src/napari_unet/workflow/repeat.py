@@ -74,7 +74,6 @@ def evaluation_flags(settings: EvaluationSettings, format_: str | None) -> list[
     """Flags of `evaluate` and `compare` that differ from what they would be."""
     flags = ["--empty", settings.empty] if settings.empty != "one" else []
     flags += ["--scores", settings.scores] if settings.scores != "auto" else []
-    flags += ["--scores", settings.scores] if settings.scores != "auto" else []
     return flags + (["--format", format_] if format_ else [])
 
 

@@ -180,6 +180,7 @@ class ScoreBoard:
 
         def on_end(job: Job) -> None:
             if job.state == "done":
+                session.runs.reported(task)
                 told(job.result)
 
         return session.run_task(task, len(entries), lambda _: None, on_end)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.data.catalog import open_images
+from napari_unet.data.catalog import open_dataset, open_images
 from napari_unet.engine.hardware import default_precision, has_gpu
-from napari_unet.errors import DataError, WorkbenchError
+from napari_unet.errors import DataError, SettingsError, WorkbenchError
 from napari_unet.export.masks import unique_stems, write_mask, write_objects, write_probabilities
 from napari_unet.inference.objects import find_objects, split_outputs
 from napari_unet.inference.postprocess import mask_from_probabilities
@@ -21,7 +21,7 @@ from napari_unet.progress import tracked
 from napari_unet.settings import InferenceSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -164,6 +164,10 @@ class SegmentTask:
         Instead of the model's own.
     objects : bool
         Whether to write the numbers of objects instead of classes.
+    names : tuple of str, optional
+        Ids of the images to segment; all if not given.
+    format : str, optional
+        Layout of the one input, if it is not to be recognized.
     """
 
     inputs: tuple[Path, ...]
@@ -172,10 +176,12 @@ class SegmentTask:
     probabilities: bool = False
     settings: InferenceSettings | None = field(default=None)
     objects: bool = False
+    names: tuple[str, ...] | None = None
+    format: str | None = None
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
         """Segment; give back the masks' paths. Masks written before a stop are kept."""
-        samples = open_images(self.inputs)
+        samples = self._samples()
         model = load_model(self.model, default_precision())
         stems = unique_stems(s.id for s in samples)
         written = []
@@ -189,3 +195,33 @@ class SegmentTask:
             if self.probabilities:
                 write_probabilities(self.out / f"{stem}_probabilities.tif", result.probabilities)
         return written
+
+    def _samples(self) -> Sequence[Sample]:
+        if self.format is None:
+            samples: Sequence[Sample] = open_images(self.inputs)
+        else:
+            dataset = open_dataset(self.inputs[0], self.format)
+            samples = (*dataset.samples, *dataset.unlabelled)
+        return chosen_samples(samples, self.names, str(self.inputs[0]))
+
+
+def chosen_samples(samples: Sequence[Sample], names: tuple[str, ...] | None, where: str) -> Sequence[Sample]:
+    """Those of these names, in their order; all without names.
+
+    Raises
+    ------
+    SettingsError
+        If one is not there.
+    """
+    if names is None:
+        return samples
+    by_name = {s.id: s for s in samples}
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise SettingsError(
+            f"there is no image {missing[0]} in {where}",
+            expected=f"all of {len(names)} images",
+            got=f"{len(missing)} missing",
+            remedy="say where the images are now",
+        )
+    return [by_name[name] for name in names]

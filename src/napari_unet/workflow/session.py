@@ -20,6 +20,7 @@ from napari_unet.workflow.overall import OverallScore
 from napari_unet.workflow.painting import Painting
 from napari_unet.workflow.predict import Prediction, PredictTask, RescoreTask, WarmTask
 from napari_unet.workflow.references import refer
+from napari_unet.workflow.session_runs import SessionRuns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,6 +79,7 @@ class Session:
         self._rescoring: Job | None = None
         self._aside = ThreadPoolExecutor(1, "session")
         self._overall = OverallScore(dispatch, self.overall_changed.emit)
+        self.runs = SessionRuns(self)
         self.painting = Painting(self)
         self.estimates = Estimates(self)
         self.learning = Learning(self)
@@ -190,6 +192,7 @@ class Session:
         if card is self.model:
             return
         self.model = card
+        self.runs.done.pop("segment", None)  # its masks are forgotten, too
         if card is not None:
             self.models.setdefault(card.path, card)
             self.inference = card.recipe.inference
@@ -300,6 +303,8 @@ class Session:
         def on_end(job: Job) -> None:
             self._score_overall()
             if job.state == "done":
+                if model is self.model:
+                    self.runs.segmented(task)
                 self.estimates.keep_up()
 
         return self.run_task(task, len(identifiers), on_progress, on_end)

@@ -182,6 +182,7 @@ class TrainingAnew:
         plan = self.plan if self.planned is not None and self.planned[0] == source else None
 
         def finish(result: Trained) -> None:
+            session.runs.trained(task)
             learning.offer(learning.living(project), result, seen, 0)
             if plan is not None and plan.step is not None and not (result.stopped or again):
                 learning.note = how_good(plan, recipe.training.minutes, result)

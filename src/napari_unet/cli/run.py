@@ -1,0 +1,47 @@
+"""The command `run`: a run from its recipe."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_unet.cli.running import DONE, run_task, start_backend
+
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "run"
+ABOUT = "Repeat a run from the recipe that it saved."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="recipe.json, of the window or a command")
+    parser.add_argument(
+        "--out", type=Path, metavar="PATH", help="where the result goes (default: where it went before)"
+    )
+    parser.add_argument(
+        "--anyway", action="store_true", help="go on where data or weights are no more what they were"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    from napari_unet.workflow.run_recipe import RunRecipe, programs_differ
+
+    recipe = RunRecipe.load(options.recipe)
+    out = options.out or Path(recipe.out)
+    start_backend()
+    from napari_unet.workflow.repeat_run import RepeatTask
+
+    for phrase in programs_differ(recipe.program):
+        print(f"note: {phrase}", file=sys.stderr)
+    if recipe.by_time:
+        print("note: a time budget decides how far it goes, so the result differs a little", file=sys.stderr)
+    changes = run_task(RepeatTask(recipe, out, options.anyway, options.overwrite))
+    for phrase in changes:
+        print(f"note: {phrase}; the result may be another", file=sys.stderr)
+    print(f"{recipe.run.command} repeated; the result is in {out}")
+    return DONE

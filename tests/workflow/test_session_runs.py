@@ -1,0 +1,145 @@
+"""What was done in a sitting is saved as a recipe, and repeated outside it to the same masks and scores."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from napari_unet.cli import main
+from napari_unet.data.catalog import open_dataset
+from napari_unet.data.image_files import decode_labels
+from napari_unet.data.pixel_size import PixelSize
+from napari_unet.data.sample import Sample
+from napari_unet.engine.inline import InlineEngine
+from napari_unet.models.card import ModelCard
+from napari_unet.workflow.collection import Collection
+from napari_unet.workflow.export import ExportTask
+from napari_unet.workflow.export_session import masks_at_hand
+from napari_unet.workflow.run_recipe import ExportRun, RunRecipe, SegmentRun
+from napari_unet.workflow.scoreboard import ScoreBoard
+from napari_unet.workflow.session import Session
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tiny_models import write_tiny_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from napari_unet.data.synthetic import write_synthetic
+
+    return write_synthetic("salt", tmp_path_factory.mktemp("data") / "salt", 6)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "grey")
+
+
+@pytest.fixture
+def session(salt: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    monkeypatch.setattr("napari_unet.workflow.overall.PAUSE", 0.0)
+    session = Session(InlineEngine(), lambda function: function())
+    session.painting.automatic = False
+    dataset = open_dataset(salt)
+    session.choose_model(ModelCard.read(model))
+    session.show(Collection(dataset.name, (*dataset.samples, *dataset.unlabelled), dataset))
+    yield session
+    session.close()
+
+
+def test_masks_of_some_images_with_a_moved_threshold(session: Session, tmp_path: Path) -> None:
+    collection = session.collection
+    assert collection is not None
+    some = collection.ids[1:4]
+    session.segment(some)
+    # Between the lowest and the highest probability, so that the threshold decides.
+    prediction = collection.entries[some[0]].prediction
+    assert prediction is not None
+    values = prediction.probabilities()
+    session.set_postprocessing(float(np.median(values)), 3)
+    session.runs.save("segment", tmp_path / "recipe.json", lambda _: None)
+    assert main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "out")]) == 0
+    files = sorted((tmp_path / "out").iterdir())
+    assert [f.stem for f in files] == sorted(some)
+    for file in files:
+        mask = collection.mask(file.stem, session.inference)
+        assert mask is not None
+        np.testing.assert_array_equal(decode_labels(file.read_bytes(), file.name) > 0, mask > 0)
+    first = collection.mask(some[0], session.inference)
+    assert first is not None
+    assert 0.1 < float((first > 0).mean()) < 0.9
+
+
+def test_an_export_is_repeated_to_the_same_bytes(session: Session, tmp_path: Path) -> None:
+    assert session.collection is not None
+    session.segment(session.collection.ids)
+    size = PixelSize(0.5, 0.25, "nm")
+    source = masks_at_hand(session, session.collection.ids)
+    task = ExportTask(source, tmp_path / "first", ("npy", "coco"), "{name}-m", "classes", False, size)
+    session.run_task(task, 8, lambda _: None, lambda _: session.runs.exported(task))
+    session.runs.save("export", tmp_path / "recipe.json", lambda _: None)
+    recipe = RunRecipe.load(tmp_path / "recipe.json")
+    assert isinstance(recipe.run, ExportRun)
+    assert recipe.run.pixel_size == "0.5x0.25 nm"
+    assert main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "again")]) == 0
+    names = sorted(f.name for f in (tmp_path / "first").glob("*.npy"))
+    assert len(names) == len(session.collection.ids)
+    for name in names:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_a_report_is_repeated_to_the_same_scores(session: Session, tmp_path: Path) -> None:
+    assert session.collection is not None
+    session.segment(session.collection.ids)
+    session.set_postprocessing(0.4, 0)
+    pages: list[Path] = []
+    ScoreBoard(session).write_report(tmp_path / "first", pages.append)
+    assert len(pages) == 1
+    session.runs.save("report", tmp_path / "recipe.json", lambda _: None)
+    assert main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "again")]) == 0
+    first, again = (
+        list(csv.DictReader((tmp_path / f / "iou.csv").read_text().splitlines())) for f in ("first", "again")
+    )
+    assert len(first) == 6
+    assert first == again
+
+
+def test_what_cannot_be_repeated_says_why(session: Session, model: Path, tmp_path: Path) -> None:
+    image = np.zeros((24, 24, 1), np.uint8)
+    session.show(Collection("layers", [Sample("one", lambda: image)]))
+    session.segment(["one"])
+    done = session.runs.done["segment"]
+    assert done.run is None
+    assert "in no file" in done.obstacle
+    assert session.runs.save("segment", tmp_path / "recipe.json", lambda _: None) is None
+    assert not (tmp_path / "recipe.json").exists()
+
+
+def test_corrected_masks_are_not_the_models(session: Session, tmp_path: Path) -> None:
+    collection = session.collection
+    assert collection is not None
+    session.segment(collection.ids)
+    painted = np.ones((101, 101), np.uint8)
+    session.painting.correct(collection.ids[0], painted)
+    task = ExportTask(masks_at_hand(session, collection.ids), tmp_path / "e", ("npy",))
+    session.runs.exported(task)
+    assert "PROJECT" in session.runs.done["export"].obstacle
+
+
+def test_another_model_forgets_the_recipe_of_its_masks(session: Session, tmp_path: Path) -> None:
+    assert session.collection is not None
+    session.segment(session.collection.ids[:1])
+    done = session.runs.done["segment"].run
+    assert isinstance(done, SegmentRun)
+    assert done.names == session.collection.ids[:1]
+    session.choose_model(ModelCard.read(write_tiny_model(tmp_path / "other", seed=4)))
+    assert "segment" not in session.runs.done
