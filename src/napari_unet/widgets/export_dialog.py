@@ -31,8 +31,9 @@ from napari_unet.workflow.export import Exported, ExportTask
 from napari_unet.workflow.export_session import exportable, masks_at_hand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from napari_unet.data.pixel_size import PixelSize
     from napari_unet.engine.task import Job
     from napari_unet.export.naming import ExportPlan
     from napari_unet.workflow.session import Session
@@ -58,12 +59,22 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         () -> ids of the images selected in the list.
     parent : QWidget
         Owner.
+    pixel_sizes : callable, optional
+        (ids) -> size of a pixel of those images whose layers tell it.
     """
 
-    def __init__(self, session: Session, selected: Callable[[], tuple[str, ...]], parent: QWidget) -> None:
+    def __init__(
+        self,
+        session: Session,
+        selected: Callable[[], tuple[str, ...]],
+        parent: QWidget,
+        pixel_sizes: Callable[[Sequence[str]], dict[str, PixelSize]] = lambda ids: {},
+    ) -> None:
         super().__init__(parent)
         self.session = session
         self.selected = selected
+        self.pixel_sizes = pixel_sizes
+        self._offered = ""  # size that was filled in for the person
         self._job: Job | None = None
         self._existing: list[Path] = []  # files that would be replaced
         self.setWindowTitle("Export masks")
@@ -124,8 +135,11 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.pattern_edit = QLineEdit(PATTERN)
         self.pattern_edit.setToolTip("{name}, {index} (or {index:04}) and {format} are filled in")
         self.size_edit = QLineEdit()
-        self.size_edit.setPlaceholderText("what the files say; else like 0.65um or 0.5x0.65um (y, x)")
-        self.size_edit.setToolTip("Length of a pixel's sides, for formats and measurements that hold it")
+        self.size_edit.setPlaceholderText("of each layer or file; else like 0.65um or 0.5x0.65um (y, x)")
+        self.size_edit.setToolTip(
+            "Length of a pixel's sides, for formats and measurements that hold it. Filled in from scale and\n"
+            "units of the layer where all images share them; empty, each has that of its layer, else its file"
+        )
         for edit in (self.folder_edit, self.pattern_edit, self.size_edit):
             edit.textChanged.connect(self.refresh)
         self.scope_box.currentIndexChanged.connect(self.refresh)
@@ -188,6 +202,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         for index in range(self.scope_box.count()):
             key = str(self.scope_box.itemData(index))
             self.scope_box.setItemText(index, f"{SCOPES[key]} ({len(self.ids(key)):,})")
+        self._offer_size()
         self.numbers_box.setEnabled(any(FORMATS[name].numbered for name in self.formats))
         self.run_button.setToolTip("")
         obstacle, found = self._obstacle()
@@ -203,6 +218,19 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.run_button.setEnabled(not blocked and not self.session.busy)
         if self.session.busy and not blocked:
             self.run_button.setToolTip("A task is running: wait for it, or cancel it")
+
+    def _offer_size(self) -> None:
+        """Fill in the size of a pixel that the layers tell, unless the person wrote another."""
+        if self.size_edit.text() != self._offered:
+            return
+        ids = self.ids(str(self.scope_box.currentData()))
+        sizes = self.pixel_sizes(ids)
+        alike = len(sizes) == len(ids) and len(set(sizes.values())) == 1
+        self._offered = next(iter(sizes.values())).text if alike else ""
+        if self.size_edit.text() != self._offered:
+            self.size_edit.blockSignals(True)  # what follows a change is being done
+            self.size_edit.setText(self._offered)
+            self.size_edit.blockSignals(False)
 
     def _obstacle(self) -> tuple[str, list[Path]]:
         """What keeps from exporting, in a sentence, and the files that would be replaced."""
@@ -248,9 +276,11 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         if self.session.busy or self._obstacle()[0]:
             return
         size = self.size_edit.text().strip()
+        if size == self._offered:  # to all its digits, from the layers
+            size = ""
         ids = self.ids(str(self.scope_box.currentData()))
         task = ExportTask(
-            masks_at_hand(self.session, ids),
+            masks_at_hand(self.session, ids, self.pixel_sizes(ids)),
             Path(self.folder_edit.text().strip()).expanduser(),
             self.formats,
             self.pattern_edit.text(),

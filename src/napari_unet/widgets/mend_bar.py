@@ -11,8 +11,9 @@ from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QWidget
 from napari_unet.errors import WorkbenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from napari_unet.data.pixel_size import PixelSize
     from napari_unet.widgets.export_dialog import ExportDialog
     from napari_unet.workflow.correction import MaskVersion
     from napari_unet.workflow.session import Session
@@ -43,6 +44,7 @@ class MendBar(QWidget):  # type: ignore[misc]
         super().__init__(parent)
         self.session = session
         self.selected: Callable[[], tuple[str, ...]] = tuple
+        self.pixel_sizes: Callable[[Sequence[str]], dict[str, PixelSize]] = lambda ids: {}
         self.done_button = QPushButton("Done, next")
         self.done_button.setToolTip("Vouch for the whole mask, and go on to the next image (D)")
         self.done_button.clicked.connect(self.done_wanted)
@@ -89,7 +91,9 @@ class MendBar(QWidget):  # type: ignore[misc]
         from napari_unet.widgets.export_dialog import ExportDialog
 
         if self.export_dialog is None:
-            self.export_dialog = ExportDialog(self.session, lambda: self.selected(), self)
+            self.export_dialog = ExportDialog(
+                self.session, lambda: self.selected(), self, lambda ids: self.pixel_sizes(ids)
+            )
         self.export_dialog.refresh()
         self.export_dialog.show()
         self.export_dialog.raise_()

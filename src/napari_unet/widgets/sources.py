@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
+from napari_unet.data.pixel_size import pixel_size_of_layer
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.widgets.layer_images import (
     fits_as_reference,
@@ -22,8 +23,9 @@ from napari_unet.workflow.collection import Collection
 from napari_unet.workflow.images import METADATA_KEY, OpenedData
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from napari_unet.data.pixel_size import PixelSize
     from napari_unet.data.sample import Sample
     from napari_unet.workflow.session import Session
 
@@ -248,6 +250,21 @@ class Sources(QObject):  # type: ignore[misc]
         return reference if fits_as_reference(reference, layer) else None
 
     # the image at hand
+
+    def pixel_sizes(self, identifiers: Iterable[str]) -> dict[str, PixelSize]:
+        """Size of a pixel of these images by scale and units of their layers, where these are lengths."""
+        known: dict[int, PixelSize | None] = {}
+        found: dict[str, PixelSize] = {}
+        for identifier in identifiers:
+            layer, _ = self._where.get(identifier, (None, None))
+            if layer is None:
+                continue
+            if id(layer) not in known:
+                known[id(layer)] = pixel_size_of_layer(layer.scale, layer.units)
+            size = known[id(layer)]
+            if size is not None:
+                found[identifier] = size
+        return found
 
     def shape(self) -> tuple[int, int] | None:
         """(Y, X) of the image at hand; None if there is none."""

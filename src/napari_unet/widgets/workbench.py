@@ -154,6 +154,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.looking.range_wanted.connect(self._select_range)
         mend = self.looking.mend
         mend.selected = self.images.table.selected_ids
+        mend.pixel_sizes = self.sources.pixel_sizes
         mend.done_wanted.connect(self.done_and_next)
         mend.mend_wanted.connect(self.mending.mend)
         mend.version_wanted.connect(self.mending.go_back)

@@ -11,10 +11,11 @@ from napari_unet.workflow.export_sources import CallerMasks
 from napari_unet.workflow.references import refer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_unet.data.pixel_size import PixelSize
     from napari_unet.workflow.session import Session
 
 
@@ -29,7 +30,9 @@ def exportable(session: Session) -> dict[str, tuple[str, ...]]:
     }
 
 
-def masks_at_hand(session: Session, identifiers: Sequence[str]) -> CallerMasks:
+def masks_at_hand(
+    session: Session, identifiers: Sequence[str], pixel_sizes: Mapping[str, PixelSize] | None = None
+) -> CallerMasks:
     """Masks and objects of images, as they are when the export comes to them.
 
     Parameters
@@ -38,6 +41,8 @@ def masks_at_hand(session: Session, identifiers: Sequence[str]) -> CallerMasks:
         With a collection.
     identifiers : sequence of str
         Of its images.
+    pixel_sizes : mapping, optional
+        Of images whose size of a pixel is known; else what the file says.
 
     Returns
     -------
@@ -66,5 +71,6 @@ def masks_at_hand(session: Session, identifiers: Sequence[str]) -> CallerMasks:
         FromCaller(mask),
         tuple(collection.classes),
         FromCaller(objects),
+        pixel_sizes=dict(pixel_sizes or {}),
         about=about,
     )
