@@ -54,7 +54,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written",
-            got=error.strerror or str(error),
+            got=_reason(error),
             remedy="choose another folder or make room",
         ) from error
 
@@ -96,9 +96,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written",
-            got=error.strerror or str(error),
+            got=_reason(error),
             remedy="choose another folder or make room",
         ) from error
+
+
+def _reason(error: OSError) -> str:
+    """What the system said; NumPy tells how much it wrote instead."""
+    return error.strerror or f"no room for all of it ({error})"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -168,6 +168,35 @@ def test_the_command(nuclei_folder: Path, tmp_path: Path, capsys: pytest.Capture
     assert main(["export", "--out", str(out)]) == 2
 
 
+def test_corrected_masks_of_a_project(
+    salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from napari_unet.workflow.project import Project
+
+    project, out = tmp_path / "project", tmp_path / "out"
+    arguments = ["export", str(project), "--out", str(out), "--format", "npy", "--format", "coco"]
+    masks = {}
+    with Project.create(project, open_dataset(salt_folder)) as opened:
+        assert main(arguments) == 2
+        assert "has no corrected masks yet" in capsys.readouterr().err
+        for number, name in enumerate(opened.ids[3:5]):
+            mask = np.zeros((101, 101), np.uint8)
+            mask[10:20, 30 : 50 + number] = 1
+            mask[60:65, 60:65] = 255  # nobody knows: background in an export
+            opened.corrections.record(name, np.zeros((101, 101), np.uint8), mask)
+            masks[name] = mask == 1
+    assert main(arguments) == 0
+    assert "2 images in 3 files" in capsys.readouterr().out
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(np.load(out / f"{name}_mask.npy"), mask)
+    content = json.loads((out / "coco.json").read_text())
+    assert [a["area"] for a in content["annotations"]] == [200, 210]
+    assert {Path(i["file_name"]).stem for i in content["images"]} == masks.keys()
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        ["coco.json", *(f"{name}_mask.npy" for name in masks)]
+    )
+
+
 def test_a_folder_that_cannot_be_written(nuclei_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for name in ("png", "coco", "ome-zarr", "imagej-roi", "measurements"):

@@ -232,6 +232,31 @@ def test_a_table_in_a_zip_is_read_and_a_folder_is_not(tmp_path: Path) -> None:
             read_mask_table(path)
 
 
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "got a PNG image;"),
+        (bytes(range(256)) * 4, "got a file that is not text;"),
+        (b"PK\x03\x04\x14\x00", "got a file that is not text;"),
+        (b"\xe9\xe8,rle\n", "got a file that is not text;"),
+        (b"name\truns\r\n", "got name runs;"),
+        (b"BMI,age\n", "got bmi,age;"),
+        (b"", "got an empty file;"),
+        (b"id,rle_mask\na,1 2\nb\xe9,1 2\n", "got a byte that it does not have at place 20;"),
+    ],
+)
+def test_score_says_in_words_what_is_no_table(
+    content: bytes, got: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = table(tmp_path / "train.csv", "id,rle_mask\na,1 100\n")
+    (tmp_path / "given").write_bytes(content)
+    assert main(["score", str(tmp_path / "given"), "--truth", str(truth)]) == 2
+    said = capsys.readouterr().err.strip()
+    assert got in said
+    assert said.isprintable()
+    assert "\N{REPLACEMENT CHARACTER}" not in said
+
+
 def test_score_prints_the_competitions_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = table(tmp_path / "train.csv", "id,rle_mask\na,1 100\nb,\nc,\n")
     given = table(tmp_path / "s.csv", "id,rle_mask\nb,\na,1 72\n")

@@ -22,7 +22,7 @@ from napari_unet.data.image_files import is_image_name
 from napari_unet.data.mask_checks import fit_masks
 from napari_unet.data.pages import page_samples, plain_samples
 from napari_unet.data.source import FolderSource, Source, open_source
-from napari_unet.data.tables import header_of
+from napari_unet.data.tables import header_in_words
 from napari_unet.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _open_table(path: Path, format: str | None) -> Dataset:
     raise DataError(
         f"{path} is not a table of masks" + (f" in the format {format}" if format else ""),
         expected="columns image and mask, or an id and run lengths",
-        got=", ".join(header_of(table, path.name)) or "an empty file",
+        got=header_in_words(table, path.name),
     )
 
 

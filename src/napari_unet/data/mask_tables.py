@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_unet.data.source import FolderSource, open_source
-from napari_unet.data.tables import header_of, read_table
+from napari_unet.data.tables import header_in_words, header_of, read_table
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ def read_mask_table(path: Path) -> MaskTable:
         raise DataError(
             f"{path} is of no competition known here",
             expected=" or ".join(",".join(x.columns) for x in LAYOUTS.values()),
-            got=",".join(header)[:100] or "an empty file",
-            remedy="check the first line of the file",
+            got=header_in_words(source, name),
+            remedy="check that this is the table, and its first line",
         )
     more = [c for c in ("subject", "height", "width", "usage") if c in header]
     image, pixels = layout.columns

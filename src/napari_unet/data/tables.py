@@ -6,6 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
+from napari_unet.data.image_files import HEAD_BYTES, kind_of
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from napari_unet.data.source import Source
 
 MAX_FIELD = 2**24
+MOST_SHOWN = 100  # characters of a header in an error
 
 
 def read_table(source: Source, name: str, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -41,7 +43,12 @@ def read_table(source: Source, name: str, columns: Sequence[str]) -> list[dict[s
     try:
         text = source.read(name).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{name} is not a text table", got=str(error), remedy="save it as UTF-8") from error
+        raise DataError(
+            f"{name} is not a text table",
+            expected="UTF-8",
+            got=f"a byte that it does not have at place {error.start + 1:,}",
+            remedy="save it as UTF-8, or give the table if this is another file",
+        ) from error
     csv.field_size_limit(MAX_FIELD)
     try:
         rows = list(csv.reader(io.StringIO(text)))
@@ -75,6 +82,15 @@ def header_of(source: Source, name: str) -> tuple[str, ...]:
     """Column names of a CSV table, in lower case; empty if it has none."""
     start = source.read(name)[:4096].decode("utf-8-sig", errors="replace").split("\n", 1)[0]
     return tuple(field.strip().strip('"').lower() for field in start.split(","))
+
+
+def header_in_words(source: Source, name: str) -> str:
+    """What stands where the column names of a table should, for an error: readable whatever the file is."""
+    text = ",".join(header_of(source, name)).replace("\t", " ")
+    if text.isprintable() and "\N{REPLACEMENT CHARACTER}" not in text:
+        return text[:MOST_SHOWN] or "an empty file"
+    kind = kind_of(source.read(name)[:HEAD_BYTES])
+    return f"a {kind} image" if kind else "a file that is not text"
 
 
 def check_id(identifier: str, table: str) -> str:

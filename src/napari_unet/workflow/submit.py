@@ -13,7 +13,7 @@ import numpy as np
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.mask_tables import LAYOUTS, TableLayout
 from napari_unet.data.source import natural_key, open_source
-from napari_unet.data.tables import header_of, read_table
+from napari_unet.data.tables import header_in_words, header_of, read_table
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, ModelError
 from napari_unet.export.submission import Unfinished, encode_mask, write_submission
@@ -176,7 +176,7 @@ class SubmitTask:
                     raise DataError(
                         f"{name} is not of the {layout.title}",
                         expected=",".join(layout.columns),
-                        got=",".join(header)[:100],
+                        got=header_in_words(source, name),
                     )
                 rows = read_table(source, name, layout.columns)
                 wanted = list(dict.fromkeys(row[layout.columns[0]] for row in rows))
