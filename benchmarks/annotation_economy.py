@@ -49,6 +49,10 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--offered-from", type=int, default=60, help="images estimated each round")
+    parser.add_argument(
+        "--judges", default="corrected", choices=["corrected", "none"],
+        help="every fifth corrected image judges and is not learned from, as in the window; or none is",
+    )  # fmt: skip
     parser.add_argument("--flips", default="none", help="averaged over when scoring; auto is slower")
     parser.add_argument("--start-share", type=float, default=0.05)
     parser.add_argument("--most", type=float, default=0.15, help="share of the images corrected in the end")

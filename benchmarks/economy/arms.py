@@ -51,7 +51,8 @@ def loop(case: Case, arm: str, log: Log) -> None:
     while log.rows[-1]["corrections"] < case.most:
         number = len(log.rows)
         name = f"{arm}{case.options.tag}"
-        parent = start if number == 1 else case.folder / f"{name}-{number - 1}"
+        last = case.folder / f"{name}-{number - 1}"
+        parent = last if last.exists() else start
         done = log.rows[-1]["corrected"]
         count = min(case.options.batch, case.most - len(done))
         if arm == "random":
@@ -62,14 +63,20 @@ def loop(case: Case, arm: str, log: Log) -> None:
         done = [*done, *chosen]
         out = case.folder / f"{name}-{number}"
         result = case.fine_tune(parent, [case.correction(i) for i in done], out, replay=arm != "no-replay")
-        model = case.load(out)
-        scores = case.score(model, case.parts["test"])
+        scores = log.rows[-1]["scores"]
+        if result.verdict == "worse":  # the person discards it, and the corrections wait for the next round
+            shutil.rmtree(out)
+            if parent != start:
+                parent.rename(out)
+        else:
+            if parent != start:
+                shutil.rmtree(parent)
+            scores = case.score(case.load(out), case.parts["test"])
+        model = case.load(out if out.exists() else start)
         log.add(
-            corrections=len(done), iou=float(np.mean(scores)), steps=result.steps, scores=scores,
-            corrected=done,
+            corrections=len(done), iou=float(np.mean(scores)), steps=result.steps, verdict=result.verdict,
+            judges=len(result.held_out), scores=scores, corrected=done,
         )  # fmt: skip
-        if parent != start:
-            shutil.rmtree(parent)
 
 
 def everything(case: Case, log: Log) -> None:

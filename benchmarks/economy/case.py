@@ -65,8 +65,8 @@ class Plan:
 
 PLANS = {
     "dsb2018": Plan(0.5, 400, 100_000, 48, start=6.0, round=3.0, all=24.0),
-    "usgra-seg": Plan(0.25, 0, 100_000, 46, start=6.0, round=3.0, all=24.0),
-    "tgs-salt": Plan(1.0, 0, 300, 120, start=6.0, round=1.5, all=24.0),
+    "usgra-seg": Plan(0.25, 0, 100_000, 46, start=12.0, round=9.0, all=48.0),
+    "tgs-salt": Plan(1.0, 0, 300, 120, start=12.0, round=4.0, all=48.0),
 }
 
 
@@ -197,7 +197,7 @@ class Case:
         replay: bool = True,
         others: Sequence[str] = (),
     ) -> FineTuned:
-        """One round; all corrections are learned from, as the test images are elsewhere.
+        """One round, judged as the window judges it where nothing else is labelled, if that was asked for.
 
         With `others` their predictions are replayed, not the training data.
         """
@@ -214,7 +214,7 @@ class Case:
             settings,
             replay=self.dataset.path if replay and not others else None,
             others=tuple(self.reference(i) for i in others),
-            reserve=False,
+            reserve=self.options.judges == "corrected",
         )
         return run_inline(task)
 

@@ -50,6 +50,7 @@ def curves(name: str, folders: list[Path], options: argparse.Namespace) -> None:
                 print(f" {next(iter(rows.values())):.3f} |")
                 continue
             print(f"| {arm} | " + " | ".join(f"{rows[c]:.3f}" if c in rows else "" for c in counts) + " |")
+        print(share_of_everything(folder))
     print(f"\n{name}: interval of the gain of ours over another arm, {len(folders)} seeds\n")
     names = {arm for folder in folders for arm in arms_of(folder) if arm != "ours"}
     for arm in sorted(names):
@@ -58,6 +59,19 @@ def curves(name: str, folders: list[Path], options: argparse.Namespace) -> None:
             images = [str(i) for i in range(len(values))]
             low, high = bootstrap_interval(np.array(values), images, resamples=2000, seed=0)
             print(f"| {arm} | {count} | {np.mean(values):+.3f} | {low:+.3f} to {high:+.3f} |")
+
+
+def share_of_everything(folder: Path) -> str:
+    """How far "ours" comes, as a sentence; empty where that is not known."""
+    ours, everything = Log(folder / "ours.json").rows, Log(folder / "everything.json").rows
+    if len(ours) < 2 or not everything:
+        return ""
+    share = ours[-1]["iou"] / everything[0]["iou"]
+    discarded = sum(row.get("verdict") == "worse" for row in ours)
+    return (
+        f"\nours: {share:.1%} of everything with {ours[-1]['corrections']} corrected; "
+        f"{discarded} of {len(ours) - 1} rounds discarded"
+    )
 
 
 def differences(folders: list[Path], arm: str) -> dict[int, list[float]]:
