@@ -3,6 +3,7 @@
 Run: python benchmarks/annotation_economy.py PART [options], with PART one of
 
     economy   IoU against the number of corrected images, arm by arm
+    choice    one round on 15 images of the queue (after economy), and on 15 at random
     domain    a nuclei model from fluorescence, corrected on bright-field histology
     strokes   only a tenth of the wrong pixels is painted
     speed     one round with ten corrected 256x256 images and 16 filters, by the clock
@@ -26,11 +27,13 @@ from pathlib import Path
 
 from economy.arms import ARMS, economy
 from economy.case import PLANS
+from economy.choice import choice
 from economy.parts import domain, speed, strokes
 from economy.tables import plot, table
 
 PARTS = {
-    "economy": economy, "domain": domain, "strokes": strokes, "speed": speed, "table": table, "plot": plot,
+    "economy": economy, "choice": choice, "domain": domain, "strokes": strokes, "speed": speed,
+    "table": table, "plot": plot,
 }  # fmt: skip
 
 

@@ -65,8 +65,8 @@ class Plan:
 
 PLANS = {
     "dsb2018": Plan(0.5, 400, 100_000, 48, start=6.0, round=3.0, all=24.0),
-    "usgra-seg": Plan(0.25, 0, 100_000, 46, start=12.0, round=9.0, all=48.0),
-    "tgs-salt": Plan(1.0, 0, 300, 120, start=12.0, round=4.0, all=48.0),
+    "usgra-seg": Plan(0.25, 0, 100_000, 46, start=6.0, round=3.0, all=24.0),
+    "tgs-salt": Plan(1.0, 0, 300, 120, start=6.0, round=1.5, all=24.0),
 }
 
 

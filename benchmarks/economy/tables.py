@@ -23,7 +23,7 @@ def table(options: argparse.Namespace) -> None:
     for name in options.sets:
         folders = sorted(work.glob(f"{name}-*"))
         curves(name, [f for f in folders if (f / "ours.json").exists()], options)
-    kinds = ("review", "strokes", "speed", "domain-")
+    kinds = ("review", "strokes", "speed", "domain-", "choice")
     for path in sorted(work.glob("*/*.json")):
         if path.stem.startswith(kinds):
             for row in Log(path).rows:
