@@ -222,6 +222,26 @@ def test_a_stack_is_one_ome_tiff_and_one_table(tmp_path: Path) -> None:
         np.testing.assert_array_equal(file.asarray(), deep)
 
 
+def test_a_stack_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_unet.plugin.layer_masks.READ_PIXELS", 2 * OBJECTS.size)
+    deep = np.stack([stack(), stack()[::-1]]) * np.arange(1, 7).reshape(2, 3, 1, 1)  # each plane its own
+
+    class Counted:
+        """An array that remembers how many pixels were asked for at once."""
+
+        shape, ndim, dtype = deep.shape, deep.ndim, deep.dtype
+        most = 0
+
+        def __getitem__(self, index: Any) -> np.ndarray:
+            found = deep[index]
+            Counted.most = max(Counted.most, found.size)
+            return found
+
+    (path,) = export_writer.write_ome_tiff(str(tmp_path / "a"), Counted(), {})
+    np.testing.assert_array_equal(tifffile.imread(path), deep)
+    assert Counted.most == 2 * OBJECTS.size
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_what_cannot_be_saved_says_why_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     path = str(tmp_path / f"a{SUFFIXES[name]}")
@@ -229,6 +249,7 @@ def test_what_cannot_be_saved_says_why_and_leaves_nothing(tmp_path: Path, name: 
         (np.array([[-1]]), "got -1"),
         (np.array([[2**24]]), "number the objects anew"),
         (np.zeros((1,) * 5, int), "dimensions"),
+        (np.zeros((0, 4, 8), int), "got 0 x 4 x 8"),
     ):
         with pytest.raises(OutputError, match=said):
             WRITERS[name](path, labels, {})

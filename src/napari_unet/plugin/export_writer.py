@@ -17,7 +17,6 @@ from napari_unet.export.masks import unique_stems
 from napari_unet.plugin.layer_masks import (
     depth_of,
     finest,
-    highest_label,
     image_names,
     masks_of,
     stack_of,
@@ -64,14 +63,13 @@ def write_ome_tiff(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
             got=str(labels.ndim),
             remedy="save as .npy",
         )
-    numbers, images = masks_of(data, about, str(target))
-    highest = highest_label(labels, str(target))
-    first = next(images)
+    masks = masks_of(data, about, str(target))
+    first = next(masks.images)
     if labels.ndim == 2:
-        return [str(_write("ome-tiff", target, first, numbers))]
-    pages = (image.labels(numbers) for image in chain((first,), images))
-    dtype = np.min_scalar_type(max(highest, 1))
-    return [str(write_ome_stack(target, pages, labels.shape, dtype, first, numbers, depth_of(about)))]
+        return [str(_write("ome-tiff", target, first, masks.numbers))]
+    pages = (image.labels(masks.numbers) for image in chain((first,), masks.images))
+    dtype = np.min_scalar_type(max(masks.highest, 1))
+    return [str(write_ome_stack(target, pages, labels.shape, dtype, first, masks.numbers, depth_of(about)))]
 
 
 def write_ome_zarr(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
@@ -138,7 +136,7 @@ def _write(name: str, path: Path, image: SegmentedImage, numbers: Numbers) -> Pa
 def _together(name: str, path: Path, data: Any, about: Mapping[str, Any]) -> list[str]:
     """One file for all planes."""
     stack_of(data, about, str(path))
-    _, images = masks_of(data, about, str(path))
+    images = masks_of(data, about, str(path)).images
     gather = export_format(name).gather
     assert gather is not None
     with gather(path, "objects") as add:
@@ -150,10 +148,10 @@ def _together(name: str, path: Path, data: Any, about: Mapping[str, Any]) -> lis
 def _one_each(name: str, path: Path, data: Any, about: Mapping[str, Any]) -> list[str]:
     """A file for one plane; a folder of files for a stack, whole or not at all."""
     labels = stack_of(data, about, str(path))
-    numbers, images = masks_of(data, about, str(path))
+    masks = masks_of(data, about, str(path))
     if labels.ndim == 2:
         _check_new(path)
-        return [str(_write(name, path, next(images), numbers))]
+        return [str(_write(name, path, next(masks.images), masks.numbers))]
     suffix = export_format(name).suffix
     folder = path.with_name(path.name[: -len(suffix)] if path.name.endswith(suffix) else path.stem)
     _check_new(folder)
@@ -161,9 +159,9 @@ def _one_each(name: str, path: Path, data: Any, about: Mapping[str, Any]) -> lis
     stems = unique_stems(image_names(about, len(labels)))
     written: list[Path] = []
     try:
-        for image in images:
+        for image in masks.images:
             file = folder / f"{stems[image.name]}{suffix}"
-            written.append(_write(name, file, image, numbers))
+            written.append(_write(name, file, image, masks.numbers))
     except BaseException:
         for made in written:
             shutil.rmtree(made) if made.is_dir() else made.unlink()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 HIGHEST_OBJECT = 2**24 - 1  # each number costs a place in a list
 NAME_COLUMNS = ("class", "label", "name")  # of the layer's features, in this order
 MOST_CLASSES = 255
+READ_PIXELS = 2**22  # at once
 UNNAMED = "object"
 
 
@@ -35,9 +36,14 @@ def finest(data: Any, about: Mapping[str, Any]) -> Any:
 
 
 def planes(labels: Any) -> Iterator[NDArray[Any]]:
-    """Every (Y, X) plane, in order, one at a time."""
-    for index in np.ndindex(*labels.shape[:-2]):
-        yield np.asarray(labels[index])
+    """Every (Y, X) plane, in order; a few are read at once, as asking a lazy stack takes its time."""
+    if labels.ndim == 2:
+        yield np.asarray(labels)
+        return
+    at_once = max(1, READ_PIXELS // max(labels.shape[-2] * labels.shape[-1], 1))
+    for index in np.ndindex(*labels.shape[:-3]):
+        for start in range(0, labels.shape[-3], at_once):
+            yield from np.asarray(labels[(*index, slice(start, start + at_once))])
 
 
 def highest_label(labels: Any, path: str) -> int:
@@ -131,7 +137,27 @@ class Meaning:
     colours: tuple[Colour, ...] = ()
 
 
-def masks_of(data: Any, about: Mapping[str, Any], path: str) -> tuple[Numbers, Iterator[SegmentedImage]]:
+@dataclass(frozen=True, eq=False)
+class LayerMasks:
+    """The planes of a Labels layer as exports take them.
+
+    Attributes
+    ----------
+    numbers : str
+        What the layer's numbers are: "classes", where its features, its colours or the workbench name
+        them, and where there is but one; else "objects".
+    highest : int
+        Of them.
+    images : iterator of SegmentedImage
+        One a plane, read when it is its turn.
+    """
+
+    numbers: Numbers
+    highest: int
+    images: Iterator[SegmentedImage]
+
+
+def masks_of(data: Any, about: Mapping[str, Any], path: str) -> LayerMasks:
     """Every plane of a Labels layer as exports take it.
 
     Parameters
@@ -145,18 +171,21 @@ def masks_of(data: Any, about: Mapping[str, Any], path: str) -> tuple[Numbers, I
 
     Returns
     -------
-    numbers : str
-        What the layer's numbers are: "classes", where its features, its colours or the workbench name
-        them, and where there is but one; else "objects".
-    images : iterator of SegmentedImage
-        One a plane, read when it is its turn.
+    LayerMasks
+        Of the finest scale.
 
     Raises
     ------
     OutputError
-        If a label is below 0, or too high.
+        If a label is below 0, or too high, or there are no pixels.
     """
     labels = finest(data, about)
+    if 0 in labels.shape:
+        raise OutputError(
+            f"{path} cannot be written",
+            expected="a layer with pixels in it",
+            got=" x ".join(map(str, labels.shape)),
+        )
     highest = highest_label(labels, path)
     if highest > HIGHEST_OBJECT:
         raise OutputError(
@@ -167,13 +196,10 @@ def masks_of(data: Any, about: Mapping[str, Any], path: str) -> tuple[Numbers, I
         )
     shown = about.get("metadata", {}).get(MASK_KEY)
     if isinstance(shown, ShownMask) and labels.ndim == 2:
-        return _numbers(shown.objects), iter((_shown(np.asarray(labels), about, shown),))
+        image = _shown(np.asarray(labels), about, shown)
+        return LayerMasks("objects" if shown.objects else "classes", highest, iter((image,)))
     meaning = _meaning(labels, about, highest)
-    return meaning.numbers, _read(labels, about, meaning)
-
-
-def _numbers(objects: bool) -> Literal["classes", "objects"]:
-    return "objects" if objects else "classes"
+    return LayerMasks(meaning.numbers, highest, _read(labels, about, meaning))
 
 
 def _shown(labels: NDArray[Any], about: Mapping[str, Any], shown: ShownMask) -> SegmentedImage:
