@@ -79,10 +79,10 @@ def test_keys_do_no_harm_in_an_empty_window(dock: Any, viewer: Any, notification
 
 
 def test_a_dock_that_closes_leaves_the_keys_of_another(dock: Any, viewer: Any, warm_engine: Any) -> None:
-    from conftest import SharedEngine
     from napari_unet.widgets.workbench import Workbench
 
-    newer = Workbench(viewer, lambda dispatch: SharedEngine(warm_engine, dispatch))
+    shared = type(dock.session.engine)
+    newer = Workbench(viewer, lambda dispatch: shared(warm_engine, dispatch))
     taken = dict(viewer.keymap)
     dock.shut_down()
     assert dict(viewer.keymap) == taken
