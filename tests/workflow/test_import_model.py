@@ -207,16 +207,18 @@ def test_weights_of_our_own_networks(tmp_path: Path, name: str, capsys: pytest.C
     said = capsys.readouterr().err
     assert "matched by name" in said
     assert "weights alone" in said
+    assert "taken for granted" not in said
     for one, two in zip(
         network.get_weights(), load_model(tmp_path / "model").network.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(one, two)
 
 
-def test_weights_of_another_network_by_order(tmp_path: Path) -> None:
+def test_weights_of_another_network_by_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = by_hand()
     source.save_weights(tmp_path / "mine.weights.h5")
     assert import_file(tmp_path / "mine.weights.h5", settings_file(tmp_path), tmp_path / "model") == 0
+    assert "skip before the up-convolution is taken for granted" in capsys.readouterr().err
     images = images_to_compare(SHAPE)
     np.testing.assert_allclose(
         load_model(tmp_path / "model").probabilities(images), foreground(source, images), atol=1e-4

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 SEED = 0
+BY_NAME = "by name"
 AFTER_MERGE = re.compile(r"decode\d+_(conv1|project)")  # what reads skip and up-convolution together
 Weights = dict[str, "list[NDArray[np.float32]]"]
 
@@ -134,7 +135,7 @@ def _match(network: Any, source: KerasFile) -> tuple[Weights, str]:
     ours = [layer for layer in network.layers if layer.weights]
     named = {layer.name: layer for layer in source.layers}
     if all(o.name in named and _shapes(o) == named[o.name].shapes for o in ours) and len(named) == len(ours):
-        return {o.name: list(named[o.name].arrays) for o in ours}, "by name"
+        return {o.name: list(named[o.name].arrays) for o in ours}, BY_NAME
     found: Weights = {}
     biases: dict[str, NDArray[np.float32]] = {}
     left = list(source.layers)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from napari_unet.errors import OutputError, SettingsError
-from napari_unet.models.adoption import adopt, weights_of
+from napari_unet.models.adoption import BY_NAME, adopt, weights_of
 from napari_unet.models.keras_files import read_keras_file
 from napari_unet.models.model import Model, check_place, save_model
 from napari_unet.models.normalization import Normalization
@@ -258,6 +258,11 @@ def _words(adopted: Adopted, settings: ImportSettings, normalization: Normalizat
             "the file holds weights alone: there was no network to compare with, so look at a result; "
             f"{settings.recipe.network.activation} is put on the logits, as the settings say"
         )
+        if adopted.how != BY_NAME:
+            lines.append(
+                "merging the skip before the up-convolution is taken for granted; "
+                "if the network merges otherwise masks are wrong, so import the whole model then"
+            )
     else:
         ends = {"linear": "in logits", "sigmoid": "in a sigmoid", "softmax": "in a softmax"}
         lines.append(
