@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -869,3 +870,17 @@ def test_what_was_done_is_saved_as_a_recipe(
     assert isinstance(run, SegmentRun)
     assert run.names == (ready.session.current,)
     assert run.data[0].path == str(salt_folder.resolve())
+
+
+def test_opening_the_dock_loads_nothing_that_only_later_steps_need() -> None:
+    """Imports are most of what it takes until the dock is there."""
+    later = ["workflow.run_recipe", "workflow.export_sources", "workflow.segment", "workflow.fine_tune",
+             "workflow.train", "workflow.evaluate", "data.catalog", "widgets.scores_dialog",
+             "widgets.export_dialog", "widgets.compare_dialog"]  # fmt: skip
+    code = f"""
+import sys
+import napari_unet.widgets.workbench
+print([name for name in {later!r} if f"napari_unet.{{name}}" in sys.modules])
+"""
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert answer.stdout.strip() == "[]"

@@ -13,7 +13,7 @@ import pytest
 from napari_unet.cli import main
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.image_files import decode_labels
-from napari_unet.data.pixel_size import PixelSize
+from napari_unet.data.pixel_size import PixelSize, parse_pixel_size
 from napari_unet.data.sample import Sample
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.models.card import ModelCard
@@ -85,7 +85,9 @@ def test_an_export_is_repeated_to_the_same_bytes(session: Session, tmp_path: Pat
     size = PixelSize(0.5, 0.25, "nm")
     source = masks_at_hand(session, session.collection.ids)
     task = ExportTask(source, tmp_path / "first", ("npy", "coco"), "{name}-m", "classes", False, size)
-    session.run_task(task, 8, lambda _: None, lambda _: session.runs.exported(task))
+    session.run_task(
+        task, 8, lambda _: None, lambda _: session.runs.exported(task, source, session.inference)
+    )
     session.runs.save("export", tmp_path / "recipe.json", lambda _: None)
     recipe = RunRecipe.load(tmp_path / "recipe.json")
     assert isinstance(recipe.run, ExportRun)
@@ -117,7 +119,7 @@ def test_what_cannot_be_repeated_says_why(session: Session, model: Path, tmp_pat
     image = np.zeros((24, 24, 1), np.uint8)
     session.show(Collection("layers", [Sample("one", lambda: image)]))
     session.segment(["one"])
-    done = session.runs.done["segment"]
+    done = session.runs.done["segment"]()
     assert done.run is None
     assert "in no file" in done.obstacle
     assert session.runs.save("segment", tmp_path / "recipe.json", lambda _: None) is None
@@ -130,16 +132,31 @@ def test_corrected_masks_are_not_the_models(session: Session, tmp_path: Path) ->
     session.segment(collection.ids)
     painted = np.ones((101, 101), np.uint8)
     session.painting.correct(collection.ids[0], painted)
-    task = ExportTask(masks_at_hand(session, collection.ids), tmp_path / "e", ("npy",))
-    session.runs.exported(task)
-    assert "PROJECT" in session.runs.done["export"].obstacle
+    source = masks_at_hand(session, collection.ids)
+    session.runs.exported(ExportTask(source, tmp_path / "e", ("npy",)), source, session.inference)
+    assert "PROJECT" in session.runs.done["export"]().obstacle
 
 
 def test_another_model_forgets_the_recipe_of_its_masks(session: Session, tmp_path: Path) -> None:
     assert session.collection is not None
     session.segment(session.collection.ids[:1])
-    done = session.runs.done["segment"].run
+    done = session.runs.done["segment"]().run
     assert isinstance(done, SegmentRun)
     assert done.names == session.collection.ids[:1]
     session.choose_model(ModelCard.read(write_tiny_model(tmp_path / "other", seed=4)))
     assert "segment" not in session.runs.done
+
+
+def test_the_size_of_pixels_that_layers_tell_goes_along(session: Session, tmp_path: Path) -> None:
+    assert session.collection is not None
+    ids = session.collection.ids
+    session.segment(ids)
+    third = PixelSize(1 / 3, 1 / 3)  # no ten digits hold it
+    source = masks_at_hand(session, ids, dict.fromkeys(ids, third))
+    session.runs.exported(ExportTask(source, tmp_path, ("coco",)), source, session.inference)
+    run = session.runs.done["export"]().run
+    assert isinstance(run, ExportRun)
+    assert parse_pixel_size(run.pixel_size) == third
+    source = masks_at_hand(session, ids, {ids[0]: third})
+    session.runs.exported(ExportTask(source, tmp_path, ("coco",)), source, session.inference)
+    assert "different sizes" in session.runs.done["export"]().obstacle

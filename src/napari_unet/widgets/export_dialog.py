@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -279,8 +279,10 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         if size == self._offered:  # to all its digits, from the layers
             size = ""
         ids = self.ids(str(self.scope_box.currentData()))
+        session = self.session
+        source, inference = masks_at_hand(session, ids, self.pixel_sizes(ids)), session.tiled_inference
         task = ExportTask(
-            masks_at_hand(self.session, ids, self.pixel_sizes(ids)),
+            source,
             Path(self.folder_edit.text().strip()).expanduser(),
             self.formats,
             self.pattern_edit.text(),
@@ -289,7 +291,13 @@ class ExportDialog(QDialog):  # type: ignore[misc]
             parse_pixel_size(size) if size else None,
         )
         self.words.setText("")
-        job = self.session.run_task(task, len(ids), lambda _: None, self._on_end)
+
+        def ended(job: Job) -> None:
+            if job.state == "done":
+                session.runs.exported(task, source, inference)
+            self._on_end(job)
+
+        job = session.run_task(task, len(ids), lambda _: None, ended)
         self._job = None if job.ended else job
         self._show_job()
 
@@ -297,7 +305,6 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self._job = None
         result = job.result
         if isinstance(result, Exported):
-            self.session.runs.exported(cast("ExportTask", job.task))
             self.words.setText(result.sentence)
             self.words.setToolTip("\n".join(problem.sentence for problem in result.problems[:20]))
         else:

@@ -45,7 +45,8 @@ class RecipeButton(QToolButton):  # type: ignore[misc]
 
     def _fill(self) -> None:
         self.choices.clear()
-        for kind, done in self.session.runs.done.items():
+        for kind, describe in self.session.runs.done.items():
+            done = describe()
             action = self.choices.addAction(f"Save recipe: {done.title}…")
             action.setEnabled(not done.obstacle)
             action.setToolTip(done.obstacle or "Data, model, settings and versions, with hashes")
