@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ from napari_unet.engine.inline import run_inline
 from napari_unet.errors import DataError
 from napari_unet.models.model import load_model
 from napari_unet.settings import FineTuneSettings
+from napari_unet.workflow.place import Place, content_hash
 from napari_unet.workflow.recipes import recipe
 from napari_unet.workflow.repeat_run import RepeatTask
-from napari_unet.workflow.run_recipe import FineTuneRun, Place, RunRecipe, SegmentRun, TrainRun, content_hash
+from napari_unet.workflow.run_recipe import FineTuneRun, RunRecipe, SegmentRun, TrainRun
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -99,6 +102,25 @@ def test_scores_and_exports_are_repeated(tmp_path: Path, salt: Path, model: Path
     assert run("run", masks, "--out", tmp_path / "e2") == 0
     assert len(contents(tmp_path / "e")) == 11
     assert contents(tmp_path / "e") == contents(tmp_path / "e2")
+
+
+def test_the_export_of_a_model_is_repeated(tmp_path: Path, model: Path) -> None:
+    pytest.importorskip("onnx")
+    first, second, file = tmp_path / "a.onnx", tmp_path / "b.onnx", tmp_path / "onnx.json"
+    assert run("export", "--model", model, "--to", "onnx", "--out", first, "--save-recipe", file) == 0
+    assert run("run", file) == 2  # it is there
+    assert run("run", file, "--out", second) == 0
+    assert first.read_bytes() == second.read_bytes()
+    said = ["--author", "Ada; Tests", "--licence", "CC-BY-4.0", "--title", "Cells"]
+    zips, file = (tmp_path / "a.zip", tmp_path / "b.zip"), tmp_path / "zoo.json"
+    command = ["export", "--model", model, "--to", "bioimageio", "--out", zips[0], *said]
+    assert run(*command, "--save-recipe", file) == 0
+    assert run("run", file, "--out", zips[1]) == 0
+    files = [{name: a.read(name) for name in a.namelist()} for a in map(zipfile.ZipFile, zips)]
+    texts = [re.sub(rb"timestamp: .*", b"", found.pop("rdf.yaml")) for found in files]
+    assert texts[0] == texts[1]
+    assert b"Ada" in texts[0]
+    assert files[0] == files[1]
 
 
 def test_fine_tuning_of_a_fixed_amount_gives_the_same_weights(

@@ -14,8 +14,7 @@ from napari_unet.cli import main
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.image_files import decode_labels
 from napari_unet.data.pixel_size import PixelSize, parse_pixel_size
-from napari_unet.data.sample import Sample
-from napari_unet.engine.inline import InlineEngine
+from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.models.card import ModelCard
 from napari_unet.workflow.collection import Collection
 from napari_unet.workflow.export import ExportTask
@@ -115,28 +114,6 @@ def test_a_report_is_repeated_to_the_same_scores(session: Session, tmp_path: Pat
     assert first == again
 
 
-def test_what_cannot_be_repeated_says_why(session: Session, model: Path, tmp_path: Path) -> None:
-    image = np.zeros((24, 24, 1), np.uint8)
-    session.show(Collection("layers", [Sample("one", lambda: image)]))
-    session.segment(["one"])
-    done = session.runs.done["segment"]()
-    assert done.run is None
-    assert "in no file" in done.obstacle
-    assert session.runs.save("segment", tmp_path / "recipe.json", lambda _: None) is None
-    assert not (tmp_path / "recipe.json").exists()
-
-
-def test_corrected_masks_are_not_the_models(session: Session, tmp_path: Path) -> None:
-    collection = session.collection
-    assert collection is not None
-    session.segment(collection.ids)
-    painted = np.ones((101, 101), np.uint8)
-    session.painting.correct(collection.ids[0], painted)
-    source = masks_at_hand(session, collection.ids)
-    session.runs.exported(ExportTask(source, tmp_path / "e", ("npy",)), source, session.inference)
-    assert "PROJECT" in session.runs.done["export"]().obstacle
-
-
 def test_another_model_forgets_the_recipe_of_its_masks(session: Session, tmp_path: Path) -> None:
     assert session.collection is not None
     session.segment(session.collection.ids[:1])
@@ -153,10 +130,15 @@ def test_the_size_of_pixels_that_layers_tell_goes_along(session: Session, tmp_pa
     session.segment(ids)
     third = PixelSize(1 / 3, 1 / 3)  # no ten digits hold it
     source = masks_at_hand(session, ids, dict.fromkeys(ids, third))
+    run_inline(ExportTask(source, tmp_path / "first", ("npy",)))
     session.runs.exported(ExportTask(source, tmp_path, ("coco",)), source, session.inference)
     run = session.runs.done["export"]().run
     assert isinstance(run, ExportRun)
     assert parse_pixel_size(run.pixel_size) == third
     source = masks_at_hand(session, ids, {ids[0]: third})
+    run_inline(ExportTask(source, tmp_path / "again", ("npy",)))
     session.runs.exported(ExportTask(source, tmp_path, ("coco",)), source, session.inference)
-    assert "different sizes" in session.runs.done["export"]().obstacle
+    done = session.runs.done["export"]()
+    sizes = [image.pixel_size for image in done.images["images"]]
+    assert parse_pixel_size(sizes[0]) == third
+    assert sizes[1:] == [""] * (len(ids) - 1)

@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.evaluation.report import summary_lines
     from napari_unet.settings import EvaluationSettings
     from napari_unet.workflow.evaluate import EvaluateTask
-    from napari_unet.workflow.run_recipe import EvaluateRun, Place
+    from napari_unet.workflow.place import Place
+    from napari_unet.workflow.run_recipe import EvaluateRun
 
     settings = EvaluationSettings(empty=options.empty, scores=options.scores)
     task = EvaluateTask(options.data, options.report, options.model, options.masks, options.format, settings)

@@ -72,7 +72,8 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     from napari_unet.workflow.export import ExportTask
     from napari_unet.workflow.export_sources import ExportSource, ModelMasks, StoredMasks
-    from napari_unet.workflow.run_recipe import ExportRun, Place
+    from napari_unet.workflow.place import Place
+    from napari_unet.workflow.run_recipe import ExportRun
 
     if options.to is not None:
         return _export_model(options)
@@ -121,9 +122,9 @@ def run(options: argparse.Namespace) -> int:
 def _export_model(options: argparse.Namespace) -> int:
     from napari_unet.export.model_zoo import Attribution
     from napari_unet.workflow.export_model import ExportModelTask
+    from napari_unet.workflow.place import Place
+    from napari_unet.workflow.run_recipe import ExportModelRun
 
-    if options.save_recipe is not None:
-        raise SettingsError("there is no recipe of a model's export", remedy="leave out --save-recipe")
     if options.model is None:
         raise SettingsError("`export --to` takes a model", remedy="give --model MODEL")
     if options.data:
@@ -134,6 +135,18 @@ def _export_model(options: argparse.Namespace) -> int:
         )
     start_backend()
     said = Attribution(tuple(options.authors), options.licence, options.title)
-    written = run_task(ExportModelTask(options.model, options.out, options.to, options.overwrite, said))
+    task = ExportModelTask(options.model, options.out, options.to, options.overwrite, said)
+
+    def describe() -> ExportModelRun:
+        return ExportModelRun(
+            model=Place.of(options.model),
+            kind=options.to,
+            authors=said.authors,
+            licence=said.licence,
+            title=said.title,
+        )
+
+    with recorded(options, options.out, describe):
+        written = run_task(task)
     print(f"{options.model} as {written}")
     return DONE

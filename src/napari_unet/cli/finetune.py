@@ -89,7 +89,8 @@ def _of_folder(options: argparse.Namespace, settings: FineTuneSettings) -> int:
 
 
 def _describe(options: argparse.Namespace, model: Path, settings: FineTuneSettings) -> FineTuneRun:
-    from napari_unet.workflow.run_recipe import FineTuneRun, Place
+    from napari_unet.workflow.place import Place
+    from napari_unet.workflow.run_recipe import FineTuneRun
 
     return FineTuneRun(
         data=Place.of(options.corrections),

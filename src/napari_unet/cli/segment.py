@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
-    from napari_unet.workflow.run_recipe import Place, SegmentRun
+    from napari_unet.workflow.place import Place
+    from napari_unet.workflow.run_recipe import SegmentRun
     from napari_unet.workflow.segment import SegmentTask
 
     task = SegmentTask(

@@ -36,8 +36,9 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
     from napari_unet.data.split import Split
+    from napari_unet.workflow.place import Place
     from napari_unet.workflow.recipes import recipe
-    from napari_unet.workflow.run_recipe import Place, TrainRun
+    from napari_unet.workflow.run_recipe import TrainRun
     from napari_unet.workflow.train import TrainTask
 
     changes = list(options.changes)

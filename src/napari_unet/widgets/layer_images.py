@@ -11,6 +11,7 @@ import numpy as np
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.errors import DataError
 from napari_unet.workflow.images import METADATA_KEY, OpenedData
+from napari_unet.workflow.references import OPENED_FROM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -150,13 +151,14 @@ def layer_samples(
     array = full_resolution(layer)
     samples = []
     name = name or str(layer.name)
+    properties = {} if layer.source.path is None else {OPENED_FROM: str(layer.source.path)}
     for index in indices:
         identifier = f"{name} [{', '.join(map(str, index))}]" if index else name
         load_mask = None
         if reference is not None:
             load_mask = _LoadLabels(full_resolution(reference), index, classes)
         load = _LoadSlice(array, index, bool(layer.rgb))
-        samples.append(Sample(identifier, load, load_mask, name, load_region=load))
+        samples.append(Sample(identifier, load, load_mask, name, properties=properties, load_region=load))
     return indices, samples
 
 

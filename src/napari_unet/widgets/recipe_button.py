@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QMenu, QToolButton, QWidget
 
+from napari_unet.errors import OutputError
 from napari_unet.widgets.notify import notify
 
 if TYPE_CHECKING:
@@ -48,8 +49,13 @@ class RecipeButton(QToolButton):  # type: ignore[misc]
         for kind, describe in self.session.runs.done.items():
             done = describe()
             action = self.choices.addAction(f"Save recipe: {done.title}…")
-            action.setEnabled(not done.obstacle)
-            action.setToolTip(done.obstacle or "Data, model, settings and versions, with hashes")
+            words = "Data, model, settings and versions, with hashes"
+            if done.beside:
+                words += (
+                    f";\n{done.beside:,} image{'s' * (done.beside != 1)}, or masks of them, that no file "
+                    "holds as they are go into a folder beside it"
+                )
+            action.setToolTip(words)
             action.triggered.connect(lambda _=False, k=kind: self._ask(k))
 
     def _ask(self, kind: str) -> None:
@@ -61,4 +67,8 @@ class RecipeButton(QToolButton):  # type: ignore[misc]
         """Write the recipe of a run, and say so when it is written."""
         if path.suffix.lower() != ".json":
             path = path.with_name(f"{path.name}.json")
+            if path.exists():  # the person was asked about the other name
+                error = OutputError(f"{path} is there already", remedy="choose that very name to replace it")
+                self.session.failed.emit(error.sentence, "")
+                return
         self.session.runs.save(kind, path, lambda saved: notify(f"The recipe is in {saved}"))

@@ -231,6 +231,7 @@ class Sources(QObject):  # type: ignore[misc]
 
     def _compare(self) -> None:
         """Score all masks of plain layers anew."""
+        self.session.runs.done.pop("report", None)  # of another reference
         for entry in self._plain.entries.values():
             entry.counts = entry.iou = None
         self.follow()

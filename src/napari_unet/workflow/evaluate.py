@@ -23,6 +23,7 @@ from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.model import Model, load_model
 from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
+from napari_unet.workflow.given_data import GivenData
 from napari_unet.workflow.given_masks import read_masks
 from napari_unet.workflow.repeat import command, evaluation_flags, training_command, versions
 from napari_unet.workflow.seen import SeenImages
@@ -68,7 +69,7 @@ class EvaluateTask:
 
     Attributes
     ----------
-    data : pathlib.Path
+    data : pathlib.Path or GivenData
         With reference masks.
     report : pathlib.Path
         Folder for iou.csv, report.json and report.html.
@@ -81,14 +82,14 @@ class EvaluateTask:
     settings : EvaluationSettings
         Empty rule, intervals.
     inspect : bool
-        Whether to look for problems of the data, which reads all of it once more.
+        Whether to look for problems of a data set, which reads all of it once more.
     inference : InferenceSettings, optional
         Instead of the model's own.
     names : tuple of str, optional
         Ids of the images to score; all if not given.
     """
 
-    data: Path
+    data: Path | GivenData
     report: Path
     model: Path | None = None
     masks: Path | None = None
@@ -113,7 +114,8 @@ class EvaluateTask:
             predictions = given_predictions(dataset, self.masks)
         else:
             raise DataError("there is nothing to score", expected="a model or a folder of masks")
-        inspection = inspect_dataset(dataset, on_progress, cancel) if self.inspect else None
+        inspect = self.inspect and not isinstance(self.data, GivenData)
+        inspection = inspect_dataset(dataset, on_progress, cancel) if inspect else None
         activation = model.recipe.network.activation if model is not None else "sigmoid"
         findings = Findings(Evaluation(dataset.classes, self.settings, dataset.format), activation)
         parts, groups = parts_of(dataset, model), groups_of(dataset)
@@ -142,8 +144,9 @@ class EvaluateTask:
         source = self.model or self.masks
         what = ["--model", str(self.model)] if model is not None else ["--masks", str(self.masks)]
         flags = evaluation_flags(self.settings, self.format)
-        evaluate = command("evaluate", self.data, *what, "--report", self.report, *flags)
-        training = training_commands(model)
+        commands = training_commands(model)
+        if not isinstance(self.data, GivenData):
+            commands += (command("evaluate", self.data, *what, "--report", self.report, *flags),)
         background = Background(
             title=f"{source.name if source else 'Masks'} on {dataset.name}",
             program=program,
@@ -154,7 +157,7 @@ class EvaluateTask:
             recipe=model.recipe if model is not None else None,
             provenance=model.provenance if model is not None else {},
             problems=inspection.to_json()["problems"] if inspection is not None else None,
-            commands=(*training, evaluate),
+            commands=commands,
             versions=versions(),
         )
         cancel.check()
@@ -162,7 +165,7 @@ class EvaluateTask:
             self.report,
             findings.evaluation,
             model={"masks": str(self.masks)} if model is None else about_model(model, self.model),
-            data=about_data(dataset, self.data),
+            data=about_data(dataset, None if isinstance(self.data, GivenData) else self.data),
             settings={
                 **self.settings.model_dump(mode="json"),
                 "inference": inference.model_dump(mode="json") if inference is not None else None,
@@ -188,18 +191,18 @@ class _Written(Exception):  # noqa: N818 - leaves the block without putting anyt
     pass
 
 
-def open_labelled(path: Path, layout: str | None) -> Dataset:
-    """Open a data set to score on.
+def open_labelled(path: Path | GivenData, layout: str | None) -> Dataset:
+    """Open a data set, or images that are given one by one, to score on.
 
     Raises
     ------
     DataError
         If it cannot be read or has no reference masks.
     """
-    dataset = open_dataset(path, layout)
+    dataset = path.open() if isinstance(path, GivenData) else open_dataset(path, layout)
     if len(dataset) == 0:
         raise DataError(
-            f"{path} has no reference masks to score against",
+            f"{dataset.name} has no reference masks to score against",
             remedy="give a data set with masks",
         )
     return dataset
@@ -268,8 +271,10 @@ def about_model(model: Model, path: Path | None) -> dict[str, Any]:
     }
 
 
-def about_data(dataset: Dataset, path: Path) -> dict[str, Any]:
-    """What a report keeps of a data set."""
+def about_data(dataset: Dataset, path: Path | None) -> dict[str, Any]:
+    """What a report keeps of a data set, or of images that are in none."""
+    if path is None:
+        return {"name": dataset.name}
     return {
         "path": str(path),
         "name": dataset.name,

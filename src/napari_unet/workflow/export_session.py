@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.engine.task import FromCaller
-from napari_unet.workflow.export_sources import CallerMasks
+from napari_unet.workflow.export_sources import CallerMasks, HandedMask
 from napari_unet.workflow.references import refer
 
 if TYPE_CHECKING:
@@ -53,10 +53,17 @@ def masks_at_hand(
     assert collection is not None
     settings = session.inference
     highest = len(collection.classes)
+    handed: dict[str, HandedMask] = {}
 
     def mask(identifier: str) -> NDArray[np.uint8] | None:
+        entry = collection.entries[identifier]
+        corrected = entry.corrected is not None
         found = collection.mask(identifier, settings)
-        return None if found is None else np.where(found > highest, 0, found).astype(np.uint8)
+        if found is None:
+            return None
+        known: NDArray[np.uint8] = np.where(found > highest, 0, found).astype(np.uint8)
+        handed[identifier] = HandedMask(known if corrected else None, entry.prediction)
+        return known
 
     def objects(identifier: str) -> NDArray[np.int32]:
         found = mask(identifier)
@@ -73,4 +80,5 @@ def masks_at_hand(
         FromCaller(objects),
         pixel_sizes=dict(pixel_sizes or {}),
         about=about,
+        handed=handed,
     )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.task import FromCaller
     from napari_unet.progress import CancelToken
     from napari_unet.settings import InferenceSettings
+    from napari_unet.workflow.predict import Prediction
     from napari_unet.workflow.references import ImageReference
 
 IGNORE = 255  # in masks of projects: nobody knows
@@ -230,6 +231,22 @@ class StoredMasks:
 
 
 @dataclass(frozen=True, eq=False)
+class HandedMask:
+    """The mask of an image when an export took it.
+
+    Attributes
+    ----------
+    corrected : numpy.ndarray or None
+        (Y, X) uint8, 0..K, what a person made of it; None where it was as predicted.
+    prediction : Prediction or None
+        What the model had said of the image.
+    """
+
+    corrected: NDArray[np.uint8] | None
+    prediction: Prediction | None
+
+
+@dataclass(frozen=True, eq=False)
 class CallerMasks:
     """Masks that whoever submitted the task has at hand: the window.
 
@@ -247,6 +264,8 @@ class CallerMasks:
         Id to PixelSize, where it is known.
     about : dict
         Where the masks come from.
+    handed : dict
+        Id to what was handed over of each image so far.
     """
 
     references: tuple[ImageReference, ...]
@@ -255,6 +274,7 @@ class CallerMasks:
     objects: FromCaller | None = None
     pixel_sizes: dict[str, PixelSize] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
+    handed: dict[str, HandedMask] = field(default_factory=dict)
 
     def open(self) -> Opened:
         """Look what there is."""

@@ -45,6 +45,8 @@ class KeptImage:
         See ``evaluation.score.ImageScore``.
     kind : str
         What the last channel of the file tells objects apart by, or "none".
+    digest : str
+        Of the pixels that the model was put on; empty where that is not known.
     """
 
     image: ImageReference
@@ -52,6 +54,7 @@ class KeptImage:
     group: str = ""
     part: str = "unseen"
     kind: Separation = "none"
+    digest: str = ""
 
 
 @dataclass(frozen=True)

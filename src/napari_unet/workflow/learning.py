@@ -158,7 +158,7 @@ class Learning(Beside):
         assert current is not None
 
         def finish(result: FineTuned) -> None:
-            session.runs.fine_tuned(task, project)
+            session.runs.fine_tuned(task)
             self._judge(self.living(project), result, material, current.number)
 
         return self.run(task, collection, finish)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -11,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_unet.atomic import atomic_path
-from napari_unet.data.image_files import decode_image
-from napari_unet.errors import DataError, OutputError
+from napari_unet.errors import OutputError
 from napari_unet.progress import tracked
+from napari_unet.workflow.exact_images import encode_exactly
 from napari_unet.workflow.project import Project
 from napari_unet.workflow.project_file import PROJECT_FILE
 from napari_unet.workflow.project_folder import FOLDERS, SPLIT_FILE
@@ -24,8 +21,6 @@ from napari_unet.workflow.project_images import PACKED_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
     from napari_unet.progress import CancelToken, OnProgress
 
@@ -142,31 +137,5 @@ def _with_images(path: Path) -> str:
 
 
 def _packed_image(project: Project, identifier: str) -> tuple[str, bytes]:
-    image = project.images.sample(identifier).read_image()
-    stem = f"{PACKED_FOLDER}/{project.images.stems[identifier]}"
-    data = _tiff(image)
-    try:
-        again = decode_image(data, identifier)
-        if again.dtype == image.dtype and np.array_equal(again, image):
-            return f"{stem}.tif", data
-    except DataError:
-        pass
-    file = io.BytesIO()
-    np.save(file, np.ascontiguousarray(image), allow_pickle=False)
-    return f"{stem}.npy", file.getvalue()
-
-
-def _tiff(image: NDArray[np.generic]) -> bytes:
-    import tifffile
-
-    file = io.BytesIO()
-    colour = image.shape[2] == 3 and image.dtype in (np.uint8, np.uint16)
-    with tifffile.TiffWriter(file) as writer:
-        writer.write(
-            np.ascontiguousarray(image if image.shape[2] > 1 else image[..., 0]),
-            photometric="rgb" if colour else "minisblack",
-            planarconfig="contig" if image.shape[2] > 1 else None,
-            compression="zlib",
-            metadata={"axes": "YXS" if image.shape[2] > 1 else "YX"},
-        )
-    return file.getvalue()
+    suffix, data = encode_exactly(project.images.sample(identifier).read_image(), identifier)
+    return f"{PACKED_FOLDER}/{project.images.stems[identifier]}{suffix}", data

@@ -17,7 +17,7 @@ from napari_unet.errors import DataError, OutputError, WorkbenchError
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.metrics.overlap import OverlapCounts, count_overlap
 from napari_unet.progress import Progress
-from napari_unet.workflow.references import References
+from napari_unet.workflow.references import CallReference, References
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +88,9 @@ class Prediction:
         What of the image was segmented, one after another.
     kind : str
         What the last channel of the file tells objects apart by: "distance" or "border"; "none": nothing.
+    digests : tuple of str
+        Of the pixels that the model was put on, one a region, see ``image_hash``; empty for images of a
+        data set.
     """
 
     id: str
@@ -98,6 +101,7 @@ class Prediction:
     problem: str = ""
     regions: tuple[Region, ...] = ()
     kind: Separation = "none"
+    digests: tuple[str, ...] = ()
 
     def probabilities(self) -> NDArray[np.float16]:
         """(Y, X, K) float16 in [0, 1], mapped from the file."""
@@ -205,22 +209,25 @@ class PredictTask:
         return right
 
     def _predictions(self, model: Model, cancel: CancelToken) -> Iterator[Prediction]:
-        from napari_unet.workflow.seen import SeenImages
+        from napari_unet.workflow.seen import SeenImages, image_hash
         from napari_unet.workflow.segment import segment_samples
 
         seen = SeenImages(model.provenance)
         by_id = {reference.id: reference for reference in self.images}
-        about: dict[str, tuple[tuple[int, int], str]] = {}
+        about: dict[str, tuple[tuple[int, int], str, tuple[str, ...]]] = {}
         problems: list[Prediction] = []
 
         def sample_of(reference: ImageReference) -> Sample:
             def load() -> NDArray[np.generic]:
                 if self.region is not None:
                     assert self.shape is not None
-                    about[reference.id] = self.shape, ""
-                    return find_sample(reference).read_region(*self.region.slices)
-                image = find_sample(reference).read_image()
-                about[reference.id] = (image.shape[0], image.shape[1]), seen.part(image)
+                    image = find_sample(reference).read_region(*self.region.slices)
+                    shape, part = self.shape, ""
+                else:
+                    image = find_sample(reference).read_image()
+                    shape, part = (image.shape[0], image.shape[1]), seen.part(image)
+                digests = (image_hash(image),) if isinstance(reference, CallReference) else ()
+                about[reference.id] = shape, part, digests
                 return image
 
             return Sample(reference.id, load)
@@ -235,7 +242,7 @@ class PredictTask:
         for result in results:
             yield from _drained(problems)
             identifier = result.sample.id
-            shape, part = about.pop(identifier)
+            shape, part, digests = about.pop(identifier)
             file = self.folder / file_name(identifier)
             _keep(file, result.outputs, shape, self.region)
             if self.region is None:
@@ -245,7 +252,7 @@ class PredictTask:
             else:
                 counts, problem = None, ""
             region = self.region or Region(0, 0, *shape)
-            yield Prediction(identifier, file, shape, part, counts, problem, (region,), result.kind)
+            yield Prediction(identifier, file, shape, part, counts, problem, (region,), result.kind, digests)
         yield from _drained(problems)
 
 

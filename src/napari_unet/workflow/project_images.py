@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.dataset import Dataset
-from napari_unet.data.image_files import decode_image
 from napari_unet.data.sample import Sample
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.progress import ignore_progress, tracked
+from napari_unet.workflow.exact_images import SUFFIXES, read_exactly
 from napari_unet.workflow.project_file import DataLink, ImageEntry
 from napari_unet.workflow.seen import image_hash
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken, OnProgress
 
 PACKED_FOLDER = "images"
-PACKED_SUFFIXES = (".tif", ".npy")
 CHECKED = 20  # images held against their hashes when a folder is linked anew
 
 
@@ -118,13 +117,8 @@ class PackedImage:
 
     def __call__(self) -> NDArray[np.generic]:
         """Read and decode."""
-        tiff, array = (self.stem.with_name(self.stem.name + suffix) for suffix in PACKED_SUFFIXES)
-        try:
-            if not tiff.exists():
-                return np.asarray(np.load(array, allow_pickle=False))
-            return decode_image(tiff.read_bytes(), tiff.name)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{tiff} cannot be read", got=str(error), remedy="unpack it again") from error
+        tiff, array = (self.stem.with_name(self.stem.name + suffix) for suffix in SUFFIXES)
+        return read_exactly(tiff if tiff.exists() else array)
 
 
 class ProjectImages:

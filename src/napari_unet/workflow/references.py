@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
 
 MOST_OPEN = 2
+OPENED_FROM = "opened from"  # property of a sample: the file that its layer was opened from
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,27 @@ class FileReference:
 
 @dataclass(frozen=True, eq=False)
 class CallReference:
-    """An image that only the caller has, such as a layer's: the task asks for it when its turn comes."""
+    """An image that only the caller has, such as a layer's: the task asks for it when its turn comes.
+
+    Attributes
+    ----------
+    id : str
+        Of the image.
+    image : FromCaller
+        () -> (Y, X, C) in the stored dtype.
+    mask : FromCaller or None
+        () -> ReferenceMask.
+    region : FromCaller or None
+        (slice of Y, slice of X) -> that part of the image.
+    source : str
+        The file that it was opened from; its pixels may have been changed since. Empty if from none.
+    """
 
     id: str
     image: FromCaller
     mask: FromCaller | None = None
     region: FromCaller | None = None
+    source: str = ""
 
 
 ImageReference = FileReference | CallReference
@@ -54,7 +70,9 @@ def refer(sample: Sample, dataset: Dataset | None) -> ImageReference:
     if dataset is not None and sample.image_name and dataset.path.exists():
         return FileReference(dataset.path, dataset.format, sample.id)
     mask = None if sample.load_mask is None else FromCaller(sample.read_mask)
-    return CallReference(sample.id, FromCaller(sample.read_image), mask, FromCaller(sample.read_region))
+    source = str(sample.properties.get(OPENED_FROM, ""))
+    region = FromCaller(sample.read_region)
+    return CallReference(sample.id, FromCaller(sample.read_image), mask, region, source)
 
 
 class References:

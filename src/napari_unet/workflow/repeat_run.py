@@ -1,4 +1,4 @@
-"""Repeating a run from its recipe, and saving the recipe of one."""
+"""Repeating a run from its recipe."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.data.pixel_size import parse_pixel_size
 from napari_unet.data.split import Split
 from napari_unet.errors import DataError, OutputError
+from napari_unet.export.model_zoo import Attribution
 from napari_unet.progress import Progress
+from napari_unet.settings import InferenceSettings
 from napari_unet.workflow.evaluate import EvaluateTask
 from napari_unet.workflow.export import ExportTask
+from napari_unet.workflow.export_model import ExportModelTask
 from napari_unet.workflow.export_sources import ModelMasks, StoredMasks
 from napari_unet.workflow.fine_tune import FineTuneTask
 from napari_unet.workflow.lessons import read_corrections
 from napari_unet.workflow.project_file import PROJECT_FILE
+from napari_unet.workflow.recipe_images import RecipeImages, given_data
+from napari_unet.workflow.repeat_images import RecipeMasks, SegmentImagesTask
 from napari_unet.workflow.run_recipe import (
     EvaluateRun,
+    ExportModelRun,
     ExportRun,
     FineTuneRun,
-    RunRecipe,
     SegmentRun,
     TrainRun,
 )
@@ -31,7 +36,9 @@ if TYPE_CHECKING:
 
     from napari_unet.engine.task import Task
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.workflow.run_recipe import Place, Run
+    from napari_unet.workflow.given_data import GivenData
+    from napari_unet.workflow.place import Place
+    from napari_unet.workflow.run_recipe import Run, RunRecipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,33 +92,6 @@ class RepeatTask:
         return changes
 
 
-@dataclass(frozen=True)
-class SaveRecipeTask:
-    """Write the recipe of a run that was done; hashing what went in may take a while.
-
-    Attributes
-    ----------
-    run_done : Run
-        What was done.
-    out : pathlib.Path
-        Where its result went, or would go.
-    path : pathlib.Path
-        Of the recipe.
-    """
-
-    run_done: Run
-    out: Path
-    path: Path
-
-    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Path:
-        """Write; gives back the path."""
-        on_progress(Progress(0, 0, "Hashing what went in"))
-        recipe = RunRecipe.of(self.run_done, self.out)
-        cancel.check()
-        recipe.save(self.path)
-        return self.path
-
-
 def check_empty(out: Path) -> None:
     """Refuse a place where something is.
 
@@ -132,30 +112,43 @@ def run_again(
     run: Run, out: Path, on_progress: OnProgress, cancel: CancelToken, *, overwrite: bool = False
 ) -> Any:
     """Do a run; gives back what its task does."""
-    if isinstance(run, FineTuneRun) and (run.data.found / PROJECT_FILE).is_file():
-        return _learn_from_project(run, out, on_progress, cancel)
+    if isinstance(run, FineTuneRun) and run.data is not None and (run.data.found / PROJECT_FILE).is_file():
+        return _learn_from_project(run, run.data.found, out, on_progress, cancel)
     return _task(run, out, overwrite).run(on_progress, cancel)
 
 
 def _task(run: Run, out: Path, overwrite: bool) -> Task[Any]:
     match run:
-        case SegmentRun():
+        case SegmentRun(images=()):
             return SegmentTask(
                 tuple(place.found for place in run.data), run.model.found, out, run.probabilities,
                 run.settings, run.objects, run.names, run.format,
             )  # fmt: skip
+        case SegmentRun():
+            return SegmentImagesTask(run.images, run.model.found, out, run.settings)
         case TrainRun():
             split = None if run.split is None else Split.from_json(run.split, "the split of the recipe")
-            return TrainTask(run.data.found, out, run.recipe, run.format, split, _found(run.init))
+            return TrainTask(_data(run), out, run.recipe, run.format, split, _found(run.init))
         case EvaluateRun():
             return EvaluateTask(
-                run.data.found, out, _found(run.model), _found(run.masks), run.format, run.settings,
+                _data(run), out, _found(run.model), _found(run.masks), run.format, run.settings,
                 inference=run.inference, names=run.names,
             )  # fmt: skip
         case ExportRun():
             return _export(run, out, overwrite)
+        case ExportModelRun():
+            said = Attribution(run.authors, run.licence, run.title)
+            return ExportModelTask(run.model.found, out, run.kind, overwrite, said)
+        case FineTuneRun(data=None):
+            return _learn_from_images(run, out)
         case FineTuneRun():
             return _learn_from_folder(run, out)
+
+
+def _data(run: TrainRun | EvaluateRun) -> Path | GivenData:
+    if run.data is not None:
+        return run.data.found
+    return given_data(run.name, run.images, run.classes)
 
 
 def _found(place: Place | None) -> Path | None:
@@ -163,8 +156,10 @@ def _found(place: Place | None) -> Path | None:
 
 
 def _export(run: ExportRun, out: Path, overwrite: bool) -> ExportTask:
-    source: ModelMasks | StoredMasks
-    if run.model is not None:
+    source: ModelMasks | StoredMasks | RecipeMasks
+    if run.images:
+        source = RecipeMasks(run.images, _found(run.model), run.settings or InferenceSettings(), run.classes)
+    elif run.model is not None:
         inputs = tuple(place.found for place in run.data)
         source = ModelMasks(inputs, run.model.found, run.settings, run.names)
     else:
@@ -176,6 +171,7 @@ def _export(run: ExportRun, out: Path, overwrite: bool) -> ExportTask:
 def _learn_from_folder(run: FineTuneRun, out: Path) -> FineTuneTask:
     from napari_unet.models.model import read_settings
 
+    assert run.data is not None
     classes = len(read_settings(run.model.found)[2])
     corrections, others, _ = read_corrections(run.data.found, classes, run.format, run.unvouched)
     return FineTuneTask(
@@ -183,10 +179,28 @@ def _learn_from_folder(run: FineTuneRun, out: Path) -> FineTuneTask:
     )
 
 
-def _learn_from_project(run: FineTuneRun, out: Path, on_progress: OnProgress, cancel: CancelToken) -> Any:
+def _learn_from_images(run: FineTuneRun, out: Path) -> FineTuneTask:
+    opened = RecipeImages()
+    return FineTuneTask(
+        run.model.found,
+        tuple(opened.correction(image) for image in run.images),
+        out,
+        run.settings,
+        replay=_found(run.replay),
+        replay_format=run.replay_format,
+        others=tuple(opened.reference(image) for image in run.others),
+        judges=tuple(opened.reference(image) for image in run.judges),
+        reserve=run.reserve,
+        evaluation=run.evaluation,
+    )
+
+
+def _learn_from_project(
+    run: FineTuneRun, folder: Path, out: Path, on_progress: OnProgress, cancel: CancelToken
+) -> Any:
     from napari_unet.workflow.project import Project
     from napari_unet.workflow.rounds import round_of_project
 
-    with Project.open(run.data.found, read_only=True) as project:
+    with Project.open(folder, read_only=True) as project:
         task, _ = round_of_project(project, run.model.found, run.settings, out, _found(run.replay))
         return task.run(on_progress, cancel)

@@ -2,65 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
 from napari_unet.atomic import write_text
 from napari_unet.errors import DataError, OutputError
 from napari_unet.export.naming import PATTERN
-from napari_unet.models.shipped import locate, shipped_models
 from napari_unet.settings import EvaluationSettings, FineTuneSettings, InferenceSettings, Recipe, Settings
-from napari_unet.workflow.project_file import PROJECT_FILE
+from napari_unet.workflow.place import Hashes, Place
+from napari_unet.workflow.recipe_images import RecipeImage  # noqa: TC001 - pydantic reads it
 from napari_unet.workflow.repeat import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 VERSION = 1
 MOST_BYTES = 64 * 2**20  # of a recipe; a split of a million images is smaller
-CHUNK = 2**20
-DIGEST = 16  # bytes
 # What is no part of a result: a recipe repeats on another kernel, too.
 NO_MATTER = ("System",)
 
 
-class Place(Settings):
-    """A file or folder that goes into a run.
-
-    Attributes
-    ----------
-    path : str
-        Absolute, or the name of a model that comes with the program.
-    hash : str
-        32 hexadecimal digits of its content, see ``content_hash``; empty until the recipe is made.
-    """
-
-    path: str
-    hash: str = ""
-
-    @classmethod
-    def of(cls, path: Path | str) -> Place:
-        """Name a place; nothing is read."""
-        if str(path) in shipped_models():
-            return cls(path=str(path))
-        return cls(path=str(Path(path).expanduser().resolve()))
-
-    @property
-    def found(self) -> Path:
-        """Where it is."""
-        return locate(Path(self.path))
-
-    def current_hash(self) -> str:
-        """Hash of what is there now; empty if nothing is."""
-        return content_hash(self.found) if self.found.exists() else ""
-
-
 class SegmentRun(Settings):
-    """Masks of images, all or some by name."""
+    """Masks of images: all of `data`, some of it by name, or `images` one by one."""
 
     command: Literal["segment"] = "segment"
-    data: tuple[Place, ...]
+    data: tuple[Place, ...] = ()
+    images: tuple[RecipeImage, ...] = ()
     model: Place
     format: str | None = None
     names: tuple[str, ...] | None = None
@@ -70,10 +40,13 @@ class SegmentRun(Settings):
 
 
 class TrainRun(Settings):
-    """A model of a data set."""
+    """A model of a data set, or of images with masks that are called `name` together."""
 
     command: Literal["train"] = "train"
-    data: Place
+    data: Place | None = None
+    images: tuple[RecipeImage, ...] = ()
+    name: str = ""
+    classes: tuple[str, ...] = ()
     recipe: Recipe
     format: str | None = None
     split: dict[str, Any] | None = None
@@ -81,22 +54,33 @@ class TrainRun(Settings):
 
 
 class FineTuneRun(Settings):
-    """A model that learned from corrections, in a folder or a project."""
+    """A model that learned from corrections, in a folder or a project, or as they were in the window.
+
+    Of those, `images` were learned from, `judges` judged, and of `others` the model's own predictions
+    were replayed.
+    """
 
     command: Literal["finetune"] = "finetune"
-    data: Place
+    data: Place | None = None
+    images: tuple[RecipeImage, ...] = ()
+    judges: tuple[RecipeImage, ...] = ()
+    others: tuple[RecipeImage, ...] = ()
+    reserve: bool | None = None
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     model: Place
     settings: FineTuneSettings
     format: str | None = None
     unvouched: int | None = None
     replay: Place | None = None
+    replay_format: str | None = None
 
 
 class ExportRun(Settings):
-    """Masks in files for other programs: of a model, in a folder, or the data's own."""
+    """Masks in files for other programs: of a model, in a folder, the data's own, or of `images`."""
 
     command: Literal["export"] = "export"
-    data: tuple[Place, ...]
+    data: tuple[Place, ...] = ()
+    images: tuple[RecipeImage, ...] = ()
     model: Place | None = None
     masks: Place | None = None
     format: str | None = None
@@ -109,11 +93,25 @@ class ExportRun(Settings):
     pixel_size: str = ""
 
 
+class ExportModelRun(Settings):
+    """A model as a file that other programs run."""
+
+    command: Literal["export-model"] = "export-model"
+    model: Place
+    kind: Literal["onnx", "bioimageio"]
+    authors: tuple[str, ...] = ()
+    licence: str = ""
+    title: str = ""
+
+
 class EvaluateRun(Settings):
-    """Scores and a report."""
+    """Scores and a report, on a data set, or on images with masks that are called `name` together."""
 
     command: Literal["evaluate"] = "evaluate"
-    data: Place
+    data: Place | None = None
+    images: tuple[RecipeImage, ...] = ()
+    name: str = ""
+    classes: tuple[str, ...] = ()
     model: Place | None = None
     masks: Place | None = None
     format: str | None = None
@@ -122,8 +120,12 @@ class EvaluateRun(Settings):
     names: tuple[str, ...] | None = None
 
 
-Run = Annotated[SegmentRun | TrainRun | FineTuneRun | ExportRun | EvaluateRun, Field(discriminator="command")]
+Run = Annotated[
+    SegmentRun | TrainRun | FineTuneRun | ExportRun | ExportModelRun | EvaluateRun,
+    Field(discriminator="command"),
+]
 NAMES = {"data": "data", "model": "model", "masks": "masks", "init": "model", "replay": "replayed data"}
+IMAGES = ("images", "judges", "others")  # fields of images named one by one
 
 
 class RunRecipe(Settings):
@@ -156,8 +158,8 @@ class RunRecipe(Settings):
         DataError
             If something that goes in is not there or cannot be read.
         """
-        changes = {name: _hashed(place) for name in NAMES if (place := getattr(run, name, None)) is not None}
-        return cls(program=dict(versions()), run=run.model_copy(update=changes), out=str(Path(out).resolve()))
+        run = _with_places(run, Hashes().filled)
+        return cls(program=dict(versions()), run=run, out=str(Path(out).resolve()))
 
     @property
     def by_time(self) -> bool:
@@ -168,13 +170,12 @@ class RunRecipe(Settings):
 
     def changes(self) -> tuple[str, ...]:
         """What is no more as it was, in phrases; those of what is not there end with "is gone"."""
-        found = []
-        for name, called in NAMES.items():
-            places = getattr(self.run, name, None) or ()
-            for place in places if isinstance(places, tuple) else (places,):
-                now = place.current_hash()
-                if now != place.hash:
-                    found.append(f"the {called} {place.path} {'changed' if now else 'is gone'}")
+        found: dict[str, None] = {}
+        hashes = Hashes()
+        for called, place in _places(self.run):
+            now = hashes.current(place)
+            if now != place.hash:
+                found[f"the {called} {place.path} {'changed' if now else 'is gone'}"] = None
         return tuple(found)
 
     def save(self, path: Path) -> None:
@@ -216,7 +217,7 @@ class RunRecipe(Settings):
                 remedy="upgrade napari-unet-workbench",
             )
         try:
-            return cls.model_validate(content)
+            found = cls.model_validate(content)
         except ValidationError as error:
             first = error.errors()[0]
             raise DataError(
@@ -225,56 +226,53 @@ class RunRecipe(Settings):
                 got=".".join(map(str, first["loc"])),
                 remedy="save it again",
             ) from error
+        return found.model_copy(update={"run": _beside(found.run, path.parent.resolve())})
 
 
-def _hashed(places: Place | tuple[Place, ...]) -> Place | tuple[Place, ...]:
-    if isinstance(places, tuple):
-        return tuple(_one(place) for place in places)
-    return _one(places)
+def images_of(run: Run) -> dict[str, tuple[RecipeImage, ...]]:
+    """Images that a run names one by one, by the name of the field."""
+    return {name: getattr(run, name) for name in IMAGES if getattr(run, name, ())}
 
 
-def _one(place: Place) -> Place:
-    now = place.current_hash()
-    if not now:
-        raise DataError(f"{place.path} is not there", remedy="put it back before the recipe is saved")
-    return place.model_copy(update={"hash": now})
+def _places(run: Run) -> Iterator[tuple[str, Place]]:
+    """What goes into a run, and what it is called for a person."""
+    for name, called in NAMES.items():
+        places = getattr(run, name, None) or ()
+        for place in places if isinstance(places, tuple) else (places,):
+            yield called, place
+    for images in images_of(run).values():
+        for image in images:
+            yield "data" if image.format is not None else "image", image.place
+            if image.mask is not None:
+                yield "mask", image.mask
 
 
-def content_hash(path: Path) -> str:
-    """Hash of a file, or of the names and contents of all files in a folder but hidden ones.
-
-    Of a project what was corrected counts, not the versions and runs that came of it.
-
-    Raises
-    ------
-    DataError
-        If a file cannot be read.
-    """
-    digest = hashlib.blake2b(digest_size=DIGEST)
-    try:
-        for file in _files(path):
-            name = file.relative_to(path).as_posix() if path.is_dir() else ""
-            digest.update(f"{name}\0{file.stat().st_size}\0".encode())
-            with file.open("rb") as stream:
-                while piece := stream.read(CHUNK):
-                    digest.update(piece)
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read", got=error.strerror or str(error), remedy="check its permissions"
-        ) from error
-    return digest.hexdigest()
+def _with_places(run: Run, change: Callable[[Place], Place]) -> Run:
+    """The same run with other places."""
+    found: dict[str, Any] = {}
+    for name in NAMES:
+        places = getattr(run, name, None)
+        if isinstance(places, tuple):
+            found[name] = tuple(change(place) for place in places)
+        elif places is not None:
+            found[name] = change(places)
+    for name, images in images_of(run).items():
+        found[name] = tuple(image.with_places(change) for image in images)
+    return run.model_copy(update=found)
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    if (path / PROJECT_FILE).is_file():
-        return [*sorted((path / "masks").glob("*.tif*")), *sorted(path.glob("split.json"))]
-    return [
-        file
-        for file in sorted(path.rglob("*"))
-        if file.is_file() and not any(p.startswith(".") for p in file.relative_to(path).parts)
-    ]
+def _beside(run: Run, folder: Path) -> Run:
+    """What lies beside the recipe, by where that is now."""
+
+    def found(place: Place) -> Place:
+        if Path(place.path).is_absolute() or PureWindowsPath(place.path).is_absolute():
+            return place
+        return place.model_copy(update={"path": str(folder / place.path)})
+
+    images = {
+        name: tuple(image.with_places(found) for image in images) for name, images in images_of(run).items()
+    }
+    return run.model_copy(update=images)
 
 
 def programs_differ(then: dict[str, str]) -> list[str]:

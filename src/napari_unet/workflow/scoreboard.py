@@ -238,6 +238,7 @@ def kept_image(entry: Entry, collection: Collection) -> KeptImage:
         entry.group,
         entry.part or "unseen",
         prediction.kind,
+        prediction.digests[-1] if len(prediction.digests) == 1 else "",
     )
 
 

@@ -304,7 +304,7 @@ class Session:
             self._score_overall()
             if job.state == "done":
                 if model is self.model:
-                    self.runs.segmented(task)
+                    self.runs.segmented(task, collection)
                 self.estimates.keep_up()
 
         return self.run_task(task, len(identifiers), on_progress, on_end)
@@ -363,7 +363,11 @@ class Session:
             whole = (region.bottom - region.top, region.right - region.left) == prediction.shape
             if before is not None and before.shape == prediction.shape and not whole:
                 # What else was segmented of it is still in the file.
-                prediction = replace(prediction, regions=(*before.regions, region))
+                prediction = replace(
+                    prediction,
+                    regions=(*before.regions, region),
+                    digests=(*before.digests, *prediction.digests),
+                )
             entry.prediction = prediction
             entry.part = prediction.part or entry.part
             if entry.corrected is None:

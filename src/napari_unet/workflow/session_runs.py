@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_unet.workflow.references import FileReference
+from napari_unet.workflow.references import CallReference, FileReference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_unet.data.pixel_size import PixelSize
+    from napari_unet.data.sample import ReferenceMask
     from napari_unet.engine.task import Job
     from napari_unet.settings import InferenceSettings
+    from napari_unet.workflow.collection import Collection
     from napari_unet.workflow.export import ExportTask
     from napari_unet.workflow.export_sources import CallerMasks
     from napari_unet.workflow.fine_tune import FineTuneTask
-    from napari_unet.workflow.predict import PredictTask
-    from napari_unet.workflow.project import Project
+    from napari_unet.workflow.lessons import Correction
+    from napari_unet.workflow.place import Place
+    from napari_unet.workflow.predict import Prediction, PredictTask
+    from napari_unet.workflow.recipe_files import UsedImage
     from napari_unet.workflow.references import ImageReference
     from napari_unet.workflow.report import ReportTask
-    from napari_unet.workflow.run_recipe import Place, Run
+    from napari_unet.workflow.run_recipe import Run
     from napari_unet.workflow.session import Session
     from napari_unet.workflow.train_version import TrainVersionTask
-
-NO_FILES = "images that are in no file cannot be repeated: save them, and open the files"
 
 
 @dataclass(frozen=True)
@@ -37,18 +42,30 @@ class Done:
     ----------
     title : str
         For people.
-    run : Run or None
-        How it is repeated; None where it cannot be.
+    run : Run
+        How it is repeated, without the images that are named one by one.
     out : str
         A name for the place of its result.
-    obstacle : str
-        Why it cannot be repeated; empty if it can.
+    images : mapping
+        Field of the run to those images.
     """
 
     title: str
-    run: Run | None
+    run: Run
     out: str
-    obstacle: str = ""
+    images: Mapping[str, tuple[UsedImage, ...]] = field(default_factory=dict)
+
+    @property
+    def beside(self) -> int:
+        """How many images may have to be written beside the recipe."""
+        return len(
+            {
+                used.image.id
+                for images in self.images.values()
+                for used in images
+                if used.mask is not None or isinstance(used.image, CallReference)
+            }
+        )
 
 
 class SessionRuns:
@@ -71,13 +88,15 @@ class SessionRuns:
         self.session = session
         self.done: dict[str, Callable[[], Done]] = {}
 
-    def segmented(self, task: PredictTask) -> None:
-        """Remember a segmentation."""
-        self.done["segment"] = partial(_segmentation, task)
+    def segmented(self, task: PredictTask, collection: Collection) -> None:
+        """Remember a segmentation, and what of each image is segmented by now."""
+        entries = collection.entries
+        said = {i.id: entries[i.id].prediction for i in task.images if i.id in entries}
+        self.done["segment"] = partial(_segmentation, task, said)
 
-    def fine_tuned(self, task: FineTuneTask, project: Project) -> None:
+    def fine_tuned(self, task: FineTuneTask) -> None:
         """Remember a round of learning."""
-        self.done["learn"] = partial(_fine_tuning, task, project.folder)
+        self.done["learn"] = partial(_fine_tuning, task)
 
     def trained(self, task: TrainVersionTask) -> None:
         """Remember a training from nothing."""
@@ -85,50 +104,45 @@ class SessionRuns:
 
     def exported(self, task: ExportTask, source: CallerMasks, inference: InferenceSettings) -> None:
         """Remember an export of masks at hand, and the settings that these were made by."""
-        session = self.session
-        entries = session.collection.entries if session.collection is not None else {}
-        names = [reference.id for reference in source.references]
-        corrected = any(i not in entries or entries[i].corrected is not None for i in names)
-        model = None if session.model is None else session.model.path
-        self.done["export"] = partial(_export, task, source, model, inference, corrected)
+        model = None if self.session.model is None else self.session.model.path
+        self.done["export"] = partial(_export, task, source, model, inference)
 
     def reported(self, task: ReportTask) -> None:
         """Remember a report."""
         self.done["report"] = partial(_report, task, self.session.tiled_inference)
 
     def save(self, kind: str, path: Path, on_saved: Callable[[Path], None]) -> Job | None:
-        """Write the recipe of a run, in the engine: what went in is hashed.
+        """Write the recipe of a run, in the engine: images are read, what went in is hashed.
 
         Parameters
         ----------
         kind : str
             A key of ``done``.
         path : pathlib.Path
-            Of the file; replaced if it is there, which a person was asked about.
+            Of the file; replaced if it is there, which a person was asked about. Images that are in no
+            file, and masks that a person made, go into folders beside it that are called after it.
         on_saved : callable
             Takes the path when it is written.
 
         Returns
         -------
         Job or None
-            None if something else runs, or the run cannot be repeated.
+            None if something else runs, or there is no such run.
         """
-        from napari_unet.workflow.repeat_run import SaveRecipeTask
         from napari_unet.workflow.run_recipe import SegmentRun
+        from napari_unet.workflow.save_recipe import SaveRecipeTask
 
         session = self.session
         if kind not in self.done or session.busy:
             return None
         done = self.done[kind]()
         run = done.run
-        if run is None:
-            return None
         if isinstance(run, SegmentRun) and run.settings is not None:
             # Threshold and minimum size are followed at once: the masks at hand are of those of now.
             now = session.inference
             made = {"threshold": now.threshold, "minimum_size": now.minimum_size}
             run = run.model_copy(update={"settings": run.settings.model_copy(update=made)})
-        task = SaveRecipeTask(run, path.parent / done.out, path)
+        task = SaveRecipeTask(run, path.parent / done.out, path, done.images)
 
         def on_end(job: Job) -> None:
             if job.state == "done":
@@ -137,96 +151,171 @@ class SessionRuns:
         return session.run_task(task, 0, lambda _: None, on_end)
 
 
-def _segmentation(task: PredictTask) -> Done:
-    from napari_unet.workflow.run_recipe import Place, SegmentRun
+def _segmentation(task: PredictTask, said: Mapping[str, Prediction | None]) -> Done:
+    from napari_unet.workflow.place import Place
+    from napari_unet.workflow.run_recipe import SegmentRun
 
-    count = len(task.images)
-    title = f"Segmentation of {count:,} image{'s' * (count != 1)}"
-    if task.region is not None:
-        return Done(title, None, "", "only a part of the image was segmented: segment all of it")
-    data, layout, names = _data_of(task.images)
-    if data is None:
-        return Done(title, None, "", NO_FILES)
-    run = SegmentRun(
-        data=(data,), model=Place.of(task.model), format=layout, names=names, settings=task.settings
-    )
-    return Done(title, run, "masks")
+    images = [image for image in task.images if said.get(image.id) is not None]
+    used = tuple(_predicted(image, said[image.id], whole=False) for image in images)
+    title = f"Segmentation of {_count(used)}"
+    if any(image.regions for image in used):
+        title = f"Segmentation of a part of {_count(used)}"
+    run = SegmentRun(model=Place.of(task.model), settings=task.settings)
+    data, layout, names = _data_of(images)
+    if data is not None and not any(image.regions for image in used):
+        run = run.model_copy(update={"data": (data,), "format": layout, "names": names})
+        return Done(title, run, "masks")
+    return Done(title, run, "masks", {"images": used})
 
 
-def _fine_tuning(task: FineTuneTask, folder: Path) -> Done:
-    from napari_unet.workflow.run_recipe import FineTuneRun, Place
+def _fine_tuning(task: FineTuneTask) -> Done:
+    from napari_unet.workflow.place import Place
+    from napari_unet.workflow.run_recipe import FineTuneRun
 
-    replay = None if task.replay is None else Place.of(task.replay)
     run = FineTuneRun(
-        data=Place.of(folder), model=Place.of(task.model), settings=task.settings, replay=replay
+        model=Place.of(task.model),
+        settings=task.settings,
+        reserve=task.reserve,
+        evaluation=task.evaluation,
+        replay=None if task.replay is None else Place.of(task.replay),
+        replay_format=task.replay_format,
     )
-    return Done("Fine-tuning", run, "fine-tuned")
+    images = {
+        "images": _taught(task.corrections),
+        "judges": tuple(_labelled(image) for image in task.judges),
+        "others": _plain(task.others),
+    }
+    return Done(f"Fine-tuning on {_count(images['images'])}", run, "fine-tuned", images)
 
 
 def _training(task: TrainVersionTask) -> Done:
     from pathlib import Path
 
-    from napari_unet.workflow.run_recipe import Place, TrainRun
+    from napari_unet.workflow.place import Place
+    from napari_unet.workflow.run_recipe import TrainRun
 
-    if not isinstance(task.data, Path):
-        return Done("Training", None, "", NO_FILES)
-    split = None if task.split is None else task.split.to_json()
-    run = TrainRun(data=Place.of(task.data), recipe=task.recipe, format=task.format, split=split)
-    return Done("Training", run, "model")
+    data = task.data
+    split = task.split if isinstance(data, Path) else task.split or data.split
+    run = TrainRun(recipe=task.recipe, split=None if split is None else split.to_json())
+    if isinstance(data, Path):
+        run = run.model_copy(update={"data": Place.of(data), "format": task.format})
+        return Done("Training", run, "model")
+    run = run.model_copy(update={"name": data.name, "classes": data.classes})
+    return Done(f"Training on {_count(data.items)}", run, "model", {"images": _taught(data.items)})
 
 
-def _export(
-    task: ExportTask,
-    source: CallerMasks,
-    model: Path | None,
-    inference: InferenceSettings,
-    corrected: bool,
-) -> Done:
-    from napari_unet.workflow.run_recipe import ExportRun, Place
+def _export(task: ExportTask, source: CallerMasks, model: Path | None, inference: InferenceSettings) -> Done:
+    from napari_unet.workflow.place import Place
+    from napari_unet.workflow.run_recipe import ExportRun
 
-    title = "Export"
-    if corrected:
-        return Done(title, None, "", "corrected masks are exported anew by `napari-unet export PROJECT`")
-    data, layout, names = _data_of(source.references)
-    if data is None or model is None:
-        return Done(title, None, "", NO_FILES)
-    sizes = {source.pixel_sizes.get(name) for name in names} if task.pixel_size is None else {task.pixel_size}
-    if len(sizes) > 1:
-        return Done(title, None, "", "the pixels of the images are of different sizes: export these apart")
+    images = [image for image in source.references if image.id in source.handed]
+    handed = [source.handed[image.id] for image in images]
+    sizes = {i: task.pixel_size or source.pixel_sizes.get(i) for i in source.handed}
+    used = tuple(
+        _predicted(image, mask.prediction, mask.corrected, _exact(sizes[image.id]))
+        for image, mask in zip(images, handed, strict=True)
+    )
+    predicted = model is not None and any(image.predicted for image in used)
     run = ExportRun(
-        data=(data,),
-        model=Place.of(model),
-        format=layout,
+        model=Place.of(model) if model is not None and predicted else None,
         settings=inference,
-        names=names,
+        classes=source.classes,
         formats=task.formats,
         pattern=task.pattern,
         numbers=task.numbers,
-        pixel_size=_exact(sizes.pop()),
     )
-    return Done(title, run, "export")
+    title = f"Export of {_count(used)}"
+    data, layout, names = _data_of(images)
+    simple = predicted and not any(i.mask is not None or i.regions for i in used)
+    if data is not None and simple and len(set(sizes.values())) == 1:
+        size = used[0].pixel_size
+        run = run.model_copy(
+            update={"data": (data,), "format": layout, "names": names, "pixel_size": size, "classes": ()}
+        )
+        return Done(title, run, "export")
+    return Done(title, run, "export", {"images": used})
 
 
 def _report(task: ReportTask, inference: InferenceSettings) -> Done:
-    from napari_unet.workflow.run_recipe import EvaluateRun, Place
+    from napari_unet.workflow.place import Place
+    from napari_unet.workflow.run_recipe import EvaluateRun
 
+    run = EvaluateRun(model=Place.of(task.model), settings=task.rules.evaluation, inference=inference)
+    title = f"Report on {_count(task.images)}"
     data, layout, names = _data_of([kept.image for kept in task.images])
-    if data is None:
-        return Done("Report", None, "", NO_FILES)
-    run = EvaluateRun(
-        data=data,
-        model=Place.of(task.model),
-        format=layout,
-        settings=task.rules.evaluation,
-        inference=inference,
-        names=names,
-    )
-    return Done("Report", run, "report")
+    if data is not None:
+        run = run.model_copy(update={"data": data, "format": layout, "names": names})
+        return Done(title, run, "report")
+    run = run.model_copy(update={"name": task.name, "classes": task.rules.classes})
+    used = tuple(_labelled(kept.image, kept.group or kept.image.id, kept.digest) for kept in task.images)
+    return Done(title, run, "report", {"images": used})
+
+
+def _predicted(
+    image: ImageReference,
+    prediction: Prediction | None,
+    corrected: NDArray[np.uint8] | None = None,
+    pixel_size: str = "",
+    *,
+    whole: bool = True,
+) -> UsedImage:
+    """An image that a model was put on, or whose mask a person made, or both."""
+    from napari_unet.data.sample import ReferenceMask
+    from napari_unet.engine.task import FromCaller
+    from napari_unet.workflow.recipe_files import UsedImage
+
+    mask = None if corrected is None else FromCaller(lambda: ReferenceMask(corrected))
+    if prediction is None or prediction.file is None:
+        return UsedImage(image, predicted=False, mask=mask, pixel_size=pixel_size)
+    regions = tuple((r.top, r.left, r.bottom, r.right) for r in prediction.regions)
+    shape: tuple[int, int] | None = prediction.shape
+    if regions == ((0, 0, *prediction.shape),):
+        regions, shape = (), None
+    return UsedImage(image, regions, shape, prediction.digests, whole, mask=mask, pixel_size=pixel_size)
+
+
+def _taught(corrections: Iterable[Correction]) -> tuple[UsedImage, ...]:
+    """Images with what a person said of them when learning began."""
+    from napari_unet.data.sample import ReferenceMask
+    from napari_unet.engine.task import FromCaller
+    from napari_unet.workflow.recipe_files import UsedImage
+
+    found = []
+    for correction in corrections:
+        if correction.labels is None:
+            found.append(_labelled(correction.image, correction.group))
+            continue
+        known = ReferenceMask(correction.labels, weights=correction.weights)
+        mask = FromCaller(partial(_same, known))
+        found.append(UsedImage(correction.image, mask=mask, group=correction.group))
+    return tuple(found)
+
+
+def _same(mask: ReferenceMask) -> ReferenceMask:
+    return mask
+
+
+def _labelled(image: ImageReference, group: str = "", digest: str = "") -> UsedImage:
+    """An image with its reference mask, which goes along where it is in no file."""
+    from napari_unet.workflow.recipe_files import UsedImage
+
+    mask = image.mask if isinstance(image, CallReference) else None
+    return UsedImage(image, digests=(digest,) if digest else (), mask=mask, group=group)
+
+
+def _plain(images: Iterable[ImageReference]) -> tuple[UsedImage, ...]:
+    from napari_unet.workflow.recipe_files import UsedImage
+
+    return tuple(UsedImage(image) for image in images)
+
+
+def _count(images: Sequence[object]) -> str:
+    return f"{len(images):,} image{'s' * (len(images) != 1)}"
 
 
 def _data_of(images: Sequence[ImageReference]) -> tuple[Place | None, str | None, tuple[str, ...]]:
     """The one data set that images are of, its layout, and their ids; None if they are of no one set."""
-    from napari_unet.workflow.run_recipe import Place
+    from napari_unet.workflow.place import Place
 
     files = [image for image in images if isinstance(image, FileReference)]
     places = {(image.path, image.format) for image in files}
