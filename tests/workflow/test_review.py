@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_unet.data.sample import Sample
+from napari_unet.inference.ensemble import turns_of
 from napari_unet.models.model import Model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
@@ -17,7 +18,6 @@ from napari_unet.workflow.review import (
     calibrate,
     doubts,
     measure_doubt,
-    members_of,
     rank_correlation,
     review_queue,
 )
@@ -122,9 +122,9 @@ def test_the_worst_comes_first_and_the_reason_is_told() -> None:
 
 
 def test_a_network_is_asked_under_the_flips_it_knows() -> None:
-    assert len(members_of("horizontal")) == len(members_of("none")) == 2
-    assert len(members_of("dihedral")) == 4
-    assert members_of("dihedral")[0] == (False, False, False)
+    assert len(turns_of("horizontal")) == len(turns_of("none")) == 2
+    assert len(turns_of("dihedral")) == 4
+    assert turns_of("dihedral")[0] == (False, False, False)
     network = NetworkSettings(filters=2, depth=2)
     recipe = Recipe(network=network, inference=InferenceSettings(flips="dihedral"))
     model = Model(recipe, Normalization(), ("foreground",), build_network(network, 0))

@@ -20,13 +20,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "inputs", type=Path, nargs="+", metavar="INPUT", help="files, folders, zips, data sets"
     )
     parser.add_argument(
-        "--model", type=Path, required=True, metavar="MODEL", help="folder, zip or shipped model"
+        "--model", type=Path, required=True, metavar="MODEL", help="folder, zip, ensemble or shipped model"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the masks")
     parser.add_argument(
         "--objects", action="store_true", help="write a TIFF with a number for each object, not its class"
     )
     parser.add_argument("--probabilities", action="store_true", help="write probabilities as well")
+    parser.add_argument(
+        "--disagreement",
+        action="store_true",
+        help="write how far members of an ensemble, or answers to the flipped image, lie apart",
+    )
     add_recipe_argument(parser)
 
 
@@ -38,7 +43,12 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.workflow.segment import SegmentTask
 
     task = SegmentTask(
-        tuple(options.inputs), options.model, options.out, options.probabilities, objects=options.objects
+        tuple(options.inputs),
+        options.model,
+        options.out,
+        options.probabilities,
+        objects=options.objects,
+        disagreement=options.disagreement,
     )
 
     def describe() -> SegmentRun:
@@ -47,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
             model=Place.of(options.model),
             probabilities=options.probabilities,
             objects=options.objects,
+            disagreement=options.disagreement,
         )
 
     with recorded(options, options.out, describe):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ from napari_unet.cli.running import DONE, add_recipe_argument, epoch_line, recor
 
 if TYPE_CHECKING:
     import argparse
+
+    from napari_unet.workflow.train import TrainTask
+    from napari_unet.workflow.train_members import Kind
 
 NAME = "train"
 ABOUT = "Train a model on a data set."
@@ -28,6 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--init", type=Path, metavar="MODEL", help="start from the weights of a model")
     parser.add_argument("--split", type=Path, metavar="FILE", help="use this split")
     parser.add_argument("--resume", action="store_true", help="go on where a killed training was")
+    several = parser.add_mutually_exclusive_group()
+    several.add_argument(
+        "--folds", type=int, metavar="K", help="an ensemble of K models, each on another part of the data"
+    )
+    several.add_argument("--seeds", type=int, metavar="K", help="an ensemble of K models of other seeds")
+    several.add_argument(
+        "--snapshots",
+        type=int,
+        metavar="K",
+        help="an ensemble of K stages of one training, which share its amount; folds and seeds have it each",
+    )
     parser.add_argument("--format", help="layout, if it is not to be recognized")
     add_recipe_argument(parser)
 
@@ -59,6 +74,10 @@ def run(options: argparse.Namespace) -> int:
         on_epoch=epoch_line,
     )
 
+    for kind in ("folds", "seeds", "snapshots"):
+        if getattr(options, kind) is not None:
+            return _train_several(options, task, kind)
+
     def describe() -> TrainRun:
         return TrainRun(
             data=Place.of(options.data),
@@ -76,3 +95,24 @@ def run(options: argparse.Namespace) -> int:
     if split["note"]:
         print(split["note"])
     return DONE
+
+
+def _train_several(options: argparse.Namespace, task: TrainTask, kind: Kind) -> int:
+    from napari_unet.errors import SettingsError
+    from napari_unet.workflow.train_members import TrainMembersTask
+
+    if options.save_recipe is not None:
+        raise SettingsError(
+            f"the training of several {kind} has no recipe yet that could be saved",
+            remedy="leave --save-recipe out; the same command with the same seed trains the same models",
+        )
+    count = getattr(options, kind)
+    ensemble = run_task(TrainMembersTask(task, kind, count, lambda n: member_line(n, count)))
+    name = ensemble.provenance["data"]["name"]
+    print(f"trained {count} {kind} on {name}; ensemble in {options.out}")
+    return DONE
+
+
+def member_line(number: int, count: int) -> None:
+    """Say on stderr which model is trained now."""
+    print(f"model {number} of {count}", file=sys.stderr, flush=True)

@@ -68,6 +68,15 @@ class ModelCard:
         return f"{data.get('name', 'unnamed data')}, {len(train):,} image{'s' * (len(train) != 1)}"
 
     @property
+    def members(self) -> tuple[tuple[str, float], ...]:
+        """Names and weights of the models in an ensemble; empty for a model."""
+        about = self.provenance.get("ensemble") or {}
+        return tuple(
+            (str(name), float(weight))
+            for name, weight in zip(about.get("members", ()), about.get("weights", ()), strict=False)
+        )
+
+    @property
     def validation_iou(self) -> float | None:
         """IoU on the images its weights were chosen by; None if there were none."""
         score = (self.provenance.get("scores") or {}).get("validation_iou")

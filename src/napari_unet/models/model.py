@@ -38,6 +38,8 @@ SPLIT_FILE = "split.json"
 METRICS_FILE = "metrics.csv"
 OWN_FILES = {SETTINGS_FILE, WEIGHTS_FILE, STATE_FILE, SPLIT_FILE, METRICS_FILE}
 FORMAT_VERSION = 1
+NEWEST_VERSION = 2  # of an ensemble, whose settings list its members
+MEMBERS = "members"  # what they are called in the settings, and their folder
 MAX_SETTINGS_BYTES = 64 * 1024**2
 MAX_WEIGHTS_BYTES = 4 * 1024**3
 
@@ -188,7 +190,7 @@ def save_model(model: Model, path: Path, *, half: bool = False) -> Path:
                 return path
             if path.is_dir():
                 for file in path.iterdir():  # the log of the training stays with the model
-                    if not (fresh / file.name).exists():
+                    if file.name != MEMBERS and not (fresh / file.name).exists():
                         shutil.move(file, fresh / file.name)
                 path.rename(Path(partial) / "older")
             fresh.rename(path)
@@ -269,7 +271,8 @@ def load_model(path: Path | str, precision: str = "float32") -> Model:
     Raises
     ------
     ModelError
-        If it is not a model of ours, is damaged, or is newer than this program.
+        If it is not a model of ours, is damaged, is newer than this program, or is an ensemble, which
+        ``ensemble.load_any`` takes.
     """
     path = locate(path)
     if path.is_file() and zipfile.is_zipfile(path):
@@ -332,7 +335,7 @@ def _unpack(path: Path, folder: Path, names: tuple[str, ...] = (SETTINGS_FILE, W
                 if name not in names or info.filename.count("/") > 1:
                     continue
                 limit = MAX_SETTINGS_BYTES if name == SETTINGS_FILE else MAX_WEIGHTS_BYTES
-                _check_bytes(info.file_size, limit, f"{name} in {path}")
+                check_bytes(info.file_size, limit, f"{name} in {path}")
                 with archive.open(info) as source, (folder / name).open("wb") as target:
                     shutil.copyfileobj(source, target, 1024**2)
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
@@ -341,7 +344,8 @@ def _unpack(path: Path, folder: Path, names: tuple[str, ...] = (SETTINGS_FILE, W
         ) from error
 
 
-def _check_bytes(size: int, limit: int, name: str) -> None:
+def check_bytes(size: int, limit: int, name: str) -> None:
+    """Refuse a file that is too large; raises ModelError."""
     if size > limit:
         raise ModelError(f"{name} is too large", expected=f"at most {limit} bytes", got=f"{size}")
 
@@ -349,7 +353,7 @@ def _check_bytes(size: int, limit: int, name: str) -> None:
 def _description(folder: Path, path: Path) -> dict[str, Any]:
     file = folder / SETTINGS_FILE
     try:
-        _check_bytes(file.stat().st_size, MAX_SETTINGS_BYTES, str(file))
+        check_bytes(file.stat().st_size, MAX_SETTINGS_BYTES, str(file))
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelError(
@@ -366,10 +370,10 @@ def _description(folder: Path, path: Path) -> dict[str, Any]:
             f"{path} is not a model of this program", remedy="train one with `napari-unet train`"
         )
     version = content.get("version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if not isinstance(version, int) or version > NEWEST_VERSION:
         raise ModelError(
             f"the model {path} was written by a newer program",
-            expected=f"version {FORMAT_VERSION} or lower",
+            expected=f"version {NEWEST_VERSION} or lower",
             got=str(version),
             remedy="upgrade napari-unet-workbench",
         )
@@ -405,11 +409,20 @@ def _parse(
 
 
 def _load_folder(folder: Path, path: Path, precision: str) -> Model:
-    recipe, normalization, classes, provenance = _parse(_description(folder, path), path)
+    description = _description(folder, path)
+    recipe, normalization, classes, provenance = _parse(description, path)
+    if MEMBERS in description:
+        count = len(description[MEMBERS])
+        raise ModelError(
+            f"{path} is an ensemble",
+            expected="one network, whose weights can be changed or taken elsewhere",
+            got=f"{count} of them",
+            remedy=f"give one of its members, in its folder {MEMBERS}",
+        )
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
         raise ModelError(f"the model {path} has no {WEIGHTS_FILE}", remedy="copy or train it again")
-    _check_bytes(weights.stat().st_size, MAX_WEIGHTS_BYTES, str(weights))
+    check_bytes(weights.stat().st_size, MAX_WEIGHTS_BYTES, str(weights))
     network = build_network(recipe.network, precision=precision)
     load_weights(network, weights, str(path))
     return Model(recipe, normalization, classes, network, provenance)

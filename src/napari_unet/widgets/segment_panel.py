@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 SCOPES = {"image": "This image", "view": "What is in view", "selected": "Selected rows", "all": "All"}
 AT_REST = 400  # milliseconds after which other images are scored with a new threshold
 MANY = 5  # rows; fewer are not counted on the button
+MOST_NAMED = 3  # members of an ensemble
+EVEN = 1e-3  # by which weights differ that need not be told
 
 
 class SegmentPanel(Step):
@@ -297,11 +299,22 @@ def about(card: ModelCard) -> str:
     elif score is not None:
         parts.append(f"validation IoU {score:.2f}")
     first = "; ".join(parts)
+    if card.members:
+        return f"{first}<br>{about_members(card)}; class{'es' * (len(card.classes) != 1)}: {classes}"
     second = (
         f"{network.name}, {network.filters} filters, {channels} channel{'s' * (channels != 1)}; "
         f"class{'es' * (len(card.classes) != 1)}: {classes}"
     )
     return f"{first}<br>{second}"
+
+
+def about_members(card: ModelCard) -> str:
+    """What an ensemble is made of, in one short line: no more than three of its members by name."""
+    members = card.members
+    even = max(w for _, w in members) - min(w for _, w in members) < EVEN
+    named = [name if even else f"{name} {weight:.2f}" for name, weight in members[:MOST_NAMED]]
+    more = f" and {len(members) - len(named)} more" if len(members) > len(named) else ""
+    return f"Ensemble of {len(members)}: {', '.join(named)}{more}"
 
 
 def duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from napari_unet.evaluation.collect import Findings
 from napari_unet.evaluation.duel import Duel
 from napari_unet.evaluation.duel_page import write_duel
 from napari_unet.evaluation.score import Evaluation
-from napari_unet.models.model import load_model
+from napari_unet.models.ensemble import load_any
 from napari_unet.progress import Progress, tracked
 from napari_unet.settings import EvaluationSettings
 from napari_unet.workflow.evaluate import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_unet.data.dataset import Dataset
-    from napari_unet.models.model import Model
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
 
 
@@ -76,7 +76,7 @@ class CompareReportTask:
         """
         check_writable(self.report)
         dataset = open_labelled(self.data, self.format)
-        models = load_model(self.old, default_precision()), load_model(self.new, default_precision())
+        models = load_any(self.old, default_precision()), load_any(self.new, default_precision())
         for model in models:
             check_classes(model, dataset)
         groups = groups_of(dataset)
@@ -109,7 +109,7 @@ class CompareReportTask:
         self,
         dataset: Dataset,
         groups: dict[str, str],
-        model: Model,
+        model: AnyModel,
         on_progress: OnProgress,
         cancel: CancelToken,
     ) -> Findings:

@@ -12,7 +12,7 @@ from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError
 from napari_unet.evaluation.compare import Comparison, compare
 from napari_unet.metrics.overlap import image_scores
-from napari_unet.models.model import load_model
+from napari_unet.models.ensemble import load_any
 from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings
 from napari_unet.workflow.lessons import as_dataset
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import Sample
-    from napari_unet.models.model import Model
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.workflow.references import ImageReference
 
@@ -60,7 +60,7 @@ class CompareTask:
             If an image is not there any more.
         """
         on_progress(Progress(0, 1, "Loading the models"))
-        first, second = (load_model(path, default_precision()) for path in (self.old, self.new))
+        first, second = (load_any(path, default_precision()) for path in (self.old, self.new))
         references = References()
         samples = [references.sample(r) for r in self.judges]
         dataset = as_dataset("judges", [s for s in samples if s.has_mask], first.classes)
@@ -68,8 +68,8 @@ class CompareTask:
 
 
 def compare_models(
-    old: Model,
-    new: Model,
+    old: AnyModel,
+    new: AnyModel,
     judges: Dataset,
     rules: EvaluationSettings,
     on_progress: OnProgress,
@@ -79,7 +79,7 @@ def compare_models(
 
     Parameters
     ----------
-    old, new : Model
+    old, new : Model or Ensemble
         With as many classes.
     judges : Dataset
         What either was trained on is left out; what its weights were chosen on stays, and is told.
@@ -113,7 +113,7 @@ def compare_models(
     )
 
 
-def unseen(judges: Dataset, models: tuple[Model, ...], cancel: CancelToken) -> tuple[Dataset, list[str]]:
+def unseen(judges: Dataset, models: tuple[AnyModel, ...], cancel: CancelToken) -> tuple[Dataset, list[str]]:
     """The images that no model was trained on, and what a person should know of those that are left."""
     seen = [SeenImages(model.provenance) for model in models]
     kept: list[Sample] = []
@@ -135,7 +135,7 @@ def unseen(judges: Dataset, models: tuple[Model, ...], cancel: CancelToken) -> t
 
 
 def score_model(
-    model: Model,
+    model: AnyModel,
     judges: Dataset,
     rules: EvaluationSettings,
     on_progress: OnProgress,
@@ -147,7 +147,7 @@ def score_model(
 
     Parameters
     ----------
-    model : Model
+    model : Model or Ensemble
         To be judged.
     judges : Dataset
         With reference masks.

@@ -20,7 +20,7 @@ from napari_unet.evaluation.page import Background
 from napari_unet.evaluation.report import write_report
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.inference.postprocess import connected_objects
-from napari_unet.models.model import Model, load_model
+from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
 from napari_unet.workflow.given_data import GivenData
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import ReferenceMask, Sample
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
 
@@ -106,7 +107,7 @@ class EvaluateTask:
         if self.names is not None:
             chosen = chosen_samples(dataset.samples, self.names, str(self.data))
             dataset = replace(dataset, samples=tuple(chosen))
-        model = load_model(self.model, default_precision()) if self.model is not None else None
+        model = load_any(self.model, default_precision()) if self.model is not None else None
         if model is not None:
             check_classes(model, dataset)
             predictions = model_predictions(dataset, model, cancel, self.inference)
@@ -131,7 +132,7 @@ class EvaluateTask:
     def _write(
         self,
         dataset: Dataset,
-        model: Model | None,
+        model: AnyModel | None,
         findings: Findings,
         inspection: Inspection | None,
         cancel: CancelToken,
@@ -209,7 +210,7 @@ def open_labelled(path: Path | GivenData, layout: str | None) -> Dataset:
 
 
 def model_predictions(
-    dataset: Dataset, model: Model, cancel: CancelToken, settings: InferenceSettings | None = None
+    dataset: Dataset, model: AnyModel, cancel: CancelToken, settings: InferenceSettings | None = None
 ) -> Iterator[Predicted]:
     """What a model makes of each image with a reference mask."""
     for result in segment_samples(dataset.samples, model, settings, cancel):
@@ -260,7 +261,7 @@ def groups_of(dataset: Dataset) -> dict[str, str]:
     return dict(zip((s.id for s in dataset.samples), dataset.groups(), strict=True))
 
 
-def about_model(model: Model, path: Path | None) -> dict[str, Any]:
+def about_model(model: AnyModel, path: Path | None) -> dict[str, Any]:
     """What a report keeps of a model: settings, classes, provenance without the long lists."""
     kept = {k: v for k, v in model.provenance.items() if k not in {"image_hashes", "split"}}
     return {
@@ -284,16 +285,16 @@ def about_data(dataset: Dataset, path: Path | None) -> dict[str, Any]:
     }
 
 
-def training_commands(model: Model | None) -> tuple[str, ...]:
+def training_commands(model: AnyModel | None) -> tuple[str, ...]:
     """The command that trained a model, where it can be told."""
-    if model is None or model.provenance.get("parent"):
+    if model is None or model.provenance.get("parent") or model.provenance.get("ensemble"):
         return ()
     data = str((model.provenance.get("data") or {}).get("name") or "DATA")
     line = training_command(model.recipe, data, "MODEL")
     return (line,) if line else ()
 
 
-def check_classes(model: Model, dataset: Dataset) -> None:
+def check_classes(model: AnyModel, dataset: Dataset) -> None:
     """Refuse a model with another number of classes than the data set.
 
     Raises
@@ -310,7 +311,7 @@ def check_classes(model: Model, dataset: Dataset) -> None:
         )
 
 
-def parts_of(dataset: Dataset, model: Model | None) -> dict[str, str]:
+def parts_of(dataset: Dataset, model: AnyModel | None) -> dict[str, str]:
     """Which part of the model's split each image was in, told by its pixels, not by its name."""
     if model is None:
         return {s.id: "unseen" for s in dataset.samples}

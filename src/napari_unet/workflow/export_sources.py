@@ -18,7 +18,7 @@ from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.masks import unique_stems
 from napari_unet.export.segmented import SegmentedImage
 from napari_unet.inference.postprocess import connected_objects
-from napari_unet.models.model import load_model
+from napari_unet.models.ensemble import load_any
 from napari_unet.workflow.project_file import PROJECT_FILE
 from napari_unet.workflow.references import References
 from napari_unet.workflow.segment import chosen_samples, segment_samples
@@ -99,7 +99,7 @@ class ModelMasks:
         return Opened(tuple(s.id for s in samples), lambda cancel: self._segment(samples, cancel))
 
     def _segment(self, samples: Sequence[Sample], cancel: CancelToken) -> Iterator[SegmentedImage | Failed]:
-        model = load_model(self.model, default_precision())
+        model = load_any(self.model, default_precision())
         settings = self.settings or model.recipe.inference
         about = {"model": self.model.name, "threshold": settings.threshold, "program": PROGRAM}
         failed: list[Failed] = []

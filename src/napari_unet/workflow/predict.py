@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari_unet.inference.postprocess import Activation
     from napari_unet.models.cache import ModelCache
-    from napari_unet.models.model import Model
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings, Separation
     from napari_unet.workflow.references import ImageReference
@@ -208,7 +208,7 @@ class PredictTask:
             cancel.check()
         return right
 
-    def _predictions(self, model: Model, cancel: CancelToken) -> Iterator[Prediction]:
+    def _predictions(self, model: AnyModel, cancel: CancelToken) -> Iterator[Prediction]:
         from napari_unet.workflow.seen import SeenImages, image_hash
         from napari_unet.workflow.segment import segment_samples
 

@@ -122,7 +122,7 @@ def _task(run: Run, out: Path, overwrite: bool) -> Task[Any]:
         case SegmentRun(images=()):
             return SegmentTask(
                 tuple(place.found for place in run.data), run.model.found, out, run.probabilities,
-                run.settings, run.objects, run.names, run.format,
+                run.settings, run.objects, run.names, run.format, run.disagreement,
             )  # fmt: skip
         case SegmentRun():
             return SegmentImagesTask(run.images, run.model.found, out, run.settings)

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import WorkbenchError
+from napari_unet.inference.ensemble import turn, turn_back, turns_of
 from napari_unet.inference.postprocess import mask_from_probabilities
-from napari_unet.inference.predict import FLIPS, predict_probabilities
+from napari_unet.inference.predict import predict_probabilities
 from napari_unet.metrics.overlap import count_overlap, scores_of_counts
+from napari_unet.models.ensemble import Ensemble
 from napari_unet.progress import Progress, ignore_progress
 from napari_unet.settings import Settings
+from napari_unet.workflow.segment import answers_of_members
 from napari_unet.workflow.variety import appearance, representative_order
 
 if TYPE_CHECKING:
@@ -23,13 +26,10 @@ if TYPE_CHECKING:
 
     from napari_unet.data.sample import Sample
     from napari_unet.inference.postprocess import Activation
-    from napari_unet.models.model import Model
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
 
-Flip = tuple[bool, bool, bool]
-
-MOST_MEMBERS = 4
 # Of the image's pixels: what a mask must have before uncertainty elsewhere counts for little.
 SOFT = 0.002
 FEWEST_KNOWN = 8  # images with known IoU below which an estimate is left as it is
@@ -52,6 +52,8 @@ class Doubt:
         Whether the mask of the mean holds nothing.
     appearance : tuple of float
         By which kinds of images differ; empty where it was not looked at.
+    by_members : bool
+        Whether the members of an ensemble were asked, not one model about flips.
     """
 
     id: str
@@ -59,6 +61,7 @@ class Doubt:
     expected: float
     empty: bool = False
     appearance: tuple[float, ...] = ()
+    by_members: bool = False
 
     @property
     def raw(self) -> float:
@@ -71,6 +74,7 @@ def measure_doubt(
     members: Sequence[NDArray[np.float32]],
     threshold: float,
     activation: Activation,
+    weights: Sequence[float] | None = None,
 ) -> Doubt:
     """Compare what several predictions of one image say.
 
@@ -84,6 +88,8 @@ def measure_doubt(
         Of the mask.
     activation : str
         Of the network.
+    weights : sequence of float, optional
+        Of the members; equal if not given.
 
     Returns
     -------
@@ -96,7 +102,7 @@ def measure_doubt(
     (sum of p in M + s) / (|M| + sum of p outside M + s), averaged over the classes in M, with a small s
     that lets an empty mask be right. Where M is empty it is s / (sum of p + s).
     """
-    mean = np.mean(members, axis=0)
+    mean = np.asarray(np.average(np.stack(members), axis=0, weights=weights), np.float32)
     classes = mean.shape[2]
     mask = mask_from_probabilities(mean, threshold, activation=activation)
     scores = []
@@ -115,33 +121,28 @@ def measure_doubt(
     if not expected:
         rest = float(mean.max(axis=2).sum(dtype=np.float64))
         expected.append(small / (rest + small))
-    return Doubt(identifier, float(np.mean(scores)), float(np.mean(expected)), not mask.any())
-
-
-def members_of(symmetry: str) -> tuple[Flip, ...]:
-    """Flips whose predictions are compared: those the model was trained to be the same under."""
-    flips = FLIPS.get(symmetry, FLIPS["none"])
-    if len(flips) == 1:  # what was not trained still tells of doubt
-        flips = FLIPS["horizontal"]
-    step = max(1, len(flips) // MOST_MEMBERS)
-    return flips[::step][:MOST_MEMBERS]
+    return Doubt(
+        identifier, float(np.average(scores, weights=weights)), float(np.mean(expected)), not mask.any()
+    )
 
 
 def doubts(
     samples: Sequence[Sample],
-    model: Model,
+    model: AnyModel,
     cancel: CancelToken | None = None,
     on_progress: OnProgress = ignore_progress,
     settings: InferenceSettings | None = None,
 ) -> list[Doubt]:
-    """What a model's predictions under flips say of images; those it cannot take are left out.
+    """What a model's predictions under flips say of images, or those of an ensemble's members.
+
+    Images that the model cannot take are left out.
 
     Parameters
     ----------
     samples : sequence of Sample
         With or without reference masks.
-    model : Model
-        Its symmetry decides on the flips.
+    model : Model or Ensemble
+        The symmetry of a model decides on the flips.
     cancel : CancelToken, optional
         Checked before every batch.
     on_progress : callable
@@ -156,7 +157,22 @@ def doubts(
     """
     settings = settings or model.recipe.inference
     start = time.monotonic()
-    flips = members_of(settings.flips)
+
+    def tell(doubt: Doubt, read: NDArray[np.generic], members: list[NDArray[np.float32]]) -> None:
+        looks = appearance(read, np.mean(members, axis=0))
+        found.append(replace(doubt, appearance=looks, by_members=isinstance(model, Ensemble)))
+        left = (time.monotonic() - start) / len(found) * (len(samples) - len(found))
+        on_progress(Progress(len(found), len(samples), "Estimating IoU", left, piece=found[-1]))
+
+    found: list[Doubt] = []
+    activation = model.recipe.network.activation
+    if isinstance(model, Ensemble):
+        plain = settings.model_copy(update={"flips": "none"})
+        weights = [member.weight for member in model.members]
+        for sample, read, members in answers_of_members(samples, model, plain, cancel):
+            tell(measure_doubt(sample.id, members, settings.threshold, activation, weights), read, members)
+        return found
+    flips = turns_of(settings.flips)
     plain = settings.model_copy(update={"flips": "none"})
     taken: list[tuple[Sample, NDArray[np.generic]]] = []
 
@@ -169,33 +185,16 @@ def doubts(
                 continue
             taken.append((sample, read))
             for flip in flips:
-                yield np.ascontiguousarray(_turn(image, flip))
+                yield turn(image, flip)
 
-    found: list[Doubt] = []
-    members: list[NDArray[np.float32]] = []
+    answers: list[NDArray[np.float32]] = []
     for probabilities in predict_probabilities(turned(), model.probabilities, model.sizes, plain, cancel):
-        members.append(_turn_back(probabilities, flips[len(members)]))
-        if len(members) == len(flips):
+        answers.append(turn_back(probabilities, flips[len(answers)]))
+        if len(answers) == len(flips):
             sample, read = taken.pop(0)
-            activation = model.recipe.network.activation
-            doubt = measure_doubt(sample.id, members, settings.threshold, activation)
-            found.append(replace(doubt, appearance=appearance(read, np.mean(members, axis=0))))
-            members = []
-            left = (time.monotonic() - start) / len(found) * (len(samples) - len(found))
-            on_progress(Progress(len(found), len(samples), "Estimating IoU", left, piece=found[-1]))
+            tell(measure_doubt(sample.id, answers, settings.threshold, activation), read, answers)
+            answers = []
     return found
-
-
-def _turn(image: NDArray[np.float32], flip: Flip) -> NDArray[np.float32]:
-    y, x, transpose = flip
-    image = image.swapaxes(0, 1) if transpose else image
-    return image[:: -1 if y else 1, :: -1 if x else 1]
-
-
-def _turn_back(image: NDArray[np.float32], flip: Flip) -> NDArray[np.float32]:
-    y, x, transpose = flip
-    image = image[:: -1 if y else 1, :: -1 if x else 1]
-    return image.swapaxes(0, 1) if transpose else image
 
 
 class Calibration(Settings):
@@ -393,7 +392,10 @@ def review_queue(
 
 
 def _reason(doubt: Doubt, iou: float) -> str:
-    why = "predictions of the flipped image differ" if doubt.agreement < doubt.expected else "unsure pixels"
+    differ = (
+        "members of the ensemble differ" if doubt.by_members else "predictions of the flipped image differ"
+    )
+    why = differ if doubt.agreement < doubt.expected else "unsure pixels"
     if doubt.empty:
         why = "nothing found, but not for certain" if iou < CERTAIN else "nothing found"
     return f"estimated IoU {iou:.2f}: {why}"

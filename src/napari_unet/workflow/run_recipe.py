@@ -37,6 +37,7 @@ class SegmentRun(Settings):
     settings: InferenceSettings | None = None
     probabilities: bool = False
     objects: bool = False
+    disagreement: bool = False
 
 
 class TrainRun(Settings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +12,11 @@ from napari_unet.data.catalog import open_dataset, open_images
 from napari_unet.engine.hardware import default_precision, has_gpu
 from napari_unet.errors import DataError, SettingsError, WorkbenchError
 from napari_unet.export.masks import unique_stems, write_mask, write_objects, write_probabilities
+from napari_unet.inference.ensemble import Voice, ask_all, turns_of
 from napari_unet.inference.objects import find_objects, split_outputs
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
-from napari_unet.models.model import Model, load_model
+from napari_unet.models.ensemble import Ensemble, load_any
 from napari_unet.models.normalization import resize
 from napari_unet.progress import tracked
 from napari_unet.settings import InferenceSettings
@@ -27,10 +28,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import Sample
+    from napari_unet.models.ensemble import AnyModel
+    from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import Separation
 
+    Result = tuple[Sample, NDArray[np.float32], NDArray[np.float32] | None]
+    OnProblem = Callable[[Sample, WorkbenchError], None]
+
 GPU_BATCH_PIXELS = 2**21
+# Images that one member of an ensemble answers before the next is asked; more where each must be loaded
+# anew, as that takes about a second.
+ASKED_IMAGES, ASKED_PIXELS = 64, 2**22
+LOADED_FOR_IMAGES, LOADED_FOR_PIXELS = 512, 2**25
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +61,9 @@ class Segmentation:
         (Y, X) float32 in [0, 1], the network's output that tells objects apart, if it has one.
     kind : str
         What that output means, "none", "distance" or "border".
+    disagreement : numpy.ndarray or None
+        (Y, X) float32 in [0, 0.5], how far the members of an ensemble lie apart, or one model's answers
+        to the flipped image where that was asked for.
     """
 
     sample: Sample
@@ -59,6 +72,7 @@ class Segmentation:
     settings: InferenceSettings = field(default_factory=InferenceSettings)
     separation: NDArray[np.float32] | None = None
     kind: Separation = "none"
+    disagreement: NDArray[np.float32] | None = None
 
     @property
     def outputs(self) -> NDArray[np.float32]:
@@ -75,10 +89,12 @@ class Segmentation:
 
 def segment_samples(
     samples: Iterable[Sample],
-    model: Model,
+    model: AnyModel,
     settings: InferenceSettings | None = None,
     cancel: CancelToken | None = None,
-    on_problem: Callable[[Sample, WorkbenchError], None] | None = None,
+    on_problem: OnProblem | None = None,
+    *,
+    disagreement: bool = False,
 ) -> Iterator[Segmentation]:
     """Segment images one after another, batched for the network, in order.
 
@@ -89,8 +105,8 @@ def segment_samples(
     ----------
     samples : iterable of Sample
         Read when their turn comes.
-    model : Model
-        The network and how it wants its images.
+    model : Model or Ensemble
+        The network, or several, and how it wants its images.
     settings : InferenceSettings, optional
         Instead of the model's own.
     cancel : CancelToken, optional
@@ -98,6 +114,9 @@ def segment_samples(
     on_problem : callable, optional
         Takes an image that cannot be read or does not fit the model, with the error; the image is
         left out then. Without it the error is raised.
+    disagreement : bool
+        Whether one model is asked about the flipped image, too, to see where its answers differ; an
+        ensemble tells it always.
 
     Yields
     ------
@@ -114,15 +133,50 @@ def segment_samples(
     settings = settings or model.recipe.inference
     if not settings.batch_pixels and has_gpu():
         settings = settings.model_copy(update={"batch_pixels": GPU_BATCH_PIXELS})
+    if isinstance(model, Ensemble) or disagreement:
+        results = _by_many(samples, model, settings, cancel, on_problem)
+    else:
+        results = _by_one(samples, model, settings, cancel, on_problem)
+    network = model.recipe.network
+    for sample, outputs, apart in results:
+        full = outputs.astype(np.float16).astype(np.float32)
+        probabilities, separation = split_outputs(full, len(model.classes))
+        mask = mask_from_probabilities(
+            probabilities, settings.threshold, settings.minimum_size, activation=network.activation
+        )
+        yield Segmentation(sample, mask, probabilities, settings, separation, network.separation, apart)
+
+
+def _readable(
+    samples: Iterable[Sample], on_problem: OnProblem | None
+) -> Iterator[tuple[Sample, NDArray[np.generic]]]:
+    """Images that can be read and hold pixels."""
+    for sample in samples:
+        try:
+            image = sample.read_image()
+            if not image.size:
+                got = " x ".join(map(str, image.shape))
+                raise DataError(f"{sample.id} is empty", expected="pixels", got=got)
+        except WorkbenchError as error:
+            if on_problem is None:
+                raise
+            on_problem(sample, error)
+            continue
+        yield sample, image
+
+
+def _by_one(
+    samples: Iterable[Sample],
+    model: Model,
+    settings: InferenceSettings,
+    cancel: CancelToken | None,
+    on_problem: OnProblem | None,
+) -> Iterator[Result]:
     waiting: list[tuple[Sample, tuple[int, int]]] = []
 
     def prepared() -> Iterator[NDArray[np.float32]]:
-        for sample in samples:
+        for sample, image in _readable(samples, on_problem):
             try:
-                image = sample.read_image()
-                if not image.size:
-                    got = " x ".join(map(str, image.shape))
-                    raise DataError(f"{sample.id} is empty", expected="pixels", got=got)
                 ready = model.normalization.prepare(image, sample.id)
             except WorkbenchError as error:
                 if on_problem is None:
@@ -132,18 +186,91 @@ def segment_samples(
             waiting.append((sample, (image.shape[0], image.shape[1])))
             yield ready
 
-    kind = model.recipe.network.separation
     for outputs in predict_probabilities(prepared(), model.outputs, model.sizes, settings, cancel):
         sample, shape = waiting.pop(0)
-        full = resize(outputs, shape).astype(np.float16).astype(np.float32)
-        probabilities, separation = split_outputs(full, len(model.classes))
-        mask = mask_from_probabilities(
-            probabilities,
-            settings.threshold,
-            settings.minimum_size,
-            activation=model.recipe.network.activation,
-        )
-        yield Segmentation(sample, mask, probabilities, settings, separation, kind)
+        yield sample, resize(outputs, shape), None
+
+
+def _by_many(
+    samples: Iterable[Sample],
+    model: AnyModel,
+    settings: InferenceSettings,
+    cancel: CancelToken | None,
+    on_problem: OnProblem | None,
+) -> Iterator[Result]:
+    """Some images at a time, by one voice after another."""
+    at_once = LOADED_FOR_IMAGES, LOADED_FOR_PIXELS
+    if not isinstance(model, Ensemble) or model.keeps_all:
+        at_once = ASKED_IMAGES, ASKED_PIXELS
+    for some in _in_parts(_readable(samples, on_problem), *at_once):
+        asked = [sample for sample, _ in some]
+        tell = None
+        if on_problem is not None:
+            tell = partial(_tell, asked, on_problem)
+        images, names = [image for _, image in some], [sample.id for sample in asked]
+        found = ask_all(images, names, voices_of(model, settings), cancel, tell)
+        for sample, opinions in zip(asked, found, strict=True):
+            if opinions is not None:
+                yield sample, opinions.mean, opinions.spread(len(model.classes))
+
+
+def _tell(samples: Sequence[Sample], on_problem: OnProblem, number: int, error: WorkbenchError) -> None:
+    on_problem(samples[number], error)
+
+
+def _in_parts(
+    images: Iterable[tuple[Sample, NDArray[np.generic]]], most: int, pixels: int
+) -> Iterator[list[tuple[Sample, NDArray[np.generic]]]]:
+    part: list[tuple[Sample, NDArray[np.generic]]] = []
+    filled = 0
+    for sample, image in images:
+        part.append((sample, image))
+        filled += image.shape[0] * image.shape[1]
+        if len(part) >= most or filled >= pixels:
+            yield part
+            part, filled = [], 0
+    if part:
+        yield part
+
+
+def answers_of_members(
+    samples: Iterable[Sample], model: Ensemble, settings: InferenceSettings, cancel: CancelToken | None = None
+) -> Iterator[tuple[Sample, NDArray[np.generic], list[NDArray[np.float32]]]]:
+    """Each image with the probabilities of each member, (Y, X, K) float32; what does not fit is left out."""
+    ignored: Callable[..., None] = lambda *_: None  # noqa: E731 - a name for what is not said
+    for some in _in_parts(_readable(samples, ignored), ASKED_IMAGES, ASKED_PIXELS):
+        images, names = [image for _, image in some], [sample.id for sample, _ in some]
+        answers: list[list[NDArray[np.float32]]] = [[] for _ in some]
+        for voice in voices_of(model, settings):
+            for kept, opinions in zip(answers, ask_all(images, names, [voice], cancel, ignored), strict=True):
+                if opinions is not None:
+                    kept.append(opinions.mean[..., : len(model.classes)])
+        for (sample, image), members in zip(some, answers, strict=True):
+            if len(members) == len(model.members):
+                yield sample, image, members
+
+
+def voices_of(model: AnyModel, settings: InferenceSettings) -> Iterator[Voice]:
+    """What is averaged: the members of an ensemble, or one model's answers to the flipped image.
+
+    Parameters
+    ----------
+    model : Model or Ensemble
+        Members are loaded when their turn comes.
+    settings : InferenceSettings
+        Each member averages over these flips itself; one model answers each flip by itself.
+    """
+    if not isinstance(model, Ensemble):
+        turns = turns_of(settings.flips)
+        plain = settings.model_copy(update={"flips": "none"})
+        prepare = model.normalization.prepare
+        for flip in turns:
+            yield Voice(prepare, model.outputs, model.sizes, plain, 1 / len(turns), flip)
+        return
+    apart = model.recipe.network.separation != "none"
+    for member, one in model.models():
+        network = one.outputs if apart else one.probabilities
+        yield Voice(one.normalization.prepare, network, one.sizes, settings, member.weight)
 
 
 @dataclass(frozen=True)
@@ -160,6 +287,9 @@ class SegmentTask:
         Folder of the masks.
     probabilities : bool
         Whether to write those as well.
+    disagreement : bool
+        Whether to write where the members of an ensemble, or a model's answers to the flipped image,
+        lie apart.
     settings : InferenceSettings, optional
         Instead of the model's own.
     objects : bool
@@ -178,14 +308,15 @@ class SegmentTask:
     objects: bool = False
     names: tuple[str, ...] | None = None
     format: str | None = None
+    disagreement: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
         """Segment; give back the masks' paths. Masks written before a stop are kept."""
         samples = self._samples()
-        model = load_model(self.model, default_precision())
+        model = load_any(self.model, default_precision())
         stems = unique_stems(s.id for s in samples)
         written = []
-        results = segment_samples(samples, model, self.settings, cancel)
+        results = segment_samples(samples, model, self.settings, cancel, disagreement=self.disagreement)
         for result in tracked(results, len(samples), "Segmenting", on_progress, cancel):
             stem = stems[result.sample.id]
             if self.objects:
@@ -194,6 +325,8 @@ class SegmentTask:
                 written.append(write_mask(self.out / f"{stem}.png", result.mask, len(model.classes)))
             if self.probabilities:
                 write_probabilities(self.out / f"{stem}_probabilities.tif", result.probabilities)
+            if self.disagreement and result.disagreement is not None:
+                write_probabilities(self.out / f"{stem}_disagreement.tif", result.disagreement[..., None])
         return written
 
     def _samples(self) -> Sequence[Sample]:

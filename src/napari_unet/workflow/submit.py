@@ -17,9 +17,11 @@ from napari_unet.data.tables import header_in_words, header_of, read_table
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, ModelError
 from napari_unet.export.submission import Unfinished, encode_mask, write_submission
-from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, load_model, model_folder
+from napari_unet.models.ensemble import load_any
+from napari_unet.models.shipped import locate
 from napari_unet.progress import tracked
 from napari_unet.workflow.given_masks import read_masks
+from napari_unet.workflow.run_recipe import content_hash
 from napari_unet.workflow.seen import SeenImages
 from napari_unet.workflow.segment import segment_samples
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import Sample
-    from napari_unet.models.model import Model
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
 
 Part = Literal["test", "labelled", "held-out"]
@@ -106,7 +108,7 @@ class SubmitTask:
             )
         if self.model is None and self.masks is None:
             raise DataError("there is nothing to submit", expected="a model or a folder of masks")
-        model = load_model(self.model, default_precision()) if self.model is not None else None
+        model = load_any(self.model, default_precision()) if self.model is not None else None
         if model is not None and len(model.classes) != 1:
             raise ModelError(
                 "the model does not fit the competition",
@@ -136,7 +138,7 @@ class SubmitTask:
         self,
         dataset: Dataset,
         samples: list[Sample],
-        model: Model | None,
+        model: AnyModel | None,
         layout: TableLayout,
         cancel: CancelToken,
     ) -> Masks:
@@ -149,7 +151,7 @@ class SubmitTask:
         for sample, mask, objects in read_masks(dataset, self.masks, samples):
             yield sample, objects if layout.objects else mask
 
-    def _chosen(self, dataset: Dataset, layout: TableLayout, model: Model | None) -> dict[str, Sample]:
+    def _chosen(self, dataset: Dataset, layout: TableLayout, model: AnyModel | None) -> dict[str, Sample]:
         """The images of the part, by the names the competition has for them."""
         if self.part == "test":
             samples = [s for s in dataset.unlabelled if "test" in s.image_name.lower().rsplit("/", 1)[0]]
@@ -208,9 +210,7 @@ class SubmitTask:
         digest = hashlib.blake2b(digest_size=16)
         digest.update("\n".join([dataset.format, str(self.data.resolve()), self.part, *order]).encode())
         if self.model is not None:
-            with model_folder(self.model) as folder:
-                for name in (SETTINGS_FILE, WEIGHTS_FILE):
-                    digest.update((folder / name).read_bytes())
+            digest.update(content_hash(locate(self.model)).encode())
         else:
             digest.update(np.random.default_rng().bytes(16))
         return digest.hexdigest()

@@ -1,0 +1,392 @@
+"""Several models that answer as one: each with a weight, none of them changed by it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import weakref
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.atomic import atomic_folder, write_text
+from napari_unet.errors import ModelError, OutputError
+from napari_unet.models.model import (
+    MAX_SETTINGS_BYTES,
+    MAX_WEIGHTS_BYTES,
+    MEMBERS,
+    NEWEST_VERSION,
+    OWN_FILES,
+    SETTINGS_FILE,
+    STATE_FILE,
+    WEIGHTS_FILE,
+    Model,
+    check_bytes,
+    load_model,
+    model_folder,
+    read_description,
+    read_settings,
+)
+from napari_unet.models.shipped import locate
+from napari_unet.networks.heads import heads_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from napari_unet.models.normalization import Normalization
+    from napari_unet.settings import Recipe
+
+ROOM = 2**30  # bytes of weights that stay loaded; beyond it members are loaded when their turn comes
+MOST_MEMBERS = 99
+IN_ZIP = re.compile(rf"(?:[^/]+/)?{MEMBERS}/([^/]+)/({re.escape(SETTINGS_FILE)}|{re.escape(WEIGHTS_FILE)})")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of an ensemble.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Its folder or zip.
+    weight : float
+        Share of its probabilities in those of the ensemble, above 0; all together make 1.
+    head : str
+        An auxiliary head that answers instead of the output; empty for the output.
+    hash : str
+        Of its weights; empty if nobody looked.
+    """
+
+    path: Path
+    weight: float
+    head: str = ""
+    hash: str = ""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        name = re.sub(r"^\d\d-", "", self.path.stem if self.path.suffix == ".zip" else self.path.name)
+        return f"{name} ({self.head})" if self.head else name
+
+
+@dataclass(eq=False)
+class Ensemble:
+    """Several models that answer as one; taken wherever a model is used, but not where one is changed.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        Of the first member; `inference` is the ensemble's own, and `separation` that of all members, or
+        "none" if they differ.
+    normalization : Normalization
+        Of the first member; each prepares images in its own way.
+    classes : tuple of str
+        Names of the classes 1..K, the same for all.
+    provenance : dict
+        What any of them has seen.
+    members : tuple of Member
+        With their weights.
+    precision : str
+        Of the computation.
+    room : int
+        Bytes of weights that stay loaded.
+    """
+
+    recipe: Recipe
+    normalization: Normalization
+    classes: tuple[str, ...]
+    provenance: dict[str, Any]
+    members: tuple[Member, ...]
+    precision: str = "float32"
+    room: int = ROOM
+    _loaded: dict[Member, Model] = field(default_factory=dict, init=False, repr=False)
+    _used: int = field(default=0, init=False, repr=False)
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether all members stay loaded between two images."""
+        return sum(_bytes(member) for member in self.members) <= self.room
+
+    def models(self) -> Iterator[tuple[Member, Model]]:
+        """The members in order, each loaded when its turn comes; those that there is room for stay.
+
+        Raises
+        ------
+        ModelError
+            If one is gone, was changed since, or cannot be read.
+        """
+        for member in self.members:
+            model = self._loaded.get(member)
+            if model is None:
+                model = load_member(member, self.precision)
+                size = _bytes(member)
+                if self._used + size <= self.room:
+                    self._loaded[member] = model
+                    self._used += size
+            yield member, model
+            del model
+
+
+AnyModel = Model | Ensemble
+
+
+def load_member(member: Member, precision: str = "float32") -> Model:
+    """Load a model, with one of its heads as its output if that is wanted.
+
+    Raises
+    ------
+    ModelError
+        If it is gone, was changed since the ensemble was made, cannot be read, or has no such head.
+    """
+    if member.hash and hash_of(member.path) != member.hash:
+        raise ModelError(
+            f"the member {member.path} is not what it was when the ensemble was made",
+            expected=f"weights {member.hash}",
+            remedy="make the ensemble anew with `napari-unet ensemble`",
+        )
+    model = load_model(member.path, precision)
+    if member.head:
+        heads = heads_of(model.network, model.recipe.network)
+        if member.head not in heads:
+            raise ModelError(
+                f"{member.path} has no head {member.head!r}",
+                expected=" or ".join(heads),
+                remedy="leave --head out, or choose a network with such a head",
+            )
+        model.network = heads[member.head]
+    return model
+
+
+def hash_of(path: Path) -> str:
+    """Sixteen hexadecimal digits of the file of a model's weights.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    with model_folder(path) as folder:
+        try:
+            return hashlib.blake2b((folder / WEIGHTS_FILE).read_bytes(), digest_size=8).hexdigest()
+        except OSError as error:
+            raise ModelError(
+                f"the model {path} cannot be read",
+                expected=f"a folder or .zip with {SETTINGS_FILE} and {WEIGHTS_FILE}",
+                got=error.strerror or str(error),
+                remedy="put it back",
+            ) from error
+
+
+def _bytes(member: Member) -> int:
+    path = member.path if member.path.is_file() else member.path / WEIGHTS_FILE
+    return path.stat().st_size if path.exists() else 0
+
+
+def is_ensemble(path: Path | str) -> bool:
+    """Whether a model is an ensemble; errors as ``read_description``."""
+    return MEMBERS in read_description(Path(path))
+
+
+def load_any(path: Path | str, precision: str = "float32") -> AnyModel:
+    """Read a model or an ensemble, to be used as it is; parameters and errors as ``load_model``."""
+    path = locate(path)
+    exists = (path / SETTINGS_FILE).is_file() or (path.is_file() and zipfile.is_zipfile(path))
+    if exists and is_ensemble(path):
+        return _load_ensemble(path, precision)
+    return load_model(path, precision)
+
+
+def _load_ensemble(path: Path, precision: str) -> Ensemble:
+    settings = read_settings(path)
+    listed = read_description(path)[MEMBERS]
+    if not path.is_file():
+        return Ensemble(*settings, _members(listed, path, path), precision)
+    folder = Path(tempfile.mkdtemp(prefix="napari-unet-"))
+    try:
+        _unpack_members(path, folder)
+        ensemble = Ensemble(*settings, _members(listed, folder, path), precision)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    # Members are read when their turn comes, so that the files are needed as long as the ensemble is.
+    weakref.finalize(ensemble, shutil.rmtree, folder, ignore_errors=True)
+    return ensemble
+
+
+def _members(listed: Any, folder: Path, path: Path) -> tuple[Member, ...]:
+    """The members that settings list; paths are from the ensemble's folder on."""
+    try:
+        members = tuple(
+            Member(
+                Path(os.path.normpath(folder / str(item["path"]))),
+                float(item["weight"]),
+                str(item.get("head", "")),
+                str(item.get("hash", "")),
+            )
+            for item in listed
+        )
+        if not 1 <= len(members) <= MOST_MEMBERS:
+            raise ValueError(f"{len(members)} members")
+        if not all(0 < m.weight <= 1 for m in members) or abs(sum(m.weight for m in members) - 1) > 1e-6:
+            raise ValueError("weights that do not make 1 together")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(
+            f"the settings of the ensemble {path} are damaged",
+            got=str(error),
+            remedy="make it anew with `napari-unet ensemble`",
+        ) from error
+    return members
+
+
+def _unpack_members(path: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                match = IN_ZIP.fullmatch(info.filename)
+                if match is None or match[1] in {".", ".."}:
+                    continue
+                limit = MAX_SETTINGS_BYTES if match[2] == SETTINGS_FILE else MAX_WEIGHTS_BYTES
+                check_bytes(info.file_size, limit, f"{info.filename} in {path}")
+                target = folder / MEMBERS / match[1] / match[2]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(info) as source, target.open("wb") as file:
+                    shutil.copyfileobj(source, file, 1024**2)
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+        raise ModelError(
+            f"the ensemble {path} cannot be read", got=str(error), remedy="copy or make it again"
+        ) from error
+
+
+def check_ensemble_place(path: Path) -> None:
+    """Refuse a place where an ensemble must not go.
+
+    Raises
+    ------
+    OutputError
+        If a file is in the way, or a folder with things in it that no model or ensemble left there.
+    """
+    if path.suffix.lower() == ".zip":
+        raise OutputError(
+            f"an ensemble is a folder, and {path} looks like an archive",
+            remedy="give a name without .zip; zip the folder when it is done, it is read as well",
+        )
+    if path.is_file():
+        raise OutputError(f"{path} is a file", expected="a new folder or an older ensemble")
+    strange = [p.name for p in path.iterdir() if p.name not in OWN_FILES | {MEMBERS}] if path.is_dir() else []
+    if strange:
+        raise OutputError(
+            f"{path} is a folder with other things in it",
+            expected="a new folder or an older ensemble",
+            got=strange[0],
+            remedy="choose another name",
+        )
+
+
+def save_ensemble(ensemble: Ensemble, path: Path, *, link: bool = False) -> Path:
+    """Write an ensemble as a folder that holds its members, whole or not at all.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Its members may lie anywhere, also in the folder itself.
+    path : pathlib.Path
+        A new folder, or an older ensemble, which is replaced.
+    link : bool
+        Whether members stay where they are, and are only named.
+
+    Returns
+    -------
+    pathlib.Path
+        The same path.
+
+    Raises
+    ------
+    ModelError
+        If a member cannot be read.
+    OutputError
+        If it cannot be written.
+    """
+    check_ensemble_place(path)
+    if link and any(path.resolve() in member.path.resolve().parents for member in ensemble.members):
+        raise OutputError(
+            f"{path} holds members itself, so that they cannot be left elsewhere", remedy="leave --link out"
+        )
+    with atomic_folder(path) as fresh:
+        listed = []
+        for number, member in enumerate(ensemble.members, start=1):
+            digest = hash_of(member.path)
+            if link:
+                place = os.path.relpath(member.path.resolve(), path.resolve())
+            else:
+                stem = member.path.stem if member.path.suffix == ".zip" else member.path.name
+                place = f"{MEMBERS}/{number:02d}-" + re.sub(r"^\d\d-", "", stem)
+                with model_folder(member.path) as folder:
+                    (fresh / place).mkdir(parents=True)
+                    for file in folder.iterdir():
+                        if file.name in OWN_FILES - {STATE_FILE}:
+                            shutil.copyfile(file, fresh / place / file.name)
+            listed.append(
+                {
+                    "path": Path(place).as_posix(),
+                    "weight": member.weight,
+                    "head": member.head,
+                    "hash": digest,
+                }
+            )
+        description = {
+            "format": "napari-unet model",
+            "version": NEWEST_VERSION,
+            "recipe": ensemble.recipe.model_dump(mode="json"),
+            "normalization": ensemble.normalization.model_dump(mode="json"),
+            "classes": list(ensemble.classes),
+            "provenance": ensemble.provenance,
+            MEMBERS: listed,
+        }
+        write_text(fresh / SETTINGS_FILE, json.dumps(description, indent=1))
+        for name in OWN_FILES - {SETTINGS_FILE, WEIGHTS_FILE, STATE_FILE}:
+            if (path / name).is_file():
+                shutil.copyfile(path / name, fresh / name)
+    return path
+
+
+def check_alike(settings: Sequence[tuple[Recipe, Normalization, tuple[str, ...], Any]]) -> None:
+    """Refuse models whose answers cannot be averaged.
+
+    Raises
+    ------
+    ModelError
+        If there are none or too many, or their classes or channels differ.
+    """
+    if not 1 <= len(settings) <= MOST_MEMBERS:
+        raise ModelError(
+            "an ensemble cannot be made of so many models",
+            expected=f"1 to {MOST_MEMBERS}",
+            got=str(len(settings)),
+        )
+    first_recipe, first_normalization, first_classes, _ = settings[0]
+    for recipe, normalization, classes, _ in settings[1:]:
+        if classes != first_classes:
+            raise ModelError(
+                "models of different classes cannot be averaged",
+                expected=", ".join(first_classes),
+                got=", ".join(classes),
+                remedy="take models that were trained on the same kind of data",
+            )
+        if len(classes) > 1 and recipe.network.activation != first_recipe.network.activation:
+            raise ModelError(
+                "models cannot be averaged whose classes exclude each other in one and not in another",
+                expected=first_recipe.network.activation,
+                got=recipe.network.activation,
+            )
+        if normalization.channels != first_normalization.channels:
+            raise ModelError(
+                "models of images with different channels cannot be averaged",
+                expected=f"{first_normalization.channels}",
+                got=f"{normalization.channels}",
+                remedy="take models that were trained on the same kind of images",
+            )

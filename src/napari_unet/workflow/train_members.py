@@ -1,0 +1,202 @@
+"""Training an ensemble: folds of the data, several seeds, or snapshots of one training."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from napari_unet.data.split import Split
+from napari_unet.errors import SettingsError
+from napari_unet.models.ensemble import MOST_MEMBERS, Member, check_ensemble_place, save_ensemble
+from napari_unet.models.model import MEMBERS, SETTINGS_FILE, SPLIT_FILE, STATE_FILE, read_settings
+from napari_unet.progress import Progress
+from napari_unet.workflow.ensemble import Chosen, ensemble_of
+from napari_unet.workflow.train import TrainTask, open_training_data, split_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_unet.models.ensemble import Ensemble
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.settings import Recipe
+
+Kind = Literal["folds", "seeds", "snapshots"]
+FEWEST = 2
+
+
+@dataclass(frozen=True)
+class TrainMembersTask:
+    """Train several models on one data set, and make an ensemble of them.
+
+    - folds: what is not held out is divided by group into as many parts; each model chooses its weights
+      on one of them and is trained on the others (Breiman 1996, doi:10.1007/BF00058655, has the idea).
+    - seeds: the same split, other random weights, other patches.
+    - snapshots: one training whose rate comes down as many times as there are members, each from where
+      the last one was (Huang et al. 2017, arXiv:1704.00109). The amount of the recipe is shared; for folds
+      and seeds each member has all of it.
+
+    All hold out the same images, so that the ensemble can be judged on them.
+
+    Attributes
+    ----------
+    train : TrainTask
+        What one member is trained like; `out` is the folder of the ensemble.
+    kind : str
+        "folds", "seeds" or "snapshots".
+    count : int
+        Members, 2 to 99.
+    on_member : callable, optional
+        Takes the number of a member from 1 on, when its training begins.
+    """
+
+    train: TrainTask
+    kind: Kind
+    count: int
+    on_member: Callable[[int], None] | None = None
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Ensemble:
+        """Train the members that are not there yet, then write the ensemble; errors as ``TrainTask.run``.
+
+        Raises
+        ------
+        SettingsError
+            If there are too few members, or groups for folds.
+        """
+        out = self.train.out
+        check_ensemble_place(out)
+        if not FEWEST <= self.count <= MOST_MEMBERS:
+            raise SettingsError(
+                f"an ensemble cannot have {self.count} {self.kind}",
+                expected=f"{FEWEST} to {MOST_MEMBERS}",
+            )
+        if (out / SETTINGS_FILE).exists() and not self.train.resume:
+            self._forget(out)
+        splits = self._splits(on_progress, cancel)
+        paths: list[Path] = []
+        for number, split in enumerate(splits, start=1):
+            path = out / MEMBERS / f"{number:02d}-{self.kind[:-1]}"
+            if not (self.train.resume and (path / SETTINGS_FILE).exists()):
+                if self.on_member is not None:
+                    self.on_member(number)
+                task = replace(
+                    self.train,
+                    out=path,
+                    recipe=self._recipe(number),
+                    split=split,
+                    init=paths[-1] if self.kind == "snapshots" and paths else self.train.init,
+                    resume=self.train.resume and (path / STATE_FILE).exists(),
+                )
+                task.run(_Part(on_progress, number - 1, self.count), cancel)
+            paths.append(path)
+        settings = [read_settings(path) for path in paths]
+        members = [Member(path, 1 / self.count) for path in paths]
+        names = tuple(member.name for member in members)
+        ensemble = ensemble_of(members, settings, Chosen(names, (1 / self.count,) * self.count), "uniform")
+        ensemble.provenance["ensemble"]["trained_as"] = self.kind
+        scores = [float((s[3].get("scores") or {}).get("validation_iou", np.nan)) for s in settings]
+        if np.isfinite(scores).all():
+            ensemble.provenance["scores"] = {"validation_iou": float(np.mean(scores))}
+        save_ensemble(ensemble, out)
+        return ensemble
+
+    def _forget(self, out: Path) -> None:
+        """Take away the members of an ensemble that is to be replaced, lest one stays among the new."""
+        (out / SETTINGS_FILE).unlink()
+        shutil.rmtree(out / MEMBERS, ignore_errors=True)
+
+    def _splits(self, on_progress: OnProgress, cancel: CancelToken) -> list[Split]:
+        kept = self.train.out / SPLIT_FILE
+        if self.train.resume and kept.exists() and self.train.split is None:
+            base = Split.load(kept)
+        else:
+            dataset = open_training_data(self.train.data, self.train.format)
+            training = self.train.recipe.training
+            base = split_for(self.train.data, dataset, training, self.train.split, on_progress, cancel)
+            base.save(kept)
+        return folds(base, self.count) if self.kind == "folds" else [base] * self.count
+
+    def _recipe(self, number: int) -> Recipe:
+        recipe = self.train.recipe
+        training = recipe.training
+        changes: dict[str, float] = {"seed": (training.seed + number - 1) % 2**31}
+        if self.kind == "snapshots":
+            changes |= {
+                "minutes": training.minutes / self.count,
+                "megapixels": training.megapixels / self.count,
+                "epochs": math.ceil(training.epochs / self.count),
+            }
+        return recipe.model_copy(update={"training": training.model_copy(update=changes)})
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Reports one training of several as its share of the whole."""
+
+    on_progress: OnProgress
+    done: int
+    count: int
+
+    def __call__(self, progress: Progress) -> None:
+        share = progress.done / progress.total if progress.total else 0.0
+        left = progress.seconds_left
+        if left is not None and share > 0:
+            left += left / max(1 - share, 0.05) * (self.count - self.done - 1)
+        words = f"Model {self.done + 1} of {self.count}: {progress.message}"
+        self.on_progress(
+            Progress(self.done + share, self.count, words, left, progress.values, progress.piece)
+        )
+
+
+def folds(split: Split, count: int) -> list[Split]:
+    """Divide what a split does not hold out into folds of whole groups, of about as many images each.
+
+    Parameters
+    ----------
+    split : Split
+        Held out stays held out.
+    count : int
+        Folds.
+
+    Returns
+    -------
+    list of Split
+        The images of each fold are the validation part of one of them, and trained on in the others.
+
+    Raises
+    ------
+    SettingsError
+        If there are fewer groups than folds.
+    """
+    ids = [*split.train, *split.validation]
+    members: dict[str, list[str]] = {}
+    for identifier in ids:
+        members.setdefault(str(split.groups.get(identifier, identifier)), []).append(identifier)
+    if len(members) < count:
+        raise SettingsError(
+            f"{split.data or 'the data'} cannot be divided into {count} folds",
+            expected=f"at least {count} groups of images that are not held out",
+            got=f"{len(members)} (a group is: {split.group_rule})",
+            remedy="take fewer folds, or train several --seeds",
+        )
+    order = np.random.default_rng(split.seed).permutation(sorted(members))
+    parts: list[list[str]] = [[] for _ in range(count)]
+    # The largest groups first, each to the fold that has the fewest images: folds come out alike.
+    for group in sorted(order.tolist(), key=lambda g: -len(members[g])):
+        min(parts, key=len).extend(members[group])
+    found = []
+    for number, part in enumerate(parts, start=1):
+        held = set(part)
+        found.append(
+            replace(
+                split,
+                train=tuple(i for i in ids if i not in held),
+                validation=tuple(part),
+                note=f"fold {number} of {count}",
+            )
+        )
+    return found
