@@ -11,6 +11,7 @@ from typing import TypeVar
 from napari_unet.errors import Cancelled
 
 Item = TypeVar("Item")
+NEARLY_DONE = 0.05  # share left, below which the time left says nothing of a whole piece
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,36 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Reports one of several pieces of work, of about the same length, as its share of the whole.
+
+    Attributes
+    ----------
+    on_progress : callable
+        Takes the reports.
+    number, count : int
+        Which piece it is, from 1 on, and of how many.
+    what : str
+        What a piece is called, as "Model".
+    """
+
+    on_progress: OnProgress
+    number: int
+    count: int
+    what: str
+
+    def __call__(self, progress: Progress) -> None:
+        """Pass a report on."""
+        share = progress.done / progress.total if progress.total else 0.0
+        left = progress.seconds_left
+        if left is not None and share > 0:
+            left += left / max(1 - share, NEARLY_DONE) * (self.count - self.number)
+        words = f"{self.what} {self.number} of {self.count}: {progress.message}"
+        done = self.number - 1 + share
+        self.on_progress(Progress(done, self.count, words, left, progress.values, progress.piece))
 
 
 def ignore_progress(progress: Progress) -> None:

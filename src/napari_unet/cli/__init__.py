@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from napari_unet import __version__
 from napari_unet.cli import (
     compare,
+    compare_networks,
     demo,
     doctor,
     ensemble,
@@ -45,6 +46,7 @@ COMMANDS = (
     segment,
     evaluate,
     compare,
+    compare_networks,
     export,
     import_model,
     submit,

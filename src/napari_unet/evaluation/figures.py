@@ -38,7 +38,7 @@ STYLE = {
 
 
 @contextmanager
-def _figure(addresses: list[str], size: tuple[float, float] = SIZE) -> Iterator[Any]:
+def drawn(addresses: list[str], size: tuple[float, float] = SIZE) -> Iterator[Any]:
     """Axes to draw on; in the end the address of the plot is in the list.
 
     Nothing global is touched for longer than that, and no window is opened.
@@ -74,7 +74,7 @@ def histogram(iou: NDArray[np.float64]) -> str:
     """
     out: list[str] = []
     bins = np.linspace(0, 1, 21)
-    with _figure(out) as axes:
+    with drawn(out) as axes:
         axes.hist(iou, bins=bins, color=BLUE, rwidth=0.92)
         mean = float(np.mean(iou))
         axes.axvline(mean, color=INK, linewidth=1, linestyle="--")
@@ -101,7 +101,7 @@ def coverage_plot(coverage: NDArray[np.float64], iou: NDArray[np.float64]) -> st
         Data address. Points of images with nothing in the reference stand at 0.
     """
     out: list[str] = []
-    with _figure(out) as axes:
+    with drawn(out) as axes:
         axes.scatter(
             100 * coverage, iou, s=9, color=BLUE, alpha=0.45, linewidths=0, rasterized=len(iou) > MANY
         )
@@ -130,7 +130,7 @@ def running_mean(
 def threshold_plot(curve: ThresholdCurve, threshold: float | None) -> str:
     """Mean IoU at every threshold, with the one that was used; gives the data address."""
     out: list[str] = []
-    with _figure(out) as axes:
+    with drawn(out) as axes:
         axes.plot(curve.thresholds, curve.mean_iou, color=BLUE, linewidth=1.8)
         if threshold is not None:
             axes.axvline(threshold, color=INK, linewidth=1, linestyle="--")
@@ -147,7 +147,7 @@ def threshold_plot(curve: ThresholdCurve, threshold: float | None) -> str:
 def reliability_plot(found: Reliability) -> str:
     """True against promised shares, with the number of pixels; gives the data address."""
     out: list[str] = []
-    with _figure(out) as axes:
+    with drawn(out) as axes:
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="as promised")
         axes.plot(found.promised, found.true, "o-", color=BLUE, markersize=3.5, linewidth=1.4)
         share = found.pixels / found.pixels.sum()
@@ -166,7 +166,7 @@ def old_against_new(old: NDArray[np.float64], new: NDArray[np.float64], names: t
     """IoU of each image with the one and the other model; gives the data address."""
     out: list[str] = []
     change = new - old
-    with _figure(out, (4.6, 4.0)) as axes:
+    with drawn(out, (4.6, 4.0)) as axes:
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
         for chosen, colour, words in (
             (change > 0, BLUE, "better"),
@@ -198,7 +198,7 @@ def differences(change: NDArray[np.float64], interval: Sequence[float | None]) -
     """
     out: list[str] = []
     reach = max(0.05, float(np.ceil(np.abs(change).max() * 20) / 20))
-    with _figure(out, (4.6, 4.0)) as axes:
+    with drawn(out, (4.6, 4.0)) as axes:
         axes.hist(change, bins=np.linspace(-reach, reach, 31), color=BLUE, rwidth=0.92)
         axes.axvline(0, color=GREY, linewidth=1)
         low, high = interval

@@ -102,7 +102,8 @@ def methods(
     cite = _Citations()
     said = []
     if recipe is not None:
-        said += [_network(recipe, program, cite), _training(recipe, provenance, cite), _masks(recipe)]
+        said += [_network(recipe, program, cite), _ensemble(provenance)]
+        said += [_training(recipe, provenance, cite), _masks(recipe)]
     else:
         said.append(f"Given masks were scored with {program}, a plugin of napari{cite(NAPARI)}.")
     said += _scoring(evaluation, overall or evaluation.overall(), data, recipe is not None, cite)
@@ -112,6 +113,21 @@ def methods(
 
 def _address(key: str) -> str:
     return key if key.startswith("arXiv") else f"doi:{key}"
+
+
+def _ensemble(provenance: Mapping[str, Any]) -> str:
+    """What was averaged; nothing for one model."""
+    about = provenance.get("ensemble") or {}
+    count = len(about.get("members") or ())
+    if count < 2:
+        return ""
+    names = sorted(set(map(str, about.get("networks") or ())))
+    titles = ", ".join(architectures()[n].title if n in architectures() else n for n in names)
+    ways = {"weighted": ", weighted by the squared error", "greedy": ", chosen greedily by the IoU"}
+    how = ways.get(str(about.get("choose")), "")
+    chosen = f" on {count_of(int(about.get('images') or 0), 'image')}" if how else ""
+    first = " The settings named are those of the first." if len(names) > 1 else ""
+    return f"The probabilities of {count} models ({titles}) were averaged{how}{chosen}.{first}"
 
 
 def _network(recipe: Recipe, program: str, cite: _Citations) -> str:

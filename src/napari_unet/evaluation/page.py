@@ -261,6 +261,10 @@ def model_facts(
     network = recipe.network
     channels = f"{network.input_channels} channel{'s' * (network.input_channels != 1)}"
     facts.append(("Network", f"{network.name}, {network.filters} filters, depth {network.depth}, {channels}"))
+    listed = provenance.get("ensemble") or {}
+    if listed:
+        members = [f"{m} ({w:g})" for m, w in zip(listed["members"], listed["weights"], strict=False)]
+        facts[-1] = ("Ensemble of", ", ".join(members))
     if model.get("classes"):
         facts.append(("Classes", ", ".join(map(str, model["classes"]))))
     trained = provenance.get("data") or {}

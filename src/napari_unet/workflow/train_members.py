@@ -13,7 +13,7 @@ from napari_unet.data.split import Split
 from napari_unet.errors import SettingsError
 from napari_unet.models.ensemble import MOST_MEMBERS, Member, check_ensemble_place, save_ensemble
 from napari_unet.models.model import MEMBERS, SETTINGS_FILE, SPLIT_FILE, STATE_FILE, read_settings
-from napari_unet.progress import Progress
+from napari_unet.progress import Stage
 from napari_unet.workflow.ensemble import Chosen, ensemble_of
 from napari_unet.workflow.train import TrainTask, open_training_data, split_for
 
@@ -91,7 +91,7 @@ class TrainMembersTask:
                     init=paths[-1] if self.kind == "snapshots" and paths else self.train.init,
                     resume=self.train.resume and (path / STATE_FILE).exists(),
                 )
-                task.run(_Part(on_progress, number - 1, self.count), cancel)
+                task.run(Stage(on_progress, number, self.count, "Model"), cancel)
             paths.append(path)
         settings = [read_settings(path) for path in paths]
         members = [Member(path, 1 / self.count) for path in paths]
@@ -131,25 +131,6 @@ class TrainMembersTask:
                 "epochs": math.ceil(training.epochs / self.count),
             }
         return recipe.model_copy(update={"training": training.model_copy(update=changes)})
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Reports one training of several as its share of the whole."""
-
-    on_progress: OnProgress
-    done: int
-    count: int
-
-    def __call__(self, progress: Progress) -> None:
-        share = progress.done / progress.total if progress.total else 0.0
-        left = progress.seconds_left
-        if left is not None and share > 0:
-            left += left / max(1 - share, 0.05) * (self.count - self.done - 1)
-        words = f"Model {self.done + 1} of {self.count}: {progress.message}"
-        self.on_progress(
-            Progress(self.done + share, self.count, words, left, progress.values, progress.piece)
-        )
 
 
 def folds(split: Split, count: int) -> list[Split]:

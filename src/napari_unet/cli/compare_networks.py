@@ -1,0 +1,91 @@
+"""The command `compare-networks`: which network suits these images, all trained alike."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_unet.cli.running import DONE, run_task, start_backend
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_unet.evaluation.contest import Contest
+
+NAME = "compare-networks"
+ABOUT = "Train several networks for the same time on the same images, and compare them."
+EVERY = "all"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("data", type=Path, metavar="DATA", help="data set with reference masks")
+    parser.add_argument(
+        "--networks", default=EVERY, metavar="A,B,C", help="names from `napari-unet networks` (default: all)"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=10.0,
+        help="of training for each; 0: the recipe's amount (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--report", type=Path, required=True, metavar="DIR",
+        help="for networks.html, .csv, .json, .md and the models; the same command again goes on there",
+    )  # fmt: skip
+    parser.add_argument("--recipe", default="fast", help="fast, accurate or paper (default: %(default)s)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes", help="change a setting"
+    )
+    parser.add_argument("--split", type=Path, metavar="FILE", help="use this split")
+    parser.add_argument("--format", help="layout, if it is not to be recognized")
+    parser.add_argument(
+        "--scores", choices=("auto", "overlap", "all"), default="auto",
+        help="auto: what the data has (default); overlap: pixels alone; all: objects and outlines, too",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    start_backend()
+    from napari_unet.evaluation.contest import summary
+    from napari_unet.networks.registry import architectures
+    from napari_unet.settings import EvaluationSettings
+    from napari_unet.workflow.compare_networks import CompareNetworksTask
+    from napari_unet.workflow.recipes import recipe
+
+    names = tuple(name.strip() for name in options.networks.split(",") if name.strip())
+    if names == (EVERY,):
+        names = ("unet", *(name for name in sorted(architectures()) if name != "unet"))
+    task = CompareNetworksTask(
+        options.data,
+        names,
+        options.minutes,
+        options.report,
+        recipe(options.recipe, [*options.changes, f"training.minutes={options.minutes}"]),
+        options.format,
+        options.split,
+        EvaluationSettings(scores=options.scores),
+        tuple(options.changes),
+        lambda name: print(name, file=sys.stderr, flush=True),
+    )
+    contest = run_task(task)
+    _print_table(contest)
+    print("\n".join([*summary(contest), f"report in {options.report / 'networks.html'}"]))
+    return DONE
+
+
+def _print_table(contest: Contest) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from napari_unet.evaluation.contest import cells_of, columns_of
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title, number, _ in columns_of(contest):
+        table.add_column(title, justify="right" if number else "left")
+    for row in cells_of(contest):
+        table.add_row(*row)
+    Console().print(table)
