@@ -264,6 +264,12 @@ def test_a_new_model_is_planned_trained_and_compared(
     form.refresh_plan()
     assert not form.train_button.isEnabled()
     form.settings._rows[("network", "filters")].setValue(2)
+    assert form.when.text().startswith("The one to start with")
+    form.network_box.setCurrentIndex(form.network_box.findData("deeplab"))
+    assert "much faster than a U-Net" in form.when.text()
+    assert form.recipe().network.name == "deeplab"
+    assert not form.train_button.isEnabled()
+    form.network_box.setCurrentIndex(0)
     form.refresh_plan()
     form.minutes.setValue(5)
     click(qtbot, form.train_button)

@@ -15,16 +15,18 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.data.image_files import decode_labels
 from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split
-from napari_unet.engine.inline import run_inline
+from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.errors import DataError, ModelError, SettingsError
 from napari_unet.models.card import ModelCard
 from napari_unet.models.ensemble import Ensemble, load_any
 from napari_unet.models.model import load_model
+from napari_unet.workflow.collection import Collection
 from napari_unet.workflow.ensemble import EnsembleTask, merged_provenance
 from napari_unet.workflow.recipes import recipe
 from napari_unet.workflow.review import doubts
 from napari_unet.workflow.seen import SeenImages
 from napari_unet.workflow.segment import segment_samples
+from napari_unet.workflow.session import Session
 from napari_unet.workflow.train import TrainTask
 from napari_unet.workflow.train_members import TrainMembersTask, folds
 from tiny_models import provenance_of, without_graphs, write_tiny_model
@@ -236,3 +238,19 @@ def test_the_command_line(
     assert "is an ensemble" in capsys.readouterr().err
     assert main([*made[:-2], "--choose", "greedy"]) == 2
     assert "give one with --data" in capsys.readouterr().err
+
+
+def test_the_window_s_session_uses_an_ensemble_but_does_not_teach_it(
+    models: list[Path], salt: Dataset, tmp_path: Path
+) -> None:
+    run_inline(EnsembleTask(tuple(models), tmp_path / "many"))
+    session = Session(InlineEngine(), lambda call: call())
+    session.show(Collection(salt.name, salt.samples[:2], salt))
+    session.load_model(tmp_path / "many")
+    assert session.model is not None
+    assert session.model.name == "many"
+    session.segment([salt.samples[0].id])
+    assert session.collection is not None
+    assert session.collection.entries[salt.samples[0].id].status == "segmented"
+    assert "no single network" in session.learning.obstacle()
+    session.close()

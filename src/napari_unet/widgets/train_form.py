@@ -39,6 +39,7 @@ ABOUT = {
     "accurate": "accurate: 32 filters, stronger augmentation, hours",
     "paper": "paper: the U-Net of 2015, 64 filters, unpadded",
 }
+FIRST = "unet"
 SETTINGS_HEIGHT = 140  # pixels
 COLUMNS = 4  # of samples
 SIDE = 128  # pixels of a sample on the screen
@@ -111,6 +112,7 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self.fold.setToolTip("Network, training and augmentation, one by one")
         self.fold.toggled.connect(self._on_fold)
         column.addLayout(_row(QLabel("Recipe"), self.recipe_box, self.minutes, self.fold))
+        self._build_network(column)
         self.settings = SettingsForm(RECIPES["fast"])
         self.area = QScrollArea()
         self.area.setWidgetResizable(True)
@@ -119,6 +121,35 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.area.hide()
         column.addWidget(self.area)
+
+    def _build_network(self, column: QVBoxLayout) -> None:
+        self.network_box = _combo("Network", "Which network is trained")
+        self.network_box.currentIndexChanged.connect(self._on_network)
+        self.when = QLabel()
+        self.when.setWordWrap(True)
+        column.addLayout(_row(QLabel("Network"), self.network_box))
+        column.addWidget(self.when)
+
+    def _offer_networks(self) -> None:
+        """List the networks when the form is first seen: the dock opens sooner without them."""
+        if self.network_box.count():
+            return
+        from napari_unet.networks.registry import architectures
+
+        known = architectures()
+        for name in (FIRST, *sorted(known.keys() - {FIRST}, key=lambda n: known[n].title.lower())):
+            self.network_box.addItem(known[name].title, name)
+            self.network_box.setItemData(
+                self.network_box.count() - 1, known[name].when, Qt.ItemDataRole.ToolTipRole
+            )
+
+    def _on_network(self, index: int) -> None:
+        from napari_unet.networks.registry import architecture
+
+        chosen = architecture(str(self.network_box.currentData()))
+        self.when.setText(chosen.when)
+        self.when.setToolTip(f"<qt>doi:{chosen.doi}; all of them: <code>napari-unet networks</code></qt>")
+        self.refresh_plan()
 
     def _build_buttons(self, column: QVBoxLayout) -> None:
         self.check_button = QPushButton("Check")
@@ -138,7 +169,8 @@ class TrainForm(QWidget):  # type: ignore[misc]
     def recipe(self) -> Recipe | None:
         """The recipe with what was changed; None if that cannot be, which is said."""
         try:
-            return recipe(str(self.recipe_box.currentData()), self.settings.changes())
+            name = f"network.name={self.network_box.currentData() or FIRST}"
+            return recipe(str(self.recipe_box.currentData()), [*self.settings.changes(), name])
         except WorkbenchError as error:
             self.words.setText(error.sentence)
             return None
@@ -173,6 +205,7 @@ class TrainForm(QWidget):  # type: ignore[misc]
 
     def refresh(self) -> None:
         """Offer what there is to train on; the curves have the room while it learns and is judged."""
+        self._offer_networks()
         waiting = self.learning.stoppable or self.learning.candidate is not None
         self.details.setVisible(not waiting)
         self.short.setVisible(waiting and bool(self.anew.under_way))

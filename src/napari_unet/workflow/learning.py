@@ -78,6 +78,8 @@ class Learning(Beside):
         session, project = self.session, self.project
         if session.model is None:
             return "Open a model first."
+        if session.model.members:
+            return "An ensemble has no single network that could learn: open one of its members instead."
         if self.job is not None:
             return "Learning is under way."
         if self.candidate is not None and not self.keep_going:

@@ -13,7 +13,7 @@ from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError
-from napari_unet.models.model import load_model
+from napari_unet.models.ensemble import load_any
 from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings
 from napari_unet.training.forecast import PeakMemory
@@ -228,7 +228,7 @@ class _Run:
         rules = task.evaluation
         if len(held) and task.current is not None:
             try:
-                old = load_model(task.current, default_precision())
+                old = load_any(task.current, default_precision())
                 comparison = compare_models(old, model, held, rules, self.on_progress, self.cancel)
             except ModelError as error:
                 note = error.sentence
