@@ -301,6 +301,12 @@ class InferenceSettings(Settings):
         description="How touching objects are told apart: not at all, by the shape of the mask, by "
         "probability, by the network's own output; auto: that if it has one",
     )
+    refinement: Fraction = Field(
+        0.0,
+        title="Contours",
+        description="Weight of watershed contours against the probability, for one class parted by "
+        "membranes; 0 is none",
+    )
     core: Fraction = Field(
         0.5, title="Core", description="Depth, by the network's output, from which a pixel is of a core"
     )

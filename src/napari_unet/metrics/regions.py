@@ -195,11 +195,11 @@ def count_regions(
         raise ValueError(f"masks of {reference.shape} and {predicted.shape} cannot be compared")
     ours, theirs = reference > 0, predicted > 0
     unknown = weights <= 0 if weights is not None else None
-    cells = _regions(ours)
+    cells = regions_of(ours)
     if unknown is not None:
         cells[unknown] = 0
-    plain = compare_partitions(cells, _regions(theirs))
-    thinned = compare_partitions(cells, _regions(~thin(~theirs)))
+    plain = compare_partitions(cells, regions_of(theirs))
+    thinned = compare_partitions(cells, regions_of(~thin(~theirs)))
     warped = warp(ours, theirs, unknown)
     wrong = warped != theirs
     if unknown is not None:
@@ -209,7 +209,7 @@ def count_regions(
     return RegionCounts(plain, thinned, int(np.count_nonzero(wrong)), pixels, splits, merges, holes)
 
 
-def _regions(interior: NDArray[np.bool_]) -> NDArray[np.int32]:
+def regions_of(interior: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Pieces that hang together over edges."""
     import cv2
 
@@ -223,8 +223,8 @@ def _kinds(
     warped: NDArray[np.bool_], target: NDArray[np.bool_], wrong: NDArray[np.bool_]
 ) -> tuple[int, int, int]:
     """Places where two pictures differ: those that part a cell, join cells, and others."""
-    parting = _touching(wrong & warped, _regions(target))
-    joining = _touching(wrong & target, _regions(warped))
+    parting = _touching(wrong & warped, regions_of(target))
+    joining = _touching(wrong & target, regions_of(warped))
     splits, merges = int((parting > 1).sum()), int((joining > 1).sum())
     return splits, merges, len(parting) + len(joining) - splits - merges
 

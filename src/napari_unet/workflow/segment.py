@@ -12,6 +12,7 @@ from napari_unet.data.catalog import open_dataset, open_images
 from napari_unet.engine.hardware import default_precision, has_gpu
 from napari_unet.errors import DataError, SettingsError, WorkbenchError
 from napari_unet.export.masks import unique_stems, write_mask, write_objects, write_probabilities
+from napari_unet.inference.contours import refine
 from napari_unet.inference.ensemble import Voice, ask_all, turns_of
 from napari_unet.inference.objects import find_objects, split_outputs
 from napari_unet.inference.postprocess import mask_from_probabilities
@@ -139,6 +140,9 @@ def segment_samples(
         results = _by_one(samples, model, settings, cancel, on_problem)
     network = model.recipe.network
     for sample, outputs, apart in results:
+        if settings.refinement and len(model.classes) == 1:
+            outputs = outputs.copy()
+            outputs[..., 0] = refine(outputs[..., 0], settings.refinement)
         full = outputs.astype(np.float16).astype(np.float32)
         probabilities, separation = split_outputs(full, len(model.classes))
         mask = mask_from_probabilities(
