@@ -15,7 +15,7 @@ from napari_unet.errors import WorkbenchError
 from napari_unet.export.masks import unique_stems, write_mask
 from napari_unet.inference.objects import find_objects
 from napari_unet.inference.postprocess import mask_from_probabilities
-from napari_unet.models.model import load_model
+from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
 from napari_unet.workflow.export_sources import PROGRAM, Failed, Opened, segmented
 from napari_unet.workflow.predict import Region
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.export.segmented import SegmentedImage
-    from napari_unet.models.model import Model
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings, Separation
     from napari_unet.workflow.recipe_images import RecipeImage
@@ -84,7 +84,7 @@ class Assembled:
                 separation[place] = part.separation
         return cls(shape, regions, box, probabilities, separation, first.kind)
 
-    def mask(self, settings: InferenceSettings, model: Model) -> NDArray[np.uint8]:
+    def mask(self, settings: InferenceSettings, model: AnyModel) -> NDArray[np.uint8]:
         """(Y, X) uint8, 0..K, of the whole image: each region by itself, as the window does it."""
         found = np.zeros(self.probabilities.shape[:2], np.uint8)
         for region in self.regions:
@@ -117,7 +117,7 @@ def _within(region: Region, box: Region) -> Region:
 
 
 def assemble(
-    images: Sequence[RecipeImage], model: Model, settings: InferenceSettings, cancel: CancelToken
+    images: Sequence[RecipeImage], model: AnyModel, settings: InferenceSettings, cancel: CancelToken
 ) -> Iterator[Assembled | WorkbenchError]:
     """Put a model on images, or on their regions; what cannot be read comes as its error, in its place."""
     opened = RecipeImages()
@@ -187,7 +187,7 @@ class SegmentImagesTask:
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
         """Segment; give back the masks' paths. Masks written before a stop are kept."""
-        model = load_model(self.model, default_precision())
+        model = load_any(self.model, default_precision())
         settings = self.settings or model.recipe.inference
         stems = unique_stems(image.id for image in self.images)
         written = []
@@ -226,7 +226,7 @@ class RecipeMasks:
         return Opened(tuple(image.id for image in self.images), self._read)
 
     def _read(self, cancel: CancelToken) -> Iterator[SegmentedImage | Failed]:
-        model = None if self.model is None else load_model(self.model, default_precision())
+        model = None if self.model is None else load_any(self.model, default_precision())
         predicted = [image for image in self.images if image.predicted and model is not None]
         said = iter(()) if model is None else assemble(predicted, model, self.settings, cancel)
         opened = RecipeImages()
@@ -241,7 +241,7 @@ class RecipeMasks:
                 yield Failed(image.id, error.sentence)
 
     def _segmented(
-        self, opened: RecipeImages, image: RecipeImage, said: Assembled | None, model: Model | None
+        self, opened: RecipeImages, image: RecipeImage, said: Assembled | None, model: AnyModel | None
     ) -> SegmentedImage:
         settings = self.settings
         if image.mask is not None:

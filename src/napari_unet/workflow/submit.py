@@ -21,7 +21,7 @@ from napari_unet.models.ensemble import load_any
 from napari_unet.models.shipped import locate
 from napari_unet.progress import tracked
 from napari_unet.workflow.given_masks import read_masks
-from napari_unet.workflow.run_recipe import content_hash
+from napari_unet.workflow.place import content_hash
 from napari_unet.workflow.seen import SeenImages
 from napari_unet.workflow.segment import segment_samples
 
