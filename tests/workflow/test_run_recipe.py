@@ -17,6 +17,7 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.inline import run_inline
 from napari_unet.errors import DataError
 from napari_unet.models.model import load_model
+from napari_unet.models.shipped import shipped_models
 from napari_unet.settings import FineTuneSettings
 from napari_unet.workflow.place import Place, content_hash
 from napari_unet.workflow.recipes import recipe
@@ -203,8 +204,9 @@ def test_the_hash_knows_names_and_contents_of_files(tmp_path: Path) -> None:
     assert content_hash(tmp_path / "a") == before
 
 
-def test_a_shipped_model_is_kept_by_name(tmp_path: Path) -> None:
+def test_a_shipped_model_is_kept_by_name() -> None:
     place = Place.of("nuclei")
+    assert place == Place.of(shipped_models()["nuclei"])
     assert place.path == "nuclei"
     assert len(place.current_hash()) == 32
 

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from napari_unet.errors import DataError
-from napari_unet.models.shipped import locate, shipped_models
+from napari_unet.models.shipped import is_shipped, locate, shipped_models
 from napari_unet.settings import Settings
 from napari_unet.workflow.project_file import PROJECT_FILE
 
@@ -34,6 +34,8 @@ class Place(Settings):
         """Name a place; nothing is read."""
         if str(path) in shipped_models():
             return cls(path=str(path))
+        if is_shipped(Path(path)):  # wherever the program is installed
+            return cls(path=Path(path).name)
         return cls(path=str(Path(path).expanduser().resolve()))
 
     @property
