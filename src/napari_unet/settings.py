@@ -312,6 +312,34 @@ class InferenceSettings(Settings):
     )
 
 
+class LargeImageSettings(Settings):
+    """How images are segmented that are never in memory as a whole."""
+
+    memory: float = Field(
+        1.0,
+        gt=0.0,
+        le=1024.0,
+        title="Memory (GB)",
+        description="What segmenting may take beside the program; tiles and batches follow from it",
+    )
+    context: int = Field(
+        -1,
+        ge=-1,
+        le=4096,
+        title="Context (pixels)",
+        description="Shown to the network around each tile and not used of its answer; -1: as far as the "
+        "network sees, so that there are no seams",
+    )
+    level: int = Field(
+        -1,
+        ge=-1,
+        le=30,
+        title="Level",
+        description="Resolution of an image that has several, 0 the finest; -1: by the size of the model's "
+        "pixels, if both are known, else the finest",
+    )
+
+
 class EvaluationSettings(Settings):
     """How masks are scored."""
 

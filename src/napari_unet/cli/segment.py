@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.cli.running import DONE, add_recipe_argument, recorded, run_task, start_backend
+from napari_unet.errors import Cancelled
+from napari_unet.settings import LargeImageSettings
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +20,7 @@ ABOUT = "Segment images: one mask for each."
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
-        "inputs", type=Path, nargs="+", metavar="INPUT", help="files, folders, zips, data sets"
+        "inputs", type=Path, nargs="+", metavar="INPUT", help="files, folders, zips, data sets, Zarr"
     )
     parser.add_argument(
         "--model", type=Path, required=True, metavar="MODEL", help="folder, zip, ensemble or shipped model"
@@ -32,6 +35,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write how far members of an ensemble, or answers to the flipped image, lie apart",
     )
+    large = parser.add_argument_group(
+        "large images",
+        "Zarr and OME-Zarr, and TIFF above 33 megapixels, are read and written block by block, into "
+        "OME-Zarr; a run that was stopped goes on where it was",
+    )
+    fields = LargeImageSettings.model_fields
+    large.add_argument("--stream", action="store_true", help="go about every TIFF that way")
+    large.add_argument(
+        "--memory", type=float, metavar="GB", default=fields["memory"].default,
+        help=f"{fields['memory'].description} (default: {fields['memory'].default})",
+    )  # fmt: skip
+    large.add_argument(
+        "--context", type=int, metavar="PIXELS", default=fields["context"].default,
+        help=f"{fields['context'].description} (default: {fields['context'].default})",
+    )  # fmt: skip
+    large.add_argument(
+        "--level", type=int, metavar="N", default=fields["level"].default,
+        help=f"{fields['level'].description} (default: {fields['level'].default})",
+    )  # fmt: skip
+    large.add_argument(
+        "--channel", action="append", default=[], metavar="NAME",
+        help="name or number, from 0, of a channel; once for each that the model takes",
+    )  # fmt: skip
+    large.add_argument("--overwrite", action="store_true", help="begin anew what was begun or is there")
     add_recipe_argument(parser)
 
 
@@ -39,17 +66,18 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
     from napari_unet.workflow.place import Place
+    from napari_unet.workflow.recipes import checked
     from napari_unet.workflow.run_recipe import SegmentRun
-    from napari_unet.workflow.segment import SegmentTask
+    from napari_unet.workflow.segment_files import SegmentFilesTask
 
-    task = SegmentTask(
-        tuple(options.inputs),
-        options.model,
-        options.out,
-        options.probabilities,
-        objects=options.objects,
+    given = {"memory": options.memory, "context": options.context, "level": options.level}
+    large = checked(LargeImageSettings, given)
+    task = SegmentFilesTask(
+        tuple(options.inputs), options.model, options.out, options.probabilities,
+        objects=options.objects, large=large, channels=tuple(options.channel),
+        overwrite=options.overwrite, stream=options.stream,
         disagreement=options.disagreement,
-    )
+    )  # fmt: skip
 
     def describe() -> SegmentRun:
         return SegmentRun(
@@ -58,9 +86,17 @@ def run(options: argparse.Namespace) -> int:
             probabilities=options.probabilities,
             objects=options.objects,
             disagreement=options.disagreement,
+            large=large,
+            channels=tuple(options.channel),
+            stream=options.stream,
         )
 
-    with recorded(options, options.out, describe):
-        written = run_task(task)
+    try:
+        with recorded(options, options.out, describe):
+            written = run_task(task)
+    except Cancelled:
+        if any(options.out.glob("*.unfinished")):
+            print("what is finished is kept: the same command goes on from there", file=sys.stderr)
+        raise
     print(f"{len(written)} mask{'s' * (len(written) != 1)} in {options.out}")
     return DONE

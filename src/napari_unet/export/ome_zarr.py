@@ -63,18 +63,18 @@ def _write(path: Path, image: SegmentedImage, numbers: Numbers, version: str) ->
         root = zarr.open_group(partial, mode="w", zarr_format=3 if version == "0.5" else 2)
         planes = np.moveaxis(pixels.astype(np.uint8) if pixels.dtype == np.bool_ else pixels, -1, 0)
         shown = _write_levels(root, planes, _mean, image, version)
-        _describe(root, {"multiscales": [shown], "omero": _channels(planes)}, version)
+        describe(root, {"multiscales": [shown], "omero": _channels(planes)}, version)
         labels = root.create_group("labels")
-        _describe(labels, {"labels": [LABELS]}, version)
+        describe(labels, {"labels": [LABELS]}, version)
         group = labels.create_group(LABELS)
         shown = _write_levels(group, image.labels(numbers), _nearest, image, version)
-        _describe(
+        describe(
             group, {"multiscales": [shown], "image-label": _label_table(image, numbers, version)}, version
         )
     return path
 
 
-def _describe(group: Any, content: dict[str, Any], version: str) -> None:
+def describe(group: Any, content: dict[str, Any], version: str) -> None:
     """Write metadata where the version has it."""
     group.attrs.update({"ome": {"version": version, **content}} if version == "0.5" else content)
 

@@ -95,17 +95,36 @@ class _Predictor:
         if count < full and count > 1:
             wanted = min(full, 2 ** int(np.ceil(np.log2(count))))
             batch = np.concatenate([batch, np.repeat(batch[-1:], wanted - count, axis=0)])
-        total: NDArray[np.float32] | None = None
-        flips = FLIPS[self.settings.flips]
-        for flip_y, flip_x, transpose in flips:
-            turned = batch.swapaxes(1, 2) if transpose else batch
-            turned = turned[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
-            out = self.network(np.ascontiguousarray(turned))
-            out = out[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
-            out = out.swapaxes(1, 2) if transpose else out
-            total = out if total is None else total + out
-        assert total is not None
-        return (total / np.float32(len(flips)))[:count]
+        return average_over_flips(self.network, batch, self.settings.flips)[:count]
+
+
+def average_over_flips(network: Network, batch: NDArray[np.float32], flips: str) -> NDArray[np.float32]:
+    """Probabilities of a batch, averaged over flips of it.
+
+    Parameters
+    ----------
+    network : callable
+        (N, Y, X, C) float32 to (N, Y', X', K) float32.
+    batch : numpy.ndarray
+        (N, Y, X, C) float32.
+    flips : str
+        A key of ``FLIPS``.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, Y', X', K) float32.
+    """
+    total: NDArray[np.float32] | None = None
+    for flip_y, flip_x, transpose in FLIPS[flips]:
+        turned = batch.swapaxes(1, 2) if transpose else batch
+        turned = turned[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
+        out = network(np.ascontiguousarray(turned))
+        out = out[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
+        out = out.swapaxes(1, 2) if transpose else out
+        total = out if total is None else total + out
+    assert total is not None
+    return total / np.float32(len(FLIPS[flips]))
 
 
 def predict_probabilities(

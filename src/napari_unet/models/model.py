@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -103,7 +104,7 @@ class Model:
         return self._runner(apart=self.recipe.network.separation != "none")
 
     def _runner(self, *, apart: bool) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-        network = self._inference_network()
+        network = self.inference_network
         classes = self.recipe.network.outputs - (self.recipe.network.separation != "none")
         softmax = self.recipe.network.activation == "softmax"
 
@@ -116,7 +117,8 @@ class Model:
 
         return run
 
-    def _inference_network(self) -> Any:
+    @property
+    def inference_network(self) -> Any:
         """The folded network, with the weights that the trained one has now."""
         stamp = _stamp(self.network)
         if self._folded is None or self._folded.original is not self.network:
@@ -125,6 +127,19 @@ class Model:
             self._folded.refresh()
         self._stamp = stamp
         return self._folded.network
+
+    @property
+    def hash(self) -> str:
+        """32 hexadecimal digits of all that decides what it says: network, preparation, classes, weights."""
+        digest = hashlib.blake2b(digest_size=16)
+        told = self.description()
+        decides = {name: told[name] for name in ("normalization", "classes")}
+        decides["network"] = told["recipe"]["network"]
+        decides["pixel_size"] = self.provenance.get("pixel_size")
+        digest.update(json.dumps(decides, sort_keys=True).encode())
+        for array in _arrays(self.network):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     def description(self) -> dict[str, Any]:
         """What is written to settings.json."""

@@ -68,7 +68,7 @@ class Normalization(Settings):
         ModelError
             If the channels cannot be matched.
         """
-        values = self._intensities(self._match_channels(to_float(image), name))
+        values = self._intensities(self.match_channels(to_float(image), name))
         if self.scale == 1.0:
             return values
         return resize(values, scaled_shape(values.shape[:2], self.scale))
@@ -79,7 +79,8 @@ class Normalization(Settings):
             return True
         return (channels in (2, 3, 4) and self.channels == 1) or (channels in (2, 4) and self.channels == 3)
 
-    def _match_channels(self, values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    def match_channels(self, values: NDArray[np.float32], name: str = "the image") -> NDArray[np.float32]:
+        """Bring (Y, X, C) to the network's channels; errors as ``prepare``."""
         have = values.shape[2]
         if have == self.channels:
             return values
@@ -119,13 +120,15 @@ class Normalization(Settings):
         return np.asarray((values - mean) / np.maximum(deviation, np.float32(FLAT)), np.float32)
 
 
-def to_float(image: NDArray[np.generic]) -> NDArray[np.float32]:
+def to_float(image: NDArray[np.generic], lowest: float | None = None) -> NDArray[np.float32]:
     """Scale integers by the range of their dtype to 0 to 1 and make every pixel finite.
 
     Parameters
     ----------
     image : numpy.ndarray
         (Y, X) or (Y, X, C), bool, integers or floats.
+    lowest : float, optional
+        Stands for pixels that are not finite; without it the image's own minimum does.
 
     Returns
     -------
@@ -144,7 +147,8 @@ def to_float(image: NDArray[np.generic]) -> NDArray[np.float32]:
         values = image.astype(np.float32)
     finite = np.isfinite(values)
     if not finite.all():
-        lowest = values[finite].min() if finite.any() else 0.0
+        if lowest is None:
+            lowest = float(values[finite].min()) if finite.any() else 0.0
         values = np.where(finite, values, np.float32(lowest))
     return values
 

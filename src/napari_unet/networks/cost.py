@@ -153,6 +153,50 @@ def receptive_field(network: Any) -> int | None:
     return None if None in seen else max(s[1] - s[0] + 1 for s in seen if s is not None)
 
 
+def reach(network: Any) -> int | None:
+    """How far from a pixel, either way, the input lies that decides its output; None: everywhere."""
+    seen = [(pixel, seen_by(network, pixel)) for pixel in range(PERIOD)]
+    if any(span is None for _, span in seen):
+        return None
+    return max(max(pixel - s[0], s[1] - pixel) for pixel, s in seen if s is not None)
+
+
+def held_values(network: Any, shape: tuple[int, int]) -> int:
+    """Numbers that are held at once, at most, while one image runs through a network.
+
+    Parameters
+    ----------
+    network : keras.Model
+        A functional one in which each layer is used once.
+    shape : (int, int)
+        (Y, X) of the image.
+
+    Returns
+    -------
+    int
+        What goes in and comes out of an operation, and what later ones still need; weights and what a
+        convolution takes for itself are not counted.
+    """
+    import keras
+
+    uses: dict[int, int] = {}
+    for operation in network.operations:
+        if not isinstance(operation, keras.layers.InputLayer):
+            for tensor in keras.tree.flatten(operation.input):
+                uses[id(tensor)] = uses.get(id(tensor), 0) + 1
+    held = {id(t): shape[0] * shape[1] * int(t.shape[-1]) for t in network.inputs}
+    most = 0
+    for operation, _, outputs in shaped(network, shape):
+        for tensor, made in zip(keras.tree.flatten(operation.output), outputs, strict=True):
+            held[id(tensor)] = int(np.prod(made))
+        most = max(most, sum(held.values()))
+        for tensor in keras.tree.flatten(operation.input):
+            uses[id(tensor)] -= 1
+            if not uses[id(tensor)]:
+                held.pop(id(tensor), None)
+    return most
+
+
 def seen_by(network: Any, pixel: int) -> tuple[int, int] | None:
     """First and last input pixel along one axis that an output pixel depends on; None: all.
 

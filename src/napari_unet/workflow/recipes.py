@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
@@ -14,11 +14,12 @@ from napari_unet.settings import (
     InferenceSettings,
     NetworkSettings,
     Recipe,
+    Settings,
     TrainingSettings,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -87,6 +88,8 @@ RECIPES: dict[str, Recipe] = {
     ),
 }
 
+Kind = TypeVar("Kind", bound=Settings)
+
 
 def recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
     """A recipe by name, with settings changed by "key=value".
@@ -120,8 +123,19 @@ def recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
         for part in path[:-1]:
             branch = branch[part]
         branch[path[-1]] = value.strip()
+    return checked(Recipe, content)
+
+
+def checked(kind: type[Kind], content: Mapping[str, Any]) -> Kind:
+    """Make settings of values that a person gave.
+
+    Raises
+    ------
+    SettingsError
+        Naming the first setting that is wrong.
+    """
     try:
-        return Recipe.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         raise SettingsError(

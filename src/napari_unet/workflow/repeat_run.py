@@ -28,7 +28,7 @@ from napari_unet.workflow.run_recipe import (
     SegmentRun,
     TrainRun,
 )
-from napari_unet.workflow.segment import SegmentTask
+from napari_unet.workflow.segment_files import SegmentFilesTask
 from napari_unet.workflow.train import TrainTask
 
 if TYPE_CHECKING:
@@ -120,9 +120,10 @@ def run_again(
 def _task(run: Run, out: Path, overwrite: bool) -> Task[Any]:
     match run:
         case SegmentRun(images=()):
-            return SegmentTask(
+            return SegmentFilesTask(
                 tuple(place.found for place in run.data), run.model.found, out, run.probabilities,
-                run.settings, run.objects, run.names, run.format, run.disagreement,
+                run.settings, run.objects, run.names, run.format, run.large, run.channels, overwrite,
+                run.stream, run.disagreement,
             )  # fmt: skip
         case SegmentRun():
             return SegmentImagesTask(run.images, run.model.found, out, run.settings)

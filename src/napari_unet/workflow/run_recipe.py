@@ -11,7 +11,14 @@ from pydantic import Field, ValidationError
 from napari_unet.atomic import write_text
 from napari_unet.errors import DataError, OutputError
 from napari_unet.export.naming import PATTERN
-from napari_unet.settings import EvaluationSettings, FineTuneSettings, InferenceSettings, Recipe, Settings
+from napari_unet.settings import (
+    EvaluationSettings,
+    FineTuneSettings,
+    InferenceSettings,
+    LargeImageSettings,
+    Recipe,
+    Settings,
+)
 from napari_unet.workflow.place import Hashes, Place
 from napari_unet.workflow.recipe_images import RecipeImage  # noqa: TC001 - pydantic reads it
 from napari_unet.workflow.repeat import versions
@@ -38,6 +45,9 @@ class SegmentRun(Settings):
     probabilities: bool = False
     objects: bool = False
     disagreement: bool = False
+    large: LargeImageSettings = Field(default_factory=LargeImageSettings)
+    channels: tuple[str, ...] = ()
+    stream: bool = False
 
 
 class TrainRun(Settings):

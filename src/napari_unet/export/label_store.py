@@ -1,0 +1,284 @@
+"""A large mask on disk, written block by block: an OME-Zarr of labels with levels of falling resolution."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.atomic import sync_folder
+from napari_unet.errors import DataError, OutputError
+from napari_unet.export.ome_zarr import SMALLEST, describe
+from napari_unet.export.segmented import class_colour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.pixel_size import PixelSize
+
+    Index = tuple[int, ...]
+
+UNFINISHED = ".unfinished"  # how the names of stores end that lack something
+RAW = "raw"  # masks before small pieces are dropped, gone from what is finished
+ABOUT = "napari_unet"  # attribute that says how the labels came about
+VERSION = "0.5"
+
+
+@dataclass(frozen=True)
+class LabelShape:
+    """What the labels of a stack are like.
+
+    Attributes
+    ----------
+    leading : tuple of (str, int)
+        Name and size of each axis of slices.
+    size : tuple of int
+        (Y, X).
+    chunk : tuple of int
+        (Y, X) of what is one file.
+    dtype : str
+        Unsigned.
+    pixel_size : PixelSize or None
+        None if unknown.
+    """
+
+    leading: tuple[tuple[str, int], ...]
+    size: tuple[int, int]
+    chunk: tuple[int, int]
+    dtype: str = "uint8"
+    pixel_size: PixelSize | None = None
+
+    @property
+    def levels(self) -> list[tuple[int, int]]:
+        """(Y, X) of each level, until both sides are small."""
+        found = [self.size]
+        while max(found[-1]) > SMALLEST:
+            found.append((-(-found[-1][0] // 2), -(-found[-1][1] // 2)))
+        return found
+
+    def axes(self) -> list[dict[str, str]]:
+        """As the metadata lists them."""
+        unit = {} if self.pixel_size is None else {"unit": self.pixel_size.long_unit}
+        kinds = {"t": "time", "z": "space"}
+        before = [_axis(name, kinds.get(name)) for name, _ in self.leading]
+        return [*before, *({"name": name, "type": "space", **unit} for name in "yx")]
+
+    def datasets(self) -> list[dict[str, Any]]:
+        """Path and scale of each level."""
+        sides = (1.0, 1.0) if self.pixel_size is None else (self.pixel_size.y, self.pixel_size.x)
+        found = []
+        for number in range(len(self.levels)):
+            # Every second pixel is kept, so that a level's pixels are exactly twice as large.
+            scale = [1.0] * len(self.leading) + [side * 2**number for side in sides]
+            found.append(
+                {"path": str(number), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+            )
+        return found
+
+
+def _axis(name: str, kind: str | None) -> dict[str, str]:
+    return {"name": name} if kind is None else {"name": name, "type": kind}
+
+
+@dataclass(eq=False)
+class LabelStore:
+    """The labels of a stack on disk; any number of processes may write different chunks of them.
+
+    A chunk is there whole or not at all, which is how a run that was killed knows what it has.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Folder; its name tells whether something lacks.
+    group : zarr.Group
+        The opened store.
+    """
+
+    path: Path
+    group: Any
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        shape: LabelShape,
+        name: str,
+        classes: Sequence[str],
+        about: Mapping[str, Any],
+        *,
+        raw: bool = False,
+    ) -> LabelStore:
+        """Make an empty store.
+
+        Parameters
+        ----------
+        path : pathlib.Path
+            Folder; what is there is replaced.
+        shape : LabelShape
+            Of the labels.
+        name : str
+            Of the image.
+        classes : sequence of str
+            Names of the classes 1..K.
+        about : mapping
+            How the labels come about: JSON throughout.
+        raw : bool
+            Whether masks are kept as they are before small pieces are dropped.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        import zarr
+
+        with _disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                shutil.rmtree(path)
+            group = zarr.open_group(path, mode="w", zarr_format=3)
+            lead = tuple(size for _, size in shape.leading)
+            names = [*(name for name, _ in shape.leading), "y", "x"]
+            sizes: dict[str, tuple[int, int]] = {str(n): size for n, size in enumerate(shape.levels)}
+            if raw:
+                sizes[RAW] = shape.size
+            for key, size in sizes.items():
+                chunk = tuple(min(c, s) for c, s in zip(shape.chunk, size, strict=True))
+                group.create_array(
+                    key,
+                    shape=(*lead, *size),
+                    dtype=shape.dtype,
+                    chunks=(*(1,) * len(lead), *chunk),
+                    dimension_names=names,
+                    fill_value=0,
+                    # An empty chunk is a chunk, too: that it is there says that it was looked at.
+                    config={"write_empty_chunks": True},
+                )
+            colours = [
+                {"label-value": n, "rgba": [*class_colour(n), 255]} for n in range(1, len(classes) + 1)
+            ]
+            named = [{"label-value": n, "class": one} for n, one in enumerate(classes, start=1)]
+            shown = {"name": name, "axes": shape.axes(), "datasets": shape.datasets()}
+            content = {"multiscales": [shown], "image-label": {"colors": colours, "properties": named}}
+            describe(group, content, VERSION)
+            group.attrs[ABOUT] = dict(about)  # last: without it nothing was begun
+        return cls(path, group)
+
+    @classmethod
+    def open(cls, path: Path) -> LabelStore:
+        """Open a store that is there.
+
+        Raises
+        ------
+        DataError
+            If it is none.
+        """
+        import zarr
+
+        try:
+            group = zarr.open_group(path, mode="r+")
+            if ABOUT in group.attrs:
+                return cls(path, group)
+        except (OSError, ValueError, KeyError, zarr.errors.BaseZarrError):
+            pass
+        raise DataError(
+            f"{path} is no mask that was begun here",
+            expected="a folder that `napari-unet segment` made",
+            remedy="remove it, or choose another folder",
+        )
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """How the labels come about."""
+        return dict(self.group.attrs[ABOUT])
+
+    def array(self, key: str | int = 0) -> Any:
+        """A level by its number, or ``RAW``."""
+        return self.group[str(key)]
+
+    @property
+    def levels(self) -> list[Any]:
+        """The array of each level."""
+        return [self.group[one["path"]] for one in self.group.attrs["ome"]["multiscales"][0]["datasets"]]
+
+    def written(self, key: str | int = 0) -> set[Index]:
+        """Numbers of the chunks that are there, along all axes."""
+        array = self.array(key)
+        folder = self.path / str(key) / "c"
+        depth = array.ndim
+        found = set()
+        for file in _files(folder, depth) if folder.is_dir() else ():
+            parts = file.relative_to(folder).parts
+            if len(parts) == depth and all(part.isdecimal() for part in parts):
+                found.add(tuple(map(int, parts)))
+        return found
+
+    def write(self, key: str | int, index: Index, rows: slice, columns: slice, values: NDArray[Any]) -> None:
+        """Write a part: whole chunks, or others' pixels in them could be lost.
+
+        Raises
+        ------
+        OutputError
+            If the disk refuses.
+        """
+        with _disk(self.path):
+            self.array(key)[(*index, rows, columns)] = values
+
+    def halve(self, level: int, index: Index, rows: slice, columns: slice) -> None:
+        """Make a part of a level, in pixels of it, of the level below: every second pixel."""
+        below = self.array(level - 1)
+        part = below[
+            (*index, slice(2 * rows.start, 2 * rows.stop), slice(2 * columns.start, 2 * columns.stop))
+        ]
+        self.write(level, index, rows, columns, np.asarray(part)[::2, ::2])
+
+    def finish(self, path: Path) -> LabelStore:
+        """Take away what nobody needs any more, and give the store its name.
+
+        Raises
+        ------
+        OutputError
+            If the disk refuses.
+        """
+        with _disk(path):
+            raw = self.path / RAW
+            if raw.is_dir():
+                shutil.rmtree(raw)
+            if path.exists():
+                shutil.rmtree(path)
+            self.path.rename(path)
+            sync_folder(path.parent)
+        return LabelStore.open(path)
+
+
+def _files(folder: Path, depth: int) -> Iterator[Path]:
+    """Chunks are this many folders deep; others' leavings are passed over."""
+    if depth == 1:
+        yield from (p for p in folder.iterdir() if p.is_file() and p.stat().st_size)
+        return
+    for inner in folder.iterdir():
+        if inner.is_dir():
+            yield from _files(inner, depth - 1)
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written",
+            got=error.strerror or str(error),
+            remedy="make room or choose another folder; what is finished is kept",
+        ) from error
+
+
+def unfinished(path: Path) -> Path:
+    """Where a store lies until it is finished."""
+    return path.with_name(path.name + UNFINISHED)

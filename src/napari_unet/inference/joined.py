@@ -1,0 +1,185 @@
+"""Connected pieces of a mask that is never held whole: found part by part, joined where parts touch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Place = tuple[int, int]  # row and column of a part
+
+
+@dataclass(frozen=True, eq=False)
+class PartPieces:
+    """The pieces within one part of a mask.
+
+    Attributes
+    ----------
+    areas : numpy.ndarray
+        (N,) int64, pixels of the pieces 1..N.
+    classes : numpy.ndarray
+        (N,) uint8, their classes.
+    edges : tuple of numpy.ndarray
+        Numbers of the pieces along the first and last row, the first and last column; 0 is background.
+    """
+
+    areas: NDArray[np.int64]
+    classes: NDArray[np.uint8]
+    edges: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
+
+
+def number_part(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
+    """Number the pieces of a part: connected over edges and corners, of one class.
+
+    Returns
+    -------
+    numbers : numpy.ndarray
+        (Y, X) int32, 0 background.
+    count : int
+        Of pieces.
+    """
+    import cv2
+
+    numbers = np.zeros(mask.shape, np.int32)
+    count = 0
+    for label in np.unique(mask[mask > 0]):
+        inside = (mask == label).astype(np.uint8)
+        found, pieces = cv2.connectedComponents(inside, connectivity=8, ltype=cv2.CV_32S)
+        np.add(pieces, count, out=numbers, where=pieces > 0)
+        count += found - 1
+    return numbers, count
+
+
+def look_at_part(mask: NDArray[np.uint8]) -> PartPieces:
+    """What of a part has to be known to join it with others.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (Y, X) uint8.
+    """
+    numbers, count = number_part(mask)
+    areas = np.bincount(numbers.ravel(), minlength=count + 1)[1:].astype(np.int64)
+    classes = np.zeros(count + 1, np.uint8)
+    classes[numbers.ravel()] = mask.ravel()
+    edges = tuple(np.array(edge) for edge in (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]))
+    return PartPieces(areas, classes[1:], edges)  # type: ignore[arg-type]
+
+
+@dataclass(eq=False)
+class JoinedPieces:
+    """Pieces of a whole mask, by the numbers they have in its parts.
+
+    Attributes
+    ----------
+    areas : mapping
+        Place of a part to (N + 1,) int64: for each of its pieces the pixels of the whole; 0 for background.
+    numbers : mapping
+        Place of a part to (N + 1,) int64: for each of its pieces the number of the whole, from 1; 0 for
+        background.
+    count : int
+        Of whole pieces.
+    """
+
+    areas: dict[Place, NDArray[np.int64]] = field(default_factory=dict)
+    numbers: dict[Place, NDArray[np.int64]] = field(default_factory=dict)
+    count: int = 0
+
+
+def join(parts: Mapping[Place, PartPieces]) -> JoinedPieces:
+    """Join what touches over the edges and corners of parts, and is of one class.
+
+    Parameters
+    ----------
+    parts : mapping
+        (row, column) to the part, of a full grid; parts of a row are equally high, those of a column equally
+        wide.
+    """
+    from scipy import sparse
+    from scipy.sparse.csgraph import connected_components
+
+    first: dict[Place, int] = {}
+    total = 0
+    for place in sorted(parts):
+        first[place] = total
+        total += len(parts[place].areas)
+    if not total:
+        empty = {place: np.zeros(1, np.int64) for place in parts}
+        return JoinedPieces(empty, dict(empty), 0)
+    classes = np.concatenate([parts[place].classes for place in sorted(parts)])
+    pairs = [pair for place in parts for pair in _touching(parts, place, first)]
+    touching = np.concatenate(pairs, axis=1) if pairs else np.zeros((2, 0), np.int64)
+    touching = touching[:, classes[touching[0]] == classes[touching[1]]]
+    graph = sparse.coo_array((np.ones(touching.shape[1], bool), touching), shape=(total, total))
+    count, belongs = connected_components(graph, directed=False)
+    # Numbered in the order in which they are met, which does not depend on how they were found.
+    order = np.unique(belongs, return_index=True)[1].argsort().argsort()
+    numbers = order[belongs] + 1
+    areas = np.bincount(numbers, np.concatenate([parts[p].areas for p in sorted(parts)]), count + 1)
+    joined = JoinedPieces(count=int(count))
+    for place, start in first.items():
+        own = np.concatenate([[0], numbers[start : start + len(parts[place].areas)]])
+        joined.numbers[place] = own.astype(np.int64)
+        joined.areas[place] = np.where(own > 0, areas[own], 0).astype(np.int64)
+    return joined
+
+
+def _touching(
+    parts: Mapping[Place, PartPieces], place: Place, first: Mapping[Place, int]
+) -> list[NDArray[np.int64]]:
+    """Pairs of pieces of a part and of the parts right of, below, and diagonally below it."""
+    row, column = place
+    _, bottom, left, right = parts[place].edges
+    found = []
+    for other, ours, theirs in (
+        ((row, column + 1), right, 2),
+        ((row + 1, column), bottom, 0),
+    ):
+        if other in parts:
+            edge = parts[other].edges[theirs]
+            # Straight across, and to either neighbour: pieces connect over corners, too.
+            for a, b in ((ours, edge), (ours[1:], edge[:-1]), (ours[:-1], edge[1:])):
+                found.append(_pairs(a, b, first[place], first[other]))
+    for other, ours, theirs in (
+        ((row + 1, column + 1), right[-1:], 0),
+        ((row + 1, column - 1), left[-1:], 1),
+    ):
+        if other in parts:
+            top = parts[other].edges[0]
+            found.append(_pairs(ours, top[:1] if theirs == 0 else top[-1:], first[place], first[other]))
+    return found
+
+
+def _pairs(a: NDArray[np.int32], b: NDArray[np.int32], first: int, second: int) -> NDArray[np.int64]:
+    both = (a > 0) & (b > 0)
+    if not both.any():
+        return np.zeros((2, 0), np.int64)
+    pairs = np.stack([a[both].astype(np.int64) - 1 + first, b[both].astype(np.int64) - 1 + second])
+    return np.unique(pairs, axis=1)
+
+
+def drop_small(mask: NDArray[np.uint8], areas: NDArray[np.int64], minimum_size: int) -> NDArray[np.uint8]:
+    """Drop from a part what belongs to pieces that are small as a whole.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (Y, X) uint8, the part as it was looked at.
+    areas : numpy.ndarray
+        (N + 1,) int64 of ``JoinedPieces``.
+    minimum_size : int
+        In pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) uint8.
+    """
+    numbers, _ = number_part(mask)
+    return np.where(areas[numbers] >= max(minimum_size, 1), mask, np.uint8(0))

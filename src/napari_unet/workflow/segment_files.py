@@ -1,0 +1,88 @@
+"""Segmenting files of any size: small ones as a whole, large ones block by block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from napari_unet.data.image_files import TIFF_SUFFIXES
+from napari_unet.data.lazy_files import is_zarr, pixels_of_tiff
+from napari_unet.errors import SettingsError
+from napari_unet.settings import LargeImageSettings
+from napari_unet.workflow.segment import SegmentTask
+from napari_unet.workflow.segment_large import SegmentLargeTask
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.settings import InferenceSettings
+
+LARGE = 2**25  # pixels of an image from which on it is gone about block by block
+
+
+def is_large(path: Path, stream: bool = False) -> bool:
+    """Whether a file is gone about block by block: Zarr always, TIFF where it is large or that is wanted."""
+    path = path.expanduser()
+    if is_zarr(path):
+        return True
+    if stream and path.is_file() and path.suffix.lower() in TIFF_SUFFIXES:
+        return True
+    return pixels_of_tiff(path) > LARGE
+
+
+@dataclass(frozen=True)
+class SegmentFilesTask:
+    """Segment files, each as suits its size; attributes as of ``SegmentTask`` and ``SegmentLargeTask``."""
+
+    inputs: tuple[Path, ...]
+    model: Path
+    out: Path
+    probabilities: bool = False
+    settings: InferenceSettings | None = None
+    objects: bool = False
+    names: tuple[str, ...] | None = None
+    format: str | None = None
+    large: LargeImageSettings = field(default_factory=LargeImageSettings)
+    channels: tuple[str, ...] = ()
+    overwrite: bool = False
+    stream: bool = False
+    disagreement: bool = False
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
+        """Segment; gives the paths of the results.
+
+        Raises
+        ------
+        SettingsError
+            If something is wanted of a large image that there is only for small ones, or the other way.
+        WorkbenchError
+            Whatever ``SegmentTask`` and ``SegmentLargeTask`` raise.
+        """
+        large = tuple(path for path in self.inputs if is_large(path, self.stream))
+        small = tuple(path for path in self.inputs if path not in large)
+        if large and (self.objects or self.probabilities or self.disagreement):
+            raise SettingsError(
+                f"{large[0]} is too large for objects, probabilities or disagreement",
+                expected="masks of classes",
+                remedy="leave out --objects, --probabilities and --disagreement",
+            )
+        if small and self.channels:
+            raise SettingsError(
+                f"channels cannot be chosen in {small[0]}",
+                expected="Zarr, or TIFF with --stream",
+                remedy="leave out --channel",
+            )
+        done: list[Path] = []
+        if small:
+            task = SegmentTask(
+                small, self.model, self.out, self.probabilities, self.settings, self.objects, self.names,
+                self.format, self.disagreement,
+            )  # fmt: skip
+            done += task.run(on_progress, cancel)
+        if large:
+            streamed = SegmentLargeTask(
+                large, self.model, self.out, self.settings, self.large, self.channels, self.overwrite
+            )
+            done += streamed.run(on_progress, cancel)
+        return done
