@@ -64,7 +64,7 @@ def test_no_single_first_choice_would_have_stood_for_more() -> None:
 
 def test_the_queue_offers_what_others_are_like_and_says_so() -> None:
     def doubt(name: str, agreement: float, kind: float) -> Doubt:
-        return Doubt(name, agreement, agreement, appearance=(kind, 0.0))
+        return Doubt(name, agreement, agreement, appearance=(kind, 1.0))
 
     found = [doubt("odd", 0.30, 9), doubt("a", 0.40, 0), doubt("b", 0.42, 0)]
     queue = review_queue(found)
@@ -74,3 +74,20 @@ def test_the_queue_offers_what_others_are_like_and_says_so() -> None:
     assert review_queue(found, done=[doubt("x", 0.9, 0)])[0].id == "odd"
     # Where the look of one is not known, the estimate alone decides.
     assert [t.id for t in review_queue([*found, Doubt("d", 0.35, 0.35)])] == ["odd", "d", "a", "b"]
+
+
+def test_what_shows_nothing_comes_last_and_stretches_no_scale() -> None:
+    def doubt(name: str, agreement: float, image: np.ndarray) -> Doubt:
+        flat = np.zeros((*image.shape[:2], 1), np.float32)
+        return Doubt(name, agreement, agreement, appearance=appearance(image, flat))
+
+    rng = np.random.default_rng(0)
+    shown = [doubt(f"s{n}", 0.5 + n / 100, rng.normal(90 + 9 * n, 4, (8, 8, 1))) for n in range(5)]
+    black = doubt("black", 0.1, np.zeros((8, 8, 1)))
+    grey = doubt("grey", 0.2, np.full((8, 8, 1), 0.1, np.float32))
+    queue = review_queue([*shown, black, grey])
+    assert [turn.id for turn in queue] == [*(t.id for t in review_queue(shown)), "black", "grey"]
+    assert queue[-1].reason == "the image has one grey value everywhere"
+    assert [t.id for t in review_queue([black])] == ["black"]
+    again = review_queue(shown, done=[black])  # one that was corrected stands for nothing
+    assert [t.id for t in again] == [t.id for t in review_queue(shown)]

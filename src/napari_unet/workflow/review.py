@@ -17,7 +17,7 @@ from napari_unet.models.ensemble import Ensemble
 from napari_unet.progress import Progress, ignore_progress
 from napari_unet.settings import Settings
 from napari_unet.workflow.segment import answers_of_members
-from napari_unet.workflow.variety import appearance, representative_order
+from napari_unet.workflow.variety import appearance, is_blank, representative_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 SOFT = 0.002
 FEWEST_KNOWN = 8  # images with known IoU below which an estimate is left as it is
 CERTAIN = 0.999
+BLANK = "the image has one grey value everywhere"
 
 
 @dataclass(frozen=True)
@@ -371,24 +372,30 @@ def review_queue(
     -------
     list of Turn
         Worst first; equal ones by the less certain, then by id. Where the appearance of all images is
-        known, the first 50 are those that stand for most that is wrong: see ``representative_order``.
+        known, the first 50 are those that stand for most that is wrong: see ``representative_order``;
+        and images of one grey value, from which nothing is learned, come last.
     """
     listed = list(found)
-    turns = worst_first(listed, calibration, known)
+    every = worst_first(listed, calibration, known)
     looks = {doubt.id: doubt.appearance for doubt in listed}
-    if not turns or not all(looks.get(turn.id) for turn in turns):
-        return turns
+    if not all(looks.get(turn.id) for turn in every):
+        return every
+    turns = [turn for turn in every if not is_blank(looks[turn.id])]
+    blank = [replace(turn, reason=BLANK) for turn in every if is_blank(looks[turn.id])]
+    if not turns:
+        return blank
     order = representative_order(
         np.array([turn.iou for turn in turns]),
         np.array([looks[turn.id] for turn in turns]).reshape(len(turns), -1),
-        np.array([doubt.appearance for doubt in done if doubt.appearance]),
+        np.array([d.appearance for d in done if d.appearance and not is_blank(d.appearance)]),
     )
     # An image that overtook a worse one is there for others that look like it.
     worst_left = np.minimum.accumulate(np.array(order, np.intp)[::-1])[::-1]
-    return [
+    chosen = [
         replace(turns[n], reason=f"{turns[n].reason}; stands for others like it") if n > least else turns[n]
         for n, least in zip(order, worst_left, strict=True)
     ]
+    return chosen + blank
 
 
 def _reason(doubt: Doubt, iou: float) -> str:

@@ -34,7 +34,7 @@ def appearance(image: NDArray[np.generic], probabilities: NDArray[np.float32]) -
     """
     values = np.nan_to_num(np.asarray(image, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     grey = values.mean(axis=2)
-    deviation = float(grey.std())
+    deviation = float(grey.std()) if np.ptp(grey) else 0.0  # the mean of equal numbers is rounded
     colour = float(np.abs(values - grey[..., None]).mean())
     steps = [float(np.abs(np.diff(grey, axis=axis)).mean()) for axis in (0, 1) if grey.shape[axis] > 1]
     sharpness = float(np.mean(steps)) / deviation if steps and deviation > 0 else 0.0
@@ -42,6 +42,11 @@ def appearance(image: NDArray[np.generic], probabilities: NDArray[np.float32]) -
     highest = probabilities.max(axis=2)
     hesitation = float((highest * (1 - highest)).mean())
     return (*measured, sharpness, float(highest.mean()), hesitation)
+
+
+def is_blank(found: tuple[float, ...]) -> bool:
+    """Whether an appearance is that of an image of one grey value."""
+    return found[1] == 0
 
 
 def representative_order(
