@@ -69,7 +69,7 @@ demo: $(VENV)/.installed-$(WINDOW)
 test: setup screen
 # Windows have a process of their own, as in use: Mesa and TensorFlow each bring an LLVM, and one
 # process with both crashes.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m window
+	@$(BIN)/python -m pytest -m window
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not window"
 
 check: setup

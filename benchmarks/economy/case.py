@@ -21,7 +21,8 @@ from napari_unet.workflow.fine_tune import FineTuned, FineTuneTask
 from napari_unet.workflow.lessons import Correction
 from napari_unet.workflow.recipes import recipe
 from napari_unet.workflow.references import FileReference
-from napari_unet.workflow.review import calibrate, doubts, review_queue
+from napari_unet.workflow.review import calibrate, doubts
+from napari_unet.workflow.review_queue import review_queue
 from napari_unet.workflow.segment import segment_samples
 from napari_unet.workflow.train import TrainTask
 

@@ -17,6 +17,7 @@ from napari_unet.workflow.collection import Collection
 from napari_unet.workflow.estimates import EstimateTask
 from napari_unet.workflow.references import refer
 from napari_unet.workflow.review import Doubt
+from napari_unet.workflow.review_queue import review_queue
 from napari_unet.workflow.session import Session
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -135,6 +136,25 @@ def test_what_is_ignored_is_left_out_of_what_is_known(session: Session) -> None:
         session.painting.set_done([identifier])
     assert session.estimates.calibration.known == 8
     assert session.estimates.calibration.values == (1.0,) * len(session.estimates.calibration.values)
+
+
+def test_next_to_correct_is_what_most_is_learned_from(session: Session) -> None:
+    ids = segmented(session, images(6))
+    estimates, entries = session.estimates, session.collection.entries
+    assert estimates.to_correct() == []
+    assert estimates.next_to_correct(ids[0]) == ""
+    estimates.start()
+    expected = [turn.id for turn in review_queue([entries[i].doubt for i in ids])]
+    assert estimates.to_correct() == expected
+    assert estimates.next_to_correct(expected[0]) == expected[1]
+    assert estimates.next_to_correct(expected[3]) == expected[0]
+    session.painting.set_done([expected[0]])
+    left = [entries[i].doubt for i in ids if i != expected[0]]
+    again = [turn.id for turn in review_queue(left, done=[entries[expected[0]].doubt])]
+    assert estimates.to_correct() == again
+    # Where the IoU of an image is known, the worst comes first.
+    entries[ids[5]].iou = 0.0
+    assert estimates.to_correct() == estimates.queue()
 
 
 def test_next_goes_on_through_the_queue_and_begins_again(session: Session) -> None:

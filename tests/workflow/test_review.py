@@ -19,8 +19,8 @@ from napari_unet.workflow.review import (
     doubts,
     measure_doubt,
     rank_correlation,
-    review_queue,
 )
+from napari_unet.workflow.review_queue import review_queue
 
 
 def map_of(*rows: list[float]) -> np.ndarray:

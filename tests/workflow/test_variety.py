@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.workflow.review import Doubt, review_queue
-from napari_unet.workflow.variety import appearance, representative_order
+from napari_unet.workflow.review import Doubt
+from napari_unet.workflow.review_queue import review_queue
+from napari_unet.workflow.variety import appearance, mix_in, representative_order
 
 
 def test_appearance_by_hand() -> None:
@@ -57,7 +58,7 @@ def test_every_image_has_one_place(count: int, seed: int) -> None:
 def test_no_single_first_choice_would_have_stood_for_more() -> None:
     rng = np.random.default_rng(3)
     iou, looks = np.sort(rng.random(20)), rng.random((20, 2))
-    scaled = looks / looks.std(axis=0)
+    scaled = 2.563 * looks / (np.percentile(looks, 90, axis=0) - np.percentile(looks, 10, axis=0))
     likeness = np.exp(-((scaled[:, None] - scaled[None]) ** 2).mean(axis=2) / 0.5)
     assert representative_order(iou, looks)[0] == int(np.argmax((1 - iou) @ likeness))
 
@@ -66,14 +67,35 @@ def test_the_queue_offers_what_others_are_like_and_says_so() -> None:
     def doubt(name: str, agreement: float, kind: float) -> Doubt:
         return Doubt(name, agreement, agreement, appearance=(kind, 1.0))
 
+    # Drawn are, in the order of their hashes: b, a, odd.
     found = [doubt("odd", 0.30, 9), doubt("a", 0.40, 0), doubt("b", 0.42, 0)]
     queue = review_queue(found)
-    assert [turn.id for turn in queue] == ["a", "odd", "b"]
+    assert [turn.id for turn in queue] == ["a", "b", "odd"]
     assert queue[0].reason.endswith("stands for others like it")
-    assert not queue[1].reason.endswith("like it")
+    assert queue[1].reason.endswith("drawn at random, so that what is usual is learned too")
+    assert not queue[2].reason.endswith(("like it", "too"))
     assert review_queue(found, done=[doubt("x", 0.9, 0)])[0].id == "odd"
     # Where the look of one is not known, the estimate alone decides.
     assert [t.id for t in review_queue([*found, Doubt("d", 0.35, 0.35)])] == ["odd", "d", "a", "b"]
+
+
+def test_two_of_five_are_drawn() -> None:
+    # Places 1, 3, 6, 8 are of the draw 11, 10, ...: what was taken already is passed over.
+    drawn = list(range(11, -1, -1))
+    assert mix_in(list(range(12)), drawn) == [0, 11, 1, 10, 2, 3, 9, 4, 8, 5, 6, 7]
+    assert mix_in([2, 1, 0], [2, 1, 0]) == [2, 1, 0]
+    assert mix_in([], []) == []
+    front = mix_in(list(range(60)), list(range(59, -1, -1)))
+    assert sorted(front) == list(range(60))
+    assert front[50:] == list(range(30, 40))  # 20 were drawn from the end
+
+
+def test_a_large_set_is_ordered_without_comparing_all_with_all() -> None:
+    rng = np.random.default_rng(0)
+    iou = np.sort(rng.random(20_000))
+    order = representative_order(iou, rng.random((20_000, 6)))
+    assert sorted(order) == list(range(20_000))
+    assert len({round(iou[n], 1) for n in order[:50]}) > 3  # from the whole range
 
 
 def test_what_shows_nothing_comes_last_and_stretches_no_scale() -> None:

@@ -46,6 +46,7 @@ class LookPanel(Step):
     """IoU of the image at hand and of all, the errors, and the way to the worst."""
 
     worst_wanted = Signal()
+    correct_wanted = Signal()
     step_wanted = Signal(int)
     overlay_wanted = Signal(str, bool)  # "errors" or "vouched", shown or not
     range_wanted = Signal(float, float)
@@ -80,6 +81,13 @@ class LookPanel(Step):
             "reference, IoU is estimated from how far predictions of the flipped image agree. Next: Q</qt>"
         )
         self.worst_button.clicked.connect(self.worst_wanted)
+        self.correct_button = QPushButton("Correct next")
+        self.correct_button.setToolTip(
+            "<qt>Go to the image from whose correction most is learned (C): one that stands for many that "
+            "are probably wrong, two times in five one drawn at random, and with reference masks the worst. "
+            "Done (D) goes on to the next of them</qt>"
+        )
+        self.correct_button.clicked.connect(self.correct_wanted)
         self.boxes = {}
         for kind, (title, tip) in TOGGLES.items():
             self.boxes[kind] = box = QCheckBox(title)
@@ -117,6 +125,7 @@ class LookPanel(Step):
         self.body.addLayout(row)
         row = QHBoxLayout()
         row.addWidget(self.worst_button, 1)
+        row.addWidget(self.correct_button, 1)
         row.addWidget(self.previous_button)
         row.addWidget(self.next_button)
         for box in self.boxes.values():
@@ -165,8 +174,9 @@ class LookPanel(Step):
             widget.setVisible(session.overall is not None)
         several = session.collection is not None and len(session.collection) > 1
         self.buttons.setVisible(scored or several)
-        entries = session.collection.entries.values() if session.collection is not None else ()
-        self.worst_button.setEnabled(scored or any(e.status != "new" for e in entries))
+        entries = list(session.collection.entries.values()) if session.collection is not None else []
+        for button in (self.worst_button, self.correct_button):
+            button.setEnabled(scored or any(e.status != "new" for e in entries))
         self.errors_box.setEnabled(iou is not None)
         self.empty.setText(NO_REFERENCE if self.worst_button.isEnabled() else NOT_SEGMENTED)
         self.empty.setVisible(not scored and (row is None or row.rank is None))

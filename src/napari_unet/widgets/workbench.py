@@ -29,6 +29,7 @@ from napari_unet.widgets.mending import Mending
 from napari_unet.widgets.notify import notify, notify_error
 from napari_unet.widgets.overlays import Overlays
 from napari_unet.widgets.preferences import read_preferences
+from napari_unet.widgets.reviewing import Reviewing
 from napari_unet.widgets.segment_panel import SegmentPanel
 from napari_unet.widgets.sources import Sources
 from napari_unet.widgets.stage import Stage
@@ -86,6 +87,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.segmenting = SegmentPanel(self.session, self)
         self.looking = LookPanel(self.session, self)
         self.teaching = LearnPanel(self.session, self)
+        self.reviewing = Reviewing(self.session, self.images, self.segmenting, self.stage)
         self._activity: Any = None
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -150,12 +152,13 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.looking.overlay_wanted.connect(self._show_overlay)
         self.overlays.gone.connect(lambda kind: self.looking.boxes[kind].setChecked(False))
         self.looking.step_wanted.connect(self.step)
-        self.looking.worst_wanted.connect(self.worst_first)
+        self.looking.worst_wanted.connect(self.reviewing.worst_first)
+        self.looking.correct_wanted.connect(self.reviewing.correct_next)
         self.looking.range_wanted.connect(self._select_range)
         mend = self.looking.mend
         mend.selected = self.images.table.selected_ids
         mend.pixel_sizes = self.sources.pixel_sizes
-        mend.done_wanted.connect(self.done_and_next)
+        mend.done_wanted.connect(self.reviewing.done_and_next)
         mend.mend_wanted.connect(self.mending.mend)
         mend.version_wanted.connect(self.mending.go_back)
         mend.accept_wanted.connect(self.mending.accept)
@@ -181,9 +184,10 @@ class Workbench(QWidget):  # type: ignore[misc]
                 "S": lambda: self.segment(self.segmenting.scope),
                 "N": lambda: self.step(1),
                 "Shift-N": lambda: self.step(-1),
-                "W": self.worst_first,
-                "Q": self.next_worst,
-                "D": self.done_and_next,
+                "W": self.reviewing.worst_first,
+                "Q": self.reviewing.next_worst,
+                "C": self.reviewing.correct_next,
+                "D": self.reviewing.done_and_next,
                 "T": self.looking.errors_box.toggle,
                 "O": self.looking.vouched_box.toggle,
                 "H": self.stage.hide_mask,
@@ -279,47 +283,6 @@ class Workbench(QWidget):  # type: ignore[misc]
             self.images.table.next_image()
         else:
             self.images.table.previous_image()
-
-    def worst_first(self) -> None:
-        """Sort the list by IoU and go to the worst not done; where no IoU is known, estimate it first."""
-        before, estimates = self.session.current, self.session.estimates
-        if estimates.missing():
-            self.segmenting.set_folded(False)  # progress and Cancel are there
-        if estimates.queue():  # nobody waits for the others; the list offers to be sorted again
-            self._show_worst()
-            estimates.start()
-        elif estimates.start(lambda: self._show_worst() if self.session.current == before else None) is None:
-            self._show_worst()
-
-    def _show_worst(self) -> None:
-        self.images.flush()
-        self.images.table.sort_worst_first()
-        waiting = set(self.session.estimates.queue())
-        shown = self.images.table.shown_ids()
-        self._go_to(next((i for i in shown if i in waiting), shown[0] if shown else ""))
-
-    def next_worst(self) -> None:
-        """Go to the worst image that is not done, after the one at hand."""
-        self._go_to(self.session.estimates.next_after(self.session.current))
-
-    def _go_to(self, identifier: str) -> None:
-        if identifier:
-            self.session.select(identifier)
-            self.images.table.show_image(identifier)
-
-    def done_and_next(self) -> None:
-        """Vouch for the mask of the image at hand, and go on: to the next worst, or the next in the list."""
-        current = self.session.current
-        if not current:
-            return
-        self.stage.take_painting()
-        queued = self.images.table.is_worst_first()
-        following = self.session.estimates.next_after(current) if queued else ""
-        self.session.painting.set_done([current])
-        if following:
-            self._go_to(following)
-        else:
-            self.step(1)
 
     def _show_overlay(self, kind: str, shown: bool) -> None:
         self.overlays.show(kind, shown)

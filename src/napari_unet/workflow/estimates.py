@@ -14,7 +14,8 @@ from napari_unet.workflow.collection import SEEN
 from napari_unet.workflow.correction import IGNORE
 from napari_unet.workflow.predict import find_sample, warm_models
 from napari_unet.workflow.references import refer
-from napari_unet.workflow.review import FEWEST_KNOWN, Calibration, Doubt, calibrate, doubts, worst_first
+from napari_unet.workflow.review import FEWEST_KNOWN, Calibration, Doubt, calibrate, doubts
+from napari_unet.workflow.review_queue import review_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,10 +135,14 @@ class Estimates:
             return
         self._calibrate(collection)
         listed = [e.doubt for e in collection.entries.values() if e.doubt is not None and _estimable(e)]
-        turns = {turn.id: turn for turn in worst_first(listed, self.calibration)}
+        done = [e.doubt for e in collection.entries.values() if e.doubt is not None and e.done]
+        queue = review_queue(listed, self.calibration, done=done)
+        turns = {turn.id: turn for turn in queue}
+        places = {turn.id: place for place, turn in enumerate(queue)}
         changed = []
         for identifier, entry in collection.entries.items():
             turn = turns.get(identifier)
+            entry.place = places.get(identifier)
             estimate, reason = (turn.iou, turn.reason) if turn is not None else (None, "")
             if (estimate, reason) != (entry.estimate, entry.reason):
                 entry.estimate, entry.reason = estimate, reason
@@ -189,10 +194,25 @@ class Estimates:
 
     def queue(self) -> list[str]:
         """Ids of images that are not done, worst first by known IoU, else by the estimate."""
+        return self._waiting(lambda entry: entry.estimate if entry.iou is None else entry.iou)
+
+    def to_correct(self) -> list[str]:
+        """Ids of images that are not done, first that from which most is learned.
+
+        In the order of ``review_queue`` where there is no reference mask; else as ``queue``.
+        """
+        collection = self.session.collection
+        entries = collection.entries.values() if collection is not None else ()
+        if any(e.iou is not None for e in entries):
+            return self.queue()
+        return self._waiting(lambda entry: entry.place)
+
+    def _waiting(self, value: Callable[[Entry], float | None]) -> list[str]:
         collection = self.session.collection
         entries = {} if collection is None else collection.entries
-        keys = {i: _key(i, e) for i, e in entries.items() if not e.done}
-        return sorted((i for i, key in keys.items() if key is not None), key=lambda i: keys[i] or ())
+        values = {i: value(e) for i, e in entries.items() if not e.done}
+        known = [(v, i) for i, v in values.items() if v is not None]
+        return [i for _, i in sorted(known)]
 
     def next_after(self, identifier: str) -> str:
         """Id of the worst image not done that comes after one in the queue; from the start at its end."""
@@ -204,6 +224,10 @@ class Estimates:
         key = None if entry is None else _key(identifier, entry)
         behind = [i for i in waiting if key is not None and (_key(i, collection.entries[i]) or ()) > key]
         return (behind or waiting)[0]
+
+    def next_to_correct(self, identifier: str) -> str:
+        """Id of the image from which most is learned, or, if that is at hand, of the one after it."""
+        return next((i for i in self.to_correct() if i != identifier), "")
 
 
 def _key(identifier: str, entry: Entry) -> tuple[float, str] | None:

@@ -1,4 +1,4 @@
-"""The queue: which image next, and why. By IoU, or an estimate of it, and by what it stands for."""
+"""What can be told of IoU without a reference: by what flips of an image disagree on."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from napari_unet.models.ensemble import Ensemble
 from napari_unet.progress import Progress, ignore_progress
 from napari_unet.settings import Settings
 from napari_unet.workflow.segment import answers_of_members
-from napari_unet.workflow.variety import appearance, is_blank, representative_order
+from napari_unet.workflow.variety import appearance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 SOFT = 0.002
 FEWEST_KNOWN = 8  # images with known IoU below which an estimate is left as it is
 CERTAIN = 0.999
-BLANK = "the image has one grey value everywhere"
 
 
 @dataclass(frozen=True)
@@ -299,110 +298,3 @@ def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
     centred = [r - r.mean() for r in ranks]
     scale = float(np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum()))
     return float((centred[0] * centred[1]).sum() / scale) if scale else float("nan")
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One image in the queue.
-
-    Attributes
-    ----------
-    id : str
-        Of the image.
-    iou : float
-        Known or estimated.
-    known : bool
-        Whether it is known from a reference mask.
-    reason : str
-        Why it comes when it does, for a person.
-    """
-
-    id: str
-    iou: float
-    known: bool
-    reason: str
-
-
-def worst_first(
-    found: Iterable[Doubt],
-    calibration: Calibration | None = None,
-    known: Mapping[str, float] | None = None,
-) -> list[Turn]:
-    """Order images by IoU alone, as a table sorted by it does; parameters as ``review_queue``.
-
-    Returns
-    -------
-    list of Turn
-        Equal ones by the less certain, then by id.
-    """
-    listed = list(found)
-    scores = dict(known or {})
-    calibration = calibration or Calibration()
-    sums = Calibration(weights=calibration.weights).weigh(listed)
-    turns: list[tuple[float, float, Turn]] = [
-        (iou, 0.0, Turn(identifier, iou, True, f"IoU {iou:.2f} with its reference mask"))
-        for identifier, iou in scores.items()
-    ]
-    for doubt, iou, total in zip(listed, calibration.estimate(listed).tolist(), sums.tolist(), strict=True):
-        if doubt.id not in scores:
-            turns.append((iou, total, Turn(doubt.id, iou, False, _reason(doubt, iou))))
-    return [turn for _, _, turn in sorted(turns, key=lambda t: (t[0], t[1], t[2].id))]
-
-
-def review_queue(
-    found: Iterable[Doubt],
-    calibration: Calibration | None = None,
-    known: Mapping[str, float] | None = None,
-    done: Iterable[Doubt] = (),
-) -> list[Turn]:
-    """Order images for a person: first what stands for most that is wrong.
-
-    Parameters
-    ----------
-    found : iterable of Doubt
-        Images not yet done.
-    calibration : Calibration, optional
-        From doubts to IoU.
-    known : mapping, optional
-        Id to IoU with a reference mask, where there is one; images of which nothing else is known too.
-    done : iterable of Doubt
-        Images corrected already.
-
-    Returns
-    -------
-    list of Turn
-        Worst first; equal ones by the less certain, then by id. Where the appearance of all images is
-        known, the first 50 are those that stand for most that is wrong: see ``representative_order``;
-        and images of one grey value, from which nothing is learned, come last.
-    """
-    listed = list(found)
-    every = worst_first(listed, calibration, known)
-    looks = {doubt.id: doubt.appearance for doubt in listed}
-    if not all(looks.get(turn.id) for turn in every):
-        return every
-    turns = [turn for turn in every if not is_blank(looks[turn.id])]
-    blank = [replace(turn, reason=BLANK) for turn in every if is_blank(looks[turn.id])]
-    if not turns:
-        return blank
-    order = representative_order(
-        np.array([turn.iou for turn in turns]),
-        np.array([looks[turn.id] for turn in turns]).reshape(len(turns), -1),
-        np.array([d.appearance for d in done if d.appearance and not is_blank(d.appearance)]),
-    )
-    # An image that overtook a worse one is there for others that look like it.
-    worst_left = np.minimum.accumulate(np.array(order, np.intp)[::-1])[::-1]
-    chosen = [
-        replace(turns[n], reason=f"{turns[n].reason}; stands for others like it") if n > least else turns[n]
-        for n, least in zip(order, worst_left, strict=True)
-    ]
-    return chosen + blank
-
-
-def _reason(doubt: Doubt, iou: float) -> str:
-    differ = (
-        "members of the ensemble differ" if doubt.by_members else "predictions of the flipped image differ"
-    )
-    why = differ if doubt.agreement < doubt.expected else "unsure pixels"
-    if doubt.empty:
-        why = "nothing found, but not for certain" if iou < CERTAIN else "nothing found"
-    return f"estimated IoU {iou:.2f}: {why}"
