@@ -18,7 +18,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-Separation = Literal["none", "distance", "border"]
+Separation = Literal["none", "distance", "border", "star"]
+RAYS = 32  # that a star-convex network measures along
+SEPARATION_CHANNELS: dict[Separation, int] = {"none": 0, "distance": 1, "border": 1, "star": 1 + RAYS}
 
 
 class NetworkSettings(Settings):
@@ -57,8 +59,8 @@ class NetworkSettings(Settings):
     separation: Separation = Field(
         "none",
         title="Separation",
-        description="One more output that tells touching objects apart: distance to the object's edge, "
-        "or the border between objects",
+        description="More output that tells touching objects apart: distance to the object's edge, the "
+        "border between objects, or star-convex polygons (distances to the edge along 32 rays)",
     )
     deep_supervision: bool = Field(
         False,
@@ -81,7 +83,7 @@ class NetworkSettings(Settings):
     @property
     def outputs(self) -> int:
         """Channels of the logits: background first for softmax, the classes, separation last if any."""
-        return self.classes + (self.activation == "softmax") + (self.separation != "none")
+        return self.classes + (self.activation == "softmax") + SEPARATION_CHANNELS[self.separation]
 
 
 class AugmentationSettings(Settings):

@@ -34,6 +34,7 @@ UNETS: dict[str, dict[str, Any]] = {
     "classes": {"classes": 2, "activation": "softmax", "input_channels": 3},
     "softmax-separation": {"classes": 2, "activation": "softmax", "separation": "border"},
     "separation": {"separation": "distance"},
+    "star": {"separation": "star"},
     "valid-residual": {"padding": "valid"},
 }
 

@@ -68,7 +68,7 @@ def documentation(card: ModelCard, title: str, sizes: InputSizes) -> str:
         "## Output",
         "",
         f"Probabilities of {_list(card.classes)}"
-        + (f", then the {network.separation} that tells touching objects apart" if _apart(network) else "")
+        + (f", then {_apart(network)} that tells touching objects apart" if _apart(network) else "")
         + f". The mask is where a probability is above {card.recipe.inference.threshold:g}.",
         "",
         "## Validation",
@@ -95,8 +95,10 @@ def _validation(card: ModelCard) -> str:
     return " ".join(said)
 
 
-def _apart(network: Any) -> bool:
-    return bool(network.separation != "none")
+def _apart(network: Any) -> str:
+    if network.separation == "star":
+        return "the distance, and star-convex polygons (shares of 1024 pixels along 32 rays)"
+    return "" if network.separation == "none" else f"the {network.separation}"
 
 
 def _list(names: tuple[str, ...]) -> str:

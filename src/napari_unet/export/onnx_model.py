@@ -10,6 +10,8 @@ from napari_unet.atomic import atomic_path
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.export.onnx_graph import OPSET, Graph, write_network
 from napari_unet.networks.folding import fold
+from napari_unet.networks.star_shape import LONGEST, UNIT
+from napari_unet.settings import RAYS, SEPARATION_CHANNELS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,6 +88,8 @@ def onnx_model(model: Model) -> Any:
 def output_names(model: Model) -> tuple[str, ...]:
     """What the channels of the output are: the classes, and the separation if there is one."""
     separation = model.recipe.network.separation
+    if separation == "star":
+        return (*model.classes, "distance", *(f"ray{number}" for number in range(RAYS)))
     return (*model.classes, *((separation,) if separation != "none" else ()))
 
 
@@ -135,7 +139,7 @@ def write_onnx(model: Model, path: Path) -> Path:
 def _probabilities(graph: Graph, logits: str, model: Model) -> None:
     """From logits to what ``Model.outputs`` gives."""
     settings = model.recipe.network
-    apart = settings.separation != "none"
+    apart = SEPARATION_CHANNELS[settings.separation]
     classes = settings.outputs - apart
     softmax = settings.activation == "softmax"
     found = graph.channels(logits, 0, classes) if apart else logits
@@ -146,7 +150,13 @@ def _probabilities(graph: Graph, logits: str, model: Model) -> None:
         found = graph.add("Sigmoid", [found])
     if apart:
         separation = graph.add("Sigmoid", [graph.channels(logits, classes, classes + 1)])
-        found = graph.add("Concat", [found, separation], axis=1)
+        parts = [found, separation]
+        if settings.separation == "star":
+            rays = graph.channels(logits, classes + 1, settings.outputs)
+            share = graph.constant(UNIT / (model.normalization.scale * LONGEST))
+            rays = graph.add("Mul", [rays, share])
+            parts.append(graph.add("Clip", [rays, graph.constant(0.0), graph.constant(1.0)]))
+        found = graph.add("Concat", parts, axis=1)
     graph.add("Identity", [found], output=OUTPUT)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import WorkbenchError
-from napari_unet.inference.predict import FLIPS, predict_probabilities
+from napari_unet.inference.predict import FLIPS, predict_probabilities, rays_turned_back
 from napari_unet.models.normalization import resize
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class Voice:
         Share in the mean.
     flip : tuple of bool
         Along Y, along X, and whether the axes are exchanged before: how it looks at the image.
+    rays : int
+        How many channels of its outputs, the last, are distances along rays.
     """
 
     prepare: Callable[[NDArray[np.generic], str], NDArray[np.float32]]
@@ -53,14 +55,18 @@ class Voice:
     settings: InferenceSettings
     weight: float = 1.0
     flip: Flip = ASIDE
+    rays: int = 0
 
     def outputs(
         self, images: Iterable[NDArray[np.float32]], cancel: CancelToken | None = None
     ) -> Iterator[NDArray[np.float32]]:
         """What it makes of prepared images, in order, the right way round again."""
         turned = (turn(image, self.flip) for image in images)
-        for found in predict_probabilities(turned, self.network, self.sizes, self.settings, cancel):
-            yield turn_back(found, self.flip)
+        for found in predict_probabilities(
+            turned, self.network, self.sizes, self.settings, cancel, self.rays
+        ):
+            back = turn_back(found, self.flip)
+            yield rays_turned_back(back, self.rays, self.flip) if self.rays else back
 
 
 def turn(image: NDArray[np.float32], flip: Flip) -> NDArray[np.float32]:

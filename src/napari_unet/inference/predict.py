@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.inference.tiling import TilePlan, plan_tiles
+from napari_unet.networks.star_shape import turned_rays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -51,6 +52,7 @@ class _Predictor:
     sizes: InputSizes
     settings: InferenceSettings
     cancel: CancelToken | None
+    rays: int = 0
     waiting: dict[tuple[int, int, int], list[tuple[_Pending, int, NDArray[np.float32]]]] = field(
         default_factory=dict
     )
@@ -95,10 +97,12 @@ class _Predictor:
         if count < full and count > 1:
             wanted = min(full, 2 ** int(np.ceil(np.log2(count))))
             batch = np.concatenate([batch, np.repeat(batch[-1:], wanted - count, axis=0)])
-        return average_over_flips(self.network, batch, self.settings.flips)[:count]
+        return average_over_flips(self.network, batch, self.settings.flips, self.rays)[:count]
 
 
-def average_over_flips(network: Network, batch: NDArray[np.float32], flips: str) -> NDArray[np.float32]:
+def average_over_flips(
+    network: Network, batch: NDArray[np.float32], flips: str, rays: int = 0
+) -> NDArray[np.float32]:
     """Probabilities of a batch, averaged over flips of it.
 
     Parameters
@@ -109,6 +113,8 @@ def average_over_flips(network: Network, batch: NDArray[np.float32], flips: str)
         (N, Y, X, C) float32.
     flips : str
         A key of ``FLIPS``.
+    rays : int
+        How many channels, the last, are distances along rays.
 
     Returns
     -------
@@ -122,6 +128,8 @@ def average_over_flips(network: Network, batch: NDArray[np.float32], flips: str)
         out = network(np.ascontiguousarray(turned))
         out = out[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
         out = out.swapaxes(1, 2) if transpose else out
+        if rays:
+            out = rays_turned_back(out, rays, (flip_y, flip_x, transpose))
         total = out if total is None else total + out
     assert total is not None
     return total / np.float32(len(FLIPS[flips]))
@@ -133,6 +141,7 @@ def predict_probabilities(
     sizes: InputSizes,
     settings: InferenceSettings,
     cancel: CancelToken | None = None,
+    rays: int = 0,
 ) -> Iterator[NDArray[np.float32]]:
     """Probabilities for images of any size, in order.
 
@@ -148,6 +157,8 @@ def predict_probabilities(
         Tile, overlap, pixels a batch, flips.
     cancel : CancelToken, optional
         Checked before every batch.
+    rays : int
+        How many channels, the last, are distances along rays, which trade places where the image is turned.
 
     Yields
     ------
@@ -161,7 +172,7 @@ def predict_probabilities(
     SizeError
         If an image is empty.
     """
-    predictor = _Predictor(network, sizes, settings, cancel)
+    predictor = _Predictor(network, sizes, settings, cancel, rays)
     queue: deque[_Pending] = deque()
     for image in images:
         queue.append(predictor.add(image))
@@ -172,6 +183,25 @@ def predict_probabilities(
     predictor.flush_all()
     while queue:
         yield _finished(queue.popleft())
+
+
+def rays_turned_back(
+    outputs: NDArray[np.float32], rays: int, flip: tuple[bool, bool, bool]
+) -> NDArray[np.float32]:
+    """Outputs of which the last channels are rays, each in the channel of its direction in the image itself.
+
+    Parameters
+    ----------
+    outputs : numpy.ndarray
+        (..., K + rays) float32, of a turned image, the right way round again.
+    rays : int
+        Channels.
+    flip : tuple of bool
+        How the image was turned.
+    """
+    others = outputs.shape[-1] - rays
+    order = np.concatenate([np.arange(others), others + turned_rays(flip)])
+    return outputs[..., order]
 
 
 def _finished(pending: _Pending) -> NDArray[np.float32]:

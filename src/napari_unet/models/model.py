@@ -23,7 +23,8 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.models.shipped import locate, shipped_models
 from napari_unet.networks.folding import Folded, fold
 from napari_unet.networks.registry import build_network, input_sizes
-from napari_unet.settings import Recipe
+from napari_unet.networks.star_shape import encode
+from napari_unet.settings import SEPARATION_CHANNELS, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,13 +100,15 @@ class Model:
     def outputs(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """As ``probabilities``, with one channel more for a network that tells touching objects apart.
 
-        What comes out is (N, Y', X', K + 1) float32 in [0, 1] then, the separation last.
+        What comes out is (N, Y', X', K + 1) float32 in [0, 1] then, the separation last; of a star-convex
+        network (N, Y', X', K + 33): depth, then distances along 32 rays, shares of 1024 pixels of the image.
         """
         return self._runner(apart=self.recipe.network.separation != "none")
 
     def _runner(self, *, apart: bool) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         network = self.inference_network
-        classes = self.recipe.network.outputs - (self.recipe.network.separation != "none")
+        classes = self.recipe.network.outputs - SEPARATION_CHANNELS[self.recipe.network.separation]
+        scale = self.normalization.scale
         softmax = self.recipe.network.activation == "softmax"
 
         def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -113,7 +116,8 @@ class Model:
             found = probabilities_of(logits[..., :classes], softmax)
             if not apart:
                 return found
-            return np.concatenate([found, probabilities_of(logits[..., -1:], softmax=False)], axis=-1)
+            deep = probabilities_of(logits[..., classes : classes + 1], softmax=False)
+            return np.concatenate([found, deep, encode(logits[..., classes + 1 :], scale)], axis=-1)
 
         return run
 

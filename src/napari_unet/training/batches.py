@@ -12,7 +12,9 @@ import numpy as np
 from napari_unet.data.dataset import ArrayCache
 from napari_unet.errors import DataError, TrainingError
 from napari_unet.models.normalization import resize, scaled_shape
+from napari_unet.settings import SEPARATION_CHANNELS
 from napari_unet.training.augmentation import Patch, cut_patch
+from napari_unet.training.star_targets import star_targets
 from napari_unet.training.weight_maps import border_map, border_weights, distance_map, separate_objects
 
 if TYPE_CHECKING:
@@ -163,6 +165,8 @@ def _separation(
     if objects is None and not connected:
         return np.full(shape, -1, np.float32)
     numbered = _objects(objects, labels, shape)
+    if kind == "star":  # rays are followed in each patch, after it was turned and warped
+        return np.where(numbered > 0, numbered, 0).astype(np.float32)
     return distance_map(numbered) if kind == "distance" else border_map(numbered)
 
 
@@ -317,7 +321,7 @@ class TrainingBatches:
             (N, Y, X, C) float32.
         targets : numpy.ndarray
             (N, Y', X', K + 1) float32: one-hot classes 1..K, then weights; (N, Y', X', K + 2) with the
-            separation before the weights, if the network has one.
+            separation before the weights, if the network has one, K + 34 for a star-convex one.
         """
         size = self.batch_size
         return self.assemble([self.patch(*self.drawn(step * size + row)) for row in range(size)])
@@ -330,7 +334,7 @@ class TrainingBatches:
         channels = self.normalization.channels
         output = [n - 2 * margin for n in self.shape]
         images = np.empty((size, *self.shape, channels), np.float32)
-        apart = self.separation != "none"
+        apart = SEPARATION_CHANNELS[self.separation]
         targets = np.empty((size, *output, self.classes + apart + 1), np.float32)
         for row, patch in enumerate(patches):
             images[row] = patch.image
@@ -338,9 +342,17 @@ class TrainingBatches:
             for number in range(self.classes):
                 targets[row, ..., number] = labels == number + 1
             if apart:
-                targets[row, ..., -2] = -1 if patch.separation is None else patch.separation[inner, inner]
+                targets[row, ..., self.classes : -1] = self._apart(patch, inner)
             targets[row, ..., -1] = patch.weights[inner, inner]
         return images, targets
+
+    def _apart(self, patch: Patch, inner: slice) -> NDArray[np.float32]:
+        """(Y', X', 1) or (Y', X', 33) float32 that tells objects apart; -1 where that is not known."""
+        if patch.separation is None:
+            return np.full((1, 1, 1), -1, np.float32)
+        if self.separation == "star":
+            return star_targets(patch.separation)[inner, inner]
+        return patch.separation[inner, inner, None]
 
     def stream(self, first_step: int = 0) -> Generator[Batch, None, None]:
         """Batches from a step on, made ahead in another thread, in order; close it when done."""

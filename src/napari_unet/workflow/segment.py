@@ -17,10 +17,12 @@ from napari_unet.inference.ensemble import Voice, ask_all, turns_of
 from napari_unet.inference.objects import find_objects, split_outputs
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
+from napari_unet.inference.stars import star_objects
 from napari_unet.models.ensemble import Ensemble, load_any
 from napari_unet.models.normalization import resize
 from napari_unet.progress import tracked
-from napari_unet.settings import InferenceSettings
+from napari_unet.settings import RAYS, InferenceSettings
+from napari_unet.training.weight_maps import distance_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -143,12 +145,36 @@ def segment_samples(
         if settings.refinement and len(model.classes) == 1:
             outputs = outputs.copy()
             outputs[..., 0] = refine(outputs[..., 0], settings.refinement)
+        if network.separation == "star":
+            outputs = with_depth(outputs, len(model.classes))
         full = outputs.astype(np.float16).astype(np.float32)
         probabilities, separation = split_outputs(full, len(model.classes))
         mask = mask_from_probabilities(
             probabilities, settings.threshold, settings.minimum_size, activation=network.activation
         )
-        yield Segmentation(sample, mask, probabilities, settings, separation, network.separation, apart)
+        kind: Separation = "distance" if network.separation == "star" else network.separation
+        yield Segmentation(sample, mask, probabilities, settings, separation, kind, apart)
+
+
+def with_depth(outputs: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
+    """Turn what a star-convex network says into objects, and these into how deep pixels lie in them.
+
+    So objects are kept, corrected and exported as those of a network that learned the depth itself.
+
+    Parameters
+    ----------
+    outputs : numpy.ndarray
+        (Y, X, K + 33) float32: probabilities, depth, distances along rays.
+    classes : int
+        K.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X, K + 1) float32: probabilities, and the depth within the polygons that are left.
+    """
+    objects = star_objects(outputs[..., classes], outputs[..., classes + 1 :])
+    return np.concatenate([outputs[..., :classes], distance_map(objects)[..., None]], axis=-1)
 
 
 def _readable(
@@ -190,7 +216,9 @@ def _by_one(
             waiting.append((sample, (image.shape[0], image.shape[1])))
             yield ready
 
-    for outputs in predict_probabilities(prepared(), model.outputs, model.sizes, settings, cancel):
+    for outputs in predict_probabilities(
+        prepared(), model.outputs, model.sizes, settings, cancel, rays_of(model)
+    ):
         sample, shape = waiting.pop(0)
         yield sample, resize(outputs, shape), None
 
@@ -254,6 +282,11 @@ def answers_of_members(
                 yield sample, image, members
 
 
+def rays_of(model: AnyModel) -> int:
+    """How many of a model's outputs are distances along rays."""
+    return RAYS if model.recipe.network.separation == "star" else 0
+
+
 def voices_of(model: AnyModel, settings: InferenceSettings) -> Iterator[Voice]:
     """What is averaged: the members of an ensemble, or one model's answers to the flipped image.
 
@@ -267,14 +300,15 @@ def voices_of(model: AnyModel, settings: InferenceSettings) -> Iterator[Voice]:
     if not isinstance(model, Ensemble):
         turns = turns_of(settings.flips)
         plain = settings.model_copy(update={"flips": "none"})
-        prepare = model.normalization.prepare
+        prepare, rays = model.normalization.prepare, rays_of(model)
         for flip in turns:
-            yield Voice(prepare, model.outputs, model.sizes, plain, 1 / len(turns), flip)
+            yield Voice(prepare, model.outputs, model.sizes, plain, 1 / len(turns), flip, rays)
         return
     apart = model.recipe.network.separation != "none"
     for member, one in model.models():
         network = one.outputs if apart else one.probabilities
-        yield Voice(one.normalization.prepare, network, one.sizes, settings, member.weight)
+        rays = rays_of(model)
+        yield Voice(one.normalization.prepare, network, one.sizes, settings, member.weight, rays=rays)
 
 
 @dataclass(frozen=True)
