@@ -119,9 +119,16 @@ def plan_large_image(
     Raises
     ------
     ModelError
-        If the channels do not fit the model.
+        If the channels do not fit the model, or it draws contours.
     """
     check_channels(stack, model)
+    if settings.refinement:
+        raise ModelError(
+            f"{stack.name} is too large for watershed contours, which need the whole of an image",
+            expected="a model without them",
+            got=f"contours weighing {settings.refinement:g}",
+            remedy="take the model as it was before `napari-unet refine`",
+        )
     network = model.inference_network
     sizes = model.sizes
     sees = reach(network)
