@@ -138,19 +138,22 @@ def looks_of(dataset: Dataset) -> list[dict[str, Any]]:
 def finish(name: str, model: Model, dataset: Dataset, out: Path) -> None:
     """Choose the last settings on validation images; write the model, its scores, its card."""
     from napari_unet.models.model import load_model, save_model
-    from score_shipped import evaluate, figures, held_out, tune
+    from napari_unet.workflow.tuning import tune
+    from score_shipped import evaluate, figures, held_out
 
-    objects = model.recipe.network.separation != "none"
-    validation = dataset.subset(model.provenance["split"]["validation"])
-    settings, chosen_by = tune(model, validation, objects=objects)
-    settings = settings.model_copy(update={"flips": FLIPS[name]})
-    model.recipe = model.recipe.model_copy(update={"inference": settings})
+    plain = model.recipe.inference.model_copy(update={"flips": FLIPS[name]})
+    model.recipe = model.recipe.model_copy(update={"inference": plain})
+    tuned = tune(model, dataset.subset(model.provenance["split"]["validation"]))
+    model.recipe = model.recipe.model_copy(update={"inference": tuned.settings})
     model.classes = CLASSES[name]
     model.provenance["looks"] = looks_of(dataset.subset(model.provenance["split"]["train"]))
     model.provenance["about"] = {**ABOUT[name], "scores": {}}
     save_model(model, out, half=True)
     written = load_model(out)
-    scores = {"held_out": figures(evaluate(written, held_out(written, dataset))), "chosen_by": chosen_by}
+    scores = {
+        "held_out": figures(evaluate(written, held_out(written, dataset))),
+        "chosen_by": tuned.to_json(),
+    }
     written.provenance["about"]["scores"] = scores
     save_model(written, out, half=True)
     (out / "card.md").write_text(card_text(written), encoding="utf-8")

@@ -9,32 +9,18 @@ Images are told by their pixels; those that the model was trained or chosen on a
 from __future__ import annotations
 
 import argparse
-import itertools
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_unet.cli.running import start_backend
 from napari_unet.data.catalog import open_dataset
-from napari_unet.inference.objects import find_objects
-from napari_unet.inference.postprocess import mask_from_probabilities
-from napari_unet.metrics.objects import tally_objects
-from napari_unet.metrics.overlap import image_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari_unet.data.dataset import Dataset
     from napari_unet.evaluation.score import Evaluation
     from napari_unet.models.model import Model
     from napari_unet.settings import InferenceSettings
-    from napari_unet.workflow.segment import Segmentation
-
-THRESHOLDS = (0.4, 0.5, 0.6)
-CORES = (0.3, 0.4, 0.5, 0.6)
-SIZES = (0, 15, 30)
 
 
 def evaluate(model: Model, dataset: Dataset, settings: InferenceSettings | None = None) -> Evaluation:
@@ -57,55 +43,6 @@ def evaluate(model: Model, dataset: Dataset, settings: InferenceSettings | None 
 def held_out(model: Model, dataset: Dataset) -> Dataset:
     """The images that were held out when a model was trained."""
     return dataset.subset(model.provenance["split"]["held_out"])
-
-
-def tune(model: Model, dataset: Dataset, *, objects: bool) -> tuple[InferenceSettings, dict[str, Any]]:
-    """Threshold, smallest size and, for objects, depth of cores with the best validation score.
-
-    The score is the average precision of objects (Data Science Bowl), or Dice, mean over the images.
-    """
-    from napari_unet.workflow.segment import segment_samples
-
-    plain = model.recipe.inference.model_copy(update={"flips": "none"})
-    results = list(segment_samples(dataset.samples, model, plain))
-    best, top = plain, -1.0
-    names = ("threshold", "core") if objects else ("threshold",)
-    grids = (THRESHOLDS, CORES) if objects else (THRESHOLDS,)
-    for values in itertools.product(*grids):
-        tried = best.model_copy(update=dict(zip(names, values, strict=True)))
-        score = mean_score(results, dataset, tried, model)
-        if score > top:
-            best, top = tried, score
-    for size in SIZES:
-        tried = best.model_copy(update={"minimum_size": size})
-        score = mean_score(results, dataset, tried, model)
-        if score > top + 1e-4:
-            best, top = tried, score
-    chosen = f"threshold {best.threshold}, core {best.core}, minimum size {best.minimum_size}"
-    print(f"validation {'AP' if objects else 'Dice'} {top:.4f} with {chosen}", flush=True)
-    settings = best.model_copy(update={"flips": model.recipe.inference.flips})
-    return settings, {"images": len(dataset), "ap" if objects else "dice": round(top, 3)}
-
-
-def mean_score(
-    results: Sequence[Segmentation], dataset: Dataset, settings: InferenceSettings, model: Model
-) -> float:
-    """Mean over images of average precision where there are objects, else of Dice."""
-    scores = []
-    for result in results:
-        reference = dataset.mask(result.sample)
-        mask = mask_from_probabilities(
-            result.probabilities,
-            settings.threshold,
-            settings.minimum_size,
-            activation=model.recipe.network.activation,
-        )
-        if reference.objects is not None:
-            found = find_objects(mask, settings, result.probabilities, result.separation, result.kind)
-            scores.append(tally_objects(reference.objects, found).average_precision())
-        else:
-            scores.append(image_scores(reference.labels, mask, len(model.classes)).dice)
-    return float(np.mean(scores))
 
 
 def figures(evaluation: Evaluation) -> dict[str, Any]:

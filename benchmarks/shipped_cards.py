@@ -90,7 +90,7 @@ def card_text(model: Model) -> str:
         "",
         f"{len(split['held_out'])} images were held out, drawn within each kind of image before training, "
         f"and decided nothing; {len(split['validation'])} validation images chose weights and threshold "
-        f"({_chosen_by(about['scores'])} on them, without flips). Means over images, with 95 % intervals "
+        f"({_chosen_by(about['scores'])} on them). Means over images, with 95 % intervals "
         "(bootstrap over images).",
         "",
         "| score | held out |",
@@ -115,5 +115,6 @@ def _rows(scores: dict[str, Any]) -> list[str]:
 
 
 def _chosen_by(scores: dict[str, Any]) -> str:
-    (name, value) = next((k, v) for k, v in scores["chosen_by"].items() if k != "images")
-    return f"{TITLES[name]} {value:.3f}"
+    chosen = scores["chosen_by"]
+    title = TITLES.get(chosen["score"], "the competition's score")
+    return f"{title} {chosen['value']:.3f}"

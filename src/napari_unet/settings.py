@@ -234,7 +234,8 @@ class TrainingSettings(Settings):
     tune_threshold: bool = Field(
         False,
         title="Tune threshold",
-        description="Take the threshold with the best validation IoU, given three groups of images",
+        description="Take threshold, smallest piece and depth of cores that score best on validation images, "
+        "given three groups of them; the score is the competition's, or AP of objects, or IoU",
     )
     split_by_group: bool = Field(
         True, title="Split by group", description="Keep subjects, mosaics, sequences together"

@@ -44,9 +44,9 @@ from napari_unet.training.weight_maps import class_weights
 from napari_unet.workflow.given_data import GivenData
 from napari_unet.workflow.recipes import fit_recipe, recipe
 from napari_unet.workflow.seen import image_hash
+from napari_unet.workflow.tuning import Tuned, tune
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 MAX_VALIDATION_IMAGES = 64  # scored after an epoch
 MOST_LOOKED_AT = 400  # images whose looks are kept
 GROUPS_TO_TUNE = 3  # a threshold that suits one or two groups may suit no other
-THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(2, 19))
 
 OnEpoch = Callable[[dict[str, float]], None]
 
@@ -210,11 +209,11 @@ class _Run:
         )
         self._history: list[dict[str, float]] = list(state.history) if state else []
         finished = run.run(state)
+        tuned: Tuned | None = None
         groups = {self.split.groups.get(s.id, s.id) for s in held.samples}
         if training.tune_threshold and validation is not None and len(groups) >= GROUPS_TO_TUNE:
-            threshold = {"threshold": validation.best_threshold()}
-            inference = self.recipe.inference.model_copy(update=threshold)
-            model.recipe = self.recipe.model_copy(update={"inference": inference})
+            tuned = tune(model, held, self.cancel, self.on_progress)
+            model.recipe = self.recipe.model_copy(update={"inference": tuned.settings})
         model.provenance = provenance_of(
             self.dataset,
             self.split,
@@ -223,6 +222,8 @@ class _Run:
             finished.seconds,
             str(self.task.init) if self.task.init else "",
         )
+        if tuned is not None:
+            model.provenance["tuned"] = tuned.to_json()
         save_model(model, out)
         state_file.unlink(missing_ok=True)
         return model
@@ -349,8 +350,8 @@ class Validation:
     patches: list[Patch]
     cancel: CancelToken
 
-    def iou(self, thresholds: Sequence[float]) -> NDArray[np.float64]:
-        """Mean IoU over the images at each threshold."""
+    def __call__(self) -> float:
+        """Mean IoU at the model's threshold."""
         settings = self.model.recipe.inference.model_copy(update={"flips": "none"})
         activation = self.model.recipe.network.activation
         results = predict_probabilities(
@@ -358,20 +359,10 @@ class Validation:
         )
         scores = []
         for patch, probabilities in zip(self.patches, results, strict=True):
-            masks = (mask_from_probabilities(probabilities, t, activation=activation) for t in thresholds)
-            counted = [count_overlap(patch.labels, m, len(self.model.classes), patch.weights) for m in masks]
-            scores.append([image_score(c.iou(), c) for c in counted])
-        return np.asarray(np.mean(scores, axis=0))
-
-    def __call__(self) -> float:
-        """Mean IoU at the model's threshold."""
-        return float(self.iou([self.model.recipe.inference.threshold])[0])
-
-    def best_threshold(self) -> float:
-        """The threshold with the highest mean IoU; the middle one of several."""
-        scores = self.iou(THRESHOLDS)
-        best = np.flatnonzero(scores >= scores.max() - 1e-9)
-        return THRESHOLDS[int(best[len(best) // 2])]
+            mask = mask_from_probabilities(probabilities, settings.threshold, activation=activation)
+            counted = count_overlap(patch.labels, mask, len(self.model.classes), patch.weights)
+            scores.append(image_score(counted.iou(), counted))
+        return float(np.mean(scores))
 
 
 def check_foreground(train: Dataset) -> None:
