@@ -113,3 +113,9 @@ def test_what_shows_nothing_comes_last_and_stretches_no_scale() -> None:
     assert [t.id for t in review_queue([black])] == ["black"]
     again = review_queue(shown, done=[black])  # one that was corrected stands for nothing
     assert [t.id for t in again] == [t.id for t in review_queue(shown)]
+
+
+def test_the_reason_says_who_disagrees() -> None:
+    flips, members = (Doubt("a", 0.3, 0.8, by_members=by) for by in (False, True))
+    assert review_queue([flips])[0].reason == "estimated IoU 0.49: predictions of the flipped image differ"
+    assert review_queue([members])[0].reason == "estimated IoU 0.49: members of the ensemble differ"

@@ -124,7 +124,10 @@ def review_queue(
 
 
 def _reason(doubt: Doubt, iou: float) -> str:
-    why = "predictions of the flipped image differ" if doubt.agreement < doubt.expected else "unsure pixels"
+    differ = (
+        "members of the ensemble differ" if doubt.by_members else "predictions of the flipped image differ"
+    )
+    why = differ if doubt.agreement < doubt.expected else "unsure pixels"
     if doubt.empty:
         why = "nothing found, but not for certain" if iou < CERTAIN else "nothing found"
     return f"estimated IoU {iou:.2f}: {why}"
