@@ -59,6 +59,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
         ) from error
 
 
+def check_can_be_made(path: Path) -> None:
+    """Refuse a place where no file can be made, before the long work rather than after it.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses.
+    """
+    with suppress(_Made), atomic_path(path):
+        raise _Made
+
+
+class _Made(Exception):  # noqa: N818 - leaves the block without putting anything in place
+    pass
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside `path`, and move it there when the block ends well.

@@ -201,4 +201,43 @@ def test_a_folder_that_cannot_be_written(nuclei_folder: Path, tmp_path: Path) ->
     (tmp_path / "file").write_text("")
     for name in ("png", "coco", "ome-zarr", "imagej-roi", "measurements"):
         with pytest.raises(OutputError, match="cannot be written"):
-            run_inline(ExportTask(StoredMasks(nuclei_folder), tmp_path / "file", (name,)))
+            run_inline(ExportTask(StoredMasks(nuclei_folder), tmp_path / "file" / "out", (name,)))
+
+
+def test_a_file_where_the_folder_should_be(nuclei_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(OutputError, match=r"out is a file: expected a folder"):
+        run_inline(ExportTask(StoredMasks(nuclei_folder), tmp_path / "out", ("npy",)))
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_images_are_not_taken_for_masks(tmp_path: Path) -> None:
+    """Whoever names the folder of the images is told so; all of one value may be either."""
+    pixels = np.arange(30, dtype=np.uint8).reshape(5, 6)
+    for folder in ("images", "wrong"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(pixels).save(tmp_path / folder / "a.png")
+        Image.fromarray(pixels * 0).save(tmp_path / folder / "b.png")
+    source = StoredMasks(tmp_path / "images", tmp_path / "wrong")
+    exported = run_inline(ExportTask(source, tmp_path / "out", ("npy",)))
+    assert [p.sentence for p in exported.problems] == [
+        "a.png is the image itself, not a mask of it; give the folder with the masks alone"
+    ]
+    assert [p.name for p in exported.paths] == ["b_mask.npy"]
+
+
+def test_a_place_for_the_recipe_is_looked_for_first(
+    nuclei_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    words = [
+        "export",
+        nuclei_folder,
+        "--out",
+        tmp_path / "out",
+        "--save-recipe",
+        tmp_path / "file" / "r.json",
+    ]
+    assert main([str(word) for word in words]) == 2
+    assert "r.json cannot be written" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

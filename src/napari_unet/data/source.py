@@ -286,6 +286,6 @@ def open_source(path: Path | str) -> Source:
         return ZipSource(path)
     raise DataError(
         f"{path} is neither a folder nor a zip",
-        got=f"a file ending in {path.suffix or 'nothing'}",
+        got=f"a {path.suffix} file" if path.suffix else "a file without an ending",
         remedy="give the folder or the zip of the data set",
     )

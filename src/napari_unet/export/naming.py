@@ -45,13 +45,16 @@ class ExportPlan:
         return [path for path in self.paths if path.exists()]
 
     def check(self, overwrite: bool) -> None:
-        """Refuse to replace what is there, unless that is wanted.
+        """Refuse a file where the folder should be, and to replace what is there, unless that is wanted.
 
         Raises
         ------
         OutputError
             Naming some of the files.
         """
+        for folder in {path.parent for path in self.paths}:
+            if folder.is_file():
+                raise OutputError(f"{folder} is a file", expected="a folder", remedy="choose another name")
         found = self.existing()
         if not found or overwrite:
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet import __version__
-from napari_unet.atomic import atomic_path
+from napari_unet.atomic import check_can_be_made
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.inspection import Inspection, inspect_dataset
 from napari_unet.engine.hardware import default_precision
@@ -177,19 +176,8 @@ class EvaluateTask:
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a folder that nothing can be written to, before the long work rather than after it.
-
-    Raises
-    ------
-    OutputError
-        If the system refuses.
-    """
-    with suppress(_Written), atomic_path(folder / "report.json"):
-        raise _Written
-
-
-class _Written(Exception):  # noqa: N818 - leaves the block without putting anything in place
-    pass
+    """Refuse a folder for a report that nothing can be written to; errors as ``check_can_be_made``."""
+    check_can_be_made(folder / "report.json")
 
 
 def open_labelled(path: Path | GivenData, layout: str | None) -> Dataset:

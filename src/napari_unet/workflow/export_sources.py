@@ -207,6 +207,10 @@ class StoredMasks:
         pixels = decode_labels(source.read(name), name)
         if pixels.ndim != 2 or pixels.dtype.kind not in "bui":
             raise DataError(f"{name} is not a mask", expected="one whole number a pixel", got="colours")
+        if sample is not None and pixels.any() and _is_image(pixels, sample):
+            raise DataError(
+                f"{name} is the image itself, not a mask of it", remedy="give the folder with the masks alone"
+            )
         objects = None
         if self.classes and int(pixels.max(initial=0)) > len(self.classes) > 1:
             raise DataError(
@@ -299,6 +303,14 @@ class CallerMasks:
         return Opened(
             tuple(r.id for r in self.references), lambda cancel: _each(self.references, read, cancel)
         )
+
+
+def _is_image(pixels: NDArray[np.generic], sample: Sample) -> bool:
+    """Whether what is given as a mask has the very pixels of the image: grey, or alike in all colours."""
+    image = sample.read_image()
+    return image.shape[:2] == pixels.shape and all(
+        np.array_equal(image[..., channel], pixels) for channel in range(min(image.shape[2], 3))
+    )
 
 
 def _each(items: Sequence[Any], read: Callable[[Any], SegmentedImage], cancel: CancelToken) -> Iterator[Any]:

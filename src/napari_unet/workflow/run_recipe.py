@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from napari_unet.atomic import write_text
+from napari_unet.atomic import check_can_be_made, write_text
 from napari_unet.errors import DataError, OutputError
 from napari_unet.export.naming import PATTERN
 from napari_unet.settings import (
@@ -297,12 +297,13 @@ def programs_differ(then: dict[str, str]) -> list[str]:
 
 
 def check_new(path: Path) -> None:
-    """Refuse a recipe's place where a file is.
+    """Refuse a recipe's place where a file is, or where none can be made.
 
     Raises
     ------
     OutputError
-        If it is there.
+        If one is there, or the system refuses.
     """
     if path.exists():
         raise OutputError(f"{path} is there already", expected="a new file", remedy="give another name")
+    check_can_be_made(path)
