@@ -58,6 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--channel", action="append", default=[], metavar="NAME",
         help="name or number, from 0, of a channel; once for each that the model takes",
     )  # fmt: skip
+    large.add_argument(
+        "--cluster", default="", metavar="ADDRESS",
+        help="have the workers of this Dask scheduler do it, like tcp://host:8786",
+    )  # fmt: skip
     large.add_argument("--overwrite", action="store_true", help="begin anew what was begun or is there")
     add_recipe_argument(parser)
 
@@ -76,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         tuple(options.inputs), options.model, options.out, options.probabilities,
         objects=options.objects, large=large, channels=tuple(options.channel),
         overwrite=options.overwrite, stream=options.stream,
-        disagreement=options.disagreement,
+        disagreement=options.disagreement, cluster=options.cluster,
     )  # fmt: skip
 
     def describe() -> SegmentRun:

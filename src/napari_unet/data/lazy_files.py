@@ -56,7 +56,7 @@ def open_lazy(path: Path | str, level: int | None = None, target: float | None =
     SettingsError
         If there is no such level.
     """
-    path = Path(path).expanduser()
+    path = Path(path).expanduser().resolve()
     if is_zarr(path):
         return _open_zarr(path, level, target)
     if path.is_file() and path.suffix.lower() in TIFF_SUFFIXES:

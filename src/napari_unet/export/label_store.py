@@ -14,6 +14,8 @@ from napari_unet.errors import DataError, OutputError
 from napari_unet.export.ome_zarr import SMALLEST, describe
 from napari_unet.export.segmented import class_colour
 
+Index = tuple[int, ...]
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.pixel_size import PixelSize
-
-    Index = tuple[int, ...]
 
 UNFINISHED = ".unfinished"  # how the names of stores end that lack something
 RAW = "raw"  # masks before small pieces are dropped, gone from what is finished

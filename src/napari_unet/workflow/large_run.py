@@ -105,7 +105,7 @@ class LocalRun:
         ComputeError
             If memory does not last for a single tile.
         """
-        state = _State(self.large, list(todo), time.monotonic())
+        state = State(self.large, list(todo), time.monotonic())
         runner = Runner(
             self.model.outputs, self.large.settings.flips, self.large.batch, state.say_smaller(on_progress)
         )
@@ -145,7 +145,7 @@ class LocalRun:
     def _read_next(
         self,
         reader: ThreadPoolExecutor,
-        state: _State,
+        state: State,
         focus: Focus,
         on_progress: OnProgress,
         cancel: CancelToken,
@@ -171,7 +171,7 @@ class LocalRun:
         self,
         blocks: Sequence[Block],
         outputs: Sequence[NDArray[np.float32]],
-        state: _State,
+        state: State,
         on_progress: OnProgress,
         on_block: Callable[[Block], None],
     ) -> None:
@@ -198,8 +198,18 @@ def write_block(
 
 
 @dataclass
-class _State:
-    """What lacks, and how fast it goes."""
+class State:
+    """What lacks of a large image, and how fast it goes.
+
+    Attributes
+    ----------
+    large : LargeImage
+        All of it.
+    todo : list of Block
+        Not yet taken.
+    start : float
+        By the monotonic clock.
+    """
 
     large: LargeImage
     todo: list[Block]
@@ -211,15 +221,18 @@ class _State:
         self.now = 0.0
 
     def take(self, count: int, seen: tuple[int, float, float] | None) -> list[Block]:
+        """Take some, the nearest to what is looked at."""
         if seen is not None:
             self.todo = nearest_first(self.large, self.todo, *seen)
         taken, self.todo = self.todo[:count], self.todo[count:]
         return taken
 
     def finished(self, block: Block) -> None:
+        """Count a block."""
         self.now += self.large.pixels(block) / 1e6
 
     def progress(self, message: str, piece: FinishedBlock | None = None) -> Progress:
+        """How far it is, in megapixels, with the time that is left."""
         left = None
         if self.now:
             passed = time.monotonic() - self.start
@@ -227,6 +240,8 @@ class _State:
         return Progress(self.before + self.now, self.total, message, left, piece=piece)
 
     def say_smaller(self, on_progress: OnProgress) -> Callable[[int], None]:
+        """What tells of smaller batches."""
+
         def say(batch: int) -> None:
             on_progress(self.progress(f"Out of memory: going on with batches of {batch}"))
 

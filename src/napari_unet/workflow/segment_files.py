@@ -48,6 +48,7 @@ class SegmentFilesTask:
     overwrite: bool = False
     stream: bool = False
     disagreement: bool = False
+    cluster: str = ""
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
         """Segment; gives the paths of the results.
@@ -73,6 +74,12 @@ class SegmentFilesTask:
                 expected="Zarr, or TIFF with --stream",
                 remedy="leave out --channel",
             )
+        if small and self.cluster:
+            raise SettingsError(
+                f"{small[0]} is not segmented on a cluster",
+                expected="Zarr, or TIFF with --stream",
+                remedy="leave out --cluster",
+            )
         done: list[Path] = []
         if small:
             task = SegmentTask(
@@ -82,7 +89,14 @@ class SegmentFilesTask:
             done += task.run(on_progress, cancel)
         if large:
             streamed = SegmentLargeTask(
-                large, self.model, self.out, self.settings, self.large, self.channels, self.overwrite
+                large,
+                self.model,
+                self.out,
+                self.settings,
+                self.large,
+                self.channels,
+                self.overwrite,
+                self.cluster,
             )
             done += streamed.run(on_progress, cancel)
         return done

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_unet import __version__
 from napari_unet.data.lazy_files import open_lazy, stem_of
+from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError, OutputError, SettingsError
 from napari_unet.export.label_store import RAW, LabelShape, LabelStore, unfinished
@@ -16,6 +18,7 @@ from napari_unet.models.ensemble import Ensemble, load_any
 from napari_unet.progress import CancelToken, Progress, ignore_progress
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.large import Block, LargeImage, plan_large_image
+from napari_unet.workflow.large_cluster import Errand, pack_model, run_on_cluster, spread_on
 from napari_unet.workflow.large_run import LocalRun
 from napari_unet.workflow.pixel_sizes import coarsest_useful
 from napari_unet.workflow.settle import settle
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_unet.data.lazy_stack import LazyStack
+    from napari_unet.engine.cluster import Cluster
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.model import Model
     from napari_unet.progress import OnProgress
@@ -82,6 +86,8 @@ class SegmentLargeTask:
         Names or numbers of the channels to take; empty: all.
     overwrite : bool
         Whether what was begun, or is there, is replaced.
+    cluster : str
+        Address of a Dask scheduler whose workers do it; empty: this process.
     """
 
     inputs: tuple[Path, ...]
@@ -91,6 +97,7 @@ class SegmentLargeTask:
     large: LargeImageSettings = field(default_factory=LargeImageSettings)
     channels: tuple[str, ...] = ()
     overwrite: bool = False
+    cluster: str = ""
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
         """Segment; gives the paths of the results. What is finished when it is stopped is gone on from.
@@ -107,6 +114,17 @@ class SegmentLargeTask:
         on_progress(Progress(0, 0, "Loading the model"))
         precision = default_precision()
         model = one_model(load_any(self.model, precision), self.model)
+        with connect(self.cluster) if self.cluster else nullcontext() as cluster:
+            return self._segment(model, precision, cluster, on_progress, cancel)
+
+    def _segment(
+        self,
+        model: Model,
+        precision: str,
+        cluster: Cluster | None,
+        on_progress: OnProgress,
+        cancel: CancelToken,
+    ) -> list[Path]:
         level = None if self.large.level < 0 else self.large.level
         done = []
         for path, stem in zip(self.inputs, self.stems(), strict=True):
@@ -118,6 +136,7 @@ class SegmentLargeTask:
                 segment_stack(
                     stack, model, target, self.settings, self.large,
                     precision=precision, overwrite=self.overwrite, on_progress=on_progress, cancel=cancel,
+                    cluster=cluster, source=self.model,
                 )
             )  # fmt: skip
         return done
@@ -160,6 +179,8 @@ def segment_stack(
     precision: str = "float32",
     overwrite: bool = False,
     focus: Focus = lambda: None,
+    cluster: Cluster | None = None,
+    source: Path | None = None,
     on_progress: OnProgress = ignore_progress,
     cancel: CancelToken | None = None,
 ) -> Path:
@@ -183,6 +204,10 @@ def segment_stack(
         Whether what was begun, or is there, is replaced.
     focus : callable
         Gives image, y and x that are wanted first; asked again and again.
+    cluster : Cluster, optional
+        Whose workers do it; `model` is only planned with then.
+    source : pathlib.Path, optional
+        Where `model` was loaded from, for those workers.
     on_progress : callable
         Takes a Progress; blocks that are finished are its pieces.
     cancel : CancelToken, optional
@@ -207,9 +232,15 @@ def segment_stack(
             got=f"{settings.refinement}",
         )
     begun = begin(stack, model, out, settings, large, precision, overwrite)
-    if begun.todo:
-        LocalRun(begun.large, model, begun.store, begun.key).run(begun.todo, on_progress, cancel, focus)
-    settle(begun.store, settings.minimum_size, on_progress, cancel)
+    if cluster is not None:
+        assert source is not None
+        errand = Errand(begun.large, pack_model(source), precision, begun.store.path, begun.key)
+        run_on_cluster(cluster, errand, begun.todo, on_progress, cancel)
+        settle(begun.store, settings.minimum_size, on_progress, cancel, spread_on(cluster, cancel))
+    else:
+        if begun.todo:
+            LocalRun(begun.large, model, begun.store, begun.key).run(begun.todo, on_progress, cancel, focus)
+        settle(begun.store, settings.minimum_size, on_progress, cancel)
     begun.store.finish(out)
     return out
 
@@ -230,6 +261,7 @@ def begin(
     OutputError
         If something else is there, or was begun otherwise.
     """
+    out = out.expanduser().resolve()  # the same for workers on other machines
     path = unfinished(out)
     if overwrite:
         for old in (path, out):

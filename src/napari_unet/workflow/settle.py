@@ -2,25 +2,63 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.export.label_store import RAW
-from napari_unet.inference.joined import drop_small, join, look_at_part
+from napari_unet.export.label_store import RAW, Index, LabelStore
+from napari_unet.inference.joined import PartPieces, drop_small, join, look_at_part
 from napari_unet.progress import tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
-    from napari_unet.export.label_store import Index, LabelStore
-    from napari_unet.inference.joined import JoinedPieces, PartPieces
+    from numpy.typing import NDArray
+
     from napari_unet.progress import CancelToken, OnProgress
+
+    # Calls a function for each of many items, here or elsewhere: pairs of item and result, in any order.
+    Spread = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[tuple[Any, Any]]]
 
 PART = 2048  # pixels that are looked at together, about; whole files of the result
 
 
-def settle(store: LabelStore, minimum_size: int, on_progress: OnProgress, cancel: CancelToken) -> None:
+def one_by_one(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Spread work over nobody but this thread."""
+    for item in items:
+        yield item, function(item)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of an array in a store."""
+
+    store: Path
+    level: int
+    index: Index
+    rows: slice
+    columns: slice
+    place: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Drop:
+    """A part, with the areas that its pieces have as wholes."""
+
+    part: _Part
+    areas: NDArray[np.int64]
+    minimum_size: int
+
+
+def settle(
+    store: LabelStore,
+    minimum_size: int,
+    on_progress: OnProgress,
+    cancel: CancelToken,
+    spread: Spread = one_by_one,
+) -> None:
     """Finish a mask whose blocks are all there; may be done again where it was stopped.
 
     Parameters
@@ -31,43 +69,67 @@ def settle(store: LabelStore, minimum_size: int, on_progress: OnProgress, cancel
         Connected pieces with fewer pixels are dropped, wherever blocks part them.
     on_progress, cancel
         As everywhere.
+    spread : callable
+        Who does it.
     """
     if RAW in store.group:
         raw = store.array(RAW)
         for index in np.ndindex(*raw.shape[:-2]):
-            _drop_small(store, index, minimum_size, on_progress, cancel)
+            _drop_small(store, index, minimum_size, on_progress, cancel, spread)
     for level in range(1, len(store.levels)):
-        places = list(level_parts(store, level))
-        for place in tracked(places, len(places), "Building coarser levels", on_progress, cancel):
-            store.halve(level, *place)
+        parts = list(_parts_of(store, str(level), level, PART // 2))
+        found = spread(_halve, parts)
+        for _ in tracked(found, len(parts), "Building coarser levels", on_progress, cancel):
+            pass
 
 
-def level_parts(store: LabelStore, level: int) -> Iterator[tuple[Index, slice, slice]]:
-    """Parts of a level that are written at once: whole files of it, image by image."""
-    array = store.array(level)
-    for index in np.ndindex(*array.shape[:-2]):
-        for row in _parts(array.shape[-2], array.chunks[-2], PART // 2):
-            for column in _parts(array.shape[-1], array.chunks[-1], PART // 2):
-                yield index, row, column
+def _parts_of(
+    store: LabelStore, key: str, level: int, side: int, index: Index | None = None
+) -> Iterator[_Part]:
+    """Parts of an array that are written at once: whole files of it, image by image."""
+    array = store.array(key)
+    for one in np.ndindex(*array.shape[:-2]) if index is None else [index]:
+        for r, rows in enumerate(_cut(array.shape[-2], array.chunks[-2], side)):
+            for c, columns in enumerate(_cut(array.shape[-1], array.chunks[-1], side)):
+                yield _Part(store.path, level, one, rows, columns, (r, c))
 
 
-def _parts(size: int, chunk: int, wanted: int) -> list[slice]:
+def _cut(size: int, chunk: int, wanted: int) -> list[slice]:
     side = max(1, wanted // chunk) * chunk
     return [slice(start, min(start + side, size)) for start in range(0, size, side)]
 
 
 def _drop_small(
-    store: LabelStore, index: Index, minimum_size: int, on_progress: OnProgress, cancel: CancelToken
+    store: LabelStore,
+    index: Index,
+    minimum_size: int,
+    on_progress: OnProgress,
+    cancel: CancelToken,
+    spread: Spread,
 ) -> None:
-    raw = store.array(RAW)
-    rows = _parts(raw.shape[-2], raw.chunks[-2], PART)
-    columns = _parts(raw.shape[-1], raw.chunks[-1], PART)
-    places = [(row, column) for row in range(len(rows)) for column in range(len(columns))]
-    looked: dict[tuple[int, int], PartPieces] = {}
-    for row, column in tracked(places, len(places), "Joining pieces", on_progress, cancel):
-        looked[row, column] = look_at_part(np.asarray(raw[(*index, rows[row], columns[column])]))
-    joined: JoinedPieces = join(looked)
-    for row, column in tracked(places, len(places), "Dropping small pieces", on_progress, cancel):
-        mask = np.asarray(raw[(*index, rows[row], columns[column])])
-        kept = drop_small(mask, joined.areas[row, column], minimum_size)
-        store.write(0, index, rows[row], columns[column], kept)
+    parts = list(_parts_of(store, RAW, 0, PART, index))
+    found = tracked(spread(_look, parts), len(parts), "Joining pieces", on_progress, cancel)
+    joined = join({part.place: pieces for part, pieces in found})
+    drops = (_Drop(part, joined.areas[part.place], minimum_size) for part in parts)
+    for _ in tracked(spread(_drop, drops), len(parts), "Dropping small pieces", on_progress, cancel):
+        pass
+
+
+def _raw(part: _Part) -> tuple[LabelStore, NDArray[np.uint8]]:
+    store = LabelStore.open(part.store)
+    return store, np.asarray(store.array(RAW)[(*part.index, part.rows, part.columns)])
+
+
+def _look(part: _Part) -> PartPieces:
+    return look_at_part(_raw(part)[1])
+
+
+def _drop(drop: _Drop) -> None:
+    part = drop.part
+    store, mask = _raw(part)
+    kept = drop_small(mask, drop.areas, drop.minimum_size)
+    store.write(0, part.index, part.rows, part.columns, kept)
+
+
+def _halve(part: _Part) -> None:
+    LabelStore.open(part.store).halve(part.level, part.index, part.rows, part.columns)

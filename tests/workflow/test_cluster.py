@@ -1,0 +1,166 @@
+"""Large images on a Dask cluster of real processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import zarr
+from scipy import ndimage
+from tests.tiny_models import write_tiny_model
+
+from napari_unet.data.lazy_files import open_lazy
+from napari_unet.engine.cluster import Cluster, connect
+from napari_unet.errors import Cancelled, DataError, SettingsError
+from napari_unet.models.model import load_model
+from napari_unet.progress import CancelToken, Progress
+from napari_unet.settings import LargeImageSettings
+from napari_unet.workflow.segment_large import SegmentLargeTask, segment_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+SMALL = LargeImageSettings(memory=0.15)  # of which the program itself takes most: the smallest tiles
+
+
+def start(*words: str, log: Path) -> subprocess.Popen[bytes]:
+    environment = os.environ | {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
+    }
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli." + words[0], *words[1:]],
+            stdout=file, stderr=file, env=environment,
+        )  # fmt: skip
+
+
+@contextmanager
+def worker(scheduler: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    process = start(
+        "dask_worker", "--scheduler-file", str(scheduler), "--no-nanny", "--no-dashboard",
+        "--nthreads", "2", "--local-directory", str(log.parent), log=log,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("scheduler")
+    file = folder / "scheduler.json"
+    process = start(
+        "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+        "--scheduler-file", str(file), log=folder / "log.txt",
+    )  # fmt: skip
+    until = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < until:
+        assert process.poll() is None, (folder / "log.txt").read_text()
+        time.sleep(0.05)
+    yield file
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def image_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((900, 1100)), 4)
+    path = tmp_path_factory.mktemp("images") / "a.zarr"
+    zarr.create_array(path, data=(noise * 8000 + 30_000).clip(0, 65_535).astype(np.uint16), chunks=(128, 128))
+    return path
+
+
+def wait_for_workers(cluster: Cluster, count: int) -> None:
+    cluster.client.wait_for_workers(count, timeout=120)
+
+
+def test_a_worker_is_killed_and_the_mask_is_the_same(
+    scheduler: Path, tmp_path: Path, model_path: Path, image_path: Path
+) -> None:
+    # Within the test, so that they travel by value: workers do not know the tests.
+    def failing(number: int) -> int:
+        if number == 3:
+            raise DataError("three cannot be read", remedy="leave it out")
+        return number * number
+
+    def slow(number: int) -> int:
+        time.sleep(0.2)
+        return number
+
+    model = load_model(model_path)
+    settings = model.recipe.inference.model_copy(update={"minimum_size": 200})
+    stack = open_lazy(image_path)
+    local = segment_stack(stack, model, tmp_path / "local.ome.zarr", settings, SMALL)
+    expected = np.asarray(zarr.open_group(local, mode="r")["0"])
+    assert 0.1 < expected.mean() < 0.9
+    with (
+        worker(scheduler, tmp_path / "1.txt") as first,
+        worker(scheduler, tmp_path / "2.txt"),
+        connect(str(scheduler)) as cluster,
+    ):
+        wait_for_workers(cluster, 2)
+        finished: list[object] = []
+
+        def kill(progress: Progress) -> None:
+            if progress.piece is not None:
+                finished.append(progress.piece)
+                if len(finished) == 5:
+                    first.send_signal(signal.SIGKILL)
+
+        out = segment_stack(
+            stack, model, tmp_path / "far.ome.zarr", settings, SMALL,
+            cluster=cluster, source=model_path, on_progress=kill,
+        )  # fmt: skip
+        assert first.wait(10) == -signal.SIGKILL
+        assert len(cluster.client.nthreads()) == 1
+        assert len(finished) > 20
+        for level in range(3):
+            np.testing.assert_array_equal(
+                np.asarray(zarr.open_group(out, mode="r")[str(level)]),
+                np.asarray(zarr.open_group(local, mode="r")[str(level)]),
+            )
+        # Errors of a worker come as they were raised; what is stopped stops; a worker sees every path.
+        with pytest.raises(DataError, match="three cannot be read; leave it out"):
+            list(cluster.spread(failing, range(9), CancelToken()))
+        cancel = CancelToken()
+        results = cluster.spread(slow, range(10_000), cancel)
+        assert next(results)[0] < 10
+        cancel.cancel()
+        with pytest.raises(Cancelled):
+            list(results)
+        with pytest.raises(SettingsError, match="does not see /nowhere"):
+            cluster.check(["/nowhere"])
+        task = SegmentLargeTask(
+            (image_path,), model_path, tmp_path / "task", settings, SMALL, cluster=str(scheduler)
+        )
+        (again,) = task.run(lambda progress: None, CancelToken())
+        np.testing.assert_array_equal(np.asarray(zarr.open_group(again, mode="r")["0"]), expected)
+
+
+def test_a_cluster_that_is_not_there_is_said(scheduler: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_unet.engine.cluster.PATIENCE", 1.0)
+    with (
+        pytest.raises(SettingsError, match=r"no scheduler at tcp://127.0.0.1:9"),
+        connect("tcp://127.0.0.1:9"),
+    ):
+        pass
+    with connect(str(scheduler)) as cluster, pytest.raises(SettingsError, match="has no workers"):
+        cluster.check()
