@@ -1,7 +1,7 @@
 """Cost per pixel and memory of images from 1 to 400 megapixels, against the bare network in the same run.
 
     python benchmarks/large_image.py --up-to 25
-    python benchmarks/large_image.py --up-to 400 --repeat 1 --plot docs/images/large-images.png --json large.json
+    python benchmarks/large_image.py --up-to 400 --plot docs/images/large-images.png
 
 Makes images of 1, 4, 25, 100 and 400 megapixels as OME-Zarr and tiled TIFF, segments each in a process of
 its own and prints: seconds; the bare network's seconds for as many pixels (its best rate over some sizes, in

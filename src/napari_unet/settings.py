@@ -173,6 +173,12 @@ class TrainingSettings(Settings):
         title="Image scale",
         description="Images are resized by this first; 0 chooses from the size of what is annotated",
     )
+    pixel_size: str = Field(
+        "",
+        title="Pixel size",
+        description="Of the images, like 0.65um, so that others are shown at that size; empty: as all their "
+        "files say",
+    )
     foreground_patches: Fraction = Field(
         0.33, title="Patches on foreground", description="Share of patches centred on foreground"
     )

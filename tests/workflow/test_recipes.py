@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from napari_unet.errors import SettingsError
 from napari_unet.settings import Recipe
-from napari_unet.workflow.recipes import RECIPES, choose_scale, count_channels, recipe, setting_paths
+from napari_unet.workflow.recipes import (
+    RECIPES,
+    choose_scale,
+    count_channels,
+    fit_recipe,
+    recipe,
+    setting_paths,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_recipes_round_trip_and_every_setting_is_described() -> None:
@@ -62,3 +74,26 @@ def test_thick_structures_in_large_images_are_shrunk_and_thin_ones_are_not() -> 
     assert choose_scale([stripe(60, 1024)]) == 0.25
     assert choose_scale([stripe(60, 300)]) == 1.0  # the image would get too small
     assert choose_scale([np.zeros((512, 512), np.uint8)]) == 1.0
+
+
+def test_the_size_of_pixels_is_what_all_files_say(tmp_path: Path) -> None:
+    import tifffile
+
+    from napari_unet.data.catalog import open_dataset
+
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for number in range(3):
+        image = rng.integers(0, 255, (40, 40), dtype=np.uint8)
+        pixels = {"resolution": (2e4, 2e4), "resolutionunit": 3}  # a centimetre: 0.5 µm
+        tifffile.imwrite(tmp_path / "images" / f"{number}.tif", image, **pixels)
+        tifffile.imwrite(tmp_path / "masks" / f"{number}.tif", (image > 127).astype(np.uint8) * 255)
+    fast = recipe("fast")
+    assert fit_recipe(fast, open_dataset(tmp_path)).training.pixel_size == "0.5 µm"
+    told = recipe("fast", ["pixel_size=0.7um"])
+    assert fit_recipe(told, open_dataset(tmp_path)).training.pixel_size == "0.7 µm"
+    tifffile.imwrite(tmp_path / "images" / "1.tif", image, resolution=(1e4, 1e4), resolutionunit=3)
+    assert fit_recipe(fast, open_dataset(tmp_path)).training.pixel_size == ""
+    with pytest.raises(SettingsError, match="no size of a pixel"):
+        fit_recipe(recipe("fast", ["pixel_size=small"]), open_dataset(tmp_path))

@@ -250,7 +250,8 @@ def test_pixels_of_another_size_are_resized_to_the_models(
     tmp_path: Path, image: np.ndarray, model_path: Path
 ) -> None:
     knows = load_model(model_path)
-    knows.provenance["pixel_size"] = "0.5 um"
+    training = knows.recipe.training.model_copy(update={"pixel_size": "0.5 um"})
+    knows.recipe = knows.recipe.model_copy(update={"training": training})
     twice = image.repeat(2, 0).repeat(2, 1)
     out = segment_stack(lazy_stack(twice, pixel_size=PixelSize(0.25, 0.25)), knows, tmp_path / "a.ome.zarr")
     found = result(out)

@@ -139,7 +139,7 @@ class Model:
         told = self.description()
         decides = {name: told[name] for name in ("normalization", "classes")}
         decides["network"] = told["recipe"]["network"]
-        decides["pixel_size"] = self.provenance.get("pixel_size")
+        decides["pixel_size"] = self.recipe.training.pixel_size
         digest.update(json.dumps(decides, sort_keys=True).encode())
         for array in _arrays(self.network):
             digest.update(np.ascontiguousarray(array).data)

@@ -4,25 +4,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_unet.data.pixel_size import parse_pixel_size
+from napari_unet.data.loaders import ImageLoader
+from napari_unet.data.pages import PageLoader
+from napari_unet.data.pixel_size import parse_pixel_size, read_pixel_size
 from napari_unet.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_unet.data.pixel_size import PixelSize
+    from napari_unet.data.sample import Sample
     from napari_unet.models.model import Model
 
-KEY = "pixel_size"  # of a model's provenance
 ALIKE = 0.02  # pixels whose sizes differ by less are taken for equal
 MOST = 16.0  # times larger or smaller than the model's: what differs more is a unit mistaken
 
 
 def pixel_size_of_model(model: Model) -> PixelSize | None:
     """Size of a pixel of the images a model was trained on, before they were resized; None if unknown."""
-    told = model.provenance.get(KEY)
-    try:
-        return parse_pixel_size(str(told)) if told else None
-    except SettingsError:
-        return None
+    told = model.recipe.training.pixel_size
+    return parse_pixel_size(told) if told else None
+
+
+def pixel_size_of_samples(samples: Sequence[Sample]) -> PixelSize | None:
+    """Size of a pixel that the files of all samples tell alike; None if one tells nothing, or another."""
+    first: PixelSize | None = None
+    for sample in samples:
+        load = sample.load_image
+        if not isinstance(load, ImageLoader | PageLoader):
+            return None
+        file = load.source.path / load.name
+        size = read_pixel_size(file) if file.is_file() else None
+        if size is None:
+            return None
+        first = first or size
+        pairs = zip(size.metres(), first.metres(), strict=True)
+        if any(abs(have / want - 1) >= ALIKE for have, want in pairs):
+            return None
+    return first
 
 
 def resizing(model: Model, size: PixelSize | None) -> tuple[float, float]:

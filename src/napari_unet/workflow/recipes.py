@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from napari_unet.data.pixel_size import parse_pixel_size
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import SettingsError
 from napari_unet.settings import (
@@ -17,6 +18,7 @@ from napari_unet.settings import (
     Settings,
     TrainingSettings,
 )
+from napari_unet.workflow.pixel_sizes import pixel_size_of_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -202,6 +204,7 @@ def fit_recipe(chosen: Recipe, dataset: Dataset) -> Recipe:
         symmetry = "dihedral" if dataset.format in WITHOUT_UP else "horizontal"
     scale = training.scale or choose_scale([dataset.mask(s).labels for s in looked_at])
     precision = default_precision() if training.precision == "auto" else training.precision
+    size = parse_pixel_size(training.pixel_size) if training.pixel_size else pixel_size_of_samples(looked_at)
     classes = len(dataset.classes)
     channels = 1 if training.channels == "grey" else count_channels(images)
     changed: dict[str, Any] = {"input_channels": channels, "classes": classes}
@@ -214,6 +217,7 @@ def fit_recipe(chosen: Recipe, dataset: Dataset) -> Recipe:
             update={
                 "scale": scale,
                 "precision": precision,
+                "pixel_size": "" if size is None else size.text,
                 "augmentation": training.augmentation.model_copy(update={"symmetry": symmetry}),
             }
         ),
