@@ -3,6 +3,7 @@
 # make check  ruff, mypy, and the plugin's manifest
 # make bench  the benchmarks whose figures are in docs/results.md
 # make window the benchmark of the real window, on a virtual screen
+# make results  networks, ensembles, objects on the real sets: hours, goes on where it was stopped (DATA= WORK= MINUTES=)
 # make screenshots  the pictures in docs/images, from the real window
 
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
@@ -16,11 +17,11 @@ SCREEN := xvfb libgl1-mesa-dri libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 
 	libxcb-keysyms1 libxcb-shape0 libdbus-1-3
 WINDOW := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter-out Linux,$(shell uname -s)),window,headless)
 
-.PHONY: help demo test check bench screenshots window setup screen clean
+.PHONY: help demo test check bench results screenshots window setup screen clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,6s/^# //p' Makefile
+	@sed -n '1,7s/^# //p' Makefile
 
 # Debian and Ubuntu part ensurepip from Python: the system's package, virtualenv or another pip stand in.
 $(VENV)/bin/python:
@@ -94,6 +95,12 @@ bench: setup
 	@$(BIN)/python benchmarks/run_lengths.py
 	@$(BIN)/python benchmarks/scores.py
 	@$(BIN)/python benchmarks/feeding.py
+
+DATA ?= ../shared/data
+WORK ?= results
+MINUTES ?= 20
+results: setup
+	@$(BIN)/python benchmarks/results.py --data $(DATA) --work $(WORK) --minutes $(MINUTES)
 
 clean:
 	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache
