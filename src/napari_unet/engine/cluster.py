@@ -178,10 +178,12 @@ class Cluster:
             cancel.check()
             if self.client.status not in {"running", "connecting"}:
                 raise self._gone(self.client.status)
+            with completed.thread_condition:
+                # Looked at with the lock held: what comes in between would be waited for in vain.
+                if not completed.has_ready():
+                    completed.thread_condition.wait(0.2)
             if completed.has_ready():
                 return next(completed)
-            with completed.thread_condition:
-                completed.thread_condition.wait(0.2)
 
     def _result(self, future: Any) -> Any:
         from concurrent.futures import CancelledError
