@@ -32,8 +32,19 @@ def test_a_ray_ends_at_the_next_object_and_is_unknown_beyond_the_image() -> None
     assert found[4, 2, 0] == 2.5
     assert found[4, 2, 16] == -1
     assert found[4, 7, 16] == 2.5
-    assert (star_distances(objects, 2)[1::2] == -1).all()
-    np.testing.assert_array_equal(star_distances(objects, 2)[::2, ::2], found[::2, ::2])
+    chosen = np.zeros(objects.shape, bool)
+    chosen[3, 1] = True
+    some = star_distances(objects, chosen)
+    assert (some[~chosen] == -1).all()
+    np.testing.assert_array_equal(some[3, 1], found[3, 1])
+
+
+def test_rays_are_measured_at_pixels_of_every_row_and_column_of_poolings() -> None:
+    targets = star_targets(np.pad(np.ones((90, 90), np.float32), 5))
+    y, x = np.nonzero((targets[..., 1:] >= 0).any(axis=-1))
+    assert len(y) == 2000
+    for parity in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        assert 400 < ((y % 2 == parity[0]) & (x % 2 == parity[1])).sum() < 600
 
 
 def test_a_disc_is_as_far_in_all_directions() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,20 +13,21 @@ from napari_unet.training.weight_maps import distance_map
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-EVERY = 2  # pixels, along both axes, between those whose rays are followed; more where there are many
-FOLLOWED = 1500  # pixels whose rays are followed in a patch, about; more teach little and take time
+FOLLOWED = 2000  # pixels whose rays are followed in a patch; more teach little and take time
 UNKNOWN = -1.0
 
 
-def star_distances(objects: NDArray[np.int32], every: int = 1) -> NDArray[np.float32]:
+def star_distances(
+    objects: NDArray[np.int32], chosen: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
     """How far it is from each pixel of an object to its border, along 32 rays.
 
     Parameters
     ----------
     objects : numpy.ndarray
         (Y, X) int32, 0 background, one number an object.
-    every : int
-        Only pixels of every so many rows and columns are looked at.
+    chosen : numpy.ndarray, optional
+        (Y, X) bool, the pixels that are looked at; all if not given.
 
     Returns
     -------
@@ -38,9 +38,7 @@ def star_distances(objects: NDArray[np.int32], every: int = 1) -> NDArray[np.flo
     """
     height, width = objects.shape
     found = np.full((height, width, RAYS), UNKNOWN, np.float32)
-    chosen = np.zeros(objects.shape, np.bool_)
-    chosen[::every, ::every] = objects[::every, ::every] > 0
-    y, x = np.nonzero(chosen)
+    y, x = np.nonzero(objects > 0 if chosen is None else chosen & (objects > 0))
     number = objects[y, x]
     dy, dx = directions().astype(np.float32).T
     # All rays of all pixels at once, and in each step those that have not ended.
@@ -70,13 +68,17 @@ def star_targets(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
     -------
     numpy.ndarray
         (Y, X, 33) float32: depth in [0, 1], and distances in units of 16 pixels; -1 where they are not known:
-        they are measured at every second pixel of every second row, at fewer where there are many.
+        they are measured at 2000 pixels at most, drawn by the patch's own content. (On a grid a network
+        with poolings would learn them for the pixels of the grid alone.)
     """
     objects = np.maximum(numbers, 0).astype(np.int32)
     out = np.empty((*numbers.shape, 1 + RAYS), np.float32)
     out[..., 0] = np.where(numbers < 0, UNKNOWN, _depth(objects))
-    every = max(EVERY, math.ceil(math.sqrt(np.count_nonzero(objects) / FOLLOWED)))
-    distances = star_distances(objects, every)
+    inside = np.flatnonzero(objects)
+    luck = np.random.default_rng(int(objects.sum(dtype=np.int64)))
+    chosen = np.zeros(objects.size, np.bool_)
+    chosen[luck.choice(inside, min(FOLLOWED, len(inside)), replace=False)] = True
+    distances = star_distances(objects, chosen.reshape(objects.shape))
     out[..., 1:] = np.where(distances < 0, UNKNOWN, distances / np.float32(UNIT))
     return out
 
