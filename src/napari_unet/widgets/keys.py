@@ -24,7 +24,7 @@ KEYS = {
 }
 LABEL_KEYS = {"0 to 9": "paint with background, or with a class", "I": "paint what is to be ignored"}
 TOOL_KEYS = {"P": "brush", "E": "eraser", "F": "fill", "L": "pick a label", "Z": "move the image"}
-SHORT = {"S": "segment", "N": "next", "W": "worst", "C": "correct", "D": "done", "H": "mask"}
+SHORT = {"S": "segment", "N": "next", "W": "worst", "D": "done", "H": "mask"}
 
 
 def bind(owner: Any, actions: Mapping[str, Callable[[], object]]) -> list[Callable[[Any], object]]:

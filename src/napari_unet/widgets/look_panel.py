@@ -81,7 +81,7 @@ class LookPanel(Step):
             "reference, IoU is estimated from how far predictions of the flipped image agree. Next: Q</qt>"
         )
         self.worst_button.clicked.connect(self.worst_wanted)
-        self.correct_button = QPushButton("Correct next")
+        self.correct_button = QPushButton("Correct")
         self.correct_button.setToolTip(
             "<qt>Go to the image from whose correction most is learned (C): one that stands for many that "
             "are probably wrong, two times in five one drawn at random, and with reference masks the worst. "
