@@ -62,3 +62,16 @@ def choose(qtbot: Any, button: Any, words: str, *, anywhere: bool = False) -> No
     QTimer.singleShot(10, pick)
     qtbot.mouseClick(button, LEFT)
     assert chosen, f"there is no {words!r} to choose among {[a.text() for a in button.menu().actions()]}"
+
+
+def close_anyway(viewer: Any) -> None:
+    """Close a window, if it is open still; a task that a failed test left behind is no question then."""
+    from qtpy.QtWidgets import QMessageBox
+
+    asked = QMessageBox.question
+    QMessageBox.question = staticmethod(lambda *_: QMessageBox.StandardButton.Yes)
+    try:
+        if hasattr(viewer.window, "_qt_window"):
+            viewer.close()
+    finally:
+        QMessageBox.question = asked

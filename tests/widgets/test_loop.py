@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hands import close_anyway
 from qtpy.QtCore import QPoint, Qt
 
 if TYPE_CHECKING:
@@ -52,8 +53,7 @@ def open_window(qapp: Any, salt_zip: Path, tiny_models: dict[str, Path], qtbot: 
 
     yield open_one
     for viewer in opened:
-        if hasattr(viewer.window, "_qt_window"):
-            viewer.close()
+        close_anyway(viewer)
     qapp.processEvents()
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 import pytest
-from hands import LONG, click, segment
+from hands import LONG, click, close_anyway, segment
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QApplication, QMessageBox
 
@@ -76,8 +76,7 @@ def viewer(open_window: Callable[[], Any], qapp: Any) -> Iterator[Any]:
     """A window of its own, as these tests close it."""
     viewer = open_window()
     yield viewer
-    if hasattr(viewer.window, "_qt_window"):
-        viewer.close()
+    close_anyway(viewer)
     qapp.processEvents()
 
 
@@ -86,8 +85,7 @@ def dock(nothing_left: set[Any], viewer: Any, qtbot: Any) -> Iterator[Any]:
     """Opened from the menu."""
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "U-Net Workbench")
     yield widget
-    if hasattr(viewer.window, "_qt_window"):
-        viewer.close()
+    close_anyway(viewer)
 
 
 def many(viewer: Any, count: int = MANY) -> Any:
