@@ -14,7 +14,7 @@ KEYS = {
     "Shift-N": "previous image",
     "W": "worst first",
     "Q": "next worst that is not done",
-    "C": "next to correct: that from which most is learned",
+    "C": "next to correct: one that stands for others",
     "D": "done, and next",
     "T": "errors on and off",
     "O": "what is vouched for on and off",

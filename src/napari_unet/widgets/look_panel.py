@@ -83,8 +83,8 @@ class LookPanel(Step):
         self.worst_button.clicked.connect(self.worst_wanted)
         self.correct_button = QPushButton("Correct")
         self.correct_button.setToolTip(
-            "<qt>Go to the image from whose correction most is learned (C): one that stands for many that "
-            "are probably wrong, two times in five one drawn at random, and with reference masks the worst. "
+            "<qt>Go to an image that stands for many that are probably wrong, or, two times in five, to one "
+            "drawn at random (C); with reference masks to the worst. "
             "Done (D) goes on to the next of them</qt>"
         )
         self.correct_button.clicked.connect(self.correct_wanted)

@@ -1,4 +1,4 @@
-"""From image to image: worst first, or first that from which most is learned."""
+"""From image to image: worst first, or first what stands for others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Reviewing:
 
     def __init__(self, session: Session, images: ImagesPanel, segmenting: SegmentPanel, stage: Stage) -> None:
         self.session, self.images, self.segmenting, self.stage = session, images, segmenting, stage
-        self._correcting = False  # Done goes on in the order in which most is learned
+        self._correcting = False  # Done goes on in that order
 
     def worst_first(self) -> None:
         """Sort the list by IoU and go to the worst not done; where no IoU is known, estimate it first."""
@@ -34,7 +34,7 @@ class Reviewing:
         self._once_estimated(self._show_worst)
 
     def correct_next(self) -> None:
-        """Go to the image from which most is learned, and from now on with Done to the next of them."""
+        """Go to an image that stands for others, and from now on with Done to the next of them."""
         self._correcting = True
         self._once_estimated(
             lambda: self._go_to(self.session.estimates.next_to_correct(self.session.current))

@@ -197,7 +197,7 @@ class Estimates:
         return self._waiting(lambda entry: entry.estimate if entry.iou is None else entry.iou)
 
     def to_correct(self) -> list[str]:
-        """Ids of images that are not done, first that from which most is learned.
+        """Ids of images that are not done, first what stands for most that is wrong.
 
         In the order of ``review_queue`` where there is no reference mask; else as ``queue``.
         """
@@ -226,7 +226,7 @@ class Estimates:
         return (behind or waiting)[0]
 
     def next_to_correct(self, identifier: str) -> str:
-        """Id of the image from which most is learned, or, if that is at hand, of the one after it."""
+        """Id of the first of ``to_correct``, or, if that is at hand, of the one after it."""
         return next((i for i in self.to_correct() if i != identifier), "")
 
 
