@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,7 +109,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             partial.rename(path)
         finally:
             for left in (partial, older):
-                shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+                _remove(left)
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written",
@@ -157,3 +158,15 @@ def remove_partials(folder: Path) -> int:
                 path.unlink()
             count += 1
     return count
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder; threads that write into it still have a moment to end."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    for pause in (0.0, 0.05, 0.2, 0.5):
+        time.sleep(pause)
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return

@@ -16,7 +16,6 @@ from napari_unet.metrics.overlap import count_overlap, scores_of_counts
 from napari_unet.models.ensemble import Ensemble
 from napari_unet.progress import Progress, ignore_progress
 from napari_unet.settings import Settings
-from napari_unet.workflow.segment import answers_of_members
 from napari_unet.workflow.variety import appearance
 
 if TYPE_CHECKING:
@@ -167,6 +166,8 @@ def doubts(
     found: list[Doubt] = []
     activation = model.recipe.network.activation
     if isinstance(model, Ensemble):
+        from napari_unet.workflow.segment import answers_of_members  # of no use to the dock when it opens
+
         plain = settings.model_copy(update={"flips": "none"})
         weights = [member.weight for member in model.members]
         for sample, read, members in answers_of_members(samples, model, plain, cancel):
