@@ -142,12 +142,16 @@ def test_next_to_correct_is_what_most_is_learned_from(session: Session) -> None:
     ids = segmented(session, images(6))
     estimates, entries = session.estimates, session.collection.entries
     assert estimates.to_correct() == []
-    assert estimates.next_to_correct(ids[0]) == ""
+    assert estimates.next_to_correct() == ""
     estimates.start()
     expected = [turn.id for turn in review_queue([entries[i].doubt for i in ids])]
     assert estimates.to_correct() == expected
-    assert estimates.next_to_correct(expected[0]) == expected[1]
-    assert estimates.next_to_correct(expected[3]) == expected[0]
+    assert estimates.next_to_correct() == expected[0]
+    assert [estimates.next_to_correct(i) for i in expected] == [*expected[1:], expected[0]]
+    assert estimates.next_to_correct("none of them") == expected[0]
+    reasons = {turn.id: turn.reason for turn in review_queue([entries[i].doubt for i in ids])}
+    assert {i: entries[i].reason for i in ids} == reasons
+    assert any("drawn at random" in reason for reason in reasons.values())
     session.painting.set_done([expected[0]])
     left = [entries[i].doubt for i in ids if i != expected[0]]
     again = [turn.id for turn in review_queue(left, done=[entries[expected[0]].doubt])]

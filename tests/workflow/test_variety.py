@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_unet.workflow import variety
 from napari_unet.workflow.review import Doubt
 from napari_unet.workflow.review_queue import review_queue
 from napari_unet.workflow.variety import appearance, mix_in, representative_order
@@ -90,11 +91,15 @@ def test_two_of_five_are_drawn() -> None:
     assert front[50:] == list(range(30, 40))  # 20 were drawn from the end
 
 
-def test_a_large_set_is_ordered_without_comparing_all_with_all() -> None:
+def test_a_large_set_is_ordered_without_comparing_all_with_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    plain = variety._likeness
+    monkeypatch.setattr(variety, "_likeness", lambda a, b: compared.append((len(a), len(b))) or plain(a, b))
     rng = np.random.default_rng(0)
     iou = np.sort(rng.random(20_000))
     order = representative_order(iou, rng.random((20_000, 6)))
     assert sorted(order) == list(range(20_000))
+    assert compared == [(variety.STOOD_FOR, variety.CANDIDATES)]
     assert len({round(iou[n], 1) for n in order[:50]}) > 3  # from the whole range
 
 

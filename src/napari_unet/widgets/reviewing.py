@@ -34,11 +34,11 @@ class Reviewing:
         self._once_estimated(self._show_worst)
 
     def correct_next(self) -> None:
-        """Go to an image that stands for others, and from now on with Done to the next of them."""
+        """Go to the image that stands for most, then to the next of them; from now on Done does so, too."""
+        session = self.session
+        passed = session.current if self._correcting else ""
         self._correcting = True
-        self._once_estimated(
-            lambda: self._go_to(self.session.estimates.next_to_correct(self.session.current))
-        )
+        self._once_estimated(lambda: self._go_to(session.estimates.next_to_correct(passed)))
 
     def next_worst(self) -> None:
         """Go to the worst image that is not done, after the one at hand."""
@@ -55,7 +55,7 @@ class Reviewing:
         following = estimates.next_after(current) if queued else ""
         self.session.painting.set_done([current])
         if self._correcting:  # what is learned from others depends on what is done
-            following = estimates.next_to_correct(current)
+            following = estimates.next_to_correct()
         if following:
             self._go_to(following)
         else:

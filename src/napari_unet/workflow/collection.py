@@ -59,8 +59,6 @@ class Entry:
         IoU that is expected of the mask, 0 to 1; None where it is known, or was not estimated.
     reason : str
         What that is from, for a person.
-    place : int or None
-        In the queue of images without a reference mask, from 0; None where it is in none.
     """
 
     sample: Sample
@@ -75,7 +73,6 @@ class Entry:
     doubt: Doubt | None = None
     estimate: float | None = None
     reason: str = ""
-    place: int | None = None
 
     def score(self, counts: OverlapCounts | None, empty: EmptyRule) -> None:
         """Remember the agreement of the mask with the reference, None if there is none."""
@@ -289,7 +286,7 @@ class Collection:
     def forget_predictions(self) -> None:
         """Forget what another model said; corrections and what was vouched for stay."""
         for entry in self.entries.values():
-            entry.prediction = entry.doubt = entry.estimate = entry.place = None
+            entry.prediction = entry.doubt = entry.estimate = None
             entry.problem = entry.reason = ""
             entry.part = ""
             if entry.corrected is None:

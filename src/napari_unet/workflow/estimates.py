@@ -15,7 +15,7 @@ from napari_unet.workflow.correction import IGNORE
 from napari_unet.workflow.predict import find_sample, warm_models
 from napari_unet.workflow.references import refer
 from napari_unet.workflow.review import FEWEST_KNOWN, Calibration, Doubt, calibrate, doubts
-from napari_unet.workflow.review_queue import review_queue
+from napari_unet.workflow.review_queue import Turn, review_queue, worst_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,15 +134,11 @@ class Estimates:
         if collection is None or not any(e.doubt is not None for e in collection.entries.values()):
             return
         self._calibrate(collection)
-        listed = [e.doubt for e in collection.entries.values() if e.doubt is not None and _estimable(e)]
-        done = [e.doubt for e in collection.entries.values() if e.doubt is not None and e.done]
-        queue = review_queue(listed, self.calibration, done=done)
-        turns = {turn.id: turn for turn in queue}
-        places = {turn.id: place for place, turn in enumerate(queue)}
+        listed = _listed(collection)
+        turns = {turn.id: turn for turn in worst_first(listed, self.calibration)}
         changed = []
         for identifier, entry in collection.entries.items():
             turn = turns.get(identifier)
-            entry.place = places.get(identifier)
             estimate, reason = (turn.iou, turn.reason) if turn is not None else (None, "")
             if (estimate, reason) != (entry.estimate, entry.reason):
                 entry.estimate, entry.reason = estimate, reason
@@ -194,25 +190,24 @@ class Estimates:
 
     def queue(self) -> list[str]:
         """Ids of images that are not done, worst first by known IoU, else by the estimate."""
-        return self._waiting(lambda entry: entry.estimate if entry.iou is None else entry.iou)
+        collection = self.session.collection
+        entries = {} if collection is None else collection.entries
+        keys = {i: _key(i, e) for i, e in entries.items() if not e.done}
+        return sorted((i for i, key in keys.items() if key is not None), key=lambda i: keys[i] or ())
 
     def to_correct(self) -> list[str]:
         """Ids of images that are not done, first what stands for most that is wrong.
 
         In the order of ``review_queue`` where there is no reference mask; else as ``queue``.
         """
-        collection = self.session.collection
-        entries = collection.entries.values() if collection is not None else ()
-        if any(e.iou is not None for e in entries):
-            return self.queue()
-        return self._waiting(lambda entry: entry.place)
+        return [turn.id for turn in self._turns()] or self.queue()
 
-    def _waiting(self, value: Callable[[Entry], float | None]) -> list[str]:
+    def _turns(self) -> list[Turn]:
         collection = self.session.collection
-        entries = {} if collection is None else collection.entries
-        values = {i: value(e) for i, e in entries.items() if not e.done}
-        known = [(v, i) for i, v in values.items() if v is not None]
-        return [i for _, i in sorted(known)]
+        if collection is None or any(e.iou is not None for e in collection.entries.values()):
+            return []
+        done = [e.doubt for e in collection.entries.values() if e.doubt is not None and e.done]
+        return review_queue(_listed(collection), self.calibration, done=done)
 
     def next_after(self, identifier: str) -> str:
         """Id of the worst image not done that comes after one in the queue; from the start at its end."""
@@ -225,14 +220,31 @@ class Estimates:
         behind = [i for i in waiting if key is not None and (_key(i, collection.entries[i]) or ()) > key]
         return (behind or waiting)[0]
 
-    def next_to_correct(self, identifier: str) -> str:
-        """Id of the first of ``to_correct``, or, if that is at hand, of the one after it."""
-        return next((i for i in self.to_correct() if i != identifier), "")
+    def next_to_correct(self, after: str = "") -> str:
+        """Id of the first of ``to_correct``, or of the one after an image in it; the list says why.
+
+        Parameters
+        ----------
+        after : str
+            Id of an image that is passed over for now; at the end it begins again.
+        """
+        turns = self._turns()
+        ids = [turn.id for turn in turns] or self.queue()
+        place = (ids.index(after) + 1) % len(ids) if after in ids else 0
+        if turns and self.session.collection is not None:
+            chosen = turns[place]
+            self.session.collection.entries[chosen.id].reason = chosen.reason
+            self.session.rows_changed.emit((chosen.id,))
+        return ids[place] if ids else ""
 
 
 def _key(identifier: str, entry: Entry) -> tuple[float, str] | None:
     value = entry.estimate if entry.iou is None else entry.iou
     return None if value is None else (value, identifier)
+
+
+def _listed(collection: Collection) -> list[Doubt]:
+    return [e.doubt for e in collection.entries.values() if e.doubt is not None and _estimable(e)]
 
 
 def _estimable(entry: Entry) -> bool:

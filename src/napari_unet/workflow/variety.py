@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 ALIKE = 0.5  # mean squared difference, in units of the variance, at which likeness has fallen to 1 / e
 AHEAD = 50  # images at the front that are chosen for what they stand for
-STOOD_FOR = 500  # images of a large set that are looked at for it
-CANDIDATES = 2000  # images of a large set that may be at the front
+STOOD_FOR = 300  # images of a large set that are looked at for it
+CANDIDATES = 1000  # images of a large set that may be at the front
 LEAST_WRONG = 0.02  # of an image that is estimated to be right
 NORMAL_TENTHS = 2.563  # deviations between the tenth and the ninetieth percentile of a normal distribution
 FARTHEST = 4.0  # deviations from the median
