@@ -14,6 +14,7 @@ from napari_unet.models.model import (
     Model,
     load_model,
     read_description,
+    read_settings,
     save_model,
 )
 from napari_unet.models.normalization import Normalization
@@ -164,3 +165,11 @@ def test_half_precision_takes_half_the_room_and_changes_little(tmp_path: Path) -
     two = load_model(half)
     assert {w.dtype for w in two.network.get_weights()} == {np.dtype(np.float32)}
     np.testing.assert_allclose(two.probabilities(X), one.probabilities(X), atol=2e-3)
+
+
+def test_a_picture_is_no_model(tmp_path: Path) -> None:
+    picture = tmp_path / "cut.png"
+    picture.write_bytes(b"PNG")
+    for path in (picture, tmp_path):
+        with pytest.raises(ModelError, match=r"is not a model: expected a folder with settings\.json in it"):
+            read_settings(path)

@@ -374,10 +374,10 @@ def _description(folder: Path, path: Path) -> dict[str, Any]:
     try:
         check_bytes(file.stat().st_size, MAX_SETTINGS_BYTES, str(file))
         content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(
             f"{path} is not a model",
-            expected=f"{SETTINGS_FILE} in it",
+            expected=f"a folder with {SETTINGS_FILE} in it",
             remedy="give the folder that `napari-unet train --out` wrote",
         ) from error
     except (OSError, ValueError) as error:
