@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
+from napari_unet.engine import process
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.engine.task import FromCaller, Job
@@ -37,8 +38,15 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessEngine]:
     assert not [p for p in psutil.Process().children() if "napari_unet.engine.worker" in p.cmdline()]
 
 
-def leftovers() -> set[Path]:
-    return {p for folder in ("/dev/shm", "/tmp") for p in Path(folder).glob("napari-unet-*")}
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
+    """Where engines made after this one keep arrays on their way: folders of this test alone."""
+    folders = [tmp_path / "memory", tmp_path / "disk"]
+    for folder in folders:
+        folder.mkdir()
+    monkeypatch.setattr(process, "MEMORY_FOLDER", folders[0])
+    monkeypatch.setattr(process.tempfile, "tempdir", str(folders[1]))
+    return folders
 
 
 def test_a_task_runs_in_one_warm_process_of_its_own(engine: ProcessEngine) -> None:
@@ -49,14 +57,15 @@ def test_a_task_runs_in_one_warm_process_of_its_own(engine: ProcessEngine) -> No
     assert engine.submit(Double(array)).wait(30)["process"] == first["process"] == engine.process_id
 
 
-def test_large_arrays_come_back_mapped_and_writable_and_leave_no_file(engine: ProcessEngine) -> None:
-    before = leftovers()
+def test_large_arrays_come_back_mapped_and_writable_and_leave_no_file(
+    places: list[Path], engine: ProcessEngine
+) -> None:
     array = np.random.default_rng(0).random((1000, 1000))
     twice = engine.submit(Double(array)).wait(30)["twice"]
     np.testing.assert_array_equal(twice, array * 2)
     twice[:] = 0  # nobody else's memory
-    files = [f for folder in leftovers() - before for f in folder.iterdir() if f.name.startswith("arrays")]
-    assert files == []
+    assert [len(list(place.iterdir())) for place in places] == [1, 1]  # the engine's own folder in each
+    assert [file for place in places for file in place.rglob("arrays*")] == []
     base = twice
     while getattr(base, "base", None) is not None:
         base = base.base
@@ -158,9 +167,8 @@ def test_every_thread_gets_the_answer_to_its_own_question(engine: ProcessEngine)
     assert [int(answer[0]) for answer in job.wait(60)] == list(range(40))
 
 
-def test_close_ends_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_ends_everything(monkeypatch: pytest.MonkeyPatch, places: list[Path]) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
-    before = leftovers()
     engine = ProcessEngine()
     seen: list[Progress] = []
     ended: list[Job] = []
@@ -168,13 +176,14 @@ def test_close_ends_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     engine.submit(Count(10_000), on_end=ended.append)
     while not seen:
         time.sleep(0.01)
-    process = engine.process_id
+    identity = engine.process_id
+    assert all(list(place.iterdir()) for place in places)
     start = time.monotonic()
     engine.close()
     assert time.monotonic() - start < 2
     assert [job.state for job in ended] == ["cancelled", "cancelled"]
-    assert not psutil.pid_exists(process or 0)
-    assert leftovers() == before
+    assert not psutil.pid_exists(identity or 0)
+    assert not any(list(place.iterdir()) for place in places)
     with pytest.raises(ComputeError, match="closed"):
         engine.submit(Count(1))
 
