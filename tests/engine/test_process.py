@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import textwrap
@@ -209,6 +210,21 @@ def test_the_process_ends_when_its_parent_is_killed() -> None:
     parent.stdout.close()
     psutil.wait_procs([child], timeout=5)
     assert not child.is_running()
+
+
+def test_what_a_killed_program_left_is_cleared_by_the_next(places: list[Path]) -> None:
+    name = f"napari-unet-{platform.node() or 'here'}"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for place in places:
+        for folder in (f"{name}-{gone.pid}-x", f"{name}-{os.getpid()}-x", f"napari-unet-other-{gone.pid}-x"):
+            (place / folder).mkdir()
+            (place / folder / "arrays0").write_bytes(b"0")
+    process._make_folders()
+    for place in places:
+        assert not (place / f"{name}-{gone.pid}-x").exists()
+        assert (place / f"{name}-{os.getpid()}-x" / "arrays0").exists()  # it runs
+        assert (place / f"napari-unet-other-{gone.pid}-x").exists()  # another machine's
 
 
 def test_callbacks_run_where_the_dispatcher_puts_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import glob
 import os
+import platform
 import queue
 import shutil
 import subprocess
@@ -348,9 +350,23 @@ class _Process:
 
 def _make_folders() -> list[Path]:
     """Folders for arrays on their way: in memory where the system has such a place, then on disk."""
+    owner = f"{PREFIX}{platform.node() or 'here'}-"
+    prefix = f"{owner}{os.getpid()}-"
     folders = []
     if MEMORY_FOLDER.is_dir() and os.access(MEMORY_FOLDER, os.W_OK):
+        _clear_abandoned(MEMORY_FOLDER, owner)
         with contextlib.suppress(OSError):
-            folders.append(Path(tempfile.mkdtemp(prefix=PREFIX, dir=MEMORY_FOLDER)))
-    folders.append(Path(tempfile.mkdtemp(prefix=PREFIX)))
+            folders.append(Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY_FOLDER)))
+    folders.append(Path(tempfile.mkdtemp(prefix=prefix)))
+    _clear_abandoned(folders[-1].parent, owner)
     return folders
+
+
+def _clear_abandoned(place: Path, owner: str) -> None:
+    """Remove folders of programs that were killed: they take memory until somebody does."""
+    import psutil
+
+    for folder in place.glob(f"{glob.escape(owner)}*-*"):
+        process = folder.name.removeprefix(owner).partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -236,7 +236,10 @@ class LookPanel(Step):
             mean = f"<b>{overall.mean_iou:.3f}</b>{interval}"
             images = f"{overall.images:,} {which} image{'s' * (overall.images != 1)}"
             self.overall_score.setText(f"All: {mean}, {images}")
-            tip = "Mean IoU, its 95 % interval by bootstrap over groups, and the images it is of."
+            tip = (
+                "Mean IoU of the masks as they are now, corrected or not, its 95 % interval by bootstrap "
+                "over groups, and the images it is of. Scores tells how good the model's own masks are."
+            )
             if overall.left_out:
                 tip += f" {overall.left_out:,} images that the model saw in training are left out."
             if math.isnan(overall.low):

@@ -273,7 +273,7 @@ class ImageTable(QWidget):  # type: ignore[misc]
 
     def _tell_shown(self) -> None:
         total, shown = len(self.model.ids), self.model.rowCount()
-        text = f"{shown:,} of {total:,} shown" if shown < total else f"{total:,} images"
+        text = f"{shown:,} of {total:,} shown" if shown < total else f"{total:,} image{'s' * (total != 1)}"
         self.summary.setText(text + (f", {len(self._selected):,} selected" if self._selected else ""))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802

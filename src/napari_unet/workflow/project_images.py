@@ -57,7 +57,8 @@ class LinkCheck:
             return f"All images are there; {self.checked} were compared and are the same."
         parts = []
         if self.missing:
-            parts.append(f"{len(self.missing)} images are not there: {_some(self.missing)}")
+            number = "1 image is" if len(self.missing) == 1 else f"{len(self.missing)} images are"
+            parts.append(f"{number} not there: {_some(self.missing)}")
         if self.different:
             parts.append(
                 f"{len(self.different)} of {self.checked} compared are others: {_some(self.different)}"
