@@ -59,6 +59,21 @@ def test_train_leaves_a_model_a_split_and_metrics(model: Path) -> None:
     assert all(parts)
 
 
+def test_the_recipe_of_a_known_set_is_offered_where_none_was_chosen(
+    salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hint = "tgs-salt has a recipe of its own"
+    fast = ["train", str(salt_folder), "--out", str(tmp_path / "fast"), *QUICK]
+    assert main([*fast, "--set", "epochs=1"]) == 0
+    assert hint in capsys.readouterr().err
+    own = ["train", str(salt_folder), "--out", str(tmp_path / "own"), "--recipe", "tgs-salt", *QUICK]
+    assert main([*own, "--set", "epochs=1"]) == 0
+    assert hint not in capsys.readouterr().err
+    settings = json.loads((tmp_path / "own" / "settings.json").read_text())
+    assert settings["recipe"]["name"] == "tgs-salt"
+    assert settings["recipe"]["training"]["loss"] == "cross_entropy_lovasz"
+
+
 def test_inspect(salt_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(salt_folder), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -173,6 +173,13 @@ class TrainingSettings(Settings):
         title="Image scale",
         description="Images are resized by this first; 0 chooses from the size of what is annotated",
     )
+    side: int = Field(
+        0,
+        ge=0,
+        le=65_536,
+        title="Longer side (pixels)",
+        description="Where the image scale is 0: images are shrunk until their longer side is this; 0 never",
+    )
     pixel_size: str = Field(
         "",
         title="Pixel size",

@@ -12,6 +12,7 @@ from napari_unet.workflow.recipes import (
     choose_scale,
     count_channels,
     fit_recipe,
+    own_recipe,
     recipe,
     setting_paths,
 )
@@ -35,6 +36,42 @@ def test_the_recipe_of_the_paper() -> None:
     assert (training.border_weight, training.border_sigma, training.balance_classes) == (10, 5, True)
     assert training.augmentation.elastic == 10
     assert training.loss == "cross_entropy"
+
+
+def test_each_known_set_has_a_recipe_of_its_name_that_is_offered_where_another_is_taken() -> None:
+    from napari_unet.data.catalog import FORMATS
+
+    named = {"tgs-salt", "ultrasound-nerve", "isbi2012", "dsb2018", "cell-tracking"}
+    assert named == set(FORMATS) & set(RECIPES)
+    for name in named:
+        assert RECIPES[name].name == name
+        assert RECIPES[name].training.tune_threshold
+        assert RECIPES[name].inference.flips == "auto"
+        assert f"--recipe {name}" in own_recipe(name, "fast")
+        assert own_recipe(name, name) == ""
+    assert own_recipe("image-mask-folders", "fast") == ""
+
+
+@pytest.mark.parametrize(
+    ("sides", "scale"), [((420, 580), 160 / 580), ((256, 256), 160 / 256), ((90, 80), 1.0)]
+)
+def test_images_are_shrunk_to_a_side_and_never_enlarged(
+    tmp_path: Path, sides: tuple[int, int], scale: float
+) -> None:
+    import cv2
+
+    from napari_unet.data.catalog import open_dataset
+
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for number in range(2):
+        mask = np.zeros(sides, np.uint8)
+        mask[20:60, 20:60] = 255
+        cv2.imwrite(str(tmp_path / "images" / f"{number}.png"), mask // 2 + number)
+        cv2.imwrite(str(tmp_path / "masks" / f"{number}.png"), mask)
+    data = open_dataset(tmp_path)
+    assert fit_recipe(recipe("ultrasound-nerve"), data).training.scale == pytest.approx(scale)
+    assert fit_recipe(recipe("ultrasound-nerve", ["training.scale=0.5"]), data).training.scale == 0.5
 
 
 def test_settings_by_name_or_path() -> None:

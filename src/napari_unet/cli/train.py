@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 NAME = "train"
 ABOUT = "Train a model on a data set."
+DEFAULT = "fast"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("data", type=Path, metavar="DATA", help="folder, zip or CSV table")
     parser.add_argument("--out", type=Path, required=True, metavar="MODEL", help="folder of the model")
-    parser.add_argument("--recipe", default="fast", help="fast, accurate or paper (default: %(default)s)")
+    parser.add_argument(
+        "--recipe",
+        help="fast, accurate, paper, or one for a known set: tgs-salt, ultrasound-nerve, isbi2012, dsb2018, "
+        "cell-tracking (default: fast)",
+    )
     parser.add_argument("--network", help="name of the network, instead of the recipe's")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes", help="change a setting"
@@ -50,9 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
+    from napari_unet.data.catalog import find_format
     from napari_unet.data.split import Split
     from napari_unet.workflow.place import Place
-    from napari_unet.workflow.recipes import recipe
+    from napari_unet.workflow.recipes import own_recipe, recipe
     from napari_unet.workflow.run_recipe import TrainRun
     from napari_unet.workflow.train import TrainTask
 
@@ -63,10 +69,15 @@ def run(options: argparse.Namespace) -> int:
         changes.append(f"training.minutes={options.minutes}")
     if options.seed is not None:
         changes.append(f"training.seed={options.seed}")
+    chosen = recipe(options.recipe or DEFAULT, changes)
+    if options.recipe is None:
+        hint = own_recipe(options.format or find_format(options.data) or "", DEFAULT)
+        if hint:
+            print(hint, file=sys.stderr, flush=True)
     task = TrainTask(
         options.data,
         options.out,
-        recipe(options.recipe, changes),
+        chosen,
         options.format,
         options.split,
         options.init,

@@ -38,6 +38,11 @@ ABOUT = {
     "fast": "fast: 16 filters, good within minutes",
     "accurate": "accurate: 32 filters, stronger augmentation, hours",
     "paper": "paper: the U-Net of 2015, 64 filters, unpadded",
+    "tgs-salt": "tgs-salt: for seismic tiles of the TGS Salt challenge",
+    "ultrasound-nerve": "ultrasound-nerve: for the frames of Ultrasound Nerve Segmentation",
+    "isbi2012": "isbi2012: for membranes in electron microscopy",
+    "dsb2018": "dsb2018: for nuclei of any look, touching ones told apart",
+    "cell-tracking": "cell-tracking: for cells numbered one by one, touching ones told apart",
 }
 FIRST = "unet"
 SETTINGS_HEIGHT = 140  # pixels

@@ -19,6 +19,7 @@ from napari_unet.settings import (
     TrainingSettings,
 )
 from napari_unet.workflow.pixel_sizes import pixel_size_of_samples
+from napari_unet.workflow.set_recipes import SET_RECIPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -89,6 +90,8 @@ RECIPES: dict[str, Recipe] = {
         inference=InferenceSettings(tile=572),
     ),
 }
+GENERAL = tuple(RECIPES)
+RECIPES |= SET_RECIPES
 
 Kind = TypeVar("Kind", bound=Settings)
 
@@ -126,6 +129,21 @@ def recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
             branch = branch[part]
         branch[path[-1]] = value.strip()
     return checked(Recipe, content)
+
+
+def own_recipe(layout: str, chosen: str) -> str:
+    """One line about the recipe that a data set has of its own, where another was chosen; else empty.
+
+    Parameters
+    ----------
+    layout : str
+        Of the data set, such as "tgs-salt".
+    chosen : str
+        Name of the recipe.
+    """
+    if layout not in SET_RECIPES or chosen == layout:
+        return ""
+    return f"{layout} has a recipe of its own, which is slower and better: --recipe {layout}"
 
 
 def checked(kind: type[Kind], content: Mapping[str, Any]) -> Kind:
@@ -202,7 +220,7 @@ def fit_recipe(chosen: Recipe, dataset: Dataset) -> Recipe:
     symmetry = training.augmentation.symmetry
     if symmetry == "auto":
         symmetry = "dihedral" if dataset.format in WITHOUT_UP else "horizontal"
-    scale = training.scale or choose_scale([dataset.mask(s).labels for s in looked_at])
+    scale = training.scale or _automatic_scale(training, [dataset.mask(s).labels for s in looked_at])
     precision = default_precision() if training.precision == "auto" else training.precision
     size = parse_pixel_size(training.pixel_size) if training.pixel_size else pixel_size_of_samples(looked_at)
     classes = len(dataset.classes)
@@ -238,6 +256,13 @@ def count_channels(images: Sequence[NDArray[np.generic]]) -> int:
         if channels > 1 and not bool((colour == colour[..., :1]).all()):
             needed = max(needed, channels)
     return needed
+
+
+def _automatic_scale(training: TrainingSettings, masks: Sequence[NDArray[np.uint8]]) -> float:
+    """Images are shrunk to the side that is set, if there is one, else as far as what is annotated allows."""
+    if not training.side:
+        return choose_scale(masks)
+    return min(1.0, training.side / float(np.median([max(mask.shape) for mask in masks])))
 
 
 def choose_scale(masks: Sequence[NDArray[np.uint8]]) -> float:

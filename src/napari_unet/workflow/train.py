@@ -58,7 +58,10 @@ if TYPE_CHECKING:
     from napari_unet.training.augmentation import Patch
 
 MAX_VALIDATION_IMAGES = 64  # scored after an epoch
+MOST_TO_TUNE = 400  # images by which a threshold is chosen
 MOST_LOOKED_AT = 400  # images whose looks are kept
+# Settings that came later: as they are by themselves they change nothing, so that older states go on.
+ADDED = (("training", "side", 0),)
 GROUPS_TO_TUNE = 3  # a threshold that suits one or two groups may suit no other
 
 OnEpoch = Callable[[dict[str, float]], None]
@@ -192,7 +195,8 @@ class _Run:
         fingerprint = self._fingerprint()
         state = load_state(state_file, fingerprint) if self.task.resume and state_file.exists() else None
         self.split.save(out / SPLIT_FILE)
-        held = self.dataset.subset(self.split.validation[:MAX_VALIDATION_IMAGES])
+        judging = self.dataset.subset(evenly(self.split.validation, MOST_TO_TUNE))
+        held = self.dataset.subset(evenly(self.split.validation, MAX_VALIDATION_IMAGES))
         validation = self._validation(model, held) if len(held) else None
         run = Training(
             network,
@@ -210,9 +214,9 @@ class _Run:
         self._history: list[dict[str, float]] = list(state.history) if state else []
         finished = run.run(state)
         tuned: Tuned | None = None
-        groups = {self.split.groups.get(s.id, s.id) for s in held.samples}
+        groups = {self.split.groups.get(s.id, s.id) for s in judging.samples}
         if training.tune_threshold and validation is not None and len(groups) >= GROUPS_TO_TUNE:
-            tuned = tune(model, held, self.cancel, self.on_progress)
+            tuned = tune(model, judging, self.cancel, self.on_progress)
             model.recipe = self.recipe.model_copy(update={"inference": tuned.settings})
         model.provenance = provenance_of(
             self.dataset,
@@ -279,8 +283,18 @@ class _Run:
         settings = self.recipe.model_dump(mode="json")
         for free in ("megapixels", "epochs", "minutes", "patience"):
             settings["training"].pop(free)
+        for room, name, default in ADDED:
+            if settings[room][name] == default:
+                settings[room].pop(name)
         text = json.dumps([settings, self.split.to_json()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def evenly(ids: tuple[str, ...], most: int) -> tuple[str, ...]:
+    """At most so many of a part's images, from all of it: those of one group stand side by side."""
+    if len(ids) <= most:
+        return ids
+    return tuple(ids[n * len(ids) // most] for n in range(most))
 
 
 def provenance_of(

@@ -88,7 +88,10 @@ def tune(
     """
     kept: list[tuple[Segmentation, ReferenceMask]] = []
     pixels = 0
-    for result in segment_samples(validation.samples, model, cancel=cancel):
+    drawn = np.random.default_rng(0).permutation(
+        len(validation)
+    )  # whatever memory has room for, of all groups
+    for result in segment_samples([validation.samples[n] for n in drawn], model, cancel=cancel):
         kept.append((result, validation.mask(result.sample)))
         on_progress(Progress(len(kept), len(validation), "Choosing the threshold", None))
         pixels += result.probabilities.size
