@@ -1,8 +1,8 @@
-"""Recipes for the data sets people bring, called after their layouts: what the field found to work on each.
+"""Recipes for the data sets people bring, called after their layouts: what the field found to work.
 
-Images are padded by mirroring, never stretched; probabilities are averaged over flips; threshold, smallest piece
-and depth of cores are chosen on validation images. Amounts suit two processor cores: about three hours for
-tgs-salt and one for the others; docs/results.md has what they reach.
+Images are padded by mirroring, never stretched; probabilities are averaged over flips; threshold, smallest
+piece and depth of cores are chosen on validation images. Amounts suit two processor cores: about three hours
+for tgs-salt and one for the others; docs/results.md has what they reach.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ ISBI2012 = Recipe(
     ),
 )
 
-# Fluorescence and stained tissue, bright on dark and dark on bright, many magnifications: grey, inverted, zoomed.
+# Fluorescence and stained tissue, bright on dark and dark on bright: grey, inverted, zoomed.
 DSB2018 = Recipe(
     name="dsb2018",
     network=NetworkSettings(separation="distance"),
