@@ -8,7 +8,8 @@ masks/ of usgra-seg (CC-BY 4.0). A run that was stopped goes on where it was. Th
 kind of image and written before anything is trained. Threshold, depth of cores and smallest size are
 chosen on validation images; held-out images are scored in the end and decide nothing.
 
-FOLDER becomes a model with its card, weights in half precision. `--now` makes it of a training that is
+`--init` starts from the weights of an earlier run: the split is drawn by the same seed, so what is held out
+stays so. FOLDER becomes a model with its card, weights in half precision. `--now` makes it of a training that is
 still under way.
 """
 
@@ -168,6 +169,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder of the training")
     parser.add_argument("--out", type=Path, help="folder of the model; without it nothing but training")
     parser.add_argument("--now", action="store_true", help="take what the training has come to")
+    parser.add_argument("--init", type=Path, help="a model with the same settings to start from")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings, changed")
     options = parser.parse_args()
     start_backend()
@@ -185,6 +187,7 @@ def main() -> int:
         split=split,
         resume=True,
         on_epoch=epoch_line,
+        init=options.init,
     )
     model = trained(task, dataset, options.now and not (task.out / SETTINGS_FILE).exists())
     if options.out is not None:
