@@ -16,6 +16,7 @@ from napari_unet.engine.hardware import default_precision
 from napari_unet.engine.inline import run_inline
 from napari_unet.metrics.overlap import image_scores
 from napari_unet.models.model import Model, load_model
+from napari_unet.models.shipped import locate
 from napari_unet.settings import FineTuneSettings
 from napari_unet.workflow.fine_tune import FineTuned, FineTuneTask
 from napari_unet.workflow.lessons import Correction
@@ -146,7 +147,9 @@ class Case:
         return load_model(path, default_precision())
 
     def train(self, name: str, ids: Sequence[str], megapixels: float) -> Path:
-        """A model trained on these images alone; kept."""
+        """A model trained on these images alone; kept. The start model may be given instead."""
+        if name == "start" and self.options.model:
+            return locate(self.options.model)
         out = self.folder / name
         if (out / "settings.json").exists():
             return out

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from napari_unet.settings import NetworkSettings
 
 GROUPS = 8
+STAR_FEATURES = 64  # channels that star-convex distances are told from
 
 
 @dataclass
@@ -152,11 +153,20 @@ class Builder:
     def head(self, x: Any, *, name: str = "logits") -> Any:
         """The 1x1 convolution to logits, float32 whatever the precision of the rest.
 
+        Star-convex distances get a 3x3 convolution of their own before it, as in Schmidt et al. 2018
+        (doi:10.1007/978-3-030-00934-2_30): the few channels of a mask are too few for 32 distances.
+
         Returns
         -------
         keras tensor
             (N, Y, X, K) logits for sigmoid, (N, Y, X, K + 1) with background first for softmax.
         """
+        if self.settings.separation == "star":
+            from keras import layers
+
+            kernel = 3 if self.settings.padding == "same" else 1  # which leaves the size of the output
+            x = self.convolution(x, STAR_FEATURES, kernel, name=f"{name}_features", bias=True)
+            x = layers.ReLU(name=f"{name}_features_relu")(x)
         logits = self.convolution(x, self.settings.outputs, 1, name=name, bias=True)
         return self.in_float32(logits, name=name)
 
