@@ -9,8 +9,8 @@ kind of image and written before anything is trained. Threshold, depth of cores 
 chosen on validation images; held-out images are scored in the end and decide nothing.
 
 `--init` starts from the weights of an earlier run: the split is drawn by the same seed, so what is held out
-stays so. FOLDER becomes a model with its card, weights in half precision. `--now` makes it of a training that is
-still under way.
+stays so. FOLDER becomes a model with its card, weights in half precision. `--now` makes it of a training
+that is still under way.
 """
 
 from __future__ import annotations

@@ -62,7 +62,12 @@ def loop(case: Case, arm: str, log: Log) -> None:
             chosen = case.offer(model or case.load(parent), done, known, count)
         done = [*done, *chosen]
         out = case.folder / f"{name}-{number}"
-        result = case.fine_tune(parent, [case.correction(i) for i in done], out, replay=arm != "no-replay")
+        # What a given model was trained on is not at hand: it repeats itself on images not yet corrected.
+        given = case.options.model and arm != "no-replay"
+        others = [i for i in case.parts["pool"] if i not in set(done)] if given else ()
+        result = case.fine_tune(
+            parent, [case.correction(i) for i in done], out, replay=arm != "no-replay", others=others
+        )
         scores = log.rows[-1]["scores"]
         if result.verdict == "worse":  # the person discards it, and the corrections wait for the next round
             shutil.rmtree(out)
