@@ -62,6 +62,12 @@ class NetworkSettings(Settings):
         description="More output that tells touching objects apart: distance to the object's edge, the "
         "border between objects, or star-convex polygons (distances to the edge along 32 rays)",
     )
+    presence: bool = Field(
+        False,
+        title="Presence",
+        description="One more output, for the image as a whole: whether there is anything in it; for sets "
+        "with empty images",
+    )
     deep_supervision: bool = Field(
         False,
         title="Deep supervision",
@@ -82,7 +88,10 @@ class NetworkSettings(Settings):
 
     @property
     def outputs(self) -> int:
-        """Channels of the logits: background first for softmax, the classes, separation last if any."""
+        """Logits of a pixel: background first for softmax, the classes, separation if any.
+
+        Presence is one more, the last, the same for all pixels; it does not count here.
+        """
         return self.classes + (self.activation == "softmax") + SEPARATION_CHANNELS[self.separation]
 
 
@@ -142,8 +151,14 @@ class TrainingSettings(Settings):
     gradient_norm: float = Field(
         1.0, ge=0.0, title="Gradient norm", description="Longer gradients are cut; 0 never cuts"
     )
-    schedule: Literal["cosine", "constant"] = Field(
-        "cosine", title="Schedule", description="Course of the learning rate after the warm-up"
+    schedule: Literal["cosine", "cosine_restarts", "constant"] = Field(
+        "cosine",
+        title="Schedule",
+        description="Course of the learning rate after the warm-up; cosine_restarts: half of the training "
+        "comes down once, the rest again and again from half the rate, and the weights at each end are averaged",
+    )
+    restarts: int = Field(
+        2, ge=1, le=20, title="Restarts", description="Of cosine_restarts, after the first descent"
     )
     warm_up: Fraction = Field(
         0.03, title="Warm-up", description="Share of the training in which the rate climbs"
@@ -310,6 +325,12 @@ class InferenceSettings(Settings):
     threshold: Fraction = Field(0.5, title="Threshold", description="Probability of foreground")
     minimum_size: int = Field(
         0, ge=0, title="Minimum size (pixels)", description="Smaller foreground pieces are dropped"
+    )
+    least_presence: Fraction = Field(
+        0.0,
+        title="Least presence",
+        description="Images that hold anything with a smaller probability, by a network with presence, get "
+        "an empty mask; 0: none",
     )
     objects: Literal["auto", "connected", "shape", "probability", "learned"] = Field(
         "auto",

@@ -68,6 +68,7 @@ def documentation(card: ModelCard, title: str, sizes: InputSizes) -> str:
         "## Output",
         "",
         f"Probabilities of {_list(card.classes)}"
+        + (", then presence: whether there is anything in the image, everywhere the same" * network.presence)
         + (f", then {_apart(network)} that tells touching objects apart" if _apart(network) else "")
         + f". The mask is where a probability is above {card.recipe.inference.threshold:g}.",
         "",

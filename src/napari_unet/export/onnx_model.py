@@ -28,9 +28,9 @@ def onnx_model(model: Model) -> Any:
 
     The input ``image`` is (N, C, Y, X) float32, prepared as ``Normalization.prepare`` does. The output
     ``probabilities`` is (N, K, Y', X') float32 in [0, 1], that of ``Model.outputs`` with channels first:
-    the classes without the background, and the separation last if the network has one. N, Y and X are
-    free, as far as the network takes them. Batch normalization is folded into convolutions. The
-    metadata of the file tell classes, normalization, sizes and settings as JSON.
+    the classes without the background, presence if the network tells it, and the separation last if it has
+    one. N, Y and X are free, as far as the network takes them. Batch normalization is folded into
+    convolutions. The metadata of the file tell classes, normalization, sizes and settings as JSON.
 
     Parameters
     ----------
@@ -86,11 +86,13 @@ def onnx_model(model: Model) -> Any:
 
 
 def output_names(model: Model) -> tuple[str, ...]:
-    """What the channels of the output are: the classes, and the separation if there is one."""
+    """What the channels of the output are: the classes, presence and separation if there are."""
     separation = model.recipe.network.separation
+    of_image = ("presence",) if model.recipe.network.presence else ()
     if separation == "star":
-        return (*model.classes, "distance", *(f"ray{number}" for number in range(RAYS)))
-    return (*model.classes, *((separation,) if separation != "none" else ()))
+        rays = (f"ray{number}" for number in range(RAYS))
+        return (*model.classes, *of_image, "distance", *rays)
+    return (*model.classes, *of_image, *((separation,) if separation != "none" else ()))
 
 
 def metadata(model: Model) -> dict[str, Any]:
@@ -107,6 +109,7 @@ def metadata(model: Model) -> dict[str, Any]:
         },
         "network": model.recipe.network.model_dump(mode="json"),
         "threshold": model.recipe.inference.threshold,
+        "least_presence": model.recipe.inference.least_presence,
     }
 
 
@@ -142,21 +145,25 @@ def _probabilities(graph: Graph, logits: str, model: Model) -> None:
     apart = SEPARATION_CHANNELS[settings.separation]
     classes = settings.outputs - apart
     softmax = settings.activation == "softmax"
-    found = graph.channels(logits, 0, classes) if apart else logits
+    parts = []
+    found = graph.channels(logits, 0, classes) if apart or settings.presence else logits
     if softmax:
         found = graph.add("Softmax", [found], axis=1)
         found = graph.channels(found, 1, classes)
     else:
         found = graph.add("Sigmoid", [found])
+    if settings.presence:
+        of_image = graph.channels(logits, settings.outputs, settings.outputs + 1)
+        parts.append(graph.add("Sigmoid", [of_image]))
     if apart:
-        separation = graph.add("Sigmoid", [graph.channels(logits, classes, classes + 1)])
-        parts = [found, separation]
+        parts.append(graph.add("Sigmoid", [graph.channels(logits, classes, classes + 1)]))
         if settings.separation == "star":
             rays = graph.channels(logits, classes + 1, settings.outputs)
             share = graph.constant(UNIT / (model.normalization.scale * LONGEST))
             rays = graph.add("Mul", [rays, share])
             parts.append(graph.add("Clip", [rays, graph.constant(0.0), graph.constant(1.0)]))
-        found = graph.add("Concat", parts, axis=1)
+    if parts:
+        found = graph.add("Concat", [found, *parts], axis=1)
     graph.add("Identity", [found], output=OUTPUT)
 
 

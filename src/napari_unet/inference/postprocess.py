@@ -73,6 +73,55 @@ def mask_from_probabilities(
     return remove_small(mask, minimum_size) if minimum_size > 1 else mask
 
 
+def without_presence(outputs: NDArray[np.float32], classes: int) -> tuple[NDArray[np.float32], float]:
+    """Part what a network says of pixels from what it says of the image.
+
+    Parameters
+    ----------
+    outputs : numpy.ndarray
+        (Y, X, K + 1 + ...) float32, presence after the classes.
+    classes : int
+        K.
+
+    Returns
+    -------
+    outputs : numpy.ndarray
+        (Y, X, K + ...) float32.
+    presence : float
+        Probability that there is anything in the image; of an image of several tiles the highest.
+    """
+    return np.delete(outputs, classes, axis=-1), float(outputs[..., classes].max())
+
+
+def fade(
+    probabilities: NDArray[np.float32], presence: float, least: float, threshold: float
+) -> NDArray[np.float32]:
+    """Press the probabilities of an image that is said to be empty below the threshold.
+
+    So its mask is empty, and still has what it would have been where somebody lowers the threshold.
+
+    Parameters
+    ----------
+    probabilities : numpy.ndarray
+        (Y, X, K) float32 in [0, 1].
+    presence : float
+        Probability that there is anything in the image.
+    least : float
+        Presence from which nothing is changed.
+    threshold : float
+        Of the mask.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X, K) float32 in [0, 1].
+    """
+    if presence >= least:
+        return probabilities
+    # A little below, so that it stays there when it is rounded to half precision.
+    return probabilities * np.float32(0.99 * threshold * presence / least)
+
+
 def fill_enclosed(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Give background that one class encloses to that class; other classes inside stay.
 

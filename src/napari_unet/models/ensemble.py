@@ -82,7 +82,7 @@ class Ensemble:
     ----------
     recipe : Recipe
         Of the first member; `inference` is the ensemble's own, and `separation` that of all members, or
-        "none" if they differ.
+        "none" if they differ; `presence` if all of them tell it.
     normalization : Normalization
         Of the first member; each prepares images in its own way.
     classes : tuple of str

@@ -94,7 +94,7 @@ class Model:
         with batch normalization folded into the convolutions. Whether the weights have changed since
         they were folded is looked at here, not for each batch: ask anew after training.
         """
-        return self._runner(apart=False)
+        return self.answers(apart=False, presence=False)
 
     @property
     def outputs(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
@@ -102,22 +102,29 @@ class Model:
 
         What comes out is (N, Y', X', K + 1) float32 in [0, 1] then, the separation last; of a star-convex
         network (N, Y', X', K + 33): depth, then distances along 32 rays, shares of 1024 pixels of the image.
+        A network with presence has that after the classes, in one channel more, the same for all pixels.
         """
-        return self._runner(apart=self.recipe.network.separation != "none")
+        settings = self.recipe.network
+        return self.answers(apart=settings.separation != "none", presence=settings.presence)
 
-    def _runner(self, *, apart: bool) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    def answers(self, *, apart: bool, presence: bool) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """As ``outputs``, with what tells objects apart, or with presence, only if it is wanted."""
         network = self.inference_network
-        classes = self.recipe.network.outputs - SEPARATION_CHANNELS[self.recipe.network.separation]
+        pixel = self.recipe.network.outputs
+        classes = pixel - SEPARATION_CHANNELS[self.recipe.network.separation]
         scale = self.normalization.scale
         softmax = self.recipe.network.activation == "softmax"
 
         def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
             logits = np.asarray(network.predict_on_batch(images), np.float32)
             found = probabilities_of(logits[..., :classes], softmax)
-            if not apart:
-                return found
-            deep = probabilities_of(logits[..., classes : classes + 1], softmax=False)
-            return np.concatenate([found, deep, encode(logits[..., classes + 1 :], scale)], axis=-1)
+            parts = [found]
+            if presence:
+                parts.append(probabilities_of(logits[..., pixel:], softmax=False))
+            if apart:
+                parts.append(probabilities_of(logits[..., classes : classes + 1], softmax=False))
+                parts.append(encode(logits[..., classes + 1 : pixel], scale))
+            return found if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
         return run
 
@@ -138,7 +145,9 @@ class Model:
         digest = hashlib.blake2b(digest_size=16)
         told = self.description()
         decides = {name: told[name] for name in ("normalization", "classes")}
-        decides["network"] = told["recipe"]["network"]
+        decides["network"] = dict(told["recipe"]["network"])
+        if not decides["network"]["presence"]:  # models without it keep the hash that they had before
+            del decides["network"]["presence"]
         decides["pixel_size"] = self.recipe.training.pixel_size
         digest.update(json.dumps(decides, sort_keys=True).encode())
         for array in _arrays(self.network):

@@ -66,6 +66,6 @@ ARCHITECTURE = Architecture(
     when="Small things in large images, where a plain U-Net finds too many.",
     build=build,
     input_sizes=input_sizes,
-    heeds=("depth", "block", "dropout"),
+    heeds=("depth", "block", "dropout", "presence"),
     paper={"filters": 64, "normalization": "batch", "block": "plain"},
 )

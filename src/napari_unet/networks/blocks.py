@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.networks.own_layers import spread_like
+
 if TYPE_CHECKING:
     from napari_unet.settings import NetworkSettings
 
 GROUPS = 8
 STAR_FEATURES = 64  # channels that star-convex distances are told from
+PRESENCE_FILTERS = 32
 
 
 @dataclass
@@ -169,6 +172,35 @@ class Builder:
             x = layers.ReLU(name=f"{name}_features_relu")(x)
         logits = self.convolution(x, self.settings.outputs, 1, name=name, bias=True)
         return self.in_float32(logits, name=name)
+
+    def heads(self, x: Any, bottom: Any, *, name: str = "presence") -> Any:
+        """The logits of the pixels and, if wanted, of the image as a whole: whether there is anything in it.
+
+        Parameters
+        ----------
+        x : keras tensor
+            (N, Y', X', C), the last features.
+        bottom : keras tensor
+            (N, Y, X, C), what the network knows where it sees farthest.
+        name : str
+            Prefix of the layers' names.
+
+        Returns
+        -------
+        keras tensor
+            As ``head``; with presence one channel more, the last, the same for all pixels of an image.
+        """
+        from keras import layers
+
+        logits = self.head(x)
+        if not self.settings.presence:
+            return logits
+        mean = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(bottom)
+        few = self.convolution(mean, PRESENCE_FILTERS, 1, name=f"{name}_few", bias=True)
+        few = layers.Activation("relu", name=f"{name}_relu")(few)
+        found = self.in_float32(self.convolution(few, 1, 1, name=name, bias=True), name=name)
+        spread = spread_like()(dtype="float32", name=f"{name}_spread")(found, logits)
+        return layers.Concatenate(dtype="float32", name=f"{name}_and_logits")([logits, spread])
 
     @staticmethod
     def in_float32(logits: Any, *, name: str = "logits") -> Any:

@@ -91,14 +91,14 @@ def build(settings: NetworkSettings, seed: int = 0) -> Any:
     lay = Builder(padded(settings), seed * 1000)
     encoder = _encoder(settings, lay)
     skips = _skips(encoder)
-    x = lay.drop(skips[LEVELS], name="drop_bottom")
+    x = bottom = lay.drop(skips[LEVELS], name="drop_bottom")
     for level in reversed(range(LEVELS)):
         filters = settings.filters * 2**level
         x = lay.up(x, filters, name=f"up{level}")
         if level in skips:
             x = layers.Concatenate(name=f"merge{level}")([skips[level], x])
         x = lay.block(x, filters, name=f"decode{level}")
-    return keras.Model(encoder.input, lay.head(x), name="encoder_unet")
+    return keras.Model(encoder.input, lay.heads(x, bottom), name="encoder_unet")
 
 
 def _encoder(settings: NetworkSettings, lay: Builder) -> Any:
@@ -212,7 +212,7 @@ ARCHITECTURE = Architecture(
     when="Few annotated images of an everyday kind, ImageNet weights at hand (pretrained=imagenet).",
     build=build,
     input_sizes=input_sizes,
-    heeds=("block", "dropout", "encoder"),
+    heeds=("block", "dropout", "encoder", "presence"),
     paper={"filters": 16, "input_channels": 3, "encoder": "ResNet50"},
     pretrained=pretrained,
 )

@@ -60,11 +60,24 @@ def build_network(settings: NetworkSettings, seed: int = 0, precision: str = "fl
     Returns
     -------
     keras.Model
-        (N, Y, X, C) float32 to logits (N, Y', X', outputs) float32.
+        (N, Y, X, C) float32 to logits (N, Y', X', outputs) float32, and presence last if it is wanted.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such network, or presence is wanted of one that does not tell it.
     """
     import keras
 
-    build = architecture(settings.name).build
+    chosen = architecture(settings.name)
+    if settings.presence and "presence" not in chosen.heeds:
+        able = [name for name, one in sorted(architectures().items()) if "presence" in one.heeds]
+        raise SettingsError(
+            f"the network {settings.name} does not tell whether there is anything in an image",
+            expected=f"one of {', '.join(able)}",
+            remedy="choose one of them with --network, or leave it out with --set presence=false",
+        )
+    build = chosen.build
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from napari_unet.settings import NetworkSettings
 
-HEEDS = ("depth", "padding", "block", "dropout")
+HEEDS = ("depth", "padding", "block", "dropout", "presence")
 LOST_PER_BLOCK = 4  # two unpadded 3x3 convolutions take two pixels each
 
 
@@ -117,7 +117,7 @@ def assemble(
         skips.append(x)
         x = layers.MaxPooling2D(2, name=f"pool{level}")(x)
     x = block(x, settings.filters * 2**settings.depth, "bottom")
-    x = lay.drop(x, name="drop_bottom")
+    x = bottom = lay.drop(x, name="drop_bottom")
     for level in reversed(range(settings.depth)):
         filters = settings.filters * 2**level
         skip = skips[level] if gate is None else gate(skips[level], x, level)
@@ -127,7 +127,7 @@ def assemble(
             skip = layers.Cropping2D(crop, name=f"crop{level}")(skip)
         x = layers.Concatenate(name=f"merge{level}")([skip, x])
         x = block(x, filters, f"decode{level}")
-    return keras.Model(inputs, lay.head(x), name=name)
+    return keras.Model(inputs, lay.heads(x, bottom), name=name)
 
 
 def _skip_crop(settings: NetworkSettings, level: int) -> int:

@@ -41,6 +41,10 @@ class TrainingState:
         The running average of the weights.
     best : list of numpy.ndarray
         The weights with the best validation score so far.
+    snapshots : list of numpy.ndarray
+        The average at the end of each descent of the learning rate, one after another.
+    averaged : int
+        How many snapshots the best weights are the average of; 0 if they are none.
     best_score : float
         Their score; -1 before the first.
     best_epoch : int
@@ -58,13 +62,15 @@ class TrainingState:
     optimizer: Weights = field(default_factory=list)
     average: Weights = field(default_factory=list)
     best: Weights = field(default_factory=list)
+    snapshots: Weights = field(default_factory=list)
+    averaged: int = 0
     best_score: float = -1.0
     best_epoch: int = 0
     rate_factor: float = 1.0
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-LISTS = ("variables", "optimizer", "average", "best")
+LISTS = ("variables", "optimizer", "average", "best", "snapshots")
 VERSION = 1
 
 

@@ -14,7 +14,8 @@ from napari_unet.errors import TrainingError
 from napari_unet.networks.heads import set_share
 from napari_unet.progress import CancelToken, OnProgress, Progress, ignore_progress
 from napari_unet.training.checkpoint import TrainingState
-from napari_unet.training.schedule import learning_rate, progress_of
+from napari_unet.training.schedule import descents, learning_rate, progress_of
+from napari_unet.training.snapshots import average_of, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,6 +115,7 @@ class Training:
                     if not self.state.best:
                         raise
                     break  # what was learned before it went wrong is kept
+        self._blend()
         if not self.state.best:
             self.state.best = [np.asarray(v) for v in self.state.average]
         self._put_weights(self.state.best)
@@ -149,6 +151,7 @@ class Training:
         first = state.step
         losses = []
         progress = 0.0
+        end = next(end for end in descents(settings) if end > min(self._progress(), 1 - 1e-9))
         for images, targets in stream:
             if self.cancel is not None:
                 self.cancel.check()
@@ -167,7 +170,7 @@ class Training:
             progress = self._progress()
             self._tell(progress, value)
             self.stopped = self._asked_to_stop()
-            if progress >= 1.0 or self.stopped or state.step - first >= self.batches.steps_per_epoch:
+            if progress >= end or self.stopped or state.step - first >= self.batches.steps_per_epoch:
                 break
         state.epoch += 1
         row = {
@@ -177,7 +180,9 @@ class Training:
             "loss": float(np.mean(losses)),
             "learning_rate": float(rate),
         }
-        row["validation_iou"] = self._score(progress >= 1.0 or self.stopped)
+        row["validation_iou"] = self._score(progress >= end or self.stopped)
+        if progress >= end and settings.schedule == "cosine_restarts":
+            state.snapshots += [w.copy() for w in state.average]
         state.seconds = before + time.monotonic() - started
         state.history.append(row)
         if all(np.isfinite(w).all() for w in self.state.average):
@@ -246,6 +251,25 @@ class Training:
             self.state.best_epoch = self.state.epoch
             self.state.best = [w.copy() for w in self.state.average]
         return score
+
+    def _blend(self) -> None:
+        """Take the average of the last snapshots, of as many as score best, if that beats a single one.
+
+        Notes
+        -----
+        Izmailov et al. 2018, arXiv:1803.05407; statistics of batch normalization are measured anew.
+        """
+        state = self.state
+        count = len(state.snapshots) // max(len(state.average), 1)
+        if self.validate is None or self.stopped:
+            return
+        for last in range(2, count + 1):
+            self._put_weights(average_of(state.snapshots, len(state.average), last))
+            settle(self.network, self.batches, self.cancel)
+            score = float(self.validate())
+            if score > state.best_score:
+                state.best_score, state.averaged = score, last
+                state.best = self._weights()
 
     def _recover(self) -> None:
         """Go back to the last good weights, forget the momentum, and learn at half the rate.

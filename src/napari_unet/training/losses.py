@@ -4,7 +4,7 @@ Every loss takes ``(target, logits)``. ``target`` is (N, Y, X, K + 1) float32: f
 classes 1..K, then the weight of the pixel. ``logits`` is (N, Y, X, K) for sigmoid and
 (N, Y, X, K + 1), background first, for softmax. A loss is a float32 scalar, 0 where nothing is
 annotated. A network with a separation has one more target, before the weights, and one more logit; a
-star-convex one has 33 more of each.
+star-convex one has 33 more of each. A network with presence has one more logit, the last.
 With auxiliary heads ``logits`` holds those of its output, those of each head,
 and last the heads' weight: (N, Y, X, (1 + H) * channels + 1).
 """
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FOCUS = 2.0  # gamma of the focal loss
 SMOOTH = 1e-5
 RAY_WEIGHT = 3.2  # 0.2 a pixel, of units of 16
+PRESENCE_WEIGHT = 0.5
+KNOWN_TO_BE_EMPTY = 1 / 3  # share of a patch that is annotated from which it is empty if nothing is in it
 
 
 def make_loss(network: NetworkSettings, training: TrainingSettings) -> Callable[[Any, Any], Any]:
@@ -56,6 +58,9 @@ def make_loss(network: NetworkSettings, training: TrainingSettings) -> Callable[
     def loss(target: Any, logits: Any) -> Any:
         one = separated if apart else whole
         total = one(target, logits[..., :channels])
+        if network.presence:  # such networks have no auxiliary heads
+            first = target[..., : network.classes]
+            return total + PRESENCE_WEIGHT * presence_loss(first, target[..., -1:], logits[..., channels:])
         heads = [one(target, logits[..., n : n + channels]) for n in _heads(logits.shape[-1], channels)]
         return total if not heads else total + _share(logits) * sum(heads[1:], heads[0])
 
@@ -154,6 +159,34 @@ def separation_loss(target: Any, logits: Any) -> Any:
     known = ops.cast(target[..., :1] >= 0, "float32") * target[..., 1:]
     both = ops.concatenate([ops.maximum(target[..., :1], 0.0), known], axis=-1)
     return cross_entropy(both, logits)
+
+
+def presence_loss(classes: Any, weights: Any, logits: Any) -> Any:
+    """Cross entropy of whether there is anything in an image.
+
+    Parameters
+    ----------
+    classes : tensor
+        (N, Y, X, K), one-hot.
+    weights : tensor
+        (N, Y, X, 1).
+    logits : tensor
+        (N, Y, X, 1), the same for all pixels of an image.
+
+    Notes
+    -----
+    Something is there if a pixel of known foreground is; nothing, if none is and a third of the patch or
+    more is known. Other patches do not count.
+    """
+    from keras import ops
+
+    known = ops.cast(weights > 0, "float32")
+    there = ops.max(ops.max(classes, axis=-1, keepdims=True) * known, axis=(1, 2, 3))
+    told = ops.mean(known, axis=(1, 2, 3)) >= KNOWN_TO_BE_EMPTY
+    counts = ops.maximum(there, ops.cast(told, "float32"))
+    x = ops.mean(logits, axis=(1, 2, 3))
+    each = ops.relu(x) - x * there + ops.log1p(ops.exp(-ops.abs(x)))
+    return ops.sum(counts * each) / (ops.sum(counts) + SMOOTH)
 
 
 def ray_loss(target: Any, logits: Any) -> Any:

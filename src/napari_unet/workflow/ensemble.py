@@ -335,7 +335,11 @@ def ensemble_of(
     """
     recipe, normalization, classes, _ = settings[0]
     kinds = {one.network.separation for one, *_ in settings}
-    network = recipe.network.model_copy(update={"separation": kinds.pop() if len(kinds) == 1 else "none"})
+    common = {
+        "separation": kinds.pop() if len(kinds) == 1 else "none",
+        "presence": all(one.network.presence for one, *_ in settings),
+    }
+    network = recipe.network.model_copy(update=common)
     recipe = recipe.model_copy(update={"network": network, "inference": inference or recipe.inference})
     provenance = merged_provenance([s[3] for s in settings])
     provenance["ensemble"] = {

@@ -119,7 +119,7 @@ def plan_large_image(
     Raises
     ------
     ModelError
-        If the channels do not fit the model, or it draws contours.
+        If the channels do not fit the model, it draws contours, or makes images empty as a whole.
     """
     check_channels(stack, model)
     if settings.refinement:
@@ -128,6 +128,13 @@ def plan_large_image(
             expected="a model without them",
             got=f"contours weighing {settings.refinement:g}",
             remedy="take the model as it was before `napari-unet refine`",
+        )
+    if settings.least_presence and model.recipe.network.presence:
+        raise ModelError(
+            f"{stack.name} is too large to be asked as a whole whether there is anything in it",
+            expected="a model that makes no mask empty by that",
+            got=f"least_presence {settings.least_presence:g}",
+            remedy="set least_presence to 0 in the settings.json of the model",
         )
     network = model.inference_network
     sizes = model.sizes
@@ -147,6 +154,11 @@ def plan_large_image(
     batch = batch_for(cost, tile * _flips(settings), large.memory, worth)
     sides = tuple(_chunk(axis.block, axis.full) for axis in (plan.rows, plan.columns))
     return LargeImage(stack, settings, plan, batch, chunk or (sides[0], sides[1]), exact)
+
+
+def pixel_outputs(model: Model) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """As ``Model.outputs``, without what is said of an image as a whole."""
+    return model.answers(apart=model.recipe.network.separation != "none", presence=False)
 
 
 def _flips(settings: InferenceSettings) -> int:

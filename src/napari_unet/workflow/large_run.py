@@ -17,6 +17,7 @@ from napari_unet.workflow.large import (
     mask_of_block,
     measure_image,
     nearest_first,
+    pixel_outputs,
     read_tile,
 )
 
@@ -107,7 +108,10 @@ class LocalRun:
         """
         state = State(self.large, list(todo), time.monotonic())
         runner = Runner(
-            self.model.outputs, self.large.settings.flips, self.large.batch, state.say_smaller(on_progress)
+            pixel_outputs(self.model),
+            self.large.settings.flips,
+            self.large.batch,
+            state.say_smaller(on_progress),
         )
         with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
             written: Future[None] | None = None

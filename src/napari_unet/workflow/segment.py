@@ -15,7 +15,7 @@ from napari_unet.export.masks import unique_stems, write_mask, write_objects, wr
 from napari_unet.inference.contours import refine
 from napari_unet.inference.ensemble import Voice, ask_all, turns_of
 from napari_unet.inference.objects import find_objects, split_outputs
-from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.inference.postprocess import fade, mask_from_probabilities, without_presence
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.inference.stars import star_objects
 from napari_unet.models.ensemble import Ensemble, load_any
@@ -67,6 +67,8 @@ class Segmentation:
     disagreement : numpy.ndarray or None
         (Y, X) float32 in [0, 0.5], how far the members of an ensemble lie apart, or one model's answers
         to the flipped image where that was asked for.
+    presence : float
+        Probability that there is anything in the image; 1 of a network that does not tell.
     """
 
     sample: Sample
@@ -76,6 +78,7 @@ class Segmentation:
     separation: NDArray[np.float32] | None = None
     kind: Separation = "none"
     disagreement: NDArray[np.float32] | None = None
+    presence: float = 1.0
 
     @property
     def outputs(self) -> NDArray[np.float32]:
@@ -141,19 +144,25 @@ def segment_samples(
     else:
         results = _by_one(samples, model, settings, cancel, on_problem)
     network = model.recipe.network
+    classes, seen = len(model.classes), 1.0
     for sample, outputs, apart in results:
-        if settings.refinement and len(model.classes) == 1:
+        if network.presence:
+            outputs, seen = without_presence(outputs, classes)
+        if settings.refinement and classes == 1:
             outputs = outputs.copy()
             outputs[..., 0] = refine(outputs[..., 0], settings.refinement)
         if network.separation == "star":
-            outputs = with_depth(outputs, len(model.classes))
+            outputs = with_depth(outputs, classes)
+        if seen < settings.least_presence:
+            faded = fade(outputs[..., :classes], seen, settings.least_presence, settings.threshold)
+            outputs = np.concatenate([faded, outputs[..., classes:]], axis=-1)
         full = outputs.astype(np.float16).astype(np.float32)
-        probabilities, separation = split_outputs(full, len(model.classes))
+        probabilities, separation = split_outputs(full, classes)
         mask = mask_from_probabilities(
             probabilities, settings.threshold, settings.minimum_size, activation=network.activation
         )
         kind: Separation = "distance" if network.separation == "star" else network.separation
-        yield Segmentation(sample, mask, probabilities, settings, separation, kind, apart)
+        yield Segmentation(sample, mask, probabilities, settings, separation, kind, apart, seen)
 
 
 def with_depth(outputs: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
@@ -304,9 +313,9 @@ def voices_of(model: AnyModel, settings: InferenceSettings) -> Iterator[Voice]:
         for flip in turns:
             yield Voice(prepare, model.outputs, model.sizes, plain, 1 / len(turns), flip, rays)
         return
-    apart = model.recipe.network.separation != "none"
+    common = model.recipe.network
     for member, one in model.models():
-        network = one.outputs if apart else one.probabilities
+        network = one.answers(apart=common.separation != "none", presence=common.presence)
         rays = rays_of(model)
         yield Voice(one.normalization.prepare, network, one.sizes, settings, member.weight, rays=rays)
 

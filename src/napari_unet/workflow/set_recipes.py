@@ -11,7 +11,9 @@ from napari_unet.settings import AugmentationSettings, NetworkSettings, Recipe, 
 
 TGS_SALT = Recipe(
     name="tgs-salt",
+    network=NetworkSettings(presence=True),  # two fifths of the tiles are empty
     training=TrainingSettings(
+        schedule="cosine_restarts",
         megapixels=1600.0,
         batch_size=16,
         patch=128,
@@ -35,7 +37,7 @@ TGS_SALT = Recipe(
 # A nerve is large and its outline vague: many small pictures teach more than few sharp ones.
 ULTRASOUND_NERVE = Recipe(
     name="ultrasound-nerve",
-    network=NetworkSettings(dropout=0.2),
+    network=NetworkSettings(dropout=0.2, presence=True),  # one wrong pixel costs an empty frame
     training=TrainingSettings(
         megapixels=600.0,
         batch_size=16,

@@ -61,7 +61,12 @@ MAX_VALIDATION_IMAGES = 64  # scored after an epoch
 MOST_TO_TUNE = 400  # images by which a threshold is chosen
 MOST_LOOKED_AT = 400  # images whose looks are kept
 # Settings that came later: as they are by themselves they change nothing, so that older states go on.
-ADDED = (("training", "side", 0),)
+ADDED = (
+    ("network", "presence", False),
+    ("training", "side", 0),
+    ("training", "restarts", 2),
+    ("inference", "least_presence", 0.0),
+)
 GROUPS_TO_TUNE = 3  # a threshold that suits one or two groups may suit no other
 
 OnEpoch = Callable[[dict[str, float]], None]
@@ -226,6 +231,8 @@ class _Run:
             finished.seconds,
             str(self.task.init) if self.task.init else "",
         )
+        if finished.averaged:
+            model.provenance["averaged_snapshots"] = finished.averaged
         if tuned is not None:
             model.provenance["tuned"] = tuned.to_json()
         save_model(model, out)

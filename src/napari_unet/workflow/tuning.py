@@ -1,4 +1,4 @@
-"""What becomes a mask, chosen on validation images: threshold, depth of cores, smallest piece."""
+"""What becomes a mask, chosen on validation images: threshold, depth of cores, presence, smallest piece."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(2, 19))
 CORES = (0.3, 0.4, 0.5, 0.6, 0.7)
+PRESENCES = tuple(round(0.05 * n, 2) for n in range(1, 20))
 LARGEST_PIECE = 0.08  # of an image's pixels: what is larger is no speck
 GAIN = 1e-3  # that dropping small pieces must bring: less is luck
 MOST_PIXELS = 60e6  # of all images together whose probabilities are kept in memory
@@ -38,7 +39,7 @@ class Tuned:
     Attributes
     ----------
     settings : InferenceSettings
-        With the best threshold, core and minimum size.
+        With the best threshold, core, least presence and minimum size.
     score : str
         Name of the score that chose: "competition", "ap" or "iou", a mean over images.
     value : float
@@ -63,7 +64,7 @@ def tune(
     cancel: CancelToken | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> Tuned:
-    """Choose threshold, depth of cores and smallest piece by the score that the data is judged by.
+    """Choose threshold, cores, least presence and smallest piece by the score that the data is judged by.
 
     That is the competition's where the data is one's, the average precision of objects where the
     reference tells them apart, else IoU. Images are segmented once, as the model's settings say,
@@ -83,31 +84,33 @@ def tune(
     Returns
     -------
     Tuned
-        The settings with the best mean score: of equal thresholds the middle one, and a smallest
-        piece only where it brings 0.001 or more.
+        The settings with the best mean score: of equal thresholds the middle one, and a least presence or a
+        smallest piece only where it brings 0.001 or more.
     """
     kept: list[tuple[Segmentation, ReferenceMask]] = []
     pixels = 0
     drawn = np.random.default_rng(0).permutation(
         len(validation)
     )  # whatever memory has room for, of all groups
-    for result in segment_samples([validation.samples[n] for n in drawn], model, cancel=cancel):
+    untouched = model.recipe.inference.model_copy(update={"least_presence": 0.0})
+    for result in segment_samples([validation.samples[n] for n in drawn], model, untouched, cancel):
         kept.append((result, validation.mask(result.sample)))
         on_progress(Progress(len(kept), len(validation), "Choosing the threshold", None))
         pixels += result.probabilities.size
         if pixels > MOST_PIXELS:
             break
     judge = _Judge(model, validation.format, kept)
-    chosen = model.recipe.inference
+    chosen = untouched
     cores = CORES if model.recipe.network.separation != "none" and judge.objects else (chosen.core,)
     chosen = judge.best([chosen.model_copy(update={"core": core}) for core in cores])[0]
     chosen = judge.best([chosen.model_copy(update={"threshold": t}) for t in THRESHOLDS])[0]
-    plain, before = judge.best([chosen.model_copy(update={"minimum_size": 0})])
+    chosen = chosen.model_copy(update={"minimum_size": 0})
+    if model.recipe.network.presence:
+        chosen = judge.worth(chosen, "least_presence", PRESENCES)
     side = int(np.median([result.mask.size for result, _ in kept]) * LARGEST_PIECE)
     sizes = [2**n for n in range(3, max(side, 8).bit_length())]
-    dropped, after = judge.best([chosen.model_copy(update={"minimum_size": size}) for size in sizes])
-    chosen, value = (dropped, after) if after >= before + GAIN else (plain, before)
-    return Tuned(chosen, judge.name, value, len(kept))
+    chosen = judge.worth(chosen, "minimum_size", sizes)
+    return Tuned(chosen, judge.name, judge.score(chosen), len(kept))
 
 
 @dataclass
@@ -130,6 +133,11 @@ class _Judge:
         equal = np.flatnonzero(scores >= scores.max() - 1e-9)
         return tried[int(equal[len(equal) // 2])], float(scores.max())
 
+    def worth(self, plain: InferenceSettings, name: str, values: Sequence[float]) -> InferenceSettings:
+        """The settings with the best of some values, if it brings enough."""
+        found, after = self.best([plain.model_copy(update={name: value}) for value in values])
+        return found if after >= self.score(plain) + GAIN else plain
+
     def score(self, settings: InferenceSettings) -> float:
         """Mean over the images."""
         evaluation = Evaluation(
@@ -140,6 +148,8 @@ class _Judge:
             mask = mask_from_probabilities(
                 result.probabilities, settings.threshold, settings.minimum_size, activation=activation
             )
+            if result.presence < settings.least_presence:
+                mask[:] = 0
             objects = None
             if self.objects and reference.objects is not None:
                 found = find_objects(mask, settings, result.probabilities, result.separation, result.kind)
