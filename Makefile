@@ -3,7 +3,8 @@
 # make check  ruff, mypy, and the plugin's manifest
 # make bench  the benchmarks whose figures are in docs/results.md
 # make window the benchmark of the real window, on a virtual screen
-# make results  networks, ensembles, objects on the real sets: hours, goes on where it was stopped (DATA= WORK= MINUTES=)
+# make results  recipes, networks, ensembles, objects on the real sets: hours, goes on where it was stopped
+#               (DATA= WORK= MINUTES= of each network, MEGAPIXELS= of each recipe, PARTS="recipes networks")
 # make screenshots  the pictures in docs/images, from the real window
 
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
@@ -21,7 +22,7 @@ WINDOW := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter-out Linux,$(shell uname -s))
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,7s/^# //p' Makefile
+	@sed -n '1,8s/^# //p' Makefile
 
 # Debian and Ubuntu part ensurepip from Python: the system's package, virtualenv or another pip stand in.
 $(VENV)/bin/python:
@@ -99,8 +100,11 @@ bench: setup
 DATA ?= ../shared/data
 WORK ?= results
 MINUTES ?= 20
+PARTS ?= recipes networks
+MEGAPIXELS ?=
 results: setup
-	@$(BIN)/python benchmarks/results.py --data $(DATA) --work $(WORK) --minutes $(MINUTES)
+	@$(BIN)/python benchmarks/results.py --data $(DATA) --work $(WORK) --minutes $(MINUTES) --parts $(PARTS) \
+		$(if $(MEGAPIXELS),--megapixels $(MEGAPIXELS))
 
 clean:
 	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache

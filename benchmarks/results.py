@@ -1,25 +1,30 @@
-"""The tables of networks, ensembles and objects on the real sets; goes on where it was stopped.
+"""The tables of recipes, networks, ensembles and objects on the real sets; goes on where it was stopped.
+
+First each recipe of a known set is trained and scored (benchmarks/recipes.py, tables in WORK/recipes.md).
 
 On each set all networks are trained for the same time and compared (`napari-unet compare-networks`), then
 four U-Nets of other seeds are trained and averaged (`train --seeds 4`). On isbi2012 its boundaries are
 refined, on dsb2018 the ways to tell touching nuclei apart are compared. The tables are in WORK/results.md.
 
-Run: python benchmarks/results.py --data DATA --work WORK [--minutes 20] [--sets isbi2012 tgs-salt dsb2018]
+Run: python benchmarks/results.py --data DATA --work WORK [--parts recipes networks] [--megapixels M]
+[--minutes 20] [--sets isbi2012 tgs-salt dsb2018]
 DATA holds a folder or a zip of each set.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from recipes import SETS as RECIPE_SETS
+from recipes import amount_of, run_recipes
+from running import call, find_set
 
 SETS = ("isbi2012", "tgs-salt", "dsb2018")
 MEMBERS = 4
+PARTS = ("recipes", "networks")
 APART = ("none", "border", "distance", "star")
 
 
@@ -28,14 +33,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=20.0, help="of each training (default: %(default)g)")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of each network (default: %(default)g)")
     parser.add_argument("--networks", default="all")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--megapixels", type=float, help="of each recipe, instead of its own amount")
     options = parser.parse_args()
+    if "recipes" in options.parts:
+        run_recipes(options.data, options.work, list(RECIPE_SETS), amount_of(options.megapixels, None))
+    if "networks" not in options.parts:
+        return 0
     options.work.mkdir(parents=True, exist_ok=True)
     texts = [f"Trained for {options.minutes:g} minutes each.\n"]
     for name in options.sets:
-        data = next((p for p in (options.data / name, options.data / f"{name}.zip") if p.exists()), None)
+        data = find_set(options.data, [name])
         if data is None:
             print(f"{name} is not in {options.data}: left out", file=sys.stderr)
             continue
@@ -48,18 +59,18 @@ def main() -> int:
 def one_set(name: str, data: Path, work: Path, minutes: float, networks: str) -> list[str]:
     """All that is done on one set, as pieces of Markdown."""
     report = work / f"{name}-networks"
-    run("compare-networks", data, "--networks", networks, "--minutes", f"{minutes:g}", "--report", report)
+    call("compare-networks", data, "--networks", networks, "--minutes", f"{minutes:g}", "--report", report)
     texts = [f"## {name}\n", (report / "networks.md").read_text(encoding="utf-8")]
     seeds = work / f"{name}-seeds"
     if not (seeds / "settings.json").exists():
         split = report / "split.json"
         many = ["--seeds", str(MEMBERS), "--minutes", f"{minutes:g}", "--split", split, "--resume"]
-        run("train", data, "--out", seeds, *many)
+        call("train", data, "--out", seeds, *many)
     texts += [f"### {MEMBERS} U-Nets of other seeds\n", ensemble_table(data, seeds)]
     if name == "isbi2012":
         refined = work / f"{name}-refined"
         if not (refined / "settings.json").exists():
-            run("refine", seeds, "--data", data, "--out", refined)
+            call("refine", seeds, "--data", data, "--out", refined)
         texts += ["### With watershed contours\n", ensemble_table(data, refined)]
     if name == "dsb2018":
         objects = work / f"{name}-objects"
@@ -67,21 +78,11 @@ def one_set(name: str, data: Path, work: Path, minutes: float, networks: str) ->
             out = objects / kind
             if not (out / "model" / "settings.json").exists():
                 how = ["--set", f"separation={kind}", "--minutes", f"{minutes:g}", "--resume"]
-                run("train", data, "--out", out / "model", "--split", report / "split.json", *how)
+                call("train", data, "--out", out / "model", "--split", report / "split.json", *how)
             if not (out / "report.json").exists():
-                run("evaluate", data, "--model", out / "model", "--report", out)
+                call("evaluate", data, "--model", out / "model", "--report", out)
         texts += ["### Ways to tell touching nuclei apart\n", objects_table(objects)]
     return texts
-
-
-def run(*words: object) -> str:
-    """Run a command of the program; what it says of progress goes to the shell."""
-    line = [str(word) for word in words]
-    print("napari-unet " + " ".join(line), file=sys.stderr, flush=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "napari_unet.cli", *line], check=True, stdout=subprocess.PIPE, text=True
-    )
-    return done.stdout
 
 
 def ensemble_table(data: Path, ensemble: Path) -> str:

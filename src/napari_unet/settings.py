@@ -154,8 +154,8 @@ class TrainingSettings(Settings):
     schedule: Literal["cosine", "cosine_restarts", "constant"] = Field(
         "cosine",
         title="Schedule",
-        description="Course of the learning rate after the warm-up; cosine_restarts: half of the training "
-        "comes down once, the rest again and again from half the rate, and the weights at each end are averaged",
+        description="Course of the learning rate after the warm-up; cosine_restarts: down once in half "
+        "of the training, then again and again from half the rate, and the weights at each end are averaged",
     )
     restarts: int = Field(
         2, ge=1, le=20, title="Restarts", description="Of cosine_restarts, after the first descent"

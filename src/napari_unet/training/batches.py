@@ -255,12 +255,16 @@ class TrainingBatches:
         return max(MIN_STEPS_PER_EPOCH, -(-len(self._deck) // self.batch_size))
 
     @property
+    def pixels_a_step(self) -> int:
+        """Of all patches of a batch."""
+        return self.shape[0] * self.shape[1] * self.batch_size
+
+    @property
     def total_steps(self) -> int:
         """Steps of a training by epochs or by megapixels."""
         if self.training.epochs:
             return self.training.epochs * self.steps_per_epoch
-        pixels = self.shape[0] * self.shape[1] * self.batch_size
-        return max(1, round(self.training.megapixels * 1e6 / pixels))
+        return max(1, round(self.training.megapixels * 1e6 / self.pixels_a_step))
 
     def drawn(self, position: int) -> tuple[int, np.random.Generator]:
         """Which image stands at a position of the endless stream, and the luck it has there."""

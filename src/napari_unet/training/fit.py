@@ -176,6 +176,7 @@ class Training:
         row = {
             "epoch": float(state.epoch),
             "step": float(state.step),
+            "megapixels": state.step * self.batches.pixels_a_step / 1e6,
             "seconds": state.seconds,
             "loss": float(np.mean(losses)),
             "learning_rate": float(rate),
