@@ -3,7 +3,7 @@
 A training that was stopped goes on, and what is done is kept. WORK/recipes/NAME has model, report and
 curve.svg, WORK/recipes.md the tables.
 
-Run: python benchmarks/recipes.py --data DATA --work WORK [--recipes tgs-salt ...] [--megapixels M | --minutes M]
+Run: python benchmarks/recipes.py --data DATA --work WORK [--recipes tgs-salt ...] [--megapixels M] [--minutes M]
 DATA holds a folder or a zip of each set. Without an amount each recipe takes its own.
 """
 
@@ -192,11 +192,8 @@ def scores_table(name: str, content: dict[str, Any]) -> str:
     lines = ["| | " + " | ".join(columns) + " | what differs |", "| --- |" + " --- |" * (len(columns) + 1)]
     lines.append("| ours | " + " | ".join(ours.get(c, "") for c in columns) + f" | {about} |")
     for other in PUBLISHED[name]:
-        lines.append(
-            f"| {other.who} | "
-            + " | ".join(other.scores.get(c, "") for c in columns)
-            + f" | {other.differs} |"
-        )
+        cells = [other.who, *(other.scores.get(c, "") for c in columns), other.differs]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -221,7 +218,7 @@ def read_curve(file: Path) -> list[tuple[float, float, float]]:
     with file.open(newline="", encoding="utf-8") as text:
         rows = list(csv.DictReader(text))
     return [
-        (float(r["megapixels"]), float(r["seconds"]) / 60, float(r["validation_iou"]))
+        (float(r["megapixels"] or "nan"), float(r["seconds"]) / 60, float(r["validation_iou"]))
         for r in rows
         if r["validation_iou"]
     ]
