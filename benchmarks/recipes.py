@@ -3,8 +3,8 @@
 A training that was stopped goes on, and what is done is kept. WORK/recipes/NAME has model, report and
 curve.svg, WORK/recipes.md the tables.
 
-Run: python benchmarks/recipes.py --data DATA --work WORK [--recipes tgs-salt ...] [--megapixels M] [--minutes M]
-DATA holds a folder or a zip of each set. Without an amount each recipe takes its own.
+Run: python benchmarks/recipes.py --data DATA --work WORK [--recipes tgs-salt ...] [--megapixels M]
+[--minutes M]. DATA holds a folder or a zip of each set. Without an amount each recipe takes its own.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ KAGGLE = "Kaggle's own test images"
 SLICES = "the challenge's 30 test slices, trained on all 30 labelled ones"
 PUBLISHED = {
     "tgs-salt": (
-        Published("plain U-Net, 64 filters, 10 epochs", {"mean IoU": "0.741"}, "random split, which leaks"),
+        Published("plain U-Net, 64 filters, 10 epochs", {"mean IoU": "0.741"}, "another split"),
         Published(
             "U-Net on ResNet34", {"competition score": "about 0.84"}, f"{KAGGLE}; ImageNet weights, GPU"
         ),
         Published("8 MB network from scratch, 10 folds", {"competition score": "0.887"}, f"{KAGGLE}; GPU"),
-        Published("winner", {"competition score": "0.896"}, f"{KAGGLE}; ensemble, GPUs for days"),
+        Published("winner", {"competition score": "0.896"}, f"{KAGGLE}; ensemble, GPUs"),
     ),
     "ultrasound-nerve": (
         Published("first public Keras U-Net", {"Dice with empty images": "0.57"}, KAGGLE),
