@@ -40,7 +40,7 @@ ULTRASOUND_NERVE = Recipe(
     network=NetworkSettings(dropout=0.2, presence=True),  # one wrong pixel costs an empty frame
     training=TrainingSettings(
         megapixels=600.0,
-        batch_size=16,
+        batch_size=8,
         side=160,
         foreground_patches=0.0,
         averaging=0.998,
