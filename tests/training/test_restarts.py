@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -18,6 +19,10 @@ from napari_unet.training.fit import Training
 from napari_unet.training.losses import make_loss
 from napari_unet.training.schedule import descents, learning_rate
 from napari_unet.training.snapshots import average_of, settle
+from tiny_models import without_graphs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NETWORK = NetworkSettings(filters=2, depth=1)
 RESTARTS = TrainingSettings(
@@ -31,6 +36,13 @@ RESTARTS = TrainingSettings(
     learning_rate=0.01,
     warm_up=0.1,
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def by_steps() -> Iterator[None]:
+    without_graphs()
+    yield
+    without_graphs(False)
 
 
 def test_the_rate_comes_down_three_times() -> None:
