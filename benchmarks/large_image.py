@@ -5,9 +5,10 @@
 
 Makes images of 1, 4, 25, 100 and 400 megapixels as OME-Zarr and tiled TIFF, segments each in a process of
 its own and prints: seconds; the bare network's seconds for as many pixels (its best rate over some sizes, in
-the same process); their ratio; how many pixels the network was shown for each of the image, which is fewer
-with more memory; and how far the memory grew above what program and model take. Only the ratios mean
-something on a machine that others use.
+the same process); their ratio; how many pixels the network was shown for each of the image; the operations
+it did against those for as many pixels without borders, as of most of the context only the way down is
+computed (both are less with more memory); and how far the memory grew above what program and model take.
+Only the ratios mean something on a machine that others use.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def memory(name: str) -> int:
     raise SystemExit("this benchmark reads /proc, which is Linux's")
 
 
-def bare_rate(model: Any, sides: tuple[int, ...] = (256, 512)) -> float:
+def bare_rate(model: Any, sides: tuple[int, ...] = (256, 512, 1024)) -> float:
     """Seconds a pixel of the network alone, at the best of some sizes."""
     best = []
     for side in sides:
@@ -106,7 +107,7 @@ def bare_rate(model: Any, sides: tuple[int, ...] = (256, 512)) -> float:
 
 
 def one(image: Path, model_path: Path, out: Path, gigabytes: float) -> dict[str, float]:
-    """Segment one image; the bare network before and after it, as machines change their speed."""
+    """Segment one image; then the bare network in the same process."""
     from napari_unet.data.lazy_files import open_lazy
     from napari_unet.engine.hardware import default_precision
     from napari_unet.engine.lean import import_keras
@@ -118,17 +119,17 @@ def one(image: Path, model_path: Path, out: Path, gigabytes: float) -> dict[str,
     import_keras()
     precision = default_precision()
     model = load_model(model_path, precision)
-    before = bare_rate(model)
     large = LargeImageSettings(memory=gigabytes)
     stack = open_lazy(image)
     plan = plan_large_image(stack, model, model.recipe.inference, large).plan
+    work = work_of(plan, model.inference_network, stack.shape[:2])
     Path("/proc/self/clear_refs").write_text("5")  # the highest so far is the present again
     start_memory = memory("VmRSS")
     start = time.perf_counter()
     segment_stack(stack, model, out, None, large, precision=precision)
     seconds = time.perf_counter() - start
     grew = memory("VmHWM") - start_memory
-    rate = (before + bare_rate(model)) / 2
+    rate = bare_rate(model)  # afterwards, lest what it took is there to be had again
     height, width, _ = stack.shape
     shown = len(plan) * plan.tile_shape[0] * plan.tile_shape[1]
     return {
@@ -137,9 +138,22 @@ def one(image: Path, model_path: Path, out: Path, gigabytes: float) -> dict[str,
         "bare": rate * height * width,
         "ratio": seconds / (rate * height * width),
         "shown": shown / (height * width),
+        "work": work,
         "grew": grew / 2**20,
         "tile": plan.tile_shape[0],
     }
+
+
+def work_of(plan: Any, network: Any, shape: tuple[int, int]) -> float:
+    """Operations of all blocks against those of the network on so many pixels without any border."""
+    from napari_unet.networks.cost import flop
+    from napari_unet.networks.narrowing import narrowing
+
+    found = narrowing(network) if plan.narrow else None
+    of_tile = (
+        flop(network, plan.tile_shape) if found is None else found.flop(plan.tile_shape, plan.part_shape)
+    )
+    return of_tile * len(plan) / (flop(network, (256, 256)) / 256**2 * shape[0] * shape[1])
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
@@ -185,7 +199,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         model = Path(folder) / "model"
         write_model(model, options.filters)
-        print("megapixels  kind        seconds   bare  ratio  shown  tile  memory grew (MB)")
+        print("megapixels  kind        seconds   bare  ratio  shown  work  tile  memory grew (MB)")
         for megapixels, side in SIDES.items():
             if megapixels > options.up_to:
                 continue
@@ -207,7 +221,8 @@ def main() -> None:
                 rows.append(row)
                 print(
                     f"{megapixels:10d}  {row['kind']:10s} {row['seconds']:8.1f} {row['bare']:6.1f} "
-                    f"{row['ratio']:6.2f} {row['shown']:6.2f} {row['tile']:5.0f} {row['grew']:8.0f}",
+                    f"{row['ratio']:6.2f} {row['shown']:6.2f} {row['work']:5.2f} {row['tile']:5.0f} "
+                    f"{row['grew']:8.0f}",
                     flush=True,
                 )
                 shutil.rmtree(image) if image.is_dir() else image.unlink()

@@ -87,6 +87,22 @@ def test_the_mask_is_that_of_the_whole_image(tmp_path: Path, image: np.ndarray, 
     assert sum((b.rows.stop - b.rows.start) * (b.columns.stop - b.columns.start) for b in blocks) == 76_800
 
 
+def test_tiles_that_run_one_by_one_are_computed_for_their_middle_alone(
+    tmp_path: Path, image: np.ndarray, model: Model
+) -> None:
+    settings = model.recipe.inference.model_copy(update={"batch_pixels": 1, "flips": "dihedral"})
+    planned = large_module.plan_large_image(lazy_stack(image), model, settings, LargeImageSettings())
+    plan = planned.plan
+    assert plan.narrow
+    halo = plan.rows.halo
+    assert plan.part_shape == (plan.tile_shape[0] - 2 * halo, plan.tile_shape[1] - 2 * halo)
+    assert plan.offset(0) == (0, 0)
+    middle = len(plan.columns) + 1
+    assert plan.offset(middle) == (halo, halo)
+    out = segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", settings)
+    np.testing.assert_array_equal(result(out), whole(image, model, flips="dihedral"))
+
+
 def test_too_little_context_is_seen_in_the_mask(tmp_path: Path, image: np.ndarray, model: Model) -> None:
     out = segment_stack(
         lazy_stack(image), model, tmp_path / "a.ome.zarr", large=LargeImageSettings(context=0)

@@ -44,6 +44,8 @@ class BlockAxis:
         How far around a pixel the network looks, as far as that is kept to.
     step : int
         Tiles of networks that lose nothing begin at multiples of it.
+    part : int
+        Of the tile, what holds all that a block is made of; a multiple of `step` as the tile.
     """
 
     full: int
@@ -54,6 +56,7 @@ class BlockAxis:
     margin: int
     halo: int
     step: int
+    part: int
 
     def __len__(self) -> int:
         return -(-self.full // self.block)
@@ -81,6 +84,11 @@ class BlockAxis:
         last = -(-max(self.size - self.tile, 0) // self.step) * self.step
         return min(max(first - self.halo, 0) // self.step * self.step, last)
 
+    def offset(self, number: int) -> int:
+        """Where in the tile the part begins."""
+        first, _ = self.needed(number)
+        return min((first - self.start(number)) // self.step * self.step, self.tile - self.part)
+
     def places(self, number: int) -> NDArray[np.intp]:
         """Pixels of the resized image that the block's tile is made of, mirrored beyond the borders."""
         period = max(2 * self.size - 2, 1)
@@ -104,13 +112,26 @@ class BlockPlan:
     ----------
     rows, columns : BlockAxis
         Along Y and X.
+    narrow : bool
+        Whether the network answers for the part of a tile alone.
     """
 
     rows: BlockAxis
     columns: BlockAxis
+    narrow: bool = False
 
     def __len__(self) -> int:
         return len(self.rows) * len(self.columns)
+
+    @property
+    def part_shape(self) -> tuple[int, int]:
+        """(Y, X) of the part of every tile."""
+        return self.rows.part, self.columns.part
+
+    def offset(self, number: int) -> tuple[int, int]:
+        """Row and column of a block's tile at which the part begins."""
+        row, column = self.place(number)
+        return self.rows.offset(row), self.columns.offset(column)
 
     @property
     def tile_shape(self) -> tuple[int, int]:
@@ -165,7 +186,7 @@ class BlockPlan:
         Parameters
         ----------
         outputs : numpy.ndarray
-            (Y', X', K) float32.
+            (Y', X', K) float32; of the part alone if it is narrow.
         number : int
             Of the block.
 
@@ -179,7 +200,8 @@ class BlockPlan:
         inner = []
         for axis, n in pairs:
             first, last = axis.needed(n)
-            inner.append(slice(first - axis.start(n), last - axis.start(n)))
+            origin = axis.start(n) + (axis.offset(n) if self.narrow else 0)
+            inner.append(slice(first - origin, last - origin))
         part = outputs[inner[0], inner[1]]
         if all(axis.full == axis.size for axis, _ in pairs):
             return part
@@ -250,7 +272,8 @@ def plan_block_axis(
         slack = 0 if full == size and block % multiple == 0 else 2 * multiple + 2
         wanted = int(np.ceil(block * size / full)) + slack + 2 * halo
         tile = sizes.for_output(min(wanted, max(size, 1)) if not sizes.margin else wanted)
-        return BlockAxis(full, size, area, block, tile, sizes.margin, halo, multiple)
+        part = min(tile, -(-(wanted - 2 * halo) // multiple) * multiple)
+        return BlockAxis(full, size, area, block, tile, sizes.margin, halo, multiple, part)
 
     if piece:
         count = max(1, full // piece)

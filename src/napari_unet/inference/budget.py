@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,14 @@ from napari_unet.inference.predict import BATCH_PIXELS, MAX_BATCH
 from napari_unet.networks.cost import held_values
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_unet.networks.narrowing import Narrowing
     from napari_unet.networks.sizes import InputSizes
 
 GIGABYTE = 2**30
 ALWAYS = 150 * 2**20  # bytes: what a back end takes to compute at all, and the files that are open
-SPARE = 1.4  # what back ends hold above the tensors that are needed, measured
+SPARE = 1.45  # what back ends hold above the tensors that are needed, measured
 LOOKED_AT = 256  # pixels; what is held grows with the area
 LARGEST_TILE = 4096
 
@@ -40,17 +44,26 @@ class TileCost:
 
     Attributes
     ----------
-    by_network : float
-        For each pixel of input while the network runs.
+    by_network : callable
+        Of a square tile, by its side, while the network runs.
     beside : float
         For each pixel: the tile that runs, the one that is read, the one that is written.
     """
 
-    by_network: float
+    by_network: Callable[[int], float]
     beside: float
 
     @classmethod
-    def of(cls, network: Any, sizes: InputSizes, itemsize: int, channels: int, outputs: int) -> TileCost:
+    def of(
+        cls,
+        network: Any,
+        sizes: InputSizes,
+        itemsize: int,
+        channels: int,
+        outputs: int,
+        narrow: Narrowing | None = None,
+        halo: int = 0,
+    ) -> TileCost:
         """By the graph of a network.
 
         Parameters
@@ -63,14 +76,27 @@ class TileCost:
             Bytes of a number it computes with.
         channels, outputs : int
             Of what goes in, stored, and of what comes out.
+        narrow : Narrowing, optional
+            Where only the middle of each tile is computed to the end.
+        halo : int
+            Pixels around that middle.
         """
-        side = sizes.at_least(LOOKED_AT + 2 * sizes.margin)
-        held = held_values(network, (side, side)) / side**2
-        return cls(held * itemsize * SPARE, 4.0 * (3 * channels + 3 * outputs))
+        beside = 4.0 * (3 * channels + 3 * outputs)
+        if narrow is not None:
+            found = narrow  # a name that stays
 
-    def bytes(self, tile: int, batch: int = 1) -> float:
-        """Of `batch` square tiles."""
-        return batch * tile**2 * (self.by_network + self.beside)
+            def of_part(tile: int) -> float:
+                middle = max(tile - 2 * halo, sizes.step)
+                return found.held_values((tile, tile), (middle, middle)) * itemsize * SPARE
+
+            return cls(of_part, beside)
+        side = sizes.at_least(LOOKED_AT + 2 * sizes.margin)
+        each = held_values(network, (side, side)) / side**2 * itemsize * SPARE
+        return cls(lambda tile: each * tile**2, beside)
+
+    def bytes(self, tile: int) -> float:
+        """Of a square tile."""
+        return self.by_network(tile) + self.beside * tile**2
 
 
 def fit(cost: TileCost, sizes: InputSizes, memory: float, batch_pixels: int = 0) -> Budget:
@@ -93,20 +119,20 @@ def fit(cost: TileCost, sizes: InputSizes, memory: float, batch_pixels: int = 0)
         The smallest tile the network takes, if nothing fits.
     """
     room = memory * GIGABYTE - ALWAYS
-    tile = int((max(room, 0) / (cost.by_network + cost.beside)) ** 0.5)
-    tile = min(tile, LARGEST_TILE)
     smallest = max(sizes.minimum, sizes.for_output(sizes.multiple))
-    fitting = sizes.at_least(tile)
-    if fitting > tile:
-        fitting -= sizes.multiple
-    return Budget(max(fitting, smallest), batch_for(cost, max(fitting, smallest) ** 2, memory, batch_pixels))
+    steps = max(LARGEST_TILE - smallest, 0) // sizes.multiple
+    fitting = bisect.bisect_right(
+        range(steps + 1), max(room, 0), key=lambda n: cost.bytes(smallest + n * sizes.multiple)
+    )
+    tile = smallest + max(fitting - 1, 0) * sizes.multiple
+    return Budget(tile, batch_for(cost, tile, memory, batch_pixels))
 
 
-def batch_for(cost: TileCost, pixels: int, memory: float, batch_pixels: int = 0) -> int:
-    """Tiles of so many pixels that run together: as many as fit and are worth it, a power of two."""
+def batch_for(cost: TileCost, tile: float, memory: float, batch_pixels: int = 0) -> int:
+    """Tiles of a side that run together: as many as fit and are worth it, a power of two."""
     room = memory * GIGABYTE - ALWAYS
-    fitting = room / max(pixels * (cost.by_network + cost.beside), 1)
-    worth = (batch_pixels or BATCH_PIXELS) / max(pixels, 1)
+    fitting = room / max(cost.bytes(round(tile)), 1)
+    worth = (batch_pixels or BATCH_PIXELS) / max(tile**2, 1)
     batch = 1
     while 2 * batch <= min(fitting, worth, MAX_BATCH):
         batch *= 2

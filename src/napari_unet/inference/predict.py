@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -133,6 +134,74 @@ def average_over_flips(
         total = out if total is None else total + out
     assert total is not None
     return total / np.float32(len(FLIPS[flips]))
+
+
+def average_part_over_flips(
+    network: PartNetwork, tile: NDArray[np.float32], offset: tuple[int, int], flips: str
+) -> NDArray[np.float32]:
+    """Probabilities of a part of a tile, averaged over flips of it.
+
+    Parameters
+    ----------
+    network : PartNetwork
+        That answers for parts.
+    tile : numpy.ndarray
+        (Y, X, C) float32.
+    offset : (int, int)
+        Row and column at which the part begins.
+    flips : str
+        A key of ``FLIPS``.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y', X', K) float32.
+    """
+    total: NDArray[np.float32] | None = None
+    for flip in FLIPS[flips]:
+        turned, place, part = tile, offset, network.part
+        if flip[2]:
+            turned, place, part = tile.swapaxes(0, 1), (offset[1], offset[0]), (part[1], part[0])
+        turned = turned[:: -1 if flip[0] else 1, :: -1 if flip[1] else 1]
+        y, x = (
+            size - at - length if flipped else at
+            for size, at, length, flipped in zip(turned.shape, place, part, flip, strict=False)
+        )
+        out = network(np.ascontiguousarray(turned)[None], (y, x), part)[0]
+        out = out[:: -1 if flip[0] else 1, :: -1 if flip[1] else 1]
+        out = out.swapaxes(0, 1) if flip[2] else out
+        total = out if total is None else total + out
+    assert total is not None
+    return total / np.float32(len(FLIPS[flips]))
+
+
+class PartNetwork:
+    """A network that answers for parts of tiles, whichever way round they lie.
+
+    Parameters
+    ----------
+    build : callable
+        Gives what answers for tiles and parts of one size: (tile, offset) -> (1, Y', X', K) float32.
+    part : (int, int)
+        (Y, X) of the parts, of tiles as they are.
+    """
+
+    def __init__(
+        self,
+        build: Callable[
+            [tuple[int, int], tuple[int, int]],
+            Callable[[NDArray[np.float32], tuple[int, int]], NDArray[np.float32]],
+        ],
+        part: tuple[int, int],
+    ) -> None:
+        self.build = functools.cache(build)
+        self.part = part
+
+    def __call__(
+        self, tile: NDArray[np.float32], offset: tuple[int, int], part: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """Answer for a part of (1, Y, X, C) float32."""
+        return self.build((tile.shape[1], tile.shape[2]), part)(tile, offset)
 
 
 def predict_probabilities(

@@ -22,6 +22,7 @@ from napari_unet.errors import ModelError, OutputError
 from napari_unet.models.normalization import Normalization
 from napari_unet.models.shipped import locate, shipped_models
 from napari_unet.networks.folding import Folded, fold
+from napari_unet.networks.narrowing import narrowing
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.networks.star_shape import encode
 from napari_unet.settings import SEPARATION_CHANNELS, Recipe
@@ -109,13 +110,44 @@ class Model:
 
     def answers(self, *, apart: bool, presence: bool) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """As ``outputs``, with what tells objects apart, or with presence, only if it is wanted."""
-        network = self.inference_network
+        return self._answers(self.inference_network, apart, presence)
+
+    def answers_of_part(
+        self, tile: tuple[int, int], part: tuple[int, int]
+    ) -> Callable[[NDArray[np.float32], tuple[int, int]], NDArray[np.float32]]:
+        """As ``outputs``, of a part of one tile, for which less is computed than for all of it.
+
+        Parameters
+        ----------
+        tile : (int, int)
+            (Y, X) of what goes in.
+        part : (int, int)
+            (Y, X) of what comes out, multiples of the network's steps.
+
+        Returns
+        -------
+        callable
+            Takes a tile, (1, Y, X, C) float32, and row and column of it at which the part begins, multiples
+            of the steps, too.
+
+        Raises
+        ------
+        ValueError
+            If the network cannot be narrowed, see ``narrowing``; those with presence cannot.
+        """
+        found = narrowing(self.inference_network)
+        if found is None:
+            raise ValueError("the network answers for whole tiles only")
+        run = self._answers(found.build(tile, part), self.recipe.network.separation != "none", False)
+        return lambda image, offset: run([image, np.asarray(offset, np.int32)])
+
+    def _answers(self, network: Any, apart: bool, presence: bool) -> Callable[[Any], NDArray[np.float32]]:
         pixel = self.recipe.network.outputs
         classes = pixel - SEPARATION_CHANNELS[self.recipe.network.separation]
         scale = self.normalization.scale
         softmax = self.recipe.network.activation == "softmax"
 
-        def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        def run(images: Any) -> NDArray[np.float32]:
             logits = np.asarray(network.predict_on_batch(images), np.float32)
             found = probabilities_of(logits[..., :classes], softmax)
             parts = [found]

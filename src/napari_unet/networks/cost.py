@@ -59,7 +59,7 @@ def flop(network: Any, shape: tuple[int, int]) -> int:
     """
     total = 0
     for operation, inputs, outputs in shaped(network, shape):
-        total += 2 * _multiplications(operation, inputs[0], outputs[0])
+        total += 2 * multiplications(operation, inputs[0], outputs[0])
     return total
 
 
@@ -115,7 +115,8 @@ def _made_of(operation: Any, arguments: Any) -> Any:
     return operation.compute_output_spec(arguments)
 
 
-def _multiplications(operation: Any, given: tuple[int, ...], made: tuple[int, ...]) -> int:
+def multiplications(operation: Any, given: tuple[int, ...], made: tuple[int, ...]) -> int:
+    """Of an operation, by the shapes (N, Y, X, C) of what goes in and comes out."""
     kind = type(operation).__name__
     pixels_in, pixels_out = given[1:-1], made[1:-1]
     if kind == "Dense":
@@ -209,22 +210,22 @@ def seen_by(network: Any, pixel: int) -> tuple[int, int] | None:
         wanted = [needed[id(t)] for t in keras.tree.flatten(operation.output) if id(t) in needed]
         if not wanted or isinstance(operation, keras.layers.InputLayer):
             continue
-        reads = _reads(operation, min(w[0] for w in wanted), max(w[1] for w in wanted))
-        if reads is None:
+        span = reads(operation, min(w[0] for w in wanted), max(w[1] for w in wanted))
+        if span is None:
             return None
         for tensor in keras.tree.flatten(operation.input):
-            before = needed.get(id(tensor), reads)
-            needed[id(tensor)] = min(before[0], reads[0]), max(before[1], reads[1])
+            before = needed.get(id(tensor), span)
+            needed[id(tensor)] = min(before[0], span[0]), max(before[1], span[1])
     return needed[id(network.inputs[0])]
 
 
-def _reads(operation: Any, first: int, last: int) -> tuple[int, int] | None:
+def reads(operation: Any, first: int, last: int) -> tuple[int, int] | None:
     """Pixels of the input along one axis that output pixels first to last depend on; None: all."""
     kind = type(operation).__name__
     if hasattr(operation, "reads"):
         own: tuple[int, int] = operation.reads(first, last)
         return own
-    if kind.startswith("Global"):
+    if kind.startswith("Global") or kind == "GroupNormalization":
         return None
     if kind == "Cropping2D":
         return first + operation.cropping[0][0], last + operation.cropping[0][0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,11 @@ from napari_unet.errors import ModelError
 from napari_unet.inference.blocks import BlockPlan, plan_blocks
 from napari_unet.inference.budget import TileCost, batch_for, fit
 from napari_unet.inference.postprocess import mask_from_probabilities
-from napari_unet.inference.predict import average_over_flips
+from napari_unet.inference.predict import PartNetwork, average_over_flips, average_part_over_flips
 from napari_unet.models.intensities import Intensities, measure, prepare_part
 from napari_unet.models.normalization import scaled_shape
 from napari_unet.networks.cost import reach
+from napari_unet.networks.narrowing import narrowing
 from napari_unet.workflow.pixel_sizes import resizing
 from napari_unet.workflow.segment import GPU_BATCH_PIXELS
 
@@ -146,12 +147,19 @@ def plan_large_image(
     shown = scaled_shape((height, width), y)[0], scaled_shape((height, width), x)[1]
     halved = any(layer.compute_dtype in {"float16", "bfloat16"} for layer in network.layers)
     itemsize = 2 if halved else 4
-    cost = TileCost.of(network, sizes, itemsize, channels, model.recipe.network.outputs)
+    known = network, sizes, itemsize, channels, model.recipe.network.outputs
+    cost = TileCost.of(*known)
     worth = settings.batch_pixels or (GPU_BATCH_PIXELS if has_gpu() else 0)
-    most = fit(cost, sizes, large.memory, worth).tile
-    plan = plan_blocks((height, width), shown, sizes, halo, most, chunk or (0, 0))
-    tile = plan.tile_shape[0] * plan.tile_shape[1]
-    batch = batch_for(cost, tile * _flips(settings), large.memory, worth)
+    budget = fit(cost, sizes, large.memory, worth)
+    plan = plan_blocks((height, width), shown, sizes, halo, budget.tile, chunk or (0, 0))
+    narrow = narrowing(network) if budget.batch == 1 and len(plan) > 1 and not sizes.margin else None
+    if narrow is not None:
+        # Tiles run one by one, so each may answer for its middle alone, which takes less of everything.
+        cost = TileCost.of(*known, narrow, -(-halo // sizes.step) * sizes.step)
+        most = fit(cost, sizes, large.memory, worth).tile
+        plan = replace(plan_blocks((height, width), shown, sizes, halo, most, chunk or (0, 0)), narrow=True)
+    side = (plan.tile_shape[0] * plan.tile_shape[1]) ** 0.5
+    batch = 1 if plan.narrow else batch_for(cost, side * _flips(settings) ** 0.5, large.memory, worth)
     sides = tuple(_chunk(axis.block, axis.full) for axis in (plan.rows, plan.columns))
     return LargeImage(stack, settings, plan, batch, chunk or (sides[0], sides[1]), exact)
 
@@ -214,32 +222,37 @@ class Runner:
 
     Parameters
     ----------
-    network : callable
-        (N, Y, X, C) float32 to (N, Y', X', K) float32.
-    flips : str
-        That answers are averaged over.
-    batch : int
-        Tiles that run together.
+    large : LargeImage
+        Which flips are averaged over, how many tiles run together.
+    model : Model
+        That answers.
     on_smaller : callable
         Told the new size, once for each halving.
     """
 
     def __init__(
-        self, network: Network, flips: str, batch: int, on_smaller: Callable[[int], None] = lambda _: None
+        self, large: LargeImage, model: Model, on_smaller: Callable[[int], None] = lambda _: None
     ) -> None:
-        self.network = network
-        self.flips = flips
-        self.batch = batch
+        self.plan = large.plan
+        self.flips = large.settings.flips
+        self.batch = large.batch
         self.on_smaller = on_smaller
+        self.network = pixel_outputs(model)
+        self.narrow = PartNetwork(model.answers_of_part, self.plan.part_shape) if self.plan.narrow else None
 
-    def run(self, tiles: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Outputs of tiles, in order.
+    def run(self, blocks: Sequence[Block], tiles: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """What the network says of the tiles of blocks, in order.
 
         Raises
         ------
         MemoryError
             If not even one tile fits; or whatever the back end raises then.
         """
+        if self.narrow is not None:
+            return [
+                average_part_over_flips(self.narrow, tile, self.plan.offset(block.number), self.flips)
+                for block, tile in zip(blocks, tiles, strict=True)
+            ]
         done: list[NDArray[np.float32]] = []
         while len(done) < len(tiles):
             some = list(tiles[len(done) : len(done) + self.batch])

@@ -15,7 +15,7 @@ from napari_unet.engine.cluster import made_of
 from napari_unet.engine.lean import import_keras
 from napari_unet.export.label_store import LabelStore
 from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, Model, load_model, model_folder
-from napari_unet.workflow.large import Block, Runner, measure_image, pixel_outputs, read_tile
+from napari_unet.workflow.large import Block, Runner, measure_image, read_tile
 from napari_unet.workflow.large_run import FinishedBlock, State, write_block
 
 if TYPE_CHECKING:
@@ -160,8 +160,7 @@ def _prepare(errand: Errand) -> _Ready:
         for name, content in errand.model.items():
             (Path(folder) / name).write_bytes(content)
         model = load_model(folder, errand.precision)
-    runner = Runner(pixel_outputs(model), errand.large.settings.flips, errand.large.batch)
-    return _Ready(errand, model, LabelStore.open(errand.store), runner)
+    return _Ready(errand, model, LabelStore.open(errand.store), Runner(errand.large, model))
 
 
 def _ready(name: str) -> _Ready:
@@ -184,6 +183,6 @@ def _segment(task: _Segment) -> None:
         for block, found in zip(task.blocks, task.intensities, strict=True)
     ]
     with _COMPUTING:
-        outputs = ready.runner.run(tiles)
+        outputs = ready.runner.run(task.blocks, tiles)
     for block, found in zip(task.blocks, outputs, strict=True):
         write_block(large, ready.model, ready.store, ready.errand.key, block, found)

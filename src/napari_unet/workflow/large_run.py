@@ -17,7 +17,6 @@ from napari_unet.workflow.large import (
     mask_of_block,
     measure_image,
     nearest_first,
-    pixel_outputs,
     read_tile,
 )
 
@@ -107,12 +106,7 @@ class LocalRun:
             If memory does not last for a single tile.
         """
         state = State(self.large, list(todo), time.monotonic())
-        runner = Runner(
-            pixel_outputs(self.model),
-            self.large.settings.flips,
-            self.large.batch,
-            state.say_smaller(on_progress),
-        )
+        runner = Runner(self.large, self.model, state.say_smaller(on_progress))
         with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
             written: Future[None] | None = None
             upcoming = self._read_next(reader, state, focus, on_progress, cancel)
@@ -121,7 +115,7 @@ class LocalRun:
                     cancel.check()
                     blocks, tiles = upcoming.result()
                     upcoming = self._read_next(reader, state, focus, on_progress, cancel)
-                    outputs = self._outputs(runner, tiles)
+                    outputs = self._outputs(runner, blocks, tiles)
                     del tiles
                     if written is not None:
                         written.result()
@@ -133,9 +127,11 @@ class LocalRun:
                 if upcoming is not None:
                     upcoming.cancel()
 
-    def _outputs(self, runner: Runner, tiles: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    def _outputs(
+        self, runner: Runner, blocks: Sequence[Block], tiles: Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
         try:
-            return runner.run(tiles)
+            return runner.run(blocks, tiles)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
