@@ -71,8 +71,8 @@ demo: $(VENV)/.installed-$(WINDOW)
 test: setup screen
 # Windows have a process of their own, as in use: Mesa and TensorFlow each bring an LLVM, and one
 # process with both crashes.
-	@$(BIN)/python -m pytest -m window
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not window"
+	@$(BIN)/python -m pytest -m window --durations=15
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not window" --durations=25
 
 check: setup
 	@$(BIN)/ruff check src tests benchmarks docs

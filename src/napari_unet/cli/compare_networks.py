@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.cli.tables import print_table
 
 if TYPE_CHECKING:
     import argparse
@@ -77,15 +78,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print_table(contest: Contest) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
     from napari_unet.evaluation.contest import cells_of, columns_of
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title, number, _ in columns_of(contest):
-        table.add_column(title, justify="right" if number else "left")
-    for row in cells_of(contest):
-        table.add_row(*row)
-    Console().print(table)
+    print_table([(title, number) for title, number, _ in columns_of(contest)], cells_of(contest))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.cli.tables import print_table
 
 if TYPE_CHECKING:
     import argparse
@@ -75,19 +76,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print(chosen: Chosen) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("model")
-    table.add_column("weight", justify="right")
-    if chosen.scores:
-        table.add_column("mean IoU alone", justify="right")
+    columns = [("model", False), ("weight", True)]
+    columns += [("mean IoU alone", True)] if chosen.scores else []
+    rows = []
     for number, (name, weight) in enumerate(zip(chosen.names, chosen.weights, strict=True)):
         scores = [f"{chosen.scores[number]:.3f}"] if chosen.scores else []
-        table.add_row(name, f"{weight:.3f}" if weight else "left out", *scores)
-    Console().print(table)
+        rows.append([name, f"{weight:.3f}" if weight else "left out", *scores])
+    print_table(columns, rows)
     if chosen.score is not None:
         print(
             f"mean IoU on {chosen.images} images: this ensemble {chosen.score:.3f}, "
