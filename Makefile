@@ -1,7 +1,7 @@
 # make demo   set up, then train, segment and score on made-up images; opens napari if there is a screen
 # make test   set up, a virtual screen included where it may be installed, then run all tests
 # make check  ruff, mypy, and the plugin's manifest
-# make bench  the benchmarks whose figures are in docs/results.md
+# make bench  beside PyTorch, ONNX Runtime, OpenVINO, and the rest of docs/performance.md; quarter of an hour
 # make window the benchmark of the real window, on a virtual screen
 # make results  recipes, networks, ensembles, objects on the real sets: hours, goes on where it was stopped
 #               (DATA= WORK= MINUTES= of each network, MEGAPIXELS= of each recipe, PARTS="recipes networks")
@@ -92,10 +92,11 @@ window: setup screen
 	kill $$pid; rm -f .xvfb-display; exit $$code
 
 bench: setup
+	@$(PIP) install -q -e ".[bench]"
+	@$(BIN)/python benchmarks/peers.py --json bench.json --markdown bench.md
 	@$(BIN)/python benchmarks/open_data.py
 	@$(BIN)/python benchmarks/run_lengths.py
 	@$(BIN)/python benchmarks/scores.py
-	@$(BIN)/python benchmarks/feeding.py
 
 DATA ?= ../shared/data
 WORK ?= results

@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -33,12 +34,21 @@ FULL = AugmentationSettings(
 )  # fmt: skip
 
 
-def main() -> None:
-    """Print the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=25)
-    arguments = parser.parse_args()
+def measure(rounds: int, steps: int) -> list[dict[str, Any]]:
+    """Take turns.
+
+    Parameters
+    ----------
+    rounds, steps : int
+        Turns, and steps of each.
+
+    Returns
+    -------
+    list of dict
+        For each augmentation ``row``, its name; ``share`` of the step rate on ready data, one a round;
+        ``make`` and ``train``, milliseconds of a patch.
+    """
+    found = []
     with tempfile.TemporaryDirectory() as folder:
         dataset = open_dataset(write_synthetic("salt", Path(folder), 160))
         for name, augmentation in (("recipe fast", None), ("everything", FULL)):
@@ -51,35 +61,50 @@ def main() -> None:
             )
             network = build_network(chosen.network, 0, training.precision)
             compile_network(network, make_loss(chosen.network, training), training)
-            ready = [batches.batch(n) for n in range(4)]
-            for images, targets in ready:
-                network.train_on_batch(images, targets)
-            stream = batches.stream()
-            ratios = []
-            for _ in range(arguments.rounds):
-                start = time.perf_counter()
-                for n in range(arguments.steps):
-                    network.train_on_batch(*ready[n % len(ready)])
-                bare = time.perf_counter() - start
-                next(stream)  # what was made ahead while the other took its turn does not count
-                for _ in range(4):
-                    network.train_on_batch(*next(stream))
-                start = time.perf_counter()
-                for _ in range(arguments.steps):
-                    network.train_on_batch(*next(stream))
-                fed = time.perf_counter() - start
-                ratios.append(bare / fed)
-            stream.close()
-            start = time.perf_counter()
-            for n in range(8):
-                batches.batch(100 + n)
-            alone = (time.perf_counter() - start) / 8 / batches.batch_size * 1e3
-            middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
-            print(
-                f"{name}: {middle:.3f} of the step rate on ready data ({low:.3f} to {high:.3f} over "
-                f"{arguments.rounds} rounds); {alone:.2f} ms to make a patch, "
-                f"{bare / arguments.steps / batches.batch_size * 1e3:.2f} ms to train on it"
-            )
+            found.append({"row": name, **_turns(network, batches, rounds, steps)})
+    return found
+
+
+def _turns(network: Any, batches: TrainingBatches, rounds: int, steps: int) -> dict[str, Any]:
+    ready = [batches.batch(n) for n in range(4)]
+    for images, targets in ready:
+        network.train_on_batch(images, targets)
+    stream = batches.stream()
+    shares = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        for n in range(steps):
+            network.train_on_batch(*ready[n % len(ready)])
+        bare = time.perf_counter() - start
+        next(stream)  # what was made ahead while the other took its turn does not count
+        for _ in range(4):
+            network.train_on_batch(*next(stream))
+        start = time.perf_counter()
+        for _ in range(steps):
+            network.train_on_batch(*next(stream))
+        shares.append(bare / (time.perf_counter() - start))
+    stream.close()
+    start = time.perf_counter()
+    for n in range(8):
+        batches.batch(100 + n)
+    alone = (time.perf_counter() - start) / 8
+    patch = 1e3 / batches.batch_size
+    return {"share": shares, "make": alone * patch, "train": bare / steps * patch}
+
+
+def main() -> None:
+    """Print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=25)
+    arguments = parser.parse_args()
+    for row in measure(arguments.rounds, arguments.steps):
+        shares = row["share"]
+        print(
+            f"{row['row']}: {statistics.median(shares):.3f} of the step rate on ready data "
+            f"({min(shares):.3f} to {max(shares):.3f} over {len(shares)} rounds); "
+            f"{row['make']:.2f} ms to make a patch, {row['train']:.2f} ms to train on it"
+        )
 
 
 if __name__ == "__main__":

@@ -77,6 +77,16 @@ def test_a_whole_machine_gets_no_advice() -> None:
 
 
 @pytest.mark.usefixtures("linux")
+def test_what_runs_networks_sooner_is_named_where_a_processor_does_it() -> None:
+    ((finding, found),) = advice({"openvino": ""}).items()
+    assert "OpenVINO" in finding
+    assert found.remedy == 'pip install "napari-unet-workbench[fast]"'
+    assert not found.serious
+    on_gpu = {"backend": "tensorflow", "devices": ["CPU", "NVIDIA T4"]}
+    assert advice({"openvino": ""}, backend=on_gpu) == {}
+
+
+@pytest.mark.usefixtures("linux")
 @pytest.mark.parametrize("name", ["keras", "scipy", "tifffile", "imagecodecs", "pillow"])
 def test_a_missing_package_comes_with_its_command(name: str) -> None:
     ((finding, found),) = advice({name: ""}).items()

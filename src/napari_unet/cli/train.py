@@ -48,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="an ensemble of K stages of one training, which share its amount; folds and seeds have it each",
     )
+    parser.add_argument(
+        "--devices",
+        default="",
+        metavar="NAME,NAME",
+        help="share each batch, as gpu:0,gpu:1; with JAX alone (default: all graphics processors)",
+    )
     parser.add_argument("--format", help="layout, if it is not to be recognized")
     add_recipe_argument(parser)
 
@@ -83,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
         options.init,
         options.resume,
         on_epoch=epoch_line,
+        devices=tuple(name.strip() for name in options.devices.split(",") if name.strip()),
     )
 
     for kind in ("folds", "seeds", "snapshots"):

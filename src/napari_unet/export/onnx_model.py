@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING, Any
 from napari_unet import __version__
 from napari_unet.atomic import atomic_path
 from napari_unet.errors import ModelError, OutputError
-from napari_unet.export.onnx_graph import OPSET, Graph, write_network
 from napari_unet.networks.folding import fold
-from napari_unet.networks.star_shape import LONGEST, UNIT
-from napari_unet.settings import RAYS, SEPARATION_CHANNELS
+from napari_unet.networks.onnx_program import MOST_BYTES, onnx_program
+from napari_unet.settings import RAYS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_unet.models.model import Model
-
-IR_VERSION = 8  # of the file; read by ONNX Runtime 1.13 and later
-MOST_BYTES = 2 * 10**9  # a file of protocol buffers holds no more
-INPUT, OUTPUT = "image", "probabilities"
 
 
 def onnx_model(model: Model) -> Any:
@@ -55,32 +50,10 @@ def onnx_model(model: Model) -> Any:
         raise ModelError(
             "the model is too large for one ONNX file", expected=f"at most {MOST_BYTES} bytes of weights"
         )
-    graph = Graph(onnx)
-    logits = write_network(graph, network, INPUT)
-    _probabilities(graph, logits, model)
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    channels = model.normalization.channels
-    shrinks = model.sizes.margin > 0
-    made = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "napari-unet",
-            [helper.make_tensor_value_info(INPUT, kind, ["N", channels, "Y", "X"])],
-            [
-                helper.make_tensor_value_info(
-                    OUTPUT,
-                    kind,
-                    ["N", len(output_names(model)), *(["Yout", "Xout"] if shrinks else ["Y", "X"])],
-                )
-            ],
-            graph.constants,
-        ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="napari-unet",
-        producer_version=__version__,
-    )
-    helper.set_model_props(made, {key: json.dumps(value) for key, value in metadata(model).items()})
+    settings, scale = model.recipe.network, model.normalization.scale
+    made = onnx_program(onnx, network, settings, scale, shrinks=model.sizes.margin > 0)
+    made.producer_name, made.producer_version = "napari-unet", __version__
+    onnx.helper.set_model_props(made, {key: json.dumps(value) for key, value in metadata(model).items()})
     onnx.checker.check_model(made, full_check=True)
     return made
 
@@ -137,34 +110,6 @@ def write_onnx(model: Model, path: Path) -> Path:
     with atomic_path(path) as partial:
         partial.write_bytes(content)
     return path
-
-
-def _probabilities(graph: Graph, logits: str, model: Model) -> None:
-    """From logits to what ``Model.outputs`` gives."""
-    settings = model.recipe.network
-    apart = SEPARATION_CHANNELS[settings.separation]
-    classes = settings.outputs - apart
-    softmax = settings.activation == "softmax"
-    parts = []
-    found = graph.channels(logits, 0, classes) if apart or settings.presence else logits
-    if softmax:
-        found = graph.add("Softmax", [found], axis=1)
-        found = graph.channels(found, 1, classes)
-    else:
-        found = graph.add("Sigmoid", [found])
-    if settings.presence:
-        of_image = graph.channels(logits, settings.outputs, settings.outputs + 1)
-        parts.append(graph.add("Sigmoid", [of_image]))
-    if apart:
-        parts.append(graph.add("Sigmoid", [graph.channels(logits, classes, classes + 1)]))
-        if settings.separation == "star":
-            rays = graph.channels(logits, classes + 1, settings.outputs)
-            share = graph.constant(UNIT / (model.normalization.scale * LONGEST))
-            rays = graph.add("Mul", [rays, share])
-            parts.append(graph.add("Clip", [rays, graph.constant(0.0), graph.constant(1.0)]))
-    if parts:
-        found = graph.add("Concat", [found, *parts], axis=1)
-    graph.add("Identity", [found], output=OUTPUT)
 
 
 def _onnx() -> Any:

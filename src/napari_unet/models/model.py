@@ -19,10 +19,12 @@ from pydantic import ValidationError
 
 from napari_unet.atomic import write_text
 from napari_unet.errors import ModelError, OutputError
+from napari_unet.models import native
 from napari_unet.models.normalization import Normalization
 from napari_unet.models.shipped import locate, shipped_models
 from napari_unet.networks.folding import Folded, fold
 from napari_unet.networks.narrowing import narrowing
+from napari_unet.networks.onnx_program import answer_channels
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.networks.star_shape import encode
 from napari_unet.settings import SEPARATION_CHANNELS, Recipe
@@ -72,6 +74,8 @@ class Model:
     provenance: dict[str, Any] = field(default_factory=dict)
     _folded: Folded | None = field(default=None, init=False, repr=False)
     _stamp: int = field(default=0, init=False, repr=False)
+    _native: native.NativeNetwork | None = field(default=None, init=False, repr=False)
+    _compiled: tuple[int, int] | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def load(cls, path: Path | str, precision: str = "float32") -> Model:
@@ -92,8 +96,9 @@ class Model:
 
         Its argument is (N, Y, X, C) float32, of a size that the network takes; what comes out is
         (N, Y', X', K) float32 in [0, 1]: for softmax the classes without the background. It computes
-        with batch normalization folded into the convolutions. Whether the weights have changed since
-        they were folded is looked at here, not for each batch: ask anew after training.
+        with batch normalization folded into the convolutions, and by OpenVINO on a processor where that
+        is installed (``models.native``). Whether the weights have changed since is looked at here, not
+        for each batch: ask anew after training.
         """
         return self.answers(apart=False, presence=False)
 
@@ -110,7 +115,11 @@ class Model:
 
     def answers(self, *, apart: bool, presence: bool) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """As ``outputs``, with what tells objects apart, or with presence, only if it is wanted."""
-        return self._answers(self.inference_network, apart, presence)
+        network = self.inference_network
+        compiled = self._compile(network) if native.is_wanted(network) else None
+        if compiled is not None:
+            return compiled.some(self._channels(apart, presence))
+        return self._answers(network, apart, presence)
 
     def answers_of_part(
         self, tile: tuple[int, int], part: tuple[int, int]
@@ -159,6 +168,22 @@ class Model:
             return found if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
         return run
+
+    def _channels(self, apart: bool, presence: bool) -> list[int]:
+        """Which of ``outputs`` are wanted."""
+        settings = self.recipe.network
+        first = settings.classes + settings.presence
+        kept = list(range(first if presence else settings.classes))
+        return kept + list(range(first, answer_channels(settings))) if apart else kept
+
+    def _compile(self, network: Any) -> native.NativeNetwork | None:
+        """The folded network as OpenVINO runs it; None if it cannot."""
+        state = id(network), self._stamp
+        if self._compiled != state:
+            settings, scale = self.recipe.network, self.normalization.scale
+            self._native = native.compile_network(network, settings, scale, shrinks=self.sizes.margin > 0)
+            self._compiled = state
+        return self._native
 
     @property
     def inference_network(self) -> Any:

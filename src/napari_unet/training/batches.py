@@ -189,6 +189,8 @@ class TrainingBatches:
         (K + 1,) float32.
     separation, connected
         See ``prepare_sample``.
+    shares : int
+        Devices that share each batch, which is filled up to a multiple of it.
     """
 
     def __init__(
@@ -201,6 +203,7 @@ class TrainingBatches:
         class_weights: NDArray[np.float32] | None = None,
         separation: Separation = "none",
         connected: bool = True,
+        shares: int = 1,
     ) -> None:
         if len(dataset) == 0:
             raise TrainingError(
@@ -217,6 +220,7 @@ class TrainingBatches:
         self.class_weights = class_weights
         self.separation = separation
         self.connected = connected
+        self.shares = shares
         self.cache = ArrayCache(PREPARED_BYTES)
         shapes = [scaled_shape(dataset.image(s).shape[:2], normalization.scale) for s in dataset.samples]
         self.shape = self._patch_shape(shapes)
@@ -242,10 +246,11 @@ class TrainingBatches:
 
     @property
     def batch_size(self) -> int:
-        """Patches a step: what the settings say, or 4 to 16 by the size of a patch."""
-        if self.training.batch_size:
-            return self.training.batch_size
-        return int(min(max(BATCH_PIXELS // (self.shape[0] * self.shape[1]), 4), 16))
+        """Patches a step: what the settings say, or 4 to 16 by their size; filled up for the shares."""
+        wanted = self.training.batch_size
+        if not wanted:
+            wanted = int(min(max(BATCH_PIXELS // (self.shape[0] * self.shape[1]), 4), 16))
+        return -(-wanted // self.shares) * self.shares
 
     @property
     def steps_per_epoch(self) -> int:

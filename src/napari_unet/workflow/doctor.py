@@ -22,12 +22,13 @@ from napari_unet.engine.hardware import (
     processor_features,
     processor_name,
 )
+from napari_unet.models import native
 
 OURS = "napari-unet-workbench"
 OPENCV = "opencv-python-headless"
 PACKAGES = (
-    OURS, "keras", "tensorflow", "torch", "jax", "numpy", "scipy", OPENCV, "tifffile", "imagecodecs",
-    "pillow", "pydantic", "napari", "magicgui", "qtpy",
+    OURS, "keras", "tensorflow", "torch", "jax", "openvino", "numpy", "scipy", OPENCV, "tifffile",
+    "imagecodecs", "pillow", "pydantic", "napari", "magicgui", "qtpy",
 )  # fmt: skip
 NEEDED = {
     "keras": "networks cannot be built",
@@ -89,7 +90,7 @@ class Examination:
     system : dict
         Platform, processor, features, cores, memory in bytes, screen.
     backend : dict
-        "backend", "devices", "precision", or "error".
+        "backend", "devices", "precision", "inference", or "error".
     advice : tuple of Advice
         What is missing.
     """
@@ -119,6 +120,7 @@ class Examination:
             f"memory     {system['memory'] / 2**30:.1f} GB, {system['memory_free'] / 2**30:.1f} GB free",
             f"backend    {backend.get('backend', '-')} on {', '.join(backend.get('devices', [])) or '-'}",
             f"precision  {backend.get('precision', '-')}",
+            f"inference  {backend.get('inference', '-')}",
             f"screen     {'yes' if system['screen'] else 'no'}",
             f"packages   {installed}",
         ]
@@ -181,7 +183,8 @@ def probe_backend() -> dict[str, Any]:
     Returns
     -------
     dict
-        "backend", and "devices" and "precision", or "error" if it did not start.
+        "backend", and "devices", "precision" and "inference" (who runs networks), or "error" if it did
+        not start.
     """
     name = chosen_backend()
     if name in BACKENDS and importlib.util.find_spec(name) is None:
@@ -202,6 +205,7 @@ def probe_backend() -> dict[str, Any]:
             found: dict[str, Any] = json.loads(line.removeprefix("PROBE"))
             gpus = _gpus(found)
             found["precision"] = default_precision(gpu=gpus[0] if gpus else None)
+            found["inference"] = "Keras" if gpus or not native.is_chosen() else "OpenVINO"
             return found
     tail = answer.stderr.strip().splitlines()
     return {"backend": name, "error": tail[-1] if tail else f"ended with code {answer.returncode}"}
@@ -268,7 +272,12 @@ def _advice_on_packages(versions: dict[str, str]) -> list[Advice]:
 
 
 def _advice_on_backend(versions: dict[str, str], backend: dict[str, Any]) -> list[Advice]:
-    if "error" not in backend or not versions["keras"]:  # without Keras no backend starts; that is told
+    if "error" not in backend:
+        if versions["openvino"] or _gpus(backend):
+            return []
+        finding = "networks are run by Keras; OpenVINO runs them sooner on a processor"
+        return [Advice(finding, f'pip install "{OURS}[fast]"')]
+    if not versions["keras"]:  # without it no backend starts; that is told
         return []
     name = backend.get("backend", "")
     if name not in BACKENDS:

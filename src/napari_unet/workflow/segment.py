@@ -8,32 +8,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.data.catalog import open_dataset, open_images
-from napari_unet.engine.hardware import default_precision, has_gpu
+from napari_unet.engine.hardware import has_gpu
 from napari_unet.errors import DataError, SettingsError, WorkbenchError
-from napari_unet.export.masks import unique_stems, write_mask, write_objects, write_probabilities
 from napari_unet.inference.contours import refine
 from napari_unet.inference.ensemble import Voice, ask_all, turns_of
 from napari_unet.inference.objects import find_objects, split_outputs
 from napari_unet.inference.postprocess import fade, mask_from_probabilities, without_presence
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.inference.stars import star_objects
-from napari_unet.models.ensemble import Ensemble, load_any
+from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.normalization import resize
-from napari_unet.progress import tracked
 from napari_unet.settings import RAYS, InferenceSettings
 from napari_unet.training.weight_maps import distance_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import Sample
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.model import Model
-    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.progress import CancelToken
     from napari_unet.settings import Separation
 
     Result = tuple[Sample, NDArray[np.float32], NDArray[np.float32] | None]
@@ -318,71 +314,6 @@ def voices_of(model: AnyModel, settings: InferenceSettings) -> Iterator[Voice]:
         network = one.answers(apart=common.separation != "none", presence=common.presence)
         rays = rays_of(model)
         yield Voice(one.normalization.prepare, network, one.sizes, settings, member.weight, rays=rays)
-
-
-@dataclass(frozen=True)
-class SegmentTask:
-    """Segment files and write a mask for each.
-
-    Attributes
-    ----------
-    inputs : tuple of pathlib.Path
-        Files, folders, zips, data sets.
-    model : pathlib.Path
-        Folder or zip.
-    out : pathlib.Path
-        Folder of the masks.
-    probabilities : bool
-        Whether to write those as well.
-    disagreement : bool
-        Whether to write where the members of an ensemble, or a model's answers to the flipped image,
-        lie apart.
-    settings : InferenceSettings, optional
-        Instead of the model's own.
-    objects : bool
-        Whether to write the numbers of objects instead of classes.
-    names : tuple of str, optional
-        Ids of the images to segment; all if not given.
-    format : str, optional
-        Layout of the one input, if it is not to be recognized.
-    """
-
-    inputs: tuple[Path, ...]
-    model: Path
-    out: Path
-    probabilities: bool = False
-    settings: InferenceSettings | None = field(default=None)
-    objects: bool = False
-    names: tuple[str, ...] | None = None
-    format: str | None = None
-    disagreement: bool = False
-
-    def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
-        """Segment; give back the masks' paths. Masks written before a stop are kept."""
-        samples = self._samples()
-        model = load_any(self.model, default_precision())
-        stems = unique_stems(s.id for s in samples)
-        written = []
-        results = segment_samples(samples, model, self.settings, cancel, disagreement=self.disagreement)
-        for result in tracked(results, len(samples), "Segmenting", on_progress, cancel):
-            stem = stems[result.sample.id]
-            if self.objects:
-                written.append(write_objects(self.out / f"{stem}.tif", result.objects))
-            else:
-                written.append(write_mask(self.out / f"{stem}.png", result.mask, len(model.classes)))
-            if self.probabilities:
-                write_probabilities(self.out / f"{stem}_probabilities.tif", result.probabilities)
-            if self.disagreement and result.disagreement is not None:
-                write_probabilities(self.out / f"{stem}_disagreement.tif", result.disagreement[..., None])
-        return written
-
-    def _samples(self) -> Sequence[Sample]:
-        if self.format is None:
-            samples: Sequence[Sample] = open_images(self.inputs)
-        else:
-            dataset = open_dataset(self.inputs[0], self.format)
-            samples = (*dataset.samples, *dataset.unlabelled)
-        return chosen_samples(samples, self.names, str(self.inputs[0]))
 
 
 def chosen_samples(samples: Sequence[Sample], names: tuple[str, ...] | None, where: str) -> Sequence[Sample]:

@@ -9,8 +9,8 @@ from napari_unet.data.image_files import TIFF_SUFFIXES
 from napari_unet.data.lazy_files import is_zarr, pixels_of_tiff
 from napari_unet.errors import SettingsError
 from napari_unet.settings import LargeImageSettings
-from napari_unet.workflow.segment import SegmentTask
 from napari_unet.workflow.segment_large import SegmentLargeTask
+from napari_unet.workflow.segment_task import SegmentTask
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,6 +18,7 @@ from napari_unet import __version__
 from napari_unet.atomic import write_text
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split, coverages, make_split
+from napari_unet.engine.devices import data_parallel
 from napari_unet.errors import DataError, ModelError, OutputError, TrainingError
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
@@ -98,6 +99,8 @@ class TrainTask:
         Takes the model and its score after each validation, with the averaged weights in place.
     stop : callable, optional
         () -> whether to stop now and keep the best.
+    devices : tuple of str
+        That share each batch, see ``data_parallel``.
     """
 
     data: Path | GivenData
@@ -110,6 +113,7 @@ class TrainTask:
     on_epoch: OnEpoch | None = None
     on_look: Callable[[Model, float], None] | None = None
     stop: Callable[[], bool] | None = None
+    devices: tuple[str, ...] = ()
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Model:
         """Train and write the model."""
@@ -125,7 +129,8 @@ class TrainTask:
         split = split_for(self.data, dataset, self.recipe.training, given, on_progress, cancel)
         chosen = fit_recipe(self.recipe, dataset.subset(split.train))
         run = _Run(self, dataset, split, chosen, on_progress, cancel)
-        return run.train()
+        with data_parallel(self.devices) as shares:
+            return run.train(shares)
 
 
 def open_training_data(data: Path | GivenData, format: str | None) -> Dataset:
@@ -179,7 +184,7 @@ class _Run:
     on_progress: OnProgress
     cancel: CancelToken
 
-    def train(self) -> Model:
+    def train(self, shares: int = 1) -> Model:
         training, out = self.recipe.training, self.task.out
         train = self.dataset.subset(self.split.train)
         check_foreground(train)
@@ -188,7 +193,9 @@ class _Run:
         classes = self.recipe.network.classes
         weights = self._class_weights(train) if training.balance_classes else None
         separation = self.recipe.network.separation
-        batches = TrainingBatches(train, normalization, training, sizes, classes, weights, separation)
+        batches = TrainingBatches(
+            train, normalization, training, sizes, classes, weights, separation, shares=shares
+        )
         network = build_network(self.recipe.network, training.seed, training.precision)
         model = Model(self.recipe, normalization, self.dataset.classes, network)
         if self.task.init is not None:

@@ -1,0 +1,1 @@
+"""One network by several programs, side by side."""

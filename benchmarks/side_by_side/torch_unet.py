@@ -1,0 +1,114 @@
+"""The practical U-Net in plain PyTorch, with the weights of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EPSILON, MOMENTUM = 1e-3, 0.05  # of our batch normalization, as PyTorch counts the latter
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions with batch normalization around a shortcut."""
+
+    def __init__(self, channels: int, filters: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, filters, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(filters, EPSILON, MOMENTUM)
+        self.conv2 = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(filters, EPSILON, MOMENTUM)
+        other = channels != filters
+        self.project = nn.Conv2d(channels, filters, 1, bias=False) if other else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, Y, X) to (N, filters, Y, X)."""
+        y = torch.relu(self.norm1(self.conv1(x)))
+        return torch.relu(self.norm2(self.conv2(y)) + self.project(x))
+
+
+class TorchUNet(nn.Module):
+    """(N, 1, Y, X) to logits (N, 1, Y, X)."""
+
+    def __init__(self, filters: int, depth: int = 4) -> None:
+        super().__init__()
+        self.depth = depth
+        widths = [filters * 2**level for level in range(depth + 1)]
+        self.down = nn.ModuleList(Block(1 if n == 0 else widths[n - 1], widths[n]) for n in range(depth))
+        self.bottom = Block(widths[-2], widths[-1])
+        self.up = nn.ModuleList(nn.ConvTranspose2d(widths[n + 1], widths[n], 2, 2) for n in range(depth))
+        self.decode = nn.ModuleList(Block(2 * widths[n], widths[n]) for n in range(depth))
+        self.head = nn.Conv2d(filters, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        skips = []
+        for block in self.down:
+            x = block(x)
+            skips.append(x)
+            x = nn.functional.max_pool2d(x, 2)
+        x = self.bottom(x)
+        for level in reversed(range(self.depth)):
+            x = self.decode[level](torch.cat([skips[level], self.up[level](x)], 1))
+        return self.head(x)
+
+
+def torch_unet(file: Path, filters: int) -> TorchUNet:
+    """The network with the weights that ``write_arrays`` left."""
+    arrays = np.load(file)
+    network = TorchUNet(filters)
+
+    def put(parameter: torch.Tensor, name: str, order: tuple[int, ...] | None = None) -> None:
+        value = arrays[name] if order is None else arrays[name].transpose(order)
+        with torch.no_grad():
+            parameter.copy_(torch.from_numpy(np.ascontiguousarray(value)))
+
+    def fill(block: Block, name: str) -> None:
+        for number in (1, 2):
+            put(getattr(block, f"conv{number}").weight, f"{name}_conv{number}/0", (3, 2, 0, 1))
+            norm = getattr(block, f"norm{number}")
+            parts = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+            for place, part in enumerate(parts):
+                put(part, f"{name}_conv{number}_norm/{place}")
+        if isinstance(block.project, nn.Conv2d):
+            put(block.project.weight, f"{name}_project/0", (3, 2, 0, 1))
+
+    for level in range(network.depth):
+        fill(network.down[level], f"down{level}")
+        fill(network.decode[level], f"decode{level}")
+        put(network.up[level].weight, f"up{level}/0", (3, 2, 0, 1))
+        put(network.up[level].bias, f"up{level}/1")
+    fill(network.bottom, "bottom")
+    put(network.head.weight, "logits/0", (3, 2, 0, 1))
+    put(network.head.bias, "logits/1")
+    return network
+
+
+def fused(network: TorchUNet) -> TorchUNet:
+    """With batch normalization folded into the convolutions, by PyTorch's own function; for inference."""
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    network.eval()
+    for block in network.modules():
+        if isinstance(block, Block):
+            for number in (1, 2):
+                conv, norm = getattr(block, f"conv{number}"), getattr(block, f"norm{number}")
+                setattr(block, f"conv{number}", fuse_conv_bn_eval(conv, norm))
+                setattr(block, f"norm{number}", nn.Identity())
+    return network
+
+
+def torch_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Our cross entropy + Dice, for (N, 1, Y, X) logits and targets (N, 2, Y, X): class, weight."""
+    classes, weights = target[:, :1], target[:, 1:]
+    each = nn.functional.binary_cross_entropy_with_logits(logits, classes, reduction="none")
+    entropy = (weights * each).sum() / (weights.sum() + 1e-5)
+    found = torch.sigmoid(logits)
+    both = (weights * found * classes).sum()
+    sizes = (weights * (found + classes)).sum()
+    return entropy + 1 - (2 * both + 1) / (sizes + 1)

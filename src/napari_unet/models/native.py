@@ -1,0 +1,152 @@
+"""Networks run by OpenVINO on processors, where it is installed: the same answers, sooner."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.errors import ModelError, SettingsError
+from napari_unet.networks.onnx_program import MOST_BYTES, onnx_program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_unet.settings import NetworkSettings
+
+VARIABLE = "NAPARI_UNET_RUNTIME"
+RUNTIMES = ("auto", "keras", "openvino")
+INSTALL = "pip install 'napari-unet-workbench[fast]'"
+
+
+class NativeNetwork:
+    """A network that OpenVINO has compiled; it takes every batch and size.
+
+    Parameters
+    ----------
+    compiled : openvino.CompiledModel
+        From (N, C, Y, X) to (N, K, Y', X').
+    """
+
+    def __init__(self, compiled: Any) -> None:
+        self._request = compiled.create_infer_request()
+        self._lock = threading.Lock()  # a request answers one at a time
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Answers of ``Model.outputs``: (N, Y', X', K) float32 for images (N, Y, X, C) float32."""
+        ordered = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
+        with self._lock:
+            (found,) = self._request.infer([ordered], share_inputs=True).values()
+        return np.ascontiguousarray(found.transpose(0, 2, 3, 1))
+
+    def some(self, channels: list[int]) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """As calling it, with these channels of the answers alone, in this order."""
+        if channels == list(range(channels[-1] + 1)):
+            return lambda images: self(images)[..., : len(channels)]
+        return lambda images: self(images)[..., channels]
+
+
+def chosen_runtime() -> str:
+    """What computes networks where both could, by the environment: "auto", "keras" or "openvino".
+
+    Raises
+    ------
+    SettingsError
+        If NAPARI_UNET_RUNTIME is another word, or names what is not installed.
+    """
+    named = os.environ.get(VARIABLE, "") or "auto"
+    if named not in RUNTIMES:
+        raise SettingsError(
+            f"{VARIABLE} is {named!r}", expected=" or ".join(RUNTIMES), remedy="change it, or leave it out"
+        )
+    if named == "openvino" and not is_installed():
+        raise SettingsError(
+            f"{VARIABLE} is openvino", expected="the packages openvino and onnx", remedy=f"run: {INSTALL}"
+        )
+    return named
+
+
+def is_chosen() -> bool:
+    """Whether OpenVINO is there and nobody has chosen Keras; errors as ``chosen_runtime``."""
+    return chosen_runtime() != "keras" and is_installed()
+
+
+@cache
+def is_installed() -> bool:
+    """Whether OpenVINO, and ONNX by which networks get there, can be imported."""
+    return all(find_spec(name) is not None for name in ("openvino", "onnx"))
+
+
+def is_wanted(network: Any) -> bool:
+    """Whether a network is to be run by OpenVINO.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Whose weights lie where Keras computes: on a graphics processor it does so itself. Float16 is
+        multiplied by those alone.
+    """
+    return is_chosen() and on_processor(network) and precision_of(network) != "f16"
+
+
+def precision_of(network: Any) -> str:
+    """What a network computes with, as OpenVINO calls it."""
+    types = {str(layer.compute_dtype) for layer in network.layers}
+    return "bf16" if "bfloat16" in types else "f16" if "float16" in types else "f32"
+
+
+def on_processor(network: Any) -> bool:
+    """Whether the weights of a network lie in the memory of the processor."""
+    return all("cpu" in str(w.value.device).lower() for w in network.weights[:1])
+
+
+def compile_network(
+    network: Any, settings: NetworkSettings, scale: float, *, shrinks: bool
+) -> NativeNetwork | None:
+    """Compile a network as its weights are now.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Functional, batch normalization folded.
+    settings, scale, shrinks
+        As ``onnx_program``.
+
+    Returns
+    -------
+    NativeNetwork or None
+        None where a layer has no equal there, or the network is too large.
+    """
+    if 4 * network.count_params() > MOST_BYTES:
+        return None
+    import onnx
+    import onnx.helper
+    import onnx.numpy_helper
+
+    try:
+        program = onnx_program(onnx, network, settings, scale, shrinks=shrinks)
+    except ModelError:
+        return None
+    properties = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision_of(network),
+        # Other programs compute, too: the system knows better which core is free.
+        "ENABLE_CPU_PINNING": False,
+    }
+    core = _core()
+    return NativeNetwork(
+        core.compile_model(core.read_model(program.SerializeToString(), b""), "CPU", properties)
+    )
+
+
+@cache
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()

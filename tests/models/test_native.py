@@ -1,0 +1,211 @@
+"""Networks run by OpenVINO: the answers are those of Keras, and always of the weights there are now."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from napari_unet.data.sample import Sample
+from napari_unet.errors import SettingsError
+from napari_unet.models import native
+from napari_unet.models.model import Model, load_model, save_model
+from napari_unet.models.normalization import Normalization
+from napari_unet.networks.registry import architectures, build_network
+from napari_unet.settings import NetworkSettings, Recipe
+from napari_unet.workflow.segment import segment_samples
+from tiny_models import without_graphs, write_tiny_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+pytest.importorskip("openvino")
+
+UNETS: dict[str, dict[str, Any]] = {
+    "practical": {},
+    "group": {"normalization": "group"},
+    "paper": {"padding": "valid", "normalization": "none", "block": "plain", "dropout": 0.5},
+    "softmax": {"classes": 2, "activation": "softmax", "input_channels": 3},
+    "softmax-separation": {"classes": 2, "activation": "softmax", "separation": "border"},
+    "star": {"separation": "star", "presence": True},
+    "presence": {"classes": 2, "presence": True},
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def at_once() -> Iterator[None]:
+    without_graphs()
+    yield
+    without_graphs(False)
+
+
+@pytest.fixture(autouse=True)
+def by_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(native.VARIABLE, "openvino")
+
+
+def model_of(seed: int = 0, **options: Any) -> Model:
+    """A model with random weights, also in its normalizations."""
+    import keras
+
+    settings = NetworkSettings(**{"filters": 4, "depth": 2, **options})
+    network = build_network(settings, seed)
+    rng = np.random.default_rng(seed)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization | keras.layers.GroupNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    names = tuple(f"class {n}" for n in range(1, settings.classes + 1))
+    return Model(Recipe(network=settings), Normalization(channels=settings.input_channels), names, network)
+
+
+def batch(model: Model, count: int = 2, sides: tuple[int, int] = (64, 96)) -> NDArray[np.float32]:
+    y, x = (model.sizes.at_least(side) for side in sides)
+    shape = (count, y, x, model.normalization.channels)
+    return np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+
+
+def by_keras(
+    model: Model, images: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> NDArray[np.float32]:
+    with monkeypatch.context() as patch:
+        patch.setenv(native.VARIABLE, "keras")
+        return model.outputs(images)
+
+
+def check_equal(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For two sizes and two batches: as Keras within 1e-4, not the same everywhere, and it is OpenVINO."""
+    outputs = model.outputs
+    assert model._native is not None
+    for images in (batch(model), batch(model, 1, (96, 64))):
+        wanted = by_keras(model, images, monkeypatch)
+        found = outputs(images)
+        assert found.dtype == np.float32
+        assert found.flags.c_contiguous
+        assert wanted.std() > 1e-3
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+        classes = len(model.classes)
+        np.testing.assert_array_equal(model.probabilities(images), found[..., :classes])
+        rest = found.shape[-1] - classes - model.recipe.network.presence
+        apart = model.answers(apart=True, presence=False)(images)
+        kept = [*range(classes), *range(found.shape[-1] - rest, found.shape[-1])]
+        np.testing.assert_array_equal(apart, found[..., kept])
+
+
+@pytest.mark.parametrize("options", UNETS.values(), ids=UNETS)
+def test_unet(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    check_equal(model_of(**options), monkeypatch)
+
+
+@pytest.mark.parametrize("name", sorted(set(architectures()) - {"unet"}))
+def test_every_other_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_equal(model_of(name=name, input_channels=3), monkeypatch)
+
+
+def test_new_weights_are_compiled_when_they_are_asked_for_and_not_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = model_of()
+    images = batch(model)
+    before = model.outputs(images)
+    first = model._native
+    np.testing.assert_array_equal(model.outputs(images), before)
+    assert model._native is first
+    weights = model.network.get_weights()
+    weights[-1] += 1.0  # the bias of the logits
+    model.network.set_weights(weights)
+    after = model.outputs(images)
+    assert after.mean() > before.mean()
+    np.testing.assert_allclose(after, by_keras(model, images, monkeypatch), atol=1e-4)
+
+
+def test_threads_take_turns() -> None:
+    model = model_of()
+    outputs = model.outputs
+    given = [batch(model, 1, (32 * n, 64)) for n in (1, 2, 3, 4)]
+    wanted = [outputs(images) for images in given]
+    found: list[Any] = [None] * len(given)
+
+    def ask(number: int) -> None:
+        for _ in range(5):
+            found[number] = outputs(given[number])
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(len(given))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_masks_are_those_of_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole way of an image: tiles, blending, threshold; probabilities are kept in half precision."""
+    model = load_model(write_tiny_model(tmp_path / "model"))
+    image = np.random.default_rng(0).integers(0, 255, (150, 170), np.uint8)
+    (found,) = segment_samples([Sample("a", lambda: image)], model)
+    assert model._native is not None
+    monkeypatch.setenv(native.VARIABLE, "keras")
+    (wanted,) = segment_samples([Sample("a", lambda: image)], load_model(tmp_path / "model"))
+    np.testing.assert_allclose(found.probabilities, wanted.probabilities, atol=1e-3)
+    unsure = abs(wanted.probabilities[..., 0] - 0.5) < 1e-3
+    assert unsure.mean() < 0.01
+    np.testing.assert_array_equal(found.mask[~unsure], wanted.mask[~unsure])
+    assert 0.1 < found.mask.mean() < 0.9
+
+
+def test_a_model_read_again_answers_to_the_bit(tmp_path: Path) -> None:
+    model = model_of()
+    images = batch(model)
+    wanted = model.outputs(images)
+    save_model(model, tmp_path / "model")
+    np.testing.assert_array_equal(load_model(tmp_path / "model").outputs(images), wanted)
+
+
+def test_a_layer_without_an_equal_is_left_to_keras() -> None:
+    import keras
+
+    inputs = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(1, 1)(keras.layers.PReLU(shared_axes=[1, 2])(inputs))
+    network = keras.Model(inputs, x)
+    model = Model(Recipe(), Normalization(), ("a",), network)
+    images = np.ones((1, 16, 16, 1), np.float32)
+    expected = 1 / (1 + np.exp(-np.asarray(network(images))))
+    np.testing.assert_allclose(model.outputs(images), expected, atol=1e-6)
+    assert model._native is None
+
+
+def test_precision_is_that_of_the_network() -> None:
+    settings = NetworkSettings(filters=2, depth=1)
+    found = {
+        policy: native.precision_of(build_network(settings, precision=policy))
+        for policy in ("float32", "mixed_bfloat16", "mixed_float16")
+    }
+    assert found == {"float32": "f32", "mixed_bfloat16": "bf16", "mixed_float16": "f16"}
+    assert not native.is_wanted(build_network(settings, precision="mixed_float16"))
+
+
+def test_weights_on_a_graphics_processor_are_left_to_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = model_of().network
+    assert native.on_processor(network)
+    assert native.is_wanted(network)
+    monkeypatch.setattr(native, "on_processor", lambda _: False)
+    assert not native.is_wanted(network)
+
+
+def test_the_choice_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(native.VARIABLE)
+    assert native.chosen_runtime() == "auto"
+    monkeypatch.setenv(native.VARIABLE, "fastest")
+    with pytest.raises(SettingsError, match=r"'fastest'.*auto or keras or openvino"):
+        native.chosen_runtime()
+    monkeypatch.setattr(native, "is_installed", lambda: False)
+    monkeypatch.setenv(native.VARIABLE, "auto")
+    assert not native.is_wanted(model_of().network)
+    monkeypatch.setenv(native.VARIABLE, "openvino")
+    with pytest.raises(SettingsError, match=r"pip install 'napari-unet-workbench\[fast\]'"):
+        native.chosen_runtime()
