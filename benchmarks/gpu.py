@@ -204,7 +204,7 @@ def training(model: Any, options: argparse.Namespace, folder: Path) -> list[dict
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         scaler.step(optimizer)
         scaler.update()
-        return float(loss)
+        return float(loss.detach())
 
     def our_step(images: np.ndarray, targets: np.ndarray) -> float:
         return float(np.ravel(model.network.train_on_batch(images, targets))[0])

@@ -2,14 +2,14 @@
 
     python benchmarks/peers.py                       # all parts; make bench
     python benchmarks/peers.py --quick
-    python benchmarks/peers.py inference training --rounds 9
+    python benchmarks/peers.py inference-16 training --rounds 9
 
-Parts: limits (matrix products and copies), inference, training, feeding (a whole training with augmentation
-against steps on ready batches), tiles (thousands of small files to PNG), clicks (from nothing to the first
-mask). Each program runs in a process of its own and waits while another computes; what they answer is
-compared first, and nothing is timed where it differs. Ratios are of neighbouring turns, told as median
-(lowest to highest); seconds mean something on this machine alone. Peers that are not installed are left out:
-pip install "napari-unet-workbench[bench]".
+Parts: limits (matrix products and copies), inference-64 and inference-16 (filters), training, feeding (a
+whole training with augmentation against steps on ready batches), tiles (thousands of small files to PNG),
+clicks (from nothing to the first mask). Each program runs in a process of its own and waits while another
+computes; what they answer is compared first, and nothing is timed where it differs. Ratios are of
+neighbouring turns, told as median (lowest to highest); seconds mean something on this machine alone. Peers
+that are not installed are left out: pip install "napari-unet-workbench[bench]".
 """
 
 from __future__ import annotations

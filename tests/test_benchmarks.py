@@ -135,6 +135,6 @@ def test_tables_say_median_lowest_and_highest() -> None:
         "ours is times as fast": [1.0, 3.0, 2.0], "building and first call (s)": 0.25,
         "of the matrix product": [0.5, 0.6, 0.55],
     }  # fmt: skip
-    text = markdown({"inference": [row]})
+    text = markdown({"inference-64": [row]})
     assert "| them | float32 | 12 | 101 | 2.00 (1.00 to 3.00) | 0.2 | 0.55 (0.50 to 0.60) |" in text
     assert text.startswith("## Inference")

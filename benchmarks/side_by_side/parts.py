@@ -57,14 +57,13 @@ def limits(options: argparse.Namespace) -> list[Row]:
     ]
 
 
-def inference(options: argparse.Namespace) -> list[Row]:
-    """Both networks by all programs, with the matrix product among them."""
+def inference(case: Case, options: argparse.Namespace) -> list[Row]:
+    """A network by all programs, with the matrix product among them."""
     found = []
-    for case in (PAPER, SMALL):
-        for precision in precisions():
-            with tempfile.TemporaryDirectory() as folder:
-                gflop = apart(write_case, case, Path(folder))
-                found += _inference(case, Path(folder), precision, gflop, options)
+    for precision in precisions():
+        with tempfile.TemporaryDirectory() as folder:
+            gflop = apart(write_case, case, Path(folder))
+            found += _inference(case, Path(folder), precision, gflop, options)
     return found
 
 
@@ -166,7 +165,7 @@ def feeding(options: argparse.Namespace) -> list[Row]:
     """Steps of a whole training with augmentation against steps on batches that are ready."""
     import feeding as own
 
-    rounds, steps = (2, 8) if options.quick else (options.rounds, 20)
+    rounds, steps = (2, 8) if options.quick else (min(options.rounds, 5), 20)
     return apart(partial(own.measure, rounds, steps))  # type: ignore[no-any-return]
 
 
@@ -186,8 +185,8 @@ def clicks(options: argparse.Namespace) -> list[Row]:
 
 
 PARTS = {
-    "limits": limits, "inference": inference, "training": training, "feeding": feeding,
-    "tiles": tiles, "clicks": clicks,
+    "limits": limits, "inference-64": partial(inference, PAPER), "inference-16": partial(inference, SMALL),
+    "training": training, "feeding": feeding, "tiles": tiles, "clicks": clicks,
 }  # fmt: skip
 
 __all__ = ["PARTS", "spread"]

@@ -143,7 +143,7 @@ def train_torch(folder: Path, case: Case, precision: str, *, compiled: bool = Fa
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
         optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     return step
 

@@ -8,7 +8,8 @@ from side_by_side.turns import spread
 
 TITLES = {
     "limits": "The machine's limits",
-    "inference": "Inference",
+    "inference-64": "Inference",
+    "inference-16": "Inference of a small network",
     "training": "Training step",
     "feeding": "Feeding",
     "tiles": "Small files",
@@ -80,7 +81,8 @@ def _clicks(rows: list[dict[str, Any]]) -> list[str]:
 
 
 WRITERS = {
-    "limits": _limits, "inference": _compared, "training": _compared, "feeding": _feeding,
+    "limits": _limits, "inference-64": _compared, "inference-16": _compared, "training": _compared,
+    "feeding": _feeding,
     "tiles": _tiles, "clicks": _clicks,
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ from napari_unet.errors import SettingsError
 from napari_unet.models import native
 from napari_unet.models.model import Model, load_model, save_model
 from napari_unet.models.normalization import Normalization
+from napari_unet.networks.cost import reach
 from napari_unet.networks.registry import architectures, build_network
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow.segment import segment_samples
@@ -104,6 +105,26 @@ def test_unet(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", sorted(set(architectures()) - {"unet"}))
 def test_every_other_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     check_equal(model_of(name=name, input_channels=3), monkeypatch)
+
+
+@pytest.mark.parametrize("name", ["unet", "segnet", "attention_unet", "unet_plus_plus", "deep_contextual"])
+def test_a_part_of_a_tile_is_answered_as_on_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle, and where the border of the tile is that of the image; less is computed for it."""
+    compiled: list[Any] = []
+    real = native.compile_part
+    monkeypatch.setattr(native, "compile_part", lambda *a: compiled.append(real(*a)) or compiled[-1])
+    model = model_of(name=name)
+    sees = reach(model.inference_network)
+    assert sees is not None
+    halo = -(-sees // 8) * 8
+    part = (32, 48)
+    tile = (part[0] + 2 * halo, part[1] + 2 * halo)
+    image = np.random.default_rng(0).standard_normal((1, *tile, 1)).astype(np.float32)
+    whole = model.outputs(image)
+    answer = model.answers_of_part(tile, part)
+    assert compiled[0] is not None
+    for y, x in [(halo, halo), (0, 0), (2 * halo, halo), (0, 2 * halo)]:
+        np.testing.assert_allclose(answer(image, (y, x)), whole[:, y : y + 32, x : x + 48], atol=1e-4)
 
 
 def test_new_weights_are_compiled_when_they_are_asked_for_and_not_otherwise(

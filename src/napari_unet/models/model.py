@@ -147,6 +147,11 @@ class Model:
         found = narrowing(self.inference_network)
         if found is None:
             raise ValueError("the network answers for whole tiles only")
+        if native.is_wanted(found.network):
+            settings, scale = self.recipe.network, self.normalization.scale
+            compiled = native.compile_part(found, settings, scale, tile, part)
+            if compiled is not None:
+                return lambda image, offset: compiled(image, np.asarray(offset, np.int64))
         run = self._answers(found.build(tile, part), self.recipe.network.separation != "none", False)
         return lambda image, offset: run([image, np.asarray(offset, np.int32)])
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import ModelError, SettingsError
-from napari_unet.networks.onnx_program import MOST_BYTES, onnx_program
+from napari_unet.networks.onnx_program import MOST_BYTES, onnx_part_program, onnx_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from napari_unet.networks.narrowing import Narrowing
     from napari_unet.settings import NetworkSettings
 
 VARIABLE = "NAPARI_UNET_RUNTIME"
@@ -38,11 +39,14 @@ class NativeNetwork:
         self._request = compiled.create_infer_request()
         self._lock = threading.Lock()  # a request answers one at a time
 
-    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Answers of ``Model.outputs``: (N, Y', X', K) float32 for images (N, Y, X, C) float32."""
+    def __call__(self, images: NDArray[np.float32], *offset: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Answers of ``Model.outputs``: (N, Y', X', K) float32 for images (N, Y, X, C) float32.
+
+        One that answers for a part of a tile takes the part's row and column, too.
+        """
         ordered = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
         with self._lock:
-            (found,) = self._request.infer([ordered], share_inputs=True).values()
+            (found,) = self._request.infer([ordered, *offset], share_inputs=True).values()
         return np.ascontiguousarray(found.transpose(0, 2, 3, 1))
 
     def some(self, channels: list[int]) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
@@ -123,6 +127,17 @@ def compile_network(
     NativeNetwork or None
         None where a layer has no equal there, or the network is too large.
     """
+    return _compiled(network, lambda onnx: onnx_program(onnx, network, settings, scale, shrinks=shrinks))
+
+
+def compile_part(
+    plan: Narrowing, settings: NetworkSettings, scale: float, tile: tuple[int, int], part: tuple[int, int]
+) -> NativeNetwork | None:
+    """Compile a narrowed network; parameters as ``onnx_part_program``, the rest as ``compile_network``."""
+    return _compiled(plan.network, lambda onnx: onnx_part_program(onnx, plan, settings, scale, tile, part))
+
+
+def _compiled(network: Any, write: Callable[[Any], Any]) -> NativeNetwork | None:
     if 4 * network.count_params() > MOST_BYTES:
         return None
     import onnx
@@ -130,7 +145,7 @@ def compile_network(
     import onnx.numpy_helper
 
     try:
-        program = onnx_program(onnx, network, settings, scale, shrinks=shrinks)
+        program = write(onnx)
     except ModelError:
         return None
     properties = {
@@ -140,9 +155,8 @@ def compile_network(
         "ENABLE_CPU_PINNING": False,
     }
     core = _core()
-    return NativeNetwork(
-        core.compile_model(core.read_model(program.SerializeToString(), b""), "CPU", properties)
-    )
+    read = core.read_model(program.SerializeToString(), b"")
+    return NativeNetwork(core.compile_model(read, "CPU", properties))
 
 
 @cache

@@ -119,7 +119,7 @@ def write_network(graph: Graph, network: Any, image: str) -> str:
             if not all(id(t) in known for t in inputs):
                 later.append(layer)
                 continue
-            outputs = _write(graph, layer, [known[id(t)] for t in inputs])
+            outputs = write_layer(graph, layer, [known[id(t)] for t in inputs])
             for tensor, name in zip(keras.tree.flatten(layer.output), outputs, strict=True):
                 known[id(tensor)] = name
         if len(later) == len(waiting):
@@ -128,7 +128,8 @@ def write_network(graph: Graph, network: Any, image: str) -> str:
     return known[id(keras.tree.flatten(network.outputs)[0])]
 
 
-def _write(graph: Graph, layer: Any, inputs: list[str]) -> tuple[str, ...]:
+def write_layer(graph: Graph, layer: Any, inputs: list[str]) -> tuple[str, ...]:
+    """Add one layer; gives back the names of what comes out, errors as ``write_network``."""
     kind = type(layer).__name__
     if kind in IDENTITIES:
         return (inputs[0],)

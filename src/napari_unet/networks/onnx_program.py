@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.networks.onnx_graph import OPSET, Graph, write_network
+from napari_unet.networks.onnx_graph import OPSET, Graph, write_layer, write_network
 from napari_unet.networks.star_shape import LONGEST, UNIT
 from napari_unet.settings import SEPARATION_CHANNELS
 
 if TYPE_CHECKING:
+    from napari_unet.networks.narrowing import Extent, Narrowing
     from napari_unet.settings import NetworkSettings
 
 IR_VERSION = 8  # of the file; read by ONNX Runtime 1.13 and later
 MOST_BYTES = 2 * 10**9  # a file of protocol buffers holds no more
-INPUT, OUTPUT = "image", "probabilities"
+INPUT, OFFSET, OUTPUT = "image", "offset", "probabilities"
 
 
 def answer_channels(settings: NetworkSettings) -> int:
@@ -51,17 +52,92 @@ def onnx_program(onnx: Any, network: Any, settings: NetworkSettings, scale: floa
     """
     graph = Graph(onnx)
     _answers(graph, write_network(graph, network, INPUT), settings, scale)
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     sides = ["Yout", "Xout"] if shrinks else ["Y", "X"]
-    channels = settings.input_channels
+    return _program(graph, [(INPUT, ["N", settings.input_channels, "Y", "X"])], ["N", *_out(settings, sides)])
+
+
+def onnx_part_program(
+    onnx: Any,
+    plan: Narrowing,
+    settings: NetworkSettings,
+    scale: float,
+    tile: tuple[int, int],
+    part: tuple[int, int],
+) -> Any:
+    """Write a narrowed network, as ``Narrowing.build`` does, as an ONNX program.
+
+    Parameters
+    ----------
+    onnx, settings, scale
+        As ``onnx_program``; without presence.
+    plan : Narrowing
+        Of the network.
+    tile, part : (int, int)
+        (Y, X) of what goes in and comes out, as ``Narrowing.build`` has them.
+
+    Returns
+    -------
+    onnx.ModelProto
+        From ``image``, (1, C, Y, X) float32, and ``offset``, (2,) int64 row and column at which the part
+        begins, to ``probabilities``, (1, K, Y', X') float32 in [0, 1].
+
+    Raises
+    ------
+    ModelError
+        If a layer has no equal here.
+    """
+    graph = Graph(onnx)
+    values = {0: INPUT}
+    for step in plan.steps:
+        sources = [values[number] for number in step.sources]
+        if step.operation is None:
+            before, after = (plan.extents[n] for n in (step.sources[0], step.made[0]))
+            made: tuple[str, ...] = (_cut(graph, sources[0], before, after, tile, part),)
+        else:
+            made = write_layer(graph, step.operation, sources)
+        values.update(zip(step.made, made, strict=True))
+    _answers(graph, values[plan.result], settings, scale)
+    given = [(INPUT, [1, settings.input_channels, *tile]), (OFFSET, [2])]
+    return _program(graph, given, [1, *_out(settings, list(part))])
+
+
+def _cut(
+    graph: Graph, x: str, before: Extent, after: Extent, tile: tuple[int, int], part: tuple[int, int]
+) -> str:
+    """What an extent covers, of a tensor that covers a larger one."""
+    starts = graph.add("Sub", [_start(graph, after, tile, part), _start(graph, before, tile, part)])
+    sizes = graph.constant([after.size(t, p) for t, p in zip(tile, part, strict=True)])
+    inputs = [x, starts, graph.add("Add", [starts, sizes]), graph.constant([2, 3])]
+    return graph.add("Slice", inputs)
+
+
+def _start(graph: Graph, extent: Extent, tile: tuple[int, int], part: tuple[int, int]) -> str:
+    """Row and column at which an extent begins, in its own pixels: ``Extent.start``."""
+    if extent.margin is None:
+        return graph.constant([0, 0])
+    stride = extent.stride
+    place = graph.add("Mul", [OFFSET, graph.constant([stride.denominator] * 2)])
+    place = graph.add("Div", [place, graph.constant([stride.numerator] * 2)])
+    place = graph.add("Sub", [place, graph.constant([extent.margin] * 2)])
+    room = [int(t / stride) - extent.size(t, p) for t, p in zip(tile, part, strict=True)]
+    place = graph.add("Max", [place, graph.constant([0, 0])])
+    return graph.add("Min", [place, graph.constant(room)])
+
+
+def _out(settings: NetworkSettings, sides: list[Any]) -> list[Any]:
+    return [answer_channels(settings), *sides]
+
+
+def _program(graph: Graph, inputs: list[tuple[str, list[Any]]], output: list[Any]) -> Any:
+    """A graph as a program; all tensors are float32 but the offset."""
+    helper, types = graph.onnx.helper, graph.onnx.TensorProto
+    given = [
+        helper.make_tensor_value_info(name, types.INT64 if name == OFFSET else types.FLOAT, shape)
+        for name, shape in inputs
+    ]
+    made = [helper.make_tensor_value_info(OUTPUT, types.FLOAT, output)]
     return helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "napari-unet",
-            [helper.make_tensor_value_info(INPUT, kind, ["N", channels, "Y", "X"])],
-            [helper.make_tensor_value_info(OUTPUT, kind, ["N", answer_channels(settings), *sides])],
-            graph.constants,
-        ),
+        helper.make_graph(graph.nodes, "napari-unet", given, made, graph.constants),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
