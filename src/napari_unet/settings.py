@@ -18,9 +18,15 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-Separation = Literal["none", "distance", "border", "star"]
+Separation = Literal["none", "distance", "border", "star", "objects"]
 RAYS = 32  # that a star-convex network measures along
-SEPARATION_CHANNELS: dict[Separation, int] = {"none": 0, "distance": 1, "border": 1, "star": 1 + RAYS}
+SEPARATION_CHANNELS: dict[Separation, int] = {
+    "none": 0,
+    "distance": 1,
+    "border": 1,
+    "star": 1 + RAYS,
+    "objects": 1,
+}
 
 
 class NetworkSettings(Settings):
@@ -60,7 +66,8 @@ class NetworkSettings(Settings):
         "none",
         title="Separation",
         description="More output that tells touching objects apart: distance to the object's edge, the "
-        "border between objects, or star-convex polygons (distances to the edge along 32 rays)",
+        "border between objects, or star-convex polygons (distances to the edge along 32 rays); objects is "
+        "what mask_rcnn finds, and set by itself",
     )
     presence: bool = Field(
         False,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_unet.networks.cost import cost_of, flop, receptive_field, seen_by
-from napari_unet.networks.registry import architecture, architectures, build_network
+from napari_unet.networks.registry import architecture, build_network, pixel_networks
 from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy
 
@@ -160,7 +160,7 @@ def settled(network: Any) -> None:
         layer.set_weights([draw.uniform(0.05, 0.1, w.shape).astype(np.float32) for w in layer.get_weights()])
 
 
-@pytest.mark.parametrize("name", sorted(set(architectures()) - {"scse_unet", "deeplab", "encoder_unet"}))
+@pytest.mark.parametrize("name", sorted(set(pixel_networks()) - {"scse_unet", "deeplab", "encoder_unet"}))
 def test_the_receptive_field_is_where_a_pixel_matters_and_ends_there(name: str) -> None:
     settings = NetworkSettings(name=name, filters=2, depth=2, normalization="none")
     network = build_network(settings)

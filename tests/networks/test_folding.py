@@ -10,7 +10,7 @@ import pytest
 from napari_unet.models.model import Model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.folding import fold
-from napari_unet.networks.registry import architectures, build_network, input_sizes
+from napari_unet.networks.registry import build_network, input_sizes, pixel_networks
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.training.fit import to_numpy
 
@@ -43,7 +43,7 @@ def image(settings: NetworkSettings, side: int = 40) -> np.ndarray:
     return np.random.default_rng(1).standard_normal(shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", sorted(architectures()))
+@pytest.mark.parametrize("name", pixel_networks())
 def test_every_network_with_batch_normalization_folds_to_an_equal_one(name: str) -> None:
     import keras
 

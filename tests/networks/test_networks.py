@@ -16,7 +16,7 @@ from napari_unet.errors import SettingsError
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.models.model import probabilities_of
 from napari_unet.networks.heads import learner_of
-from napari_unet.networks.registry import architectures, build_network, input_sizes
+from napari_unet.networks.registry import build_network, input_sizes, pixel_networks
 from napari_unet.settings import InferenceSettings, NetworkSettings, TrainingSettings
 from napari_unet.training.fit import compile_network, to_numpy
 from napari_unet.training.losses import make_loss
@@ -51,7 +51,7 @@ UNUSUAL |= {"dropout": 0.2, "deep_supervision": True, "encoder": "VGG16"}
 MORE: dict[str, dict[str, object]] = {
     "scse_unet": {"filters": 16, "depth": 1}
 }  # of few units all may be dead
-OTHERS = sorted(set(architectures()) - {"unet"})
+OTHERS = sorted(set(pixel_networks()) - {"unet"})
 CASES = [pytest.param(small("unet", v), id=f"unet-{i}") for i, v in enumerate(VARIANTS)]
 CASES += [pytest.param(small(name, UNUSUAL | MORE.get(name, {})), id=name) for name in OTHERS]
 
@@ -127,7 +127,7 @@ def weights_of(seed: int, settings: NetworkSettings, network: Any) -> tuple[list
     return network.get_weights(), same.get_weights()
 
 
-@pytest.mark.parametrize("name", sorted(architectures()))
+@pytest.mark.parametrize("name", pixel_networks())
 def test_tiles_answer_as_the_whole_image_does_away_from_their_borders(name: str) -> None:
     settings = small(name, UNUSUAL)
     network = built(settings)

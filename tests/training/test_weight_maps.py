@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_unet.networks.object_depth import distance_map
 from napari_unet.training.weight_maps import (
     border_map,
     border_weights,
     class_weights,
-    distance_map,
     separate_objects,
 )
 

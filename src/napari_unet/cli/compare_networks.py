@@ -23,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("data", type=Path, metavar="DATA", help="data set with reference masks")
     parser.add_argument(
-        "--networks", default=EVERY, metavar="A,B,C", help="names from `napari-unet networks` (default: all)"
+        "--networks",
+        default=EVERY,
+        metavar="A,B,C",
+        help="names from `napari-unet networks` (default: all that answer for each pixel)",
     )
     parser.add_argument(
         "--minutes",
@@ -51,14 +54,14 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
     from napari_unet.evaluation.contest import summary
-    from napari_unet.networks.registry import architectures
+    from napari_unet.networks.registry import pixel_networks
     from napari_unet.settings import EvaluationSettings
     from napari_unet.workflow.compare_networks import CompareNetworksTask
     from napari_unet.workflow.recipes import recipe
 
     names = tuple(name.strip() for name in options.networks.split(",") if name.strip())
     if names == (EVERY,):
-        names = ("unet", *(name for name in sorted(architectures()) if name != "unet"))
+        names = ("unet", *(name for name in pixel_networks() if name != "unet"))
     task = CompareNetworksTask(
         options.data,
         names,

@@ -43,6 +43,7 @@ LOSSES = {
     "cross_entropy_dice": ("the sum of cross entropy and Dice loss", ("10.1109/3DV.2016.79",)),
     "lovasz": ("the Lovász loss", ("10.1109/CVPR.2018.00464",)),
     "cross_entropy_lovasz": ("the sum of cross entropy and Lovász loss", ("10.1109/CVPR.2018.00464",)),
+    "objects": ("the five losses of the network's paper: of proposals, classes, boxes and masks", ()),
     "focal": ("the focal loss", ("10.1109/ICCV.2017.324",)),
 }
 EMPTY_WORDS = {
@@ -159,7 +160,8 @@ def _training(recipe: Recipe, provenance: Mapping[str, Any], cite: _Citations) -
     split = provenance.get("split") or {}
     data = provenance.get("data") or {}
     train, validation = len(split.get("train") or ()), len(split.get("validation") or ())
-    loss, works = LOSSES.get(training.loss, (training.loss, ()))
+    named = "objects" if recipe.network.separation == "objects" else training.loss
+    loss, works = LOSSES.get(named, (named, ()))
     source = f" of {data['name']}" if data.get("name") else ""
     images = f" on {count_of(train, 'image')}{source}" if train else ""
     parent = provenance.get("parent")

@@ -44,6 +44,13 @@ def onnx_model(model: Model) -> Any:
     OutputError
         If the package onnx is not installed.
     """
+    if model.recipe.network.separation == "objects":
+        raise ModelError(
+            "a network that finds objects has no equal in ONNX here",
+            expected="one that answers for each pixel",
+            got=model.recipe.network.name,
+            remedy="use it with `napari-unet segment`, or export another network",
+        )
     onnx = _onnx()
     network = fold(model.network).network
     if 4 * network.count_params() > MOST_BYTES:

@@ -25,7 +25,7 @@ from napari_unet.models.shipped import locate, shipped_models
 from napari_unet.networks.folding import Folded, fold
 from napari_unet.networks.narrowing import narrowing
 from napari_unet.networks.onnx_program import answer_channels
-from napari_unet.networks.registry import build_network, input_sizes
+from napari_unet.networks.registry import architecture, build_network, input_sizes
 from napari_unet.networks.star_shape import encode
 from napari_unet.settings import SEPARATION_CHANNELS, Recipe
 
@@ -160,9 +160,13 @@ class Model:
         classes = pixel - SEPARATION_CHANNELS[self.recipe.network.separation]
         scale = self.normalization.scale
         softmax = self.recipe.network.activation == "softmax"
+        read_found = architecture(self.recipe.network.name).read_found
 
         def run(images: Any) -> NDArray[np.float32]:
             logits = np.asarray(network.predict_on_batch(images), np.float32)
+            if read_found is not None:
+                both = read_found(logits, (images.shape[1], images.shape[2]), classes)
+                return both if apart else both[..., :classes]
             found = probabilities_of(logits[..., :classes], softmax)
             parts = [found]
             if presence:

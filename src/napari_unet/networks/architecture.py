@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_unet.networks.sizes import InputSizes
     from napari_unet.settings import NetworkSettings
 
@@ -51,6 +54,10 @@ class Architecture:
     pretrained : callable or None
         (network, NetworkSettings, source) -> None: fill the network with published weights; source is
         "imagenet" or the path of a file.
+    read_found : callable or None
+        For a network that answers with objects in place of pixels: (what it says of a batch, (Y, X) of the
+        images, K) -> (N, Y, X, K + 1) float32 in [0, 1], probabilities and depth in the object. Its
+        separation is "objects", and training has its own ways with it (``training.regions``).
     """
 
     name: str
@@ -64,6 +71,7 @@ class Architecture:
     heads: Callable[[NetworkSettings], tuple[str, ...]] = no_heads
     family: str = ""
     pretrained: Callable[[Any, NetworkSettings, str], None] | None = None
+    read_found: Callable[[NDArray[np.float32], tuple[int, int], int], NDArray[np.float32]] | None = None
 
     def differing(self, one: NetworkSettings, two: NetworkSettings) -> list[str]:
         """Names of the settings that this network heeds and that differ."""

@@ -59,7 +59,10 @@ def flop(network: Any, shape: tuple[int, int]) -> int:
     """
     total = 0
     for operation, inputs, outputs in shaped(network, shape):
-        total += 2 * multiplications(operation, inputs[0], outputs[0])
+        if hasattr(operation, "products"):
+            total += 2 * operation.products(inputs, outputs)
+        else:
+            total += 2 * multiplications(operation, inputs[0], outputs[0])
     return total
 
 
@@ -223,7 +226,7 @@ def reads(operation: Any, first: int, last: int) -> tuple[int, int] | None:
     """Pixels of the input along one axis that output pixels first to last depend on; None: all."""
     kind = type(operation).__name__
     if hasattr(operation, "reads"):
-        own: tuple[int, int] = operation.reads(first, last)
+        own: tuple[int, int] | None = operation.reads(first, last)
         return own
     if kind.startswith("Global") or kind == "GroupNormalization":
         return None

@@ -45,6 +45,11 @@ def architecture(name: str) -> Architecture:
     return known[name]
 
 
+def pixel_networks() -> list[str]:
+    """Names of the networks that answer for each pixel, in order: all but those that answer with objects."""
+    return sorted(name for name, each in architectures().items() if each.read_found is None)
+
+
 def build_network(settings: NetworkSettings, seed: int = 0, precision: str = "float32") -> Any:
     """Build the network the settings name, with random weights.
 
@@ -60,7 +65,8 @@ def build_network(settings: NetworkSettings, seed: int = 0, precision: str = "fl
     Returns
     -------
     keras.Model
-        (N, Y, X, C) float32 to logits (N, Y', X', outputs) float32, and presence last if it is wanted.
+        (N, Y, X, C) float32 to logits (N, Y', X', outputs) float32, and presence last if it is wanted;
+        that of ``mask_rcnn`` to objects.
 
     Raises
     ------

@@ -12,10 +12,11 @@ import numpy as np
 from napari_unet.data.dataset import ArrayCache
 from napari_unet.errors import DataError, TrainingError
 from napari_unet.models.normalization import resize, scaled_shape
+from napari_unet.networks.object_depth import distance_map
 from napari_unet.settings import SEPARATION_CHANNELS
 from napari_unet.training.augmentation import Patch, cut_patch
 from napari_unet.training.star_targets import star_targets
-from napari_unet.training.weight_maps import border_map, border_weights, distance_map, separate_objects
+from napari_unet.training.weight_maps import border_map, border_weights, separate_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -87,7 +88,7 @@ def prepare_sample(
     class_weights : numpy.ndarray, optional
         (K + 1,) float32, background first.
     separation : str
-        What the network learns besides the classes: "none", "distance" or "border".
+        What the network learns besides the classes.
     connected : bool
         Whether connected foreground is an object where the mask does not tell objects apart;
         otherwise the separation is unknown there.
@@ -165,7 +166,7 @@ def _separation(
     if objects is None and not connected:
         return np.full(shape, -1, np.float32)
     numbered = _objects(objects, labels, shape)
-    if kind == "star":  # rays are followed in each patch, after it was turned and warped
+    if kind in {"star", "objects"}:  # looked at in each patch, after it was turned and warped
         return np.where(numbered > 0, numbered, 0).astype(np.float32)
     return distance_map(numbered) if kind == "distance" else border_map(numbered)
 
@@ -330,7 +331,8 @@ class TrainingBatches:
             (N, Y, X, C) float32.
         targets : numpy.ndarray
             (N, Y', X', K + 1) float32: one-hot classes 1..K, then weights; (N, Y', X', K + 2) with the
-            separation before the weights, if the network has one, K + 34 for a star-convex one.
+            separation before the weights, if the network has one, K + 34 for a star-convex one; for one
+            that finds objects their numbers, -1 where they are not known.
         """
         size = self.batch_size
         return self.assemble([self.patch(*self.drawn(step * size + row)) for row in range(size)])
@@ -361,6 +363,8 @@ class TrainingBatches:
             return np.full((1, 1, 1), -1, np.float32)
         if self.separation == "star":
             return star_targets(patch.separation)[inner, inner]
+        if self.separation == "objects":  # what lies beyond the image's borders is a mirror's
+            return np.where(patch.weights > 0, patch.separation, -1)[inner, inner, None]
         return patch.separation[inner, inner, None]
 
     def stream(self, first_step: int = 0) -> Generator[Batch, None, None]:

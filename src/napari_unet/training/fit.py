@@ -48,7 +48,10 @@ class Training:
     settings : TrainingSettings
         Schedule, optimizer, averaging, patience.
     learner : keras.Model, optional
-        The view of the network that is trained, with its auxiliary heads (``networks.heads``).
+        The view of the network that is trained, with its auxiliary heads (``networks.heads``) or its losses
+        (``training.regions``).
+    told : callable, optional
+        (images, targets, step) -> what the learner is shown and what it is to answer, if it is not just that.
     validate : callable, optional
         () -> score of the network as it stands, higher is better.
     save : callable, optional
@@ -68,6 +71,7 @@ class Training:
     loss: Callable[[Any, Any], Any]
     settings: TrainingSettings
     learner: Any = None
+    told: Callable[[Any, Any, int], tuple[Any, Any]] | None = None
     validate: Callable[[], float] | None = None
     save: Callable[[TrainingState], None] | None = None
     on_epoch: Callable[[dict[str, float]], None] | None = None
@@ -158,7 +162,10 @@ class Training:
             rate = state.rate_factor * learning_rate(settings, self._progress())
             self.learner.optimizer.learning_rate = rate
             set_share(self.learner, settings.auxiliary_weight, self._progress())
-            value = float(np.ravel(self.learner.train_on_batch(images, targets))[0])
+            shown, wanted = images, targets
+            if self.told is not None:
+                shown, wanted = self.told(images, targets, state.step)
+            value = float(np.ravel(self.learner.train_on_batch(shown, wanted))[0])
             if not math.isfinite(value):
                 self._recover()
                 continue

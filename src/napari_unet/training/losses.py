@@ -5,6 +5,7 @@ classes 1..K, then the weight of the pixel. ``logits`` is (N, Y, X, K) for sigmo
 (N, Y, X, K + 1), background first, for softmax. A loss is a float32 scalar, 0 where nothing is
 annotated. A network with a separation has one more target, before the weights, and one more logit; a
 star-convex one has 33 more of each. A network with presence has one more logit, the last.
+One that finds objects answers with its losses themselves.
 With auxiliary heads ``logits`` holds those of its output, those of each head,
 and last the heads' weight: (N, Y, X, (1 + H) * channels + 1).
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import SettingsError
 from napari_unet.settings import SEPARATION_CHANNELS
+from napari_unet.training.regions import summed_losses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +43,8 @@ def make_loss(network: NetworkSettings, training: TrainingSettings) -> Callable[
     SettingsError
         If there is no loss of that name.
     """
+    if network.separation == "objects":
+        return summed_losses
     terms = {
         "cross_entropy": (cross_entropy,),
         "dice": (dice,),

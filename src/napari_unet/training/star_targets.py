@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.networks.object_depth import distance_map
 from napari_unet.networks.star_shape import UNIT, directions
 from napari_unet.settings import RAYS
-from napari_unet.training.weight_maps import distance_map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -172,6 +172,13 @@ class FineTuneTask:
         self._check_places()
         on_progress(Progress(0, 1, "Loading the model"))
         model = load_model(self.model, default_precision())
+        if model.recipe.network.separation == "objects":
+            raise ModelError(
+                f"{self.model} finds whole objects, which painted pixels cannot teach it",
+                expected="a network that answers for each pixel",
+                got=model.recipe.network.name,
+                remedy="train it anew with the corrected masks, or fine-tune another network",
+            )
         # A machine that is slow to load will be slow to write.
         writing = WRITING * max((time.monotonic() - started) / LOADING, 1.0)
         model = warm_model().take(model)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from napari_unet.data.pixel_size import parse_pixel_size
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import SettingsError
+from napari_unet.networks.registry import architecture
 from napari_unet.settings import (
     AugmentationSettings,
     InferenceSettings,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
+    from napari_unet.settings import Separation
 
 # Under a microscope nothing is up; in a section of the earth or of an arm it is.
 WITHOUT_UP = {"dsb2018", "isbi2012", "cell-tracking"}
@@ -226,6 +228,7 @@ def fit_recipe(chosen: Recipe, dataset: Dataset) -> Recipe:
     classes = len(dataset.classes)
     channels = 1 if training.channels == "grey" else count_channels(images)
     changed: dict[str, Any] = {"input_channels": channels, "classes": classes}
+    changed["separation"] = own_separation(network)
     if classes > 1:
         changed["activation"] = "softmax"  # classes exclude each other
     return Recipe(
@@ -243,6 +246,26 @@ def fit_recipe(chosen: Recipe, dataset: Dataset) -> Recipe:
             update={"flips": symmetry if inference.flips == "auto" else inference.flips}
         ),
     )
+
+
+def own_separation(network: NetworkSettings) -> Separation:
+    """How the network tells objects apart: as it is set, but for one that finds them by itself.
+
+    Raises
+    ------
+    SettingsError
+        If network and separation do not go together.
+    """
+    finds = architecture(network.name).read_found is not None
+    if finds and network.separation == "none":
+        return "objects"
+    if finds != (network.separation == "objects"):
+        raise SettingsError(
+            f"the network {network.name} does not tell objects apart by separation={network.separation}",
+            expected="separation=objects with mask_rcnn, another with other networks",
+            remedy="leave separation out",
+        )
+    return network.separation
 
 
 def count_channels(images: Sequence[NDArray[np.generic]]) -> int:

@@ -18,8 +18,8 @@ from napari_unet.inference.predict import predict_probabilities
 from napari_unet.inference.stars import star_objects
 from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.normalization import resize
+from napari_unet.networks.object_depth import distance_map
 from napari_unet.settings import RAYS, InferenceSettings
-from napari_unet.training.weight_maps import distance_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -157,7 +157,7 @@ def segment_samples(
         mask = mask_from_probabilities(
             probabilities, settings.threshold, settings.minimum_size, activation=network.activation
         )
-        kind: Separation = "distance" if network.separation == "star" else network.separation
+        kind: Separation = "distance" if network.separation in {"star", "objects"} else network.separation
         yield Segmentation(sample, mask, probabilities, settings, separation, kind, apart, seen)
 
 

@@ -169,6 +169,23 @@ def one_model(model: AnyModel, path: Path) -> Model:
     return model
 
 
+def check_pixels(model: Model) -> None:
+    """Refuse a network that finds objects: those on the border of two blocks would be found twice.
+
+    Raises
+    ------
+    ModelError
+        Naming the network.
+    """
+    if model.recipe.network.separation == "objects":
+        raise ModelError(
+            "a network that finds objects does not segment by blocks",
+            expected="a network that answers for each pixel",
+            got=model.recipe.network.name,
+            remedy="segment images that fit into memory, or take another model",
+        )
+
+
 def segment_stack(
     stack: LazyStack,
     model: Model,
@@ -225,6 +242,7 @@ def segment_stack(
     cancel = cancel or CancelToken()
     settings = settings or model.recipe.inference
     large = large or LargeImageSettings()
+    check_pixels(model)
     if settings.refinement:
         raise SettingsError(
             "contours of large images cannot be refined",

@@ -34,12 +34,12 @@ from napari_unet.models.model import (
     save_model,
 )
 from napari_unet.models.normalization import Normalization, measure_intensities
-from napari_unet.networks.heads import learner_of
 from napari_unet.networks.registry import architecture, build_network, input_sizes
 from napari_unet.networks.transfer import freeze_encoder, related, take_over, use_pretrained
 from napari_unet.training.batches import TrainingBatches, prepare_sample
 from napari_unet.training.checkpoint import load_state, save_state
 from napari_unet.training.fit import Training
+from napari_unet.training.learner import learner_for
 from napari_unet.training.losses import make_loss
 from napari_unet.training.weight_maps import class_weights
 from napari_unet.workflow.given_data import GivenData
@@ -210,12 +210,14 @@ class _Run:
         judging = self.dataset.subset(evenly(self.split.validation, MOST_TO_TUNE))
         held = self.dataset.subset(evenly(self.split.validation, MAX_VALIDATION_IMAGES))
         validation = self._validation(model, held) if len(held) else None
+        learner, told = learner_for(network, self.recipe.network)
         run = Training(
             network,
             batches,
             make_loss(self.recipe.network, training),
             training,
-            learner_of(network, self.recipe.network),
+            learner,
+            told,
             validate=None if validation is None else partial(self._validate, model, validation),
             save=partial(save_state, path=state_file, fingerprint=fingerprint),
             on_epoch=self._log_epoch,
