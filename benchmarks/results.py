@@ -25,7 +25,7 @@ from running import call, find_set
 SETS = ("isbi2012", "tgs-salt", "dsb2018")
 MEMBERS = 4
 PARTS = ("recipes", "networks")
-APART = ("none", "border", "distance", "star")
+APART = ("none", "border", "distance", "star", "objects")  # the last by Mask R-CNN
 
 
 def main() -> int:
@@ -77,7 +77,8 @@ def one_set(name: str, data: Path, work: Path, minutes: float, networks: str) ->
         for kind in APART:
             out = objects / kind
             if not (out / "model" / "settings.json").exists():
-                how = ["--set", f"separation={kind}", "--minutes", f"{minutes:g}", "--resume"]
+                how = ["--network", "mask_rcnn"] if kind == "objects" else ["--set", f"separation={kind}"]
+                how += ["--minutes", f"{minutes:g}", "--resume"]
                 call("train", data, "--out", out / "model", "--split", report / "split.json", *how)
             if not (out / "report.json").exists():
                 call("evaluate", data, "--model", out / "model", "--report", out)
