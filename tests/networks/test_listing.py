@@ -26,6 +26,16 @@ def test_the_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert listed["deep_contextual"]["heads"] == ["c1", "c2", "c3"]
 
 
+def test_one_with_a_separation_of_its_own_is_listed_with_any(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    changes = ["--set", "filters=1", "--set", "separation=star"]
+    assert main(["networks", "mask_rcnn", *changes, "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["receptive_field"] is None
+    assert listed["multiple"] == 32
+
+
 def test_the_list_for_people_and_sizes_that_do_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
     plain = ["padding=valid", "block=plain", "normalization=none"]
     changes = [part for change in plain for part in ("--set", change)]

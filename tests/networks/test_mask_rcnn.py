@@ -242,6 +242,15 @@ def test_output_at_two_sizes_and_after_a_reload(tmp_path: Path) -> None:
     np.testing.assert_array_equal(to_numpy(again(x, training=False)), found)
 
 
+def test_mixed_precision_keeps_weights_and_finds_in_float32() -> None:
+    network = build_network(TINY, precision="mixed_bfloat16")
+    assert {w.dtype for w in network.get_weights()} == {np.dtype("float32")}
+    assert network.get_layer("mask_head").compute_dtype == "bfloat16"
+    found = to_numpy(network(np.ones((1, 32, 32, 1), np.float32), training=False))
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+
+
 def test_its_pyramid_folds() -> None:
     import keras
 

@@ -16,6 +16,7 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow.fine_tune import FineTuneTask
+from napari_unet.workflow.plan import PlanTask
 from napari_unet.workflow.recipes import fit_recipe, own_separation, recipe
 from napari_unet.workflow.segment import segment_samples
 from napari_unet.workflow.segment_large import check_pixels
@@ -67,6 +68,14 @@ def test_network_and_separation_go_together(nuclei_folder: Path) -> None:
         own_separation(mine.model_copy(update={"separation": "border"}))
     with pytest.raises(SettingsError, match="separation=objects"):
         fit_recipe(recipe("fast", ["separation=objects"]), open_dataset(nuclei_folder))
+
+
+@pytest.mark.slow
+def test_a_training_of_it_is_forecast(nuclei_folder: Path) -> None:
+    plan = run_inline(PlanTask(nuclei_folder, recipe("fast", QUICK)))
+    assert plan.recipe.network.separation == "objects"
+    assert plan.cost is not None
+    assert plan.cost.seconds > 0
 
 
 @pytest.mark.slow

@@ -81,13 +81,14 @@ def measure_steps(
     loss: Callable[[Any, Any], Any],
     training: TrainingSettings,
     cancel: CancelToken,
+    told: Callable[[Any, Any, int], tuple[Any, Any]] | None = None,
 ) -> StepCost:
     """Time a few steps of training; the network is spoilt afterwards.
 
     Parameters
     ----------
     network : keras.Model
-        Of which another will be trained.
+        Of which another will be trained, or its learner.
     batches : TrainingBatches
         That it will see.
     loss : callable
@@ -96,9 +97,13 @@ def measure_steps(
         Optimizer.
     cancel : CancelToken
         Checked before each step.
+    told : callable, optional
+        As ``Training`` takes it.
     """
     compile_network(network, loss, training)
     given = [batches.batch(step) for step in range(WARM)]
+    if told is not None:
+        given = [told(*batch, step) for step, batch in enumerate(given)]
     times: list[float] = []
     with PeakMemory() as memory:
         while len(times) < WARM + TIMED or sum(times[WARM:]) < TIMED_SECONDS:

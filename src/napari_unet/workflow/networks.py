@@ -111,6 +111,8 @@ class ListNetworksTask:
 def facts_of(settings: NetworkSettings) -> NetworkFacts:
     """Build the network of these settings and look at it."""
     chosen = architecture(settings.name)
+    if chosen.read_found is not None:
+        settings = settings.model_copy(update={"separation": "objects"})
     sizes = chosen.input_sizes(settings)
     side = sizes.at_least(SIDE)
     cost = cost_of(build_network(settings), side)

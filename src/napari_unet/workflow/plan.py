@@ -13,6 +13,7 @@ from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.progress import Progress
 from napari_unet.training.batches import PREPARED_BYTES, TrainingBatches
 from napari_unet.training.forecast import StepCost, expected_bytes, measure_steps
+from napari_unet.training.learner import learner_for
 from napari_unet.training.losses import make_loss
 from napari_unet.workflow.recipes import fit_recipe
 from napari_unet.workflow.train import check_foreground, open_training_data, split_for
@@ -163,6 +164,7 @@ class PlanTask:
             recipe.training,
             input_sizes(recipe.network),
             recipe.network.classes,
+            separation=recipe.network.separation,
         )
         patches = [batches.patch(*batches.drawn(n)) for n in range(PICTURES)]
         reading = time.monotonic() - begun
@@ -173,7 +175,8 @@ class PlanTask:
         cost = None
         if expected < free:
             loss = make_loss(recipe.network, recipe.training)
-            cost = measure_steps(network, batches, loss, recipe.training, cancel)
+            learner, told = learner_for(network, recipe.network)
+            cost = measure_steps(learner, batches, loss, recipe.training, cancel, told)
         memory = expected if cost is None else cost.memory + _still_to_come(batches, train)
         return Plan(
             dataset.name,
