@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,11 @@ from napari_unet.errors import Cancelled, DataError, SettingsError
 from napari_unet.models.model import load_model
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import LargeImageSettings
+from napari_unet.workflow.evaluate import EvaluateTask
+from napari_unet.workflow.recipes import recipe
 from napari_unet.workflow.segment_large import SegmentLargeTask, segment_stack
+from napari_unet.workflow.train import TrainTask
+from napari_unet.workflow.train_members import TrainMembersTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,6 +159,59 @@ def test_a_worker_is_killed_and_the_mask_is_the_same(
         )
         (again,) = task.run(lambda progress: None, CancelToken())
         np.testing.assert_array_equal(np.asarray(zarr.open_group(again, mode="r")["0"]), expected)
+
+
+QUICK = ("epochs=1", "steps_per_epoch=2", "filters=2", "depth=2", "batch_size=2", "patch=32")
+
+
+def weights_of(folder: Path) -> list[np.ndarray]:
+    return [np.asarray(w) for w in load_model(folder).network.get_weights()]
+
+
+def test_scores_and_members_are_those_of_this_process(
+    scheduler: Path, tmp_path: Path, model_path: Path, salt_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet.workflow.evaluate_cluster.TOGETHER", 2)
+    ignored, never = (lambda _: None), CancelToken()
+    local = EvaluateTask(salt_folder, tmp_path / "local", model_path, inspect=False)
+    local.run(ignored, never)
+    train = TrainTask(salt_folder, tmp_path / "here", recipe("fast", QUICK))
+    TrainMembersTask(train, "seeds", 2).run(ignored, never)
+    with (
+        worker(scheduler, tmp_path / "1.txt") as first,
+        worker(scheduler, tmp_path / "2.txt"),
+        connect(str(scheduler)) as cluster,
+    ):
+        wait_for_workers(cluster, 2)
+        done: list[float] = []
+
+        def kill(progress: Progress) -> None:
+            done.append(progress.done)
+            if progress.done == 2:
+                first.send_signal(signal.SIGKILL)
+
+        # A client of one's own, which stays open.
+        far = replace(local, report=tmp_path / "far", cluster=cluster.client)
+        far.run(kill, never)
+        assert first.wait(10) == -signal.SIGKILL
+        assert done[-1] == 24
+        for name in ("iou.csv",):
+            assert (tmp_path / "far" / name).read_text() == (tmp_path / "local" / name).read_text()
+
+        def overall(name: str) -> object:
+            return json.loads((tmp_path / name / "report.json").read_text())["overall"]
+
+        assert overall("far") == overall("local")
+        there = replace(train, out=tmp_path / "there")
+        TrainMembersTask(there, "seeds", 2, cluster=str(scheduler)).run(ignored, never)
+        for name in ("01-seed", "02-seed"):
+            ours, theirs = (weights_of(tmp_path / where / "members" / name) for where in ("here", "there"))
+            for one, other in zip(ours, theirs, strict=True):
+                np.testing.assert_array_equal(one, other)
+        with pytest.raises(SettingsError, match="folds or seeds"):
+            TrainMembersTask(there, "snapshots", 2, cluster=cluster.client).run(ignored, never)
+        with pytest.raises(SettingsError, match="masks that are there"):
+            replace(far, model=None, masks=salt_folder / "masks").run(ignored, never)
 
 
 def test_a_cluster_that_is_not_there_is_said(scheduler: Path, monkeypatch: pytest.MonkeyPatch) -> None:

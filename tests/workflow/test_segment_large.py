@@ -17,7 +17,8 @@ from tests.tiny_models import without_graphs, write_tiny_model
 from napari_unet.data.lazy_stack import lazy_stack
 from napari_unet.data.pixel_size import PixelSize
 from napari_unet.data.sample import Sample
-from napari_unet.errors import Cancelled, ComputeError, DataError, ModelError, OutputError
+from napari_unet.errors import Cancelled, ComputeError, DataError, ModelError, OutputError, SettingsError
+from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.model import Model, load_model
 from napari_unet.models.normalization import resize
 from napari_unet.networks.cost import held_values, reach
@@ -117,6 +118,26 @@ def test_small_pieces_are_dropped_across_blocks(tmp_path: Path, image: np.ndarra
     assert 0 < expected.sum() < whole(image, model).sum()
     np.testing.assert_array_equal(result(out), expected)
     assert "raw" not in zarr.open_group(out, mode="r")
+
+
+@pytest.mark.parametrize("minimum", [0, 300])
+def test_objects_are_the_connected_pieces_of_the_whole(
+    minimum: int, tmp_path: Path, image: np.ndarray, model: Model
+) -> None:
+    settings = model.recipe.inference.model_copy(update={"minimum_size": minimum})
+    out = segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", settings, objects=True)
+    found = result(out)
+    assert found.dtype == np.uint32
+    expected = connected_objects(whole(image, model, minimum_size=minimum))
+    assert expected.max() > 1
+    np.testing.assert_array_equal(np.unique(found), np.arange(expected.max() + 1))
+    # The same pieces, whatever their numbers: each of ours is one of theirs.
+    pairs = np.unique(np.stack([found.ravel(), expected.ravel()]), axis=1)
+    assert pairs.shape[1] == expected.max() + 1
+    np.testing.assert_array_equal(result(out, 1), found[::2, ::2])
+    learned = settings.model_copy(update={"objects": "shape"})
+    with pytest.raises(SettingsError, match="connected pieces"):
+        segment_stack(lazy_stack(image), model, tmp_path / "b.ome.zarr", learned, objects=True)
 
 
 def test_a_stopped_run_goes_on(tmp_path: Path, image: np.ndarray, model: Model) -> None:

@@ -32,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scores", choices=("auto", "overlap", "all"), default="auto",
         help="overlap: pixels alone; auto: what fits the data; all: objects and membranes, too",
     )  # fmt: skip
+    parser.add_argument(
+        "--cluster", default="", metavar="ADDRESS",
+        help="have the workers of this Dask scheduler segment, like tcp://host:8786",
+    )  # fmt: skip
     add_recipe_argument(parser)
 
 
@@ -45,7 +49,10 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.workflow.run_recipe import EvaluateRun
 
     settings = EvaluationSettings(empty=options.empty, scores=options.scores)
-    task = EvaluateTask(options.data, options.report, options.model, options.masks, options.format, settings)
+    task = EvaluateTask(
+        options.data, options.report, options.model, options.masks, options.format, settings,
+        cluster=options.cluster,
+    )  # fmt: skip
 
     def describe() -> EvaluateRun:
         return EvaluateRun(

@@ -54,6 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME,NAME",
         help="share each batch, as gpu:0,gpu:1; with JAX alone (default: all graphics processors)",
     )
+    parser.add_argument(
+        "--cluster", default="", metavar="ADDRESS",
+        help="have the workers of this Dask scheduler train folds or seeds, like tcp://host:8786",
+    )  # fmt: skip
     parser.add_argument("--format", help="layout, if it is not to be recognized")
     add_recipe_argument(parser)
 
@@ -63,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
     start_backend()
     from napari_unet.data.catalog import find_format
     from napari_unet.data.split import Split
+    from napari_unet.errors import SettingsError
     from napari_unet.workflow.place import Place
     from napari_unet.workflow.recipes import own_recipe, recipe
     from napari_unet.workflow.run_recipe import TrainRun
@@ -92,6 +97,12 @@ def run(options: argparse.Namespace) -> int:
         devices=tuple(name.strip() for name in options.devices.split(",") if name.strip()),
     )
 
+    if options.cluster and options.folds is None and options.seeds is None and options.snapshots is None:
+        raise SettingsError(
+            "a single training is not spread over a cluster",
+            expected="--folds or --seeds",
+            remedy="leave out --cluster",
+        )
     for kind in ("folds", "seeds", "snapshots"):
         if getattr(options, kind) is not None:
             return _train_several(options, task, kind)
@@ -125,7 +136,7 @@ def _train_several(options: argparse.Namespace, task: TrainTask, kind: Kind) -> 
             remedy="leave --save-recipe out; the same command with the same seed trains the same models",
         )
     count = getattr(options, kind)
-    ensemble = run_task(TrainMembersTask(task, kind, count, lambda n: member_line(n, count)))
+    ensemble = run_task(TrainMembersTask(task, kind, count, lambda n: member_line(n, count), options.cluster))
     name = ensemble.provenance["data"]["name"]
     print(f"trained {count} {kind} on {name}; ensemble in {options.out}")
     return DONE

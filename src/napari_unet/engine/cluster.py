@@ -212,19 +212,22 @@ class Cluster:
 
 
 @contextmanager
-def connect(address: str) -> Iterator[Cluster]:
+def connect(address: Any) -> Iterator[Cluster]:
     """Connect to a scheduler.
 
     Parameters
     ----------
-    address : str
-        Like "tcp://host:8786", or a scheduler file's path.
+    address : str or distributed.Client
+        Like "tcp://host:8786", or a scheduler file's path; a client is taken as it is, and stays open.
 
     Raises
     ------
     SettingsError
         If it does not answer, or the extra ``cluster`` is not installed.
     """
+    if not isinstance(address, str):
+        yield Cluster(address)
+        return
     try:
         from distributed import Client
     except ImportError as error:

@@ -153,7 +153,7 @@ class LabelStore:
                 group.create_array(
                     key,
                     shape=(*lead, *size),
-                    dtype=shape.dtype,
+                    dtype="uint8" if key == RAW else shape.dtype,  # classes before they are objects
                     chunks=(*(1,) * len(lead), *chunk),
                     dimension_names=names,
                     fill_value=0,
@@ -237,6 +237,25 @@ class LabelStore:
             (*index, slice(2 * rows.start, 2 * rows.stop), slice(2 * columns.start, 2 * columns.stop))
         ]
         self.write(level, index, rows, columns, np.asarray(part)[::2, ::2])
+
+    def preview(self, key: str | int, index: Index, rows: slice, columns: slice) -> None:
+        """Show a part of an array on all levels; by one process alone, as files are shared by parts.
+
+        Raises
+        ------
+        OutputError
+            If the disk refuses.
+        """
+        values = np.asarray(self.array(key)[(*index, rows, columns)])
+        for level in range(len(self.levels)):
+            if str(level) == str(key):
+                continue
+            step = 2**level
+            top, left = -(-rows.start // step), -(-columns.start // step)
+            part = values[top * step - rows.start :: step, left * step - columns.start :: step]
+            if part.size:
+                below, right = top + part.shape[0], left + part.shape[1]
+                self.write(level, index, slice(top, below), slice(left, right), part)
 
     def finish(self, path: Path) -> LabelStore:
         """Take away what nobody needs any more, and give the store its name.

@@ -91,6 +91,26 @@ class JoinedPieces:
     numbers: dict[Place, NDArray[np.int64]] = field(default_factory=dict)
     count: int = 0
 
+    def kept_numbers(self, minimum_size: int) -> dict[Place, NDArray[np.uint32]]:
+        """Numbers of the whole pieces that are large enough, 1..M without a gap, by those in the parts.
+
+        Parameters
+        ----------
+        minimum_size : int
+            In pixels of the whole.
+
+        Returns
+        -------
+        dict
+            Place of a part to (N + 1,) uint32; 0 for background and what is dropped.
+        """
+        large = np.zeros(self.count + 1, bool)
+        for place, own in self.numbers.items():
+            large[own] = self.areas[place] >= max(minimum_size, 1)
+        large[0] = False
+        fresh = np.where(large, np.cumsum(large), 0).astype(np.uint32)
+        return {place: fresh[own] for place, own in self.numbers.items()}
+
 
 def join(parts: Mapping[Place, PartPieces]) -> JoinedPieces:
     """Join what touches over the edges and corners of parts, and is of one class.
@@ -183,3 +203,21 @@ def drop_small(mask: NDArray[np.uint8], areas: NDArray[np.int64], minimum_size: 
     """
     numbers, _ = number_part(mask)
     return np.where(areas[numbers] >= max(minimum_size, 1), mask, np.uint8(0))
+
+
+def number_objects(mask: NDArray[np.uint8], numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Give the pieces of a part the numbers that they have as wholes.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (Y, X) uint8, the part as it was looked at.
+    numbers : numpy.ndarray
+        (N + 1,) uint32, by the numbers of the pieces in the part.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) uint32, 0 background.
+    """
+    return np.asarray(numbers[number_part(mask)[0]])

@@ -21,6 +21,12 @@ class Preferences(BaseModel):
         Whether the computing process starts when the dock opens.
     tile_size : int
         Length of the sides of the tiles that images are segmented in, in pixels; 0: the model's own.
+    large_megapixels : float
+        Images above are segmented block by block, into labels on disk.
+    memory : float
+        Gigabytes that this may take.
+    cluster : str
+        Address of a Dask scheduler whose workers do it; empty: this machine.
     confidence : float
         Of intervals.
     """
@@ -29,6 +35,9 @@ class Preferences(BaseModel):
 
     start_process: bool = True
     tile_size: int = Field(default=0, ge=0, le=8192)
+    large_megapixels: float = Field(default=33.0, ge=0.01, le=1e6)
+    memory: float = Field(default=0.5, ge=0.1, le=1024.0)
+    cluster: str = ""
     confidence: float = Field(default=0.95, ge=0.5, le=0.999)
 
 
@@ -36,6 +45,9 @@ class Preferences(BaseModel):
 GROUPS = {
     "start_process": "computing",
     "tile_size": "computing",
+    "large_megapixels": "computing",
+    "memory": "computing",
+    "cluster": "computing",
     "confidence": "scores",
 }
 

@@ -22,6 +22,7 @@ from napari_unet.settings import EvaluationSettings
 from napari_unet.widgets import keys
 from napari_unet.widgets.dispatch import Dispatcher
 from napari_unet.widgets.images_panel import ImagesPanel
+from napari_unet.widgets.large_masks import LargeMasks
 from napari_unet.widgets.layer_images import view_of
 from napari_unet.widgets.learn_panel import LearnPanel
 from napari_unet.widgets.look_panel import LookPanel
@@ -83,6 +84,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.stage = Stage(napari_viewer, self.session, self.sources, self)
         self.overlays = Overlays(napari_viewer, self.session, self.stage)
         self.mending = Mending(self.session, self.stage)
+        self.large = LargeMasks(napari_viewer, self.session, self.sources, self)
         self.images = ImagesPanel(self.session, napari_viewer, self.dispatcher, self)
         self.segmenting = SegmentPanel(self.session, self)
         self.looking = LookPanel(self.session, self)
@@ -256,7 +258,8 @@ class Workbench(QWidget):  # type: ignore[misc]
             return
         self.stage.take_painting()
         self.stage.restore()
-        session.tile = read_preferences().tile_size  # may have been set since the dock opened
+        preferences = read_preferences()  # may have been set since the dock opened
+        session.tile = preferences.tile_size
         current = session.current
         if scope == "view":
             shape = self.sources.shape()
@@ -274,7 +277,8 @@ class Workbench(QWidget):  # type: ignore[misc]
         }[scope]
         # The image at hand first: that is where the person looks.
         ordered = [i for i in ids if i == current] + [i for i in ids if i != current]
-        session.segment(ordered)
+        if not self.large.segment(ordered, preferences):
+            session.segment(ordered)
 
     def step(self, by: int) -> None:
         """Go to the next image in the list, or the one before."""
@@ -360,7 +364,8 @@ class Workbench(QWidget):  # type: ignore[misc]
         learning = self.session.learning.job is not None
         far = ""
         if progress is not None:
-            far = f" {int(progress.done):,} of {int(progress.total):,} images are done."
+            what = "megapixels" if progress.message == "Megapixels" else "images"
+            far = f" {int(progress.done):,} of {int(progress.total):,} {what} are done."
         what = "The model is still learning" if learning else "Segmentation is still running"
         answer = QMessageBox.question(
             self,
@@ -379,6 +384,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         if self._window is not None and isalive(self._window):
             self._window.removeEventFilter(self)
         self.mending.close()
+        self.large.close()
         self.stage.close()
         self.overlays.close()
         self.sources.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from napari_unet import __version__
 from napari_unet.atomic import check_can_be_made
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.inspection import Inspection, inspect_dataset
+from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, ModelError
 from napari_unet.evaluation.collect import Findings
@@ -22,6 +24,12 @@ from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
+from napari_unet.workflow.evaluate_cluster import (
+    EvaluateErrand,
+    answers_of_cluster,
+    check_shareable,
+    pack_files,
+)
 from napari_unet.workflow.given_data import GivenData
 from napari_unet.workflow.given_masks import read_masks
 from napari_unet.workflow.repeat import command, evaluation_flags, training_command, versions
@@ -36,6 +44,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import ReferenceMask, Sample
+    from napari_unet.engine.cluster import Cluster
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
@@ -87,6 +96,8 @@ class EvaluateTask:
         Instead of the model's own.
     names : tuple of str, optional
         Ids of the images to score; all if not given.
+    cluster : str or distributed.Client
+        Whose workers segment, the address of a Dask scheduler or a client; empty: this process.
     """
 
     data: Path | GivenData
@@ -98,9 +109,16 @@ class EvaluateTask:
     inspect: bool = True
     inference: InferenceSettings | None = None
     names: tuple[str, ...] | None = None
+    cluster: Any = ""
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Evaluation:
         """Score all images that have a reference mask, and write the report."""
+        with connect(self.cluster) if self.cluster else nullcontext() as cluster:
+            return self._evaluate(cluster, on_progress, cancel)
+
+    def _evaluate(self, cluster: Cluster | None, on_progress: OnProgress, cancel: CancelToken) -> Evaluation:
+        if cluster is not None:
+            check_shareable(self.data, self.model)
         check_writable(self.report)
         dataset = open_labelled(self.data, self.format)
         if self.names is not None:
@@ -109,7 +127,10 @@ class EvaluateTask:
         model = load_any(self.model, default_precision()) if self.model is not None else None
         if model is not None:
             check_classes(model, dataset)
-            predictions = model_predictions(dataset, model, cancel, self.inference)
+            if cluster is None:
+                predictions = model_predictions(dataset, model, cancel, self.inference)
+            else:
+                predictions = self._predictions_of(cluster, dataset, cancel)
         elif self.masks is not None:
             predictions = given_predictions(dataset, self.masks)
         else:
@@ -127,6 +148,19 @@ class EvaluateTask:
             findings.add(identifier, group, part, reference, found.mask, found.probabilities, objects)
         self._write(dataset, model, findings, inspection, cancel)
         return findings.evaluation
+
+    def _predictions_of(self, cluster: Cluster, dataset: Dataset, cancel: CancelToken) -> Iterator[Predicted]:
+        """What the workers make of each image."""
+        path = check_shareable(self.data, self.model)
+        assert self.model is not None
+        files = pack_files(self.model)
+        errand = EvaluateErrand(
+            path, self.format, files, default_precision(), self.inference, self.settings.scores
+        )
+        by_id = {s.id: s for s in dataset.samples}
+        for found in answers_of_cluster(cluster, errand, [s.id for s in dataset.samples], cancel):
+            probabilities = found.probabilities.astype(np.float32)
+            yield Predicted(by_id[found.id], found.mask, partial(np.asarray, found.objects), probabilities)
 
     def _write(
         self,

@@ -83,7 +83,7 @@ class LocalRun:
         on_progress: OnProgress,
         cancel: CancelToken,
         focus: Focus = lambda: None,
-        on_block: Callable[[Block], None] = lambda _: None,
+        on_block: Callable[[Block], None] | None = None,
     ) -> None:
         """Run blocks, in order or what is looked at first.
 
@@ -173,11 +173,12 @@ class LocalRun:
         outputs: Sequence[NDArray[np.float32]],
         state: State,
         on_progress: OnProgress,
-        on_block: Callable[[Block], None],
+        on_block: Callable[[Block], None] | None,
     ) -> None:
         for block, found in zip(blocks, outputs, strict=True):
             write_block(self.large, self.model, self.store, self.key, block, found)
-            on_block(block)
+            if on_block is not None:
+                on_block(block)
             rows, columns = self.large.plan.result(block.number)
             state.finished(block)
             on_progress(state.progress("Segmenting", FinishedBlock(block.image, rows, columns)))

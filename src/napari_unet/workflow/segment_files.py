@@ -62,11 +62,11 @@ class SegmentFilesTask:
         """
         large = tuple(path for path in self.inputs if is_large(path, self.stream))
         small = tuple(path for path in self.inputs if path not in large)
-        if large and (self.objects or self.probabilities or self.disagreement):
+        if large and (self.probabilities or self.disagreement):
             raise SettingsError(
-                f"{large[0]} is too large for objects, probabilities or disagreement",
-                expected="masks of classes",
-                remedy="leave out --objects, --probabilities and --disagreement",
+                f"{large[0]} is too large for probabilities or disagreement",
+                expected="masks of classes or objects",
+                remedy="leave out --probabilities and --disagreement",
             )
         if small and self.channels:
             raise SettingsError(
@@ -97,6 +97,7 @@ class SegmentFilesTask:
                 self.channels,
                 self.overwrite,
                 self.cluster,
+                self.objects,
             )
             done += streamed.run(on_progress, cancel)
         return done

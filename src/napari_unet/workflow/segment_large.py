@@ -24,6 +24,7 @@ from napari_unet.workflow.pixel_sizes import coarsest_useful
 from napari_unet.workflow.settle import settle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari_unet.data.lazy_stack import LazyStack
@@ -65,6 +66,11 @@ class Begun:
     key: str
     todo: list[Block]
 
+    def show(self, block: Block) -> None:
+        """Have a finished block seen on all levels before all are finished."""
+        index = self.large.stack.indices[block.image]
+        self.store.preview(self.key, index, *self.large.plan.result(block.number))
+
 
 @dataclass(frozen=True)
 class SegmentLargeTask:
@@ -86,8 +92,10 @@ class SegmentLargeTask:
         Names or numbers of the channels to take; empty: all.
     overwrite : bool
         Whether what was begun, or is there, is replaced.
-    cluster : str
-        Address of a Dask scheduler whose workers do it; empty: this process.
+    objects : bool
+        Whether connected pieces get numbers of their own, in place of their classes.
+    cluster : str or distributed.Client
+        Whose workers do it, the address of a Dask scheduler or a client; empty: this process.
     """
 
     inputs: tuple[Path, ...]
@@ -97,7 +105,8 @@ class SegmentLargeTask:
     large: LargeImageSettings = field(default_factory=LargeImageSettings)
     channels: tuple[str, ...] = ()
     overwrite: bool = False
-    cluster: str = ""
+    cluster: Any = ""
+    objects: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
         """Segment; gives the paths of the results. What is finished when it is stopped is gone on from.
@@ -136,7 +145,7 @@ class SegmentLargeTask:
                 segment_stack(
                     stack, model, target, self.settings, self.large,
                     precision=precision, overwrite=self.overwrite, on_progress=on_progress, cancel=cancel,
-                    cluster=cluster, source=self.model,
+                    cluster=cluster, source=self.model, objects=self.objects,
                 )
             )  # fmt: skip
         return done
@@ -195,9 +204,11 @@ def segment_stack(
     *,
     precision: str = "float32",
     overwrite: bool = False,
+    objects: bool = False,
     focus: Focus = lambda: None,
     cluster: Cluster | None = None,
     source: Path | None = None,
+    on_begun: Callable[[Path], None] | None = None,
     on_progress: OnProgress = ignore_progress,
     cancel: CancelToken | None = None,
 ) -> Path:
@@ -219,12 +230,17 @@ def segment_stack(
         That the model was loaded with.
     overwrite : bool
         Whether what was begun, or is there, is replaced.
+    objects : bool
+        Whether the labels are numbers of objects (uint32), connected pieces of one class each, not classes.
     focus : callable
         Gives image, y and x that are wanted first; asked again and again.
     cluster : Cluster, optional
         Whose workers do it; `model` is only planned with then.
     source : pathlib.Path, optional
         Where `model` was loaded from, for those workers.
+    on_begun : callable, optional
+        Takes the path of what is being made, to be looked at meanwhile: coarser levels are kept up with the
+        blocks then, if they are made here.
     on_progress : callable
         Takes a Progress; blocks that are finished are its pieces.
     cancel : CancelToken, optional
@@ -249,16 +265,33 @@ def segment_stack(
             expected="refinement 0",
             got=f"{settings.refinement}",
         )
-    begun = begin(stack, model, out, settings, large, precision, overwrite)
+    if objects and settings.objects not in ("auto", "connected"):
+        raise SettingsError(
+            "objects of large images are connected pieces",
+            expected="objects auto or connected",
+            got=settings.objects,
+            remedy="change it in the settings of the model, or leave out --objects",
+        )
+    begun = begin(stack, model, out, settings, large, precision, overwrite, objects=objects)
+    if on_begun is not None:
+        on_begun(begun.store.path)
     if cluster is not None:
         assert source is not None
         errand = Errand(begun.large, pack_model(source), precision, begun.store.path, begun.key)
         run_on_cluster(cluster, errand, begun.todo, on_progress, cancel)
-        settle(begun.store, settings.minimum_size, on_progress, cancel, spread_on(cluster, cancel))
+        settle(
+            begun.store,
+            settings.minimum_size,
+            on_progress,
+            cancel,
+            spread_on(cluster, cancel),
+            objects=objects,
+        )
     else:
         if begun.todo:
-            LocalRun(begun.large, model, begun.store, begun.key).run(begun.todo, on_progress, cancel, focus)
-        settle(begun.store, settings.minimum_size, on_progress, cancel)
+            local = LocalRun(begun.large, model, begun.store, begun.key)
+            local.run(begun.todo, on_progress, cancel, focus, None if on_begun is None else begun.show)
+        settle(begun.store, settings.minimum_size, on_progress, cancel, objects=objects)
     begun.store.finish(out)
     return out
 
@@ -271,6 +304,8 @@ def begin(
     large: LargeImageSettings,
     precision: str,
     overwrite: bool,
+    *,
+    objects: bool = False,
 ) -> Begun:
     """Make the store of a result, or take up one that was begun with the same image, model and settings.
 
@@ -290,7 +325,10 @@ def begin(
             expected="a new name",
             remedy="choose another folder or give --overwrite",
         )
-    wanted = _about(stack, model, settings, large, precision)
+    wanted = about_result(stack, model, settings, large, precision)
+    if objects:
+        wanted["settings"]["objects"] = "connected"
+    raw = objects or settings.minimum_size > 1
     if path.exists():
         store = LabelStore.open(path)
         planned = plan_large_image(stack, model, settings, large, tuple(store.about["chunk"]))
@@ -298,10 +336,11 @@ def begin(
     else:
         planned = plan_large_image(stack, model, settings, large)
         about = wanted | _tiles(planned)
-        shape = LabelShape(stack.leading, stack.shape[:2], planned.chunk, "uint8", stack.pixel_size)
-        raw = settings.minimum_size > 1
-        store = LabelStore.create(path, shape, stack.name, model.classes, about, raw=raw)
-    key = RAW if settings.minimum_size > 1 else "0"
+        dtype = "uint32" if objects else "uint8"
+        shape = LabelShape(stack.leading, stack.shape[:2], planned.chunk, dtype, stack.pixel_size)
+        classes = () if objects else model.classes
+        store = LabelStore.create(path, shape, stack.name, classes, about, raw=raw)
+    key = RAW if raw else "0"
     there = store.written(key)
     todo = [block for block in planned.blocks if not there.issuperset(planned.chunks(block))]
     return Begun(store, planned, key, todo)
@@ -324,7 +363,7 @@ def _remove(path: Path) -> None:
         raise OutputError(f"{path} cannot be removed", got=error.strerror or str(error)) from error
 
 
-def _about(
+def about_result(
     stack: LazyStack, model: Model, settings: InferenceSettings, large: LargeImageSettings, precision: str
 ) -> dict[str, Any]:
     """All that decides the result, as JSON; kept with it."""
@@ -358,9 +397,9 @@ def check_same(then: dict[str, Any], now: dict[str, Any], out: Path) -> None:
         before, after = str(then.get(name)), str(now[name])
         if name == "settings":
             old, new = dict(then.get(name) or {}), now[name]
-            different = [key for key in new if old.get(key) != new[key]]
+            different = [key for key in {**new, **old} if old.get(key) != new.get(key)]
             before = ", ".join(f"{key} {old.get(key)}" for key in different)
-            after = ", ".join(f"{key} {new[key]}" for key in different)
+            after = ", ".join(f"{key} {new.get(key)}" for key in different)
         raise OutputError(
             f"{out} was begun with {words}",
             expected=before,

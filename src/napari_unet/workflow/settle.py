@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.export.label_store import RAW, Index, LabelStore
-from napari_unet.inference.joined import PartPieces, drop_small, join, look_at_part
+from napari_unet.inference.joined import PartPieces, drop_small, join, look_at_part, number_objects
 from napari_unet.progress import tracked
 
 if TYPE_CHECKING:
@@ -45,11 +45,12 @@ class _Part:
 
 @dataclass(frozen=True, eq=False)
 class _Drop:
-    """A part, with the areas that its pieces have as wholes."""
+    """A part, with the areas that its pieces have as wholes; or their numbers, if objects are wanted."""
 
     part: _Part
     areas: NDArray[np.int64]
     minimum_size: int
+    numbers: NDArray[np.uint32] | None = None
 
 
 def settle(
@@ -58,6 +59,8 @@ def settle(
     on_progress: OnProgress,
     cancel: CancelToken,
     spread: Spread = one_by_one,
+    *,
+    objects: bool = False,
 ) -> None:
     """Finish a mask whose blocks are all there; may be done again where it was stopped.
 
@@ -71,11 +74,13 @@ def settle(
         As everywhere.
     spread : callable
         Who does it.
+    objects : bool
+        Whether every connected piece gets a number of its own, in place of its class.
     """
     if RAW in store.group:
         raw = store.array(RAW)
         for index in np.ndindex(*raw.shape[:-2]):
-            _drop_small(store, index, minimum_size, on_progress, cancel, spread)
+            _drop_small(store, index, minimum_size, on_progress, cancel, spread, objects)
     for level in range(1, len(store.levels)):
         parts = list(_parts_of(store, str(level), level, PART // 2))
         found = spread(_halve, parts)
@@ -106,12 +111,15 @@ def _drop_small(
     on_progress: OnProgress,
     cancel: CancelToken,
     spread: Spread,
+    objects: bool,
 ) -> None:
     parts = list(_parts_of(store, RAW, 0, PART, index))
     found = tracked(spread(_look, parts), len(parts), "Joining pieces", on_progress, cancel)
     joined = join({part.place: pieces for part, pieces in found})
-    drops = (_Drop(part, joined.areas[part.place], minimum_size) for part in parts)
-    for _ in tracked(spread(_drop, drops), len(parts), "Dropping small pieces", on_progress, cancel):
+    numbers = joined.kept_numbers(minimum_size) if objects else {}
+    drops = (_Drop(part, joined.areas[part.place], minimum_size, numbers.get(part.place)) for part in parts)
+    words = "Numbering objects" if objects else "Dropping small pieces"
+    for _ in tracked(spread(_drop, drops), len(parts), words, on_progress, cancel):
         pass
 
 
@@ -127,7 +135,11 @@ def _look(part: _Part) -> PartPieces:
 def _drop(drop: _Drop) -> None:
     part = drop.part
     store, mask = _raw(part)
-    kept = drop_small(mask, drop.areas, drop.minimum_size)
+    kept: NDArray[Any]
+    if drop.numbers is None:
+        kept = drop_small(mask, drop.areas, drop.minimum_size)
+    else:
+        kept = number_objects(mask, drop.numbers)
     store.write(0, part.index, part.rows, part.columns, kept)
 
 

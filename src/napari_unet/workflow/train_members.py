@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 import shutil
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_unet.data.split import Split
+from napari_unet.engine.cluster import connect
 from napari_unet.errors import SettingsError
 from napari_unet.models.ensemble import MOST_MEMBERS, Member, check_ensemble_place, save_ensemble
 from napari_unet.models.model import MEMBERS, SETTINGS_FILE, SPLIT_FILE, STATE_FILE, read_settings
 from napari_unet.progress import Stage
 from napari_unet.workflow.ensemble import Chosen, ensemble_of
 from napari_unet.workflow.train import TrainTask, open_training_data, split_for
+from napari_unet.workflow.train_cluster import train_on_cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from napari_unet.models.ensemble import Ensemble
@@ -51,13 +53,16 @@ class TrainMembersTask:
     count : int
         Members, 2 to 99.
     on_member : callable, optional
-        Takes the number of a member from 1 on, when its training begins.
+        Takes the number of a member from 1 on, when its training begins here.
+    cluster : str or distributed.Client
+        Whose workers train folds or seeds, the address of a Dask scheduler or a client; empty: this process.
     """
 
     train: TrainTask
     kind: Kind
     count: int
     on_member: Callable[[int], None] | None = None
+    cluster: Any = ""
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Ensemble:
         """Train the members that are not there yet, then write the ensemble; errors as ``TrainTask.run``.
@@ -74,25 +79,29 @@ class TrainMembersTask:
                 f"an ensemble cannot have {self.count} {self.kind}",
                 expected=f"{FEWEST} to {MOST_MEMBERS}",
             )
+        if self.cluster and self.kind == "snapshots":
+            raise SettingsError(
+                "snapshots are stages of one training, which a cluster does not make faster",
+                expected="folds or seeds",
+                remedy="leave out --cluster",
+            )
         if (out / SETTINGS_FILE).exists() and not self.train.resume:
             self._forget(out)
         splits = self._splits(on_progress, cancel)
-        paths: list[Path] = []
-        for number, split in enumerate(splits, start=1):
-            path = out / MEMBERS / f"{number:02d}-{self.kind[:-1]}"
-            if not (self.train.resume and (path / SETTINGS_FILE).exists()):
+        paths = [out / MEMBERS / f"{number:02d}-{self.kind[:-1]}" for number in range(1, self.count + 1)]
+        lacking = {
+            number: self._task(number, split, paths)
+            for number, split in enumerate(splits, start=1)
+            if not (self.train.resume and (paths[number - 1] / SETTINGS_FILE).exists())
+        }
+        if self.cluster:
+            with connect(self.cluster) as cluster:
+                train_on_cluster(cluster, list(lacking.values()), on_progress, cancel)
+        else:
+            for number, task in lacking.items():
                 if self.on_member is not None:
                     self.on_member(number)
-                task = replace(
-                    self.train,
-                    out=path,
-                    recipe=self._recipe(number),
-                    split=split,
-                    init=paths[-1] if self.kind == "snapshots" and paths else self.train.init,
-                    resume=self.train.resume and (path / STATE_FILE).exists(),
-                )
                 task.run(Stage(on_progress, number, self.count, "Model"), cancel)
-            paths.append(path)
         settings = [read_settings(path) for path in paths]
         members = [Member(path, 1 / self.count) for path in paths]
         names = tuple(member.name for member in members)
@@ -103,6 +112,18 @@ class TrainMembersTask:
             ensemble.provenance["scores"] = {"validation_iou": float(np.mean(scores))}
         save_ensemble(ensemble, out)
         return ensemble
+
+    def _task(self, number: int, split: Split, paths: Sequence[Path]) -> TrainTask:
+        """That trains one member."""
+        path = paths[number - 1]
+        return replace(
+            self.train,
+            out=path,
+            recipe=self._recipe(number),
+            split=split,
+            init=paths[number - 2] if self.kind == "snapshots" and number > 1 else self.train.init,
+            resume=self.train.resume and (path / STATE_FILE).exists(),
+        )
 
     def _forget(self, out: Path) -> None:
         """Take away the members of an ensemble that is to be replaced, lest one stays among the new."""

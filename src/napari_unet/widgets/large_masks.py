@@ -1,0 +1,147 @@
+"""Images too large to be segmented as a whole: their masks are on disk, and grow from where one looks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_unet.engine.task import FromCaller
+from napari_unet.export.masks import safe_stem
+from napari_unet.settings import LargeImageSettings
+from napari_unet.widgets.layer_images import OURS, image_shape, view_of
+from napari_unet.widgets.layers import class_colormap
+from napari_unet.workflow.references import refer
+from napari_unet.workflow.segment_layer import LargeMask, SegmentLayerTask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_unet.engine.task import Job
+    from napari_unet.progress import Progress
+    from napari_unet.widgets.preferences import Preferences
+    from napari_unet.widgets.sources import Sources
+    from napari_unet.workflow.session import Session
+
+SHOWN = "large mask"  # what a layer of such a mask says of itself
+REFRESH = 500  # milliseconds between two looks at what has been finished
+LOOK = 200  # milliseconds between two looks at where a person looks
+ELSEWHERE = "napari-unet-masks"  # folder in the person's own, for images that are in no file
+
+
+class LargeMasks(QObject):  # type: ignore[misc]
+    """Has large images segmented block by block, and shows what is there.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Gets a layer for each mask.
+    session : Session
+        Runs the task.
+    sources : Sources
+        Knows the layer of the image at hand.
+    """
+
+    def __init__(self, viewer: Any, session: Session, sources: Sources, parent: QObject) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.session = session
+        self.sources = sources
+        self.layer: Any = None  # of the mask that is being made
+        self._seen: tuple[int, float, float] | None = None
+        self._image: Any = None  # layer of the image that is segmented
+        self._look = QTimer(self)
+        self._look.setInterval(LOOK)
+        self._look.timeout.connect(self._where)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(REFRESH)
+        self._soon.timeout.connect(self._refresh)
+
+    def close(self) -> None:
+        """Look at nothing any more."""
+        self._look.stop()
+        self._soon.stop()
+
+    def segment(self, identifiers: Sequence[str], preferences: Preferences) -> bool:
+        """Segment this way, if it is one image and that is large; says whether it is."""
+        session, layer = self.session, self.sources.layer
+        if len(identifiers) != 1 or identifiers[0] != session.current or layer is None:
+            return False
+        shape = image_shape(layer)
+        if shape[0] * shape[1] <= preferences.large_megapixels * 1e6:
+            return False
+        assert session.collection is not None
+        assert session.model is not None
+        sample = session.collection.entries[session.current].sample
+        self._image = layer
+        self._where()
+        task = SegmentLayerTask(
+            session.model.path,
+            refer(sample, session.collection.dataset),
+            shape,
+            folder_for(layer.source.path),
+            safe_stem(f"{session.current} {session.model.name}"),
+            session.inference,
+            LargeImageSettings(memory=preferences.memory),
+            FromCaller(lambda: self._seen),
+            preferences.cluster,
+        )
+        self._look.start()
+        session.run_task(task, 0, self._on_progress, self._on_end)
+        return True
+
+    def _on_progress(self, progress: Progress) -> None:
+        if isinstance(progress.piece, LargeMask):
+            self._show(progress.piece.path)
+        elif progress.piece is not None and not self._soon.isActive():
+            self._soon.start()
+
+    def _on_end(self, job: Job) -> None:
+        self._look.stop()
+        self._soon.stop()
+        if job.state == "done":
+            self._show(job.result)  # it has its name only now
+        self._refresh()
+
+    def _where(self) -> None:
+        """Keep in mind what is in the middle of the view, for who asks from another thread."""
+        shape = image_shape(self._image)[:2]
+        view = view_of(self._image, shape) if self._image in self.viewer.layers else None
+        if view is not None:
+            self._seen = (0, (view[0] + view[2]) / 2, (view[1] + view[3]) / 2)
+
+    def _show(self, path: Path) -> None:
+        """Show labels on disk, in the layer there is of them."""
+        import zarr
+
+        group = zarr.open_group(path, mode="r")
+        datasets = group.attrs["ome"]["multiscales"][0]["datasets"]
+        levels = [group[one["path"]] for one in datasets]
+        data = levels if len(levels) > 1 else levels[0]
+        if self.layer in self.viewer.layers and self.layer.metadata[OURS] == (SHOWN, self.session.current):
+            self.layer.data = data
+            return
+        model = self.session.model
+        self.layer = self.viewer.add_labels(
+            data,
+            multiscale=len(levels) > 1,
+            name=f"{self.session.current}: mask on disk",
+            colormap=class_colormap(len(model.classes) if model is not None else 1),
+            scale=self._image.scale[-2:],
+            translate=self._image.translate[-2:],
+            metadata={OURS: (SHOWN, self.session.current)},
+        )
+
+    def _refresh(self) -> None:
+        if self.layer in self.viewer.layers:
+            self.layer.refresh()
+
+
+def folder_for(source: str | None) -> Path:
+    """Where the mask of an image goes: beside its file, else into a folder of the person's own."""
+    if source is not None and Path(source).exists() and os.access(Path(source).parent, os.W_OK):
+        return Path(source).parent
+    return Path.home() / ELSEWHERE
