@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from napari_unet.atomic import write_text
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.models import native
+from napari_unet.models.lent import LentNetwork
 from napari_unet.models.normalization import Normalization
 from napari_unet.models.shipped import locate, shipped_models
 from napari_unet.networks.folding import Folded, fold
@@ -70,8 +71,10 @@ class Model:
     recipe: Recipe
     normalization: Normalization
     classes: tuple[str, ...]
-    network: Any
+    network: Any = LentNetwork()  # noqa: RUF009 - a descriptor, not a default
     provenance: dict[str, Any] = field(default_factory=dict)
+    _network: Any = field(init=False, repr=False)
+    _lent: bool = field(init=False, repr=False)
     _folded: Folded | None = field(default=None, init=False, repr=False)
     _stamp: int = field(default=0, init=False, repr=False)
     _native: native.NativeNetwork | None = field(default=None, init=False, repr=False)
@@ -197,9 +200,9 @@ class Model:
     @property
     def inference_network(self) -> Any:
         """The folded network, with the weights that the trained one has now."""
-        stamp = _stamp(self.network)
-        if self._folded is None or self._folded.original is not self.network:
-            self._folded = fold(self.network)
+        stamp = _stamp(self._network) if self._lent else 0
+        if self._folded is None or self._folded.original is not self._network:
+            self._folded = fold(self._network)
         elif stamp != self._stamp:
             self._folded.refresh()
         self._stamp = stamp
@@ -216,7 +219,7 @@ class Model:
             del decides["network"]["presence"]
         decides["pixel_size"] = self.recipe.training.pixel_size
         digest.update(json.dumps(decides, sort_keys=True).encode())
-        for array in _arrays(self.network):
+        for array in _arrays(self._network):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
@@ -519,7 +522,9 @@ def _load_folder(folder: Path, path: Path, precision: str) -> Model:
     check_bytes(weights.stat().st_size, MAX_WEIGHTS_BYTES, str(weights))
     network = build_network(recipe.network, precision=precision)
     load_weights(network, weights, str(path))
-    return Model(recipe, normalization, classes, network, provenance)
+    model = Model(recipe, normalization, classes, network, provenance)
+    model._lent = False
+    return model
 
 
 def load_weights(network: Any, file: Path, name: str) -> None:
