@@ -133,10 +133,10 @@ def training(options: argparse.Namespace) -> list[Row]:
             given = (images, targets)
             rows = {n: (TRAINING[n], (Path(folder), case, precision), given) for n in names}
             with contenders(rows) as programs:
-                # The same first loss is the same network and loss; the same one later, the same update.
+                # The same first loss is the same network and loss; a like second one, a like update.
                 first = [p.first for p in programs]
                 for one in programs:
-                    one.ask(4)
+                    one.ask(1)
                 later = [float(p.last) for p in programs]
                 told = zip(names, first, later, strict=True)
                 print("losses:", ", ".join(f"{n} {a:.4f}, {b:.4f}" for n, a, b in told), flush=True)
@@ -153,7 +153,7 @@ def training(options: argparse.Namespace) -> list[Row]:
                 "gflops": gflop / statistics.median(p.seconds),
                 "ours is times as fast": ratios(ours, p),
                 "building and first call (s)": p.building + p.first_call,
-                "first and fifth loss": [a, b],
+                "first and second loss": [a, b],
                 "seconds": p.seconds,
             }
             for p, a, b in zip(programs, first, later, strict=True)
@@ -181,7 +181,7 @@ def clicks(options: argparse.Namespace) -> list[Row]:
     """The first mask of a fresh process, and a warm one."""
     from side_by_side.clicks import measure
 
-    return measure(2 if options.quick else 5)
+    return measure(1 if options.quick else 5)
 
 
 PARTS = {

@@ -16,6 +16,7 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.networks.cost import reach
 from napari_unet.networks.registry import architectures, build_network
 from napari_unet.settings import NetworkSettings, Recipe
+from napari_unet.workflow.large import is_out_of_memory
 from napari_unet.workflow.segment import segment_samples
 from tiny_models import without_graphs, write_tiny_model
 
@@ -187,6 +188,34 @@ def test_threads_take_turns() -> None:
         thread.join()
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_request_that_ran_out_of_memory_is_replaced() -> None:
+    words = "Check 'ptr' failed at src/plugins/intel_cpu/src/cpu_memory.cpp:257: Failed to allocate 9 bytes"
+
+    class Request:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def infer(self, inputs: list[Any], share_inputs: bool) -> dict[str, Any]:
+            if self.number == 0:
+                raise RuntimeError(words)
+            return {"probabilities": inputs[0] + 1}
+
+    class Compiled:
+        made = 0
+
+        def create_infer_request(self) -> Request:
+            self.made += 1
+            return Request(self.made - 1)
+
+    network = native.NativeNetwork(Compiled())
+    images = np.arange(12, dtype=np.float32).reshape(1, 2, 2, 3)
+    with pytest.raises(RuntimeError) as caught:
+        network(images)
+    assert is_out_of_memory(caught.value)
+    np.testing.assert_array_equal(network(images), images + 1)
+    assert not is_out_of_memory(RuntimeError("shapes differ"))
 
 
 def test_masks_are_those_of_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ class NativeNetwork:
     """
 
     def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
         self._request = compiled.create_infer_request()
         self._lock = threading.Lock()  # a request answers one at a time
 
@@ -46,7 +47,12 @@ class NativeNetwork:
         """
         ordered = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
         with self._lock:
-            (found,) = self._request.infer([ordered, *offset], share_inputs=True).values()
+            try:
+                (found,) = self._request.infer([ordered, *offset], share_inputs=True).values()
+            except RuntimeError:
+                # One that ran out of memory goes on asking for as much, also for smaller images.
+                self._request = self._compiled.create_infer_request()
+                raise
         return np.ascontiguousarray(found.transpose(0, 2, 3, 1))
 
     def some(self, channels: list[int]) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:

@@ -268,6 +268,9 @@ class Runner:
         return done
 
 
+OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "can't allocate memory", "failed to allocate")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says so, in the words of any back end."""
     name = type(error).__name__
@@ -275,7 +278,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return name in {"XlaRuntimeError", "JaxRuntimeError", "RuntimeError", "InternalError"} and (
-        "out of memory" in text or "resource_exhausted" in text or "can't allocate memory" in text
+        any(words in text for words in OUT_OF_MEMORY)
     )
 
 
