@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from napari_unet.data.split import Split
 from napari_unet.errors import SettingsError
+from napari_unet.progress import CancelToken
 from napari_unet.settings import Recipe
 from napari_unet.workflow.recipes import (
     RECIPES,
@@ -16,9 +18,7 @@ from napari_unet.workflow.recipes import (
     recipe,
     setting_paths,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from napari_unet.workflow.train import ADDED, TrainTask, _Run, evenly
 
 
 def test_recipes_round_trip_and_every_setting_is_described() -> None:
@@ -72,6 +72,28 @@ def test_images_are_shrunk_to_a_side_and_never_enlarged(
     data = open_dataset(tmp_path)
     assert fit_recipe(recipe("ultrasound-nerve"), data).training.scale == pytest.approx(scale)
     assert fit_recipe(recipe("ultrasound-nerve", ["training.scale=0.5"]), data).training.scale == 0.5
+
+
+def test_validation_images_are_taken_from_all_of_the_part() -> None:
+    ids = tuple("abcdefghij")
+    assert evenly(ids, 3) == ("a", "d", "g")
+    assert evenly(ids, 10) == ids
+    assert len(set(evenly(ids, 9))) == 9
+
+
+def test_settings_that_came_later_do_not_keep_an_older_state_from_going_on() -> None:
+    plain = Recipe()
+    for room, name, default in ADDED:
+        assert getattr(getattr(plain, room), name) == default
+    old, new = (fingerprint_of(recipe("fast", change)) for change in ([], ["side=64"]))
+    assert old == fingerprint_of(recipe("fast", ["megapixels=9", "restarts=2"]))
+    assert old != new
+
+
+def fingerprint_of(chosen: Recipe) -> str:
+    split = Split(("a",))
+    run = _Run(TrainTask(Path(), Path()), None, split, chosen, lambda _: None, CancelToken())  # type: ignore[arg-type]
+    return run._fingerprint()
 
 
 def test_settings_by_name_or_path() -> None:
