@@ -148,7 +148,7 @@ def scores_of(name: str, content: dict[str, Any]) -> dict[str, str]:
     """What was measured, by the names of the columns."""
     overall = content["overall"]
     rows = [row for row in content["images"] if row["part"] not in {"train", "validation"}]
-    full = [row["mean_dice"] for row in rows if row["reference_coverage"] > 0]
+    full = [row["dice"] for row in rows if not row["empty_reference"]]
     found = {"mean IoU": with_interval(overall["mean_iou"], overall["ci95"].get("mean_iou"))}
     if name in {"tgs-salt", "ultrasound-nerve"}:
         found["competition score"] = number((overall.get("competition") or {}).get("score"))

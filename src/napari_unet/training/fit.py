@@ -15,7 +15,7 @@ from napari_unet.networks.heads import set_share
 from napari_unet.progress import CancelToken, OnProgress, Progress, ignore_progress
 from napari_unet.training.checkpoint import TrainingState
 from napari_unet.training.schedule import descents, learning_rate, progress_of
-from napari_unet.training.snapshots import average_of, settle
+from napari_unet.training.snapshots import SETTLING, average_of, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -273,7 +273,7 @@ class Training:
             return
         for last in range(2, count + 1):
             self._put_weights(average_of(state.snapshots, len(state.average), last))
-            settle(self.network, self.batches, self.cancel)
+            settle(self.network, self.batches, self.cancel, min(SETTLING, state.step))
             score = float(self.validate())
             if score > state.best_score:
                 state.best_score, state.averaged = score, last

@@ -38,7 +38,9 @@ def average_of(snapshots: Sequence[NDArray[np.float32]], size: int, last: int) -
     return [np.mean(snapshots[first + n :: size], axis=0, dtype=np.float32) for n in range(size)]
 
 
-def settle(network: Any, batches: TrainingBatches, cancel: CancelToken | None = None) -> None:
+def settle(
+    network: Any, batches: TrainingBatches, cancel: CancelToken | None = None, count: int = SETTLING
+) -> None:
     """Measure the statistics of batch normalization anew, which no average of others is.
 
     Parameters
@@ -49,10 +51,12 @@ def settle(network: Any, batches: TrainingBatches, cancel: CancelToken | None = 
         Whose first batches are shown.
     cancel : CancelToken, optional
         Checked before each batch.
+    count : int
+        Of batches.
     """
     if not any(type(layer).__name__ == "BatchNormalization" for layer in network.layers):
         return
-    for step in range(SETTLING):
+    for step in range(count):
         if cancel is not None:
             cancel.check()
         network(batches.batch(step)[0], training=True)

@@ -256,7 +256,7 @@ class _Run:
 
     def _log_epoch(self, row: dict[str, float]) -> None:
         self._history.append(row)
-        columns = ["epoch", "step", "megapixels", "seconds", "loss", "validation_iou", "learning_rate"]
+        columns = ["epoch", "step", "seconds", "loss", "validation_iou", "learning_rate", "megapixels"]
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
