@@ -257,7 +257,7 @@ settings = NetworkSettings(name="mask_rcnn", filters=2, separation="objects", no
 network = build_network(settings)
 learner, told = learner_for(network, settings)
 compile_network(learner, make_loss(settings, training), training)
-learner.run_eagerly = True
+learner.run_eagerly = not jax
 x, numbers = np.zeros((1, 64, 64, 1), "float32"), np.zeros((1, 64, 64, 1), "float32")
 x[:, 8:24, 8:24] = numbers[:, 8:24, 8:24] = 1
 target = np.concatenate([numbers, numbers, np.ones_like(numbers)], axis=-1)

@@ -263,7 +263,7 @@ def own_separation(network: NetworkSettings) -> Separation:
         raise SettingsError(
             f"the network {network.name} does not tell objects apart by separation={network.separation}",
             expected="separation=objects with mask_rcnn, another with other networks",
-            remedy="leave separation out",
+            remedy=f"add --set separation={'objects' if finds else 'none'}",
         )
     return network.separation
 
