@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import numpy as np
+
 from side_by_side.case import Case, write_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import numpy as np
 
     Run = Callable[[np.ndarray], Any]
 
@@ -83,6 +83,16 @@ def by_onnx_runtime(folder: Path, case: Case) -> Run:
     return onnx_runtime(folder, case, "float32")
 
 
+def by_training(folder: Path, case: Case) -> Run:
+    """Not inference: a step of training by Keras, the same as in peers.py."""
+    from side_by_side.runtimes import train_ours
+
+    targets = np.ones((case.batch, case.side, case.side, 2), np.float32)
+    targets[:, : case.side // 3, :, 0] = 0
+    step = train_ours(folder, case, "float32")
+    return lambda images: step(images, targets)
+
+
 WAYS: dict[str, tuple[Callable[[Path, Case], Run], dict[str, str]]] = {
     "keras": (by_keras, PLAIN),
     "keras-onednn": (by_keras, ONEDNN),
@@ -92,12 +102,15 @@ WAYS: dict[str, tuple[Callable[[Path, Case], Run], dict[str, str]]] = {
     "onnxruntime": (by_onnx_runtime, {}),
     "openvino-fixed": (by_openvino_fixed, {}),
     "openvino": (by_openvino, {}),
+    "train": (by_training, PLAIN),
+    "train-onednn": (by_training, ONEDNN),
 }
 
 
 def one(way: str, folder: Path, case: Case, gflop: float, calls: int) -> None:
     """Run and print one way."""
     images = case.images()
+    gflop *= 3 if way.startswith("train") else 1  # the way back is about two more ways there
     run = WAYS[way][0](folder, case)
     start = time.perf_counter()
     run(images)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 GIGABYTE = 2**30
 ALWAYS = 150 * 2**20  # bytes: what a back end takes to compute at all, and the files that are open
 SPARE = 1.45  # what back ends hold above the tensors that are needed, measured
+NATIVE_SPARE = 1.6  # the same of OpenVINO, which lays numbers out in blocks of channels
 LOOKED_AT = 256  # pixels; what is held grows with the area
 LARGEST_TILE = 4096
 
@@ -63,6 +64,7 @@ class TileCost:
         outputs: int,
         narrow: Narrowing | None = None,
         halo: int = 0,
+        spare: float = SPARE,
     ) -> TileCost:
         """By the graph of a network.
 
@@ -80,6 +82,8 @@ class TileCost:
             Where only the middle of each tile is computed to the end.
         halo : int
             Pixels around that middle.
+        spare : float
+            What is held for each number that is needed.
         """
         beside = 4.0 * (3 * channels + 3 * outputs)
         if narrow is not None:
@@ -87,11 +91,11 @@ class TileCost:
 
             def of_part(tile: int) -> float:
                 middle = max(tile - 2 * halo, sizes.step)
-                return found.held_values((tile, tile), (middle, middle)) * itemsize * SPARE
+                return found.held_values((tile, tile), (middle, middle)) * itemsize * spare
 
             return cls(of_part, beside)
         side = sizes.at_least(LOOKED_AT + 2 * sizes.margin)
-        each = held_values(network, (side, side)) / side**2 * itemsize * SPARE
+        each = held_values(network, (side, side)) / side**2 * itemsize * spare
         return cls(lambda tile: each * tile**2, beside)
 
     def bytes(self, tile: int) -> float:

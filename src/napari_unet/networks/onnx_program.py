@@ -92,7 +92,11 @@ def onnx_part_program(
         sources = [values[number] for number in step.sources]
         if step.operation is None:
             before, after = (plan.extents[n] for n in (step.sources[0], step.made[0]))
-            made: tuple[str, ...] = (_cut(graph, sources[0], before, after, tile, part),)
+            cut = _cut(graph, sources[0], before, after, tile, part)
+            sides = [after.size(t, p) for t, p in zip(tile, part, strict=True)]
+            # That of what begins anywhere the shape is known: memory is planned beforehand by it.
+            shape = graph.constant([1, plan.channels[step.made[0]], *sides])
+            made: tuple[str, ...] = (graph.add("Reshape", [cut, shape]),)
         else:
             made = write_layer(graph, step.operation, sources)
         values.update(zip(step.made, made, strict=True))

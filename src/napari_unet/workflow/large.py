@@ -11,9 +11,10 @@ import numpy as np
 from napari_unet.engine.hardware import has_gpu
 from napari_unet.errors import ModelError
 from napari_unet.inference.blocks import BlockPlan, plan_blocks
-from napari_unet.inference.budget import TileCost, batch_for, fit
+from napari_unet.inference.budget import NATIVE_SPARE, SPARE, TileCost, batch_for, fit
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import PartNetwork, average_over_flips, average_part_over_flips
+from napari_unet.models import native
 from napari_unet.models.intensities import Intensities, measure, prepare_part
 from napari_unet.models.normalization import scaled_shape
 from napari_unet.networks.cost import reach
@@ -148,14 +149,15 @@ def plan_large_image(
     halved = any(layer.compute_dtype in {"float16", "bfloat16"} for layer in network.layers)
     itemsize = 2 if halved else 4
     known = network, sizes, itemsize, channels, model.recipe.network.outputs
-    cost = TileCost.of(*known)
+    spare = NATIVE_SPARE if native.is_wanted(network) else SPARE
+    cost = TileCost.of(*known, spare=spare)
     worth = settings.batch_pixels or (GPU_BATCH_PIXELS if has_gpu() else 0)
     budget = fit(cost, sizes, large.memory, worth)
     plan = plan_blocks((height, width), shown, sizes, halo, budget.tile, chunk or (0, 0))
     narrow = narrowing(network) if budget.batch == 1 and len(plan) > 1 and not sizes.margin else None
     if narrow is not None:
         # Tiles run one by one, so each may answer for its middle alone, which takes less of everything.
-        cost = TileCost.of(*known, narrow, -(-halo // sizes.step) * sizes.step)
+        cost = TileCost.of(*known, narrow, -(-halo // sizes.step) * sizes.step, spare)
         most = fit(cost, sizes, large.memory, worth).tile
         plan = replace(plan_blocks((height, width), shown, sizes, halo, most, chunk or (0, 0)), narrow=True)
     side = (plan.tile_shape[0] * plan.tile_shape[1]) ** 0.5
