@@ -10,6 +10,7 @@ import pytest
 
 from napari_unet.data.sample import Sample
 from napari_unet.errors import SettingsError
+from napari_unet.inference.budget import NATIVE_SPARE, SPARE, TileCost
 from napari_unet.models import native
 from napari_unet.models.model import Model, load_model, save_model
 from napari_unet.models.normalization import Normalization
@@ -216,6 +217,19 @@ def test_a_request_that_ran_out_of_memory_is_replaced() -> None:
     assert is_out_of_memory(caught.value)
     np.testing.assert_array_equal(network(images), images + 1)
     assert not is_out_of_memory(RuntimeError("shapes differ"))
+
+
+def test_tiles_are_reckoned_with_what_it_holds() -> None:
+    """One convolution of 1 to 3 channels, on a tile of 64 pixels: 1 + 3 numbers a pixel, 4 bytes each."""
+    import keras
+
+    inputs = keras.Input((None, None, 1))
+    network = keras.Model(inputs, keras.layers.Conv2D(3, 3, padding="same")(inputs))
+    sizes = model_of().sizes
+    spared = {spare: TileCost.of(network, sizes, 4, 1, 3, spare=spare).by_network(64) for spare in (1.0, 1.6)}
+    assert spared[1.0] == 64 * 64 * 4 * 4
+    assert spared[1.6] == pytest.approx(1.6 * spared[1.0])
+    assert NATIVE_SPARE > SPARE
 
 
 def test_masks_are_those_of_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
