@@ -21,7 +21,7 @@ ABOUT: dict[str, dict[str, Any]] = {
         "pixel_size": "nuclei of about 8 to 60 pixels across; 0.2 to 1 µm a pixel as a rule",
         "command": "python benchmarks/make_shipped_models.py nuclei --data stage1_train "
         "--work WORK --out OUT --init EARLIER --set megapixels=270 learning_rate=1.5e-3",
-        "note": "started from EARLIER, which the same command had made with 150 megapixels and without --init "
+        "note": "started from EARLIER, made by the same command with 150 megapixels and without --init "
         "(977 steps, 73 min)",
         "limits": [
             "Tissue sections with nuclei that lie on top of one another: borders are guesses.",
@@ -42,10 +42,9 @@ ABOUT: dict[str, dict[str, Any]] = {
         "look": {"channels": [1, 2, 3, 4], "ground": "dark", "fits": "speckle"},
         "pixel_size": "frames of about 500 to 800 pixels across; scaled to a quarter before the network",
         "command": "python benchmarks/make_shipped_models.py nerve-and-vessel --data usgra-seg --work WORK "
-        "--out OUT --set minutes=21",
-        "note": "ended by the clock on a busy machine, so another run differs",
+        "--out OUT --set filters=12 megapixels=180",
         "limits": [
-            "Barely trained: a start for corrections and fine-tuning, not a result (see the scores).",
+            "Little trained on few images: a start for corrections and fine-tuning (see the scores).",
             "Not for diagnosis or guidance: 182 images of few devices, outlines of one annotator.",
             "Nerves look like the tissue around them: they are missed, or found in fascia, more often "
             "than vessels.",
