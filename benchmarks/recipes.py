@@ -110,12 +110,15 @@ def run_recipes(data: Path, work: Path, names: list[str], amount: list[str]) -> 
     work.mkdir(parents=True, exist_ok=True)
     tables = work / "recipes.md"
     texts = []
-    for name in names:
+    for name in SETS:  # those that are done stay in the tables
+        folder = work / "recipes" / name
+        if name not in names and not (folder / "report" / "report.json").exists():
+            continue
         found = find_set(data, SETS[name])
         if found is None:
             print(f"{name} is not in {data}: left out", file=sys.stderr)
             continue
-        texts.append(one_recipe(name, found, work / "recipes" / name, amount))
+        texts.append(one_recipe(name, found, folder, amount))
         tables.write_text("\n".join(texts), encoding="utf-8")
         print(f"tables in {tables}", file=sys.stderr, flush=True)
     return tables
@@ -124,14 +127,17 @@ def run_recipes(data: Path, work: Path, names: list[str], amount: list[str]) -> 
 def one_recipe(name: str, data: Path, folder: Path, amount: list[str]) -> str:
     """Train by a recipe and score it; the section of the tables."""
     model, report = folder / "model", folder / "report"
+    kept = folder / "amount.txt"
     if not (model / "settings.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        kept.write_text(" ".join(amount), encoding="utf-8")
         call("train", data, "--out", model, "--recipe", name, *amount, "--resume")
     if not (report / "report.json").exists():
         call("evaluate", data, "--model", model, "--report", report)
     content = json.loads((report / "report.json").read_text(encoding="utf-8"))
     curve = read_curve(model / "metrics.csv")
     draw_curve(curve, folder / "curve.svg")
-    words = [f"napari-unet train DATA --out MODEL --recipe {name}", *amount]
+    words = [f"napari-unet train DATA --out MODEL --recipe {name}", *kept.read_text(encoding="utf-8").split()]
     lines = [
         f"## {name}\n",
         f"    {' '.join(words)}",
@@ -188,7 +194,7 @@ def scores_table(name: str, content: dict[str, Any]) -> str:
     columns = list(dict.fromkeys(columns))
     overall = content["overall"]
     split = content["data"].get("group_rule") or SPLITS.get(name, "group")
-    about = f"{overall['images']} images of {overall['groups']} groups held out, by {split}"
+    about = f"{overall['images']} images of {overall['groups']} group(s) held out, by {split}"
     lines = ["| | " + " | ".join(columns) + " | what differs |", "| --- |" + " --- |" * (len(columns) + 1)]
     lines.append("| ours | " + " | ".join(ours.get(c, "") for c in columns) + f" | {about} |")
     for other in PUBLISHED[name]:
