@@ -316,9 +316,13 @@ class FineTuneSettings(Settings):
 class InferenceSettings(Settings):
     """How a model is put on an image of any size."""
 
-    tile: int = Field(512, ge=16, le=8192, title="Tile (pixels)", description="Largest input side")
+    tile: int = Field(1024, ge=16, le=8192, title="Tile (pixels)", description="Largest input side")
     overlap: int = Field(
-        64, ge=0, le=4096, title="Overlap (pixels)", description="Blended between padded tiles"
+        160,
+        ge=0,
+        le=4096,
+        title="Overlap (pixels)",
+        description="Of padded tiles, blended in its middle; less leaves seams",
     )
     batch_pixels: int = Field(
         0,

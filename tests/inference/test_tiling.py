@@ -208,6 +208,20 @@ def test_every_pixel_of_a_blended_image_is_answered_with_weights_that_sum_to_one
     np.testing.assert_allclose(total, 1, atol=1e-5)
 
 
+def test_a_tile_is_not_asked_near_its_own_border() -> None:
+    """An overlap of 160 is blended over its middle 32 pixels: 64 pixels of context at the least."""
+    plan = plan_axis(2000, PADDED, 512, 160)
+    step = plan.starts[1] - plan.starts[0]
+    shared = plan.output - step
+    assert shared >= 160
+    window = plan.windows[1]
+    quiet = (shared - 32) // 2
+    assert not window[:quiet].any()
+    assert not window[plan.output - quiet :].any()
+    assert (np.diff(window[quiet : quiet + 32]) > 0).all()
+    np.testing.assert_allclose(window[shared - quiet : step + quiet], 1, atol=1e-6)
+
+
 def test_blending_leaves_no_seam() -> None:
     plan = plan_tiles((32, 200), PADDED, 64, 32)
     total = np.zeros((32, 200, 1), np.float32)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from napari_unet.networks.sizes import InputSizes
 
+RAMP = 32  # pixels over which one tile gives way to the next
+
 
 @dataclass(frozen=True)
 class AxisPlan:
@@ -83,11 +85,11 @@ class AxisPlan:
             window = np.ones(self.output)
             if number > 0:
                 shared = self.starts[number - 1] + self.output - start
-                window *= _ramp((place - start) / shared) if shared > 0 else 1.0
+                window *= _ramp(place - start, shared)
             if number < len(self.starts) - 1:
                 following = self.starts[number + 1]
                 shared = start + self.output - following
-                window *= _ramp((start + self.output - place) / shared) if shared > 0 else 1.0
+                window *= _ramp(start + self.output - place, shared)
             raw.append(window)
         total = np.zeros(self.size)
         for number, window in enumerate(raw):
@@ -102,8 +104,15 @@ class AxisPlan:
         return tuple(out)
 
 
-def _ramp(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From 0 to 1 along half a cosine."""
+def _ramp(place: NDArray[np.float64], shared: int) -> NDArray[np.float64]:
+    """From 0 to 1 along half a cosine in the middle of an overlap.
+
+    Near its own border a tile does not see enough to be asked: its neighbour answers there.
+    """
+    if shared <= 0:
+        return np.ones(len(place))
+    wide = min(shared, RAMP)
+    share = (place - (shared - wide) / 2) / wide
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(share, 0, 1)))
 
 
