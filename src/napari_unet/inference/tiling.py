@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -104,7 +104,7 @@ class AxisPlan:
         return tuple(out)
 
 
-def _ramp(place: NDArray[np.float64], shared: int) -> NDArray[np.float64]:
+def _ramp(place: NDArray[np.floating[Any]], shared: int) -> NDArray[np.float64]:
     """From 0 to 1 along half a cosine in the middle of an overlap.
 
     Near its own border a tile does not see enough to be asked: its neighbour answers there.
