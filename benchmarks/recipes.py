@@ -71,7 +71,7 @@ PUBLISHED = {
         Published("CUMedVision 2016", {"V-Rand": "0.9768"}, SLICES),
         Published("a person", {"pixel error": "0.0010"}, "second annotator"),
     ),
-    "dsb2018": (Published("winner", {"AP": "0.631"}, "second stage of the competition, other images"),),
+    "dsb2018": (),
     "cell-tracking": (
         Published("U-Net 2015", {"mean IoU": "0.7756"}, "DIC-C2DH-HeLa, the challenge's test sequences"),
     ),
