@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from napari_unet.errors import SettingsError
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytest.importorskip("jax")
+pytestmark = pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
 
 SCRIPT = """
 import json, sys

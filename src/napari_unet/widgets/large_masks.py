@@ -14,7 +14,6 @@ from napari_unet.settings import LargeImageSettings
 from napari_unet.widgets.layer_images import OURS, image_shape, view_of
 from napari_unet.widgets.layers import class_colormap
 from napari_unet.workflow.references import refer
-from napari_unet.workflow.segment_layer import LargeMask, SegmentLayerTask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +77,8 @@ class LargeMasks(QObject):  # type: ignore[misc]
         sample = session.collection.entries[session.current].sample
         self._image = layer
         self._where()
+        from napari_unet.workflow.segment_layer import SegmentLayerTask  # of no use to the dock when it opens
+
         task = SegmentLayerTask(
             session.model.path,
             refer(sample, session.collection.dataset),
@@ -94,6 +95,8 @@ class LargeMasks(QObject):  # type: ignore[misc]
         return True
 
     def _on_progress(self, progress: Progress) -> None:
+        from napari_unet.workflow.segment_layer import LargeMask
+
         if isinstance(progress.piece, LargeMask):
             self._show(progress.piece.path)
         elif progress.piece is not None and not self._soon.isActive():
