@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from typing import TYPE_CHECKING
 
-from tasks import Ask, AskFromThreads, Count, Deaf, Die, Double, Fail
+from tasks import Ask, AskFromThreads, Count, Deaf, Die, Double, Fail, Look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +80,13 @@ def test_progress_and_pieces_arrive_in_order_before_the_end(engine: ProcessEngin
     pieces = [p.piece for p in seen if p.piece is not None]
     assert [int(p[0]) for p in pieces] == list(range(12))
     assert seen[-1].done == 12
+
+
+def test_scores_between_many_losses_are_all_told(engine: ProcessEngine) -> None:
+    seen: list[Progress] = []
+    engine.submit(Look(), seen.append).wait(30)
+    assert [p.values["score"] for p in seen if "score" in p.values] == [100.0, 200.0, 300.0]
+    assert len(seen) < 300  # of the losses not all
 
 
 def test_cancel_is_heard_soon_and_the_process_stays(engine: ProcessEngine) -> None:

@@ -105,11 +105,14 @@ class Worker:
     def _run(self, number: int, packed: Any) -> None:
         token = self.tokens[number]
         last = 0.0
+        told: frozenset[str] = frozenset()  # what kind of values came last: one of another kind comes seldom
 
         def report(progress: Progress) -> None:
-            nonlocal last
+            nonlocal last, told
             now = time.monotonic()
-            if progress.piece is not None or now - last >= PROGRESS_EVERY or progress.done >= progress.total:
+            before, told = told, frozenset(progress.values)
+            due = now - last >= PROGRESS_EVERY or progress.done >= progress.total
+            if due or progress.piece is not None or told != before:
                 last = now
                 self._tell("progress", number, pack(progress, self.folders))
 
