@@ -15,7 +15,7 @@ from napari_unet.models import native
 from napari_unet.models.model import Model, load_model, save_model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.cost import reach
-from napari_unet.networks.registry import architectures, build_network
+from napari_unet.networks.registry import build_network, pixel_networks
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow.large import is_out_of_memory
 from napari_unet.workflow.segment import segment_samples
@@ -104,9 +104,17 @@ def test_unet(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     check_equal(model_of(**options), monkeypatch)
 
 
-@pytest.mark.parametrize("name", sorted(set(architectures()) - {"unet"}))
+@pytest.mark.parametrize("name", sorted(set(pixel_networks()) - {"unet"}))
 def test_every_other_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     check_equal(model_of(name=name, input_channels=3), monkeypatch)
+
+
+def test_a_network_of_boxes_is_left_to_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(name="mask_rcnn", filters=2, separation="objects")
+    images = batch(model, 1, (64, 64))
+    found = model.outputs(images)
+    assert model._native is None
+    np.testing.assert_array_equal(found, by_keras(model, images, monkeypatch))
 
 
 @pytest.mark.parametrize("name", ["unet", "segnet", "attention_unet", "unet_plus_plus", "deep_contextual"])

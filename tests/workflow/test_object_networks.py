@@ -74,8 +74,8 @@ def test_network_and_separation_go_together(nuclei_folder: Path) -> None:
 def test_a_training_of_it_is_forecast(nuclei_folder: Path) -> None:
     plan = run_inline(PlanTask(nuclei_folder, recipe("fast", QUICK)))
     assert plan.recipe.network.separation == "objects"
-    assert plan.cost is not None
-    assert plan.cost.seconds > 0
+    assert plan.step is not None
+    assert plan.step.seconds > 0
 
 
 @pytest.mark.slow
