@@ -68,6 +68,8 @@ ADDED = (
     ("training", "restarts", 2),
     ("inference", "least_presence", 0.0),
 )
+# Tiles decide no weights: states of any are gone on with, and these are what older ones were written with.
+TILES = {"tile": 512, "overlap": 64}
 GROUPS_TO_TUNE = 3  # a threshold that suits one or two groups may suit no other
 
 OnEpoch = Callable[[dict[str, float]], None]
@@ -299,6 +301,7 @@ class _Run:
         settings = self.recipe.model_dump(mode="json")
         for free in ("megapixels", "epochs", "minutes", "patience"):
             settings["training"].pop(free)
+        settings["inference"] |= TILES
         for room, name, default in ADDED:
             if settings[room][name] == default:
                 settings[room].pop(name)
