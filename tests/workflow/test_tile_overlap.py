@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from napari_unet.data.loaders import ImageLoader
 from napari_unet.data.sample import Sample
+from napari_unet.engine.inline import run_inline
 from napari_unet.errors import DataError
-from napari_unet.workflow import overlap
+from napari_unet.workflow import overlap, segment_task
 from napari_unet.workflow.overlap import read_ahead, written_behind
+from napari_unet.workflow.segment_task import SegmentTask
+from tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 SECONDS = 20
 
@@ -114,16 +119,28 @@ def test_calls_run_in_order_in_another_thread_few_at_a_time(monkeypatch: pytest.
 
         return run
 
-    def calls() -> Iterator[Callable[[], int]]:
+    def calls() -> Iterator[tuple[Callable[[], int], int]]:
         for number in range(6):
             made.append(number)
             if number == 2:  # two wait already, so that this one is made, but a fourth is not
                 threading.Timer(0.05, gate.set).start()
-            yield call(number)
+            yield call(number), 1
             assert len(made) - len(ran) <= 3
 
     assert written_behind(calls()) == [0, 1, 4, 9, 16, 25]
     assert ran == made == list(range(6))
+
+
+def test_large_results_wait_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap, "BEHIND_BYTES", 100)
+    ran: list[int] = []
+
+    def calls() -> Iterator[tuple[Callable[[], None], int]]:
+        for number in range(4):
+            yield lambda number=number: ran.append(number), 101  # type: ignore[misc]
+            assert ran == list(range(number + 1))  # it had to be written before the next was made
+
+    written_behind(calls())
 
 
 def test_the_first_error_is_raised_and_what_came_before_is_written() -> None:
@@ -139,18 +156,40 @@ def test_the_first_error_is_raised_and_what_came_before_is_written() -> None:
         return run
 
     with pytest.raises(OSError, match="the disk is full"):
-        written_behind(call(n) for n in range(4))
+        written_behind((call(n), 1) for n in range(4))
     assert ran[:2] == [0, 1]
 
 
 def test_what_was_made_before_a_stop_is_written() -> None:
     ran: list[int] = []
 
-    def calls() -> Iterator[Callable[[], None]]:
+    def calls() -> Iterator[tuple[Callable[[], None], int]]:
         for number in range(3):
-            yield lambda number=number: ran.append(number)  # type: ignore[misc]
+            yield lambda number=number: ran.append(number), 1  # type: ignore[misc]
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         written_behind(calls())
     assert ran == [0, 1, 2]
+
+
+def test_segmenting_files_reads_ahead_and_writes_behind(
+    salt_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: dict[str, set[str]] = {"read": set(), "written": set()}
+    load, write = ImageLoader.__call__, segment_task.write_mask
+    monkeypatch.setattr(
+        ImageLoader, "__call__", lambda *a: threads["read"].add(threading.current_thread().name) or load(*a)
+    )
+    monkeypatch.setattr(
+        segment_task,
+        "write_mask",
+        lambda *a: threads["written"].add(threading.current_thread().name) or write(*a),
+    )
+    model = write_tiny_model(tmp_path / "model")
+    files = tuple(sorted((salt_folder / "train" / "images").glob("*.png"))[:3])
+    assert len(files) == 3
+    run_inline(SegmentTask(files, model, tmp_path / "masks"))
+    assert threads["read"] == {"reader"}
+    assert {name.partition("_")[0] for name in threads["written"]} == {"writer"}
+    assert len(list((tmp_path / "masks").glob("*.png"))) == 3

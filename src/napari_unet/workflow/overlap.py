@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 AHEAD = 32  # images, at most
 AHEAD_BYTES = 2**25  # of them; one more may be in memory, however large
-BEHIND = 8  # results that wait to be written
+BEHIND = 8  # results that wait to be written, at most
+BEHIND_BYTES = 2**27  # of them; one more may be in memory, however large
 
 Result = TypeVar("Result")
 
@@ -125,14 +126,14 @@ def _raising(error: WorkbenchError) -> Callable[[], NDArray[np.generic]]:
     return raise_it
 
 
-def written_behind(calls: Iterable[Callable[[], Result]]) -> list[Result]:
+def written_behind(calls: Iterable[tuple[Callable[[], Result], int]]) -> list[Result]:
     """Run calls in another thread, one after another, while the next ones are being made.
 
     Parameters
     ----------
-    calls : iterable of callable
-        Each may wait for a file. Few wait at a time; what was taken from this is run, also where it
-        raises.
+    calls : iterable of (callable, int)
+        Each may wait for a file, and holds so many bytes until it has run. Few wait at a time; what was
+        taken from this is run, also where it raises.
 
     Returns
     -------
@@ -140,11 +141,15 @@ def written_behind(calls: Iterable[Callable[[], Result]]) -> list[Result]:
         What they gave, in order. The first error is raised.
     """
     done: list[Result] = []
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[tuple[Future[Result], int]] = deque()
+    held = 0
     with ThreadPoolExecutor(1, "writer") as pool:
-        for call in calls:
-            waiting.append(pool.submit(call))
-            while len(waiting) > BEHIND or (waiting and waiting[0].done()):
-                done.append(waiting.popleft().result())
-        done.extend(future.result() for future in waiting)
+        for call, size in calls:
+            waiting.append((pool.submit(call), size))
+            held += size
+            while waiting and (len(waiting) > BEHIND or held > BEHIND_BYTES or waiting[0][0].done()):
+                first, size = waiting.popleft()
+                done.append(first.result())
+                held -= size
+        done.extend(future.result() for future, _ in waiting)
     return done

@@ -76,7 +76,10 @@ class SegmentTask:
             read_ahead(samples), model, self.settings, cancel, disagreement=self.disagreement
         )
         return written_behind(
-            partial(self._write_one, result, stems[result.sample.id], len(model.classes))
+            (
+                partial(self._write_one, result, stems[result.sample.id], len(model.classes)),
+                result.probabilities.nbytes,
+            )
             for result in tracked(results, len(samples), "Segmenting", on_progress, cancel)
         )
 
