@@ -82,8 +82,18 @@ def test_what_runs_networks_sooner_is_named_where_a_processor_does_it() -> None:
     assert "OpenVINO" in finding
     assert found.remedy == 'pip install "napari-unet-workbench[fast]"'
     assert not found.serious
+    assert list(advice({"onnx": ""})) == [finding]  # by which networks get there
     on_gpu = {"backend": "tensorflow", "devices": ["CPU", "NVIDIA T4"]}
     assert advice({"openvino": ""}, backend=on_gpu) == {}
+
+
+def test_a_mistyped_runtime_is_told_with_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PROBE", 'print(\'PROBE{"backend": "tensorflow", "devices": ["CPU"]}\')')
+    monkeypatch.setenv("NAPARI_UNET_RUNTIME", "kera")
+    found = doctor.examine()
+    (told,) = [a for a in found.advice if "NAPARI_UNET_RUNTIME" in a.finding]
+    assert "'kera'" in told.finding
+    assert told.serious
 
 
 @pytest.mark.usefixtures("linux")

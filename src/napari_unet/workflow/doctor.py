@@ -22,12 +22,13 @@ from napari_unet.engine.hardware import (
     processor_features,
     processor_name,
 )
+from napari_unet.errors import SettingsError
 from napari_unet.models import native
 
 OURS = "napari-unet-workbench"
 OPENCV = "opencv-python-headless"
 PACKAGES = (
-    OURS, "keras", "tensorflow", "torch", "jax", "openvino", "numpy", "scipy", OPENCV, "tifffile",
+    OURS, "keras", "tensorflow", "torch", "jax", "openvino", "onnx", "numpy", "scipy", OPENCV, "tifffile",
     "imagecodecs", "pillow", "pydantic", "napari", "magicgui", "qtpy",
 )  # fmt: skip
 NEEDED = {
@@ -205,7 +206,10 @@ def probe_backend() -> dict[str, Any]:
             found: dict[str, Any] = json.loads(line.removeprefix("PROBE"))
             gpus = _gpus(found)
             found["precision"] = default_precision(gpu=gpus[0] if gpus else None)
-            found["inference"] = "Keras" if gpus or not native.is_chosen() else "OpenVINO"
+            try:
+                found["inference"] = "Keras" if gpus or not native.is_chosen() else "OpenVINO"
+            except SettingsError as error:
+                found["runtime_error"] = error.sentence
             return found
     tail = answer.stderr.strip().splitlines()
     return {"backend": name, "error": tail[-1] if tail else f"ended with code {answer.returncode}"}
@@ -273,7 +277,9 @@ def _advice_on_packages(versions: dict[str, str]) -> list[Advice]:
 
 def _advice_on_backend(versions: dict[str, str], backend: dict[str, Any]) -> list[Advice]:
     if "error" not in backend:
-        if versions["openvino"] or _gpus(backend):
+        if wrong := backend.get("runtime_error"):
+            return [Advice(wrong, f"without {native.VARIABLE} what is best is taken", serious=True)]
+        if (versions["openvino"] and versions["onnx"]) or _gpus(backend):
             return []
         finding = "networks are run by Keras; OpenVINO runs them sooner on a processor"
         return [Advice(finding, f'pip install "{OURS}[fast]"')]
