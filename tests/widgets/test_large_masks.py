@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 import zarr
 from scipy import ndimage
 
+from napari_unet.models.card import ModelCard
 from napari_unet.widgets import large_masks
 from napari_unet.widgets.preferences import Preferences
 
@@ -109,3 +111,56 @@ def test_masks_go_beside_the_image(tmp_path: Path) -> None:
     assert large_masks.folder_for(str(image)) == tmp_path
     assert large_masks.folder_for(None) == Path.home() / large_masks.ELSEWHERE
     assert large_masks.folder_for(str(tmp_path / "gone" / "b.zarr")) == Path.home() / large_masks.ELSEWHERE
+
+
+@pytest.mark.usefixtures("_small_limits")
+def test_who_goes_to_another_image_finds_the_mask_where_it_belongs(
+    ready: Any, image: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    viewer, session = ready.viewer, ready.session
+    viewer.add_image(image, name="a", contrast_limits=(0, 255))
+    viewer.add_image(image[:700, :500], name="b", contrast_limits=(0, 255))
+    qtbot.waitUntil(lambda: session.collection is not None and len(session.collection) == 2, timeout=5000)
+    session.select("a")
+    qtbot.waitUntil(lambda: session.current == "a", timeout=5000)
+    taken = ready.large._on_progress
+
+    def leave(progress: Any) -> None:
+        if session.current == "a":  # before anything of the mask is there
+            session.select("b")
+        taken(progress)
+
+    ready.large._on_progress = leave
+    ready.segmenting.run_button.click()
+    qtbot.waitUntil(lambda: session.busy, timeout=5000)
+    qtbot.waitUntil(lambda: not session.busy, timeout=240_000)
+    assert session.current == "b"
+    (out,) = (tmp_path / "masks").iterdir()
+    (layer,) = [one for one in viewer.layers if one.name.endswith("mask on disk")]
+    assert layer.name == "a grey: mask on disk"
+    assert Path(layer.data[0].store.root) == out
+    assert layer.data[0].shape == (SIDE, SIDE)
+    ready.large._on_progress = taken
+    session.select("a")
+    ready.segmenting.run_button.click()
+    qtbot.waitUntil(lambda: session.busy, timeout=5000)
+    qtbot.waitUntil(lambda: not session.busy, timeout=20_000)
+    assert [one for one in viewer.layers if one.name.endswith("mask on disk")] == [layer]
+
+
+def test_models_that_see_an_image_as_a_whole_do_not_go_by_blocks(tiny_models: dict[str, Path]) -> None:
+    card = ModelCard.read(tiny_models["grey"])
+    plain = card.recipe.inference
+    assert large_masks.goes_by_blocks(card, plain)
+    assert not large_masks.goes_by_blocks(card, plain.model_copy(update={"refinement": 0.5}))
+    members = {"ensemble": {"members": ["a", "b"], "weights": [0.5, 0.5]}}
+    assert not large_masks.goes_by_blocks(replace(card, provenance=members), plain)
+
+    def with_network(**changes: Any) -> ModelCard:
+        network = card.recipe.network.model_copy(update=changes)
+        return replace(card, recipe=card.recipe.model_copy(update={"network": network}))
+
+    assert not large_masks.goes_by_blocks(with_network(name="mask_rcnn", separation="objects"), plain)
+    present = with_network(presence=True)
+    assert large_masks.goes_by_blocks(present, plain)
+    assert not large_masks.goes_by_blocks(present, plain.model_copy(update={"least_presence": 0.5}))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
 from napari_unet.engine.task import FromCaller
+from napari_unet.export.label_store import UNFINISHED
 from napari_unet.export.masks import safe_stem
 from napari_unet.settings import LargeImageSettings
 from napari_unet.widgets.layer_images import OURS, image_shape, view_of
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_unet.engine.task import Job
+    from napari_unet.models.card import ModelCard
     from napari_unet.progress import Progress
+    from napari_unet.settings import InferenceSettings
     from napari_unet.widgets.preferences import Preferences
     from napari_unet.widgets.sources import Sources
     from napari_unet.workflow.session import Session
@@ -28,6 +32,25 @@ SHOWN = "large mask"  # what a layer of such a mask says of itself
 REFRESH = 500  # milliseconds between two looks at what has been finished
 LOOK = 200  # milliseconds between two looks at where a person looks
 ELSEWHERE = "napari-unet-masks"  # folder in the person's own, for images that are in no file
+
+
+@dataclass(frozen=True, eq=False)
+class Making:
+    """What is being segmented, whatever else the person goes to meanwhile.
+
+    Attributes
+    ----------
+    image : napari layer
+        Of the image.
+    name : str
+        What the layer of its mask is called.
+    classes : int
+        Of the model.
+    """
+
+    image: Any
+    name: str
+    classes: int
 
 
 class LargeMasks(QObject):  # type: ignore[misc]
@@ -50,7 +73,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
         self.sources = sources
         self.layer: Any = None  # of the mask that is being made
         self._seen: tuple[int, float, float] | None = None
-        self._image: Any = None  # layer of the image that is segmented
+        self._making: Making | None = None
         self._look = QTimer(self)
         self._look.setInterval(LOOK)
         self._look.timeout.connect(self._where)
@@ -65,7 +88,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
         self._soon.stop()
 
     def segment(self, identifiers: Sequence[str], preferences: Preferences) -> bool:
-        """Segment this way, if it is one image and that is large; says whether it is."""
+        """Segment this way, if it is one image, that is large, and the model can; says whether it is."""
         session, layer = self.session, self.sources.layer
         if len(identifiers) != 1 or identifiers[0] != session.current or layer is None:
             return False
@@ -74,8 +97,11 @@ class LargeMasks(QObject):  # type: ignore[misc]
             return False
         assert session.collection is not None
         assert session.model is not None
+        if not goes_by_blocks(session.model, session.inference):
+            return False
         sample = session.collection.entries[session.current].sample
-        self._image = layer
+        name = f"{session.current} {session.model.name}"
+        self._making = Making(layer, f"{name}: mask on disk", len(session.model.classes))
         self._where()
         from napari_unet.workflow.segment_layer import SegmentLayerTask  # of no use to the dock when it opens
 
@@ -84,11 +110,12 @@ class LargeMasks(QObject):  # type: ignore[misc]
             refer(sample, session.collection.dataset),
             shape,
             folder_for(layer.source.path),
-            safe_stem(f"{session.current} {session.model.name}"),
+            safe_stem(name),
             session.inference,
             LargeImageSettings(memory=preferences.memory),
             FromCaller(lambda: self._seen),
             preferences.cluster,
+            self.sources.pixel_sizes([session.current]).get(session.current),
         )
         self._look.start()
         session.run_task(task, 0, self._on_progress, self._on_end)
@@ -111,8 +138,10 @@ class LargeMasks(QObject):  # type: ignore[misc]
 
     def _where(self) -> None:
         """Keep in mind what is in the middle of the view, for who asks from another thread."""
-        shape = image_shape(self._image)[:2]
-        view = view_of(self._image, shape) if self._image in self.viewer.layers else None
+        image = self._making.image if self._making is not None else None
+        if image not in self.viewer.layers:
+            return
+        view = view_of(image, image_shape(image)[:2])
         if view is not None:
             self._seen = (0, (view[0] + view[2]) / 2, (view[1] + view[3]) / 2)
 
@@ -120,27 +149,37 @@ class LargeMasks(QObject):  # type: ignore[misc]
         """Show labels on disk, in the layer there is of them."""
         import zarr
 
+        making = self._making
+        assert making is not None
         group = zarr.open_group(path, mode="r")
         datasets = group.attrs["ome"]["multiscales"][0]["datasets"]
         levels = [group[one["path"]] for one in datasets]
         data = levels if len(levels) > 1 else levels[0]
-        if self.layer in self.viewer.layers and self.layer.metadata[OURS] == (SHOWN, self.session.current):
+        mark = (SHOWN, str(path).removesuffix(UNFINISHED))
+        self.layer = next((one for one in self.viewer.layers if one.metadata.get(OURS) == mark), None)
+        if self.layer is not None:
             self.layer.data = data
             return
-        model = self.session.model
         self.layer = self.viewer.add_labels(
             data,
             multiscale=len(levels) > 1,
-            name=f"{self.session.current}: mask on disk",
-            colormap=class_colormap(len(model.classes) if model is not None else 1),
-            scale=self._image.scale[-2:],
-            translate=self._image.translate[-2:],
-            metadata={OURS: (SHOWN, self.session.current)},
+            name=making.name,
+            colormap=class_colormap(making.classes),
+            scale=making.image.scale[-2:],
+            translate=making.image.translate[-2:],
+            metadata={OURS: mark},
         )
 
     def _refresh(self) -> None:
         if self.layer in self.viewer.layers:
             self.layer.refresh()
+
+
+def goes_by_blocks(model: ModelCard, settings: InferenceSettings) -> bool:
+    """Whether a model can be asked block by block; the others see an image as a whole, as small ones are."""
+    network = model.recipe.network
+    whole = settings.refinement or (network.presence and settings.least_presence)
+    return not (model.members or network.separation == "objects" or whole)
 
 
 def folder_for(source: str | None) -> Path:

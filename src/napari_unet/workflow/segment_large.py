@@ -368,6 +368,8 @@ def about_result(
 ) -> dict[str, Any]:
     """All that decides the result, as JSON; kept with it."""
     decides = settings.model_dump(mode="json", include={"flips", "threshold", "minimum_size"})
+    if model.recipe.training.pixel_size and stack.pixel_size is not None:
+        decides["pixel_size"] = stack.pixel_size.text
     return {
         "program": f"napari-unet-workbench {__version__}",
         "image": stack.fingerprint,
@@ -375,6 +377,20 @@ def about_result(
         "settings": {**decides, "context": large.context},
         "precision": precision,
     }
+
+
+def goes_on(
+    store: LabelStore,
+    stack: LazyStack,
+    model: Model,
+    settings: InferenceSettings,
+    large: LargeImageSettings,
+    precision: str,
+) -> bool:
+    """Whether what was begun in a store can be gone on with; not where another memory makes other tiles."""
+    planned = plan_large_image(stack, model, settings, large, tuple(store.about["chunk"]))
+    wanted = about_result(stack, model, settings, large, precision) | _tiles(planned)
+    return all(store.about.get(name) == wanted[name] for name in WORDS)
 
 
 def _tiles(planned: LargeImage) -> dict[str, Any]:

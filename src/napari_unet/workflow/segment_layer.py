@@ -16,7 +16,7 @@ from napari_unet.progress import Progress
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.predict import find_sample, warm_models
 from napari_unet.workflow.references import CallReference
-from napari_unet.workflow.segment_large import SUFFIX, about_result, one_model, segment_stack
+from napari_unet.workflow.segment_large import SUFFIX, about_result, goes_on, one_model, segment_stack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_unet.data.pixel_size import PixelSize
     from napari_unet.data.sample import Sample
     from napari_unet.engine.task import FromCaller
+    from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.references import ImageReference
@@ -91,6 +93,8 @@ class SegmentLayerTask:
         () -> (0, y, x) that a person looks at, or None.
     cluster : str
         Address of a Dask scheduler whose workers do it; empty: this process.
+    pixel_size : PixelSize, optional
+        Of the image, where that is known.
     """
 
     model: Path
@@ -102,6 +106,7 @@ class SegmentLayerTask:
     large: LargeImageSettings = field(default_factory=LargeImageSettings)
     focus: FromCaller | None = None
     cluster: str = ""
+    pixel_size: PixelSize | None = None
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Path:
         """Segment; gives the path of the labels.
@@ -117,7 +122,7 @@ class SegmentLayerTask:
         precision = default_precision()
         model = one_model(warm_models().load(self.model, precision), self.model)
         stack = self._stack()
-        out = self._place(about_result(stack, model, self.settings, self.large, precision))
+        out = self._place(stack, model, precision)
         if out.exists():
             on_progress(Progress(1, 1, "Segmenting", piece=LargeMask(out)))
             return out
@@ -139,7 +144,8 @@ class SegmentLayerTask:
             return self._stack_of_file()
         sample = find_sample(self.image)
         first = sample.read_region(slice(0, 1), slice(0, 1))
-        return LazyStack(self.stem, SamplePixels(sample, self.shape, first.dtype), "yxs")
+        pixels = SamplePixels(sample, self.shape, first.dtype)
+        return LazyStack(self.stem, pixels, "yxs", pixel_size=self.pixel_size)
 
     def _stack_of_file(self) -> LazyStack:
         """The file that the image was opened from, which other machines can read, too."""
@@ -157,19 +163,29 @@ class SegmentLayerTask:
             remedy="save and open it as OME-Zarr, or take the cluster out of the preferences",
         )
 
-    def _place(self, wanted: dict[str, Any]) -> Path:
+    def _place(self, stack: LazyStack, model: Model, precision: str) -> Path:
         """Where labels that come about this way are, were begun, or can go without replacing others."""
         folder = self.folder.expanduser().resolve()
+        wanted = about_result(stack, model, self.settings, self.large, precision)
         number = 1
         while True:
             out = folder / f"{self.stem}{'' if number == 1 else f'-{number}'}{SUFFIX}"
-            there = [path for path in (out, unfinished(out)) if path.exists()]
-            if not there:
-                return out
-            try:
-                about = LabelStore.open(there[0]).about
-            except DataError:
-                about = {}
-            if all(about.get(name) == value for name, value in wanted.items()):
+            if out.exists():
+                store = _opened(out)
+                if store is not None and all(store.about.get(n) == value for n, value in wanted.items()):
+                    return out
+            elif unfinished(out).exists():
+                store = _opened(unfinished(out))
+                if store and goes_on(store, stack, model, self.settings, self.large, precision):
+                    return out
+            else:
                 return out
             number += 1
+
+
+def _opened(path: Path) -> LabelStore | None:
+    """Labels of ours; None if it is something else."""
+    try:
+        return LabelStore.open(path)
+    except DataError:
+        return None
