@@ -3,8 +3,8 @@
     python benchmarks/seams.py DATA --model nuclei
 
 DATA is a data set with images of 256 x 256 pixels, such as that of the 2018 Data Science Bowl. A mosaic of
-16 of them is segmented in tiles of several sizes and overlaps, and the largest difference in probability is
-printed, farther from the image's border than the network sees, as tiles may reach beyond that.
+49 of them (--across 7) is segmented in tiles of several sizes and overlaps, and the largest difference in
+probability is printed, farther from the image's border than the network sees, as tiles may reach beyond that.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.lean import import_keras
 from napari_unet.inference.predict import predict_probabilities
 
-SIDE, ACROSS, RIM = 256, 4, 112
+SIDE, RIM = 256, 112
 
 
-def mosaic(path: Path, channels: int) -> np.ndarray:
+def mosaic(path: Path, channels: int, across: int) -> np.ndarray:
     """(Y, X, C) of the first images that fit."""
     found = []
     for sample in open_dataset(path).samples:
         image = sample.read_image()[..., :3]
         if image.shape[:2] == (SIDE, SIDE):
             found.append(np.broadcast_to(image, (SIDE, SIDE, 3)) if channels == 3 else image)
-        if len(found) == ACROSS**2:
-            rows = [np.concatenate(found[n : n + ACROSS], axis=1) for n in range(0, ACROSS**2, ACROSS)]
-            return np.concatenate(rows)[: ACROSS * SIDE - 64, : ACROSS * SIDE - 64]
-    raise SystemExit(f"{path} has fewer than {ACROSS**2} images of {SIDE} x {SIDE} pixels")
+        if len(found) == across**2:
+            rows = [np.concatenate(found[n : n + across], axis=1) for n in range(0, across**2, across)]
+            return np.concatenate(rows)[: across * SIDE - 64, : across * SIDE - 64]
+    raise SystemExit(f"{path} has fewer than {across**2} images of {SIDE} x {SIDE} pixels")
 
 
 def main() -> None:
@@ -41,14 +41,15 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="nuclei")
-    parser.add_argument("--tiles", type=int, nargs="+", default=[512, 640])
-    parser.add_argument("--overlaps", type=int, nargs="+", default=[64, 144, 160, 176])
+    parser.add_argument("--tiles", type=int, nargs="+", default=[512, 1024])
+    parser.add_argument("--overlaps", type=int, nargs="+", default=[64, 160])
+    parser.add_argument("--across", type=int, default=7, help="images along each side of the mosaic")
     options = parser.parse_args()
     import_keras()
     from napari_unet.models.model import load_model
 
     model = load_model(options.model)
-    image = model.normalization.prepare(mosaic(options.data, 3), "mosaic")
+    image = model.normalization.prepare(mosaic(options.data, 3, options.across), "mosaic")
     settings = model.recipe.inference.model_copy(update={"flips": "none"})
 
     def answer(tile: int, overlap: int) -> np.ndarray:

@@ -318,7 +318,7 @@ class InferenceSettings(Settings):
 
     tile: int = Field(1024, ge=16, le=8192, title="Tile (pixels)", description="Largest input side")
     overlap: int = Field(
-        160,
+        192,
         ge=0,
         le=4096,
         title="Overlap (pixels)",

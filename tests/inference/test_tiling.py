@@ -209,11 +209,12 @@ def test_every_pixel_of_a_blended_image_is_answered_with_weights_that_sum_to_one
 
 
 def test_a_tile_is_not_asked_near_its_own_border() -> None:
-    """An overlap of 160 is blended over its middle 32 pixels: 64 pixels of context at the least."""
-    plan = plan_axis(2000, PADDED, 512, 160)
+    """The overlap is blended over its middle 32 pixels: 80 pixels of context at the least."""
+    overlap = InferenceSettings().overlap
+    plan = plan_axis(2000, PADDED, 512, overlap)
     step = plan.starts[1] - plan.starts[0]
     shared = plan.output - step
-    assert shared >= 160
+    assert shared >= overlap >= 2 * 80 + 32
     window = plan.windows[1]
     quiet = (shared - 32) // 2
     assert not window[:quiet].any()

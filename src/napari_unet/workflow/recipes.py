@@ -145,7 +145,7 @@ def own_recipe(layout: str, chosen: str) -> str:
     """
     if layout not in SET_RECIPES or chosen == layout:
         return ""
-    return f"{layout} has a recipe of its own, which is slower and better: --recipe {layout}"
+    return f"{layout} has a recipe of its own, which is slower: --recipe {layout}"
 
 
 def checked(kind: type[Kind], content: Mapping[str, Any]) -> Kind:

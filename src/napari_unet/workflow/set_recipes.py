@@ -1,8 +1,8 @@
 """Recipes for the data sets people bring, called after their layouts: what the field found to work.
 
 Images are padded by mirroring, never stretched; probabilities are averaged over flips; threshold, smallest
-piece and depth of cores are chosen on validation images. Amounts suit two processor cores: about three hours
-for tgs-salt and one for the others; docs/results.md has what they reach.
+piece and depth of cores are chosen on validation images. Amounts are meant for two processor cores, about
+three hours for tgs-salt and one for the others; they have not been trained to their ends yet.
 """
 
 from __future__ import annotations
