@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unet.settings import NetworkSettings, TrainingSettings
+from napari_unet.training.entropy import sigmoid_cross_entropy
 from napari_unet.training.losses import cross_entropy, dice, focal, lovasz, make_loss
 
 
@@ -24,6 +25,17 @@ def value(loss: object) -> float:
 
 
 LN2 = float(np.log(2))
+
+
+def test_cross_entropy_of_yes_or_no_by_hand() -> None:
+    from keras import ops
+
+    # p = 1/2; p = 3/4 met, missed, and wanted to be 1/2; logits whose exponentials overflow.
+    wanted = np.array([0, 1, 0, 0.5, 1, 0, 1], np.float32)
+    x = np.array([0, np.log(3), np.log(3), np.log(3), 200, 200, -200], np.float32)
+    expected = [LN2, np.log(4 / 3), np.log(4), np.log(4 / np.sqrt(3)), 0, 200, 200]
+    found = ops.convert_to_numpy(sigmoid_cross_entropy(wanted, x))
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
 
 
 def test_cross_entropy_by_hand() -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SURE = 0.5  # score from which a find counts
 INSIDE = 0.5  # of a mask
-BOX, SCORE, CLASS, MASK = slice(0, 4), 4, 5, 6
+SCORE, CLASS, BEFORE_MASK = 4, 5, 6  # where in a find score, class and mask are; its box comes first
 
 
 def read_found(found: NDArray[np.float32], shape: tuple[int, int], classes: int) -> NDArray[np.float32]:
@@ -65,11 +65,11 @@ def paint(
     """
     numbers = np.zeros(shape, np.int32)
     probabilities = np.zeros((*shape, classes), np.float32)
-    side = int(np.sqrt(finds.shape[1] - MASK))
+    side = int(np.sqrt(finds.shape[1] - BEFORE_MASK))
     for number, find in enumerate(finds, start=1):
         rows, columns = (_read_along(find[axis], find[axis + 2], shape[axis], side) for axis in (0, 1))
         (first_y, down), (first_x, across) = rows, columns
-        mask = np.asarray(down @ find[MASK:].reshape(side, side) @ across.T, np.float32)
+        mask = np.asarray(down @ find[BEFORE_MASK:].reshape(side, side) @ across.T, np.float32)
         place = np.s_[first_y : first_y + len(down), first_x : first_x + len(across)]
         there = probabilities[..., int(find[CLASS]) - 1][place]
         np.maximum(there, mask, out=there)

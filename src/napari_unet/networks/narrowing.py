@@ -39,7 +39,7 @@ class Extent:
     Attributes
     ----------
     stride : fractions.Fraction
-        Pixels of the tile for one of the tensor.
+        Pixels of the tile for one of the tensor, a whole number.
     margin : int or None
         Pixels of the tensor around the wanted part, on either side; None: all of the tile.
     """
@@ -59,9 +59,7 @@ class Extent:
         room = int(tile / self.stride) - self.size(tile, part)
         if self.margin is None or not room:
             return ops.zeros_like(offset)
-        # Strides are whole numbers, or parts begin where those are that are none.
-        place = offset * self.stride.denominator // self.stride.numerator
-        return ops.clip(place - self.margin, 0, room)
+        return ops.clip(offset // self.stride.numerator - self.margin, 0, room)
 
 
 @dataclass(frozen=True)

@@ -120,8 +120,7 @@ def _start(graph: Graph, extent: Extent, tile: tuple[int, int], part: tuple[int,
     if extent.margin is None:
         return graph.constant([0, 0])
     stride = extent.stride
-    place = graph.add("Mul", [OFFSET, graph.constant([stride.denominator] * 2)])
-    place = graph.add("Div", [place, graph.constant([stride.numerator] * 2)])
+    place = graph.add("Div", [OFFSET, graph.constant([stride.numerator] * 2)])
     place = graph.add("Sub", [place, graph.constant([extent.margin] * 2)])
     room = [int(t / stride) - extent.size(t, p) for t, p in zip(tile, part, strict=True)]
     place = graph.add("Max", [place, graph.constant([0, 0])])

@@ -21,6 +21,7 @@ from napari_unet.networks.boxes import (
     rows,
     suppress,
 )
+from napari_unet.networks.finds import BEFORE_MASK, CLASS, SCORE
 from napari_unet.networks.own_layers import PACKAGE
 
 TRIED = len(anchor_shapes(1))  # boxes around each pixel of a level
@@ -31,7 +32,6 @@ LEAST_SCORE = 0.05
 LEAST_SIDE = 2.0  # pixels
 SPREAD = np.array([0.1, 0.1, 0.2, 0.2], np.float32)  # what one unit of a box head's answer means
 MASK = 28  # sides of a mask, twice those of the features it is made from
-FOUND = 6  # numbers before the mask: the box, its score, its class
 
 
 def regions_of(level: Any, stride: int) -> Any:
@@ -133,9 +133,7 @@ def proposals() -> Any:
             short = ops.minimum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
             kept = suppress(boxes, ops.cast(short >= LEAST_SIDE, "float32"), PROPOSED_OVERLAP)
             place = ops.cumsum(ops.ones_like(kept), axis=1)
-            order, boxes = best(kept - 1e-4 * place, wanted, boxes * kept[..., None])
-            del order
-            return boxes
+            return best(kept - 1e-4 * place, wanted, boxes * kept[..., None])[1]
 
         def compute_output_spec(self, given: list[Any]) -> Any:
             level = given[2]
@@ -232,14 +230,14 @@ def found_boxes() -> Any:
             order = ops.argsort(-score, axis=1)
             table = rows(table, order)
             short = ops.minimum(table[..., 2] - table[..., 0], table[..., 3] - table[..., 1])
-            valid = ops.logical_and(table[..., 4] >= LEAST_SCORE, short >= LEAST_SIDE)
+            valid = ops.logical_and(table[..., SCORE] >= LEAST_SCORE, short >= LEAST_SIDE)
             # Far apart, so that only boxes of one class are in each other's way.
-            apart = table[..., :4] + 1e5 * table[..., 5:6]
+            apart = table[..., :4] + 1e5 * table[..., CLASS, None]
             kept = suppress(apart, ops.cast(valid, "float32"), FOUND_OVERLAP)
             return table * kept[..., None]
 
         def compute_output_spec(self, given: list[Any]) -> Any:
-            return keras.KerasTensor((*given[0].shape[:2], FOUND), "float32")
+            return keras.KerasTensor((*given[0].shape[:2], BEFORE_MASK), "float32")
 
     return FoundBoxes
 
@@ -328,7 +326,7 @@ def found_objects() -> Any:
 
         def call(self, given: list[Any]) -> Any:
             boxes, logits = given
-            named = ops.cast(boxes[..., 5], "int32") - 1
+            named = ops.cast(boxes[..., CLASS], "int32") - 1
             chosen = ops.one_hot(named, logits.shape[-1], dtype="float32")[:, :, None, None]
             mask = ops.sigmoid(ops.sum(logits * chosen, axis=-1))
             shape = ops.shape(boxes)
@@ -336,7 +334,7 @@ def found_objects() -> Any:
             return ops.concatenate([boxes, flat], axis=-1)
 
         def compute_output_spec(self, given: list[Any]) -> Any:
-            return keras.KerasTensor((*given[0].shape[:2], FOUND + MASK * MASK), "float32")
+            return keras.KerasTensor((*given[0].shape[:2], BEFORE_MASK + MASK * MASK), "float32")
 
         def reads(self, first: int, last: int) -> None:
             """Everything in the image."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import SettingsError
 from napari_unet.settings import SEPARATION_CHANNELS
+from napari_unet.training.entropy import sigmoid_cross_entropy
 from napari_unet.training.regions import summed_losses
 
 if TYPE_CHECKING:
@@ -125,9 +126,7 @@ def _pixel_cross_entropy(classes: Any, logits: Any, softmax: bool) -> Any:
 
     if softmax:
         return -ops.sum(classes * ops.log_softmax(logits, axis=-1), axis=-1, keepdims=True)
-    # max(x, 0) - x z + log(1 + exp(-|x|)) never overflows.
-    each = ops.relu(logits) - logits * classes + ops.log1p(ops.exp(-ops.abs(logits)))
-    return ops.mean(each, axis=-1, keepdims=True)
+    return ops.mean(sigmoid_cross_entropy(classes, logits), axis=-1, keepdims=True)
 
 
 def cross_entropy(target: Any, logits: Any, softmax: bool = False) -> Any:
@@ -188,8 +187,7 @@ def presence_loss(classes: Any, weights: Any, logits: Any) -> Any:
     there = ops.max(ops.max(classes, axis=-1, keepdims=True) * known, axis=(1, 2, 3))
     told = ops.mean(known, axis=(1, 2, 3)) >= KNOWN_TO_BE_EMPTY
     counts = ops.maximum(there, ops.cast(told, "float32"))
-    x = ops.mean(logits, axis=(1, 2, 3))
-    each = ops.relu(x) - x * there + ops.log1p(ops.exp(-ops.abs(x)))
+    each = sigmoid_cross_entropy(there, ops.mean(logits, axis=(1, 2, 3)))
     return ops.sum(counts * each) / (ops.sum(counts) + SMOOTH)
 
 
@@ -231,7 +229,7 @@ def focal(target: Any, logits: Any, softmax: bool = False) -> Any:
         each = (1.0 - true) ** FOCUS * _pixel_cross_entropy(classes, logits, softmax)
     else:
         true = classes * p + (1.0 - classes) * (1.0 - p)
-        entropy = ops.relu(logits) - logits * classes + ops.log1p(ops.exp(-ops.abs(logits)))
+        entropy = sigmoid_cross_entropy(classes, logits)
         each = ops.mean((1.0 - true) ** FOCUS * entropy, axis=-1, keepdims=True)
     return ops.sum(weights * each) / (ops.sum(weights) + SMOOTH)
 

@@ -16,6 +16,7 @@ from napari_unet.networks.mask_rcnn import POOLED, READ_FROM, TRIED_ON
 from napari_unet.networks.own_layers import PACKAGE
 from napari_unet.networks.region_align import region_align
 from napari_unet.networks.region_heads import MASK, SPREAD, regions_of, steps_of
+from napari_unet.training.entropy import sigmoid_cross_entropy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -218,13 +219,6 @@ def mean_of(values: Any, weights: Any) -> Any:
     return ops.sum(values * weights) / ops.maximum(ops.sum(weights), 1.0)
 
 
-def cross_entropy(logits: Any, wanted: Any) -> Any:
-    """Of a yes or no, element by element."""
-    from keras import ops
-
-    return ops.relu(logits) - logits * wanted + ops.log1p(ops.exp(-ops.abs(logits)))
-
-
 def in_every_row(losses: list[Any], like: Any) -> Any:
     """Scalars as (N, len(losses)), for as many images as `like` has."""
     from keras import ops
@@ -262,7 +256,7 @@ def tried_loss() -> Any:
             said = ops.concatenate([yes, no], axis=1)[..., 0]
             right = ops.concatenate([ours, 0 * theirs], axis=1)
             weights = ops.concatenate([ours, theirs], axis=1)
-            objectness = mean_of(cross_entropy(said, right), weights)
+            objectness = mean_of(sigmoid_cross_entropy(right, said), weights)
             wanted = encode(rows(objects, row[..., 0])[..., :4], boxes)
             where = mean_of(smooth_l1(moved - wanted, STEEP), ours)
             return in_every_row([objectness, where], luck)
@@ -361,7 +355,7 @@ def region_loss() -> Any:
             said = ops.sum(drawn * chosen[:, :, None, None], axis=-1)
             there = ops.reshape(masks[..., 2:], ops.shape(said))
             known = ops.cast(there >= 0, "float32") * masks[..., 1:2, None]
-            drawing = mean_of(cross_entropy(said, ops.maximum(there, 0.0)), known)
+            drawing = mean_of(sigmoid_cross_entropy(ops.maximum(there, 0.0), said), known)
             return in_every_row([naming, moving, drawing], wanted)
 
         def compute_output_spec(self, given: list[Any]) -> Any:
