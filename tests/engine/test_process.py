@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 import sys
 import textwrap
@@ -12,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from napari_unet.engine import process
+from napari_unet.engine import folders as engine_folders
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.engine.task import FromCaller, Job
@@ -45,8 +44,8 @@ def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     folders = [tmp_path / "memory", tmp_path / "disk"]
     for folder in folders:
         folder.mkdir()
-    monkeypatch.setattr(process, "MEMORY_FOLDER", folders[0])
-    monkeypatch.setattr(process.tempfile, "tempdir", str(folders[1]))
+    monkeypatch.setattr(engine_folders, "MEMORY_FOLDER", folders[0])
+    monkeypatch.setattr(engine_folders.tempfile, "tempdir", str(folders[1]))
     return folders
 
 
@@ -217,21 +216,6 @@ def test_the_process_ends_when_its_parent_is_killed() -> None:
     parent.stdout.close()
     psutil.wait_procs([child], timeout=5)
     assert not child.is_running()
-
-
-def test_what_a_killed_program_left_is_cleared_by_the_next(places: list[Path]) -> None:
-    name = f"napari-unet-{platform.node() or 'here'}"
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    for place in places:
-        for folder in (f"{name}-{gone.pid}-x", f"{name}-{os.getpid()}-x", f"napari-unet-other-{gone.pid}-x"):
-            (place / folder).mkdir()
-            (place / folder / "arrays0").write_bytes(b"0")
-    process._make_folders()
-    for place in places:
-        assert not (place / f"{name}-{gone.pid}-x").exists()
-        assert (place / f"{name}-{os.getpid()}-x" / "arrays0").exists()  # it runs
-        assert (place / f"napari-unet-other-{gone.pid}-x").exists()  # another machine's
 
 
 def test_callbacks_run_where_the_dispatcher_puts_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,10 +57,10 @@ def left_behind(before: set[Any]) -> set[str]:
 
 @pytest.fixture
 def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[set[Any]]:
-    from napari_unet.engine import process
+    from napari_unet.engine import folders
 
     # A place of its own: what others do in the common ones must not count.
-    monkeypatch.setattr(process, "MEMORY_FOLDER", tmp_path)
+    monkeypatch.setattr(folders, "MEMORY_FOLDER", tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = ours()
     yield before

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import glob
 import os
-import platform
 import queue
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.engine.folders import OwnFolders
 from napari_unet.engine.packing import pack, unpack
 from napari_unet.engine.task import FromCaller, Job, describe_failure, ignore_end
 from napari_unet.engine.worker import read_message, write_message
@@ -33,8 +29,6 @@ if TYPE_CHECKING:
 GRACE = 3.0  # seconds in which a task must hear that it is to stop
 TICK = 0.05  # seconds between two looks at whether it has
 START = 60.0  # seconds for the process to say that it is there
-MEMORY_FOLDER = Path("/dev/shm")
-PREFIX = "napari-unet-"
 
 
 def _call_now(function: Callable[[], None]) -> None:
@@ -242,7 +236,8 @@ class _Process:
     """The computing process, its pipes, and the folders for large arrays."""
 
     def __init__(self) -> None:
-        self.folders = _make_folders()
+        self._own = OwnFolders()
+        self.folders = self._own.paths
         self.log = self.folders[-1] / "log.txt"
         options: dict[str, Any] = {}
         if sys.platform == "win32":
@@ -344,29 +339,4 @@ class _Process:
                 with contextlib.suppress(OSError, ValueError):
                     stream.close()
         self._caller.shutdown(wait=False, cancel_futures=True)
-        for folder in self.folders:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _make_folders() -> list[Path]:
-    """Folders for arrays on their way: in memory where the system has such a place, then on disk."""
-    owner = f"{PREFIX}{platform.node() or 'here'}-"
-    prefix = f"{owner}{os.getpid()}-"
-    folders = []
-    if MEMORY_FOLDER.is_dir() and os.access(MEMORY_FOLDER, os.W_OK):
-        _clear_abandoned(MEMORY_FOLDER, owner)
-        with contextlib.suppress(OSError):
-            folders.append(Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY_FOLDER)))
-    folders.append(Path(tempfile.mkdtemp(prefix=prefix)))
-    _clear_abandoned(folders[-1].parent, owner)
-    return folders
-
-
-def _clear_abandoned(place: Path, owner: str) -> None:
-    """Remove folders of programs that were killed: they take memory until somebody does."""
-    import psutil
-
-    for folder in place.glob(f"{glob.escape(owner)}*-*"):
-        process = folder.name.removeprefix(owner).partition("-")[0]
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
-            shutil.rmtree(folder, ignore_errors=True)
+        self._own.remove()
