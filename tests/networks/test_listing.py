@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from napari_unet.cli import main
+from napari_unet.networks.registry import architecture, architectures
+from napari_unet.settings import NetworkSettings
 
 if TYPE_CHECKING:
     import pytest
@@ -34,6 +36,31 @@ def test_one_with_a_separation_of_its_own_is_listed_with_any(
     (listed,) = json.loads(capsys.readouterr().out)
     assert listed["receptive_field"] is None
     assert listed["multiple"] == 32
+
+
+def test_those_that_do_not_take_a_setting_are_listed_without_it(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = [*SMALL, "--recipe", "tgs-salt", "--set", "separation=star"]
+    assert main(["networks", *wanted, "--json"]) == 0
+    listed = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+    assert set(listed) == set(architectures())
+    able = {"unet", "attention_unet", "scse_unet", "encoder_unet"}
+    assert {name for name, each in listed.items() if not each["note"]} == able
+    assert listed["mask_rcnn"]["note"] == "presence=false, separation=objects"
+    assert listed["fcn8s"]["note"] == "presence=false"
+    assert main(["networks", "fcn8s", "unet", *SMALL, "--set", "presence=true"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.count("Here with presence=false, as it takes nothing else.") == 1
+    assert out.index("Here with") > out.index("FCN-8s")
+
+
+def test_objects_are_found_by_one_alone() -> None:
+    objects = NetworkSettings(separation="objects", classes=3)
+    taken, note = architecture("unet").taken(objects)
+    assert (taken.name, taken.separation, taken.classes, note) == ("unet", "none", 3, "separation=none")
+    mask_rcnn = objects.model_copy(update={"name": "mask_rcnn"})
+    assert architecture("mask_rcnn").taken(objects) == (mask_rcnn, "")
+    unet = NetworkSettings(separation="distance", presence=True)
+    assert architecture("unet").taken(unet) == (unet, "")
 
 
 def test_the_list_for_people_and_sizes_that_do_not_fit(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from napari_unet.cli import main
 from napari_unet.engine.inline import run_inline
 from napari_unet.errors import DataError, OutputError, SettingsError
 from napari_unet.evaluation.contest import Contest, Contestant, cells_of, columns_of, markdown, summary
@@ -132,3 +133,21 @@ def test_a_network_that_fails_is_in_the_table(salt_folder: Path, tmp_path: Path)
     found = run_inline(CompareNetworksTask(salt_folder, ("unet",), 0, tmp_path / "r", wrong))
     assert "no published weights for the network unet" in found.networks[0].problem
     assert "no published weights" in (tmp_path / "r" / "networks.html").read_text()
+
+
+def test_networks_that_do_not_take_a_setting_are_compared_without_it(
+    salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "r"
+    words = ["--recipe", "tgs-salt", "--minutes", "0", "--networks", "unet,fcn32s", "--report", str(out)]
+    changes = [word for change in CHANGES for word in ("--set", change)]
+    assert main(["compare-networks", str(salt_folder), *words, *changes]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "With presence=false, as they take nothing else: FCN-32s." in said
+    with (out / "networks.csv").open() as file:
+        rows = {row["network"]: row for row in csv.DictReader(file)}
+    assert {name: row["note"] for name, row in rows.items()} == {"unet": "", "fcn32s": "presence=false"}
+    assert all(row["pooled_iou"] and not row["problem"] for row in rows.values())
+    settings = {name: json.loads((out / name / "model" / "settings.json").read_text()) for name in rows}
+    assert settings["unet"]["recipe"]["network"]["presence"]
+    assert not settings["fcn32s"]["recipe"]["network"]["presence"]

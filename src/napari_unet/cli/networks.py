@@ -63,4 +63,5 @@ def _print_table(facts: list[NetworkFacts]) -> None:
     console = Console()
     console.print(table)
     for each in facts:
-        console.print(f"[bold]{each.name}[/bold]  {each.title}. {each.when}", highlight=False)
+        note = f" Here with {each.note}, as it takes nothing else." if each.note else ""
+        console.print(f"[bold]{each.name}[/bold]  {each.title}. {each.when}{note}", highlight=False)

@@ -49,6 +49,8 @@ class Contestant:
         Seconds of training and validation IoU.
     problem : str
         What went wrong, in a sentence; empty if nothing did.
+    note : str
+        Settings that it does not take as the recipe has them, as it has them: "presence=false".
     """
 
     name: str
@@ -63,6 +65,7 @@ class Contestant:
     overall: Mapping[str, Any] = field(default_factory=dict)
     curve: tuple[tuple[float, float], ...] = ()
     problem: str = ""
+    note: str = ""
 
     @property
     def pooled_iou(self) -> float | None:
@@ -160,6 +163,7 @@ class Contest:
                 "side": network.side,
                 "steps": network.steps,
                 "training_seconds": network.seconds,
+                "note": network.note,
                 "problem": network.problem,
             }
             found.append(row)
@@ -194,9 +198,12 @@ def write_contest(folder: Path, contest: Contest) -> Path:
 def summary(contest: Contest) -> list[str]:
     """What a reader should take away, in sentences."""
     done = [n for n in contest.ranked if n.pooled_iou is not None]
-    wrong = [f"{n.title}: {n.problem}." for n in contest.networks if n.problem]
+    besides = [f"{n.title}: {n.problem}." for n in contest.networks if n.problem]
+    for note in dict.fromkeys(n.note for n in contest.networks if n.note):
+        titles = ", ".join(n.title for n in contest.networks if n.note == note)
+        besides.append(f"With {note}, as they take nothing else: {titles}.")
     if not done:
-        return ["No network has a score.", *wrong]
+        return ["No network has a score.", *besides]
     best = done[0]
     said = [f"The highest pooled IoU has {best.title}: {best.pooled_iou:.3f}."]
     interval = (best.overall.get("ci95") or {}).get("mean_iou")
@@ -218,7 +225,7 @@ def summary(contest: Contest) -> list[str]:
             if behind
             else f"All reach at least {FAIR:.0%} of U-Net's pooled IoU."
         )
-    return said + wrong
+    return said + besides
 
 
 def columns_of(contest: Contest) -> list[tuple[str, bool, str]]:

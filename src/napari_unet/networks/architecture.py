@@ -77,3 +77,27 @@ class Architecture:
         """Names of the settings that this network heeds and that differ."""
         heeded = ("name", *HEEDED_BY_ALL, *self.heeds)
         return [name for name in heeded if getattr(one, name) != getattr(two, name)]
+
+    def taken(self, settings: NetworkSettings) -> tuple[NetworkSettings, str]:
+        """The settings as this network takes them.
+
+        Parameters
+        ----------
+        settings : NetworkSettings
+            Meant for several networks; the name may be another's.
+
+        Returns
+        -------
+        settings : NetworkSettings
+            For this network, without what it refuses.
+        note : str
+            What was changed, as "presence=false"; empty if nothing was.
+        """
+        finds = self.read_found is not None
+        changes: dict[str, Any] = {}
+        if settings.presence and "presence" not in self.heeds:
+            changes["presence"] = False
+        if settings.separation != "none" and finds != (settings.separation == "objects"):
+            changes["separation"] = "objects" if finds else "none"
+        note = ", ".join(f"{key}={str(value).lower()}" for key, value in changes.items())
+        return settings.model_copy(update={"name": self.name, **changes}), note

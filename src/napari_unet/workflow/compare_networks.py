@@ -65,7 +65,7 @@ class CompareNetworksTask:
     report : pathlib.Path
         Folder for networks.html, .csv, .json, .md, the models and a report of each.
     recipe : Recipe
-        All but the network counts.
+        All but the network's name counts.
     format : str, optional
         Layout of the data.
     split : pathlib.Path, optional
@@ -92,7 +92,8 @@ class CompareNetworksTask:
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Contest:
         """Train and judge what is not there yet, and write the table after each network.
 
-        A network that cannot be trained is in the table with what went wrong.
+        Settings that a network does not take are as it takes them, and the table says so. One that cannot
+        be trained is in the table with what went wrong.
 
         Raises
         ------
@@ -170,7 +171,7 @@ class CompareNetworksTask:
         """Train and judge one network, as far as that is not done."""
         folder, chosen = self.report / name, architecture(name)
         model = folder / MODEL_FOLDER
-        network = self.recipe.network.model_copy(update={"name": name})
+        network, note = chosen.taken(self.recipe.network)
         training = self.recipe.training.model_copy(update={"minutes": self.minutes})
         train = TrainTask(
             self.data,
@@ -198,8 +199,9 @@ class CompareNetworksTask:
             facts = facts_of(network)
             sentence = getattr(error, "sentence", "") or "out of memory; use a smaller batch_size or patch"
             return Contestant(
-                name, chosen.title, chosen.when, facts.parameters, facts.gflop, facts.side, problem=sentence
-            )
+                name, chosen.title, chosen.when, facts.parameters, facts.gflop, facts.side,
+                problem=sentence, note=note,
+            )  # fmt: skip
         facts = facts_of(loaded.recipe.network)
         return Contestant(
             name,
@@ -213,6 +215,7 @@ class CompareNetworksTask:
             speed,
             overall,
             curve_of(model / METRICS_FILE),
+            note=note,
         )
 
     @staticmethod

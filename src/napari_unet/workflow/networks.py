@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.networks.architecture import HEEDED_BY_ALL
@@ -43,6 +43,8 @@ class NetworkFacts:
         Those that it heeds.
     pretrained : bool
         Whether there are published weights for its encoder.
+    note : str
+        Settings that it does not take as they are given, as it has them: "presence=false".
     """
 
     name: str
@@ -60,6 +62,7 @@ class NetworkFacts:
     heads: tuple[str, ...]
     settings: tuple[str, ...]
     pretrained: bool
+    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -81,7 +84,7 @@ class ListNetworksTask:
     Attributes
     ----------
     settings : NetworkSettings
-        All but the name counts.
+        All but the name counts, as far as each network takes them.
     names : tuple of str
         Which; all if empty.
     """
@@ -104,7 +107,8 @@ class ListNetworksTask:
         for done, name in enumerate(names):
             cancel.check()
             on_progress(Progress(done, len(names), f"Building {architecture(name).title}"))
-            found.append(facts_of(self.settings.model_copy(update={"name": name})))
+            taken, note = architecture(name).taken(self.settings)
+            found.append(replace(facts_of(taken), note=note))
         return sorted(found, key=lambda facts: (facts.name != "unet", facts.gflop))
 
 
