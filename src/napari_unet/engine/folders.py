@@ -79,7 +79,10 @@ def clear_abandoned(place: Path, owner: str) -> None:
 
 
 def _is_abandoned(folder: Path, process: int) -> bool:
-    """Whether the owner of a folder is gone; containers may share the folder, but not count processes alike."""
+    """Whether the owner of a folder is gone.
+
+    Its number does not tell: containers may share the folder, and each counts processes by itself.
+    """
     import psutil
 
     if sys.platform == "win32":
