@@ -234,7 +234,9 @@ def test_tiles_are_reckoned_with_what_it_holds() -> None:
     inputs = keras.Input((None, None, 1))
     network = keras.Model(inputs, keras.layers.Conv2D(3, 3, padding="same")(inputs))
     sizes = model_of().sizes
-    spared = {spare: TileCost.of(network, sizes, 4, 1, 3, spare=spare).by_network(64) for spare in (1.0, 1.6)}
+    spared = {
+        spare: TileCost.of(network, sizes, 4, 1, 3, spare=spare).by_network((64, 64)) for spare in (1.0, 1.6)
+    }
     assert spared[1.0] == 64 * 64 * 4 * 4
     assert spared[1.6] == pytest.approx(1.6 * spared[1.0])
     assert NATIVE_SPARE > SPARE

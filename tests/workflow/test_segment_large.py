@@ -104,6 +104,19 @@ def test_tiles_that_run_one_by_one_are_computed_for_their_middle_alone(
     np.testing.assert_array_equal(result(out), whole(image, model, flips="dihedral"))
 
 
+def test_of_a_strip_no_tile_is_narrowed_along_its_short_side(
+    tmp_path: Path, image: np.ndarray, model: Model
+) -> None:
+    strip = image[:72]
+    settings = model.recipe.inference.model_copy(update={"batch_pixels": 1})
+    plan = large_module.plan_large_image(lazy_stack(strip), model, settings, LargeImageSettings()).plan
+    assert plan.narrow
+    assert plan.tile_shape == (72, 128)
+    assert plan.part_shape == (72, 128 - 2 * plan.columns.halo)
+    out = segment_stack(lazy_stack(strip), model, tmp_path / "a.ome.zarr", settings)
+    np.testing.assert_array_equal(result(out), whole(strip, model))
+
+
 def test_too_little_context_is_seen_in_the_mask(tmp_path: Path, image: np.ndarray, model: Model) -> None:
     out = segment_stack(
         lazy_stack(image), model, tmp_path / "a.ome.zarr", large=LargeImageSettings(context=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,13 +47,16 @@ class TileCost:
     Attributes
     ----------
     by_network : callable
-        Of a square tile, by its side, while the network runs.
+        Of a tile (Y, X) while the network runs.
     beside : float
         For each pixel: the tile that runs, the one that is read, the one that is written.
+    whole : (int, int)
+        (Y, X) of a tile that holds all of an image; none is larger.
     """
 
-    by_network: Callable[[int], float]
+    by_network: Callable[[tuple[int, int]], float]
     beside: float
+    whole: tuple[int, int] = (sys.maxsize, sys.maxsize)
 
     @classmethod
     def of(
@@ -65,6 +69,7 @@ class TileCost:
         narrow: Narrowing | None = None,
         halo: int = 0,
         spare: float = SPARE,
+        whole: tuple[int, int] = (sys.maxsize, sys.maxsize),
     ) -> TileCost:
         """By the graph of a network.
 
@@ -81,26 +86,35 @@ class TileCost:
         narrow : Narrowing, optional
             Where only the middle of each tile is computed to the end.
         halo : int
-            Pixels around that middle.
+            Pixels around that middle, along an axis of which a tile does not hold all.
         spare : float
             What is held for each number that is needed.
+        whole : (int, int)
+            (Y, X) of a tile that holds all of an image.
         """
         beside = 4.0 * (3 * channels + 3 * outputs)
         if narrow is not None:
             found = narrow  # a name that stays
 
-            def of_part(tile: int) -> float:
-                middle = max(tile - 2 * halo, sizes.step)
-                return found.held_values((tile, tile), (middle, middle)) * itemsize * spare
+            def of_part(tile: tuple[int, int]) -> float:
+                y, x = (
+                    side if side >= all_of_it else max(side - 2 * halo, sizes.step)
+                    for side, all_of_it in zip(tile, whole, strict=True)
+                )
+                return found.held_values(tile, (y, x)) * itemsize * spare
 
-            return cls(of_part, beside)
+            return cls(of_part, beside, whole)
         side = sizes.at_least(LOOKED_AT + 2 * sizes.margin)
         each = held_values(network, (side, side)) / side**2 * itemsize * spare
-        return cls(lambda tile: each * tile**2, beside)
+        return cls(lambda tile: each * tile[0] * tile[1], beside, whole)
 
-    def bytes(self, tile: int) -> float:
-        """Of a square tile."""
-        return self.by_network(tile) + self.beside * tile**2
+    def shape(self, side: int) -> tuple[int, int]:
+        """(Y, X) of the largest tile whose sides are at most `side`."""
+        return min(side, self.whole[0]), min(side, self.whole[1])
+
+    def bytes(self, tile: tuple[int, int]) -> float:
+        """Of a tile (Y, X)."""
+        return self.by_network(tile) + self.beside * tile[0] * tile[1]
 
 
 def fit(cost: TileCost, sizes: InputSizes, memory: float, batch_pixels: int = 0) -> Budget:
@@ -126,17 +140,22 @@ def fit(cost: TileCost, sizes: InputSizes, memory: float, batch_pixels: int = 0)
     smallest = max(sizes.minimum, sizes.for_output(sizes.multiple))
     steps = max(LARGEST_TILE - smallest, 0) // sizes.multiple
     fitting = bisect.bisect_right(
-        range(steps + 1), max(room, 0), key=lambda n: cost.bytes(smallest + n * sizes.multiple)
+        range(steps + 1), max(room, 0), key=lambda n: cost.bytes(cost.shape(smallest + n * sizes.multiple))
     )
     tile = smallest + max(fitting - 1, 0) * sizes.multiple
-    return Budget(tile, batch_for(cost, tile, memory, batch_pixels))
+    return Budget(tile, batch_for(cost, cost.shape(tile), memory, batch_pixels))
 
 
-def batch_for(cost: TileCost, tile: float, memory: float, batch_pixels: int = 0) -> int:
-    """Tiles of a side that run together: as many as fit and are worth it, a power of two."""
+def batch_for(
+    cost: TileCost, tile: tuple[int, int], memory: float, batch_pixels: int = 0, flips: int = 1
+) -> int:
+    """Tiles (Y, X), each turned so many ways, that run together: as many as fit and are worth it.
+
+    It is a power of two.
+    """
     room = memory * GIGABYTE - ALWAYS
-    fitting = room / max(cost.bytes(round(tile)), 1)
-    worth = (batch_pixels or BATCH_PIXELS) / max(tile**2, 1)
+    fitting = room / max(flips * cost.bytes(tile), 1)
+    worth = (batch_pixels or BATCH_PIXELS) / max(flips * tile[0] * tile[1], 1)
     batch = 1
     while 2 * batch <= min(fitting, worth, MAX_BATCH):
         batch *= 2

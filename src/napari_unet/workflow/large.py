@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -150,18 +151,21 @@ def plan_large_image(
     itemsize = 2 if halved else 4
     known = network, sizes, itemsize, channels, model.recipe.network.outputs
     spare = NATIVE_SPARE if native.is_wanted(network) else SPARE
-    cost = TileCost.of(*known, spare=spare)
+
+    def plan_for(most: int) -> BlockPlan:
+        return plan_blocks((height, width), shown, sizes, halo, most, chunk or (0, 0))
+
+    whole = plan_for(sys.maxsize).tile_shape
+    cost = TileCost.of(*known, spare=spare, whole=whole)
     worth = settings.batch_pixels or (GPU_BATCH_PIXELS if has_gpu() else 0)
     budget = fit(cost, sizes, large.memory, worth)
-    plan = plan_blocks((height, width), shown, sizes, halo, budget.tile, chunk or (0, 0))
+    plan = plan_for(budget.tile)
     narrow = narrowing(network) if budget.batch == 1 and len(plan) > 1 and not sizes.margin else None
     if narrow is not None:
         # Tiles run one by one, so each may answer for its middle alone, which takes less of everything.
-        cost = TileCost.of(*known, narrow, -(-halo // sizes.step) * sizes.step, spare)
-        most = fit(cost, sizes, large.memory, worth).tile
-        plan = replace(plan_blocks((height, width), shown, sizes, halo, most, chunk or (0, 0)), narrow=True)
-    side = (plan.tile_shape[0] * plan.tile_shape[1]) ** 0.5
-    batch = 1 if plan.narrow else batch_for(cost, side * _flips(settings) ** 0.5, large.memory, worth)
+        cost = TileCost.of(*known, narrow, -(-halo // sizes.step) * sizes.step, spare, whole)
+        plan = replace(plan_for(fit(cost, sizes, large.memory, worth).tile), narrow=True)
+    batch = 1 if plan.narrow else batch_for(cost, plan.tile_shape, large.memory, worth, _flips(settings))
     sides = tuple(_chunk(axis.block, axis.full) for axis in (plan.rows, plan.columns))
     return LargeImage(stack, settings, plan, batch, chunk or (sides[0], sides[1]), exact)
 
