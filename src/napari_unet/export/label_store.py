@@ -222,6 +222,17 @@ class LabelStore:
     def write(self, key: str | int, index: Index, rows: slice, columns: slice, values: NDArray[Any]) -> None:
         """Write a part: whole chunks, or others' pixels in them could be lost.
 
+        Parameters
+        ----------
+        key : str or int
+            As ``array``.
+        index : tuple of int
+            Of the image in the stack.
+        rows, columns : slice
+            Where in it.
+        values : numpy.ndarray
+            (Y, X) labels, of the type of the array.
+
         Raises
         ------
         OutputError

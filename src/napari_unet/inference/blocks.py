@@ -90,7 +90,7 @@ class BlockAxis:
         return min((first - self.start(number)) // self.step * self.step, self.tile - self.part)
 
     def places(self, number: int) -> NDArray[np.intp]:
-        """Pixels of the resized image that the block's tile is made of, mirrored beyond the borders."""
+        """Pixels of the resized image that the block's tile is made of, (tile,) int, mirrored at borders."""
         period = max(2 * self.size - 2, 1)
         wrapped = (self.start(number) - self.margin + np.arange(self.tile)) % period
         return np.where(wrapped < self.size, wrapped, period - wrapped)

@@ -149,9 +149,21 @@ def fit(cost: TileCost, sizes: InputSizes, memory: float, batch_pixels: int = 0)
 def batch_for(
     cost: TileCost, tile: tuple[int, int], memory: float, batch_pixels: int = 0, flips: int = 1
 ) -> int:
-    """Tiles (Y, X), each turned so many ways, that run together: as many as fit and are worth it.
+    """How many tiles run together: as many as fit and are worth it, a power of two.
 
-    It is a power of two.
+    Parameters
+    ----------
+    cost, memory, batch_pixels
+        As ``fit``.
+    tile : (int, int)
+        (Y, X) of each.
+    flips : int
+        Ways in which each is turned.
+
+    Returns
+    -------
+    int
+        1 if not even one fits.
     """
     room = memory * GIGABYTE - ALWAYS
     fitting = room / max(flips * cost.bytes(tile), 1)

@@ -37,6 +37,11 @@ class PartPieces:
 def number_part(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
     """Number the pieces of a part: connected over edges and corners, of one class.
 
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (Y, X) uint8, 0 background, 1..K.
+
     Returns
     -------
     numbers : numpy.ndarray

@@ -33,6 +33,11 @@ def learner_of(network: Any, settings: NetworkSettings) -> Any:
     keras.Model
         With the same layers. For H auxiliary heads its output is (N, Y, X, (1 + H) * outputs + 1)
         float32: the logits of the output, those of the heads, and the heads' weight in the loss.
+
+    Raises
+    ------
+    SettingsError
+        If there is no network of that name.
     """
     import keras
 
@@ -65,7 +70,23 @@ def set_share(learner: Any, auxiliary_weight: float, progress: float) -> None:
 
 
 def heads_of(network: Any, settings: NetworkSettings) -> dict[str, Any]:
-    """A network for each auxiliary head, from images to its logits, and "output"; all share their layers."""
+    """A network for each auxiliary head, and "output"; all share their layers.
+
+    Parameters
+    ----------
+    network, settings
+        As ``learner_of``.
+
+    Returns
+    -------
+    dict of str to keras.Model
+        By the name of the head: (N, Y, X, C) float32 to its logits, (N, Y, X, outputs) float32.
+
+    Raises
+    ------
+    SettingsError
+        If there is no network of that name.
+    """
     import keras
 
     names = architecture(settings.name).heads(settings)

@@ -96,7 +96,10 @@ def build(settings: NetworkSettings, seed: int = 0) -> Any:
 
 
 def pyramid(lay: Builder, x: Any) -> list[Any]:
-    """Levels at strides 2 to 32, each (N, Y, X, 2 * filters), fine and coarse features in all of them."""
+    """Levels at strides 2 to 32 of images (N, Y, X, C), each (N, Y / stride, X / stride, 2 * filters).
+
+    Fine and coarse features are in all of them.
+    """
     from keras import layers
 
     filters = lay.settings.filters

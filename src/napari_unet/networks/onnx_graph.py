@@ -60,7 +60,13 @@ class Graph:
         return name
 
     def per_channel(self, values: Any, channels: int) -> str:
-        """Add a constant (1, C, 1, 1), or (1, 1, 1, 1) for a number."""
+        """Add a constant (1, C, 1, 1) float32, or (1, 1, 1, 1) for a number; gives back its name.
+
+        Raises
+        ------
+        ModelError
+            If there are neither one nor `channels` values.
+        """
         flat = np.asarray(values, np.float32).reshape(-1)
         if flat.size not in (1, channels):
             raise ModelError(

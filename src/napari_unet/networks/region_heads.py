@@ -35,7 +35,20 @@ MASK = 28  # sides of a mask, twice those of the features it is made from
 
 
 def regions_of(level: Any, stride: int) -> Any:
-    """How many regions of an image are looked at, by the size of a level of its pyramid."""
+    """How many regions of an image are looked at.
+
+    Parameters
+    ----------
+    level : tensor
+        (N, Y, X, C) of the pyramid, whose size counts alone.
+    stride : int
+        Pixels of the image between two of its pixels.
+
+    Returns
+    -------
+    int or tensor
+        A scalar int32 where sizes are known only when it runs.
+    """
     shape = level.shape
     if None in shape[1:3]:
         from keras import ops

@@ -29,9 +29,15 @@ def learner_for(
     Returns
     -------
     learner : keras.Model
-        With the same layers.
+        With the same layers; what comes out is what ``losses.make_loss`` takes.
     told : callable or None
-        (images, targets, step) -> (shown, wanted); None: images and targets as they are.
+        (images, targets, step) -> (shown, wanted), for images (N, Y, X, C) float32 and targets as
+        ``TrainingBatches`` makes them; see ``regions.told``. None: images and targets as they are.
+
+    Raises
+    ------
+    SettingsError
+        If there is no network of that name.
     """
     if architecture(settings.name).read_found is not None:
         return region_learner(network), told

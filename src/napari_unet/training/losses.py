@@ -34,6 +34,13 @@ KNOWN_TO_BE_EMPTY = 1 / 3  # share of a patch that is annotated from which it is
 def make_loss(network: NetworkSettings, training: TrainingSettings) -> Callable[[Any, Any], Any]:
     """The loss the settings name.
 
+    Parameters
+    ----------
+    network : NetworkSettings
+        Its activation, separation and presence say what target and logits hold.
+    training : TrainingSettings
+        Its `loss`.
+
     Returns
     -------
     callable

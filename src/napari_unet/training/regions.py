@@ -205,7 +205,7 @@ def matched(tried: Any, objects: Any) -> tuple[Any, Any, Any]:
 
 
 def smooth_l1(wrong: Any, steep: float) -> Any:
-    """Absolute errors, squared where they are below `steep`, summed over the last axis."""
+    """Absolute errors of (..., D), squared where they are below `steep`, summed over the last axis: (...)."""
     from keras import ops
 
     size = ops.abs(wrong)
@@ -213,7 +213,7 @@ def smooth_l1(wrong: Any, steep: float) -> Any:
 
 
 def mean_of(values: Any, weights: Any) -> Any:
-    """Weighted mean over everything; 0 where no weight is."""
+    """Mean of values (...), with weights (...), over everything; 0 where the weights sum to less than 0."""
     from keras import ops
 
     return ops.sum(values * weights) / ops.maximum(ops.sum(weights), 1.0)

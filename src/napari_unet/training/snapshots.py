@@ -23,7 +23,7 @@ def average_of(snapshots: Sequence[NDArray[np.float32]], size: int, last: int) -
     Parameters
     ----------
     snapshots : sequence of numpy.ndarray
-        Weights of all snapshots, one snapshot after another.
+        float32 weights, of any shapes, of all snapshots, one snapshot after another.
     size : int
         Arrays a snapshot.
     last : int
@@ -32,7 +32,7 @@ def average_of(snapshots: Sequence[NDArray[np.float32]], size: int, last: int) -
     Returns
     -------
     list of numpy.ndarray
-        As many arrays as one snapshot has.
+        float32, as many arrays as one snapshot has, of their shapes.
     """
     first = len(snapshots) - last * size
     return [np.mean(snapshots[first + n :: size], axis=0, dtype=np.float32) for n in range(size)]

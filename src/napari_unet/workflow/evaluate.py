@@ -248,10 +248,19 @@ def given_predictions(dataset: Dataset, path: Path) -> Iterator[Predicted]:
 def fitting_reference(dataset: Dataset, sample: Sample, mask: NDArray[np.uint8]) -> ReferenceMask:
     """The reference mask of an image, as large as the predicted one.
 
+    Parameters
+    ----------
+    dataset : Dataset
+        That has it.
+    sample : Sample
+        Of the image.
+    mask : numpy.ndarray
+        (Y, X) uint8, the predicted one.
+
     Raises
     ------
     DataError
-        If it is not.
+        If it is of another size.
     """
     reference = dataset.mask(sample)
     if reference.labels.shape != mask.shape:
@@ -267,7 +276,7 @@ def fitting_reference(dataset: Dataset, sample: Sample, mask: NDArray[np.uint8])
 def objects_of(
     reference: ReferenceMask, found: Predicted, settings: EvaluationSettings
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
-    """Objects of the reference and of the mask; None where they are not scored.
+    """Objects of the reference and of the mask, (Y, X) int32 each; None where they are not scored.
 
     Where the reference does not tell objects apart they are scored only if all scores are wanted; its
     connected pieces are objects then.

@@ -167,7 +167,19 @@ class FineTuneTask:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> FineTuned:
-        """Learn, compare, and write the new model."""
+        """Learn, compare, and write the new model.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written there.
+        ModelError
+            If the model cannot be read, finds whole objects, or does not fit the images.
+        TrainingError
+            If there is nothing to learn from, or the loss is not a number any more.
+        Cancelled
+            When the person stopped it.
+        """
         started = time.monotonic()
         self._check_places()
         on_progress(Progress(0, 1, "Loading the model"))

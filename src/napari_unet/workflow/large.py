@@ -171,7 +171,7 @@ def plan_large_image(
 
 
 def pixel_outputs(model: Model) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """As ``Model.outputs``, without what is said of an image as a whole."""
+    """As ``Model.outputs``, without what is said of an image as a whole: (N, Y', X', K) float32."""
     return model.answers(apart=model.recipe.network.separation != "none", presence=False)
 
 
@@ -249,6 +249,18 @@ class Runner:
     def run(self, blocks: Sequence[Block], tiles: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """What the network says of the tiles of blocks, in order.
 
+        Parameters
+        ----------
+        blocks : sequence of Block
+            At most as many as run together.
+        tiles : sequence of numpy.ndarray
+            Of each block, ``plan.tile_shape`` + (C,) float32.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            (Y', X', K) float32 of each, as ``BlockPlan.finish`` takes it.
+
         Raises
         ------
         MemoryError
@@ -291,7 +303,26 @@ def is_out_of_memory(error: BaseException) -> bool:
 def mask_of_block(
     large: LargeImage, outputs: NDArray[np.float32], block: Block, classes: int, activation: Activation
 ) -> NDArray[np.uint8]:
-    """(Y, X) uint8: what the network said of a tile, as a mask of its block, small pieces and all."""
+    """What the network said of a tile, as a mask of its block, small pieces and all.
+
+    Parameters
+    ----------
+    large : LargeImage
+        Threshold and plan.
+    outputs : numpy.ndarray
+        (Y', X', K) float32, from ``Runner.run``.
+    block : Block
+        That they are of.
+    classes : int
+        Of the model; further channels are not looked at.
+    activation : str
+        "sigmoid" or "softmax".
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) uint8, as large as the block's result.
+    """
     probabilities = probabilities_of_block(large, outputs, block, classes)
     return mask_from_probabilities(probabilities, large.settings.threshold, activation=activation)
 
@@ -299,7 +330,10 @@ def mask_of_block(
 def probabilities_of_block(
     large: LargeImage, outputs: NDArray[np.float32], block: Block, classes: int
 ) -> NDArray[np.float32]:
-    """(Y, X, K) float32 in [0, 1], rounded to half precision as those of small images are."""
+    """(Y, X, K) float32 in [0, 1], rounded to half precision as those of small images are.
+
+    Parameters as ``mask_of_block``.
+    """
     full = large.plan.finish(outputs[..., :classes], block.number)
     return np.clip(full, 0.0, 1.0).astype(np.float16).astype(np.float32)
 

@@ -192,7 +192,13 @@ def write_block(
     block: Block,
     outputs: NDArray[np.float32],
 ) -> None:
-    """Turn what the network said of a tile into the mask of its block, and write that."""
+    """Turn what the network said of a tile, (Y', X', K) float32, into the mask of its block; write that.
+
+    Raises
+    ------
+    OutputError
+        If the disk refuses.
+    """
     activation = model.recipe.network.activation
     mask = mask_of_block(large, outputs, block, len(model.classes), activation)
     store.write(key, large.stack.indices[block.image], *large.plan.result(block.number), mask)

@@ -113,7 +113,13 @@ class ListNetworksTask:
 
 
 def facts_of(settings: NetworkSettings) -> NetworkFacts:
-    """Build the network of these settings and look at it."""
+    """Build the network of these settings and look at it.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such network, or it does not take the settings: see ``Architecture.taken``.
+    """
     chosen = architecture(settings.name)
     if chosen.read_found is not None:
         settings = settings.model_copy(update={"separation": "objects"})

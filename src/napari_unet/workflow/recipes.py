@@ -269,7 +269,7 @@ def own_separation(network: NetworkSettings) -> Separation:
 
 
 def count_channels(images: Sequence[NDArray[np.generic]]) -> int:
-    """Channels a network needs for these images: 1 if all are grey, even if stored as colour."""
+    """Channels a network needs for images (Y, X, C): 1 if all are grey, even if stored as colour."""
     needed = 1
     for image in images:
         channels = image.shape[2]

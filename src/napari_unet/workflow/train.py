@@ -118,7 +118,21 @@ class TrainTask:
     devices: tuple[str, ...] = ()
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Model:
-        """Train and write the model."""
+        """Train and write the model.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written there.
+        DataError
+            If the data cannot be read, or no image has a mask.
+        SettingsError
+            If settings and network do not go together.
+        TrainingError
+            If all masks are empty, a training cannot be resumed, or the loss is not a number any more.
+        Cancelled
+            When the person stopped it; it can be resumed.
+        """
         check_place(self.out)
         if self.out.suffix.lower() == ".zip":
             raise OutputError(
@@ -141,7 +155,7 @@ def open_training_data(data: Path | GivenData, format: str | None) -> Dataset:
     Raises
     ------
     DataError
-        If there is no image with a mask.
+        If it cannot be read, or there is no image with a mask.
     """
     dataset = data.open() if isinstance(data, GivenData) else open_dataset(data, format)
     if len(dataset) == 0:
