@@ -9,7 +9,9 @@ from napari_unet import __version__
 from napari_unet.errors import ComputeError, SettingsError, WorkbenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sized
+
+    from distributed import Client
 
     from napari_unet.progress import CancelToken
 
@@ -17,8 +19,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PATIENCE = 10.0  # seconds until a scheduler that does not answer is given up
-AHEAD = 3  # tasks for each thread that the scheduler knows of; of billions it would know too much
-LOOK = 50  # tasks after which the threads are counted anew: workers come and go
+AHEAD = 3  # tasks for each thread or worker that the scheduler knows of; of billions it would know too much
+LOOK = 50  # tasks after which threads and workers are counted anew: workers come and go
 _SHARED: dict[str, Any] = {}  # in a worker: what was sent once and is used by many tasks
 _MADE: dict[str, Any] = {}  # in a worker: what was made of it
 
@@ -32,7 +34,7 @@ class Cluster:
         Connected; it stays open unless ``connect`` made it.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Client) -> None:
         self.client = client
         self.address = str(client.scheduler.address) if client.scheduler is not None else "the scheduler"
 
@@ -40,6 +42,11 @@ class Cluster:
     def threads(self) -> int:
         """Of all workers, at least 1."""
         return max(1, sum(int(count) for count in self.client.nthreads().values()))
+
+    @property
+    def workers(self) -> int:
+        """At least 1."""
+        return max(1, len(self.client.nthreads()))
 
     def check(self, paths: Iterable[str] = ()) -> None:
         """See whether all workers can do the work.
@@ -140,33 +147,59 @@ class Cluster:
         Cancelled
             When the token was set.
         """
+        for _, item, result in self._spread(function, items, cancel, lambda: self.threads):
+            yield item, result
+
+    def spread_in_order(
+        self, function: Callable[[Item], Result], items: Iterable[Item], cancel: CancelToken
+    ) -> Iterator[tuple[Item, Result]]:
+        """As ``spread``, but results come in the order of the items; for results that take much memory.
+
+        Of each worker no more than three are on their way or wait for one before them.
+        """
+        early: dict[int, tuple[Item, Result]] = {}
+        following = 0
+        for number, item, result in self._spread(function, items, cancel, lambda: self.workers, early):
+            early[number] = item, result
+            while following in early:
+                yield early.pop(following)
+                following += 1
+
+    def _spread(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        cancel: CancelToken,
+        hands: Callable[[], int],
+        held: Sized = (),
+    ) -> Iterator[tuple[int, Item, Result]]:
+        """Number, item and result of each as they come; what the caller holds back counts as on its way."""
         from distributed import as_completed
 
-        waiting = iter(items)
-        on_the_way: dict[str, Item] = {}
+        waiting = enumerate(items)
+        on_the_way: dict[str, tuple[int, Item]] = {}
         completed = as_completed(loop=self.client.loop)
 
         def send() -> bool:
-            for item in waiting:
+            for number, item in waiting:
                 future = self.client.submit(function, item, pure=False)
-                on_the_way[future.key] = item
+                on_the_way[future.key] = number, item
                 completed.add(future)
                 return True
             return False
 
         try:
-            most = AHEAD * self.threads
+            most = AHEAD * hands()
             while len(on_the_way) < most and send():
                 pass
             count = 0
             while on_the_way:
                 future = self._next(completed, cancel)
-                item = on_the_way.pop(future.key)
-                yield item, self._result(future)
+                yield *on_the_way.pop(future.key), self._result(future)
                 count += 1
                 if count % LOOK == 0:
-                    most = AHEAD * self.threads
-                while len(on_the_way) < most and send():
+                    most = AHEAD * hands()
+                while len(on_the_way) + len(held) < most and send():
                     pass
         finally:
             if self.client.status == "running":
@@ -212,7 +245,7 @@ class Cluster:
 
 
 @contextmanager
-def connect(address: Any) -> Iterator[Cluster]:
+def connect(address: str | Client) -> Iterator[Cluster]:
     """Connect to a scheduler.
 
     Parameters

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from distributed import Client
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
@@ -109,7 +110,7 @@ class EvaluateTask:
     inspect: bool = True
     inference: InferenceSettings | None = None
     names: tuple[str, ...] | None = None
-    cluster: Any = ""
+    cluster: str | Client = ""
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Evaluation:
         """Score all images that have a reference mask, and write the report."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import tempfile
 from dataclasses import dataclass
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken
     from napari_unet.settings import InferenceSettings
 
-TOGETHER = 16  # images of a task: whole batches of the small ones
+TOGETHER = 16  # images of a task at most: whole batches of the small ones
+TURNS = 4  # tasks of a worker at least, so that one that comes late or is slow keeps nobody waiting for long
 # One network at a time in a process.
 _LOADING, _COMPUTING = Lock(), Lock()
 
@@ -99,7 +101,6 @@ class _Ready:
 @dataclass(frozen=True)
 class _Predict:
     name: str
-    number: int
     ids: tuple[str, ...]
 
 
@@ -143,16 +144,16 @@ def answers_of_cluster(
     """
     cluster.check([str(errand.data)])
     name = f"napari-unet-{secrets.token_hex(8)}"
-    parts = [tuple(ids[start : start + TOGETHER]) for start in range(0, len(ids), TOGETHER)]
-    asked = [_Predict(name, number, part) for number, part in enumerate(parts)]
-    early: dict[int, list[Answer]] = {}
-    following = 0
+    asked = [_Predict(name, part) for part in divided(ids, cluster.workers)]
     with cluster.shared(name, errand):
-        for item, found in cluster.spread(_predict, asked, cancel):
-            early[item.number] = found
-            while following in early:
-                yield from early.pop(following)
-                following += 1
+        for _, found in cluster.spread_in_order(_predict, asked, cancel):
+            yield from found
+
+
+def divided(ids: Sequence[str], workers: int) -> list[tuple[str, ...]]:
+    """Divide images among tasks: each worker gets some, and none takes too much at once."""
+    size = min(TOGETHER, max(1, math.ceil(len(ids) / (TURNS * workers))))
+    return [tuple(ids[start : start + size]) for start in range(0, len(ids), size)]
 
 
 def check_shareable(data: Any, model: Path | None) -> Path:

@@ -15,6 +15,8 @@ from napari_unet.workflow.segment_task import SegmentTask
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from distributed import Client
+
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
 
@@ -48,7 +50,7 @@ class SegmentFilesTask:
     overwrite: bool = False
     stream: bool = False
     disagreement: bool = False
-    cluster: str = ""
+    cluster: str | Client = ""
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
         """Segment; gives the paths of the results.

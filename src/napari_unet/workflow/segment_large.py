@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from distributed import Client
+
     from napari_unet.data.lazy_stack import LazyStack
     from napari_unet.engine.cluster import Cluster
     from napari_unet.models.ensemble import AnyModel
@@ -105,7 +107,7 @@ class SegmentLargeTask:
     large: LargeImageSettings = field(default_factory=LargeImageSettings)
     channels: tuple[str, ...] = ()
     overwrite: bool = False
-    cluster: Any = ""
+    cluster: str | Client = ""
     objects: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
