@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,13 +27,14 @@ from napari_unet.models.model import load_model
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.evaluate import EvaluateTask
+from napari_unet.workflow.member_run import RUNNING, home_of
 from napari_unet.workflow.recipes import recipe
 from napari_unet.workflow.segment_large import SegmentLargeTask, segment_stack
 from napari_unet.workflow.train import TrainTask
 from napari_unet.workflow.train_members import TrainMembersTask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -216,6 +218,126 @@ def test_scores_and_members_are_those_of_this_process(
             TrainMembersTask(there, "snapshots", 2, cluster=cluster.client).run(ignored, never)
         with pytest.raises(SettingsError, match="masks that are there"):
             replace(far, model=None, masks=salt_folder / "masks").run(ignored, never)
+
+
+@contextmanager
+def meanwhile(act: Callable[[], bool]) -> Iterator[None]:
+    """Try something again and again in another thread, until it says that it is done."""
+    left = threading.Event()
+    done: list[bool] = []
+
+    def look() -> None:
+        while not left.wait(0.02):
+            if act():
+                done.append(True)
+                return
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join()
+    assert done
+
+
+def test_results_in_order_do_not_pile_up(scheduler: Path, tmp_path: Path) -> None:
+    def work(number: int) -> int:
+        (tmp_path / str(number)).touch()
+        while number == 0 and not (tmp_path / "go").exists():
+            time.sleep(0.02)
+        return number * number
+
+    begun: list[int] = []
+
+    def look() -> bool:
+        if len(list(tmp_path.glob("[0-9]*"))) < 6:
+            return False
+        time.sleep(1)
+        begun.extend(int(path.name) for path in tmp_path.glob("[0-9]*"))
+        (tmp_path / "go").touch()
+        return True
+
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    with (
+        worker(scheduler, logs / "1.txt"),
+        worker(scheduler, logs / "2.txt"),
+        connect(str(scheduler)) as cluster,
+    ):
+        wait_for_workers(cluster, 2)
+        with meanwhile(look):
+            found = list(cluster.spread_in_order(work, range(40), CancelToken()))
+    assert found == [(number, number * number) for number in range(40)]
+    # Three of each of two workers: the one that all wait for, and five that wait for it.
+    assert sorted(begun) == [0, 1, 2, 3, 4, 5]
+
+
+def test_members_outlive_a_worker_and_trainings_that_were_stopped(
+    scheduler: Path, tmp_path: Path, salt_folder: Path
+) -> None:
+    ignored, never = (lambda _: None), CancelToken()
+    # Without validation, as it depends on the time how often there is one.
+    short = recipe("fast", [*QUICK, "epochs=40", "validation=0"])
+    endless = recipe("fast", [*QUICK, "epochs=100000", "validation=0"])
+    train = TrainTask(salt_folder, tmp_path / "here", short)
+    TrainMembersTask(train, "seeds", 2).run(ignored, never)
+    out = tmp_path / "there"
+    home = home_of(out)
+
+    def states() -> list[Path]:
+        return list(home.glob("*/*/training-state.npz"))
+
+    with (
+        worker(scheduler, tmp_path / "1.txt") as first,
+        worker(scheduler, tmp_path / "2.txt") as second,
+        connect(str(scheduler)) as cluster,
+    ):
+        wait_for_workers(cluster, 2)
+        pids = cluster.client.run(os.getpid)
+        cancel = CancelToken()
+
+        def stop() -> bool:
+            if states():
+                cancel.cancel()
+            return cancel.cancelled
+
+        task = TrainMembersTask(replace(train, out=out, recipe=endless), "seeds", 2, cluster=cluster.client)
+        with meanwhile(stop), pytest.raises(Cancelled):
+            task.run(ignored, cancel)
+        (stopped,) = home.iterdir()
+        assert not (stopped / RUNNING).exists()
+        killed: list[int] = []
+        before: dict[str, list[str]] = {}
+
+        def kill() -> bool:
+            """A worker, when each that has a member to train is in the middle of it."""
+            training = [address for address, keys in cluster.client.processing().items() if keys]
+            logs = [path.parent / "metrics.csv" for path in states() if stopped not in path.parents]
+            if not training or len([log for log in logs if log.exists()]) < len(training):
+                return False
+            before.update({log.parent.name: log.read_text().splitlines() for log in logs if log.exists()})
+            killed.append(pids[training[0]])
+            os.kill(killed[0], signal.SIGKILL)
+            return True
+
+        # Those that were stopped never end by themselves: the workers would not be free for these.
+        again = TrainMembersTask(replace(train, out=out), "seeds", 2, cluster=cluster.client)
+        with meanwhile(kill):
+            again.run(ignored, never)
+        dead = {first.pid: first, second.pid: second}[killed[0]]
+        assert dead.wait(10) == -signal.SIGKILL
+        assert len(cluster.client.nthreads()) == 1
+    assert before
+    for name in ("01-seed", "02-seed"):
+        ours, theirs = (weights_of(tmp_path / where / "members" / name) for where in ("here", "there"))
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(one, other)
+        # A row for each epoch, with the seconds of those before the kill: they were not done again.
+        rows = (out / "members" / name / "metrics.csv").read_text().splitlines()
+        assert len(rows) == 1 + 40
+        assert rows[: len(before.get(name, []))] == before.get(name, [])
 
 
 def test_a_cluster_that_is_not_there_is_said(scheduler: Path, monkeypatch: pytest.MonkeyPatch) -> None:

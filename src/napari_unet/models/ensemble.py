@@ -23,6 +23,7 @@ from napari_unet.models.model import (
     NEWEST_VERSION,
     OWN_FILES,
     SETTINGS_FILE,
+    SPLIT_FILE,
     STATE_FILE,
     WEIGHTS_FILE,
     Model,
@@ -287,7 +288,7 @@ def check_ensemble_place(path: Path) -> None:
         )
 
 
-def save_ensemble(ensemble: Ensemble, path: Path, *, link: bool = False) -> Path:
+def save_ensemble(ensemble: Ensemble, path: Path, *, link: bool = False, split: Path | None = None) -> Path:
     """Write an ensemble as a folder that holds its members, whole or not at all.
 
     Parameters
@@ -298,6 +299,8 @@ def save_ensemble(ensemble: Ensemble, path: Path, *, link: bool = False) -> Path
         A new folder, or an older ensemble, which is replaced.
     link : bool
         Whether members stay where they are, and are only named.
+    split : pathlib.Path, optional
+        The split that its members were trained with, instead of that of an older ensemble.
 
     Returns
     -------
@@ -351,6 +354,8 @@ def save_ensemble(ensemble: Ensemble, path: Path, *, link: bool = False) -> Path
         for name in OWN_FILES - {SETTINGS_FILE, WEIGHTS_FILE, STATE_FILE}:
             if (path / name).is_file():
                 shutil.copyfile(path / name, fresh / name)
+        if split is not None:
+            shutil.copyfile(split, fresh / SPLIT_FILE)
     return path
 
 

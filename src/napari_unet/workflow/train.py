@@ -103,6 +103,8 @@ class TrainTask:
         () -> whether to stop now and keep the best.
     devices : tuple of str
         That share each batch, see ``data_parallel``.
+    parent : str
+        What the new model says that it started from; empty: `init`.
     """
 
     data: Path | GivenData
@@ -116,6 +118,7 @@ class TrainTask:
     on_look: Callable[[Model, float], None] | None = None
     stop: Callable[[], bool] | None = None
     devices: tuple[str, ...] = ()
+    parent: str = ""
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Model:
         """Train and write the model.
@@ -254,7 +257,7 @@ class _Run:
             finished.best_score,
             finished.step,
             finished.seconds,
-            str(self.task.init) if self.task.init else "",
+            self.task.parent or str(self.task.init or ""),
         )
         if finished.averaged:
             model.provenance["averaged_snapshots"] = finished.averaged

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -16,13 +17,17 @@ from napari_unet.models.ensemble import MOST_MEMBERS, Member, check_ensemble_pla
 from napari_unet.models.model import MEMBERS, SETTINGS_FILE, SPLIT_FILE, STATE_FILE, read_settings
 from napari_unet.progress import Stage
 from napari_unet.workflow.ensemble import Chosen, ensemble_of
+from napari_unet.workflow.member_run import RUNNING, earlier_run, run_folder
 from napari_unet.workflow.train import TrainTask, open_training_data, split_for
-from napari_unet.workflow.train_cluster import train_on_cluster
+from napari_unet.workflow.train_cluster import check_workers, train_on_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from distributed import Client
+
+    from napari_unet.engine.cluster import Cluster
     from napari_unet.models.ensemble import Ensemble
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import Recipe
@@ -42,7 +47,8 @@ class TrainMembersTask:
       the last one was (Huang et al. 2017, arXiv:1704.00109). The amount of the recipe is shared; for folds
       and seeds each member has all of it.
 
-    All hold out the same images, so that the ensemble can be judged on them.
+    All hold out the same images, so that the ensemble can be judged on them. They are trained in a folder
+    beside the ensemble's own; an older ensemble is replaced when all are there.
 
     Attributes
     ----------
@@ -62,7 +68,7 @@ class TrainMembersTask:
     kind: Kind
     count: int
     on_member: Callable[[int], None] | None = None
-    cluster: Any = ""
+    cluster: str | Client = ""
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Ensemble:
         """Train the members that are not there yet, then write the ensemble; errors as ``TrainTask.run``.
@@ -85,23 +91,37 @@ class TrainMembersTask:
                 expected="folds or seeds",
                 remedy="leave out --cluster",
             )
-        if (out / SETTINGS_FILE).exists() and not self.train.resume:
-            self._forget(out)
-        splits = self._splits(on_progress, cancel)
-        paths = [out / MEMBERS / f"{number:02d}-{self.kind[:-1]}" for number in range(1, self.count + 1)]
-        lacking = {
-            number: self._task(number, split, paths)
-            for number, split in enumerate(splits, start=1)
-            if not (self.train.resume and (paths[number - 1] / SETTINGS_FILE).exists())
-        }
-        if self.cluster:
-            with connect(self.cluster) as cluster:
-                train_on_cluster(cluster, list(lacking.values()), on_progress, cancel)
-        else:
-            for number, task in lacking.items():
-                if self.on_member is not None:
-                    self.on_member(number)
-                task.run(Stage(on_progress, number, self.count, "Model"), cancel)
+        with connect(self.cluster) if self.cluster else nullcontext() as cluster:
+            return self._train(cluster, on_progress, cancel)
+
+    def _train(self, cluster: Cluster | None, on_progress: OnProgress, cancel: CancelToken) -> Ensemble:
+        out, resume = self.train.out, self.train.resume
+        earlier = earlier_run(out) if resume else None
+        base = self._split((earlier or out) / SPLIT_FILE, on_progress, cancel)
+        splits = folds(base, self.count) if self.kind == "folds" else [base] * self.count
+        names = [f"{number:02d}-{self.kind[:-1]}" for number in range(1, self.count + 1)]
+        source = (earlier or out / MEMBERS) if resume else None
+        check = partial(check_workers, cluster, self.train)
+        with run_folder(out, base, names, source, check) as folder:
+            paths = [folder / name for name in names]
+            lacking = {
+                number: self._task(number, split, paths)
+                for number, split in enumerate(splits, start=1)
+                if not (paths[number - 1] / SETTINGS_FILE).exists()
+            }
+            if cluster is not None:
+                train_on_cluster(cluster, list(lacking.values()), folder / RUNNING, on_progress, cancel)
+            else:
+                for number, task in lacking.items():
+                    if self.on_member is not None:
+                        self.on_member(number)
+                    task.run(Stage(on_progress, number, self.count, "Model"), cancel)
+            ensemble = self._ensemble(paths)
+            save_ensemble(ensemble, out, split=folder / SPLIT_FILE)
+        ensemble.members = tuple(replace(m, path=out / MEMBERS / m.path.name) for m in ensemble.members)
+        return ensemble
+
+    def _ensemble(self, paths: Sequence[Path]) -> Ensemble:
         settings = [read_settings(path) for path in paths]
         members = [Member(path, 1 / self.count) for path in paths]
         names = tuple(member.name for member in members)
@@ -110,36 +130,29 @@ class TrainMembersTask:
         scores = [float((s[3].get("scores") or {}).get("validation_iou", np.nan)) for s in settings]
         if np.isfinite(scores).all():
             ensemble.provenance["scores"] = {"validation_iou": float(np.mean(scores))}
-        save_ensemble(ensemble, out)
         return ensemble
 
     def _task(self, number: int, split: Split, paths: Sequence[Path]) -> TrainTask:
         """That trains one member."""
         path = paths[number - 1]
-        return replace(
+        task = replace(
             self.train,
             out=path,
             recipe=self._recipe(number),
             split=split,
-            init=paths[number - 2] if self.kind == "snapshots" and number > 1 else self.train.init,
-            resume=self.train.resume and (path / STATE_FILE).exists(),
+            resume=(path / STATE_FILE).exists(),
         )
+        if self.kind != "snapshots" or number == 1:
+            return task
+        before = paths[number - 2]
+        return replace(task, init=before, parent=str(self.train.out / MEMBERS / before.name))
 
-    def _forget(self, out: Path) -> None:
-        """Take away the members of an ensemble that is to be replaced, lest one stays among the new."""
-        (out / SETTINGS_FILE).unlink()
-        shutil.rmtree(out / MEMBERS, ignore_errors=True)
-
-    def _splits(self, on_progress: OnProgress, cancel: CancelToken) -> list[Split]:
-        kept = self.train.out / SPLIT_FILE
+    def _split(self, kept: Path, on_progress: OnProgress, cancel: CancelToken) -> Split:
         if self.train.resume and kept.exists() and self.train.split is None:
-            base = Split.load(kept)
-        else:
-            dataset = open_training_data(self.train.data, self.train.format)
-            training = self.train.recipe.training
-            base = split_for(self.train.data, dataset, training, self.train.split, on_progress, cancel)
-            base.save(kept)
-        return folds(base, self.count) if self.kind == "folds" else [base] * self.count
+            return Split.load(kept)
+        dataset = open_training_data(self.train.data, self.train.format)
+        training = self.train.recipe.training
+        return split_for(self.train.data, dataset, training, self.train.split, on_progress, cancel)
 
     def _recipe(self, number: int) -> Recipe:
         recipe = self.train.recipe
