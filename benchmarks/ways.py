@@ -84,13 +84,24 @@ def by_onnx_runtime(folder: Path, case: Case) -> Run:
 
 
 def by_training(folder: Path, case: Case) -> Run:
-    """Not inference: a step of training by Keras, the same as in peers.py."""
+    """Not inference: a step of training by Keras, as in peers.py, in the processor's best precision."""
+    from napari_unet.engine.hardware import default_precision
     from side_by_side.runtimes import train_ours
 
     targets = np.ones((case.batch, case.side, case.side, 2), np.float32)
     targets[:, : case.side // 3, :, 0] = 0
-    step = train_ours(folder, case, "float32")
+    step = train_ours(folder, case, default_precision())
     return lambda images: step(images, targets)
+
+
+def by_training_apart(folder: Path, case: Case) -> Run:
+    """The same with batch normalization as Keras computes it, by operations of their own."""
+    import keras
+
+    from napari_unet.networks import batch_norm
+
+    batch_norm._fused = lambda: keras.layers.BatchNormalization
+    return by_training(folder, case)
 
 
 WAYS: dict[str, tuple[Callable[[Path, Case], Run], dict[str, str]]] = {
@@ -104,6 +115,8 @@ WAYS: dict[str, tuple[Callable[[Path, Case], Run], dict[str, str]]] = {
     "openvino": (by_openvino, {}),
     "train": (by_training, PLAIN),
     "train-onednn": (by_training, ONEDNN),
+    "train-apart": (by_training_apart, PLAIN),
+    "train-apart-onednn": (by_training_apart, ONEDNN),
 }
 
 

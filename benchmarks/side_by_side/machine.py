@@ -15,11 +15,11 @@ SIDE = 3072
 COPIED = 2**26  # numbers of 4 bytes: more than caches hold
 
 
-def product_by_torch() -> Callable[[], float]:
-    """Seconds of one product of two float32 matrices of SIDE x SIDE, by PyTorch."""
+def product_by_torch(precision: str = "float32") -> Callable[[], float]:
+    """One product of two matrices of SIDE x SIDE, by PyTorch."""
     import torch
 
-    matrix = torch.randn(SIDE, SIDE)
+    matrix = torch.randn(SIDE, SIDE).to(getattr(torch, precision))
     out = torch.empty_like(matrix)
     return lambda: float(torch.mm(matrix, matrix, out=out)[0, 0])
 
@@ -31,7 +31,7 @@ def product_by_numpy() -> Callable[[], float]:
     return lambda: float(np.matmul(matrix, matrix, out=out)[0, 0])
 
 
-def product_by_openvino() -> Callable[[], float]:
+def product_by_openvino(precision: str = "float32") -> Callable[[], float]:
     """The same by OpenVINO, one matrix constant and packed beforehand as weights are."""
     import openvino
     from openvino import opset13
@@ -39,7 +39,8 @@ def product_by_openvino() -> Callable[[], float]:
     matrix = np.random.default_rng(0).standard_normal((SIDE, SIDE)).astype(np.float32)
     given = opset13.parameter([SIDE, SIDE], np.float32)
     program = openvino.Model([opset13.matmul(given, opset13.constant(matrix), False, False)], [given])
-    compiled = openvino.Core().compile_model(program, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
+    compiled = openvino.Core().compile_model(program, "CPU", {"INFERENCE_PRECISION_HINT": hint})
     request = compiled.create_infer_request()
     return lambda: float(request.infer([matrix], share_inputs=True, share_outputs=True)[0][0, 0])
 
@@ -54,9 +55,8 @@ def copy_by_torch() -> Callable[[], float]:
 
 
 PRODUCTS = {
-    "PyTorch": product_by_torch,
-    "NumPy": product_by_numpy,
-    "OpenVINO": product_by_openvino,
+    "float32": {"PyTorch": product_by_torch, "NumPy": product_by_numpy, "OpenVINO": product_by_openvino},
+    "bfloat16": {"PyTorch": product_by_torch, "OpenVINO": product_by_openvino},
 }
 
 

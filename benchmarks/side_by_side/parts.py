@@ -42,23 +42,26 @@ def precisions() -> list[str]:
 
 def limits(options: argparse.Namespace) -> list[Row]:
     """The machine's own limits, best program of each kind."""
-    here = {n: f for n, f in machine.PRODUCTS.items() if is_here(n)}
-    rows = {name: (build, (), ()) for name, build in here.items()}
+    kinds = [
+        (SHORT[p], n, f) for p in precisions() for n, f in machine.PRODUCTS[SHORT[p]].items() if is_here(n)
+    ]
+    rows: dict[str, Any] = {f"{p}, {n}": (build, () if n == "NumPy" else (p,), ()) for p, n, build in kinds}
     rows["copy"] = (machine.copy_by_torch, (), ())
     with contenders(rows) as programs:
         take_turns(programs, options.rounds)
         *products, copy = programs
-    best = min(products, key=lambda p: statistics.median(p.seconds))
-    rates = [machine.gflops(s) for s in best.seconds]
+    found = []
+    for precision in dict.fromkeys(p for p, _, _ in kinds):
+        own = [p for p in products if p.name.startswith(precision)]
+        best = min(own, key=lambda p: statistics.median(p.seconds))
+        rates = [machine.gflops(s) for s in best.seconds]
+        found.append({"row": f"matrix product, {best.name}", "unit": "GFLOP/s", "values": rates})
     moved = [machine.gigabytes(s) for s in copy.seconds]
-    return [
-        {"row": f"matrix product, float32, {best.name}", "unit": "GFLOP/s", "values": rates},
-        {"row": "copy, read and written, PyTorch", "unit": "GB/s", "values": moved},
-    ]
+    return [*found, {"row": "copy, read and written, PyTorch", "unit": "GB/s", "values": moved}]
 
 
 def inference(case: Case, options: argparse.Namespace) -> list[Row]:
-    """A network by all programs, with the matrix product among them."""
+    """A network by all programs, with the matrix product of its precision among them."""
     found = []
     for precision in precisions():
         with tempfile.TemporaryDirectory() as folder:
@@ -80,8 +83,13 @@ def _inference(
         wanted |= {
             f"{n} float32": (INFERENCE[n], (folder, case, "float32"), (images,)) for n in others if is_here(n)
         }
-    product = machine.product_by_openvino if is_here("OpenVINO") else machine.product_by_numpy
-    wanted["matrix product"] = (product, (), ())
+    kind = SHORT[precision]
+    by = next((n for n in ("OpenVINO", "PyTorch") if is_here(n)), "NumPy")
+    wanted["matrix product"] = (
+        machine.PRODUCTS["float32" if by == "NumPy" else kind][by],
+        () if by == "NumPy" else (kind,),
+        (),
+    )
     with contenders(wanted) as programs:
         *networks, limit = programs
         differences = compare(networks, LIMITS[precision])

@@ -308,3 +308,19 @@ def test_the_choice_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(native.VARIABLE, "openvino")
     with pytest.raises(SettingsError, match=r"pip install 'napari-unet-workbench\[fast\]'"):
         native.chosen_runtime()
+
+
+def test_keras_computes_where_openvino_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a library that is missing, or a processor that it does not take."""
+    model = model_of()
+    images = batch(model)
+    wanted = by_keras(model, images, monkeypatch)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no plugin for CPU")
+
+    monkeypatch.setattr(native, "_compiled_there", fail)
+    with pytest.raises(RuntimeError, match="no plugin"):
+        model_of().outputs(images)
+    monkeypatch.setenv(native.VARIABLE, "auto")
+    np.testing.assert_array_equal(model.outputs(images), wanted)

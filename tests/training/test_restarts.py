@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.settings import NetworkSettings, TrainingSettings
+from napari_unet.training import fit
 from napari_unet.training.batches import TrainingBatches
 from napari_unet.training.checkpoint import TrainingState, load_state, save_state
 from napari_unet.training.fit import Training
@@ -58,7 +60,7 @@ def test_the_mean_of_the_last_snapshots_by_hand() -> None:
     assert [a[0] for a in average_of(snapshots, 2, 3)] == [3, 30]
 
 
-def training(score: object) -> Training:
+def training(score: object, settings: TrainingSettings = RESTARTS) -> Training:
     def sample(number: int) -> Sample:
         labels = np.zeros((16, 16), np.uint8)
         labels[2 : 8 + number, 3:9] = 1
@@ -66,12 +68,12 @@ def training(score: object) -> Training:
         return Sample(str(number), lambda: image, lambda: ReferenceMask(labels))
 
     data = Dataset("squares", "test", Path(), tuple(sample(n) for n in range(2)))
-    batches = TrainingBatches(data, Normalization(), RESTARTS, input_sizes(NETWORK), 1)
+    batches = TrainingBatches(data, Normalization(), settings, input_sizes(NETWORK), 1)
     return Training(
         build_network(NETWORK),
         batches,
-        make_loss(NETWORK, RESTARTS),
-        RESTARTS,
+        make_loss(NETWORK, settings),
+        settings,
         validate=score,  # type: ignore[arg-type]
     )
 
@@ -92,6 +94,29 @@ def test_the_average_of_snapshots_is_taken_where_it_scores_best(tmp_path: Path) 
     save_state(state, tmp_path / "s.npz", "f")
     again = load_state(tmp_path / "s.npz", "f")
     assert (len(again.snapshots), again.averaged) == (3 * size, 2)
+
+
+def test_a_descent_that_ends_while_the_network_is_scored_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes a second, a score two: 29 steps and the first score pass half of the minute."""
+    clock = SimpleNamespace(now=0.0)
+
+    def take(seconds: float) -> float:
+        clock.now += seconds
+        return 0.5
+
+    monkeypatch.setattr(fit, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    run = training(lambda: take(2), RESTARTS.model_copy(update={"minutes": 1.0, "steps_per_epoch": 29}))
+    real = run.batches.stream
+
+    def slowly(step: int) -> Iterator[object]:
+        for batch in real(step):
+            take(1)
+            yield batch
+
+    run.batches.stream = slowly  # type: ignore[method-assign, assignment]
+    state = run.run()
+    assert [row["step"] for row in state.history] == [29, 43, 56]  # at 29 + 2, 45 + 2 and 60 + 2 seconds
+    assert len(state.snapshots) == 3 * len(state.average)
 
 
 def test_a_single_descent_is_kept_where_it_scores_best() -> None:

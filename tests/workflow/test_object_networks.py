@@ -112,3 +112,16 @@ def test_one_picture_is_learned_by_heart() -> None:
     objects = find_objects(mask, InferenceSettings(), probabilities, depth, "distance")
     assert objects.max() == 3
     assert tally_objects(numbers.astype(np.int32), objects).f1(0.5) == 1.0
+
+
+def test_of_two_classes_each_has_its_channel() -> None:
+    """Whatever the activation: an object network knows no background channel."""
+    settings = NetworkSettings(
+        name="mask_rcnn", filters=2, classes=2, activation="softmax", separation="objects", input_channels=1
+    )
+    model = Model(
+        Recipe(network=settings), Normalization(), ("left", "right"), network=build_network(settings)
+    )
+    x = np.random.default_rng(0).standard_normal((1, 64, 64, 1)).astype(np.float32)
+    assert model.outputs(x).shape == (1, 64, 64, 3)  # left, right, depth
+    assert model.probabilities(x).shape == (1, 64, 64, 2)

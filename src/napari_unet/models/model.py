@@ -164,12 +164,13 @@ class Model:
         scale = self.normalization.scale
         softmax = self.recipe.network.activation == "softmax"
         read_found = architecture(self.recipe.network.name).read_found
+        named = self.recipe.network.classes
 
         def run(images: Any) -> NDArray[np.float32]:
             logits = np.asarray(network.predict_on_batch(images), np.float32)
             if read_found is not None:
-                both = read_found(logits, (images.shape[1], images.shape[2]), classes)
-                return both if apart else both[..., :classes]
+                both = read_found(logits, (images.shape[1], images.shape[2]), named)
+                return both if apart else both[..., :named]
             found = probabilities_of(logits[..., :classes], softmax)
             parts = [found]
             if presence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from functools import cache
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 VARIABLE = "NAPARI_UNET_RUNTIME"
 RUNTIMES = ("auto", "keras", "openvino")
 INSTALL = "pip install 'napari-unet-workbench[fast]'"
+log = logging.getLogger(__name__)
 
 
 class NativeNetwork:
@@ -131,7 +133,8 @@ def compile_network(
     Returns
     -------
     NativeNetwork or None
-        None where a layer has no equal there, or the network is too large.
+        None where a layer has no equal there, the network is too large, or OpenVINO fails without having
+        been asked for.
     """
     return _compiled(network, lambda onnx: onnx_program(onnx, network, settings, scale, shrinks=shrinks))
 
@@ -146,17 +149,25 @@ def compile_part(
 def _compiled(network: Any, write: Callable[[Any], Any]) -> NativeNetwork | None:
     if 4 * network.count_params() > MOST_BYTES:
         return None
-    import onnx
-    import onnx.helper
-    import onnx.numpy_helper
-
     try:
-        program = write(onnx)
+        import onnx
+        import onnx.helper
+        import onnx.numpy_helper
+
+        return _compiled_there(write(onnx), precision_of(network))
     except ModelError:
         return None
+    except (ImportError, RuntimeError) as error:
+        if chosen_runtime() == "openvino":
+            raise
+        log.warning("OpenVINO fails here, Keras computes in its place: %s", error)
+        return None
+
+
+def _compiled_there(program: Any, precision: str) -> NativeNetwork:
     properties = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": precision_of(network),
+        "INFERENCE_PRECISION_HINT": precision,
         # Other programs compute, too: the system knows better which core is free.
         "ENABLE_CPU_PINNING": False,
     }

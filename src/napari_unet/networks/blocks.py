@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.networks.batch_norm import batch_normalization
 from napari_unet.networks.own_layers import spread_like
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Builder:
 
         kind = self.settings.normalization
         if kind == "batch":
-            return layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(x)
+            return batch_normalization(0.95, f"{name}_norm")(x)
         if kind == "group":
             channels = x.shape[-1]
             groups = next(g for g in range(min(GROUPS, channels), 0, -1) if channels % g == 0)

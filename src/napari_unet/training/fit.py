@@ -155,6 +155,7 @@ class Training:
         first = state.step
         losses = []
         progress = 0.0
+        descended = self._descended()
         end = next(end for end in descents(settings) if end > min(self._progress(), 1 - 1e-9))
         for images, targets in stream:
             if self.cancel is not None:
@@ -189,9 +190,10 @@ class Training:
             "learning_rate": float(rate),
         }
         row["validation_iou"] = self._score(progress >= end or self.stopped)
-        if progress >= end and settings.schedule == "cosine_restarts":
-            state.snapshots += [w.copy() for w in state.average]
         state.seconds = before + time.monotonic() - started
+        # Where minutes count, a descent may also end while the network is scored.
+        if settings.schedule == "cosine_restarts" and self._descended() > descended:
+            state.snapshots += [w.copy() for w in state.average]
         state.history.append(row)
         if all(np.isfinite(w).all() for w in self.state.average):
             self._good = [w.copy() for w in self.state.average]
@@ -212,6 +214,10 @@ class Training:
 
     def _progress(self) -> float:
         return progress_of(self.settings, self.state.step, self.batches.total_steps, self.state.seconds)
+
+    def _descended(self) -> int:
+        """How many descents of the learning rate have come to their ends."""
+        return sum(end <= self._progress() for end in descents(self.settings))
 
     def _seconds_left(self, progress: float) -> float:
         return self.state.seconds * (1 - progress) / max(progress, 1e-6)
