@@ -16,6 +16,7 @@ from napari_unet.networks.finds import paint, read_found
 from napari_unet.networks.folding import fold
 from napari_unet.networks.mask_rcnn import input_sizes
 from napari_unet.networks.region_align import align
+from napari_unet.networks.region_heads import proposals, regions_of
 from napari_unet.networks.registry import build_network, pixel_networks
 from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy
@@ -65,6 +66,28 @@ boxes_of = st.tuples(numbers, numbers, sides, sides).map(lambda b: (b[0], b[1], 
 def test_what_is_encoded_is_decoded(box: tuple[float, ...], around: tuple[float, ...]) -> None:
     one, other = tensors([box], [around])
     np.testing.assert_allclose(to_numpy(decode(encode(one, other), other))[0], box, rtol=1e-3, atol=1e-2)
+
+
+def test_regions_by_the_pixels_of_the_image() -> None:
+    # At stride 4: 1024 x 1024 pixels hold 4096 times 256, which is the most; 16 are the fewest.
+    sides = {256: 4096, 512: 4096, 136: 1156, 16: 16, 8: 16}
+    for side, count in sides.items():
+        assert regions_of(np.zeros((1, side, side, 1)), 4) == count
+
+
+def test_more_than_a_thousand_objects_are_proposed() -> None:
+    """544 x 544 pixels, a box of 12 x 12 around every fourth pixel of the level, 16 apart: 34 x 34."""
+    logits = np.full((1, 136, 136, 6, 1), -9.0)
+    logits[:, ::4, ::4, 1] = 9.0
+    steps = np.zeros((1, 136 * 136 * 6, 4))
+    steps[logits.reshape(1, -1) < 0, 2:] = -9  # the others are thinner than any object
+    given = tensors(logits.reshape(1, -1, 1), steps, np.zeros((1, 136, 136, 1)))
+    found = to_numpy(proposals()((4,))(given))[0]
+    first = np.maximum(np.arange(34) * 16 + 2 - 6, 0)
+    last = np.arange(34) * 16 + 2 + 6
+    expected = [(first[y], first[x], last[y], last[x]) for y in range(34) for x in range(34)]
+    assert len(expected) == 1156
+    np.testing.assert_allclose(sorted(found.tolist()), sorted(expected), atol=1e-3)
 
 
 def test_boxes_are_cut_at_the_borders() -> None:

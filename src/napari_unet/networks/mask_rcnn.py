@@ -45,7 +45,8 @@ def build(settings: NetworkSettings, seed: int = 0) -> Any:
     boxes that are left then, a mask of 28x28 for each class.
 
     The paper has ResNet-50 or 101 under the pyramid, 256 channels in it and in the mask head, 1024 in the box
-    head, 1000 regions; here they are 2, 2 and 8 times the filters and a region for 256 pixels of the image.
+    head, 1000 regions; here they are 2, 2 and 8 times the filters and a region for 256 pixels of the image,
+    at most 4096, as for 1024 x 1024.
     Boxes are 3 and 4.2 strides wide (the paper: 8, one size a level), and the levels begin at stride 2, not
     4, as nuclei are small.
 

@@ -26,7 +26,8 @@ from napari_unet.networks.own_layers import PACKAGE
 
 TRIED = len(anchor_shapes(1))  # boxes around each pixel of a level
 PIXELS_A_REGION = 256  # of the image: as many regions as fit into it at this size are looked at
-FEWEST, MOST, MOST_LOOKED_AT = 16, 1000, 2000
+FEWEST, MOST = 16, 4096  # of them: the largest is that of a tile of 1024 pixels
+MOST_LOOKED_AT = 8192  # boxes, by pairs; more would take gigabytes
 PROPOSED_OVERLAP, FOUND_OVERLAP = 0.7, 0.5  # beyond which the worse of two boxes is left out
 LEAST_SCORE = 0.05
 LEAST_SIDE = 2.0  # pixels
@@ -35,7 +36,7 @@ MASK = 28  # sides of a mask, twice those of the features it is made from
 
 
 def regions_of(level: Any, stride: int) -> Any:
-    """How many regions of an image are looked at.
+    """How many regions of an image are looked at: one for 256 pixels of it, from 16 to 4096.
 
     Parameters
     ----------
@@ -146,7 +147,7 @@ def proposals() -> Any:
             short = ops.minimum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
             kept = suppress(boxes, ops.cast(short >= LEAST_SIDE, "float32"), PROPOSED_OVERLAP)
             place = ops.cumsum(ops.ones_like(kept), axis=1)
-            return best(kept - 1e-4 * place, wanted, boxes * kept[..., None])[1]
+            return best(kept - place / MOST_LOOKED_AT, wanted, boxes * kept[..., None])[1]
 
         def compute_output_spec(self, given: list[Any]) -> Any:
             level = given[2]
