@@ -104,6 +104,20 @@ def test_tiles_that_run_one_by_one_are_computed_for_their_middle_alone(
     np.testing.assert_array_equal(result(out), whole(image, model, flips="dihedral"))
 
 
+def test_where_parts_are_enough_the_whole_network_is_not_compiled(
+    image: np.ndarray, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Model] = []
+    monkeypatch.setattr(large_module, "pixel_outputs", lambda of: asked.append(of) or (lambda tiles: tiles))
+    for pixels, compiled in ((1, []), (0, [model])):
+        settings = model.recipe.inference.model_copy(update={"batch_pixels": pixels, "flips": "none"})
+        large = large_module.plan_large_image(lazy_stack(image), model, settings, LargeImageSettings())
+        assert large.plan.narrow == (pixels == 1)
+        tile = np.zeros((*large.plan.tile_shape, 1), np.float32)
+        large_module.Runner(large, model).run(large.blocks[:1], [tile])
+        assert asked == compiled
+
+
 def test_of_a_strip_no_tile_is_narrowed_along_its_short_side(
     tmp_path: Path, image: np.ndarray, model: Model
 ) -> None:

@@ -243,8 +243,13 @@ class Runner:
         self.flips = large.settings.flips
         self.batch = large.batch
         self.on_smaller = on_smaller
-        self.network = pixel_outputs(model)
+        self.model = model
         self.narrow = PartNetwork(model.answers_of_part, self.plan.part_shape) if self.plan.narrow else None
+
+    @cached_property
+    def network(self) -> Network:
+        """What answers for whole tiles; compiled only if it is asked, as it takes time and memory."""
+        return pixel_outputs(self.model)
 
     def run(self, blocks: Sequence[Block], tiles: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """What the network says of the tiles of blocks, in order.
