@@ -26,12 +26,15 @@ from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow import large as large_module
 from napari_unet.workflow.large_run import FinishedBlock
-from napari_unet.workflow.segment import segment_samples
+from napari_unet.workflow.segment import Segmentation, segment_samples
 from napari_unet.workflow.segment_large import segment_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+ROUNDING = 5e-4  # of a probability: a step of half precision, in which they are kept
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -64,11 +67,27 @@ def image() -> np.ndarray:
     return (noise * 8000 + 30_000).clip(0, 65_535).astype(np.uint16)
 
 
-def whole(image: np.ndarray, model: Model, **changes: Any) -> np.ndarray:
-    """The mask of the network put on the whole image at once."""
+def at_once(image: np.ndarray, model: Model, **changes: Any) -> Segmentation:
+    """What the network says of the whole image at once."""
     settings = model.recipe.inference.model_copy(update={"tile": 2048, **changes})
     (found,) = segment_samples([Sample("a", lambda: image[..., None])], model, settings)
-    return found.mask
+    return found
+
+
+def whole(image: np.ndarray, model: Model, **changes: Any) -> np.ndarray:
+    """The mask of the network put on the whole image at once."""
+    return at_once(image, model, **changes).mask
+
+
+def assert_whole(found: np.ndarray, image: np.ndarray, model: Model, **changes: Any) -> None:
+    """As ``whole``, but for the few pixels at the threshold which rounding decides.
+
+    Some processors add in another order where the image has another size.
+    """
+    expected = at_once(image, model, **changes)
+    decided = np.abs(expected.probabilities[..., 0] - expected.settings.threshold) > ROUNDING
+    assert decided.mean() > 0.99
+    np.testing.assert_array_equal(found[decided], expected.mask[decided])
 
 
 def result(path: Path, level: int = 0) -> np.ndarray:
@@ -78,10 +97,9 @@ def result(path: Path, level: int = 0) -> np.ndarray:
 def test_the_mask_is_that_of_the_whole_image(tmp_path: Path, image: np.ndarray, model: Model) -> None:
     seen: list[Progress] = []
     out = segment_stack(lazy_stack(image, "a"), model, tmp_path / "a.ome.zarr", on_progress=seen.append)
-    expected = whole(image, model)
-    assert 0.2 < expected.mean() < 0.8
-    np.testing.assert_array_equal(result(out), expected)
-    np.testing.assert_array_equal(result(out, 1), expected[::2, ::2])
+    assert 0.2 < result(out).mean() < 0.8
+    assert_whole(result(out), image, model)
+    np.testing.assert_array_equal(result(out, 1), result(out)[::2, ::2])
     blocks = [p.piece for p in seen if isinstance(p.piece, FinishedBlock)]
     assert len(blocks) == 12
     assert [p.done for p in seen if p.piece][-1] == pytest.approx(0.0768)
@@ -101,7 +119,7 @@ def test_tiles_that_run_one_by_one_are_computed_for_their_middle_alone(
     middle = len(plan.columns) + 1
     assert plan.offset(middle) == (halo, halo)
     out = segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", settings)
-    np.testing.assert_array_equal(result(out), whole(image, model, flips="dihedral"))
+    assert_whole(result(out), image, model, flips="dihedral")
 
 
 def test_where_parts_are_enough_the_whole_network_is_not_compiled(
@@ -128,7 +146,7 @@ def test_of_a_strip_no_tile_is_narrowed_along_its_short_side(
     assert plan.tile_shape == (72, 128)
     assert plan.part_shape == (72, 128 - 2 * plan.columns.halo)
     out = segment_stack(lazy_stack(strip), model, tmp_path / "a.ome.zarr", settings)
-    np.testing.assert_array_equal(result(out), whole(strip, model))
+    assert_whole(result(out), strip, model)
 
 
 def test_too_little_context_is_seen_in_the_mask(tmp_path: Path, image: np.ndarray, model: Model) -> None:
@@ -141,9 +159,8 @@ def test_too_little_context_is_seen_in_the_mask(tmp_path: Path, image: np.ndarra
 def test_small_pieces_are_dropped_across_blocks(tmp_path: Path, image: np.ndarray, model: Model) -> None:
     settings = model.recipe.inference.model_copy(update={"minimum_size": 300})
     out = segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", settings)
-    expected = whole(image, model, minimum_size=300)
-    assert 0 < expected.sum() < whole(image, model).sum()
-    np.testing.assert_array_equal(result(out), expected)
+    assert 0 < whole(image, model, minimum_size=300).sum() < whole(image, model).sum()
+    assert_whole(result(out), image, model, minimum_size=300)
     assert "raw" not in zarr.open_group(out, mode="r")
 
 
@@ -187,7 +204,7 @@ def test_a_stopped_run_goes_on(tmp_path: Path, image: np.ndarray, model: Model) 
     second = [p.piece for p in seen if p.piece]
     assert len(first) + len(second) == 12
     assert next(p for p in seen if p.piece).done > 0.0768 * 5 / 12
-    np.testing.assert_array_equal(result(out), whole(image, model))
+    assert_whole(result(out), image, model)
     assert not list(tmp_path.glob("*.unfinished"))
 
 
@@ -202,7 +219,7 @@ def test_less_memory_on_the_second_go_changes_nothing(
         )
     monkeypatch.setattr("napari_unet.inference.budget.LARGEST_TILE", 90)
     segment_stack(lazy_stack(image), model, out)
-    np.testing.assert_array_equal(result(out), whole(image, model))
+    assert_whole(result(out), image, model)
 
 
 @pytest.mark.parametrize("what", ["image", "settings", "model", "finished"])
@@ -236,7 +253,7 @@ def test_what_was_begun_otherwise_is_not_gone_on_with(
         with pytest.raises(OutputError, match="another model"):
             go(model=other)
     segment_stack(lazy_stack(image[::-1]), model, out, overwrite=True)
-    np.testing.assert_array_equal(result(out), whole(image[::-1], model))
+    assert_whole(result(out), image[::-1], model)
 
 
 def test_overwrite_removes_nothing_of_others(tmp_path: Path, image: np.ndarray, model: Model) -> None:
@@ -255,7 +272,7 @@ def test_stacks_go_image_by_image(tmp_path: Path, image: np.ndarray, model: Mode
     found = result(out)
     assert found.shape == (1, 3, 100, 92)
     for n in range(3):
-        np.testing.assert_array_equal(found[0, n], whole(stack[0, n], model))
+        assert_whole(found[0, n], stack[0, n], model)
     about = zarr.open_group(out, mode="r").attrs["ome"]["multiscales"][0]
     assert [a["name"] for a in about["axes"]] == ["t", "z", "y", "x"]
     assert about["datasets"][0]["coordinateTransformations"][0]["scale"] == [1, 1, 0.5, 0.25]
@@ -291,7 +308,7 @@ def test_memory_that_does_not_last_halves_the_batch_and_is_said_once(
         model.recipe.inference.model_copy(update={"batch_pixels": 128 * 128 * 8}),
         on_progress=lambda p: messages.append(p.message),
     )  # fmt: skip
-    np.testing.assert_array_equal(result(out), whole(image, model))
+    assert_whole(result(out), image, model)
     assert sizes[:3] == [8, 4, 2]
     assert set(sizes[3:]) == {2}
     assert [m for m in messages if "memory" in m] == [
@@ -307,7 +324,7 @@ def test_of_several_channels_one_must_be_chosen(tmp_path: Path, image: np.ndarra
     with pytest.raises(ModelError, match=r"expected 1 channel, got 2: GFP, DAPI; choose with --channel"):
         segment_stack(both, model, tmp_path / "a.ome.zarr")
     out = segment_stack(both.choose(["DAPI"]), model, tmp_path / "a.ome.zarr")
-    np.testing.assert_array_equal(result(out), whole(image, model))
+    assert_whole(result(out), image, model)
 
 
 def test_pixels_of_another_size_are_resized_to_the_models(
@@ -333,7 +350,7 @@ def test_other_programs_read_the_result(tmp_path: Path, image: np.ndarray, model
     out = segment_stack(lazy_stack(image, pixel_size=PixelSize(0.5, 0.5)), model, tmp_path / "a.ome.zarr")
     (node,) = Reader(parse_url(out))()
     assert [level.shape for level in node.data] == [(240, 320), (120, 160)]
-    np.testing.assert_array_equal(np.asarray(node.data[0]), whole(image, model))
+    assert_whole(np.asarray(node.data[0]), image, model)
     assert node.metadata["color"][1][:3] == pytest.approx([230 / 255, 159 / 255, 0], abs=0.01)
 
 
@@ -388,4 +405,8 @@ def test_a_killed_program_goes_on(tmp_path: Path, image: np.ndarray, model_path:
         for file, stamp in kept.items()
     ]
     assert all(untouched)
-    np.testing.assert_array_equal(result(out), whole(large, model))
+    uninterrupted = [*line[:-3], str(tmp_path / "at once"), *line[-2:]]
+    subprocess.run(uninterrupted, check=True, capture_output=True)
+    np.testing.assert_array_equal(result(out), result(tmp_path / "at once" / "a.ome.zarr"))
+    # The program computes in the processor's precision, this process in float32.
+    assert (result(out) == whole(large, model)).mean() > 0.99

@@ -103,7 +103,7 @@ def test_whoever_stops_early_leaves_no_thread() -> None:
     assert reading_threads() == 0
 
 
-def test_calls_run_in_order_in_another_thread_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_run_in_other_threads_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overlap, "BEHIND", 2)
     made: list[int] = []
     ran: list[int] = []
@@ -128,7 +128,7 @@ def test_calls_run_in_order_in_another_thread_few_at_a_time(monkeypatch: pytest.
             assert len(made) - len(ran) <= 3
 
     assert written_behind(calls()) == [0, 1, 4, 9, 16, 25]
-    assert ran == made == list(range(6))
+    assert sorted(ran) == made == list(range(6))
 
 
 def test_large_results_wait_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,7 @@ def test_the_first_error_is_raised_and_what_came_before_is_written() -> None:
 
     with pytest.raises(OSError, match="the disk is full"):
         written_behind((call(n), 1) for n in range(4))
-    assert ran[:2] == [0, 1]
+    assert {0, 1} <= set(ran)
 
 
 def test_what_was_made_before_a_stop_is_written() -> None:
@@ -170,7 +170,7 @@ def test_what_was_made_before_a_stop_is_written() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         written_behind(calls())
-    assert ran == [0, 1, 2]
+    assert sorted(ran) == [0, 1, 2]
 
 
 def test_segmenting_files_reads_ahead_and_writes_behind(

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 AHEAD = 32  # images, at most
 AHEAD_BYTES = 2**25  # of them; one more may be in memory, however large
-BEHIND = 8  # results that wait to be written, at most
+WRITERS = 4  # threads, which wait for the disk most of the time
+BEHIND = 32  # results that wait to be written, at most
 BEHIND_BYTES = 2**27  # of them; one more may be in memory, however large
 
 Result = TypeVar("Result")
@@ -127,13 +128,13 @@ def _raising(error: WorkbenchError) -> Callable[[], NDArray[np.generic]]:
 
 
 def written_behind(calls: Iterable[tuple[Callable[[], Result], int]]) -> list[Result]:
-    """Run calls in another thread, one after another, while the next ones are being made.
+    """Run calls in other threads, while the next ones are being made.
 
     Parameters
     ----------
     calls : iterable of (callable, int)
-        Each may wait for a file, and holds so many bytes until it has run. Few wait at a time; what was
-        taken from this is run, also where it raises.
+        Each may wait for a file of its own, and holds so many bytes until it has run. Few wait at a time;
+        what was taken from this is run, also where it raises.
 
     Returns
     -------
@@ -143,7 +144,7 @@ def written_behind(calls: Iterable[tuple[Callable[[], Result], int]]) -> list[Re
     done: list[Result] = []
     waiting: deque[tuple[Future[Result], int]] = deque()
     held = 0
-    with ThreadPoolExecutor(1, "writer") as pool:
+    with ThreadPoolExecutor(WRITERS, "writer") as pool:
         for call, size in calls:
             waiting.append((pool.submit(call), size))
             held += size
