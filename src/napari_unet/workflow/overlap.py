@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 AHEAD = 32  # images, at most
 AHEAD_BYTES = 2**25  # of them; one more may be in memory, however large
-WRITERS = 4  # threads, which wait for the disk most of the time
+WRITERS = 2  # threads, which wait for the disk most of the time
 BEHIND = 32  # results that wait to be written, at most
 BEHIND_BYTES = 2**27  # of them; one more may be in memory, however large
 
