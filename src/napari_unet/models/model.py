@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,9 +153,10 @@ class Model:
             raise ValueError("the network answers for whole tiles only")
         if native.is_wanted(found.network):
             settings, scale = self.recipe.network, self.normalization.scale
-            compiled = native.compile_part(found, settings, scale, tile, part)
+            build = partial(native.compile_part, found, settings, scale, tile, part)
+            compiled = build()
             if compiled is not None:
-                return lambda image, offset: compiled(image, np.asarray(offset, np.int64))
+                return native.NativeParts(compiled, build)
         run = self._answers(found.build(tile, part), self.recipe.network.separation != "none", False)
         return lambda image, offset: run([image, np.asarray(offset, np.int32)])
 

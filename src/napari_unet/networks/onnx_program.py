@@ -63,6 +63,7 @@ def onnx_part_program(
     scale: float,
     tile: tuple[int, int],
     part: tuple[int, int],
+    place: tuple[int, int] | None = None,
 ) -> Any:
     """Write a narrowed network, as ``Narrowing.build`` does, as an ONNX program.
 
@@ -74,12 +75,14 @@ def onnx_part_program(
         Of the network.
     tile, part : (int, int)
         (Y, X) of what goes in and comes out, as ``Narrowing.build`` has them.
+    place : (int, int), optional
+        Row and column at which every part begins; if not given, each is told where it does.
 
     Returns
     -------
     onnx.ModelProto
-        From ``image``, (1, C, Y, X) float32, and ``offset``, (2,) int64 row and column at which the part
-        begins, to ``probabilities``, (1, K, Y', X') float32 in [0, 1].
+        From ``image``, (1, C, Y, X) float32, and without a place ``offset``, (2,) int64 row and column at
+        which the part begins, to ``probabilities``, (1, K, Y', X') float32 in [0, 1].
 
     Raises
     ------
@@ -87,12 +90,13 @@ def onnx_part_program(
         If a layer has no equal here.
     """
     graph = Graph(onnx)
+    offset = OFFSET if place is None else graph.constant(list(place))
     values = {0: INPUT}
     for step in plan.steps:
         sources = [values[number] for number in step.sources]
         if step.operation is None:
             before, after = (plan.extents[n] for n in (step.sources[0], step.made[0]))
-            cut = _cut(graph, sources[0], before, after, tile, part)
+            cut = _cut(graph, sources[0], before, after, tile, part, offset)
             sides = [after.size(t, p) for t, p in zip(tile, part, strict=True)]
             # That of what begins anywhere the shape is known: memory is planned beforehand by it.
             shape = graph.constant([1, plan.channels[step.made[0]], *sides])
@@ -101,26 +105,34 @@ def onnx_part_program(
             made = write_layer(graph, step.operation, sources)
         values.update(zip(step.made, made, strict=True))
     _answers(graph, values[plan.result], settings, scale)
-    given = [(INPUT, [1, settings.input_channels, *tile]), (OFFSET, [2])]
+    given = [(INPUT, [1, settings.input_channels, *tile])]
+    if place is None:
+        given.append((OFFSET, [2]))
     return _program(graph, given, [1, *_out(settings, list(part))])
 
 
 def _cut(
-    graph: Graph, x: str, before: Extent, after: Extent, tile: tuple[int, int], part: tuple[int, int]
+    graph: Graph,
+    x: str,
+    before: Extent,
+    after: Extent,
+    tile: tuple[int, int],
+    part: tuple[int, int],
+    offset: str,
 ) -> str:
     """What an extent covers, of a tensor that covers a larger one."""
-    starts = graph.add("Sub", [_start(graph, after, tile, part), _start(graph, before, tile, part)])
+    starts = graph.add("Sub", [_start(graph, e, tile, part, offset) for e in (after, before)])
     sizes = graph.constant([after.size(t, p) for t, p in zip(tile, part, strict=True)])
     inputs = [x, starts, graph.add("Add", [starts, sizes]), graph.constant([2, 3])]
     return graph.add("Slice", inputs)
 
 
-def _start(graph: Graph, extent: Extent, tile: tuple[int, int], part: tuple[int, int]) -> str:
+def _start(graph: Graph, extent: Extent, tile: tuple[int, int], part: tuple[int, int], offset: str) -> str:
     """Row and column at which an extent begins, in its own pixels: ``Extent.start``."""
     if extent.margin is None:
         return graph.constant([0, 0])
     stride = extent.stride
-    place = graph.add("Div", [OFFSET, graph.constant([stride.numerator] * 2)])
+    place = graph.add("Div", [offset, graph.constant([stride.numerator] * 2)])
     place = graph.add("Sub", [place, graph.constant([extent.margin] * 2)])
     room = [int(t / stride) - extent.size(t, p) for t, p in zip(tile, part, strict=True)]
     place = graph.add("Max", [place, graph.constant([0, 0])])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -105,7 +106,7 @@ class LocalRun:
         ComputeError
             If memory does not last for a single tile.
         """
-        state = State(self.large, list(todo), time.monotonic())
+        state = State(self.large, self._sorted(todo), time.monotonic())
         runner = Runner(self.large, self.model, state.say_smaller(on_progress))
         with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
             written: Future[None] | None = None
@@ -126,6 +127,20 @@ class LocalRun:
             finally:
                 if upcoming is not None:
                     upcoming.cancel()
+
+    def _sorted(self, todo: Sequence[Block]) -> list[Block]:
+        """Blocks that lie alike in their tiles together, those of the borders first: they run faster so."""
+        plan = self.large.plan
+        if not plan.narrow:
+            return list(todo)
+        places = {number: plan.offset(number) for number in {block.number for block in todo}}
+        often = Counter(places.values())
+
+        def alike(block: Block) -> tuple[int, int, tuple[int, int]]:
+            place = places[block.number]
+            return block.image, often[place], place
+
+        return sorted(todo, key=alike)
 
     def _outputs(
         self, runner: Runner, blocks: Sequence[Block], tiles: Sequence[NDArray[np.float32]]
