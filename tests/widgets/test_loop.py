@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hands import close_anyway
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QScrollArea
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,6 +111,7 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     qtbot: Any,
     tiny_models: dict[str, Path],
     notifications: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     viewer, dock = open_window()
     segment_all(dock, qtbot)
@@ -143,6 +145,8 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     qtbot.waitUntil(lambda: not panel.curves.isHidden(), timeout=LONG)
     # Segmenting waits for nothing meanwhile.
     assert not session.busy
+    seen: list[Any] = []
+    monkeypatch.setattr(QScrollArea, "ensureWidgetVisible", lambda area, widget: seen.append(widget))
     click(qtbot, panel.stop_button)
     at_rest(dock, qtbot)
     assert told(notifications) == []
@@ -151,6 +155,7 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     sentence = session.learning.result.comparison.sentence
     assert panel.verdict.text().lower() == f"{sentence}.".lower()
     assert not panel.gate.isHidden()
+    qtbot.waitUntil(lambda: panel.gate in seen)
     assert not panel.run_button.isEnabled()
     assert dock.stage.preview_layer is None
     click(qtbot, panel.keep_button)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
+    QScrollArea,
     QSpinBox,
     QTabBar,
     QVBoxLayout,
@@ -58,6 +59,7 @@ class LearnPanel(Step):
         self._soon = self._timer(300, self.refresh)
         self._pause = self._timer(PAUSE, self.learning.go_on)
         self._look = self._timer(REFRESH, self._show_progress)
+        self._seen = self._timer(REFRESH, self._bring_gate_into_view)
         self._connect()
         self.refresh()
 
@@ -229,6 +231,8 @@ class LearnPanel(Step):
     def _refresh_verdict(self) -> None:
         learning = self.learning
         waiting, result = learning.candidate, learning.result
+        if waiting is not None and self.gate.isHidden():
+            self._seen.start()
         self.gate.setVisible(waiting is not None)
         self.keep_button.setEnabled(not self._busy)
         words = []
@@ -243,6 +247,14 @@ class LearnPanel(Step):
         self.verdict.setText(" ".join(words))
         self.verdict.setVisible(bool(words))
         self.keep_button.setDefault(waiting is not None and waiting.note == "better")
+
+    def _bring_gate_into_view(self) -> None:
+        """A small screen may show the curves and not what is to be decided."""
+        around = self.parentWidget()
+        while around is not None and not isinstance(around, QScrollArea):
+            around = around.parentWidget()
+        if around is not None:
+            around.ensureWidgetVisible(self.gate)
 
     def _show_progress(self) -> None:
         progress = self.learning.progress
