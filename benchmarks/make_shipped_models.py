@@ -51,10 +51,10 @@ SETTINGS = {
         "gamma=0.6", "noise=0.4", "invert=0.25",
     ),
     "nerve-and-vessel": (
-        "filters=8", "depth=4", "training.scale=0.25", "channels=grey", "intensities=robust",
-        "patch=144", "batch_size=6", "steps_per_epoch=100", "megapixels=200", "learning_rate=3e-3",
-        "averaging=0.99", "foreground_patches=0.5", "dropout=0.1", "training.seed=8", "rotation=20",
-        "augmentation.scale=0.3", "warp_probability=0.9", "elastic=3", "brightness=0.4", "contrast=0.4",
+        "filters=16", "depth=4", "training.scale=0.375", "channels=grey", "intensities=robust",
+        "patch=192", "batch_size=6", "steps_per_epoch=100", "megapixels=700", "learning_rate=2e-3",
+        "averaging=0.998", "foreground_patches=0.5", "dropout=0.2", "training.seed=8", "rotation=20",
+        "augmentation.scale=0.3", "warp_probability=0.9", "elastic=4", "brightness=0.4", "contrast=0.4",
         "gamma=0.5", "noise=0.3",
     ),
 }  # fmt: skip

@@ -40,11 +40,11 @@ ABOUT: dict[str, dict[str, Any]] = {
         "(https://creativecommons.org/licenses/by/4.0/); the images were scaled down, made grey and "
         "augmented for training, none is contained",
         "look": {"channels": [1, 2, 3, 4], "ground": "dark", "fits": "speckle"},
-        "pixel_size": "frames of about 500 to 800 pixels across; scaled to a quarter before the network",
+        "pixel_size": "frames of about 500 to 800 pixels across; scaled to three eighths before the network",
         "command": "python benchmarks/make_shipped_models.py nerve-and-vessel --data usgra-seg --work WORK "
-        "--out OUT --set filters=12 megapixels=180",
+        "--out OUT",
         "limits": [
-            "Little trained on few images: a start for corrections and fine-tuning (see the scores).",
+            "Trained on 136 images: a start for corrections and fine-tuning (see the scores).",
             "Not for diagnosis or guidance: 182 images of few devices, outlines of one annotator.",
             "Nerves look like the tissue around them: they are missed, or found in fascia, more often "
             "than vessels.",
