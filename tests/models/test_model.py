@@ -65,6 +65,15 @@ def test_an_older_model_is_replaced_and_its_log_stays(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_model(path).probabilities(X), model(2).probabilities(X))
 
 
+def test_what_a_killed_training_began_to_write_is_in_nobodys_way(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (folder / ".partial-0123456789abcdef.npz").write_bytes(b"half")
+    (folder / "metrics.csv").write_text("epoch\n1\n")
+    save_model(model(), folder)
+    assert sorted(p.name for p in folder.iterdir()) == ["metrics.csv", "model.weights.h5", "settings.json"]
+
+
 def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "me.jpg").write_text("x")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from napari_unet.atomic import write_text
+from napari_unet.atomic import PARTIAL, write_text
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.models import native
 from napari_unet.models.lent import LentNetwork
@@ -290,7 +290,9 @@ def save_model(model: Model, path: Path, *, half: bool = False) -> Path:
                 return path
             if path.is_dir():
                 for file in path.iterdir():  # the log of the training stays with the model
-                    if file.name != MEMBERS and not (fresh / file.name).exists():
+                    if file.name.startswith(PARTIAL) or file.name == MEMBERS:
+                        continue
+                    if not (fresh / file.name).exists():
                         shutil.move(file, fresh / file.name)
                 path.rename(Path(partial) / "older")
             fresh.rename(path)
@@ -343,7 +345,10 @@ def check_place(path: Path) -> None:
     if path.is_file():
         raise OutputError(f"{path} is a file", expected="a new folder or an older model")
     if path.is_dir() and not (path / SETTINGS_FILE).exists():
-        strange = [p.name for p in path.iterdir() if p.name not in OWN_FILES]
+        # A training that was killed while it wrote leaves the beginning of a file.
+        strange = [
+            p.name for p in path.iterdir() if p.name not in OWN_FILES and not p.name.startswith(PARTIAL)
+        ]
         if strange:
             raise OutputError(
                 f"{path} is a folder with other things in it",
