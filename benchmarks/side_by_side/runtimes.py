@@ -174,6 +174,7 @@ WITH_BFLOAT16 = {
     "ours, computed by Keras",
     "OpenVINO",
     "PyTorch eager",
+    "PyTorch compiled",
 }
 
 

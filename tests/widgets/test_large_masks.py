@@ -48,7 +48,8 @@ def test_a_large_image_is_segmented_from_where_one_looks(
     qtbot.waitUntil(lambda: session.current == "a", timeout=5000)
     viewer.layers["a"].corner_pixels = np.array([[1700, 1700], [SIDE - 1, SIDE - 1]])
     told: list[str] = []
-    session.job_changed.connect(lambda: told.append(ready.segmenting.progress_words.text()))
+    # The words are written at the same signal, just before.
+    ready._soon.timeout.connect(lambda: told.append(ready.segmenting.progress_words.text()))
     pieces: list[Any] = []
     taken = ready.large._on_progress
 
