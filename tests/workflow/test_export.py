@@ -140,13 +140,14 @@ def test_a_damaged_file_does_not_hold_up_the_others(nuclei_folder: Path, tmp_pat
 
 def test_masks_of_a_model(salt_folder: Path, tmp_path: Path) -> None:
     from napari_unet.data.catalog import open_images
+    from napari_unet.engine.hardware import default_precision
     from napari_unet.models.model import load_model
     from tiny_models import write_tiny_model
 
     model = write_tiny_model(tmp_path / "model")
     images = salt_folder / "train" / "images"
     result = run_inline(ExportTask(ModelMasks((images,), model), tmp_path / "out", ("npy",), "{name}"))
-    truth = list(segment_samples(open_images([images]), load_model(model)))
+    truth = list(segment_samples(open_images([images]), load_model(model, default_precision())))
     assert result.images == len(truth) == 24
     for segmentation in truth:
         exported = np.load(tmp_path / "out" / f"{segmentation.sample.id}.npy")

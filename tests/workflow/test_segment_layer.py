@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from napari_unet.data.lazy_stack import lazy_stack
 from napari_unet.data.pixel_size import PixelSize
+from napari_unet.engine.hardware import default_precision
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import Cancelled
 from napari_unet.models.model import Model, load_model, save_model
@@ -63,6 +64,7 @@ def test_the_image_is_seen_at_the_size_of_the_models_pixels(
     plain, found = (one.run(lambda _: None, CancelToken()) for one in (task, sized))
     assert plain != found  # another size of its pixels makes another mask
     stack = lazy_stack(image, pixel_size=PixelSize(0.25, 0.25))
+    model = load_model(knows, default_precision())
     expected = labels(segment_stack(stack, model, tmp_path / "a.ome.zarr", task.settings, SMALL))
     np.testing.assert_array_equal(labels(found), expected)
     assert (labels(plain) != expected).any()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_unet.data.catalog import open_dataset
+from napari_unet.engine.hardware import default_precision
 from napari_unet.engine.inline import run_inline
 from napari_unet.models.ensemble import load_any
 from napari_unet.models.model import load_model
@@ -41,7 +42,7 @@ def by_steps() -> Iterator[None]:
 
 def test_trained_saved_used_and_averaged(nuclei_folder: Path, tmp_path: Path) -> None:
     trained = run_inline(TrainTask(nuclei_folder, tmp_path / "m", recipe("fast", QUICK)))
-    model = load_model(tmp_path / "m")
+    model = load_model(tmp_path / "m", default_precision())  # that it was trained in
     x = np.random.default_rng(0).standard_normal((1, 16, 16, model.normalization.channels)).astype(np.float32)
     outputs = model.outputs(x)
     assert outputs.shape == (1, 16, 16, 34)
@@ -54,7 +55,9 @@ def test_trained_saved_used_and_averaged(nuclei_folder: Path, tmp_path: Path) ->
         assert result.outputs.shape == (*result.mask.shape, 2)
         assert ((result.objects > 0) == (result.mask > 0)).all()
     run_inline(EnsembleTask((tmp_path / "m", tmp_path / "m"), tmp_path / "two"))
-    for one, both in zip(alone, segment_samples(samples, load_any(tmp_path / "two")), strict=True):
+    for one, both in zip(
+        alone, segment_samples(samples, load_any(tmp_path / "two", default_precision())), strict=True
+    ):
         np.testing.assert_allclose(one.probabilities, both.probabilities, atol=1e-3)
         assert both.kind == "distance"
 
