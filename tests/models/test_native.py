@@ -231,7 +231,7 @@ def test_a_request_that_ran_out_of_memory_is_replaced() -> None:
         def __init__(self, number: int) -> None:
             self.number = number
 
-        def infer(self, inputs: list[Any], share_inputs: bool) -> dict[str, Any]:
+        def infer(self, inputs: list[Any], **sharing: bool) -> dict[str, Any]:
             if self.number == 0:
                 raise RuntimeError(words)
             return {"probabilities": inputs[0] + 1}
@@ -250,6 +250,15 @@ def test_a_request_that_ran_out_of_memory_is_replaced() -> None:
     assert is_out_of_memory(caught.value)
     np.testing.assert_array_equal(network(images), images + 1)
     assert not is_out_of_memory(RuntimeError("shapes differ"))
+
+
+def test_an_answer_stays_when_the_next_is_asked() -> None:
+    model = model_of()
+    images = batch(model)
+    first = model.probabilities(images)
+    kept = first.copy()
+    assert (model.probabilities(images[::-1]) != kept).any()
+    np.testing.assert_array_equal(first, kept)
 
 
 def test_tiles_are_reckoned_with_what_it_holds() -> None:

@@ -154,9 +154,13 @@ def _extremes(
     step = max(1, shape[0] * shape[1] // LOOKED_AT)
     looked_at = []
     for rows, columns, values in parts:
-        first = np.arange(rows.start, rows.stop)[:, None] * shape[1]
-        chosen = (first + np.arange(columns.start, columns.stop)) % step == 0
-        if chosen.any():
-            looked_at.append(normalization.match_channels(to_float(values[chosen][:, None], lowest))[:, 0])
+        # Of each row every step-th pixel, counted from the first pixel of the image.
+        before = np.arange(rows.start, rows.stop) * shape[1] + columns.start
+        width = columns.stop - columns.start
+        at = (-before % step)[:, None] + np.arange(0, width, step)
+        inside = at < width
+        if inside.any():
+            chosen = values[np.nonzero(inside)[0], at[inside]]
+            looked_at.append(normalization.match_channels(to_float(chosen[:, None], lowest))[:, 0])
     low, high = np.percentile(np.concatenate(looked_at), EXTREMES, axis=0).astype(np.float32)
     return tuple(map(float, low)), tuple(map(float, high))

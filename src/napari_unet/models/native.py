@@ -51,12 +51,14 @@ class NativeNetwork:
         ordered = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
         with self._lock:
             try:
-                (found,) = self._request.infer([ordered, *offset], share_inputs=True).values()
+                answers = self._request.infer([ordered, *offset], share_inputs=True, share_outputs=True)
             except RuntimeError:
                 # One that ran out of memory goes on asking for as much, also for smaller images.
                 self._request = self._compiled.create_infer_request()
                 raise
-        return np.ascontiguousarray(found.transpose(0, 2, 3, 1))
+            (found,) = answers.values()
+            # A copy: the next answer is written to the same place.
+            return np.array(found.transpose(0, 2, 3, 1), order="C")
 
     def some(self, channels: list[int]) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """As calling it, with these channels of the answers alone, in this order."""
