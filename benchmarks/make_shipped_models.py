@@ -44,9 +44,9 @@ BRIGHT = 0.4  # of the range: mean from which an image counts as bright field
 
 SETTINGS = {
     "nuclei": (
-        "filters=12", "depth=4", "separation=distance", "training.scale=1.0", "channels=grey",
-        "intensities=robust", "patch=160", "batch_size=6", "steps_per_epoch=150", "megapixels=150",
-        "learning_rate=2e-3", "averaging=0.995", "foreground_patches=0.5", "training.seed=8",
+        "filters=16", "depth=4", "separation=distance", "training.scale=1.0", "channels=grey",
+        "intensities=robust", "patch=160", "batch_size=6", "steps_per_epoch=150", "megapixels=900",
+        "learning_rate=2e-3", "averaging=0.998", "foreground_patches=0.5", "training.seed=8",
         "rotation=180", "augmentation.scale=1.0", "warp_probability=0.8", "brightness=0.4", "contrast=0.4",
         "gamma=0.6", "noise=0.4", "invert=0.25",
     ),

@@ -20,9 +20,7 @@ ABOUT: dict[str, dict[str, Any]] = {
         "look": {"channels": [1, 2, 3, 4], "ground": "either", "fits": "spots"},
         "pixel_size": "nuclei of about 8 to 60 pixels across; 0.2 to 1 µm a pixel as a rule",
         "command": "python benchmarks/make_shipped_models.py nuclei --data stage1_train "
-        "--work WORK --out OUT --init EARLIER --set megapixels=270 learning_rate=1.5e-3",
-        "note": "started from EARLIER, made by the same command with 150 megapixels and without --init "
-        "(977 steps, 73 min)",
+        "--work WORK --out OUT",
         "limits": [
             "Tissue sections with nuclei that lie on top of one another: borders are guesses.",
             "Nuclei below 6 or above 80 pixels across: scale the image first.",
