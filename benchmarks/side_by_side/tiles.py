@@ -58,11 +58,11 @@ def measure(data: Path | None, count: int) -> list[dict[str, Any]]:
         batch = batch[: 2 ** int(np.log2(len(batch)))]
         task = SegmentTask((images,), Path(folder) / "model", Path(folder) / "masks")
         task.write(samples[:64], model, ignore_progress, CancelToken())  # what is compiled comes before
-        before = _bare(model, batch)
+        before = bare_seconds(model, batch)
         start = time.perf_counter()
         written = len(task.write(samples, model, ignore_progress, CancelToken()))
         seconds = time.perf_counter() - start
-        after = _bare(model, batch)
+        after = bare_seconds(model, batch)
     bare = (before + after) / 2 / len(batch) * len(samples)
     return [
         {
@@ -75,7 +75,7 @@ def measure(data: Path | None, count: int) -> list[dict[str, Any]]:
     ]
 
 
-def _bare(model: Any, batch: np.ndarray) -> float:
+def bare_seconds(model: Any, batch: np.ndarray) -> float:
     """Seconds of one batch, the network alone."""
     run = model.outputs
     run(batch)

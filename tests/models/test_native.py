@@ -162,6 +162,22 @@ def test_where_parts_lie_alike_one_is_compiled_for_their_place(
     np.testing.assert_array_equal(answer(image, (0, 0)), wanted[0, 0])
 
 
+def test_where_there_is_no_memory_to_compile_again_that_is_said_and_tried_again() -> None:
+    class Told:
+        def __call__(self, image: Any, *offset: Any) -> str:
+            return f"anywhere {offset[0].tolist()}" if offset else "here"
+
+    built: list[Any] = [None, Told()]
+    parts = native.NativeParts(Told(), lambda place: built.pop(0))  # type: ignore[arg-type]
+    image = np.zeros((1, 4, 4, 1), np.float32)
+    for _ in range(native.SETTLED):
+        assert parts(image, (0, 0)) == "anywhere [0, 0]"
+    with pytest.raises(MemoryError) as caught:
+        parts(image, (0, 0))
+    assert is_out_of_memory(caught.value)
+    assert parts(image, (0, 0)) == "here"
+
+
 def test_new_weights_are_compiled_when_they_are_asked_for_and_not_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

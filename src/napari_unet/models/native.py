@@ -173,28 +173,29 @@ class NativeParts:
     def __init__(
         self, anywhere: NativeNetwork, build: Callable[[tuple[int, int] | None], NativeNetwork | None]
     ) -> None:
-        self._program: NativeNetwork | None = anywhere
+        self._program: NativeNetwork | None = anywhere  # none while another is compiled
         self._build = build
         self._place: tuple[int, int] | None = None
         self._last: tuple[int, int] | None = None
         self._alike = 0  # parts so far that began where the last one did
 
     def __call__(self, image: NDArray[np.float32], offset: tuple[int, int]) -> NDArray[np.float32]:
-        """Answers (1, Y', X', K) float32 for the part of a tile (1, Y, X, C) float32 that begins there."""
+        """Answers (1, Y', X', K) float32 for the part of a tile (1, Y, X, C) float32 that begins there.
+
+        Raises
+        ------
+        MemoryError
+            If the network cannot be compiled again.
+        """
         self._alike = self._alike + 1 if offset == self._last else 0
         self._last = offset
-        if self._place not in (None, offset):
-            self._use(None)
-        elif self._place is None and self._alike >= SETTLED:
-            self._use(offset)
-        assert self._program is not None
-        if self._place is None:
-            return self._program(image, np.asarray(offset, np.int64))
-        return self._program(image)
-
-    def _use(self, place: tuple[int, int] | None) -> None:
-        self._program = None  # before the other takes its memory
-        self._place, self._program = place, self._build(place)
+        place = offset if self._alike >= SETTLED or self._place == offset else None
+        if self._program is None or place != self._place:
+            self._program = None  # before the other takes its memory
+            self._place, self._program = place, self._build(place)
+        if self._program is None:
+            raise MemoryError("OpenVINO cannot compile the network again")
+        return self._program(image, *([np.asarray(offset, np.int64)] if place is None else []))
 
 
 def _compiled(network: Any, write: Callable[[Any], Any]) -> NativeNetwork | None:
