@@ -287,6 +287,37 @@ def test_what_is_vouched_for_is_shown_on_demand(stack: Any, viewer: Any, qtbot: 
     assert not box.isChecked()
 
 
+def test_where_the_model_is_unsure_is_shown_on_demand(stack: Any, viewer: Any, qtbot: Any) -> None:
+    box, looking, unsure = stack.looking.unsure_box, stack.looking, stack.overlays.disagreement
+    active = viewer.layers.selection.active
+    click(qtbot, box)
+    qtbot.waitUntil(lambda: stack.overlays.layers["unsure"] is not None, timeout=LONG)
+    layer = stack.overlays.layers["unsure"]
+    assert layer.name == "disagreement"
+    assert viewer.layers.selection.active is active  # strokes go on into the mask
+    first = np.asarray(layer.data)
+    assert first.shape == stack.stage.mask_at_hand().shape
+    assert 0 < first.max() <= 0.5
+    np.testing.assert_array_equal(first, unsure.values())
+    assert "mirrored" in looking.legend.text()
+    stack.step(1)
+    qtbot.waitUntil(lambda: unsure.values() is not None, timeout=LONG)
+    assert layer.visible
+    np.testing.assert_array_equal(layer.data, unsure.values())
+    assert not np.array_equal(layer.data, first)
+    stack.step(-1)  # it is kept
+    np.testing.assert_array_equal(layer.data, first)
+    press(viewer, "U")
+    assert not box.isChecked()
+    assert not layer.visible
+    assert looking.legend.isHidden()
+    press(viewer, "U")
+    assert layer.visible
+    viewer.layers.remove(layer)
+    assert not box.isChecked()
+    assert not unsure.wanted
+
+
 def test_the_mask_is_hidden_and_shown_by_a_key(stack: Any, viewer: Any) -> None:
     layer = stack.stage.mask_layer
     press(viewer, "H")
@@ -346,6 +377,8 @@ def test_with_all_steps_open_the_dock_fits_a_small_screen(stack: Any, viewer: An
     click(qtbot, stack.looking.worst_button)
     qtbot.waitUntil(lambda: stack.session.progress is None, timeout=LONG)
     click(qtbot, stack.looking.vouched_box)
+    click(qtbot, stack.looking.unsure_box)
+    qtbot.waitUntil(lambda: stack.overlays.layers["unsure"] is not None, timeout=LONG)
     assert not stack.segmenting.folded
     assert not stack.looking.folded
     area = stack.findChild(QScrollArea)

@@ -18,6 +18,7 @@ KEYS = {
     "D": "done, and next",
     "T": "errors on and off",
     "O": "what is vouched for on and off",
+    "U": "where the model is unsure on and off",
     "H": "mask hidden and shown",
     "G": "grow the object under the pointer",
     "Shift-G": "shrink the object under the pointer",

@@ -23,6 +23,8 @@ CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#0072B2
 
 IGNORED_COLOUR = "#B8B8B8"  # as fog: no class has a grey
 VOUCHED_COLOUR = "#CC79A7"  # hatched, so that it is told apart by shape as well
+# Of disagreement, with how much of what lies below they hide.
+UNSURE_COLOURS = (("#5B1FBF", 0.0), ("#5B1FBF", 0.15), ("#B14EE9", 0.8), ("#FFE94A", 1.0))
 HATCHES = 40  # lines over the longer side
 
 
@@ -80,6 +82,14 @@ def error_colormap() -> Any:
 def vouched_colormap() -> Any:
     """Colour of what is vouched for."""
     return _colormap({1: VOUCHED_COLOUR}, "vouched for")
+
+
+def unsure_colormap() -> Any:
+    """From nothing to be seen, where all agree, over violet to yellow."""
+    from napari.utils import Colormap
+
+    steps = [(*(int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)), alpha) for c, alpha in UNSURE_COLOURS]
+    return Colormap(steps, controls=[0.0, 0.1, 0.5, 1.0], name="disagreement")
 
 
 def hatched(where: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.evaluation.error_map import ERROR_COLOURS
 from napari_unet.widgets.histogram import IoUHistogram
-from napari_unet.widgets.layers import VOUCHED_COLOUR
+from napari_unet.widgets.layers import UNSURE_COLOURS, VOUCHED_COLOUR
 from napari_unet.widgets.mend_bar import MendBar
 from napari_unet.widgets.paint_legend import PaintLegend
 from napari_unet.widgets.scores_buttons import ScoresButtons
@@ -39,6 +39,11 @@ TOGGLES = {
         "Vouched",
         "Show what you vouch for: what you painted, or all of an image that is done; only that teaches (O)",
     ),
+    "unsure": (
+        "Unsure",
+        "<qt>Show where the members of an ensemble disagree, or the answers of one model to the image and "
+        "its mirror images (U)</qt>",
+    ),
 }
 
 
@@ -48,7 +53,7 @@ class LookPanel(Step):
     worst_wanted = Signal()
     correct_wanted = Signal()
     step_wanted = Signal(int)
-    overlay_wanted = Signal(str, bool)  # "errors" or "vouched", shown or not
+    overlay_wanted = Signal(str, bool)  # "errors", "vouched" or "unsure", shown or not
     range_wanted = Signal(float, float)
     reference_wanted = Signal(object)
 
@@ -57,6 +62,7 @@ class LookPanel(Step):
         self.session = session
         self.references: Callable[[], list[Any]] = list
         self.chosen_reference: Callable[[], Any] = lambda: None
+        self.why_not_sure: Callable[[], tuple[str, bool]] = lambda: ("", False)
         self.image_score = QLabel()
         self.image_score.setToolTip(
             "Intersection over union of mask and reference, mean of the classes in it"
@@ -94,6 +100,7 @@ class LookPanel(Step):
             box.setToolTip(tip)
             box.toggled.connect(lambda shown, k=kind: self.overlay_wanted.emit(k, shown))
         self.errors_box, self.vouched_box = self.boxes["errors"], self.boxes["vouched"]
+        self.unsure_box = self.boxes["unsure"]
         self.legend = QLabel()
         self.legend.setWordWrap(True)
         self.reference_box = QComboBox()
@@ -183,13 +190,14 @@ class LookPanel(Step):
         self.mend.refresh()
         at_work = not self.mend.isHidden()
         self.vouched_box.setEnabled(at_work)
+        self.unsure_box.setEnabled(row is not None)
         self.classes.setVisible(at_work)
         if session.collection is not None:
             self.classes.set_classes(session.collection.classes)
         here, every = self.mend.effort()
         self.hint.setText(here)
         self.hint.setToolTip(f"<qt>Work on this image; on all: {every or 'none'}</qt>")
-        self._refresh_legend()
+        self.refresh_legend()
 
     def _tell_score(self, row: ImageRow | None) -> None:
         words, about = "", ""
@@ -200,7 +208,8 @@ class LookPanel(Step):
         self.image_score.setText(f'<span style="font-size:16pt"><b>{words}</b></span>' if words else "")
         self.about_score.setText(about)
 
-    def _refresh_legend(self) -> None:
+    def refresh_legend(self) -> None:
+        """Say what the colours over the mask mean."""
         signs = (
             list(ERROR_COLOURS.items()) if self.errors_box.isChecked() and self.errors_box.isEnabled() else []
         )
@@ -210,12 +219,23 @@ class LookPanel(Step):
         ]
         if self.vouched_box.isChecked() and self.vouched_box.isEnabled():
             words.append(f'<span style="color:{VOUCHED_COLOUR}">▨</span>&nbsp;vouched&nbsp;for')
+        if self.unsure_box.isChecked() and self.unsure_box.isEnabled():
+            words.append(self._unsure_words())
         self.legend.setText("&nbsp; ".join(words))
         self.legend.setToolTip(
             "<qt>Blue: right. Vermillion: mask only. Yellow: reference only.<br>Pink lines: vouched for, "
-            "so it teaches and counts.</qt>"
+            "so it teaches and counts.<br>Violet to yellow: standard deviation of the probabilities, up to "
+            "0.5, where half of the answers are no and half yes.</qt>"
         )
         self.legend.setVisible(bool(words))
+
+    def _unsure_words(self) -> str:
+        why_not, by_members = self.why_not_sure()
+        if why_not:
+            return why_not
+        steps = "".join(f'<span style="color:{colour}">■</span>' for colour, _ in UNSURE_COLOURS[1:])
+        who = "members disagree" if by_members else "unsure when mirrored"
+        return f"{steps}&nbsp;{who.replace(' ', '&nbsp;')}"
 
     def _on_collection(self) -> None:
         self.refresh_references()

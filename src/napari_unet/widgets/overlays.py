@@ -1,28 +1,32 @@
-"""What is laid over the mask on demand: where it errs, and what a person vouches for."""
+"""What is laid over the mask on demand: errors, what a person vouches for, where the model is unsure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.evaluation.error_map import error_map
 from napari_unet.widgets import layers
 from napari_unet.widgets.layer_images import OURS
 from napari_unet.workflow.correction import IGNORE
+from napari_unet.workflow.disagreement import Disagreement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_unet.widgets.stage import Stage
     from napari_unet.workflow.session import Session
 
+NAMES = {"errors": "errors", "vouched": "vouched for", "unsure": "disagreement"}  # of the layers
+MOST = 0.5  # standard deviation of probabilities of which half are 0 and half 1
+
 
 class Overlays(QObject):  # type: ignore[misc]
-    """Keeps the layers of errors and of what is vouched for in step with the mask.
+    """Keeps the layers of errors, of what is vouched for, and of disagreement in step with the mask.
 
     Parameters
     ----------
@@ -34,28 +38,36 @@ class Overlays(QObject):  # type: ignore[misc]
         Shows the mask.
     """
 
-    gone = Signal(str)  # a person deleted the layer of "errors" or of what is "vouched" for
+    gone = Signal(str)  # a person deleted a layer: "errors", what is "vouched" for, or "unsure"
+    told = Signal()  # there is a map of where the model is unsure now, or none
 
     def __init__(self, viewer: Any, session: Session, stage: Stage) -> None:
         super().__init__(stage)
         self.viewer = viewer
         self.session = session
         self.stage = stage
-        self.shown = {"errors": False, "vouched": False}
-        self.layers: dict[str, Any] = {"errors": None, "vouched": None}
+        self.disagreement = Disagreement(session)
+        self.shown = dict.fromkeys(NAMES, False)
+        self.layers: dict[str, Any] = dict.fromkeys(NAMES)
+        self.disagreement.changed.connect(self._on_disagreement)
         stage.mask_shown.connect(self.refresh)
         session.score_changed.connect(self._on_change)
         session.rows_changed.connect(self._on_rows)
         viewer.layers.events.removed.connect(self._on_removed)
 
     def close(self) -> None:
-        """Let go of the viewer."""
+        """Let go of the viewer, and stop what is compared."""
+        self.disagreement.want(False)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
 
     def show(self, kind: str, shown: bool) -> None:
-        """Show "errors" or what is "vouched" for, or hide it."""
+        """Show "errors", what is "vouched" for, or where the model is "unsure"; or hide it."""
         self.shown[kind] = shown
-        self.refresh()
+        if kind == "unsure":
+            self.disagreement.want(shown)
+            self._show_unsure()
+        else:
+            self.refresh()
 
     def refresh(self) -> None:
         """Show what belongs to the image at hand."""
@@ -63,6 +75,7 @@ class Overlays(QObject):  # type: ignore[misc]
         errors, vouched = self._errors(mask), self._vouched(mask)
         self._put("errors", errors, layers.error_colormap, 0.6)
         self._put("vouched", vouched, layers.vouched_colormap, 0.9)
+        self._show_unsure()
         mask_layer = self.stage.mask_layer
         if mask_layer is not None:
             if errors is None:
@@ -96,8 +109,20 @@ class Overlays(QObject):  # type: ignore[misc]
             return None
         return layers.hatched(vouched)
 
+    def _on_disagreement(self) -> None:
+        self._show_unsure()
+        self.told.emit()
+
+    def _show_unsure(self) -> None:
+        values = self.disagreement.values() if self.shown["unsure"] else None
+        self._put("unsure", None if values is None else np.asarray(values, np.float32), None, 0.9)
+
     def _put(
-        self, kind: str, values: NDArray[np.uint8] | None, colormap: Callable[[], Any], opacity: float
+        self,
+        kind: str,
+        values: NDArray[np.generic] | None,
+        colormap: Callable[[], Any] | None,
+        opacity: float,
     ) -> None:
         layer = self.layers[kind]
         if values is None:
@@ -106,17 +131,19 @@ class Overlays(QObject):  # type: ignore[misc]
             return
         if layer is None:
             active = self.viewer.layers.selection.active
-            layer = self.viewer.add_labels(
-                values,
-                name="errors" if kind == "errors" else "vouched for",
-                metadata={OURS: kind},
-                colormap=colormap(),
-                opacity=opacity,
-            )
-            layer.editable = False
+            about = {"name": NAMES[kind], "metadata": {OURS: kind}, "opacity": opacity}
+            if colormap is not None:
+                layer = self.viewer.add_labels(values, colormap=colormap(), **about)
+                layer.editable = False
+            else:
+                limits, blending = (0, MOST), "translucent_no_depth"
+                colours = layers.unsure_colormap()
+                layer = self.viewer.add_image(
+                    values, colormap=colours, contrast_limits=limits, blending=blending, **about
+                )
             self.layers[kind] = layer
             self.viewer.layers.selection.active = active
-        else:
+        elif layer.data is not values:
             layer.data = values
         layer.visible = True
         self.stage.place(layer)
@@ -125,6 +152,5 @@ class Overlays(QObject):  # type: ignore[misc]
         for kind, layer in self.layers.items():
             if layer is not None and event.value is layer:
                 self.layers[kind] = None
-                self.shown[kind] = False
-                self.refresh()
+                self.show(kind, False)
                 self.gone.emit(kind)

@@ -153,6 +153,9 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.looking.all_scores.tie_threshold(self.segmenting.threshold)
         self.looking.overlay_wanted.connect(self._show_overlay)
         self.overlays.gone.connect(lambda kind: self.looking.boxes[kind].setChecked(False))
+        unsure = self.overlays.disagreement
+        self.looking.why_not_sure = lambda: (unsure.words(), unsure.by_members)
+        self.overlays.told.connect(self.looking.refresh_legend)
         self.looking.step_wanted.connect(self.step)
         self.looking.worst_wanted.connect(self.reviewing.worst_first)
         self.looking.correct_wanted.connect(self.reviewing.correct_next)
@@ -192,6 +195,7 @@ class Workbench(QWidget):  # type: ignore[misc]
                 "D": self.reviewing.done_and_next,
                 "T": self.looking.errors_box.toggle,
                 "O": self.looking.vouched_box.toggle,
+                "U": self.looking.unsure_box.toggle,
                 "H": self.stage.hide_mask,
                 "G": lambda: self.mending.mend("grow"),
                 "Shift-G": lambda: self.mending.mend("shrink"),

@@ -1,0 +1,219 @@
+"""Where the members of an ensemble, or one model's answers to the turned image, lie apart, pixel by pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from psygnal import Signal
+
+from napari_unet.data.sample import Sample
+from napari_unet.engine.hardware import default_precision
+from napari_unet.errors import OutputError
+from napari_unet.progress import Progress
+from napari_unet.workflow.predict import file_name, find_sample, warm_models
+from napari_unet.workflow.references import refer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_unet.engine.task import Job
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.settings import InferenceSettings
+    from napari_unet.workflow.collection import Entry
+    from napari_unet.workflow.predict import Prediction
+    from napari_unet.workflow.references import ImageReference
+    from napari_unet.workflow.session import Session
+
+COMPARING = "Comparing opinions ..."
+MOST_PIXELS = 2**24  # of an image: several opinions of it are in memory at once, and it is asked about anew
+
+
+@dataclass(frozen=True, eq=False)
+class DisagreementTask:
+    """Ask a model for several opinions of one image and keep how far they lie apart.
+
+    Attributes
+    ----------
+    model : pathlib.Path
+        Folder or zip, of a model or of an ensemble.
+    image : ImageReference
+        Of which.
+    file : pathlib.Path
+        .npy that gets (Y, X) float16 in [0, 0.5], see ``Segmentation.disagreement``.
+    settings : InferenceSettings
+        Tiles, and the symmetry that decides on how one model's image is turned.
+    """
+
+    model: Path
+    image: ImageReference
+    file: Path
+    settings: InferenceSettings
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Path:
+        """Ask; gives the file.
+
+        Raises
+        ------
+        DataError, ModelError
+            If the image or the model cannot be read, or they do not fit.
+        OutputError
+            If the file cannot be written.
+        Cancelled
+            When somebody stopped it.
+        """
+        from napari_unet.workflow.segment import segment_samples
+
+        on_progress(Progress(0, 1, "Comparing opinions"))
+        model = warm_models().load(self.model, default_precision())
+        cancel.check()
+        sample = Sample(self.image.id, lambda: find_sample(self.image).read_image())
+        (found,) = segment_samples([sample], model, self.settings, cancel, disagreement=True)
+        assert found.disagreement is not None
+        fresh = self.file.with_suffix(".partial.npy")  # the one before may be mapped
+        try:
+            np.save(fresh, found.disagreement.astype(np.float16))
+            fresh.replace(self.file)
+        except OSError as error:
+            raise OutputError(
+                f"the disagreement cannot be kept in {self.file.parent}",
+                got=error.strerror or str(error),
+                remedy="make room there",
+            ) from error
+        on_progress(Progress(1, 1, "Comparing opinions"))
+        return self.file
+
+
+class Disagreement:
+    """Keeps the map of the image at hand, once it is wanted: after other images, predictions, models.
+
+    It is made beside what a person asks for, which always comes first.
+
+    Parameters
+    ----------
+    session : Session
+        Whose image is at hand.
+
+    Attributes
+    ----------
+    wanted : bool
+        Whether maps are made.
+    """
+
+    changed = Signal()  # there is another map, or none, or other words on why
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.wanted = False
+        self._files: dict[str, tuple[Prediction, Path]] = {}
+        self._failed: Prediction | None = None
+        self._job: Job | None = None
+        self._about: Prediction | None = None  # of what the job asks
+        for signal in (session.current_changed, session.mask_changed):
+            signal.connect(lambda _: self.follow())
+        session.collection_changed.connect(self._forget)
+        session.job_changed.connect(self._on_job)
+
+    def want(self, wanted: bool) -> None:
+        """Make maps from now on, or no longer."""
+        self.wanted = wanted
+        self._failed = None
+        self.follow()
+
+    def values(self) -> NDArray[np.float16] | None:
+        """(Y, X) float16 in [0, 0.5] of the image at hand, mapped from its file; None if there is none."""
+        entry = self._entry()
+        kept = self._files.get(self.session.current)
+        if entry is None or kept is None or kept[0] is not entry.prediction:
+            return None
+        try:
+            return np.load(kept[1], mmap_mode="r")  # type: ignore[no-any-return]
+        except (OSError, ValueError):
+            del self._files[self.session.current]  # gone from the disk: it is made anew when next wanted
+            return None
+
+    @property
+    def by_members(self) -> bool:
+        """Whether the members of an ensemble are asked, not one model about the turned image."""
+        model = self.session.model
+        return model is not None and len(model.members) > 1
+
+    def words(self) -> str:
+        """Why there is no map of the image at hand; empty if there is one."""
+        entry = self._entry()
+        if self.values() is not None:
+            return ""
+        if entry is None or entry.prediction is None or entry.prediction.file is None:
+            return "Segment the image to see where the model is unsure."
+        if not _whole(entry.prediction):
+            return "Only a part is segmented: segment the whole image to see where the model is unsure."
+        if _pixels(entry.prediction) > MOST_PIXELS:
+            return f"Too large to be compared: more than {MOST_PIXELS / 2**20:.0f} megapixels."
+        if self._failed is entry.prediction:
+            return "The image could not be compared."
+        return COMPARING
+
+    def follow(self) -> None:
+        """Make the map of the image at hand if it is wanted and not there."""
+        entry = self._entry()
+        prediction = None if entry is None else entry.prediction
+        if self._job is not None and (not self.wanted or self._held_up or self._about is not prediction):
+            self._job.cancel()
+        if not self.wanted:
+            return
+        self.changed.emit()
+        if self._held_up or self._job is not None or self.words() != COMPARING:
+            return
+        assert entry is not None
+        self._start(entry)
+
+    def _start(self, entry: Entry) -> None:
+        session, collection, prediction = self.session, self.session.collection, entry.prediction
+        assert session.model is not None and collection is not None and prediction is not None
+        identifier = entry.sample.id
+        file = collection.folder / f"disagreement-{file_name(identifier)}"
+        image = refer(entry.sample, collection.dataset)
+        task = DisagreementTask(session.model.path, image, file, session.tiled_inference)
+
+        def ended(job: Job) -> None:
+            self._job = self._about = None
+            if job.state == "done" and collection is session.collection:
+                self._files[identifier] = prediction, file
+            elif job.error is not None and not job.cancel_token.cancelled:
+                self._failed = prediction
+                session.failed.emit(job.error.sentence, job.details)
+            self.follow()
+
+        self._about = prediction
+        # An engine that runs the task at once ends it before this returns.
+        job = session.engine.submit(task, lambda _: None, ended)
+        self._job = None if job.ended else job
+
+    def _entry(self) -> Entry | None:
+        collection = self.session.collection
+        return None if collection is None else collection.entries.get(self.session.current)
+
+    def _forget(self) -> None:
+        collection = self.session.collection
+        ids = () if collection is None else collection.ids
+        self._files = {i: kept for i, kept in self._files.items() if i in ids}
+        self.follow()
+
+    @property
+    def _held_up(self) -> bool:
+        return self.session.busy or self.session.progress is not None
+
+    def _on_job(self) -> None:
+        if self.wanted and self._held_up == (self._job is not None):
+            self.follow()  # ours gives way to a person's, and goes on after it
+
+
+def _pixels(prediction: Prediction) -> int:
+    return prediction.shape[0] * prediction.shape[1]
+
+
+def _whole(prediction: Prediction) -> bool:
+    return any((r.bottom - r.top, r.right - r.left) == prediction.shape for r in prediction.regions)
