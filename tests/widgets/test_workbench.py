@@ -619,7 +619,7 @@ def test_worst_first_and_the_histogram(salt: Any, qtbot: Any) -> None:
     assert rows[salt.session.current] == shown[1]
     histogram = salt.looking.histogram
     qtbot.waitUntil(lambda: sum(histogram.counts) == 12)  # the unseen half
-    assert "12 unseen images" in salt.looking.overall_score.text()
+    assert "12 unseen" in salt.looking.overall_score.text()
     unseen = [r.iou for r in salt.session.rows() if r.part == "held-out"]
     assert f"{np.mean(unseen):.3f}" in salt.looking.overall_score.text()
     bar = int(np.argmax(histogram.counts))

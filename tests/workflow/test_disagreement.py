@@ -95,7 +95,6 @@ def said_alone(session: Session, card: ModelCard, identifier: str) -> np.ndarray
 
 def test_of_two_members_it_is_half_of_their_difference(session: Session, cards: dict[str, ModelCard]) -> None:
     unsure = watched(session)
-    assert unsure.by_members
     session.segment(("i0",))
     assert unsure.values() is None  # nobody asked
     unsure.want(True)
@@ -110,7 +109,6 @@ def test_one_model_is_held_against_its_answer_to_the_mirror_image(
 ) -> None:
     session.choose_model(cards["a"])
     unsure = watched(session)
-    assert not unsure.by_members
     session.segment(("i0",))
     unsure.want(True)
     straight = said_alone(session, cards["a"], "i0")

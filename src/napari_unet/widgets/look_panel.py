@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QToolButton,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -37,13 +38,19 @@ TOGGLES = {
     "errors": ("Errors", "Show where mask and reference agree and where not (T)"),
     "vouched": (
         "Vouched",
-        "Show what you vouch for: what you painted, or all of an image that is done; only that teaches (O)",
+        "<qt>Show what you vouch for as pink lines: what you painted, or all of an image that is done; only "
+        "that teaches and counts (O)</qt>",
     ),
     "unsure": (
         "Unsure",
         "<qt>Show where the members of an ensemble disagree, or the answers of one model to the image and "
-        "its mirror images (U)</qt>",
+        "its mirror images (U). From violet to yellow: standard deviation of the probabilities, up to 0.5, "
+        "where half of them say no and half yes</qt>",
     ),
+}
+SIGNS = {  # colours over the mask, beside the boxes; those of errors are many, and have a line
+    "vouched": f'<span style="color:{VOUCHED_COLOUR}">▨</span>',
+    "unsure": "".join(f'<span style="color:{colour}">■</span>' for colour, _ in UNSURE_COLOURS[1:]),
 }
 
 
@@ -62,7 +69,7 @@ class LookPanel(Step):
         self.session = session
         self.references: Callable[[], list[Any]] = list
         self.chosen_reference: Callable[[], Any] = lambda: None
-        self.why_not_sure: Callable[[], tuple[str, bool]] = lambda: ("", False)
+        self.why_not_unsure: Callable[[], str] = str
         self.image_score = QLabel()
         self.image_score.setToolTip(
             "Intersection over union of mask and reference, mean of the classes in it"
@@ -135,11 +142,18 @@ class LookPanel(Step):
         row.addWidget(self.correct_button, 1)
         row.addWidget(self.previous_button)
         row.addWidget(self.next_button)
-        for box in self.boxes.values():
-            row.addWidget(box)
+        overlays = QHBoxLayout()
+        for kind, box in self.boxes.items():
+            overlays.addWidget(box)
+            if kind in SIGNS:
+                overlays.addWidget(QLabel(SIGNS[kind], toolTip=TOGGLES[kind][1]))
+        overlays.addStretch(1)
         self.buttons = QWidget()
-        self.buttons.setLayout(row)
-        row.setContentsMargins(0, 0, 0, 0)
+        rows = QVBoxLayout(self.buttons)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(2)
+        rows.addLayout(row)
+        rows.addLayout(overlays)
         self.body.addWidget(self.buttons)
         self.body.addWidget(self.legend)
         self.mend = MendBar(session, self)
@@ -217,25 +231,13 @@ class LookPanel(Step):
             f'<span style="color:{colour}">■</span>&nbsp;{name.replace(" ", "&nbsp;")}'
             for name, colour in signs
         ]
-        if self.vouched_box.isChecked() and self.vouched_box.isEnabled():
-            words.append(f'<span style="color:{VOUCHED_COLOUR}">▨</span>&nbsp;vouched&nbsp;for')
         if self.unsure_box.isChecked() and self.unsure_box.isEnabled():
-            words.append(self._unsure_words())
+            words += filter(None, [self.why_not_unsure()])
         self.legend.setText("&nbsp; ".join(words))
         self.legend.setToolTip(
-            "<qt>Blue: right. Vermillion: mask only. Yellow: reference only.<br>Pink lines: vouched for, "
-            "so it teaches and counts.<br>Violet to yellow: standard deviation of the probabilities, up to "
-            "0.5, where half of the answers are no and half yes.</qt>"
+            "<qt>Blue: right. Vermillion: mask only. Yellow: reference only.</qt>" if signs else ""
         )
         self.legend.setVisible(bool(words))
-
-    def _unsure_words(self) -> str:
-        why_not, by_members = self.why_not_sure()
-        if why_not:
-            return why_not
-        steps = "".join(f'<span style="color:{colour}">■</span>' for colour, _ in UNSURE_COLOURS[1:])
-        who = "members disagree" if by_members else "unsure when mirrored"
-        return f"{steps}&nbsp;{who.replace(' ', '&nbsp;')}"
 
     def _on_collection(self) -> None:
         self.refresh_references()
@@ -254,8 +256,7 @@ class LookPanel(Step):
             interval = "" if math.isnan(overall.low) else f" ({overall.low:.3f} to {overall.high:.3f})"
             which = "seen in training" if overall.seen else "unseen"
             mean = f"<b>{overall.mean_iou:.3f}</b>{interval}"
-            images = f"{overall.images:,} {which} image{'s' * (overall.images != 1)}"
-            self.overall_score.setText(f"All: {mean}, {images}")
+            self.overall_score.setText(f"All: {mean}, {overall.images:,} {which}")
             tip = (
                 "Mean IoU of the masks as they are now, corrected or not, its 95 % interval by bootstrap "
                 "over groups, and the images it is of. Scores tells how good the model's own masks are."

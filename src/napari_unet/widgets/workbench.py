@@ -153,8 +153,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.looking.all_scores.tie_threshold(self.segmenting.threshold)
         self.looking.overlay_wanted.connect(self._show_overlay)
         self.overlays.gone.connect(lambda kind: self.looking.boxes[kind].setChecked(False))
-        unsure = self.overlays.disagreement
-        self.looking.why_not_sure = lambda: (unsure.words(), unsure.by_members)
+        self.looking.why_not_unsure = self.overlays.disagreement.words
         self.overlays.told.connect(self.looking.refresh_legend)
         self.looking.step_wanted.connect(self.step)
         self.looking.worst_wanted.connect(self.reviewing.worst_first)

@@ -135,12 +135,6 @@ class Disagreement:
             del self._files[self.session.current]  # gone from the disk: it is made anew when next wanted
             return None
 
-    @property
-    def by_members(self) -> bool:
-        """Whether the members of an ensemble are asked, not one model about the turned image."""
-        model = self.session.model
-        return model is not None and len(model.members) > 1
-
     def words(self) -> str:
         """Why there is no map of the image at hand; empty if there is one."""
         entry = self._entry()
