@@ -4,7 +4,8 @@
 # make bench  beside PyTorch, ONNX Runtime, OpenVINO, and the rest of docs/performance.md; quarter of an hour
 # make window the benchmark of the real window, on a virtual screen
 # make results  recipes, networks, ensembles, objects on the real sets: hours, goes on where it was stopped
-#               (DATA= WORK= MINUTES= of each network, MEGAPIXELS= of each recipe, PARTS="recipes networks")
+#               (DATA= WORK= MINUTES= of each network, OBJECT_MINUTES= MEGAPIXELS= of each recipe, SETS="isbi2012 tgs-salt
+#               dsb2018" PARTS="recipes networks ensembles objects")
 # make screenshots  the pictures in docs/images, from the real window
 
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
@@ -101,11 +102,14 @@ bench: setup
 DATA ?= ../shared/data
 WORK ?= results
 MINUTES ?= 20
-PARTS ?= recipes networks
+PARTS ?= recipes networks ensembles objects
 MEGAPIXELS ?=
+OBJECT_MINUTES ?=
+SETS ?=
 results: setup
 	@$(BIN)/python benchmarks/results.py --data $(DATA) --work $(WORK) --minutes $(MINUTES) --parts $(PARTS) \
-		$(if $(MEGAPIXELS),--megapixels $(MEGAPIXELS))
+		$(if $(MEGAPIXELS),--megapixels $(MEGAPIXELS)) $(if $(SETS),--sets $(SETS)) \
+		$(if $(OBJECT_MINUTES),--object-minutes $(OBJECT_MINUTES))
 
 clean:
 	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache

@@ -1,13 +1,14 @@
 """The tables of recipes, networks, ensembles and objects on the real sets; goes on where it was stopped.
 
-First each recipe of a known set is trained and scored (benchmarks/recipes.py, tables in WORK/recipes.md).
+recipes    each recipe of a known set, trained and scored (benchmarks/recipes.py, tables in WORK/recipes.md)
+networks   on each set all networks, trained for the same time (`napari-unet compare-networks`)
+ensembles  on each set four U-Nets of other seeds, averaged (`train --seeds 4`); on isbi2012 refined, too
+objects    on dsb2018 the ways to tell touching nuclei apart, Mask R-CNN among them
 
-On each set all networks are trained for the same time and compared (`napari-unet compare-networks`), then
-four U-Nets of other seeds are trained and averaged (`train --seeds 4`). On isbi2012 its boundaries are
-refined, on dsb2018 the ways to tell touching nuclei apart are compared. The tables are in WORK/results.md.
+The tables of the last three are in WORK/results.md: of all that was ever done in WORK.
 
-Run: python benchmarks/results.py --data DATA --work WORK [--parts recipes networks] [--megapixels M]
-[--minutes 20] [--sets isbi2012 tgs-salt dsb2018]
+Run: python benchmarks/results.py --data DATA --work WORK [--parts recipes networks ensembles objects]
+[--megapixels M] [--minutes 20] [--object-minutes 20] [--sets isbi2012 tgs-salt dsb2018]
 DATA holds a folder or a zip of each set.
 """
 
@@ -17,14 +18,18 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipes import SETS as RECIPE_SETS
 from recipes import amount_of, run_recipes
 from running import call, find_set
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 SETS = ("isbi2012", "tgs-salt", "dsb2018")
 MEMBERS = 4
-PARTS = ("recipes", "networks")
+PARTS = ("recipes", "networks", "ensembles", "objects")
 APART = ("none", "border", "distance", "star", "objects")  # the last by Mask R-CNN
 
 
@@ -34,6 +39,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=20.0, help="of each network (default: %(default)g)")
+    parser.add_argument("--object-minutes", type=float, help="of each way to tell objects apart")
     parser.add_argument("--networks", default="all")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
@@ -41,49 +47,67 @@ def main() -> int:
     options = parser.parse_args()
     if "recipes" in options.parts:
         run_recipes(options.data, options.work, list(RECIPE_SETS), amount_of(options.megapixels, None))
-    if "networks" not in options.parts:
+    if set(options.parts) == {"recipes"}:
         return 0
     options.work.mkdir(parents=True, exist_ok=True)
-    texts = [f"Trained for {options.minutes:g} minutes each.\n"]
-    for name in options.sets:
+    texts: list[str] = []
+    for name in SETS:
         data = find_set(options.data, [name])
         if data is None:
             print(f"{name} is not in {options.data}: left out", file=sys.stderr)
             continue
-        texts += one_set(name, data, options.work, options.minutes, options.networks)
+        texts += one_set(name, data, options, options.parts if name in options.sets else ())
         (options.work / "results.md").write_text("\n".join(texts), encoding="utf-8")
         print(f"tables in {options.work / 'results.md'}", file=sys.stderr, flush=True)
     return 0
 
 
-def one_set(name: str, data: Path, work: Path, minutes: float, networks: str) -> list[str]:
-    """All that is done on one set, as pieces of Markdown."""
+def one_set(name: str, data: Path, options: argparse.Namespace, parts: Sequence[str]) -> list[str]:
+    """Do these parts on one set; gives all that is done on it, as pieces of Markdown."""
+    work, minutes = options.work, f"{options.minutes:g}"
     report = work / f"{name}-networks"
-    call("compare-networks", data, "--networks", networks, "--minutes", f"{minutes:g}", "--report", report)
-    texts = [f"## {name}\n", (report / "networks.md").read_text(encoding="utf-8")]
-    seeds = work / f"{name}-seeds"
-    if not (seeds / "settings.json").exists():
-        split = report / "split.json"
-        many = ["--seeds", str(MEMBERS), "--minutes", f"{minutes:g}", "--split", split, "--resume"]
-        call("train", data, "--out", seeds, *many)
-    texts += [f"### {MEMBERS} U-Nets of other seeds\n", ensemble_table(data, seeds)]
-    if name == "isbi2012":
-        refined = work / f"{name}-refined"
-        if not (refined / "settings.json").exists():
-            call("refine", seeds, "--data", data, "--out", refined)
-        texts += ["### With watershed contours\n", ensemble_table(data, refined)]
+    if "networks" in parts:
+        how = ["--networks", options.networks, "--minutes", minutes]
+        call("compare-networks", data, *how, "--report", report)
+    texts = [f"## {name}\n"]
+    if (report / "networks.md").exists():
+        texts.append((report / "networks.md").read_text(encoding="utf-8"))
+    # Without a comparison each training draws the split that the comparison would have drawn.
+    split = ["--split", report / "split.json"] if (report / "split.json").exists() else []
+    texts += ensembles_of(name, data, work, ["--minutes", minutes, *split], train="ensembles" in parts)
     if name == "dsb2018":
-        objects = work / f"{name}-objects"
-        for kind in APART:
-            out = objects / kind
-            if not (out / "model" / "settings.json").exists():
-                how = ["--network", "mask_rcnn"] if kind == "objects" else ["--set", f"separation={kind}"]
-                how += ["--minutes", f"{minutes:g}", "--resume"]
-                call("train", data, "--out", out / "model", "--split", report / "split.json", *how)
-            if not (out / "report.json").exists():
-                call("evaluate", data, "--model", out / "model", "--report", out)
-        texts += ["### Ways to tell touching nuclei apart\n", objects_table(objects)]
+        how = ["--minutes", f"{options.object_minutes or options.minutes:g}", *split]
+        texts += objects_of(data, work / f"{name}-objects", how, train="objects" in parts)
+    return texts if len(texts) > 1 else []
+
+
+def ensembles_of(name: str, data: Path, work: Path, how: Sequence[object], *, train: bool) -> list[str]:
+    """Four U-Nets averaged; on isbi2012 refined, too."""
+    seeds, refined = work / f"{name}-seeds", work / f"{name}-refined"
+    if train and not (seeds / "settings.json").exists():
+        call("train", data, "--out", seeds, "--seeds", str(MEMBERS), *how, "--resume")
+    if train and name == "isbi2012" and not (refined / "settings.json").exists():
+        call("refine", seeds, "--data", data, "--out", refined)
+    titles = {seeds: f"### {MEMBERS} U-Nets of other seeds\n", refined: "### With watershed contours\n"}
+    texts = []
+    for ensemble, title in titles.items():
+        if (ensemble / "settings.json").exists():
+            texts += [title, ensemble_table(data, ensemble)]
     return texts
+
+
+def objects_of(data: Path, objects: Path, how: Sequence[object], *, train: bool) -> list[str]:
+    """Ways to tell touching objects apart, as far as they are done."""
+    for kind in APART if train else ():
+        out = objects / kind
+        if not (out / "model" / "settings.json").exists():
+            kept = ["--network", "mask_rcnn"] if kind == "objects" else ["--set", f"separation={kind}"]
+            call("train", data, "--out", out / "model", *kept, *how, "--resume")
+        if not (out / "report.json").exists():
+            call("evaluate", data, "--model", out / "model", "--report", out)
+    if not all((objects / kind / "report.json").exists() for kind in APART):
+        return []
+    return ["### Ways to tell touching nuclei apart\n", objects_table(objects)]
 
 
 def ensemble_table(data: Path, ensemble: Path) -> str:

@@ -66,10 +66,25 @@ def test_the_summary_says_who_is_behind_and_what_went_wrong() -> None:
     said = summary(contest())
     assert said[0] == "The highest pooled IoU has DeepLab: 0.900."
     assert said[1] == "By their intervals 1 of the others cannot be told from it: U-Net."
-    assert said[2] == "Below 90% of U-Net's pooled IoU: FCN-8s (75%)."
-    assert said[3] == "SegNet: the loss is not a number any more."
+    assert said[2] == "Below 90% of U-Net's pooled IoU: FCN-8s (75.0%)."
+    assert said[3] == "FCN-8s got 50 steps in its time, U-Net 100."
+    assert said[4] == "SegNet: the loss is not a number any more."
     assert summary(replace(contest(), networks=())) == ["No network has a score."]
     assert markdown(contest()).count("\n| ") == 6  # head, rule and four networks
+
+
+def test_why_a_network_is_behind_is_told_by_its_grid_its_steps_and_its_curve() -> None:
+    unet, fcn, _, deeplab = contest().networks
+    rising = ((30.0, 0.4), (74.0, 0.5), (75.0, 0.45), (90.0, 0.53), (100.0, 0.52))
+    coarse = replace(fcn, grid=32, steps=67, curve=rising)
+    said = replace(contest(), networks=(unet, coarse)).reasons(coarse)
+    assert said == [
+        "has one answer for 32 x 32 pixels, and loses what is thinner",
+        "gained 0.030 of validation IoU in its last quarter, so more time brings more",
+    ]
+    flat = replace(deeplab, steps=100, curve=((50.0, 0.5), (100.0, 0.505)))
+    assert contest().reasons(flat) == ["had levelled off: more of the same time brings nothing"]
+    assert contest().reasons(replace(flat, curve=((50.0, 0.5),))) == []  # nothing is known
 
 
 def test_networks_are_trained_judged_and_a_stopped_comparison_goes_on(

@@ -22,6 +22,9 @@ SHOWN = (
 )  # fmt: skip
 FAIR = 0.9  # of U-Net's pooled IoU, below which a network is told as behind
 YARDSTICK = "unet"
+COARSE = 8  # pixels: a grid on which thin things are lost
+FEW = 2 / 3  # of U-Net's steps
+RISING = 0.01  # IoU
 FILES = ("networks.csv", "networks.json", "networks.html")
 
 
@@ -51,6 +54,8 @@ class Contestant:
         What went wrong, in a sentence; empty if nothing did.
     note : str
         Settings that it does not take as the recipe has them, as it has them: "presence=false".
+    grid : int
+        Side, in pixels, of the squares that have one answer each before the last enlargement.
     """
 
     name: str
@@ -66,6 +71,7 @@ class Contestant:
     curve: tuple[tuple[float, float], ...] = ()
     problem: str = ""
     note: str = ""
+    grid: int = 1
 
     @property
     def pooled_iou(self) -> float | None:
@@ -138,6 +144,23 @@ class Contest:
         """Pooled IoU over that of U-Net; None without either."""
         unet = next((n.pooled_iou for n in self.networks if n.name == YARDSTICK), None)
         return network.pooled_iou / unet if unet and network.pooled_iou is not None else None
+
+    def reasons(self, network: Contestant) -> list[str]:
+        """What is known of why a network falls behind, as ends of a sentence that begins with its name."""
+        found = []
+        if network.grid >= COARSE:
+            found.append(
+                f"has one answer for {network.grid} x {network.grid} pixels, and loses what is thinner"
+            )
+        unet = next((n for n in self.networks if n.name == YARDSTICK), None)
+        if unet is not None and 0 < network.steps < FEW * unet.steps:
+            found.append(f"got {network.steps:.0f} steps in its time, U-Net {unet.steps:.0f}")
+        gain = late_gain(network.curve)
+        if gain is not None and gain >= RISING:
+            found.append(f"gained {gain:.3f} of validation IoU in its last quarter, so more time brings more")
+        elif gain is not None and not found:
+            found.append("had levelled off: more of the same time brings nothing")
+        return found
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a network, the best first, for the CSV file."""
@@ -219,13 +242,33 @@ def summary(contest: Contest) -> list[str]:
             )
     behind = [n for n in done if (share := contest.share(n)) is not None and share < FAIR]
     if any(contest.share(n) is not None for n in done):
-        names = ", ".join(f"{n.title} ({contest.share(n):.0%})" for n in behind)
+        names = ", ".join(f"{n.title} ({contest.share(n):.1%})" for n in behind)
         said.append(
             f"Below {FAIR:.0%} of U-Net's pooled IoU: {names}."
             if behind
             else f"All reach at least {FAIR:.0%} of U-Net's pooled IoU."
         )
+    said += [f"{n.title} {', '.join(reasons)}." for n in behind if (reasons := contest.reasons(n))]
     return said + besides
+
+
+def late_gain(curve: Sequence[tuple[float, float]]) -> float | None:
+    """How much the best IoU of the last quarter of the time lies above the best before.
+
+    Parameters
+    ----------
+    curve : sequence of (float, float)
+        Seconds of training and validation IoU, in order.
+
+    Returns
+    -------
+    float or None
+        0 if it is not above; None where the curve has no points before or none after.
+    """
+    late = 0.75 * curve[-1][0] if curve else 0.0
+    before = [iou for seconds, iou in curve if seconds <= late]
+    after = [iou for seconds, iou in curve if seconds > late]
+    return max(0.0, max(after) - max(before)) if before and after else None
 
 
 def columns_of(contest: Contest) -> list[tuple[str, bool, str]]:

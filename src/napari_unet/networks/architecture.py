@@ -58,6 +58,9 @@ class Architecture:
         For a network that answers with objects in place of pixels: (what it says of a batch, (Y, X) of the
         images, K) -> (N, Y, X, K + 1) float32 in [0, 1], probabilities and depth in the object. Its
         separation is "objects", and training has its own ways with it (``training.regions``).
+    grid : int
+        Side, in pixels, of the squares that have one answer each before the last enlargement; 1 for a
+        network that has features at full resolution.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Architecture:
     family: str = ""
     pretrained: Callable[[Any, NetworkSettings, str], None] | None = None
     read_found: Callable[[NDArray[np.float32], tuple[int, int], int], NDArray[np.float32]] | None = None
+    grid: int = 1
 
     def differing(self, one: NetworkSettings, two: NetworkSettings) -> list[str]:
         """Names of the settings that this network heeds and that differ."""

@@ -118,4 +118,5 @@ ARCHITECTURE = Architecture(
     input_sizes=input_sizes,
     heeds=("dropout",),
     paper={"filters": 64, "input_channels": 3, "normalization": "batch"},
+    grid=4,
 )

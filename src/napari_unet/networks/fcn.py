@@ -141,6 +141,7 @@ def _architecture(stride: int, when: str) -> Architecture:
         paper={"filters": 64, "input_channels": 3, "normalization": "none", "dropout": 0.5},
         family="fcn",
         pretrained=pretrained,
+        grid=stride,
     )
 
 

@@ -200,7 +200,7 @@ class CompareNetworksTask:
             sentence = getattr(error, "sentence", "") or "out of memory; use a smaller batch_size or patch"
             return Contestant(
                 name, chosen.title, chosen.when, facts.parameters, facts.gflop, facts.side,
-                problem=sentence, note=note,
+                problem=sentence, note=note, grid=chosen.grid,
             )  # fmt: skip
         facts = facts_of(loaded.recipe.network)
         return Contestant(
@@ -216,6 +216,7 @@ class CompareNetworksTask:
             overall,
             curve_of(model / METRICS_FILE),
             note=note,
+            grid=chosen.grid,
         )
 
     @staticmethod
