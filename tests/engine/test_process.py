@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -21,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from typing import TYPE_CHECKING
 
-from tasks import Ask, AskFromThreads, Count, Deaf, Die, Double, Fail, Look
+from tasks import Ask, AskFromThreads, Count, Deaf, Die, Double, Fail, Fork, Look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,6 +194,27 @@ def test_close_ends_everything(monkeypatch: pytest.MonkeyPatch, places: list[Pat
     assert not any(list(place.iterdir()) for place in places)
     with pytest.raises(ComputeError, match="closed"):
         engine.submit(Count(1))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@pytest.mark.parametrize("detached", [False, True])
+def test_close_does_not_wait_for_what_a_library_started_in_the_process(
+    engine: ProcessEngine, monkeypatch: pytest.MonkeyPatch, detached: bool
+) -> None:
+    child = engine.submit(Fork()).wait(60)
+    if detached:  # out of reach: it keeps the pipe open, and nobody waits for it
+        monkeypatch.setattr(os, "killpg", lambda identity, number: os.kill(identity, number))
+    start = time.monotonic()
+    engine.close()
+    assert time.monotonic() - start < 4
+    if detached:
+        os.kill(child, signal.SIGKILL)
+    for _ in range(100):
+        if not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE:
+            break
+        time.sleep(0.02)
+    else:
+        pytest.fail("the child is there still")
 
 
 def test_the_process_ends_when_its_parent_is_killed() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -326,6 +329,26 @@ def test_a_layer_without_an_equal_is_left_to_keras() -> None:
     expected = 1 / (1 + np.exp(-np.asarray(network(images))))
     np.testing.assert_allclose(model.outputs(images), expected, atol=1e-6)
     assert model._native is None
+
+
+def test_openvino_tells_its_makers_nothing() -> None:
+    program = [
+        "import sys",
+        "from napari_unet.models.native import _core",
+        "_core()",
+        "assert 'openvino' in sys.modules",
+        "import openvino.tools.ovc.telemetry_utils as used",
+        "print(used.tm.__name__)",
+    ]
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", "; ".join(program)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | paths,
+    )
+    assert done.stdout.strip() == "openvino.tools.ovc.telemetry_stub"
 
 
 def test_precision_is_that_of_the_network() -> None:

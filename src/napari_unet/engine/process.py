@@ -6,6 +6,7 @@ import collections
 import contextlib
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -242,6 +243,8 @@ class _Process:
         options: dict[str, Any] = {}
         if sys.platform == "win32":
             options["creationflags"] = subprocess.BELOW_NORMAL_PRIORITY_CLASS | subprocess.CREATE_NO_WINDOW
+        else:
+            options["start_new_session"] = True  # so that what a library starts in it can be ended with it
         # Both are read once, when TensorFlow is loaded; ours, if the person has not set them.
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
         with self.log.open("wb") as log:
@@ -259,7 +262,8 @@ class _Process:
         self._number = 0
         self._functions: list[FromCaller] = []
         self._caller = ThreadPoolExecutor(1, "engine-calls")
-        threading.Thread(target=self._listen, name="engine-listen", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="engine-listen", daemon=True)
+        self._listener.start()
 
     @property
     def id(self) -> int:
@@ -271,7 +275,8 @@ class _Process:
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
-        with contextlib.suppress(EOFError, OSError, ValueError):
+        # Closed here: to close a stream that another thread is reading waits for that thread.
+        with contextlib.suppress(EOFError, OSError, ValueError), self.process.stdout:
             while True:
                 self.messages.put(read_message(self.process.stdout))
         self.messages.put(None)
@@ -329,14 +334,18 @@ class _Process:
         ), log
 
     def end(self) -> None:
-        """End the process and remove its folders."""
+        """End the process, with all that it started, and remove its folders."""
         if self.alive:
-            self.process.kill()
+            if sys.platform == "win32":
+                self.process.kill()
+            else:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.process.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError, ValueError):
-                    stream.close()
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self.process.stdin.close()
+        self._listener.join(1)  # unless something holds the other end open still
         self._caller.shutdown(wait=False, cancel_futures=True)
         self._own.remove()

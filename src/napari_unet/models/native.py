@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from functools import cache
 from importlib.util import find_spec
@@ -230,6 +231,9 @@ def _compiled_there(program: Any, precision: str) -> NativeNetwork:
 
 @cache
 def _core() -> Any:
+    # OpenVINO tells its makers of every start, unasked, by a forked process that can stay behind. Without
+    # this package it does not.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     return openvino.Core()
