@@ -41,6 +41,32 @@ def test_an_encoder_with_its_weights_answers_as_the_published_one() -> None:
     assert "logits" in trained
 
 
+@pytest.mark.parametrize(("name", "side"), [("ConvNeXtTiny", 64), ("NASNetMobile", 65)])
+def test_encoders_of_another_make_answer_as_the_published_ones(name: str, side: int) -> None:
+    """ConvNeXt has layers in layers; NASNet begins with a convolution that leaves 32 of 65 pixels."""
+    import keras
+
+    draw = np.random.default_rng(1)
+    original = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(side, side, 3))
+    for weights in original.trainable_weights:  # nothing is left as it starts out, scales of 1e-6 neither
+        if len(weights.shape) == 1:
+            weights.assign(draw.uniform(0.5, 1.5, weights.shape))
+    network = build_network(settings(encoder=name))
+    take_encoder(network, settings(encoder=name), original)
+    image = draw.standard_normal((1, 64, 64, 3)).astype(np.float32)
+    theirs = np.pad(image, ((0, 0), (0, side - 64), (0, side - 64), (0, 0)))
+    if name == "ConvNeXtTiny":  # takes grey levels and brings them to those of ImageNet
+        theirs = (theirs * [0.229, 0.224, 0.225] + [0.485, 0.456, 0.406]) * 255
+    else:
+        theirs = theirs / 2  # it was trained on images of that deviation
+    expected = to_numpy(original(theirs.astype(np.float32), training=False))
+    layers = [layer for layer in network.layers if layer.name.startswith("encoder_")]
+    found = to_numpy(keras.Model(network.input, layers[-1].output)(image, training=False))
+    assert expected.std() > 0
+    assert found.shape[1] == 2  # halved five times
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+
+
 def test_first_kernels_for_other_channels() -> None:
     kernel = np.arange(6, dtype=np.float32).reshape(1, 1, 3, 2)
     assert for_channels(kernel, 3, reverse=False).tolist() == kernel.tolist()
@@ -50,5 +76,5 @@ def test_first_kernels_for_other_channels() -> None:
 
 
 def test_an_encoder_that_is_none_is_refused_in_words() -> None:
-    with pytest.raises(SettingsError, match=r"no encoder called 'NASNetLarge'.*ResNet50"):
-        build_network(settings(encoder="NASNetLarge"))
+    with pytest.raises(SettingsError, match=r"no encoder called 'LeNet'.*ResNet50"):
+        build_network(settings(encoder="LeNet"))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LEVELS = 5  # every encoder halves the image five times
 SIDE = 224  # that encoders are made for; all take others
+INNER = "x"  # in names, between the place of a Sequential and that of a layer in it
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,28 @@ class Encoder:
         Standard deviation, about, of the images as they enter its first convolution; ours have 1.
     blue_first : bool
         Whether channels are blue, green, red.
-    unpadded : bool
-        Whether its convolutions are unpadded; they are padded here, so that the image is halved exactly.
+    unpadded : tuple of str
+        Names of its unpadded convolutions and poolings, "*" for any; they are padded here, so that the
+        image is halved exactly.
+    side : int
+        Of the images it is built for, so that sizes are even wherever it halves them.
+    last : bool
+        Whether the last output at each resolution is carried across, not the widest: blocks that widen
+        fourfold inside come back to what matters.
     """
 
     deviation: float
     blue_first: bool = False
-    unpadded: bool = False
+    unpadded: tuple[str, ...] = ()
+    side: int = SIDE
+    last: bool = False
 
 
 GREY_LEVELS = Encoder(58.0, blue_first=True)
 UNIT = Encoder(1.0)
 HALF = Encoder(0.5)
+CONVNEXT = Encoder(1.0, last=True)
+NASNET = Encoder(0.5, unpadded=("stem_conv1",), side=SIDE + 1)  # that first one leaves 112 of 225
 ENCODERS = {
     **dict.fromkeys(("VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152"), GREY_LEVELS),
     **dict.fromkeys(("DenseNet121", "DenseNet169", "DenseNet201"), UNIT),
@@ -51,7 +62,9 @@ ENCODERS = {
     **dict.fromkeys((f"EfficientNetV2{n}" for n in "SML"), HALF),
     **dict.fromkeys(("ResNet50V2", "ResNet101V2", "ResNet152V2", "MobileNet", "MobileNetV2"), HALF),
     **dict.fromkeys(("MobileNetV3Small", "MobileNetV3Large"), HALF),
-    **dict.fromkeys(("Xception", "InceptionV3", "InceptionResNetV2"), Encoder(0.5, unpadded=True)),
+    **dict.fromkeys(("Xception", "InceptionV3", "InceptionResNetV2"), Encoder(0.5, unpadded=("*",))),
+    **dict.fromkeys((f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")), CONVNEXT),
+    **dict.fromkeys(("NASNetMobile", "NASNetLarge"), NASNET),
 }
 
 
@@ -65,8 +78,8 @@ def build(settings: NetworkSettings, seed: int = 0) -> Any:
     """Build a U-Net on an encoder of keras.applications, with random weights.
 
     The skip of each level is the widest output of the encoder at that resolution, the last if there are
-    several. The decoder is that of a U-Net; nothing prepares the images inside the network, as they come
-    normalized.
+    several; of ConvNeXt the last. The decoder is that of a U-Net; nothing prepares the images inside the
+    network, as they come normalized.
 
     Parameters
     ----------
@@ -90,7 +103,7 @@ def build(settings: NetworkSettings, seed: int = 0) -> Any:
 
     lay = Builder(padded(settings), seed * 1000)
     encoder = _encoder(settings, lay)
-    skips = _skips(encoder)
+    skips = _skips(encoder, last=_kind(settings).last)
     x = bottom = lay.drop(skips[LEVELS], name="drop_bottom")
     for level in reversed(range(LEVELS)):
         filters = settings.filters * 2**level
@@ -107,31 +120,41 @@ def _encoder(settings: NetworkSettings, lay: Builder) -> Any:
 
     kind = _kind(settings)
     original = getattr(keras.applications, settings.encoder)(
-        weights=None, include_top=False, input_shape=(SIDE, SIDE, 3)
+        weights=None, include_top=False, input_shape=(kind.side, kind.side, 3)
     )
 
     # Told by their place: Keras numbers the names of many layers anew each time.
-    place = {id(layer): number for number, layer in enumerate(original.operations)}
+    place = {id(layer): str(number) for number, layer in enumerate(original.operations)}
+    for layer in original.layers:
+        for number, inner in enumerate(getattr(layer, "layers", ())):
+            place[id(inner)] = f"{place[id(layer)]}{INNER}{number}"
 
     def copy(layer: Any) -> Any:
+        if isinstance(layer, keras.Sequential):
+            return keras.Sequential([copy(inner) for inner in layer.layers])
         config = layer.get_config()
         config["name"] = f"{PREFIX}{place[id(layer)]}_{type(layer).__name__.lower()}"
         if isinstance(layer, keras.layers.Dropout):
             config["seed"] = lay.next_seed()
-        if kind.unpadded and config.get("padding") == "valid":
+        if config.get("padding") == "valid" and {"*", layer.name} & set(kind.unpadded):
             config["padding"] = "same"
         return type(layer).from_config(config)
 
     def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
         if isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization):
             return arguments[0]
+        if isinstance(layer, keras.Sequential):  # its layers become the network's own
+            x = arguments[0]
+            for inner in layer.layers:
+                x = inner(x)
+            return x
         return layer(*arguments, **keywords)
 
     image = keras.Input((None, None, settings.input_channels), name="image")
     encoder = keras.models.clone_model(original, input_tensors=image, clone_function=copy, call_function=call)
     draw = np.random.default_rng(lay.next_seed())
     for weights in encoder.trainable_weights:
-        if len(weights.shape) == 4:  # kernels, after He et al. 2015
+        if len(weights.shape) >= 2:  # kernels, after He et al. 2015
             inputs = np.prod(weights.shape[:-1] if weights.shape[-1] > 1 else weights.shape[:2])
             weights.assign(draw.normal(0.0, np.sqrt(2 / inputs), weights.shape))
     return encoder
@@ -142,19 +165,18 @@ def _kind(settings: NetworkSettings) -> Encoder:
         raise SettingsError(
             f"there is no encoder called {settings.encoder!r}",
             expected=f"one of {', '.join(ENCODERS)}",
-            remedy="NASNet and ConvNeXt are not among them",
         )
     return ENCODERS[settings.encoder]
 
 
-def _skips(encoder: Any) -> dict[int, Any]:
-    """The widest output at each resolution, by how often it has been halved; never the image itself."""
+def _skips(encoder: Any, *, last: bool) -> dict[int, Any]:
+    """The widest or last output at each resolution, by how often it has been halved; never the image."""
     side = 2**LEVELS * 8
     by_size = {side // 2**level: level for level in range(LEVELS + 1)}
     found: dict[int, Any] = {}
     for operation, _, made in shaped(encoder, (side, side)):
         level = by_size.get(made[0][1], -1) if len(made[0]) == 4 else -1
-        if level >= 0 and (level not in found or made[0][3] >= found[level].shape[3]):
+        if level >= 0 and (last or level not in found or made[0][3] >= found[level].shape[3]):
             found[level] = operation.output
     return found
 
@@ -194,8 +216,9 @@ def take_encoder(network: Any, settings: NetworkSettings, original: Any) -> None
     for layer in network.layers:
         if not layer.name.startswith(PREFIX) or not layer.weights:
             continue
-        number = int(layer.name.removeprefix(PREFIX).split("_")[0])
-        weights = original.operations[number].get_weights()
+        number, _, inner = layer.name.removeprefix(PREFIX).split("_")[0].partition(INNER)
+        theirs = original.operations[int(number)]
+        weights = (theirs.layers[int(inner)] if inner else theirs).get_weights()
         if first and weights[0].ndim == 4:
             adapted = for_channels(weights[0], settings.input_channels, kind.blue_first)
             weights[0] = adapted * np.float32(kind.deviation)
