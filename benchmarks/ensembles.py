@@ -10,50 +10,26 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from judging import held_out, scores
 from napari_unet.data.catalog import open_dataset
-from napari_unet.evaluation.score import Evaluation
+from napari_unet.engine.hardware import default_precision
 from napari_unet.inference.predict import FLIPS
 from napari_unet.models.ensemble import Ensemble, load_any
-from napari_unet.workflow.evaluate import groups_of, model_predictions, objects_of
-from napari_unet.workflow.seen import SeenImages
-
-if TYPE_CHECKING:
-    from napari_unet.data.dataset import Dataset
 
 NAMES = ("iou", "pixel_error", "v_rand", "rand_error", "warping_error", "f1_50", "ap")
 
 
-class Never:
-    """Nobody stops a benchmark."""
-
-    def check(self) -> None:
-        """Go on."""
-
-
-def scores(dataset: Dataset, model: Any, flips: str) -> dict[str, Any]:
-    """Overall scores of a model on a data set."""
-    evaluation = Evaluation(dataset.classes, competition=dataset.format)
-    settings = model.recipe.inference.model_copy(update={"flips": flips})
-    groups = groups_of(dataset)
-    for found in model_predictions(dataset, model, Never(), settings):  # type: ignore[arg-type]
-        reference = dataset.mask(found.sample)
-        objects = objects_of(reference, found, evaluation.settings)
-        evaluation.add(found.sample.id, groups[found.sample.id], "held-out", reference, found.mask, objects)
-    return evaluation.overall()
-
-
 def main() -> int:
     """Print a table in Markdown."""
-    dataset, model = open_dataset(Path(sys.argv[1])), load_any(Path(sys.argv[2]))
+    dataset, model = open_dataset(Path(sys.argv[1])), load_any(Path(sys.argv[2]), default_precision())
     if not isinstance(model, Ensemble):
         print(f"{sys.argv[2]} is no ensemble")
         return 1
-    seen = SeenImages(model.provenance)
-    held = dataset.subset(s.id for s in dataset.samples if seen.part(dataset.image(s)) == "held-out")
+    held = held_out(dataset, model)
     if not len(held):
         print("the members hold out no image of these in common")
         return 1
@@ -64,7 +40,7 @@ def main() -> int:
     for way in ways:
         for name, one in [*rows, ("**ensemble**", model)]:
             label = name if way == "none" else f"{name}, {len(FLIPS[way])} flips and turns"
-            table.append((label, scores(held, one, way)))
+            table.append((label, scores(held, one, flips=way)))
     known = [n for n in NAMES if n in table[0][1]["scores"]]
     print(f"{len(held)} images held out\n")
     print("| | pooled IoU | " + " | ".join(f"mean {n}" if n == "iou" else n for n in known) + " |")

@@ -92,7 +92,7 @@ def ensembles_of(name: str, data: Path, work: Path, how: Sequence[object], *, tr
     texts = []
     for ensemble, title in titles.items():
         if (ensemble / "settings.json").exists():
-            texts += [title, ensemble_table(data, ensemble)]
+            texts += [title, table(ensemble.with_name(f"{ensemble.name}.md"), "ensembles.py", data, ensemble)]
     return texts
 
 
@@ -103,43 +103,25 @@ def objects_of(data: Path, objects: Path, how: Sequence[object], *, train: bool)
         if not (out / "model" / "settings.json").exists():
             kept = ["--network", "mask_rcnn"] if kind == "objects" else ["--set", f"separation={kind}"]
             call("train", data, "--out", out / "model", *kept, *how, "--resume")
-        if not (out / "report.json").exists():
-            call("evaluate", data, "--model", out / "model", "--report", out)
-    if not all((objects / kind / "report.json").exists() for kind in APART):
+    models = [
+        objects / kind / "model" for kind in APART if (objects / kind / "model" / "settings.json").exists()
+    ]
+    if not models:
         return []
-    return ["### Ways to tell touching nuclei apart\n", objects_table(objects)]
+    return [
+        "### Ways to tell touching nuclei apart\n",
+        table(objects / "objects.md", "objects.py", data, *models),
+    ]
 
 
-def ensemble_table(data: Path, ensemble: Path) -> str:
-    """What benchmarks/ensembles.py prints, kept beside the ensemble."""
-    kept = ensemble.with_name(f"{ensemble.name}.md")
-    if not kept.exists():
-        script = Path(__file__).with_name("ensembles.py")
-        done = subprocess.run(
-            [sys.executable, str(script), str(data), str(ensemble)],
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        kept.write_text(done.stdout, encoding="utf-8")
+def table(kept: Path, script: str, *words: object) -> str:
+    """What another benchmark prints, kept in a file that goes with its last line of arguments."""
+    asked = " ".join(map(str, words))
+    if not kept.exists() or asked not in kept.read_text(encoding="utf-8"):
+        command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, words)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        kept.write_text(f"    python benchmarks/{script} {asked}\n\n{done.stdout}", encoding="utf-8")
     return kept.read_text(encoding="utf-8")
-
-
-def objects_table(folder: Path) -> str:
-    """F1 and AP of objects by how they are told apart, out of the reports."""
-    import json
-
-    lines = ["| separation | pooled IoU | F1@0.5 | AP | splits | merges |", "| --- |" + " --- |" * 5]
-    for kind in APART:
-        overall = json.loads((folder / kind / "report.json").read_text(encoding="utf-8"))["overall"]
-        scores = overall["scores"]
-        values = [f"{overall['pooled_iou']:.3f}"]
-        for name in ("f1_50", "ap"):
-            low, high = scores[name]["interval"]
-            values.append(f"{scores[name]['mean']:.3f} ({low:.3f} to {high:.3f})")
-        values += [f"{scores[name]['pooled']:.0f}" for name in ("splits", "merges")]
-        lines.append(f"| {kind} | " + " | ".join(values) + " |")
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
