@@ -101,6 +101,9 @@ def dock(
     qtbot.wait(20)
     yield widget
     widget.shut_down()
+    # Its connections keep it alive. What is left at the end PyQt deletes while it goes through all there
+    # is, and then reads what is gone.
+    widget.deleteLater()
     qtbot.wait(20)
 
 

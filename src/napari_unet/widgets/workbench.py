@@ -386,6 +386,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self._closed = True
         if self._window is not None and isalive(self._window):
             self._window.removeEventFilter(self)
+        self._window = None
         self.mending.close()
         self.large.close()
         self.stage.close()
