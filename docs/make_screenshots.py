@@ -104,9 +104,13 @@ def main() -> None:
         viewer.theme = "light"
         photographer.take("5-light")
         viewer.theme = "dark"
+        bench.looking.errors_box.click()
+        bench.looking.unsure_box.click()
+        spin(lambda: bench.overlays.disagreement.values() is not None)
+        photographer.take("9-unsure")
+        bench.looking.unsure_box.click()
 
         # A person paints what is true on the eight worst images that the model was trained on.
-        bench.looking.errors_box.click()
         worst = [r for r in bench.session.rows() if r.part == "train" and r.iou is not None]
         worst = sorted(worst, key=lambda r: r.iou or 0)[:8]
         first = max(worst, key=lambda r: bench.session.collection.reference(r.id).labels.mean()).id
