@@ -67,6 +67,13 @@ def test_encoders_of_another_make_answer_as_the_published_ones(name: str, side: 
     np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
 
 
+def test_statistics_of_an_encoder_follow_short_trainings() -> None:
+    network = build_network(settings())
+    kept = [layer.momentum for layer in network.layers if type(layer).__name__ == "BatchNormalization"]
+    assert len(kept) > 30
+    assert set(kept) == {0.95}
+
+
 def test_first_kernels_for_other_channels() -> None:
     kernel = np.arange(6, dtype=np.float32).reshape(1, 1, 3, 2)
     assert for_channels(kernel, 3, reverse=False).tolist() == kernel.tolist()

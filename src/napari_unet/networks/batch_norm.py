@@ -6,10 +6,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+# Of the moving mean and variance: they are those of the last hundred steps or so, as trainings are short.
+MOMENTUM = 0.95
 
 
-def batch_normalization(momentum: float, name: str) -> Callable[[Any], Any]:
+def batch_normalization(
+    name: str, momentum: float = MOMENTUM, options: Mapping[str, Any] | None = None
+) -> Callable[[Any], Any]:
     """Keras' own layer, and on TensorFlow a quicker one of the same name, weights and results.
 
     Keras computes mean, variance and result by operations of their own, in float32, which takes two fifths of
@@ -17,16 +22,17 @@ def batch_normalization(momentum: float, name: str) -> Callable[[Any], Any]:
 
     Parameters
     ----------
-    momentum : float
-        Of the moving mean and variance.
     name : str
         Of the layer.
+    momentum : float
+        Of the moving mean and variance.
+    options : mapping, optional
+        Configuration of a layer of Keras, for all else.
     """
     import keras
 
-    if keras.backend.backend() != "tensorflow":
-        return keras.layers.BatchNormalization(momentum=momentum, name=name)  # type: ignore[no-any-return]
-    return _fused()(momentum=momentum, name=name)  # type: ignore[no-any-return]
+    kind = _fused() if keras.backend.backend() == "tensorflow" else keras.layers.BatchNormalization
+    return kind.from_config({**(options or {}), "momentum": momentum, "name": name})  # type: ignore[no-any-return]
 
 
 @cache
@@ -37,7 +43,8 @@ def _fused() -> Any:
     # Files of weights are laid out by the names of classes.
     class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
-            if not (training and self.trainable) or self.compute_dtype == "float16":
+            fits = self.scale and self.center and self.compute_dtype != "float16"
+            if not (training and self.trainable and fits):
                 return super().call(inputs, training=training, mask=mask)
             nothing = tf.zeros((0,))
             found = tf.raw_ops.FusedBatchNormV3(

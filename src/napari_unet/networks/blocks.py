@@ -83,7 +83,7 @@ class Builder:
 
         kind = self.settings.normalization
         if kind == "batch":
-            return batch_normalization(0.95, f"{name}_norm")(x)
+            return batch_normalization(f"{name}_norm")(x)
         if kind == "group":
             channels = x.shape[-1]
             groups = next(g for g in range(min(GROUPS, channels), 0, -1) if channels % g == 0)

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_unet.errors import ModelError, SettingsError
 from napari_unet.networks.architecture import Architecture
+from napari_unet.networks.batch_norm import batch_normalization
 from napari_unet.networks.blocks import Builder, padded
 from napari_unet.networks.cost import shaped
 from napari_unet.networks.sizes import InputSizes
@@ -138,6 +139,8 @@ def _encoder(settings: NetworkSettings, lay: Builder) -> Any:
             config["seed"] = lay.next_seed()
         if config.get("padding") == "valid" and {"*", layer.name} & set(kind.unpadded):
             config["padding"] = "same"
+        if type(layer) is keras.layers.BatchNormalization:
+            return batch_normalization(config["name"], options=config)
         return type(layer).from_config(config)
 
     def call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
