@@ -204,6 +204,21 @@ def test_one_after_another_in_the_order_displayed(open_table: Callable[..., Imag
     assert table.selected_ids() == ("A1",)
 
 
+def test_the_current_image_stays_in_view_where_the_list_gives_way(
+    qtbot: Any, open_table: Callable[..., ImageTable]
+) -> None:
+    table = open_table(MANY)
+    table.show_image("image 008")
+    row = lambda: table.view.visualRect(table.view.index_of("image 008"))  # noqa: E731
+    assert row().bottom() < table.view.viewport().height()
+    table.resize(360, 220)
+    qtbot.waitUntil(lambda: row().bottom() <= table.view.viewport().height())
+    assert row().top() >= 0
+    table.view.scrollToTop()  # a person looks elsewhere
+    table.resize(360, 200)
+    assert table.view.verticalScrollBar().value() == 0
+
+
 def test_rows_that_are_updated_keep_their_place(qtbot: Any, open_table: Callable[..., ImageTable]) -> None:
     table = open_table(MANY)
     table.sort_worst_first()

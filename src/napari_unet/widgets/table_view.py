@@ -151,9 +151,13 @@ class ImageTableView(QTableView):  # type: ignore[misc]
         self.quiet = False
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Show the column of groups where there is room for it."""
+        """Show the column of groups where there is room for it, and keep the current image in view."""
+        row = self.visualRect(self.currentIndex())
+        was_in_view = row.isValid() and 0 <= row.top() < event.oldSize().height()
         super().resizeEvent(event)
         self._choose_columns()
+        if was_in_view:
+            self.scrollTo(self.currentIndex())
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Follow the theme: sizes with the font, signs with the palette."""
