@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.errors import SettingsError
-from napari_unet.networks.boxes import anchor_shapes, anchors, clipped, decode, encode, overlaps, suppress
+from napari_unet.networks.boxes import (
+    anchor_shapes,
+    anchors,
+    clipped,
+    decode,
+    encode,
+    overlaps,
+    rows,
+    suppress,
+)
 from napari_unet.networks.cost import flop, receptive_field
 from napari_unet.networks.finds import paint, read_found
 from napari_unet.networks.folding import fold
@@ -88,6 +97,17 @@ def test_more_than_a_thousand_objects_are_proposed() -> None:
     expected = [(first[y], first[x], last[y], last[x]) for y in range(34) for x in range(34)]
     assert len(expected) == 1156
     np.testing.assert_allclose(sorted(found.tolist()), sorted(expected), atol=1e-3)
+
+
+def test_rows_are_taken_where_their_number_is_only_known_when_it_runs() -> None:
+    """As with objects, of which each batch has another number."""
+    tf = pytest.importorskip("tensorflow")
+    unknown = tf.TensorSpec((None, None, 2)), tf.TensorSpec((None, None))
+    array = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+    places = np.array([[2, 0], [1, 1]], np.float32)
+    expected = [[[4, 5], [0, 1]], [[8, 9], [8, 9]]]
+    for take in (rows, tf.function(rows, input_signature=unknown)):
+        assert np.asarray(take(array, places)).tolist() == expected
 
 
 def test_boxes_are_cut_at_the_borders() -> None:

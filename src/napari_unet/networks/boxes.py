@@ -177,10 +177,10 @@ def best(scores: Any, count: Any, *arrays: Any) -> tuple[Any, ...]:
 
 
 def rows(array: Any, places: Any) -> Any:
-    """Of an array (N, B, C) the rows (N, K) int, each image from its own: (N, K, C)."""
+    """Of an array (N, B, C) the rows (N, K), whole numbers, each image from its own: (N, K, C)."""
     from keras import ops
 
-    shape = ops.shape(array)
-    first = shape[1] * (ops.cumsum(ops.ones_like(places[:, :1]), axis=0) - 1)
+    shape, places = ops.shape(array), ops.cast(places, "int32")
+    first = shape[1] * ops.cast(ops.cumsum(ops.ones_like(places[:, :1]), axis=0) - 1, "int32")
     flat = ops.reshape(array, (shape[0] * shape[1], array.shape[-1]))
-    return ops.take(flat, ops.cast(places, "int32") + ops.cast(first, "int32"), axis=0)
+    return ops.take(flat, places + first, axis=0)
