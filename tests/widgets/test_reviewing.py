@@ -307,6 +307,11 @@ def test_where_the_model_is_unsure_is_shown_on_demand(stack: Any, viewer: Any, q
     assert looking.legend.text() == "Too large"
     stack.step(-1)  # it is kept
     np.testing.assert_array_equal(layer.data, first)
+    again: list[Any] = []
+    layer.events.set_data.connect(again.append)
+    paint(stack, np.s_[10:20, 10:20], 1)  # a stroke changes nothing of it
+    assert not again
+    layer.events.set_data.disconnect(again.append)
     press(viewer, "U")
     assert not box.isChecked()
     assert not layer.visible

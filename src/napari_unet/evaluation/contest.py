@@ -140,9 +140,14 @@ class Contest:
             self.networks, key=lambda n: -math.inf if n.pooled_iou is None else n.pooled_iou, reverse=True
         )
 
+    @property
+    def yardstick(self) -> Contestant | None:
+        """U-Net, if it is among them."""
+        return next((n for n in self.networks if n.name == YARDSTICK), None)
+
     def share(self, network: Contestant) -> float | None:
         """Pooled IoU over that of U-Net; None without either."""
-        unet = next((n.pooled_iou for n in self.networks if n.name == YARDSTICK), None)
+        unet = None if self.yardstick is None else self.yardstick.pooled_iou
         return network.pooled_iou / unet if unet and network.pooled_iou is not None else None
 
     def reasons(self, network: Contestant) -> list[str]:
@@ -152,7 +157,7 @@ class Contest:
             found.append(
                 f"has one answer for {network.grid} x {network.grid} pixels, and loses what is thinner"
             )
-        unet = next((n for n in self.networks if n.name == YARDSTICK), None)
+        unet = self.yardstick
         if unet is not None and 0 < network.steps < FEW * unet.steps:
             found.append(f"got {network.steps:.0f} steps in its time, U-Net {unet.steps:.0f}")
         gain = late_gain(network.curve)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.evaluation.error_map import error_map
@@ -14,8 +13,7 @@ from napari_unet.workflow.correction import IGNORE
 from napari_unet.workflow.disagreement import Disagreement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_unet.widgets.stage import Stage
@@ -73,9 +71,8 @@ class Overlays(QObject):  # type: ignore[misc]
         """Show what belongs to the image at hand."""
         mask = self.stage.mask_at_hand()
         errors, vouched = self._errors(mask), self._vouched(mask)
-        self._put("errors", errors, layers.error_colormap, 0.6)
-        self._put("vouched", vouched, layers.vouched_colormap, 0.9)
-        self._show_unsure()
+        self._put("errors", errors)
+        self._put("vouched", vouched)
         mask_layer = self.stage.mask_layer
         if mask_layer is not None:
             if errors is None:
@@ -114,16 +111,9 @@ class Overlays(QObject):  # type: ignore[misc]
         self.told.emit()
 
     def _show_unsure(self) -> None:
-        values = self.disagreement.values() if self.shown["unsure"] else None
-        self._put("unsure", None if values is None else np.asarray(values, np.float32), None, 0.9)
+        self._put("unsure", self.disagreement.values() if self.shown["unsure"] else None)
 
-    def _put(
-        self,
-        kind: str,
-        values: NDArray[np.generic] | None,
-        colormap: Callable[[], Any] | None,
-        opacity: float,
-    ) -> None:
+    def _put(self, kind: str, values: NDArray[np.generic] | None) -> None:
         layer = self.layers[kind]
         if values is None:
             if layer is not None:
@@ -131,22 +121,30 @@ class Overlays(QObject):  # type: ignore[misc]
             return
         if layer is None:
             active = self.viewer.layers.selection.active
-            about = {"name": NAMES[kind], "metadata": {OURS: kind}, "opacity": opacity}
-            if colormap is not None:
-                layer = self.viewer.add_labels(values, colormap=colormap(), **about)
-                layer.editable = False
-            else:
-                limits, blending = (0, MOST), "translucent_no_depth"
-                colours = layers.unsure_colormap()
-                layer = self.viewer.add_image(
-                    values, colormap=colours, contrast_limits=limits, blending=blending, **about
-                )
-            self.layers[kind] = layer
+            layer = self.layers[kind] = self._add(kind, values)
             self.viewer.layers.selection.active = active
         elif layer.data is not values:
             layer.data = values
         layer.visible = True
         self.stage.place(layer)
+
+    def _add(self, kind: str, values: NDArray[np.generic]) -> Any:
+        about = {"name": NAMES[kind], "metadata": {OURS: kind}}
+        if kind == "unsure":
+            return self.viewer.add_image(
+                values,
+                colormap=layers.unsure_colormap(),
+                contrast_limits=(0, MOST),
+                opacity=0.9,
+                blending="translucent_no_depth",
+                **about,
+            )
+        colours, opacity = (
+            (layers.error_colormap(), 0.6) if kind == "errors" else (layers.vouched_colormap(), 0.9)
+        )
+        layer = self.viewer.add_labels(values, colormap=colours, opacity=opacity, **about)
+        layer.editable = False
+        return layer
 
     def _on_removed(self, event: Any) -> None:
         for kind, layer in self.layers.items():

@@ -200,7 +200,7 @@ class CompareNetworksTask:
             sentence = getattr(error, "sentence", "") or "out of memory; use a smaller batch_size or patch"
             return Contestant(
                 name, chosen.title, chosen.when, facts.parameters, facts.gflop, facts.side,
-                problem=sentence, note=note, grid=chosen.grid,
+                problem=sentence, note=note,
             )  # fmt: skip
         facts = facts_of(loaded.recipe.network)
         return Contestant(

@@ -12,7 +12,7 @@ from napari_unet.data.sample import Sample
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import OutputError
 from napari_unet.progress import Progress
-from napari_unet.workflow.predict import file_name, find_sample, warm_models
+from napari_unet.workflow.predict import file_name, find_sample, keep_array, warm_models
 from napari_unet.workflow.references import refer
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from napari_unet.workflow.references import ImageReference
     from napari_unet.workflow.session import Session
 
-COMPARING = "Comparing opinions ..."
 MOST_PIXELS = 2**24  # of an image: several opinions of it are in memory at once, and it is asked about anew
 
 
@@ -73,10 +72,8 @@ class DisagreementTask:
         sample = Sample(self.image.id, lambda: find_sample(self.image).read_image())
         (found,) = segment_samples([sample], model, self.settings, cancel, disagreement=True)
         assert found.disagreement is not None
-        fresh = self.file.with_suffix(".partial.npy")  # the one before may be mapped
         try:
-            np.save(fresh, found.disagreement.astype(np.float16))
-            fresh.replace(self.file)
+            keep_array(self.file, found.disagreement.astype(np.float16))
         except OSError as error:
             raise OutputError(
                 f"the disagreement cannot be kept in {self.file.parent}",
@@ -109,6 +106,7 @@ class Disagreement:
         self.session = session
         self.wanted = False
         self._files: dict[str, tuple[Prediction, Path]] = {}
+        self._read: tuple[Prediction, NDArray[np.float32]] | None = None  # the last that was asked for
         self._failed: Prediction | None = None
         self._job: Job | None = None
         self._about: Prediction | None = None  # of what the job asks
@@ -123,32 +121,40 @@ class Disagreement:
         self._failed = None
         self.follow()
 
-    def values(self) -> NDArray[np.float16] | None:
-        """(Y, X) float16 in [0, 0.5] of the image at hand, mapped from its file; None if there is none."""
-        entry = self._entry()
-        kept = self._files.get(self.session.current)
-        if entry is None or kept is None or kept[0] is not entry.prediction:
+    def values(self) -> NDArray[np.float32] | None:
+        """(Y, X) float32 in [0, 0.5] of the image at hand, each time the same array; None without one."""
+        entry, file = self._entry(), self._file()
+        if entry is None or entry.prediction is None or file is None:
             return None
-        try:
-            return np.load(kept[1], mmap_mode="r")  # type: ignore[no-any-return]
-        except (OSError, ValueError):
-            del self._files[self.session.current]  # gone from the disk: it is made anew when next wanted
-            return None
+        if self._read is None or self._read[0] is not entry.prediction:
+            try:
+                self._read = entry.prediction, np.load(file).astype(np.float32)
+            except (OSError, ValueError):
+                del self._files[self.session.current]  # it is made anew when next wanted
+                return None
+        return self._read[1]
 
     def words(self) -> str:
         """Why there is no map of the image at hand; empty if there is one."""
+        return "" if self._file() is not None else self._obstacle() or "Comparing opinions ..."
+
+    def _file(self) -> Path | None:
+        """Of the map of what is predicted of the image at hand now."""
+        entry, (prediction, file) = self._entry(), self._files.get(self.session.current, (None, None))
+        fits = entry is not None and entry.prediction is prediction
+        return file if fits and file is not None and file.is_file() else None
+
+    def _obstacle(self) -> str:
+        """Why no map of the image at hand can be made; empty if one can."""
         entry = self._entry()
-        if self.values() is not None:
-            return ""
-        if entry is None or entry.prediction is None or entry.prediction.file is None:
+        prediction = None if entry is None else entry.prediction
+        if prediction is None or prediction.file is None:
             return "Segment the image to see where the model is unsure."
-        if not _whole(entry.prediction):
+        if not prediction.whole:
             return "Only a part is segmented: segment the whole image to see where the model is unsure."
-        if _pixels(entry.prediction) > MOST_PIXELS:
+        if prediction.shape[0] * prediction.shape[1] > MOST_PIXELS:
             return f"Too large to be compared: more than {MOST_PIXELS / 2**20:.0f} megapixels."
-        if self._failed is entry.prediction:
-            return "The image could not be compared."
-        return COMPARING
+        return "The image could not be compared." if self._failed is prediction else ""
 
     def follow(self) -> None:
         """Make the map of the image at hand if it is wanted and not there."""
@@ -159,9 +165,8 @@ class Disagreement:
         if not self.wanted:
             return
         self.changed.emit()
-        if self._held_up or self._job is not None or self.words() != COMPARING:
+        if entry is None or self._held_up or self._job is not None or self._file() or self._obstacle():
             return
-        assert entry is not None
         self._start(entry)
 
     def _start(self, entry: Entry) -> None:
@@ -203,11 +208,3 @@ class Disagreement:
     def _on_job(self) -> None:
         if self.wanted and self._held_up == (self._job is not None):
             self.follow()  # ours gives way to a person's, and goes on after it
-
-
-def _pixels(prediction: Prediction) -> int:
-    return prediction.shape[0] * prediction.shape[1]
-
-
-def _whole(prediction: Prediction) -> bool:
-    return any((r.bottom - r.top, r.right - r.left) == prediction.shape for r in prediction.regions)

@@ -254,7 +254,4 @@ def _estimable(entry: Entry) -> bool:
 def _whole(entry: Entry) -> bool:
     """Whether all of an image was segmented: one that was too large for that is too large for flips, too."""
     prediction = entry.prediction
-    if prediction is None or prediction.file is None:
-        return False
-    regions = prediction.regions
-    return any((r.bottom - r.top, r.right - r.left) == prediction.shape for r in regions)
+    return prediction is not None and prediction.file is not None and prediction.whole

@@ -103,6 +103,11 @@ class Prediction:
     kind: Separation = "none"
     digests: tuple[str, ...] = ()
 
+    @property
+    def whole(self) -> bool:
+        """Whether all of the image was segmented at once."""
+        return any((r.bottom - r.top, r.right - r.left) == self.shape for r in self.regions)
+
     def probabilities(self) -> NDArray[np.float16]:
         """(Y, X, K) float16 in [0, 1], mapped from the file."""
         kept = self._kept()
@@ -349,10 +354,7 @@ def _keep(
     """Write probabilities, or those of a region into what is there of the whole image."""
     try:
         if region is None:
-            # A new file: the one before may be mapped, and one cut short would end who reads it.
-            fresh = file.with_suffix(".partial.npy")
-            np.save(fresh, probabilities.astype(np.float16))
-            fresh.replace(file)
+            keep_array(file, probabilities.astype(np.float16))
             return
         wanted = (*shape, probabilities.shape[2])
         if not file.exists() or np.load(file, mmap_mode="r").shape != wanted:
@@ -366,6 +368,13 @@ def _keep(
             got=error.strerror or str(error),
             remedy="make room there",
         ) from error
+
+
+def keep_array(file: Path, values: NDArray[np.float16]) -> None:
+    """Write a new file: the one before may be mapped, and one cut short would end who reads it."""
+    fresh = file.with_suffix(".partial.npy")
+    np.save(fresh, values)
+    fresh.replace(file)
 
 
 def _drained(problems: list[Prediction]) -> Iterator[Prediction]:

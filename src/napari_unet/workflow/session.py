@@ -359,13 +359,11 @@ class Session:
         entry.problem = prediction.problem
         if prediction.file is not None:
             before = entry.prediction
-            (region,) = prediction.regions
-            whole = (region.bottom - region.top, region.right - region.left) == prediction.shape
-            if before is not None and before.shape == prediction.shape and not whole:
+            if before is not None and before.shape == prediction.shape and not prediction.whole:
                 # What else was segmented of it is still in the file.
                 prediction = replace(
                     prediction,
-                    regions=(*before.regions, region),
+                    regions=(*before.regions, *prediction.regions),
                     digests=(*before.digests, *prediction.digests),
                 )
             entry.prediction = prediction
