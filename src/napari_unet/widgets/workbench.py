@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.task import Engine
 
 REFRESH = 100  # milliseconds between two looks at how far a task is
-SMALLEST_LIST = 170  # pixels: search, two images, and how many there are
+SMALLEST_LIST = 154  # pixels: search, two images, and how many there are
 # The one button of a step that goes on is told by its colour; the rest is napari's theme.
 STYLE = """
 QPushButton#primary:enabled { background-color: #2f6fbd; color: white; font-weight: bold; }
@@ -108,7 +108,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         inside = Column()
         column = QVBoxLayout(inside)
         column.setContentsMargins(8, 2, 8, 2)
-        column.setSpacing(4)
+        column.setSpacing(3)
         column.addWidget(self.images, 1)
         column.addWidget(self.segmenting)
         column.addWidget(self.looking)
