@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("onnx")
 yaml = pytest.importorskip("yaml")
+pytest.importorskip("bioimageio.spec")
 
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "image": ({}, {}),
@@ -76,11 +77,11 @@ def test_what_is_in_it(tmp_path: Path) -> None:
 
 
 def test_preprocessing_in_their_words() -> None:
-    steps = preprocessing(Normalization(intensities="image"))
+    steps = [s.model_dump(mode="json") for s in preprocessing(Normalization(intensities="image"))]
     assert [s["id"] for s in steps] == ["ensure_dtype", "zero_mean_unit_variance"]
     assert steps[1]["kwargs"]["axes"] == ["y", "x"]
     for options in (KINDS["range"][0], KINDS["robust"][0]):
-        assert [s["id"] for s in preprocessing(Normalization(**options))] == ["ensure_dtype"]
+        assert [s.id for s in preprocessing(Normalization(**options))] == ["ensure_dtype"]
 
 
 def test_licence_and_authors_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
