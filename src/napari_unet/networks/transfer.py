@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from napari_unet.settings import NetworkSettings
 
 ENCODER = "encoder_"
+RANDOM = "none"  # as a source: random weights, where published ones come with the program, too
 
 
 def related(one: NetworkSettings, two: NetworkSettings) -> bool:
@@ -48,7 +49,7 @@ def take_over(network: Any, parent: Any) -> list[str]:
 
 
 def use_pretrained(network: Any, settings: NetworkSettings, source: str) -> None:
-    """Fill the encoder of a network with published weights.
+    """Fill the encoder of a network with published weights, if some are wanted.
 
     Parameters
     ----------
@@ -57,7 +58,8 @@ def use_pretrained(network: Any, settings: NetworkSettings, source: str) -> None
     settings : NetworkSettings
         That it was built from.
     source : str
-        "imagenet", which may fetch a file, or the path of a file.
+        "imagenet", which may fetch a file, or the path of a file; empty: those that come with the program,
+        nothing for a network that has none there; "none": nothing.
 
     Raises
     ------
@@ -67,6 +69,8 @@ def use_pretrained(network: Any, settings: NetworkSettings, source: str) -> None
         If they cannot be fetched or read.
     """
     chosen = architecture(settings.name)
+    if source == RANDOM or not (source or chosen.included(settings)):
+        return
     if chosen.pretrained is None:
         able = sorted(name for name, other in architectures().items() if other.pretrained is not None)
         raise SettingsError(
@@ -74,7 +78,7 @@ def use_pretrained(network: Any, settings: NetworkSettings, source: str) -> None
             expected=f"one of {', '.join(able)}",
             remedy="choose one of them, or leave the setting pretrained empty",
         )
-    chosen.pretrained(network, settings, source)
+    chosen.pretrained(network, settings, source or "imagenet")
 
 
 def freeze_encoder(network: Any, share: float) -> int:

@@ -219,7 +219,7 @@ class _Run:
         model = Model(self.recipe, normalization, self.dataset.classes, network)
         if self.task.init is not None:
             start_from(model, self.task.init)
-        elif training.pretrained:
+        else:
             use_pretrained(network, self.recipe.network, training.pretrained)
         freeze_encoder(network, training.frozen)
         state_file = out / STATE_FILE
