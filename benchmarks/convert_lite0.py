@@ -5,10 +5,10 @@
         [--out src/napari_unet/networks/weights/efficientnet_lite0.h5]
 
 The package (Apache-2.0) holds the checkpoint for PyTorch. This script fetches nothing. It reads the encoder
-without the classifier and computes the features of a random image with PyTorch and with our network, for depth
-4 and 5. If any feature differs by more than 1e-4, it writes nothing. Convolutions are written in half precision,
-normalizations in float32. The script prints by how much that changes the features, and the numbers that
-tests/networks/test_efficientnet_lite.py checks.
+without the classifier and computes the features of a random image with PyTorch and with our network, for
+depth 4 and 5. If any feature differs by more than 1e-4, it writes nothing. Convolutions are written in half
+precision, normalizations in float32. The script prints by how much that changes the features, and the numbers
+that tests/networks/test_efficientnet_lite.py checks.
 """
 
 from __future__ import annotations

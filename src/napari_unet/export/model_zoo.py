@@ -192,13 +192,17 @@ def _description(
         return {"source": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
 
     network = architecture(model.recipe.network.name)
+    started = [card.provenance.get("pretrained")]
     return {
         "format_version": FORMAT,
         "type": "model",
         "name": attribution.title_of(card),
         "description": f"{network.title} for {', '.join(model.classes)}, trained on {card.trained_on}"[:1000],
         "authors": [_author(a) for a in attribution.authors if a.split(";")[0].strip()],
-        "cite": [_citation(network.title, network.doi)],
+        "cite": [
+            _citation(f"The network: {network.title}", network.doi),
+            *(_citation(f"Its encoder started from: {w['title']}", w["source"]) for w in started if w),
+        ],
         "license": attribution.licence,
         "documentation": file("README.md"),
         "covers": [file("cover.png")],
@@ -224,10 +228,10 @@ def _author(text: str) -> dict[str, str]:
     return {"name": name, **({"affiliation": affiliation} if affiliation else {})}
 
 
-def _citation(title: str, source: str) -> dict[str, str]:
+def _citation(text: str, source: str) -> dict[str, str]:
     if source.startswith("10."):
-        return {"text": f"The network: {title}", "doi": source}
-    return {"text": f"The network: {title}", "url": f"https://arxiv.org/abs/{source.split(':')[-1]}"}
+        return {"text": text, "doi": source}
+    return {"text": text, "url": f"https://arxiv.org/abs/{source.split(':')[-1]}"}
 
 
 def _input(model: Model, test: dict[str, str]) -> dict[str, Any]:

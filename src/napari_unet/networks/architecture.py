@@ -23,10 +23,37 @@ def none_of(settings: NetworkSettings) -> tuple[str, ...]:
     return ()
 
 
-def nothing(settings: NetworkSettings) -> str:
-    """Published weights in the package, for a network that has none there."""
+@dataclass(frozen=True)
+class IncludedWeights:
+    """Published weights of an encoder that come with the program.
+
+    Attributes
+    ----------
+    title : str
+        What they are.
+    source : str
+        DOI or arXiv number of the network they are of.
+    licence : str
+        As spdx.org calls it.
+    attribution : str
+        Who made them.
+    """
+
+    title: str
+    source: str
+    licence: str
+    attribution: str
+
+    @property
+    def sentence(self) -> str:
+        """That they are there, for lists of networks."""
+        return f"{self.title} come with the program ({self.licence}, {self.attribution})."
+
+
+def not_included(settings: NetworkSettings) -> IncludedWeights | None:
+    """The weights in the package of a network that has none there."""
     del settings
-    return ""
+    return None
 
 
 @dataclass(frozen=True)
@@ -63,8 +90,8 @@ class Architecture:
         (network, NetworkSettings, source) -> None: fill the network with published weights; source is
         "imagenet" or the path of a file.
     included : callable
-        (NetworkSettings) -> a sentence on the published weights that come with the program, with their
-        licence; empty if none do. Where they do, a training starts from them.
+        (NetworkSettings) -> the published weights that come with the program, None if there are none. A
+        training starts from them unless its settings say otherwise.
     read_found : callable or None
         For a network that answers with objects in place of pixels: (what it says of a batch, (Y, X) of the
         images, K) -> (N, Y, X, K + 1) float32 in [0, 1], probabilities and depth in the object. Its
@@ -86,7 +113,7 @@ class Architecture:
     heads: Callable[[NetworkSettings], tuple[str, ...]] = none_of
     family: str = ""
     pretrained: Callable[[Any, NetworkSettings, str], None] | None = None
-    included: Callable[[NetworkSettings], str] = nothing
+    included: Callable[[NetworkSettings], IncludedWeights | None] = not_included
     read_found: Callable[[NDArray[np.float32], tuple[int, int], int], NDArray[np.float32]] | None = None
     grid: int = 1
 

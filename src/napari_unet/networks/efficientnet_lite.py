@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import ModelError, SettingsError
+from napari_unet.networks.architecture import IncludedWeights
 from napari_unet.networks.batch_norm import batch_normalization
 from napari_unet.networks.vgg import PREFIX, for_channels
 
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
 NAME = "EfficientNetLite0"
 WEIGHTS_FILE = Path(__file__).parent / "weights" / "efficientnet_lite0.h5"
-LICENCE = "Apache-2.0"
+INCLUDED = IncludedWeights(
+    title="ImageNet weights of EfficientNet-Lite0",
+    source="arXiv:1905.11946",
+    licence="Apache-2.0",
+    attribution="The TensorFlow Authors, ML Illustrated",
+)
 DEEPEST = 5  # halvings
 STEM = 32  # filters
 EPSILON = 1e-3
@@ -155,8 +161,11 @@ def _convolution(lay: Builder, x: Any, filters: int, kernel: int, *, name: str, 
 
 
 def _depthwise(lay: Builder, x: Any, kernel: int, stride: int, *, name: str) -> Any:
+    import keras
     from keras import initializers, layers
 
+    # Depthwise convolutions in bfloat16 take TensorFlow several times as long as in float32.
+    slow = keras.backend.backend() == "tensorflow" and keras.config.dtype_policy().compute_dtype == "bfloat16"
     # He et al. 2015; the initializer of that name counts all channels as inputs, and each output has one.
     draw = initializers.RandomNormal(0.0, float(np.sqrt(2 / kernel**2)), lay.next_seed())
     x = layers.DepthwiseConv2D(
@@ -165,6 +174,7 @@ def _depthwise(lay: Builder, x: Any, kernel: int, stride: int, *, name: str) -> 
         padding="same",
         use_bias=False,
         depthwise_initializer=draw,
+        dtype="float32" if slow else None,
         name=f"{PREFIX}{name}",
     )(x)
     return _normalize(x, name=name)

@@ -18,6 +18,7 @@ from napari_unet.networks.sizes import InputSizes
 from napari_unet.networks.vgg import PREFIX, for_channels, published
 
 if TYPE_CHECKING:
+    from napari_unet.networks.architecture import IncludedWeights
     from napari_unet.settings import NetworkSettings
 
 LEVELS = 5  # every encoder of keras.applications halves the image five times
@@ -87,19 +88,17 @@ def passed_over(settings: NetworkSettings) -> tuple[str, ...]:
     return () if settings.encoder == lite.NAME else ("depth",)
 
 
-def included(settings: NetworkSettings) -> str:
-    """What published weights for this encoder come with the program; empty if there are none."""
-    if settings.encoder != lite.NAME:
-        return ""
-    return f"ImageNet weights of {lite.NAME} come with the program ({lite.LICENCE})."
+def included(settings: NetworkSettings) -> IncludedWeights | None:
+    """The published weights of this encoder that come with the program, if there are any."""
+    return lite.INCLUDED if settings.encoder == lite.NAME else None
 
 
 def build(settings: NetworkSettings, seed: int = 0) -> Any:
     """Build a U-Net on a published encoder, with random weights.
 
     The skip of each level is the widest output of the encoder at that resolution, the last if there are
-    several; of ConvNeXt and EfficientNet-Lite0 the last. The decoder is that
-    of a U-Net; nothing prepares the images inside the network, as they come normalized.
+    several; of ConvNeXt and EfficientNet-Lite0 the last. The decoder is that of
+    a U-Net; nothing prepares the images inside the network, as they come normalized.
 
     Parameters
     ----------
@@ -264,7 +263,7 @@ ARCHITECTURE = Architecture(
     name="encoder_unet",
     title="U-Net on a published encoder",
     doi="10.1007/978-3-319-24574-4_28",
-    when="Few annotated images. With encoder=EfficientNetLite0 it starts from ImageNet weights in the program.",
+    when="Few annotated images: encoder=EfficientNetLite0 starts from ImageNet weights in the program.",
     build=build,
     input_sizes=input_sizes,
     heeds=("block", "depth", "dropout", "encoder", "presence"),

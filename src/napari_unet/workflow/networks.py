@@ -43,7 +43,7 @@ class NetworkFacts:
     pretrained : bool
         Whether there are published weights for its encoder.
     weights : str
-        What published weights for its encoder come with the program, and their licence; empty if none do.
+        A sentence on published weights that come with the program, with their licence; or empty.
     note : str
         Settings that it does not take as they are given, as it has them: "presence=false".
     """
@@ -123,6 +123,7 @@ def facts_of(settings: NetworkSettings) -> NetworkFacts:
         If there is no such network, or it does not take the settings: see ``Architecture.taken``.
     """
     chosen = architecture(settings.name)
+    included = chosen.included(settings)
     if chosen.read_found is not None:
         settings = settings.model_copy(update={"separation": "objects"})
     sizes = chosen.input_sizes(settings)
@@ -144,5 +145,5 @@ def facts_of(settings: NetworkSettings) -> NetworkFacts:
         heads=tuple(name.removesuffix("_float32") for name in chosen.heads(settings)),
         settings=chosen.heeded(settings),
         pretrained=chosen.pretrained is not None,
-        weights=chosen.included(settings),
+        weights=included.sentence if included else "",
     )
