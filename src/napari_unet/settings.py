@@ -83,7 +83,8 @@ class NetworkSettings(Settings):
     encoder: str = Field(
         "MobileNetV2",
         title="Encoder",
-        description="Of the network encoder_unet: a name from keras.applications",
+        description="Of the network encoder_unet: EfficientNetLite0, whose weights come with the program, "
+        "or a name from keras.applications",
     )
 
     @model_validator(mode="after")
@@ -231,7 +232,8 @@ class TrainingSettings(Settings):
     pretrained: str = Field(
         "",
         title="Pretrained",
-        description="Start the encoder from published weights: imagenet, or the file that holds them",
+        description="Start the encoder from published weights: imagenet, or the file that holds them; empty: "
+        "from those that come with the program, if any do; none: from random weights",
     )
     frozen: Fraction = Field(
         0.0,

@@ -253,6 +253,16 @@ def test_the_methods_paragraph_cites_what_was_used() -> None:
     assert cited == set(range(1, len(works) + 1))
 
 
+def test_the_methods_paragraph_names_whose_weights_were_started_from() -> None:
+    weights = {"title": "ImageNet weights of EfficientNet-Lite0", "source": "arXiv:1905.11946"}
+    text, works = methods(findings().evaluation, Recipe(), {"pretrained": weights}, "program 1", "salt")
+    number = next(n for n, work in enumerate(works, 1) if work.startswith("Tan M, Le QV. EfficientNet"))
+    assert f"trained, its encoder starting from ImageNet weights of EfficientNet-Lite0 [{number}], by" in text
+    later = {"pretrained": weights, "parent": "model"}
+    text, _ = methods(findings().evaluation, Recipe(), later, "program 1", "salt")
+    assert "trained, starting from the weights of an earlier model, by" in text
+
+
 def test_given_masks_have_methods_without_a_network() -> None:
     text, works = methods(findings().evaluation, None, {}, "program 1", "salt")
     assert text.startswith("Given masks were scored with program 1")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NAPARI = "10.5281/zenodo.3555620"
 WORKS = {
+    "arXiv:1905.11946": "Tan M, Le QV. EfficientNet: rethinking model scaling for convolutional neural "
+    "networks. ICML 2019.",
     "10.1007/978-3-319-24574-4_28": "Ronneberger O, Fischer P, Brox T. U-Net: convolutional networks for "
     "biomedical image segmentation. MICCAI 2015.",
     "10.1109/CVPR.2015.7298965": "Long J, Shelhamer E, Darrell T. Fully convolutional networks for semantic "
@@ -166,6 +168,9 @@ def _training(recipe: Recipe, provenance: Mapping[str, Any], cite: _Citations) -
     images = f" on {count_of(train, 'image')}{source}" if train else ""
     parent = provenance.get("parent")
     start = ", starting from the weights of an earlier model," if parent else ""
+    weights = provenance.get("pretrained") or {}
+    if weights and not parent:
+        start = f", its encoder starting from {weights['title']}{cite(weights['source'])},"
     backend = f" with Keras {provenance['keras']}" if provenance.get("keras") else ""
     optimizer = f"AdamW{cite('arXiv:1711.05101')}" if training.optimizer == "adamw" else (
         f"stochastic gradient descent (momentum {training.momentum:g})"

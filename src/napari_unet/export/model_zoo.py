@@ -208,12 +208,16 @@ def _description(
     network = architecture(model.recipe.network.name)
     source = v0_5.RelativeFilePath("model.onnx")
     onnx = v0_5.OnnxWeightsDescr(source=source, sha256=_sha256(files["model.onnx"]), opset_version=OPSET)
+    started = [card.provenance.get("pretrained")]
     what = f"{network.title} for {', '.join(model.classes)}, trained on {card.trained_on}"
     return v0_5.ModelDescr(
         name=attribution.title_of(card),
         description=what[:1000],
         authors=[_author(a) for a in attribution.authors if a.split(";")[0].strip()],
-        cite=[_citation(network.title, network.doi)],
+        cite=[
+            _citation(f"The network: {network.title}", network.doi),
+            *(_citation(f"Its encoder started from: {w['title']}", w["source"]) for w in started if w),
+        ],
         license=attribution.licence,
         documentation=file("README.md"),
         covers=[file("cover.png")],
@@ -247,13 +251,13 @@ def _author(text: str) -> Author:
     return v0_5.Author(name=name, affiliation=affiliation) if affiliation else v0_5.Author(name=name)
 
 
-def _citation(title: str, source: str) -> CiteEntry:
+def _citation(text: str, source: str) -> CiteEntry:
     from bioimageio.spec.model import v0_5
 
     if source.startswith("10."):
-        return v0_5.CiteEntry(text=f"The network: {title}", doi=v0_5.Doi(source))
+        return v0_5.CiteEntry(text=text, doi=v0_5.Doi(source))
     url = v0_5.HttpUrl(f"https://arxiv.org/abs/{source.split(':')[-1]}")
-    return v0_5.CiteEntry(text=f"The network: {title}", url=url)
+    return v0_5.CiteEntry(text=text, url=url)
 
 
 def _input(model: Model, test: FileDescr) -> InputTensorDescr:

@@ -8,7 +8,7 @@ import io
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -218,9 +218,11 @@ class _Run:
         network = build_network(self.recipe.network, training.seed, training.precision)
         model = Model(self.recipe, normalization, self.dataset.classes, network)
         if self.task.init is not None:
-            start_from(model, self.task.init)
-        elif training.pretrained:
-            use_pretrained(network, self.recipe.network, training.pretrained)
+            included = start_from(model, self.task.init)
+        elif published := use_pretrained(network, self.recipe.network, training.pretrained):
+            included = asdict(published)
+        else:
+            included = {}
         freeze_encoder(network, training.frozen)
         state_file = out / STATE_FILE
         fingerprint = self._fingerprint()
@@ -259,6 +261,8 @@ class _Run:
             finished.seconds,
             self.task.parent or str(self.task.init or ""),
         )
+        if included:
+            model.provenance["pretrained"] = included
         if finished.averaged:
             model.provenance["averaged_snapshots"] = finished.averaged
         if tuned is not None:
@@ -435,10 +439,15 @@ def check_foreground(train: Dataset) -> None:
         )
 
 
-def start_from(model: Model, path: Path) -> None:
+def start_from(model: Model, path: Path) -> dict[str, str]:
     """Give a new model the weights of an older one.
 
     Its network must be the same, or one of the same family: FCN-16s starts from FCN-32s, FCN-8s from either.
+
+    Returns
+    -------
+    dict
+        The published weights that the older one started from, as its provenance has them; or empty.
 
     Raises
     ------
@@ -459,3 +468,4 @@ def start_from(model: Model, path: Path) -> None:
             got=", ".join(f"{n} {getattr(theirs, n)}" for n in differences),
             remedy="change the settings with --set, or train without --init",
         )
+    return dict(parent.provenance.get("pretrained") or {})
