@@ -144,7 +144,7 @@ def summary(duel: Duel) -> list[str]:
     if found.low is not None and found.high is not None:
         said.append(
             f"The difference is {found.difference:+.3f} ({100 * found.confidence:g} % interval "
-            f"{found.low:+.3f} to {found.high:+.3f}, by drawing whole groups again)."
+            f"{found.low:+.3f} to {found.high:+.3f}, over groups)."
         )
     said.append(
         f"{found.wins:,} images are better, {found.losses:,} worse, {found.ties:,} the same within 0.001."

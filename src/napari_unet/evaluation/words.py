@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.metrics.registry import SCORES
+from napari_unet.metrics.uncertainty import why_no_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,8 +118,8 @@ def warnings(evaluation: Evaluation) -> list[str]:
             "it and say little about new ones."
         )
     groups = len({s.group for s in scores})
-    if groups < 2:
-        said.append("All images are of one group, so it cannot be told how far the score could be off.")
+    if why := why_no_interval(groups):
+        said.append(f"How far the score could be off cannot be told: {why}.")
     elif len(scores) < FEW or groups < FEW:
         few = count_of(len(scores), "image")
         said.append(f"{few} of {count_of(groups, 'group')} are few: another draw could give another score.")
@@ -149,6 +150,8 @@ def _how_good(overall: Mapping[str, Any], scores: Sequence[ImageScore], of_model
     interval = ""
     if low is not None:
         interval = f" ({100 * overall['confidence']:g} % interval {low:.3f} to {high:.3f})"
+    elif overall.get("no_interval"):
+        interval = f" ({overall['no_interval']})"
     return f"{where} the masks overlap the references with a mean IoU of {overall['mean_iou']:.3f}{interval}."
 
 

@@ -159,8 +159,6 @@ class Gate:
             np.array([new[i] for i in ids]),
             [s.group or s.id for s in judges],
             confidence=self.rules.confidence,
-            resamples=self.rules.resamples,
-            seed=self.rules.seed,
             note=note,
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.metrics.uncertainty import bootstrap_interval
+from napari_unet.metrics.uncertainty import mean_interval, why_no_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ class Overall:
     mean_iou : float
         Mean over the images.
     low, high : float
-        Its interval, by bootstrap over groups; NaN with fewer than two groups.
+        Its interval over groups; NaN with fewer than 5 groups.
     images : int
         How many.
     seen : bool
@@ -38,6 +38,12 @@ class Overall:
         Images with a score that do not count, because the model has seen them.
     values : tuple of float
         IoU of each image that counts.
+    no_interval : str
+        Why there is no interval; empty if there is one.
+    unknown : int
+        Of those that count, images of which it is not known whether the model has seen them.
+    stale : int
+        Images whose score is of an earlier threshold and is left out until they are scored again.
     """
 
     mean_iou: float
@@ -47,6 +53,9 @@ class Overall:
     seen: bool
     left_out: int
     values: tuple[float, ...] = ()
+    no_interval: str = ""
+    unknown: int = 0
+    stale: int = 0
 
 
 def overall_of(collection: Collection, settings: EvaluationSettings) -> Overall | None:
@@ -57,7 +66,7 @@ def overall_of(collection: Collection, settings: EvaluationSettings) -> Overall 
     if not len(values):
         return None
     groups = [e.group or e.sample.id for e in entries]
-    low, high = bootstrap_interval(values, groups, confidence=settings.confidence)
+    low, high = mean_interval(values, groups, confidence=settings.confidence)
     return Overall(float(values.mean()), low, high, len(values), seen, left_out, tuple(map(float, values)))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.evaluation.confidence import threshold_curve
-from napari_unet.metrics.uncertainty import bootstrap_interval
+from napari_unet.metrics.uncertainty import mean_interval
 from napari_unet.workflow.collection import SEEN
 from napari_unet.workflow.kept import KeptImage, ScoredImage, ScoreRules, ScoreTask
 from napari_unet.workflow.references import refer
@@ -136,7 +136,7 @@ class ScoreBoard:
         asked, confidence = self._asked, self.session.evaluation.confidence
 
         def compute() -> None:
-            found = bootstrap_interval(np.array(values), groups, confidence=confidence)
+            found = mean_interval(np.array(values), groups, confidence=confidence)
             self.session.dispatch(lambda: told(found))
 
         def told(found: tuple[float, float]) -> None:
