@@ -33,7 +33,9 @@ def simulated(
     kind: str, groups: int, times: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sums over each group, (times, groups) float64: of scores (or intersections), of ones (or unions)."""
-    sizes = np.ones((times, groups), int) if kind == "one image a group" else rng.integers(1, 9, (times, groups))
+    sizes = (
+        np.ones((times, groups), int) if kind == "one image a group" else rng.integers(1, 9, (times, groups))
+    )
     shape = (times, groups, int(sizes.max()))
     there = np.arange(shape[2]) < sizes[..., None]
     level = 0.02 + 0.95 * rng.beta(6, 1.5, (times, groups, 1))

@@ -33,8 +33,8 @@ WORKS = {
     "detection. ICCV 2017.",
     "10.3368/jhr.50.2.317": "Cameron A C, Miller D L. A practitioner's guide to cluster-robust inference. "
     "Journal of Human Resources 2015.",
-    "10.1162/REST_a_00639": "Carter A V, Schnepel K T, Steigerwald D G. Asymptotic behavior of a t-test robust "
-    "to cluster heterogeneity. Review of Economics and Statistics 2017.",
+    "10.1162/REST_a_00639": "Carter A V, Schnepel K T, Steigerwald D G. Asymptotic behavior of a t-test "
+    "robust to cluster heterogeneity. Review of Economics and Statistics 2017.",
     NAPARI: "napari contributors. napari: a multi-dimensional image viewer for Python.",
 }
 LOSSES = {

@@ -268,7 +268,9 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
     low, high = overall["ci95"]["mean_iou"]
     share = f"{100 * overall['confidence']:g} %"
     why = overall.get("no_interval")
-    interval = f" ({share} interval {low:.3f} to {high:.3f})" if low is not None else f" ({why})" if why else ""
+    interval = (
+        f" ({share} interval {low:.3f} to {high:.3f})" if low is not None else f" ({why})" if why else ""
+    )
     lines = [
         f"mean IoU      {_shown(overall['mean_iou'])}{interval} over {overall['images']} images",
         f"pooled IoU    {_shown(overall['pooled_iou'])}",

@@ -203,7 +203,8 @@ class Evaluation:
             mean_iou, pooled_iou, mean_dice, pooled_dice, pixel_error, images, per_class, ci95, scores
             and more; plain JSON, None where a number does not exist. A mean is over images; pooled
             scores are of all pixels of all images and classes 1..K together. The intervals under ci95
-            are of the share under confidence, 0.95 unless set otherwise; no_interval says why there are none. ``scores`` has for every
+            are of the share under confidence, 0.95 unless set otherwise; no_interval says why there are
+            none. ``scores`` has for every
             name: mean and interval over the images that have it, pooled, and how many images.
         """
         if self.unseen:

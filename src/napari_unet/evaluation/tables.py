@@ -24,6 +24,7 @@ PARTS = {
     "validation": "used to choose its weights",
     "held-out": "kept away from it",
     "unseen": "never met",
+    "not known": "perhaps met: no record",
 }
 LEFT_OUT_OF_TABLE = ("empty_reference", "empty_prediction")
 

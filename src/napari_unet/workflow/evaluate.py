@@ -33,7 +33,7 @@ from napari_unet.workflow.evaluate_cluster import (
 from napari_unet.workflow.given_data import GivenData
 from napari_unet.workflow.given_masks import read_masks
 from napari_unet.workflow.repeat import command, evaluation_flags, training_command, versions
-from napari_unet.workflow.seen import SeenImages
+from napari_unet.workflow.seen import NOT_KNOWN, SeenImages
 from napari_unet.workflow.segment import chosen_samples, segment_samples
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ def groups_of(dataset: Dataset) -> dict[str, str]:
 
 def about_model(model: AnyModel, path: Path | None) -> dict[str, Any]:
     """What a report keeps of a model: settings, classes, provenance without the long lists."""
-    kept = {k: v for k, v in model.provenance.items() if k not in {"image_hashes", "split"}}
+    kept = {k: v for k, v in model.provenance.items() if k not in {"image_hashes", "fingerprints", "split"}}
     return {
         "path": str(path),
         "recipe": model.recipe.model_dump(mode="json"),
@@ -346,6 +346,6 @@ def check_classes(model: AnyModel, dataset: Dataset) -> None:
 def parts_of(dataset: Dataset, model: AnyModel | None) -> dict[str, str]:
     """Which part of the model's split each image was in, told by its pixels, not by its name."""
     if model is None:
-        return {s.id: "unseen" for s in dataset.samples}
+        return {s.id: NOT_KNOWN for s in dataset.samples}
     seen = SeenImages(model.provenance)
     return {s.id: seen.part(dataset.image(s)) for s in dataset.samples}

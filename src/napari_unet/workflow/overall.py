@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.metrics.uncertainty import mean_interval, why_no_interval
+from napari_unet.metrics.uncertainty import mean_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable

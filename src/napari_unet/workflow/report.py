@@ -138,7 +138,9 @@ class ReportTask:
         program = f"napari-unet-workbench {__version__}"
         inference = self.rules.inference
         recipe = card.recipe.model_copy(update={"inference": inference})
-        kept = {k: v for k, v in card.provenance.items() if k not in {"image_hashes", "split"}}
+        kept = {
+            k: v for k, v in card.provenance.items() if k not in {"image_hashes", "fingerprints", "split"}
+        }
         background = Background(
             title=f"{card.name} on {self.name}",
             program=program,

@@ -13,6 +13,7 @@ from napari_unet.workflow.collection import SEEN
 from napari_unet.workflow.kept import KeptImage, ScoredImage, ScoreRules, ScoreTask
 from napari_unet.workflow.references import refer
 from napari_unet.workflow.report import ReportTask
+from napari_unet.workflow.seen import NOT_KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -236,7 +237,7 @@ def kept_image(entry: Entry, collection: Collection) -> KeptImage:
         refer(entry.sample, collection.dataset),
         prediction.file,
         entry.group,
-        entry.part or "unseen",
+        entry.part or NOT_KNOWN,
         prediction.kind,
         prediction.digests[-1] if len(prediction.digests) == 1 else "",
     )

@@ -77,6 +77,7 @@ class Session:
         self.job: Job | None = None
         self.progress: Progress | None = None
         self._rescoring: Job | None = None
+        self._rescore_wanted = False  # as soon as what runs has ended
         self._aside = ThreadPoolExecutor(1, "session")
         self._overall = OverallScore(dispatch, self.overall_changed.emit)
         self.runs = SessionRuns(self)
@@ -284,7 +285,9 @@ class Session:
         collection, model = self.collection, self.model
         if collection is None or model is None or not identifiers or self.busy:
             return None
+        self._rescore_wanted |= self._rescoring is not None
         self._stop_rescoring()
+        how = self._how
         task = PredictTask(
             model.path,
             tuple(refer(collection.entries[i].sample, collection.dataset) for i in identifiers),
@@ -298,9 +301,10 @@ class Session:
             if collection is not self.collection or model is not self.model:
                 return  # what another model says of other images comes too late
             if isinstance(progress.piece, Prediction):
-                self._take(collection, progress.piece)
+                self._take(collection, progress.piece, how)
 
         def on_end(job: Job) -> None:
+            self._rescore_wanted |= how != self._how
             self._score_overall()
             if job.state == "done":
                 if model is self.model:
@@ -339,6 +343,8 @@ class Session:
                 self.failed.emit(job.error.sentence, job.details)
             on_end(job)
             self.job_changed.emit()
+            if self._rescore_wanted and not self.busy:
+                self.rescore()
 
         # An engine that runs the task at once ends it before this returns.
         job = self.engine.submit(task, progressed, ended)
@@ -352,7 +358,12 @@ class Session:
         if self.job is not None:
             self.job.cancel()
 
-    def _take(self, collection: Collection, prediction: Prediction) -> None:
+    @property
+    def _how(self) -> tuple[float, int]:
+        """What predicted masks are made with now."""
+        return self.inference.threshold, self.inference.minimum_size
+
+    def _take(self, collection: Collection, prediction: Prediction, how: tuple[float, int]) -> None:
         entry = collection.entries.get(prediction.id)
         if entry is None:
             return
@@ -369,7 +380,7 @@ class Session:
             entry.prediction = prediction
             entry.part = prediction.part or entry.part
             if entry.corrected is None:
-                entry.score(prediction.counts, self.evaluation.empty)
+                entry.score(prediction.counts, self.evaluation.empty, how)
                 self.mask_changed.emit(prediction.id)
                 self.score_changed.emit(prediction.id)
         self.rows_changed.emit((prediction.id,))
@@ -387,11 +398,17 @@ class Session:
                 self.mask_changed.emit(self.current)
 
     def rescore(self) -> None:
-        """Score all predicted images with the present threshold and minimum size, in the engine."""
+        """Score all predicted images with the present threshold and minimum size, in the engine.
+
+        While a task of the person's runs this waits for its end.
+        """
         collection = self.collection
         self._stop_rescoring()
+        self._rescore_wanted = collection is not None and self.busy
         if collection is None or self.model is None or self.busy:
+            self._score_overall()  # which leaves out scores of an earlier threshold
             return
+        how = self._how
         wanted = [
             e for e in collection.entries.values()
             if e.prediction is not None and e.prediction.file is not None
@@ -413,7 +430,7 @@ class Session:
             identifier, counts = progress.piece
             entry = collection.entries.get(identifier)
             if entry is not None and entry.corrected is None and identifier != self.current:
-                entry.score(counts, self.evaluation.empty)
+                entry.score(counts, self.evaluation.empty, how)
                 self.rows_changed.emit((identifier,))
                 self._score_overall()
 
@@ -453,8 +470,14 @@ class Session:
         if collection is None or identifier not in collection.entries:
             return
 
+        entry = collection.entries[identifier]
+        how = self._how if entry.corrected is None else None
+        if how is not None and entry.counts is not None and entry.scored_with == how:
+            self.score_changed.emit(identifier)  # counted where it was predicted
+            return
+
         def count() -> None:
-            collection.count(identifier, mask, self.evaluation.empty)
+            collection.count(identifier, mask, self.evaluation.empty, how)
             self.dispatch(told)
 
         def told() -> None:
@@ -463,7 +486,7 @@ class Session:
             self._score_overall()
 
         if mask.size <= LARGE:
-            collection.count(identifier, mask, self.evaluation.empty)
+            collection.count(identifier, mask, self.evaluation.empty, how)
             told()
         else:
             self._aside.submit(count)
@@ -481,7 +504,7 @@ class Session:
         return self._overall.value
 
     def _score_overall(self) -> None:
-        self._overall.request(self.collection, self.evaluation)
+        self._overall.request(self.collection, self.evaluation, self._how)
 
     def load_model(self, path: Path) -> None:
         """Offer the models of a folder and choose the newest; errors go to ``failed``."""
