@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.metrics.uncertainty import mean_interval
+from napari_unet.metrics.uncertainty import mean_interval, why_no_interval
+from napari_unet.workflow.seen import NOT_KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,16 +59,40 @@ class Overall:
     stale: int = 0
 
 
-def overall_of(collection: Collection, settings: EvaluationSettings) -> Overall | None:
-    """Score all images of a collection that have a score; None if there are none."""
+def overall_of(
+    collection: Collection, settings: EvaluationSettings, how: tuple[float, int] | None = None
+) -> Overall | None:
+    """Score all images of a collection that have a score; None if there are none.
+
+    Parameters
+    ----------
+    collection : Collection
+        With scores of its images.
+    settings : EvaluationSettings
+        Confidence of the interval.
+    how : tuple of float, optional
+        Threshold and minimum size as they are: predicted masks that were scored with others do not count.
+    """
     ids, seen, left_out = collection.scored()
-    entries = [collection.entries[i] for i in ids if i in collection.entries]
+    scored = [collection.entries[i] for i in ids if i in collection.entries]
+    entries = [e for e in scored if how is None or e.scored_with in (None, how)]
     values = np.array([e.iou for e in entries], float)
     if not len(values):
         return None
     groups = [e.group or e.sample.id for e in entries]
     low, high = mean_interval(values, groups, confidence=settings.confidence)
-    return Overall(float(values.mean()), low, high, len(values), seen, left_out, tuple(map(float, values)))
+    return Overall(
+        float(values.mean()),
+        low,
+        high,
+        len(values),
+        seen,
+        left_out,
+        tuple(map(float, values)),
+        why_no_interval(len(set(groups))),
+        sum(e.part in ("", NOT_KNOWN) for e in entries),
+        len(scored) - len(entries),
+    )
 
 
 class OverallScore:
@@ -87,7 +112,7 @@ class OverallScore:
         self._changed = changed
         self._pool = ThreadPoolExecutor(1, "scores")
         self._closed = threading.Event()
-        self._wanted: tuple[Collection | None, EvaluationSettings] | None = None
+        self._wanted: tuple[Collection | None, EvaluationSettings, tuple[float, int] | None] | None = None
         self._running = False
 
     @property
@@ -99,9 +124,14 @@ class OverallScore:
         """There is no score any more."""
         self.value = None
 
-    def request(self, collection: Collection | None, settings: EvaluationSettings) -> None:
+    def request(
+        self,
+        collection: Collection | None,
+        settings: EvaluationSettings,
+        how: tuple[float, int] | None = None,
+    ) -> None:
         """Have the score of a collection worked out soon; wishes meanwhile add up to one more round."""
-        self._wanted = collection, settings
+        self._wanted = collection, settings, how
         if not self._running and not self._closed.is_set():
             self._next()
 
@@ -112,7 +142,7 @@ class OverallScore:
 
     def _next(self) -> None:
         assert self._wanted is not None
-        (collection, settings), self._wanted = self._wanted, None
+        (collection, settings, how), self._wanted = self._wanted, None
         if collection is None:
             self.value = None
             self._changed()
@@ -121,7 +151,7 @@ class OverallScore:
 
         def compute() -> None:
             self._closed.wait(PAUSE)
-            overall = overall_of(collection, settings)
+            overall = overall_of(collection, settings, how)
             self._dispatch(lambda: told(overall))
 
         def told(overall: Overall | None) -> None:

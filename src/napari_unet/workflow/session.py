@@ -85,6 +85,7 @@ class Session:
         self.estimates = Estimates(self)
         self.learning = Learning(self)
         self.painting.project_changed.connect(self._offer_versions)
+        self.job_changed.connect(self._rescore_if_wanted)
 
     def close(self) -> None:
         """Stop what runs and leave nothing behind."""
@@ -343,8 +344,6 @@ class Session:
                 self.failed.emit(job.error.sentence, job.details)
             on_end(job)
             self.job_changed.emit()
-            if self._rescore_wanted and not self.busy:
-                self.rescore()
 
         # An engine that runs the task at once ends it before this returns.
         job = self.engine.submit(task, progressed, ended)
@@ -435,6 +434,10 @@ class Session:
                 self._score_overall()
 
         self._rescoring = self.engine.submit(task, on_progress)
+
+    def _rescore_if_wanted(self) -> None:
+        if self._rescore_wanted and not self.busy and self.progress is None:
+            self.rescore()
 
     def _stop_rescoring(self) -> None:
         if self._rescoring is not None:
