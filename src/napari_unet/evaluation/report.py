@@ -195,6 +195,8 @@ def notes(evaluation: Evaluation) -> list[str]:
             "these scores flatter the model and say little about new images."
         )
     unseen = evaluation.unseen or evaluation.scores
+    if unknown := sum(s.part == "not known" for s in unseen):
+        out.append(f"Of {unknown} of these images it is not known whether they took part in training.")
     if why := why_no_interval(len({s.group for s in unseen})):
         out.append(why[:1].upper() + why[1:] + ".")
     return out

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from napari_unet.evaluation.confidence import Reliability, ThresholdCurve
     from napari_unet.evaluation.score import Evaluation, ImageScore
+    from napari_unet.settings import InferenceSettings
 
 POOR = 0.5  # of IoU: an object that overlaps less is commonly counted as missed
 FEW = 20  # images below which a person is warned
@@ -108,6 +109,28 @@ def summary(
     return said + _kept_apart(evaluation)
 
 
+def threshold_note(used: InferenceSettings, own: InferenceSettings) -> str:
+    """Say that a threshold was chosen on the images that are scored; empty if it is the model's own.
+
+    Parameters
+    ----------
+    used : InferenceSettings
+        That the masks were made with.
+    own : InferenceSettings
+        That the model came with.
+    """
+    changed = []
+    if used.threshold != own.threshold:
+        changed.append(f"threshold {used.threshold:g} instead of the model's own {own.threshold:g}")
+    if used.minimum_size != own.minimum_size:
+        changed.append(f"smallest object {used.minimum_size} instead of {own.minimum_size} pixels")
+    if not changed:
+        return ""
+    return (
+        f"{' and '.join(changed)}: chosen while these images were looked at, so the scores flatter the model"
+    )
+
+
 def warnings(evaluation: Evaluation) -> list[str]:
     """What makes the scores less than they seem."""
     scores = evaluation.unseen or evaluation.scores
@@ -117,6 +140,10 @@ def warnings(evaluation: Evaluation) -> list[str]:
             "Careful: the model was trained or chosen on every one of these images, so these scores flatter "
             "it and say little about new ones."
         )
+    unknown = sum(s.part == "not known" for s in scores)
+    if unknown:
+        all_ = "these images" if unknown == len(scores) else f"{unknown:,} of these images"
+        said.append(f"It is not known whether {all_} took part in training: nothing is recorded about them.")
     groups = len({s.group for s in scores})
     if why := why_no_interval(groups):
         said.append(f"How far the score could be off cannot be told: {why}.")
@@ -139,7 +166,7 @@ def _kept_apart(evaluation: Evaluation) -> list[str]:
 
 def _how_good(overall: Mapping[str, Any], scores: Sequence[ImageScore], of_model: bool) -> str:
     where = f"On {count_of(len(scores), 'image')}"
-    if of_model and not overall["seen_in_training"]:
+    if of_model and not overall["seen_in_training"] and all(s.part != "not known" for s in scores):
         where += " that the model has not seen"
     groups = overall["groups"]
     if groups not in (1, len(scores)):

@@ -20,6 +20,7 @@ from napari_unet.evaluation.collect import Findings
 from napari_unet.evaluation.page import Background
 from napari_unet.evaluation.report import write_report
 from napari_unet.evaluation.score import Evaluation
+from napari_unet.evaluation.words import threshold_note
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
@@ -182,6 +183,7 @@ class EvaluateTask:
         commands = training_commands(model)
         if not isinstance(self.data, GivenData):
             commands += (command("evaluate", self.data, *what, "--report", self.report, *flags),)
+        note = "" if model is None or inference is None else threshold_note(inference, model.recipe.inference)
         background = Background(
             title=f"{source.name if source else 'Masks'} on {dataset.name}",
             program=program,
@@ -194,6 +196,7 @@ class EvaluateTask:
             problems=inspection.to_json()["problems"] if inspection is not None else None,
             commands=commands,
             versions=versions(),
+            remarks=(note[:1].upper() + note[1:] + ".",) if note else (),
         )
         cancel.check()
         write_report(

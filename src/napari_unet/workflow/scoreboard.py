@@ -8,7 +8,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.evaluation.confidence import threshold_curve
-from napari_unet.metrics.uncertainty import mean_interval
+from napari_unet.metrics.uncertainty import mean_interval, why_no_interval
 from napari_unet.workflow.collection import SEEN
 from napari_unet.workflow.kept import KeptImage, ScoredImage, ScoreRules, ScoreTask
 from napari_unet.workflow.references import refer
@@ -117,9 +117,18 @@ class ScoreBoard:
 
     def counted(self) -> tuple[list[ScoredImage], bool]:
         """Those that overall scores are of: images the model has not seen, or all, and whether it has."""
-        known = [s for s in self.rows() if not s.problem]
+        collection = self.session.collection
+        fresh = {i for i, e in self._predicted(collection) if self._known(i, e)} if collection else set()
+        # Scores of an earlier threshold count for nothing: an overall score is of one threshold.
+        known = [s for s in self.rows() if not s.problem and s.id in fresh]
         unseen = [s for s in known if s.row["part"] not in SEEN]
         return (unseen, False) if unseen or not known else (known, True)
+
+    @property
+    def no_interval(self) -> str:
+        """Why there is no interval of the mean; empty if there is one, or nothing is scored."""
+        groups = len(set(self._counted_iou()[1]))
+        return why_no_interval(groups) if groups else ""
 
     def mean_iou(self) -> float:
         """Mean IoU over the counted images; NaN without any."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_unet.errors import ModelError, WorkbenchError
+from napari_unet.evaluation.words import threshold_note
 from napari_unet.models.card import ModelCard, find_models
 from napari_unet.models.shipped import shipped_models
 from napari_unet.progress import Progress
@@ -188,6 +189,15 @@ class Session:
             self.choose_model(card)
         else:
             self.model_changed.emit()
+
+    def offered(self) -> list[ModelCard]:
+        """Models that may be suggested: of a project's versions the one in use alone."""
+        project = self.painting.project
+        if project is None:
+            return list(self.models.values())
+        folder, current = project.folder / "models", project.models.current
+        used = None if current is None else current.path
+        return [c for p, c in self.models.items() if p == used or folder not in p.parents]
 
     def choose_model(self, card: ModelCard | None) -> None:
         """Segment with this model from now on. What another one said is forgotten."""
@@ -500,6 +510,13 @@ class Session:
             self._aside.submit(work)
 
     # scores
+
+    @property
+    def threshold_note(self) -> str:
+        """Why the scores flatter, where the threshold is not the model's own; else empty."""
+        if self.model is None:
+            return ""
+        return threshold_note(self.inference, self.model.recipe.inference)
 
     @property
     def overall(self) -> Overall | None:
