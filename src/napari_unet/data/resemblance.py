@@ -55,13 +55,13 @@ def seen_form(image: NDArray[Any]) -> NDArray[np.uint8]:
             whole[low : high + 1] = table
             moved = np.ascontiguousarray(values).tobytes().translate(whole.tobytes())
             return np.frombuffer(moved, np.uint8).reshape(values.shape)
-        return table.take(values - values.dtype.type(low))
+        return np.asarray(table.take(values - values.dtype.type(low)), np.uint8)
     known = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
-    if high <= low:
+    least, most = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    if most <= least:
         return np.zeros(values.shape, np.uint8)
     # Halves go up in every type, though 32-bit floats miss them by a little.
-    return ((known - low) / (high - low) * 255 + 0.5001).astype(np.uint8)
+    return ((known - least) / (most - least) * 255 + 0.5001).astype(np.uint8)
 
 
 def fingerprint(image: NDArray[Any]) -> str:
@@ -119,7 +119,7 @@ def _means(length: int) -> NDArray[np.float32]:
     first, last = edges[:-1, None], edges[1:, None]
     pixel = np.arange(length)[None]
     weights = np.clip(np.minimum(last, pixel + 1) - np.maximum(first, pixel), 0, None)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
 @cache
@@ -128,7 +128,7 @@ def _cosines() -> NDArray[np.float32]:
     order, place = np.arange(KEPT)[:, None], np.arange(SIDE)[None]
     rows = np.cos(np.pi * order * (place + 0.5) / SIDE) * np.sqrt(2 / SIDE)
     rows[0] /= np.sqrt(2)
-    return rows.astype(np.float32)
+    return np.asarray(rows, np.float32)
 
 
 def _vector(text: str) -> NDArray[np.float32]:

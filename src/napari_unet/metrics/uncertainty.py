@@ -162,7 +162,8 @@ def ratio_intervals(
     for column in range(len(out)):
         used = known[:, column]
         over, under = (
-            np.bincount(index[used], weights=array[used, column]) for array in (numerators, denominators)
+            np.bincount(index[used], weights=array[used, column]).astype(np.float64)
+            for array in (numerators, denominators)
         )
         tells = under > 0  # a group without anything to divide by tells nothing of the ratio
         out[column] = _interval(over[tells], under[tells], bounds[column], confidence)

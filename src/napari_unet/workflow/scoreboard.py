@@ -116,11 +116,17 @@ class ScoreBoard:
         return sum(not self._known(i, e) for i, e in self._predicted(collection))
 
     def counted(self) -> tuple[list[ScoredImage], bool]:
-        """Those that overall scores are of: images the model has not seen, or all, and whether it has."""
+        """Those that overall scores are of: images the model has not seen, or all, and whether it has.
+
+        Scores of an earlier threshold are not among them: an overall score is of one threshold.
+        """
         collection = self.session.collection
         fresh = {i for i, e in self._predicted(collection) if self._known(i, e)} if collection else set()
-        # Scores of an earlier threshold count for nothing: an overall score is of one threshold.
-        known = [s for s in self.rows() if not s.problem and s.id in fresh]
+        return self._unseen_of([s for s in self.rows() if s.id in fresh])
+
+    @staticmethod
+    def _unseen_of(rows: list[ScoredImage]) -> tuple[list[ScoredImage], bool]:
+        known = [s for s in rows if not s.problem]
         unseen = [s for s in known if s.row["part"] not in SEEN]
         return (unseen, False) if unseen or not known else (known, True)
 
@@ -158,7 +164,7 @@ class ScoreBoard:
 
     def curve(self) -> ThresholdCurve | None:
         """Mean IoU over the counted images at every threshold."""
-        counted, _ = self.counted()
+        counted, _ = self._unseen_of(self.rows())  # the curve is the same with any threshold
         return threshold_curve([s.curve for s in counted if s.curve is not None])
 
     def write_report(self, folder: Path, told: Callable[[Path], None]) -> Job | None:
