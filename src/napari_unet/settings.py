@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -406,12 +406,16 @@ class EvaluationSettings(Settings):
         description="Score where reference and prediction are both empty: 1, 0, or left out",
     )
     confidence: float = Field(
-        0.95, gt=0.0, lt=1.0, title="Confidence", description="Of the bootstrap intervals"
+        0.95, gt=0.0, lt=1.0, title="Confidence", description="Of the intervals, which are over groups"
     )
-    resamples: int = Field(
-        2000, ge=100, le=100_000, title="Resamples", description="Of the bootstrap over groups"
-    )
-    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Of the bootstrap")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_draws(cls, values: Any) -> Any:
+        """Records of earlier versions name the draws of a bootstrap, which intervals do without now."""
+        if isinstance(values, dict):
+            return {k: v for k, v in values.items() if k not in {"resamples", "seed"}}
+        return values
 
 
 class Recipe(Settings):

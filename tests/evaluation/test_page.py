@@ -155,11 +155,14 @@ def test_warnings_of_what_makes_scores_less_than_they_seem() -> None:
     assert warnings(findings().evaluation) == []
     assert "flatter" in warnings(findings(part="train").evaluation)[0]
     assert warnings(findings(3).evaluation) == [
-        "3 images of 3 groups are few: another draw could give another score."
+        "How far the score could be off cannot be told: no interval: 3 groups, at least 5 are needed."
+    ]
+    assert warnings(findings(6).evaluation) == [
+        "6 images of 6 groups are few: another draw could give another score."
     ]
     one = Evaluation()
     one.add("a", "g", "unseen", ReferenceMask(half(0.5)), half(0.5))
-    assert "of one group" in warnings(one)[0]
+    assert "no interval: 1 group, at least 5 are needed" in warnings(one)[0]
     both = findings().evaluation
     both.add("seen", "g", "train", ReferenceMask(half(0.5)), half(0.5))
     assert warnings(both) == []
@@ -181,7 +184,7 @@ def test_images_with_nothing_in_them_make_a_report_too(tmp_path: Path, rule: str
 def test_one_image_makes_a_report_too(tmp_path: Path) -> None:
     text = read(written(tmp_path, findings(1))).text
     assert "On 1 image that the model has not seen" in text
-    assert "All images are of one group" in text
+    assert "no interval: 1 group, at least 5 are needed" in text
 
 
 def test_an_image_of_which_no_pixel_counts_makes_a_report_too(tmp_path: Path) -> None:

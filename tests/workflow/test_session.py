@@ -5,7 +5,8 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -175,7 +176,8 @@ def test_all_images_of_a_data_set_are_segmented_and_scored(
     assert session.overall.mean_iou == pytest.approx(np.mean(np.array(unseen, float)))
     assert session.overall.left_out == 4
     assert not session.overall.seen
-    assert session.overall.low <= session.overall.mean_iou <= session.overall.high
+    assert np.isnan(session.overall.low)
+    assert session.overall.no_interval == "no interval: 4 groups, at least 5 are needed"
 
 
 def test_threshold_and_minimum_size_need_no_network(
@@ -322,6 +324,30 @@ def test_probabilities_deleted_from_disk_are_told(session: Session, models: dict
     assert session.row("image 0").status == "segmented"
     assert session.row("image 0").problem == ""
     assert told.failures == []
+
+
+def test_a_threshold_that_was_moved_while_something_ran_is_scored_at_its_end(
+    session: Session, dispatch: Waiting, models: dict[str, Path]
+) -> None:
+    images = use(session, made_up(), models["other"])
+    ids = images.ids
+    session.segment(ids)
+    dispatch.run(session)
+    session.job = cast("Any", SimpleNamespace(task=None, cancel=lambda: None))
+    session.set_postprocessing(0.9, 0)
+    session.rescore()
+    dispatch.run(session)
+    others = [i for i in ids if i != session.current]
+    assert session.overall is None  # no score is of the threshold as it is
+    assert all(images.entries[i].scored_with != (0.9, 0) for i in others)
+    session.job = None
+    session.job_changed.emit()
+    dispatch.run(session)
+    for identifier in others:
+        mask, reference = session.mask(identifier), images.reference(identifier)
+        assert mask is not None
+        assert reference is not None
+        assert images.entries[identifier].iou == pytest.approx(counted_by_hand(reference.labels, mask))
 
 
 def test_rescoring_without_the_files_does_not_break_off(session: Session, models: dict[str, Path]) -> None:

@@ -33,10 +33,10 @@ WORKS = {
     "10.1109/CVPR.2018.00464": "Berman M, Triki A R, Blaschko M B. The Lovász-Softmax loss. CVPR 2018.",
     "10.1109/ICCV.2017.324": "Lin T-Y, Goyal P, Girshick R, He K, Dollár P. Focal loss for dense object "
     "detection. ICCV 2017.",
-    "10.1201/9780429246593": "Efron B, Tibshirani R J. An introduction to the bootstrap. Chapman & Hall "
-    "1993.",
-    "10.1111/j.1467-9868.2007.00593.x": "Field C A, Welsh A H. Bootstrapping clustered data. J R Stat Soc B "
-    "2007.",
+    "10.3368/jhr.50.2.317": "Cameron A C, Miller D L. A practitioner's guide to cluster-robust inference. "
+    "Journal of Human Resources 2015.",
+    "10.1162/REST_a_00639": "Carter A V, Schnepel K T, Steigerwald D G. Asymptotic behavior of a t-test "
+    "robust to cluster heterogeneity. Review of Economics and Statistics 2017.",
     NAPARI: "napari contributors. napari: a multi-dimensional image viewer for Python.",
 }
 LOSSES = {
@@ -234,9 +234,9 @@ def _scoring(
     low, high = overall["ci95"]["mean_iou"]
     if low is not None:
         interval = (
-            f" ({100 * settings.confidence:g} % interval {low:.3f} to {high:.3f}; bootstrap over "
-            f"{count_of(overall['groups'], 'group')}, {settings.resamples:,} resamples"
-            f"{cite('10.1201/9780429246593', '10.1111/j.1467-9868.2007.00593.x')})"
+            f" ({100 * settings.confidence:g} % interval {low:.3f} to {high:.3f}; jackknife over "
+            f"{count_of(overall['groups'], 'group')}"
+            f"{cite('10.3368/jhr.50.2.317', '10.1162/REST_a_00639')})"
         )
     classes = " averaged over the classes present in each image" if len(evaluation.classes) > 1 else ""
     dice = f"; mean Dice was {overall['mean_dice']:.3f}" if overall["mean_dice"] is not None else ""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import math
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtWidgets import QApplication
 
 from napari_unet.errors import WorkbenchError
 from napari_unet.inference.postprocess import connected_objects
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 SETTLE = 60  # milliseconds after the last stroke until the mask is looked at
 SETTLE_LARGE = 1500
+LONGEST_DRAG = 5.0  # seconds of one stroke after which it is kept though it has not ended
 PAINTING = ("paint", "fill", "erase", "polygon")
 LONG = 24  # characters of an id that the canvas has room for
 
@@ -69,7 +72,8 @@ class Stage(QObject):  # type: ignore[misc]
         self._numbering: Numbering | None = None
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
-        self._settle.timeout.connect(self.take_painting)
+        self._settle.timeout.connect(self._on_settled)
+        self._drag_began = 0.0
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(0)
@@ -406,6 +410,19 @@ class Stage(QObject):  # type: ignore[misc]
             self._touched = True
             size = 0 if self._classes_shown is None else self._classes_shown.size
             self._settle.start(SETTLE if size <= LARGE else SETTLE_LARGE)
+
+    def _on_settled(self) -> None:
+        """Take what was painted, but not in the middle of a drag: one drag is one stroke."""
+        now = time.monotonic()
+        if QApplication.mouseButtons() == Qt.MouseButton.NoButton:
+            self._drag_began = 0.0
+        else:
+            self._drag_began = self._drag_began or now
+            if now - self._drag_began < LONGEST_DRAG:
+                self._settle.start(SETTLE)
+                return
+            self._drag_began = now
+        self.take_painting()
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:

@@ -59,6 +59,8 @@ class Entry:
         IoU that is expected of the mask, 0 to 1; None where it is known, or was not estimated.
     reason : str
         What that is from, for a person.
+    scored_with : tuple of float or None
+        Threshold and minimum size of the predicted mask that the counts are of; None of any other mask.
     """
 
     sample: Sample
@@ -73,10 +75,17 @@ class Entry:
     doubt: Doubt | None = None
     estimate: float | None = None
     reason: str = ""
+    scored_with: tuple[float, int] | None = None
 
-    def score(self, counts: OverlapCounts | None, empty: EmptyRule) -> None:
+    def score(
+        self,
+        counts: OverlapCounts | None,
+        empty: EmptyRule,
+        scored_with: tuple[float, int] | None = None,
+    ) -> None:
         """Remember the agreement of the mask with the reference, None if there is none."""
         self.counts = counts
+        self.scored_with = scored_with
         value = float("nan") if counts is None else scores_of_counts(counts, empty).iou
         self.iou = None if np.isnan(value) else float(value)
 
@@ -262,7 +271,13 @@ class Collection:
             prediction.kind,
         )
 
-    def count(self, identifier: str, mask: NDArray[np.uint8], empty: EmptyRule) -> None:
+    def count(
+        self,
+        identifier: str,
+        mask: NDArray[np.uint8],
+        empty: EmptyRule,
+        scored_with: tuple[float, int] | None = None,
+    ) -> None:
         """Score a mask against the reference and remember it; ignored pixels do not count."""
         entry = self.entries[identifier]
         reference = self.reference(identifier)
@@ -278,10 +293,10 @@ class Collection:
             and int(mask.max(initial=0)) <= len(self.classes)
         )
         if reference is None or not fits:
-            entry.score(None, empty)
+            entry.score(None, empty, scored_with)
         else:
             counts = count_overlap(reference.labels, mask, len(self.classes), reference.weights)
-            entry.score(counts, empty)
+            entry.score(counts, empty, scored_with)
 
     def forget_predictions(self) -> None:
         """Forget what another model said; corrections and what was vouched for stay."""

@@ -17,6 +17,7 @@ import numpy as np
 from napari_unet import __version__
 from napari_unet.atomic import write_text
 from napari_unet.data.catalog import open_dataset
+from napari_unet.data.resemblance import fingerprint
 from napari_unet.data.split import Split, coverages, make_split
 from napari_unet.engine.devices import data_parallel
 from napari_unet.errors import DataError, ModelError, OutputError, TrainingError
@@ -363,6 +364,7 @@ def provenance_of(
     import keras
 
     images = {s.id: image_hash(dataset.image(s)) for s in dataset.samples}
+    prints = {s.id: fingerprint(dataset.image(s)) for s in dataset.samples}
     digest = hashlib.sha256("".join(sorted(images.values())).encode()).hexdigest()
     looks = [measure_look(dataset.image(s)) for s in dataset.subset(split.train[:MOST_LOOKED_AT]).samples]
     return {
@@ -378,6 +380,7 @@ def provenance_of(
         },
         "split": split.to_json(),
         "image_hashes": images,
+        "fingerprints": prints,
         "looks": summarize_looks((kind_of(look), look) for look in looks),
         "parent": parent,
         "scores": {"validation_iou": score} if score >= 0 else {},
