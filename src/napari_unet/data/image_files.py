@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.data.decoded_image import DecodedImage
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -80,6 +81,36 @@ def suffix_of(name: str) -> str:
 def is_image_name(name: str) -> bool:
     """Whether the suffix is one we read."""
     return suffix_of(name) in SUFFIXES
+
+
+def decode_pixels(
+    data: bytes | IO[bytes], name: str, page: int | None = None, *, palette_indices: bool = False
+) -> DecodedImage:
+    """Decode an image file, with what it says about its channels.
+
+    Parameters
+    ----------
+    data : bytes or binary file
+        The file; what it is, its first bytes say.
+    name : str
+        Of the file, for errors.
+    page : int, optional
+        Of a file with several pages; without it the file must have one.
+    palette_indices : bool
+        Whether the pixels of a palette stay its numbers (not those of GIFs).
+
+    Returns
+    -------
+    DecodedImage
+        All its channels.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, too large, or has several pages and none was asked for.
+    """
+    pixels = _decode(data, name, page, indices=palette_indices)
+    return DecodedImage(pixels, alpha=pixels.shape[2] - 1 if pixels.shape[2] in (2, 4) else None)
 
 
 def decode_image(data: bytes | IO[bytes], name: str, page: int | None = None) -> NDArray[np.generic]:
