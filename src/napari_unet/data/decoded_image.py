@@ -30,6 +30,8 @@ class DecodedImage:
         (K, 3) uint8, the colours that indices stand for.
     nodata : float or None
         The value that the file names for pixels without data.
+    inverted : bool
+        Whether the file says that 0 is white, so that its values were turned.
     """
 
     pixels: NDArray[np.generic]
@@ -39,3 +41,4 @@ class DecodedImage:
     indices: bool = False
     palette: NDArray[np.uint8] | None = None
     nodata: float | None = None
+    inverted: bool = False
