@@ -275,6 +275,12 @@ def decode_labels(data: bytes | IO[bytes], name: str, page: int | None = None) -
     return pixels
 
 
+def label_pages(data: bytes | IO[bytes], name: str) -> Iterator[NDArray[np.generic]]:
+    """Decode the masks in a file one by one; of most there is one. As ``decode_labels``."""
+    for page in range(count_pages(data, name)):
+        yield decode_labels(data, name, page)
+
+
 def read_pages(data: bytes | IO[bytes], name: str) -> NDArray[np.generic]:
     """Decode every page of a file.
 
