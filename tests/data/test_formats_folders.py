@@ -321,9 +321,10 @@ def test_a_value_seen_only_later_is_told_not_taken_for_another(folder, monkeypat
 @pytest.mark.parametrize(
     ("mask", "reason"),
     [
-        (np.array([[0.5, 0], [0, 1]], np.float32), "fractions or NaN"),
+        (np.array([[0.5, 0], [0, 300]], np.float32), "fractions or NaN"),
+        (np.array([[0.5, -0.5], [0, 1]], np.float32), "fractions or NaN"),
         (np.array([[np.nan, 0], [0, 1]], np.float32), "fractions or NaN"),
-        (np.array([[-1, 0], [0, 1]], np.int16), "negative values"),
+        (np.array([[-2, 0], [0, 1]], np.int16), "negative values"),
         ((np.arange(1600) * 40).reshape(40, 40).astype(np.uint16), "too many values"),
     ],
 )

@@ -10,7 +10,8 @@ import numpy as np
 
 from napari_unet import __version__
 from napari_unet.data.catalog import find_format, open_dataset, open_images
-from napari_unet.data.image_files import decode_labels, is_image_name
+from napari_unet.data.image_files import is_image_name
+from napari_unet.data.mask_files import decode_labels
 from napari_unet.data.pixel_size import PixelSize, read_pixel_size
 from napari_unet.data.source import open_source
 from napari_unet.engine.hardware import default_precision

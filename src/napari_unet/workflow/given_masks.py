@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.data.image_files import decode_labels, is_image_name
+from napari_unet.data.image_files import is_image_name
+from napari_unet.data.mask_files import decode_labels
 from napari_unet.data.source import open_source
 from napari_unet.errors import DataError
 from napari_unet.export.masks import unique_stems
