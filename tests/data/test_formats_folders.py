@@ -169,7 +169,8 @@ def test_255_is_unknown_beside_one_class_in_the_same_mask_alone(folder):
     assert dataset[0].read_mask().labels.tolist() == [[0, 1], [0, 0]]
     assert dataset[0].read_mask().weights.tolist() == [[1, 1], [0, 1]]
     apart = dataset_of(folder, {"a": png(square(0, 1, 0, 0)), "b": png(square(0, 255, 0, 0))})
-    assert len(apart.classes) == 2
+    assert apart.classes == ("foreground",)
+    assert [s.read_mask().labels.tolist() for s in apart.samples] == [[[0, 1], [0, 0]]] * 2
     assert apart[1].read_mask().weights is None
 
 

@@ -89,7 +89,8 @@ def find_meaning(
     whole : collection of str
         Names of those whose pages are channels of one mask.
     named : tuple of str, optional
-        The classes, where they are known, instead of those that the source names.
+        The classes, where they are known, instead of those that the source names; whoever knows them
+        checks that the meaning has as many.
 
     Raises
     ------
@@ -115,7 +116,7 @@ def find_meaning(
         _check_lossy(source, lossy, meaning)
         told = f"masks saved with loss: above {HALFWAY} is foreground"
         words = f"{words}; {told}" if words else told
-    if names and len(names) != meaning.classes:
+    if names and named is None and len(names) != meaning.classes:
         raise DataError(
             "the named classes do not fit the masks",
             expected=f"{meaning.classes} names in classes.txt or classes.json",
@@ -142,14 +143,22 @@ def _chosen(masks: Sequence[str]) -> list[str]:
 def _look_at(source: Source, masks: Sequence[str], whole: Collection[str]) -> Sightings:
     seen = Sightings()
     looked_at = 0
+    damaged: DataError | None = None
     for name in _chosen(masks):
         if seen.pixels > PIXELS_LOOKED_AT and looked_at >= FEWEST_LOOKED_AT:
             break
-        data = source.read(name)
+        try:
+            data = source.read(name)
+            decoded = [decode_stored(data, name)] if name in whole else list(stored_pages(data, name))
+        except DataError as error:
+            damaged = damaged or error  # it costs itself only: whoever reads it later is told
+            continue
         seen.lossy |= is_lossy_tiff(data, name)
-        for mask in (decode_stored(data, name),) if name in whole else stored_pages(data, name):
+        for mask in decoded:
             seen.add(mask, name)
         looked_at += 1
+    if damaged is not None and not looked_at:
+        raise damaged
     seen.complete = looked_at == len(masks)
     return seen
 
@@ -302,7 +311,11 @@ def _check_lossy(source: Source, masks: Sequence[str], meaning: MaskValues) -> N
         )
     between = bright = highest = 0
     for name in _chosen(masks)[:FEWEST_LOOKED_AT]:
-        for stored in stored_pages(source.read(name), name):
+        try:
+            decoded = list(stored_pages(source.read(name), name))
+        except DataError:
+            continue
+        for stored in decoded:
             pixels = stored.numbers
             grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
             if grey.dtype != np.uint8:
