@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+log = logging.getLogger(__name__)
 Pixel = TypeVar("Pixel", bound=np.generic)
 
 # ITU-R BT.601 luma, what "grey" means for a colour photograph.
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-# Below this share of the mean (intensities at most 1) a deviation is the rounding of float32: a constant image.
+# Below this share of the mean a deviation is the rounding of float32: a constant image.
 FLAT = 1e-7
 BY_TYPE = {"bool", "uint8", "uint16", "int8", "int16"}  # of which the range says how bright a value is
 EXTREMES = (0.1, 99.9)  # percentiles beyond which "robust" cuts
@@ -42,6 +44,8 @@ class Normalization(Settings):
         Of the training images, per channel, of intensities scaled to the range of their dtype.
     scale : float
         Images are resized by this before they enter the network.
+    channel_names : tuple of str
+        Names, or numbers, of the channels that it was trained on; empty for grey and colour images.
     """
 
     channels: int = Field(1, ge=1, le=1024)
@@ -49,6 +53,7 @@ class Normalization(Settings):
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
     scale: float = Field(1.0, gt=0.0, le=4.0)
+    channel_names: tuple[str, ...] = ()
 
     def prepare(self, image: NDArray[np.generic], name: str = "the image") -> NDArray[np.float32]:
         """Bring an image into the form the network was trained on.
@@ -82,8 +87,8 @@ class Normalization(Settings):
         """What intensities are scaled from, for images between these limits; None: the range of the dtype.
 
         Images that are brought to mean 0 and deviation 1 anyway are scaled by their own range, so that no
-        type is too fine or too coarse. Where brightness itself counts, values above 1 are scaled by the range of
-        the smallest type of a picture that holds them.
+        type is too fine or too coarse. Where brightness itself counts, values above 1 are scaled by the
+        range of the smallest type of a picture that holds them.
         """
         if limits is None:
             return None
@@ -99,17 +104,69 @@ class Normalization(Settings):
         """Whether images with so many channels can be matched to the network's."""
         if channels == self.channels or channels == 1:
             return True
-        return (channels in (2, 3, 4) and self.channels == 1) or (channels in (2, 4) and self.channels == 3)
+        return channels == 3 and self.channels == 1
+
+    def pick(
+        self,
+        image: NDArray[Pixel],
+        names: tuple[str, ...] = (),
+        colour: bool | None = None,
+        name: str = "the image",
+    ) -> NDArray[Pixel]:
+        """The channels of an image that the model was trained on, in its order.
+
+        Parameters
+        ----------
+        image : numpy.ndarray
+            (Y, X, C).
+        names : tuple of str
+            Of its channels, where they have names.
+        colour : bool or None
+            Whether they are red, green and blue; None where nobody says so.
+        name : str
+            Of the image, for the error.
+
+        Returns
+        -------
+        numpy.ndarray
+            (Y, X, C), which ``prepare`` takes.
+
+        Raises
+        ------
+        ModelError
+            If there are several channels, and which are meant is not clear: they are never averaged, unless
+            they are those of a colour.
+        """
+        have = image.shape[2]
+        wanted = self.channel_names
+        if wanted and len(names) == have:
+            if all(names.count(one) == 1 for one in wanted):
+                return image if names == wanted else image[..., [names.index(one) for one in wanted]]
+            if have == self.channels and not all(one.isdecimal() for one in wanted):
+                log.warning(
+                    "%s has the channels %s; the model was trained on %s",
+                    name,
+                    ", ".join(names),
+                    ", ".join(wanted),
+                )
+        if have == self.channels or have == 1:
+            return image
+        if have == 3 and self.channels == 1 and colour is not False:
+            return image
+        told = (
+            ", ".join(f"{n} ({one})" if one else str(n) for n, one in enumerate(names)) or f"0 to {have - 1}"
+        )
+        trained = f" ({', '.join(wanted)})" if wanted else ""
+        raise ModelError(
+            f"{name} does not fit the model",
+            expected=f"{self.channels} channel{'s' * (self.channels > 1)}{trained}",
+            got=f"{have}: {told}",
+            remedy="choose with --channel" if have > self.channels else "take another model",
+        )
 
     def match_channels(self, values: NDArray[np.float32], name: str = "the image") -> NDArray[np.float32]:
         """Bring (Y, X, C) to the network's channels; errors as ``prepare``."""
         have = values.shape[2]
-        if have == self.channels:
-            return values
-        if have == 2 and self.channels in (1, 3):  # grey and alpha
-            values, have = values[..., :1], 1
-        if have == 4 and self.channels in (1, 3):  # colour and alpha
-            values, have = values[..., :3], 3
         if have == self.channels:
             return values
         if have == 1:
@@ -120,7 +177,7 @@ class Normalization(Settings):
             f"{name} does not fit the model",
             expected=f"{self.channels} channel{'s' * (self.channels > 1)}",
             got=f"{have}",
-            remedy="choose the channels the model was trained on, or another model",
+            remedy="choose with --channel the channels the model was trained on, or take another model",
         )
 
     def _intensities(
