@@ -98,7 +98,7 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--axes", default="", metavar="LETTERS",
-        help="axes of TIFF and Zarr that their files do not say, or wrongly: CYX (channels), TYX (images), YXC",
+        help="axes of TIFF and Zarr files that do not say them, or wrongly: CYX (channels), TYX (images)",
     )  # fmt: skip
 
 
