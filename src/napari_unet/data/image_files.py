@@ -243,11 +243,22 @@ def without_nodata(pixels: NDArray[np.generic], nodata: float | None) -> NDArray
         limits = np.iinfo(pixels.dtype)  # type: ignore[type-var]
         if nodata != int(nodata) or not limits.min <= nodata <= limits.max:
             return pixels
+    if not _equals(pixels, nodata).all(axis=2).any():
+        return pixels
+    return as_nan(pixels, nodata)
+
+
+def _equals(pixels: NDArray[np.generic], nodata: float) -> NDArray[np.bool_]:
     # Programs write the value with fewer digits than float32 has.
     stored = np.float32(nodata) if pixels.dtype.itemsize <= 4 and pixels.dtype.kind == "f" else nodata
-    absent = (pixels == stored).all(axis=2)
-    if not absent.any():
+    return np.asarray(pixels == stored)
+
+
+def as_nan(pixels: NDArray[np.generic], nodata: float | None) -> NDArray[np.generic]:
+    """As ``without_nodata``, but floats wherever a value is named, whether a pixel has it or not."""
+    if nodata is None or np.isnan(nodata) or pixels.dtype.kind == "b":
         return pixels
+    absent = _equals(pixels, nodata).all(axis=2)
     wide = pixels.dtype.itemsize > (4 if pixels.dtype.kind == "f" else 2)
     shown: NDArray[Any] = pixels.astype(np.float64 if wide else np.float32)
     shown[absent] = np.nan

@@ -432,7 +432,8 @@ def channel_names(tiff: Any, part: TiffPart, count: int) -> tuple[str, ...]:
         return ()
     names: list[str] = []
     if tiff.is_ome and tiff.ome_metadata:
-        names = _names_in_ome(tiff.ome_metadata, part.series[0].index)
+        number = next((n for n, one in enumerate(tiff.series) if one is part.series[0]), 0)
+        names = _names_in_ome(tiff.ome_metadata, number)
     elif tiff.imagej_metadata:
         labels = tiff.imagej_metadata.get("Labels")
         names = [str(label) for label in labels] if isinstance(labels, list) else []
