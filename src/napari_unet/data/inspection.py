@@ -262,6 +262,8 @@ class _Findings:
 
 # Problems of single images, which --leave-out-problems and the window's filter are about.
 LEFT_OUT = (
+    "unreadable", "constant", "stripes", "rows", "size", "duplicates", "contradictory near-duplicates",
+)  # fmt: skip
     "unreadable",
     "constant",
     "stripes",
