@@ -264,14 +264,6 @@ class _Findings:
 LEFT_OUT = (
     "unreadable", "constant", "stripes", "rows", "size", "duplicates", "contradictory near-duplicates",
 )  # fmt: skip
-    "unreadable",
-    "constant",
-    "stripes",
-    "rows",
-    "size",
-    "duplicates",
-    "contradictory near-duplicates",
-)
 # kind: (message with {n}, remedy)
 KINDS = {
     "constant": ("{n} images are of one value throughout", "leave them out, or score them apart"),
