@@ -115,7 +115,7 @@ def reading_of(options: argparse.Namespace) -> ImageReading:
     from napari_unet.errors import SettingsError
 
     reading = ImageReading(getattr(options, "axes", ""), tuple(getattr(options, "channel", ())))
-    if not reading.is_plain and getattr(options, "cluster", "") and not hasattr(options, "stream"):
+    if not reading.is_plain and str(getattr(options, "cluster", "")) and not hasattr(options, "stream"):
         raise SettingsError(
             "the workers of a cluster read images as their files say",
             remedy="leave out --cluster, or --channel and --axes",
@@ -148,7 +148,7 @@ def mask_reading_of(options: argparse.Namespace) -> MaskReading:
     from napari_unet.errors import SettingsError
 
     reading = MaskReading(getattr(options, "masks_are", ""), getattr(options, "leave_out_problems", False))
-    if reading != MaskReading() and getattr(options, "cluster", ""):
+    if reading != MaskReading() and str(getattr(options, "cluster", "")):
         raise SettingsError(
             "the workers of a cluster read masks as their values tell",
             remedy="leave out --cluster, or --masks-are and --leave-out-problems",
