@@ -31,7 +31,16 @@ from napari_unet.cli import (
     submit,
     train,
 )
-from napari_unet.cli.running import DONE, STOPPED, WRONG
+from napari_unet.cli.running import (
+    DONE,
+    STOPPED,
+    WRONG,
+    add_mask_arguments,
+    add_reading_arguments,
+    mask_reading_of,
+    notes_on_stderr,
+    reading_of,
+)
 from napari_unet.errors import Cancelled, WorkbenchError
 
 if TYPE_CHECKING:
@@ -60,6 +69,13 @@ COMMANDS = (
 )
 
 
+READ_IMAGES = {
+    segment, train, finetune, evaluate, inspect, export, compare, compare_networks, ensemble, refine, submit
+}  # fmt: skip
+
+READ_MASKS = READ_IMAGES - {segment}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -77,8 +93,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
     options = _parser().parse_args(arguments)
+    with notes_on_stderr():
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from napari_unet.data.mask_reading import reading_masks
+    from napari_unet.data.reading import reading_images
+
     try:
-        return int(options.command(options))
+        with reading_images(reading_of(options)), reading_masks(mask_reading_of(options)):
+            return int(options.command(options))
     except (Cancelled, KeyboardInterrupt):
         print("cancelled", file=sys.stderr)
         return STOPPED
@@ -107,5 +132,9 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(command.NAME, help=command.ABOUT, description=command.ABOUT)
         sub.add_argument("--debug", action="store_true", help="show where an error came from")
         command.add_arguments(sub)
+        if command in READ_IMAGES:
+            add_reading_arguments(sub)
+        if command in READ_MASKS:
+            add_mask_arguments(sub)
         sub.set_defaults(command=command.run)
     return parser

@@ -18,7 +18,7 @@ from napari_unet.data.synthetic import make_pictures
 from napari_unet.errors import OutputError, SettingsError
 from napari_unet.export.model_page import documentation
 from napari_unet.export.onnx_model import onnx_model, output_names
-from napari_unet.models.normalization import FLAT, to_float
+from napari_unet.models.normalization import to_float
 from napari_unet.networks.onnx_graph import OPSET
 from napari_unet.networks.onnx_program import INPUT, OUTPUT
 from napari_unet.networks.registry import architecture
@@ -330,7 +330,7 @@ def preprocessing(normalization: Normalization) -> list[PreprocessingDescr]:
         known = v0_5.FixedZeroMeanUnitVarianceAlongAxisKwargs(
             axis=v0_5.NonBatchAxisId("channel"),
             mean=list(normalization.mean),
-            std=[max(d, FLAT) for d in normalization.deviation],
+            std=[float(d) or 1.0 for d in normalization.deviation],
         )
         steps.append(v0_5.FixedZeroMeanUnitVarianceDescr(kwargs=known))
     return steps

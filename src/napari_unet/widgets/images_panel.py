@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
 
 from napari_unet.errors import WorkbenchError
 from napari_unet.widgets.step import Step
@@ -75,6 +75,14 @@ class ImagesPanel(Step):
         self.table = ImageTable(self._request_thumbnail, self)
         self.table.set_empty_text(EMPTY)
         self.body.addWidget(self.table, 1)
+        self.leave_out = QCheckBox()
+        self.leave_out.setToolTip(
+            "Images that are unreadable, constant or copies, or whose masks are striped or contradict each "
+            "other, count for nothing in training and scores; the filter Problems lists them"
+        )
+        self.leave_out.hide()
+        self.leave_out.clicked.connect(lambda checked: session.leave_out_problems(leave_out=checked))
+        self.body.addWidget(self.leave_out)
         self.table.image_activated.connect(session.select)
         session.collection_changed.connect(self._on_collection)
         session.rows_changed.connect(self._on_rows)
@@ -141,6 +149,7 @@ class ImagesPanel(Step):
         self.table.set_rows(self.session.rows())
         name = collection.name if collection is not None and len(collection) else ""
         self.hint.setText(name)
+        self._show_leave_out()
 
     def _on_rows(self, identifiers: tuple[str, ...]) -> None:
         self._changed.update(identifiers)
@@ -152,6 +161,15 @@ class ImagesPanel(Step):
         if collection is not None:
             self.table.update_rows([self.session.row(i) for i in self._changed if i in collection.entries])
         self._changed.clear()
+        self._show_leave_out()
+
+    def _show_leave_out(self) -> None:
+        collection = self.session.collection
+        count = 0 if collection is None else len(collection.flawed)
+        self.leave_out.setVisible(count > 0)
+        if collection is not None and count:
+            self.leave_out.setText(f"Leave out {count:,} with problems")
+            self.leave_out.setChecked(collection.leave_out_flaws)
 
     def _on_current(self, identifier: str) -> None:
         if identifier and identifier != self.table.current_id():

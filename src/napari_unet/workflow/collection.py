@@ -49,6 +49,8 @@ class Entry:
         Whether the person vouches for the mask.
     part, group, problem : str
         See ``ImageRow``.
+    flaw : str
+        What `inspect` says is wrong with the image or its reference mask; empty if nothing is known.
     counts : OverlapCounts or None
         Agreement of the mask, corrected or predicted, with the reference.
     iou : float or None
@@ -70,6 +72,7 @@ class Entry:
     part: str = ""
     group: str = ""
     problem: str = ""
+    flaw: str = ""
     counts: OverlapCounts | None = None
     iou: float | None = None
     doubt: Doubt | None = None
@@ -119,6 +122,8 @@ class Collection:
         self.classes: tuple[str, ...] = dataset.classes if dataset is not None else ("foreground",)
         self.activation: str = "sigmoid"
         self.model: ModelCard | None = None  # whose predictions are kept
+        self.inspected = False  # whether flaws were looked for
+        self.leave_out_flaws = False  # of training and scores
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __len__(self) -> int:
@@ -181,7 +186,7 @@ class Collection:
             entry.status,
             entry.iou,
             entry.sample.has_mask,
-            entry.problem,
+            entry.problem or entry.flaw,
             entry.estimate,
             entry.reason,
         )
@@ -298,6 +303,15 @@ class Collection:
             counts = count_overlap(reference.labels, mask, len(self.classes), reference.weights)
             entry.score(counts, empty, scored_with)
 
+    @property
+    def flawed(self) -> list[str]:
+        """Ids of the images that `inspect` finds wrong."""
+        return [i for i, e in self.entries.items() if e.flaw]
+
+    def is_left_out(self, identifier: str) -> bool:
+        """Whether an image is left out of training and scores."""
+        return self.leave_out_flaws and bool(self.entries[identifier].flaw)
+
     def forget_predictions(self) -> None:
         """Forget what another model said; corrections and what was vouched for stay."""
         for entry in self.entries.values():
@@ -320,7 +334,11 @@ class Collection:
         left_out : int
             Images with a score that are not among them.
         """
-        known = [(i, e) for i, e in list(self.entries.items()) if e.iou is not None and e.prediction]
+        known = [
+            (i, e)
+            for i, e in list(self.entries.items())
+            if e.iou is not None and e.prediction and not self.is_left_out(i)
+        ]
         unseen = [i for i, e in known if e.part not in SEEN]
         if unseen or not known:
             return unseen, False, len(known) - len(unseen)

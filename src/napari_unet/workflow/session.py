@@ -15,6 +15,7 @@ from napari_unet.models.card import ModelCard, find_models
 from napari_unet.models.shipped import shipped_models
 from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings, InferenceSettings
+from napari_unet.workflow.data_problems import DataProblems
 from napari_unet.workflow.estimates import Estimates, EstimateTask
 from napari_unet.workflow.learning import Learning
 from napari_unet.workflow.overall import OverallScore
@@ -81,6 +82,7 @@ class Session:
         self._rescore_wanted = False  # as soon as what runs has ended
         self._aside = ThreadPoolExecutor(1, "session")
         self._overall = OverallScore(dispatch, self.overall_changed.emit)
+        self._problems = DataProblems(dispatch, self.rows_changed.emit)
         self.runs = SessionRuns(self)
         self.painting = Painting(self)
         self.estimates = Estimates(self)
@@ -93,6 +95,7 @@ class Session:
         self.learning.close()
         self.engine.close()
         self._overall.close()
+        self._problems.close()
         self.painting.finish()
         self._aside.shutdown(wait=True)  # strokes may wait for a project that is being made
         self.painting.close()
@@ -112,6 +115,7 @@ class Session:
             self._overall.forget()
             self.collection_changed.emit()
             self._score_overall()
+            self._problems.look_for(collection)
             self.painting.look_for_project()
         elif collection is not None:
             if self.current not in collection.entries:
@@ -136,6 +140,12 @@ class Session:
         """The row of one image."""
         assert self.collection is not None
         return self.collection.row(identifier)
+
+    def leave_out_problems(self, *, leave_out: bool) -> None:
+        """Keep the images that `inspect` finds wrong out of training and scores, or let them in again."""
+        if self.collection is not None:
+            self.collection.leave_out_flaws = leave_out
+            self._score_overall()
 
     def tell_problem(self, identifier: str, sentence: str) -> None:
         """Let the row of an image say what is wrong with it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from napari_unet.models.model import STATE_FILE
 from napari_unet.settings import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from napari_unet.data.split import Split
@@ -196,7 +196,8 @@ class TrainingAnew:
         collection, project = self.session.collection, self.learning.project
         assert collection is not None
         dataset = collection.dataset
-        samples = {i: e.sample for i, e in collection.entries.items()}
+        samples = {i: e.sample for i, e in collection.entries.items() if not collection.is_left_out(i)}
+        left_out = len(samples) < len(collection.entries)
         if source == "corrections":
             assert project is not None
             groups = {i: e.group for i, e in collection.entries.items()}
@@ -205,9 +206,22 @@ class TrainingAnew:
         if dataset is not None:
             if {s.id for s in dataset.samples} != set(split.groups if split else ()):
                 split = None
-            if dataset.path.exists() and all(s.image_name for s in dataset.samples):
+            if not left_out and dataset.path.exists() and all(s.image_name for s in dataset.samples):
                 return dataset.path, dataset.format, split
+        if split is not None and left_out:
+            split = _only(split, samples)
         return labelled_images(collection.name, samples, dataset, collection.classes), None, split
+
+
+def _only(split: Split, ids: Collection[str]) -> Split:
+    """A split without the images that are left out."""
+    return replace(
+        split,
+        train=tuple(i for i in split.train if i in ids),
+        validation=tuple(i for i in split.validation if i in ids),
+        held_out=tuple(i for i in split.held_out if i in ids),
+        groups={i: group for i, group in split.groups.items() if i in ids},
+    )
 
 
 def how_good(plan: Plan, minutes: float, result: Trained) -> str:
