@@ -158,7 +158,7 @@ def with_rings(sitting: Sitting, collection: Collection) -> list[str]:
 def test_the_first_stroke_makes_a_project_in_the_persons_folder(
     sitting: Sitting, salt: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("NAPARI_UNET_HOME", str(tmp_path))
     _, ids = opened(sitting, salt)
     assert sitting.painting.project is None
     assert list(tmp_path.iterdir()) == []  # looking at images leaves nothing behind
