@@ -394,7 +394,7 @@ class Painting:
         session.score_mask(identifier, mask)
 
     def _predicted(self, collection: Collection, identifier: str) -> NDArray[np.uint8] | None:
-        """The predicted mask, which the strokes on one image ask for again and again; not to be written to."""
+        """The predicted mask, which every stroke on an image asks for; not to be written to."""
         prediction, settings = collection.entries[identifier].prediction, self.session.inference
         known = self._last_predicted
         if known is None or known[0] is not prediction or known[1] is not settings or prediction is None:
