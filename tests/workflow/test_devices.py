@@ -73,7 +73,7 @@ def test_segmenting_takes_precision_and_batches_of_the_card(
 
 
 def test_nobody_decides_on_a_precision_but_by_the_one_function() -> None:
-    """`precision_for` takes a device from whoever calls it: only the doctor, who asks another process, may."""
+    """`precision_for` takes a device from whoever calls it: only the doctor, who asks another process."""
     callers, arguments = set(), []
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

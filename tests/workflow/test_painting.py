@@ -681,7 +681,7 @@ def test_strokes_with_a_box_are_kept_as_those_without(data: st.DataObject) -> No
             assert (one is None) == (other is None)
             assert one is None or other is None or one.pixels == other.pixels
             mask = after
-        kept = [project.corrections[n] if n in project.corrections else None for n in "ab"]
+        kept = [project.corrections.get(n) for n in "ab"]
         if kept[0] is not None and kept[1] is not None:
             np.testing.assert_array_equal(kept[0].mask, kept[1].mask)
             np.testing.assert_array_equal(kept[0].vouched, kept[1].vouched)
