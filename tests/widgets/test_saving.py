@@ -125,26 +125,3 @@ def test_a_place_where_no_project_can_be_made_is_said_and_caught_up_with(
     qtbot.waitUntil(lambda: ready.session.painting.project is not None, timeout=LONG)
     np.testing.assert_array_equal(ready.session.painting.project.corrections["p"].mask, wanted)
     assert len(notifications) == 1
-
-
-def test_a_stroke_is_handed_on_with_its_box_and_what_is_undone_without_one(
-    kept: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    boxes: list[Any] = []
-    correct = kept.session.painting.correct
-
-    def noted(*arguments: Any, box: Any = None, **words: Any) -> None:
-        boxes.append(box)
-        correct(*arguments, box=box, **words)
-
-    monkeypatch.setattr(kept.session.painting, "correct", noted)
-    before = np.asarray(kept.stage.mask_layer.data).copy()
-    stroke(kept, qtbot, 0)
-    after = stroke(kept, qtbot, 10)
-    assert boxes == [(0, 0, 6, 30), (10, 0, 16, 30)]
-    kept.stage.mask_layer.undo()
-    kept.stage.mask_layer.undo()
-    qtbot.waitUntil(lambda: len(boxes) == 3)
-    assert boxes[2] is None
-    assert (kept.session.mask(kept.session.current) == before).all()
-    assert not (before == after).all()
