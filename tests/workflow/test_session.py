@@ -13,14 +13,16 @@ import pytest
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.sample import ReferenceMask, Sample
+from napari_unet.engine.hardware import default_precision
 from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.engine.task import Job
 from napari_unet.errors import Cancelled, DataError, ModelError
+from napari_unet.inference import predict
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import InferenceSettings
 from napari_unet.workflow.collection import Collection
-from napari_unet.workflow.predict import Prediction, PredictTask, Region, RescoreTask, WarmTask
+from napari_unet.workflow.predict import Prediction, PredictTask, Region, RescoreTask, WarmTask, warm_models
 from napari_unet.workflow.references import CallReference, FileReference, References, refer
 from napari_unet.workflow.session import Session
 
@@ -660,9 +662,21 @@ def test_a_data_set_that_is_gone_is_told_image_by_image(
     assert all("is not there any more; open the data again" in p for p in problems)
 
 
-def test_warming_loads_and_runs(models: dict[str, Path]) -> None:
+def test_warming_loads_and_runs(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     run_inline(WarmTask())
+    model = warm_models().load(models["other"], default_precision())
+    ran: list[tuple[int, ...]] = []
+    average = predict.average_over_flips
+
+    def noted(network: Any, images: Any, *more: Any) -> Any:
+        ran.append(images.shape)
+        return average(network, images, *more)
+
+    monkeypatch.setattr(predict, "average_over_flips", noted)
     run_inline(WarmTask(models["other"], (32, 32, 1)))
+    assert warm_models().load(models["other"], default_precision()) is model  # loaded once
+    assert ran
+    assert all(shape[1:] == (32, 32, 1) for shape in ran)
     run_inline(WarmTask(models["wide"], (32, 32, 1)))  # does not fit: loaded all the same
 
 

@@ -191,7 +191,7 @@ class ScoreBoard:
             collection.name,
             dataset.path if dataset is not None and dataset.path.exists() else None,
             labelled - len(entries),
-            sum(e.corrected is not None for e in entries),
+            sum(e.is_corrected for e in entries),
         )
 
         def on_end(job: Job) -> None:

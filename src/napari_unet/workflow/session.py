@@ -348,6 +348,7 @@ class Session:
         on_progress, on_end : callable
             Take each Progress, and the ended Job.
         """
+        self.estimates.give_way()
         self.progress = Progress(0, total, "Starting")
         self.job_changed.emit()
 
@@ -364,6 +365,7 @@ class Session:
                 self.failed.emit(job.error.sentence, job.details)
             on_end(job)
             self.job_changed.emit()
+            self.estimates.resume()
 
         # An engine that runs the task at once ends it before this returns.
         job = self.engine.submit(task, progressed, ended)
@@ -374,6 +376,7 @@ class Session:
     def cancel(self) -> None:
         """Stop what runs; what is finished stays."""
         self._stop_rescoring()
+        self.estimates.stop()
         if self.job is not None:
             self.job.cancel()
 
@@ -398,7 +401,7 @@ class Session:
                 )
             entry.prediction = prediction
             entry.part = prediction.part or entry.part
-            if entry.corrected is None:
+            if not entry.is_corrected:
                 entry.score(prediction.counts, self.evaluation.empty, how)
                 self.mask_changed.emit(prediction.id)
                 self.score_changed.emit(prediction.id)
@@ -413,7 +416,7 @@ class Session:
         self.inference = self.inference.model_copy(update=changed)
         if self.collection is not None and self.current:
             entry = self.collection.entries[self.current]
-            if entry.corrected is None and entry.prediction is not None:
+            if not entry.is_corrected and entry.prediction is not None:
                 self.mask_changed.emit(self.current)
 
     def rescore(self) -> None:
@@ -431,7 +434,7 @@ class Session:
         wanted = [
             e for e in collection.entries.values()
             if e.prediction is not None and e.prediction.file is not None
-            and e.corrected is None and e.sample.has_mask
+            and not e.is_corrected and e.sample.has_mask
         ]  # fmt: skip
         if not wanted:
             return
@@ -448,7 +451,7 @@ class Session:
                 return
             identifier, counts = progress.piece
             entry = collection.entries.get(identifier)
-            if entry is not None and entry.corrected is None and identifier != self.current:
+            if entry is not None and not entry.is_corrected and identifier != self.current:
                 entry.score(counts, self.evaluation.empty, how)
                 self.rows_changed.emit((identifier,))
                 self._score_overall()
@@ -477,7 +480,7 @@ class Session:
             return
         entry = collection.entries[identifier]
         shape = entry.prediction.shape if entry.prediction is not None else (0, 0)
-        if entry.corrected is not None or shape[0] * shape[1] <= LARGE:
+        if entry.is_corrected or shape[0] * shape[1] <= LARGE:
             show(collection.mask(identifier, self.inference))
             return
 
@@ -494,7 +497,7 @@ class Session:
             return
 
         entry = collection.entries[identifier]
-        how = self._how if entry.corrected is None else None
+        how = self._how if not entry.is_corrected else None
         if how is not None and entry.counts is not None and entry.scored_with == how:
             self.score_changed.emit(identifier)  # counted where it was predicted
             return
