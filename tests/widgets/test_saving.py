@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from hands import LONG, segment
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
 
-from napari_unet.workflow.journal import StrokeFile
+from napari_unet.workflow.journal import StrokeFile, read_strokes
 from napari_unet.workflow.project import Project
 
 if TYPE_CHECKING:
@@ -125,3 +127,49 @@ def test_a_place_where_no_project_can_be_made_is_said_and_caught_up_with(
     qtbot.waitUntil(lambda: ready.session.painting.project is not None, timeout=LONG)
     np.testing.assert_array_equal(ready.session.painting.project.corrections["p"].mask, wanted)
     assert len(notifications) == 1
+
+
+def test_a_drag_is_on_the_disk_while_it_goes_on_and_is_one_stroke(
+    kept: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A brush that moves every 20 milliseconds, for two seconds, without being lifted."""
+    session, layer = kept.session, kept.stage.mask_layer
+    current, corrections = session.current, session.painting.project.corrections
+    journal = session.painting.project.folder / "journal"
+    held = [Qt.MouseButton.NoButton]
+    monkeypatch.setattr(QApplication, "mouseButtons", staticmethod(lambda: held[0]))
+    predicted = np.asarray(layer.data).copy()
+
+    def on_disk() -> int:
+        """Pixels of the image that are in the journal."""
+        return sum(s.pixels for f in journal.glob("*.strokes") for s in read_strokes(f).strokes)
+
+    def drag(row: int, moves: int) -> list[int]:
+        """Set one more pixel of a row with each move; gives back how many were not on disk after each."""
+        behind, before = [], on_disk()
+        held[0] = Qt.MouseButton.LeftButton
+        with layer.block_history():  # as napari does it from pressing the button until it is let go
+            for place in range(moves):
+                y, x = np.array([row + place // 40]), np.array([place % 40])
+                layer.data_setitem((y, x), 1 - layer.data[y, x])
+                qtbot.wait(20)
+                behind.append(place + 1 - (on_disk() - before))
+            held[0] = Qt.MouseButton.NoButton
+        return behind
+
+    behind = drag(0, 80)
+    assert behind[-1] < 80
+    # None waits longer than a second, which is at most 50 moves.
+    assert max(behind) <= 50
+    qtbot.waitUntil(lambda: on_disk() == 80, timeout=1000)
+    pieces = [s.begun for f in journal.glob("*.strokes") for s in read_strokes(f).strokes]
+    assert len(pieces) > 1
+    assert pieces == [1] + [0] * (len(pieces) - 1)
+    assert corrections.effort(current).strokes == 1
+    drag(4, 10)
+    qtbot.waitUntil(lambda: on_disk() == 90, timeout=1000)
+    assert corrections.effort(current).strokes == 2
+    assert [v.pixels for v in corrections.versions(current)] == [0, 80, 10]
+    for _ in range(2):
+        session.painting.undo(current)
+    np.testing.assert_array_equal(session.mask(current), predicted)

@@ -234,3 +234,64 @@ def test_closing_leaves_an_empty_journal(project: Project) -> None:
     assert list((project.folder / "journal").iterdir()) == []
     with Project.open(project.folder) as again:
         assert again.restored.sentence == ""
+
+
+def test_the_parts_of_one_drag_are_one_stroke(corrections: Corrections) -> None:
+    """Kept three times while it went on; counted, listed, taken back and restored as one."""
+    first = painted((0, 2))
+    second = painted((0, 3), on=first)
+    third = painted((1, 3), (0, 0), value=2, on=second)
+    corrections.record("i0", PREDICTED, first)
+    corrections.record("i0", first, second, begun=0)
+    corrections.record("i0", second, third, begun=0, box=(0, 0, 2, 4))
+    effort = corrections.effort("i0")
+    assert (effort.strokes, effort.changed, effort.vouched) == (1, 4, 4)
+    assert [(v.kind, v.pixels) for v in corrections.versions("i0")] == [("prediction", 0), ("paint", 4)]
+    corrections.record("i0", third, painted((2, 0), on=third))
+    assert corrections.effort("i0").strokes == 2
+    corrections.undo("i0")
+    corrections.undo("i0")
+    assert np.array_equal(corrections["i0"].mask, PREDICTED)
+    assert not corrections["i0"].vouched.any()
+    assert corrections.undo("i0") is None
+
+
+def test_a_drag_undone_in_the_layer_is_an_undo(corrections: Corrections) -> None:
+    first = painted((0, 2))
+    second = painted((1, 3), on=first)
+    corrections.record("i0", PREDICTED, first)
+    corrections.record("i0", first, second, begun=0)
+    undone = corrections.record("i0", second, PREDICTED)
+    assert undone is not None
+    assert undone.kind == "undo"
+    assert not corrections["i0"].vouched.any()
+    assert corrections.effort("i0").strokes == 1
+
+
+def test_what_does_not_follow_its_stroke_is_a_stroke_of_its_own(corrections: Corrections) -> None:
+    """Nothing before it, another image, or a newer prediction between: then it is counted."""
+    corrections.record("i0", PREDICTED, painted((0, 2)), begun=0)
+    assert corrections.effort("i0").strokes == 1
+    corrections.record("i1", PREDICTED, painted((0, 2)), begun=0)
+    assert corrections.effort("i1").strokes == 1
+    corrections.refresh("i0", painted((2, 2)))
+    mask = corrections["i0"].mask
+    corrections.record("i0", mask, painted((2, 3), on=mask), begun=0)
+    assert corrections.effort("i0").strokes == 2
+    corrections.record("i0", painted((2, 3), on=mask), painted((2, 0), (2, 3), on=mask), begun=3)
+    assert corrections.effort("i0").strokes == 5
+
+
+def test_a_drag_is_one_stroke_in_a_project_that_is_opened_again(tmp_path: Path) -> None:
+    images = [Sample(i, lambda: np.zeros((3, 4, 1), np.uint8)) for i in IDS]
+    first, second = painted((0, 2)), painted((0, 2), (0, 3))
+    with Project.create(tmp_path / "p", images, classes=("cell", "dirt")) as project:
+        project.corrections.record("i0", PREDICTED, first)
+        project.corrections.record("i0", first, second, begun=0)
+        project.corrections.record("i1", PREDICTED, first)
+    with Project.open(tmp_path / "p") as project:
+        assert project.corrections.effort("i0").strokes == 1
+        assert project.corrections.total().strokes == 2
+        assert [(v.kind, v.pixels) for v in project.corrections.versions("i0")][1:] == [("paint", 2)]
+        project.corrections.revert_to("i0", 0)
+        assert np.array_equal(project.corrections["i0"].mask, PREDICTED)

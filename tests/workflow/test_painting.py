@@ -694,9 +694,9 @@ def test_painting_hands_the_box_of_a_stroke_on(sitting: Sitting, monkeypatch: py
     boxes: list[Any] = []
     record = Corrections.record
 
-    def noted(self: Corrections, *arguments: Any, box: Any = None) -> Any:
+    def noted(self: Corrections, *arguments: Any, box: Any = None, begun: int = 1) -> Any:
         boxes.append(box)
-        return record(self, *arguments, box=box)
+        return record(self, *arguments, box=box, begun=begun)
 
     monkeypatch.setattr(Corrections, "record", noted)
     sitting.painting.prepare()

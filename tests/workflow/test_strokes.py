@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from napari_unet.errors import DataError
 from napari_unet.workflow.journal import FRAME, Journal, StrokeFile, framed, read_strokes
-from napari_unet.workflow.strokes import HEAD, Stroke, changed_runs, states
+from napari_unet.workflow.strokes import HEAD, Stroke, changed_runs, joined, states
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,3 +168,28 @@ def test_strokes_that_were_written_twice_count_once(tmp_path: Path) -> None:
         journal.append([stroke(1), stroke(2)])
         journal.close()
     assert [s.number for s in Journal(tmp_path / "journal").read()[0]] == [1, 2]
+
+
+def test_old_journals_are_read_and_new_ones_say_no_more_than_they_must() -> None:
+    """A stroke of its own is written as ever; only the rest of a drag has a word more."""
+    assert b"begun" not in stroke().to_bytes()
+    assert Stroke.from_bytes(stroke().to_bytes()).begun == 1
+    for begun in (0, 3):
+        assert Stroke.from_bytes(replace(stroke(), begun=begun).to_bytes()).begun == begun
+    spoilt = replace(stroke(), begun=-1).to_bytes()
+    with pytest.raises(DataError, match="damaged"):
+        Stroke.from_bytes(spoilt)
+
+
+@given(pixels, pixels, pixels)
+def test_two_strokes_joined_do_what_both_do(first: np.ndarray, second: np.ndarray, third: np.ndarray) -> None:
+    one = Stroke(1, "a", 1.0, "paint", (5, 7), *changed_runs(first, second), seconds=2.0)
+    other = Stroke(2, "a", 2.0, "paint", (5, 7), *changed_runs(second, third), seconds=0.5, begun=0)
+    both = joined(one, other)
+    mask, vouched = (first & 255).astype(np.uint8), first > 255
+    both.apply(mask, vouched)
+    assert np.array_equal(states(mask, vouched), third)
+    both.inverse().apply(mask, vouched)
+    assert np.array_equal(states(mask, vouched), first)
+    assert both.pixels == (first != third).sum()
+    assert (both.number, both.seconds, both.begun) == (2, 2.5, 1)

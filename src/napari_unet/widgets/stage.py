@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from napari_unet.workflow.session import Session
     from napari_unet.workflow.strokes import Box
 
-SETTLE = 60  # milliseconds after the last stroke until the mask is looked at
-SETTLE_LARGE = 1500
-LONGEST_DRAG = 5.0  # seconds of one stroke after which it is kept though it has not ended
+# Milliseconds from the last change until the mask is looked at, and from the first where one follows the
+# other. What is painted is on the disk within a second, so a drag is kept in parts.
+SETTLE, LONGEST = 60, 500
+SETTLE_LARGE, LONGEST_LARGE = 400, 800
 PAINTING = ("paint", "fill", "erase", "polygon")
 LONG = 24  # characters of an id that the canvas has room for
 
@@ -75,8 +76,10 @@ class Stage(QObject):  # type: ignore[misc]
         self._numbering: Numbering | None = None
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
-        self._settle.timeout.connect(self._on_settled)
-        self._drag_began = 0.0
+        self._settle.timeout.connect(self.take_painting)
+        self._waits_since = 0.0  # when what was not looked at yet began
+        self._ended = 0  # strokes of the brush that ended since the mask was last looked at
+        self._moving = self._counted = False  # a stroke goes on; it is counted already
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(0)
@@ -192,7 +195,9 @@ class Stage(QObject):  # type: ignore[misc]
                 classes = before.copy()  # others may hold the one before
                 classes[y0:y1, x0:x1] = part
             self._classes_shown = classes
-            self.session.painting.correct(self._shown, classes, box=box)
+            self.session.painting.correct(self._shown, classes, box=box, begun=self._strokes_begun())
+        elif self._ended:
+            self._ended, self._counted = 0, False
 
     # what the session says
 
@@ -422,21 +427,31 @@ class Stage(QObject):  # type: ignore[misc]
                 self._anywhere = True
             elif event.type == "labels_update":
                 self._box = widened(self._box, event.offset, event.data.shape)
-            size = 0 if self._classes_shown is None else self._classes_shown.size
-            self._settle.start(SETTLE if size <= LARGE else SETTLE_LARGE)
+            if event is not None and event.type != "set_data":
+                self._moving = event.type != "paint"  # which napari emits when the button is let go
+                self._ended += event.type == "paint"
+            self._wait()
 
-    def _on_settled(self) -> None:
-        """Take what was painted, but not in the middle of a drag: one drag is one stroke."""
+    def _wait(self) -> None:
+        """Look at the mask soon: when nothing changed for a moment, or while one change follows another."""
+        large = self._classes_shown is not None and self._classes_shown.size > LARGE
+        settle, longest = (SETTLE_LARGE, LONGEST_LARGE) if large else (SETTLE, LONGEST)
         now = time.monotonic()
-        if QApplication.mouseButtons() == Qt.MouseButton.NoButton:
-            self._drag_began = 0.0
-        else:
-            self._drag_began = self._drag_began or now
-            if now - self._drag_began < LONGEST_DRAG:
-                self._settle.start(SETTLE)
-                return
-            self._drag_began = now
-        self.take_painting()
+        if not self._settle.isActive():
+            self._waits_since = now
+        left = longest - (now - self._waits_since) * 1000
+        self._settle.start(max(0, min(settle, int(left))))
+
+    def _strokes_begun(self) -> int:
+        """How many strokes of the brush began since the mask was last looked at; 0 if one only went on."""
+        held = QApplication.mouseButtons() != Qt.MouseButton.NoButton
+        goes_on = self._moving and held
+        begun = self._ended - (self._counted and self._ended > 0)
+        begun += goes_on and (self._ended > 0 or not self._counted)
+        if not (begun or self._counted):
+            begun = 1  # by no brush: undone in the layer, or changed by another program
+        self._ended, self._counted = 0, goes_on
+        return begun
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:

@@ -96,7 +96,9 @@ class CorrectionFiles:
             self.last = max(self.last, stroke.number)
             try:
                 if self._restore(stroke):
-                    restored[stroke.image] = restored.get(stroke.image, 0) + 1
+                    before = restored.get(stroke.image, 0)
+                    # The rest of a drag whose first part is saved was restored, too.
+                    restored[stroke.image] = max(before + stroke.begun, 1)
             except DataError as error:
                 problems.append(error.sentence)
         return Restored(sum(restored.values()), len(restored), tuple(dict.fromkeys(problems)))
@@ -167,7 +169,7 @@ class CorrectionFiles:
         effort = Effort(
             stroke.number,
             stroke.done,
-            old.strokes + by_hand,
+            old.strokes + by_hand * stroke.begun,
             old.changed + by_hand * stroke.pixels,
             round(old.seconds + stroke.seconds, 2),
             old.vouched + int((gained * stroke.lengths).sum()),

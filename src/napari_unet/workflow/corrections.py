@@ -13,7 +13,7 @@ import numpy as np
 from napari_unet.errors import DataError, OutputError
 from napari_unet.workflow.correction import Correction, MaskSnapshot, MaskVersion
 from napari_unet.workflow.mask_files import Effort, StoredMask
-from napari_unet.workflow.strokes import Box, Stroke, changed_runs, states
+from napari_unet.workflow.strokes import Box, Stroke, changed_runs, joined, states
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -146,6 +146,7 @@ class Corrections(Mapping[str, Correction]):
         kind: str = "paint",
         *,
         box: Box | None = None,
+        begun: int = 1,
     ) -> Stroke | None:
         """Take a change of a mask; the person vouches for the pixels that differ.
 
@@ -162,6 +163,9 @@ class Corrections(Mapping[str, Correction]):
             What did it.
         box : tuple of int, optional
             First row, first column, row and column behind the last, outside of which nothing changed.
+        begun : int
+            How many strokes of the hand began in it. 0: it is more of the last one, which is counted,
+            taken back and listed with it as one.
 
         Returns
         -------
@@ -191,6 +195,14 @@ class Corrections(Mapping[str, Correction]):
             )
             stroke = self._stroke(identifier, stored, kind, runs)
             undone = self._undoable.get(identifier, [])
+            last = undone[-1] if undone else None
+            if begun == 0 and last and last.kind == kind and last.number == stored.effort.number:
+                if not stroke.pixels:
+                    return None
+                stroke = replace(stroke, begun=0)
+                undone[-1] = joined(last, stroke)
+                return self._apply(stored, stroke)
+            stroke = replace(stroke, begun=max(begun, 1))
             if undone and _takes_back(stroke, undone[-1]):
                 return self._apply(stored, self._inverse(stored, undone.pop()))
             if not stroke.pixels:
@@ -275,8 +287,13 @@ class Corrections(Mapping[str, Correction]):
         """
         with self._lock:
             history = self._files.history(identifier)
-        states = (MaskVersion(s.number, s.time, s.kind, s.pixels) for s in history)
-        return (MaskVersion(0, 0.0, "prediction", 0), *states)
+        found = [MaskVersion(0, 0.0, "prediction", 0)]
+        for stroke in history:
+            pixels = stroke.pixels
+            if stroke.begun == 0 and len(found) > 1:  # more of the same drag
+                pixels += found.pop().pixels
+            found.append(MaskVersion(stroke.number, stroke.time, stroke.kind, pixels))
+        return tuple(found)
 
     def revert_to(self, identifier: str, number: int) -> Stroke | None:
         """Go back to an earlier version of an image; that is a change like others and can be taken back.
@@ -396,7 +413,9 @@ class Corrections(Mapping[str, Correction]):
     def _inverse(self, stored: StoredMask, stroke: Stroke) -> Stroke:
         done = stored.effort.done
         inverse = self._stroke(stroke.image, stored, "undo", NO_RUNS)
-        back = stroke.inverse(number=inverse.number, time=inverse.time, kind="undo", seconds=inverse.seconds)
+        back = stroke.inverse(
+            number=inverse.number, time=inverse.time, kind="undo", seconds=inverse.seconds, begun=1
+        )
         changed_done = stroke.done != stroke.done_before
         return replace(back, done_before=done, done=stroke.done_before if changed_done else done)
 

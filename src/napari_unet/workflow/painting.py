@@ -356,7 +356,13 @@ class Painting:
     # masks
 
     def correct(
-        self, identifier: str, mask: NDArray[np.uint8], kind: str = "paint", *, box: Box | None = None
+        self,
+        identifier: str,
+        mask: NDArray[np.uint8],
+        kind: str = "paint",
+        *,
+        box: Box | None = None,
+        begun: int = 1,
     ) -> None:
         """Take what a person made of a mask; one that is as predicted is no correction.
 
@@ -371,6 +377,8 @@ class Painting:
         box : tuple of int, optional
             First row, first column, row and column behind the last, outside of which nothing changed since
             the mask was last corrected. Makes a stroke on a large image cheap.
+        begun : int
+            How many strokes of the hand began in it; 0: it is more of the last one.
         """
         session, collection = self.session, self.session.collection
         if collection is None or identifier not in collection.entries:
@@ -387,7 +395,7 @@ class Painting:
         if before.shape != after.shape:
             before, box = np.zeros_like(after), None  # of a picture of another size: told if it is kept
         self._know(identifier)
-        self._keep(_painted(identifier, before, after, kind, box))
+        self._keep(_painted(identifier, before, after, kind, box, begun))
         y0, x0, y1, x1 = box or (0, 0, 0, 0)
         same = np.array_equal(predicted[y0:y1, x0:x1], mask[y0:y1, x0:x1]) and np.array_equal(predicted, mask)
         entry.corrected = None if same and not entry.done else after
@@ -546,6 +554,11 @@ def _done(identifier: str, done: bool, predicted: NDArray[np.uint8] | None) -> C
 
 
 def _painted(
-    identifier: str, before: NDArray[np.uint8], after: NDArray[np.uint8], kind: str, box: Box | None = None
+    identifier: str,
+    before: NDArray[np.uint8],
+    after: NDArray[np.uint8],
+    kind: str,
+    box: Box | None = None,
+    begun: int = 1,
 ) -> Callable[[Corrections], Any]:
-    return lambda corrections: corrections.record(identifier, before, after, kind, box=box)
+    return lambda corrections: corrections.record(identifier, before, after, kind, box=box, begun=begun)

@@ -22,6 +22,7 @@ VOUCHED = 256  # bit above the eight of the class
 # What is no work of the hand and does not count as a stroke.
 QUIET = {"undo", "done", "not done", "prediction", "revert", "earlier version"}
 MAX_PIXELS = 2**31
+MAX_BEGUN = 2**20
 HEAD = struct.Struct("<H")
 
 
@@ -51,6 +52,9 @@ class Stroke:
         Whether the person vouches for the whole image.
     seconds : float
         Worked since the stroke before.
+    begun : int
+        Strokes of the hand that began in it: 0 for what one drag of the brush painted since it was last
+        written, which is about every half second.
     """
 
     number: int
@@ -66,6 +70,7 @@ class Stroke:
     done_before: bool = False
     done: bool = False
     seconds: float = 0.0
+    begun: int = 1
 
     @property
     def pixels(self) -> int:
@@ -135,6 +140,8 @@ class Stroke:
             "shape": self.shape, "box": self.box, "runs": len(self.gaps),
             "done": [int(self.done_before), int(self.done)], "s": round(self.seconds, 2),
         }  # fmt: skip
+        if self.begun != 1:
+            header["begun"] = self.begun
         text = json.dumps(header, separators=(",", ":")).encode()
         planes = b"".join(_planes(a) for a in (self.gaps, self.lengths, self.before, self.after))
         return HEAD.pack(len(text)) + text + zlib.compress(planes)
@@ -167,6 +174,9 @@ class Stroke:
             if int(gaps.sum(dtype=np.int64) + lengths.sum(dtype=np.int64)) > area:
                 raise ValueError("runs leave their box")
             before, after = header["done"]
+            begun = int(header.get("begun", 1))  # earlier versions do not say it
+            if not 0 <= begun <= MAX_BEGUN:
+                raise ValueError("strokes that cannot be counted")
             seconds, moment = float(header["s"]), float(header["t"])
             if not (math.isfinite(seconds) and math.isfinite(moment)):
                 raise ValueError("a time that is no number")
@@ -175,7 +185,7 @@ class Stroke:
                 (height, width), (y0, x0, y1, x1), gaps, lengths,
                 _from_planes(raw[8 * runs : 10 * runs], np.uint16),
                 _from_planes(raw[10 * runs :], np.uint16),
-                bool(before), bool(after), seconds,
+                bool(before), bool(after), seconds, begun,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, struct.error, zlib.error) as error:
             raise DataError("a stroke is damaged", got=str(error)) from error
@@ -191,6 +201,37 @@ def _from_planes(data: bytes, dtype: type[np.uint16 | np.uint32]) -> NDArray[Any
     size = np.dtype(dtype).itemsize
     together = np.frombuffer(data, np.uint8).reshape(size, -1).T
     return np.ascontiguousarray(together).view(np.dtype(dtype).newbyteorder("<")).reshape(-1).astype(dtype)
+
+
+def joined(first: Stroke, second: Stroke) -> Stroke:
+    """Two strokes on one image, the second right after the first, as one with the number of the second."""
+    y0, x0, y1, x1 = second.box
+    if first.pixels and second.pixels:
+        y0, x0 = min(y0, first.box[0]), min(x0, first.box[1])
+        y1, x1 = max(y1, first.box[2]), max(x1, first.box[3])
+    elif first.pixels:
+        y0, x0, y1, x1 = first.box
+    before, after = np.zeros((y1 - y0, x1 - x0), np.uint16), np.zeros((y1 - y0, x1 - x0), np.uint16)
+    # What was there before the first, and what the second left, stand in the end.
+    for states_there, order, which in ((before, (second, first), 0), (after, (first, second), 1)):
+        for stroke in order:
+            if stroke.pixels:
+                top, left, bottom, right = stroke.box
+                part = states_there[top - y0 : bottom - y0, left - x0 : right - x0]
+                part[stroke.where()] = stroke.values()[which]
+    box, gaps, lengths, old, new = changed_runs(before, after, (y0, x0))
+    return replace(
+        second,
+        kind=first.kind,
+        box=box,
+        gaps=gaps,
+        lengths=lengths,
+        before=old,
+        after=new,
+        done_before=first.done_before,
+        seconds=first.seconds + second.seconds,
+        begun=first.begun + second.begun,
+    )
 
 
 def states(mask: NDArray[np.uint8], vouched: NDArray[np.bool_]) -> NDArray[np.uint16]:

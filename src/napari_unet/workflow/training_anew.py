@@ -14,7 +14,7 @@ from napari_unet.models.model import STATE_FILE
 from napari_unet.settings import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Container
     from pathlib import Path
 
     from napari_unet.data.split import Split
@@ -227,7 +227,7 @@ class TrainingAnew:
         return labelled_images(collection.name, samples, dataset, collection.classes), None, split
 
 
-def _only(split: Split, ids: Collection[str]) -> Split:
+def _only(split: Split, ids: Container[str]) -> Split:
     """A split without the images that are left out."""
     return replace(
         split,
