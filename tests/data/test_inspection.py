@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,6 +68,90 @@ def test_everything_that_is_wrong_is_found_and_has_a_remedy() -> None:
     assert found.labelled == 11
     assert found.empty == 2
     assert found.shapes == {"64 x 64": 10}
+
+
+def blots(seed: int) -> np.ndarray:
+    """(48, 48, 1) uint8 with 25 squares of their own grey, so that no two seeds look alike."""
+    squares = np.random.default_rng(seed).integers(20, 220, (6, 6))
+    return np.kron(squares, np.ones((8, 8))).astype(np.uint8)[..., None]
+
+
+def look_alikes(groups: Any = None) -> Dataset:
+    images = {
+        "one": blots(1),
+        "two": blots(2),
+        "three": blots(3),
+        "one, brighter": np.clip(blots(1).astype(int) + 25, 0, 255).astype(np.uint8),
+        "two, turned": np.rot90(blots(2)).copy(),
+        "three again": blots(3),
+        "black": np.zeros((48, 48, 1), np.uint8),
+        "black too": np.zeros((48, 48, 1), np.uint8),
+        **{f"other {n}": blots(10 + n) for n in range(4)},
+    }
+    mask = np.zeros((48, 48), np.uint8)
+    mask[4:20, 4:20] = 1
+    samples = tuple(Sample(n, lambda i=i: i, lambda: ReferenceMask(mask)) for n, i in images.items())  # type: ignore[misc]
+    return Dataset("look-alikes", "test", Path("here"), samples, find_groups=groups)
+
+
+def of_kind(found: Inspection, kind: str) -> list[Problem]:
+    return [p for p in found.problems if p.kind == kind]
+
+
+def test_near_duplicates_are_named_once_beside_exact_copies() -> None:
+    found = inspect_dataset(look_alikes())
+    (near,) = of_kind(found, "near-duplicates")
+    assert near.names == ("one = one, brighter", "two = two, turned")
+    assert "4 images show nearly the same as others" in near.message
+    assert "in 2 sets" in near.message
+    (exact,) = of_kind(found, "duplicates")
+    assert exact.names == ("three = three again",)
+    assert "one = one, brighter" in found.summary()
+    # Shown with the images, but nothing is left out for it.
+    assert found.look_alikes() == {
+        "one": "the image shows the same as one, brighter",
+        "one, brighter": "the image shows the same as one",
+        "two": "the image shows the same as two, turned",
+        "two, turned": "the image shows the same as two",
+    }
+    assert set(found.images_with_problems()) == {"three again", "black", "black too"}
+
+
+def test_near_duplicates_of_one_group_stay_together_anyway() -> None:
+    found = inspect_dataset(look_alikes(lambda samples: [s.id.split(",")[0] for s in samples]))
+    assert not of_kind(found, "near-duplicates")
+
+
+def test_frames_of_a_film_are_one_sentence_without_names() -> None:
+    base = blots(1).astype(int)
+    mask = np.ones((48, 48), np.uint8)
+    samples = tuple(
+        Sample(f"frame {n}", lambda n=n: (base + n).astype(np.uint8), lambda: ReferenceMask(mask))  # type: ignore[misc]
+        for n in range(6)
+    )
+    found = inspect_dataset(Dataset("film", "test", Path("here"), samples))
+    # Brighter frames are equal in the form that is compared, yet not to the last bit.
+    (near,) = of_kind(found, "near-duplicates")
+    assert "6 images show nearly the same as others" in near.message
+    assert near.names == ()
+    assert found.look_alikes() == {}
+
+
+def test_copies_in_two_parts_of_a_split_are_named_with_their_parts() -> None:
+    parts = dict.fromkeys((s.id for s in look_alikes()), "train")
+    parts |= {"one, brighter": "held-out", "three again": "validation", "black too": "held-out"}
+    found = inspect_dataset(look_alikes(), parts=parts)
+    (between,) = of_kind(found, "near-duplicates between parts")
+    assert between.names == (
+        "one, brighter = one (held-out, train)",
+        "three again = three (validation, train)",
+    )
+    assert "2 images of one part of the split are in another part as well" in between.message
+    assert not of_kind(found, "near-duplicates")  # "two" and "two, turned" are both trained on
+    assert found.look_alikes()["three"] == "the image shows the same as three again"
+    assert found.look_alikes()["one, brighter"] == "the image shows the same as one"
+    apart = {s.id: "" for s in look_alikes()}
+    assert not of_kind(inspect_dataset(look_alikes(), parts=apart), "near-duplicates between parts")
 
 
 def test_the_summary_and_json_tell_it() -> None:

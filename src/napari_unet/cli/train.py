@@ -66,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
     from napari_unet.data.catalog import find_format
+    from napari_unet.data.look_alikes import between_parts
     from napari_unet.data.split import Split
     from napari_unet.errors import SettingsError
     from napari_unet.workflow.place import Place
@@ -123,6 +124,11 @@ def run(options: argparse.Namespace) -> int:
     print(f"trained on {model.provenance['data']['name']} ({parts}); model in {options.out}")
     if split["note"]:
         print(split["note"])
+    parts_of = Split.from_json(split, "the split").part_of
+    prints = model.provenance["fingerprints"]
+    for problem in between_parts(prints, {i: parts_of(i) or "" for i in prints}):
+        more = f" and {len(problem.names) - 3} more" if len(problem.names) > 3 else ""
+        print(f"{problem.message}: {', '.join(problem.names[:3])}{more}; {problem.remedy}")
     return DONE
 
 

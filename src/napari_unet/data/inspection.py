@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.dataset import Problem
+from napari_unet.data.look_alikes import BETWEEN, NEAR, SAME, between_parts, nearly_copies, said_of_each
+from napari_unet.data.resemblance import fingerprint
 from napari_unet.errors import DataError
 from napari_unet.progress import ignore_progress, tracked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
@@ -25,7 +29,7 @@ ALIKE = 0.97  # correlation of fingerprints above which two images show the same
 CONTRADICTION = 0.2  # IoU of their masks below which they say different things
 SHOWN = 8  # names listed in the summary
 BLOCK = 1024
-SAME, AGAINST = " = ", " / "  # between names of images in one line of a problem
+AGAINST = " / "  # between names of images in one line of a problem, where they are not the SAME
 PAIRED = ("duplicates", "contradictory near-duplicates")
 # Of one image; other kinds have a sentence of their own.
 SENTENCES = {
@@ -129,6 +133,11 @@ class Inspection:
                     found.setdefault(one, what)
         return found
 
+    def look_alikes(self) -> dict[str, str]:
+        """Image to a sentence on the other that it is nearly a copy of; nothing is left out for that."""
+        several = [said_of_each(p) for p in self.problems if p.kind in (NEAR, BETWEEN)]
+        return {image: words for some in reversed(several) for image, words in some.items()}
+
     def summary(self) -> str:
         """As text for the shell."""
         lines = [
@@ -192,6 +201,7 @@ class _Findings:
     fingerprints: list[NDArray[np.float32]] = field(default_factory=list)
     small_masks: list[NDArray[np.bool_]] = field(default_factory=list)
     fingerprinted: list[str] = field(default_factory=list)
+    prints: dict[str, str] = field(default_factory=dict)  # to know copies by
 
     def look(self, sample: Sample, image: NDArray[np.generic], mask: ReferenceMask) -> None:
         labels = mask.labels
@@ -224,6 +234,7 @@ class _Findings:
         if not constant:
             digest = hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=16).digest()
             self.hashes[digest].append(sample.id)
+            self.prints[sample.id] = fingerprint(image)
             self._fingerprint(sample, image, labels)
 
     def _fingerprint(self, sample: Sample, image: NDArray[np.generic], labels: NDArray[np.uint8]) -> None:
@@ -286,7 +297,10 @@ KINDS = {
 
 
 def inspect_dataset(
-    dataset: Dataset, on_progress: OnProgress = ignore_progress, cancel: CancelToken | None = None
+    dataset: Dataset,
+    on_progress: OnProgress = ignore_progress,
+    cancel: CancelToken | None = None,
+    parts: Mapping[str, str] | None = None,
 ) -> Inspection:
     """Read every image and mask once and say what they are like and what is wrong.
 
@@ -296,6 +310,9 @@ def inspect_dataset(
         Images that cannot be read become problems.
     on_progress, cancel
         Reports after each image; asked before each.
+    parts : mapping, optional
+        Id to "train", "validation" or "held-out", of the images that a split knows. Copies in different
+        parts are told then; else near-duplicates that a split by groups would not keep together.
 
     Returns
     -------
@@ -325,7 +342,7 @@ def inspect_dataset(
         dict(found.channels),
         empty=len(found.coverage) - len(filled),
         class_pixels={n: found.classes[i] / total for i, n in enumerate(dataset.classes, 1)} if total else {},
-        problems=_problems(dataset, found),
+        problems=[*_problems(dataset, found), *_look_alikes(dataset, found, parts)],
     )
     if filled:
         low, middle, high = np.quantile(filled, [0.05, 0.5, 0.95])
@@ -390,6 +407,13 @@ def _problems(dataset: Dataset, found: _Findings) -> list[Problem]:
         if names_of_kind:
             problems.append(Problem(kind, message.format(n=len(names_of_kind)), remedy, tuple(names_of_kind)))
     return problems
+
+
+def _look_alikes(dataset: Dataset, found: _Findings, parts: Mapping[str, str] | None) -> list[Problem]:
+    if parts is not None:
+        return between_parts(found.prints, parts)
+    groups = {} if found.unreadable else dict(zip((s.id for s in dataset), dataset.groups(), strict=True))
+    return nearly_copies(found.prints, groups, found.hashes.values())
 
 
 def without_problems(dataset: Dataset) -> Dataset:

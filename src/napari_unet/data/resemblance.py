@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -213,26 +213,75 @@ def near_duplicates(one: Mapping[str, str], other: Mapping[str, str] | None = No
         Each pair once, in the order of the images.
     """
     within = other is None
-    first, second = dict(one), dict(one if other is None else other)
-    ids, others = list(first), list(second)
-    if not ids or not others:
-        return []
-    left = np.stack([_vector(t[HASH:]) for t in first.values()])
-    right = np.stack([_vector(t[HASH:]) for t in second.values()])
+    second = one if other is None else other
+    ids, others = list(one), list(second)
     places: dict[str, list[int]] = {}
     for place, text in enumerate(second.values()):
         places.setdefault(text[:HASH], []).append(place)
     found: list[NearDuplicate] = []
-    for start in range(0, len(ids), ROWS):
+    for place, likeness in enumerate(_likeness(one, second)):
+        equal = places.get(one[ids[place]][:HASH], [])
+        alike = sorted({*equal, *np.flatnonzero(likeness >= ALIKE).tolist()})
+        found += [NearDuplicate(ids[place], others[n], n in equal) for n in alike if not within or n > place]
+    return found
+
+
+def nearest_copies(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """Id of each image that is a copy of some of the others, to the id of that which it is most alike.
+
+    Parameters
+    ----------
+    one, other : mapping
+        Id to ``fingerprint``.
+    """
+    ids, others = list(one), list(other)
+    by_hash = {text[:HASH]: i for i, text in reversed(list(other.items()))}
+    found = {}
+    for identifier, likeness in zip(ids, _likeness(one, other), strict=False):
+        equal = by_hash.get(one[identifier][:HASH])
+        place = int(likeness.argmax())
+        if equal is not None:
+            found[identifier] = equal
+        elif likeness[place] >= ALIKE:
+            found[identifier] = others[place]
+    return found
+
+
+def sets_of_copies(prints: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Images that are copies of one another, or of a copy, and so on; in the order of the images.
+
+    Unlike pairs these are never more than the images, whatever a film of equal pictures holds.
+    """
+    ids = list(prints)
+    first = list(range(len(ids)))  # the first image known of the set of each
+
+    def root(place: int) -> int:
+        while first[place] != place:
+            first[place] = first[first[place]]
+            place = first[place]
+        return place
+
+    by_hash: dict[str, int] = {}
+    for place, likeness in enumerate(_likeness(prints, prints)):
+        same = by_hash.setdefault(prints[ids[place]][:HASH], place)
+        for n in {same, *np.flatnonzero(likeness[:place] >= ALIKE).tolist()}:
+            one, other = root(place), root(n)
+            first[max(one, other)] = min(one, other)
+    sets: dict[int, list[str]] = {}
+    for place, identifier in enumerate(ids):
+        sets.setdefault(root(place), []).append(identifier)
+    return [tuple(some) for some in sets.values() if len(some) > 1]
+
+
+def _likeness(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[NDArray[np.float32]]:
+    """For each of one: its likeness to each of the others, the greatest under flips and quarter turns."""
+    if not one or not other:
+        return
+    left = np.stack([_vector(t[HASH:]) for t in one.values()])
+    right = np.stack([_vector(t[HASH:]) for t in other.values()])
+    for start in range(0, len(left), ROWS):
         some = left[start : start + ROWS]
         likeness = some @ right.T
         for turned in _turned(some)[1:]:
             np.maximum(likeness, turned @ right.T, out=likeness)
-        for row in range(len(some)):
-            place = start + row
-            equal = places.get(first[ids[place]][:HASH], [])
-            alike = sorted({*equal, *np.flatnonzero(likeness[row] >= ALIKE).tolist()})
-            found += [
-                NearDuplicate(ids[place], others[n], n in equal) for n in alike if not within or n > place
-            ]
-    return found
+        yield from likeness

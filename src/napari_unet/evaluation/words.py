@@ -131,6 +131,26 @@ def threshold_note(used: InferenceSettings, own: InferenceSettings) -> str:
     )
 
 
+def copies_note(own: Mapping[str, str], parts: Mapping[str, str]) -> str:
+    """Say why fewer images are held out than the split names; empty if they are as many.
+
+    Parameters
+    ----------
+    own : mapping
+        Id to the part that the split names.
+    parts : mapping
+        Id to the part that it counts for, after copies were looked for.
+    """
+    moved = [i for i, part in own.items() if part in ("validation", "held-out") and parts.get(i) != part]
+    if not moved:
+        return ""
+    count, each = ("counts", "it") if len(moved) == 1 else ("count", "each")
+    return (
+        f"{count_of(len(moved), 'image')} that the split keeps for judging {count} as trained on: {each} is "
+        "a copy of an image that the model was trained on"
+    )
+
+
 def warnings(evaluation: Evaluation) -> list[str]:
     """What makes the scores less than they seem."""
     scores = evaluation.unseen or evaluation.scores

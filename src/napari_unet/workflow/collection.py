@@ -50,6 +50,8 @@ class Entry:
         See ``ImageRow``.
     flaw : str
         What `inspect` says is wrong with the image or its reference mask; empty if nothing is known.
+    look_alike : str
+        Which other image it is nearly a copy of, in a sentence; empty if nothing is known.
     counts : OverlapCounts or None
         Agreement of the mask, corrected or predicted, with the reference.
     iou : float or None
@@ -73,6 +75,7 @@ class Entry:
     group: str = ""
     problem: str = ""
     flaw: str = ""
+    look_alike: str = ""
     counts: OverlapCounts | None = None
     iou: float | None = None
     doubt: Doubt | None = None
@@ -225,7 +228,7 @@ class Collection:
             entry.status,
             entry.iou,
             entry.sample.has_mask,
-            entry.problem or entry.flaw,
+            entry.problem or entry.flaw or entry.look_alike,
             entry.estimate,
             entry.reason,
         )

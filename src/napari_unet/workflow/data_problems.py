@@ -53,17 +53,21 @@ class DataProblems:
 
         def compute() -> None:
             with contextlib.suppress(Cancelled):
-                found = inspect_dataset(dataset, pause, cancel).images_with_problems()
-                self._dispatch(lambda: tell(found))
+                inspection = inspect_dataset(dataset, pause, cancel)
+                found, alike = inspection.images_with_problems(), inspection.look_alikes()
+                self._dispatch(lambda: tell(found, alike))
 
-        def tell(found: dict[str, str]) -> None:
+        def tell(found: dict[str, str], alike: dict[str, str]) -> None:
             if self._closed.is_set():
                 return
             collection.inspected = True
             known = {i: what for i, what in found.items() if i in collection.entries}
             for identifier, what in known.items():
                 collection.entries[identifier].flaw = what
-            self._changed(tuple(known))
+            near = {i: what for i, what in alike.items() if i in collection.entries}
+            for identifier, what in near.items():
+                collection.entries[identifier].look_alike = what
+            self._changed(tuple({**known, **near}))
 
         self._pool.submit(compute)
 

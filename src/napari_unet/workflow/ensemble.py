@@ -395,12 +395,17 @@ def merged_provenance(provenances: Iterable[Mapping[str, Any]]) -> dict[str, Any
         str(data.get("name", "")),
         "of several models: an image counts as trained on if one of them was",
     )
+    before: dict[str, dict[str, str]] = {"image_hashes": {}, "fingerprints": {}}
+    for number, provenance in enumerate(listed):
+        for kind, known in (provenance.get("seen_before") or {}).items():
+            before[kind] |= {f"{number}/{name}": text for name, text in known.items()}
     return {
         "program": f"napari-unet-workbench {__version__}",
         "data": data,
         "split": merged.to_json(),
         "image_hashes": {name: digest for digest, name in ids.items()},
         "fingerprints": prints,
+        **({"seen_before": before} if before["image_hashes"] else {}),
         **({} if all(map(_recorded, listed)) else {"seen_not_known": True}),
         "looks": next((p["looks"] for p in listed if p.get("looks")), []),
         "scores": {},

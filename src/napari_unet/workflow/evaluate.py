@@ -20,7 +20,7 @@ from napari_unet.evaluation.collect import Findings
 from napari_unet.evaluation.page import Background
 from napari_unet.evaluation.report import write_report
 from napari_unet.evaluation.score import Evaluation
-from napari_unet.evaluation.words import threshold_note
+from napari_unet.evaluation.words import copies_note, threshold_note
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
@@ -34,11 +34,11 @@ from napari_unet.workflow.evaluate_cluster import (
 from napari_unet.workflow.given_data import GivenData
 from napari_unet.workflow.given_masks import read_masks
 from napari_unet.workflow.repeat import command, evaluation_flags, training_command, versions
-from napari_unet.workflow.seen import NOT_KNOWN, SeenImages
+from napari_unet.workflow.seen import LONG_LISTS, NOT_KNOWN, SeenImages
 from napari_unet.workflow.segment import chosen_samples, segment_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from distributed import Client
@@ -138,7 +138,8 @@ class EvaluateTask:
         else:
             raise DataError("there is nothing to score", expected="a model or a folder of masks")
         inspect = self.inspect and not isinstance(self.data, GivenData)
-        inspection = inspect_dataset(dataset, on_progress, cancel) if inspect else None
+        known = {} if model is None else own_parts_of(dataset, model.provenance)
+        inspection = inspect_dataset(dataset, on_progress, cancel, known or None) if inspect else None
         activation = model.recipe.network.activation if model is not None else "sigmoid"
         findings = Findings(Evaluation(dataset.classes, self.settings, dataset.format), activation)
         parts, groups = parts_of(dataset, model), groups_of(dataset)
@@ -148,7 +149,7 @@ class EvaluateTask:
             objects = objects_of(reference, found, self.settings)
             group, part = groups[identifier], parts[identifier]
             findings.add(identifier, group, part, reference, found.mask, found.probabilities, objects)
-        self._write(dataset, model, findings, inspection, cancel)
+        self._write(dataset, model, findings, inspection, copies_note(known, parts), cancel)
         return findings.evaluation
 
     def _predictions_of(self, cluster: Cluster, dataset: Dataset, cancel: CancelToken) -> Iterator[Predicted]:
@@ -170,6 +171,7 @@ class EvaluateTask:
         model: AnyModel | None,
         findings: Findings,
         inspection: Inspection | None,
+        copies: str,
         cancel: CancelToken,
     ) -> None:
         cancel.check()
@@ -196,7 +198,7 @@ class EvaluateTask:
             problems=inspection.to_json()["problems"] if inspection is not None else None,
             commands=commands,
             versions=versions(),
-            remarks=(note[:1].upper() + note[1:] + ".",) if note else (),
+            remarks=tuple(f"{words[:1].upper()}{words[1:]}." for words in (note, copies) if words),
         )
         cancel.check()
         write_report(
@@ -298,7 +300,7 @@ def groups_of(dataset: Dataset) -> dict[str, str]:
 
 def about_model(model: AnyModel, path: Path | None) -> dict[str, Any]:
     """What a report keeps of a model: settings, classes, provenance without the long lists."""
-    kept = {k: v for k, v in model.provenance.items() if k not in {"image_hashes", "fingerprints", "split"}}
+    kept = {k: v for k, v in model.provenance.items() if k not in LONG_LISTS}
     return {
         "path": str(path),
         "recipe": model.recipe.model_dump(mode="json"),
@@ -346,6 +348,13 @@ def check_classes(model: AnyModel, dataset: Dataset) -> None:
             got=", ".join(model.classes),
             remedy="use a model that was trained on such data",
         )
+
+
+def own_parts_of(dataset: Dataset, provenance: Mapping[str, Any]) -> dict[str, str]:
+    """The part that the model's split names for each image, whatever copies there are; none without any."""
+    seen = SeenImages(provenance)
+    parts = {s.id: seen.own_part(s.id, dataset.image(s)) for s in dataset.samples}
+    return parts if any(parts.values()) else {}
 
 
 def parts_of(dataset: Dataset, model: AnyModel | None) -> dict[str, str]:

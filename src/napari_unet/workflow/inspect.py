@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.inspection import Inspection, inspect_dataset
+from napari_unet.data.split import Split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,11 +25,17 @@ class InspectTask:
         Folder, zip or table.
     format : str, optional
         Layout, if it is not to be recognized.
+    split : pathlib.Path, optional
+        A split of these images: copies that lie in different parts of it are told.
     """
 
     data: Path
     format: str | None = None
+    split: Path | None = None
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Inspection:
         """Open and inspect."""
-        return inspect_dataset(open_dataset(self.data, self.format), on_progress, cancel)
+        split = Split.load(self.split) if self.split is not None else None
+        dataset = open_dataset(self.data, self.format)
+        parts = None if split is None else {s.id: split.part_of(s.id) or "" for s in dataset.samples}
+        return inspect_dataset(dataset, on_progress, cancel, parts)

@@ -13,13 +13,14 @@ from napari_unet.evaluation.collect import Findings
 from napari_unet.evaluation.page import Background
 from napari_unet.evaluation.report import write_report
 from napari_unet.evaluation.score import Evaluation
-from napari_unet.evaluation.words import count_of, threshold_note
+from napari_unet.evaluation.words import copies_note, count_of, threshold_note
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import Progress, tracked
-from napari_unet.workflow.evaluate import check_writable
+from napari_unet.workflow.evaluate import check_writable, own_parts_of
 from napari_unet.workflow.kept import open_kept
 from napari_unet.workflow.predict import find_sample
 from napari_unet.workflow.repeat import command, evaluation_flags, training_command, versions
+from napari_unet.workflow.seen import LONG_LISTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +87,10 @@ class ReportTask:
         """
         check_writable(self.report)
         dataset = open_dataset(self.data, self.rules.competition) if self.data is not None else None
-        inspection = inspect_dataset(dataset, on_progress, cancel) if dataset is not None else None
+        inspection, known = None, dict[str, str]()
+        if dataset is not None:
+            known = own_parts_of(dataset, ModelCard.read(self.model).provenance)
+            inspection = inspect_dataset(dataset, on_progress, cancel, known or None)
         groups = _groups(dataset)
         rules = self.rules
         same = dataset is not None and len(dataset.classes) == len(rules.classes)
@@ -108,7 +112,9 @@ class ReportTask:
         if not findings.evaluation.scores:
             raise DataError("no image can be scored", got=problems[0] if problems else "no image")
         on_progress(Progress(len(self.images), len(self.images), "Drawing the report"))
-        self._write(findings, dataset, inspection, problems, cancel)
+        scored = {kept.image.id: kept.part for kept in self.images}
+        copies = copies_note({i: part for i, part in known.items() if i in scored}, scored)
+        self._write(findings, dataset, inspection, (copies, problems), cancel)
         return self.report / "report.html"
 
     def _opened(self, problems: list[str], on_progress: OnProgress, cancel: CancelToken) -> Iterator[Opened]:
@@ -123,7 +129,7 @@ class ReportTask:
         findings: Findings,
         dataset: Dataset | None,
         inspection: Inspection | None,
-        problems: list[str],
+        told: tuple[str, list[str]],
         cancel: CancelToken,
     ) -> None:
         by_id = {kept.image.id: kept.image for kept in self.images}
@@ -138,9 +144,7 @@ class ReportTask:
         program = f"napari-unet-workbench {__version__}"
         inference = self.rules.inference
         recipe = card.recipe.model_copy(update={"inference": inference})
-        kept = {
-            k: v for k, v in card.provenance.items() if k not in {"image_hashes", "fingerprints", "split"}
-        }
+        kept = {k: v for k, v in card.provenance.items() if k not in LONG_LISTS}
         background = Background(
             title=f"{card.name} on {self.name}",
             program=program,
@@ -153,7 +157,7 @@ class ReportTask:
             problems=inspection.to_json()["problems"] if inspection is not None else None,
             commands=self._commands(card),
             versions=versions(),
-            remarks=self._remarks(problems, threshold_note(inference, card.recipe.inference)),
+            remarks=self._remarks(told[1], (threshold_note(inference, card.recipe.inference), told[0])),
         )
         about: dict[str, Any] = {"name": self.name}
         if dataset is not None:
@@ -177,8 +181,8 @@ class ReportTask:
             background=background,
         )
 
-    def _remarks(self, problems: list[str], threshold: str) -> tuple[str, ...]:
-        remarks = [f"{threshold[:1].upper()}{threshold[1:]}."] if threshold else []
+    def _remarks(self, problems: list[str], notes: tuple[str, ...]) -> tuple[str, ...]:
+        remarks = [f"{note[:1].upper()}{note[1:]}." for note in notes if note]
         if self.corrected:
             have = "has a mask" if self.corrected == 1 else "have masks"
             remarks.append(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NOT_KNOWN = "not known"
+LONG_LISTS = {"image_hashes", "fingerprints", "seen_before", "split"}  # of a provenance, not for reports
 GREATEST = 65_535
 
 
@@ -27,12 +28,33 @@ def image_hash(image: NDArray[np.generic]) -> str:
     return digest.hexdigest()
 
 
+def trained_on_before(parent: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """What a model that starts from another one has seen already: hashes and fingerprints by id.
+
+    Parameters
+    ----------
+    parent : mapping
+        Provenance of the other one: its training images, and what it had seen before.
+    """
+    hashes: Mapping[str, str] = parent.get("image_hashes") or {}
+    prints: Mapping[str, str] = parent.get("fingerprints") or {}
+    trained = set(Split.from_json(parent["split"], "the model's split").train) if hashes else set()
+    earlier = parent.get("seen_before") or {}
+    own = {"image_hashes": hashes, "fingerprints": prints}
+    return {
+        kind: {**earlier.get(kind, {}), **{i: text for i, text in known.items() if i in trained}}
+        for kind, known in own.items()
+    }
+
+
 class SeenImages:
     """The parts of the split that a model was trained with.
 
     Images are known again by their pixels, also with other channels (grey, RGB of equal channels, opaque
     alpha), in another type, scaled, compressed, brighter or turned. Models of earlier versions keep hashes
     alone: of their images, copies with other channels or types are known again, changed ones are not.
+
+    What the model that a training started from was trained on counts as trained on.
 
     Parameters
     ----------
@@ -41,18 +63,39 @@ class SeenImages:
     """
 
     def __init__(self, provenance: Mapping[str, Any]) -> None:
-        hashes: Mapping[str, str] = provenance.get("image_hashes") or {}
-        prints: Mapping[str, str] = provenance.get("fingerprints") or {}
+        hashes: dict[str, str] = dict(provenance.get("image_hashes") or {})
+        prints: dict[str, str] = dict(provenance.get("fingerprints") or {})
+        before: Mapping[str, Mapping[str, str]] = provenance.get("seen_before") or {}
         self.split = Split.from_json(provenance["split"], "the model's split") if hashes else None
-        self.changed_copies = bool(hashes) and all(i in prints for i in hashes)
         self._else = "unseen" if hashes and not provenance.get("seen_not_known") else NOT_KNOWN
         self._part_of: dict[str, str] = {}
         self._parts = {i: (self.split.part_of(i) if self.split else None) or "unseen" for i in hashes}
+        self._hashes = dict(hashes)
+        for name, digest in (before.get("image_hashes") or {}).items():
+            earlier = f"earlier/{name}"
+            hashes[earlier], self._parts[earlier] = digest, "train"
+            if name in before.get("fingerprints", {}):
+                prints[earlier] = before["fingerprints"][name]
+        self.changed_copies = bool(hashes) and all(i in prints for i in hashes)
         for identifier, digest in hashes.items():
             # A picture that occurs twice was seen if either copy was.
             if self._part_of.get(digest) != "train":
                 self._part_of[digest] = self._parts[identifier]
         self._prints = Fingerprints({i: t for i, t in prints.items() if i in hashes})
+
+    def own_part(self, identifier: str, image: NDArray[np.generic]) -> str:
+        """The part that the split names for an image, whatever copies of it are elsewhere; "" without one.
+
+        Parameters
+        ----------
+        identifier : str
+            Of the image.
+        image : numpy.ndarray
+            (Y, X, C) in the stored dtype; another of the same name is none of the split.
+        """
+        if self.split is None or self._hashes.get(identifier) != image_hash(image):
+            return ""
+        return self.split.part_of(identifier) or ""
 
     def part(self, image: NDArray[np.generic]) -> str:
         """The part an image was in: "train", "validation", "held-out", or "unseen".

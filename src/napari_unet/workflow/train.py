@@ -46,7 +46,7 @@ from napari_unet.training.losses import make_loss
 from napari_unet.training.weight_maps import class_weights
 from napari_unet.workflow.given_data import GivenData
 from napari_unet.workflow.recipes import fit_recipe, recipe
-from napari_unet.workflow.seen import image_hash
+from napari_unet.workflow.seen import image_hash, trained_on_before
 from napari_unet.workflow.tuning import Tuned, tune
 
 if TYPE_CHECKING:
@@ -220,7 +220,8 @@ class _Run:
         network = build_network(self.recipe.network, training.seed, training.precision)
         model = Model(self.recipe, normalization, self.dataset.classes, network)
         if self.task.init is not None:
-            included = start_from(model, self.task.init)
+            parent = start_from(model, self.task.init)
+            included = dict(parent.get("pretrained") or {})
         elif published := use_pretrained(network, self.recipe.network, training.pretrained):
             included = asdict(published)
         else:
@@ -263,6 +264,10 @@ class _Run:
             finished.seconds,
             self.task.parent or str(self.task.init or ""),
         )
+        if self.task.init is not None:
+            model.provenance["seen_before"] = trained_on_before(parent)
+            if not parent.get("image_hashes") or parent.get("seen_not_known"):
+                model.provenance["seen_not_known"] = True
         if included:
             model.provenance["pretrained"] = included
         if finished.averaged:
@@ -444,7 +449,7 @@ def check_foreground(train: Dataset) -> None:
         )
 
 
-def start_from(model: Model, path: Path) -> dict[str, str]:
+def start_from(model: Model, path: Path) -> dict[str, Any]:
     """Give a new model the weights of an older one.
 
     Its network must be the same, or one of the same family: FCN-16s starts from FCN-32s, FCN-8s from either.
@@ -452,7 +457,7 @@ def start_from(model: Model, path: Path) -> dict[str, str]:
     Returns
     -------
     dict
-        The published weights that the older one started from, as its provenance has them; or empty.
+        Provenance of the older one.
 
     Raises
     ------
@@ -473,4 +478,4 @@ def start_from(model: Model, path: Path) -> dict[str, str]:
             got=", ".join(f"{n} {getattr(theirs, n)}" for n in differences),
             remedy="change the settings with --set, or train without --init",
         )
-    return dict(parent.provenance.get("pretrained") or {})
+    return parent.provenance
