@@ -21,7 +21,7 @@ from napari_unet.metrics.objects import pair_objects, tally_objects
 from napari_unet.metrics.overlap import count_overlap, image_scores
 from napari_unet.metrics.regions import count_regions
 from napari_unet.metrics.registry import Counted, scores_of
-from napari_unet.metrics.uncertainty import bootstrap_interval
+from napari_unet.metrics.uncertainty import mean_interval
 from napari_unet.settings import EvaluationSettings
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def report_time(references: np.ndarray, predictions: np.ndarray) -> None:
         [str(n) for n in range(len(references))],
     )
     start = time.process_time()
-    bootstrap_interval(values, groups)
+    mean_interval(values, groups)
     print(f"        one interval where each image is a group: {time.process_time() - start:.3f} s")
 
 

@@ -89,7 +89,7 @@ def card_text(model: Model) -> str:
         f"{len(split['held_out'])} images were held out, drawn within each kind of image before training, "
         f"and decided nothing; {len(split['validation'])} validation images chose weights and threshold "
         f"({_chosen_by(about['scores'])} on them). Means over images, with 95 % intervals "
-        "(bootstrap over images).",
+        "(over images).",
         "",
         "| score | held out |",
         "| --- | --- |",

@@ -88,7 +88,7 @@ def main() -> None:
     options = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_DATA_HOME"] = folder  # corrections made here are nobody's
+        os.environ["NAPARI_UNET_HOME"] = folder  # corrections made here are nobody's
         demo = options.demo
         if demo is None:
             demo = Path(folder) / "demo"

@@ -62,7 +62,7 @@ def main() -> None:
 
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_DATA_HOME"] = folder  # corrections made here are nobody's
+        os.environ["NAPARI_UNET_HOME"] = folder  # corrections made here are nobody's
         demo = Path(folder) / "salt"
         # A process of its own: this one never loads TensorFlow.
         command = [sys.executable, "-m", "napari_unet.cli", "demo", "--no-window", "--out", str(demo)]

@@ -76,7 +76,7 @@ def nuclei_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def own_data_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Projects that nobody gave a place go into a folder of the test, not into the person's."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("own")))
+    monkeypatch.setenv("NAPARI_UNET_HOME", str(tmp_path_factory.mktemp("own")))
 
 
 @pytest.fixture(scope="session")

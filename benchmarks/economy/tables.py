@@ -9,7 +9,7 @@ import numpy as np
 
 from economy.arms import ARMS
 from economy.case import HIDDEN, Log
-from napari_unet.metrics.uncertainty import bootstrap_interval
+from napari_unet.metrics.uncertainty import ANY, mean_interval
 
 if TYPE_CHECKING:
     import argparse
@@ -57,7 +57,7 @@ def curves(name: str, folders: list[Path], options: argparse.Namespace) -> None:
         found = differences(folders, arm)
         for count, values in sorted(found.items()):
             images = [str(i) for i in range(len(values))]
-            low, high = bootstrap_interval(np.array(values), images, resamples=2000, seed=0)
+            low, high = mean_interval(np.array(values), images, ANY)
             print(f"| {arm} | {count} | {np.mean(values):+.3f} | {low:+.3f} to {high:+.3f} |")
 
 

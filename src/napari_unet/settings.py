@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -83,7 +83,8 @@ class NetworkSettings(Settings):
     encoder: str = Field(
         "MobileNetV2",
         title="Encoder",
-        description="Of the network encoder_unet: a name from keras.applications",
+        description="Of the network encoder_unet: EfficientNetLite0, whose weights come with the program, "
+        "or a name from keras.applications",
     )
 
     @model_validator(mode="after")
@@ -231,7 +232,8 @@ class TrainingSettings(Settings):
     pretrained: str = Field(
         "",
         title="Pretrained",
-        description="Start the encoder from published weights: imagenet, or the file that holds them",
+        description="Start the encoder from published weights: imagenet, or the file that holds them; empty: "
+        "from those that come with the program, if any do; none: from random weights",
     )
     frozen: Fraction = Field(
         0.0,
@@ -404,12 +406,16 @@ class EvaluationSettings(Settings):
         description="Score where reference and prediction are both empty: 1, 0, or left out",
     )
     confidence: float = Field(
-        0.95, gt=0.0, lt=1.0, title="Confidence", description="Of the bootstrap intervals"
+        0.95, gt=0.0, lt=1.0, title="Confidence", description="Of the intervals, which are over groups"
     )
-    resamples: int = Field(
-        2000, ge=100, le=100_000, title="Resamples", description="Of the bootstrap over groups"
-    )
-    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Of the bootstrap")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_draws(cls, values: Any) -> Any:
+        """Records of earlier versions name the draws of a bootstrap, which intervals do without now."""
+        if isinstance(values, dict):
+            return {k: v for k, v in values.items() if k not in {"resamples", "seed"}}
+        return values
 
 
 class Recipe(Settings):

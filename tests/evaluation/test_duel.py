@@ -13,7 +13,7 @@ from test_page import SHAPE, half, read
 from napari_unet.data.sample import ReferenceMask
 from napari_unet.evaluation.collect import Findings
 from napari_unet.evaluation.duel import Duel
-from napari_unet.evaluation.duel_page import summary, write_duel
+from napari_unet.evaluation.duel_page import caveats, summary, write_duel
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.settings import Recipe
 
@@ -94,6 +94,13 @@ def test_images_that_either_has_seen_count_for_nothing() -> None:
     assert not every.fair
     assert len(every.comparison.images) == 2
     assert "has seen every one" in every.comparison.note
+    # The terminal prints what the page warns of.
+    assert "one of the two has seen every one of these images in training" in caveats(every)[0]
+    unknown = duel([0.5] * 3, [0.6] * 3, ["not known"] * 3)
+    assert "neither has seen" not in summary(unknown)[0]
+    assert "It is not known whether one of the two has seen 3 images of these in training." in caveats(
+        unknown
+    )
 
 
 def test_one_image_and_equal_models_make_a_report_too(tmp_path: Path) -> None:

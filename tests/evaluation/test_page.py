@@ -155,11 +155,14 @@ def test_warnings_of_what_makes_scores_less_than_they_seem() -> None:
     assert warnings(findings().evaluation) == []
     assert "flatter" in warnings(findings(part="train").evaluation)[0]
     assert warnings(findings(3).evaluation) == [
-        "3 images of 3 groups are few: another draw could give another score."
+        "How far the score could be off cannot be told: no interval: 3 groups, at least 5 are needed."
+    ]
+    assert warnings(findings(6).evaluation) == [
+        "6 images of 6 groups are few: another draw could give another score."
     ]
     one = Evaluation()
     one.add("a", "g", "unseen", ReferenceMask(half(0.5)), half(0.5))
-    assert "of one group" in warnings(one)[0]
+    assert "no interval: 1 group, at least 5 are needed" in warnings(one)[0]
     both = findings().evaluation
     both.add("seen", "g", "train", ReferenceMask(half(0.5)), half(0.5))
     assert warnings(both) == []
@@ -181,7 +184,7 @@ def test_images_with_nothing_in_them_make_a_report_too(tmp_path: Path, rule: str
 def test_one_image_makes_a_report_too(tmp_path: Path) -> None:
     text = read(written(tmp_path, findings(1))).text
     assert "On 1 image that the model has not seen" in text
-    assert "All images are of one group" in text
+    assert "no interval: 1 group, at least 5 are needed" in text
 
 
 def test_an_image_of_which_no_pixel_counts_makes_a_report_too(tmp_path: Path) -> None:
@@ -251,6 +254,16 @@ def test_the_methods_paragraph_cites_what_was_used() -> None:
     assert works[0].startswith("Ronneberger") and "doi:10.1007/978-3-319-24574-4_28" in works[0]
     cited = {int(n) for group in re.findall(r"\[([\d, ]+)\]", text) for n in group.split(",")}
     assert cited == set(range(1, len(works) + 1))
+
+
+def test_the_methods_paragraph_names_whose_weights_were_started_from() -> None:
+    weights = {"title": "ImageNet weights of EfficientNet-Lite0", "source": "arXiv:1905.11946"}
+    text, works = methods(findings().evaluation, Recipe(), {"pretrained": weights}, "program 1", "salt")
+    number = next(n for n, work in enumerate(works, 1) if work.startswith("Tan M, Le QV. EfficientNet"))
+    assert f"trained, its encoder starting from ImageNet weights of EfficientNet-Lite0 [{number}], by" in text
+    later = {"pretrained": weights, "parent": "model"}
+    text, _ = methods(findings().evaluation, Recipe(), later, "program 1", "salt")
+    assert "trained, starting from the weights of an earlier model, by" in text
 
 
 def test_given_masks_have_methods_without_a_network() -> None:

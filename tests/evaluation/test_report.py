@@ -37,8 +37,8 @@ def test_overall_scores_by_hand() -> None:
     assert overall["pooled_iou"] == pytest.approx(6 / 8)
     assert overall["pixel_error"] == pytest.approx(2 / 12)
     assert overall["competition"]["score"] == pytest.approx((1 + 0 + 1) / 3)
-    low, high = overall["ci95"]["mean_iou"]
-    assert 0.5 <= low <= overall["mean_iou"] <= high <= 1
+    assert overall["ci95"]["mean_iou"] == [None, None]
+    assert overall["no_interval"] == "no interval: 3 groups, at least 5 are needed"
     assert overall["seen_in_training"] is False
 
 
@@ -106,9 +106,11 @@ def test_what_the_shell_shows() -> None:
     text = iou_table(evaluation(), 2)
     assert "b       0.500   0.667  held-out" in text
     assert "and 1 more, none worse" in text
-    assert "mean IoU      0.833 (95 % interval" in text
+    assert "mean IoU      0.833 (no interval: 3 groups, at least 5 are needed) over 3 images" in text
     assert "c" not in [line.split(" ")[0] for line in text.splitlines()]
     other = evaluation(settings=EvaluationSettings(confidence=0.9))
+    for name in "defg":
+        other.add(name, name, "held-out", ReferenceMask(np.ones((2, 2), np.uint8)), np.ones((2, 2), np.uint8))
     assert "(90 % interval" in summary_lines(other)[0]
     assert other.overall()["confidence"] == 0.9
 

@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 import zipfile
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_unet.export.model_zoo import preprocessing
 from napari_unet.models.model import Model, load_model, save_model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
+from napari_unet.networks.transfer import use_pretrained
 from napari_unet.settings import NetworkSettings, Recipe
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("onnx")
 yaml = pytest.importorskip("yaml")
+pytest.importorskip("bioimageio.spec")
 
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "image": ({}, {}),
@@ -32,6 +35,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"classes": 2, "activation": "softmax", "input_channels": 2},
     ),
     "range": ({"intensities": "range"}, {"padding": "valid"}),
+    "lite0": ({}, {"name": "encoder_unet", "encoder": "EfficientNetLite0"}),
 }
 SAID = ["--author", "Ada Example; Institute of Tests", "--author", "Bo", "--licence", "CC-BY-4.0"]
 
@@ -45,6 +49,8 @@ def package(folder: Path, kind: str, *flags: str) -> Path:
         Recipe(network=settings), Normalization(**prepared), names, build_network(settings),
         {"data": {"name": "made up"}, "scores": {"validation_iou": 0.625}},
     )  # fmt: skip
+    if published := use_pretrained(model.network, settings, ""):
+        model.provenance["pretrained"] = asdict(published)
     save_model(model, folder / "model")
     command = ["export", "--model", str(folder / "model"), "--to", "bioimageio", "--out"]
     assert main([*command, str(folder / "out.zip"), *SAID, *flags]) == 0
@@ -75,12 +81,27 @@ def test_what_is_in_it(tmp_path: Path) -> None:
     assert "Zellkörper" in page
 
 
+def test_weights_of_others_are_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(package(tmp_path, "lite0")) as archive:
+        described, page = yaml.safe_load(archive.read("rdf.yaml")), archive.read("README.md").decode()
+    assert described["cite"][0]["text"] == "The network: U-Net on a published encoder"
+    assert described["cite"][1] == {
+        "text": "Its encoder started from: ImageNet weights of EfficientNet-Lite0",
+        "url": "https://arxiv.org/abs/1905.11946",
+    }
+    for words in ("The TensorFlow Authors, ML Illustrated", "spdx.org/licenses/Apache-2.0"):
+        assert words in page
+    with zipfile.ZipFile(package(tmp_path / "plain", "image")) as archive:
+        assert len(yaml.safe_load(archive.read("rdf.yaml"))["cite"]) == 1
+        assert "Apache" not in archive.read("README.md").decode()
+
+
 def test_preprocessing_in_their_words() -> None:
-    steps = preprocessing(Normalization(intensities="image"))
+    steps = [s.model_dump(mode="json") for s in preprocessing(Normalization(intensities="image"))]
     assert [s["id"] for s in steps] == ["ensure_dtype", "zero_mean_unit_variance"]
     assert steps[1]["kwargs"]["axes"] == ["y", "x"]
     for options in (KINDS["range"][0], KINDS["robust"][0]):
-        assert [s["id"] for s in preprocessing(Normalization(**options))] == ["ensure_dtype"]
+        assert [s.id for s in preprocessing(Normalization(**options))] == ["ensure_dtype"]
 
 
 def test_licence_and_authors_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

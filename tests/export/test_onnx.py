@@ -36,6 +36,7 @@ UNETS: dict[str, dict[str, Any]] = {
     "separation": {"separation": "distance"},
     "star": {"separation": "star"},
     "valid-residual": {"padding": "valid"},
+    "lite0": {"name": "encoder_unet", "encoder": "EfficientNetLite0", "filters": 2, "depth": 4},
 }
 
 

@@ -40,6 +40,7 @@ UNETS: dict[str, dict[str, Any]] = {
     "softmax-separation": {"classes": 2, "activation": "softmax", "separation": "border"},
     "star": {"separation": "star", "presence": True},
     "presence": {"classes": 2, "presence": True},
+    "lite0": {"name": "encoder_unet", "encoder": "EfficientNetLite0", "filters": 2, "depth": 4},
 }
 
 

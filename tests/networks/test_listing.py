@@ -28,6 +28,23 @@ def test_the_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert listed["deep_contextual"]["heads"] == ["c1", "c2", "c3"]
 
 
+def test_weights_that_come_with_the_program_are_listed_with_their_licence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lite = ["networks", "encoder_unet", *SMALL, "--set", "encoder=EfficientNetLite0"]
+    assert main([*lite, "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["multiple"] == 4
+    assert "depth" in listed["settings"]
+    assert "EfficientNet-Lite0" in listed["weights"]
+    assert main(lite) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "ImageNet weights of EfficientNet-Lite0 come with the program (Apache-2.0, The TensorFlow" in out
+    assert main(["networks", "unet", *SMALL, "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["weights"] == ""
+
+
 def test_one_with_a_separation_of_its_own_is_listed_with_any(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

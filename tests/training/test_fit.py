@@ -10,16 +10,18 @@ import pytest
 from napari_unet.data.dataset import Dataset
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.errors import Cancelled, DataError, TrainingError
+from napari_unet.models.model import Model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.networks.sizes import InputSizes
 from napari_unet.progress import CancelToken
-from napari_unet.settings import AugmentationSettings, NetworkSettings, TrainingSettings
+from napari_unet.settings import AugmentationSettings, NetworkSettings, Recipe, TrainingSettings
 from napari_unet.training.batches import TrainingBatches, prepare_sample
 from napari_unet.training.checkpoint import TrainingState, load_state, save_state
-from napari_unet.training.fit import Training
+from napari_unet.training.fit import Training, forget_momentum
 from napari_unet.training.losses import make_loss
 from napari_unet.training.schedule import learning_rate, progress_of
+from napari_unet.training.warm import WarmModel
 
 NETWORK = NetworkSettings(filters=4, depth=2)
 SIZES = input_sizes(NETWORK)
@@ -56,7 +58,8 @@ SETTINGS = TrainingSettings(
 
 
 def training(settings: TrainingSettings = SETTINGS, **more: object) -> Training:
-    network = build_network(NETWORK, settings.seed)
+    precision = "float32" if settings.precision == "auto" else settings.precision
+    network = build_network(NETWORK, settings.seed, precision)
     return Training(network, batches(settings), make_loss(NETWORK, settings), settings, **more)  # type: ignore[arg-type]
 
 
@@ -206,8 +209,9 @@ def test_a_loss_that_is_not_a_number_ends_in_words() -> None:
         run.run()
 
 
-def test_after_a_stumble_it_goes_on_at_half_the_rate() -> None:
-    run = training()
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_after_a_stumble_it_goes_on_at_half_the_rate(precision: str) -> None:
+    run = training(SETTINGS.model_copy(update={"precision": precision}))
     batch = run.batches.batch
     stumbled = []
 
@@ -223,6 +227,46 @@ def test_after_a_stumble_it_goes_on_at_half_the_rate() -> None:
     assert stumbled == [1]
     assert state.rate_factor == 0.5
     assert all(np.isfinite(w).all() for w in run.network.get_weights())
+
+
+def test_forgetting_momentum_leaves_the_scale_of_the_loss() -> None:
+    settings = SETTINGS.model_copy(update={"precision": "mixed_float16", "epochs": 1})
+    run = training(settings)
+    run.run()
+    optimizer = run.learner.optimizer
+    first = optimizer.initial_scale
+    optimizer.dynamic_scale.assign(first / 4)
+    forget_momentum(optimizer)
+    assert float(optimizer.dynamic_scale) == first / 4
+    assert int(optimizer.inner_optimizer.iterations) == 4  # one epoch of four steps
+    moments = [v for v in optimizer.inner_optimizer.variables if "momentum" in v.path or "velocity" in v.path]
+    assert len(moments) == 2 * len(run.network.trainable_variables)
+    assert all(not np.asarray(v).any() for v in moments)
+    forget_momentum(optimizer, restart=True)
+    assert float(optimizer.dynamic_scale) == first
+    assert int(optimizer.step_counter) == int(optimizer.inner_optimizer.iterations) == 0
+    assert float(optimizer.learning_rate) > 0
+
+
+def test_a_warm_network_in_half_precision_keeps_learning() -> None:
+    settings = SETTINGS.model_copy(update={"precision": "mixed_float16"})
+
+    def model() -> Model:
+        network = build_network(NETWORK, 0, "mixed_float16")
+        return Model(Recipe(name="a", network=NETWORK, training=settings), Normalization(), ("a",), network)
+
+    kept = WarmModel()
+    first, second = model(), model()
+    run = training(settings)
+    Training(first.network, run.batches, run.loss, settings).run()
+    kept.keep(first)
+    warm = kept.take(second)
+    assert warm is first
+    before = [w.copy() for w in warm.network.get_weights()]
+    state = Training(warm.network, run.batches, run.loss, settings).run()
+    assert state.rate_factor == 1.0  # no step went wrong
+    assert all(np.isfinite(w).all() for w in warm.network.get_weights())
+    assert any((a != b).any() for a, b in zip(before, warm.network.get_weights(), strict=True))
 
 
 def test_what_was_learned_before_it_went_wrong_is_kept() -> None:

@@ -252,7 +252,7 @@ def test_a_new_model_is_planned_trained_and_compared(
     assert not form.train_button.isEnabled()
     click(qtbot, form.fold)
     for path, value in ((("network", "filters"), 2), (("network", "depth"), 2), (("training", "patch"), 64)):
-        form.settings._rows[path].setValue(value)
+        form.settings.rows[path].value = value
     click(qtbot, form.fold)
     click(qtbot, form.check_button)
     assert not panel.running.isHidden()
@@ -265,10 +265,10 @@ def test_a_new_model_is_planned_trained_and_compared(
     form._dialog.close()
     qtbot.waitUntil(lambda: form._dialog is None)
     # Another setting needs another look.
-    form.settings._rows[("network", "filters")].setValue(3)
+    form.settings.rows[("network", "filters")].value = 3
     form.refresh_plan()
     assert not form.train_button.isEnabled()
-    form.settings._rows[("network", "filters")].setValue(2)
+    form.settings.rows[("network", "filters")].value = 2
     assert form.when.text().startswith("The one to start with")
     form.network_box.setCurrentIndex(form.network_box.findData("deeplab"))
     assert "much faster than a U-Net" in form.when.text()

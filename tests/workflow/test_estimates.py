@@ -11,8 +11,10 @@ import pytest
 
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.inline import InlineEngine, run_inline
+from napari_unet.engine.task import Job, ignore_end
 from napari_unet.errors import Cancelled, DataError
 from napari_unet.models.card import ModelCard
+from napari_unet.progress import Progress, ignore_progress
 from napari_unet.workflow.collection import Collection
 from napari_unet.workflow.estimates import EstimateTask
 from napari_unet.workflow.references import refer
@@ -226,3 +228,64 @@ def test_the_task_tells_of_each_image_and_leaves_out_what_cannot_be_read(models:
     assert [p.id for p in pieces] == ["a", "c"]
     assert told[-1].seconds_left is not None
     assert {p.message for p in told} == {"Estimating IoU"}
+
+
+class Queue(InlineEngine):
+    """Runs a task only when it is told to: what a person sees while the computing process is at work."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    def submit(self, task: Any, on_progress: Any = ignore_progress, on_end: Any = ignore_end) -> Job:
+        self.jobs.append(Job(task, on_progress, on_end))
+        return self.jobs[-1]
+
+    def run(self) -> Job:
+        """Run the next one, or end it if it was cancelled."""
+        job = self.jobs.pop(0)
+        if job.cancel_token.cancelled:
+            job.end("cancelled")
+        else:
+            job.end("done", job.task.run(job.on_progress, job.cancel_token))
+        job.on_end(job)
+        return job
+
+
+def test_automatic_estimates_give_way_to_what_a_person_asks_for_and_resume(session: Session) -> None:
+    ids = segmented(session, images(4))
+    session.estimates.start()  # estimates of these images are wanted from now on
+    engine = session.engine = Queue()
+    session.segment(ids[:2])
+    assert session.busy
+    for identifier in ids[:2]:
+        session.collection.entries[identifier].doubt = None
+    engine.run()
+    (automatic,) = engine.jobs
+    assert isinstance(automatic.task, EstimateTask)
+    assert not session.busy  # Segment and Keep are free
+    assert not session.learning._waits()
+    assert session.segment(ids[2:]) is not None
+    assert automatic.cancel_token.cancelled
+    assert engine.run() is automatic
+    assert session.busy  # the end of the estimate is not that of the person's task
+    engine.run()
+    assert not session.busy
+    (again,) = engine.jobs
+    assert [reference.id for reference in again.task.images] == session.estimates.missing()
+    engine.run()
+    assert engine.jobs == []
+    assert session.estimates.missing() == []
+    assert all(session.row(i).estimate is not None for i in ids)
+
+
+def test_estimates_of_another_model_are_not_taken(session: Session, models: list[ModelCard]) -> None:
+    ids = segmented(session, images(2))
+    session.estimates.start()
+    engine = session.engine = Queue()
+    session.collection.entries[ids[0]].doubt = None
+    session.estimates.keep_up()
+    (job,) = engine.jobs
+    session.choose_model(models[1])
+    assert job.cancel_token.cancelled
+    job.on_progress(Progress(1, 1, "late", piece=Doubt(ids[0], 0.5, 0.5)))
+    assert session.collection.entries[ids[0]].doubt is None

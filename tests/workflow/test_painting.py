@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.sample import Sample
@@ -19,6 +23,9 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow import painting
 from napari_unet.workflow.collection import Collection
+from napari_unet.workflow.correction import IGNORE
+from napari_unet.workflow.correction_files import CorrectionFiles
+from napari_unet.workflow.corrections import Corrections
 from napari_unet.workflow.painting import own_folder
 from napari_unet.workflow.predict import Prediction, Region
 from napari_unet.workflow.project import Project
@@ -27,7 +34,6 @@ from napari_unet.workflow.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -158,7 +164,7 @@ def with_rings(sitting: Sitting, collection: Collection) -> list[str]:
 def test_the_first_stroke_makes_a_project_in_the_persons_folder(
     sitting: Sitting, salt: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("NAPARI_UNET_HOME", str(tmp_path))
     _, ids = opened(sitting, salt)
     assert sitting.painting.project is None
     assert list(tmp_path.iterdir()) == []  # looking at images leaves nothing behind
@@ -166,7 +172,7 @@ def test_the_first_stroke_makes_a_project_in_the_persons_folder(
     sitting.settle()
     project = sitting.project
     assert project.folder == own_folder(sitting.session.collection)  # type: ignore[arg-type]
-    assert project.folder.is_relative_to(tmp_path / "napari-unet" / "projects")
+    assert project.folder.is_relative_to(tmp_path / "projects")
     correction = project.corrections[ids[0]]
     np.testing.assert_array_equal(correction.mask, after)
     np.testing.assert_array_equal(correction.prediction, ring(101))
@@ -568,3 +574,140 @@ def test_an_image_that_was_replaced_by_one_of_another_size_is_told(
     assert [second.session.row(i).status for i in ids[:2]] == ["new", "done"]
     assert "101 x 101 pixels, not 40 x 50" in second.session.row(ids[0]).problem
     assert "1 of the corrected images changed" in second.told[0]
+
+
+def test_a_project_wanted_while_one_is_looked_for_is_made(sitting: Sitting, salt: Path) -> None:
+    """As when somebody clicks Train at once after opening: without a stroke, nothing else would ask again."""
+    collection = of_folder(salt)
+    sitting.shown.append(collection)
+    sitting.session.show(collection)  # looks for a project in a thread
+    sitting.painting.prepare()
+    sitting.settle()
+    assert sitting.project.folder == own_folder(collection)
+
+
+def test_strokes_painted_while_a_project_is_looked_for_go_to_their_own_images(sitting: Sitting) -> None:
+    first, other = made_up(), made_up(seed=1)
+    sitting.shown += [first, other]
+    sitting.session.show(first)
+    after = np.zeros((SIDE, SIDE), np.uint8)
+    after[:2, :3] = 1
+    sitting.painting.correct("image 0", after)
+    sitting.session.show(other)
+    sitting.settle()
+    assert sitting.painting.projects.keys() == {id(first)}  # and none for the images that nobody painted
+    kept = sitting.painting.projects[id(first)].corrections["image 0"]
+    np.testing.assert_array_equal(kept.mask, after)
+
+
+def test_opening_a_project_reads_no_mask_in_the_windows_thread_and_keeps_none(
+    sittings: Callable[[], Sitting], salt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = sittings()
+    _, ids = opened(first, salt)
+    painted = {i: first.paint(i, slice(n, n + 3), slice(2, 6)) for n, i in enumerate(ids)}
+    scores = {i: first.session.row(i).iou for i in ids}
+    first.session.close()
+    threads: set[str] = set()
+    load = CorrectionFiles.load
+
+    def noted(files: CorrectionFiles, identifier: str) -> Any:
+        threads.add(threading.current_thread().name)
+        return load(files, identifier)
+
+    monkeypatch.setattr(CorrectionFiles, "load", noted)
+    second = sittings()
+    collection = second.show(of_folder(salt))
+    assert threads
+    assert threading.main_thread().name not in threads
+    for identifier in ids:
+        entry = collection.entries[identifier]
+        assert entry.is_stored
+        assert entry._painted is None
+        assert entry.status == "corrected"
+        assert second.session.row(identifier).iou == scores[identifier]
+        np.testing.assert_array_equal(second.mask(identifier), painted[identifier])
+    # A stroke on one of them begins from what is stored, and is stored itself.
+    after = second.paint(ids[0], slice(20, 22), slice(20, 22))
+    np.testing.assert_array_equal(second.project.corrections.mask(ids[0]), after)
+
+
+def test_a_stored_mask_that_cannot_be_read_any_more_is_told_in_its_row(
+    sittings: Callable[[], Sitting], salt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = sittings()
+    _, ids = opened(first, salt)
+    first.paint(ids[0], slice(0, 3), slice(0, 3))
+    first.session.close()
+    second = sittings()
+    collection = second.show(of_folder(salt))
+
+    def gone(self: object, identifier: str) -> Any:
+        raise DataError(f"the correction of {identifier} cannot be read")
+
+    monkeypatch.setattr(CorrectionFiles, "load", gone)
+    assert second.session.mask(ids[0]) is None
+    assert collection.entries[ids[0]].problem == f"the correction of {ids[0]} cannot be read"
+    assert collection.entries[ids[0]].status != "corrected"
+
+
+@settings(max_examples=25)
+@given(data=st.data())
+def test_strokes_with_a_box_are_kept_as_those_without(data: st.DataObject) -> None:
+    """Painted on two images alike, one stroke by one: masks, what is vouched for, and each history agree."""
+    side = 12
+    strokes = data.draw(
+        st.lists(
+            st.tuples(
+                st.integers(0, side - 1), st.integers(0, side - 1), st.integers(1, 5), st.integers(1, 5),
+                st.sampled_from([0, 1, IGNORE]), st.integers(0, 3),
+            ),
+            min_size=1, max_size=6,
+        )
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        images = [Sample(n, lambda: np.zeros((side, side, 1), np.uint8)) for n in "ab"]
+        project = Project.create(Path(folder) / "p", images, classes=("x",))
+        mask = np.zeros((side, side), np.uint8)
+        for y, x, height, width, label, margin in strokes:
+            after = mask.copy()
+            after[y : y + height, x : x + width] = label
+            box = (
+                max(y - margin, 0), max(x - margin, 0),
+                min(y + height + margin, side), min(x + width + margin, side),
+            )  # fmt: skip
+            one = project.corrections.record("a", mask, after)
+            other = project.corrections.record("b", mask, after, box=box)
+            assert (one is None) == (other is None)
+            assert one is None or other is None or one.pixels == other.pixels
+            mask = after
+        kept = [project.corrections.get(n) for n in "ab"]
+        if kept[0] is not None and kept[1] is not None:
+            np.testing.assert_array_equal(kept[0].mask, kept[1].mask)
+            np.testing.assert_array_equal(kept[0].vouched, kept[1].vouched)
+        assert (kept[0] is None) == (kept[1] is None)
+        project.close()
+
+
+def test_painting_hands_the_box_of_a_stroke_on(sitting: Sitting, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = with_rings(sitting, made_up())
+    boxes: list[Any] = []
+    record = Corrections.record
+
+    def noted(self: Corrections, *arguments: Any, box: Any = None) -> Any:
+        boxes.append(box)
+        return record(self, *arguments, box=box)
+
+    monkeypatch.setattr(Corrections, "record", noted)
+    sitting.painting.prepare()
+    sitting.settle()
+    mask = ring()
+    for row in (0, 2):
+        mask[row, 1:4] = 1
+        sitting.painting.correct(ids[0], mask, box=(row, 1, row + 1, 4))
+    assert boxes == [None, (2, 1, 3, 4)]  # the first is compared with the prediction as a whole
+    np.testing.assert_array_equal(sitting.project.corrections.mask(ids[0]), mask)
+    assert sitting.project.corrections[ids[0]].vouched.sum() == 6
+    mask[[0, 2], 1:4] = 0  # all as predicted: no correction
+    sitting.painting.correct(ids[0], mask, box=(0, 1, 3, 4))
+    assert sitting.session.collection.entries[ids[0]].corrected is None  # type: ignore[union-attr]

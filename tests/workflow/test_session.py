@@ -5,21 +5,24 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.sample import ReferenceMask, Sample
+from napari_unet.engine.hardware import default_precision
 from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.engine.task import Job
 from napari_unet.errors import Cancelled, DataError, ModelError
+from napari_unet.inference import predict
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import InferenceSettings
 from napari_unet.workflow.collection import Collection
-from napari_unet.workflow.predict import Prediction, PredictTask, Region, RescoreTask, WarmTask
+from napari_unet.workflow.predict import Prediction, PredictTask, Region, RescoreTask, WarmTask, warm_models
 from napari_unet.workflow.references import CallReference, FileReference, References, refer
 from napari_unet.workflow.session import Session
 
@@ -175,7 +178,8 @@ def test_all_images_of_a_data_set_are_segmented_and_scored(
     assert session.overall.mean_iou == pytest.approx(np.mean(np.array(unseen, float)))
     assert session.overall.left_out == 4
     assert not session.overall.seen
-    assert session.overall.low <= session.overall.mean_iou <= session.overall.high
+    assert np.isnan(session.overall.low)
+    assert session.overall.no_interval == "no interval: 4 groups, at least 5 are needed"
 
 
 def test_threshold_and_minimum_size_need_no_network(
@@ -322,6 +326,30 @@ def test_probabilities_deleted_from_disk_are_told(session: Session, models: dict
     assert session.row("image 0").status == "segmented"
     assert session.row("image 0").problem == ""
     assert told.failures == []
+
+
+def test_a_threshold_that_was_moved_while_something_ran_is_scored_at_its_end(
+    session: Session, dispatch: Waiting, models: dict[str, Path]
+) -> None:
+    images = use(session, made_up(), models["other"])
+    ids = images.ids
+    session.segment(ids)
+    dispatch.run(session)
+    session.job = cast("Any", SimpleNamespace(task=None, cancel=lambda: None))
+    session.set_postprocessing(0.9, 0)
+    session.rescore()
+    dispatch.run(session)
+    others = [i for i in ids if i != session.current]
+    assert session.overall is None  # no score is of the threshold as it is
+    assert all(images.entries[i].scored_with != (0.9, 0) for i in others)
+    session.job = None
+    session.job_changed.emit()
+    dispatch.run(session)
+    for identifier in others:
+        mask, reference = session.mask(identifier), images.reference(identifier)
+        assert mask is not None
+        assert reference is not None
+        assert images.entries[identifier].iou == pytest.approx(counted_by_hand(reference.labels, mask))
 
 
 def test_rescoring_without_the_files_does_not_break_off(session: Session, models: dict[str, Path]) -> None:
@@ -634,9 +662,21 @@ def test_a_data_set_that_is_gone_is_told_image_by_image(
     assert all("is not there any more; open the data again" in p for p in problems)
 
 
-def test_warming_loads_and_runs(models: dict[str, Path]) -> None:
+def test_warming_loads_and_runs(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     run_inline(WarmTask())
+    model = warm_models().load(models["other"], default_precision())
+    ran: list[tuple[int, ...]] = []
+    average = predict.average_over_flips
+
+    def noted(network: Any, images: Any, *more: Any) -> Any:
+        ran.append(images.shape)
+        return average(network, images, *more)
+
+    monkeypatch.setattr(predict, "average_over_flips", noted)
     run_inline(WarmTask(models["other"], (32, 32, 1)))
+    assert warm_models().load(models["other"], default_precision()) is model  # loaded once
+    assert ran
+    assert all(shape[1:] == (32, 32, 1) for shape in ran)
     run_inline(WarmTask(models["wide"], (32, 32, 1)))  # does not fit: loaded all the same
 
 

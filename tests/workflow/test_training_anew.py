@@ -14,6 +14,7 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.data.synthetic import write_synthetic
 from napari_unet.engine.task import Job
+from napari_unet.errors import OutputError
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import CancelToken, ignore_progress
 from napari_unet.training.augmentation import Patch
@@ -268,3 +269,46 @@ def test_layers_at_hand_are_trained_on(model: Path, monkeypatch: pytest.MonkeyPa
     lesson.learning.keep()
     assert lesson.session.mask("layer") is not None
     lesson.session.close()
+
+
+def test_a_training_that_waits_for_a_project_starts_on_its_own_images_or_not_at_all(
+    lesson: Lesson, tmp_path: Path
+) -> None:
+    session, learning = lesson.session, lesson.learning
+    lesson.make_project()  # the images of `lesson` have a project
+    dataset = open_dataset(write_synthetic("salt", tmp_path / "other", 8))
+    other = Collection("other", (*dataset.samples, *dataset.unlabelled), dataset)
+    session.show(other)
+    started: list[Any] = []
+    learning.run = lambda task, collection, finish: started.append((task.data, collection))  # type: ignore[method-assign, assignment, return-value]
+    told: list[str] = []
+    session.painting.told.connect(told.append)
+    learning.anew.train("images", TINY)  # waits: the project of `other` is being made
+    session.show(lesson.collection)
+    lesson.settle()
+    assert started == []
+    assert "The training on other was not started." in told
+    session.show(other)
+    lesson.settle()
+    assert started == []  # a wish that was dropped does not come back
+    learning.anew.train("images", TINY)
+    lesson.settle()
+    assert started == [(dataset.path, other)]
+    other.close()
+
+
+def test_a_training_whose_project_cannot_be_made_does_not_wait_for_ever(
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **more: Any) -> Any:
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr("napari_unet.workflow.painting.Project.create", refuse)
+    learning = lesson.learning
+    told: list[str] = []
+    lesson.session.painting.told.connect(told.append)
+    for _ in range(2):  # the second is asked for before the project is tried again
+        learning.anew.train("images", TINY)
+        lesson.settle()
+        assert learning.anew._waiting is None
+    assert told == [f"The training on {lesson.collection.name} was not started."] * 2

@@ -46,12 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
-    from napari_unet.evaluation.duel_page import summary
+    from napari_unet.evaluation.duel_page import caveats, summary
     from napari_unet.settings import EvaluationSettings
     from napari_unet.workflow.compare import CompareReportTask
 
     old, new = options.models
     settings = EvaluationSettings(empty=options.empty, scores=options.scores)
     duel = run_task(CompareReportTask(options.data, old, new, options.report, options.format, settings))
-    print("\n".join([*summary(duel), f"report in {options.report / 'compare.html'}"]))
+    print("\n".join([*summary(duel), *caveats(duel), f"report in {options.report / 'compare.html'}"]))
     return DONE

@@ -64,4 +64,5 @@ def _print_table(facts: list[NetworkFacts]) -> None:
     console.print(table)
     for each in facts:
         note = f" Here with {each.note}, as it takes nothing else." if each.note else ""
-        console.print(f"[bold]{each.name}[/bold]  {each.title}. {each.when}{note}", highlight=False)
+        weights = f" {each.weights}" if each.weights else ""
+        console.print(f"[bold]{each.name}[/bold]  {each.title}. {each.when}{weights}{note}", highlight=False)

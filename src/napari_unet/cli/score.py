@@ -38,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
     result = run_task(task)
     overall = result.evaluation.overall()
     contest, (low, high) = overall["competition"], overall["ci95"]["competition"]
-    interval = f" (95 % interval {low:.4f} to {high:.4f})" if low is not None else ""
+    why = overall["no_interval"]
+    interval = f" (95 % interval {low:.4f} to {high:.4f})" if low is not None else f" ({why})" if why else ""
     print(f"{contest['name']}: {contest['score']:.6f}{interval} over {overall['images']} images")
     print(f"mean IoU {overall['mean_iou']:.4f}, mean Dice {overall['mean_dice']:.4f}, both empty = 1")
     if result.left_out:

@@ -25,7 +25,7 @@ SYSCTL = {
 }
 # By the names the drivers give. The first multiply neither half precision faster; the second, float16 alone.
 FLOAT32_GPUS = re.compile(
-    r"\b(gtx (7|9|10)\d\d|gt \d+|(tesla|quadro) [kmp]\d+|titan xp?$|mx\d{3}|apple)", re.I
+    r"\b(gtx (7|9|10)\d\d|gt \d+|(tesla|quadro) [kmp]\d+|titan xp?$|mx\d{3}|apple|metal)", re.I
 )
 FLOAT16_GPUS = re.compile(r"\b(t4|v100|gtx 16\d\d|rtx 20[678]0|quadro rtx|t\d{3,4}|titan (v|rtx))", re.I)
 
@@ -107,25 +107,75 @@ def _group_limit(groups: Path) -> float | None:
     return limit if limit > 0 else None
 
 
-@cache
 def has_gpu() -> bool:
     """Whether Keras computes on a graphics processor."""
+    return working_gpu() is not None
+
+
+@cache
+def working_gpu() -> str | None:
+    """Name of the graphics processor on which Keras computes in this process; None if it has none."""
+    share_gpus()
     import keras
 
+    backend = keras.backend.backend()
     try:
-        return bool(keras.distribution.list_devices("gpu"))
-    except (AttributeError, RuntimeError, ValueError):  # a back end without one says it in its own way
-        return False
+        found = GPU_NAMES[backend]() if backend in GPU_NAMES else []
+    except (AttributeError, ImportError, RuntimeError, ValueError):  # without one, each says it in its way
+        return None
+    return found[0] if found else None
 
 
-def default_precision(features: frozenset[str] | None = None, gpu: str | None = None) -> str:
-    """The fastest precision whose results are as good.
+def share_gpus() -> None:
+    """Have graphics processors lend memory as it is needed, not all of it to the first process.
+
+    Counts until the first array lies there; a value that the person set stays.
+    """
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
+def _tensorflow_gpus() -> list[str]:
+    import tensorflow
+
+    details = tensorflow.config.experimental.get_device_details
+    devices = tensorflow.config.get_visible_devices("GPU")
+    return [str(details(device).get("device_name", "GPU")) for device in devices]
+
+
+def _jax_gpus() -> list[str]:
+    import jax
+
+    return [str(d.device_kind) for d in jax.devices() if d.platform != "cpu"]
+
+
+def _torch_gpus() -> list[str]:
+    import torch
+
+    if os.environ.get("KERAS_TORCH_DEVICE", "").startswith("cpu"):
+        return []
+    if torch.cuda.is_available():
+        return [str(torch.cuda.get_device_name(n)) for n in range(torch.cuda.device_count())]
+    return ["Apple GPU"] if torch.backends.mps.is_available() else []
+
+
+GPU_NAMES = {"tensorflow": _tensorflow_gpus, "jax": _jax_gpus, "torch": _torch_gpus}
+
+
+def default_precision() -> str:
+    """The fastest precision whose results are as good, on the device where Keras computes in this process."""
+    gpu = working_gpu()
+    return precision_for(processor_features() if gpu is None else frozenset(), gpu)
+
+
+def precision_for(features: frozenset[str], gpu: str | None) -> str:
+    """The fastest precision whose results are as good, on a certain device.
 
     Parameters
     ----------
-    features : frozenset of str, optional
-        Of the processor; this one's if not given.
-    gpu : str, optional
+    features : frozenset of str
+        Of the processor.
+    gpu : str or None
         Name of the graphics processor, if one does the work.
 
     Returns
@@ -138,5 +188,4 @@ def default_precision(features: frozenset[str] | None = None, gpu: str | None = 
         if FLOAT32_GPUS.search(gpu):
             return "float32"
         return "mixed_float16" if FLOAT16_GPUS.search(gpu) else "mixed_bfloat16"
-    features = processor_features() if features is None else features
     return "mixed_bfloat16" if features & {"avx512_bf16", "amx_bf16"} else "float32"

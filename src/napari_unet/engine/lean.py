@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from napari_unet.engine.hardware import share_gpus
+
 # Keras takes these where they are installed: tables, plots, wrappers and pictures that nobody wants of it
 # here. Whoever wants the packages themselves finds them afterwards.
 SPARED = ("IPython", "cv2", "grain", "matplotlib", "pandas", "pydot", "sklearn")
@@ -21,6 +23,7 @@ def import_keras() -> None:
     imports JAX where it is installed; with JAX as the back end that stays. The garbage collector, which
     would look through all modules again and again, waits until they are there.
     """
+    share_gpus()
     if "keras" in sys.modules:
         return
     # TensorFlow gives large tensors back to the system, and pays for every page of the next: a third of

@@ -20,6 +20,7 @@ import traceback
 from pathlib import Path
 from typing import IO, Any
 
+from napari_unet.engine.hardware import share_gpus
 from napari_unet.engine.packing import pack, unpack
 from napari_unet.engine.task import describe_failure
 from napari_unet.errors import Cancelled
@@ -148,6 +149,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the shell is for the parent
     if hasattr(os, "nice"):
         os.nice(NICENESS)
+    share_gpus()  # whichever task imports Keras
     # The pipe is ours alone: whatever a library prints goes with the warnings.
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

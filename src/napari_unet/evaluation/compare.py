@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_unet.metrics.uncertainty import bootstrap_interval
+from napari_unet.metrics.uncertainty import ANY, FEWEST_GROUPS, mean_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Verdict = Literal["better", "no clear difference", "worse"]
-# Four of four coin tosses fall on one side once in eight times, five of five once in sixteen.
-FEWEST_GROUPS = 5
 TIE = 1e-3  # of IoU: less than this is nobody's win
 DECIMALS = 9
 
@@ -35,7 +33,7 @@ class Comparison:
     difference : float or None
         Mean of new minus old; None without images.
     low, high : float or None
-        Interval of the difference when whole groups are drawn again; None with fewer than 5 groups.
+        Interval of the difference over groups; None with fewer than 5 groups.
     confidence : float
         Of the interval.
     wins, losses, ties : int
@@ -109,8 +107,6 @@ def compare(
     groups: Sequence[str] | None = None,
     *,
     confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
     note: str = "",
 ) -> Comparison:
     """Compare two models image by image.
@@ -125,8 +121,6 @@ def compare(
         Of each image; every image is its own if not given.
     confidence : float
         Of the interval, between 0 and 1.
-    resamples, seed : int
-        Of the bootstrap over groups.
     note : str
         Kept with the result.
 
@@ -142,15 +136,8 @@ def compare(
 
     Notes
     -----
-    The interval is of the mean of the paired differences, by drawing whole groups again. Percentiles
-    of so few draws lie too close together: they are taken further out, at
-    Phi(-t sqrt(n / (n - 1))) with t of Student's distribution with n - 1 degrees of freedom, as for a
-    mean. With fewer than 5 groups no interval is given, and no clear difference is claimed.
-
-    References
-    ----------
-    Efron, Tibshirani 1993, doi:10.1201/9780429246593; Hesterberg 2015 (expanded percentiles),
-    doi:10.1080/00031305.2015.1089789.
+    The interval is of the mean of the paired differences, see ``metrics.uncertainty.mean_interval``.
+    With fewer than 5 groups no interval is given, and no clear difference is claimed.
     """
     groups = list(images) if groups is None else list(groups)
     before, after = np.asarray(old, np.float64), np.asarray(new, np.float64)
@@ -166,9 +153,7 @@ def compare(
     low = high = math.nan
     count = len(set(groups))
     if count >= FEWEST_GROUPS:
-        low, high = bootstrap_interval(
-            change, groups, confidence=_expanded(confidence, count), resamples=resamples, seed=seed
-        )
+        low, high = mean_interval(change, groups, ANY, confidence=confidence)
     elif groups:
         few = f"{count} group{'s' * (count != 1)} of images {'are' if count != 1 else 'is'} too few to tell"
         note = f"{few} ({FEWEST_GROUPS} needed)" + (f"; {note}" if note else "")
@@ -189,11 +174,3 @@ def compare(
         verdict=verdict,
         note=note,
     )
-
-
-def _expanded(confidence: float, count: int) -> float:
-    """The confidence whose percentiles, of `count` groups drawn again, keep what was asked for."""
-    from scipy import stats
-
-    t = stats.t.ppf((1 + confidence) / 2, count - 1)
-    return float(1 - 2 * stats.norm.cdf(-t * math.sqrt(count / (count - 1))))

@@ -67,8 +67,6 @@ class Duel:
             np.array([b.iou for _, b in self.judged]),
             [a.group for a, _ in self.judged],
             confidence=rules.confidence,
-            resamples=rules.resamples,
-            seed=rules.seed,
             note="" if self.fair else "one of the two has seen every one of these images in training",
         )
 
@@ -90,8 +88,6 @@ class Duel:
                 np.array([b.values[name] for _, b in self.judged]),
                 [a.group for a, _ in self.judged],
                 confidence=rules.confidence,
-                resamples=rules.resamples,
-                seed=rules.seed,
             )
             for name in names
         }

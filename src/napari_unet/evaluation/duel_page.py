@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.evaluation.gallery import Gallery
     from napari_unet.settings import Recipe
 
+NOT_KNOWN = "not known"
 WORTH_TELLING = 0.02  # of IoU
 
 
@@ -90,7 +91,7 @@ def write_duel(
         "date": today(),
         "subtitle": f"{words.count_of(len(duel.pairs), 'image')} of {data.get('path') or data.get('name')}",
         "cards": _cards(duel),
-        "warnings": _warnings(duel),
+        "warnings": caveats(duel),
         "summary": summary(duel),
         "scores": _scores(duel),
         "classes": _classes(duel),
@@ -133,7 +134,8 @@ def summary(duel: Duel) -> list[str]:
     if found.difference is None:
         return ["There is no image that both have a score of."]
     count = words.count_of(len(found.images), "image")
-    where = f"On {count} that neither has seen" if duel.fair else f"On {count}"
+    known = all(NOT_KNOWN not in (a.part, b.part) for a, b in duel.judged)
+    where = f"On {count} that neither has seen" if duel.fair and known else f"On {count}"
     verdicts = {
         "better": f"{new} is better than {old}.",
         "worse": f"{new} is worse than {old}.",
@@ -144,12 +146,22 @@ def summary(duel: Duel) -> list[str]:
     if found.low is not None and found.high is not None:
         said.append(
             f"The difference is {found.difference:+.3f} ({100 * found.confidence:g} % interval "
-            f"{found.low:+.3f} to {found.high:+.3f}, by drawing whole groups again)."
+            f"{found.low:+.3f} to {found.high:+.3f}, over groups)."
         )
     said.append(
         f"{found.wins:,} images are better, {found.losses:,} worse, {found.ties:,} the same within 0.001."
     )
     return said + _by_size(duel) + _by_class(duel) + _kept_apart(duel)
+
+
+def caveats(duel: Duel) -> list[str]:
+    """What makes the verdict less than it seems, in sentences; the page and the terminal both say it."""
+    said = _warnings(duel)
+    unknown = sum(NOT_KNOWN in (a.part, b.part) for a, b in duel.judged)
+    if unknown:
+        count = words.count_of(unknown, "image")
+        said.append(f"It is not known whether one of the two has seen {count} of these in training.")
+    return said
 
 
 def _by_size(duel: Duel) -> list[str]:

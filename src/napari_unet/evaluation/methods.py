@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NAPARI = "10.5281/zenodo.3555620"
 WORKS = {
+    "arXiv:1905.11946": "Tan M, Le QV. EfficientNet: rethinking model scaling for convolutional neural "
+    "networks. ICML 2019.",
     "10.1007/978-3-319-24574-4_28": "Ronneberger O, Fischer P, Brox T. U-Net: convolutional networks for "
     "biomedical image segmentation. MICCAI 2015.",
     "10.1109/CVPR.2015.7298965": "Long J, Shelhamer E, Darrell T. Fully convolutional networks for semantic "
@@ -31,10 +33,10 @@ WORKS = {
     "10.1109/CVPR.2018.00464": "Berman M, Triki A R, Blaschko M B. The Lovász-Softmax loss. CVPR 2018.",
     "10.1109/ICCV.2017.324": "Lin T-Y, Goyal P, Girshick R, He K, Dollár P. Focal loss for dense object "
     "detection. ICCV 2017.",
-    "10.1201/9780429246593": "Efron B, Tibshirani R J. An introduction to the bootstrap. Chapman & Hall "
-    "1993.",
-    "10.1111/j.1467-9868.2007.00593.x": "Field C A, Welsh A H. Bootstrapping clustered data. J R Stat Soc B "
-    "2007.",
+    "10.3368/jhr.50.2.317": "Cameron A C, Miller D L. A practitioner's guide to cluster-robust inference. "
+    "Journal of Human Resources 2015.",
+    "10.1162/REST_a_00639": "Carter A V, Schnepel K T, Steigerwald D G. Asymptotic behavior of a t-test "
+    "robust to cluster heterogeneity. Review of Economics and Statistics 2017.",
     NAPARI: "napari contributors. napari: a multi-dimensional image viewer for Python.",
 }
 LOSSES = {
@@ -166,6 +168,9 @@ def _training(recipe: Recipe, provenance: Mapping[str, Any], cite: _Citations) -
     images = f" on {count_of(train, 'image')}{source}" if train else ""
     parent = provenance.get("parent")
     start = ", starting from the weights of an earlier model," if parent else ""
+    weights = provenance.get("pretrained") or {}
+    if weights and not parent:
+        start = f", its encoder starting from {weights['title']}{cite(weights['source'])},"
     backend = f" with Keras {provenance['keras']}" if provenance.get("keras") else ""
     optimizer = f"AdamW{cite('arXiv:1711.05101')}" if training.optimizer == "adamw" else (
         f"stochastic gradient descent (momentum {training.momentum:g})"
@@ -229,9 +234,9 @@ def _scoring(
     low, high = overall["ci95"]["mean_iou"]
     if low is not None:
         interval = (
-            f" ({100 * settings.confidence:g} % interval {low:.3f} to {high:.3f}; bootstrap over "
-            f"{count_of(overall['groups'], 'group')}, {settings.resamples:,} resamples"
-            f"{cite('10.1201/9780429246593', '10.1111/j.1467-9868.2007.00593.x')})"
+            f" ({100 * settings.confidence:g} % interval {low:.3f} to {high:.3f}; jackknife over "
+            f"{count_of(overall['groups'], 'group')}"
+            f"{cite('10.3368/jhr.50.2.317', '10.1162/REST_a_00639')})"
         )
     classes = " averaged over the classes present in each image" if len(evaluation.classes) > 1 else ""
     dice = f"; mean Dice was {overall['mean_dice']:.3f}" if overall["mean_dice"] is not None else ""

@@ -277,7 +277,9 @@ def model_facts(
             f"{len(split.get(part) or ()):,} {part.replace('_', '-')}"
             for part in ("train", "validation", "held_out")
         ]
-        facts.append(("Split", ", ".join(counts)))
+        # The table of parts tells images by their pixels.
+        copies = "; in the tables a copy of a training image counts as one, whatever its part"
+        facts.append(("Split", ", ".join(counts) + copies))
     pairs = (("licence", "Licence of that data"), ("citation", "To cite for that data"))
     facts += [(title, str(trained[key])) for key, title in pairs if trained.get(key)]
     if provenance.get("parent"):

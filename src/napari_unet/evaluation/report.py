@@ -18,6 +18,7 @@ from napari_unet.atomic import atomic_path
 from napari_unet.evaluation.page import Background, report_page
 from napari_unet.evaluation.score import Evaluation, ImageScore
 from napari_unet.metrics.registry import SCORES, Score
+from napari_unet.metrics.uncertainty import why_no_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,8 +195,10 @@ def notes(evaluation: Evaluation) -> list[str]:
             "these scores flatter the model and say little about new images."
         )
     unseen = evaluation.unseen or evaluation.scores
-    if len({s.group for s in unseen}) < 2:
-        out.append("All images are of one group, so no interval can be given.")
+    if unknown := sum(s.part == "not known" for s in unseen):
+        out.append(f"Of {unknown} of these images it is not known whether they took part in training.")
+    if why := why_no_interval(len({s.group for s in unseen})):
+        out.append(why[:1].upper() + why[1:] + ".")
     return out
 
 
@@ -266,7 +269,10 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
     overall = evaluation.overall()
     low, high = overall["ci95"]["mean_iou"]
     share = f"{100 * overall['confidence']:g} %"
-    interval = f" ({share} interval {low:.3f} to {high:.3f})" if low is not None else ""
+    why = overall.get("no_interval")
+    interval = (
+        f" ({share} interval {low:.3f} to {high:.3f})" if low is not None else f" ({why})" if why else ""
+    )
     lines = [
         f"mean IoU      {_shown(overall['mean_iou'])}{interval} over {overall['images']} images",
         f"pooled IoU    {_shown(overall['pooled_iou'])}",

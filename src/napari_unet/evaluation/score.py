@@ -16,7 +16,7 @@ from napari_unet.metrics.objects import ObjectTally, tally_objects
 from napari_unet.metrics.overlap import count_overlap
 from napari_unet.metrics.regions import count_regions
 from napari_unet.metrics.registry import SCORES, Counted, scores_of
-from napari_unet.metrics.uncertainty import bootstrap_ratio_intervals
+from napari_unet.metrics.uncertainty import SHARE, Bounds, ratio_intervals, why_no_interval
 from napari_unet.settings import EvaluationSettings
 
 if TYPE_CHECKING:
@@ -203,7 +203,8 @@ class Evaluation:
             mean_iou, pooled_iou, mean_dice, pooled_dice, pixel_error, images, per_class, ci95, scores
             and more; plain JSON, None where a number does not exist. A mean is over images; pooled
             scores are of all pixels of all images and classes 1..K together. The intervals under ci95
-            are of the share under confidence, 0.95 unless set otherwise. ``scores`` has for every
+            are of the share under confidence, 0.95 unless set otherwise; no_interval says why there are
+            none. ``scores`` has for every
             name: mean and interval over the images that have it, pooled, and how many images.
         """
         if self.unseen:
@@ -233,6 +234,7 @@ class Evaluation:
             "pixel_error": _number(pooled.pixel_error),
             "empty_rule": EMPTY_RULES[self.settings.empty],
             "confidence": self.settings.confidence,
+            "no_interval": why_no_interval(len({s.group for s in scores})),
             "per_class": {
                 name: {
                     "pooled_iou": _number(i),
@@ -290,13 +292,12 @@ class Evaluation:
         """Interval of every mean, or, where there is something to divide by, of the ratio of sums."""
         ones = np.ones(len(scores))
         settings = self.settings
-        found = bootstrap_ratio_intervals(
+        found = ratio_intervals(
             np.stack([over for over, _ in columns.values()], axis=1),
             np.stack([ones if under is None else under for _, under in columns.values()], axis=1),
             [s.group for s in scores],
+            [Bounds(SCORES[name].low, SCORES[name].high) if name in SCORES else SHARE for name in columns],
             confidence=settings.confidence,
-            resamples=settings.resamples,
-            seed=settings.seed,
         )
         return {name: [_number(v) for v in row] for name, row in zip(columns, found.tolist(), strict=True)}
 

@@ -24,6 +24,7 @@ PARTS = {
     "validation": "used to choose its weights",
     "held-out": "kept away from it",
     "unseen": "never met",
+    "not known": "perhaps met: no record",
 }
 LEFT_OUT_OF_TABLE = ("empty_reference", "empty_prediction")
 
@@ -99,7 +100,7 @@ def overall_table(overall: Mapping[str, Any]) -> dict[str, Any]:
     columns = [
         ("Score", False, ""),
         ("Mean", True, "over the images"),
-        (share, True, "of the mean, by bootstrap over groups"),
+        (share, True, "of the mean, over groups"),
         ("Pooled", True, "of all pixels, or objects, of all images together: large ones count more"),
         ("What it is", False, ""),
     ]

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.metrics.registry import SCORES
+from napari_unet.metrics.uncertainty import why_no_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_unet.evaluation.confidence import Reliability, ThresholdCurve
     from napari_unet.evaluation.score import Evaluation, ImageScore
+    from napari_unet.settings import InferenceSettings
 
 POOR = 0.5  # of IoU: an object that overlaps less is commonly counted as missed
 FEW = 20  # images below which a person is warned
@@ -107,6 +109,28 @@ def summary(
     return said + _kept_apart(evaluation)
 
 
+def threshold_note(used: InferenceSettings, own: InferenceSettings) -> str:
+    """Say that a threshold was chosen on the images that are scored; empty if it is the model's own.
+
+    Parameters
+    ----------
+    used : InferenceSettings
+        That the masks were made with.
+    own : InferenceSettings
+        That the model came with.
+    """
+    changed = []
+    if used.threshold != own.threshold:
+        changed.append(f"threshold {used.threshold:g} instead of the model's own {own.threshold:g}")
+    if used.minimum_size != own.minimum_size:
+        changed.append(f"smallest object {used.minimum_size} instead of {own.minimum_size} pixels")
+    if not changed:
+        return ""
+    return (
+        f"{' and '.join(changed)}: chosen while these images were looked at, so the scores flatter the model"
+    )
+
+
 def warnings(evaluation: Evaluation) -> list[str]:
     """What makes the scores less than they seem."""
     scores = evaluation.unseen or evaluation.scores
@@ -116,9 +140,13 @@ def warnings(evaluation: Evaluation) -> list[str]:
             "Careful: the model was trained or chosen on every one of these images, so these scores flatter "
             "it and say little about new ones."
         )
+    unknown = sum(s.part == "not known" for s in scores)
+    if unknown:
+        all_ = "these images" if unknown == len(scores) else f"{unknown:,} of these images"
+        said.append(f"It is not known whether {all_} took part in training: nothing is recorded about them.")
     groups = len({s.group for s in scores})
-    if groups < 2:
-        said.append("All images are of one group, so it cannot be told how far the score could be off.")
+    if why := why_no_interval(groups):
+        said.append(f"How far the score could be off cannot be told: {why}.")
     elif len(scores) < FEW or groups < FEW:
         few = count_of(len(scores), "image")
         said.append(f"{few} of {count_of(groups, 'group')} are few: another draw could give another score.")
@@ -138,7 +166,7 @@ def _kept_apart(evaluation: Evaluation) -> list[str]:
 
 def _how_good(overall: Mapping[str, Any], scores: Sequence[ImageScore], of_model: bool) -> str:
     where = f"On {count_of(len(scores), 'image')}"
-    if of_model and not overall["seen_in_training"]:
+    if of_model and not overall["seen_in_training"] and all(s.part != "not known" for s in scores):
         where += " that the model has not seen"
     groups = overall["groups"]
     if groups not in (1, len(scores)):
@@ -149,6 +177,8 @@ def _how_good(overall: Mapping[str, Any], scores: Sequence[ImageScore], of_model
     interval = ""
     if low is not None:
         interval = f" ({100 * overall['confidence']:g} % interval {low:.3f} to {high:.3f})"
+    elif overall.get("no_interval"):
+        interval = f" ({overall['no_interval']})"
     return f"{where} the masks overlap the references with a mean IoU of {overall['mean_iou']:.3f}{interval}."
 
 

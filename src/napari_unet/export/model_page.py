@@ -48,7 +48,7 @@ def documentation(card: ModelCard, title: str, sizes: InputSizes) -> str:
         f"# {title}",
         "",
         f"A {paper.title} ({paper.doi}) that marks {_list(card.classes)} in images with {channels}, "
-        f"trained with napari-unet on {card.trained_on}.",
+        f"trained with napari-unet on {card.trained_on}.{_started(card)}",
         "",
         "## Input",
         "",
@@ -81,6 +81,18 @@ def documentation(card: ModelCard, title: str, sizes: InputSizes) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _started(card: ModelCard) -> str:
+    """Whose weights the training started from, as their licence asks; empty for random ones."""
+    weights = card.provenance.get("pretrained") or {}
+    if not weights:
+        return ""
+    return (
+        f" Its encoder was trained further from {weights['title']} ({weights['source']}) by "
+        f"{weights['attribution']}, under the licence {weights['licence']} "
+        f"(https://spdx.org/licenses/{weights['licence']})."
+    )
 
 
 def _validation(card: ModelCard) -> str:

@@ -8,7 +8,7 @@ import re
 import zipfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,13 +26,23 @@ from napari_unet.networks.registry import architecture
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bioimageio.spec.model.v0_5 import (
+        Author,
+        CiteEntry,
+        FileDescr,
+        InputTensorDescr,
+        ModelDescr,
+        OutputTensorDescr,
+        PreprocessingDescr,
+        Sha256,
+        SpaceOutputAxis,
+    )
     from numpy.typing import NDArray
 
     from napari_unet.models.card import ModelCard
     from napari_unet.models.model import Model
     from napari_unet.models.normalization import Normalization
 
-FORMAT = "0.5.12"  # of the description
 SIDE = 256  # pixels of the test image, or the next that the network takes
 SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 NOT_IN_TITLES = re.compile(r"[^A-Za-z0-9_+\- ()]+")
@@ -106,17 +116,17 @@ def write_package(model: Model, card: ModelCard, attribution: Attribution, path:
     ModelError
         If the network cannot be written as ONNX.
     OutputError
-        If onnx or PyYAML is not installed, or the file cannot be written.
+        If onnx or bioimageio.spec is not installed, or the file cannot be written.
 
     References
     ----------
     Ouyang et al. 2022, doi:10.1101/2022.06.07.495102; model description 0.5.
     """
     try:
-        import yaml
+        from bioimageio.spec import ValidationContext, save_bioimageio_yaml_only
     except ImportError as error:
         raise OutputError(
-            "packages of bioimage.io need PyYAML, which is not installed",
+            "packages of bioimage.io need bioimageio.spec, which is not installed",
             remedy="run: pip install 'napari-unet-workbench[export]'",
         ) from error
 
@@ -133,10 +143,13 @@ def write_package(model: Model, card: ModelCard, attribution: Attribution, path:
         "cover.png": _cover(raw, probabilities[0]),
         "README.md": documentation(card, attribution.title_of(card), model.sizes).encode(),
     }
-    described = _description(model, card, attribution, files)
-    text = yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=110)
+    # Their own reading of the files leaves these open; we know the hashes.
+    with ValidationContext(perform_io_checks=False):
+        described = _description(model, card, attribution, files)
+    text = io.StringIO()
+    save_bioimageio_yaml_only(described, text)
     with atomic_path(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("rdf.yaml", text)
+        archive.writestr("rdf.yaml", text.getvalue())
         for name, content in files.items():
             archive.writestr(name, content)
     return path
@@ -185,92 +198,118 @@ def _cover(image: NDArray[np.float32], probabilities: NDArray[np.float32]) -> by
 
 def _description(
     model: Model, card: ModelCard, attribution: Attribution, files: dict[str, bytes]
-) -> dict[str, Any]:
-    """The content of rdf.yaml."""
+) -> ModelDescr:
+    """Describe the files of a package; bioimage.io's own classes check every field."""
+    from bioimageio.spec.model import v0_5
 
-    def file(name: str) -> dict[str, str]:
-        return {"source": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
+    def file(name: str) -> FileDescr:
+        return v0_5.FileDescr(source=v0_5.RelativeFilePath(name), sha256=_sha256(files[name]))
 
     network = architecture(model.recipe.network.name)
-    return {
-        "format_version": FORMAT,
-        "type": "model",
-        "name": attribution.title_of(card),
-        "description": f"{network.title} for {', '.join(model.classes)}, trained on {card.trained_on}"[:1000],
-        "authors": [_author(a) for a in attribution.authors if a.split(";")[0].strip()],
-        "cite": [_citation(network.title, network.doi)],
-        "license": attribution.licence,
-        "documentation": file("README.md"),
-        "covers": [file("cover.png")],
-        "tags": ["segmentation", "semantic-segmentation", "2d", network.name, "napari-unet"],
-        "version": "0.1.0",
-        "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
-        "inputs": [_input(model, file("test_input.npy"))],
-        "outputs": [_output(model, file("test_output.npy"))],
-        "weights": {"onnx": {**file("model.onnx"), "opset_version": OPSET}},
-        "config": {
-            "napari_unet": {
+    source = v0_5.RelativeFilePath("model.onnx")
+    onnx = v0_5.OnnxWeightsDescr(source=source, sha256=_sha256(files["model.onnx"]), opset_version=OPSET)
+    started = [card.provenance.get("pretrained")]
+    what = f"{network.title} for {', '.join(model.classes)}, trained on {card.trained_on}"
+    return v0_5.ModelDescr(
+        name=attribution.title_of(card),
+        description=what[:1000],
+        authors=[_author(a) for a in attribution.authors if a.split(";")[0].strip()],
+        cite=[
+            _citation(f"The network: {network.title}", network.doi),
+            *(_citation(f"Its encoder started from: {w['title']}", w["source"]) for w in started if w),
+        ],
+        license=attribution.licence,
+        documentation=file("README.md"),
+        covers=[file("cover.png")],
+        tags=["segmentation", "semantic-segmentation", "2d", network.name, "napari-unet"],
+        version=v0_5.Version("0.1.0"),
+        timestamp=v0_5.Datetime(datetime.now(UTC)),
+        inputs=[_input(model, file("test_input.npy"))],
+        outputs=[_output(model, file("test_output.npy"))],
+        weights=v0_5.WeightsDescr(onnx=onnx),
+        config=v0_5.Config(
+            napari_unet={
                 "version": __version__,
                 "normalization": model.normalization.model_dump(mode="json"),
                 "network": model.recipe.network.model_dump(mode="json"),
                 "threshold": model.recipe.inference.threshold,
             }
-        },
-    }
+        ),
+    )
 
 
-def _author(text: str) -> dict[str, str]:
+def _sha256(content: bytes) -> Sha256:
+    from bioimageio.spec.model import v0_5
+
+    return v0_5.Sha256(hashlib.sha256(content).hexdigest())
+
+
+def _author(text: str) -> Author:
+    from bioimageio.spec.model import v0_5
+
     name, _, affiliation = (part.strip() for part in text.partition(";"))
-    return {"name": name, **({"affiliation": affiliation} if affiliation else {})}
+    return v0_5.Author(name=name, affiliation=affiliation) if affiliation else v0_5.Author(name=name)
 
 
-def _citation(title: str, source: str) -> dict[str, str]:
+def _citation(text: str, source: str) -> CiteEntry:
+    from bioimageio.spec.model import v0_5
+
     if source.startswith("10."):
-        return {"text": f"The network: {title}", "doi": source}
-    return {"text": f"The network: {title}", "url": f"https://arxiv.org/abs/{source.split(':')[-1]}"}
+        return v0_5.CiteEntry(text=text, doi=v0_5.Doi(source))
+    url = v0_5.HttpUrl(f"https://arxiv.org/abs/{source.split(':')[-1]}")
+    return v0_5.CiteEntry(text=text, url=url)
 
 
-def _input(model: Model, test: dict[str, str]) -> dict[str, Any]:
+def _input(model: Model, test: FileDescr) -> InputTensorDescr:
+    from bioimageio.spec.model import v0_5
+
     sizes = model.sizes
-    side = {"min": sizes.at_least(sizes.minimum), "step": sizes.multiple}
-    names = [f"channel{n}" for n in range(model.normalization.channels)]
-    return {
-        "id": INPUT,
-        "axes": [
-            {"type": "batch"},
-            {"type": "channel", "channel_names": names},
-            {"type": "space", "id": "y", "size": side},
-            {"type": "space", "id": "x", "size": side},
+    side = v0_5.ParameterizedSize(min=sizes.at_least(sizes.minimum), step=sizes.multiple)
+    names = [v0_5.Identifier(f"channel{n}") for n in range(model.normalization.channels)]
+    return v0_5.InputTensorDescr(
+        id=v0_5.TensorId(INPUT),
+        axes=[
+            v0_5.BatchAxis(),
+            v0_5.ChannelAxis(channel_names=names),
+            v0_5.SpaceInputAxis(id=v0_5.AxisId("y"), size=side),
+            v0_5.SpaceInputAxis(id=v0_5.AxisId("x"), size=side),
         ],
-        "data": {"type": "float32"},
-        "test_tensor": test,
-        "preprocessing": preprocessing(model.normalization),
-    }
+        data=v0_5.IntervalOrRatioDataDescr(type="float32"),
+        test_tensor=test,
+        preprocessing=preprocessing(model.normalization),
+    )
 
 
-def _output(model: Model, test: dict[str, str]) -> dict[str, Any]:
-    lost = 2 * model.sizes.margin
+def _output(model: Model, test: FileDescr) -> OutputTensorDescr:
+    from bioimageio.spec.model import v0_5
+
     names: list[str] = []
     for name in output_names(model):
         word = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "class"
         word = f"class_{word}" if word[0].isdigit() else word
         names.append(word if word not in names else f"{word}_{len(names)}")
-    return {
-        "id": OUTPUT,
-        "axes": [
-            {"type": "batch"},
-            {"type": "channel", "channel_names": names},
-            *(
-                {"type": "space", "id": a, "size": {"tensor_id": INPUT, "axis_id": a, "offset": -lost}}
-                for a in ("y", "x")
-            ),
+
+    def axis(name: str) -> SpaceOutputAxis:
+        identifier = v0_5.AxisId(name)
+        size = v0_5.SizeReference(
+            tensor_id=v0_5.TensorId(INPUT), axis_id=identifier, offset=-2 * model.sizes.margin
+        )
+        return v0_5.SpaceOutputAxis(id=identifier, size=size)
+
+    return v0_5.OutputTensorDescr(
+        id=v0_5.TensorId(OUTPUT),
+        axes=[
+            v0_5.BatchAxis(),
+            v0_5.ChannelAxis(channel_names=[v0_5.Identifier(n) for n in names]),
+            axis("y"),
+            axis("x"),
         ],
-        "data": {"type": "float32", "range": [0.0, 1.0]},
-        "test_tensor": test,
-    }
+        data=v0_5.IntervalOrRatioDataDescr(type="float32", range=(0.0, 1.0)),
+        test_tensor=test,
+    )
 
 
-def preprocessing(normalization: Normalization) -> list[dict[str, Any]]:
+def preprocessing(normalization: Normalization) -> list[PreprocessingDescr]:
     """What ``Normalization`` does to intensities, in bioimage.io's words; resizing and "robust" have none.
 
     Parameters
@@ -278,14 +317,20 @@ def preprocessing(normalization: Normalization) -> list[dict[str, Any]]:
     normalization : Normalization
         Of the model.
     """
+    from bioimageio.spec.model import v0_5
+
     kind = normalization.intensities
-    steps: list[dict[str, Any]] = [{"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}]
-    axes = ["y", "x"]
+    steps: list[PreprocessingDescr] = [v0_5.EnsureDtypeDescr(kwargs=v0_5.EnsureDtypeKwargs(dtype="float32"))]
     # Their percentiles are not ours to the last pixel, so "robust" is left to whoever calls.
     if kind == "image":
-        steps.append({"id": "zero_mean_unit_variance", "kwargs": {"axes": axes, "eps": 1e-6}})
+        axes = (v0_5.AxisId("y"), v0_5.AxisId("x"))
+        each = v0_5.ZeroMeanUnitVarianceKwargs(axes=axes, eps=1e-6)
+        steps.append(v0_5.ZeroMeanUnitVarianceDescr(kwargs=each))
     if kind == "dataset":
-        deviation = [float(d) or 1.0 for d in normalization.deviation]
-        known = {"axis": "channel", "mean": list(normalization.mean), "std": deviation}
-        steps.append({"id": "fixed_zero_mean_unit_variance", "kwargs": known})
+        known = v0_5.FixedZeroMeanUnitVarianceAlongAxisKwargs(
+            axis=v0_5.NonBatchAxisId("channel"),
+            mean=list(normalization.mean),
+            std=[float(d) or 1.0 for d in normalization.deviation],
+        )
+        steps.append(v0_5.FixedZeroMeanUnitVarianceDescr(kwargs=known))
     return steps

@@ -1,8 +1,9 @@
-"""How far a score could be off: bootstrap over groups."""
+"""How far a score could be off: an interval over groups of images that covers what it claims."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,162 +12,196 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BLOCK = 2**22  # draws made at once
+# Four of four coin tosses fall on one side once in eight times, five of five once in sixteen.
+FEWEST_GROUPS = 5
+FEWEST_DEGREES = 1.0  # of freedom, where one group outweighs all others
 
 
-def bootstrap_interval(
-    values: NDArray[np.float64],
-    groups: Sequence[str],
-    *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+class Bounds(NamedTuple):
+    """Least and greatest value that a score can have.
+
+    With both, the interval is made on the scale of log odds; with a least value of 0 and no greatest one,
+    of logarithms; with neither, as is. So it never leaves the bounds, and it reaches further to the side
+    where a skewed score has more room.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+
+
+SHARE = Bounds(0.0, 1.0)  # IoU, Dice, F1
+POSITIVE = Bounds(0.0)  # distances, counts
+ANY = Bounds()  # differences
+
+
+def why_no_interval(groups: int) -> str:
+    """Why there is no interval over so many groups; empty if there is one.
+
+    Parameters
+    ----------
+    groups : int
+        That have a score.
+    """
+    if groups >= FEWEST_GROUPS:
+        return ""
+    return f"no interval: {groups} group{'s' * (groups != 1)}, at least {FEWEST_GROUPS} are needed"
+
+
+def mean_interval(
+    values: NDArray[np.float64], groups: Sequence[str], bounds: Bounds = SHARE, *, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Interval of the mean of `values` when whole groups are drawn again.
+    """Interval of the mean of `values`, images of one group counting as one draw.
 
     Parameters
     ----------
     values : numpy.ndarray
-        (N,) one an image; NaN are left out.
-    groups, confidence, resamples, seed
-        As ``bootstrap_ratio_interval``.
+        (N,) float64, one an image; NaN are left out.
+    groups, bounds, confidence
+        As ``ratio_interval``.
 
     Returns
     -------
     low, high : float
-        As ``bootstrap_ratio_interval``.
+        As ``ratio_interval``.
     """
-    ones = np.ones(len(values))
-    return bootstrap_ratio_interval(
-        values, ones, groups, confidence=confidence, resamples=resamples, seed=seed
-    )
+    return ratio_interval(values, np.ones(len(values)), groups, bounds, confidence=confidence)
 
 
-def bootstrap_ratio_interval(
+def ratio_interval(
     numerators: NDArray[np.float64],
     denominators: NDArray[np.float64],
     groups: Sequence[str],
+    bounds: Bounds = SHARE,
     *,
     confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> tuple[float, float]:
-    """Interval of sum(numerators) / sum(denominators) when whole groups are drawn again.
+    """Interval of sum(numerators) / sum(denominators), images of one group counting as one draw.
 
     With intersections and unions that is the interval of a pooled IoU.
 
     Parameters
     ----------
     numerators, denominators : numpy.ndarray
-        (N,) one an image; images where either is not finite are left out.
+        (N,) float64, one an image, denominators at least 0; images where either is not finite are left out.
     groups : sequence of str
-        (N,) images of one group are drawn together.
+        (N,) names.
+    bounds : Bounds
+        Of the ratio.
     confidence : float
         Of the interval, between 0 and 1.
-    resamples : int
-        Times drawn. Draws whose denominators sum to 0 have no ratio and do not count.
-    seed : int
-        Same seed, same interval.
 
     Returns
     -------
     low, high : float
-        Percentiles; NaN if there are fewer than two groups, as nothing can be said then.
+        NaN with fewer than 5 groups, see ``why_no_interval``.
 
     Raises
     ------
     ValueError
         If the lengths differ.
 
+    Notes
+    -----
+    The standard error is that of the jackknife over groups, se^2 = (G - 1) / G sum (r_g - r)^2 with r_g the
+    ratio without group g. The interval is r -+ t se, on the scale of ``Bounds``, with t of Student's
+    distribution. Groups of unequal size count as fewer: its degrees of freedom are
+    (sum d)^2 / sum d^2 - 1 with d the groups' denominators, which is G - 1 where all are alike.
+    Of 95 % intervals of skewed scores over 5, 8, 12 and 36 groups 94.0 to 95.9 % hold the truth; of plain
+    percentiles of a bootstrap 81, 87, 90, 93 % do, of expanded percentiles (Hesterberg 2015) 90, 92, 93,
+    94 %: ``benchmarks/coverage.py``.
+
     References
     ----------
-    Efron, Tibshirani 1993, doi:10.1201/9780429246593; the cluster bootstrap, Field, Welsh 2007,
-    doi:10.1111/j.1467-9868.2007.00593.x.
+    Cluster jackknife: Cameron, Miller 2015, doi:10.3368/jhr.50.2.317; effective number of clusters:
+    Carter, Schnepel, Steigerwald 2017, doi:10.1162/REST_a_00639; expanded percentiles: Hesterberg 2015,
+    doi:10.1080/00031305.2015.1089789.
     """
     if not len(numerators) == len(denominators) == len(groups):
         raise ValueError(
             f"{len(numerators)} numerators, {len(denominators)} denominators and {len(groups)} groups "
             "do not fit together"
         )
-    low, high = bootstrap_ratio_intervals(
-        numerators[:, None],
-        denominators[:, None],
-        groups,
-        confidence=confidence,
-        resamples=resamples,
-        seed=seed,
+    low, high = ratio_intervals(
+        numerators[:, None], denominators[:, None], groups, [bounds], confidence=confidence
     )[0]
     return float(low), float(high)
 
 
-def bootstrap_ratio_intervals(
+def ratio_intervals(
     numerators: NDArray[np.float64],
     denominators: NDArray[np.float64],
     groups: Sequence[str],
+    bounds: Sequence[Bounds],
     *,
     confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> NDArray[np.float64]:
-    """Intervals of several ratios at once, from the same draws.
+    """Intervals of several ratios of the same images.
 
     Parameters
     ----------
     numerators, denominators : numpy.ndarray
-        (N, S), one row an image, one column a ratio; an image where either is not finite is left out
-        of that ratio.
-    groups, confidence, resamples, seed
-        As ``bootstrap_ratio_interval``.
+        (N, S) float64, one row an image, one column a ratio; an image where either is not finite is left
+        out of that ratio.
+    groups : sequence of str
+        (N,) names.
+    bounds : sequence of Bounds
+        (S,) of each ratio.
+    confidence : float
+        As ``ratio_interval``.
 
     Returns
     -------
     numpy.ndarray
-        (S, 2) low and high, as ``bootstrap_ratio_interval`` gives them for each column alone.
+        (S, 2) float64, low and high, as ``ratio_interval`` gives them for each column alone.
     """
     out = np.full((numerators.shape[1], 2), np.nan)
+    if not len(groups):
+        return out
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
     known = np.isfinite(numerators) & np.isfinite(denominators)
-    names = np.asarray(groups)
-    # Columns that know the same images share their draws.
-    patterns, which = np.unique(known, axis=1, return_inverse=True)
-    for number, used in enumerate(patterns.T):
-        columns = np.flatnonzero(which.ravel() == number)
-        if not used.any():
-            continue
-        _, index = np.unique(names[used], return_inverse=True)
+    for column in range(len(out)):
+        used = known[:, column]
         over, under = (
-            np.stack([_group_sums(index, a[used, c]) for c in columns], axis=1)
-            for a in (numerators, denominators)
+            np.bincount(index[used], weights=array[used, column]).astype(np.float64)
+            for array in (numerators, denominators)
         )
-        if len(over) < 2:
-            continue
-        ratios = _ratios(over, under, resamples, np.random.default_rng(seed))
-        tail = (1 - confidence) / 2
-        for place, column in enumerate(columns):
-            values = ratios[:, place]
-            values = values[np.isfinite(values)]
-            if len(values):
-                out[column] = np.quantile(values, [tail, 1 - tail])
+        tells = under > 0  # a group without anything to divide by tells nothing of the ratio
+        out[column] = _interval(over[tells], under[tells], bounds[column], confidence)
     return out
 
 
-def _group_sums(index: NDArray[np.intp], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.bincount(index, weights=values), np.float64)
+def _interval(
+    over: NDArray[np.float64], under: NDArray[np.float64], bounds: Bounds, confidence: float
+) -> tuple[float, float]:
+    """Interval of a ratio of sums from the groups' sums, (G,) float64 each."""
+    from scipy.special import stdtrit
 
-
-def _ratios(
-    over: NDArray[np.float64], under: NDArray[np.float64], resamples: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """(R, S) ratios of the sums over groups drawn with replacement, a block of draws at a time."""
     count = len(over)
-    rows = max(1, BLOCK // count)
-    ratios = []
-    for start in range(0, resamples, rows):
-        size = min(rows, resamples - start)
-        drawn = rng.integers(count, size=(size, count))
-        drawn += np.arange(size)[:, None] * count
-        times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
-        top, bottom = times @ over, times @ under
-        ratio = np.full(top.shape, np.nan)
-        np.divide(top, bottom, out=ratio, where=bottom > 0)
-        ratios.append(ratio)
-    return np.concatenate(ratios)
+    if count < FEWEST_GROUPS:
+        return math.nan, math.nan
+    top, bottom = float(over.sum()), float(under.sum())
+    ratio = top / bottom
+    without = (top - over) / (bottom - under)
+    error = math.sqrt((count - 1) / count * float(((without - ratio) ** 2).sum()))
+    if error <= 1e-12 * max(1.0, abs(ratio)):
+        return ratio, ratio
+    effective = bottom**2 / float((under**2).sum())
+    reach = error * float(stdtrit(max(effective - 1, FEWEST_DEGREES), (1 + confidence) / 2))
+    if not bounds.low < ratio < bounds.high:
+        return ratio - reach, ratio + reach
+    if math.isfinite(bounds.high):
+        width = bounds.high - bounds.low
+        share = (ratio - bounds.low) / width
+        odds, step = math.log(share / (1 - share)), reach / width / (share * (1 - share))
+        low, high = (1 / (1 + math.exp(-_bounded(odds + sign * step))) for sign in (-1, 1))
+        return bounds.low + width * low, bounds.low + width * high
+    if math.isfinite(bounds.low):
+        above = ratio - bounds.low
+        low, high = (above * math.exp(_bounded(sign * reach / above)) for sign in (-1, 1))
+        return bounds.low + low, bounds.low + high
+    return ratio - reach, ratio + reach
+
+
+def _bounded(exponent: float) -> float:
+    """An exponent that does not overflow."""
+    return min(max(exponent, -700.0), 700.0)

@@ -17,10 +17,43 @@ if TYPE_CHECKING:
 HEEDED_BY_ALL = ("input_channels", "classes", "activation", "filters", "normalization", "separation")
 
 
-def no_heads(settings: NetworkSettings) -> tuple[str, ...]:
-    """The auxiliary heads of a network that has none."""
+def none_of(settings: NetworkSettings) -> tuple[str, ...]:
+    """The auxiliary heads of a network that has none, and whatever else there is none of."""
     del settings
     return ()
+
+
+@dataclass(frozen=True)
+class IncludedWeights:
+    """Published weights of an encoder that come with the program.
+
+    Attributes
+    ----------
+    title : str
+        What they are.
+    source : str
+        DOI or arXiv number of the network they are of.
+    licence : str
+        As spdx.org calls it.
+    attribution : str
+        Who made them.
+    """
+
+    title: str
+    source: str
+    licence: str
+    attribution: str
+
+    @property
+    def sentence(self) -> str:
+        """That they are there, for lists of networks."""
+        return f"{self.title} come with the program ({self.licence}, {self.attribution})."
+
+
+def not_included(settings: NetworkSettings) -> IncludedWeights | None:
+    """The weights in the package of a network that has none there."""
+    del settings
+    return None
 
 
 @dataclass(frozen=True)
@@ -43,6 +76,8 @@ class Architecture:
         (NetworkSettings) -> InputSizes.
     heeds : tuple of str
         Settings that matter to it besides those of ``HEEDED_BY_ALL``; others change nothing.
+    passed_over : callable
+        (NetworkSettings) -> those of `heeds` that matter nothing with these settings.
     paper : dict
         Settings that make it the network of its paper.
     heads : callable
@@ -54,6 +89,9 @@ class Architecture:
     pretrained : callable or None
         (network, NetworkSettings, source) -> None: fill the network with published weights; source is
         "imagenet" or the path of a file.
+    included : callable
+        (NetworkSettings) -> the published weights that come with the program, None if there are none. A
+        training starts from them unless its settings say otherwise.
     read_found : callable or None
         For a network that answers with objects in place of pixels: (what it says of a batch, (Y, X) of the
         images, K) -> (N, Y, X, K + 1) float32 in [0, 1], probabilities and depth in the object. Its
@@ -71,16 +109,23 @@ class Architecture:
     input_sizes: Callable[[NetworkSettings], InputSizes]
     heeds: tuple[str, ...]
     paper: dict[str, Any]
-    heads: Callable[[NetworkSettings], tuple[str, ...]] = no_heads
+    passed_over: Callable[[NetworkSettings], tuple[str, ...]] = none_of
+    heads: Callable[[NetworkSettings], tuple[str, ...]] = none_of
     family: str = ""
     pretrained: Callable[[Any, NetworkSettings, str], None] | None = None
+    included: Callable[[NetworkSettings], IncludedWeights | None] = not_included
     read_found: Callable[[NDArray[np.float32], tuple[int, int], int], NDArray[np.float32]] | None = None
     grid: int = 1
 
     def differing(self, one: NetworkSettings, two: NetworkSettings) -> list[str]:
         """Names of the settings that this network heeds and that differ."""
-        heeded = ("name", *HEEDED_BY_ALL, *self.heeds)
+        heeded = ("name", *self.heeded(one))
         return [name for name in heeded if getattr(one, name) != getattr(two, name)]
+
+    def heeded(self, settings: NetworkSettings) -> tuple[str, ...]:
+        """Names of the settings, but "name", that matter to this network when they are as given."""
+        passed_over = self.passed_over(settings)
+        return tuple(name for name in (*HEEDED_BY_ALL, *self.heeds) if name not in passed_over)
 
     def taken(self, settings: NetworkSettings) -> tuple[NetworkSettings, str]:
         """The settings as this network takes them.

@@ -1,13 +1,15 @@
-"""A U-Net decoder on an encoder of keras.applications, with or without its published weights."""
+"""A U-Net decoder on a published encoder: EfficientNet-Lite0, or any of keras.applications."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.errors import ModelError, SettingsError
+from napari_unet.networks import efficientnet_lite as lite
 from napari_unet.networks.architecture import Architecture
 from napari_unet.networks.batch_norm import batch_normalization
 from napari_unet.networks.blocks import Builder, padded
@@ -16,9 +18,10 @@ from napari_unet.networks.sizes import InputSizes
 from napari_unet.networks.vgg import PREFIX, for_channels, published
 
 if TYPE_CHECKING:
+    from napari_unet.networks.architecture import IncludedWeights
     from napari_unet.settings import NetworkSettings
 
-LEVELS = 5  # every encoder halves the image five times
+LEVELS = 5  # every encoder of keras.applications halves the image five times
 SIDE = 224  # that encoders are made for; all take others
 INNER = "x"  # in names, between the place of a Sequential and that of a layer in it
 
@@ -70,22 +73,38 @@ ENCODERS = {
 
 
 def input_sizes(settings: NetworkSettings) -> InputSizes:
-    """The multiples of 32: encoders halve the image five times."""
-    del settings
-    return InputSizes(multiple=2**LEVELS, minimum=2**LEVELS)
+    """The multiples of 32; of 2 ** depth for EfficientNet-Lite0, which can be cut."""
+    step = 2 ** levels(settings)
+    return InputSizes(multiple=step, minimum=step)
+
+
+def levels(settings: NetworkSettings) -> int:
+    """How often the encoder halves the image."""
+    return settings.depth if settings.encoder == lite.NAME else LEVELS
+
+
+def passed_over(settings: NetworkSettings) -> tuple[str, ...]:
+    """The settings that an encoder makes meaningless: of all but EfficientNet-Lite0 the depth."""
+    return () if settings.encoder == lite.NAME else ("depth",)
+
+
+def included(settings: NetworkSettings) -> IncludedWeights | None:
+    """The published weights of this encoder that come with the program, if there are any."""
+    return lite.INCLUDED if settings.encoder == lite.NAME else None
 
 
 def build(settings: NetworkSettings, seed: int = 0) -> Any:
-    """Build a U-Net on an encoder of keras.applications, with random weights.
+    """Build a U-Net on a published encoder, with random weights.
 
     The skip of each level is the widest output of the encoder at that resolution, the last if there are
-    several; of ConvNeXt the last. The decoder is that of a U-Net; nothing prepares the images inside the
-    network, as they come normalized.
+    several; of ConvNeXt and EfficientNet-Lite0 the last. The decoder is that of
+    a U-Net; nothing prepares the images inside the network, as they come normalized.
 
     Parameters
     ----------
     settings : NetworkSettings
-        Encoder, filters of the decoder's last level, block, normalization (of the decoder), dropout.
+        Encoder, filters of the decoder's last level, block, normalization (of the decoder), dropout; depth
+        if the encoder can be cut.
     seed : int
         Of the weights and of dropout.
 
@@ -97,22 +116,27 @@ def build(settings: NetworkSettings, seed: int = 0) -> Any:
     Raises
     ------
     SettingsError
-        If there is no encoder of that name.
+        If there is no encoder of that name, or it cannot be as deep.
     """
     import keras
     from keras import layers
 
     lay = Builder(padded(settings), seed * 1000)
-    encoder = _encoder(settings, lay)
-    skips = _skips(encoder, last=_kind(settings).last)
-    x = bottom = lay.drop(skips[LEVELS], name="drop_bottom")
-    for level in reversed(range(LEVELS)):
+    if settings.encoder == lite.NAME:
+        image = keras.Input((None, None, settings.input_channels), name="image")
+        skips = lite.features(lay, image, settings.depth)
+    else:
+        encoder = _encoder(settings, lay)
+        image, skips = encoder.input, _skips(encoder, last=_kind(settings).last)
+    deepest = levels(settings)
+    x = bottom = lay.drop(skips[deepest], name="drop_bottom")
+    for level in reversed(range(deepest)):
         filters = settings.filters * 2**level
         x = lay.up(x, filters, name=f"up{level}")
         if level in skips:
             x = layers.Concatenate(name=f"merge{level}")([skips[level], x])
         x = lay.block(x, filters, name=f"decode{level}")
-    return keras.Model(encoder.input, lay.heads(x, bottom), name="encoder_unet")
+    return keras.Model(image, lay.heads(x, bottom), name="encoder_unet")
 
 
 def _encoder(settings: NetworkSettings, lay: Builder) -> Any:
@@ -167,7 +191,7 @@ def _kind(settings: NetworkSettings) -> Encoder:
     if settings.encoder not in ENCODERS:
         raise SettingsError(
             f"there is no encoder called {settings.encoder!r}",
-            expected=f"one of {', '.join(ENCODERS)}",
+            expected=f"one of {', '.join((lite.NAME, *ENCODERS))}",
         )
     return ENCODERS[settings.encoder]
 
@@ -195,13 +219,17 @@ def pretrained(network: Any, settings: NetworkSettings, source: str) -> None:
         With the encoder's name.
     source : str
         "imagenet", which fetches a file once, or the path of a file without the classifier ("notop") as
-        keras.applications reads it.
+        keras.applications reads it. Those of EfficientNet-Lite0 are there already; a file of them is one
+        that benchmarks/convert_lite0.py wrote.
 
     Raises
     ------
     ModelError
         If the weights cannot be fetched or read.
     """
+    if settings.encoder == lite.NAME:
+        lite.take_weights(network, settings, lite.WEIGHTS_FILE if source == "imagenet" else Path(source))
+        return
     original = published(settings.encoder, source, include_top=False, input_shape=(SIDE, SIDE, 3))
     take_encoder(network, settings, original)
 
@@ -235,10 +263,12 @@ ARCHITECTURE = Architecture(
     name="encoder_unet",
     title="U-Net on a published encoder",
     doi="10.1007/978-3-319-24574-4_28",
-    when="Few annotated images of an everyday kind, ImageNet weights at hand (pretrained=imagenet).",
+    when="Few annotated images: encoder=EfficientNetLite0 starts from ImageNet weights in the program.",
     build=build,
     input_sizes=input_sizes,
-    heeds=("block", "dropout", "encoder", "presence"),
+    heeds=("block", "depth", "dropout", "encoder", "presence"),
+    passed_over=passed_over,
     paper={"filters": 16, "input_channels": 3, "encoder": "ResNet50"},
     pretrained=pretrained,
+    included=included,
 )

@@ -8,9 +8,12 @@ from napari_unet.errors import SettingsError
 from napari_unet.networks.registry import architecture, architectures
 
 if TYPE_CHECKING:
+    from napari_unet.networks.architecture import IncludedWeights
     from napari_unet.settings import NetworkSettings
 
 ENCODER = "encoder_"
+PUBLISHED = "imagenet"
+RANDOM = "none"  # as a source: random weights, where published ones come with the program, too
 
 
 def related(one: NetworkSettings, two: NetworkSettings) -> bool:
@@ -47,8 +50,8 @@ def take_over(network: Any, parent: Any) -> list[str]:
     return taken
 
 
-def use_pretrained(network: Any, settings: NetworkSettings, source: str) -> None:
-    """Fill the encoder of a network with published weights.
+def use_pretrained(network: Any, settings: NetworkSettings, source: str) -> IncludedWeights | None:
+    """Fill the encoder of a network with published weights, if some are wanted.
 
     Parameters
     ----------
@@ -57,7 +60,13 @@ def use_pretrained(network: Any, settings: NetworkSettings, source: str) -> None
     settings : NetworkSettings
         That it was built from.
     source : str
-        "imagenet", which may fetch a file, or the path of a file.
+        "imagenet", which may fetch a file, or the path of a file; empty: those that come with the program,
+        nothing for a network that has none there; "none": nothing.
+
+    Returns
+    -------
+    IncludedWeights or None
+        Those that it was filled with, if they come with the program.
 
     Raises
     ------
@@ -67,6 +76,9 @@ def use_pretrained(network: Any, settings: NetworkSettings, source: str) -> None
         If they cannot be fetched or read.
     """
     chosen = architecture(settings.name)
+    included = chosen.included(settings)
+    if source == RANDOM or not (source or included):
+        return None
     if chosen.pretrained is None:
         able = sorted(name for name, other in architectures().items() if other.pretrained is not None)
         raise SettingsError(
@@ -74,7 +86,8 @@ def use_pretrained(network: Any, settings: NetworkSettings, source: str) -> None
             expected=f"one of {', '.join(able)}",
             remedy="choose one of them, or leave the setting pretrained empty",
         )
-    chosen.pretrained(network, settings, source)
+    chosen.pretrained(network, settings, source or PUBLISHED)
+    return included if source in ("", PUBLISHED) else None
 
 
 def freeze_encoder(network: Any, share: float) -> int:

@@ -302,9 +302,28 @@ class Training:
             )
         self._put_weights(self._good)
         self.state.average = [w.copy() for w in self._good]
-        for variable in self.learner.optimizer.variables:
-            if "iteration" not in variable.path and "learning_rate" not in variable.path:
-                variable.assign(np.zeros(variable.shape))
+        forget_momentum(self.learner.optimizer)
+
+
+def forget_momentum(optimizer: Any, *, restart: bool = False) -> None:
+    """Set what an optimizer remembers of gradients to zero; the learning rate stays.
+
+    Parameters
+    ----------
+    optimizer : keras.optimizers.Optimizer
+        Built. In mixed_float16 Keras wraps it in one that scales the loss: that scale is no memory of
+        gradients, and a scale of zero makes every gradient infinite.
+    restart : bool
+        Whether it also counts its steps, and looks for the scale of the loss, from the start.
+    """
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is not None and restart:
+        optimizer.dynamic_scale.assign(optimizer.initial_scale)
+        optimizer.step_counter.assign(0)
+    for variable in (optimizer if inner is None else inner).variables:
+        counts = "iteration" in variable.path
+        if "learning_rate" not in variable.path and (restart or not counts):
+            variable.assign(np.zeros(variable.shape))
 
 
 def to_numpy(variable: Any) -> NDArray[Any]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_unet.training.fit import to_numpy
+from napari_unet.training.fit import forget_momentum, to_numpy
 
 if TYPE_CHECKING:
     from napari_unet.models.model import Model
@@ -41,9 +39,7 @@ class WarmModel:
             return model
         for variable, value in zip(kept.network.variables, model.network.variables, strict=True):
             variable.assign(to_numpy(value))
-        for variable in kept.network.optimizer.variables:
-            if "learning_rate" not in variable.path:
-                variable.assign(np.zeros(variable.shape))
+        forget_momentum(kept.network.optimizer, restart=True)
         kept.recipe, kept.normalization, kept.classes = model.recipe, model.normalization, model.classes
         kept.provenance = model.provenance
         return kept

@@ -18,7 +18,8 @@ class Dispatcher(QObject):  # type: ignore[misc]
     """Runs functions that other threads hand over in the thread that made it, in order.
 
     However much arrives, the window is never kept longer than one function and a few milliseconds:
-    after those it first sees to clicks and paint.
+    after those it first sees to clicks and paint. A function that raises is reported as any error of the
+    window is (``sys.excepthook``), and does not keep those behind it from running.
     """
 
     _arrived = Signal()
@@ -50,9 +51,12 @@ class Dispatcher(QObject):  # type: ignore[misc]
 
     def _work(self) -> None:
         until = time.perf_counter() + SLICE
-        while self._waiting and not self._closed:
-            self._waiting.popleft()()
-            if time.perf_counter() >= until:
-                break
-        if self._waiting and not self._closed:
-            self._timer.start(1)
+        try:
+            while self._waiting and not self._closed:
+                self._waiting.popleft()()
+                if time.perf_counter() >= until:
+                    break
+        finally:
+            # Also when a function fails: napari shows its error, and what waits behind it still runs.
+            if self._waiting and not self._closed:
+                self._timer.start(1)

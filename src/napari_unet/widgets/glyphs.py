@@ -18,6 +18,7 @@ COLOURS = {
     "validation": ("#E69F00", "#B07A00"),
     "held-out": ("#CC79A7", "#A9527F"),
     "unseen": ("#A0A5AD", "#70757D"),
+    "not known": ("#A0A5AD", "#70757D"),
 }
 SIZE = 12
 
@@ -91,7 +92,7 @@ def _paint(sign: str, colour: QColor) -> QPixmap:
     else:
         square = QRectF(2, 2, SIZE - 4, SIZE - 4)
         painter.drawRect(square)
-        if sign != "unseen":
+        if sign not in {"unseen", "not known"}:
             share = 1.0 if sign == "train" else 0.5
             painter.fillRect(QRectF(2, 2, (SIZE - 4) * share, SIZE - 4), colour)
     painter.end()

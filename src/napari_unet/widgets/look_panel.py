@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_unet.workflow.images import ImageRow
+    from napari_unet.workflow.overall import Overall
     from napari_unet.workflow.session import Session
 
 NOT_SEGMENTED = "Segment images to see how good their masks are: by their reference masks, or estimated."
 NO_REFERENCE = "There is no reference mask: Worst first estimates the IoU of each image."
+NO_REFERENCE_HERE = "No image with a reference mask is segmented yet: Worst first estimates the IoU of each."
 TOGGLES = {
     "errors": ("Errors", "Show where mask and reference agree and where not (T)"),
     "vouched": (
@@ -199,7 +201,9 @@ class LookPanel(Step):
         for button in (self.worst_button, self.correct_button):
             button.setEnabled(scored or any(e.status != "new" for e in entries))
         self.errors_box.setEnabled(iou is not None)
-        self.empty.setText(NO_REFERENCE if self.worst_button.isEnabled() else NOT_SEGMENTED)
+        references = any(e.sample.has_mask for e in entries)
+        without = NO_REFERENCE_HERE if references else NO_REFERENCE
+        self.empty.setText(without if self.worst_button.isEnabled() else NOT_SEGMENTED)
         self.empty.setVisible(not scored and (row is None or row.rank is None))
         self.mend.refresh()
         at_work = not self.mend.isHidden()
@@ -254,16 +258,34 @@ class LookPanel(Step):
             self.overall_score.setText("")
         else:
             interval = "" if math.isnan(overall.low) else f" ({overall.low:.3f} to {overall.high:.3f})"
-            which = "seen in training" if overall.seen else "unseen"
             mean = f"<b>{overall.mean_iou:.3f}</b>{interval}"
-            self.overall_score.setText(f"All: {mean}, {overall.images:,} {which}")
+            note = self.session.threshold_note
+            words = f"All: {mean}, {overall.images:,} {seen_in_words(overall)}"
+            if overall.stale:
+                words += f"; {overall.stale:,} are being scored with the new threshold"
+            if note:
+                words += "; threshold chosen on these images"
+            self.overall_score.setText(words)
             tip = (
-                "Mean IoU of the masks as they are now, corrected or not, its 95 % interval by bootstrap "
-                "over groups, and the images it is of. Scores tells how good the model's own masks are."
+                "Mean IoU of the masks as they are now, corrected or not, its 95 % interval over groups, and "
+                "the images it is of. Scores tells how good the model's own masks are."
             )
+            if note:
+                tip += f" {note[:1].upper()}{note[1:]}."
             if overall.left_out:
                 tip += f" {overall.left_out:,} images that the model saw in training are left out."
-            if math.isnan(overall.low):
-                tip += " An interval needs images of two groups."
+            if overall.no_interval:
+                tip += f" {overall.no_interval[:1].upper()}{overall.no_interval[1:]}."
             self.overall_score.setToolTip(tip)
         self.refresh()
+
+
+def seen_in_words(overall: Overall) -> str:
+    """Whether the model has seen the images that a score is of: "unseen", "seen in training", or neither."""
+    if overall.seen:
+        return "seen in training"
+    if not overall.unknown:
+        return "unseen"
+    if overall.unknown == overall.images:
+        return "not known if seen"
+    return f"unseen or not known ({overall.unknown:,})"

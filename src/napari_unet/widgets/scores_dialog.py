@@ -272,13 +272,26 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
         if math.isnan(mean):
             self.overall.setText("")
             return
-        interval = "" if math.isnan(low) else f" ({low:.3f} to {high:.3f})"
-        which = "seen in training, which flatters it" if seen else "that it has not seen"
+        why = self.board.no_interval
+        interval = f" ({why})" if why else ""
+        if not math.isnan(low):
+            interval = f" ({low:.3f} to {high:.3f})"
+        unknown = sum(s.row["part"] == "not known" for s in self.board.counted()[0])
+        which = "that it has not seen"
+        if seen:
+            which = "seen in training, which flatters it"
+        elif unknown:
+            which = f"that it has not seen, as far as is known ({unknown:,} without a record)"
         name = self.session.model.name if self.session.model is not None else "the model"
         left = len(self.board.rows()) - count
         apart = f" {left:,} it has seen are listed, but do not count." if left and not seen else ""
         images = f"{count:,} image{'s' * (count != 1)}"
-        self.overall.setText(f"<b>{mean:.3f}</b>{interval} mean IoU of {name} on {images} {which}.{apart}")
+        note = self.session.threshold_note
+        note = f" Careful: {note}." if note else ""
+        if self.board.stale:
+            note += f" {self.board.stale:,} rows wait to be scored with the threshold as it is now."
+        words = f"<b>{mean:.3f}</b>{interval} mean IoU of {name} on {images} {which}.{apart}{note}"
+        self.overall.setText(words)
 
     def follow_threshold(self, threshold: float) -> None:
         """The threshold is another one: the line moves now, scores follow when it rests."""
@@ -339,6 +352,9 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
         if not path:
             return
         rows = self.model.table(range(self.model.rowCount()), self.model.columns)
+        note = self.session.threshold_note
+        if note:
+            rows = [{**row, "note": note} for row in rows]
         try:
             write_text(Path(path), table_text(rows))
         except OutputError as error:

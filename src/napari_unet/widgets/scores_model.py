@@ -40,7 +40,7 @@ TOOLTIPS = {
     "image": "Name of the image; a click shows it",
     "mask": "Whether a person has corrected the mask. The scores are of what the model made of the image.",
 }
-WHICH = {"all": "All images", "unseen": "Not seen by the model", "seen": "Seen in training"}
+WHICH = {"all": "All images", "unseen": "Not seen, or not known", "seen": "Seen in training"}
 
 
 class ScoresModel(QAbstractTableModel):  # type: ignore[misc]

@@ -1,25 +1,18 @@
-"""Settings as a form: one row each, with label, range and what it means, made from their declaration."""
+"""A form of settings: magicgui makes each row from the declaration of its field."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 import annotated_types
+from magicgui.widgets import create_widget
 from pydantic import BaseModel
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
-    QFormLayout,
-    QLabel,
-    QSizePolicy,
-    QSpinBox,
-    QWidget,
-)
+from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from magicgui.widgets.bases import ValueWidget
     from pydantic.fields import FieldInfo
 
     from napari_unet.settings import Recipe
@@ -28,6 +21,7 @@ if TYPE_CHECKING:
 LEFT_OUT = {"name", "input_channels", "classes", "minutes", "megapixels", "epochs", "steps_per_epoch", "seed"}
 SECTIONS = (("network",), ("training",), ("training", "augmentation"))
 MOST = 1_000_000
+DECIMALS = 5  # of fractions, such as weight decay
 
 
 class SettingsForm(QWidget):  # type: ignore[misc]
@@ -36,13 +30,17 @@ class SettingsForm(QWidget):  # type: ignore[misc]
     Parameters
     ----------
     recipe : Recipe
-        That is shown first.
+        Shown first.
+
+    Attributes
+    ----------
+    rows : dict
+        Path of a setting, such as ("training", "patch"), to its widget of magicgui.
     """
 
     def __init__(self, recipe: Recipe, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._rows: dict[tuple[str, ...], QWidget] = {}
-        self._recipe = recipe
+        self.rows: dict[tuple[str, ...], ValueWidget] = {}
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 4, 0)
         form.setSpacing(2)
@@ -53,43 +51,29 @@ class SettingsForm(QWidget):  # type: ignore[misc]
                 nested = isinstance(getattr(part, name), BaseModel)
                 if nested or name in LEFT_OUT:
                     continue
-                row = _input(info)
-                row.setAccessibleName(info.title or name)
-                row.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-                row.setToolTip(info.description or "")
-                label = QLabel(info.title or name)
-                label.setToolTip(info.description or "")
-                form.addRow(label, row)
-                self._rows[(*section, name)] = row
+                title = info.title or name
+                row = _input(name, info)
+                row.native.setAccessibleName(title)
+                row.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+                label = QLabel(title)
+                label.setToolTip(row.tooltip)
+                form.addRow(label, row.native)
+                self.rows[(*section, name)] = row
         self.show_recipe(recipe)
 
     def show_recipe(self, recipe: Recipe) -> None:
         """Show the settings of a recipe."""
         self._recipe = recipe
-        for path, row in self._rows.items():
-            value = getattr(_part(recipe, path[:-1]), path[-1])
-            if isinstance(row, QComboBox):
-                row.setCurrentText(str(value))
-            elif isinstance(row, QCheckBox):
-                row.setChecked(bool(value))
-            else:
-                row.setValue(value)
+        for path, row in self.rows.items():
+            row.value = getattr(_part(recipe, path[:-1]), path[-1])
 
     def changes(self) -> list[str]:
         """What is different from the recipe that was shown, as "key=value"."""
-        found = []
-        for path, row in self._rows.items():
-            before = getattr(_part(self._recipe, path[:-1]), path[-1])
-            value: Any
-            if isinstance(row, QComboBox):
-                value = row.currentText()
-            elif isinstance(row, QCheckBox):
-                value = row.isChecked()
-            else:
-                value = row.value()
-            if value != before:
-                found.append(f"{'.'.join(path)}={value}")
-        return found
+        return [
+            f"{'.'.join(path)}={row.value}"
+            for path, row in self.rows.items()
+            if row.value != getattr(_part(self._recipe, path[:-1]), path[-1])
+        ]
 
 
 def _part(recipe: Recipe, path: Iterable[str]) -> BaseModel:
@@ -99,32 +83,20 @@ def _part(recipe: Recipe, path: Iterable[str]) -> BaseModel:
     return part
 
 
-def _input(info: FieldInfo) -> QWidget:
+def _input(name: str, info: FieldInfo) -> ValueWidget:
     """An input for a setting, bounded as it is declared."""
+    options: dict[str, Any] = {"tooltip": info.description or ""}
     kind = info.annotation
-    if get_origin(kind) is Literal:
-        box = QComboBox()
-        box.addItems([str(v) for v in get_args(kind)])
-        return box
+    if kind in (int, float):
+        options |= {"min": 0, "max": MOST, "step": 1 if kind is int else None}
+        for bound in info.metadata:
+            if isinstance(bound, annotated_types.Ge | annotated_types.Gt):
+                options["min"] = getattr(bound, "ge", getattr(bound, "gt", 0))
+            if isinstance(bound, annotated_types.Le | annotated_types.Lt):
+                options["max"] = min(getattr(bound, "le", getattr(bound, "lt", MOST)), MOST)
     if kind is bool:
-        return QCheckBox()
-    if kind is str:
-        box = QComboBox()
-        box.setEditable(True)
-        return box
-    low, high = 0.0, float(MOST)
-    for bound in info.metadata:
-        if isinstance(bound, annotated_types.Ge | annotated_types.Gt):
-            low = float(getattr(bound, "ge", getattr(bound, "gt", low)))
-        if isinstance(bound, annotated_types.Le | annotated_types.Lt):
-            high = float(getattr(bound, "le", getattr(bound, "lt", high)))
-    if kind is int:
-        whole = QSpinBox()
-        whole.setRange(int(low), int(min(high, MOST)))
-        return whole
-    number = QDoubleSpinBox()
-    number.setDecimals(5)
-    number.setSingleStep(0.01)
-    number.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
-    number.setRange(low, high)
-    return number
+        options["text"] = " "  # its label stands before it
+    row = create_widget(annotation=kind, name=name, options=options)
+    if kind is float:
+        row.native.setDecimals(DECIMALS)
+    return row

@@ -240,8 +240,9 @@ class Sources(QObject):  # type: ignore[misc]
             return
         session.mask_changed.emit(session.current)
         for identifier, entry in self._plain.entries.items():
-            if entry.corrected is not None and identifier != session.current:
-                session.score_mask(identifier, entry.corrected)
+            mask = entry.corrected if identifier != session.current else None
+            if mask is not None:
+                session.score_mask(identifier, mask)
         session.rescore()
 
     def _reference_of(self, layer: Any) -> Any:

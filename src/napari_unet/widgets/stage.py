@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import math
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtWidgets import QApplication
 
 from napari_unet.errors import WorkbenchError
 from napari_unet.inference.postprocess import connected_objects
@@ -23,15 +25,17 @@ from napari_unet.workflow.correction import IGNORE
 from napari_unet.workflow.session import LARGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_unet.widgets.sources import Sources
     from napari_unet.workflow.session import Session
+    from napari_unet.workflow.strokes import Box
 
 SETTLE = 60  # milliseconds after the last stroke until the mask is looked at
 SETTLE_LARGE = 1500
+LONGEST_DRAG = 5.0  # seconds of one stroke after which it is kept though it has not ended
 PAINTING = ("paint", "fill", "erase", "polygon")
 LONG = 24  # characters of an id that the canvas has room for
 
@@ -64,12 +68,15 @@ class Stage(QObject):  # type: ignore[misc]
         self._setting = False
         self._touched = False
         self._shown = ""  # id whose mask is in the layer
+        self._box: Box | None = None  # what was painted since, where napari says it
+        self._anywhere = False  # whether something changed without napari saying where
         self._unseen = ""  # id whose image could not be brought into view
         self._classes_shown: NDArray[np.uint8] | None = None
         self._numbering: Numbering | None = None
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
-        self._settle.timeout.connect(self.take_painting)
+        self._settle.timeout.connect(self._on_settled)
+        self._drag_began = 0.0
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(0)
@@ -173,13 +180,19 @@ class Stage(QObject):  # type: ignore[misc]
         if not self._touched and before.size > LARGE:
             return
         self._touched = False
+        box, self._box, self._anywhere = (None if self._anywhere else self._box), None, False
         labels = np.asarray(layer.data)
         if labels.shape != before.shape or self._numbering is None:
             return
-        classes = self._numbering.classes(labels)
-        if not np.array_equal(classes, before):
+        y0, x0, y1, x1 = box or (0, 0, *before.shape)
+        part = self._numbering.classes(labels[y0:y1, x0:x1])
+        if not np.array_equal(part, before[y0:y1, x0:x1]):
+            classes = part
+            if box is not None:
+                classes = before.copy()  # others may hold the one before
+                classes[y0:y1, x0:x1] = part
             self._classes_shown = classes
-            self.session.painting.correct(self._shown, classes)
+            self.session.painting.correct(self._shown, classes, box=box)
 
     # what the session says
 
@@ -237,7 +250,7 @@ class Stage(QObject):  # type: ignore[misc]
             self._clear()
             return
         entry = collection.entries[identifier]
-        if entry.prediction is None and entry.corrected is None:
+        if entry.prediction is None and not entry.is_corrected:
             self._clear()
         else:
             self.session.with_mask(identifier, lambda mask: self._show_mask(identifier, mask))
@@ -278,6 +291,7 @@ class Stage(QObject):  # type: ignore[misc]
         chosen = self._chosen_label()
         objects = self._objects(mask) if self.as_objects else None
         numbering = self._numbering = Numbering.of(mask, self._classes, objects)
+        self._box, self._anywhere = None, False
         shown = numbering.labels  # a copy: painting must not reach what is kept
         wanted = layers.object_colormap() if self.as_objects else layers.class_colormap(self._classes)
         with self._quiet():
@@ -404,8 +418,25 @@ class Stage(QObject):  # type: ignore[misc]
     def _on_painted(self, event: Any = None) -> None:
         if not self._setting:
             self._touched = True
+            if event is None or event.type == "set_data":  # undo, redo, and what other programs change
+                self._anywhere = True
+            elif event.type == "labels_update":
+                self._box = widened(self._box, event.offset, event.data.shape)
             size = 0 if self._classes_shown is None else self._classes_shown.size
             self._settle.start(SETTLE if size <= LARGE else SETTLE_LARGE)
+
+    def _on_settled(self) -> None:
+        """Take what was painted, but not in the middle of a drag: one drag is one stroke."""
+        now = time.monotonic()
+        if QApplication.mouseButtons() == Qt.MouseButton.NoButton:
+            self._drag_began = 0.0
+        else:
+            self._drag_began = self._drag_began or now
+            if now - self._drag_began < LONGEST_DRAG:
+                self._settle.start(SETTLE)
+                return
+            self._drag_began = now
+        self.take_painting()
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
@@ -414,3 +445,12 @@ class Stage(QObject):  # type: ignore[misc]
             yield
         finally:
             self._setting = before
+
+
+def widened(box: Box | None, offset: Sequence[int], shape: Sequence[int]) -> Box:
+    """The smallest box that holds another and an array of a shape (rows, columns) at an offset."""
+    y0, x0 = (max(int(n), 0) for n in offset[-2:])
+    y1, x1 = int(offset[-2]) + int(shape[0]), int(offset[-1]) + int(shape[1])
+    if box is None:
+        return y0, x0, y1, x1
+    return min(box[0], y0), min(box[1], x0), max(box[2], y1), max(box[3], x1)

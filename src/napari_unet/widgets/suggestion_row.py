@@ -93,7 +93,7 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
     def _refresh(self) -> None:
         session = self.session
         found = self._looks.get(session.current)
-        self.suggestion = suggest(*found, session.models.values()) if found is not None else None
+        self.suggestion = suggest(*found, session.offered()) if found is not None else None
         suggestion = self.suggestion
         if suggestion is not None and session.model is None and not session.busy:
             self._chosen_here = True

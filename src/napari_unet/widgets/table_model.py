@@ -43,6 +43,7 @@ MEANINGS = {
     "validation": "Training chose the best epoch by this image: its IoU may flatter the model a little.",
     "held-out": "Kept away from training: its IoU is an honest score.",
     "unseen": "The model never met this image.",
+    "not known": "The model does not record what it was trained on: it may have seen this image.",
     "new": "Not segmented yet.",
     "segmented": "Has a predicted mask that nobody has corrected.",
     "corrected": "Somebody has painted on its mask.",

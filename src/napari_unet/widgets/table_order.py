@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_unet.workflow.images import ImageRow
 
-PARTS = ("train", "validation", "held-out", "unseen")
+PARTS = ("train", "validation", "held-out", "unseen", "not known")
 PROBLEM = len(STATUSES)
 
 

@@ -59,9 +59,11 @@ class VersionsRow(QWidget):  # type: ignore[misc]
 
 
 def words_of(version: Version, current: int | None) -> str:
-    """A version on one line, with its IoU: "v002 in use, 0.812, better"."""
-    score = version.scores.get("held_out_iou", version.scores.get("validation_iou"))
+    """A version on one line, with its IoU: "v002 in use, 0.812 held-out, better"."""
+    score, of = version.scores.get("held_out_iou"), "held-out"
+    if score is None:
+        score, of = version.scores.get("validation_iou"), "validation"
     words = f"{version.name} in use" if version.number == current else version.name
-    words += f", {score:.3f}" if score is not None else ""
+    words += f", {score:.3f} {of}" if score is not None else ""
     words += f", {version.note}" if version.note else ""
     return words + (", discarded" if version.discarded else "")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_unet.metrics.overlap import EmptyRule
     from napari_unet.models.card import ModelCard
     from napari_unet.settings import InferenceSettings
+    from napari_unet.workflow.corrections import Corrections
     from napari_unet.workflow.images import Status
     from napari_unet.workflow.predict import Prediction
     from napari_unet.workflow.review import Doubt
@@ -43,8 +44,6 @@ class Entry:
         The image.
     prediction : Prediction or None
         What the model said of it last.
-    corrected : numpy.ndarray or None
-        (Y, X) uint8, what a person made of the mask; None while it is as predicted.
     done : bool
         Whether the person vouches for the mask.
     part, group, problem : str
@@ -57,15 +56,18 @@ class Entry:
         By these counts, mean over the classes in either mask; None without them.
     doubt : Doubt or None
         How far the model's predictions of it under flips agree; None before they were compared.
+    strokes : int
+        How often the corrected mask was changed.
     estimate : float or None
         IoU that is expected of the mask, 0 to 1; None where it is known, or was not estimated.
     reason : str
         What that is from, for a person.
+    scored_with : tuple of float or None
+        Threshold and minimum size of the predicted mask that the counts are of; None of any other mask.
     """
 
     sample: Sample
     prediction: Prediction | None = None
-    corrected: NDArray[np.uint8] | None = None
     done: bool = False
     part: str = ""
     group: str = ""
@@ -76,10 +78,56 @@ class Entry:
     doubt: Doubt | None = None
     estimate: float | None = None
     reason: str = ""
+    scored_with: tuple[float, int] | None = None
+    strokes: int = 0
+    _painted: NDArray[np.uint8] | None = None
+    _stored: tuple[Corrections, str] | None = None  # whose mask it is, where it is not in memory
 
-    def score(self, counts: OverlapCounts | None, empty: EmptyRule) -> None:
+    @property
+    def is_corrected(self) -> bool:
+        """Whether a person changed the mask, without reading it."""
+        return self._painted is not None or self._stored is not None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the corrected mask is read from a project each time."""
+        return self._stored is not None
+
+    def is_stored_in(self, corrections: Corrections) -> bool:
+        """Whether the corrected mask is read from this project."""
+        return self._stored is not None and self._stored[0] is corrections
+
+    def store(self, corrections: Corrections, identifier: str) -> None:
+        """Read the corrected mask from a project when it is wanted, and keep none in memory."""
+        self._painted, self._stored = None, (corrections, identifier)
+
+    @property
+    def corrected(self) -> NDArray[np.uint8] | None:
+        """(Y, X) uint8, what a person made of the mask; None while it is as predicted."""
+        if self._stored is None:
+            return self._painted
+        corrections, identifier = self._stored
+        try:
+            return corrections.mask(identifier)
+        except (WorkbenchError, KeyError) as error:
+            self.problem = error.sentence if isinstance(error, WorkbenchError) else "its correction is gone"
+            self._stored = None
+            return None
+
+    @corrected.setter
+    def corrected(self, mask: NDArray[np.uint8] | None) -> None:
+        self._painted, self._stored = mask, None
+        self.strokes += 1
+
+    def score(
+        self,
+        counts: OverlapCounts | None,
+        empty: EmptyRule,
+        scored_with: tuple[float, int] | None = None,
+    ) -> None:
         """Remember the agreement of the mask with the reference, None if there is none."""
         self.counts = counts
+        self.scored_with = scored_with
         value = float("nan") if counts is None else scores_of_counts(counts, empty).iou
         self.iou = None if np.isnan(value) else float(value)
 
@@ -88,7 +136,7 @@ class Entry:
         """How far the image has come."""
         if self.done:
             return "done"
-        if self.corrected is not None:
+        if self.is_corrected:
             return "corrected"
         return "new" if self.prediction is None or self.prediction.file is None else "segmented"
 
@@ -229,7 +277,7 @@ class Collection:
     def mask(self, identifier: str, settings: InferenceSettings) -> NDArray[np.uint8] | None:
         """(Y, X) uint8: the corrected mask, else the predicted one; None if there is neither."""
         entry = self.entries[identifier]
-        if entry.corrected is not None:
+        if entry.is_corrected:
             return entry.corrected
         return self.predicted_mask(identifier, settings)
 
@@ -267,9 +315,18 @@ class Collection:
             prediction.kind,
         )
 
-    def count(self, identifier: str, mask: NDArray[np.uint8], empty: EmptyRule) -> None:
+    def count(
+        self,
+        identifier: str,
+        mask: NDArray[np.uint8],
+        empty: EmptyRule,
+        scored_with: tuple[float, int] | None = None,
+    ) -> None:
         """Score a mask against the reference and remember it; ignored pixels do not count."""
-        entry = self.entries[identifier]
+        self.entries[identifier].score(self.overlap(identifier, mask), empty, scored_with)
+
+    def overlap(self, identifier: str, mask: NDArray[np.uint8]) -> OverlapCounts | None:
+        """Agreement of a mask (Y, X) uint8 with the reference, ignored pixels aside; None without one."""
         reference = self.reference(identifier)
         ignored = mask == IGNORE
         if reference is not None and reference.labels.shape == mask.shape and ignored.any():
@@ -283,10 +340,8 @@ class Collection:
             and int(mask.max(initial=0)) <= len(self.classes)
         )
         if reference is None or not fits:
-            entry.score(None, empty)
-        else:
-            counts = count_overlap(reference.labels, mask, len(self.classes), reference.weights)
-            entry.score(counts, empty)
+            return None
+        return count_overlap(reference.labels, mask, len(self.classes), reference.weights)
 
     @property
     def flawed(self) -> list[str]:
@@ -303,7 +358,7 @@ class Collection:
             entry.prediction = entry.doubt = entry.estimate = None
             entry.problem = entry.reason = ""
             entry.part = ""
-            if entry.corrected is None:
+            if not entry.is_corrected:
                 entry.counts = entry.iou = None
         self.close()
 

@@ -107,8 +107,6 @@ def compare_models(
         np.array([scores[1][i] for i in ids]),
         [names[i] or i for i in ids],
         confidence=rules.confidence,
-        resamples=rules.resamples,
-        seed=rules.seed,
         note="; ".join(notes),
     )
 

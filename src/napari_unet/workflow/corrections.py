@@ -92,6 +92,14 @@ class Corrections(Mapping[str, Correction]):
                 stored.effort,
             )
 
+    def mask(self, identifier: str) -> NDArray[np.uint8]:
+        """(Y, X) uint8, a copy: the mask of an image as a person left it; errors as of the correction."""
+        with self._lock:
+            stored = self._files.load(identifier)
+            if stored is None:
+                raise KeyError(identifier)
+            return stored.mask.copy()
+
     def __iter__(self) -> Iterator[str]:
         with self._lock:
             return iter(list(self._files.efforts))

@@ -18,7 +18,7 @@ from typing import Any
 from napari_unet import __version__
 from napari_unet.engine.hardware import (
     available_cores,
-    default_precision,
+    precision_for,
     processor_features,
     processor_name,
 )
@@ -205,7 +205,7 @@ def probe_backend() -> dict[str, Any]:
         if line.startswith("PROBE"):
             found: dict[str, Any] = json.loads(line.removeprefix("PROBE"))
             gpus = _gpus(found)
-            found["precision"] = default_precision(gpu=gpus[0] if gpus else None)
+            found["precision"] = precision_for(processor_features(), gpus[0] if gpus else None)
             try:
                 found["inference"] = "Keras" if gpus or not native.is_chosen() else "OpenVINO"
             except SettingsError as error:

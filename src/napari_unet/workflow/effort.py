@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,14 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from napari_unet.models.store import ModelStore
 
 NEXT = 5  # corrections that are looked ahead
 FEWEST_TO_FIT = 3  # rounds; of fewer no curve can be told
-GRID = 400  # saturations that are tried
-LEAST_NOISE = 1e-4  # of IoU, squared and summed, that no fit is better than
-LIKELY = 4.0  # sums of squares this many noises above the best are still believed: two deviations
+LEAST_NOISE = 1e-4  # of IoU, that no fit is better than
+DEVIATIONS = 2.0  # standard deviations on each side of the forecast
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,8 @@ def effort_of(rounds: Sequence[Round], ceiling: float = math.inf) -> Effort | No
     Notes
     -----
     From three rounds with more and more corrections on, G (1 - exp(-n / t)) is fitted to the gain
-    after n corrections by least squares; what is still believed are all t whose sum of squares is
-    within two deviations of the noise, which the rounds' intervals or the fit itself tell. With
+    after n corrections by least squares. The interval is two standard deviations wide on each side: the
+    covariance of the fit, times the noise that the rounds' intervals or the fit itself show. With
     fewer rounds the upper end of the last one's gain, by its interval, is taken as an upper bound, as
     gains shrink, and half of its gain a correction as the guess.
     """
@@ -145,8 +147,9 @@ def effort_of(rounds: Sequence[Round], ceiling: float = math.inf) -> Effort | No
     total = sum(r.gain for r in rounds)
     last = rounds[-1]
     growing = [r for i, r in enumerate(rounds) if i == 0 or r.corrections > rounds[i - 1].corrections]
-    if len(growing) >= FEWEST_TO_FIT:
-        expected, low, high = _saturating(rounds)
+    forecast = _saturating(rounds) if len(growing) >= FEWEST_TO_FIT else None
+    if forecast is not None:
+        expected, low, high = forecast
     else:
         before = rounds[-2].corrections if len(rounds) > 1 else 0
         fresh = max(last.corrections - before, 1)
@@ -159,21 +162,37 @@ def effort_of(rounds: Sequence[Round], ceiling: float = math.inf) -> Effort | No
     return Effort(total, last.corrections, last.seconds / 60, expected, low, high, sure)
 
 
-def _saturating(rounds: Sequence[Round]) -> tuple[float, float, float]:
-    """What the fitted curve promises for the next corrections: about, at least, at most."""
+def _saturating(rounds: Sequence[Round]) -> tuple[float, float, float] | None:
+    """What a fitted curve promises for the next corrections: about, at least, at most; None without a fit."""
+    from scipy.optimize import OptimizeWarning, curve_fit
+
     n = np.array([r.corrections for r in rounds], np.float64)
     gained = np.cumsum([r.gain for r in rounds])
+    if gained.max() <= 0:
+        return 0.0, 0.0, 0.0
     spread = [(r.high - r.low) / 4 for r in rounds if r.low is not None and r.high is not None]
-    scales = np.geomspace(n[0] / 4, 16 * n[-1], GRID)
-    shape = 1 - np.exp(-n[None] / scales[:, None])
-    heights = np.maximum((shape @ gained) / (shape**2).sum(axis=1), 0)
-    misfit = ((heights[:, None] * shape - gained[None]) ** 2).sum(axis=1)
-    promised = heights * (np.exp(-n[-1] / scales) - np.exp(-(n[-1] + NEXT) / scales))
-    best = int(np.argmin(misfit))
+    bounds = [0.0, n[0] / 4], [math.inf, 16 * n[-1]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OptimizeWarning)  # says that there is no covariance, as pcov does
+        (height, scale), pcov = curve_fit(
+            _gained, n, gained, (gained.max(), n[-1] / 2), np.ones_like(n), absolute_sigma=True, bounds=bounds
+        )
+    if not np.isfinite(pcov).all():
+        return None
+    misfit = float(((_gained(n, height, scale) - gained) ** 2).sum())
     noise = max(
-        misfit[best] / max(len(rounds) - 2, 1),
+        misfit / max(len(rounds) - 2, 1),
         float(np.mean(np.square(spread))) if spread else 0.0,
         LEAST_NOISE**2,
     )
-    believed = promised[misfit <= misfit[best] + LIKELY * noise]
-    return float(promised[best]), float(believed.min()), float(believed.max())
+    ends = np.array([n[-1], n[-1] + NEXT])
+    left = np.exp(-ends / scale)
+    promised = height * (left[0] - left[1])
+    slopes = ends * left / scale**2  # of `left` along the scale
+    gradient = np.array([left[0] - left[1], height * (slopes[0] - slopes[1])])
+    reach = DEVIATIONS * math.sqrt(noise * float(gradient @ pcov @ gradient))
+    return float(promised), max(float(promised - reach), 0.0), float(promised + reach)
+
+
+def _gained(corrections: NDArray[np.float64], height: float, scale: float) -> NDArray[np.float64]:
+    return height * (1 - np.exp(-corrections / scale))

@@ -28,7 +28,7 @@ from napari_unet.models.ensemble import (
 from napari_unet.models.model import read_settings
 from napari_unet.models.shipped import locate
 from napari_unet.progress import Progress
-from napari_unet.workflow.seen import SeenImages, image_hash
+from napari_unet.workflow.seen import NOT_KNOWN, SeenImages, image_hash
 from napari_unet.workflow.segment import segment_samples
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ Choice = Literal["uniform", "weighted", "greedy"]
 LEAST = 0.01  # weights below it are left out
 MOST_IMAGES = 64
 MOST_VALUES = 2**28  # probabilities of all members that are held while they are weighed
-RANK = ("held-out", "unseen", "validation", "train")
+RANK = ("held-out", "unseen", NOT_KNOWN, "validation", "train")
 
 
 @dataclass(frozen=True)
@@ -364,7 +364,9 @@ def merged_provenance(provenances: Iterable[Mapping[str, Any]]) -> dict[str, Any
     used: set[str] = set()
     parts: dict[str, str] = {}
     groups: dict[str, str] = {}
+    prints: dict[str, str] = {}
     for provenance in listed:
+        known_again = provenance.get("fingerprints") or {}
         hashes = provenance.get("image_hashes") or {}
         split = Split.from_json(provenance["split"], "the model's split") if hashes else Split(())
         for name, digest in hashes.items():
@@ -372,6 +374,8 @@ def merged_provenance(provenances: Iterable[Mapping[str, Any]]) -> dict[str, Any
                 ids[digest] = name if name not in used else f"{name} {digest}"
                 used.add(ids[digest])
                 groups[ids[digest]] = str(split.groups.get(name, name))
+            if name in known_again:
+                prints.setdefault(ids[digest], known_again[name])
             part = split.part_of(name) or "unseen"
             parts[digest] = max(parts.get(digest, part), part, key=RANK.index)
     by_part = {p: tuple(ids[d] for d, part in parts.items() if part == p) for p in RANK}
@@ -396,11 +400,18 @@ def merged_provenance(provenances: Iterable[Mapping[str, Any]]) -> dict[str, Any
         "data": data,
         "split": merged.to_json(),
         "image_hashes": {name: digest for digest, name in ids.items()},
+        "fingerprints": prints,
+        **({} if all(map(_recorded, listed)) else {"seen_not_known": True}),
         "looks": next((p["looks"] for p in listed if p.get("looks")), []),
         "scores": {},
         "seconds": round(sum(float(p.get("seconds") or 0) for p in listed), 1),
         "steps": sum(int(p.get("steps") or 0) for p in listed),
     }
+
+
+def _recorded(provenance: Mapping[str, Any]) -> bool:
+    """Whether a model keeps what it was trained on."""
+    return bool(provenance.get("image_hashes")) and not provenance.get("seen_not_known")
 
 
 def note_chosen_by(provenance: dict[str, Any], used: Mapping[str, str]) -> None:

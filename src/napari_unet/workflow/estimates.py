@@ -82,6 +82,8 @@ class Estimates:
         self.session = session
         self.calibration = Calibration()
         self._wanted: set[int] = set()  # collections that were asked for, by id
+        self._job: Job | None = None  # by itself, not by a click
+        self._paused = False
         self._known: dict[str, tuple[object, object, float]] = {}
 
     def missing(self) -> list[str]:
@@ -99,14 +101,30 @@ class Estimates:
             Called when it ended, be it by Cancel: what was measured by then is shown.
         """
         session, collection = self.session, self.session.collection
-        missing = self.missing()
-        if collection is None or session.model is None or session.busy or not missing:
+        if collection is not None and not session.busy:
+            self.give_way()
+        prepared = self._prepare()
+        if collection is None or session.busy or prepared is None:
             return None
         self._wanted.add(id(collection))
+        task, on_progress = prepared
+
+        def ended(_: Job) -> None:
+            self.settle()
+            on_end()
+
+        return session.run_task(task, len(task.images), on_progress, ended)
+
+    def _prepare(self) -> tuple[EstimateTask, OnProgress] | None:
+        """What is missing as a task, and what takes its pieces; None if nothing is."""
+        session, collection, model = self.session, self.session.collection, self.session.model
+        missing = self.missing()
+        if collection is None or model is None or not missing:
+            return None
         known = [i for i in self._judges(collection) if collection.entries[i].doubt is None]
         ids = [*known, *missing]
         task = EstimateTask(
-            session.model.path,
+            model.path,
             tuple(refer(collection.entries[i].sample, collection.dataset) for i in ids),
             session.tiled_inference,
         )
@@ -114,19 +132,54 @@ class Estimates:
         def on_progress(progress: Progress) -> None:
             if isinstance(progress.piece, Doubt) and collection is session.collection:
                 entry = collection.entries.get(progress.piece.id)
-                if entry is not None and session.model is collection.model:
+                if entry is not None and session.model is model:
                     entry.doubt = progress.piece
 
-        def ended(_: Job) -> None:
-            self.settle()
-            on_end()
-
-        return session.run_task(task, len(ids), on_progress, ended)
+        return task, on_progress
 
     def keep_up(self) -> None:
-        """Estimate what came since, if estimates of these images were ever asked for."""
-        if id(self.session.collection) in self._wanted:
-            self.start()
+        """Estimate what came since, if estimates of these images were ever asked for.
+
+        That is no task of the person's: whatever the person asks for stops it, and it resumes afterwards.
+        """
+        session = self.session
+        self._paused = False
+        if id(session.collection) not in self._wanted or self._job is not None:
+            return
+        if session.busy:
+            self._paused = True
+            return
+        prepared = self._prepare()
+        if prepared is None:
+            return
+        task, on_progress = prepared
+
+        def ended(job: Job) -> None:
+            if self._job in (job, None):
+                self._job = None
+            if job.error is not None and not job.cancel_token.cancelled:
+                session.failed.emit(job.error.sentence, job.details)
+            self.settle()
+
+        job = session.engine.submit(task, on_progress, ended)
+        self._job = None if job.ended else job
+
+    def give_way(self) -> None:
+        """Stop estimating by itself, for something that a person asks for; ``resume`` begins again."""
+        if self._job is not None:
+            job, self._job = self._job, None
+            self._paused = True
+            job.cancel()
+
+    def stop(self) -> None:
+        """Stop estimating by itself, until more images are segmented."""
+        self.give_way()
+        self._paused = False
+
+    def resume(self) -> None:
+        """Estimate again what was given up for another task, if none of the person's runs."""
+        if self._paused and not self.session.busy:
+            self.keep_up()
 
     def settle(self) -> None:
         """Turn what was measured into estimates, by what is known of IoU now."""
@@ -157,7 +210,7 @@ class Estimates:
         """Ids of images whose IoU is known; only those the model was not trained on, where they suffice."""
         known = [
             i for i, e in collection.entries.items()
-            if _whole(e) and (e.done if e.corrected is not None else e.iou is not None)
+            if _whole(e) and (e.done if e.is_corrected else e.iou is not None)
         ]  # fmt: skip
         unseen = [i for i in known if collection.entries[i].part not in SEEN]
         known = unseen if len(unseen) >= FEWEST_KNOWN else known
@@ -169,13 +222,15 @@ class Estimates:
     def _known_iou(self, collection: Collection, identifier: str) -> float:
         """IoU of the predicted mask of an image; NaN if it cannot be told."""
         entry = collection.entries[identifier]
-        if entry.corrected is None:
+        if not entry.is_corrected:
             return float("nan") if entry.iou is None else entry.iou
         before = self._known.get(identifier)
-        if before is not None and before[0] is entry.prediction and before[1] is entry.corrected:
+        if before is not None and before[0] is entry.prediction and before[1] == entry.strokes:
             return before[2]
         predicted = collection.predicted_mask(identifier, self.session.inference)
         truth = entry.corrected
+        if truth is None:
+            return float("nan")
         value = float("nan")
         if predicted is not None and predicted.shape == truth.shape:
             weights = (truth != IGNORE).astype(np.float32)
@@ -183,7 +238,7 @@ class Estimates:
             classes = max(len(collection.classes), int(labels.max(initial=0)))
             counts = count_overlap(labels, predicted, classes, weights)
             value = float(scores_of_counts(counts, self.session.evaluation.empty).iou)
-        self._known[identifier] = entry.prediction, entry.corrected, value
+        self._known[identifier] = entry.prediction, entry.strokes, value
         return value
 
     # the queue

@@ -20,6 +20,7 @@ from napari_unet.evaluation.collect import Findings
 from napari_unet.evaluation.page import Background
 from napari_unet.evaluation.report import write_report
 from napari_unet.evaluation.score import Evaluation
+from napari_unet.evaluation.words import threshold_note
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
@@ -33,7 +34,7 @@ from napari_unet.workflow.evaluate_cluster import (
 from napari_unet.workflow.given_data import GivenData
 from napari_unet.workflow.given_masks import read_masks
 from napari_unet.workflow.repeat import command, evaluation_flags, training_command, versions
-from napari_unet.workflow.seen import SeenImages
+from napari_unet.workflow.seen import NOT_KNOWN, SeenImages
 from napari_unet.workflow.segment import chosen_samples, segment_samples
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ class EvaluateTask:
         commands = training_commands(model)
         if not isinstance(self.data, GivenData):
             commands += (command("evaluate", self.data, *what, "--report", self.report, *flags),)
+        note = "" if model is None or inference is None else threshold_note(inference, model.recipe.inference)
         background = Background(
             title=f"{source.name if source else 'Masks'} on {dataset.name}",
             program=program,
@@ -194,6 +196,7 @@ class EvaluateTask:
             problems=inspection.to_json()["problems"] if inspection is not None else None,
             commands=commands,
             versions=versions(),
+            remarks=(note[:1].upper() + note[1:] + ".",) if note else (),
         )
         cancel.check()
         write_report(
@@ -295,7 +298,7 @@ def groups_of(dataset: Dataset) -> dict[str, str]:
 
 def about_model(model: AnyModel, path: Path | None) -> dict[str, Any]:
     """What a report keeps of a model: settings, classes, provenance without the long lists."""
-    kept = {k: v for k, v in model.provenance.items() if k not in {"image_hashes", "split"}}
+    kept = {k: v for k, v in model.provenance.items() if k not in {"image_hashes", "fingerprints", "split"}}
     return {
         "path": str(path),
         "recipe": model.recipe.model_dump(mode="json"),
@@ -348,6 +351,6 @@ def check_classes(model: AnyModel, dataset: Dataset) -> None:
 def parts_of(dataset: Dataset, model: AnyModel | None) -> dict[str, str]:
     """Which part of the model's split each image was in, told by its pixels, not by its name."""
     if model is None:
-        return {s.id: "unseen" for s in dataset.samples}
+        return {s.id: NOT_KNOWN for s in dataset.samples}
     seen = SeenImages(model.provenance)
     return {s.id: seen.part(dataset.image(s)) for s in dataset.samples}

@@ -57,7 +57,7 @@ def masks_at_hand(
 
     def mask(identifier: str) -> NDArray[np.uint8] | None:
         entry = collection.entries[identifier]
-        corrected = entry.corrected is not None
+        corrected = entry.is_corrected
         found = collection.mask(identifier, settings)
         if found is None:
             return None

@@ -15,7 +15,7 @@ from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError, OutputError, TrainingError
-from napari_unet.evaluation.compare import FEWEST_GROUPS, Comparison
+from napari_unet.metrics.uncertainty import FEWEST_GROUPS
 from napari_unet.models.model import METRICS_FILE, SPLIT_FILE, check_place, load_model, save_model
 from napari_unet.networks.heads import learner_of
 from napari_unet.progress import Progress
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.engine.task import FromCaller
+    from napari_unet.evaluation.compare import Comparison
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.workflow.lessons import Replay

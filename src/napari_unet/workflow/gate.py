@@ -150,7 +150,10 @@ class Gate:
         judges = [s for s in self.judges if s.id in new]
         note = self.note
         if len(judges) < len(self.judges):
-            short = f"time allowed {len(judges)} of {len(self.judges)} held-out images to judge"
+            short = (
+                f"time allowed {len(judges)} of {len(self.judges)} held-out images to judge (others that are "
+                "held out choose the weights, or are beyond the 200 that a round looks at)"
+            )
             note = f"{note}; {short}" if note else short
         ids = [s.id for s in judges]
         return compare(
@@ -159,8 +162,6 @@ class Gate:
             np.array([new[i] for i in ids]),
             [s.group or s.id for s in judges],
             confidence=self.rules.confidence,
-            resamples=self.rules.resamples,
-            seed=self.rules.seed,
             note=note,
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet import __version__
+from napari_unet.data.resemblance import fingerprint
 from napari_unet.data.split import Split
 from napari_unet.workflow.seen import SeenImages, image_hash
 
@@ -53,6 +54,9 @@ def provenance_of_version(
         Scores, settings and whatever else there is to tell, plain JSON.
     """
     hashes: dict[str, str] = dict(parent.get("image_hashes") or {})
+    prints: dict[str, str] = dict(parent.get("fingerprints") or {})
+    # What a parent without a record was trained on stays unknown, whatever is learned on top.
+    not_known = {} if hashes and not parent.get("seen_not_known") else {"seen_not_known": True}
     data: dict[str, Any] = dict(parent.get("data") or {})
     split = SeenImages(parent).split or Split(train=(), data=str(data.get("name", "")))
     members = {part: list(getattr(split, part)) for part in ("train", "validation", "held_out")}
@@ -67,6 +71,7 @@ def provenance_of_version(
             members[part].append(name)
             groups[name] = sample.group or name
             hashes[name] = image_hash(painted.image(sample))
+            prints[name] = fingerprint(painted.image(sample))
             mask = painted.mask(sample)
             corrections[sample.id] = {
                 "image": hashes[name],
@@ -90,6 +95,8 @@ def provenance_of_version(
         "data": {**data, "sha256": digest},
         "split": whole.to_json(),
         "image_hashes": hashes,
+        "fingerprints": prints,
+        **not_known,
         "corrections": corrections,
         **about,
     }

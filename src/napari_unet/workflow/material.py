@@ -10,6 +10,7 @@ from napari_unet.errors import DataError
 from napari_unet.workflow.correction import MaskSnapshot
 from napari_unet.workflow.lessons import Correction
 from napari_unet.workflow.references import CallReference, refer
+from napari_unet.workflow.seen import NOT_KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -155,7 +156,7 @@ def _judges_and_others(
                 judges.append(_corrected(project, identifier, sample))
             continue
         part = part_of(identifier)
-        if part in ("", "unseen"):
+        if part in ("", "unseen", NOT_KNOWN):
             part = project.split.part_of(identifier) or ""
         if sample.has_mask and part == "held-out":
             if len(judges) < MOST_JUDGES:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.networks.architecture import HEEDED_BY_ALL
 from napari_unet.networks.cost import cost_of
 from napari_unet.networks.registry import architecture, architectures, build_network
 from napari_unet.progress import Progress
@@ -43,6 +42,8 @@ class NetworkFacts:
         Those that it heeds.
     pretrained : bool
         Whether there are published weights for its encoder.
+    weights : str
+        A sentence on published weights that come with the program, with their licence; or empty.
     note : str
         Settings that it does not take as they are given, as it has them: "presence=false".
     """
@@ -62,6 +63,7 @@ class NetworkFacts:
     heads: tuple[str, ...]
     settings: tuple[str, ...]
     pretrained: bool
+    weights: str = ""
     note: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -121,6 +123,7 @@ def facts_of(settings: NetworkSettings) -> NetworkFacts:
         If there is no such network, or it does not take the settings: see ``Architecture.taken``.
     """
     chosen = architecture(settings.name)
+    included = chosen.included(settings)
     if chosen.read_found is not None:
         settings = settings.model_copy(update={"separation": "objects"})
     sizes = chosen.input_sizes(settings)
@@ -140,6 +143,7 @@ def facts_of(settings: NetworkSettings) -> NetworkFacts:
         offset=sizes.offset % sizes.multiple,
         margin=sizes.margin,
         heads=tuple(name.removesuffix("_float32") for name in chosen.heads(settings)),
-        settings=(*HEEDED_BY_ALL, *chosen.heeds),
+        settings=chosen.heeded(settings),
         pretrained=chosen.pretrained is not None,
+        weights=included.sentence if included else "",
     )

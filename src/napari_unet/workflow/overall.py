@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.metrics.uncertainty import bootstrap_interval
+from napari_unet.metrics.uncertainty import mean_interval, why_no_interval
+from napari_unet.workflow.seen import NOT_KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ class Overall:
     mean_iou : float
         Mean over the images.
     low, high : float
-        Its interval, by bootstrap over groups; NaN with fewer than two groups.
+        Its interval over groups; NaN with fewer than 5 groups.
     images : int
         How many.
     seen : bool
@@ -38,6 +39,12 @@ class Overall:
         Images with a score that do not count, because the model has seen them.
     values : tuple of float
         IoU of each image that counts.
+    no_interval : str
+        Why there is no interval; empty if there is one.
+    unknown : int
+        Of those that count, images of which it is not known whether the model has seen them.
+    stale : int
+        Images whose score is of an earlier threshold and is left out until they are scored again.
     """
 
     mean_iou: float
@@ -47,18 +54,45 @@ class Overall:
     seen: bool
     left_out: int
     values: tuple[float, ...] = ()
+    no_interval: str = ""
+    unknown: int = 0
+    stale: int = 0
 
 
-def overall_of(collection: Collection, settings: EvaluationSettings) -> Overall | None:
-    """Score all images of a collection that have a score; None if there are none."""
+def overall_of(
+    collection: Collection, settings: EvaluationSettings, how: tuple[float, int] | None = None
+) -> Overall | None:
+    """Score all images of a collection that have a score; None if there are none.
+
+    Parameters
+    ----------
+    collection : Collection
+        With scores of its images.
+    settings : EvaluationSettings
+        Confidence of the interval.
+    how : tuple of float, optional
+        Threshold and minimum size as they are: predicted masks that were scored with others do not count.
+    """
     ids, seen, left_out = collection.scored()
-    entries = [collection.entries[i] for i in ids if i in collection.entries]
+    scored = [collection.entries[i] for i in ids if i in collection.entries]
+    entries = [e for e in scored if how is None or e.scored_with in (None, how)]
     values = np.array([e.iou for e in entries], float)
     if not len(values):
         return None
     groups = [e.group or e.sample.id for e in entries]
-    low, high = bootstrap_interval(values, groups, confidence=settings.confidence)
-    return Overall(float(values.mean()), low, high, len(values), seen, left_out, tuple(map(float, values)))
+    low, high = mean_interval(values, groups, confidence=settings.confidence)
+    return Overall(
+        float(values.mean()),
+        low,
+        high,
+        len(values),
+        seen,
+        left_out,
+        tuple(map(float, values)),
+        why_no_interval(len(set(groups))),
+        sum(e.part in ("", NOT_KNOWN) for e in entries),
+        len(scored) - len(entries),
+    )
 
 
 class OverallScore:
@@ -78,7 +112,7 @@ class OverallScore:
         self._changed = changed
         self._pool = ThreadPoolExecutor(1, "scores")
         self._closed = threading.Event()
-        self._wanted: tuple[Collection | None, EvaluationSettings] | None = None
+        self._wanted: tuple[Collection | None, EvaluationSettings, tuple[float, int] | None] | None = None
         self._running = False
 
     @property
@@ -90,9 +124,14 @@ class OverallScore:
         """There is no score any more."""
         self.value = None
 
-    def request(self, collection: Collection | None, settings: EvaluationSettings) -> None:
+    def request(
+        self,
+        collection: Collection | None,
+        settings: EvaluationSettings,
+        how: tuple[float, int] | None = None,
+    ) -> None:
         """Have the score of a collection worked out soon; wishes meanwhile add up to one more round."""
-        self._wanted = collection, settings
+        self._wanted = collection, settings, how
         if not self._running and not self._closed.is_set():
             self._next()
 
@@ -103,7 +142,7 @@ class OverallScore:
 
     def _next(self) -> None:
         assert self._wanted is not None
-        (collection, settings), self._wanted = self._wanted, None
+        (collection, settings, how), self._wanted = self._wanted, None
         if collection is None:
             self.value = None
             self._changed()
@@ -112,7 +151,7 @@ class OverallScore:
 
         def compute() -> None:
             self._closed.wait(PAUSE)
-            overall = overall_of(collection, settings)
+            overall = overall_of(collection, settings, how)
             self._dispatch(lambda: told(overall))
 
         def told(overall: Overall | None) -> None:

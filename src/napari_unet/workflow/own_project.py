@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import WorkbenchError
 from napari_unet.workflow.seen import image_hash
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import Sample
     from napari_unet.workflow.collection import Collection
     from napari_unet.workflow.project import Project
 
+VARIABLE = "NAPARI_UNET_HOME"
 PIECE = slice(0, 512)  # of rows and columns, by which images without a file are told apart
 
 
@@ -25,8 +26,6 @@ def own_folder(collection: Collection) -> Path:
     Images without a file have no place: names and a piece of the first one's pixels stand in, as many a
     layer is called the same.
     """
-    from platformdirs import user_data_path
-
     from napari_unet.export.masks import safe_stem
 
     dataset = collection.dataset
@@ -35,7 +34,15 @@ def own_folder(collection: Collection) -> Path:
     if dataset is None:
         digest.update(_first_pixels(collection).encode())
     name = f"{safe_stem(collection.name)[:60]}-{digest.hexdigest()}"
-    return user_data_path("napari-unet") / "projects" / name
+    return own_projects() / name
+
+
+def own_projects() -> Path:
+    """Folder of projects that nobody gave a place: in NAPARI_UNET_HOME, else in the person's data folder."""
+    from platformdirs import user_data_path
+
+    given = os.environ.get(VARIABLE, "")
+    return (Path(given).expanduser() if given else user_data_path("napari-unet")) / "projects"
 
 
 def _first_pixels(collection: Collection) -> str:

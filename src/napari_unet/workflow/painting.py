@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from napari_unet.metrics.overlap import OverlapCounts
     from napari_unet.workflow.collection import Collection
     from napari_unet.workflow.correction import MaskVersion
     from napari_unet.workflow.corrections import Corrections
     from napari_unet.workflow.session import Session
+    from napari_unet.workflow.strokes import Box
 
 RETRY_SECONDS = 30.0  # until a project that could not be opened or made is tried again
+Found = dict[str, "OverlapCounts | str | None"]  # agreement of a correction, or why it cannot be read
 MaskEdit = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
@@ -46,6 +49,7 @@ class Painting:
 
     told = Signal(str)  # something a person should know, in one sentence
     project_changed = Signal()
+    project_failed = Signal(object)  # the collection whose project could not be opened or made
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -56,8 +60,10 @@ class Painting:
         self._opened: dict[Path, Project] = {}  # by folder: two collections may be of one data set
         self._making: dict[int, CancelToken] = {}
         self._ends: dict[int, Callable[[], None]] = {}  # what is to be done once a project is made
+        self._wished: set[int] = set()  # collections whose project is wanted while one is looked for
         self._failed: dict[int, tuple[float, str]] = {}  # when to try again, and what was told
         self._waiting: dict[int, list[Callable[[Corrections], Any]]] = {}
+        self._last_predicted: tuple[object, object, NDArray[np.uint8] | None] | None = None
         self._closing = False
 
     @property
@@ -99,6 +105,12 @@ class Painting:
         """Somebody is about to paint: have a project to keep the strokes in."""
         collection = self.session.collection
         if collection is None or not len(collection) or not self.automatic or self.project is not None:
+            return
+        self._prepare(collection)
+
+    def _prepare(self, collection: Collection) -> None:
+        if id(collection) in self._making:
+            self._wished.add(id(collection))
             return
         self._aside(
             collection, lambda cancel: self._open_or_create(own_folder(collection), collection, cancel)
@@ -173,7 +185,10 @@ class Painting:
         """Have a project made in a thread, then take it to hand."""
         key = id(collection)
         again, told = self._failed.get(key, (0.0, ""))
-        if key in self._making or time.monotonic() < again or self._closing:
+        if key in self._making or self._closing:
+            return
+        if time.monotonic() < again:
+            self.project_failed.emit(collection)
             return
         cancel = self._making[key] = CancelToken()
 
@@ -181,13 +196,14 @@ class Painting:
             try:
                 project = make(cancel)
                 others = {} if project is None else other_images(collection, project)
+                found = {} if project is None else self._look(collection, project, others)
             except Cancelled:
                 self._ends[key] = lambda: failed("")
             except Exception as error:  # noqa: BLE001 - the end of a thread: told, as an engine does
                 sentence = describe_failure(error).sentence
                 self._ends[key] = lambda: failed(sentence)
             else:
-                self._ends[key] = lambda: ready(project, others)
+                self._ends[key] = lambda: ready(project, others, found)
             self.session.dispatch(lambda: self._end(key))
 
         def failed(sentence: str) -> None:
@@ -196,21 +212,27 @@ class Painting:
                 back()
             # What was painted is in the entries, and taken from there once this works.
             self._waiting.pop(key, None)
+            self._wished.discard(key)
             self._failed[key] = time.monotonic() + RETRY_SECONDS, sentence
             if sentence not in ("", told) and not self._closing:
                 self.session.failed.emit(f"{sentence}; painting goes on in memory until then", "")
+            if not self._closing:
+                self.project_failed.emit(collection)
 
-        def ready(project: Project | None, others: dict[str, str]) -> None:
+        def ready(project: Project | None, others: dict[str, str], found: Found) -> None:
             del self._making[key]
             waiting = self._waiting.pop(key, [])
+            wished = key in self._wished
+            self._wished.discard(key)
             if project is None:
-                if waiting:  # painted while it was looked for
-                    self._waiting[key] = waiting
-                    self.prepare()
+                if waiting or wished:  # painted, or asked for, while it was looked for
+                    if waiting:
+                        self._waiting[key] = waiting
+                    self._prepare(collection)
                 return
             self.projects[key], self._owners[key] = project, collection
             project.saving_changed.connect(self._on_saving, unique=True)
-            self._restore(collection, project, others)
+            self._restore(collection, project, others, found)
             if self._failed.pop(key, None) is not None:
                 self._catch_up(collection, project)
             else:
@@ -229,6 +251,8 @@ class Painting:
     def _catch_up(self, collection: Collection, project: Project) -> None:
         """Keep what was painted while there was no project."""
         for identifier, entry in collection.entries.items():
+            if not entry.is_corrected or entry.is_stored_in(project.corrections):
+                continue
             mask, done = entry.corrected, entry.done
             if mask is None:
                 continue
@@ -244,24 +268,47 @@ class Painting:
     def _on_saving(self, trouble: str) -> None:
         self.told.emit(trouble or "All strokes are saved again.")
 
-    def _restore(self, collection: Collection, project: Project, others: dict[str, str]) -> None:
-        """Show what was corrected in earlier sittings; what was painted in this one goes first."""
+    @staticmethod
+    def _look(collection: Collection, project: Project, others: dict[str, str]) -> Found:
+        """Compare what was corrected with the reference masks; in a thread, as every mask is decoded."""
+        found: Found = {}
+        for identifier in project.corrections.touched():
+            if identifier not in collection.entries or identifier in others:
+                continue
+            try:
+                found[identifier] = collection.overlap(identifier, project.corrections.mask(identifier))
+            except WorkbenchError as error:
+                found[identifier] = error.sentence
+        return found
+
+    def _restore(
+        self, collection: Collection, project: Project, others: dict[str, str], found: Found
+    ) -> None:
+        """Show what was corrected in earlier sittings; what was painted in this one goes first.
+
+        No mask is read here, in the window's thread: each is read from the project when it is shown.
+        """
         restored = []
         for identifier in project.corrections:
             entry = collection.entries.get(identifier)
             effort = project.corrections.effort(identifier)
-            if entry is None or entry.corrected is not None or not (effort.done or effort.vouched):
+            if entry is None or not (effort.done or effort.vouched):
+                continue
+            if entry.is_stored:  # in the project before this one
+                entry.store(project.corrections, identifier)
+                continue
+            if entry.is_corrected:
                 continue
             if identifier in others:
                 entry.problem = others[identifier]
                 continue
-            try:
-                correction = project.corrections[identifier]
-            except WorkbenchError as error:
-                entry.problem = error.sentence
+            known = found.get(identifier)
+            if isinstance(known, str):
+                entry.problem = known
                 continue
-            entry.corrected, entry.done = correction.mask, effort.done
-            collection.count(identifier, correction.mask, self.session.evaluation.empty)
+            entry.store(project.corrections, identifier)
+            entry.done = effort.done
+            entry.score(known, self.session.evaluation.empty)
             restored.append(identifier)
         if self._closing:
             return
@@ -308,7 +355,9 @@ class Painting:
 
     # masks
 
-    def correct(self, identifier: str, mask: NDArray[np.uint8], kind: str = "paint") -> None:
+    def correct(
+        self, identifier: str, mask: NDArray[np.uint8], kind: str = "paint", *, box: Box | None = None
+    ) -> None:
         """Take what a person made of a mask; one that is as predicted is no correction.
 
         Parameters
@@ -319,23 +368,39 @@ class Painting:
             (Y, X) uint8 with classes 0..K; kept as a copy.
         kind : str
             What did it.
+        box : tuple of int, optional
+            First row, first column, row and column behind the last, outside of which nothing changed since
+            the mask was last corrected. Makes a stroke on a large image cheap.
         """
         session, collection = self.session, self.session.collection
         if collection is None or identifier not in collection.entries:
             return
         entry = collection.entries[identifier]
-        predicted = collection.predicted_mask(identifier, session.inference)
+        predicted = self._predicted(collection, identifier)
         if predicted is None or predicted.shape != mask.shape:
             predicted = np.zeros_like(mask)
-        before = predicted if entry.corrected is None else entry.corrected
+        corrected = entry.corrected
+        if corrected is None:
+            box = None  # the prediction may have changed since it was shown
+        before = predicted if corrected is None else corrected
         after = mask.copy()
         if before.shape != after.shape:
-            before = np.zeros_like(after)  # of a picture that was of another size: told if it is kept
+            before, box = np.zeros_like(after), None  # of a picture of another size: told if it is kept
         self._know(identifier)
-        self._keep(_painted(identifier, before, after, kind))
-        same = np.array_equal(predicted, mask)
+        self._keep(_painted(identifier, before, after, kind, box))
+        y0, x0, y1, x1 = box or (0, 0, 0, 0)
+        same = np.array_equal(predicted[y0:y1, x0:x1], mask[y0:y1, x0:x1]) and np.array_equal(predicted, mask)
         entry.corrected = None if same and not entry.done else after
         session.score_mask(identifier, mask)
+
+    def _predicted(self, collection: Collection, identifier: str) -> NDArray[np.uint8] | None:
+        """The predicted mask, which every stroke on an image asks for; not to be written to."""
+        prediction, settings = collection.entries[identifier].prediction, self.session.inference
+        known = self._last_predicted
+        if known is None or known[0] is not prediction or known[1] is not settings or prediction is None:
+            mask = collection.predicted_mask(identifier, settings)
+            known = self._last_predicted = prediction, settings, mask
+        return known[2]
 
     def revert(self, identifier: str) -> None:
         """Go back to what was predicted; that, too, can be taken back from the image's versions."""
@@ -454,7 +519,7 @@ class Painting:
             entry = collection.entries[identifier]
             entry.done = done
             predicted = collection.predicted_mask(identifier, session.inference)
-            if done and entry.corrected is None:
+            if done and not entry.is_corrected:
                 entry.corrected = predicted
             elif not done and predicted is not None and np.array_equal(predicted, entry.corrected):  # type: ignore[arg-type]
                 entry.corrected = None
@@ -481,6 +546,6 @@ def _done(identifier: str, done: bool, predicted: NDArray[np.uint8] | None) -> C
 
 
 def _painted(
-    identifier: str, before: NDArray[np.uint8], after: NDArray[np.uint8], kind: str
+    identifier: str, before: NDArray[np.uint8], after: NDArray[np.uint8], kind: str, box: Box | None = None
 ) -> Callable[[Corrections], Any]:
-    return lambda corrections: corrections.record(identifier, before, after, kind)
+    return lambda corrections: corrections.record(identifier, before, after, kind, box=box)

@@ -332,10 +332,6 @@ class Project:
 
     # what a window changes
 
-    def set_settings(self, settings: Mapping[str, Any]) -> None:
-        """Keep settings with the project; errors as ``ProjectFile.save``."""
-        self._change(replace(self.file, settings=dict(settings)))
-
     def add_images(self, samples: Iterable[Sample]) -> tuple[str, ...]:
         """Add images to the list, behind the others; gives back the ids of the new ones.
 

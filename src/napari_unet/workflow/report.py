@@ -13,7 +13,7 @@ from napari_unet.evaluation.collect import Findings
 from napari_unet.evaluation.page import Background
 from napari_unet.evaluation.report import write_report
 from napari_unet.evaluation.score import Evaluation
-from napari_unet.evaluation.words import count_of
+from napari_unet.evaluation.words import count_of, threshold_note
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import Progress, tracked
 from napari_unet.workflow.evaluate import check_writable
@@ -138,7 +138,9 @@ class ReportTask:
         program = f"napari-unet-workbench {__version__}"
         inference = self.rules.inference
         recipe = card.recipe.model_copy(update={"inference": inference})
-        kept = {k: v for k, v in card.provenance.items() if k not in {"image_hashes", "split"}}
+        kept = {
+            k: v for k, v in card.provenance.items() if k not in {"image_hashes", "fingerprints", "split"}
+        }
         background = Background(
             title=f"{card.name} on {self.name}",
             program=program,
@@ -151,7 +153,7 @@ class ReportTask:
             problems=inspection.to_json()["problems"] if inspection is not None else None,
             commands=self._commands(card),
             versions=versions(),
-            remarks=self._remarks(problems),
+            remarks=self._remarks(problems, threshold_note(inference, card.recipe.inference)),
         )
         about: dict[str, Any] = {"name": self.name}
         if dataset is not None:
@@ -175,8 +177,8 @@ class ReportTask:
             background=background,
         )
 
-    def _remarks(self, problems: list[str]) -> tuple[str, ...]:
-        remarks = []
+    def _remarks(self, problems: list[str], threshold: str) -> tuple[str, ...]:
+        remarks = [f"{threshold[:1].upper()}{threshold[1:]}."] if threshold else []
         if self.corrected:
             have = "has a mask" if self.corrected == 1 else "have masks"
             remarks.append(

@@ -8,11 +8,12 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.evaluation.confidence import threshold_curve
-from napari_unet.metrics.uncertainty import bootstrap_interval
+from napari_unet.metrics.uncertainty import mean_interval, why_no_interval
 from napari_unet.workflow.collection import SEEN
 from napari_unet.workflow.kept import KeptImage, ScoredImage, ScoreRules, ScoreTask
 from napari_unet.workflow.references import refer
 from napari_unet.workflow.report import ReportTask
+from napari_unet.workflow.seen import NOT_KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,10 +116,25 @@ class ScoreBoard:
         return sum(not self._known(i, e) for i, e in self._predicted(collection))
 
     def counted(self) -> tuple[list[ScoredImage], bool]:
-        """Those that overall scores are of: images the model has not seen, or all, and whether it has."""
-        known = [s for s in self.rows() if not s.problem]
+        """Those that overall scores are of: images the model has not seen, or all, and whether it has.
+
+        Scores of an earlier threshold are not among them: an overall score is of one threshold.
+        """
+        collection = self.session.collection
+        fresh = {i for i, e in self._predicted(collection) if self._known(i, e)} if collection else set()
+        return self._unseen_of([s for s in self.rows() if s.id in fresh])
+
+    @staticmethod
+    def _unseen_of(rows: list[ScoredImage]) -> tuple[list[ScoredImage], bool]:
+        known = [s for s in rows if not s.problem]
         unseen = [s for s in known if s.row["part"] not in SEEN]
         return (unseen, False) if unseen or not known else (known, True)
+
+    @property
+    def no_interval(self) -> str:
+        """Why there is no interval of the mean; empty if there is one, or nothing is scored."""
+        groups = len(set(self._counted_iou()[1]))
+        return why_no_interval(groups) if groups else ""
 
     def mean_iou(self) -> float:
         """Mean IoU over the counted images; NaN without any."""
@@ -136,7 +152,7 @@ class ScoreBoard:
         asked, confidence = self._asked, self.session.evaluation.confidence
 
         def compute() -> None:
-            found = bootstrap_interval(np.array(values), groups, confidence=confidence)
+            found = mean_interval(np.array(values), groups, confidence=confidence)
             self.session.dispatch(lambda: told(found))
 
         def told(found: tuple[float, float]) -> None:
@@ -148,7 +164,7 @@ class ScoreBoard:
 
     def curve(self) -> ThresholdCurve | None:
         """Mean IoU over the counted images at every threshold."""
-        counted, _ = self.counted()
+        counted, _ = self._unseen_of(self.rows())  # the curve is the same with any threshold
         return threshold_curve([s.curve for s in counted if s.curve is not None])
 
     def write_report(self, folder: Path, told: Callable[[Path], None]) -> Job | None:
@@ -175,7 +191,7 @@ class ScoreBoard:
             collection.name,
             dataset.path if dataset is not None and dataset.path.exists() else None,
             labelled - len(entries),
-            sum(e.corrected is not None for e in entries),
+            sum(e.is_corrected for e in entries),
         )
 
         def on_end(job: Job) -> None:
@@ -236,7 +252,7 @@ def kept_image(entry: Entry, collection: Collection) -> KeptImage:
         refer(entry.sample, collection.dataset),
         prediction.file,
         entry.group,
-        entry.part or "unseen",
+        entry.part or NOT_KNOWN,
         prediction.kind,
         prediction.digests[-1] if len(prediction.digests) == 1 else "",
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_unet.errors import ModelError, WorkbenchError
+from napari_unet.evaluation.words import threshold_note
 from napari_unet.models.card import ModelCard, find_models
 from napari_unet.models.shipped import shipped_models
 from napari_unet.progress import Progress
@@ -78,6 +79,7 @@ class Session:
         self.job: Job | None = None
         self.progress: Progress | None = None
         self._rescoring: Job | None = None
+        self._rescore_wanted = False  # as soon as what runs has ended
         self._aside = ThreadPoolExecutor(1, "session")
         self._overall = OverallScore(dispatch, self.overall_changed.emit)
         self._problems = DataProblems(dispatch, self.rows_changed.emit)
@@ -86,6 +88,7 @@ class Session:
         self.estimates = Estimates(self)
         self.learning = Learning(self)
         self.painting.project_changed.connect(self._offer_versions)
+        self.job_changed.connect(self._rescore_if_wanted)
 
     def close(self) -> None:
         """Stop what runs and leave nothing behind."""
@@ -197,6 +200,15 @@ class Session:
         else:
             self.model_changed.emit()
 
+    def offered(self) -> list[ModelCard]:
+        """Models that may be suggested: of a project's versions the one in use alone."""
+        project = self.painting.project
+        if project is None:
+            return list(self.models.values())
+        folder, current = project.folder / "models", project.models.current
+        used = None if current is None else current.path
+        return [c for p, c in self.models.items() if p == used or folder not in p.parents]
+
     def choose_model(self, card: ModelCard | None) -> None:
         """Segment with this model from now on. What another one said is forgotten."""
         if card is self.model:
@@ -294,7 +306,9 @@ class Session:
         collection, model = self.collection, self.model
         if collection is None or model is None or not identifiers or self.busy:
             return None
+        self._rescore_wanted |= self._rescoring is not None
         self._stop_rescoring()
+        how = self._how
         task = PredictTask(
             model.path,
             tuple(refer(collection.entries[i].sample, collection.dataset) for i in identifiers),
@@ -308,9 +322,10 @@ class Session:
             if collection is not self.collection or model is not self.model:
                 return  # what another model says of other images comes too late
             if isinstance(progress.piece, Prediction):
-                self._take(collection, progress.piece)
+                self._take(collection, progress.piece, how)
 
         def on_end(job: Job) -> None:
+            self._rescore_wanted |= how != self._how
             self._score_overall()
             if job.state == "done":
                 if model is self.model:
@@ -333,6 +348,7 @@ class Session:
         on_progress, on_end : callable
             Take each Progress, and the ended Job.
         """
+        self.estimates.give_way()
         self.progress = Progress(0, total, "Starting")
         self.job_changed.emit()
 
@@ -349,6 +365,7 @@ class Session:
                 self.failed.emit(job.error.sentence, job.details)
             on_end(job)
             self.job_changed.emit()
+            self.estimates.resume()
 
         # An engine that runs the task at once ends it before this returns.
         job = self.engine.submit(task, progressed, ended)
@@ -359,10 +376,16 @@ class Session:
     def cancel(self) -> None:
         """Stop what runs; what is finished stays."""
         self._stop_rescoring()
+        self.estimates.stop()
         if self.job is not None:
             self.job.cancel()
 
-    def _take(self, collection: Collection, prediction: Prediction) -> None:
+    @property
+    def _how(self) -> tuple[float, int]:
+        """What predicted masks are made with now."""
+        return self.inference.threshold, self.inference.minimum_size
+
+    def _take(self, collection: Collection, prediction: Prediction, how: tuple[float, int]) -> None:
         entry = collection.entries.get(prediction.id)
         if entry is None:
             return
@@ -378,8 +401,8 @@ class Session:
                 )
             entry.prediction = prediction
             entry.part = prediction.part or entry.part
-            if entry.corrected is None:
-                entry.score(prediction.counts, self.evaluation.empty)
+            if not entry.is_corrected:
+                entry.score(prediction.counts, self.evaluation.empty, how)
                 self.mask_changed.emit(prediction.id)
                 self.score_changed.emit(prediction.id)
         self.rows_changed.emit((prediction.id,))
@@ -393,19 +416,25 @@ class Session:
         self.inference = self.inference.model_copy(update=changed)
         if self.collection is not None and self.current:
             entry = self.collection.entries[self.current]
-            if entry.corrected is None and entry.prediction is not None:
+            if not entry.is_corrected and entry.prediction is not None:
                 self.mask_changed.emit(self.current)
 
     def rescore(self) -> None:
-        """Score all predicted images with the present threshold and minimum size, in the engine."""
+        """Score all predicted images with the present threshold and minimum size, in the engine.
+
+        While a task of the person's runs this waits for its end.
+        """
         collection = self.collection
         self._stop_rescoring()
+        self._rescore_wanted = collection is not None and self.busy
         if collection is None or self.model is None or self.busy:
+            self._score_overall()  # which leaves out scores of an earlier threshold
             return
+        how = self._how
         wanted = [
             e for e in collection.entries.values()
             if e.prediction is not None and e.prediction.file is not None
-            and e.corrected is None and e.sample.has_mask
+            and not e.is_corrected and e.sample.has_mask
         ]  # fmt: skip
         if not wanted:
             return
@@ -422,12 +451,16 @@ class Session:
                 return
             identifier, counts = progress.piece
             entry = collection.entries.get(identifier)
-            if entry is not None and entry.corrected is None and identifier != self.current:
-                entry.score(counts, self.evaluation.empty)
+            if entry is not None and not entry.is_corrected and identifier != self.current:
+                entry.score(counts, self.evaluation.empty, how)
                 self.rows_changed.emit((identifier,))
                 self._score_overall()
 
         self._rescoring = self.engine.submit(task, on_progress)
+
+    def _rescore_if_wanted(self) -> None:
+        if self._rescore_wanted and not self.busy and self.progress is None:
+            self.rescore()
 
     def _stop_rescoring(self) -> None:
         if self._rescoring is not None:
@@ -447,7 +480,7 @@ class Session:
             return
         entry = collection.entries[identifier]
         shape = entry.prediction.shape if entry.prediction is not None else (0, 0)
-        if entry.corrected is not None or shape[0] * shape[1] <= LARGE:
+        if entry.is_corrected or shape[0] * shape[1] <= LARGE:
             show(collection.mask(identifier, self.inference))
             return
 
@@ -463,8 +496,14 @@ class Session:
         if collection is None or identifier not in collection.entries:
             return
 
+        entry = collection.entries[identifier]
+        how = self._how if not entry.is_corrected else None
+        if how is not None and entry.counts is not None and entry.scored_with == how:
+            self.score_changed.emit(identifier)  # counted where it was predicted
+            return
+
         def count() -> None:
-            collection.count(identifier, mask, self.evaluation.empty)
+            collection.count(identifier, mask, self.evaluation.empty, how)
             self.dispatch(told)
 
         def told() -> None:
@@ -473,7 +512,7 @@ class Session:
             self._score_overall()
 
         if mask.size <= LARGE:
-            collection.count(identifier, mask, self.evaluation.empty)
+            collection.count(identifier, mask, self.evaluation.empty, how)
             told()
         else:
             self._aside.submit(count)
@@ -486,12 +525,19 @@ class Session:
     # scores
 
     @property
+    def threshold_note(self) -> str:
+        """Why the scores flatter, where the threshold is not the model's own; else empty."""
+        if self.model is None:
+            return ""
+        return threshold_note(self.inference, self.model.recipe.inference)
+
+    @property
     def overall(self) -> Overall | None:
         """Scores over all images that have one; None if none has."""
         return self._overall.value
 
     def _score_overall(self) -> None:
-        self._overall.request(self.collection, self.evaluation)
+        self._overall.request(self.collection, self.evaluation, self._how)
 
     def load_model(self, path: Path) -> None:
         """Offer the models of a folder and choose the newest; errors go to ``failed``."""

@@ -8,7 +8,7 @@ import io
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from napari_unet import __version__
 from napari_unet.atomic import write_text
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.channels import common_channels
+from napari_unet.data.resemblance import fingerprint
 from napari_unet.data.split import Split, coverages, make_split
 from napari_unet.engine.devices import data_parallel
 from napari_unet.errors import DataError, ModelError, OutputError, TrainingError
@@ -219,9 +220,11 @@ class _Run:
         network = build_network(self.recipe.network, training.seed, training.precision)
         model = Model(self.recipe, normalization, self.dataset.classes, network)
         if self.task.init is not None:
-            start_from(model, self.task.init)
-        elif training.pretrained:
-            use_pretrained(network, self.recipe.network, training.pretrained)
+            included = start_from(model, self.task.init)
+        elif published := use_pretrained(network, self.recipe.network, training.pretrained):
+            included = asdict(published)
+        else:
+            included = {}
         freeze_encoder(network, training.frozen)
         state_file = out / STATE_FILE
         fingerprint = self._fingerprint()
@@ -260,6 +263,8 @@ class _Run:
             finished.seconds,
             self.task.parent or str(self.task.init or ""),
         )
+        if included:
+            model.provenance["pretrained"] = included
         if finished.averaged:
             model.provenance["averaged_snapshots"] = finished.averaged
         if tuned is not None:
@@ -361,6 +366,7 @@ def provenance_of(
     import keras
 
     images = {s.id: image_hash(dataset.image(s)) for s in dataset.samples}
+    prints = {s.id: fingerprint(dataset.image(s)) for s in dataset.samples}
     digest = hashlib.sha256("".join(sorted(images.values())).encode()).hexdigest()
     looks = [measure_look(dataset.image(s)) for s in dataset.subset(split.train[:MOST_LOOKED_AT]).samples]
     return {
@@ -376,6 +382,7 @@ def provenance_of(
         },
         "split": split.to_json(),
         "image_hashes": images,
+        "fingerprints": prints,
         "looks": summarize_looks((kind_of(look), look) for look in looks),
         "parent": parent,
         "scores": {"validation_iou": score} if score >= 0 else {},
@@ -437,10 +444,15 @@ def check_foreground(train: Dataset) -> None:
         )
 
 
-def start_from(model: Model, path: Path) -> None:
+def start_from(model: Model, path: Path) -> dict[str, str]:
     """Give a new model the weights of an older one.
 
     Its network must be the same, or one of the same family: FCN-16s starts from FCN-32s, FCN-8s from either.
+
+    Returns
+    -------
+    dict
+        The published weights that the older one started from, as its provenance has them; or empty.
 
     Raises
     ------
@@ -461,3 +473,4 @@ def start_from(model: Model, path: Path) -> None:
             got=", ".join(f"{n} {getattr(theirs, n)}" for n in differences),
             remedy="change the settings with --set, or train without --init",
         )
+    return dict(parent.provenance.get("pretrained") or {})

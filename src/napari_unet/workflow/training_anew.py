@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_unet.data.split import Split
+    from napari_unet.workflow.collection import Collection
     from napari_unet.workflow.given_data import GivenData
     from napari_unet.workflow.learning import Learning
     from napari_unet.workflow.plan import Plan
@@ -61,7 +62,9 @@ class TrainingAnew:
         self.plan: Plan | None = None
         self.planned: tuple[Source, Recipe] | None = None  # what the plan is of
         self.under_way = ""  # what was started last, in a sentence
-        self._waiting: Callable[[], Any] | None = None  # for a project
+        self._waiting: tuple[Collection, Callable[[], Any]] | None = None  # for a project of these images
+        self.session.collection_changed.connect(self._drop_wish)
+        self.session.painting.project_failed.connect(self._drop_wish)
 
     def sources(self) -> dict[Source, str]:
         """What there is to train on, in words: all images with a mask, and what was corrected."""
@@ -137,10 +140,21 @@ class TrainingAnew:
         return None
 
     def go_on(self) -> None:
-        """Start what waited for a project, once there is one."""
-        if self._waiting is not None and self.learning.project is not None:
-            waiting, self._waiting = self._waiting, None
-            waiting()
+        """Start what waited for a project of the images that are open, once there is one."""
+        if self._waiting is None or self.learning.project is None:
+            return
+        (collection, start), self._waiting = self._waiting, None
+        if collection is self.session.collection:
+            start()
+
+    def _drop_wish(self, failed: object = None) -> None:
+        """Start nothing for images that are not open any more, or whose project cannot be made."""
+        if self._waiting is None:
+            return
+        collection = self._waiting[0]
+        if failed is collection or collection is not self.session.collection:
+            self._waiting = None
+            self.session.painting.told.emit(f"The training on {collection.name} was not started.")
 
     def _start(self, source: Source, recipe: Recipe, again: Path | None) -> None:
         from napari_unet.workflow.rounds import first_version
@@ -151,7 +165,7 @@ class TrainingAnew:
         if self.obstacle() or collection is None or source not in self.sources():
             return
         if project is None:
-            self._waiting = lambda: self._start(source, recipe, again)
+            self._waiting = collection, lambda: self._start(source, recipe, again)
             session.painting.prepare()
             return
         try:
