@@ -182,7 +182,8 @@ def _of_tiff(opened: IO[bytes]) -> PixelSize | None:
     y, x = (float(side) for side in sides if side is not None)
     told = str(imagej.get("unit", ""))
     if told.strip().lower() in FOREIGN:
-        return PixelSize(*(FOREIGN[told.strip().lower()] / side for side in (y, x)), "µm")
+        size = FOREIGN[told.strip().lower()]
+        return PixelSize(size / y, size / x, "µm")
     unit = unit_name(told)
     if unit is not None:  # ImageJ counts pixels a unit, whatever the tag of the unit says
         return PixelSize(1 / y, 1 / x, unit)
