@@ -114,8 +114,9 @@ def reading_of(options: argparse.Namespace) -> ImageReading:
     from napari_unet.data.reading import ImageReading
     from napari_unet.errors import SettingsError
 
-    reading = ImageReading(getattr(options, "axes", ""), tuple(getattr(options, "channel", ())))
-    if not reading.is_plain and str(getattr(options, "cluster", "")) and not hasattr(options, "stream"):
+    said = vars(options)
+    reading = ImageReading(said.get("axes", ""), tuple(said.get("channel", ())))
+    if not reading.is_plain and said.get("cluster") and "stream" not in said:
         raise SettingsError(
             "the workers of a cluster read images as their files say",
             remedy="leave out --cluster, or --channel and --axes",

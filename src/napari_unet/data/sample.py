@@ -59,6 +59,9 @@ class Sample:
         Whatever else the data set tells about the image (the depth of a TGS tile).
     load_region : callable or None
         (slice of Y, slice of X) -> that part of the image; None where only the whole can be read.
+    original : callable
+        What the image was first read by; stays where `load_image` is replaced by pixels that were read ahead,
+        because it knows what the file says of its channels.
     """
 
     id: str
@@ -70,6 +73,11 @@ class Sample:
     reason: str = ""
     properties: Mapping[str, str | float | int] = field(default_factory=dict)
     load_region: Callable[[slice, slice], NDArray[np.generic]] | None = None
+    original: Callable[[], NDArray[np.generic]] | None = None
+
+    def __post_init__(self) -> None:
+        if self.original is None:
+            object.__setattr__(self, "original", self.load_image)
 
     @property
     def has_mask(self) -> bool:

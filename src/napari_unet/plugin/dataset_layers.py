@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from napari_unet.data.channels import channels_of
 from napari_unet.data.stack import make_a_stack
 from napari_unet.errors import DataError
 from napari_unet.workflow.images import METADATA_KEY, OpenedData
@@ -69,7 +70,8 @@ def _images(dataset: Dataset, samples: Sequence[Sample], first: NDArray[np.gener
     about: dict[str, Any] = {"name": dataset.name, "metadata": _metadata(dataset, samples, "images")}
     # The data set keeps what was read; napari need not keep it again.
     about["cache"] = False
-    if channels in (3, 4) and first.dtype in (np.uint8, np.uint16):
+    measured = channels_of(samples[0]).colour is False  # one by one, not as red, green and blue
+    if channels == 3 and not measured and first.dtype in (np.uint8, np.uint16):
         about["rgb"] = True
     else:
         about["contrast_limits"] = _contrast(first)
