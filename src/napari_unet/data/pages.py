@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from napari_unet.data.image_files import (
 )
 from napari_unet.data.loaders import ImageLoader
 from napari_unet.data.sample import Sample
+from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,13 +61,13 @@ def read_header(source: Source, name: str) -> ImageHeader:
 def page_samples(source: Source, name: str, stem: str | None = None) -> list[Sample]:
     """Samples without masks of a file: one, or one a page with ids STEM_000, STEM_001, ...
 
-    Raises
-    ------
-    DataError
-        If it is a TIFF or GIF that cannot be read; other files are not looked into.
+    A damaged file is one sample, which cannot be read.
     """
     stem = PurePosixPath(name).stem if stem is None else stem
-    pages = read_header(source, name).pages if suffix_of(name) in {*TIFF_SUFFIXES, ".gif"} else 1
+    pages = 1
+    if suffix_of(name) in {*TIFF_SUFFIXES, ".gif"}:
+        with suppress(DataError):  # a damaged file costs itself only: reading it says what is wrong
+            pages = read_header(source, name).pages
     if pages == 1:
         return [Sample(stem, ImageLoader(source, name), image_name=name)]
     return [
@@ -75,5 +77,5 @@ def page_samples(source: Source, name: str, stem: str | None = None) -> list[Sam
 
 
 def plain_samples(source: Source, names: Iterable[str]) -> list[Sample]:
-    """Samples without masks of several files; errors as ``page_samples``."""
+    """Samples without masks of several files."""
     return [sample for name in names for sample in page_samples(source, name)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_unet import __version__
 from napari_unet.data.catalog import find_format, open_dataset, open_images
+from napari_unet.data.file_names import name_key
 from napari_unet.data.image_files import decode_labels, is_image_name
 from napari_unet.data.pixel_size import PixelSize, read_pixel_size
 from napari_unet.data.source import open_source
@@ -188,7 +189,9 @@ class StoredMasks:
         else:
             samples = open_images((self.data,))
             stems = unique_stems(s.id for s in samples)
-            found = [(s, files.get(stems[s.id]) or files.get(f"{stems[s.id]}_mask")) for s in samples]
+            named = {name_key(stem): name for stem, name in files.items()}
+            keys = {s.id: name_key(stems[s.id]) for s in samples}
+            found = [(s, named.get(keys[s.id]) or named.get(f"{keys[s.id]}_mask")) for s in samples]
             pairs = [(s, s.id, name) for s, name in found if name is not None]
             if not pairs:
                 raise DataError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.data.file_names import name_key
 from napari_unet.data.image_files import decode_labels, is_image_name
 from napari_unet.data.source import open_source
 from napari_unet.errors import DataError
@@ -52,13 +53,13 @@ def read_masks(
         If an image has no mask, or a file is no mask of this data set.
     """
     source = open_source(path)
-    names = {Path(name).stem: name for name in source.sizes if is_image_name(name)}
+    names = {name_key(Path(name).stem): name for name in source.sizes if is_image_name(name)}
     classes = len(dataset.classes)
     # Segmenting the data set wrote a mask for every image, those without a reference included.
     stems = unique_stems(s.id for s in (*dataset.samples, *dataset.unlabelled))
     for sample in dataset.samples if samples is None else samples:
         stem = stems[sample.id]
-        name = names.get(stem) or names.get(f"{stem}_mask")
+        name = names.get(name_key(stem)) or names.get(name_key(f"{stem}_mask"))
         if name is None:
             raise DataError(
                 f"{path} has no mask for {sample.id}",
