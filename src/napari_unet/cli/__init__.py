@@ -1,6 +1,7 @@
 """The command line: one module a command, one workflow with the window.
 
-Exit codes: 0 done; 2 wrong use or unreadable input, said in one sentence; 130 cancelled.
+Exit codes: 0 done; 2 wrong use or unreadable input, said in one sentence; 3 partly done, the images that were
+left out are named; 130 cancelled.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from napari_unet.cli import (
     submit,
     train,
 )
+from napari_unet.cli.paths import expand_paths
 from napari_unet.cli.running import DONE, STOPPED, WRONG
 from napari_unet.errors import Cancelled, WorkbenchError
 
@@ -78,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
     options = _parser().parse_args(arguments)
     try:
+        expand_paths(options)
         return int(options.command(options))
     except (Cancelled, KeyboardInterrupt):
         print("cancelled", file=sys.stderr)
@@ -99,7 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="napari-unet", description="Segment images with U-Nets: train, segment, and trust the scores."
+        prog="napari-unet",
+        description="Segment images with U-Nets: train, segment, and trust the scores.",
+        epilog="Exit codes: 0 done; 2 wrong use or unreadable input; 3 partly done, images that were "
+        "left out are named; 130 cancelled.",
     )
     parser.add_argument("--version", action="version", version=f"napari-unet-workbench {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 # What operating systems, network drives and notebooks leave in folders, in lower case.
 JUNK = {
-    "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "network trash folder", "temporary items",
+    "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "network trash folder",
+    "temporary items",
     "@eadir", "@recycle", "@recently-snapshot", "@__thumb", "@tmp", "#recycle", "#snapshot",
     "$recycle.bin", "recycler", "system volume information", "found.000", "lost+found",
 }  # fmt: skip
@@ -30,7 +30,7 @@ def is_junk(name: str) -> bool:
 
 
 def composed(name: str) -> str:
-    """A name with its letters composed (NFC): macOS stores "ä" as an "a" and two dots, others as one letter."""
+    """A name with its letters composed (NFC): macOS stores "ä" as "a" and two dots, others as one letter."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -74,7 +74,7 @@ def name_on_disk(folder: Path, name: str) -> str | None:
         here = folder.joinpath(*found)
         exact = (here / part).exists()
         try:
-            match = part if exact else find_name(part, os.listdir(here))
+            match = part if exact else find_name(part, [entry.name for entry in here.iterdir()])
         except OSError:
             return None
         if match is None:

@@ -257,7 +257,7 @@ def _walk(path: Path, broken: list[str]) -> Iterator[tuple[str, int]]:
                     real = os.path.realpath(entry.path) if entry.is_symlink() else ""
                     count += bool(real)
                     if real not in around:
-                        inside = around | {real or os.path.join(os.path.realpath(folder), entry.name)}
+                        inside = around | {real or f"{os.path.realpath(folder)}{os.sep}{entry.name}"}
                         folders.append((entry.path, f"{name}/", inside))
                 elif entry.is_file():
                     count += 1

@@ -10,13 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.atomic import write_text
+from napari_unet.atomic import check_model, write_text
 from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError, OutputError, TrainingError
 from napari_unet.evaluation.compare import FEWEST_GROUPS, Comparison
-from napari_unet.models.model import METRICS_FILE, SPLIT_FILE, check_place, load_model, save_model
+from napari_unet.models.model import (
+    METRICS_FILE,
+    SPLIT_FILE,
+    check_place,
+    load_model,
+    save_model,
+)
 from napari_unet.networks.heads import learner_of
 from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings, FineTuneSettings
@@ -151,6 +157,8 @@ class FineTuneTask:
         () -> bool, whether to stop now and keep the best; asked twice a second.
     evaluation : EvaluationSettings
         Empty rule and interval of the gate.
+    overwrite : bool
+        Whether another model that is there may be replaced.
     """
 
     model: Path
@@ -165,6 +173,7 @@ class FineTuneTask:
     preview: FromCaller | None = None
     stop: FromCaller | None = None
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    overwrite: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> FineTuned:
         """Learn, compare, and write the new model.
@@ -212,6 +221,7 @@ class FineTuneTask:
                 expected="a place of its own for the new model",
                 remedy="give another name; the old model stays as it is",
             )
+        check_model(self.out, [Path(self.model)], overwrite=self.overwrite)
 
 
 @dataclass

@@ -150,7 +150,7 @@ def _below(path: str, source: Source) -> str:
     """An absolute path as a name in a source; empty if it is not below its folder."""
     if source.folder is None:
         return ""
-    for folder in (Path(os.path.abspath(source.folder)), source.folder.resolve()):
+    for folder in (source.folder.absolute(), source.folder.resolve()):
         for candidate in (Path(path), Path(os.path.realpath(path))):
             try:
                 return candidate.relative_to(folder).as_posix()
