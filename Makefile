@@ -67,7 +67,7 @@ screen:
 	else echo "no virtual screen may be installed here: window tests are skipped ($(SCREEN))"; fi
 
 demo: $(VENV)/.installed-$(WINDOW)
-	@$(BIN)/napari-unet demo --out demo
+	@$(BIN)/napari-unet demo --out demo --overwrite
 
 test: setup screen
 # Windows have a process of their own, as in use: Mesa and TensorFlow each bring an LLVM, and one

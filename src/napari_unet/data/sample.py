@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -120,3 +120,18 @@ class Sample:
                 remedy="choose images that have one, or a data set with masks",
             )
         return self.load_mask()
+
+
+def with_unique_ids(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """The same samples; of several with one id all but the first get a number at its end."""
+    taken = {sample.id for sample in samples}
+    seen: set[str] = set()
+    out = []
+    for sample in samples:
+        identifier, number = sample.id, 1
+        while identifier in seen or (number > 1 and identifier in taken):
+            number += 1
+            identifier = f"{sample.id}_{number}"
+        seen.add(identifier)
+        out.append(sample if identifier == sample.id else replace(sample, id=identifier))
+    return tuple(out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from napari_unet.errors import DataError, SettingsError
 from napari_unet.progress import ignore_progress, tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from napari_unet.data.dataset import Dataset
@@ -68,6 +68,17 @@ class Split:
     @cached_property
     def _parts(self) -> dict[str, str]:
         return {i: part.replace("_", "-") for part in PARTS for i in getattr(self, part)}
+
+    def without(self, ids: Iterable[str]) -> Split:
+        """The same split without these images, which cannot be read."""
+        gone = set(ids)
+        if not gone:
+            return self
+        train, validation, held_out = (
+            tuple(i for i in part if i not in gone) for part in (self.train, self.validation, self.held_out)
+        )
+        groups = {i: group for i, group in self.groups.items() if i not in gone}
+        return replace(self, train=train, validation=validation, held_out=held_out, groups=groups)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""

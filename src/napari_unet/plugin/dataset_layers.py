@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -48,11 +49,19 @@ def layers_of(dataset: Dataset) -> list[LayerData]:
         If the first image or mask cannot be read.
     """
     samples = _stack(dataset)
-    first = dataset.image(samples[0])
+    first = _first_image(dataset, samples)
     layers = [_images(dataset, samples, first)]
     if samples[0].has_mask:
         layers.append(_reference(dataset, samples, first))
     return layers
+
+
+def _first_image(dataset: Dataset, samples: tuple[Sample, ...]) -> NDArray[np.generic]:
+    """The first image that can be read; errors as of the first."""
+    for sample in samples:
+        with suppress(DataError):
+            return dataset.image(sample)
+    return dataset.image(samples[0])
 
 
 def _stack(dataset: Dataset) -> tuple[Sample, ...]:

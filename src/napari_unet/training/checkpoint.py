@@ -74,10 +74,10 @@ LISTS = ("variables", "optimizer", "average", "best", "snapshots")
 VERSION = 1
 
 
-def save_state(state: TrainingState, path: Path, fingerprint: str) -> None:
-    """Write a state atomically; `fingerprint` names the settings and data it belongs to."""
+def save_state(state: TrainingState, path: Path, fingerprint: str, content: str = "") -> None:
+    """Write a state atomically; `fingerprint` names settings and split, `content` the images and masks."""
     numbers = {k: v for k, v in vars(state).items() if k not in LISTS}
-    header: dict[str, Any] = {"version": VERSION, "fingerprint": fingerprint, **numbers}
+    header: dict[str, Any] = {"version": VERSION, "fingerprint": fingerprint, "content": content, **numbers}
     arrays = {
         f"{name}_{index}": np.asarray(array)
         for name in LISTS
@@ -88,7 +88,7 @@ def save_state(state: TrainingState, path: Path, fingerprint: str) -> None:
         np.savez(file, header=text, **arrays)  # type: ignore[arg-type]
 
 
-def load_state(path: Path, fingerprint: str | None = None) -> TrainingState:
+def load_state(path: Path, fingerprint: str | None = None, content: str = "") -> TrainingState:
     """Read a state; without a fingerprint whatever run it belongs to.
 
     Raises
@@ -108,9 +108,15 @@ def load_state(path: Path, fingerprint: str | None = None) -> TrainingState:
             f"the training state {path} cannot be read", got=str(error), remedy="train without --resume"
         ) from error
     belongs = header.pop("fingerprint", "")
+    made_of = header.pop("content", "")  # older states do not say
     if header.pop("version", None) != VERSION or (fingerprint is not None and belongs != fingerprint):
         raise TrainingError(
             f"the training state {path} belongs to a run with other settings or data",
             remedy="resume with the same data, split and settings, or train without --resume",
+        )
+    if content and made_of and made_of != content:
+        raise TrainingError(
+            f"the training state {path} was made with other images or masks under the same names",
+            remedy="resume with the data that the training began with, or train without --resume",
         )
     return TrainingState(**{**header, **lists})
