@@ -1,11 +1,11 @@
 """Damaged files, thousands of them, each opened as the program opens a person's.
 
-Whole files of every kind that the program reads are made, then damaged: bits and bytes anywhere, pieces cut or
-repeated, and, so that readers go deeper, tags of TIFF, chunks of PNG, values of JSON, directories of zips,
-headers of HDF5 and NPY, strokes of a journal, with checksums made right again. Each is read in a process of its
-own kind by the function that command line and window call. What may come out is a result, or an error for a
-person (``WorkbenchError``). A traceback, a crash of the process, more than 5 seconds of processor time, or more than
-1 GB of memory is a failure. Inputs follow from --seed and their number alone.
+Whole files of every kind that the program reads are made, then damaged: bits and bytes anywhere, pieces cut
+or repeated, and, so that readers go deeper, tags of TIFF, chunks of PNG, values of JSON, directories of zips,
+headers of HDF5 and NPY, strokes of a journal, with checksums made right again. Another process reads each,
+by the functions that command line and window call. What may come out is a result, or an error for a person
+(``WorkbenchError``). A traceback, a crash of the process, more than 5 seconds of processor time, or more than
+1 GB of memory is a failure. The inputs follow from --seed alone.
 
 Run: python benchmarks/fuzz.py [COUNT] [--kinds PNG "TIFF, LZW"] [--seed 0] [--keep DIR]
 """
@@ -216,7 +216,9 @@ def main() -> int:
     limits = Limits(options.seconds, options.megabytes * 2**20)
     print(f"{'kind':18} {'inputs':>7} {'opened':>7} {'refused':>8} {'failures':>9} {'seconds':>8}")
     start = time.monotonic()
-    results = fuzz(shares(options.count, options.kinds), options.seed, limits, options.keep, options.processes)
+    results = fuzz(
+        shares(options.count, options.kinds), options.seed, limits, options.keep, options.processes
+    )
     total = sum(results.values(), Counter[str]())
     print(row("all", total, time.monotonic() - start))
     return int(any(total[name] for name in FAILURES))

@@ -208,7 +208,10 @@ def read_state(folder: Path) -> None:
 
 
 KINDS: dict[str, Kind] = {
-    **{name: Kind(made, read_image, share=1.5 if "TIFF" in name else 1.0) for name, made in seeds.IMAGES.items()},
+    **{
+        name: Kind(made, read_image, share=1.5 if "TIFF" in name else 1.0)
+        for name, made in seeds.IMAGES.items()
+    },
     "data set": Kind(seeds.dataset_seeds, read_folder),
     "CSV": Kind(seeds.table_seeds, read_tables, ("*.csv",)),
     "zip": Kind(seeds.zip_seeds, read_zip),

@@ -22,7 +22,9 @@ def model_files() -> Files:
     from napari_unet.settings import InferenceSettings, NetworkSettings, Recipe
 
     network = NetworkSettings(filters=1, depth=1)
-    recipe = Recipe(name="tiny", network=network, inference=InferenceSettings(flips="none", tile=64, overlap=16))
+    recipe = Recipe(
+        name="tiny", network=network, inference=InferenceSettings(flips="none", tile=64, overlap=16)
+    )
     about: dict[str, Any] = {
         "data": {"name": "set", "images": 3},
         "split": {"train": ["a", "b"], "validation": [], "held_out": ["c"]},
@@ -63,7 +65,10 @@ def import_seeds() -> list[Files]:
     from napari_unet.networks.registry import build_network
     from napari_unet.settings import NetworkSettings
 
-    settings = {"network": {"filters": 1, "depth": 1, "block": "plain", "normalization": "none"}, "classes": ["a"]}
+    settings = {
+        "network": {"filters": 1, "depth": 1, "block": "plain", "normalization": "none"},
+        "classes": ["a"],
+    }
     network = build_network(NetworkSettings.model_validate(settings["network"]), 0)
     known = {"settings.json": json.dumps(settings).encode()}
     with TemporaryDirectory() as name:
@@ -76,7 +81,7 @@ def import_seeds() -> list[Files]:
 
 
 def project_seeds() -> list[Files]:
-    """A project with strokes that are saved and such as are in the journal only, with models, packed or not."""
+    """A project with versions of a model, strokes in masks and history, and strokes in the journal alone."""
     from napari_unet.data.catalog import open_dataset
     from napari_unet.workflow.project import Project
     from napari_unet.workflow.strokes import Stroke
@@ -135,11 +140,12 @@ def record_seeds() -> list[Files]:
     labels = encode_exactly((mask() // 255)[..., None], "a")
     files: Files = {f"record-images/a{tiff[0]}": tiff[1], f"record-images/b{raw[0]}": raw[1]}
     files[f"record-masks/a{labels[0]}"] = labels[1]
+    first, second = Place(path=f"record-images/a{tiff[0]}", hash="0"), f"record-images/b{raw[0]}"
+    truth = Place(path=f"record-masks/a{labels[0]}", hash="0")
     images = (
-        RecipeImage(id="a", place=Place(path=f"record-images/a{tiff[0]}", hash="0"),
-                    mask=Place(path=f"record-masks/a{labels[0]}", hash="0"), regions=((0, 0, 9, 9),), shape=(48, 48)),
-        RecipeImage(id="b", place=Place(path=f"record-images/b{raw[0]}", hash="0"), part=(0, 0, 48, 48)),
-    )  # fmt: skip
+        RecipeImage(id="a", place=first, mask=truth, regions=((0, 0, 9, 9),), shape=(48, 48)),
+        RecipeImage(id="b", place=Place(path=second, hash="0"), part=(0, 0, 48, 48)),
+    )
     runs = (
         SegmentRun(data=(lost,), model=model),
         TrainRun(data=lost, recipe=Recipe(), split={"train": ["a"]}),

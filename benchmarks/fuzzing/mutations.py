@@ -18,9 +18,27 @@ if TYPE_CHECKING:
 Random = np.random.Generator
 BYTES = (0, 1, 2, 7, 8, 16, 31, 32, 64, 127, 128, 200, 254, 255)
 NUMBERS = (
-    0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 63, 64, 100, 127, 128, 255, 256, 257, 1000, 4095, 4096,
+    0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 63, 64, 100, 127, 128, 255, 256, 257, 1000, 4096,
     8192, 32767, 32768, 34925, 50000, 65535, 65536, 100_000, 2**20, 2**24, 2**27, 2**31 - 1, 2**31, 2**32 - 1,
     2**32, 2**40, 2**63 - 1, 2**63, 2**64 - 1,
+)  # fmt: skip
+TAGS = (
+    254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 330, 338, 339,
+    347, 32997, 50838, 50839,
+)  # fmt: skip
+CELLS = (
+    b"", b"-1", b"0", b"1e9", b"9" * 30, b'"', b'"a', b"\0", b"../../etc/passwd", b"/etc/passwd",
+    b"C:\\a.png", b"\xff", b"1 2 3", b"1 99999999", b"1 1 1 1", b"-5 2", b"nan", b" ", b"a" * 300,
+    b"1 1 " * 20_000, b"=1+1", b"image",
+)  # fmt: skip
+TYPES = (
+    b"'|O'", b"'<f8'", b"'<c16'", b"'|V8'", b"'<U9'", b"'<M8[s]'", b"'>f4'", b"[('a', '<f4')]", b"'|b1'",
+    b"'x'",
+)  # fmt: skip
+SHAPES = (
+    b"(0,)", b"()", b"(1000000, 1000000, 3)", b"(8, 8)", b"(1, 1, 1, 1, 1)", b"(-1, 8, 1)",
+    b"(60000, 60000, 1)", b"(99999999999999999999,)", b"(8.0, 8, 1)", b"None",
+    b"(True, 8, 1)", b"(" + b"1, " * 40 + b")",
 )  # fmt: skip
 JSON_LEAVES: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2, 255, 256, 65536, 2**31, 2**63, 10**30, 1e308, 1e-308, 0.5, -0.5, 3.7,
@@ -50,10 +68,13 @@ def mutate(name: str, data: bytes, rng: Random, depth: int = 0) -> bytes:
     """
     aware = structure_of(name, data)
     for _ in range(int(rng.choice((1, 1, 1, 2, 3, 8)))):
-        if aware is not None and rng.random() < 0.65:
-            data = aware(data, rng, depth)
-        else:
+        if aware is None or rng.random() > 0.65:
             data = blind(data, rng)
+            continue
+        try:
+            data = aware(data, rng, depth)
+        except (ValueError, IndexError, KeyError, struct.error, OverflowError, RecursionError):
+            data = blind(data, rng)  # too damaged by now to have a structure
     return data
 
 
@@ -177,9 +198,7 @@ def _tiff(data: bytes, rng: Random, depth: int) -> bytes:
     number = int(NUMBERS[rng.integers(len(NUMBERS))])
     match int(rng.integers(5)):
         case 0:
-            codes = (254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 330, 338,
-                     339, 347, 32997, 50838, 50839)  # fmt: skip
-            struct.pack_into(order + "H", raw, place, int(rng.choice(codes)))
+            struct.pack_into(order + "H", raw, place, int(rng.choice(TAGS)))
         case 1:
             struct.pack_into(order + "H", raw, place + 2, int(rng.integers(0, 20)))
         case 2:
@@ -252,19 +271,15 @@ def _csv(data: bytes, rng: Random, depth: int) -> bytes:
     rows = [row.split(b",") for row in data.split(b"\n")]
     row = int(rng.integers(len(rows)))
     cell = int(rng.integers(len(rows[row])))
-    strange = (
-        b"", b"-1", b"0", b"1e9", b"9" * 30, b'"', b'"a', b"\0", b"../../etc/passwd", b"/etc/passwd", b"C:\\a.png", b"\xff",
-        b"1 2 3", b"1 99999999", b"1 1 1 1", b"-5 2", b"nan", b" ", b"a" * 300, b"1 1 " * 20_000, b"=1+1", b"image",
-    )  # fmt: skip
     match int(rng.integers(6)):
         case 0 | 1:
-            rows[row][cell] = strange[rng.integers(len(strange))]
+            rows[row][cell] = CELLS[rng.integers(len(CELLS))]
         case 2:
             rows.insert(row, list(rows[int(rng.integers(len(rows)))]))
         case 3:
             del rows[row]
         case 4:
-            rows[row].append(strange[rng.integers(len(strange))])
+            rows[row].append(CELLS[rng.integers(len(CELLS))])
         case _:
             separator = (b";", b"\t", b"|", b",,")[rng.integers(4)]
             return separator.join(data.split(b","))
@@ -275,15 +290,12 @@ def _npy(data: bytes, rng: Random, depth: int) -> bytes:
     """Change shape or type in the header, whose length is right again."""
     start = 10 if data[6] == 1 else 12
     header = data[start : data.index(b"\n", start) + 1]
-    kinds = (b"'|O'", b"'<f8'", b"'<c16'", b"'|V8'", b"'<U9'", b"'<M8[s]'", b"'>f4'", b"[('a', '<f4')]", b"'|b1'", b"'x'")
-    shapes = (
-        b"(0,)", b"()", b"(1000000, 1000000, 3)", b"(8, 8)", b"(1, 1, 1, 1, 1)", b"(-1, 8, 1)", b"(60000, 60000, 1)",
-        b"(99999999999999999999,)", b"(8.0, 8, 1)", b"None", b"(True, 8, 1)", b"(" + b"1, " * 40 + b")",
-    )  # fmt: skip
     if rng.random() < 0.5:
-        header = re.sub(rb"'descr': '[^']*'", lambda _: b"'descr': " + kinds[rng.integers(len(kinds))], header)
+        header = re.sub(
+            rb"'descr': '[^']*'", lambda _: b"'descr': " + TYPES[rng.integers(len(TYPES))], header
+        )
     else:
-        header = re.sub(rb"\([^)]*\)", lambda _: shapes[rng.integers(len(shapes))], header)
+        header = re.sub(rb"\([^)]*\)", lambda _: SHAPES[rng.integers(len(SHAPES))], header)
     header = header.rstrip() + b" " * 8 + b"\n"
     length = struct.pack("<H" if start == 10 else "<I", len(header))
     return data[:8] + length + header + data[data.index(b"\n", start) + 1 :]
@@ -328,7 +340,15 @@ def _zip(data: bytes, rng: Random, depth: int) -> bytes:
     if depth < 3 and rng.random() < 0.6:
         try:
             return _repacked(data, rng, depth)
-        except (zipfile.BadZipFile, ValueError, OSError, EOFError, RuntimeError, NotImplementedError, zlib.error):
+        except (
+            zipfile.BadZipFile,
+            ValueError,
+            OSError,
+            EOFError,
+            RuntimeError,
+            NotImplementedError,
+            zlib.error,
+        ):
             return blind(data, rng)
     marks = [m.start() for m in re.finditer(rb"PK(\x01\x02|\x03\x04|\x05\x06)", data)]
     if not marks:

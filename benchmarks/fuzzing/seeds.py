@@ -171,7 +171,8 @@ def dataset_seeds() -> list[Files]:
         both[f"images/{n}.png"] = encoded(picture(seed=n), "PNG")
         both[f"masks/{n}.png"] = encoded(mask(n), "PNG")
     numbered = {
-        f"masks/{n}.tif": tiff((mask(n) // 255 * (1 + n)).astype(np.uint16), compression="zlib") for n in range(3)
+        f"masks/{n}.tif": tiff((mask(n) // 255 * (1 + n)).astype(np.uint16), compression="zlib")
+        for n in range(3)
     }
     images = {k: v for k, v in both.items() if k.startswith("images")}
     return [

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from napari_unet.atomic import check_can_be_made, write_text
 from napari_unet.errors import DataError, OutputError
 from napari_unet.export.naming import PATTERN
+from napari_unet.plain_json import parse_json
 from napari_unet.settings import (
     EvaluationSettings,
     FineTuneSettings,
@@ -205,7 +206,7 @@ class RunRecipe(Settings):
         try:
             if path.stat().st_size > MOST_BYTES:
                 raise DataError(f"{path} is too large for a recipe", expected=f"at most {MOST_BYTES:,} bytes")
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_bytes())
         except (OSError, ValueError) as error:
             got = error.strerror if isinstance(error, OSError) else "something that is no JSON"
             raise DataError(
