@@ -73,8 +73,8 @@ def mutate(name: str, data: bytes, rng: Random, depth: int = 0) -> bytes:
             continue
         try:
             data = aware(data, rng, depth)
-        except (ValueError, IndexError, KeyError, struct.error, OverflowError, RecursionError):
-            data = blind(data, rng)  # too damaged by now to have a structure
+        except Exception:  # noqa: BLE001 - too damaged by now to have a structure
+            data = blind(data, rng)
     return data
 
 
