@@ -19,6 +19,7 @@ from napari_unet.data.image_files import (
     count_pages,
     decode_image,
     decode_labels,
+    decode_pixels,
     image_header,
     read_pages,
 )
@@ -63,7 +64,7 @@ def test_planar_tiff_has_its_channels_last():
 
 def test_one_bit_is_bool():
     bits = GREY > 100
-    assert np.array_equal(decode_image(tiff(bits), "a.tif")[..., 0], bits)
+    assert np.array_equal(decode_image(tiff(bits, photometric="minisblack"), "a.tif")[..., 0], bits)
     assert np.array_equal(decode_image(png(bits), "a.png")[..., 0], bits)
     assert decode_image(png(bits), "a.png").dtype == bool
 
@@ -80,12 +81,14 @@ def test_sixteen_bit_colour_keeps_its_low_bits():
     assert np.array_equal(decode_image(imagecodecs.png_encode(deep), "a.png"), deep)
 
 
-def test_opaque_alpha_is_left_out_and_any_other_kept():
+def test_transparency_is_no_data():
     alpha = np.full((7, 5, 1), 255, np.uint8)
     opaque = np.concatenate([COLOUR, alpha], -1)
     assert np.array_equal(decode_image(png(opaque), "a.png"), COLOUR)
     opaque[0, 0, 3] = 254
-    assert np.array_equal(decode_image(png(opaque), "a.png"), opaque)
+    assert np.array_equal(decode_image(png(opaque), "a.png"), COLOUR)
+    assert decode_pixels(png(opaque), "a.png").alpha == 3
+    assert np.array_equal(decode_pixels(png(opaque), "a.png").pixels, opaque)
     grey_alpha = np.concatenate([GREY[..., None], alpha], -1)
     assert np.array_equal(decode_image(png(grey_alpha), "a.png"), GREY[..., None])
 

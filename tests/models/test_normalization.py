@@ -44,8 +44,11 @@ def test_channels_are_matched_where_there_is_one_way() -> None:
     colour = Normalization(channels=3, intensities="range")
     rgba = np.zeros((1, 1, 4), np.uint8)
     rgba[0, 0] = 255, 0, 0, 9
-    assert grey.prepare(rgba)[0, 0, 0] == pytest.approx(0.299)
-    np.testing.assert_allclose(colour.prepare(rgba)[0, 0], [1, 0, 0])
+    assert grey.prepare(rgba[..., :3])[0, 0, 0] == pytest.approx(0.299)
+    np.testing.assert_allclose(colour.prepare(rgba[..., :3])[0, 0], [1, 0, 0])
+    for four in (grey, colour):  # what the fourth is nobody says here: transparency is left out by the reader
+        with pytest.raises(ModelError, match="got 4; choose with --channel"):
+            four.prepare(rgba)
     np.testing.assert_allclose(colour.prepare(np.full((1, 1), 255, np.uint8))[0, 0], [1, 1, 1])
     with pytest.raises(ModelError, match="img7 does not fit the model: expected 3 channels, got 5"):
         colour.prepare(np.zeros((2, 2, 5)), "img7")

@@ -121,7 +121,8 @@ def test_grey_stored_as_colour_needs_one_channel() -> None:
     colour[0, 0, 0] = 9
     assert count_channels([grey, grey[..., :1]]) == 1
     assert count_channels([grey, colour]) == 3
-    assert count_channels([np.zeros((4, 4, 4), np.uint8)]) == 1
+    assert count_channels([np.zeros((4, 4, 4), np.uint8)]) == 4
+    assert count_channels([np.zeros((4, 4, 2), np.uint8)]) == 2
     assert count_channels([np.random.default_rng(0).integers(0, 9, (4, 4, 6)).astype(np.uint8)]) == 6
 
 

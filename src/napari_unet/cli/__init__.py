@@ -31,7 +31,7 @@ from napari_unet.cli import (
     submit,
     train,
 )
-from napari_unet.cli.running import DONE, STOPPED, WRONG
+from napari_unet.cli.running import DONE, STOPPED, WRONG, add_reading_arguments, notes_on_stderr, reading_of
 from napari_unet.errors import Cancelled, WorkbenchError
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ COMMANDS = (
 )
 
 
+READ_IMAGES = {
+    segment, train, finetune, evaluate, inspect, export, compare, compare_networks, ensemble, refine, submit
+}  # fmt: skip
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -77,8 +82,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
     options = _parser().parse_args(arguments)
+    with notes_on_stderr():
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from napari_unet.data.reading import reading_images
+
     try:
-        return int(options.command(options))
+        with reading_images(reading_of(options)):
+            return int(options.command(options))
     except (Cancelled, KeyboardInterrupt):
         print("cancelled", file=sys.stderr)
         return STOPPED
@@ -107,5 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(command.NAME, help=command.ABOUT, description=command.ABOUT)
         sub.add_argument("--debug", action="store_true", help="show where an error came from")
         command.add_arguments(sub)
+        if command in READ_IMAGES:
+            add_reading_arguments(sub)
         sub.set_defaults(command=command.run)
     return parser

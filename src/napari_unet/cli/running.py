@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from napari_unet.data.reading import ImageReading
     from napari_unet.engine.task import Task
     from napari_unet.workflow.run_recipe import Run
 
@@ -85,6 +87,61 @@ def add_recipe_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save-recipe", type=Path, metavar="FILE", help="write what `napari-unet run FILE` repeats this by"
     )
+
+
+def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
+    """Let a command read images otherwise than their files say; ``reading_of`` takes it up."""
+    group = parser.add_argument_group("reading images")
+    group.add_argument(
+        "--channel", action="append", default=[], metavar="NAME",
+        help="name or number, from 0, of a channel to read; once for each (default: all)",
+    )  # fmt: skip
+    group.add_argument(
+        "--axes", default="", metavar="LETTERS",
+        help="axes of TIFF and Zarr files that do not say them, or wrongly: CYX (channels), TYX (images)",
+    )  # fmt: skip
+
+
+def reading_of(options: argparse.Namespace) -> ImageReading:
+    """How the command is to read images.
+
+    Raises
+    ------
+    SettingsError
+        If axes make no sense, or the workers of a cluster would not know of them.
+    """
+    from napari_unet.data.reading import ImageReading
+    from napari_unet.errors import SettingsError
+
+    reading = ImageReading(getattr(options, "axes", ""), tuple(getattr(options, "channel", ())))
+    if not reading.is_plain and getattr(options, "cluster", "") and not hasattr(options, "stream"):
+        raise SettingsError(
+            "the workers of a cluster read images as their files say",
+            remedy="leave out --cluster, or --channel and --axes",
+        )
+    return reading
+
+
+@contextmanager
+def notes_on_stderr() -> Iterator[None]:
+    """Show what the program notes on its way, one line each, on stderr; the same only once."""
+    seen: set[str] = set()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("note: %(message)s"))
+
+    def unseen(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        return not (text in seen or seen.add(text))  # type: ignore[func-returns-value]
+
+    handler.addFilter(unseen)
+    root = logging.getLogger("napari_unet")
+    root.addHandler(handler)
+    before, root.propagate = root.propagate, False
+    try:
+        yield
+    finally:
+        root.propagate = before
+        root.removeHandler(handler)
 
 
 @contextmanager

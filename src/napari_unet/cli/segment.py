@@ -55,10 +55,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{fields['level'].description} (default: {fields['level'].default})",
     )  # fmt: skip
     large.add_argument(
-        "--channel", action="append", default=[], metavar="NAME",
-        help="name or number, from 0, of a channel; once for each that the model takes",
-    )  # fmt: skip
-    large.add_argument(
         "--cluster", default="", metavar="ADDRESS",
         help="have the workers of this Dask scheduler do it, like tcp://host:8786",
     )  # fmt: skip

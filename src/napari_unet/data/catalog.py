@@ -18,7 +18,7 @@ from napari_unet.data.formats import (
     tgs_salt,
     ultrasound_nerve,
 )
-from napari_unet.data.image_files import is_image_name
+from napari_unet.data.image_files import KINDS, is_image_name
 from napari_unet.data.mask_checks import fit_masks
 from napari_unet.data.pages import page_samples, plain_samples
 from napari_unet.data.source import FolderSource, Source, open_source
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
 
 
-PAGE = re.compile(r"(?<=\.)(tiff?|gif)\[\d+\]$", re.IGNORECASE)
+PAGE = re.compile(r"(?<=\.)(tiff?|gif|webp)\[\d+\]$", re.IGNORECASE)
 MOST_LEFT_OUT = 10  # files for every image of a data set; a few masks more are usual
 
 
@@ -237,7 +237,7 @@ def _images_of(source: Source) -> Iterable[Sample]:
     if not names:
         raise DataError(
             f"{source.path} holds no image",
-            expected="PNG, TIFF, JPEG, BMP or GIF files",
+            expected=f"{KINDS} files",
             got=f"{len(source.sizes)} other files" if source.sizes else "no files",
             remedy="give image files, or the folder or zip that holds them",
         )

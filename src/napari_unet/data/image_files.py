@@ -1,32 +1,40 @@
-"""Image files to arrays, through Pillow, tifffile and imagecodecs."""
+"""Image files to arrays: one reader for every command and the window."""
 
 from __future__ import annotations
 
 import io
 import math
 import struct
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import DataError
+from napari_unet.data import pictures
+from napari_unet.data.reading import PLAIN, ImageReading, channel_numbers
+from napari_unet.data.tiff_images import TiffImages, TiffPart, opened_tiff
+from napari_unet.errors import DataError, WorkbenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
-    from PIL import Image
+
+    from napari_unet.data.decoded_image import DecodedImage
 
 TIFF_SUFFIXES = {".tif", ".tiff"}
-SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
+SUFFIXES = TIFF_SUFFIXES | {
+    ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc",
+}  # fmt: skip
 LOSSY_SUFFIXES = {".jpg", ".jpeg"}
+SEVERAL = TIFF_SUFFIXES | {".gif", ".webp"}  # files that may hold more than one image
 MAX_DECODED_BYTES = 2**31  # of one image
 PLAUSIBLE_BYTES = 2**28  # smaller images are not held against the size of their file
 MAX_RATIO = 5000  # of decoded to stored size; LZW and Deflate stay below it
-HEAD_BYTES = 32  # are enough for the header of a PNG
+HEAD_BYTES = 32  # are enough to know a file by, and for the size of a PNG
+LONG_HEAD_BYTES = 2**16  # for what a PNG says of the way it is turned
 SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -36,8 +44,10 @@ SIGNATURES = {
     b"MM\0*": "TIFF",
     b"II+\0": "TIFF",
     b"MM\0+": "TIFF",
+    b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
 }
-PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+KINDS = "PNG, TIFF, JPEG, WebP, JPEG 2000, BMP or GIF"
 # What Pillow, tifffile and imagecodecs raise on damaged files; imagecodecs' own are RuntimeErrors,
 # tifffile's ValueErrors.
 DAMAGE = (
@@ -53,11 +63,19 @@ class ImageHeader:
     Attributes
     ----------
     height, width, channels : int
-        Of one page; a palette counts as one channel.
+        Of one page, as ``decode_image`` gives it; a palette counts as one channel.
     dtype : str
         Of the stored values ("uint8", "uint16", "float32", "bool").
     pages : int
         1 but for stacks.
+    alike : bool
+        Whether all pages have this size, these channels and this type.
+    channel_names : tuple of str
+        Empty where the file names none.
+    colour : bool
+        Whether the channels are red, green and blue.
+    note : str
+        What a person should know of the way the file is read; empty mostly.
     """
 
     height: int
@@ -65,6 +83,10 @@ class ImageHeader:
     channels: int
     dtype: str
     pages: int = 1
+    alike: bool = field(default=True, compare=False)
+    channel_names: tuple[str, ...] = field(default=(), compare=False)
+    colour: bool = field(default=False, compare=False)
+    note: str = field(default="", compare=False)
 
     @property
     def page_bytes(self) -> int:
@@ -82,8 +104,22 @@ def is_image_name(name: str) -> bool:
     return suffix_of(name) in SUFFIXES
 
 
-def decode_image(data: bytes | IO[bytes], name: str, page: int | None = None) -> NDArray[np.generic]:
-    """Decode an image file.
+def kind_of(head: bytes) -> str:
+    """What a file is by its first bytes: "PNG", "TIFF", ...; "" if it is no image that we know."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    return next((kind for signature, kind in SIGNATURES.items() if head.startswith(signature)), "")
+
+
+def decode_pixels(
+    data: bytes | IO[bytes],
+    name: str,
+    page: int | None = None,
+    *,
+    palette_indices: bool = False,
+    reading: ImageReading = PLAIN,
+) -> DecodedImage:
+    """Decode an image file, with what it says about its channels.
 
     Parameters
     ----------
@@ -93,40 +129,167 @@ def decode_image(data: bytes | IO[bytes], name: str, page: int | None = None) ->
         Of the file, for errors.
     page : int, optional
         Of a file with several pages; without it the file must have one.
+    palette_indices : bool
+        Whether the pixels of a palette stay its numbers (not those of GIFs).
+    reading : ImageReading
+        The axes of a TIFF where a person knows them better; channels are chosen by ``decode_image``.
 
     Returns
     -------
-    numpy.ndarray
-        (Y, X, C) in the stored dtype: bool, 8 or 16 bit, 32 bit integers, floats. Palettes become
-        RGB; an alpha channel that is opaque throughout is left out.
+    DecodedImage
+        Upright, black is 0, with all its channels.
 
     Raises
     ------
     DataError
         If the file is damaged, too large, or has several pages and none was asked for.
     """
-    return _without_opaque_alpha(_decode(data, name, page, indices=False))
+    file = _as_file(data, name)
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    kind = kind_of(head)
+    if kind == "TIFF":
+        with _read_tiff(file, name, reading) as images:
+            _check_page(page, images.count, name)
+            part, number = images.find(page or 0)
+            _check_part(part, images, name)
+            return part.shown(number, palette_indices=palette_indices)
+    with _as_damage(name):
+        if kind == "JPEG 2000":
+            start = pictures.whole(file)
+            _check_header(pictures.jpeg2000_header(start[: pictures.SEARCHED]), file, name)
+            _check_page(page, 1, name)
+            return pictures.decode_jpeg2000(start)
+        if kind == "PNG":
+            header = pictures.png_header(head)
+            _check_header(header, file, name)
+            if header.dtype == "uint16" and header.channels + header.alpha > 1:
+                _check_page(page, 1, name)
+                return pictures.decode_deep_png(pictures.whole(file))
+        with _picture(file, kind, name) as picture:
+            _check_page(page, int(getattr(picture, "n_frames", 1)), name)
+            return pictures.decode_picture(picture, kind, page or 0, palette_indices=palette_indices)
 
 
-def decode_labels(data: bytes | IO[bytes], name: str, page: int | None = None) -> NDArray[np.generic]:
-    """Decode a mask file: like ``decode_image``, but palettes stay indices (not of GIFs), without alpha.
+def decode_image(
+    data: bytes | IO[bytes], name: str, page: int | None = None, reading: ImageReading = PLAIN
+) -> NDArray[np.generic]:
+    """Decode the channels of an image file that hold data.
+
+    Parameters
+    ----------
+    data : bytes or binary file
+        The file; what it is, its first bytes say.
+    name : str
+        Of the file, for errors.
+    page : int, optional
+        Of a file with several pages; without it the file must have one.
+    reading : ImageReading
+        Axes and channels, where a person chose them.
 
     Returns
     -------
     numpy.ndarray
-        (Y, X) numbers, or (Y, X, 3) colours if they are not grey.
+        (Y, X, C) in the stored dtype: bool, integers, floats. Upright, black is 0; palettes and CMYK become
+        RGB. Transparency is no data and left out. Where the file names a value for pixels without data and
+        some have it, floats with NaN there.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, too large, or has several pages and none was asked for.
+    SettingsError
+        If it has no channel that was chosen.
+    """
+    found = decode_pixels(data, name, page, reading=reading)
+    kept = data_channels(found.pixels.shape[2], found.alpha, found.channel_names, reading, name)
+    pixels = found.pixels if kept is None else found.pixels[..., kept]
+    return without_nodata(pixels, found.nodata)
+
+
+def data_channels(
+    count: int, alpha: int | None, names: tuple[str, ...], reading: ImageReading, name: str
+) -> list[int] | None:
+    """Numbers of the channels that are read; None: all.
+
+    Raises
+    ------
+    SettingsError
+        If there is no channel that was chosen.
+    """
+    if reading.channels:
+        return channel_numbers(reading.channels, names, count, name)
+    return None if alpha is None else [number for number in range(count) if number != alpha]
+
+
+def without_nodata(pixels: NDArray[np.generic], nodata: float | None) -> NDArray[np.generic]:
+    """NaN for pixels whose every channel has the value that stands for no data.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        (Y, X, C).
+    nodata : float or None
+        That value.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same if there are none; else float32, or float64 where that could not hold all values.
+    """
+    if nodata is None or np.isnan(nodata) or pixels.dtype.kind == "b":
+        return pixels
+    if pixels.dtype.kind in "ui":
+        limits = np.iinfo(pixels.dtype)  # type: ignore[type-var]
+        if nodata != int(nodata) or not limits.min <= nodata <= limits.max:
+            return pixels
+    if not _equals(pixels, nodata).all(axis=2).any():
+        return pixels
+    return as_nan(pixels, nodata)
+
+
+def _equals(pixels: NDArray[np.generic], nodata: float) -> NDArray[np.bool_]:
+    # Programs write the value with fewer digits than float32 has.
+    stored = np.float32(nodata) if pixels.dtype.itemsize <= 4 and pixels.dtype.kind == "f" else nodata
+    return np.asarray(pixels == stored)
+
+
+def as_nan(pixels: NDArray[np.generic], nodata: float | None) -> NDArray[np.generic]:
+    """As ``without_nodata``, but floats wherever a value is named, whether a pixel has it or not."""
+    if nodata is None or np.isnan(nodata) or pixels.dtype.kind == "b":
+        return pixels
+    absent = _equals(pixels, nodata).all(axis=2)
+    wide = pixels.dtype.itemsize > (4 if pixels.dtype.kind == "f" else 2)
+    shown: NDArray[Any] = pixels.astype(np.float64 if wide else np.float32)
+    shown[absent] = np.nan
+    return shown
+
+
+def decode_labels(data: bytes | IO[bytes], name: str, page: int | None = None) -> NDArray[np.generic]:
+    """Decode a mask file: like ``decode_image``, but palettes stay indices (not of GIFs).
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) numbers, or (Y, X, C) colours or channels if they are not all equal.
 
     Raises
     ------
     DataError
         As ``decode_image``.
     """
-    pixels = _decode(data, name, page, indices=True)
-    if pixels.shape[2] in (2, 4):
-        pixels = pixels[..., :-1]
+    found = decode_pixels(data, name, page, palette_indices=True)
+    kept = data_channels(found.pixels.shape[2], found.alpha, (), PLAIN, name)
+    pixels = found.pixels if kept is None else found.pixels[..., kept]
     if pixels.shape[2] == 1 or (pixels == pixels[..., :1]).all():
         return np.ascontiguousarray(pixels[..., 0])
     return pixels
+
+
+def label_pages(data: bytes | IO[bytes], name: str) -> Iterator[NDArray[np.generic]]:
+    """Decode the masks in a file one by one; of most there is one. As ``decode_labels``."""
+    for page in range(count_pages(data, name)):
+        yield decode_labels(data, name, page)
 
 
 def read_pages(data: bytes | IO[bytes], name: str) -> NDArray[np.generic]:
@@ -140,24 +303,33 @@ def read_pages(data: bytes | IO[bytes], name: str) -> NDArray[np.generic]:
     Raises
     ------
     DataError
-        As ``decode_image``; the bound holds for all pages together.
+        As ``decode_image``; the bound holds for all pages together. Also if they differ in size.
     """
     header = image_header(data, name)
     _check_bytes(header.pages * header.page_bytes, name, f"{header.pages} pages")
     if header.pages == 1:
         return decode_image(data, name)[None]
-    return np.stack([decode_image(data, name, page) for page in range(header.pages)])
+    pages = [decode_image(data, name, page) for page in range(header.pages)]
+    if len({page.shape for page in pages}) > 1:
+        raise DataError(f"the pages of {name} differ in size", expected="one size")
+    return np.stack(pages)
 
 
-def image_header(data: bytes | IO[bytes], name: str) -> ImageHeader:
+def image_header(
+    data: bytes | IO[bytes], name: str, page: int | None = None, reading: ImageReading = PLAIN
+) -> ImageHeader:
     """Read size, type and number of pages without decoding.
 
     Parameters
     ----------
     data : bytes or binary file
-        The file; for a PNG its first ``HEAD_BYTES`` will do.
+        The file; for a PNG its first ``HEAD_BYTES`` will do, ``LONG_HEAD_BYTES`` if it may be turned.
     name : str
         Of the file, for errors.
+    page : int, optional
+        Whose size and type are wanted; the first's if not given.
+    reading : ImageReading
+        Axes and channels, where a person chose them.
 
     Raises
     ------
@@ -168,27 +340,42 @@ def image_header(data: bytes | IO[bytes], name: str) -> ImageHeader:
     head = file.read(HEAD_BYTES)
     file.seek(0)
     kind = kind_of(head)
-    if kind == "PNG":
-        return _png_header(head, name)
     if kind == "TIFF":
-        with _opened_tiff(file, name) as (tiff, series, pages):
-            height, width, channels = _page_shape(series)
-            dtype = "bool" if tiff.pages[0].bitspersample == 1 else np.dtype(series.dtype).name
-            return ImageHeader(height, width, channels, dtype, pages)
-    with _opened_picture(file, head, name) as picture:
-        dtype = {"1": "bool", "F": "float32", "I": "int32", "I;16": "uint16"}.get(picture.mode, "uint8")
-        pages = getattr(picture, "n_frames", 1)
-        return ImageHeader(picture.height, picture.width, len(picture.getbands()), dtype, pages)
-
-
-def kind_of(head: bytes) -> str:
-    """What a file is by its first bytes: "PNG", "TIFF", ...; "" if it is no image that we know."""
-    return next((kind for signature, kind in SIGNATURES.items() if head.startswith(signature)), "")
+        with _read_tiff(file, name, reading) as images:
+            _check_page(page or 0, images.count, name)
+            return _tiff_header(images, page or 0, name, reading)
+    with _as_damage(name):
+        if kind == "JPEG 2000":
+            found = pictures.jpeg2000_header(file.read(pictures.SEARCHED))
+            _check_header(found, file, name)
+        elif kind == "PNG":
+            found = pictures.png_header(file.read(LONG_HEAD_BYTES))
+            _check_header(found, None, name)
+        else:
+            with _picture(file, kind, name) as picture:
+                found = pictures.header_of_picture(picture, kind)
+    chosen = data_channels(found.channels + found.alpha, None, (), reading, name)
+    channels = found.channels if not reading.channels or chosen is None else len(chosen)
+    colour = (found.channels == 3 or found.palette) and not reading.channels
+    return ImageHeader(found.height, found.width, channels, found.dtype, found.pages, colour=colour)
 
 
 def count_pages(data: bytes | IO[bytes], name: str) -> int:
-    """Number of images in a file: pages, slices and time points of a TIFF, frames of a GIF."""
+    """Number of images in a file: pages, slices and time points of a TIFF, frames of a GIF or WebP."""
     return image_header(data, name).pages
+
+
+def _tiff_header(images: TiffImages, page: int, name: str, reading: ImageReading) -> ImageHeader:
+    part, _ = images.find(page)
+    height, width = part.upright_shape
+    names = part.names(part.channels)
+    kept = data_channels(part.channels, part.alpha, names, reading, name)
+    count = part.channels if kept is None else len(kept)
+    colour = part.colour and (kept is None or kept == [0, 1, 2])
+    dtype = "bool" if part.keyframe.bitspersample == 1 else part.dtype.name
+    alike = len({(p.upright_shape, p.channels, p.dtype) for p in images.parts}) == 1
+    names = tuple(names[n] for n in kept) if names and kept is not None else names
+    return ImageHeader(height, width, count, dtype, images.count, alike, names, colour, images.note(name))
 
 
 def _as_file(data: bytes | IO[bytes], name: str) -> IO[bytes]:
@@ -198,19 +385,6 @@ def _as_file(data: bytes | IO[bytes], name: str) -> IO[bytes]:
         return io.BytesIO(data)
     data.seek(0)
     return data
-
-
-def _decode(data: bytes | IO[bytes], name: str, page: int | None, *, indices: bool) -> NDArray[np.generic]:
-    file = _as_file(data, name)
-    head = file.read(HEAD_BYTES)
-    file.seek(0)
-    if kind_of(head) == "TIFF":
-        pixels = _decode_tiff(file, name, page, indices)
-    else:
-        pixels = _decode_picture(file, head, name, page, indices)
-    if not pixels.dtype.isnative:
-        pixels = pixels.astype(pixels.dtype.newbyteorder("="))
-    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def _check_bytes(count: int, name: str, shape: str, stored: int | None = None) -> None:
@@ -230,84 +404,23 @@ def _check_bytes(count: int, name: str, shape: str, stored: int | None = None) -
         )
 
 
-def _unreadable(name: str, error: BaseException | str) -> DataError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return DataError(
-        f"{name} cannot be read as an image", got=reason[:200], remedy="copy or download it again"
-    )
+def _check_header(header: pictures.PictureHeader, file: IO[bytes] | None, name: str) -> None:
+    shape = f"{header.width} x {header.height} pixels"
+    _check_bytes(header.decoded_bytes, name, shape, None if file is None else pictures.length(file))
 
 
-def _png_header(head: bytes, name: str) -> ImageHeader:
-    if len(head) < 26 or head[12:16] != b"IHDR" or head[25] not in PNG_CHANNELS:
-        raise _unreadable(name, "a PNG without a header")
-    width, height = (int.from_bytes(head[i : i + 4], "big") for i in (16, 20))
-    channels = PNG_CHANNELS[head[25]]
-    dtype = {1: "bool", 16: "uint16"}.get(head[24], "uint8") if head[25] != 3 else "uint8"
-    header = ImageHeader(height, width, channels, dtype)
-    # Palettes are spread to three channels.
-    _check_bytes(header.page_bytes * (3 if head[25] == 3 else 1), name, f"{width} x {height} pixels")
-    return header
-
-
-def _length(file: IO[bytes]) -> int:
-    """Bytes in a file; its place is kept."""
-    place = file.tell()
-    end = file.seek(0, io.SEEK_END)
-    file.seek(place)
-    return end
-
-
-@contextmanager
-def _opened_picture(file: IO[bytes], head: bytes, name: str) -> Iterator[Image.Image]:
-    """A picture opened by its own plugin: our bound on the size takes the place of Pillow's."""
-    from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin
-
-    plugins: dict[str, Callable[[IO[bytes]], Image.Image]] = {
-        "PNG": PngImagePlugin.PngImageFile,
-        "JPEG": JpegImagePlugin.JpegImageFile,
-        "BMP": BmpImagePlugin.BmpImageFile,
-        "GIF": GifImagePlugin.GifImageFile,
-    }
-    kind = kind_of(head)
-    if kind not in plugins:
-        raise _unreadable(name, "neither PNG, TIFF, JPEG, BMP nor GIF")
-    try:
-        with plugins[kind](file) as picture:
-            count = picture.width * picture.height * len(picture.getbands())
-            _check_bytes(count, name, f"{picture.width} x {picture.height} pixels", _length(file))
-            yield picture
-    except DAMAGE as error:
-        raise _unreadable(name, error) from error
-
-
-def _decode_picture(
-    file: IO[bytes], head: bytes, name: str, page: int | None, indices: bool
-) -> NDArray[np.generic]:
-    header = _png_header(head, name) if kind_of(head) == "PNG" else None
-    if header is not None and header.dtype == "uint16" and header.channels > 1:
-        import imagecodecs  # Pillow halves the depth of 16-bit colour
-
-        _check_bytes(header.page_bytes, name, f"{header.width} x {header.height} pixels", _length(file))
-        try:
-            return np.asarray(imagecodecs.png_decode(file.read()))
-        except DAMAGE as error:
-            raise _unreadable(name, error) from error
-    with _opened_picture(file, head, name) as picture:
-        frames = getattr(picture, "n_frames", 1)
-        _check_page(page, frames, name)
-        if frames > 1:
-            picture.seek(page or 0)
-        # A GIF orders its palette as it likes, so that indices mean nothing there.
-        if picture.mode in {"P", "PA"} and (not indices or kind_of(head) == "GIF"):
-            # By way of RGBA, because a transparent colour would be warned about.
-            pixels = np.asarray(picture.convert("RGBA" if "transparency" in picture.info else "RGB"))
-            return pixels[..., :3]
-        if picture.mode in {"CMYK", "YCbCr", "LAB", "HSV", "PA"}:
-            return np.asarray(picture.convert("RGB"))
-        pixels = np.asarray(picture)
-    if header is not None and header.dtype == "uint16":
-        return pixels.astype(np.uint16)  # some versions of Pillow give 32 bits
-    return pixels
+def _check_part(part: TiffPart, images: TiffImages, name: str) -> None:
+    """Bound what is decoded for one image of a TIFF."""
+    page, stored = part.keyframe, part.keyframe.parent.filehandle.size
+    height, width = part.size("Y"), part.size("X")
+    per_page = height * width * part.channels * part.dtype.itemsize
+    shape = f"{width} x {height} pixels, {part.channels} channels"
+    _check_bytes(per_page, name, shape, stored)
+    # A tile is decoded whole, and may declare to be larger than the image.
+    tile = math.prod(map(int, page.chunks)) * page.dtype.itemsize
+    _check_bytes(tile, name, f"tiles of {page.chunks}", stored)
+    if not part.by_page:
+        _check_bytes(per_page * part.images, name, f"{part.images} pages of {shape} in one piece")
 
 
 def _check_page(page: int | None, pages: int, name: str) -> None:
@@ -321,85 +434,41 @@ def _check_page(page: int | None, pages: int, name: str) -> None:
         raise DataError(f"{name} has no page {page}", expected=f"0 to {pages - 1}")
 
 
-@contextmanager
-def _opened_tiff(file: IO[bytes], name: str) -> Iterator[tuple[Any, Any, int]]:
-    """The file, its first series and the number of images in it."""
-    import tifffile
+def _unreadable(name: str, error: BaseException | str) -> DataError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return DataError(
+        f"{name} cannot be read as an image", got=reason[:200], remedy="copy or download it again"
+    )
 
+
+@contextmanager
+def _as_damage(name: str) -> Iterator[None]:
+    """Say of a damaged file which it is."""
     try:
-        with closing(tifffile.TiffFile(file)) as tiff:
-            _check_chain(tiff)
-            series = tiff.series[0]
-            pages = int(np.prod(_leading_shape(series), dtype=np.int64))
-            told = (tiff.imagej_metadata or {}).get("images", 1)
-            # Without the rest of its pixels an ImageJ stack would pass for a single image.
-            if told > int(np.prod(series.shape[:-2], dtype=np.int64)) and len(tiff.pages) < told:
-                raise ValueError(f"cut off: it should have {told} images")
-            yield tiff, series, pages
+        yield
+    except WorkbenchError:
+        raise
     except DAMAGE as error:
         raise _unreadable(name, error) from error
 
 
-def _check_chain(tiff: Any) -> None:
-    """Refuse a file whose last page points to one behind its end: tifffile leaves it at a log line."""
-    if not tiff.pages:
-        raise ValueError("a TIFF without a page")
-    kind, handle, offset = tiff.tiff, tiff.filehandle, tiff.pages[-1].offset
-    handle.seek(offset)
-    (tags,) = struct.unpack(kind.tagnoformat, handle.read(kind.tagnosize))
-    handle.seek(offset + kind.tagnosize + tags * kind.tagsize)
-    (following,) = struct.unpack(kind.offsetformat, handle.read(kind.offsetsize))
-    if following >= handle.size:
-        raise ValueError(f"cut off: page {len(tiff.pages)} is missing")
+@contextmanager
+def _picture(file: IO[bytes], kind: str, name: str) -> Iterator[Any]:
+    """A picture that Pillow opened, within our bounds."""
+    if kind not in {"PNG", "JPEG", "BMP", "GIF", "WebP"}:
+        raise DataError(
+            f"{name} cannot be read as an image",
+            expected=KINDS,
+            got="neither",
+            remedy="export it as one of them",
+        )
+    with pictures.opened_picture(file, kind) as picture:
+        count = picture.width * picture.height * len(picture.getbands())
+        _check_bytes(count, name, f"{picture.width} x {picture.height} pixels", pictures.length(file))
+        yield picture
 
 
-def _leading_shape(series: Any) -> tuple[int, ...]:
-    """Sizes of the axes of a TIFF series besides Y, X, samples and channels."""
-    return tuple(n for n, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXSC")
-
-
-def _page_shape(series: Any) -> tuple[int, int, int]:
-    sizes = dict(zip(series.axes, series.shape, strict=True))
-    return int(sizes["Y"]), int(sizes["X"]), int(sizes.get("S", 1) * sizes.get("C", 1))
-
-
-def _decode_tiff(file: IO[bytes], name: str, page: int | None, indices: bool) -> NDArray[np.generic]:
-    import tifffile
-
-    with _opened_tiff(file, name) as (tiff, series, pages):
-        _check_page(page, pages, name)
-        height, width, channels = _page_shape(series)
-        per_page = height * width * channels * np.dtype(series.dtype).itemsize
-        shape = f"{width} x {height} pixels, {channels} channels"
-        _check_bytes(per_page, name, shape, tiff.filehandle.size)
-        keyframe = tiff.pages[0]
-        # A tile is decoded whole, and may declare to be larger than the image.
-        tile = math.prod(map(int, keyframe.chunks)) * keyframe.dtype.itemsize
-        _check_bytes(tile, name, f"tiles of {keyframe.chunks}", tiff.filehandle.size)
-        if pages > 1 and channels == keyframe.samplesperpixel and len(series.pages) == pages:
-            one = series.pages[page or 0]
-            pixels = _to_pages(one.asarray(), one.axes)[0]
-        else:
-            _check_bytes(per_page * pages, name, f"{pages} pages of {shape} in one piece")
-            pixels = _to_pages(series.asarray(), series.axes)[page or 0]
-        if keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE and not indices:
-            pixels = np.asarray(np.moveaxis(keyframe.colormap, 0, -1)[pixels[..., 0]] >> 8, np.uint8)
-        return np.asarray(pixels)
-
-
-def _to_pages(pixels: NDArray[np.generic], axes: str) -> NDArray[np.generic]:
-    """Reorder to (N, Y, X, C)."""
-    lead = [i for i, a in enumerate(axes) if a not in "YXSC"]
-    tail = [i for i, a in enumerate(axes) if a in "SC"]
-    y, x = axes.index("Y"), axes.index("X")
-    moved = np.transpose(pixels, [*lead, y, x, *tail])
-    channels = int(np.prod([pixels.shape[i] for i in tail]))
-    return moved.reshape(-1, pixels.shape[y], pixels.shape[x], channels)
-
-
-def _without_opaque_alpha(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
-    if pixels.shape[2] in (2, 4) and np.issubdtype(pixels.dtype, np.unsignedinteger):
-        opaque: Any = np.iinfo(pixels.dtype).max  # type: ignore[type-var]
-        if bool((pixels[..., -1] == opaque).all()):
-            return pixels[..., :-1]
-    return pixels
+@contextmanager
+def _read_tiff(file: IO[bytes], name: str, reading: ImageReading) -> Iterator[TiffImages]:
+    with _as_damage(name), opened_tiff(file, name, reading) as images:
+        yield images

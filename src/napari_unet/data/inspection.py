@@ -35,6 +35,8 @@ class Inspection:
     ----------
     name, format, path : str
         Of the data set.
+    images : int
+        All of them; each page of a stack is one.
     labelled, unlabelled : int
         Images with and without a reference mask.
     classes : tuple of str
@@ -59,6 +61,7 @@ class Inspection:
     name: str
     format: str
     path: str
+    images: int
     labelled: int
     unlabelled: int
     classes: tuple[str, ...]
@@ -276,6 +279,7 @@ def inspect_dataset(
         dataset.name,
         dataset.format,
         str(dataset.path),
+        len(dataset) + len(dataset.unlabelled),
         len(dataset),
         len(dataset.unlabelled),
         dataset.classes,

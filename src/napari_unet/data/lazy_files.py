@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import weakref
 from collections import OrderedDict
@@ -15,11 +16,14 @@ import numpy as np
 from napari_unet.data.image_files import DAMAGE, HEAD_BYTES, TIFF_SUFFIXES, kind_of
 from napari_unet.data.lazy_stack import LazyStack, usual_axes
 from napari_unet.data.pixel_size import PixelSize, read_pixel_size, unit_name
+from napari_unet.data.reading import check_axes, current_reading
+from napari_unet.data.tiff_images import TiffPart, images_of, nodata_of
 from napari_unet.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+log = logging.getLogger(__name__)
 MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 RGB = ["FF0000", "00FF00", "0000FF"]
 WIDE = 4  # strips this much wider than high are read whole and kept: blocks beside each other share them
@@ -89,7 +93,8 @@ def _open_zarr(path: Path, level: int | None, target: float | None) -> LazyStack
     try:
         opened = zarr.open(path, mode="r")
         if isinstance(opened, zarr.Array):
-            return LazyStack(stem_of(path), opened, _axes_of_array(opened), source=_about(opened))
+            axes = current_reading().axes.lower() or _axes_of_array(opened)
+            return LazyStack(stem_of(path), opened, axes, source=_about(opened))
         found = _multiscales(opened, path)
         names = [str(one["path"]) for one in found["datasets"]]
         sizes = [_pixel_size(found, one) for one in found["datasets"]]
@@ -309,8 +314,15 @@ def _open_tiff(path: Path, level: int | None, target: float | None) -> LazyStack
                     f"{path} is no TIFF", got="another kind of file", remedy="give it its own suffix"
                 )
         with tifffile.TiffFile(path) as tiff:
-            series = tiff.series[0]
-            axes = _tiff_axes(series)
+            found = images_of(tiff, path.name)
+            series = found.parts[0].series[0]
+            if found.left_out or len(found.parts) > 1:
+                aside = found.left_out or f"only the first of {len(found.parts)} series is read by region"
+                log.warning("%s: %s", path.name, aside)
+            part = found.parts[0]
+            axes = current_reading().axes.lower() or _tiff_axes(series)
+            if len(axes) != len(series.shape):
+                check_axes(axes.upper(), series.shape, path.name)
             finest = read_pixel_size(path)
             sizes = [_at(finest, series.levels[0], one) for one in series.levels]
             number = choose_level(sizes, level, target, path.name)
@@ -327,11 +339,34 @@ def _open_tiff(path: Path, level: int | None, target: float | None) -> LazyStack
             pixels = TiffPixels(
                 path.resolve(), number, shape, dtype, _chunks_of(chosen, axes), mapped, across
             )
-            channels = _tiff_channels(tiff, axes, chosen.shape)
+            channels = _tiff_channels(part, axes, chosen.shape)
+            keyframe = chosen.keyframe
+            if part.orientation != 1:
+                raise DataError(
+                    f"the TIFF {path} is stored turned (orientation {part.orientation})",
+                    expected="an upright image",
+                    remedy="save it upright, or leave out --stream if it is small",
+                )
+            if keyframe.photometric.name in {"SEPARATED", "CIELAB"}:
+                raise DataError(
+                    f"the TIFF {path} has the colours {keyframe.photometric.name}", expected="grey or RGB",
+                    remedy="save it as RGB",
+                )  # fmt: skip
+            white = keyframe.photometric.name == "MINISWHITE" and not tiff.is_imagej
+            nodata, alpha, coloured = nodata_of(keyframe), part.alpha, part.colour
+            bits = int(keyframe.bitspersample) if white else 0
+            measured = "s" in axes and not coloured
     except DAMAGE as error:
         raise _unreadable(path, error) from error
     source = f"{path.stat().st_size} bytes level {number}"
-    return LazyStack(stem_of(path), pixels, axes, sizes[number], channels, source=source)
+    stack = LazyStack(
+        stem_of(path), pixels, axes, sizes[number], channels, source=source,
+        nodata=nodata, white_is_zero=bits, coloured=not measured,
+    )  # fmt: skip
+    if alpha is not None:
+        count = int(shape[axes.index("s")])
+        stack = stack.choose([n for n in range(count) if n != alpha])
+    return stack
 
 
 def _tiff_axes(series: Any) -> str:
@@ -370,23 +405,11 @@ def _at(finest: PixelSize | None, first: Any, level: Any) -> PixelSize | None:
     return replace(finest, y=finest.y * y, x=finest.x * x)
 
 
-def _tiff_channels(tiff: Any, axes: str, shape: Sequence[int]) -> tuple[str, ...]:
+def _tiff_channels(part: TiffPart, axes: str, shape: Sequence[int]) -> tuple[str, ...]:
     """Names of the channels in OME and ImageJ metadata, where there is one for each."""
     if "c" not in axes:
         return ()
-    names: list[str] = []
-    if tiff.ome_metadata and "<!DOCTYPE" not in tiff.ome_metadata[:2000]:
-        from xml.etree import ElementTree
-
-        names = [
-            element.attrib.get("Name", "")
-            for element in ElementTree.fromstring(tiff.ome_metadata).iter()
-            if element.tag.rsplit("}", 1)[-1] == "Channel"
-        ]
-    elif tiff.imagej_metadata:
-        labels = tiff.imagej_metadata.get("Labels")
-        names = [str(label) for label in labels] if isinstance(labels, list) else []
-    return tuple(names) if len(names) == shape[axes.index("c")] else ()
+    return part.names(shape[axes.index("c")])
 
 
 def pixels_of_tiff(path: Path) -> int:

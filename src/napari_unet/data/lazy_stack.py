@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_unet.errors import DataError, SettingsError
+from napari_unet.data.image_files import as_nan
+from napari_unet.data.reading import channel_numbers
+from napari_unet.data.tiff_images import black_is_zero
+from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,6 +61,12 @@ class LazyStack:
         Channels that are read, in this order; None: all.
     source : str
         More of what it is known again by, such as the size of its file.
+    nodata : float or None
+        The value of pixels without data.
+    white_is_zero : int
+        Bits of a value, where 0 is white, so that values are turned when they are read; else 0.
+    coloured : bool
+        Whether samples of a pixel are red, green and blue.
     """
 
     name: str
@@ -67,6 +76,9 @@ class LazyStack:
     channels: tuple[str, ...] = ()
     chosen: tuple[int, ...] | None = None
     source: str = ""
+    nodata: float | None = None
+    white_is_zero: int = 0
+    coloured: bool = True
 
     def __post_init__(self) -> None:
         shape = tuple(self.pixels.shape)
@@ -97,7 +109,7 @@ class LazyStack:
     @property
     def colour(self) -> bool:
         """Whether the channels are those of a colour, which can be made grey, or of a grey image."""
-        return "c" not in self.axes or self._size("c") == 1
+        return self.shape[2] in (1, 3) and ("c" not in self.axes or self._size("c") == 1) and self.coloured
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
@@ -162,7 +174,11 @@ class LazyStack:
             values = values[..., None]
         elif self.chosen is not None:
             values = values[..., [number - min(self.chosen) for number in self.chosen]]
-        return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+        values = values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+        if self.white_is_zero:
+            values = black_is_zero(values, self.white_is_zero)
+        # Every part in one type, whether it has pixels without data or not.
+        return as_nan(values, self.nodata)
 
     @property
     def _channel_axis(self) -> str:
@@ -201,19 +217,7 @@ class LazyStack:
             If there is no such channel.
         """
         count = self._size("c") * self._size("s")
-        numbers = []
-        for one in wanted:
-            text = str(one)
-            matches = [n for n, name in enumerate(self.channels) if name == text]
-            matches = matches or [n for n, name in enumerate(self.channels) if name.lower() == text.lower()]
-            number = matches[0] if matches else int(text) if text.isdecimal() else -1
-            if not 0 <= number < count:
-                raise SettingsError(
-                    f"{self.name} has no channel {text!r}",
-                    expected=", ".join(self.channels) or f"a number from 0 to {count - 1}",
-                )
-            numbers.append(number)
-        return replace(self, chosen=tuple(numbers))
+        return replace(self, chosen=tuple(channel_numbers(wanted, self.channels, count, self.name)))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -224,6 +228,8 @@ class LazyStack:
         """
         digest = hashlib.blake2b(digest_size=DIGEST)
         digest.update(f"{self.shape} {self.leading} {self.dtype.str} {self.chosen} {self.source}".encode())
+        if self.nodata is not None or self.white_is_zero:
+            digest.update(f"{self.nodata} {self.white_is_zero}".encode())
         indices = self.indices
         for index in sorted({indices[0], indices[len(indices) // 2], indices[-1]}):
             for top in _spread(self.shape[0]):

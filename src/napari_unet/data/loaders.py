@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.image_files import decode_image, decode_labels
+from napari_unet.data.reading import ImageReading, current_reading
 from napari_unet.data.run_length import decode_run_lengths
 from napari_unet.data.sample import ReferenceMask
 from napari_unet.errors import DataError
@@ -27,10 +28,11 @@ class ImageLoader:
     source: Source
     name: str
     page: int | None = None
+    reading: ImageReading = field(default_factory=current_reading)
 
     def __call__(self) -> NDArray[np.generic]:
         """Read and decode."""
-        return decode_image(self.source.read(self.name), self.name, self.page)
+        return decode_image(self.source.read(self.name), self.name, self.page, self.reading)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.data.loaders import ImageLoader
 from napari_unet.data.pages import PageLoader, read_header
+from napari_unet.data.reading import PLAIN, ImageReading
 from napari_unet.data.run_length import decode_run_lengths
 from napari_unet.errors import DataError
 
@@ -30,17 +31,21 @@ class FittingMask:
         The image file.
     mask_name : str
         For the error.
+    page, reading
+        Of the image, where its file has several, and how it is read.
     """
 
     load: Callable[[], ReferenceMask]
     source: Source
     image_name: str
     mask_name: str
+    page: int | None = None
+    reading: ImageReading = PLAIN
 
     def __call__(self) -> ReferenceMask:
         """Read and compare."""
         mask = self.load()
-        header = read_header(self.source, self.image_name)
+        header = read_header(self.source, self.image_name, self.page, self.reading)
         height, width = mask.labels.shape
         if (height, width) != (header.height, header.width):
             raise DataError(
@@ -104,5 +109,7 @@ def _fitted(sample: Sample) -> Sample:
     image = sample.load_image
     if sample.load_mask is None or not isinstance(image, ImageLoader | PageLoader):
         return sample
-    mask = FittingMask(sample.load_mask, image.source, image.name, sample.mask_name)
+    mask = FittingMask(
+        sample.load_mask, image.source, image.name, sample.mask_name, image.page, image.reading
+    )
     return replace(sample, load_mask=mask)

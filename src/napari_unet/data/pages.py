@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from napari_unet.data.image_files import (
     HEAD_BYTES,
-    TIFF_SUFFIXES,
+    LONG_HEAD_BYTES,
+    SEVERAL,
     ImageHeader,
     decode_image,
     image_header,
@@ -16,6 +18,7 @@ from napari_unet.data.image_files import (
     suffix_of,
 )
 from napari_unet.data.loaders import ImageLoader
+from napari_unet.data.reading import ImageReading, current_reading
 from napari_unet.data.sample import Sample
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
     from napari_unet.data.source import Source
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class PageLoader:
@@ -34,26 +39,64 @@ class PageLoader:
     source: Source
     name: str
     page: int
+    reading: ImageReading = field(default_factory=current_reading)
 
     def __call__(self) -> NDArray[np.generic]:
         """Read and decode."""
         with self.source.open(self.name) as file:
-            return decode_image(file, self.name, self.page)
+            return decode_image(file, self.name, self.page, self.reading)
 
 
-def read_header(source: Source, name: str) -> ImageHeader:
+def read_header(
+    source: Source, name: str, page: int | None = None, reading: ImageReading | None = None
+) -> ImageHeader:
     """Size, type and number of pages of an image, read without its pixels where the format allows.
+
+    Parameters
+    ----------
+    source : Source
+        Where it lies.
+    name : str
+        Of the file.
+    page : int, optional
+        Whose size is wanted; the first's if not given.
+    reading : ImageReading, optional
+        Axes and channels; those of this moment if not given.
 
     Raises
     ------
     DataError
         If it is not an image that can be read.
     """
+    reading = current_reading() if reading is None else reading
     head = source.head(name, HEAD_BYTES)
     if kind_of(head) == "PNG":
-        return image_header(head, name)
+        return image_header(source.head(name, LONG_HEAD_BYTES), name, reading=reading)
     with source.open(name) as file:
-        return image_header(file, name)
+        return image_header(file, name, page, reading)
+
+
+def header_of_loader(load: ImageLoader | PageLoader) -> ImageHeader:
+    """Header of the image that a loader reads; errors as ``read_header``."""
+    return read_header(load.source, load.name, load.page, load.reading)
+
+
+def count_pages_in(source: Source, name: str) -> int:
+    """How many images a file holds; 1 for kinds that are not looked into.
+
+    What a person should know of the way the file is read is logged.
+
+    Raises
+    ------
+    DataError
+        If it is a TIFF, GIF or WebP that cannot be read.
+    """
+    if suffix_of(name) not in SEVERAL:
+        return 1
+    header = read_header(source, name)
+    if header.note:
+        log.warning("%s", header.note)
+    return header.pages
 
 
 def page_samples(source: Source, name: str, stem: str | None = None) -> list[Sample]:
@@ -62,16 +105,26 @@ def page_samples(source: Source, name: str, stem: str | None = None) -> list[Sam
     Raises
     ------
     DataError
-        If it is a TIFF or GIF that cannot be read; other files are not looked into.
+        If it is a TIFF, GIF or WebP that cannot be read; other files are not looked into.
     """
     stem = PurePosixPath(name).stem if stem is None else stem
-    pages = read_header(source, name).pages if suffix_of(name) in {*TIFF_SUFFIXES, ".gif"} else 1
+    pages = count_pages_in(source, name)
     if pages == 1:
         return [Sample(stem, ImageLoader(source, name), image_name=name)]
     return [
-        Sample(f"{stem}_{page:03d}", PageLoader(source, name, page), image_name=f"{name}[{page}]")
+        Sample(page_id(stem, page), PageLoader(source, name, page), image_name=page_name(name, page))
         for page in range(pages)
     ]
+
+
+def page_id(stem: str, page: int) -> str:
+    """Id of a page of a stack: STEM_007."""
+    return f"{stem}_{page:03d}"
+
+
+def page_name(name: str, page: int) -> str:
+    """Where a page of a stack stands: images/stack.tif[7]."""
+    return f"{name}[{page}]"
 
 
 def plain_samples(source: Source, names: Iterable[str]) -> list[Sample]:

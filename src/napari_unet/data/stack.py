@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.data.image_files import ImageHeader
 from napari_unet.data.loaders import ImageLoader
-from napari_unet.data.pages import PageLoader, read_header
+from napari_unet.data.pages import PageLoader, header_of_loader
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def header_of(sample: Sample) -> ImageHeader:
     """
     load = sample.load_image
     if isinstance(load, ImageLoader | PageLoader):
-        return replace(read_header(load.source, load.name), pages=1)
+        return replace(header_of_loader(load), pages=1)
     pixels = sample.read_image()
     height, width, channels = pixels.shape
     return ImageHeader(height, width, channels, pixels.dtype.name)
@@ -74,7 +74,9 @@ def make_a_stack(samples: Sequence[Sample], seconds: float = SECONDS) -> bool:
 
 def _file_of(sample: Sample) -> tuple[object, ...]:
     load = sample.load_image
-    return (id(load.source), load.name) if isinstance(load, ImageLoader | PageLoader) else (sample.id,)
+    if not isinstance(load, ImageLoader | PageLoader):
+        return (sample.id,)
+    return (id(load.source), load.name)
 
 
 def _spread(count: int) -> list[int]:

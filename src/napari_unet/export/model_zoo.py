@@ -18,7 +18,7 @@ from napari_unet.data.synthetic import make_pictures
 from napari_unet.errors import OutputError, SettingsError
 from napari_unet.export.model_page import documentation
 from napari_unet.export.onnx_model import onnx_model, output_names
-from napari_unet.models.normalization import FLAT, to_float
+from napari_unet.models.normalization import to_float
 from napari_unet.networks.onnx_graph import OPSET
 from napari_unet.networks.onnx_program import INPUT, OUTPUT
 from napari_unet.networks.registry import architecture
@@ -285,7 +285,7 @@ def preprocessing(normalization: Normalization) -> list[dict[str, Any]]:
     if kind == "image":
         steps.append({"id": "zero_mean_unit_variance", "kwargs": {"axes": axes, "eps": 1e-6}})
     if kind == "dataset":
-        deviation = [max(d, FLAT) for d in normalization.deviation]
+        deviation = [float(d) or 1.0 for d in normalization.deviation]
         known = {"axis": "channel", "mean": list(normalization.mean), "std": deviation}
         steps.append({"id": "fixed_zero_mean_unit_variance", "kwargs": known})
     return steps

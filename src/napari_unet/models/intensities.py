@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.models.normalization import EXTREMES, FLAT, LOOKED_AT, Normalization, to_float
+from napari_unet.models.normalization import (
+    BY_TYPE,
+    EXTREMES,
+    LOOKED_AT,
+    Normalization,
+    Span,
+    divisor,
+    known_pixels,
+    limits_of,
+    to_float,
+)
 from napari_unet.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,7 +33,9 @@ class Intensities(Settings):
     Attributes
     ----------
     lowest : float
-        Of the finite pixels; stands for those that are not.
+        Of the finite pixels, once scaled; stands for those that are not.
+    offset, size : float
+        Values from `offset` to `offset + size` are scaled to 0 to 1; size 0: by the range of the dtype.
     low, high : tuple of float
         What is darker or brighter is cut, by channel; empty: nothing is.
     mean, deviation : tuple of float
@@ -31,10 +43,17 @@ class Intensities(Settings):
     """
 
     lowest: float = 0.0
+    offset: float = 0.0
+    size: float = 0.0
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
+
+    @property
+    def span(self) -> Span | None:
+        """What is scaled from, as ``to_float`` takes it."""
+        return Span(self.offset, self.size) if self.size else None
 
 
 def measure(normalization: Normalization, parts: Callable[[], Parts], shape: tuple[int, int]) -> Intensities:
@@ -60,28 +79,34 @@ def measure(normalization: Normalization, parts: Callable[[], Parts], shape: tup
     ModelError
         If the channels cannot be matched.
     """
-    lowest = 0.0
+    scaled = Intensities()
     first = next(iter(parts()))[2]
-    if first.dtype.kind == "f":
-        lowest = min((_lowest(values) for _, _, values in parts()), default=np.inf)
-        lowest = lowest if np.isfinite(lowest) else 0.0
+    if first.dtype.name not in BY_TYPE:
+        found = [_limits(values) for _, _, values in parts()]
+        least, most = min(a for a, _ in found), max(b for _, b in found)
+        limits = (least, most) if least <= most else (0.0, 0.0)
+        span = normalization.span_of(limits)
+        assert span is not None
+        lowest = (limits[0] - span.offset) / span.size
+        scaled = Intensities(lowest=lowest, offset=span.offset, size=span.size)
     if normalization.intensities == "range":
-        return Intensities(lowest=lowest)
+        return scaled
     if normalization.intensities == "dataset":
-        return Intensities(lowest=lowest, mean=normalization.mean, deviation=normalization.deviation)
-    low: tuple[float, ...] = ()
-    high: tuple[float, ...] = ()
+        of_all = {"mean": normalization.mean, "deviation": normalization.deviation}
+        return scaled.model_copy(update=of_all)
+    unscaled = scaled
     if normalization.intensities == "robust":
-        low, high = _extremes(normalization, parts(), shape, lowest)
-    unscaled = Intensities(lowest=lowest, low=low, high=high)
+        low, high = _extremes(normalization, parts(), shape, scaled)
+        unscaled = scaled.model_copy(update={"low": low, "high": high})
     count, total, squares = 0, np.zeros(normalization.channels), np.zeros(normalization.channels)
     for _, _, values in parts():
-        flat = _cut(normalization, values, unscaled).reshape(-1, normalization.channels)
+        cut, known = _cut(normalization, values, unscaled), known_pixels(values)
+        flat = cut.reshape(-1, normalization.channels) if known is None else cut[known]
         count += len(flat)
         total += flat.sum(axis=0, dtype=np.float64)
         squares += np.einsum("nc,nc->c", flat, flat, dtype=np.float64)
-    mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    mean = total / max(count, 1)
+    deviation = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 0))
     return unscaled.model_copy(
         update={"mean": tuple(map(float, mean)), "deviation": tuple(map(float, deviation))}
     )
@@ -120,9 +145,9 @@ def prepare_part(
     if not intensities.mean:
         return cut
     mean = np.asarray(intensities.mean, np.float32)
-    deviation = np.maximum(np.asarray(intensities.deviation, np.float32), np.float32(FLAT))
+    deviation = np.asarray(intensities.deviation, np.float32)
     np.subtract(cut, mean, out=cut)
-    return np.divide(cut, deviation, out=cut)
+    return np.divide(cut, divisor(mean, deviation), out=cut)
 
 
 def _cut(
@@ -132,23 +157,24 @@ def _cut(
     name: str = "the image",
 ) -> NDArray[np.float32]:
     """Channels matched, what is too dark or too bright cut; an array of its own."""
-    found = normalization.match_channels(to_float(values, intensities.lowest), name)
+    found = normalization.match_channels(to_float(values, intensities.span, intensities.lowest), name)
     if intensities.low:
         low, high = (np.asarray(side, np.float32) for side in (intensities.low, intensities.high))
         return np.clip(found, low, high)
     return found if found.flags.writeable and found.flags.owndata else found.copy()
 
 
-def _lowest(values: NDArray[np.generic]) -> float:
-    """Of the pixels that float32 holds."""
-    with np.errstate(over="ignore"):
-        small = values.astype(np.float32)
-    finite = small[np.isfinite(small)]
-    return float(finite.min()) if finite.size else float("inf")
+def _limits(values: NDArray[np.generic]) -> tuple[float, float]:
+    """Smallest and largest finite value of a part; infinite where it has none."""
+    if values.dtype.kind == "f" and not np.isfinite(values).any():
+        return float("inf"), float("-inf")
+    limits = limits_of(values)
+    assert limits is not None
+    return limits
 
 
 def _extremes(
-    normalization: Normalization, parts: Parts, shape: tuple[int, int], lowest: float
+    normalization: Normalization, parts: Parts, shape: tuple[int, int], scaled: Intensities
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Percentiles of the very pixels that are looked at where the whole image is at hand."""
     step = max(1, shape[0] * shape[1] // LOOKED_AT)
@@ -160,7 +186,11 @@ def _extremes(
         at = (-before % step)[:, None] + np.arange(0, width, step)
         inside = at < width
         if inside.any():
-            chosen = values[np.nonzero(inside)[0], at[inside]]
-            looked_at.append(normalization.match_channels(to_float(chosen[:, None], lowest))[:, 0])
+            chosen = values[np.nonzero(inside)[0], at[inside]][:, None]
+            known = known_pixels(chosen)
+            chosen = chosen if known is None else chosen[known[:, 0]]
+            looked_at.append(normalization.match_channels(to_float(chosen, scaled.span, scaled.lowest))[:, 0])
+    if not any(map(len, looked_at)):
+        return (), ()
     low, high = np.percentile(np.concatenate(looked_at), EXTREMES, axis=0).astype(np.float32)
     return tuple(map(float, low)), tuple(map(float, high))

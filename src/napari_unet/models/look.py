@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.models.normalization import LUMA, to_float
+from napari_unet.models.normalization import LUMA, Span, limits_of, to_float
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SIDE = 512  # pixels in the middle of an image that are looked at
 FAINTEST = 1e-6
+TINY = 1e-30
 BRIGHT = 0.5
 # The least by which images of one kind may differ in each number.
 FLOOR = np.array([0.06, 0.06, 0.5, 0.12, 0.25, 0.05], np.float64)
@@ -44,9 +45,10 @@ def measure_look(image: NDArray[np.generic]) -> Look:
     """
     import cv2
 
-    values = to_float(_middle(image))
-    if values.shape[2] in (2, 4):
-        values = values[..., :-1]
+    middle = _middle(image)
+    limits = limits_of(middle)
+    span = None if limits is None else Span(limits[0], max(limits[1] - limits[0], TINY))
+    values = to_float(middle, span)
     colour = values.shape[2] == 3
     grey = np.asarray(values @ LUMA if colour else values[..., 0], np.float32)
     low, high = (float(v) for v in np.percentile(grey, (1, 99)))

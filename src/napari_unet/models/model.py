@@ -226,6 +226,10 @@ class Model:
         digest = hashlib.blake2b(digest_size=16)
         told = self.description()
         decides = {name: told[name] for name in ("normalization", "classes")}
+        if not decides["normalization"]["channel_names"]:  # likewise
+            decides["normalization"] = {
+                name: value for name, value in decides["normalization"].items() if name != "channel_names"
+            }
         decides["network"] = dict(told["recipe"]["network"])
         if not decides["network"]["presence"]:  # models without it keep the hash that they had before
             del decides["network"]["presence"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.data.channels import channels_of
 from napari_unet.data.dataset import ArrayCache
 from napari_unet.errors import DataError, TrainingError
 from napari_unet.models.normalization import resize, scaled_shape
@@ -112,6 +113,8 @@ def prepare_sample(
             got=f"{mask.labels.shape[1]} x {mask.labels.shape[0]}",
             remedy="replace the mask or leave the image out",
         )
+    if image.shape[2] > 1:
+        image = normalization.pick(image, *channels_of(sample), sample.id)
     values = normalization.prepare(image, sample.id)
     shape = scaled_shape(image.shape[:2], normalization.scale)
     labels = resize(mask.labels[..., None], shape, nearest=True)[..., 0]

@@ -48,7 +48,7 @@ def full_resolution(layer: Any) -> Any:
 def image_shape(layer: Any) -> tuple[int, int, int]:
     """(Y, X, C) of one slice of a layer."""
     shape = full_resolution(layer).shape
-    return (*shape[-3:-1], shape[-1]) if layer.rgb else (*shape[-2:], 1)
+    return (*shape[-3:-1], 3) if layer.rgb else (*shape[-2:], 1)
 
 
 def slice_indices(layer: Any) -> list[tuple[int, ...]]:
@@ -99,7 +99,7 @@ class _LoadSlice:
             raise DataError(
                 "the layer cannot be segmented", expected="real numbers", got=f"pixels of {values.dtype}"
             )
-        return values if self.rgb else values[..., None]
+        return values[..., :3] if self.rgb else values[..., None]  # transparency is no data
 
 
 @dataclass(frozen=True, eq=False)

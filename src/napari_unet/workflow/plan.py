@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.data.channels import common_channels
 from napari_unet.models.normalization import Normalization, measure_intensities
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.progress import Progress
@@ -205,6 +206,7 @@ def _normalization(recipe: Recipe, train: Dataset) -> Normalization:
         mean=mean,
         deviation=deviation,
         scale=training.scale,
+        channel_names=common_channels(train.samples, channels),
     )
 
 

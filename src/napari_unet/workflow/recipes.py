@@ -226,7 +226,7 @@ def fit_recipe(chosen: Recipe, dataset: Dataset) -> Recipe:
     precision = default_precision() if training.precision == "auto" else training.precision
     size = parse_pixel_size(training.pixel_size) if training.pixel_size else pixel_size_of_samples(looked_at)
     classes = len(dataset.classes)
-    channels = 1 if training.channels == "grey" else count_channels(images)
+    channels = 1 if training.channels == "grey" else _channels(network.input_channels, images)
     changed: dict[str, Any] = {"input_channels": channels, "classes": classes}
     changed["separation"] = own_separation(network)
     if classes > 1:
@@ -268,15 +268,32 @@ def own_separation(network: NetworkSettings) -> Separation:
     return network.separation
 
 
+def _channels(chosen: int, images: Sequence[NDArray[np.generic]]) -> int:
+    """Channels of the network: those of the data, unless more were set and grey images can be given so.
+
+    Raises
+    ------
+    SettingsError
+        If what is set contradicts the data.
+    """
+    found = count_channels(images)
+    if chosen in (1, found):
+        return found
+    if found == 1:
+        return chosen
+    raise SettingsError(
+        f"network.input_channels={chosen} contradicts the images",
+        expected=f"{found}, the channels that they have",
+        remedy=f"leave it out, or choose {chosen} channels with --channel",
+    )
+
+
 def count_channels(images: Sequence[NDArray[np.generic]]) -> int:
     """Channels a network needs for images (Y, X, C): 1 if all are grey, even if stored as colour."""
     needed = 1
     for image in images:
         channels = image.shape[2]
-        if channels in (2, 4):  # alpha says nothing about what is to be seen
-            channels -= 1
-        colour = image[..., :channels]
-        if channels > 1 and not bool((colour == colour[..., :1]).all()):
+        if channels > 1 and (channels != 3 or not bool((image == image[..., :1]).all())):
             needed = max(needed, channels)
     return needed
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.data.pixel_size import parse_pixel_size
+from napari_unet.data.reading import ImageReading, reading_images
 from napari_unet.data.split import Split
 from napari_unet.errors import DataError, OutputError
 from napari_unet.export.model_zoo import Attribution
@@ -88,7 +89,8 @@ class RepeatTask:
                 remedy="put it back" if gone else "put it back, or go on with --anyway",
             )
         cancel.check()
-        run_again(self.recipe.run, self.out, on_progress, cancel, overwrite=self.overwrite)
+        with reading_images(ImageReading(self.recipe.axes, self.recipe.channels)):
+            run_again(self.recipe.run, self.out, on_progress, cancel, overwrite=self.overwrite)
         return changes
 
 

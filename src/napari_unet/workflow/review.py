@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.data.channels import channels_of
 from napari_unet.errors import WorkbenchError
 from napari_unet.inference.ensemble import turn, turn_back, turns_of
 from napari_unet.inference.postprocess import mask_from_probabilities
@@ -180,7 +181,7 @@ def doubts(
     def turned() -> Iterator[NDArray[np.float32]]:
         for sample in samples:
             try:
-                read = sample.read_image()
+                read = model.normalization.pick(sample.read_image(), *channels_of(sample), sample.id)
                 image = model.normalization.prepare(read, sample.id)
             except WorkbenchError:
                 continue

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from napari_unet.atomic import check_can_be_made, write_text
+from napari_unet.data.reading import current_reading
 from napari_unet.errors import DataError, OutputError
 from napari_unet.export.naming import PATTERN
 from napari_unet.plain_json import parse_json
@@ -153,6 +154,8 @@ class RunRecipe(Settings):
         What was done, seeds among the settings.
     out : str
         Where the result went.
+    axes, channels : str, tuple of str
+        How images were read, where a person said so; see ``ImageReading``.
     """
 
     format: Literal["napari-unet run"] = "napari-unet run"
@@ -160,6 +163,8 @@ class RunRecipe(Settings):
     program: dict[str, str]
     run: Run
     out: str
+    axes: str = ""
+    channels: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, run: Run, out: Path) -> RunRecipe:
@@ -171,7 +176,14 @@ class RunRecipe(Settings):
             If something that goes in is not there or cannot be read.
         """
         run = _with_places(run, Hashes().filled)
-        return cls(program=dict(versions()), run=run, out=str(Path(out).resolve()))
+        reading = current_reading()
+        return cls(
+            program=dict(versions()),
+            run=run,
+            out=str(Path(out).resolve()),
+            axes=reading.axes,
+            channels=reading.channels,
+        )
 
     @property
     def by_time(self) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.data.channels import channels_of
 from napari_unet.engine.hardware import has_gpu
 from napari_unet.errors import DataError, SettingsError, WorkbenchError
 from napari_unet.inference.contours import refine
@@ -17,7 +19,7 @@ from napari_unet.inference.postprocess import fade, mask_from_probabilities, wit
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.inference.stars import star_objects
 from napari_unet.models.ensemble import Ensemble
-from napari_unet.models.normalization import resize
+from napari_unet.models.normalization import is_constant, known_pixels, resize
 from napari_unet.networks.object_depth import distance_map
 from napari_unet.settings import RAYS, InferenceSettings
 
@@ -29,12 +31,15 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.model import Model
+    from napari_unet.models.normalization import Normalization
     from napari_unet.progress import CancelToken
     from napari_unet.settings import Separation
 
     Result = tuple[Sample, NDArray[np.float32], NDArray[np.float32] | None]
+    Blanks = dict[str, NDArray[np.bool_]]  # (Y, X), of the images in which there is nothing to see somewhere
     OnProblem = Callable[[Sample, WorkbenchError], None]
 
+log = logging.getLogger(__name__)
 GPU_BATCH_PIXELS = 2**21
 # Images that one member of an ensemble answers before the next is asked; more where each must be loaded
 # anew, as that takes about a second.
@@ -135,10 +140,11 @@ def segment_samples(
     settings = settings or model.recipe.inference
     if not settings.batch_pixels and has_gpu():
         settings = settings.model_copy(update={"batch_pixels": GPU_BATCH_PIXELS})
+    blanks: Blanks = {}
     if isinstance(model, Ensemble) or disagreement:
-        results = _by_many(samples, model, settings, cancel, on_problem)
+        results = _by_many(samples, model, settings, cancel, on_problem, blanks)
     else:
-        results = _by_one(samples, model, settings, cancel, on_problem)
+        results = _by_one(samples, model, settings, cancel, on_problem, blanks)
     network = model.recipe.network
     classes, seen = len(model.classes), 1.0
     for sample, outputs, apart in results:
@@ -152,6 +158,9 @@ def segment_samples(
         if seen < settings.least_presence:
             faded = fade(outputs[..., :classes], seen, settings.least_presence, settings.threshold)
             outputs = np.concatenate([faded, outputs[..., classes:]], axis=-1)
+        blank = blanks.pop(sample.id, None)
+        if blank is not None:
+            outputs = np.where(blank[..., None], np.float32(0), outputs)
         full = outputs.astype(np.float16).astype(np.float32)
         probabilities, separation = split_outputs(full, classes)
         mask = mask_from_probabilities(
@@ -183,21 +192,36 @@ def with_depth(outputs: NDArray[np.float32], classes: int) -> NDArray[np.float32
 
 
 def _readable(
-    samples: Iterable[Sample], on_problem: OnProblem | None
+    samples: Iterable[Sample],
+    on_problem: OnProblem | None,
+    normalization: Normalization,
+    blanks: Blanks | None = None,
 ) -> Iterator[tuple[Sample, NDArray[np.generic]]]:
-    """Images that can be read and hold pixels."""
+    """Images that can be read and hold pixels; where there is nothing to see is noted in `blanks`."""
     for sample in samples:
         try:
             image = sample.read_image()
             if not image.size:
                 got = " x ".join(map(str, image.shape))
                 raise DataError(f"{sample.id} is empty", expected="pixels", got=got)
+            if image.shape[2] > 1:
+                image = normalization.pick(image, *channels_of(sample), sample.id)
         except WorkbenchError as error:
             if on_problem is None:
                 raise
             on_problem(sample, error)
             continue
+        if blanks is not None:
+            _note_blank(sample, image, blanks)
         yield sample, image
+
+
+def _note_blank(sample: Sample, image: NDArray[np.generic], blanks: Blanks) -> None:
+    if is_constant(image):
+        log.warning("%s is constant: there is nothing to see, so its mask is empty", sample.id)
+        blanks[sample.id] = np.ones(image.shape[:2], bool)
+    elif (known := known_pixels(image)) is not None:
+        blanks[sample.id] = ~known
 
 
 def _by_one(
@@ -206,11 +230,12 @@ def _by_one(
     settings: InferenceSettings,
     cancel: CancelToken | None,
     on_problem: OnProblem | None,
+    blanks: Blanks,
 ) -> Iterator[Result]:
     waiting: list[tuple[Sample, tuple[int, int]]] = []
 
     def prepared() -> Iterator[NDArray[np.float32]]:
-        for sample, image in _readable(samples, on_problem):
+        for sample, image in _readable(samples, on_problem, model.normalization, blanks):
             try:
                 ready = model.normalization.prepare(image, sample.id)
             except WorkbenchError as error:
@@ -234,12 +259,13 @@ def _by_many(
     settings: InferenceSettings,
     cancel: CancelToken | None,
     on_problem: OnProblem | None,
+    blanks: Blanks,
 ) -> Iterator[Result]:
     """Some images at a time, by one voice after another."""
     at_once = LOADED_FOR_IMAGES, LOADED_FOR_PIXELS
     if not isinstance(model, Ensemble) or model.keeps_all:
         at_once = ASKED_IMAGES, ASKED_PIXELS
-    for some in _in_parts(_readable(samples, on_problem), *at_once):
+    for some in _in_parts(_readable(samples, on_problem, model.normalization, blanks), *at_once):
         asked = [sample for sample, _ in some]
         tell = None
         if on_problem is not None:
@@ -275,7 +301,7 @@ def answers_of_members(
 ) -> Iterator[tuple[Sample, NDArray[np.generic], list[NDArray[np.float32]]]]:
     """Each image with the probabilities of each member, (Y, X, K) float32; what does not fit is left out."""
     ignored: Callable[..., None] = lambda *_: None  # noqa: E731 - a name for what is not said
-    for some in _in_parts(_readable(samples, ignored), ASKED_IMAGES, ASKED_PIXELS):
+    for some in _in_parts(_readable(samples, ignored, model.normalization), ASKED_IMAGES, ASKED_PIXELS):
         images, names = [image for _, image in some], [sample.id for sample, _ in some]
         answers: list[list[NDArray[np.float32]]] = [[] for _ in some]
         for voice in voices_of(model, settings):

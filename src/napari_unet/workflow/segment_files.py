@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_unet.data.image_files import TIFF_SUFFIXES
 from napari_unet.data.lazy_files import is_zarr, pixels_of_tiff
+from napari_unet.data.reading import current_reading, reading_images
 from napari_unet.errors import SettingsError
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.segment_large import SegmentLargeTask
@@ -70,12 +71,6 @@ class SegmentFilesTask:
                 expected="masks of classes or objects",
                 remedy="leave out --probabilities and --disagreement",
             )
-        if small and self.channels:
-            raise SettingsError(
-                f"channels cannot be chosen in {small[0]}",
-                expected="Zarr, or TIFF with --stream",
-                remedy="leave out --channel",
-            )
         if small and self.cluster:
             raise SettingsError(
                 f"{small[0]} is not segmented on a cluster",
@@ -84,11 +79,13 @@ class SegmentFilesTask:
             )
         done: list[Path] = []
         if small:
+            reading = replace(current_reading(), channels=self.channels or current_reading().channels)
             task = SegmentTask(
                 small, self.model, self.out, self.probabilities, self.settings, self.objects, self.names,
                 self.format, self.disagreement,
             )  # fmt: skip
-            done += task.run(on_progress, cancel)
+            with reading_images(reading):
+                done += task.run(on_progress, cancel)
         if large:
             streamed = SegmentLargeTask(
                 large,

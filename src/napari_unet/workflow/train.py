@@ -17,6 +17,7 @@ import numpy as np
 from napari_unet import __version__
 from napari_unet.atomic import write_text
 from napari_unet.data.catalog import open_dataset
+from napari_unet.data.channels import common_channels
 from napari_unet.data.split import Split, coverages, make_split
 from napari_unet.engine.devices import data_parallel
 from napari_unet.errors import DataError, ModelError, OutputError, TrainingError
@@ -297,6 +298,7 @@ class _Run:
             mean=mean,
             deviation=deviation,
             scale=training.scale,
+            channel_names=common_channels(train.samples, channels),
         )
 
     def _class_weights(self, train: Dataset) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +18,8 @@ from napari_unet.data.dataset import Dataset, Problem
 from napari_unet.data.formats.mask_meaning import find_meaning
 from napari_unet.data.formats.pairing import ambiguous, unpaired_image, unpaired_mask
 from napari_unet.data.image_files import is_image_name, suffix_of
-from napari_unet.data.loaders import ImageLoader, LabelMaskLoader
+from napari_unet.data.loaders import ImageLoader, LabelMaskLoader, MaskValues
+from napari_unet.data.pages import PageLoader, count_pages_in, page_id, page_name, page_samples
 from napari_unet.data.sample import Sample
 from napari_unet.errors import DataError
 
@@ -39,6 +41,7 @@ ROLE_WORDS = IMAGE_WORDS | MASK_WORDS
 WEAK_IMAGE_FOLDERS = {"raw", "frames", "input", "inputs", "x", "data"}
 WEAK_MASK_FOLDERS = {"target", "targets", "output", "outputs", "y", "ground_truth", "ground-truth"}
 WORDS = re.compile(r"[_\-. ]+")
+BLOCKS = 8  # that a stack is cut into for the split, where there are few stacks
 MASK_AFFIX = re.compile(
     r"(?<=.)[_\-. ](?:masks?|labels?|seg|segmentation|gt|annotation|lbl|manual)$"
     r"|^(?:masks?|labels?|seg|segmentation|gt|lbl)[_\-. ](?=.)",
@@ -157,28 +160,67 @@ def open_source(source: Source) -> Dataset:
         )
     meaning, classes, doubts = find_meaning(source, [pair.mask for pair in pairs])
     twice = Counter(PurePosixPath(n).stem.lower() for n in [*(p.image for p in pairs), *alone])
+    samples = [_samples(source, pair, _identifier(pair.image, twice), meaning[pair.mask]) for pair in pairs]
+    stacks = any(len(of_file) > 1 for of_file in samples)
     return Dataset(
         name=source.name,
         format=NAME,
         path=source.path,
-        samples=tuple(
+        samples=tuple(_grouped(samples) if stacks else (sample for (sample,) in samples)),
+        group_rule="slice block" if stacks else "image",
+        unlabelled=tuple(
+            sample for name in alone for sample in page_samples(source, name, _identifier(name, twice))
+        ),
+        classes=classes,
+        problems=(*problems, *doubts),
+    )
+
+
+def _samples(source: Source, pair: Pair, identifier: str, meaning: MaskValues) -> list[Sample]:
+    """One, or one a page where image and mask are stacks."""
+    pages = count_pages_in(source, pair.image)
+    masks = count_pages_in(source, pair.mask)
+    if pages != masks:
+        raise DataError(
+            f"{pair.image} and {pair.mask} do not hold as many pages",
+            expected=f"{pages} mask{'s' * (pages != 1)}, one for each image",
+            got=str(masks),
+            remedy="save one mask for each page; if the pages are channels, say so with --axes CYX",
+        )
+    if pages == 1:
+        return [
             Sample(
-                _identifier(pair.image, twice),
+                identifier,
                 ImageLoader(source, pair.image),
-                LabelMaskLoader(source, pair.mask, meaning[pair.mask]),
+                LabelMaskLoader(source, pair.mask, meaning),
                 None,
                 pair.image,
                 pair.mask,
                 _reason(pair),
             )
-            for pair in pairs
-        ),
-        unlabelled=tuple(
-            Sample(_identifier(name, twice), ImageLoader(source, name), image_name=name) for name in alone
-        ),
-        classes=classes,
-        problems=(*problems, *doubts),
-    )
+        ]
+    return [
+        Sample(
+            page_id(identifier, page),
+            PageLoader(source, pair.image, page),
+            LabelMaskLoader(source, pair.mask, meaning, page),
+            None,
+            page_name(pair.image, page),
+            page_name(pair.mask, page),
+            _reason(pair),
+        )
+        for page in range(pages)
+    ]
+
+
+def _grouped(samples: list[list[Sample]]) -> Iterable[Sample]:
+    """Pages beside each other look alike, so that a split must not part them: stacks, or blocks of few."""
+    few = len(samples) < BLOCKS
+    for of_file in samples:
+        size = max(1, -(-len(of_file) // BLOCKS)) if few else len(of_file)
+        for number, sample in enumerate(of_file):
+            start = number // size * size
+            yield replace(sample, group=of_file[start].id) if len(of_file) > 1 else sample
 
 
 def _parent(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.dataset import Problem
-from napari_unet.data.image_files import LOSSY_SUFFIXES, decode_labels, suffix_of
+from napari_unet.data.image_files import LOSSY_SUFFIXES, decode_labels, label_pages, suffix_of
 from napari_unet.data.loaders import MaskValues
 from napari_unet.errors import DataError
 
@@ -194,9 +194,9 @@ def _look_at(source: Source, masks: Sequence[str]) -> Values:
     for name in _chosen(masks):
         if pixels > PIXELS_LOOKED_AT and looked_at >= FEWEST_LOOKED_AT:
             break
-        mask = decode_labels(source.read(name), name)
-        values.add(mask, name)
-        pixels += mask.size
+        for mask in label_pages(source.read(name), name):
+            values.add(mask, name)
+            pixels += mask.size
         looked_at += 1
     values.complete = looked_at == len(masks)
     return values
