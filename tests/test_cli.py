@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from napari_unet.cli import main
-from napari_unet.data.image_files import decode_labels
+from napari_unet.data.mask_files import decode_labels
 
 QUICK = ["--set", "epochs=2", "--set", "steps_per_epoch=4", "--set", "filters=2", "--set", "batch_size=4"]
 

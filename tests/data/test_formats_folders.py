@@ -169,7 +169,8 @@ def test_255_is_unknown_beside_one_class_in_the_same_mask_alone(folder):
     assert dataset[0].read_mask().labels.tolist() == [[0, 1], [0, 0]]
     assert dataset[0].read_mask().weights.tolist() == [[1, 1], [0, 1]]
     apart = dataset_of(folder, {"a": png(square(0, 1, 0, 0)), "b": png(square(0, 255, 0, 0))})
-    assert len(apart.classes) == 2
+    assert apart.classes == ("foreground",)
+    assert [s.read_mask().labels.tolist() for s in apart.samples] == [[[0, 1], [0, 0]]] * 2
     assert apart[1].read_mask().weights is None
 
 
@@ -321,9 +322,10 @@ def test_a_value_seen_only_later_is_told_not_taken_for_another(folder, monkeypat
 @pytest.mark.parametrize(
     ("mask", "reason"),
     [
-        (np.array([[0.5, 0], [0, 1]], np.float32), "fractions or NaN"),
+        (np.array([[0.5, 0], [0, 300]], np.float32), "fractions or NaN"),
+        (np.array([[0.5, -0.5], [0, 1]], np.float32), "fractions or NaN"),
         (np.array([[np.nan, 0], [0, 1]], np.float32), "fractions or NaN"),
-        (np.array([[-1, 0], [0, 1]], np.int16), "negative values"),
+        (np.array([[-2, 0], [0, 1]], np.int16), "negative values"),
         ((np.arange(1600) * 40).reshape(40, 40).astype(np.uint16), "too many values"),
     ],
 )

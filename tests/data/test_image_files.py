@@ -18,11 +18,11 @@ from napari_unet.data.image_files import (
     ImageHeader,
     count_pages,
     decode_image,
-    decode_labels,
     decode_pixels,
     image_header,
     read_pages,
 )
+from napari_unet.data.mask_files import decode_labels
 from napari_unet.errors import DataError
 
 RNG = np.random.default_rng(5)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.atomic import atomic_path
-from napari_unet.data.image_files import decode_image, decode_labels
+from napari_unet.data.image_files import decode_image
+from napari_unet.data.mask_files import decode_labels
 from napari_unet.errors import DataError, OutputError
 from napari_unet.export.masks import read_mask, safe_stem, unique_stems, write_mask, write_probabilities
 

@@ -9,7 +9,7 @@ import tifffile
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.dataset import Dataset
-from napari_unet.data.image_files import decode_labels
+from napari_unet.data.mask_files import decode_labels
 from napari_unet.data.run_length import decode_run_lengths
 from napari_unet.data.sample import Sample
 from napari_unet.errors import OutputError

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from hands import LONG, choose, click, segment, settled
 
-from napari_unet.data.image_files import decode_labels
+from napari_unet.data.mask_files import decode_labels
 
 if TYPE_CHECKING:
     from pathlib import Path

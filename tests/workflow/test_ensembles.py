@@ -12,7 +12,7 @@ import pytest
 
 from napari_unet.cli import main
 from napari_unet.data.catalog import open_dataset
-from napari_unet.data.image_files import decode_labels
+from napari_unet.data.mask_files import decode_labels
 from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split
 from napari_unet.engine.inline import InlineEngine, run_inline

@@ -15,7 +15,7 @@ import tifffile
 
 from napari_unet.cli import main
 from napari_unet.data.catalog import open_dataset
-from napari_unet.data.image_files import decode_labels
+from napari_unet.data.mask_files import decode_labels
 from napari_unet.data.pixel_size import PixelSize
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.inline import InlineEngine, run_inline

@@ -31,7 +31,16 @@ from napari_unet.cli import (
     submit,
     train,
 )
-from napari_unet.cli.running import DONE, STOPPED, WRONG, add_reading_arguments, notes_on_stderr, reading_of
+from napari_unet.cli.running import (
+    DONE,
+    STOPPED,
+    WRONG,
+    add_mask_arguments,
+    add_reading_arguments,
+    mask_reading_of,
+    notes_on_stderr,
+    reading_of,
+)
 from napari_unet.errors import Cancelled, WorkbenchError
 
 if TYPE_CHECKING:
@@ -64,6 +73,8 @@ READ_IMAGES = {
     segment, train, finetune, evaluate, inspect, export, compare, compare_networks, ensemble, refine, submit
 }  # fmt: skip
 
+READ_MASKS = READ_IMAGES - {segment}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -87,10 +98,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from napari_unet.data.mask_reading import reading_masks
     from napari_unet.data.reading import reading_images
 
     try:
-        with reading_images(reading_of(options)):
+        with reading_images(reading_of(options)), reading_masks(mask_reading_of(options)):
             return int(options.command(options))
     except (Cancelled, KeyboardInterrupt):
         print("cancelled", file=sys.stderr)
@@ -122,5 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_arguments(sub)
         if command in READ_IMAGES:
             add_reading_arguments(sub)
+        if command in READ_MASKS:
+            add_mask_arguments(sub)
         sub.set_defaults(command=command.run)
     return parser

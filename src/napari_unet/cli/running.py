@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from napari_unet.data.mask_reading import MaskReading
     from napari_unet.data.reading import ImageReading
     from napari_unet.engine.task import Task
     from napari_unet.workflow.run_recipe import Run
@@ -118,6 +119,39 @@ def reading_of(options: argparse.Namespace) -> ImageReading:
         raise SettingsError(
             "the workers of a cluster read images as their files say",
             remedy="leave out --cluster, or --channel and --axes",
+        )
+    return reading
+
+
+def add_mask_arguments(parser: argparse.ArgumentParser) -> None:
+    """Let a command read masks otherwise than their values tell; ``mask_reading_of`` takes it up."""
+    group = parser.add_argument_group("reading masks")
+    group.add_argument(
+        "--masks-are", choices=("objects", "classes"), default="",
+        help="what different values in a mask are (default: as the values tell; see `inspect`)",
+    )  # fmt: skip
+    group.add_argument(
+        "--leave-out-problems", action="store_true",
+        help="leave out images that are unreadable, constant, copies, or have striped or contradictory masks",
+    )  # fmt: skip
+
+
+def mask_reading_of(options: argparse.Namespace) -> MaskReading:
+    """How the command is to read masks.
+
+    Raises
+    ------
+    SettingsError
+        If the workers of a cluster would not know of it.
+    """
+    from napari_unet.data.mask_reading import MaskReading
+    from napari_unet.errors import SettingsError
+
+    reading = MaskReading(getattr(options, "masks_are", ""), getattr(options, "leave_out_problems", False))
+    if reading != MaskReading() and getattr(options, "cluster", ""):
+        raise SettingsError(
+            "the workers of a cluster read masks as their values tell",
+            remedy="leave out --cluster, or --masks-are and --leave-out-problems",
         )
     return reading
 

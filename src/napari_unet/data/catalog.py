@@ -19,7 +19,9 @@ from napari_unet.data.formats import (
     ultrasound_nerve,
 )
 from napari_unet.data.image_files import KINDS, is_image_name
+from napari_unet.data.inspection import without_problems
 from napari_unet.data.mask_checks import fit_masks
+from napari_unet.data.mask_reading import current_mask_reading
 from napari_unet.data.pages import page_samples, plain_samples
 from napari_unet.data.source import FolderSource, Source, open_source
 from napari_unet.data.tables import header_in_words
@@ -136,7 +138,18 @@ def open_dataset(path: Path | str, format: str | None = None) -> Dataset:
     SettingsError
         If there is no format of that name.
     """
-    path = Path(path).expanduser()
+    reading = current_mask_reading()
+    dataset = _open(Path(path).expanduser(), format)
+    if reading.masks_are:
+        dataset = replace(dataset, masks_are=reading.masks_are)
+        if not dataset.masks:
+            message = f"the layout {dataset.format} says what its masks are, so --masks-are changes nothing"
+            problem = Problem("interpretation", message, "leave --masks-are out")
+            dataset = replace(dataset, problems=(*dataset.problems, problem))
+    return without_problems(dataset) if reading.leave_out_problems else dataset
+
+
+def _open(path: Path, format: str | None) -> Dataset:
     if format is not None and format not in FORMATS:
         raise SettingsError(f"there is no format {format!r}", expected=f"one of {', '.join(FORMATS)}")
     if path.is_file() and path.suffix.lower() == ".csv":

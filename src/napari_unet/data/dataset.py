@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, overload
 
+from napari_unet.data.mask_reading import Choice  # noqa: TC001 - a field's type
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.errors import DataError
 
@@ -84,6 +85,12 @@ class Dataset(Sequence[Sample]):
         Names of the classes 1..K.
     problems : tuple of Problem
         What was found while opening: unpaired files, ambiguous pairs, bad rows.
+    masks : str
+        Which values were found in the masks, and what they were taken for.
+    masks_are : str
+        "objects" or "classes" where a person said what different values are; else "".
+    several_values : bool
+        Whether masks have more than one value besides background, so that they might be either.
     licence, citation : str
         The terms of use and what to cite.
     find_groups : callable, optional
@@ -99,6 +106,9 @@ class Dataset(Sequence[Sample]):
     unlabelled: tuple[Sample, ...] = ()
     classes: tuple[str, ...] = ("foreground",)
     problems: tuple[Problem, ...] = ()
+    masks: str = ""
+    masks_are: Choice = ""
+    several_values: bool = False
     licence: str = ""
     citation: str = ""
     find_groups: Callable[[Sequence[Sample]], Sequence[str]] | None = None

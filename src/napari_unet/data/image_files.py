@@ -265,33 +265,6 @@ def as_nan(pixels: NDArray[np.generic], nodata: float | None) -> NDArray[np.gene
     return shown
 
 
-def decode_labels(data: bytes | IO[bytes], name: str, page: int | None = None) -> NDArray[np.generic]:
-    """Decode a mask file: like ``decode_image``, but palettes stay indices (not of GIFs).
-
-    Returns
-    -------
-    numpy.ndarray
-        (Y, X) numbers, or (Y, X, C) colours or channels if they are not all equal.
-
-    Raises
-    ------
-    DataError
-        As ``decode_image``.
-    """
-    found = decode_pixels(data, name, page, palette_indices=True)
-    kept = data_channels(found.pixels.shape[2], found.alpha, (), PLAIN, name)
-    pixels = found.pixels if kept is None else found.pixels[..., kept]
-    if pixels.shape[2] == 1 or (pixels == pixels[..., :1]).all():
-        return np.ascontiguousarray(pixels[..., 0])
-    return pixels
-
-
-def label_pages(data: bytes | IO[bytes], name: str) -> Iterator[NDArray[np.generic]]:
-    """Decode the masks in a file one by one; of most there is one. As ``decode_labels``."""
-    for page in range(count_pages(data, name)):
-        yield decode_labels(data, name, page)
-
-
 def read_pages(data: bytes | IO[bytes], name: str) -> NDArray[np.generic]:
     """Decode every page of a file.
 

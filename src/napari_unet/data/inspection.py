@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,17 @@ ALIKE = 0.97  # correlation of fingerprints above which two images show the same
 CONTRADICTION = 0.2  # IoU of their masks below which they say different things
 SHOWN = 8  # names listed in the summary
 BLOCK = 1024
+SAME, AGAINST = " = ", " / "  # between names of images in one line of a problem
+PAIRED = ("duplicates", "contradictory near-duplicates")
+# Of one image; other kinds have a sentence of their own.
+SENTENCES = {
+    "constant": "the image has one value throughout",
+    "stripes": "the mask is pure vertical stripes",
+    "rows": "the mask is pure horizontal stripes",
+    "size": "the mask differs in size from the image",
+    "duplicates": "the image is a copy of another one",
+    "contradictory near-duplicates": "an image that looks the same has another mask",
+}
 
 
 @dataclass
@@ -44,6 +55,8 @@ class Inspection:
     shapes, dtypes, channels : dict
         Number of labelled images by "width x height", by dtype, by channels ("3, all equal" for
         grey stored as colour).
+    masks : str
+        Which values the masks have, and what they were taken for.
     empty : int
         Masks without foreground.
     coverage : dict
@@ -65,6 +78,7 @@ class Inspection:
     labelled: int
     unlabelled: int
     classes: tuple[str, ...]
+    masks: str = ""
     licence: str = ""
     shapes: dict[str, int] = field(default_factory=dict)
     dtypes: dict[str, int] = field(default_factory=dict)
@@ -98,6 +112,23 @@ class Inspection:
         ]
         return content
 
+    def images_with_problems(self) -> dict[str, str]:
+        """Image to what is wrong with it, of the kinds in ``LEFT_OUT``; one message each.
+
+        Of copies the first is right; of pairs that contradict each other neither is.
+        """
+        found: dict[str, str] = {}
+        for problem in self.problems:
+            if problem.kind not in LEFT_OUT:
+                continue
+            for name in problem.names:
+                copies = name.split(SAME)
+                several = copies[1:] if problem.kind == "duplicates" else name.split(AGAINST)
+                what = SENTENCES.get(problem.kind, problem.message)
+                for one in several if problem.kind in PAIRED else [name]:
+                    found.setdefault(one, what)
+        return found
+
     def summary(self) -> str:
         """As text for the shell."""
         lines = [
@@ -105,7 +136,7 @@ class Inspection:
             f"  classes    {', '.join(self.classes)}",
             f"  sizes      {_listed(self.shapes)}",
             f"  pixels     {_listed(self.dtypes)}; channels {_listed(self.channels)}",
-            f"  masks      {self.empty} empty ({self.empty_share:.0%})",
+            f"  masks      {self.empty} empty ({self.empty_share:.0%}); values {self.masks}",
         ]
         if self.coverage:
             c = self.coverage
@@ -229,6 +260,16 @@ class _Findings:
         return pairs
 
 
+# Problems of single images, which --leave-out-problems and the window's filter are about.
+LEFT_OUT = (
+    "unreadable",
+    "constant",
+    "stripes",
+    "rows",
+    "size",
+    "duplicates",
+    "contradictory near-duplicates",
+)
 # kind: (message with {n}, remedy)
 KINDS = {
     "constant": ("{n} images are of one value throughout", "leave them out, or score them apart"),
@@ -283,6 +324,7 @@ def inspect_dataset(
         len(dataset),
         len(dataset.unlabelled),
         dataset.classes,
+        dataset.masks or f"as the layout {dataset.format} defines them",
         dataset.licence,
         dict(found.shapes),
         dict(found.dtypes),
@@ -328,17 +370,25 @@ def _problems(dataset: Dataset, found: _Findings) -> list[Problem]:
                 "duplicates",
                 f"{sum(map(len, copies))} images are copies of one another, in {len(copies)} sets",
                 "keep one of each, or keep copies in one part of the split",
-                tuple(" = ".join(names) for names in copies),
+                tuple(SAME.join(names) for names in copies),
             )
         )
     contradictions = found.contradictions()
+    if found.coverage and not any(found.coverage):
+        problems.append(
+            Problem(
+                "nothing annotated",
+                "nothing is annotated in any mask",
+                "check that these are the masks, and not images of another kind",
+            )
+        )
     if contradictions:
         problems.append(
             Problem(
                 "contradictory near-duplicates",
                 f"{len(contradictions)} pairs of images look the same but their masks contradict each other",
                 "look at them and correct or leave out one of each",
-                tuple(f"{a} / {b}" for a, b in contradictions),
+                tuple(f"{a}{AGAINST}{b}" for a, b in contradictions),
             )
         )
     for kind, (message, remedy) in KINDS.items():
@@ -346,3 +396,44 @@ def _problems(dataset: Dataset, found: _Findings) -> list[Problem]:
         if names_of_kind:
             problems.append(Problem(kind, message.format(n=len(names_of_kind)), remedy, tuple(names_of_kind)))
     return problems
+
+
+def without_problems(dataset: Dataset) -> Dataset:
+    """The same data set without the images that are of no use for training and scores.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Every image and mask of it is read once.
+
+    Returns
+    -------
+    Dataset
+        With a problem of kind "left out" that names them. Groups stay those of the whole data set.
+
+    Raises
+    ------
+    DataError
+        If no image is left.
+    """
+    key = str(dataset.path), dataset.format, dataset.masks_are, len(dataset)
+    if key not in _known_problems:
+        _known_problems.clear()
+        _known_problems[key] = inspect_dataset(dataset).images_with_problems()
+    bad = _known_problems[key]
+    if not bad:
+        return dataset
+    left = [sample.id for sample in dataset.samples if sample.id not in bad]
+    if not left:
+        raise DataError(
+            f"every image of {dataset.name} has a problem",
+            expected="images that are not left out",
+            remedy="see them with `napari-unet inspect`",
+        )
+    count = len(dataset) - len(left)
+    told = Problem("left out", f"{count} images with problems are left out", "", tuple(bad))
+    unlabelled = dataset.unlabelled
+    return replace(dataset.subset(left), unlabelled=unlabelled, problems=(*dataset.problems, told))
+
+
+_known_problems: dict[tuple[str, str, str, int], dict[str, str]] = {}  # of the last data set

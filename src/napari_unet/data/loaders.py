@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.data.image_files import decode_image, decode_labels
+from napari_unet.data.image_files import decode_image
+from napari_unet.data.mask_files import decode_labels, decode_stored
 from napari_unet.data.reading import ImageReading, current_reading
 from napari_unet.data.run_length import decode_run_lengths
 from napari_unet.data.sample import ReferenceMask
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.data.mask_values import MaskValues
     from napari_unet.data.source import Source
 
 
@@ -138,37 +140,19 @@ def merge_objects(masks: list[NDArray[np.bool_]], name: str) -> ReferenceMask:
     return ReferenceMask((objects > 0).astype(np.uint8), objects, overlap=int((claims > 1).sum()))
 
 
-@dataclass
-class MaskValues:
-    """Which stored values stand for which class, the same for a whole data set.
+@dataclass(frozen=True)
+class LabelMaskLoader:
+    """Reads a mask whose values, colours or channels mean what the data set's ``MaskValues`` say.
 
     Attributes
     ----------
-    kind : str
-        "values": one number a class; "colours": one colour a class; "threshold": above it is
-        class 1; "objects": numbers are objects of class 1.
-    values : tuple
-        Stored values of the classes 1..K (numbers, or colours).
-    threshold : int
-        For "threshold".
-    unknown : int, optional
-        The stored value of pixels about which nothing is known, for "values".
+    source, name
+        The mask file.
+    meaning : MaskValues
+        Of the data set.
+    page : int, optional
+        Of a file with several; without it several pages are channels.
     """
-
-    kind: str
-    values: tuple[tuple[int, ...], ...] = ()
-    threshold: int = 0
-    unknown: int | None = None
-
-    @property
-    def classes(self) -> int:
-        """K."""
-        return len(self.values) if self.kind in {"values", "colours"} else 1
-
-
-@dataclass(frozen=True)
-class LabelMaskLoader:
-    """Reads a mask whose values or colours are classes, as the data set's ``MaskValues`` say."""
 
     source: Source
     name: str
@@ -177,34 +161,5 @@ class LabelMaskLoader:
 
     def __call__(self) -> ReferenceMask:
         """Read, decode and map."""
-        pixels = decode_labels(self.source.read(self.name), self.name, self.page)
-        meaning = self.meaning
-        if meaning.kind == "objects" and pixels.ndim == 2:
-            objects = pixels.astype(np.int32)
-            return ReferenceMask((objects > 0).astype(np.uint8), objects)
-        if meaning.kind == "threshold":
-            grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
-            return ReferenceMask((grey > meaning.threshold).astype(np.uint8))  # type: ignore[operator]
-        labels = np.zeros(pixels.shape[:2], np.uint8)
-        known = (pixels == 0) if pixels.ndim == 2 else (pixels == 0).all(axis=2)
-        for number, value in enumerate(meaning.values, start=1):
-            # A mask without colours among colour-coded ones has three equal channels.
-            if pixels.ndim == 2:
-                found = pixels == value[0] if len(set(value)) == 1 else np.zeros(labels.shape, bool)
-            else:
-                found = (pixels == np.array(value, pixels.dtype)).all(axis=2)
-            labels[found] = number
-            known |= found
-        unknown = np.zeros(labels.shape, bool)
-        if meaning.unknown is not None and pixels.ndim == 2:
-            unknown = pixels == meaning.unknown
-        if not (known | unknown).all():
-            strange = pixels[~(known | unknown)][0]
-            raise DataError(
-                f"{self.name} has a value that no other mask has",
-                expected=f"0 or one of {', '.join(str(v[0] if len(v) == 1 else v) for v in meaning.values)}",
-                got=str(strange),
-                remedy="mend the mask, or leave the image out",
-            )
-        weights = (~unknown).astype(np.float32) if unknown.any() else None
-        return ReferenceMask(labels, weights=weights)
+        stored = decode_stored(self.source.read(self.name), self.name, self.page)
+        return self.meaning.read(stored, self.name)

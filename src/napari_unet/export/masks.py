@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.atomic import atomic_path
-from napari_unet.data.image_files import decode_labels
+from napari_unet.data.mask_files import decode_labels
 from napari_unet.errors import DataError, OutputError
 
 if TYPE_CHECKING:

@@ -314,6 +314,8 @@ def about_data(dataset: Dataset, path: Path | None) -> dict[str, Any]:
         "format": dataset.format,
         "group_rule": dataset.group_rule,
         "problems": [p.message for p in dataset.problems],
+        "masks": dataset.masks,
+        "masks_are": dataset.masks_are,
     }
 
 

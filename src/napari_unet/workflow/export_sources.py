@@ -10,7 +10,8 @@ import numpy as np
 
 from napari_unet import __version__
 from napari_unet.data.catalog import find_format, open_dataset, open_images
-from napari_unet.data.image_files import decode_labels, is_image_name
+from napari_unet.data.image_files import SEVERAL, count_pages, is_image_name, suffix_of
+from napari_unet.data.mask_files import decode_labels
 from napari_unet.data.pixel_size import PixelSize, read_pixel_size
 from napari_unet.data.source import open_source
 from napari_unet.engine.hardware import default_precision
@@ -19,6 +20,7 @@ from napari_unet.export.masks import unique_stems
 from napari_unet.export.segmented import SegmentedImage
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.ensemble import load_any
+from napari_unet.workflow.given_masks import GivenMasks
 from napari_unet.workflow.project_file import PROJECT_FILE
 from napari_unet.workflow.references import References
 from napari_unet.workflow.segment import chosen_samples, segment_samples
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import Sample
-    from napari_unet.data.source import Source
     from napari_unet.engine.task import FromCaller
     from napari_unet.progress import CancelToken
     from napari_unet.settings import InferenceSettings
@@ -197,38 +198,28 @@ class StoredMasks:
                     got=next(iter(files.values())),
                 )
 
+        given = GivenMasks(source, [name for _, _, name in pairs], self.classes)
+
         def read(pair: tuple[Sample | None, str, str]) -> SegmentedImage:
             sample, stem, name = pair
-            return self._file(source, sample, stem, name)
+            return self._file(given, sample, stem, name)
 
         return Opened(tuple(stem for _, stem, _ in pairs), lambda cancel: _each(pairs, read, cancel))
 
-    def _file(self, source: Source, sample: Sample | None, stem: str, name: str) -> SegmentedImage:
-        pixels = decode_labels(source.read(name), name)
-        if pixels.ndim != 2 or pixels.dtype.kind not in "bui":
-            raise DataError(f"{name} is not a mask", expected="one whole number a pixel", got="colours")
-        if sample is not None and pixels.any() and _is_image(pixels, sample):
+    def _file(self, given: GivenMasks, sample: Sample | None, stem: str, name: str) -> SegmentedImage:
+        if sample is not None and _is_image(given, name, sample):
             raise DataError(
                 f"{name} is the image itself, not a mask of it", remedy="give the folder with the masks alone"
             )
-        objects = None
-        if self.classes and int(pixels.max(initial=0)) > len(self.classes) > 1:
-            raise DataError(
-                f"{name} is not a mask of these classes",
-                expected=f"values 0 to {len(self.classes)}",
-                got=str(pixels.max()),
-            )
-        if len(self.classes) > 1:
-            mask = pixels.astype(np.uint8)
-        else:
-            mask = (pixels != 0).astype(np.uint8)
-            if not self.classes and len(np.unique(pixels[pixels != 0])) > 1:
-                objects = np.unique(pixels, return_inverse=True)[1].reshape(pixels.shape).astype(np.int32)
-                objects += int(pixels.min() != 0)
-        classes = self.classes or ("foreground",)
+        found = given.read(name)
+        mask, objects = found.labels, found.objects
+        if objects is not None:
+            first = int(objects.min() != 0)
+            objects = np.unique(objects, return_inverse=True)[1].reshape(mask.shape).astype(np.int32) + first
+        classes = self.classes or given.classes or ("foreground",)
         if sample is not None:
             return segmented(sample, mask, classes, objects, roots=(self.data,))
-        file = source.path / name
+        file = given.source.path / name
         size = read_pixel_size(file) if file.is_file() else None
         load = (lambda: objects) if objects is not None else (lambda: connected_objects(mask))
         return SegmentedImage(stem, mask, load, classes, name, None, size, {"program": PROGRAM})
@@ -305,12 +296,17 @@ class CallerMasks:
         )
 
 
-def _is_image(pixels: NDArray[np.generic], sample: Sample) -> bool:
+def _is_image(given: GivenMasks, name: str, sample: Sample) -> bool:
     """Whether what is given as a mask has the very pixels of the image: grey, or alike in all colours."""
+    if suffix_of(name) in SEVERAL and count_pages(given.source.read(name), name) > 1:
+        return False
+    pixels = decode_labels(given.source.read(name), name, 0)
     image = sample.read_image()
-    return image.shape[:2] == pixels.shape and all(
-        np.array_equal(image[..., channel], pixels) for channel in range(min(image.shape[2], 3))
-    )
+    if not pixels.any() or image.shape[:2] != pixels.shape[:2]:
+        return False
+    if pixels.ndim == 3:
+        return np.array_equal(image, pixels)
+    return all(np.array_equal(image[..., channel], pixels) for channel in range(min(image.shape[2], 3)))
 
 
 def _each(items: Sequence[Any], read: Callable[[Any], SegmentedImage], cancel: CancelToken) -> Iterator[Any]:

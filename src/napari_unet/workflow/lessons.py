@@ -11,9 +11,9 @@ import numpy as np
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.dataset import Dataset
-from napari_unet.data.image_files import decode_labels
 from napari_unet.data.loaders import LabelMaskLoader
 from napari_unet.data.mask_checks import FittingMask
+from napari_unet.data.mask_files import decode_labels
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import DataError

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_unet.data.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.data.sample import Sample
 from napari_unet.engine.task import FromCaller
 
@@ -30,11 +31,14 @@ class FileReference:
         Its layout.
     id : str
         Of the image.
+    masks_are : str
+        What a person said of the values in its masks; see ``MaskReading``.
     """
 
     path: Path
     format: str
     id: str
+    masks_are: Choice = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +72,7 @@ ImageReference = FileReference | CallReference
 def refer(sample: Sample, dataset: Dataset | None) -> ImageReference:
     """Refer to an image, by its file where there is one."""
     if dataset is not None and sample.image_name and dataset.path.exists():
-        return FileReference(dataset.path, dataset.format, sample.id)
+        return FileReference(dataset.path, dataset.format, sample.id, dataset.masks_are)
     mask = None if sample.load_mask is None else FromCaller(sample.read_mask)
     source = str(sample.properties.get(OPENED_FROM, ""))
     region = FromCaller(sample.read_region)
@@ -79,7 +83,7 @@ class References:
     """Turns references into samples; data sets opened for it stay open."""
 
     def __init__(self) -> None:
-        self._open: OrderedDict[tuple[str, str, int], dict[str, Sample]] = OrderedDict()
+        self._open: OrderedDict[tuple[str, str, str, int], dict[str, Sample]] = OrderedDict()
 
     def sample(self, reference: ImageReference) -> Sample:
         """Find the image.
@@ -95,9 +99,11 @@ class References:
 
         if isinstance(reference, CallReference):
             return Sample(reference.id, reference.image, reference.mask, load_region=reference.region)
-        key = str(reference.path), reference.format, reference.path.stat().st_mtime_ns
+        modified = reference.path.stat().st_mtime_ns
+        key = str(reference.path), reference.format, reference.masks_are, modified
         if key not in self._open:
-            dataset = open_dataset(reference.path, reference.format)
+            with reading_masks(MaskReading(reference.masks_are)):
+                dataset = open_dataset(reference.path, reference.format)
             self._open[key] = {s.id: s for s in (*dataset.samples, *dataset.unlabelled)}
             while len(self._open) > MOST_OPEN:
                 self._open.popitem(last=False)

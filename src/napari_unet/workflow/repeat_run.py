@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.data.mask_reading import MaskReading, reading_masks
 from napari_unet.data.pixel_size import parse_pixel_size
 from napari_unet.data.reading import ImageReading, reading_images
 from napari_unet.data.split import Split
@@ -89,7 +90,8 @@ class RepeatTask:
                 remedy="put it back" if gone else "put it back, or go on with --anyway",
             )
         cancel.check()
-        with reading_images(ImageReading(self.recipe.axes, self.recipe.channels)):
+        masks = MaskReading(self.recipe.masks_are, self.recipe.leave_out_problems)
+        with reading_images(ImageReading(self.recipe.axes, self.recipe.channels)), reading_masks(masks):
             run_again(self.recipe.run, self.out, on_progress, cancel, overwrite=self.overwrite)
         return changes
 

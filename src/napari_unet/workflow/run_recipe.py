@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from napari_unet.atomic import check_can_be_made, write_text
+from napari_unet.data.mask_reading import Choice, current_mask_reading
 from napari_unet.data.reading import current_reading
 from napari_unet.errors import DataError, OutputError
 from napari_unet.export.naming import PATTERN
@@ -156,6 +157,8 @@ class RunRecipe(Settings):
         Where the result went.
     axes, channels : str, tuple of str
         How images were read, where a person said so; see ``ImageReading``.
+    masks_are, leave_out_problems : str, bool
+        How masks were read, where a person said so; see ``MaskReading``.
     """
 
     format: Literal["napari-unet run"] = "napari-unet run"
@@ -163,6 +166,8 @@ class RunRecipe(Settings):
     program: dict[str, str]
     run: Run
     out: str
+    masks_are: Choice = ""
+    leave_out_problems: bool = False
     axes: str = ""
     channels: tuple[str, ...] = ()
 
@@ -176,13 +181,15 @@ class RunRecipe(Settings):
             If something that goes in is not there or cannot be read.
         """
         run = _with_places(run, Hashes().filled)
-        reading = current_reading()
+        reading, masks = current_reading(), current_mask_reading()
         return cls(
             program=dict(versions()),
             run=run,
             out=str(Path(out).resolve()),
             axes=reading.axes,
             channels=reading.channels,
+            masks_are=masks.masks_are,
+            leave_out_problems=masks.leave_out_problems,
         )
 
     @property

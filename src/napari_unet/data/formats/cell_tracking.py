@@ -21,8 +21,8 @@ import numpy as np
 
 from napari_unet.data.dataset import Dataset
 from napari_unet.data.formats.pairing import unpaired_mask
-from napari_unet.data.image_files import decode_labels
 from napari_unet.data.loaders import ImageLoader
+from napari_unet.data.mask_files import decode_labels
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.errors import DataError
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from napari_unet.data.dataset import Dataset, Problem
 from napari_unet.data.formats.mask_meaning import find_meaning
 from napari_unet.data.formats.pairing import ambiguous, unpaired_image, unpaired_mask
-from napari_unet.data.image_files import is_image_name, suffix_of
-from napari_unet.data.loaders import ImageLoader, LabelMaskLoader, MaskValues
+from napari_unet.data.image_files import SEVERAL, is_image_name, suffix_of
+from napari_unet.data.loaders import ImageLoader, LabelMaskLoader
 from napari_unet.data.pages import PageLoader, count_pages_in, page_id, page_name, page_samples
 from napari_unet.data.sample import Sample
 from napari_unet.errors import DataError
@@ -26,6 +26,7 @@ from napari_unet.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from napari_unet.data.mask_values import MaskValues
     from napari_unet.data.source import Source
 
 NAME = "image-mask-folders"
@@ -158,9 +159,12 @@ def open_source(source: Source) -> Dataset:
             got=problems[0].message if problems else f"{len(alone)} images, no mask",
             remedy="list the pairs in a CSV file with the columns image and mask",
         )
-    meaning, classes, doubts = find_meaning(source, [pair.mask for pair in pairs])
+    whole = {pair.mask for pair in pairs if _is_of_channels(source, pair)}
+    found = find_meaning(source, [pair.mask for pair in pairs], whole=whole)
     twice = Counter(PurePosixPath(n).stem.lower() for n in [*(p.image for p in pairs), *alone])
-    samples = [_samples(source, pair, _identifier(pair.image, twice), meaning[pair.mask]) for pair in pairs]
+    samples = [
+        _samples(source, pair, _identifier(pair.image, twice), found.by_name[pair.mask]) for pair in pairs
+    ]
     stacks = any(len(of_file) > 1 for of_file in samples)
     return Dataset(
         name=source.name,
@@ -171,16 +175,25 @@ def open_source(source: Source) -> Dataset:
         unlabelled=tuple(
             sample for name in alone for sample in page_samples(source, name, _identifier(name, twice))
         ),
-        classes=classes,
-        problems=(*problems, *doubts),
+        classes=found.classes,
+        problems=(*problems, *found.problems),
+        masks=found.words,
+        several_values=found.several,
     )
+
+
+def _is_of_channels(source: Source, pair: Pair) -> bool:
+    """Whether a mask file has several pages for one image: a channel a class."""
+    if suffix_of(pair.mask) not in SEVERAL or count_pages_in(source, pair.mask) == 1:
+        return False
+    return count_pages_in(source, pair.image) == 1
 
 
 def _samples(source: Source, pair: Pair, identifier: str, meaning: MaskValues) -> list[Sample]:
     """One, or one a page where image and mask are stacks."""
     pages = count_pages_in(source, pair.image)
     masks = count_pages_in(source, pair.mask)
-    if pages != masks:
+    if pages != masks and not (pages == 1 and meaning.kind == "channels"):
         raise DataError(
             f"{pair.image} and {pair.mask} do not hold as many pages",
             expected=f"{pages} mask{'s' * (pages != 1)}, one for each image",

@@ -17,8 +17,8 @@ import numpy as np
 
 from napari_unet.data.dataset import Dataset, Problem
 from napari_unet.data.formats.pairing import by_stem, unpaired_image, unpaired_mask
-from napari_unet.data.image_files import decode_labels
 from napari_unet.data.loaders import BinaryMaskLoader, ImageLoader
+from napari_unet.data.mask_files import decode_labels
 from napari_unet.data.pages import PageLoader, page_samples, read_header
 from napari_unet.data.sample import Sample
 from napari_unet.errors import DataError

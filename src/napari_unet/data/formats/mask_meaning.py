@@ -1,143 +1,84 @@
-"""What the values in the masks of a data set mean: classes, colours, objects, or black and white.
+"""What the values in the masks of a data set mean: classes, colours, channels, objects, or black and white.
 
 Found from a sample of the masks, for the whole set at once, so that a value means the same in every
-mask. What is not certain is reported.
+mask. What was decided is said in words, and what is not certain is a problem.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_unet.data.dataset import Problem
-from napari_unet.data.image_files import LOSSY_SUFFIXES, decode_labels, label_pages, suffix_of
-from napari_unet.data.loaders import MaskValues
+from napari_unet.data.formats.mask_sightings import (
+    MAX_CLASSES,
+    UNKNOWN,
+    UNKNOWN_BELOW,
+    Sightings,
+)
+from napari_unet.data.mask_evidence import judge
+from napari_unet.data.mask_files import decode_stored, is_lossy, is_lossy_tiff, stored_pages
+from napari_unet.data.mask_reading import current_mask_reading
+from napari_unet.data.mask_values import MaskValues
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Collection, Sequence
 
     from napari_unet.data.source import Source
 
-MAX_CLASSES = 32
 MASKS_LOOKED_AT = 300
 PIXELS_LOOKED_AT = 2**25  # about half a second
 FEWEST_LOOKED_AT = 8
 MANY_CLASSES = 8  # more of them, numbered on from 1, might be objects
-UNKNOWN = 255  # in masks of classes: the borders of Pascal VOC, what Cityscapes leaves out
+MOST_CLASSES = 255
 HALFWAY = 127
-CLEAR_SHARE = 0.9  # of black and white pixels, where all between are smoothed edges
+SHOWN = 8  # values named in words
+THEY_ARE_OBJECTS = "if they number objects, say --masks-are objects"
+THEY_ARE_CLASSES = "if they are classes, say --masks-are classes"
 
 
-@dataclass
-class Values:
-    """What is seen in the masks that were looked at.
+@dataclass(frozen=True)
+class Meaning:
+    """What the masks of a data set mean.
 
     Attributes
     ----------
-    counts : dict
-        Number of pixels by stored type and value, of masks without colours.
-    colours : set of tuple
-        Of the masks with colours.
-    complete : bool
-        Whether every mask was looked at.
-    mixed : bool
-        Whether any mask has 255 beside lower positive values.
+    by_name : dict
+        Mask name to what its values stand for. One meaning serves all but lossy masks.
+    classes : tuple of str
+        Names of the classes.
+    problems : list of Problem
+        Kind "interpretation": what was taken for one thing and might be another.
+    words : str
+        Which values were found, and what they were taken for.
+    several : bool
+        Whether masks have more than one value besides background, so that they might be objects or
+        classes.
     """
 
-    counts: dict[str, Counter[int]] = field(default_factory=dict)
-    colours: set[tuple[int, ...]] = field(default_factory=set)
-    complete: bool = True
-    mixed: bool = False
-
-    def add(self, pixels: NDArray[np.generic], name: str) -> None:
-        """Take in a mask, (Y, X) numbers or (Y, X, 3) colours."""
-        if np.issubdtype(pixels.dtype, np.floating) and not _whole_numbers(pixels.astype(np.float64)):
-            raise DataError(
-                f"{name} is not a mask",
-                expected="whole numbers",
-                got="fractions or NaN",
-                remedy="save the classes as whole numbers",
-            )
-        if pixels.ndim == 3:
-            self._add_colours(pixels, name)
-            return
-        if pixels.dtype in (np.bool_, np.uint8, np.uint16):
-            histogram = np.bincount(pixels.ravel())
-            values, counts = np.flatnonzero(histogram), histogram[histogram > 0]
-        else:
-            values, counts = np.unique(pixels.astype(np.int64), return_counts=True)
-        seen = self.counts.setdefault(pixels.dtype.name, Counter())
-        seen.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-        self.mixed |= bool((values == UNKNOWN).any() and ((values > 0) & (values < UNKNOWN)).any())
-
-    def _add_colours(self, pixels: NDArray[np.generic], name: str) -> None:
-        wide = pixels.astype(np.int64)
-        codes = np.unique((wide[..., 0] << 32) | (wide[..., 1] << 16) | wide[..., 2]).tolist()
-        if len(codes) <= MAX_CLASSES + 1:
-            self.colours.update((c >> 32, c >> 16 & 0xFFFF, c & 0xFFFF) for c in codes)
-        count = max(len(codes), len(self.colours))
-        if count > MAX_CLASSES + 1:
-            raise DataError(
-                f"{name} has too many colours for a mask",
-                expected=f"at most {MAX_CLASSES} besides black",
-                got=str(count),
-                remedy="save masks without loss and without smoothing",
-            )
-
-    def numbers(self) -> set[int]:
-        """All values of masks without colours."""
-        return {value for seen in self.counts.values() for value in seen}
-
-    def black_and_white(self) -> bool:
-        """Whether masks of every type have, besides 0, nothing but one value, or the type's greatest."""
-        positive = {name: {v for v in seen if v != 0} for name, seen in self.counts.items()}
-        if len(set().union(*positive.values())) <= 1:
-            return True
-        greatest = {"bool": 1, "uint8": 255, "uint16": 65535}
-        return all(values <= {greatest.get(name, 1)} for name, values in positive.items())
-
-    def has_unknown(self, names: tuple[str, ...]) -> bool:
-        """Whether 255 stands for unknown pixels among classes: all others are small, or fit the names."""
-        positive = {n for n in self.numbers() if n}
-        classes = positive - {UNKNOWN}
-        highest = max(classes, default=0)
-        if UNKNOWN not in positive or not classes or highest > (len(names) or MAX_CLASSES):
-            return False
-        if names and (len(names) >= UNKNOWN - 1 or highest < len(names) == len(positive)):
-            return False  # the names leave 255 for a class
-        # With one class, 0 and 1 in some masks and 0 and 255 in others are two ways to write the same.
-        return len(classes) > 1 or self.mixed
-
-    def smoothed(self) -> bool:
-        """Whether masks are black and white but for edges in grey, as resizing leaves them."""
-        if self.counts.keys() != {"uint8"}:
-            return False
-        seen = self.counts["uint8"]
-        between = sorted(v for v in seen if 0 < v < 255)
-        # Numbers of classes are few and small.
-        grey = len(between) > MAX_CLASSES or (len(between) > 2 and between[0] > MAX_CLASSES)
-        return grey and seen[255] > 0 and seen[0] + seen[255] >= CLEAR_SHARE * seen.total()
-
-
-def _whole_numbers(pixels: NDArray[np.float64]) -> bool:
-    return bool((np.isfinite(pixels) & (pixels == np.round(pixels))).all())
+    by_name: dict[str, MaskValues]
+    classes: tuple[str, ...]
+    problems: list[Problem]
+    words: str
+    several: bool
 
 
 def find_meaning(
-    source: Source, masks: Sequence[str]
-) -> tuple[dict[str, MaskValues], tuple[str, ...], list[Problem]]:
+    source: Source,
+    masks: Sequence[str],
+    *,
+    whole: Collection[str] = (),
+    named: tuple[str, ...] | None = None,
+) -> Meaning:
     """What the values of the masks of a data set mean, and what the classes are called.
 
     Up to 300 masks and 32 million pixels are read. A classes.txt (one name a line) or classes.json (a
     list) at the root names the classes 1..K and settles how many there are; one name alone makes
-    several values objects of that class.
+    several values objects of that class. What ``mask_reading`` says goes before.
 
     Parameters
     ----------
@@ -145,31 +86,37 @@ def find_meaning(
         Where they are.
     masks : sequence of str
         Their names.
-
-    Returns
-    -------
-    dict
-        Mask name to meaning. One meaning serves all but JPEG masks, which are cut halfway.
-    tuple of str
-        Names of the classes.
-    list of Problem
-        Kind "interpretation": what was taken for one thing and might be another.
+    whole : collection of str
+        Names of those whose pages are channels of one mask.
+    named : tuple of str, optional
+        The classes, where they are known, instead of those that the source names; whoever knows them
+        checks that the meaning has as many.
 
     Raises
     ------
     DataError
         If the values make no sense as classes, colours or objects, or do not fit the named classes.
     """
-    lossy = [name for name in masks if suffix_of(name) in LOSSY_SUFFIXES]
-    exact = [name for name in masks if suffix_of(name) not in LOSSY_SUFFIXES]
+    lossy = [name for name in masks if is_lossy(source, name)]
+    exact = [name for name in masks if name not in set(lossy)]
     problems: list[Problem] = []
-    names = declared_classes(source)
-    meaning = MaskValues("threshold", threshold=0)
+    names = declared_classes(source) if named is None else named
+    meaning, words, several = MaskValues("threshold"), "", False
     if exact:
-        meaning = _meaning(_look_at(source, exact), exact[0], names, problems)
+        seen = _look_at(source, exact, whole)
+        if seen.lossy:
+            tiffs = [name for name in exact if is_lossy_tiff(source.read(name), name)]
+            lossy, exact = [*lossy, *tiffs], [name for name in exact if name not in set(tiffs)]
+            seen = _look_at(source, exact, whole) if exact else seen
+    if exact:
+        meaning = _meaning(seen, exact[0], names, problems)
+        words = _in_words(meaning, seen)
+        several = seen.might_be_objects and (meaning.kind in {"values", "objects"} or not _soft(meaning))
     if lossy:
         _check_lossy(source, lossy, meaning)
-    if names and len(names) != meaning.classes:
+        told = f"masks saved with loss: above {HALFWAY} is foreground"
+        words = f"{words}; {told}" if words else told
+    if names and named is None and len(names) != meaning.classes:
         raise DataError(
             "the named classes do not fit the masks",
             expected=f"{meaning.classes} names in classes.txt or classes.json",
@@ -179,7 +126,12 @@ def find_meaning(
     count = meaning.classes
     generic = ("foreground",) if count == 1 else tuple(f"class {n}" for n in range(1, count + 1))
     halfway = MaskValues("threshold", threshold=HALFWAY)
-    return {**dict.fromkeys(exact, meaning), **dict.fromkeys(lossy, halfway)}, names or generic, problems
+    by_name = {**dict.fromkeys(exact, meaning), **dict.fromkeys(lossy, halfway)}
+    return Meaning(by_name, names or generic, problems, words, several)
+
+
+def _soft(meaning: MaskValues) -> bool:
+    return bool(meaning.threshold or meaning.thresholds)
 
 
 def _chosen(masks: Sequence[str]) -> list[str]:
@@ -188,97 +140,198 @@ def _chosen(masks: Sequence[str]) -> list[str]:
     return [masks[i] for i in order[:MASKS_LOOKED_AT]]
 
 
-def _look_at(source: Source, masks: Sequence[str]) -> Values:
-    values = Values()
-    pixels = looked_at = 0
+def _look_at(source: Source, masks: Sequence[str], whole: Collection[str]) -> Sightings:
+    seen = Sightings()
+    looked_at = 0
+    damaged: DataError | None = None
     for name in _chosen(masks):
-        if pixels > PIXELS_LOOKED_AT and looked_at >= FEWEST_LOOKED_AT:
+        if seen.pixels > PIXELS_LOOKED_AT and looked_at >= FEWEST_LOOKED_AT:
             break
-        for mask in label_pages(source.read(name), name):
-            values.add(mask, name)
-            pixels += mask.size
+        try:
+            data = source.read(name)
+            decoded = [decode_stored(data, name)] if name in whole else list(stored_pages(data, name))
+        except DataError as error:
+            damaged = damaged or error  # it costs itself only: whoever reads it later is told
+            continue
+        seen.lossy |= is_lossy_tiff(data, name)
+        for mask in decoded:
+            seen.add(mask, name)
         looked_at += 1
-    values.complete = looked_at == len(masks)
-    return values
+    if damaged is not None and not looked_at:
+        raise damaged
+    seen.complete = looked_at == len(masks)
+    return seen
 
 
-def _meaning(values: Values, name: str, names: tuple[str, ...], problems: list[Problem]) -> MaskValues:
-    numbers = values.numbers()
-    if values.colours:
-        known = values.colours | {(n, n, n) for n in numbers}
+def _meaning(seen: Sightings, name: str, names: tuple[str, ...], problems: list[Problem]) -> MaskValues:
+    if seen.channels:
+        return _of_channels(seen, name, problems)
+    if seen.alpha:
+        return replace(_of_numbers(seen, name, names, problems), alpha=True)
+    if seen.colours:
+        known = seen.colours | {(n, n, n) for n in seen.numbers()}
         return MaskValues("colours", tuple(sorted(c for c in known if any(c))))
-    if min(numbers, default=0) < 0:
+    return _of_numbers(seen, name, names, problems)
+
+
+def _of_numbers(seen: Sightings, name: str, names: tuple[str, ...], problems: list[Problem]) -> MaskValues:
+    choice = current_mask_reading().masks_are
+    if seen.fractions or (not choice and seen.smoothed()):
+        cuts = seen.halves()
+        shown = ", ".join(sorted({f"{cut:g}" for cut in cuts.values() if cut}))
+        message = f"masks like {name} have grey edges; values above {shown} are taken as foreground"
+        problems.append(Problem("interpretation", message, "save masks without smoothing", (name,)))
+        return MaskValues("threshold", thresholds=cuts)
+    numbers = seen.numbers()
+    unknown = UNKNOWN_BELOW if UNKNOWN_BELOW in numbers else None
+    if min(numbers, default=0) < UNKNOWN_BELOW:
         raise DataError(
             f"masks like {name} have negative values",
-            expected="0 for background, and positive classes",
+            expected=f"0 for background, positive classes, and {UNKNOWN_BELOW} for what is unknown",
             got=str(min(numbers)),
             remedy="save the classes as numbers from 0",
         )
-    positive = sorted(n for n in numbers if n)
-    if values.black_and_white():
-        if values.complete or not positive or len(positive) > 1:
-            return MaskValues("threshold", threshold=0)
+    positive = sorted(n for n in numbers if n > 0)
+    if unknown is None and seen.black_and_white(strict=choice == "classes" or len(names) > 1):
+        if seen.complete or not positive or len(positive) > 1:
+            return MaskValues("threshold")
         # A value that shows up only in masks not looked at shall be told, not taken for the same.
         return MaskValues("values", ((positive[0],),))
-    if values.smoothed():
-        message = f"masks like {name} have grey edges; values above {HALFWAY} are taken as foreground"
-        problems.append(Problem("interpretation", message, "save masks without smoothing", (name,)))
-        return MaskValues("threshold", threshold=HALFWAY)
-    if values.has_unknown(names):
-        message = f"{UNKNOWN} in masks like {name} is taken as unknown, so those pixels do not count"
-        remedy = f"if {UNKNOWN} is a class, give it the number after the others"
+    if choice != "objects" and unknown is None and seen.has_unknown(names):
+        unknown = UNKNOWN
+        positive.remove(UNKNOWN)
+    if unknown is not None:
+        message = f"{unknown} in masks like {name} is taken as unknown, so those pixels do not count"
+        remedy = f"if {unknown} is a class, give it the number after the others"
         problems.append(Problem("interpretation", message, remedy, (name,)))
-        classes = _classes_or_objects([n for n in positive if n != UNKNOWN], name, names, problems)
-        return replace(classes, unknown=UNKNOWN)
-    if len(names) == 1:
+    elif len(names) == 1 and choice != "classes":
         return MaskValues("objects")
-    return _classes_or_objects(positive, name, names, problems)
+    if not positive:
+        return MaskValues("values", ((1,),), unknown=unknown)
+    return replace(_classes_or_objects(seen, positive, name, names, problems), unknown=unknown)
 
 
 def _classes_or_objects(
-    positive: list[int], name: str, names: tuple[str, ...], problems: list[Problem]
+    seen: Sightings, positive: list[int], name: str, names: tuple[str, ...], problems: list[Problem]
 ) -> MaskValues:
     count, highest = len(positive), positive[-1]
-    if highest <= max(MAX_CLASSES, len(names)):
-        if count > MANY_CLASSES and count == highest and not names:
-            message = f"the values 1 to {highest} in masks like {name} are taken as {highest} classes"
-            remedy = "if they number objects, write the name of their one class into classes.txt"
-            problems.append(Problem("interpretation", message, remedy, (name,)))
-        return MaskValues("values", tuple((v,) for v in range(1, max(highest, len(names)) + 1)))
+    choice = current_mask_reading().masks_are
+    if choice == "objects" and len(names) <= 1:
+        return MaskValues("objects")
+    plain = range(1, max(highest, len(names)) + 1) if highest <= max(MAX_CLASSES, len(names)) else positive
+    classes = MaskValues("values", tuple((value,) for value in plain))
+    if choice == "classes" and count <= MOST_CLASSES:
+        return classes
+    if len(names) > 1 and count <= max(MAX_CLASSES, len(names)):
+        return classes
+    verdict = judge(seen.pieces)
+    called = f"the {count} values in masks like {name}"
+    if verdict.objects and choice != "classes":
+        if not verdict.sure:
+            message = f"{called} are taken as numbers of objects: {verdict.why}"
+            problems.append(Problem("interpretation", message, THEY_ARE_CLASSES, (name,)))
+        return MaskValues("objects")
     if count <= MAX_CLASSES:
-        return MaskValues("values", tuple((v,) for v in positive))
-    if highest <= 4 * count:
-        message = f"the {count} values in masks like {name} are taken as numbers of objects"
-        problems.append(Problem("interpretation", message, "check a mask", (name,)))
+        many = count > MANY_CLASSES and count == highest
+        if many or not verdict.sure:
+            message = f"{called} are taken as {len(classes.values)} classes: {verdict.why}"
+            problems.append(Problem("interpretation", message, THEY_ARE_OBJECTS, (name,)))
+        return classes
+    if highest <= 4 * count and choice != "classes":
+        message = f"{called} are taken as numbers of objects"
+        problems.append(Problem("interpretation", message, THEY_ARE_CLASSES, (name,)))
         return MaskValues("objects")
     raise DataError(
         f"masks like {name} have too many values to be classes",
-        expected=f"at most {MAX_CLASSES} classes, or objects numbered from 1",
+        expected=f"at most {MAX_CLASSES} classes, or objects in one piece each",
         got=f"{count} values up to {highest}",
-        remedy="save masks without loss and without smoothing",
+        remedy="save masks without loss and without smoothing, or say what they are with --masks-are",
     )
 
 
+def _of_channels(seen: Sightings, name: str, problems: list[Problem]) -> MaskValues:
+    """One channel a class; where every pixel is in one, the first or the last is background."""
+    seen.check_channels(name)
+    count = seen.channels
+    numbers = range(count)
+    if not seen.filled:
+        return MaskValues("channels", tuple((n,) for n in numbers), soft=seen.soft_channels)
+    areas = seen.areas
+    background = 0 if areas[0] >= areas[-1] else count - 1
+    if areas[background] < max(areas):
+        message = (
+            f"channel {background} of masks like {name} is taken as background, "
+            "although another one covers more"
+        )
+        remedy = "if it is a class, leave pixels of no class 0 in all channels"
+        problems.append(Problem("interpretation", message, remedy, (name,)))
+    classes = tuple((n,) for n in numbers if n != background)
+    return MaskValues("channels", classes, background=background, soft=seen.soft_channels)
+
+
+def _in_words(meaning: MaskValues, seen: Sightings) -> str:
+    """Which values were found, and what they were taken for."""
+    where = "drawn in transparency: " if meaning.alpha else ""
+    if meaning.kind == "channels":
+        place = "no channel is background"
+        if meaning.background is not None:
+            place = f"channel {meaning.background} is background"
+        soft = ", the highest counts" if meaning.soft else ""
+        return f"{seen.channels} channels, one a class{soft}; {place}"
+    if meaning.kind == "colours":
+        return f"{len(meaning.values)} colours besides black, one a class"
+    numbers = sorted(seen.numbers())
+    shown = ", ".join(map(str, numbers[:SHOWN]))
+    if len(numbers) > SHOWN:
+        shown = f"{len(numbers)} values from {numbers[0]} to {numbers[-1]}"
+    unknown = f"; {meaning.unknown} is unknown" if meaning.unknown is not None else ""
+    if meaning.kind == "objects":
+        return f"{where}{shown}: numbers of objects of one class{unknown}"
+    if meaning.kind == "threshold":
+        if meaning.thresholds:
+            cuts = ", ".join(sorted({f"{cut:g}" for cut in meaning.thresholds.values() if cut}))
+            return f"{where}grey from {seen.lowest:g} to {seen.highest:g}: above {cuts} is foreground"
+        if not any(numbers):
+            return f"{where}0 throughout: nothing is annotated"
+        return f"{where}{shown}: one class, above 0"
+    if len(meaning.values) == 1:
+        return f"{where}{shown}: one class{unknown}"
+    return f"{where}{shown}: {len(meaning.values)} classes{unknown}"
+
+
 def _check_lossy(source: Source, masks: Sequence[str], meaning: MaskValues) -> None:
-    """Refuse JPEG masks that cannot be black and white."""
-    remedy = "save masks as PNG or TIFF"
+    """Refuse lossy masks that cannot be black and white."""
+    remedy = "save masks as PNG or TIFF without loss"
+    kind = "a JPEG" if masks[0].lower().endswith(("jpg", "jpeg")) else "saved with loss"
     if meaning.classes > 1 or meaning.kind == "objects":
         raise DataError(
-            f"{masks[0]} is a JPEG among masks of several classes",
+            f"{masks[0]} is {kind} among masks of several classes",
             expected="masks saved without loss",
             remedy=remedy,
         )
     between = bright = highest = 0
     for name in _chosen(masks)[:FEWEST_LOOKED_AT]:
-        pixels = decode_labels(source.read(name), name)
-        grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
-        histogram = np.bincount(grey.ravel(), minlength=256)
-        between += int(histogram[64:192].sum())
-        bright += int(histogram[192:].sum())
-        highest = max(highest, int(np.flatnonzero(histogram)[-1]))
+        try:
+            decoded = list(stored_pages(source.read(name), name))
+        except DataError:
+            continue
+        for stored in decoded:
+            pixels = stored.numbers
+            grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
+            if grey.dtype != np.uint8:
+                raise DataError(
+                    f"{name} was saved with loss in {grey.dtype}", expected="8 bits", remedy=remedy
+                )
+            histogram = np.bincount(grey.ravel(), minlength=256)
+            between += int(histogram[64:192].sum())
+            bright += int(histogram[192:].sum())
+            highest = max(highest, int(np.flatnonzero(histogram)[-1]))
     if between > bright or 32 < highest <= HALFWAY:
+        called = "JPEGs" if kind == "a JPEG" else kind
         raise DataError(
-            f"masks like {masks[0]} are JPEGs that are not black and white",
+            f"masks like {masks[0]} are {called} that are not black and white"
+            if kind == "a JPEG"
+            else f"masks like {masks[0]} are {called}, and not black and white",
             expected="values near 0 and 255",
             got=f"{between} pixels in between, {highest} the brightest",
             remedy=remedy,

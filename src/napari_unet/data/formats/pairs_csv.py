@@ -89,7 +89,7 @@ def open_table(source: Source, table: str) -> Dataset:
                 raise DataError(
                     f"{table} names a file that is not there", got=row[column], remedy="check the path"
                 )
-    meaning, names, doubts = find_meaning(source, [row["mask"] for row in rows if row["mask"]])
+    found = find_meaning(source, [row["mask"] for row in rows if row["mask"]])
     samples, unlabelled = [], []
     for row in rows:
         image, mask = row["image"], row["mask"]
@@ -99,7 +99,7 @@ def open_table(source: Source, table: str) -> Dataset:
         if not mask:
             unlabelled.append(Sample(identifier, load, None, group, image))
             continue
-        loader = LabelMaskLoader(source, mask, meaning[mask])
+        loader = LabelMaskLoader(source, mask, found.by_name[mask])
         samples.append(Sample(identifier, load, loader, group, image, mask, f"row in {table}"))
     if not samples:
         raise DataError(
@@ -111,8 +111,10 @@ def open_table(source: Source, table: str) -> Dataset:
         path=source.path,
         samples=tuple(samples),
         unlabelled=tuple(unlabelled),
-        classes=names,
-        problems=tuple(doubts),
+        classes=found.classes,
+        problems=tuple(found.problems),
+        masks=found.words,
+        several_values=found.several,
         group_rule="column group" if any(s.group for s in samples) else "image",
     )
 
