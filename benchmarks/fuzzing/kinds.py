@@ -48,8 +48,9 @@ class Kind:
 def read_image(folder: Path) -> None:
     """As an image, as a mask, and by region."""
     from napari_unet.data.catalog import open_images
-    from napari_unet.data.image_files import TIFF_SUFFIXES, decode_labels
+    from napari_unet.data.image_files import TIFF_SUFFIXES
     from napari_unet.data.lazy_files import open_lazy, pixels_of_tiff
+    from napari_unet.data.mask_files import decode_labels
     from napari_unet.data.pixel_size import read_pixel_size
     from napari_unet.errors import WorkbenchError
 

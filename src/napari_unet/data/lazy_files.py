@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.image_files import DAMAGE, HEAD_BYTES, TIFF_SUFFIXES, kind_of
+from napari_unet.data.image_files import (
+    DAMAGE,
+    HEAD_BYTES,
+    MAX_DECODED_BYTES,
+    TIFF_SUFFIXES,
+    kind_of,
+)
 from napari_unet.data.lazy_stack import LazyStack, usual_axes
 from napari_unet.data.pixel_size import PixelSize, read_pixel_size, unit_name
 from napari_unet.data.reading import check_axes, current_reading
@@ -335,6 +341,7 @@ def _open_tiff(path: Path, level: int | None, target: float | None) -> LazyStack
             mapped, dtype = _offset(chosen), np.dtype(chosen.dtype)
             if mapped is not None:  # as it lies in the file, not as it is decoded
                 dtype = dtype.newbyteorder(tiff.byteorder)
+            _check_piece(chosen)
             shape = tuple(map(int, chosen.shape))
             pixels = TiffPixels(
                 path.resolve(), number, shape, dtype, _chunks_of(chosen, axes), mapped, across
@@ -363,7 +370,7 @@ def _open_tiff(path: Path, level: int | None, target: float | None) -> LazyStack
         stem_of(path), pixels, axes, sizes[number], channels, source=source,
         nodata=nodata, white_is_zero=bits, coloured=not measured,
     )  # fmt: skip
-    if alpha is not None:
+    if alpha is not None and "s" in axes:
         count = int(shape[axes.index("s")])
         stack = stack.choose([n for n in range(count) if n != alpha])
     return stack
@@ -386,6 +393,13 @@ def _offset(series: Any) -> int | None:
     """Where the pixels of a series begin if they are one uncompressed piece."""
     offset = series.dataoffset
     return None if offset is None or len(series.levels) > 1 else int(offset)
+
+
+def _check_piece(series: Any) -> None:
+    """Refuse strips and tiles without pixels, or too large to be unpacked; raises ValueError."""
+    sides = [int(side) for side in series.keyframe.chunks]
+    if min(sides) < 1 or math.prod(sides) * np.dtype(series.dtype).itemsize > MAX_DECODED_BYTES:
+        raise ValueError(f"pieces of {' x '.join(map(str, sides))}")
 
 
 def _chunks_of(series: Any, axes: str) -> tuple[int, ...]:
