@@ -207,3 +207,42 @@ def test_weights_that_point_elsewhere_or_declare_too_much(tmp_path: Path) -> Non
     for name, words in (("large", "1,099,511,627,776"), ("outside", "another file"), ("link", "elsewhere")):
         with pytest.raises(ValueError, match=words), open_hdf5(tmp_path / f"{name}.h5", 100):
             pass
+
+
+@pytest.mark.parametrize("rows", [0, 2**31])
+def test_strips_of_a_tiff_that_cannot_be(tmp_path: Path, rows: int) -> None:
+    import tifffile
+
+    from napari_unet.data.lazy_files import open_lazy
+
+    path = tmp_path / "a.tif"
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    tifffile.imwrite(path, pixels, compression="lzw")
+    with tifffile.TiffFile(path) as file:
+        place = file.pages[0].tags["RowsPerStrip"].valueoffset
+        kind = file.pages[0].tags["RowsPerStrip"].dtype
+    data = bytearray(path.read_bytes())
+    size = 2 if int(kind) == 3 else 4
+    data[place : place + size] = min(rows, 2 ** (8 * size) - 1).to_bytes(size, "little")
+    path.write_bytes(bytes(data))
+    try:
+        stack = open_lazy(path)
+        found = stack.read((), slice(0, 8), slice(0, 8))[..., 0]
+    except DataError:
+        return
+    np.testing.assert_array_equal(found, pixels)  # rows beyond the image mean no harm
+
+
+def test_a_gif_whose_second_frame_is_huge() -> None:
+    from PIL import Image
+
+    from napari_unet.data.image_files import image_header
+
+    file = io.BytesIO()
+    frames = [Image.fromarray(np.full((4, 4), value, np.uint8)) for value in (0, 200)]
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    data = bytearray(file.getvalue())
+    second = data.index(b"\x2c", data.index(b"\x2c") + 10)  # the descriptor of the second frame
+    data[second + 1 : second + 9] = struct.pack("<4H", 0, 0, 60_000, 60_000)
+    with pytest.raises(DataError, match="cannot be read"):
+        image_header(bytes(data), "a.gif")

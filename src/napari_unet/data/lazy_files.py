@@ -17,6 +17,8 @@ from napari_unet.data.image_files import (
     DAMAGE,
     HEAD_BYTES,
     MAX_DECODED_BYTES,
+    MAX_RATIO,
+    PLAUSIBLE_BYTES,
     TIFF_SUFFIXES,
     kind_of,
 )
@@ -341,7 +343,7 @@ def _open_tiff(path: Path, level: int | None, target: float | None) -> LazyStack
             mapped, dtype = _offset(chosen), np.dtype(chosen.dtype)
             if mapped is not None:  # as it lies in the file, not as it is decoded
                 dtype = dtype.newbyteorder(tiff.byteorder)
-            _check_piece(chosen)
+            _check_piece(chosen, path.stat().st_size)
             shape = tuple(map(int, chosen.shape))
             pixels = TiffPixels(
                 path.resolve(), number, shape, dtype, _chunks_of(chosen, axes), mapped, across
@@ -395,10 +397,11 @@ def _offset(series: Any) -> int | None:
     return None if offset is None or len(series.levels) > 1 else int(offset)
 
 
-def _check_piece(series: Any) -> None:
-    """Refuse strips and tiles without pixels, or too large to be unpacked; raises ValueError."""
+def _check_piece(series: Any, stored: int) -> None:
+    """Refuse strips and tiles without pixels, or that a file of so many bytes cannot hold; raises ValueError."""
     sides = [int(side) for side in series.keyframe.chunks]
-    if min(sides) < 1 or math.prod(sides) * np.dtype(series.dtype).itemsize > MAX_DECODED_BYTES:
+    size = math.prod(sides) * np.dtype(series.dtype).itemsize
+    if min(sides) < 1 or size > MAX_DECODED_BYTES or size > max(PLAUSIBLE_BYTES, MAX_RATIO * stored):
         raise ValueError(f"pieces of {' x '.join(map(str, sides))}")
 
 
