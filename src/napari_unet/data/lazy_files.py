@@ -398,10 +398,17 @@ def _offset(series: Any) -> int | None:
 
 
 def _check_piece(series: Any, stored: int) -> None:
-    """Refuse strips and tiles without pixels, or that a file of so many bytes cannot hold; raises ValueError."""
+    """Refuse strips and tiles without pixels, or far larger than image or file; raises ValueError."""
     sides = [int(side) for side in series.keyframe.chunks]
     size = math.prod(sides) * np.dtype(series.dtype).itemsize
-    if min(sides) < 1 or size > MAX_DECODED_BYTES or size > max(PLAUSIBLE_BYTES, MAX_RATIO * stored):
+    page = series.keyframe
+    beyond = size > 2**24 and math.prod(sides) > 64 * page.imagelength * page.imagewidth
+    if (
+        min(sides) < 1
+        or beyond
+        or size > MAX_DECODED_BYTES
+        or size > max(PLAUSIBLE_BYTES, MAX_RATIO * stored)
+    ):
         raise ValueError(f"pieces of {' x '.join(map(str, sides))}")
 
 
