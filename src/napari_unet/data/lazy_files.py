@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+MOST_CHANNELS = 1024  # that a network takes
 RGB = ["FF0000", "00FF00", "0000FF"]
 WIDE = 4  # strips this much wider than high are read whole and kept: blocks beside each other share them
 KEPT_BYTES = 2**27  # of such strips
@@ -402,13 +403,11 @@ def _check_piece(series: Any, stored: int) -> None:
     sides = [int(side) for side in series.keyframe.chunks]
     size = math.prod(sides) * np.dtype(series.dtype).itemsize
     page = series.keyframe
+    if page.samplesperpixel > MOST_CHANNELS:
+        raise ValueError(f"{page.samplesperpixel} channels")
     beyond = size > 2**24 and math.prod(sides) > 64 * page.imagelength * page.imagewidth
-    if (
-        min(sides) < 1
-        or beyond
-        or size > MAX_DECODED_BYTES
-        or size > max(PLAUSIBLE_BYTES, MAX_RATIO * stored)
-    ):
+    most = min(MAX_DECODED_BYTES, max(PLAUSIBLE_BYTES, MAX_RATIO * stored))
+    if min(sides) < 1 or beyond or size > most:
         raise ValueError(f"pieces of {' x '.join(map(str, sides))}")
 
 
