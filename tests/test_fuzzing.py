@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -244,3 +245,34 @@ def test_a_gif_whose_frame_is_a_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)  # Pillow refuses more than twice as many
     with pytest.raises(DataError, match="cannot be read as an image"):
         decode_image(file.getvalue(), "a.gif", 1)
+
+
+def test_a_stack_of_more_pages_than_the_file_can_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_unet.data import pages
+    from napari_unet.data.image_files import image_header
+    from napari_unet.data.source import FolderSource
+
+    file = io.BytesIO()
+    from PIL import Image
+
+    Image.fromarray(np.zeros((48, 48), np.uint8)).save(file, "TIFF")
+    (tmp_path / "a.tif").write_bytes(file.getvalue())
+    header = replace(image_header(file.getvalue(), "a.tif"), pages=2**32 - 1)
+    monkeypatch.setattr(pages, "read_header", lambda source, name: header)
+    with pytest.raises(DataError, match="declares more than it can hold"):
+        pages.page_samples(FolderSource(tmp_path), "a.tif")
+
+
+@pytest.mark.parametrize("found", [{"axes": [{}, {}], "datasets": [{"path": "0"}]}, {"datasets": [[]]}])
+def test_metadata_of_zarr_of_another_form(tmp_path: Path, found: object) -> None:
+    import zarr
+
+    from napari_unet.data.lazy_files import open_lazy
+
+    root = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    root.create_array("0", shape=(8, 8), chunks=(8, 8), dtype="uint8")
+    root.attrs["multiscales"] = [found]
+    with pytest.raises(DataError, match="cannot be read"):
+        open_lazy(tmp_path / "a.zarr")

@@ -109,10 +109,10 @@ def _open_zarr(path: Path, level: int | None, target: float | None) -> LazyStack
         sizes = [_pixel_size(found, one) for one in found["datasets"]]
         number = choose_level(sizes, level, target, path.name)
         array = opened[names[number]]
+        axes = _axes_of(found, array.ndim)
+        channels, colour = _channels(opened, found, axes, array)
     except (*DAMAGE, zarr.errors.BaseZarrError) as error:
         raise _unreadable(path, error) from error
-    axes = _axes_of(found, array.ndim)
-    channels, colour = _channels(opened, found, axes, array)
     if colour:
         axes = axes.replace("c", "s")
     return LazyStack(
