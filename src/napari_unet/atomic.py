@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from napari_unet.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+MOST_NAMED = 5  # files in a sentence
 PARTIAL = ".partial-"  # how the names of files begin that are not whole yet
 
 
@@ -58,6 +59,74 @@ def atomic_path(path: Path) -> Iterator[Path]:
             got=_reason(error),
             remedy="choose another folder or make room",
         ) from error
+
+
+def check_outputs(
+    outputs: Iterable[Path], inputs: Iterable[Path] = (), *, overwrite: bool = False, or_else: str = ""
+) -> None:
+    """Refuse to replace what is there: the one rule of every command, asked before any work is done.
+
+    Parameters
+    ----------
+    outputs : iterable of pathlib.Path
+        Files and folders that will be written.
+    inputs : iterable of pathlib.Path
+        Files and folders that the command reads. These are never replaced, under whatever name (links,
+        upper and lower case) they are given.
+    overwrite : bool
+        Whether other files that are there may be replaced.
+    or_else : str
+        What else the person can do.
+
+    Raises
+    ------
+    OutputError
+        Naming what would be replaced.
+    """
+    there = [path for path in dict.fromkeys(map(Path, outputs)) if os.path.lexists(path)]
+    if not there:
+        return
+    given = {identity for path in inputs if (identity := _identity(path)) is not None}
+    for path in there:
+        if _identity(path) in given:
+            raise OutputError(
+                f"{path} is one of the files that this command reads, and would be replaced",
+                remedy="choose another place with --out",
+            )
+    if not overwrite:
+        remedy = "choose another place, or replace them with --overwrite"
+        if or_else:
+            remedy = f"choose another place, {or_else}, or replace them with --overwrite"
+        found = some_names([path.name for path in there])
+        raise OutputError(f"{found} would be replaced in {there[0].parent}", remedy=remedy)
+
+
+def check_model(
+    folder: Path,
+    inputs: Iterable[Path] = (),
+    *,
+    overwrite: bool = False,
+    or_else: str = "",
+    begun: bool = False,
+) -> None:
+    """Refuse to replace a model, as ``check_outputs``; `begun` is whether one is being made there."""
+    whole = (folder / "settings.json").exists()
+    check_outputs([folder] if whole or begun else [], inputs, overwrite=overwrite, or_else=or_else)
+
+
+def some_names(names: Sequence[str]) -> str:
+    """The first five names, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What two paths to one file or folder have in common."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def check_can_be_made(path: Path) -> None:

@@ -42,7 +42,7 @@ LAYOUTS = {
 
 
 def test_the_formats_have_the_names_of_the_command_line():
-    assert set(FORMATS) == set(LAYOUTS)
+    assert set(FORMATS) == {*LAYOUTS, "images"}
     assert all(name == layout.name and layout.title for name, layout in FORMATS.items())
 
 
@@ -92,9 +92,8 @@ def test_a_named_format_is_obeyed(folder):
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ({}, "is not a data set that we know.*got no files"),
-        ({"notes.txt": b""}, "got 0 images among 1 files.*list the pairs in a CSV file"),
-        ({"a.png": png(grey()), "b.png": png(grey())}, "got 2 images among 2 files"),
+        ({}, "holds no image.*got no files"),
+        ({"notes.txt": b""}, "holds no image.*got 1 files.*give a folder that holds images"),
         ({"tgs.zip": b""}, "open one of the zips in it, like tgs.zip"),
     ],
 )
@@ -208,7 +207,7 @@ def test_ids_of_images_are_unique_whatever_they_are_called(folder):
     ("name", "reason"),
     [
         ("gone.png", "gone.png does not exist"),
-        ("text.txt", "neither a folder nor a zip"),
+        ("text.txt", "is not an image"),
         ("empty", "holds no image"),
     ],
 )
@@ -220,8 +219,9 @@ def test_images_that_are_not_there(folder, name, reason):
 
 def test_a_damaged_stack_is_told_by_name(folder):
     root = folder({"bad.tif": b"II*\0garbage"})
+    (sample,) = open_images([root / "bad.tif"])
     with pytest.raises(DataError, match=r"bad\.tif cannot be read as an image"):
-        open_images([root / "bad.tif"])
+        sample.read_image()
 
 
 REAL = {

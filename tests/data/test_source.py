@@ -257,7 +257,7 @@ def test_missing_and_strange_paths_are_told(tmp_path, folder):
         open_source(tmp_path / "nothing")
     text = tmp_path / "notes.txt"
     text.write_text("hello")
-    with pytest.raises(DataError, match="neither a folder nor a zip"):
+    with pytest.raises(DataError, match="is not an image"):
         open_source(text)
     with pytest.raises(DataError, match="has no file c"):
         FolderSource(folder(FILES)).read("c")

@@ -49,3 +49,9 @@ def test_images_of_a_kind_are_alike_and_others_are_not() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
     assert closest_kind(measure_look(noise), kinds)[1] > ALIKE
     assert closest_kind(measure_look(noise), [{"kind": "odd", "mean": "?"}]) == ("", float("inf"))
+
+
+def test_an_image_one_pixel_high_has_a_look_of_numbers() -> None:
+    line = np.arange(50, dtype=np.uint8)[None]
+    assert np.isfinite(measure_look(line)).all()
+    assert np.isfinite(measure_look(line.T)).all()

@@ -101,3 +101,44 @@ def test_robust_intensities_are_those_of_the_image_without_its_hot_pixels() -> N
         Normalization(intensities="robust").prepare(eight), atol=1e-4,
     )  # fmt: skip
     assert not Normalization(intensities="robust").prepare(np.full((5, 5, 1), 7, np.uint8)).any()
+
+
+PICTURE = np.random.default_rng(1).integers(0, 255, (40, 50, 1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("intensities", ["image", "robust"])
+@pytest.mark.parametrize(
+    "dtype", ["uint16", "int16", "int32", "uint32", "int64", "uint64", "float16", "float64"]
+)
+@pytest.mark.parametrize("factor", [1, 1e-6, 1e6])
+def test_intensities_follow_the_data_not_the_type(intensities: str, dtype: str, factor: float) -> None:
+    if factor != 1 and not (dtype == "float64" or (factor > 1 and dtype.endswith(("32", "64")))):
+        pytest.skip("the type cannot hold it")
+    about = Normalization(intensities=intensities)
+    same = (PICTURE.astype(np.float64) * factor).astype(dtype)
+    np.testing.assert_allclose(about.prepare(same), about.prepare(PICTURE), atol=2e-4)
+
+
+def test_few_counts_in_a_wide_type_are_an_image() -> None:
+    counts = (PICTURE // 100).astype(np.uint16)
+    assert Normalization().prepare(counts).std() == pytest.approx(1, abs=1e-4)
+
+
+def test_pixels_without_data_are_left_out_of_mean_and_deviation() -> None:
+    image = PICTURE.astype(np.float32)
+    image[:20] = np.nan
+    found = Normalization().prepare(image)
+    np.testing.assert_allclose(found[20:], Normalization().prepare(PICTURE[20:]), atol=1e-4)
+    assert np.isfinite(found).all()
+
+
+def test_channels_are_picked_by_their_names() -> None:
+    both = np.concatenate([PICTURE, 255 - PICTURE], axis=2)
+    about = Normalization(channels=2, channel_names=("GFP", "DAPI"))
+    np.testing.assert_array_equal(about.pick(both, ("DAPI", "GFP"), False), both[..., ::-1])
+    with pytest.raises(ModelError, match=r"got 2: 0 \(DAPI\), 1 \(GFP\); choose with --channel"):
+        Normalization().pick(both, ("DAPI", "GFP"), False)
+    measured = np.repeat(PICTURE, 3, axis=2)
+    assert Normalization().pick(measured, (), True) is measured
+    with pytest.raises(ModelError, match="got 3: 0 to 2; choose with --channel"):
+        Normalization().pick(measured, (), False)

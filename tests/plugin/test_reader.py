@@ -207,9 +207,10 @@ def test_what_is_no_data_set_is_left_to_others(tmp_path: Path) -> None:
     (plain / "points.csv").write_text("index,axis-0,axis-1\n0,1,2\n")
     (tmp_path / "set.zarr" / "images").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
-    for path in (plain, plain / "a.png", plain / "points.csv", tmp_path / "set.zarr", tmp_path / "empty"):
+    for path in (plain / "a.png", plain / "points.csv", tmp_path / "set.zarr"):
         assert get_reader(str(path)) is None
-    assert get_reader(str(zipped(plain, tmp_path / "plain.zip"))) is None
+    for ours in (plain, tmp_path / "empty", zipped(plain, tmp_path / "plain.zip")):
+        assert get_reader(str(ours)) is not None
     assert get_reader(str(tmp_path / "missing.zip")) is None
     assert get_reader("https://example.org/set.zip") is None
     assert get_reader([str(plain / "a.png"), str(plain / "b.png")]) is None

@@ -12,7 +12,6 @@ import pytest
 from npe2 import PluginManager
 from qtpy.QtWidgets import QWidget
 
-from napari_unet.errors import DataError
 from napari_unet.plugin import commands
 from napari_unet.workflow.images import METADATA_KEY
 
@@ -83,10 +82,37 @@ def test_the_real_salt_opens_from_its_zip(viewer: Any, data_root: Path, shown: l
     viewer.dims.set_current_step(0, 1234)
 
 
-def test_a_damaged_zip_is_told_in_its_sentence(viewer: Any, tmp_path: Path) -> None:
+def test_a_damaged_zip_is_told_in_its_sentence(
+    viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "cut.zip").write_bytes(b"PK\3\4 no more came")
-    with pytest.raises(DataError, match="it may be cut off"):
-        viewer.open(str(tmp_path / "cut.zip"), plugin=PLUGIN)
+    seen: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_error", seen.append)
+    assert viewer.open(str(tmp_path / "cut.zip"), plugin=PLUGIN) == []
+    assert "it may be cut off" in seen[0]
+
+
+def test_a_folder_of_images_without_masks_opens_by_their_names(
+    viewer: Any, tmp_path: Path, shown: list[Any]
+) -> None:
+    from PIL import Image
+
+    for name, side in (("photo 2", 20), ("photo 10", 30)):
+        Image.fromarray(np.full((side, 24, 3), side, np.uint8)).save(tmp_path / f"{name}.png")
+    (layer,) = viewer.open(str(tmp_path), plugin=PLUGIN)
+    assert layer.data.shape == (20, 24, 3)  # of several sizes the first is shown, all are listed
+    opened = layer.metadata["napari_unet"].dataset
+    assert [sample.id for sample in opened.unlabelled] == ["photo 2", "photo 10"]
+
+
+def test_a_folder_without_images_is_told_in_a_sentence(
+    viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_error", seen.append)
+    (tmp_path / "notes.txt").write_text("hello")
+    assert viewer.open(str(tmp_path), plugin=PLUGIN) == []
+    assert "holds no image" in seen[0]
 
 
 @pytest.mark.parametrize("kind", ["salt", "nuclei"])

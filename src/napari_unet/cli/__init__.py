@@ -1,6 +1,7 @@
 """The command line: one module a command, one workflow with the window.
 
-Exit codes: 0 done; 2 wrong use or unreadable input, said in one sentence; 130 cancelled.
+Exit codes: 0 done; 2 wrong use or unreadable input, said in one sentence; 3 partly done, the images that were
+left out are named; 130 cancelled.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from napari_unet.cli import (
     submit,
     train,
 )
+from napari_unet.cli.paths import expand_paths
 from napari_unet.cli.running import (
     DONE,
     STOPPED,
@@ -102,6 +104,7 @@ def _run(options: argparse.Namespace) -> int:
     from napari_unet.data.reading import reading_images
 
     try:
+        expand_paths(options)
         with reading_images(reading_of(options)), reading_masks(mask_reading_of(options)):
             return int(options.command(options))
     except (Cancelled, KeyboardInterrupt):
@@ -124,7 +127,10 @@ def _run(options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="napari-unet", description="Segment images with U-Nets: train, segment, and trust the scores."
+        prog="napari-unet",
+        description="Segment images with U-Nets: train, segment, and trust the scores.",
+        epilog="Exit codes: 0 done; 2 wrong use or unreadable input; 3 partly done, images that were "
+        "left out are named; 130 cancelled.",
     )
     parser.add_argument("--version", action="version", version=f"napari-unet-workbench {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.cli.running import add_overwrite_argument, run_task, start_backend, tell_left_out
 
 if TYPE_CHECKING:
     import argparse
@@ -42,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="auto: what the data has (default); overlap: pixels alone; all: objects and outlines, too",
     )  # fmt: skip
 
+    add_overwrite_argument(parser)
+
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
@@ -49,9 +51,13 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.evaluation.duel_page import caveats, summary
     from napari_unet.settings import EvaluationSettings
     from napari_unet.workflow.compare import CompareReportTask
+    from napari_unet.workflow.left_out import LeftOut
 
     old, new = options.models
     settings = EvaluationSettings(empty=options.empty, scores=options.scores)
-    duel = run_task(CompareReportTask(options.data, old, new, options.report, options.format, settings))
+    task = CompareReportTask(
+        options.data, old, new, options.report, options.format, settings, options.overwrite
+    )
+    duel = run_task(task)
     print("\n".join([*summary(duel), *caveats(duel), f"report in {options.report / 'compare.html'}"]))
-    return DONE
+    return tell_left_out([LeftOut(*item) for item in duel.old.evaluation.left_out])

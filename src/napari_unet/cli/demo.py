@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, epoch_line, run_task, start_backend
+from napari_unet.atomic import check_outputs
+from napari_unet.cli.running import DONE, add_overwrite_argument, epoch_line, run_task, start_backend
 
 if TYPE_CHECKING:
     import argparse
@@ -22,12 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("demo"), metavar="DIR", help="folder (default: demo)"
     )
+    add_overwrite_argument(parser)
     parser.add_argument("--no-window", action="store_true", help="do not open napari on the result")
     parser.add_argument("--minutes", type=float, default=1.0, help="of training (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
+    parts = [options.out / part for part in ("nuclei", "data", "model", "masks", "report")]
+    check_outputs(parts, overwrite=options.overwrite)
     start_backend()
     from napari_unet.evaluation.report import summary_lines, table_lines
     from napari_unet.workflow.demo import DemoTask, FirstMasksTask

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.cli.running import DONE, add_overwrite_argument, run_task, start_backend
 from napari_unet.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threshold", type=float, help="of the mask (default: as the first model)")
     parser.add_argument("--link", action="store_true", help="leave the models where they are, do not copy")
+    add_overwrite_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -67,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
         options.head,
         options.link,
         inference,
+        options.overwrite,
     )
     chosen = run_task(task)
     _print(chosen)

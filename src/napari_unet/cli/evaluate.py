@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, add_recipe_argument, recorded, run_task, start_backend
+from napari_unet.cli.running import (
+    add_overwrite_argument,
+    add_recipe_argument,
+    recorded,
+    run_task,
+    start_backend,
+    tell_left_out,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -36,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cluster", default="", metavar="ADDRESS",
         help="have the workers of this Dask scheduler segment, like tcp://host:8786",
     )  # fmt: skip
+    add_overwrite_argument(parser)
     add_recipe_argument(parser)
 
 
@@ -45,13 +53,14 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.evaluation.report import summary_lines
     from napari_unet.settings import EvaluationSettings
     from napari_unet.workflow.evaluate import EvaluateTask
+    from napari_unet.workflow.left_out import LeftOut
     from napari_unet.workflow.place import Place
     from napari_unet.workflow.run_recipe import EvaluateRun
 
     settings = EvaluationSettings(empty=options.empty, scores=options.scores)
     task = EvaluateTask(
         options.data, options.report, options.model, options.masks, options.format, settings,
-        cluster=options.cluster,
+        cluster=options.cluster, overwrite=options.overwrite,
     )  # fmt: skip
 
     def describe() -> EvaluateRun:
@@ -66,4 +75,4 @@ def run(options: argparse.Namespace) -> int:
     with recorded(options, options.report, describe):
         evaluation = run_task(task)
     print("\n".join([*summary_lines(evaluation), f"report in {options.report / 'report.html'}"]))
-    return DONE
+    return tell_left_out([LeftOut(*item) for item in evaluation.left_out])

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, add_recipe_argument, recorded, run_task, start_backend
+from napari_unet.cli.running import (
+    DONE,
+    add_recipe_argument,
+    recorded,
+    run_task,
+    start_backend,
+    tell_left_out,
+)
 from napari_unet.data.pixel_size import parse_pixel_size
 from napari_unet.errors import SettingsError
 from napari_unet.export.formats import FORMATS
@@ -72,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     from napari_unet.workflow.export import ExportTask
     from napari_unet.workflow.export_sources import ExportSource, ModelMasks, StoredMasks
+    from napari_unet.workflow.left_out import LeftOut
     from napari_unet.workflow.place import Place
     from napari_unet.workflow.run_recipe import ExportRun
 
@@ -113,10 +120,8 @@ def run(options: argparse.Namespace) -> int:
 
     with recorded(options, options.out, describe):
         result = run_task(task)
-    for problem in result.problems:
-        print(f"note: {problem.sentence}", file=sys.stderr)
     print(result.sentence)
-    return DONE
+    return tell_left_out([LeftOut(problem.name, problem.sentence) for problem in result.problems])
 
 
 def _export_model(options: argparse.Namespace) -> int:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, add_recipe_argument, recorded, run_task, start_backend
+from napari_unet.cli.running import (
+    DONE,
+    add_overwrite_argument,
+    add_recipe_argument,
+    recorded,
+    run_task,
+    start_backend,
+)
 from napari_unet.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -43,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=1.0, help="time budget (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of patches and their order (default: 0)")
     parser.add_argument("--format", help="layout of the corrections, if it is not to be recognized")
+    add_overwrite_argument(parser)
     add_recipe_argument(parser)
 
 
@@ -80,7 +89,13 @@ def _of_folder(options: argparse.Namespace, settings: FineTuneSettings) -> int:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     task = FineTuneTask(
-        options.model, corrections, options.out, settings, replay=options.replay, others=others
+        options.model,
+        corrections,
+        options.out,
+        settings,
+        replay=options.replay,
+        others=others,
+        overwrite=options.overwrite,
     )
     with recorded(options, options.out, lambda: _describe(options, options.model, settings)):
         result = run_task(task)
@@ -116,6 +131,7 @@ def _of_project(options: argparse.Namespace, settings: FineTuneSettings) -> int:
         if options.out is None:
             first_version(project.models, model)
         task, seen = round_of_project(project, model, settings, options.out, options.replay)
+        task = replace(task, overwrite=options.overwrite)
         with recorded(options, task.out, lambda: _describe(options, model, settings)):
             result = run_task(task)
         if options.out is not None:

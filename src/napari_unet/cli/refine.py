@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.cli.running import DONE, add_overwrite_argument, run_task, start_backend
 
 if TYPE_CHECKING:
     import argparse
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="MODEL2", help="the model with contours")
     parser.add_argument("--tune-threshold", action="store_true", help="choose the threshold as well")
     parser.add_argument("--format", help="layout, if it is not to be recognized")
+    add_overwrite_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,7 +35,14 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.workflow.refine import RefineTask
 
     found = run_task(
-        RefineTask(options.model, options.data, options.out, options.format, options.tune_threshold)
+        RefineTask(
+            options.model,
+            options.data,
+            options.out,
+            options.format,
+            options.tune_threshold,
+            options.overwrite,
+        )
     )
     images = f"{found.images} image{'s' * (found.images != 1)}"
     print(

@@ -10,21 +10,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from napari_unet.atomic import MOST_NAMED
 from napari_unet.engine.inline import run_inline
 from napari_unet.engine.lean import import_keras
 from napari_unet.progress import CancelToken, Progress
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
     from napari_unet.data.mask_reading import MaskReading
     from napari_unet.data.reading import ImageReading
     from napari_unet.engine.task import Task
+    from napari_unet.workflow.left_out import LeftOut
     from napari_unet.workflow.run_recipe import Run
 
-DONE, WRONG, STOPPED = 0, 2, 130
+DONE, WRONG, PARTLY, STOPPED = 0, 2, 3, 130
 Result = TypeVar("Result")
 
 
@@ -114,8 +116,9 @@ def reading_of(options: argparse.Namespace) -> ImageReading:
     from napari_unet.data.reading import ImageReading
     from napari_unet.errors import SettingsError
 
-    reading = ImageReading(getattr(options, "axes", ""), tuple(getattr(options, "channel", ())))
-    if not reading.is_plain and str(getattr(options, "cluster", "")) and not hasattr(options, "stream"):
+    said = vars(options)
+    reading = ImageReading(said.get("axes", ""), tuple(said.get("channel", ())))
+    if not reading.is_plain and said.get("cluster") and "stream" not in said:
         raise SettingsError(
             "the workers of a cluster read images as their files say",
             remedy="leave out --cluster, or --channel and --axes",
@@ -176,6 +179,24 @@ def notes_on_stderr() -> Iterator[None]:
     finally:
         root.propagate = before
         root.removeHandler(handler)
+
+
+def add_overwrite_argument(parser: argparse.ArgumentParser) -> None:
+    """Let a command replace what is there; what it reads it never replaces."""
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+
+
+def tell_left_out(left: Sequence[LeftOut]) -> int:
+    """Say which images were left out and why; give back the exit code."""
+    from napari_unet.workflow.left_out import left_out_line
+
+    if not left:
+        return DONE
+    for item in left[:MOST_NAMED]:
+        print(f"note: {item.sentence}", file=sys.stderr)
+    sys.stdout.flush()
+    print(left_out_line(left), file=sys.stderr)
+    return PARTLY
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, add_recipe_argument, recorded, run_task, start_backend
+from napari_unet.cli.running import add_recipe_argument, recorded, run_task, start_backend, tell_left_out
 from napari_unet.errors import Cancelled
 from napari_unet.settings import LargeImageSettings
 
@@ -58,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cluster", default="", metavar="ADDRESS",
         help="have the workers of this Dask scheduler do it, like tcp://host:8786",
     )  # fmt: skip
-    large.add_argument("--overwrite", action="store_true", help="begin anew what was begun or is there")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace masks that are there, and what was begun"
+    )
     add_recipe_argument(parser)
 
 
@@ -99,4 +101,4 @@ def run(options: argparse.Namespace) -> int:
             print("what is finished is kept: the same command goes on from there", file=sys.stderr)
         raise
     print(f"{len(written)} mask{'s' * (len(written) != 1)} in {options.out}")
-    return DONE
+    return tell_left_out(written.left_out)

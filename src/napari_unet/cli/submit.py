@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.cli.running import DONE, add_overwrite_argument, run_task, start_backend
 
 if TYPE_CHECKING:
     import argparse
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="test images (default), or those with reference masks, all or unseen, to `score` here",
     )  # fmt: skip
     parser.add_argument("--format", help="layout, if it is not to be recognized")
+    add_overwrite_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,7 +34,15 @@ def run(options: argparse.Namespace) -> int:
     start_backend()
     from napari_unet.workflow.submit import SubmitTask
 
-    task = SubmitTask(options.data, options.out, options.model, options.masks, options.part, options.format)
+    task = SubmitTask(
+        options.data,
+        options.out,
+        options.model,
+        options.masks,
+        options.part,
+        options.format,
+        options.overwrite,
+    )
     result = run_task(task)
     went_on = f", {result.resumed} of them done before" if result.resumed else ""
     print(f"{result.layout.title}: {result.images} images{went_on}, {result.rows} rows in {result.path}")

@@ -6,7 +6,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, add_recipe_argument, epoch_line, recorded, run_task, start_backend
+from napari_unet.cli.running import (
+    DONE,
+    add_overwrite_argument,
+    add_recipe_argument,
+    epoch_line,
+    recorded,
+    run_task,
+    start_backend,
+    tell_left_out,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -59,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="have the workers of this Dask scheduler train folds or seeds, like tcp://host:8786",
     )  # fmt: skip
     parser.add_argument("--format", help="layout, if it is not to be recognized")
+    add_overwrite_argument(parser)
     add_recipe_argument(parser)
 
 
@@ -69,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.data.look_alikes import between_parts
     from napari_unet.data.split import Split
     from napari_unet.errors import SettingsError
+    from napari_unet.workflow.left_out import LeftOut
     from napari_unet.workflow.place import Place
     from napari_unet.workflow.recipes import own_recipe, recipe
     from napari_unet.workflow.run_recipe import TrainRun
@@ -96,6 +107,7 @@ def run(options: argparse.Namespace) -> int:
         options.resume,
         on_epoch=epoch_line,
         devices=tuple(name.strip() for name in options.devices.split(",") if name.strip()),
+        overwrite=options.overwrite,
     )
 
     if options.cluster and options.folds is None and options.seeds is None and options.snapshots is None:
@@ -129,7 +141,7 @@ def run(options: argparse.Namespace) -> int:
     for problem in between_parts(prints, {i: parts_of(i) or "" for i in prints}):
         more = f" and {len(problem.names) - 3} more" if len(problem.names) > 3 else ""
         print(f"{problem.message}: {', '.join(problem.names[:3])}{more}; {problem.remedy}")
-    return DONE
+    return tell_left_out([LeftOut(*item) for item in model.provenance.get("left_out", ())])
 
 
 def _train_several(options: argparse.Namespace, task: TrainTask, kind: Kind) -> int:

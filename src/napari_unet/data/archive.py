@@ -10,9 +10,11 @@ import shutil
 import struct
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, cast
 
+from napari_unet.data.file_names import is_junk
 from napari_unet.errors import DataError
 
 MAX_FILE_BYTES = 2 * 1024**3  # of one file inside
@@ -20,7 +22,7 @@ MAX_NESTED_BYTES = 1024**3  # of all compressed zips inside, which must be held 
 MAX_RATIO = 1000  # of declared to stored size; Deflate cannot do better than 1032
 BOMB_BYTES = 64 * 1024**2  # below this no ratio can hurt
 MAX_FILES = 500_000
-JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+UTF8_NAME = 0x800  # the flag of an entry whose name is UTF-8
 
 # What the standard library raises on zips that are cut off, altered, encrypted or too new.
 ZIP_ERRORS = (
@@ -28,15 +30,21 @@ ZIP_ERRORS = (
 )  # fmt: skip
 
 
-def is_junk(name: str) -> bool:
-    """Whether a name is one that operating systems strew about: hidden, __MACOSX, Thumbs.db."""
-    # .. is not hidden but to be refused.
-    return any(p in JUNK or (p.startswith(".") and p not in {".", ".."}) for p in name.split("/"))
-
-
 def gigabytes(count: int) -> str:
     """A number of bytes for a person."""
     return f"{count / 2**30:.1f} GB" if count >= 2**30 // 10 else f"{count / 2**20:.1f} MB"
+
+
+def entry_name(info: zipfile.ZipInfo) -> str:
+    """The name of an entry with forward slashes.
+
+    The .NET Framework writes backslashes; macOS writes UTF-8 without saying so, which reads as code page 437.
+    """
+    name = info.filename
+    if not info.flag_bits & UTF8_NAME:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/").removeprefix("./")
 
 
 def folder_of_zip(name: str, entries: list[str]) -> str:
@@ -134,10 +142,11 @@ class Archive:
         self._nested_bytes = 0
         outer = self._open_zip(path, str(path))
         for info in self._listed(outer):
-            if info.filename.lower().endswith(".zip"):
-                self._add_nested(outer, info)
+            name = entry_name(info)
+            if name.lower().endswith(".zip"):
+                self._add_nested(outer, info, name)
             else:
-                self._add(info.filename, outer, info)
+                self._add(name, outer, info)
         self.sizes = {name: entry.info.file_size for name, entry in self._entries.items()}
 
     def read(self, name: str) -> bytes:
@@ -162,7 +171,8 @@ class Archive:
             ) from error
 
     def _listed(self, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-        infos = [i for i in archive.infolist() if not i.is_dir() and not is_junk(i.filename)]
+        names = ((info, entry_name(info)) for info in archive.infolist())
+        infos = [info for info, name in names if not name.endswith("/") and not is_junk(name)]
         if len(infos) + len(self._entries) > MAX_FILES:
             raise DataError(
                 f"{self.path} holds too many files",
@@ -194,9 +204,7 @@ class Archive:
             )
 
     def _add(self, name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
-        name = name.removeprefix("./")
-        parts = name.split("/")
-        if {"", ".", ".."} & set(parts) or "\\" in name or re.match("[A-Za-z]:", name):
+        if {"", ".", ".."} & set(name.split("/")) or re.match("[A-Za-z]:", name):
             raise DataError(
                 f"{self.path} has an entry that points out of it",
                 expected="names below the archive's root",
@@ -211,8 +219,8 @@ class Archive:
             )
         self._entries[name] = _Entry(archive, info)
 
-    def _add_nested(self, outer: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
-        label = f"{info.filename} in {self.path}"
+    def _add_nested(self, outer: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> None:
+        label = f"{name} in {self.path}"
         try:
             stored = info.compress_type == zipfile.ZIP_STORED
             file = self._in_place(info) if stored else self._in_memory(outer, info, label)
@@ -222,9 +230,10 @@ class Archive:
             ) from error
         inner = self._open_zip(file, label)
         entries = self._listed(inner)
-        prefix = folder_of_zip(info.filename, [entry.filename for entry in entries])
-        for entry in entries:
-            self._add(prefix + entry.filename, inner, entry)
+        names = [entry_name(entry) for entry in entries]
+        prefix = folder_of_zip(name, names)
+        for entry, inside in zip(entries, names, strict=True):
+            self._add(prefix + inside, inner, entry)
 
     def _in_memory(self, outer: zipfile.ZipFile, info: zipfile.ZipInfo, label: str) -> IO[bytes]:
         """A compressed entry as a file."""

@@ -14,17 +14,19 @@ from napari_unet.data.formats import (
     image_mask_folders,
     isbi2012,
     pairs_csv,
+    plain_images,
     run_length_csv,
     tgs_salt,
     ultrasound_nerve,
 )
-from napari_unet.data.image_files import KINDS, is_image_name
+from napari_unet.data.image_files import is_image_name
 from napari_unet.data.inspection import without_problems
 from napari_unet.data.mask_checks import fit_masks
 from napari_unet.data.mask_reading import current_mask_reading
-from napari_unet.data.pages import page_samples, plain_samples
+from napari_unet.data.pages import page_samples
+from napari_unet.data.sample import with_unique_ids
 from napari_unet.data.source import FolderSource, Source, open_source
-from napari_unet.data.tables import header_in_words
+from napari_unet.data.tables import header_in_words, is_table_name
 from napari_unet.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ FORMATS: Mapping[str, Format] = {
         pairs_csv,
         run_length_csv,
         image_mask_folders,
+        plain_images,
     )
 }
 
@@ -69,22 +72,20 @@ def recognize(source: Source) -> str:
     Raises
     ------
     DataError
-        If it looks like none that we know.
+        If it holds no image.
     """
     for name, layout in FORMATS.items():
         if layout.recognize(source):
             return name
-    images = sum(map(is_image_name, source.sizes))
     zips = [name for name in source.sizes if name.lower().endswith(".zip")]
-    remedy = "give the folder that holds both images and masks, "
-    remedy += "or list the pairs in a CSV file with the columns image and mask"
-    if zips and not images:
+    remedy = "give a folder that holds images"
+    if zips:
         remedy = f"open one of the zips in it, like {zips[0]}"
+    got = f"{len(source.sizes)} files" if source.sizes else "no files"
+    if source.broken_links:
+        got += f", and links that lead nowhere, like {source.broken_links[0]}"
     raise DataError(
-        f"{source.path} is not a data set that we know",
-        expected="images with masks in one of the layouts " + ", ".join(FORMATS),
-        got=f"{images} images among {len(source.sizes)} files" if source.sizes else "no files",
-        remedy=remedy,
+        f"{source.path} holds no image", expected="images, with or without masks", got=got, remedy=remedy
     )
 
 
@@ -102,7 +103,7 @@ def find_format(path: Path | str) -> str | None:
         If it is no folder, zip, table or image, or cannot be looked into.
     """
     path = Path(path).expanduser()
-    if path.is_file() and path.suffix.lower() == ".csv":
+    if path.is_file() and is_table_name(path.name):
         table = FolderSource(path.parent, only=[path.name])
         if pairs_csv.is_pairs(table, path.name):
             return pairs_csv.NAME
@@ -152,12 +153,15 @@ def open_dataset(path: Path | str, format: str | None = None) -> Dataset:
 def _open(path: Path, format: str | None) -> Dataset:
     if format is not None and format not in FORMATS:
         raise SettingsError(f"there is no format {format!r}", expected=f"one of {', '.join(FORMATS)}")
-    if path.is_file() and path.suffix.lower() == ".csv":
+    if path.is_file() and is_table_name(path.name):
         return fit_masks(_open_table(path, format))
     if path.is_file() and is_image_name(path.name):
         return fit_masks(_open_stack(path, format))
     source = open_source(path)
     dataset = fit_masks(FORMATS[format or recognize(source)].open_source(source))
+    if source.broken_links:
+        told = _broken(source.broken_links)
+        dataset = replace(dataset, problems=(*dataset.problems, told))
     left = _left_out(dataset, source)
     if not left:
         return dataset
@@ -171,6 +175,11 @@ def _open(path: Path, format: str | None) -> Dataset:
         )
     problem = Problem("left out", message, "check that this is the right folder and format", left)
     return replace(dataset, problems=(*dataset.problems, problem))
+
+
+def _broken(links: tuple[str, ...]) -> Problem:
+    message = f"{len(links)} links lead to files or folders that are not there, like {links[0]}"
+    return Problem("broken link", message, "mend the links, or copy the files", links)
 
 
 def _left_out(dataset: Dataset, source: Source) -> tuple[str, ...]:
@@ -233,39 +242,14 @@ def open_images(paths: Sequence[Path | str]) -> tuple[Sample, ...]:
         path = Path(given).expanduser()
         if path.is_file() and is_image_name(path.name):
             found += page_samples(FolderSource(path.parent, only=[path.name]), path.name)
-        elif path.is_file() and path.suffix.lower() == ".csv":
+        elif path.is_file() and is_table_name(path.name):
             dataset = open_dataset(path)
             found += [*dataset.samples, *dataset.unlabelled]
         else:
             found += _images_of(open_source(path))
-    return _with_unique_ids(found)
+    return with_unique_ids(found)
 
 
 def _images_of(source: Source) -> Iterable[Sample]:
-    layout = next((f for f in FORMATS.values() if f.recognize(source)), None)
-    if layout is not None:
-        dataset = fit_masks(layout.open_source(source))
-        return (*dataset.samples, *dataset.unlabelled)
-    names = [name for name in source.sizes if is_image_name(name)]
-    if not names:
-        raise DataError(
-            f"{source.path} holds no image",
-            expected=f"{KINDS} files",
-            got=f"{len(source.sizes)} other files" if source.sizes else "no files",
-            remedy="give image files, or the folder or zip that holds them",
-        )
-    return plain_samples(source, names)
-
-
-def _with_unique_ids(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    taken = {sample.id for sample in samples}
-    seen: set[str] = set()
-    out = []
-    for sample in samples:
-        identifier, number = sample.id, 1
-        while identifier in seen or (number > 1 and identifier in taken):
-            number += 1
-            identifier = f"{sample.id}_{number}"
-        seen.add(identifier)
-        out.append(sample if identifier == sample.id else replace(sample, id=identifier))
-    return tuple(out)
+    dataset = fit_masks(FORMATS[recognize(source)].open_source(source))
+    return (*dataset.samples, *dataset.unlabelled)

@@ -31,7 +31,7 @@ class Channels(NamedTuple):
 
 def channels_of(sample: Sample) -> Channels:
     """What the file of an image says of its channels; nothing for images that are no files."""
-    load = sample.load_image
+    load = sample.original
     if not isinstance(load, ImageLoader | PageLoader):
         return Channels()
     try:
@@ -53,7 +53,7 @@ def common_channels(samples: Sequence[Sample], count: int) -> tuple[str, ...]:
     """
     if count == 1 or not samples:
         return ()
-    load = samples[0].load_image
+    load = samples[0].original
     found = channels_of(samples[0])
     if found.colour or not isinstance(load, ImageLoader | PageLoader):
         return ()

@@ -140,6 +140,9 @@ class Inspection:
 
     def summary(self) -> str:
         """As text for the shell."""
+        if not self.labelled:
+            lines = [f"{self.name}: {self.unlabelled} image{'s' * (self.unlabelled != 1)}, no masks"]
+            return "\n".join([*lines, *(f"! {problem.message}" for problem in self.problems)])
         lines = [
             f"{self.name}: {self.format}, {self.labelled} images with masks, {self.unlabelled} without",
             f"  classes    {', '.join(self.classes)}",

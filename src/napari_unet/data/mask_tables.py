@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_unet.data.source import FolderSource, open_source
-from napari_unet.data.tables import header_in_words, header_of, read_table
+from napari_unet.data.tables import header_in_words, header_of, is_table_name, read_table
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _open(path: Path) -> tuple[Source, str]:
     if path.suffix.lower() != ".zip":
         return FolderSource(path.parent, only=[path.name]), path.name
     source = open_source(path)
-    tables = [n for n in source.sizes if n.lower().endswith(".csv")]
+    tables = [n for n in source.sizes if is_table_name(n)]
     if len(tables) != 1:
         raise DataError(f"{path} holds {len(tables)} tables", expected="one", remedy="unpack it")
     return source, tables[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 from napari_unet.data.image_files import (
     HEAD_BYTES,
     LONG_HEAD_BYTES,
+    MAX_RATIO,
+    PLAUSIBLE_BYTES,
     SEVERAL,
     ImageHeader,
     decode_image,
@@ -20,6 +23,7 @@ from napari_unet.data.image_files import (
 from napari_unet.data.loaders import ImageLoader
 from napari_unet.data.reading import ImageReading, current_reading
 from napari_unet.data.sample import Sample
+from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,19 +100,26 @@ def count_pages_in(source: Source, name: str) -> int:
     header = read_header(source, name)
     if header.note:
         log.warning("%s", header.note)
+    stored = source.sizes[name]
+    if header.pages * header.page_bytes > max(PLAUSIBLE_BYTES, MAX_RATIO * stored):
+        raise DataError(
+            f"{name} declares more than it can hold",
+            expected=f"at most {MAX_RATIO} times its {stored} bytes",
+            got=f"{header.pages} images of {header.width} x {header.height} pixels",
+            remedy="copy or download it again",
+        )
     return header.pages
 
 
 def page_samples(source: Source, name: str, stem: str | None = None) -> list[Sample]:
     """Samples without masks of a file: one, or one a page with ids STEM_000, STEM_001, ...
 
-    Raises
-    ------
-    DataError
-        If it is a TIFF, GIF or WebP that cannot be read; other files are not looked into.
+    A damaged file is one sample, which cannot be read.
     """
     stem = PurePosixPath(name).stem if stem is None else stem
-    pages = count_pages_in(source, name)
+    pages = 1
+    with suppress(DataError):  # a damaged file costs itself only: reading it says what is wrong
+        pages = count_pages_in(source, name)
     if pages == 1:
         return [Sample(stem, ImageLoader(source, name), image_name=name)]
     return [
@@ -128,5 +139,5 @@ def page_name(name: str, page: int) -> str:
 
 
 def plain_samples(source: Source, names: Iterable[str]) -> list[Sample]:
-    """Samples without masks of several files; errors as ``page_samples``."""
+    """Samples without masks of several files."""
     return [sample for name in names for sample in page_samples(source, name)]

@@ -27,6 +27,9 @@ NAMES = {
 }  # fmt: skip
 LONG = {"nm": "nanometer", "µm": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter"}
 INCH = 0.0254  # metres
+# Lengths that files use and people do not: in µm.
+FOREIGN = {"inch": 25400.0, "inches": 25400.0, "in": 25400.0, '"': 25400.0, "\u00e5": 1e-4, "a\u030a": 1e-4,
+           "angstrom": 1e-4, "ångström": 1e-4, "pm": 1e-6, "picometer": 1e-6}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,11 @@ def _of_tiff(opened: IO[bytes]) -> PixelSize | None:
     if None in sides:
         return None
     y, x = (float(side) for side in sides if side is not None)
-    unit = unit_name(str(imagej.get("unit", "")))
+    told = str(imagej.get("unit", ""))
+    if told.strip().lower() in FOREIGN:
+        size = FOREIGN[told.strip().lower()]
+        return PixelSize(size / y, size / x, "µm")
+    unit = unit_name(told)
     if unit is not None:  # ImageJ counts pixels a unit, whatever the tag of the unit says
         return PixelSize(1 / y, 1 / x, unit)
     kind = int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 1
@@ -196,8 +203,12 @@ def _of_ome(text: str) -> PixelSize | None:
     for element in ElementTree.fromstring(text).iter():
         if element.tag.rsplit("}", 1)[-1] == "Pixels" and "PhysicalSizeX" in element.attrib:
             found = element.attrib
-            unit = unit_name(found.get("PhysicalSizeXUnit", "µm"))
+            told = found.get("PhysicalSizeXUnit", "µm")
+            unit = unit_name(told)
             y = float(found.get("PhysicalSizeY", found["PhysicalSizeX"]))
+            if told.strip().lower() in FOREIGN:
+                size = FOREIGN[told.strip().lower()]
+                return PixelSize(y * size, float(found["PhysicalSizeX"]) * size, "µm")
             return PixelSize(y, float(found["PhysicalSizeX"]), unit) if unit else None
     return None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -59,6 +59,9 @@ class Sample:
         Whatever else the data set tells about the image (the depth of a TGS tile).
     load_region : callable or None
         (slice of Y, slice of X) -> that part of the image; None where only the whole can be read.
+    original : callable
+        What the image was first read by; stays where `load_image` is replaced by pixels that were read ahead,
+        because it knows what the file says of its channels.
     """
 
     id: str
@@ -70,6 +73,11 @@ class Sample:
     reason: str = ""
     properties: Mapping[str, str | float | int] = field(default_factory=dict)
     load_region: Callable[[slice, slice], NDArray[np.generic]] | None = None
+    original: Callable[[], NDArray[np.generic]] | None = None
+
+    def __post_init__(self) -> None:
+        if self.original is None:
+            object.__setattr__(self, "original", self.load_image)
 
     @property
     def has_mask(self) -> bool:
@@ -112,3 +120,18 @@ class Sample:
                 remedy="choose images that have one, or a data set with masks",
             )
         return self.load_mask()
+
+
+def with_unique_ids(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """The same samples; of several with one id all but the first get a number at its end."""
+    taken = {sample.id for sample in samples}
+    seen: set[str] = set()
+    out = []
+    for sample in samples:
+        identifier, number = sample.id, 1
+        while identifier in seen or (number > 1 and identifier in taken):
+            number += 1
+            identifier = f"{sample.id}_{number}"
+        seen.add(identifier)
+        out.append(sample if identifier == sample.id else replace(sample, id=identifier))
+    return tuple(out)

@@ -17,8 +17,9 @@ from napari_unet.data.archive import (
     Archive,
     folder_of_zip,
     gigabytes,
-    is_junk,
 )
+from napari_unet.data.file_names import find_name, is_junk, name_on_disk
+from napari_unet.data.unreadable import unreadable_file
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -43,11 +44,14 @@ class Source(ABC):
         Name to declared size in bytes, in natural order of the names.
     root : str
         Folders that hold everything and are left out of the names, like "set/version2/"; "" without.
+    broken_links : tuple of str
+        Links that lead to nothing.
     """
 
     path: Path
     sizes: Mapping[str, int]
     root: str = ""
+    broken_links: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -57,6 +61,19 @@ class Source(ABC):
     def names(self) -> list[str]:
         """All names."""
         return list(self.sizes)
+
+    def find(self, name: str) -> str | None:
+        """The file that a table or a person means by a name, see ``find_name``; None if there is none."""
+        return name if name in self.sizes else find_name(name, self.sizes)
+
+    def file(self, name: str) -> Path | None:
+        """Where a file is on disk; None if it is in an archive."""
+        return None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that the names start in; None in an archive."""
+        return None
 
     def read(self, name: str) -> bytes:
         """Read a whole file.
@@ -151,7 +168,7 @@ class FolderSource(Source):
     common_root : bool
         Whether a folder that holds everything is left out of the names.
     only : iterable of str, optional
-        Look at these files alone, and keep their names; those that are not there are left out.
+        Look at these files alone, under their names on disk; those that are not there are left out.
 
     Raises
     ------
@@ -164,10 +181,13 @@ class FolderSource(Source):
         self._archives: list[Archive] = []
         self._zipped: dict[str, tuple[int, str]] = {}
         if only is None:
-            found = dict(_walk(path))
+            broken: list[str] = []
+            found = dict(_walk(path, broken))
+            self.broken_links = tuple(broken)
             self.root = shared_folders(found) if common_root else ""
         else:
-            found = {n: (path / n).stat().st_size for n in dict.fromkeys(only) if (path / n).is_file()}
+            there = (name_on_disk(path, name) for name in dict.fromkeys(only))
+            found = {name: (path / name).stat().st_size for name in there if name is not None}
         self._root = path / self.root
         sizes = {name[len(self.root) :]: size for name, size in found.items()}
         if only is None:
@@ -185,6 +205,15 @@ class FolderSource(Source):
             self._zipped |= {prefix + entry: (len(self._archives), entry) for entry in archive.sizes}
             self._archives.append(archive)
             sizes |= inside
+
+    def file(self, name: str) -> Path | None:
+        """Where a file is on disk; None if it is in an archive."""
+        return None if name in self._zipped else self._root / name
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the names start in."""
+        return self._root
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file to seek in it; errors as ``read``."""
@@ -210,21 +239,31 @@ class FolderSource(Source):
             return file.read(count)
 
 
-def _walk(path: Path) -> Iterator[tuple[str, int]]:
-    """Name and size of every file below a folder; links to folders are not followed."""
+def _walk(path: Path, broken: list[str]) -> Iterator[tuple[str, int]]:
+    """Name and size of every file below a folder, linked ones too; broken links go into a list.
+
+    A link to a folder that it lies in is not followed again.
+    """
     count = 0
-    folders = [(str(path), "")]
+    folders = [(str(path), "", frozenset({os.path.realpath(path)}))]
     while folders:
-        folder, prefix = folders.pop()
+        folder, prefix, around = folders.pop()
         try:
             with os.scandir(folder) as listed:
-                entries = [entry for entry in listed if not is_junk(entry.name)]
+                entries = sorted((e for e in listed if not is_junk(e.name)), key=lambda e: e.name)
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append((entry.path, f"{prefix}{entry.name}/"))
+                name = prefix + entry.name
+                if entry.is_dir():
+                    real = os.path.realpath(entry.path) if entry.is_symlink() else ""
+                    count += bool(real)
+                    if real not in around:
+                        inside = around | {real or f"{os.path.realpath(folder)}{os.sep}{entry.name}"}
+                        folders.append((entry.path, f"{name}/", inside))
                 elif entry.is_file():
                     count += 1
-                    yield prefix + entry.name, entry.stat().st_size
+                    yield name, entry.stat().st_size
+                elif entry.is_symlink():
+                    broken.append(name)
         except OSError as error:
             raise DataError(
                 f"the folder {folder} cannot be read",
@@ -281,11 +320,12 @@ def open_source(path: Path | str) -> Source:
     if path.is_dir():
         return FolderSource(path)
     if not path.exists():
+        if path.is_symlink():
+            raise DataError(
+                f"{path} is a link to {path.readlink()}, which does not exist",
+                remedy="mend the link, or give the folder itself",
+            )
         raise DataError(f"{path} does not exist", remedy="check the path")
     if path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
         return ZipSource(path)
-    raise DataError(
-        f"{path} is neither a folder nor a zip",
-        got=f"a {path.suffix} file" if path.suffix else "a file without an ending",
-        remedy="give the folder or the zip of the data set",
-    )
+    raise unreadable_file(path)

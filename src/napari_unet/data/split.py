@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,11 @@ import numpy as np
 
 from napari_unet.atomic import write_text
 from napari_unet.errors import DataError, SettingsError
+from napari_unet.plain_json import BAD_CONTENT, parse_json
 from napari_unet.progress import ignore_progress, tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from napari_unet.data.dataset import Dataset
@@ -69,6 +70,17 @@ class Split:
     def _parts(self) -> dict[str, str]:
         return {i: part.replace("_", "-") for part in PARTS for i in getattr(self, part)}
 
+    def without(self, ids: Iterable[str]) -> Split:
+        """The same split without these images, which cannot be read."""
+        gone = set(ids)
+        if not gone:
+            return self
+        train, validation, held_out = (
+            tuple(i for i in part if i not in gone) for part in (self.train, self.validation, self.held_out)
+        )
+        groups = {i: group for i, group in self.groups.items() if i not in gone}
+        return replace(self, train=train, validation=validation, held_out=held_out, groups=groups)
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
         return {"format": "napari-unet split", "version": VERSION, **asdict(self)}
@@ -87,7 +99,7 @@ class Split:
             If it is not a split, is newer than this program, or has an image in two parts.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_bytes())
         except (OSError, ValueError) as error:
             raise DataError(
                 f"the split {path} cannot be read",
@@ -110,6 +122,8 @@ class Split:
                 remedy="update this program, or make a new split",
             )
         try:
+            if not all(isinstance(content[part], list | tuple) for part in PARTS):
+                raise TypeError("a part that is not a list")
             parts = {part: tuple(str(i) for i in content[part]) for part in PARTS}
             return cls(
                 **parts,
@@ -119,7 +133,7 @@ class Split:
                 data=str(content["data"]),
                 note=str(content["note"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except BAD_CONTENT as error:
             raise DataError(
                 f"the split {name} is damaged", got=repr(error), remedy="make a new split"
             ) from error

@@ -54,11 +54,13 @@ def make_a_stack(samples: Sequence[Sample], seconds: float = SECONDS) -> bool:
     Raises
     ------
     DataError
-        If the first is not an image that can be read.
+        If none is an image that can be read.
     """
     until = perf_counter() + seconds
     # The pages of one file have one header.
     files = list({_file_of(sample): sample for sample in reversed(samples)}.values())[::-1]
+    while len(files) > 1 and not _is_readable(files[0]):
+        files.pop(0)
     first = header_of(files[0])
     for index in _spread(len(files)):
         try:
@@ -69,6 +71,14 @@ def make_a_stack(samples: Sequence[Sample], seconds: float = SECONDS) -> bool:
             return False
         if perf_counter() > until:
             break
+    return True
+
+
+def _is_readable(sample: Sample) -> bool:
+    try:
+        header_of(sample)
+    except DataError:
+        return False
     return True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import TYPE_CHECKING
 
 from napari_unet.data.image_files import HEAD_BYTES, kind_of
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 
 MAX_FIELD = 2**24
 MOST_SHOWN = 100  # characters of a header in an error
+SUFFIXES = (".csv", ".tsv")
+DELIMITERS = ",;\t|"
+QUOTED = re.compile(r'"[^"]*"')
+HEADER_BYTES = 4096
+CONTROL = re.compile(r"[\0-\x08\x0e-\x1f]")
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def is_table_name(name: str) -> bool:
+    """Whether a file is a table by its name."""
+    return name.lower().endswith(SUFFIXES)
 
 
 def read_table(source: Source, name: str, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -40,18 +52,11 @@ def read_table(source: Source, name: str, columns: Sequence[str]) -> list[dict[s
     DataError
         If a column is missing, a row is too short, or it is not a text table.
     """
-    try:
-        text = source.read(name).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name} is not a text table",
-            expected="UTF-8",
-            got=f"a byte that it does not have at place {error.start + 1:,}",
-            remedy="save it as UTF-8, or give the table if this is another file",
-        ) from error
+    text = _text(source.read(name), name)
+    delimiter, text = _delimiter(text)
     csv.field_size_limit(MAX_FIELD)
     try:
-        rows = list(csv.reader(io.StringIO(text)))
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True))
     except csv.Error as error:
         raise DataError(f"{name} is not a CSV table", got=str(error), remedy="save it again") from error
     header = [h.strip().lower() for h in rows[0]] if rows else []
@@ -65,8 +70,8 @@ def read_table(source: Source, name: str, columns: Sequence[str]) -> list[dict[s
     places = [header.index(c.lower()) for c in columns]
     out = []
     for number, row in enumerate(rows[1:], start=2):
-        if not row:
-            continue
+        if not any(field.strip() for field in row):
+            continue  # spreadsheets leave lines of nothing but delimiters
         if len(row) <= max(places):
             raise DataError(
                 f"line {number} of {name} is cut off",
@@ -80,16 +85,62 @@ def read_table(source: Source, name: str, columns: Sequence[str]) -> list[dict[s
 
 def header_of(source: Source, name: str) -> tuple[str, ...]:
     """Column names of a CSV table, in lower case; empty if it has none."""
-    start = source.read(name)[:4096].decode("utf-8-sig", errors="replace").split("\n", 1)[0]
-    return tuple(field.strip().strip('"').lower() for field in start.split(","))
+    try:
+        text = _text(source.head(name, HEADER_BYTES), name)
+    except DataError:
+        return ()
+    delimiter, text = _delimiter(text)
+    line = text.splitlines()[0] if text else ""
+    try:
+        fields = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error:
+        return ()
+    return tuple(field.strip().lower() for field in fields)
+
+
+def _text(data: bytes, name: str) -> str:
+    """The text of a table: UTF-8, UTF-16 ("Unicode text" of Excel), else letters of Western Europe."""
+    if data.startswith(UTF16_MARKS):
+        text = data.decode("utf-16", errors="replace") if len(data) % 2 == 0 else "\0"
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            if error.reason == "unexpected end of data" and error.start >= len(data) - 3:
+                text = data[: error.start].decode("utf-8-sig")  # the start of a longer file
+            else:
+                text = data.decode("cp1252", errors="replace")
+    strange = CONTROL.search(text)
+    if strange is not None or kind_of(data[:HEAD_BYTES]):
+        place = strange.start() + 1 if strange is not None else 1
+        raise DataError(
+            f"{name} is not a text table",
+            expected="text with a line for each row",
+            got=f"a byte that no text has at place {place:,}",
+            remedy="save it as UTF-8, or give the table if this is another file",
+        )
+    return text
+
+
+def _delimiter(text: str) -> tuple[str, str]:
+    """What stands between the fields, by the first line; and the text without a line that only says so."""
+    line, _, rest = text.partition("\n")
+    told = re.fullmatch(r"sep=(.)\s*", line, re.IGNORECASE)
+    if told is not None and told[1] in DELIMITERS:
+        return told[1], rest
+    header = QUOTED.sub("", (line.splitlines() or [""])[0])
+    return max(DELIMITERS, key=header.count), text
 
 
 def header_in_words(source: Source, name: str) -> str:
     """What stands where the column names of a table should, for an error: readable whatever the file is."""
-    text = ",".join(header_of(source, name)).replace("\t", " ")
-    if text.isprintable() and "\N{REPLACEMENT CHARACTER}" not in text:
-        return text[:MOST_SHOWN] or "an empty file"
-    kind = kind_of(source.read(name)[:HEAD_BYTES])
+    text = ", ".join(header_of(source, name))
+    if text.isprintable() and text:
+        return text[:MOST_SHOWN]
+    head = source.head(name, HEADER_BYTES)
+    if not head:
+        return "an empty file"
+    kind = kind_of(head)
     return f"a {kind} image" if kind else "a file that is not text"
 
 

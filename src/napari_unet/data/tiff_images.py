@@ -385,7 +385,7 @@ def _palette(colormap: NDArray[np.generic]) -> NDArray[np.uint8]:
     """(K, 3) uint8; programs that write 8-bit colours are known by the lack of larger ones, as in libtiff."""
     table = np.asarray(colormap)
     shift = 8 if table.max(initial=0) > 255 else 0
-    return np.ascontiguousarray(np.moveaxis(table >> shift, 0, -1).astype(np.uint8))  # type: ignore[operator]
+    return np.ascontiguousarray(np.moveaxis(table >> shift, 0, -1).astype(np.uint8))
 
 
 def _to_colour(
@@ -423,7 +423,7 @@ def _from_lab(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     light = values[..., :1].astype(np.float64) * (100 / 255)
     tints = np.ascontiguousarray(values[..., 1:]).view(np.int8).astype(np.float64)
     shown = lab2rgb(np.concatenate([light, tints], axis=-1))
-    return np.rint(np.clip(shown, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(shown, 0, 1) * 255), np.uint8)
 
 
 def channel_names(tiff: Any, part: TiffPart, count: int) -> tuple[str, ...]:

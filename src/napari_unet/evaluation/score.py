@@ -90,12 +90,15 @@ class Evaluation:
         Name of the data format; its competition's score is computed if it has one.
     scores : list of ImageScore
         So far.
+    left_out : list of (str, str)
+        Images that cannot be read or do not fit, each with the sentence that says why.
     """
 
     classes: tuple[str, ...] = ("foreground",)
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
     competition: str = ""
     scores: list[ImageScore] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
 
     def add(
         self,

@@ -37,8 +37,8 @@ def write_imagej_rois(path: Path, image: SegmentedImage, numbers: Numbers = "obj
     pathlib.Path
         The same path. A region runs along the edges of pixels, so that ImageJ fills the very object;
         one with holes or several pieces is a composite. It is named after its class, has its colour,
-        and the class is its group. ImageJ has no empty zip: an image without objects gets a zip
-        without files.
+        and the class is its group; that of a slice of a stack shows on that slice alone. ImageJ has no
+        empty zip: an image without objects gets a zip without files.
 
     Raises
     ------
@@ -77,6 +77,10 @@ def _region(image: SegmentedImage, found: FoundObject) -> Any:
     region.name = f"{found.number:05d}-{name}"
     region.stroke_color = bytes([255, *image.colours[found.label - 1]])
     region.group = min(found.label, 255)
+    if image.position is not None:
+        place = image.position
+        region.position = place.page
+        region.c_position, region.z_position, region.t_position = place.channel, place.z, place.t
     return region
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
+    from napari_unet.data.pixel_size import PixelSize
     from napari_unet.export.segmented import Numbers, SegmentedImage
 
 CENTIMETER = 3  # the value of the TIFF tag ResolutionUnit
@@ -67,6 +68,12 @@ def write_png(path: Path, image: SegmentedImage, numbers: Numbers = "classes") -
     return path
 
 
+def resolution_tags(size: PixelSize) -> dict[str, Any]:
+    """How ``tifffile.imwrite`` is told the size of a pixel: as pixels a centimetre."""
+    y, x = size.metres()
+    return {"resolution": (0.01 / x, 0.01 / y), "resolutionunit": CENTIMETER}
+
+
 def write_tiff(path: Path, image: SegmentedImage, numbers: Numbers = "classes") -> Path:
     """Write a mask as deflated TIFF; parameters and errors as ``write_png``, with up to 2 ** 32 - 1 objects.
 
@@ -80,10 +87,7 @@ def write_tiff(path: Path, image: SegmentedImage, numbers: Numbers = "classes") 
     if labels.dtype == np.uint8 and numbers == "classes":
         colours = np.zeros((3, 256), np.uint16)
         colours[:, 1 : len(image.classes) + 1] = np.asarray(image.colours, np.uint16).T * 257
-    resolution: dict[str, Any] = {}
-    if image.pixel_size is not None:
-        y, x = image.pixel_size.metres()
-        resolution = {"resolution": (0.01 / x, 0.01 / y), "resolutionunit": CENTIMETER}
+    resolution = resolution_tags(image.pixel_size) if image.pixel_size is not None else {}
     with atomic_path(path) as partial:
         tifffile.imwrite(
             partial,

@@ -6,17 +6,17 @@ import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_unet.atomic import check_outputs
 from napari_unet.errors import OutputError, SettingsError
 from napari_unet.export.formats import export_format
 from napari_unet.export.masks import unique_stems
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 PATTERN = "{name}_mask"
 FIELDS = ("name", "index", "format")
-MOST_NAMED = 3  # files that are in the way; the rest is counted
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class ExportPlan:
         """What is there already and would be replaced."""
         return [path for path in self.paths if path.exists()]
 
-    def check(self, overwrite: bool) -> None:
-        """Refuse a file where the folder should be, and to replace what is there, unless that is wanted.
+    def check(self, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
+        """Refuse a file where the folder should be, and to replace what is there, see ``check_outputs``.
 
         Raises
         ------
@@ -55,15 +55,7 @@ class ExportPlan:
         for folder in {path.parent for path in self.paths}:
             if folder.is_file():
                 raise OutputError(f"{folder} is a file", expected="a folder", remedy="choose another name")
-        found = self.existing()
-        if not found or overwrite:
-            return
-        named = ", ".join(path.name for path in found[:MOST_NAMED])
-        more = f" and {len(found) - MOST_NAMED:,} more" if len(found) > MOST_NAMED else ""
-        raise OutputError(
-            f"{named}{more} would be replaced in {found[0].parent}",
-            remedy="choose another folder or naming pattern, or say that files may be replaced",
-        )
+        check_outputs(self.paths, inputs, overwrite=overwrite)
 
 
 def plan_files(names: Sequence[str], out: Path, formats: Sequence[str], pattern: str = PATTERN) -> ExportPlan:

@@ -63,6 +63,24 @@ class FoundObject:
         return int(self.region.sum())
 
 
+@dataclass(frozen=True)
+class StackPosition:
+    """Where an image lies in the stack that it came from, counted from 1; 0 where a stack has no such axis.
+
+    Attributes
+    ----------
+    page : int
+        Among all planes of the stack, in the order of the file.
+    channel, z, t : int
+        Along these axes, where the stack has more than one of them (a hyperstack); else 0.
+    """
+
+    page: int
+    channel: int = 0
+    z: int = 0
+    t: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class SegmentedImage:
     """An image with its mask, as exports take it.
@@ -87,6 +105,8 @@ class SegmentedImage:
         Where the mask came from (model, threshold, program): JSON throughout.
     class_colours : tuple of (int, int, int)
         Red, green and blue, 0 to 255, of the classes 1..K; those of the window if empty.
+    position : StackPosition or None
+        Which slice of a stack the image is; None if it is none.
     """
 
     name: str
@@ -98,6 +118,7 @@ class SegmentedImage:
     pixel_size: PixelSize | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     class_colours: tuple[Colour, ...] = ()
+    position: StackPosition | None = None
 
     @cached_property
     def objects(self) -> NDArray[np.int32]:

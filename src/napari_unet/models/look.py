@@ -57,7 +57,7 @@ def measure_look(image: NDArray[np.generic]) -> Look:
     unit = np.clip((grey - low) / (high - low), 0, 1)
     spread = max(float(unit.std()), FAINTEST)
     fine = unit - cv2.GaussianBlur(unit, (0, 0), 2)
-    down, across = (float(np.abs(np.diff(unit, axis=a)).mean()) + FAINTEST for a in (0, 1))
+    down, across = (_steps(unit, axis) + FAINTEST for axis in (0, 1))
     shown = float((values.max(axis=2) - values.min(axis=2)).mean()) / (high - low) if colour else 0.0
     return (
         float(np.median(unit)),
@@ -67,6 +67,11 @@ def measure_look(image: NDArray[np.generic]) -> Look:
         float(np.log(down / across)),
         min(shown, 1.0),
     )
+
+
+def _steps(unit: NDArray[np.float32], axis: int) -> float:
+    """Mean step along an axis; 0 where there is one pixel alone."""
+    return float(np.abs(np.diff(unit, axis=axis)).mean()) if unit.shape[axis] > 1 else 0.0
 
 
 def _middle(image: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -293,7 +293,7 @@ def to_float(
         if lowest is None:
             lowest = float(values[finite].min()) if finite.any() else 0.0
         values = np.where(finite, values, np.float32(lowest))
-    return values
+    return np.asarray(values, np.float32)
 
 
 def scaled_shape(shape: tuple[int, ...], scale: float) -> tuple[int, int]:

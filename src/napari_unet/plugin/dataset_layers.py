@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
 
+from napari_unet.data.channels import channels_of
 from napari_unet.data.stack import make_a_stack
 from napari_unet.errors import DataError
 from napari_unet.workflow.images import METADATA_KEY, OpenedData
@@ -47,11 +49,19 @@ def layers_of(dataset: Dataset) -> list[LayerData]:
         If the first image or mask cannot be read.
     """
     samples = _stack(dataset)
-    first = dataset.image(samples[0])
+    first = _first_image(dataset, samples)
     layers = [_images(dataset, samples, first)]
     if samples[0].has_mask:
         layers.append(_reference(dataset, samples, first))
     return layers
+
+
+def _first_image(dataset: Dataset, samples: tuple[Sample, ...]) -> NDArray[np.generic]:
+    """The first image that can be read; errors as of the first."""
+    for sample in samples:
+        with suppress(DataError):
+            return dataset.image(sample)
+    return dataset.image(samples[0])
 
 
 def _stack(dataset: Dataset) -> tuple[Sample, ...]:
@@ -69,7 +79,8 @@ def _images(dataset: Dataset, samples: Sequence[Sample], first: NDArray[np.gener
     about: dict[str, Any] = {"name": dataset.name, "metadata": _metadata(dataset, samples, "images")}
     # The data set keeps what was read; napari need not keep it again.
     about["cache"] = False
-    if channels in (3, 4) and first.dtype in (np.uint8, np.uint16):
+    measured = channels_of(samples[0]).colour is False  # one by one, not as red, green and blue
+    if channels == 3 and not measured and first.dtype in (np.uint8, np.uint16):
         about["rgb"] = True
     else:
         about["contrast_limits"] = _contrast(first)

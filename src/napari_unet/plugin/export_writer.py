@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from napari_unet.errors import OutputError
 from napari_unet.export.formats import export_format
 from napari_unet.export.label_files import write_ome_stack
 from napari_unet.export.masks import unique_stems
+from napari_unet.export.segmented import StackPosition
 from napari_unet.plugin.layer_masks import (
     depth_of,
     finest,
@@ -159,7 +161,8 @@ def _one_each(name: str, path: Path, data: Any, about: Mapping[str, Any]) -> lis
     stems = unique_stems(image_names(about, len(labels)))
     written: list[Path] = []
     try:
-        for image in masks.images:
+        for page, image in enumerate(masks.images, start=1):
+            image = replace(image, position=StackPosition(page))
             file = folder / f"{stems[image.name]}{suffix}"
             written.append(_write(name, file, image, masks.numbers))
     except BaseException:

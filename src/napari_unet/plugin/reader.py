@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.data.catalog import find_format, open_dataset
-from napari_unet.errors import DataError
+from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.plugin.commands import show_workbench_later
 from napari_unet.plugin.dataset_layers import layers_of
 
@@ -31,7 +31,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
     -------
     callable or None
         Reads the layers; None where it is not a data set that we know, so that other plugins have
-        their turn. A zip that is damaged is ours, because reading it says what is wrong with it.
+        their turn. A folder, or a damaged zip, is ours, because reading it says what is wrong with it.
     """
     if not isinstance(path, str):
         return None
@@ -41,9 +41,9 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
     try:
         layout = find_format(place)
     except DataError:
-        # Of folders others may make more.
-        return None if place.is_dir() else read
-    return None if layout is None else read
+        return read
+    # napari ends with a traceback where it has chosen us for a folder and we want nothing of it.
+    return read if layout is not None or place.is_dir() else None
 
 
 def _is_chunked(path: Path) -> bool:
@@ -68,6 +68,21 @@ def read(path: str) -> list[LayerData]:
     DataError
         If something is wrong with the data set; the sentence says what.
     """
-    layers = layers_of(open_dataset(path))
+    try:
+        layers = layers_of(open_dataset(path))
+    except WorkbenchError as error:
+        if not _viewer_is_open():
+            raise
+        # An error would end a napari that was started with this folder, with a traceback.
+        from napari.utils.notifications import show_error
+
+        show_error(error.sentence)
+        return [(None,)]  # type: ignore[list-item]
     show_workbench_later(layers)
     return layers
+
+
+def _viewer_is_open() -> bool:
+    from napari import current_viewer
+
+    return current_viewer() is not None

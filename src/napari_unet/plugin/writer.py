@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.atomic import atomic_path, write_text
+from napari_unet.data.pixel_size import pixel_size_of_layer
 from napari_unet.data.run_length import encode_run_lengths
 from napari_unet.errors import OutputError
+from napari_unet.export.label_files import resolution_tags
 from napari_unet.export.masks import unique_stems, write_mask
 from napari_unet.plugin.export_writer import write_ome_tiff
 from napari_unet.plugin.layer_masks import finest, highest_label, image_names, planes, stack_of
@@ -23,7 +25,7 @@ HIGHEST_IN_PNG = 65535
 
 
 def write_tiff(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
-    """Write labels as a TIFF, one page a slice; the numbers stay as they are.
+    """Write labels as a TIFF, one page a slice; the numbers stay as they are, and the size of a pixel.
 
     Parameters
     ----------
@@ -57,6 +59,8 @@ def write_tiff(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
             got="a higher one",
             remedy="number the objects anew, or save as .npy",
         )
+    size = pixel_size_of_layer(about.get("scale", ()), about.get("units") or ())
+    resolution = resolution_tags(size) if size is not None else {}
     axes = "TZYX"[-labels.ndim :] if labels.ndim <= 4 else "Q" * (labels.ndim - 2) + "YX"
     with atomic_path(Path(path)) as partial:
         tifffile.imwrite(
@@ -67,6 +71,7 @@ def write_tiff(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
             compression="deflate",
             photometric="minisblack",
             metadata={"axes": axes},
+            **resolution,
         )
     return [path]
 

@@ -110,20 +110,20 @@ class ImagesPanel(Step):
         from napari_unet.widgets.notify import notify_error
 
         for path in paths:
-            known = Path(path).is_dir() or Path(path).suffix.lower() in (".zip", ".csv")
+            known = Path(path).is_dir() or Path(path).suffix.lower() in (".zip", ".csv", ".tsv")
             try:
                 self.viewer.open(path, plugin="napari-unet-workbench" if known else "napari")
             except (WorkbenchError, ValueError, OSError) as error:
                 notify_error(error.sentence if isinstance(error, WorkbenchError) else f"{path}: {error}")
 
     def _choose_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Open a folder of images and masks")
+        path = QFileDialog.getExistingDirectory(self, "Open a folder of images, with or without masks")
         if path:
             self.open_paths([path])
 
     def _choose_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(
-            self, "Open a data set", filter="Data sets (*.zip *.csv);;All files (*)"
+            self, "Open a data set", filter="Data sets (*.zip *.csv *.tsv);;All files (*)"
         )
         if path:
             self.open_paths([path])

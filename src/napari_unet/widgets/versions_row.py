@@ -23,7 +23,9 @@ class VersionsRow(QWidget):  # type: ignore[misc]
         self.box = QComboBox()
         self.box.setAccessibleName("Versions of the model")
         self.box.setToolTip(
-            "Versions of the model in this project, with the IoU and the verdict they had when they were made"
+            "Versions of the model in this project, with the IoU and the verdict they had when they were made; "
+            "over other images, or without flips, another IoU comes of the same model: Compare… puts both on "
+            "the same"
         )
         self.box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.use_button = QPushButton("Use")
@@ -59,11 +61,16 @@ class VersionsRow(QWidget):  # type: ignore[misc]
 
 
 def words_of(version: Version, current: int | None) -> str:
-    """A version on one line, with its IoU: "v002 in use, 0.812 held-out, better"."""
+    """A version on one line, with its IoU: "v002 in use, 0.812 over 131 held-out, better".
+
+    Two versions may have been judged on different images, which the number of images tells.
+    """
     score, of = version.scores.get("held_out_iou"), "held-out"
     if score is None:
         score, of = version.scores.get("validation_iou"), "validation"
     words = f"{version.name} in use" if version.number == current else version.name
-    words += f", {score:.3f} {of}" if score is not None else ""
+    images = version.scores.get("held_out_images") if of == "held-out" else None
+    over = "" if images is None else f"over {images:.0f} "
+    words += f", {score:.3f} {over}{of}" if score is not None else ""
     words += f", {version.note}" if version.note else ""
     return words + (", discarded" if version.discarded else "")

@@ -19,7 +19,7 @@ from napari_unet.workflow.evaluate import (
     about_data,
     about_model,
     check_classes,
-    check_writable,
+    check_report,
     fitting_reference,
     groups_of,
     model_predictions,
@@ -27,6 +27,7 @@ from napari_unet.workflow.evaluate import (
     open_labelled,
     parts_of,
 )
+from napari_unet.workflow.left_out import sound_part
 from napari_unet.workflow.repeat import command, evaluation_flags, versions
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
+
+
+COMPARE_FILES = ("compare.html", "compare.json", "compare.csv")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class CompareReportTask:
         Layout of the data.
     settings : EvaluationSettings
         Empty rule, intervals.
+    overwrite : bool
+        Whether a report that is there may be replaced.
     """
 
     data: Path
@@ -61,6 +67,7 @@ class CompareReportTask:
     report: Path
     format: str | None = None
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
+    overwrite: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Duel:
         """Score both on all images that have a reference mask, and write the report.
@@ -74,8 +81,8 @@ class CompareReportTask:
         Cancelled
             When the token was set; nothing is written then.
         """
-        check_writable(self.report)
-        dataset = open_labelled(self.data, self.format)
+        check_report(self.report, COMPARE_FILES, [self.data], overwrite=self.overwrite)
+        dataset, left = sound_part(open_labelled(self.data, self.format), on_progress, cancel)
         models = load_any(self.old, default_precision()), load_any(self.new, default_precision())
         for model in models:
             check_classes(model, dataset)
@@ -84,6 +91,7 @@ class CompareReportTask:
             self._score(dataset, groups, model, partial(_half, on_progress, place), cancel)
             for place, model in enumerate(models)
         )
+        old.evaluation.left_out.extend((item.name, item.sentence) for item in left)
         duel = Duel(names_of(self.old, self.new), old, new)
         by_id = {s.id: s for s in dataset.samples}
         galleries = duel.galleries(lambda i: (dataset.image(by_id[i]), dataset.mask(by_id[i])))

@@ -87,7 +87,7 @@ class DemoTask:
         data = write_synthetic(KIND, self.out / "data", self.images)
         cancel.check()
         chosen = recipe("fast", [f"minutes={self.minutes}", "steps_per_epoch=40", "held_out=0.2"])
-        task = TrainTask(data, self.out / "model", chosen, on_epoch=self.on_epoch)
+        task = TrainTask(data, self.out / "model", chosen, on_epoch=self.on_epoch, overwrite=True)
         split = Split.from_json(task.run(on_progress, cancel).provenance["split"], "the demo's split")
         model = load_model(self.out / "model", default_precision())
         held = open_dataset(data).subset(split.held_out)

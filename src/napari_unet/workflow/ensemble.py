@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_unet import __version__
+from napari_unet.atomic import check_model
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import default_precision
@@ -28,6 +29,7 @@ from napari_unet.models.ensemble import (
 from napari_unet.models.model import read_settings
 from napari_unet.models.shipped import locate
 from napari_unet.progress import Progress
+from napari_unet.workflow.left_out import sound_part
 from napari_unet.workflow.seen import NOT_KNOWN, SeenImages, image_hash
 from napari_unet.workflow.segment import segment_samples
 
@@ -103,6 +105,8 @@ class EnsembleTask:
         Whether models stay where they are.
     inference : InferenceSettings, optional
         Flips, threshold, tiles of the ensemble; those of the first model if not given.
+    overwrite : bool
+        Whether an ensemble that is there may be replaced; never one of the models.
     """
 
     models: tuple[Path, ...]
@@ -113,6 +117,7 @@ class EnsembleTask:
     head: str = ""
     link: bool = False
     inference: InferenceSettings | None = None
+    overwrite: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Chosen:
         """Choose, and write the ensemble.
@@ -131,6 +136,7 @@ class EnsembleTask:
             When the person stopped it; nothing is written then.
         """
         check_ensemble_place(self.out)
+        check_model(self.out, self.models, overwrite=self.overwrite)
         if self.choose != "uniform" and self.data is None:
             raise SettingsError(
                 f"an ensemble cannot be {self.choose} without images to choose by",
@@ -148,7 +154,7 @@ class EnsembleTask:
         used: dict[str, str] = {}
         ensemble = ensemble_of(members, settings, chosen, self.choose, self.inference)
         if self.data is not None:
-            dataset = open_dataset(self.data, self.format)
+            dataset, _ = sound_part(open_dataset(self.data, self.format), on_progress, cancel)
             judges = choosing_images(dataset, [SeenImages(s[3]) for s in settings], cancel)
             chosen, used = self._chosen(ensemble, dataset, judges, on_progress, cancel)
         kept = [

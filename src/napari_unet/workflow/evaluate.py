@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet import __version__
-from napari_unet.atomic import check_can_be_made
+from napari_unet.atomic import check_can_be_made, check_outputs
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.inspection import Inspection, inspect_dataset
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
-from napari_unet.errors import DataError, ModelError
+from napari_unet.errors import DataError, ModelError, WorkbenchError
 from napari_unet.evaluation.collect import Findings
 from napari_unet.evaluation.page import Background
 from napari_unet.evaluation.report import write_report
@@ -33,12 +33,13 @@ from napari_unet.workflow.evaluate_cluster import (
 )
 from napari_unet.workflow.given_data import GivenData
 from napari_unet.workflow.given_masks import read_masks
+from napari_unet.workflow.left_out import LeftOut, check_some_left, sound_part
 from napari_unet.workflow.repeat import command, evaluation_flags, training_command, versions
 from napari_unet.workflow.seen import LONG_LISTS, NOT_KNOWN, SeenImages
 from napari_unet.workflow.segment import chosen_samples, segment_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from distributed import Client
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
+
+
+REPORT_FILES = ("report.html", "report.json", "iou.csv")
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +104,8 @@ class EvaluateTask:
         Ids of the images to score; all if not given.
     cluster : str or distributed.Client
         Whose workers segment, the address of a Dask scheduler or a client; empty: this process.
+    overwrite : bool
+        Whether a report that is there may be replaced.
     """
 
     data: Path | GivenData
@@ -112,6 +118,7 @@ class EvaluateTask:
     inference: InferenceSettings | None = None
     names: tuple[str, ...] | None = None
     cluster: str | Client = ""
+    overwrite: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Evaluation:
         """Score all images that have a reference mask, and write the report."""
@@ -121,16 +128,18 @@ class EvaluateTask:
     def _evaluate(self, cluster: Cluster | None, on_progress: OnProgress, cancel: CancelToken) -> Evaluation:
         if cluster is not None:
             check_shareable(self.data, self.model)
-        check_writable(self.report)
-        dataset = open_labelled(self.data, self.format)
+        check_report(self.report, REPORT_FILES, [self.data], overwrite=self.overwrite)
+        dataset = whole = open_labelled(self.data, self.format)
         if self.names is not None:
             chosen = chosen_samples(dataset.samples, self.names, str(self.data))
             dataset = replace(dataset, samples=tuple(chosen))
+        dataset, left = sound_part(dataset, on_progress, cancel)
+        problems: list[LeftOut] = list(left)
         model = load_any(self.model, default_precision()) if self.model is not None else None
         if model is not None:
             check_classes(model, dataset)
             if cluster is None:
-                predictions = model_predictions(dataset, model, cancel, self.inference)
+                predictions = model_predictions(dataset, model, cancel, self.inference, problems.append)
             else:
                 predictions = self._predictions_of(cluster, dataset, cancel)
         elif self.masks is not None:
@@ -139,16 +148,22 @@ class EvaluateTask:
             raise DataError("there is nothing to score", expected="a model or a folder of masks")
         inspect = self.inspect and not isinstance(self.data, GivenData)
         known = {} if model is None else own_parts_of(dataset, model.provenance)
-        inspection = inspect_dataset(dataset, on_progress, cancel, known or None) if inspect else None
+        inspection = inspect_dataset(whole, on_progress, cancel, known or None) if inspect else None
         activation = model.recipe.network.activation if model is not None else "sigmoid"
         findings = Findings(Evaluation(dataset.classes, self.settings, dataset.format), activation)
         parts, groups = parts_of(dataset, model), groups_of(dataset)
         for found in tracked(predictions, len(dataset), "Scoring", on_progress, cancel):
             identifier = found.sample.id
-            reference = fitting_reference(dataset, found.sample, found.mask)
+            try:
+                reference = fitting_reference(dataset, found.sample, found.mask)
+            except WorkbenchError as error:
+                problems.append(LeftOut.of(found.sample, error))
+                continue
             objects = objects_of(reference, found, self.settings)
             group, part = groups[identifier], parts[identifier]
             findings.add(identifier, group, part, reference, found.mask, found.probabilities, objects)
+        check_some_left(problems, len(left) + len(dataset))
+        findings.evaluation.left_out.extend((item.name, item.sentence) for item in problems)
         self._write(dataset, model, findings, inspection, copies_note(known, parts), cancel)
         return findings.evaluation
 
@@ -220,6 +235,15 @@ def check_writable(folder: Path) -> None:
     check_can_be_made(folder / "report.json")
 
 
+def check_report(
+    folder: Path, names: Iterable[str], inputs: Iterable[Path | GivenData], *, overwrite: bool
+) -> None:
+    """Refuse a folder for a report that nothing can be written to, or whose report would be replaced."""
+    given = [path for path in inputs if not isinstance(path, GivenData)]
+    check_outputs((folder / name for name in names), given, overwrite=overwrite)
+    check_writable(folder)
+
+
 def open_labelled(path: Path | GivenData, layout: str | None) -> Dataset:
     """Open a data set, or images that are given one by one, to score on.
 
@@ -238,10 +262,20 @@ def open_labelled(path: Path | GivenData, layout: str | None) -> Dataset:
 
 
 def model_predictions(
-    dataset: Dataset, model: AnyModel, cancel: CancelToken, settings: InferenceSettings | None = None
+    dataset: Dataset,
+    model: AnyModel,
+    cancel: CancelToken,
+    settings: InferenceSettings | None = None,
+    on_problem: Callable[[LeftOut], object] | None = None,
 ) -> Iterator[Predicted]:
     """What a model makes of each image with a reference mask."""
-    for result in segment_samples(dataset.samples, model, settings, cancel):
+
+    def tell(sample: Sample, error: WorkbenchError) -> None:
+        if on_problem is None:
+            raise error
+        on_problem(LeftOut.of(sample, error))
+
+    for result in segment_samples(dataset.samples, model, settings, cancel, tell):
         yield Predicted(result.sample, result.mask, partial(getattr, result, "objects"), result.probabilities)
 
 

@@ -99,7 +99,7 @@ class ExportTask:
         on_progress(Progress(0, 0, "Looking for images"))
         opened = self.source.open()
         plan = plan_files(opened.names, self.out, self.formats, self.pattern)
-        plan.check(self.overwrite)
+        plan.check(self.overwrite, opened.inputs)
         total, written, problems = len(opened.names), [], []
         start = time.monotonic()
         with ExitStack() as stack:

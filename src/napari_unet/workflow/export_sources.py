@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,14 +11,17 @@ import numpy as np
 
 from napari_unet import __version__
 from napari_unet.data.catalog import find_format, open_dataset, open_images
+from napari_unet.data.file_names import name_key
 from napari_unet.data.image_files import SEVERAL, count_pages, is_image_name, suffix_of
+from napari_unet.data.input_files import input_files
 from napari_unet.data.mask_files import decode_labels
 from napari_unet.data.pixel_size import PixelSize, read_pixel_size
 from napari_unet.data.source import open_source
+from napari_unet.data.stack_axes import axes_of_page
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.masks import unique_stems
-from napari_unet.export.segmented import SegmentedImage
+from napari_unet.export.segmented import SegmentedImage, StackPosition
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.ensemble import load_any
 from napari_unet.workflow.given_masks import GivenMasks
@@ -26,7 +30,7 @@ from napari_unet.workflow.references import References
 from napari_unet.workflow.segment import chosen_samples, segment_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from napari_unet.workflow.predict import Prediction
     from napari_unet.workflow.references import ImageReference
 
+PAGE_NUMBER = re.compile(r"(?<=\w)\[(\d+)\]$")  # after the name of a stack, from 0
 IGNORE = 255  # in masks of projects: nobody knows
 PROGRAM = f"napari-unet-workbench {__version__}"
 
@@ -59,10 +64,13 @@ class Opened:
         Of all images, in order.
     images : callable
         (token) -> iterator over a SegmentedImage or a Failed for each, in that order.
+    inputs : iterable of pathlib.Path
+        Files that are read, which no export replaces.
     """
 
     names: tuple[str, ...]
     images: Callable[[CancelToken], Iterator[SegmentedImage | Failed]]
+    inputs: Iterable[Path] = ()
 
 
 class ExportSource(Protocol):
@@ -97,7 +105,9 @@ class ModelMasks:
     def open(self) -> Opened:
         """Look what there is; the model is loaded when the first image is wanted."""
         samples = chosen_samples(open_images(self.inputs), self.names, str(self.inputs[0]))
-        return Opened(tuple(s.id for s in samples), lambda cancel: self._segment(samples, cancel))
+        return Opened(
+            tuple(s.id for s in samples), lambda cancel: self._segment(samples, cancel), input_files(samples)
+        )
 
     def _segment(self, samples: Sequence[Sample], cancel: CancelToken) -> Iterator[SegmentedImage | Failed]:
         model = load_any(self.model, default_precision())
@@ -155,7 +165,9 @@ class StoredMasks:
             mask = sample.read_mask()
             return segmented(sample, mask.labels, classes, mask.objects, roots=(self.data,))
 
-        return Opened(tuple(s.id for s in samples), lambda cancel: _each(samples, read, cancel))
+        return Opened(
+            tuple(s.id for s in samples), lambda cancel: _each(samples, read, cancel), input_files(samples)
+        )
 
     def _project(self) -> Opened:
         from napari_unet.workflow.project import Project
@@ -189,7 +201,9 @@ class StoredMasks:
         else:
             samples = open_images((self.data,))
             stems = unique_stems(s.id for s in samples)
-            found = [(s, files.get(stems[s.id]) or files.get(f"{stems[s.id]}_mask")) for s in samples]
+            named = {name_key(stem): name for stem, name in files.items()}
+            keys = {s.id: name_key(stems[s.id]) for s in samples}
+            found = [(s, named.get(keys[s.id]) or named.get(f"{keys[s.id]}_mask")) for s in samples]
             pairs = [(s, s.id, name) for s, name in found if name is not None]
             if not pairs:
                 raise DataError(
@@ -204,7 +218,9 @@ class StoredMasks:
             sample, stem, name = pair
             return self._file(given, sample, stem, name)
 
-        return Opened(tuple(stem for _, stem, _ in pairs), lambda cancel: _each(pairs, read, cancel))
+        inputs = [path for name in source.sizes if (path := source.file(name)) is not None]
+        inputs += input_files([sample for sample, _, _ in pairs if sample is not None])
+        return Opened(tuple(stem for _, stem, _ in pairs), lambda cancel: _each(pairs, read, cancel), inputs)
 
     def _file(self, given: GivenMasks, sample: Sample | None, stem: str, name: str) -> SegmentedImage:
         if sample is not None and _is_image(given, name, sample):
@@ -349,6 +365,11 @@ def segmented(
         Folders or files in which the image may be a file.
     """
     file = next((f for f in _files(sample, roots) if f.is_file()), None)
+    page = PAGE_NUMBER.search(sample.image_name)
+    position = None
+    if page is not None:
+        axes = axes_of_page(file, int(page[1])) if file is not None else {}
+        position = StackPosition(int(page[1]) + 1, axes.get("C", 0), axes.get("Z", 0), axes.get("T", 0))
     return SegmentedImage(
         sample.id,
         mask,
@@ -358,11 +379,13 @@ def segmented(
         sample.read_image,
         size or (read_pixel_size(file) if file is not None else None),
         about if about is not None else {"program": PROGRAM},
+        position=position,
     )
 
 
 def _files(sample: Sample, roots: Sequence[Path]) -> Iterator[Path]:
-    for root in roots if sample.image_name else ():
-        yield root / sample.image_name
-        if root.name == sample.image_name:
+    name = PAGE_NUMBER.sub("", sample.image_name)
+    for root in roots if name else ():
+        yield root / name
+        if root.name == name:
             yield root

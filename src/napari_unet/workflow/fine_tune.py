@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.atomic import write_text
+from napari_unet.atomic import check_model, write_text
 from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import default_precision
@@ -152,6 +152,8 @@ class FineTuneTask:
         () -> bool, whether to stop now and keep the best; asked twice a second.
     evaluation : EvaluationSettings
         Empty rule and interval of the gate.
+    overwrite : bool
+        Whether another model that is there may be replaced.
     """
 
     model: Path
@@ -166,6 +168,7 @@ class FineTuneTask:
     preview: FromCaller | None = None
     stop: FromCaller | None = None
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    overwrite: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> FineTuned:
         """Learn, compare, and write the new model.
@@ -213,6 +216,7 @@ class FineTuneTask:
                 expected="a place of its own for the new model",
                 remedy="give another name; the old model stays as it is",
             )
+        check_model(self.out, [Path(self.model)], overwrite=self.overwrite)
 
 
 @dataclass

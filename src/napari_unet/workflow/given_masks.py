@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.data.file_names import name_key
 from napari_unet.data.formats.mask_meaning import find_meaning
 from napari_unet.data.formats.mask_sightings import UNKNOWN
 from napari_unet.data.image_files import SEVERAL, count_pages, is_image_name, suffix_of
@@ -207,11 +208,13 @@ def read_masks(
         If an image has no mask, or a file is no mask of this data set.
     """
     source = open_source(path)
-    names = {Path(name).stem: name for name in source.sizes if is_image_name(name)}
+    names = {name_key(Path(name).stem): name for name in source.sizes if is_image_name(name)}
     # Segmenting the data set wrote a mask for every image, those without a reference included.
     stems = unique_stems(s.id for s in (*dataset.samples, *dataset.unlabelled))
     wanted = list(dataset.samples if samples is None else samples)
-    found = {s.id: names.get(stems[s.id]) or names.get(f"{stems[s.id]}_mask") for s in wanted}
+    found = {
+        s.id: names.get(name_key(stems[s.id])) or names.get(name_key(f"{stems[s.id]}_mask")) for s in wanted
+    }
     given = GivenMasks(source, [n for n in found.values() if n], dataset.classes, values_of(dataset))
     for sample in wanted:
         name = found[sample.id]

@@ -68,11 +68,15 @@ def _versions(project: Project) -> list[str]:
                 "-" if version.parent is None else f"v{version.parent:03d}",
                 version.created.replace("T", " ").removesuffix("+00:00"),
                 str(len(version.corrections)),
-                ", ".join(f"{k} {v:.3f}" for k, v in sorted(version.scores.items())) or "-",
+                ", ".join(_score(k, v) for k, v in sorted(version.scores.items())) or "-",
                 "discarded" if version.discarded else state,
             )
         )
     return table(rows)
+
+
+def _score(name: str, value: float) -> str:
+    return f"{name} {value:.0f}" if name.endswith("images") else f"{name} {value:.3f}"
 
 
 def compare_lines(first: int, second: int, rows: Sequence[Difference]) -> list[str]:

@@ -7,6 +7,7 @@ from functools import cache, reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.atomic import check_model
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError
@@ -17,6 +18,7 @@ from napari_unet.models.model import check_place, save_model
 from napari_unet.progress import tracked
 from napari_unet.workflow.ensemble import choosing_images, note_chosen_by
 from napari_unet.workflow.evaluate import check_classes
+from napari_unet.workflow.left_out import sound_part
 from napari_unet.workflow.seen import SeenImages
 from napari_unet.workflow.segment import segment_samples
 
@@ -70,6 +72,8 @@ class RefineTask:
         Layout of the data.
     tune_threshold : bool
         Whether the threshold is chosen along with the weight.
+    overwrite : bool
+        Whether another model that is there may be replaced.
     """
 
     model: Path
@@ -77,6 +81,7 @@ class RefineTask:
     out: Path
     format: str | None = None
     tune_threshold: bool = False
+    overwrite: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Refined:
         """Choose and write.
@@ -94,13 +99,14 @@ class RefineTask:
         """
         model = load_any(self.model, default_precision())
         (check_ensemble_place if isinstance(model, Ensemble) else check_place)(self.out)
+        check_model(self.out, [self.model], overwrite=self.overwrite)
         if len(model.classes) != 1:
             raise ModelError(
                 "contours refine the border of one class",
                 expected="a model of one class",
                 got=", ".join(model.classes),
             )
-        dataset = open_dataset(self.data, self.format)
+        dataset, _ = sound_part(open_dataset(self.data, self.format), on_progress, cancel)
         check_classes(model, dataset)
         judges = choosing_images(dataset, [SeenImages(model.provenance)], cancel)
         inference = model.recipe.inference.model_copy(update={"refinement": 0.0})

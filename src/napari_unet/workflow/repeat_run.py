@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.data.mask_reading import MaskReading, reading_masks
@@ -117,7 +117,7 @@ def run_again(
 ) -> Any:
     """Do a run; gives back what its task does."""
     if isinstance(run, FineTuneRun) and run.data is not None and (run.data.found / PROJECT_FILE).is_file():
-        return _learn_from_project(run, run.data.found, out, on_progress, cancel)
+        return _learn_from_project(run, run.data.found, out, on_progress, cancel, overwrite)
     return _task(run, out, overwrite).run(on_progress, cancel)
 
 
@@ -133,11 +133,13 @@ def _task(run: Run, out: Path, overwrite: bool) -> Task[Any]:
             return SegmentImagesTask(run.images, run.model.found, out, run.settings)
         case TrainRun():
             split = None if run.split is None else Split.from_json(run.split, "the split of the recipe")
-            return TrainTask(_data(run), out, run.recipe, run.format, split, _found(run.init))
+            return TrainTask(
+                _data(run), out, run.recipe, run.format, split, _found(run.init), overwrite=overwrite
+            )
         case EvaluateRun():
             return EvaluateTask(
                 _data(run), out, _found(run.model), _found(run.masks), run.format, run.settings,
-                inference=run.inference, names=run.names,
+                inference=run.inference, names=run.names, overwrite=overwrite,
             )  # fmt: skip
         case ExportRun():
             return _export(run, out, overwrite)
@@ -145,9 +147,9 @@ def _task(run: Run, out: Path, overwrite: bool) -> Task[Any]:
             said = Attribution(run.authors, run.licence, run.title)
             return ExportModelTask(run.model.found, out, run.kind, overwrite, said)
         case FineTuneRun(data=None):
-            return _learn_from_images(run, out)
+            return replace(_learn_from_images(run, out), overwrite=overwrite)
         case FineTuneRun():
-            return _learn_from_folder(run, out)
+            return replace(_learn_from_folder(run, out), overwrite=overwrite)
 
 
 def _data(run: TrainRun | EvaluateRun) -> Path | GivenData:
@@ -201,11 +203,16 @@ def _learn_from_images(run: FineTuneRun, out: Path) -> FineTuneTask:
 
 
 def _learn_from_project(
-    run: FineTuneRun, folder: Path, out: Path, on_progress: OnProgress, cancel: CancelToken
+    run: FineTuneRun,
+    folder: Path,
+    out: Path,
+    on_progress: OnProgress,
+    cancel: CancelToken,
+    overwrite: bool,
 ) -> Any:
     from napari_unet.workflow.project import Project
     from napari_unet.workflow.rounds import round_of_project
 
     with Project.open(folder, read_only=True) as project:
         task, _ = round_of_project(project, run.model.found, run.settings, out, _found(run.replay))
-        return task.run(on_progress, cancel)
+        return replace(task, overwrite=overwrite).run(on_progress, cancel)

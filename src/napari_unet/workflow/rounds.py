@@ -140,10 +140,13 @@ def add_version(
         "difference": None if comparison is None else comparison.difference,
         "low": None if comparison is None else comparison.low,
         "high": None if comparison is None else comparison.high,
+        "held_out_images": None if comparison is None else float(len(comparison.images)),
     }
     note = result.verdict
     if isinstance(result, Trained):
         found |= {"held_out_iou": result.held_out_iou, "validation_iou": result.validation_iou}
+        if comparison is None and result.held_out_iou is not None:
+            found["held_out_images"] = float(result.judged)
         note = "trained anew" if comparison is None else f"trained anew, {note}"
     return project.models.add(
         result.model,

@@ -10,6 +10,7 @@ from napari_unet.data.lazy_files import is_zarr, pixels_of_tiff
 from napari_unet.data.reading import current_reading, reading_images
 from napari_unet.errors import SettingsError
 from napari_unet.settings import LargeImageSettings
+from napari_unet.workflow.left_out import Written
 from napari_unet.workflow.segment_large import SegmentLargeTask
 from napari_unet.workflow.segment_task import SegmentTask
 
@@ -53,7 +54,7 @@ class SegmentFilesTask:
     disagreement: bool = False
     cluster: str | Client = ""
 
-    def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Written:
         """Segment; gives the paths of the results.
 
         Raises
@@ -77,26 +78,20 @@ class SegmentFilesTask:
                 expected="Zarr, or TIFF with --stream",
                 remedy="leave out --cluster",
             )
-        done: list[Path] = []
+        streamed = SegmentLargeTask(
+            large, self.model, self.out, self.settings, self.large, self.channels, self.overwrite,
+            self.cluster, self.objects,
+        )  # fmt: skip
+        streamed.check_targets()
+        done = Written()
         if small:
             reading = replace(current_reading(), channels=self.channels or current_reading().channels)
             task = SegmentTask(
                 small, self.model, self.out, self.probabilities, self.settings, self.objects, self.names,
-                self.format, self.disagreement,
+                self.format, self.disagreement, self.overwrite,
             )  # fmt: skip
             with reading_images(reading):
-                done += task.run(on_progress, cancel)
+                done = task.run(on_progress, cancel)
         if large:
-            streamed = SegmentLargeTask(
-                large,
-                self.model,
-                self.out,
-                self.settings,
-                self.large,
-                self.channels,
-                self.overwrite,
-                self.cluster,
-                self.objects,
-            )
             done += streamed.run(on_progress, cancel)
         return done

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_unet import __version__
+from napari_unet.atomic import check_outputs
 from napari_unet.data.lazy_files import open_lazy, stem_of
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
@@ -122,6 +123,7 @@ class SegmentLargeTask:
         Cancelled
             When the person stopped it.
         """
+        self.check_targets()
         on_progress(Progress(0, 0, "Loading the model"))
         precision = default_precision()
         model = one_model(load_any(self.model, precision), self.model)
@@ -151,6 +153,11 @@ class SegmentLargeTask:
                 )
             )  # fmt: skip
         return done
+
+    def check_targets(self) -> None:
+        """Refuse to replace results that are there; what was begun is gone on with. See ``check_outputs``."""
+        targets = [self.out / f"{stem}{SUFFIX}" for stem in self.stems()]
+        check_outputs(targets, self.inputs, overwrite=self.overwrite)
 
     def stems(self) -> list[str]:
         """Of the results."""

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from napari_unet.atomic import check_outputs
 from napari_unet.data.catalog import open_dataset, open_images
+from napari_unet.data.input_files import input_files
 from napari_unet.engine.hardware import default_precision
 from napari_unet.export.masks import unique_stems, write_mask, write_objects, write_probabilities
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
+from napari_unet.workflow.left_out import LeftOut, Written, check_some_left
 from napari_unet.workflow.overlap import read_ahead, written_behind
 from napari_unet.workflow.segment import chosen_samples, segment_samples
 
@@ -50,6 +53,8 @@ class SegmentTask:
         Ids of the images to segment; all if not given.
     format : str, optional
         Layout of the one input, if it is not to be recognized.
+    overwrite : bool
+        Whether files that are there are replaced; never those that are read.
     """
 
     inputs: tuple[Path, ...]
@@ -61,27 +66,43 @@ class SegmentTask:
     names: tuple[str, ...] | None = None
     format: str | None = None
     disagreement: bool = False
+    overwrite: bool = False
 
-    def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
-        """Segment; give back the masks' paths. Masks written before a stop are kept."""
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Written:
+        """Segment; give back the masks' paths. Damaged images are left out, masks before a stop stay."""
         samples = self._samples()
+        stems = unique_stems(s.id for s in samples)
+        files = (file for s in samples for file in self._files(stems[s.id]))
+        check_outputs(files, input_files(samples), overwrite=self.overwrite)
         return self.write(samples, load_any(self.model, default_precision()), on_progress, cancel)
 
     def write(
         self, samples: Sequence[Sample], model: AnyModel, on_progress: OnProgress, cancel: CancelToken
-    ) -> list[Path]:
+    ) -> Written:
         """Segment these with a model that is loaded; the rest as ``run``."""
         stems = unique_stems(s.id for s in samples)
+        left: list[LeftOut] = []
         results = segment_samples(
-            read_ahead(samples), model, self.settings, cancel, disagreement=self.disagreement
-        )
-        return written_behind(
+            read_ahead(samples), model, self.settings, cancel,
+            lambda sample, error: left.append(LeftOut.of(sample, error)),
+            disagreement=self.disagreement,
+        )  # fmt: skip
+        written = written_behind(
             (
                 partial(self._write_one, result, stems[result.sample.id], len(model.classes)),
                 result.probabilities.nbytes,
             )
             for result in tracked(results, len(samples), "Segmenting", on_progress, cancel)
         )
+        check_some_left(left, len(samples))
+        return Written(written, left)
+
+    def _files(self, stem: str) -> tuple[Path, ...]:
+        """All that may be written of an image."""
+        names = [f"{stem}.tif" if self.objects else f"{stem}.png"]
+        names += [f"{stem}_probabilities.tif"] * self.probabilities
+        names += [f"{stem}_disagreement.tif"] * self.disagreement
+        return tuple(self.out / name for name in names)
 
     def _write_one(self, result: Segmentation, stem: str, classes: int) -> Path:
         if self.objects:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from napari_unet.atomic import check_outputs
 from napari_unet.data.catalog import open_dataset
+from napari_unet.data.input_files import input_files
 from napari_unet.data.mask_tables import LAYOUTS, TableLayout
 from napari_unet.data.source import natural_key, open_source
 from napari_unet.data.tables import header_in_words, header_of, read_table
@@ -92,12 +94,15 @@ class SubmitTask:
     masks: Path | None = None
     part: Part = "test"
     format: str | None = None
+    overwrite: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Submission:
         """Segment what is not done yet, and write the table. What was done before a stop is kept."""
         if self.out.is_dir():
             raise DataError(f"{self.out} is a folder", expected="a name like submission.csv")
+        check_outputs([self.out], overwrite=self.overwrite)
         dataset = open_dataset(self.data, self.format)
+        check_outputs([self.out], input_files((*dataset.samples, *dataset.unlabelled)), overwrite=True)
         layout = LAYOUTS.get(dataset.format)
         if layout is None:
             raise DataError(

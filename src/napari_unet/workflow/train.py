@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet import __version__
-from napari_unet.atomic import write_text
+from napari_unet.atomic import check_model, write_text
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.channels import common_channels
 from napari_unet.data.resemblance import fingerprint
@@ -45,6 +45,7 @@ from napari_unet.training.learner import learner_for
 from napari_unet.training.losses import make_loss
 from napari_unet.training.weight_maps import class_weights
 from napari_unet.workflow.given_data import GivenData
+from napari_unet.workflow.left_out import sound_part
 from napari_unet.workflow.recipes import fit_recipe, recipe
 from napari_unet.workflow.seen import image_hash, trained_on_before
 from napari_unet.workflow.tuning import Tuned, tune
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import Recipe, TrainingSettings
     from napari_unet.training.augmentation import Patch
+    from napari_unet.workflow.left_out import LeftOut
 
 MAX_VALIDATION_IMAGES = 64  # scored after an epoch
 MOST_TO_TUNE = 400  # images by which a threshold is chosen
@@ -107,6 +109,8 @@ class TrainTask:
         That share each batch, see ``data_parallel``.
     parent : str
         What the new model says that it started from; empty: `init`.
+    overwrite : bool
+        Whether a model, or a training that was begun, may be replaced.
     """
 
     data: Path | GivenData
@@ -121,6 +125,7 @@ class TrainTask:
     stop: Callable[[], bool] | None = None
     devices: tuple[str, ...] = ()
     parent: str = ""
+    overwrite: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Model:
         """Train and write the model.
@@ -144,14 +149,23 @@ class TrainTask:
                 f"training writes a folder, and {self.out} looks like an archive",
                 remedy="give a name without .zip; zip the folder when it is done, it is read as well",
             )
-        dataset = open_training_data(self.data, self.format)
+        self._check_new()
+        dataset, left = sound_part(open_training_data(self.data, self.format), on_progress, cancel)
         kept = self.out / SPLIT_FILE
         given = Split.load(kept) if self.resume and kept.exists() and self.split is None else self.split
         split = split_for(self.data, dataset, self.recipe.training, given, on_progress, cancel)
+        split = split.without(item.id for item in left)
         chosen = fit_recipe(self.recipe, dataset.subset(split.train))
-        run = _Run(self, dataset, split, chosen, on_progress, cancel)
+        run = _Run(self, dataset, split, chosen, on_progress, cancel, left)
         with data_parallel(self.devices) as shares:
             return run.train(shares)
+
+    def _check_new(self) -> None:
+        """Refuse to replace a model, or a training that can be resumed."""
+        begun = (self.out / STATE_FILE).exists()
+        if not (begun and self.resume):
+            or_else = "go on with --resume" if begun else ""
+            check_model(self.out, overwrite=self.overwrite, or_else=or_else, begun=begun)
 
 
 def open_training_data(data: Path | GivenData, format: str | None) -> Dataset:
@@ -204,6 +218,7 @@ class _Run:
     recipe: Recipe
     on_progress: OnProgress
     cancel: CancelToken
+    left_out: tuple[LeftOut, ...] = ()
 
     def train(self, shares: int = 1) -> Model:
         training, out = self.recipe.training, self.task.out
@@ -229,7 +244,10 @@ class _Run:
         freeze_encoder(network, training.frozen)
         state_file = out / STATE_FILE
         fingerprint = self._fingerprint()
-        state = load_state(state_file, fingerprint) if self.task.resume and state_file.exists() else None
+        content = self._content()
+        state = None
+        if self.task.resume and state_file.exists():
+            state = load_state(state_file, fingerprint, content)
         self.split.save(out / SPLIT_FILE)
         judging = self.dataset.subset(evenly(self.split.validation, MOST_TO_TUNE))
         held = self.dataset.subset(evenly(self.split.validation, MAX_VALIDATION_IMAGES))
@@ -243,7 +261,7 @@ class _Run:
             learner,
             told,
             validate=None if validation is None else partial(self._validate, model, validation),
-            save=partial(save_state, path=state_file, fingerprint=fingerprint),
+            save=partial(save_state, path=state_file, fingerprint=fingerprint, content=content),
             on_epoch=self._log_epoch,
             stop=self.task.stop,
             on_progress=self.on_progress,
@@ -270,6 +288,8 @@ class _Run:
                 model.provenance["seen_not_known"] = True
         if included:
             model.provenance["pretrained"] = included
+        if self.left_out:
+            model.provenance["left_out"] = [[item.name, item.sentence] for item in self.left_out]
         if finished.averaged:
             model.provenance["averaged_snapshots"] = finished.averaged
         if tuned is not None:
@@ -324,6 +344,19 @@ class _Run:
         plain = self.recipe.training.model_copy(update={"border_weight": 0.0})
         prepared = [prepare_sample(held, s, model.normalization, plain).whole for s in held.samples]
         return Validation(model, prepared, self.cancel)
+
+    def _content(self) -> str:
+        """Changes when other pixels or masks are under the names that are trained on."""
+        digest = hashlib.sha256()
+        wanted = {*self.split.train, *self.split.validation}
+        for sample in self.dataset.samples:
+            if sample.id in wanted:
+                mask = self.dataset.mask(sample)
+                parts = (mask.labels, mask.objects, mask.weights)
+                pieces = [image_hash(self.dataset.image(sample))]
+                pieces += [hashlib.sha256(p.tobytes()).hexdigest() for p in parts if p is not None]
+                digest.update(f"{sample.id}\0{' '.join(pieces)}\n".encode("utf-8", "replace"))
+        return digest.hexdigest()
 
     def _fingerprint(self) -> str:
         """Changes whenever going on with an older state would mix two trainings."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from napari_unet.atomic import check_model
 from napari_unet.data.split import Split
 from napari_unet.engine.cluster import connect
 from napari_unet.errors import SettingsError
@@ -80,6 +81,8 @@ class TrainMembersTask:
         """
         out = self.train.out
         check_ensemble_place(out)
+        if not self.train.resume:
+            check_model(out, overwrite=self.train.overwrite)
         if not FEWEST <= self.count <= MOST_MEMBERS:
             raise SettingsError(
                 f"an ensemble cannot have {self.count} {self.kind}",

@@ -61,6 +61,8 @@ class Trained:
         Most bytes that the computing process held meanwhile.
     stopped : bool
         Whether it was told to stop and keep the best.
+    judged : int
+        Images that `held_out_iou` is over, where there is no comparison.
     """
 
     model: Path
@@ -72,6 +74,7 @@ class Trained:
     seconds: float
     memory: int
     stopped: bool = False
+    judged: int = 0
 
     @property
     def verdict(self) -> str:
@@ -84,7 +87,8 @@ class Trained:
         if self.comparison is not None:
             return self.comparison.sentence
         if self.held_out_iou is not None:
-            words = f"mean IoU {self.held_out_iou:.3f} on the held-out images"
+            over = f"{self.judged:,} " if self.judged else "the "
+            words = f"mean IoU {self.held_out_iou:.3f} on {over}held-out image{'s' * (self.judged != 1)}"
         elif self.validation_iou is not None:
             words = f"validation IoU {self.validation_iou:.3f}; no image was held out to judge by"
         else:
@@ -146,6 +150,7 @@ class _Run:
         self.references = References()
         self._previewed = self._started = time.monotonic()
         self._stopped = False
+        self._judged = 0
         self._last = Progress(0, 1, "Opening the data")
 
     def run(self) -> Trained:
@@ -176,6 +181,7 @@ class _Run:
             time.monotonic() - self._started,
             memory.most,
             self._stopped,
+            self._judged,
         )
 
     def _on_progress(self, progress: Progress) -> None:
@@ -240,4 +246,5 @@ class _Run:
             return None, note, None
         scores = score_model(model, held, rules, self.on_progress, self.cancel)
         known = [v for v in scores.values() if math.isfinite(v)]
+        self._judged = len(known)
         return None, note, float(np.mean(known)) if known else None

@@ -14,7 +14,8 @@ from napari_unet.models.model import STATE_FILE
 from napari_unet.settings import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable
+    from collections.abc import Collection as Ids
     from pathlib import Path
 
     from napari_unet.data.split import Split
@@ -227,7 +228,7 @@ class TrainingAnew:
         return labelled_images(collection.name, samples, dataset, collection.classes), None, split
 
 
-def _only(split: Split, ids: Container[str]) -> Split:
+def _only(split: Split, ids: Ids[str]) -> Split:
     """A split without the images that are left out."""
     return replace(
         split,

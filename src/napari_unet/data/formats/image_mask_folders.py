@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_unet.data.dataset import Dataset, Problem
+from napari_unet.data.file_names import composed, name_key
 from napari_unet.data.formats.mask_meaning import find_meaning
 from napari_unet.data.formats.pairing import ambiguous, unpaired_image, unpaired_mask
 from napari_unet.data.image_files import SEVERAL, is_image_name, suffix_of
@@ -52,7 +53,7 @@ IMAGE_AFFIX = re.compile(r"(?<=.)[_\-. ](?:images?|img|raw|sat)$|^(?:images?|img
 
 
 class Key(NamedTuple):
-    """What image and mask must have in common, in lower case."""
+    """What image and mask must have in common, see ``name_key``."""
 
     folder: str
     stem: str
@@ -86,10 +87,12 @@ def sort_by_role(names: Iterable[str]) -> tuple[dict[Key, list[str]], dict[Key, 
         role = role or ("mask" if without != path.stem else "image")
         # In a folder of images X_mask would be an image of that name.
         stem = IMAGE_AFFIX.sub("", without if role == "mask" else path.stem, count=1)
-        (masks if role == "mask" else images).setdefault(Key(folder.lower(), stem.lower()), []).append(name)
+        (masks if role == "mask" else images).setdefault(Key(name_key(folder), name_key(stem)), []).append(
+            name
+        )
     for key in [key for key in masks if key not in images]:
         # images/seg_1 and masks/seg_1: what looked like an ending is part of both names.
-        exact = {Key(key.folder, _exact_stem(n).lower()) for n in masks[key]}
+        exact = {Key(key.folder, name_key(_exact_stem(n))) for n in masks[key]}
         if len(exact) == 1 and (other := exact.pop()) in images:
             masks.setdefault(other, []).extend(masks.pop(key))
     return images, masks
@@ -161,7 +164,7 @@ def open_source(source: Source) -> Dataset:
         )
     whole = {pair.mask for pair in pairs if _is_of_channels(source, pair)}
     found = find_meaning(source, [pair.mask for pair in pairs], whole=whole)
-    twice = Counter(PurePosixPath(n).stem.lower() for n in [*(p.image for p in pairs), *alone])
+    twice = Counter(name_key(PurePosixPath(n).stem) for n in [*(p.image for p in pairs), *alone])
     samples = [
         _samples(source, pair, _identifier(pair.image, twice), found.by_name[pair.mask]) for pair in pairs
     ]
@@ -241,13 +244,13 @@ def _parent(name: str) -> str:
 
 
 def _exact_stem(name: str) -> str:
-    return PurePosixPath(name).stem
+    return composed(PurePosixPath(name).stem)
 
 
 def _identifier(name: str, twice: Counter[str]) -> str:
     """The stem; where another image has it, in any case, the path and suffix as well."""
     path = PurePosixPath(name)
-    if twice[path.stem.lower()] == 1:
+    if twice[name_key(path.stem)] == 1:
         return path.stem
     return str(path.with_suffix("")).replace("/", "_") + suffix_of(name).replace(".", "_")
 
@@ -256,5 +259,7 @@ def _reason(pair: Pair) -> str:
     image, mask = PurePosixPath(pair.image), PurePosixPath(pair.mask)
     if image.parent == mask.parent:
         return f"{mask.stem} beside {image.stem}"
-    same = "same stem" if image.stem == mask.stem else f"{mask.stem} goes with {image.stem}"
+    same = (
+        "same stem" if composed(image.stem) == composed(mask.stem) else f"{mask.stem} goes with {image.stem}"
+    )
     return f"{same} in {image.parent}/ and {mask.parent}/"

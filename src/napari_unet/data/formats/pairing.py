@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Problem
+from napari_unet.data.file_names import composed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,13 +18,13 @@ def by_stem(names: Iterable[str]) -> tuple[dict[str, str], list[Problem]]:
     Returns
     -------
     dict
-        Stem to name; of several files with the same stem none is taken.
+        Stem, its letters composed, to name; of several files with the same stem none is taken.
     list of Problem
         One for every such stem.
     """
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(PurePosixPath(name).stem, []).append(name)
+        found.setdefault(composed(PurePosixPath(name).stem), []).append(name)
     single = {stem: files[0] for stem, files in found.items() if len(files) == 1}
     return single, [ambiguous(files) for files in found.values() if len(files) > 1]
 

@@ -1,12 +1,14 @@
 """A CSV table that names pairs: columns image and mask, and if you like id and group.
 
-Paths are relative to the table and may not lead out of its folder. A row without a mask is an image
-without one.
+Paths are relative to the table, or absolute and below its folder, with either slash. Fields are parted by
+commas, semicolons, tabs or bars. A row without a mask is an image without one.
 """
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath, PureWindowsPath
+import os
+import posixpath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset
@@ -14,12 +16,10 @@ from napari_unet.data.formats.mask_meaning import find_meaning
 from napari_unet.data.loaders import ImageLoader, LabelMaskLoader
 from napari_unet.data.sample import Sample
 from napari_unet.data.source import FolderSource
-from napari_unet.data.tables import check_id, header_of, read_table
+from napari_unet.data.tables import check_id, header_of, is_table_name, read_table
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_unet.data.source import Source
 
 NAME = "pairs-csv"
@@ -32,7 +32,7 @@ def is_pairs(source: Source, table: str) -> bool:
 
 
 def _tables(source: Source) -> list[str]:
-    return [n for n in source.sizes if "/" not in n and n.lower().endswith(".csv") and is_pairs(source, n)]
+    return [n for n in source.sizes if "/" not in n and is_table_name(n) and is_pairs(source, n)]
 
 
 def recognize(source: Source) -> bool:
@@ -85,10 +85,14 @@ def open_table(source: Source, table: str) -> Dataset:
     rows = _rows(source, table)
     for row in rows:
         for column in ("image", "mask"):
-            if row[column] and row[column] not in source.sizes:
+            if not row[column]:
+                continue
+            there = source.find(row[column])
+            if there is None:
                 raise DataError(
                     f"{table} names a file that is not there", got=row[column], remedy="check the path"
                 )
+            row[column] = there
     found = find_meaning(source, [row["mask"] for row in rows if row["mask"]])
     samples, unlabelled = [], []
     for row in rows:
@@ -124,20 +128,34 @@ def _rows(source: Source, table: str) -> list[dict[str, str]]:
     extra = [c for c in ("id", "group") if c in header_of(source, table)]
     rows = read_table(source, table, ("image", "mask", *extra))
     for row in rows:
-        row["image"] = _inside(row["image"], table)
-        row["mask"] = _inside(row["mask"], table) if row["mask"] else ""
+        row["image"] = _inside(row["image"], table, source)
+        row["mask"] = _inside(row["mask"], table, source) if row["mask"] else ""
     return rows
 
 
-def _inside(name: str, table: str) -> str:
-    """A path from a table, with forward slashes, if it stays below the table."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    absolute = path.is_absolute() or PureWindowsPath(name).drive
-    if not name or "\0" in name or absolute or ".." in path.parts:
+def _inside(name: str, table: str, source: Source) -> str:
+    """A path from a table as a name in its source, if it stays below the table."""
+    path = posixpath.normpath(name.replace("\\", "/")) if name else ""
+    if path.startswith("/") or PureWindowsPath(name).drive:
+        path = _below(path, source)
+    if not name or "\0" in name or not path or path.split("/")[0] == "..":
         raise DataError(
             f"{table} names a file outside its folder" if name else f"{table} has a row without an image",
-            expected="paths below the table, without ..",
+            expected="paths to files below the folder of the table",
             got=repr(name[:100]),
             remedy="move the table to a folder above the images and masks",
         )
-    return str(path)
+    return path
+
+
+def _below(path: str, source: Source) -> str:
+    """An absolute path as a name in a source; empty if it is not below its folder."""
+    if source.folder is None:
+        return ""
+    for folder in (source.folder.absolute(), source.folder.resolve()):
+        for candidate in (Path(path), Path(os.path.realpath(path))):
+            try:
+                return candidate.relative_to(folder).as_posix()
+            except ValueError:
+                continue
+    return ""

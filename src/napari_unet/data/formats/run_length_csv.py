@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.dataset import Dataset, Problem
+from napari_unet.data.file_names import composed
 from napari_unet.data.formats.pairing import ambiguous
 from napari_unet.data.image_files import is_image_name
 from napari_unet.data.loaders import ImageLoader, RunLengthLoader, merge_objects
 from napari_unet.data.pages import read_header
 from napari_unet.data.run_length import decode_run_lengths
 from napari_unet.data.sample import ReferenceMask, Sample
-from napari_unet.data.tables import check_id, header_of, read_table
+from napari_unet.data.tables import check_id, header_of, is_table_name, read_table
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def columns_of(source: Source, name: str) -> tuple[str, str] | None:
 
 
 def _tables(source: Source) -> list[str]:
-    return [n for n in source.sizes if n.lower().endswith(".csv") and columns_of(source, n)]
+    return [n for n in source.sizes if is_table_name(n) and columns_of(source, n)]
 
 
 def recognize(source: Source) -> bool:
@@ -111,7 +112,9 @@ def open_table(source: Source, table: str) -> Dataset:
     images: dict[str, list[str]] = {}
     for name in source.sizes:
         if is_image_name(name) and not MASKS.search(name):
-            images.setdefault(PurePosixPath(name).stem, []).append(name)
+            stem = PurePosixPath(name).stem
+            known = stem if stem in runs else composed(stem)
+            images.setdefault(known if known in runs else stem, []).append(name)
     by_subject = _has_subject(source, table)
     as_objects = any(len(texts) > 1 for texts in runs.values())
     problems: list[Problem] = []
@@ -181,7 +184,7 @@ def _read_runs(source: Source, table: str) -> dict[str, list[str]]:
     for row in read_table(source, table, wanted):
         identifier = f"{row['subject']}_{row['img']}" if has_subject else row[columns[0]]
         check_id(identifier, table)
-        stem = PurePosixPath(identifier).stem if is_image_name(identifier) else identifier
+        stem = composed(PurePosixPath(identifier).stem if is_image_name(identifier) else identifier)
         text = row[columns[1]]
         runs.setdefault(stem, []).append("" if text == "-1" else text)
     return runs

@@ -1,0 +1,83 @@
+"""Names of files: which are nobody's data, and which are the same name written in two ways."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+# What operating systems, network drives and notebooks leave in folders, in lower case.
+JUNK = {
+    "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "network trash folder",
+    "temporary items",
+    "@eadir", "@recycle", "@recently-snapshot", "@__thumb", "@tmp", "#recycle", "#snapshot",
+    "$recycle.bin", "recycler", "system volume information", "found.000", "lost+found",
+}  # fmt: skip
+JUNK_FILE = re.compile(r"(?:synophoto_|synofile_|synovideo_)\w*thumb", re.IGNORECASE)
+
+
+def is_junk(name: str) -> bool:
+    """Whether a path is one that systems leave behind: hidden, thumbnails, wastebaskets."""
+    # .. is not hidden but to be refused.
+    return any(
+        part.lower() in JUNK or (part.startswith(".") and part not in {".", ".."}) or JUNK_FILE.match(part)
+        for part in name.split("/")
+    )
+
+
+def composed(name: str) -> str:
+    """A name with its letters composed (NFC): macOS stores "ä" as "a" and two dots, others as one letter."""
+    return unicodedata.normalize("NFC", name)
+
+
+def name_key(name: str) -> str:
+    """What two names have in common that people take for the same: letters composed, in lower case."""
+    return composed(composed(name).lower())
+
+
+def find_name(wanted: str, names: Iterable[str]) -> str | None:
+    """The one of these names that a person means.
+
+    Parameters
+    ----------
+    wanted : str
+        From a table, or typed.
+    names : iterable of str
+        As they are on disk.
+
+    Returns
+    -------
+    str or None
+        The very name; else the only one that differs in the composition of letters; else the only one that
+        differs in case, too. None where there is none, or more than one.
+    """
+    names = list(names)
+    if wanted in names:
+        return wanted
+    for alike in (composed, name_key):
+        found = [name for name in names if alike(name) == alike(wanted)]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def name_on_disk(folder: Path, name: str) -> str | None:
+    """The name of a file below a folder, with forward slashes, as it is on disk; see ``find_name``."""
+    if (folder / name).is_file():
+        return name
+    found: list[str] = []
+    for part in name.split("/"):
+        here = folder.joinpath(*found)
+        exact = (here / part).exists()
+        try:
+            match = part if exact else find_name(part, [entry.name for entry in here.iterdir()])
+        except OSError:
+            return None
+        if match is None:
+            return None
+        found.append(match)
+    return "/".join(found) if folder.joinpath(*found).is_file() else None

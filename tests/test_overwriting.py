@@ -1,0 +1,163 @@
+"""No command replaces what is there unless it is told to, and never what it reads."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_unet.atomic import check_model, check_outputs
+from napari_unet.cli import main
+from napari_unet.cli.paths import matching
+from napari_unet.errors import DataError, OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def blobs(path: Path, seed: int = 0) -> Path:
+    rows, columns = np.mgrid[:64, :80]
+    picture = 30 + 170 * ((rows - 30) ** 2 + (columns - 30 - seed) ** 2 < 120)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture.astype(np.uint8)).save(path)
+    return path
+
+
+def cut(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[:60])
+    return path
+
+
+def test_what_is_there_is_named_and_replaced_only_when_that_is_wanted(tmp_path):
+    files = [tmp_path / f"{n}.png" for n in range(7)]
+    check_outputs(files)
+    for file in files:
+        file.touch()
+    with pytest.raises(OutputError, match=r"0\.png, 1.*4\.png and 2 more would be replaced.*--overwrite"):
+        check_outputs(files)
+    check_outputs(files, overwrite=True)
+
+
+@pytest.mark.parametrize("link", ["hard", "symbolic", "folder", "same"])
+def test_an_input_is_never_replaced_under_any_name(tmp_path, link):
+    given = tmp_path / "in" / "a.png"
+    given.parent.mkdir()
+    given.touch()
+    target = tmp_path / "b.png"
+    if link == "hard":
+        os.link(given, target)
+    elif link == "symbolic":
+        target.symlink_to(given)
+    elif link == "folder":
+        (tmp_path / "out").symlink_to(tmp_path / "in")
+        target = tmp_path / "out" / "a.png"
+    else:
+        target = tmp_path / "in" / ".." / "in" / "a.png"
+    with pytest.raises(OutputError, match="one of the files that this command reads"):
+        check_outputs([target], [given], overwrite=True)
+
+
+def test_a_model_and_a_training_that_was_begun_are_not_replaced(tmp_path):
+    check_model(tmp_path)
+    with pytest.raises(OutputError, match="go on with --resume, or replace"):
+        check_model(tmp_path, begun=True, or_else="go on with --resume")
+    (tmp_path / "settings.json").touch()
+    with pytest.raises(OutputError, match="would be replaced"):
+        check_model(tmp_path)
+    check_model(tmp_path, overwrite=True)
+
+
+def test_segmenting_twice_and_over_an_image_and_past_a_damaged_one(tmp_path, capsys):
+    for name in "abc":
+        blobs(tmp_path / "in" / f"{name}.png")
+    cut(tmp_path / "in" / "b.png")
+    before = {path: path.read_bytes() for path in (tmp_path / "in").iterdir()}
+    command = ["segment", str(tmp_path / "in"), "--model", "nuclei", "--out"]
+    for extra in ([], ["--overwrite"]):
+        assert main([*command, str(tmp_path / "in"), *extra]) == 2
+        assert "reads, and would be replaced" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (tmp_path / "in").iterdir()} == before
+    out = tmp_path / "out"
+    assert main([*command, str(out)]) == 3
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1] == "1 image left out: b.png"
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "c.png"]
+    (out / "a.png").write_bytes(b"mine")
+    assert main([*command, str(out)]) == 2
+    assert "a.png, c.png would be replaced" in capsys.readouterr().err
+    assert (out / "a.png").read_bytes() == b"mine"
+    assert main([*command, str(out), "--overwrite"]) == 3
+    assert np.array_equal(np.asarray(Image.open(out / "a.png")), np.asarray(Image.open(out / "c.png")))
+
+
+def test_all_damaged_is_an_error(tmp_path, capsys):
+    for name in "ab":
+        cut(blobs(tmp_path / f"{name}.png"))
+    command = ["segment", str(tmp_path / "[ab].png"), "--model", "nuclei", "--out", str(tmp_path / "out")]
+    assert main(command) == 2
+    assert "none of the 2 images can be used" in capsys.readouterr().err
+
+
+def test_patterns_and_home_are_expanded_and_real_names_come_first(tmp_path, monkeypatch):
+    for name in ("a2.png", "a10.png", "b[1].png", "sub/a3.png", "@eaDir/a4.png"):
+        blobs(tmp_path / name)
+    assert [p.name for p in matching(tmp_path / "*.png")] == ["a2.png", "a10.png", "b[1].png"]
+    assert [p.name for p in matching(tmp_path / "**" / "a[23].png")] == ["a2.png", "a3.png"]
+    assert matching(tmp_path / "b[1].png") == [tmp_path / "b[1].png"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    from pathlib import Path
+
+    assert matching(Path("~/a2.png")) == [tmp_path / "a2.png"]
+    (tmp_path / "set [1]").mkdir()
+    blobs(tmp_path / "set [1]" / "c.png")
+    assert matching(tmp_path / "set [1]" / "*.png") == [tmp_path / "set [1]" / "c.png"]
+    with pytest.raises(DataError, match=r"no file matches .*x\*\.png"):
+        matching(tmp_path / "x*.png")
+
+
+def test_a_state_of_other_images_is_not_gone_on_with(tmp_path):
+    from napari_unet.errors import TrainingError
+    from napari_unet.training.checkpoint import TrainingState, load_state, save_state
+
+    save_state(TrainingState(step=7), tmp_path / "state.npz", "settings", "images")
+    assert load_state(tmp_path / "state.npz", "settings", "images").step == 7
+    with pytest.raises(TrainingError, match="other images or masks under the same names"):
+        load_state(tmp_path / "state.npz", "settings", "others")
+    save_state(TrainingState(step=8), tmp_path / "state.npz", "settings")  # as older programs did
+    assert load_state(tmp_path / "state.npz", "settings", "images").step == 8
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "page", "found"),
+    [
+        ("TZYX", (2, 3, 8, 9), 4, {"T": 2, "Z": 2}),
+        ("ZCYX", (3, 2, 8, 9), 3, {"Z": 2, "C": 2}),
+        ("ZYX", (3, 8, 9), 1, {}),
+    ],
+)
+def test_a_page_of_a_hyperstack_knows_its_place(tmp_path, axes, shape, page, found):
+    import tifffile
+
+    from napari_unet.data.stack_axes import axes_of_page
+
+    file = tmp_path / "stack.tif"
+    tifffile.imwrite(file, np.zeros(shape, np.uint8), imagej=True, metadata={"axes": axes})
+    assert axes_of_page(file, page) == found
+
+
+@pytest.mark.parametrize(("unit", "micrometres"), [("um", 1.0), ("nm", 0.001), ("mm", 1000.0)])
+def test_a_saved_layer_keeps_the_size_of_its_pixels(tmp_path, unit, micrometres):
+    from napari_unet.data.pixel_size import read_pixel_size
+    from napari_unet.plugin.writer import write_tiff
+
+    about = {"name": "cells", "scale": (0.5, 0.25), "units": (unit, unit)}
+    write_tiff(str(tmp_path / "l.tif"), np.eye(9, dtype=np.uint8), about)
+    size = read_pixel_size(tmp_path / "l.tif")
+    assert size is not None
+    assert size.unit == "µm"
+    assert (size.y, size.x) == pytest.approx((0.5 * micrometres, 0.25 * micrometres), rel=1e-4)
+    write_tiff(str(tmp_path / "p.tif"), np.eye(9, dtype=np.uint8), {**about, "units": ("pixel", "pixel")})
+    assert read_pixel_size(tmp_path / "p.tif") is None
