@@ -10,7 +10,8 @@ import pytest
 
 from napari_unet.data.resemblance import HASH, fingerprint, near_duplicates
 from napari_unet.data.split import Split
-from napari_unet.workflow.seen import SeenImages, image_hash
+from napari_unet.evaluation.words import copies_note
+from napari_unet.workflow.seen import SeenImages, image_hash, trained_on_before
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,3 +110,45 @@ def test_pairs_of_near_duplicates_are_told_within_a_set_and_between_two() -> Non
     between = near_duplicates(prints, {"x": fingerprint(rgb(OTHER))})
     assert [(p.one, p.other, p.exact) for p in between] == [("b", "x", True)]
     assert near_duplicates({}) == []
+
+
+def test_what_the_model_that_was_started_from_was_trained_on_is_seen() -> None:
+    """Parent and grandparent: their training images alone, as copies too; their judges are still unseen."""
+    grandparent = provenance()
+    fresh = {
+        "split": Split(("own",), (), ("kept",)).to_json(),
+        "image_hashes": {"own": image_hash(OTHER), "kept": image_hash(picture(4))},
+        "fingerprints": {"own": fingerprint(OTHER), "kept": fingerprint(picture(4))},
+    }
+    parent = {**fresh, "seen_before": trained_on_before(grandparent)}
+    child = {**provenance_of(picture(5)), "seen_before": trained_on_before(parent)}
+    seen = SeenImages(child)
+    for image in (TRAINED, OTHER, picture(5), rgb(TRAINED), np.ascontiguousarray(OTHER[::-1])):
+        assert seen.part(image) == "train"
+    assert seen.part(JUDGE) == "unseen"
+    assert seen.part(picture(4)) == "unseen"
+    # A judge of the child that its parent was trained on judges no more, and the split still names it.
+    judge = {**provenance_of(picture(5), judge=TRAINED), "seen_before": trained_on_before(grandparent)}
+    assert SeenImages(judge).part(TRAINED) == "train"
+    assert SeenImages(judge).own_part("judge", TRAINED) == "held-out"
+    assert SeenImages(judge).own_part("judge", OTHER) == ""
+    assert trained_on_before({}) == {"image_hashes": {}, "fingerprints": {}}
+
+
+def provenance_of(image: NDArray[np.uint8], judge: NDArray[np.uint8] | None = None) -> dict[str, object]:
+    images = {"trained": image} | ({} if judge is None else {"judge": judge})
+    return {
+        "split": Split(("trained",), (), tuple(i for i in images if i == "judge")).to_json(),
+        "image_hashes": {i: image_hash(one) for i, one in images.items()},
+        "fingerprints": {i: fingerprint(one) for i, one in images.items()},
+    }
+
+
+def test_counts_that_differ_from_the_split_are_explained() -> None:
+    own = {"a": "train", "b": "held-out", "c": "held-out", "d": "validation"}
+    assert copies_note(own, own) == ""
+    assert copies_note(own, {**own, "b": "train"}) == (
+        "1 image that the split keeps for judging counts as trained on: it is a copy of an image that the "
+        "model was trained on"
+    )
+    assert copies_note(own, {**own, "b": "train", "d": "train"}).startswith("2 images that the split keeps")

@@ -23,9 +23,8 @@ class VersionsRow(QWidget):  # type: ignore[misc]
         self.box = QComboBox()
         self.box.setAccessibleName("Versions of the model")
         self.box.setToolTip(
-            "Versions of the model in this project, with the IoU and the verdict they had when they were made; "
-            "over other images, or without flips, another IoU comes of the same model: Compare… puts both on "
-            "the same"
+            "Versions of the model in this project, with IoU and verdict of when they were made. Over other "
+            "images, or without flips, the same model has another IoU: Compare… puts both on the same."
         )
         self.box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.use_button = QPushButton("Use")
