@@ -79,6 +79,7 @@ def test_strokes_one_after_another_are_recorded_by_their_boxes(
         qtbot.waitUntil(lambda number=number: len(given) == number + 1, timeout=LONG)
         qtbot.wait(1200)
         assert len(given) == number + 1  # and nothing is compared once more
+    assert all(box is not None for box, *_ in given), [box for box, *_ in given]
     for box, before, after, stroke in given:
         assert box is not None
         assert (box[2] - box[0]) * (box[3] - box[1]) < SIDE**2 / 100

@@ -75,7 +75,7 @@ class Overlays(QObject):  # type: ignore[misc]
         self._put("vouched", vouched)
         mask_layer = self.stage.mask_layer
         if mask_layer is not None:
-            # Only where it is another: napari draws the layer again, and says that all of it may have changed.
+            # Only where it is another: napari then says that all of the layer may have changed.
             if errors is None and mask_layer.contour:
                 mask_layer.contour = 0
             elif errors is not None and mask_layer.contour == 0:
