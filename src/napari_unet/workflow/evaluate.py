@@ -172,9 +172,7 @@ class EvaluateTask:
         path = check_shareable(self.data, self.model)
         assert self.model is not None
         files = pack_files(self.model)
-        errand = EvaluateErrand(
-            path, self.format, files, default_precision(), self.inference, self.settings.scores
-        )
+        errand = EvaluateErrand(path, self.format, files, self.inference, self.settings.scores)
         by_id = {s.id: s for s in dataset.samples}
         for found in answers_of_cluster(cluster, errand, [s.id for s in dataset.samples], cancel):
             probabilities = found.probabilities.astype(np.float32)

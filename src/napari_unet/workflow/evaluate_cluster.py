@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.cluster import made_of
+from napari_unet.engine.hardware import default_precision
 from napari_unet.engine.lean import import_keras
 from napari_unet.errors import SettingsError
 from napari_unet.models.ensemble import load_any
@@ -50,8 +51,6 @@ class EvaluateErrand:
         Its layout.
     files : dict
         Content of the files of the model, by their names in its folder.
-    precision : str
-        To load it with.
     settings : InferenceSettings or None
         Instead of the model's own.
     scores : str
@@ -61,7 +60,6 @@ class EvaluateErrand:
     data: Path
     format: str | None
     files: dict[str, bytes]
-    precision: str
     settings: InferenceSettings | None
     scores: str
 
@@ -188,7 +186,7 @@ def _prepare(errand: EvaluateErrand) -> _Ready:
         file = Path(folder.name) / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    model = load_any(Path(folder.name), errand.precision)
+    model = load_any(Path(folder.name), default_precision())  # of this machine
     return _Ready(errand, folder, model, open_dataset(errand.data, errand.format))
 
 
