@@ -2,6 +2,7 @@
 # make test   set up, a virtual screen included where it may be installed, then run all tests
 # make check  ruff, mypy, and the plugin's manifest
 # make bench  beside PyTorch, ONNX Runtime, OpenVINO, and the rest of docs/performance.md; quarter of an hour
+# make fuzz   open N damaged files of every kind (N=10000; SEED= KEEP= folder of those that fail): ten minutes
 # make window the benchmark of the real window, on a virtual screen
 # make results  recipes, networks, ensembles, objects on the real sets: hours, goes on where it was stopped
 #               (DATA= WORK= MINUTES= of each network, OBJECT_MINUTES= MEGAPIXELS= of each recipe, SETS="isbi2012 tgs-salt
@@ -19,11 +20,11 @@ SCREEN := xvfb libgl1-mesa-dri libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 
 	libxcb-keysyms1 libxcb-shape0 libdbus-1-3
 WINDOW := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter-out Linux,$(shell uname -s)),window,headless)
 
-.PHONY: help demo test check bench results screenshots window setup screen clean
+.PHONY: help demo test check bench results screenshots window fuzz setup screen clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,8s/^# //p' Makefile
+	@sed -n '1,10s/^# //p' Makefile
 
 # Debian and Ubuntu part ensurepip from Python: the system's package, virtualenv or another pip stand in.
 $(VENV)/bin/python:
@@ -98,6 +99,12 @@ bench: setup
 	@$(BIN)/python benchmarks/open_data.py
 	@$(BIN)/python benchmarks/run_lengths.py
 	@$(BIN)/python benchmarks/scores.py
+
+N ?= 10000
+SEED ?= 0
+KEEP ?=
+fuzz: setup
+	@$(BIN)/python benchmarks/fuzz.py $(N) --seed $(SEED) $(if $(KEEP),--keep $(KEEP))
 
 DATA ?= ../shared/data
 WORK ?= results

@@ -423,6 +423,11 @@ def _as_damage(name: str) -> Iterator[None]:
         raise
     except DAMAGE as error:
         raise _unreadable(name, error) from error
+    except Exception as error:
+        # Pillow's is of no such kind: a frame of a GIF that is larger than the first.
+        if type(error).__name__ != "DecompressionBombError":
+            raise
+        raise _unreadable(name, error) from error
 
 
 @contextmanager

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.image_files import DAMAGE, HEAD_BYTES, TIFF_SUFFIXES, kind_of
+from napari_unet.data.image_files import (
+    DAMAGE,
+    HEAD_BYTES,
+    MAX_DECODED_BYTES,
+    MAX_RATIO,
+    PLAUSIBLE_BYTES,
+    TIFF_SUFFIXES,
+    kind_of,
+)
 from napari_unet.data.lazy_stack import LazyStack, usual_axes
 from napari_unet.data.pixel_size import PixelSize, read_pixel_size, unit_name
 from napari_unet.data.reading import check_axes, current_reading
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+MOST_CHANNELS = 1024  # that a network takes
 RGB = ["FF0000", "00FF00", "0000FF"]
 WIDE = 4  # strips this much wider than high are read whole and kept: blocks beside each other share them
 KEPT_BYTES = 2**27  # of such strips
@@ -100,10 +109,10 @@ def _open_zarr(path: Path, level: int | None, target: float | None) -> LazyStack
         sizes = [_pixel_size(found, one) for one in found["datasets"]]
         number = choose_level(sizes, level, target, path.name)
         array = opened[names[number]]
+        axes = _axes_of(found, array.ndim)
+        channels, colour = _channels(opened, found, axes, array)
     except (*DAMAGE, zarr.errors.BaseZarrError) as error:
         raise _unreadable(path, error) from error
-    axes = _axes_of(found, array.ndim)
-    channels, colour = _channels(opened, found, axes, array)
     if colour:
         axes = axes.replace("c", "s")
     return LazyStack(
@@ -335,6 +344,7 @@ def _open_tiff(path: Path, level: int | None, target: float | None) -> LazyStack
             mapped, dtype = _offset(chosen), np.dtype(chosen.dtype)
             if mapped is not None:  # as it lies in the file, not as it is decoded
                 dtype = dtype.newbyteorder(tiff.byteorder)
+            _check_piece(chosen, path.stat().st_size)
             shape = tuple(map(int, chosen.shape))
             pixels = TiffPixels(
                 path.resolve(), number, shape, dtype, _chunks_of(chosen, axes), mapped, across
@@ -363,7 +373,7 @@ def _open_tiff(path: Path, level: int | None, target: float | None) -> LazyStack
         stem_of(path), pixels, axes, sizes[number], channels, source=source,
         nodata=nodata, white_is_zero=bits, coloured=not measured,
     )  # fmt: skip
-    if alpha is not None:
+    if alpha is not None and "s" in axes:
         count = int(shape[axes.index("s")])
         stack = stack.choose([n for n in range(count) if n != alpha])
     return stack
@@ -386,6 +396,19 @@ def _offset(series: Any) -> int | None:
     """Where the pixels of a series begin if they are one uncompressed piece."""
     offset = series.dataoffset
     return None if offset is None or len(series.levels) > 1 else int(offset)
+
+
+def _check_piece(series: Any, stored: int) -> None:
+    """Refuse strips and tiles without pixels, or far larger than image or file; raises ValueError."""
+    sides = [int(side) for side in series.keyframe.chunks]
+    size = math.prod(sides) * np.dtype(series.dtype).itemsize
+    page = series.keyframe
+    if page.samplesperpixel > MOST_CHANNELS:
+        raise ValueError(f"{page.samplesperpixel} channels")
+    beyond = size > 2**24 and math.prod(sides) > 64 * page.imagelength * page.imagewidth
+    most = min(MAX_DECODED_BYTES, max(PLAUSIBLE_BYTES, MAX_RATIO * stored))
+    if min(sides) < 1 or beyond or size > most:
+        raise ValueError(f"pieces of {' x '.join(map(str, sides))}")
 
 
 def _chunks_of(series: Any, axes: str) -> tuple[int, ...]:

@@ -27,6 +27,11 @@ PATCH = 64  # pixels, their sides
 PART_SIDE = 2**11  # pixels; about what is read at once by who needs every pixel once
 USUAL_PIECE = (512, 512)
 DIGEST = 16  # bytes
+# What zarr, tifffile and their codecs raise on damaged pixels, and on metadata that no array can have.
+DAMAGED_PIXELS = (
+    OSError, ValueError, RuntimeError, IndexError, KeyError, EOFError, TypeError, AttributeError, SystemError,
+    ArithmeticError, MemoryError,
+)  # fmt: skip
 
 
 class Pixels(Protocol):
@@ -161,7 +166,7 @@ class LazyStack:
             by_axis[along] = slice(min(self.chosen), max(self.chosen) + 1)
         try:
             values = np.asarray(self.pixels[tuple(by_axis[a] for a in self.axes)])
-        except (OSError, ValueError, RuntimeError, IndexError, KeyError, EOFError) as error:
+        except DAMAGED_PIXELS as error:
             where = f"rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}"
             raise DataError(
                 f"{self.name} cannot be read at {where}",

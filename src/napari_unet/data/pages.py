@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from napari_unet.data.image_files import (
     HEAD_BYTES,
     LONG_HEAD_BYTES,
+    MAX_RATIO,
+    PLAUSIBLE_BYTES,
     SEVERAL,
     ImageHeader,
     decode_image,
@@ -98,6 +100,14 @@ def count_pages_in(source: Source, name: str) -> int:
     header = read_header(source, name)
     if header.note:
         log.warning("%s", header.note)
+    stored = source.sizes[name]
+    if header.pages * header.page_bytes > max(PLAUSIBLE_BYTES, MAX_RATIO * stored):
+        raise DataError(
+            f"{name} declares more than it can hold",
+            expected=f"at most {MAX_RATIO} times its {stored} bytes",
+            got=f"{header.pages} images of {header.width} x {header.height} pixels",
+            remedy="copy or download it again",
+        )
     return header.pages
 
 

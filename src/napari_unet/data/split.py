@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_unet.atomic import write_text
 from napari_unet.errors import DataError, SettingsError
+from napari_unet.plain_json import BAD_CONTENT, parse_json
 from napari_unet.progress import ignore_progress, tracked
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Split:
             If it is not a split, is newer than this program, or has an image in two parts.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_bytes())
         except (OSError, ValueError) as error:
             raise DataError(
                 f"the split {path} cannot be read",
@@ -121,6 +122,8 @@ class Split:
                 remedy="update this program, or make a new split",
             )
         try:
+            if not all(isinstance(content[part], list | tuple) for part in PARTS):
+                raise TypeError("a part that is not a list")
             parts = {part: tuple(str(i) for i in content[part]) for part in PARTS}
             return cls(
                 **parts,
@@ -130,7 +133,7 @@ class Split:
                 data=str(content["data"]),
                 note=str(content["note"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except BAD_CONTENT as error:
             raise DataError(
                 f"the split {name} is damaged", got=repr(error), remedy="make a new split"
             ) from error

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.atomic import atomic_folder, write_text
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.models.model import (
+    DAMAGED_ZIP,
     MAX_SETTINGS_BYTES,
     MAX_WEIGHTS_BYTES,
     MEMBERS,
@@ -35,6 +36,7 @@ from napari_unet.models.model import (
 )
 from napari_unet.models.shipped import locate
 from napari_unet.networks.heads import heads_of
+from napari_unet.plain_json import BAD_CONTENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -235,7 +237,7 @@ def _members(listed: Any, folder: Path, path: Path) -> tuple[Member, ...]:
             raise ValueError(f"{len(members)} members")
         if not all(0 < m.weight <= 1 for m in members) or abs(sum(m.weight for m in members) - 1) > 1e-6:
             raise ValueError("weights that do not make 1 together")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except BAD_CONTENT as error:
         raise ModelError(
             f"the settings of the ensemble {path} are damaged",
             got=str(error),
@@ -257,7 +259,7 @@ def _unpack_members(path: Path, folder: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(info) as source, target.open("wb") as file:
                     shutil.copyfileobj(source, file, 1024**2)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+    except DAMAGED_ZIP as error:
         raise ModelError(
             f"the ensemble {path} cannot be read", got=str(error), remedy="copy or make it again"
         ) from error

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
 import zipfile
-from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.errors import ModelError
-from napari_unet.models.model import MAX_WEIGHTS_BYTES
+from napari_unet.models.hdf5 import open_hdf5
+from napari_unet.models.model import DAMAGED_ZIP, MAX_WEIGHTS_BYTES
+from napari_unet.plain_json import BAD_CONTENT, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 SUFFIXES = (".keras", ".h5", ".hdf5")
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MAX_CONFIG_BYTES = 16 * 1024**2
-MAX_OBJECTS = 50_000  # groups and arrays in one file
-MAX_DEPTH = 12
-MAX_CHUNK = 2**26  # numbers that are unpacked at once
 # What Keras calls the group of a layer's weights in a .keras file: its class, then _1, _2 and so on.
 GROUP_OF = {
     "Conv2D": "conv2d",
@@ -119,12 +115,13 @@ def read_keras_file(path: Path, most: int) -> KerasFile:
         if path.suffix.lower() == ".keras":
             return _read_archive(path, most)
         _check_bytes(path.stat().st_size, path.name)
-        with _open(path, path.name) as file:
+        with open_hdf5(path) as file:
             return _read_hdf5(file, path.name, most)
-    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, RuntimeError) as error:
+    except DAMAGED_ZIP as error:
         raise _damaged(path.name, str(error).splitlines()[0] if str(error) else "an early end") from error
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise _damaged(path.name, f"{type(error).__name__}: {error}") from error
+    except BAD_CONTENT as error:
+        reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        raise _damaged(path.name, reason) from error
 
 
 def _damaged(name: str, got: str) -> ModelError:
@@ -150,12 +147,12 @@ def _read_archive(path: Path, most: int) -> KerasFile:
                 raise _damaged(path.name, f"no {wanted} in it")
         _check_bytes(archive.getinfo(CONFIG).file_size, f"{CONFIG} in {path.name}", MAX_CONFIG_BYTES)
         _check_bytes(archive.getinfo(WEIGHTS).file_size, f"{WEIGHTS} in {path.name}")
-        config = json.loads(archive.read(CONFIG))
+        config = parse_json(archive.read(CONFIG))
         with tempfile.TemporaryDirectory() as folder:
             unpacked = Path(folder) / WEIGHTS
             with archive.open(WEIGHTS) as source, unpacked.open("wb") as target:
                 shutil.copyfileobj(source, target, 1024**2)
-            with _open(unpacked, path.name) as file:
+            with open_hdf5(unpacked) as file:
                 paths = dict(_groups_of(config))
                 groups = {name: file[place] for place, name in paths.items() if place in file}
                 _check_numbers(list(groups.values()), most, path.name)
@@ -181,7 +178,7 @@ def _read_hdf5(file: Any, name: str, most: int) -> KerasFile:
     if "model_config" in file.attrs:
         text = file.attrs["model_config"]
         _check_bytes(len(text), f"model_config in {name}", MAX_CONFIG_BYTES)
-        config = json.loads(text)
+        config = parse_json(text)
     top = file.get("model_weights", file)
     if "layer_names" in top.attrs:
         groups = [(_text(n), top[_text(n)]) for n in top.attrs["layer_names"]]
@@ -250,31 +247,3 @@ def _check_numbers(items: list[Any], most: int, name: str) -> None:
             got=f"{count:,}",
             remedy="correct filters, depth or name of the network in the settings",
         )
-
-
-@contextmanager
-def _open(path: Path, name: str) -> Iterator[Any]:
-    """Open HDF5 that refers to nothing outside itself."""
-    import h5py
-
-    seen = 0
-
-    def check(group: Any, depth: int) -> None:
-        nonlocal seen
-        for key in group:
-            seen += 1
-            if seen > MAX_OBJECTS or depth > MAX_DEPTH:
-                raise _damaged(name, "more groups than any network has")
-            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-                raise _damaged(name, f"{key}, which points elsewhere")
-            item = group[key]
-            if isinstance(item, h5py.Group):
-                check(item, depth + 1)
-            elif item.is_virtual or item.external:
-                raise _damaged(name, f"{key}, which is kept in another file")
-            elif prod(item.chunks or ()) > MAX_CHUNK:
-                raise _damaged(name, f"{key}, of which a single piece is {prod(item.chunks):,} numbers")
-
-    with h5py.File(path, "r") as file:
-        check(file, 0)
-        yield file

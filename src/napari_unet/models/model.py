@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import shutil
+import struct
 import tempfile
 import warnings
 import zipfile
@@ -21,14 +23,17 @@ from pydantic import ValidationError
 from napari_unet.atomic import PARTIAL, write_text
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.models import native
+from napari_unet.models.hdf5 import open_hdf5
 from napari_unet.models.lent import LentNetwork
 from napari_unet.models.normalization import Normalization
+from napari_unet.models.provenance import check_provenance
 from napari_unet.models.shipped import locate, shipped_models
 from napari_unet.networks.folding import Folded, fold
 from napari_unet.networks.narrowing import narrowing
 from napari_unet.networks.onnx_program import answer_channels
 from napari_unet.networks.registry import architecture, build_network, input_sizes
 from napari_unet.networks.star_shape import encode
+from napari_unet.plain_json import BAD_CONTENT, parse_json
 from napari_unet.settings import SEPARATION_CHANNELS, Recipe
 
 if TYPE_CHECKING:
@@ -48,6 +53,10 @@ FORMAT_VERSION = 1
 NEWEST_VERSION = 2  # of an ensemble, whose settings list its members
 MEMBERS = "members"  # what they are called in the settings, and their folder
 MAX_SETTINGS_BYTES = 64 * 1024**2
+# What unpacking a zip raises that is cut off, altered, encrypted or packed in an unknown way.
+DAMAGED_ZIP = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, ValueError, struct.error,
+)  # fmt: skip
 MAX_WEIGHTS_BYTES = 4 * 1024**3
 
 
@@ -447,7 +456,7 @@ def _unpack(path: Path, folder: Path, names: tuple[str, ...] = (SETTINGS_FILE, W
                 check_bytes(info.file_size, limit, f"{name} in {path}")
                 with archive.open(info) as source, (folder / name).open("wb") as target:
                     shutil.copyfileobj(source, target, 1024**2)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+    except DAMAGED_ZIP as error:
         raise ModelError(
             f"the model {path} cannot be read", got=str(error), remedy="copy or train it again"
         ) from error
@@ -463,7 +472,7 @@ def _description(folder: Path, path: Path) -> dict[str, Any]:
     file = folder / SETTINGS_FILE
     try:
         check_bytes(file.stat().st_size, MAX_SETTINGS_BYTES, str(file))
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(
             f"{path} is not a model",
@@ -506,9 +515,11 @@ def _parse(
     try:
         recipe = Recipe.model_validate(content["recipe"])
         normalization = Normalization.model_validate(content["normalization"])
+        if not isinstance(content["classes"], list):
+            raise TypeError("classes that are not a list")
         classes = tuple(str(name) for name in content["classes"])
-        provenance = dict(content["provenance"])
-    except (ValidationError, KeyError, TypeError, ValueError) as error:
+        provenance = check_provenance(content["provenance"])
+    except (ValidationError, *BAD_CONTENT) as error:
         raise ModelError(
             f"the settings of the model {path} are damaged", got=str(error), remedy="train it again"
         ) from error
@@ -521,7 +532,8 @@ def _load_folder(folder: Path, path: Path, precision: str) -> Model:
     description = _description(folder, path)
     recipe, normalization, classes, provenance = _parse(description, path)
     if MEMBERS in description:
-        count = len(description[MEMBERS])
+        members = description[MEMBERS]
+        count = len(members) if isinstance(members, list) else 0
         raise ModelError(
             f"{path} is an ensemble",
             expected="one network, whose weights can be changed or taken elsewhere",
@@ -548,11 +560,11 @@ def load_weights(network: Any, file: Path, name: str) -> None:
         If the file is damaged or belongs to another network.
     """
     try:
-        with warnings.catch_warnings():
+        with open_hdf5(file, network.count_params()), warnings.catch_warnings():
             # Keras only warns of layers that the file lacks, and leaves them at random.
             warnings.simplefilter("error", UserWarning)
             network.load_weights(file)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserWarning) as error:
+    except (OSError, RuntimeError, *BAD_CONTENT, UserWarning) as error:
         raise ModelError(
             f"the weights of the model {name} cannot be read",
             expected="an intact file that belongs to its settings",

@@ -24,6 +24,7 @@ from napari_unet.models.version import (
     last_stroke,
     read_version,
 )
+from napari_unet.plain_json import BAD_CONTENT, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -314,7 +315,7 @@ class ModelStore:
     def _state(self) -> _State:
         path = self.folder / STATE_FILE
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_bytes())
             return _State(
                 tuple(int(n) for n in content["kept"]),
                 tuple(int(n) for n in content["discarded"]),
@@ -322,7 +323,7 @@ class ModelStore:
             )
         except FileNotFoundError:
             return _State()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, *BAD_CONTENT) as error:
             raise ModelError(
                 f"{path} cannot be read", got=str(error), remedy="remove it and keep a version anew"
             ) from error

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import ModelError
 from napari_unet.models.card import ModelCard
+from napari_unet.plain_json import BAD_CONTENT, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +88,7 @@ def read_version(path: Path, number: int) -> Version:
         If that is damaged.
     """
     try:
-        content = json.loads((path / VERSION_FILE).read_text(encoding="utf-8"))
+        content = parse_json((path / VERSION_FILE).read_bytes())
         parent = content["parent"]
         return Version(
             number, path, None if parent is None else int(parent), str(content["created"]),
@@ -96,7 +96,7 @@ def read_version(path: Path, number: int) -> Version:
             {str(k): int(v) for k, v in content["corrections"].items()}, str(content["note"]),
             float(content.get("seconds", 0.0)),
         )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, *BAD_CONTENT) as error:
         raise ModelError(
             f"the version {path} cannot be read", got=str(error), remedy="move its folder away"
         ) from error

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.atomic import atomic_path
+from napari_unet.data.arrays import DAMAGED_ARRAY, read_arrays
 from napari_unet.errors import TrainingError
+from napari_unet.plain_json import BAD_CONTENT, parse_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,13 +97,14 @@ def load_state(path: Path, fingerprint: str | None = None, content: str = "") ->
         If the file is damaged or belongs to a run with other settings or data.
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            header: dict[str, Any] = json.loads(file["header"].tobytes())
-            lists: dict[str, Weights] = {name: [] for name in LISTS}
-            for name in LISTS:
-                while f"{name}_{len(lists[name])}" in file:
-                    lists[name].append(file[f"{name}_{len(lists[name])}"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path)
+        header: dict[str, Any] = parse_json(arrays["header"].tobytes())
+        lists: dict[str, Weights] = {name: [] for name in LISTS}
+        for name in LISTS:
+            while f"{name}_{len(lists[name])}" in arrays:
+                lists[name].append(arrays[f"{name}_{len(lists[name])}"])
+        _check_header(header)
+    except (*DAMAGED_ARRAY, *BAD_CONTENT) as error:
         raise TrainingError(
             f"the training state {path} cannot be read", got=str(error), remedy="train without --resume"
         ) from error
@@ -120,3 +121,17 @@ def load_state(path: Path, fingerprint: str | None = None, content: str = "") ->
             remedy="resume with the data that the training began with, or train without --resume",
         )
     return TrainingState(**{**header, **lists})
+
+
+def _check_header(header: dict[str, Any]) -> None:
+    """Refuse names and values that no state has; raises ValueError."""
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "step": int, "epoch": int, "seconds": (int, float), "averaged": int, "best_score": (int, float),
+        "best_epoch": int, "rate_factor": (int, float), "history": list, "version": int, "fingerprint": str,
+    }  # fmt: skip
+    for name, value in header.items():
+        if name not in kinds or isinstance(value, bool) or not isinstance(value, kinds[name]):
+            raise ValueError(f"{name} is {str(value)[:40]!r}")
+    for row in header.get("history", []):
+        if not isinstance(row, dict) or not all(isinstance(v, int | float) for v in row.values()):
+            raise ValueError("a row of the log that holds other things than numbers")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.data.arrays import DAMAGED_ARRAY, read_array
 from napari_unet.data.image_files import decode_image
 from napari_unet.errors import DataError
 
@@ -61,9 +62,12 @@ def read_exactly(path: Path) -> NDArray[np.generic]:
     """
     try:
         if path.suffix == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False))
+            pixels = read_array(path)
+            if pixels.ndim != 3 or not pixels.size:
+                raise ValueError(f"an array of the shape {pixels.shape}, not of one image")
+            return pixels
         return decode_image(path.read_bytes(), path.name)
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGED_ARRAY as error:
         raise DataError(f"{path} cannot be read", got=str(error), remedy="put the file back") from error
 
 

@@ -15,6 +15,7 @@ from napari_unet.models.keras_files import read_keras_file
 from napari_unet.models.model import Model, check_place, save_model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import architecture
+from napari_unet.plain_json import parse_json
 from napari_unet.progress import Progress
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow.repeat import versions
@@ -168,10 +169,10 @@ def _content(file: Path) -> dict[str, Any]:
         size = file.stat().st_size
         if size > MAX_SETTINGS_BYTES:
             raise SettingsError(f"{file} is too large for settings", got=f"{size} bytes", remedy=remedy)
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(file.read_bytes())
     except FileNotFoundError as error:
         raise SettingsError(f"there are no settings {file}", remedy=remedy) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(
             f"the settings {file} cannot be read", expected="JSON", got=str(error), remedy=remedy
         ) from error

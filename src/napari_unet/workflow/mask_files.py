@@ -11,6 +11,7 @@ import numpy as np
 from napari_unet.atomic import atomic_path, write_text
 from napari_unet.data.image_files import DAMAGE
 from napari_unet.errors import DataError, OutputError
+from napari_unet.plain_json import BAD_CONTENT, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,7 +140,7 @@ def read_effort(path: Path) -> Effort:
 
 def _effort(file: Any, path: Path) -> Effort:
     described: tuple[dict[str, Any], ...] = file.shaped_metadata or ({},)
-    note = json.loads(described[0].get("note") or "{}")
+    note = parse_json(described[0].get("note") or "{}")
     if note.get("format") != "napari-unet correction":
         raise ValueError("a TIFF of another program")
     if note.get("version") != VERSION:
@@ -232,9 +233,9 @@ class MaskFolder:
 
     def _read_index(self) -> dict[str, tuple[list[int], Effort]]:
         try:
-            content = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
+            content = parse_json((self.folder / INDEX).read_bytes())
             return {i: (list(row["file"]), _effort_of(row)) for i, row in content.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, *BAD_CONTENT):
             return {}  # no more than a way to be quick
 
     @staticmethod

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unet.atomic import write_text
 from napari_unet.errors import DataError
+from napari_unet.plain_json import BAD_CONTENT, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -153,14 +154,14 @@ def read_project_file(folder: Path) -> tuple[ProjectFile, int]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError("too large")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
     except FileNotFoundError as error:
         raise DataError(
             f"{folder} is not a project",
             expected=f"a folder with {PROJECT_FILE}",
             remedy="give the folder of a project, or create one",
         ) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read", got=str(error), remedy="restore it from a backup"
         ) from error
@@ -180,7 +181,7 @@ def read_project_file(folder: Path) -> tuple[ProjectFile, int]:
         for step in range(version, VERSION):
             content = MIGRATIONS[step](content)
         return _parse(content), version
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except BAD_CONTENT as error:
         raise DataError(f"{path} is damaged", got=repr(error), remedy="restore it from a backup") from error
 
 

@@ -13,6 +13,7 @@ from napari_unet.data.mask_reading import Choice, current_mask_reading
 from napari_unet.data.reading import current_reading
 from napari_unet.errors import DataError, OutputError
 from napari_unet.export.naming import PATTERN
+from napari_unet.plain_json import parse_json
 from napari_unet.settings import (
     EvaluationSettings,
     FineTuneSettings,
@@ -224,7 +225,7 @@ class RunRecipe(Settings):
         try:
             if path.stat().st_size > MOST_BYTES:
                 raise DataError(f"{path} is too large for a recipe", expected=f"at most {MOST_BYTES:,} bytes")
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_bytes())
         except (OSError, ValueError) as error:
             got = error.strerror if isinstance(error, OSError) else "something that is no JSON"
             raise DataError(

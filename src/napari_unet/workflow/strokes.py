@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import DataError
+from napari_unet.plain_json import BAD_CONTENT, parse_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -151,7 +152,7 @@ class Stroke:
         try:
             (length,) = HEAD.unpack_from(data)
             text, blob = data[2 : 2 + length], data[2 + length :]
-            header = json.loads(text)
+            header = parse_json(text)
             height, width = (int(n) for n in header["shape"])
             y0, x0, y1, x1 = (int(n) for n in header["box"])
             runs = int(header["runs"])
@@ -177,7 +178,7 @@ class Stroke:
                 _from_planes(raw[10 * runs :], np.uint16),
                 bool(before), bool(after), seconds,
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError, struct.error, zlib.error) as error:
+        except (*BAD_CONTENT, struct.error, zlib.error) as error:
             raise DataError("a stroke is damaged", got=str(error)) from error
 
 

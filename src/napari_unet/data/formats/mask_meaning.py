@@ -6,7 +6,6 @@ mask. What was decided is said in words, and what is not certain is a problem.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from napari_unet.data.mask_files import decode_stored, is_lossy, is_lossy_tiff, 
 from napari_unet.data.mask_reading import current_mask_reading
 from napari_unet.data.mask_values import MaskValues
 from napari_unet.errors import DataError
+from napari_unet.plain_json import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -348,7 +348,7 @@ def declared_classes(source: Source) -> tuple[str, ...]:
     """
     if "classes.json" in source.sizes:
         try:
-            names = json.loads(source.read("classes.json"))
+            names = parse_json(source.read("classes.json"))
         except ValueError as error:
             raise DataError("classes.json is not JSON", got=str(error)[:100]) from error
         if not isinstance(names, list) or not all(isinstance(n, str) and n.strip() for n in names):
