@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hands import click
 from PIL import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, QRect, Qt
+from qtpy.QtWidgets import QScrollArea
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.inspection import inspect_dataset
@@ -111,8 +111,10 @@ def test_sets_whose_masks_have_one_value_show_no_choice(
 
 
 def test_the_filter_counts_what_inspect_counts_and_a_click_leaves_it_out(
-    dock: Any, viewer: Any, qtbot: Any, cells: Path, tmp_path: Path
+    dock: Any, viewer: Any, qtbot: Any, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The reader would show a dock of its own below this one.
+    monkeypatch.setattr("napari_unet.plugin.commands.show_workbench", lambda viewer: None)
     viewer.window.resize(1280, 800)
     viewer.open(str(cells), plugin=PLUGIN)
     qtbot.waitUntil(lambda: len(dock.session.rows()) == 6)
@@ -126,8 +128,10 @@ def test_the_filter_counts_what_inspect_counts_and_a_click_leaves_it_out(
     assert sorted(shown) == sorted(wanted)
     click(qtbot, panel.leave_out)
     assert dock.session.collection.leave_out_flaws
+    viewer.screenshot(str(tmp_path / "window.png"), canvas_only=False, flash=False)
+    for area in dock.findChildren(QScrollArea):
+        for bar in (area.horizontalScrollBar(), area.verticalScrollBar()):
+            assert not (bar.isVisible() and bar.maximum() > 0)
     for widget in (panel.leave_out, panel.masks_are):
         assert widget.width() >= widget.minimumSizeHint().width()
-    picture = os.environ.get("NAPARI_UNET_PICTURES")
-    if picture:
-        viewer.screenshot(f"{picture}/problems.png", canvas_only=False, flash=False)
+        assert dock.rect().contains(QRect(widget.mapTo(dock, QPoint()), widget.size()))
