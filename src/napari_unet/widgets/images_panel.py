@@ -91,6 +91,7 @@ class ImagesPanel(Step):
         self.masks_are.setMinimumContentsLength(14)
         self.masks_are.hide()
         self.masks_are.activated.connect(self._read_masks_as)
+        self.body.addWidget(self.leave_out)
         self.body.addWidget(self.masks_are)
         self.table.image_activated.connect(session.select)
         session.collection_changed.connect(self._on_collection)
