@@ -84,7 +84,8 @@ def test_compare_judges_on_what_neither_has_seen(salt: Path, models: dict[str, P
     alone = run_inline(EvaluateTask(salt, tmp_path / "alone", models["other"]))
     for score in alone.scores:
         assert float(rows[score.image]["iou_new"]) == pytest.approx(score.iou, abs=1e-6)
-    assert [p.total for p in told] == [20] * 20
+    # Whether the 10 images can be read is seen first; then either model is put on each.
+    assert [p.total for p in told] == [10] * 10 + [20] * 20
     assert told[-1].done == 20
     assert "compare" in (tmp_path / "compare.html").read_text()
 
@@ -132,7 +133,7 @@ def test_what_is_cancelled_leaves_the_report_before_as_it_was(
             cancel.cancel()
 
     with pytest.raises(Cancelled):
-        run_inline(EvaluateTask(salt, tmp_path, models["other"]), stop, cancel)
+        run_inline(EvaluateTask(salt, tmp_path, models["other"], overwrite=True), stop, cancel)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 

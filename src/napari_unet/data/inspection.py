@@ -437,11 +437,7 @@ def without_problems(dataset: Dataset) -> Dataset:
     DataError
         If no image is left.
     """
-    key = str(dataset.path), dataset.format, dataset.masks_are, len(dataset)
-    if key not in _known_problems:
-        _known_problems.clear()
-        _known_problems[key] = inspect_dataset(dataset).images_with_problems()
-    bad = _known_problems[key]
+    bad = inspect_dataset(dataset).images_with_problems()
     if not bad:
         return dataset
     left = [sample.id for sample in dataset.samples if sample.id not in bad]
@@ -455,6 +451,3 @@ def without_problems(dataset: Dataset) -> Dataset:
     told = Problem("left out", f"{count} images with problems are left out", "", tuple(bad))
     unlabelled = dataset.unlabelled
     return replace(dataset.subset(left), unlabelled=unlabelled, problems=(*dataset.problems, told))
-
-
-_known_problems: dict[tuple[str, str, str, int], dict[str, str]] = {}  # of the last data set

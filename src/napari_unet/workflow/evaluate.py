@@ -34,7 +34,7 @@ from napari_unet.workflow.evaluate_cluster import (
 from napari_unet.workflow.given_data import GivenData
 from napari_unet.workflow.given_masks import read_masks
 from napari_unet.workflow.left_out import LeftOut, check_some_left, sound_part
-from napari_unet.workflow.repeat import command, evaluation_flags, training_command, versions
+from napari_unet.workflow.repeat import command, evaluation_flags, mask_flags, training_command, versions
 from napari_unet.workflow.seen import LONG_LISTS, NOT_KNOWN, SeenImages
 from napari_unet.workflow.segment import chosen_samples, segment_samples
 
@@ -135,6 +135,7 @@ class EvaluateTask:
             dataset = replace(dataset, samples=tuple(chosen))
         dataset, left = sound_part(dataset, on_progress, cancel)
         problems: list[LeftOut] = list(left)
+        taken_for: list[str] = []
         model = load_any(self.model, default_precision()) if self.model is not None else None
         if model is not None:
             check_classes(model, dataset)
@@ -143,7 +144,7 @@ class EvaluateTask:
             else:
                 predictions = self._predictions_of(cluster, dataset, cancel)
         elif self.masks is not None:
-            predictions = given_predictions(dataset, self.masks)
+            predictions = given_predictions(dataset, self.masks, taken_for.append)
         else:
             raise DataError("there is nothing to score", expected="a model or a folder of masks")
         inspect = self.inspect and not isinstance(self.data, GivenData)
@@ -164,7 +165,7 @@ class EvaluateTask:
             findings.add(identifier, group, part, reference, found.mask, found.probabilities, objects)
         check_some_left(problems, len(left) + len(dataset))
         findings.evaluation.left_out.extend((item.name, item.sentence) for item in problems)
-        self._write(dataset, model, findings, inspection, copies_note(known, parts), cancel)
+        self._write(dataset, model, findings, inspection, taken_for, copies_note(known, parts), cancel)
         return findings.evaluation
 
     def _predictions_of(self, cluster: Cluster, dataset: Dataset, cancel: CancelToken) -> Iterator[Predicted]:
@@ -184,6 +185,7 @@ class EvaluateTask:
         model: AnyModel | None,
         findings: Findings,
         inspection: Inspection | None,
+        taken_for: list[str],
         copies: str,
         cancel: CancelToken,
     ) -> None:
@@ -194,7 +196,7 @@ class EvaluateTask:
         program = f"napari-unet-workbench {__version__}"
         source = self.model or self.masks
         what = ["--model", str(self.model)] if model is not None else ["--masks", str(self.masks)]
-        flags = evaluation_flags(self.settings, self.format)
+        flags = [*evaluation_flags(self.settings, self.format), *mask_flags()]
         commands = training_commands(model)
         if not isinstance(self.data, GivenData):
             commands += (command("evaluate", self.data, *what, "--report", self.report, *flags),)
@@ -211,7 +213,11 @@ class EvaluateTask:
             problems=inspection.to_json()["problems"] if inspection is not None else None,
             commands=commands,
             versions=versions(),
-            remarks=tuple(f"{words[:1].upper()}{words[1:]}." for words in (note, copies) if words),
+            remarks=(
+                *masks_in_words(dataset),
+                *(f"The values of the masks that were scored: {words}." for words in taken_for),
+                *(f"{words[:1].upper()}{words[1:]}." for words in (note, copies) if words),
+            ),
         )
         cancel.check()
         write_report(
@@ -277,9 +283,11 @@ def model_predictions(
         yield Predicted(result.sample, result.mask, partial(getattr, result, "objects"), result.probabilities)
 
 
-def given_predictions(dataset: Dataset, path: Path) -> Iterator[Predicted]:
-    """Masks in a folder or zip, named after the images."""
-    for sample, mask, objects in read_masks(dataset, path):
+def given_predictions(
+    dataset: Dataset, path: Path, tell: Callable[[str], None] | None = None
+) -> Iterator[Predicted]:
+    """Masks in a folder or zip, named after the images; `tell` as of ``read_masks``."""
+    for sample, mask, objects in read_masks(dataset, path, tell=tell):
         yield Predicted(sample, mask, partial(np.asarray, objects))
 
 
@@ -354,6 +362,16 @@ def about_data(dataset: Dataset, path: Path | None) -> dict[str, Any]:
         "masks": dataset.masks,
         "masks_are": dataset.masks_are,
     }
+
+
+def masks_in_words(dataset: Dataset) -> tuple[str, ...]:
+    """What the reference masks were taken for, in a sentence, where their layout leaves that open."""
+    if not dataset.masks:
+        return ()
+    said = f", as --masks-are {dataset.masks_are} says" if dataset.masks_are else ""
+    doubts = [p.message for p in dataset.problems if p.kind == "interpretation"]
+    more = "".join(f" {doubt[:1].upper()}{doubt[1:]}." for doubt in doubts)
+    return (f"The values of the reference masks: {dataset.masks}{said}.{more}",)
 
 
 def training_commands(model: AnyModel | None) -> tuple[str, ...]:

@@ -242,8 +242,9 @@ class _Run:
         samples = [c.sample(self.references) for c in task.corrections]
         painted = as_dataset("corrections", samples, model.classes)
         self._check(painted)
+        masks_are = (model.provenance.get("data") or {}).get("masks_are", "")
         replay = (
-            open_replay(task.replay, task.replay_format, self.seen, self.settings.seed)
+            open_replay(task.replay, task.replay_format, self.seen, self.settings.seed, masks_are)
             if task.replay is not None
             else None
         )

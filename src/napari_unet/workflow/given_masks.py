@@ -23,7 +23,7 @@ from napari_unet.export.masks import unique_stems
 from napari_unet.inference.postprocess import connected_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -179,7 +179,10 @@ def values_of(dataset: Dataset) -> MaskValues | None:
 
 
 def read_masks(
-    dataset: Dataset, path: Path, samples: Iterable[Sample] | None = None
+    dataset: Dataset,
+    path: Path,
+    samples: Iterable[Sample] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[Sample, NDArray[np.uint8], NDArray[np.int32]]]:
     """Read masks named after images.
 
@@ -191,6 +194,8 @@ def read_masks(
         Folder or zip; ID.png, ID_mask.png or another format.
     samples : iterable of Sample
         Which images; those with a reference mask if not given.
+    tell : callable, optional
+        Is told once what the values of the masks were taken for.
 
     Yields
     ------
@@ -225,4 +230,7 @@ def read_masks(
                 remedy="segment all images first",
             )
         mask = given.read(name)
+        if tell is not None:
+            tell(given.words or f"numbers of the classes {', '.join(dataset.classes)}")
+            tell = None
         yield sample, mask.labels, connected_objects(mask.labels) if mask.objects is None else mask.objects

@@ -13,7 +13,9 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.data.dataset import Dataset
 from napari_unet.data.loaders import LabelMaskLoader
 from napari_unet.data.mask_checks import FittingMask
-from napari_unet.data.mask_files import decode_labels
+from napari_unet.data.mask_files import StoredMask, decode_labels, decode_stored
+from napari_unet.data.mask_reading import Choice, MaskReading, current_mask_reading, reading_masks
+from napari_unet.data.mask_values import MaskValues
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import DataError
@@ -154,7 +156,9 @@ class Replay:
     chosen_on: bool = False
 
 
-def open_replay(path: Path, format: str | None, seen: SeenImages, seed: int) -> Replay:
+def open_replay(
+    path: Path, format: str | None, seen: SeenImages, seed: int, masks_are: Choice = ""
+) -> Replay:
     """Open the data a model was trained on, and find its parts again by the pixels.
 
     Of many images a random few hundred are taken, the same for the same seed.
@@ -169,13 +173,16 @@ def open_replay(path: Path, format: str | None, seen: SeenImages, seed: int) -> 
         Of the model.
     seed : int
         Of the choice.
+    masks_are : str
+        How the model's training read the masks, unless a person says otherwise now.
 
     Raises
     ------
     DataError
         If none of its images was in the model's training part.
     """
-    dataset = open_dataset(path, format)
+    with reading_masks(MaskReading(current_mask_reading().masks_are or masks_are)):
+        dataset = open_dataset(path, format)
     split = seen.split
     # Names are looked at first, as reading every image of a large set takes long; pixels decide.
     named = split is not None and any(split.part_of(s.id) for s in dataset.samples)
@@ -371,14 +378,14 @@ class PartialMaskLoader:
     def __call__(self) -> ReferenceMask:
         """Read and decode."""
         name = self.whole.name
-        pixels = decode_labels(self.whole.source.read(name), name, self.whole.page)
+        stored = decode_stored(self.whole.source.read(name), name, self.whole.page)
+        pixels = stored.numbers
         if pixels.ndim == 3:
             pixels = pixels.max(axis=2)
-        numbers = pixels.astype(np.int64)
-        known = numbers != self.unvouched
-        labels = np.where(known, numbers, 0)
-        if self.classes == 1:
-            labels = np.minimum(labels, 1)
+        known = pixels != self.unvouched
+        rest = StoredMask(np.where(known, pixels, 0))
+        meaning = self._meaning()
+        labels = rest.pixels.astype(np.int64) if meaning is None else meaning.read(rest, name).labels
         if int(labels.max(initial=0)) > self.classes or int(labels.min(initial=0)) < 0:
             raise DataError(
                 f"{name} has a class that the model does not know",
@@ -387,3 +394,15 @@ class PartialMaskLoader:
                 remedy="mend the mask, or give another --unvouched",
             )
         return ReferenceMask(labels.astype(np.uint8), weights=known.astype(np.float32))
+
+    def _meaning(self) -> MaskValues | None:
+        """What the other values stand for, as in any data set; None where they are numbers of classes."""
+        meaning = self.whole.meaning
+        if self.classes == 1:
+            if meaning.kind == "threshold":
+                return replace(meaning, alpha=False)
+            return MaskValues("objects")
+        values = tuple(value for value in meaning.values if value != (self.unvouched,))
+        if meaning.kind != "values" or len(values) != self.classes:
+            return None
+        return MaskValues("values", values)

@@ -417,6 +417,7 @@ def provenance_of(
             "sha256": digest,
             "licence": dataset.licence,
             "citation": dataset.citation,
+            **({"masks_are": dataset.masks_are} if dataset.masks_are else {}),
         },
         "split": split.to_json(),
         "image_hashes": images,
