@@ -18,6 +18,7 @@ from napari_unet.models.ensemble import MOST_MEMBERS, Member, check_ensemble_pla
 from napari_unet.models.model import MEMBERS, SETTINGS_FILE, SPLIT_FILE, STATE_FILE, read_settings
 from napari_unet.progress import Stage
 from napari_unet.workflow.ensemble import Chosen, ensemble_of
+from napari_unet.workflow.left_out import sound_part
 from napari_unet.workflow.member_run import RUNNING, earlier_run, run_folder
 from napari_unet.workflow.train import TrainTask, open_training_data, split_for
 from napari_unet.workflow.train_cluster import check_workers, train_on_cluster
@@ -130,6 +131,8 @@ class TrainMembersTask:
         names = tuple(member.name for member in members)
         ensemble = ensemble_of(members, settings, Chosen(names, (1 / self.count,) * self.count), "uniform")
         ensemble.provenance["ensemble"]["trained_as"] = self.kind
+        if left := settings[0][3].get("left_out"):
+            ensemble.provenance["left_out"] = left
         scores = [float((s[3].get("scores") or {}).get("validation_iou", np.nan)) for s in settings]
         if np.isfinite(scores).all():
             ensemble.provenance["scores"] = {"validation_iou": float(np.mean(scores))}
@@ -153,9 +156,11 @@ class TrainMembersTask:
     def _split(self, kept: Path, on_progress: OnProgress, cancel: CancelToken) -> Split:
         if self.train.resume and kept.exists() and self.train.split is None:
             return Split.load(kept)
-        dataset = open_training_data(self.train.data, self.train.format)
+        whole = open_training_data(self.train.data, self.train.format)
+        dataset, left = sound_part(whole, on_progress, cancel)
         training = self.train.recipe.training
-        return split_for(self.train.data, dataset, training, self.train.split, on_progress, cancel)
+        split = split_for(self.train.data, dataset, training, self.train.split, on_progress, cancel)
+        return split.without(item.id for item in left)
 
     def _recipe(self, number: int) -> Recipe:
         recipe = self.train.recipe
