@@ -43,7 +43,7 @@ def last_line(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A data set, and a model that was trained on it without the damaged image and the one with a wrong mask."""
+    """A data set with a damaged image and a mask of a wrong size, and a model that was trained on it."""
     folder = tmp_path_factory.mktemp("made")
     data = data_set(folder / "data", 12, damaged=3, small_mask=7)
     code = main(["train", str(data), "--out", str(folder / "model"), *SMALL])
@@ -115,7 +115,7 @@ def test_choosing(tmp_path, capsys, command):
     if command == "ensemble":
         words = ["ensemble", "nuclei", "nuclei", "--choose", "weighted", "--data", str(data), "--out", out]
     else:
-        words = ["refine", "nuclei", str(data), "--out", out]
+        words = ["refine", "nuclei", "--data", str(data), "--out", out]
     assert main(words) == 3
     said = capsys.readouterr()
     assert last_line(said.err) == "1 image left out: images/3.png"
@@ -125,7 +125,7 @@ def test_choosing(tmp_path, capsys, command):
 @pytest.mark.parametrize("source", ["model", "references", "masks"])
 def test_exporting(tmp_path, capsys, source):
     data = data_set(tmp_path / "data", damaged=3 if source == "model" else None, small_mask=3)
-    words = ["export", str(data), "--to", "png", "--out", str(tmp_path / "out")]
+    words = ["export", str(data), "--format", "png", "--out", str(tmp_path / "out")]
     if source == "model":
         words += ["--model", "nuclei"]
     elif source == "masks":
@@ -139,7 +139,7 @@ def test_exporting(tmp_path, capsys, source):
 
 def test_fine_tuning(tmp_path, capsys, made):
     data = data_set(tmp_path / "data", small_mask=4)
-    words = ["finetune", str(made[2]), "--corrections", str(data), "--out", str(tmp_path / "out")]
+    words = ["finetune", "--model", str(made[2]), "--corrections", str(data), "--out", str(tmp_path / "out")]
     assert main([*words, "--minutes", "0.05", "--replay", str(made[1])]) == 3
     said = capsys.readouterr()
     # Also the images of the data to be replayed that are damaged, if their turn came.
