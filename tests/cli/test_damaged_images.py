@@ -37,6 +37,11 @@ def data_set(folder: Path, count: int = 6, damaged: int | None = 3, small_mask: 
     return folder
 
 
+def rows_of(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def last_line(text: str) -> str:
     return text.strip().splitlines()[-1]
 
@@ -79,8 +84,8 @@ def test_scoring(tmp_path, capsys, fault):
     report = tmp_path / "report"
     assert main(["evaluate", str(data), "--model", "nuclei", "--report", str(report)]) == 3
     assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
-    rows = list(csv.DictReader((report / "iou.csv").open()))
-    assert [row["image"] for row in rows] == ["0", "1", "2", "4", "5"]
+    rows = rows_of(report / "iou.csv")
+    assert sorted(row["image"] for row in rows) == ["0", "1", "2", "4", "5"]
 
 
 def test_scoring_masks_of_which_one_is_damaged(tmp_path, capsys):
@@ -93,7 +98,7 @@ def test_scoring_masks_of_which_one_is_damaged(tmp_path, capsys):
     report = tmp_path / "report"
     assert main(["evaluate", str(data), "--masks", str(masks), "--report", str(report)]) == 3
     assert last_line(capsys.readouterr().err) == "1 image left out: images/2.png"
-    rows = list(csv.DictReader((report / "iou.csv").open()))
+    rows = rows_of(report / "iou.csv")
     assert {row["image"]: float(row["iou"]) for row in rows} == dict.fromkeys("01345", 1.0)
 
 
@@ -104,8 +109,8 @@ def test_comparing(tmp_path, capsys, fault, made):
     command = ["compare", str(data), "--models", "nuclei", model, "--report", str(tmp_path / "report")]
     assert main(command) == 3
     assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
-    rows = list(csv.DictReader((tmp_path / "report" / "compare.csv").open()))
-    assert [row["image"] for row in rows] == ["0", "1", "2", "4", "5"]
+    rows = rows_of(tmp_path / "report" / "compare.csv")
+    assert sorted(row["image"] for row in rows) == ["0", "1", "2", "4", "5"]
 
 
 @pytest.mark.parametrize("command", ["ensemble", "refine"])
@@ -142,10 +147,8 @@ def test_fine_tuning(tmp_path, capsys, made):
     words = ["finetune", "--model", str(made[2]), "--corrections", str(data), "--out", str(tmp_path / "out")]
     assert main([*words, "--minutes", "0.05", "--replay", str(made[1])]) == 3
     said = capsys.readouterr()
-    # Also the images of the data to be replayed that are damaged, if their turn came.
-    assert "images/3.png" in last_line(said.err)
-    assert "4" in last_line(said.err)
-    assert "learned from 4 corrected images" in said.out or "kept for judging" in said.out
+    assert last_line(said.err) == "2 images left out: 3, 4"
+    assert "learned from 4 corrected images, 0 kept for judging; replayed training data" in said.out
 
 
 def test_comparing_networks(tmp_path, capsys):
@@ -153,6 +156,6 @@ def test_comparing_networks(tmp_path, capsys):
     words = ["compare-networks", str(data), "--networks", "unet", "--report", str(tmp_path / "report")]
     assert main([*words, *SMALL]) == 3
     assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
-    rows = list(csv.DictReader((tmp_path / "report" / "networks.csv").open()))
+    rows = rows_of(tmp_path / "report" / "networks.csv")
     assert len(rows) == 1
     assert float(rows[0]["pooled_iou"]) >= 0
