@@ -336,8 +336,10 @@ def test_wrong_use_ends_with_two(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are different on Windows")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_training_goes_on(how: signal.Signals, salt_folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "m"
-    command = [sys.executable, "-m", "napari_unet.cli", "train", str(salt_folder), "--out", str(out)]
+    from PIL import Image
+
+    out, folder = tmp_path / "m", copy_of(salt_folder, tmp_path)
+    command = [sys.executable, "-m", "napari_unet.cli", "train", str(folder), "--out", str(out)]
     command += [
         "--set",
         "filters=2",
@@ -359,6 +361,17 @@ def test_a_stopped_training_goes_on(how: signal.Signals, salt_folder: Path, tmp_
     assert not (out / "settings.json").exists()
     done = len((out / "metrics.csv").read_text().splitlines()) - 1
     command[-1] = f"epochs={done + 2}"
+    if how == signal.SIGKILL:
+        # Another picture under the name of one that it was trained on.
+        first = json.loads((out / "split.json").read_text())["train"][0]
+        image = folder / "train" / "images" / f"{first}.png"
+        content, state = image.read_bytes(), (out / "training-state.npz").read_bytes()
+        Image.fromarray(np.asarray(Image.open(image))[::-1].copy()).save(image)
+        refusal = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)
+        assert refusal.returncode == 2
+        assert "made with other images or masks under the same names" in refusal.stderr
+        assert (out / "training-state.npz").read_bytes() == state
+        image.write_bytes(content)
     subprocess.run([*command, "--resume"], check=True, stderr=subprocess.DEVNULL)
     with (out / "metrics.csv").open() as file:
         epochs = [int(row["epoch"]) for row in csv.DictReader(file)]

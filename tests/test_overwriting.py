@@ -118,7 +118,7 @@ def test_patterns_and_home_are_expanded_and_real_names_come_first(tmp_path, monk
         matching(tmp_path / "x*.png")
 
 
-def test_a_state_of_other_images_is_not_gone_on_with(tmp_path):
+def test_a_state_of_other_images_is_not_gone_on_with(tmp_path, caplog):
     from napari_unet.errors import TrainingError
     from napari_unet.training.checkpoint import TrainingState, load_state, save_state
 
@@ -127,7 +127,10 @@ def test_a_state_of_other_images_is_not_gone_on_with(tmp_path):
     with pytest.raises(TrainingError, match="other images or masks under the same names"):
         load_state(tmp_path / "state.npz", "settings", "others")
     save_state(TrainingState(step=8), tmp_path / "state.npz", "settings")  # as older programs did
+    assert not caplog.messages
     assert load_state(tmp_path / "state.npz", "settings", "images").step == 8
+    (said,) = caplog.messages
+    assert "did not note the images" in said
 
 
 @pytest.mark.parametrize(
