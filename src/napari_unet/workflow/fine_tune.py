@@ -247,8 +247,8 @@ class _Run:
         samples = [c.sample(self.references) for c in task.corrections]
         painted = as_dataset("corrections", samples, model.classes)
         if painted.samples:
-            painted, left = sound_part(painted, cancel=self.cancel)
-            self.left_out.extend(left)
+            painted, unreadable = sound_part(painted, cancel=self.cancel)
+            self.left_out.extend(unreadable)
         self._check(painted)
         samples = list(painted.samples)
         replay = (
