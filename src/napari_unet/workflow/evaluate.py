@@ -33,7 +33,7 @@ from napari_unet.workflow.evaluate_cluster import (
 )
 from napari_unet.workflow.given_data import GivenData
 from napari_unet.workflow.given_masks import read_masks
-from napari_unet.workflow.left_out import LeftOut, check_some_left, sound_part
+from napari_unet.workflow.left_out import LeftOut, check_size, check_some_left, sound_part
 from napari_unet.workflow.repeat import command, evaluation_flags, mask_flags, training_command, versions
 from napari_unet.workflow.seen import LONG_LISTS, NOT_KNOWN, SeenImages
 from napari_unet.workflow.segment import chosen_samples, segment_samples
@@ -133,26 +133,26 @@ class EvaluateTask:
         if self.names is not None:
             chosen = chosen_samples(dataset.samples, self.names, str(self.data))
             dataset = replace(dataset, samples=tuple(chosen))
-        dataset, left = sound_part(dataset, on_progress, cancel)
-        problems: list[LeftOut] = list(left)
         taken_for: list[str] = []
         model = load_any(self.model, default_precision()) if self.model is not None else None
+        parts = Parts(model)
+        dataset, left = sound_part(dataset, on_progress, cancel, parts.look)
+        problems: list[LeftOut] = list(left)
         if model is not None:
             check_classes(model, dataset)
             if cluster is None:
                 predictions = model_predictions(dataset, model, cancel, self.inference, problems.append)
             else:
-                predictions = self._predictions_of(cluster, dataset, cancel)
+                predictions = self._predictions_of(cluster, dataset, cancel, problems.append)
         elif self.masks is not None:
-            predictions = given_predictions(dataset, self.masks, taken_for.append)
+            predictions = given_predictions(dataset, self.masks, problems.append, taken_for.append)
         else:
             raise DataError("there is nothing to score", expected="a model or a folder of masks")
         inspect = self.inspect and not isinstance(self.data, GivenData)
-        known = {} if model is None else own_parts_of(dataset, model.provenance)
-        inspection = inspect_dataset(whole, on_progress, cancel, known or None) if inspect else None
+        inspection = inspect_dataset(whole, on_progress, cancel, parts.named or None) if inspect else None
         activation = model.recipe.network.activation if model is not None else "sigmoid"
         findings = Findings(Evaluation(dataset.classes, self.settings, dataset.format), activation)
-        parts, groups = parts_of(dataset, model), groups_of(dataset)
+        groups = groups_of(dataset)
         for found in tracked(predictions, len(dataset), "Scoring", on_progress, cancel):
             identifier = found.sample.id
             try:
@@ -161,14 +161,22 @@ class EvaluateTask:
                 problems.append(LeftOut.of(found.sample, error))
                 continue
             objects = objects_of(reference, found, self.settings)
-            group, part = groups[identifier], parts[identifier]
+            group, part = groups[identifier], parts.of[identifier]
             findings.add(identifier, group, part, reference, found.mask, found.probabilities, objects)
         check_some_left(problems, len(left) + len(dataset))
         findings.evaluation.left_out.extend((item.name, item.sentence) for item in problems)
-        self._write(dataset, model, findings, inspection, taken_for, copies_note(known, parts), cancel)
+        self._write(
+            dataset, model, findings, inspection, taken_for, copies_note(parts.named, parts.of), cancel
+        )
         return findings.evaluation
 
-    def _predictions_of(self, cluster: Cluster, dataset: Dataset, cancel: CancelToken) -> Iterator[Predicted]:
+    def _predictions_of(
+        self,
+        cluster: Cluster,
+        dataset: Dataset,
+        cancel: CancelToken,
+        on_problem: Callable[[LeftOut], object],
+    ) -> Iterator[Predicted]:
         """What the workers make of each image."""
         path = check_shareable(self.data, self.model)
         assert self.model is not None
@@ -176,6 +184,9 @@ class EvaluateTask:
         errand = EvaluateErrand(path, self.format, files, self.inference, self.settings.scores)
         by_id = {s.id: s for s in dataset.samples}
         for found in answers_of_cluster(cluster, errand, [s.id for s in dataset.samples], cancel):
+            if isinstance(found, LeftOut):
+                on_problem(found)
+                continue
             probabilities = found.probabilities.astype(np.float32)
             yield Predicted(by_id[found.id], found.mask, partial(np.asarray, found.objects), probabilities)
 
@@ -284,10 +295,17 @@ def model_predictions(
 
 
 def given_predictions(
-    dataset: Dataset, path: Path, tell: Callable[[str], None] | None = None
+    dataset: Dataset,
+    path: Path,
+    on_problem: Callable[[LeftOut], object],
+    on_meaning: Callable[[str], None] | None = None,
 ) -> Iterator[Predicted]:
-    """Masks in a folder or zip, named after the images; `tell` as of ``read_masks``."""
-    for sample, mask, objects in read_masks(dataset, path, tell=tell):
+    """Masks in a folder or zip, named after the images; `on_meaning` as of ``read_masks``."""
+
+    def tell(sample: Sample, error: WorkbenchError) -> None:
+        on_problem(LeftOut.of(sample, error))
+
+    for sample, mask, objects in read_masks(dataset, path, on_problem=tell, on_meaning=on_meaning):
         yield Predicted(sample, mask, partial(np.asarray, objects))
 
 
@@ -309,13 +327,7 @@ def fitting_reference(dataset: Dataset, sample: Sample, mask: NDArray[np.uint8])
         If it is of another size.
     """
     reference = dataset.mask(sample)
-    if reference.labels.shape != mask.shape:
-        raise DataError(
-            f"the mask of {sample.id} does not fit its image",
-            expected=f"{mask.shape[1]} x {mask.shape[0]} pixels",
-            got=f"{reference.labels.shape[1]} x {reference.labels.shape[0]}",
-            remedy="replace the mask or leave the image out",
-        )
+    check_size(sample, mask.shape, reference.labels.shape)
     return reference
 
 
@@ -407,9 +419,32 @@ def own_parts_of(dataset: Dataset, provenance: Mapping[str, Any]) -> dict[str, s
     return parts if any(parts.values()) else {}
 
 
-def parts_of(dataset: Dataset, model: AnyModel | None) -> dict[str, str]:
-    """Which part of the model's split each image was in, told by its pixels, not by its name."""
-    if model is None:
-        return {s.id: NOT_KNOWN for s in dataset.samples}
-    seen = SeenImages(model.provenance)
-    return {s.id: seen.part(dataset.image(s)) for s in dataset.samples}
+class Parts:
+    """Which part of a model's split each image was in, told by its pixels, not by its name.
+
+    Parameters
+    ----------
+    model : Model, Ensemble or None
+        None: the parts are not known.
+
+    Attributes
+    ----------
+    of : dict
+        Id to part, of the images that it looked at.
+    named : dict
+        Id to the part that the split itself names, whatever copies there are; without those it does not name.
+    """
+
+    def __init__(self, model: AnyModel | None) -> None:
+        self.of: dict[str, str] = {}
+        self.named: dict[str, str] = {}
+        self._seen = None if model is None else SeenImages(model.provenance)
+
+    def look(self, sample: Sample, image: NDArray[np.generic]) -> None:
+        """Find the part of one more image."""
+        if self._seen is None:
+            self.of[sample.id] = NOT_KNOWN
+            return
+        self.of[sample.id] = self._seen.part(image)
+        if named := self._seen.own_part(sample.id, image):
+            self.named[sample.id] = named

@@ -14,7 +14,7 @@ from napari_unet.atomic import check_model, write_text
 from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import default_precision
-from napari_unet.errors import ModelError, OutputError, TrainingError
+from napari_unet.errors import ModelError, OutputError, TrainingError, WorkbenchError
 from napari_unet.metrics.uncertainty import FEWEST_GROUPS
 from napari_unet.models.model import METRICS_FILE, SPLIT_FILE, check_place, load_model, save_model
 from napari_unet.networks.heads import learner_of
@@ -25,6 +25,7 @@ from napari_unet.training.losses import make_loss
 from napari_unet.training.mixed_batches import make_batches
 from napari_unet.training.warm import warm_model
 from napari_unet.workflow.gate import LABELLED, Gate
+from napari_unet.workflow.left_out import LeftOut, check_size, sound_part
 from napari_unet.workflow.lessons import Correction, as_dataset, open_replay, own_predictions, set_aside
 from napari_unet.workflow.lineage import provenance_of_version, weights_hash
 from napari_unet.workflow.references import FileReference, References
@@ -96,6 +97,8 @@ class FineTuned:
         The whole task took.
     stopped : bool
         Whether it was told to stop and keep the best.
+    left_out : tuple of LeftOut
+        Corrections, and images to replay or to judge by, that could not be read.
     """
 
     model: Path
@@ -107,6 +110,7 @@ class FineTuned:
     steps: int
     seconds: float
     stopped: bool = False
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -235,16 +239,29 @@ class _Run:
         self.seen = SeenImages(self.model.provenance)
         self.settings = self.task.settings
         self.replayed = "nothing"
+        self.left_out: list[LeftOut] = []
         self._parent_hash = weights_hash(self.model.network)
 
     def fine_tune(self) -> FineTuned:
         task, model = self.task, self.model
         samples = [c.sample(self.references) for c in task.corrections]
         painted = as_dataset("corrections", samples, model.classes)
+        if painted.samples:
+            painted, unreadable = sound_part(painted, cancel=self.cancel)
+            self.left_out.extend(unreadable)
         self._check(painted)
+        samples = list(painted.samples)
         masks_are = (model.provenance.get("data") or {}).get("masks_are", "")
+        seed = self.settings.seed
         replay = (
-            open_replay(task.replay, task.replay_format, self.seen, self.settings.seed, masks_are)
+            open_replay(
+                task.replay,
+                task.replay_format,
+                self.seen,
+                self.settings.seed,
+                masks_are,
+                self.left_out.append,
+            )
             if task.replay is not None
             else None
         )
@@ -315,6 +332,10 @@ class _Run:
                 "seconds": round(self._passed(), 1),
             },
         )
+        if self.left_out:
+            model.provenance["left_out"] = [[item.name, item.sentence] for item in self.left_out]
+        else:
+            model.provenance.pop("left_out", None)  # what the parent left out
         save_model(model, task.out)
         self._write_log()
         self.on_progress(Progress(1, 1, "Done"))
@@ -328,6 +349,7 @@ class _Run:
             tuning.step,
             self._passed(),
             tuning.stopped,
+            tuple(self.left_out),
         )
 
     def _passed(self) -> float:
@@ -360,7 +382,12 @@ class _Run:
         labelled = []
         for sample in {s.id: s for s in candidates}.values():
             self.cancel.check()
-            image = sample.read_image()
+            try:
+                image = sample.read_image()
+                check_size(sample, image.shape[:2], sample.read_mask().labels.shape)
+            except WorkbenchError as error:
+                self.left_out.append(LeftOut.of(replace(sample, id=sample.id.removeprefix(LABELLED)), error))
+                continue
             if image_hash(image) not in taken and self.seen.part(image) != "train":
                 labelled.append(sample)
         return labelled
@@ -373,7 +400,9 @@ class _Run:
             self.on_progress(Progress(0, 1, "Looking at what the model knows"))
             corrected = {c.id for c in self.task.corrections}
             others = [self.references.sample(r) for r in self.task.others if r.id not in corrected]
-            taught = own_predictions(others, self.model, self.settings.seed, self.cancel)
+            taught = own_predictions(
+                others, self.model, self.settings.seed, self.cancel, self.left_out.append
+            )
             if taught:
                 self.replayed = "own predictions"
                 return as_dataset("replay", taught, self.model.classes)

@@ -18,7 +18,8 @@ from napari_unet.data.mask_reading import Choice, MaskReading, current_mask_read
 from napari_unet.data.mask_values import MaskValues
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.task import FromCaller
-from napari_unet.errors import DataError
+from napari_unet.errors import DataError, WorkbenchError
+from napari_unet.workflow.left_out import LeftOut, check_size
 from napari_unet.workflow.references import CallReference, References
 from napari_unet.workflow.segment import segment_samples
 
@@ -157,7 +158,12 @@ class Replay:
 
 
 def open_replay(
-    path: Path, format: str | None, seen: SeenImages, seed: int, masks_are: Choice = ""
+    path: Path,
+    format: str | None,
+    seen: SeenImages,
+    seed: int,
+    masks_are: Choice = "",
+    on_problem: Callable[[LeftOut], object] | None = None,
 ) -> Replay:
     """Open the data a model was trained on, and find its parts again by the pixels.
 
@@ -175,6 +181,8 @@ def open_replay(
         Of the choice.
     masks_are : str
         How the model's training read the masks, unless a person says otherwise now.
+    on_problem : callable, optional
+        Takes images that cannot be read; without it the error is raised.
 
     Raises
     ------
@@ -194,7 +202,15 @@ def open_replay(
         guess = split.part_of(sample.id) if split is not None and named else None
         if (named and guess is None) or (guess in parts and len(parts[guess]) >= most[guess]):
             continue
-        part = seen.part(dataset.image(sample))
+        try:
+            part = seen.part(dataset.image(sample))
+            if part in parts:
+                check_size(sample, dataset.image(sample).shape[:2], dataset.mask(sample).labels.shape)
+        except WorkbenchError as error:
+            if on_problem is None:
+                raise
+            on_problem(LeftOut.of(sample, error))
+            continue
         if part in parts and len(parts[part]) < most[part]:
             parts[part].append(sample)
     if not parts["train"]:
@@ -221,7 +237,11 @@ def open_replay(
 
 
 def own_predictions(
-    samples: Sequence[Sample], model: Model, seed: int, cancel: CancelToken | None = None
+    samples: Sequence[Sample],
+    model: Model,
+    seed: int,
+    cancel: CancelToken | None = None,
+    on_problem: Callable[[LeftOut], object] = lambda item: None,
 ) -> list[Sample]:
     """Images with what the model says of them now, where it is sure, to be replayed.
 
@@ -235,6 +255,8 @@ def own_predictions(
         Of the choice.
     cancel : CancelToken, optional
         Checked before every batch.
+    on_problem : callable, optional
+        Takes images that cannot be read.
 
     Returns
     -------
@@ -245,7 +267,11 @@ def own_predictions(
     plain = model.recipe.inference.model_copy(update={"flips": "none"})
     chosen = [samples[i] for i in sorted(order)]
     taught = []
-    for result in segment_samples(chosen, model, plain, cancel, lambda sample, error: None):
+
+    def leave_out(sample: Sample, error: WorkbenchError) -> None:
+        on_problem(LeftOut.of(sample, error))
+
+    for result in segment_samples(chosen, model, plain, cancel, leave_out):
         mask = confident_mask(result.probabilities, result.mask, model.recipe.network.activation)
         taught.append(replace(result.sample, load_mask=_Kept(mask)))
     return taught
