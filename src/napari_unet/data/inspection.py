@@ -28,6 +28,7 @@ FINGERPRINT = 24  # pixels either way
 ALIKE = 0.97  # correlation of fingerprints above which two images show the same
 CONTRADICTION = 0.2  # IoU of their masks below which they say different things
 SHOWN = 8  # names listed in the summary
+MOSTLY, FEWEST_MASKS = 0.8, 5  # share of empty masks, of so many, that looks like unfinished annotation
 BLOCK = 1024
 AGAINST = " / "  # between names of images in one line of a problem, where they are not the SAME
 PAIRED = ("duplicates", "contradictory near-duplicates")
@@ -394,6 +395,15 @@ def _problems(dataset: Dataset, found: _Findings) -> list[Problem]:
                 "nothing annotated",
                 "nothing is annotated in any mask",
                 "check that these are the masks, and not images of another kind",
+            )
+        )
+    empty, annotated = found.coverage.count(0), len(found.coverage)
+    if annotated >= FEWEST_MASKS and MOSTLY * annotated <= empty < annotated:
+        problems.append(
+            Problem(
+                "mostly empty",
+                f"{empty} of {annotated} masks are empty, and count as background throughout",
+                "if nobody has annotated those images yet, leave their masks out",
             )
         )
     if contradictions:
