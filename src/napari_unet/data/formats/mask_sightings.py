@@ -70,6 +70,8 @@ class Sightings:
         Name of a mask whose channels overlap, and the number of such pixels.
     pixels : int
         Looked at in all.
+    inverted : str
+        Name of a mask whose file says that 0 is white; empty if there is none.
     """
 
     counts: dict[str, Counter[int]] = field(default_factory=dict)
@@ -78,6 +80,7 @@ class Sightings:
     mixed: bool = False
     single: bool = True
     alpha: bool = False
+    inverted: str = ""
     lossy: bool = False
     fractions: bool = False
     lowest: float = 0
@@ -102,6 +105,8 @@ class Sightings:
         """
         pixels = mask.numbers
         self.alpha |= mask.is_drawn_in_alpha
+        if mask.inverted and not self.inverted:
+            self.inverted = name
         self.pixels += pixels.shape[0] * pixels.shape[1]
         if pixels.ndim == 3 and mask.channels:
             self._add_channels(pixels, name)
