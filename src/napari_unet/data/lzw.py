@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 EMPTY, END, FIRST = 256, 257, 258  # the numbers that are no bytes, and the first piece of the table
 LARGEST = 5120  # pieces that imagecodecs has room for; it refuses more
