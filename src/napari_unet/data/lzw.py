@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 EMPTY, END, FIRST = 256, 257, 258  # the numbers that are no bytes, and the first piece of the table
 LARGEST = 5120  # pieces that imagecodecs has room for; it refuses more
@@ -66,7 +68,8 @@ def _places(old: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     # Every number after the first adds a piece to the table; the width grows with it, in the newer way by
     # one number too early.
     pieces = np.maximum(FIRST - 1 + np.arange(LARGEST - FIRST + 2), FIRST)
-    widths = BITS + sum((pieces >= limit - (not old)).astype(np.int64) for limit in (512, 1024, 2048))
+    limits = np.array([512, 1024, 2048]) - (not old)
+    widths = BITS + np.searchsorted(limits, pieces, side="right").astype(np.int64)
     return np.concatenate([[0], np.cumsum(widths)[:-1]]), widths
 
 
@@ -83,9 +86,10 @@ def _numbers(
     piece = np.concatenate([piece, np.zeros(3, np.int64)])
     first = bits >> 3
     a, b, c = piece[first], piece[first + 1], piece[first + 2]
+    mask = (1 << widths[:count]) - 1
     if old:
-        return ((c << 16 | b << 8 | a) >> (bits & 7)) & ((1 << widths[:count]) - 1)
-    return ((a << 16 | b << 8 | c) >> (24 - widths[:count] - (bits & 7))) & ((1 << widths[:count]) - 1)
+        return np.asarray(((c << 16 | b << 8 | a) >> (bits & 7)) & mask)
+    return np.asarray(((a << 16 | b << 8 | c) >> (24 - widths[:count] - (bits & 7))) & mask)
 
 
 class CheckedCodecs(Mapping[int, Callable[..., Any]]):

@@ -135,6 +135,7 @@ def _check_header(header: dict[str, Any]) -> None:
     kinds: dict[str, type | tuple[type, ...]] = {
         "step": int, "epoch": int, "seconds": (int, float), "averaged": int, "best_score": (int, float),
         "best_epoch": int, "rate_factor": (int, float), "history": list, "version": int, "fingerprint": str,
+        "content": str,
     }  # fmt: skip
     for name, value in header.items():
         if name not in kinds or isinstance(value, bool) or not isinstance(value, kinds[name]):
