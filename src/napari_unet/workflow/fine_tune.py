@@ -252,7 +252,6 @@ class _Run:
         self._check(painted)
         samples = list(painted.samples)
         masks_are = (model.provenance.get("data") or {}).get("masks_are", "")
-        seed = self.settings.seed
         replay = (
             open_replay(
                 task.replay,
