@@ -146,7 +146,7 @@ def test_a_finished_ensemble_stays_until_the_new_one_is_whole(
     run_inline(EnsembleTask(made, out))
     (out / "split.json").write_text("of the three")
     before = contents(out)
-    train = TrainTask(salt_folder, out, recipe("fast", QUICK))
+    train = TrainTask(salt_folder, out, recipe("fast", QUICK), overwrite=True)
     task = TrainMembersTask(train, "seeds", 2)
     untold = recipe("fast", [*QUICK, "pretrained=imagenet"])
     for wrong, said in (

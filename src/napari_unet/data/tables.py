@@ -111,7 +111,10 @@ def _text(data: bytes, name: str) -> str:
             else:
                 text = data.decode("cp1252", errors="replace")
     strange = CONTROL.search(text)
-    if strange is not None or kind_of(data[:HEAD_BYTES]):
+    if strange is not None or kind_of(data[:HEAD_BYTES]) not in {
+        "",
+        "BMP",
+    }:  # a BMP has zeros, which are strange
         place = strange.start() + 1 if strange is not None else 1
         raise DataError(
             f"{name} is not a text table",
