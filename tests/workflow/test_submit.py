@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -189,7 +190,7 @@ def test_a_model_submits_the_test_images_in_the_samples_order(
     assert not kept.exists()
 
     # Another model does not go on with what this one began.
-    token = CancelToken()
+    token, task = CancelToken(), replace(task, overwrite=True)
     with pytest.raises(Cancelled):
         task.run(lambda p: token.cancel() if p.done == 2 else None, token)
     second = write_tiny_model(tmp_path / "second", 3, seed=5)
