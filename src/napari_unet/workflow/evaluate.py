@@ -214,6 +214,7 @@ class EvaluateTask:
             commands=commands,
             versions=versions(),
             remarks=tuple(f"{words[:1].upper()}{words[1:]}." for words in (note, copies) if words),
+            threshold_note=note,
         )
         cancel.check()
         write_report(

@@ -144,6 +144,7 @@ class ReportTask:
         program = f"napari-unet-workbench {__version__}"
         inference = self.rules.inference
         recipe = card.recipe.model_copy(update={"inference": inference})
+        note = threshold_note(inference, card.recipe.inference)
         kept = {k: v for k, v in card.provenance.items() if k not in LONG_LISTS}
         background = Background(
             title=f"{card.name} on {self.name}",
@@ -157,7 +158,8 @@ class ReportTask:
             problems=inspection.to_json()["problems"] if inspection is not None else None,
             commands=self._commands(card),
             versions=versions(),
-            remarks=self._remarks(told[1], (threshold_note(inference, card.recipe.inference), told[0])),
+            remarks=self._remarks(told[1], (note, told[0])),
+            threshold_note=note,
         )
         about: dict[str, Any] = {"name": self.name}
         if dataset is not None:
