@@ -258,23 +258,23 @@ def test_what_became_of_every_held_out_image_is_told() -> None:
 def test_the_counts_of_a_round_add_up_to_the_split(
     model: Path, salt_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of six images held out one is corrected, one is beyond what a round looks at, four judge."""
-    monkeypatch.setattr("napari_unet.workflow.lessons.MOST_JUDGED", 5)
-    monkeypatch.setattr("napari_unet.workflow.fine_tune.MOST_JUDGED", 5)
+    """Of eight images held out one is corrected, one is beyond what a round looks at, six judge."""
+    monkeypatch.setattr("napari_unet.workflow.lessons.MOST_JUDGED", 7)
+    monkeypatch.setattr("napari_unet.workflow.fine_tune.MOST_JUDGED", 7)
     split = SeenImages(read_settings(model)[3]).split
     assert split is not None
     dataset = open_dataset(salt_folder)
-    assert len(split.held_out) == 6
+    assert len(split.held_out) == 8
     taken = open_replay(salt_folder, None, SeenImages(read_settings(model)[3]), 0)
-    assert len(taken.held_out) == 5
+    assert len(taken.held_out) == 7
     assert set(taken.beyond) == set(split.held_out) - {s.id for s in taken.held_out.samples}
     corrected = taken.held_out.samples[0].id
     given = (*corrections(2), Correction(FileReference(salt_folder, dataset.format, corrected)))
     result = run(model, tmp_path / "new", given, replay=salt_folder, reserve=False)
-    assert len(result.comparison.images) == 4
+    assert len(result.comparison.images) == 6
     assert result.comparison.note == (
-        "the weights were chosen on these images too; 4 of 6 held-out images judge: 1 was corrected, "
-        "1 is beyond the 5 that a round looks at"
+        "the weights were chosen on these images too; 6 of 8 held-out images judge: 1 was corrected, "
+        "1 is beyond the 7 that a round looks at"
     )
 
 
