@@ -145,6 +145,11 @@ def test_a_threshold_that_was_chosen_here_is_said_beside_every_score(
     rows = saved()
     assert len(rows) == 24
     assert {row["threshold_note"] for row in rows} == {note}
+    click(qtbot, dialog.copy_button)
+    copied = QApplication.clipboard().text().split("\n")
+    assert copied[0].split("\t")[-1] == "Threshold note"
+    assert {line.split("\t")[-1] for line in copied[1:]} == {note}
+    assert "(chosen on these images, so it flatters)" in dialog.plot.words.text()
     segmented.segmenting.threshold.setValue(0.5)
     scored(segmented, qtbot)
     assert "threshold" not in score.text()

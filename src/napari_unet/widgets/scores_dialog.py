@@ -340,8 +340,10 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
     def copy(self) -> None:
         """Put the rows on the clipboard, as a spreadsheet takes them."""
         columns = self.shown_columns()
+        note = self.session.threshold_note
+        rows = with_threshold_note(self.model.table(self.selected_rows(), columns), note)
+        columns = [*columns, "threshold_note"] if note else columns
         lines = ["\t".join(header_of(key) for key in columns)]
-        rows = self.model.table(self.selected_rows(), columns)
         lines += ["\t".join(_cell(row[key]) for key in columns) for row in rows]
         QApplication.clipboard().setText("\n".join(lines))
         notify(f"{len(lines) - 1:,} rows are on the clipboard.")
