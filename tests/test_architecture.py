@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 TIERS = (
     {"__init__"},
     {"settings", "errors"},
-    {"atomic", "plain_json", "progress"},
+    {"atomic", "gpu_memory", "plain_json", "progress"},
     {"data", "networks", "models", "metrics", "engine"},
     {"training", "inference", "evaluation", "export"},
     {"workflow"},

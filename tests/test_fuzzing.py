@@ -260,9 +260,10 @@ def test_a_stack_of_more_pages_than_the_file_can_hold(
     Image.fromarray(np.zeros((48, 48), np.uint8)).save(file, "TIFF")
     (tmp_path / "a.tif").write_bytes(file.getvalue())
     header = replace(image_header(file.getvalue(), "a.tif"), pages=2**32 - 1)
-    monkeypatch.setattr(pages, "read_header", lambda source, name: header)
+    monkeypatch.setattr(pages, "read_header", lambda *_: header)
     with pytest.raises(DataError, match="declares more than it can hold"):
-        pages.page_samples(FolderSource(tmp_path), "a.tif")
+        pages.count_pages_in(FolderSource(tmp_path), "a.tif")
+    assert len(pages.page_samples(FolderSource(tmp_path), "a.tif")) == 1  # which cannot be read
 
 
 @pytest.mark.parametrize("found", [{"axes": [{}, {}], "datasets": [{"path": "0"}]}, {"datasets": [[]]}])
@@ -276,3 +277,65 @@ def test_metadata_of_zarr_of_another_form(tmp_path: Path, found: object) -> None
     root.attrs["multiscales"] = [found]
     with pytest.raises(DataError, match="cannot be read"):
         open_lazy(tmp_path / "a.zarr")
+
+
+def test_a_tiff_of_too_many_samples_a_pixel(tmp_path: Path) -> None:
+    import tifffile
+
+    from napari_unet.data.lazy_files import open_lazy
+
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.zeros((4, 4, 1025), np.uint8), photometric="minisblack", planarconfig="contig"
+    )
+    with pytest.raises(DataError, match="1025 channels"):
+        open_lazy(tmp_path / "a.tif")
+
+
+def test_a_chunk_of_zarr_that_is_damaged(tmp_path: Path) -> None:
+    import zarr
+
+    from napari_unet.data.lazy_files import open_lazy
+
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(8, 8), chunks=(4, 8), dtype="uint8", zarr_format=2)
+    array[:] = np.arange(64).reshape(8, 8)
+    (tmp_path / "a.zarr" / "1.0").write_bytes(b"no chunk")
+    stack = open_lazy(tmp_path / "a.zarr")
+    np.testing.assert_array_equal(
+        stack.read((), slice(0, 4), slice(0, 8))[..., 0], np.arange(32).reshape(4, 8)
+    )
+    with pytest.raises(DataError):
+        stack.read((), slice(4, 8), slice(0, 8))
+
+
+@pytest.mark.parametrize("text", ["{", DEEP, '{"a": 1}', "[1, 2]", '[""]', "\xff"])
+def test_names_of_classes_of_another_form(tmp_path: Path, text: str) -> None:
+    from napari_unet.data.formats.mask_meaning import declared_classes
+    from napari_unet.data.source import FolderSource
+
+    (tmp_path / "classes.json").write_text(text, encoding="latin-1")
+    with pytest.raises(DataError, match=r"classes\.json is not"):
+        declared_classes(FolderSource(tmp_path))
+
+
+def test_a_tiff_that_lacks_strips() -> None:
+    import tifffile
+
+    from napari_unet.data.image_files import decode_image
+
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.ones((8, 8), np.uint8), compression="zlib", rowsperstrip=8)
+    data = bytearray(file.getvalue())
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        tag = tiff.pages[0].tags["RowsPerStrip"]
+    data[tag.valueoffset] = 2  # four strips, of which the file names one
+    with pytest.raises(DataError, match="1 of 4 strips"):
+        decode_image(bytes(data), "a.tif")
+
+
+def test_names_longer_than_the_system_allows(tmp_path: Path) -> None:
+    from napari_unet.data.file_names import name_on_disk
+
+    (tmp_path / "a.png").write_bytes(b"")
+    assert name_on_disk(tmp_path, "a.png") == "a.png"
+    assert name_on_disk(tmp_path, "a" * 5000) is None
+    assert name_on_disk(tmp_path, "b/" + "a" * 300) is None

@@ -118,7 +118,7 @@ def test_patterns_and_home_are_expanded_and_real_names_come_first(tmp_path, monk
         matching(tmp_path / "x*.png")
 
 
-def test_a_state_of_other_images_is_not_gone_on_with(tmp_path):
+def test_a_state_of_other_images_is_not_gone_on_with(tmp_path, caplog):
     from napari_unet.errors import TrainingError
     from napari_unet.training.checkpoint import TrainingState, load_state, save_state
 
@@ -127,7 +127,10 @@ def test_a_state_of_other_images_is_not_gone_on_with(tmp_path):
     with pytest.raises(TrainingError, match="other images or masks under the same names"):
         load_state(tmp_path / "state.npz", "settings", "others")
     save_state(TrainingState(step=8), tmp_path / "state.npz", "settings")  # as older programs did
+    assert not caplog.messages
     assert load_state(tmp_path / "state.npz", "settings", "images").step == 8
+    (said,) = caplog.messages
+    assert "did not note the images" in said
 
 
 @pytest.mark.parametrize(
@@ -161,3 +164,96 @@ def test_a_saved_layer_keeps_the_size_of_its_pixels(tmp_path, unit, micrometres)
     assert (size.y, size.x) == pytest.approx((0.5 * micrometres, 0.25 * micrometres), rel=1e-4)
     write_tiff(str(tmp_path / "p.tif"), np.eye(9, dtype=np.uint8), {**about, "units": ("pixel", "pixel")})
     assert read_pixel_size(tmp_path / "p.tif") is None
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory):
+    """A data set, and something of each kind that a command could replace."""
+    folder = tmp_path_factory.mktemp("there")
+    for number in range(6):
+        blobs(folder / "data" / "images" / f"{number}.png", 4 * number)
+        blobs(folder / "data" / "masks" / f"{number}.png", 4 * number)
+    files = {
+        "model/settings.json", "file.csv", "file.json", "file.zip", "file.onnx", "shown/data/0.png",
+        *(f"report/{name}" for name in ("iou.csv", "report.json", "report.html", "compare.html")),
+        "contest/networks.html", "masks/0.png", "masks/0_mask.png", "begun/training-state.npz",
+    }  # fmt: skip
+    for name in sorted(files):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"mine")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "segment data/images --model nuclei --out masks",
+        "train data --out model",
+        "train data --out begun",
+        "train data --out model --folds 2",
+        "finetune --model nuclei --corrections data --out model",
+        "ensemble nuclei nuclei --out model",
+        "refine nuclei --data data --out model",
+        "evaluate data --model nuclei --report report",
+        "compare data --models nuclei nuclei --report report",
+        "compare-networks data --networks unet --report contest",
+        "export data --format png --out masks",
+        "export --to onnx --model nuclei --out file.onnx",
+        "import-model file.h5 --settings file.json --out model",
+        "submit data --model nuclei --out file.csv",
+        "demo --out shown",
+        "evaluate data --model nuclei --report new --save-recipe file.json",
+        "segment data/images --model nuclei --out new --save-recipe file.json",
+        "project project pack --out file.zip",
+    ],
+)
+def test_what_is_there_stays_and_the_sentence_names_the_flag(there, capsys, command):
+    before = contents(there)
+    words = [
+        str(there / word) if "/" in word or (there / word).exists() or word in {"new", "file.h5"} else word
+        for word in command.split()
+    ]
+    assert main(words) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert "would be replaced" in lines[0]
+    assert "--overwrite" in lines[0]
+    assert contents(there) == before
+
+
+def test_a_recipe_and_a_submission_never_replace_what_is_read(tmp_path, capsys):
+    image = blobs(tmp_path / "a.png")
+    before = image.read_bytes()
+    words = ["segment", str(image), "--model", "nuclei", "--out", str(tmp_path / "out"), "--overwrite"]
+    assert main([*words, "--save-recipe", str(image)]) == 2
+    assert "reads, and would be replaced" in capsys.readouterr().err
+    assert image.read_bytes() == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_comparison_of_networks_is_replaced_only_when_that_is_wanted(tmp_path):
+    from napari_unet.workflow.compare_networks import CompareNetworksTask
+
+    def plan(minutes: float, *, overwrite: bool = False) -> None:
+        CompareNetworksTask(
+            tmp_path / "data", ("unet",), minutes, tmp_path / "report", overwrite=overwrite
+        )._check_plan()
+
+    plan(1.0)
+    model = tmp_path / "report" / "unet" / "model" / "settings.json"
+    notes = tmp_path / "report" / "segnet" / "notes.txt"
+    for file in (model, notes):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    plan(1.0)
+    with pytest.raises(OutputError, match=r"holds another comparison.*--overwrite"):
+        plan(2.0)
+    assert model.exists()
+    plan(2.0, overwrite=True)
+    assert not model.exists()
+    assert notes.exists()

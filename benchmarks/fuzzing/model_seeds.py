@@ -107,7 +107,6 @@ def project_seeds() -> list[Files]:
                 more = after.copy()
                 more[30:40, 3:9] = 1
                 project.corrections.record(identifier, after, more)
-            project.set_settings({"threshold": 0.5, "shown": ["a", 1]})
             project.models.add(put, scores={"iou": 0.5}, corrections={"0": 1}, keep=True)
             project.models.add(put, scores={"iou": 0.6}, corrections={"0": 2}, note="better")
         with Project.open(root / "project") as project:
@@ -122,6 +121,7 @@ def project_seeds() -> list[Files]:
         files = {k: v for k, v in files_of(root).items() if not k.rsplit("/", 1)[-1].startswith(".lock")}
     content = json.loads(files["project/project.json"])
     content["data"] |= {"path": ""}
+    content["settings"] = {"threshold": 0.5, "shown": ["a", 1]}
     files["project/project.json"] = json.dumps(content, indent=1).encode()
     return [files]
 

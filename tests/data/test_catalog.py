@@ -93,7 +93,7 @@ def test_a_named_format_is_obeyed(folder):
     ("files", "reason"),
     [
         ({}, "holds no image.*got no files"),
-        ({"notes.txt": b""}, "holds no image.*got 1 files.*give a folder that holds images"),
+        ({"notes.txt": b""}, "holds no image.*got 1 file; give a folder that holds images"),
         ({"tgs.zip": b""}, "open one of the zips in it, like tgs.zip"),
     ],
 )

@@ -9,7 +9,8 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from napari_unet.data.image_files import decode_image, decode_labels, decode_pixels, image_header
+from napari_unet.data.image_files import decode_image, decode_pixels, image_header
+from napari_unet.data.mask_files import decode_labels
 from napari_unet.data.pages import page_samples
 from napari_unet.data.reading import ImageReading, reading_images
 from napari_unet.data.source import FolderSource

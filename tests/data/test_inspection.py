@@ -207,3 +207,17 @@ def test_the_quirks_of_the_real_salt_set(data_root: Path) -> None:
 def test_the_partial_mask_of_the_real_hela_set(data_root: Path) -> None:
     found = inspect_dataset(open_dataset(data_root / "dic-hela.zip"))
     assert names(found, "annotate only some") == {"01_t067"}
+
+
+@pytest.mark.parametrize(("filled", "told"), [(1, True), (2, True), (3, False), (0, False)])
+def test_masks_that_are_mostly_empty_are_told(filled: int, told: bool) -> None:
+    samples = []
+    for number in range(10):
+        labels = np.zeros((64, 64), np.uint8)
+        labels[5 : 30 + number, 5:30] = number < filled
+        image, mask = texture(), ReferenceMask(labels)
+        samples.append(Sample(f"s{number}", lambda i=image: i, lambda m=mask: m))
+    found = inspect_dataset(Dataset("sparse", "made-up", Path(), tuple(samples)))
+    messages = [p.message for p in found.problems if p.kind == "mostly empty"]
+    wanted = f"{10 - filled} of 10 masks are empty, and count as background throughout"
+    assert messages == ([wanted] if told else [])

@@ -86,7 +86,7 @@ def test_colours_planes_and_slices_of_a_tiff(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         chosen.read((1, 3), slice(0, 40), slice(5, 20)), np.moveaxis(stack[1, 3, [1, 0], :, 5:20], 0, -1)
     )
-    with pytest.raises(SettingsError, match=r"no channel 'RFP'.*DAPI, GFP, actin"):
+    with pytest.raises(SettingsError, match=r"no channel 'RFP'.*0 \(DAPI\), 1 \(GFP\), 2 \(actin\)"):
         found.choose(["RFP"])
 
 

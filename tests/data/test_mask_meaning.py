@@ -227,3 +227,14 @@ def test_images_with_problems_are_left_out(tmp_path: Path) -> None:
         dataset = open_dataset(tmp_path)
     assert {s.id for s in dataset.samples} < {"s0", "s2", "s4"}
     assert {"s1", "s3"} <= set(dataset.problems[-1].names)
+
+
+def test_masks_whose_file_says_that_zero_is_white_are_turned_and_that_is_told(tmp_path: Path) -> None:
+    stored = blocks(5, 0) > 0
+    dataset = open_dataset(make(tmp_path / "white", [stored], "tif"))  # tifffile writes bool with 0 as white
+    assert (labels(dataset)[0] == ~stored).all()
+    told = [p.message for p in dataset.problems if p.kind == "interpretation"]
+    assert told == ["masks/s0.tif says that 0 is white, so its zeros are taken as foreground"]
+    dataset = open_dataset(make(tmp_path / "black", [stored], "tif", photometric="minisblack"))
+    assert (labels(dataset)[0] == stored).all()
+    assert "interpretation" not in kinds(dataset)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from file_builders import corner, grey, png
+from PIL import Image
 
 from napari_unet.data.catalog import find_format, open_dataset, open_images
 from napari_unet.data.file_names import find_name, is_junk, name_key
@@ -201,3 +202,67 @@ def test_an_unreadable_file_is_called_what_it_is(tmp_path, name, data, sentence)
     (tmp_path / name).write_bytes(data)
     with pytest.raises(DataError, match=sentence):
         open_images([tmp_path / name])
+
+
+@pytest.mark.parametrize("link", ["sibling", "whole", "deeper"])
+def test_no_image_is_listed_twice_by_links_within_a_data_set(tmp_path, link):
+    folder = tmp_path / "set"
+    deep = folder / "a" / "b" / "images" if link == "deeper" else folder / "a" / "images"
+    for number in range(3):
+        for kind in (deep, folder / "a" / "masks"):
+            kind.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 9), 50 * number, np.uint8)).save(kind / f"{number}.png")
+    if link == "sibling":
+        (folder / "a" / "latest").symlink_to("images")
+    elif link == "whole":
+        (folder / "z").symlink_to("a")
+    else:
+        (folder / "a" / "images").symlink_to("b/images")
+    (folder / "up").symlink_to("..")  # past the set, and around to it
+    found = open_source(folder)
+    names = ["images/0.png", "images/1.png", "images/2.png", "masks/0.png", "masks/1.png", "masks/2.png"]
+    assert [name.removeprefix("a/") for name in found.sizes] == names
+
+
+@pytest.mark.parametrize(
+    ("folder", "parted"),
+    [("C:\\Users\\Bo\\set\\", "\\"), ("/home/bo/set/", "/"), ("\\\\nas\\x\\set\\", "\\")],
+)
+def test_a_table_made_on_another_computer_finds_the_files_that_moved_with_it(
+    tmp_path, caplog, folder, parted
+):
+    lines = ["image;mask"]
+    for number in range(3):
+        for kind in ("pics", "truth"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            Image.fromarray(np.full((8, 9), 50 * number, np.uint8)).save(tmp_path / kind / f"{number}.png")
+        lines.append(f"{folder}pics{parted}{number}.png;{folder}truth{parted}{number}.png")
+    (tmp_path / "table.csv").write_text("\n".join(lines), encoding="utf-8")
+    found = open_dataset(tmp_path / "table.csv")
+    assert [(s.image_name, s.mask_name) for s in found.samples] == [
+        (f"pics/{n}.png", f"truth/{n}.png") for n in range(3)
+    ]
+    assert any("those of the same names here were taken" in text for text in caplog.messages)
+
+
+def test_a_table_of_files_elsewhere_does_not_take_others_of_the_same_last_name(tmp_path):
+    Image.fromarray(np.zeros((8, 9), np.uint8)).save(tmp_path / "0.png")
+    (tmp_path / "table.csv").write_text("image,mask\n/far/images/0.png,/far/masks/0.png\n", encoding="utf-8")
+    with pytest.raises(DataError, match="outside its folder"):
+        open_dataset(tmp_path / "table.csv")
+
+
+def test_masks_as_cellpose_names_them(tmp_path):
+    for number in range(3):
+        for name in (f"img{number}.png", f"img{number}_cp_masks.png"):
+            Image.fromarray(np.full((8, 9), 50 * number, np.uint8)).save(tmp_path / name)
+    found = open_dataset(tmp_path)
+    assert [(s.image_name, s.mask_name) for s in found.samples] == [
+        (f"img{n}.png", f"img{n}_cp_masks.png") for n in range(3)
+    ]
+
+
+def test_a_folder_of_a_microscopes_files_is_called_what_it_is(tmp_path):
+    (tmp_path / "a.czi").write_bytes(b"ZISRAWFILE")
+    with pytest.raises(DataError, match=r"a\.czi is not an image format that can be read: \.czi.*OME-TIFF"):
+        open_dataset(tmp_path)

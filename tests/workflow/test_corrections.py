@@ -151,18 +151,6 @@ def test_every_version_of_an_image_can_be_had_again(project: Project) -> None:
             again.corrections.revert_to("i0", 999)
 
 
-def test_a_newer_prediction_comes_under_what_was_painted(corrections: Corrections) -> None:
-    corrections.record("i0", PREDICTED, painted((0, 2)))
-    newer = np.zeros_like(PREDICTED)
-    corrections.refresh("i0", newer)
-    found = corrections["i0"]
-    assert places(found.mask) == [(0, 2)]
-    assert places(found.vouched) == [(0, 2)]
-    assert not found.prediction.any()
-    corrections.set_done("i0")
-    assert corrections.refresh("i0", PREDICTED) is None
-
-
 def test_every_fifth_image_judges_and_is_never_trained_on(corrections: Corrections) -> None:
     for identifier in IDS:
         corrections.record(identifier, PREDICTED, painted((2, 2)))
@@ -269,12 +257,12 @@ def test_a_drag_undone_in_the_layer_is_an_undo(corrections: Corrections) -> None
 
 
 def test_what_does_not_follow_its_stroke_is_a_stroke_of_its_own(corrections: Corrections) -> None:
-    """Nothing before it, another image, or a newer prediction between: then it is counted."""
+    """Nothing before it, another image, or a way back between: then it is counted."""
     corrections.record("i0", PREDICTED, painted((0, 2)), begun=0)
     assert corrections.effort("i0").strokes == 1
     corrections.record("i1", PREDICTED, painted((0, 2)), begun=0)
     assert corrections.effort("i1").strokes == 1
-    corrections.refresh("i0", painted((2, 2)))
+    corrections.revert("i0", painted((2, 2)))
     mask = corrections["i0"].mask
     corrections.record("i0", mask, painted((2, 3), on=mask), begun=0)
     assert corrections.effort("i0").strokes == 2

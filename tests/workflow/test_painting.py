@@ -711,3 +711,50 @@ def test_painting_hands_the_box_of_a_stroke_on(sitting: Sitting, monkeypatch: py
     mask[[0, 2], 1:4] = 0  # all as predicted: no correction
     sitting.painting.correct(ids[0], mask, box=(0, 1, 3, 4))
     assert sitting.session.collection.entries[ids[0]].corrected is None  # type: ignore[union-attr]
+
+
+def test_masks_painted_earlier_leave_the_memory_once_they_are_on_the_disk(
+    sitting: Sitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painting, "MOST_IN_MEMORY", 2)
+    monkeypatch.setattr("napari_unet.workflow.correction_files.MEMORY_BYTES", 0)
+    ids = with_rings(sitting, made_up(5))
+    sitting.painting.prepare()
+    sitting.settle()
+    entries = sitting.session.collection.entries  # type: ignore[union-attr]
+    wanted = {}
+    for number, identifier in enumerate(ids):
+        wanted[identifier] = ring()
+        wanted[identifier][0, : number + 1] = 1
+        sitting.painting.correct(identifier, wanted[identifier])
+        assert sitting.project.corrections.recorder.flush()  # type: ignore[union-attr]
+    assert [entries[i].is_stored for i in ids] == [True, True, True, False, False]
+    assert sitting.project.corrections.recorder.flush()  # type: ignore[union-attr]
+    held = sitting.project.corrections._files._loaded
+    assert not held.keys() & set(ids[:3])
+    for identifier in ids:
+        np.testing.assert_array_equal(entries[identifier].corrected, wanted[identifier])
+        np.testing.assert_array_equal(sitting.session.mask(identifier), wanted[identifier])
+    again = wanted[ids[0]].copy()
+    again[1, 3] = 1
+    sitting.painting.correct(ids[0], again, box=(1, 3, 2, 4))
+    np.testing.assert_array_equal(sitting.session.mask(ids[0]), again)
+    assert not entries[ids[0]].is_stored
+    sitting.painting.undo(ids[0])
+    np.testing.assert_array_equal(sitting.session.mask(ids[0]), wanted[ids[0]])
+
+
+def test_masks_stay_in_memory_while_the_disk_refuses_them(
+    sitting: Sitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painting, "MOST_IN_MEMORY", 1)
+    monkeypatch.setattr(Corrections, "is_on_disk", lambda self, identifier: False)
+    ids = with_rings(sitting, made_up(3))
+    sitting.painting.prepare()
+    sitting.settle()
+    for identifier in ids:
+        mask = ring()
+        mask[0, 0] = 1
+        sitting.painting.correct(identifier, mask)
+    entries = sitting.session.collection.entries  # type: ignore[union-attr]
+    assert not any(entries[i].is_stored for i in ids)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.cli.running import add_overwrite_argument, run_task, start_backend, tell_left_out
 from napari_unet.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes", help="change a setting"
     )
+    add_overwrite_argument(parser)
     parser.add_argument("--split", type=Path, metavar="FILE", help="use this split")
     parser.add_argument("--format", help="layout, if it is not to be recognized")
     parser.add_argument(
@@ -57,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.networks.registry import pixel_networks
     from napari_unet.settings import EvaluationSettings
     from napari_unet.workflow.compare_networks import CompareNetworksTask
+    from napari_unet.workflow.left_out import LeftOut
     from napari_unet.workflow.recipes import recipe
 
     names = tuple(name.strip() for name in options.networks.split(",") if name.strip())
@@ -73,11 +75,12 @@ def run(options: argparse.Namespace) -> int:
         EvaluationSettings(scores=options.scores),
         tuple(options.changes),
         lambda name: print(name, file=sys.stderr, flush=True),
+        options.overwrite,
     )
     contest = run_task(task)
     _print_table(contest)
     print("\n".join([*summary(contest), f"report in {options.report / 'networks.html'}"]))
-    return DONE
+    return tell_left_out([LeftOut(*item) for item in contest.left_out])
 
 
 def _print_table(contest: Contest) -> None:

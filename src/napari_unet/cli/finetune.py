@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.cli.running import (
-    DONE,
     add_overwrite_argument,
     add_recipe_argument,
     recorded,
     run_task,
     start_backend,
+    tell_left_out,
 )
 from napari_unet.errors import SettingsError
 
@@ -100,7 +100,7 @@ def _of_folder(options: argparse.Namespace, settings: FineTuneSettings) -> int:
     with recorded(options, options.out, lambda: _describe(options, options.model, settings)):
         result = run_task(task)
     _tell(result, options.model, str(options.out))
-    return DONE
+    return tell_left_out(result.left_out)
 
 
 def _describe(options: argparse.Namespace, model: Path, settings: FineTuneSettings) -> FineTuneRun:
@@ -136,11 +136,11 @@ def _of_project(options: argparse.Namespace, settings: FineTuneSettings) -> int:
             result = run_task(task)
         if options.out is not None:
             _tell(result, model, str(options.out))
-            return DONE
+            return tell_left_out(result.left_out)
         version = add_version(project, result, seen)
     _tell(result, model, f"{version.name} of {options.corrections}")
     print(f"use it with: napari-unet project {options.corrections} keep {version.number}")
-    return DONE
+    return tell_left_out(result.left_out)
 
 
 def _tell(result: FineTuned, model: Path, where: str) -> None:

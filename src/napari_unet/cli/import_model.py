@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.cli.running import DONE, add_overwrite_argument, run_task, start_backend
 
 if TYPE_CHECKING:
     import argparse
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="network and classes, and normalization if need be; or the settings.json of a model",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder or .zip of the model")
+    add_overwrite_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     start_backend()
     from napari_unet.workflow.import_model import ImportModelTask
 
-    imported = run_task(ImportModelTask(options.file, options.settings, options.out))
+    imported = run_task(ImportModelTask(options.file, options.settings, options.out, options.overwrite))
     for line in imported.found:
         print(f"note: {line}", file=sys.stderr)
     print(f"{options.file} as the model {imported.out}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, run_task
-from napari_unet.errors import OutputError, SettingsError
+from napari_unet.cli.running import DONE, add_overwrite_argument, run_task
+from napari_unet.errors import SettingsError
 
 if TYPE_CHECKING:
     import argparse
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="ZIP", help="of pack (default: PATH.zip)")
     parser.add_argument("--images", action="store_true", help="pack the images as well")
+    add_overwrite_argument(parser)
     parser.add_argument(
         "--force", action="store_true", help="relink even if images are missing or have changed"
     )
@@ -66,9 +67,7 @@ def _pack(options: argparse.Namespace) -> None:
 
     folder = options.folder.expanduser().resolve()
     out = options.out or folder.with_name(f"{folder.name}.zip")
-    if out.exists():
-        raise OutputError(f"{out} is there already", remedy="give another name with --out")
-    run_task(PackTask(folder, out, options.images))
+    run_task(PackTask(folder, out, options.images, options.overwrite))
     print(f"packed in {out}, {out.stat().st_size:,} bytes")
 
 

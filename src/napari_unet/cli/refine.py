@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, add_overwrite_argument, run_task, start_backend
+from napari_unet.cli.running import add_overwrite_argument, run_task, start_backend, tell_left_out
 
 if TYPE_CHECKING:
     import argparse
@@ -51,4 +51,4 @@ def run(options: argparse.Namespace) -> int:
     )
     if not found.weight:
         print("no weight made it smaller, so that none are used")
-    return DONE
+    return tell_left_out(found.left_out)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_unet.atomic import MOST_NAMED
+from napari_unet.cli.paths import OUTPUTS
 from napari_unet.engine.inline import run_inline
 from napari_unet.engine.lean import import_keras
 from napari_unet.progress import CancelToken, Progress
@@ -217,11 +218,17 @@ def recorded(options: argparse.Namespace, out: Path, describe: Callable[[], Run]
     if options.save_recipe is None:
         yield
         return
-    check_new(options.save_recipe)
+    given = [path for name, value in vars(options).items() if name not in OUTPUTS for path in _paths(value)]
+    check_new(options.save_recipe, given, overwrite=getattr(options, "overwrite", False))
     recipe = RunRecipe.of(describe(), out)
     yield
     recipe.save(options.save_recipe)
     print(f"recipe in {options.save_recipe}; repeat it with: napari-unet run {options.save_recipe}")
+
+
+def _paths(value: object) -> list[Path]:
+    values = value if isinstance(value, list) else [value]
+    return [item for item in values if isinstance(item, Path)]
 
 
 def start_backend() -> None:

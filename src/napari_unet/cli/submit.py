@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, add_overwrite_argument, run_task, start_backend
+from napari_unet.cli.running import add_overwrite_argument, run_task, start_backend, tell_left_out
 
 if TYPE_CHECKING:
     import argparse
@@ -50,4 +50,4 @@ def run(options: argparse.Namespace) -> int:
         print(f"header, images and their order are those of {result.checked}")
     elif options.part == "test":
         print("the data has no sample submission to hold it against")
-    return DONE
+    return tell_left_out(result.left_out)

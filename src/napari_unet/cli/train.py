@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.cli.running import (
-    DONE,
     add_overwrite_argument,
     add_recipe_argument,
     epoch_line,
@@ -146,6 +145,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _train_several(options: argparse.Namespace, task: TrainTask, kind: Kind) -> int:
     from napari_unet.errors import SettingsError
+    from napari_unet.workflow.left_out import LeftOut
     from napari_unet.workflow.train_members import TrainMembersTask
 
     if options.save_recipe is not None:
@@ -157,7 +157,7 @@ def _train_several(options: argparse.Namespace, task: TrainTask, kind: Kind) -> 
     ensemble = run_task(TrainMembersTask(task, kind, count, lambda n: member_line(n, count), options.cluster))
     name = ensemble.provenance["data"]["name"]
     print(f"trained {count} {kind} on {name}; ensemble in {options.out}")
-    return DONE
+    return tell_left_out([LeftOut(*item) for item in ensemble.provenance.get("left_out", ())])
 
 
 def member_line(number: int, count: int) -> None:

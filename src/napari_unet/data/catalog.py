@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset, Problem
@@ -27,6 +27,7 @@ from napari_unet.data.pages import page_samples
 from napari_unet.data.sample import with_unique_ids
 from napari_unet.data.source import FolderSource, Source, open_source
 from napari_unet.data.tables import header_in_words, is_table_name
+from napari_unet.data.unreadable import IMAGE_FORMATS, unreadable_file
 from napari_unet.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -81,7 +82,11 @@ def recognize(source: Source) -> str:
     remedy = "give a folder that holds images"
     if zips:
         remedy = f"open one of the zips in it, like {zips[0]}"
-    got = f"{len(source.sizes)} files" if source.sizes else "no files"
+    foreign = next((n for n in source.sizes if PurePosixPath(n).suffix.lower() in IMAGE_FORMATS), None)
+    if foreign is not None and not zips:
+        raise unreadable_file(source.file(foreign) or source.path / foreign)
+    count = len(source.sizes)
+    got = f"{count:,} file{'s' * (count != 1)}" if count else "no files"
     if source.broken_links:
         got += f", and links that lead nowhere, like {source.broken_links[0]}"
     raise DataError(

@@ -28,6 +28,7 @@ FINGERPRINT = 24  # pixels either way
 ALIKE = 0.97  # correlation of fingerprints above which two images show the same
 CONTRADICTION = 0.2  # IoU of their masks below which they say different things
 SHOWN = 8  # names listed in the summary
+MOSTLY, FEWEST_MASKS = 0.8, 5  # share of empty masks, of so many, that looks like unfinished annotation
 BLOCK = 1024
 AGAINST = " / "  # between names of images in one line of a problem, where they are not the SAME
 PAIRED = ("duplicates", "contradictory near-duplicates")
@@ -396,6 +397,15 @@ def _problems(dataset: Dataset, found: _Findings) -> list[Problem]:
                 "check that these are the masks, and not images of another kind",
             )
         )
+    empty, annotated = found.coverage.count(0), len(found.coverage)
+    if annotated >= FEWEST_MASKS and MOSTLY * annotated <= empty < annotated:
+        problems.append(
+            Problem(
+                "mostly empty",
+                f"{empty} of {annotated} masks are empty, and count as background throughout",
+                "if nobody has annotated those images yet, leave their masks out",
+            )
+        )
     if contradictions:
         problems.append(
             Problem(
@@ -437,11 +447,7 @@ def without_problems(dataset: Dataset) -> Dataset:
     DataError
         If no image is left.
     """
-    key = str(dataset.path), dataset.format, dataset.masks_are, len(dataset)
-    if key not in _known_problems:
-        _known_problems.clear()
-        _known_problems[key] = inspect_dataset(dataset).images_with_problems()
-    bad = _known_problems[key]
+    bad = inspect_dataset(dataset).images_with_problems()
     if not bad:
         return dataset
     left = [sample.id for sample in dataset.samples if sample.id not in bad]
@@ -455,6 +461,3 @@ def without_problems(dataset: Dataset) -> Dataset:
     told = Problem("left out", f"{count} images with problems are left out", "", tuple(bad))
     unlabelled = dataset.unlabelled
     return replace(dataset.subset(left), unlabelled=unlabelled, problems=(*dataset.problems, told))
-
-
-_known_problems: dict[tuple[str, str, str, int], dict[str, str]] = {}  # of the last data set

@@ -23,6 +23,7 @@ from napari_unet.data.image_files import (
     kind_of,
 )
 from napari_unet.data.lazy_stack import LazyStack, usual_axes
+from napari_unet.data.lzw import careful_tifffile
 from napari_unet.data.pixel_size import PixelSize, read_pixel_size, unit_name
 from napari_unet.data.reading import check_axes, current_reading
 from napari_unet.data.tiff_images import TiffPart, images_of, nodata_of
@@ -304,18 +305,16 @@ class TiffPixels:
 
     def _opened(self) -> Any:
         if self._array is None:
-            import tifffile
             import zarr
 
-            file = tifffile.TiffFile(self.path)
+            file = careful_tifffile().TiffFile(self.path)
             weakref.finalize(self, file.close)
             self._array = zarr.open(file.series[0].aszarr(level=self.level), mode="r")
         return self._array
 
 
 def _open_tiff(path: Path, level: int | None, target: float | None) -> LazyStack:
-    import tifffile
-
+    tifffile = careful_tifffile()
     try:
         with path.open("rb") as file:
             if kind_of(file.read(HEAD_BYTES)) != "TIFF":

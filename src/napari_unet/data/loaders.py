@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_unet.data.image_files import decode_image
 from napari_unet.data.mask_files import decode_labels, decode_stored
+from napari_unet.data.mask_values import MaskValues
 from napari_unet.data.reading import ImageReading, current_reading
 from napari_unet.data.run_length import decode_run_lengths
 from napari_unet.data.sample import ReferenceMask
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.data.mask_values import MaskValues
     from napari_unet.data.source import Source
 
 
@@ -56,11 +56,8 @@ class BinaryMaskLoader:
 
     def __call__(self) -> ReferenceMask:
         """Read and decode."""
-        pixels = decode_labels(self.source.read(self.name), self.name, self.page)
-        if pixels.ndim == 3:
-            pixels = pixels.max(axis=2)
-        labels = (pixels > self.threshold).astype(np.uint8)  # type: ignore[operator]
-        return ReferenceMask(labels)
+        stored = decode_stored(self.source.read(self.name), self.name, self.page)
+        return MaskValues("threshold", threshold=self.threshold).read(stored, self.name)
 
 
 @dataclass(frozen=True)

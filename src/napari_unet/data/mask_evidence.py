@@ -19,6 +19,7 @@ SOME = 0.6
 FEW_CLASSES = 8
 FEWEST_PIXELS = 4  # of objects; a picture that is no mask has as few of each value
 MANY_CLASSES = 32
+MOST_PIXELS = 2**22  # of a mask; of larger ones every second or third is enough
 SAME_PLACE = 0.5  # of the spread of all pieces: values that stay within it have places of their own
 
 
@@ -60,18 +61,24 @@ def pieces_of(pixels: NDArray[np.generic]) -> dict[int, Piece]:
     """
     from skimage.measure import label
 
-    numbers = np.where(pixels > 0, pixels, 0).astype(np.int64)  # type: ignore[operator]
-    pieces = label(numbers, background=0, connectivity=2)
-    count = int(pieces.max(initial=0))
-    if not count:
+    step = int(np.ceil(np.sqrt(pixels.size / MOST_PIXELS))) if pixels.size > MOST_PIXELS else 1
+    pixels = pixels[::step, ::step]
+    height, width = pixels.shape
+    filled = pixels > 0  # type: ignore[operator]
+    tall, wide = filled.any(axis=1).nonzero()[0], filled.any(axis=0).nonzero()[0]
+    if not len(tall):
         return {}
-    flat = pieces.ravel()
+    box = slice(tall[0], tall[-1] + 1), slice(wide[0], wide[-1] + 1)
+    numbers = np.where(filled[box], pixels[box], 0).astype(np.int64)
+    pieces = label(numbers, background=0, connectivity=2)
+    down, along = np.nonzero(pieces)
+    flat = pieces[down, along]
+    count = int(flat.max())
     sizes = np.bincount(flat, minlength=count + 1)
-    height, width = numbers.shape
-    rows = np.bincount(flat, np.repeat(np.arange(height), width), minlength=count + 1)
-    columns = np.bincount(flat, np.tile(np.arange(width), height), minlength=count + 1)
+    rows = np.bincount(flat, down + tall[0], minlength=count + 1)
+    columns = np.bincount(flat, along + wide[0], minlength=count + 1)
     value_of = np.zeros(count + 1, np.int64)
-    value_of[flat] = numbers.ravel()
+    value_of[flat] = numbers[down, along]
     values, place = np.unique(value_of[1:], return_inverse=True)
     largest = np.zeros(len(values), np.int64)
     np.maximum.at(largest, place, sizes[1:])
@@ -80,7 +87,10 @@ def pieces_of(pixels: NDArray[np.generic]) -> dict[int, Piece]:
     y = np.bincount(place, rows[1:], minlength=len(values)) / areas / height
     x = np.bincount(place, columns[1:], minlength=len(values)) / areas / width
     found = zip(*(a.tolist() for a in (values, counts, areas, y, x)), strict=True)
-    return {value: Piece(int(number), int(size), (row, column)) for value, number, size, row, column in found}
+    return {
+        value: Piece(int(number), int(size) * step**2, (row, column))
+        for value, number, size, row, column in found
+    }
 
 
 def judge(masks: Sequence[dict[int, Piece]]) -> Verdict:

@@ -43,11 +43,14 @@ class StoredMask:
         Whether the last axis are channels of their own, not colours.
     alpha : numpy.ndarray or None
         (Y, X) transparency, where the file says that it has one; 0 is transparent.
+    inverted : bool
+        Whether the file says that 0 is white, so that its values were turned.
     """
 
     pixels: NDArray[np.generic]
     channels: bool = False
     alpha: NDArray[np.generic] | None = None
+    inverted: bool = False
 
     @property
     def is_drawn_in_alpha(self) -> bool:
@@ -98,8 +101,8 @@ def decode_stored(data: bytes | IO[bytes], name: str, page: int | None = None) -
         pixels = np.delete(pixels, found.alpha, axis=2)
     count = pixels.shape[2]
     if count == 1 or (pixels == pixels[..., :1]).all():
-        return StoredMask(np.ascontiguousarray(pixels[..., 0]), alpha=alpha)
-    return StoredMask(pixels, not found.colour or count != 3, alpha)
+        return StoredMask(np.ascontiguousarray(pixels[..., 0]), alpha=alpha, inverted=found.inverted)
+    return StoredMask(pixels, not found.colour or count != 3, alpha, found.inverted)
 
 
 def decode_labels(data: bytes | IO[bytes], name: str, page: int | None = None) -> NDArray[np.generic]:

@@ -7,6 +7,7 @@ import os
 import re
 import zipfile
 from abc import ABC, abstractmethod
+from collections import deque
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -242,23 +243,27 @@ class FolderSource(Source):
 def _walk(path: Path, broken: list[str]) -> Iterator[tuple[str, int]]:
     """Name and size of every file below a folder, linked ones too; broken links go into a list.
 
-    A link to a folder that it lies in is not followed again.
+    No folder is listed twice, however many links lead to it: under the shortest path, and of paths as
+    long as one another not under that of a link.
     """
     count = 0
-    folders = [(str(path), "", frozenset({os.path.realpath(path)}))]
-    while folders:
-        folder, prefix, around = folders.pop()
+    level = deque([(False, str(path), "")])
+    below: list[tuple[bool, str, str]] = []
+    listed_already: set[str] = set()
+    while level:
+        linked, folder, prefix = level.popleft()
+        real = os.path.realpath(folder)
+        again = real in listed_already
+        listed_already.add(real)
         try:
             with os.scandir(folder) as listed:
-                entries = sorted((e for e in listed if not is_junk(e.name)), key=lambda e: e.name)
+                kept = () if again else (e for e in listed if not is_junk(e.name))
+                entries = sorted(kept, key=lambda e: e.name)
             for entry in entries:
                 name = prefix + entry.name
                 if entry.is_dir():
-                    real = os.path.realpath(entry.path) if entry.is_symlink() else ""
-                    count += bool(real)
-                    if real not in around:
-                        inside = around | {real or f"{os.path.realpath(folder)}{os.sep}{entry.name}"}
-                        folders.append((entry.path, f"{name}/", inside))
+                    count += entry.is_symlink()
+                    below.append((linked or entry.is_symlink(), entry.path, f"{name}/"))
                 elif entry.is_file():
                     count += 1
                     yield name, entry.stat().st_size
@@ -277,6 +282,9 @@ def _walk(path: Path, broken: list[str]) -> Iterator[tuple[str, int]]:
                 got=f"{count} or more",
                 remedy="give the folder of one data set",
             )
+        if not level:
+            level.extend(sorted(below, key=lambda item: item[0]))
+            below.clear()
 
 
 class ZipSource(Source):

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.decoded_image import DecodedImage
+from napari_unet.data.lzw import careful_tifffile
 from napari_unet.data.orientation import ORIENTATION, orientation_in, upright, upright_shape
 from napari_unet.data.reading import PLAIN, ImageReading, check_axes
 from napari_unet.errors import DataError
@@ -160,6 +161,7 @@ class TiffPart:
             one = series.pages[plane]
             if one is None:  # OME-TIFF may leave out planes
                 return np.zeros(page.shape, self.dtype)
+            _check_pieces(one)
             return np.asarray(one.asarray()).reshape(page.shape)
         if series.dataoffset is not None:
             count = math.prod(page.shape)
@@ -256,9 +258,7 @@ def opened_tiff(file: IO[bytes], name: str, reading: ImageReading = PLAIN) -> It
     DataError
         If axes do not fit, or the numbers are complex. What tifffile raises on damaged files is let through.
     """
-    import tifffile
-
-    with closing(tifffile.TiffFile(file)) as tiff:
+    with closing(careful_tifffile().TiffFile(file)) as tiff:
         _check_chain(tiff)
         yield images_of(tiff, name, reading)
 
@@ -290,6 +290,7 @@ def images_of(tiff: Any, name: str, reading: ImageReading = PLAIN) -> TiffImages
                 remedy="name its axes with --axes",
             )
         _check_thin(part, name)
+        _check_pieces(part.keyframe)
     return TiffImages(parts, left_out)
 
 
@@ -302,6 +303,13 @@ def _as_told(kept: Sequence[Any], axes: str, name: str) -> tuple[TiffPart, ...]:
     for one in kept:
         check_axes(axes, one.shape, name)
     return tuple(TiffPart((one,), axes, tuple(map(int, one.shape))) for one in kept)
+
+
+def _check_pieces(page: Any) -> None:
+    """Refuse a page that lacks strips or tiles: tifffile leaves it at a log line, and black pixels."""
+    wanted, there = math.prod(page.chunked), len(page.dataoffsets)
+    if not page.is_contiguous and there < wanted and not page.parent.is_ndpi:
+        raise ValueError(f"cut off: it has {there} of {wanted} strips or tiles")
 
 
 def _check_thin(part: TiffPart, name: str) -> None:

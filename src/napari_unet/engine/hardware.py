@@ -10,6 +10,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from napari_unet.gpu_memory import share_gpus as share_gpus
+
 INTERESTING = frozenset(
     {
         "avx", "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "bf16",
@@ -124,15 +126,6 @@ def working_gpu() -> str | None:
     except (AttributeError, ImportError, RuntimeError, ValueError):  # without one, each says it in its way
         return None
     return found[0] if found else None
-
-
-def share_gpus() -> None:
-    """Have graphics processors lend memory as it is needed, not all of it to the first process.
-
-    Counts until the first array lies there; a value that the person set stays.
-    """
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 def _tensorflow_gpus() -> list[str]:

@@ -116,6 +116,8 @@ class Contest:
         Of what computed.
     settings : mapping
         The recipe as JSON, and the split's counts.
+    left_out : tuple of (str, str)
+        Names of images that could not be read, and why.
     """
 
     networks: tuple[Contestant, ...]
@@ -127,6 +129,7 @@ class Contest:
     machine: str = ""
     versions: tuple[tuple[str, str], ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def scores(self) -> list[str]:

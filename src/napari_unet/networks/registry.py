@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet import networks
 from napari_unet.errors import SettingsError
+from napari_unet.gpu_memory import share_gpus
 from napari_unet.networks.architecture import Architecture
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def build_network(settings: NetworkSettings, seed: int = 0, precision: str = "fl
     SettingsError
         If there is no such network, or presence is wanted of one that does not tell it.
     """
+    share_gpus()
     import keras
 
     chosen = architecture(settings.name)

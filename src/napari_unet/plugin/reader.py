@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.data.catalog import find_format, open_dataset
+from napari_unet.data.mask_reading import MaskReading, reading_masks
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.plugin.commands import show_workbench_later
 from napari_unet.plugin.dataset_layers import layers_of
+from napari_unet.workflow.own_project import remembered_masks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_unet.data.dataset import Dataset
     from napari_unet.plugin.dataset_layers import LayerData
 
 CHUNKED = {".zarr", ".n5"}  # folders of any number of files, none of them an image
@@ -69,7 +72,7 @@ def read(path: str) -> list[LayerData]:
         If something is wrong with the data set; the sentence says what.
     """
     try:
-        layers = layers_of(open_dataset(path))
+        layers = layers_of(_opened(path))
     except WorkbenchError as error:
         if not _viewer_is_open():
             raise
@@ -80,6 +83,16 @@ def read(path: str) -> list[LayerData]:
         return [(None,)]  # type: ignore[list-item]
     show_workbench_later(layers)
     return layers
+
+
+def _opened(path: str) -> Dataset:
+    """A data set, whose masks are read as a person wanted it when a project of its own was last in use."""
+    dataset = open_dataset(path)
+    said = remembered_masks(dataset) if dataset.several_values and not dataset.masks_are else ""
+    if not said:
+        return dataset
+    with reading_masks(MaskReading(said)):
+        return open_dataset(path)
 
 
 def _viewer_is_open() -> bool:

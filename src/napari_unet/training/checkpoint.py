@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+log = logging.getLogger(__name__)
 Weights = list["NDArray[Any]"]
 
 
@@ -115,6 +117,11 @@ def load_state(path: Path, fingerprint: str | None = None, content: str = "") ->
             f"the training state {path} belongs to a run with other settings or data",
             remedy="resume with the same data, split and settings, or train without --resume",
         )
+    if content and not made_of:
+        log.warning(
+            "%s is of an earlier version, which did not note the images: resume it only if they are the same",
+            path,
+        )
     if content and made_of and made_of != content:
         raise TrainingError(
             f"the training state {path} was made with other images or masks under the same names",
@@ -128,6 +135,7 @@ def _check_header(header: dict[str, Any]) -> None:
     kinds: dict[str, type | tuple[type, ...]] = {
         "step": int, "epoch": int, "seconds": (int, float), "averaged": int, "best_score": (int, float),
         "best_epoch": int, "rate_factor": (int, float), "history": list, "version": int, "fingerprint": str,
+        "content": str,
     }  # fmt: skip
     for name, value in header.items():
         if name not in kinds or isinstance(value, bool) or not isinstance(value, kinds[name]):

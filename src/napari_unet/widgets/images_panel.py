@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
 
+from napari_unet.data.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.errors import WorkbenchError
 from napari_unet.widgets.step import Step
 from napari_unet.widgets.table import ImageTable
+from napari_unet.workflow.images import METADATA_KEY, OpenedData
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from napari_unet.data.dataset import Dataset
     from napari_unet.workflow.session import Session
 
 EMPTY = (
@@ -32,6 +35,7 @@ SAMPLES = {
     "membranes": "Cell membranes",
 }
 THUMBNAIL = 48  # pixels either way
+CHOICES: tuple[Choice, ...] = ("", "objects", "classes")  # in the order of the list
 REFRESH = 100  # milliseconds between two updates of the list
 
 
@@ -82,7 +86,13 @@ class ImagesPanel(Step):
         )
         self.leave_out.hide()
         self.leave_out.clicked.connect(lambda checked: session.leave_out_problems(leave_out=checked))
+        self.masks_are = QComboBox()
+        self.masks_are.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.masks_are.setMinimumContentsLength(14)
+        self.masks_are.hide()
+        self.masks_are.activated.connect(self._read_masks_as)
         self.body.addWidget(self.leave_out)
+        self.body.addWidget(self.masks_are)
         self.table.image_activated.connect(session.select)
         session.collection_changed.connect(self._on_collection)
         session.rows_changed.connect(self._on_rows)
@@ -150,6 +160,7 @@ class ImagesPanel(Step):
         name = collection.name if collection is not None and len(collection) else ""
         self.hint.setText(name)
         self._show_leave_out()
+        self._show_masks_are()
 
     def _on_rows(self, identifiers: tuple[str, ...]) -> None:
         self._changed.update(identifiers)
@@ -170,6 +181,45 @@ class ImagesPanel(Step):
         if collection is not None and count:
             self.leave_out.setText(f"Leave out {count:,} with problems")
             self.leave_out.setChecked(collection.leave_out_flaws)
+
+    def _show_masks_are(self) -> None:
+        collection = self.session.collection
+        dataset = None if collection is None else collection.dataset
+        self.masks_are.setVisible(dataset is not None and dataset.several_values)
+        if dataset is None or not dataset.several_values:
+            return
+        found = "" if dataset.masks_are else f" ({'objects' if len(dataset.classes) == 1 else 'classes'})"
+        self.masks_are.clear()
+        self.masks_are.addItems([f"Masks: as found{found}", "Masks: objects", "Masks: classes"])
+        self.masks_are.setCurrentIndex(CHOICES.index(dataset.masks_are))
+        self.masks_are.setToolTip(
+            f"The values in the masks: {dataset.masks}. If that is wrong, say here whether different values "
+            "are numbers of objects or names of classes; the data set is opened again"
+        )
+
+    def _read_masks_as(self, index: int) -> None:
+        """Open the data set again with its masks read so; where that fails all stays as it is."""
+        collection = self.session.collection
+        dataset = None if collection is None else collection.dataset
+        if dataset is None or CHOICES[index] == dataset.masks_are:
+            return
+        before = dataset.masks_are
+        old = [layer for layer in self.viewer.layers if _shows(layer, dataset)]
+        self.session.read_masks_as(CHOICES[index])
+        with reading_masks(MaskReading(CHOICES[index])):
+            self.open_paths([str(dataset.path)])
+        fresh = [layer for layer in self.viewer.layers if opened_by_us(layer) and layer not in old]
+        fresh = [layer for layer in fresh if layer.metadata[METADATA_KEY].dataset.path == dataset.path]
+        if not fresh:
+            self.session.read_masks_as(before)
+            self._show_masks_are()
+            return
+        names = [layer.name for layer in old]
+        for layer in old:
+            self.viewer.layers.remove(layer)
+        if len(names) == len(fresh):
+            for layer, name in zip(fresh, names, strict=True):
+                layer.name = name
 
     def _on_current(self, identifier: str) -> None:
         if identifier and identifier != self.table.current_id():
@@ -202,6 +252,15 @@ class ImagesPanel(Step):
             self._pool.submit(work)
         except RuntimeError:  # closed meanwhile
             return
+
+
+def opened_by_us(layer: Any) -> bool:
+    """Whether our reader made a layer."""
+    return isinstance(layer.metadata.get(METADATA_KEY), OpenedData)
+
+
+def _shows(layer: Any, dataset: Dataset) -> bool:
+    return opened_by_us(layer) and layer.metadata[METADATA_KEY].dataset is dataset
 
 
 def thumbnail(image: NDArray[np.generic]) -> NDArray[np.uint8]:

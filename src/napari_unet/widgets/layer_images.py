@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.sample import ReferenceMask, Sample
+from napari_unet.data.mask_files import StoredMask
+from napari_unet.data.mask_values import MaskValues
+from napari_unet.data.sample import Sample
 from napari_unet.errors import DataError
 from napari_unet.workflow.images import METADATA_KEY, OpenedData
 from napari_unet.workflow.references import OPENED_FROM
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.data.sample import ReferenceMask
+
 MOST_SLICES = 100_000
+UNKNOWN, UNKNOWN_BELOW = 255, -1  # as in mask files
+FEWEST_OBJECTS = 2
 OURS = "napari_unet_layer"  # key of the metadata of layers that the workbench made
 
 
@@ -119,9 +125,13 @@ class _LoadLabels:
     def __call__(self) -> ReferenceMask:
         values = np.asarray(self.array[self.index[-(self.array.ndim - 2) :] if self.array.ndim > 2 else ()])
         classes = self.classes()
-        labels = np.minimum(values, classes).astype(np.uint8)
-        objects = values.astype(np.int32) if classes == 1 else None
-        return ReferenceMask(labels, objects)
+        numbers = tuple((number,) for number in range(1, classes + 1))
+        unknown = UNKNOWN if classes > 1 and values.max(initial=0) == UNKNOWN else UNKNOWN_BELOW
+        meaning = MaskValues("objects") if classes == 1 else MaskValues("values", numbers, unknown=unknown)
+        mask = meaning.read(StoredMask(values), "the layer of reference masks")
+        if mask.objects is not None and len(np.unique(mask.objects[mask.objects > 0])) < FEWEST_OBJECTS:
+            return replace(mask, objects=None)  # 0 and one number: nothing is told apart
+        return mask
 
 
 def layer_samples(
@@ -136,7 +146,8 @@ def layer_samples(
     reference : napari.layers.Labels, optional
         Its reference masks, of the same size.
     classes : callable
-        Gives their number; labels above count as the last class: with one, every label is foreground.
+        Gives their number. With one, labels are numbers of objects; with more, labels above are an error,
+        but for 255, which is unknown.
     name : str, optional
         Instead of the layer's own.
 

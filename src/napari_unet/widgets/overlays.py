@@ -75,9 +75,10 @@ class Overlays(QObject):  # type: ignore[misc]
         self._put("vouched", vouched)
         mask_layer = self.stage.mask_layer
         if mask_layer is not None:
-            if errors is None:
+            # Only where it is another: napari then says that all of the layer may have changed.
+            if errors is None and mask_layer.contour:
                 mask_layer.contour = 0
-            elif mask_layer.contour == 0:
+            elif errors is not None and mask_layer.contour == 0:
                 mask_layer.contour = 1
 
     def _on_change(self, identifier: str) -> None:

@@ -16,6 +16,7 @@ from napari_unet.models.ensemble import load_any
 from napari_unet.progress import Progress, tracked
 from napari_unet.settings import EvaluationSettings
 from napari_unet.workflow.evaluate import (
+    Parts,
     about_data,
     about_model,
     check_classes,
@@ -25,7 +26,6 @@ from napari_unet.workflow.evaluate import (
     model_predictions,
     objects_of,
     open_labelled,
-    parts_of,
 )
 from napari_unet.workflow.left_out import sound_part
 from napari_unet.workflow.repeat import command, evaluation_flags, versions
@@ -33,7 +33,11 @@ from napari_unet.workflow.repeat import command, evaluation_flags, versions
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import Sample
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
 
@@ -82,13 +86,20 @@ class CompareReportTask:
             When the token was set; nothing is written then.
         """
         check_report(self.report, COMPARE_FILES, [self.data], overwrite=self.overwrite)
-        dataset, left = sound_part(open_labelled(self.data, self.format), on_progress, cancel)
         models = load_any(self.old, default_precision()), load_any(self.new, default_precision())
+        parts = tuple(map(Parts, models))
+
+        def look(sample: Sample, image: NDArray[np.generic]) -> None:
+            for each in parts:
+                each.look(sample, image)
+
+        labelled = open_labelled(self.data, self.format)
+        dataset, left = sound_part(labelled, on_progress, cancel, look)
         for model in models:
             check_classes(model, dataset)
         groups = groups_of(dataset)
         old, new = (
-            self._score(dataset, groups, model, partial(_half, on_progress, place), cancel)
+            self._score(dataset, groups, model, parts[place].of, partial(_half, on_progress, place), cancel)
             for place, model in enumerate(models)
         )
         old.evaluation.left_out.extend((item.name, item.sentence) for item in left)
@@ -118,11 +129,11 @@ class CompareReportTask:
         dataset: Dataset,
         groups: dict[str, str],
         model: AnyModel,
+        parts: dict[str, str],
         on_progress: OnProgress,
         cancel: CancelToken,
     ) -> Findings:
         findings = Findings(Evaluation(dataset.classes, self.settings, dataset.format))
-        parts = parts_of(dataset, model)
         predictions = model_predictions(dataset, model, cancel)
         for found in tracked(predictions, len(dataset), "Comparing", on_progress, cancel):
             name = found.sample.id

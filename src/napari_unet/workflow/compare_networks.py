@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet import __version__
-from napari_unet.atomic import write_text
+from napari_unet.atomic import check_outputs, write_text
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import available_cores, default_precision, has_gpu, processor_name
 from napari_unet.errors import DataError, ModelError, OutputError, SettingsError, TrainingError
-from napari_unet.evaluation.contest import Contest, Contestant, write_contest
+from napari_unet.evaluation.contest import FILES, Contest, Contestant, write_contest
 from napari_unet.models.model import METRICS_FILE, SETTINGS_FILE, SPLIT_FILE, STATE_FILE, load_model
-from napari_unet.networks.registry import architecture
+from napari_unet.networks.registry import architecture, architectures
 from napari_unet.progress import Progress, Stage
 from napari_unet.settings import EvaluationSettings
 from napari_unet.workflow.evaluate import EvaluateTask, check_writable
+from napari_unet.workflow.left_out import sound_part
 from napari_unet.workflow.networks import facts_of
 from napari_unet.workflow.recipes import recipe
 from napari_unet.workflow.repeat import command, versions
@@ -76,6 +78,8 @@ class CompareNetworksTask:
         "key=value" by which the recipe differs from the one of its name, for the command in the report.
     on_network : callable, optional
         Takes the name of a network when its turn comes.
+    overwrite : bool
+        Whether another comparison, or tables of another origin, may be replaced; this one starts afresh then.
     """
 
     data: Path
@@ -88,6 +92,7 @@ class CompareNetworksTask:
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
     changes: tuple[str, ...] = ()
     on_network: Callable[[str], None] | None = None
+    overwrite: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Contest:
         """Train and judge what is not there yet, and write the table after each network.
@@ -112,8 +117,8 @@ class CompareNetworksTask:
             architecture(name)
         check_writable(self.report)
         self._check_plan()
-        dataset = open_training_data(self.data, self.format)
-        split = self._split(dataset, on_progress, cancel)
+        dataset, left = sound_part(open_training_data(self.data, self.format), on_progress, cancel)
+        split = self._split(dataset, on_progress, cancel).without(item.id for item in left)
         done: list[Contestant] = []
         for number, name in enumerate(self.networks, start=1):
             if self.on_network is not None:
@@ -122,7 +127,7 @@ class CompareNetworksTask:
             done.append(self._one(name, dataset, split, stage, cancel))
             contest = self._contest(done, dataset, split)
             write_contest(self.report, contest)
-        return contest
+        return replace(contest, left_out=tuple((item.name, item.sentence) for item in left))
 
     def _check_plan(self) -> None:
         """Refuse a folder in which networks were trained otherwise: they cannot be compared."""
@@ -142,13 +147,26 @@ class CompareNetworksTask:
                     f"{file} cannot be read", got=str(error), remedy="give a new folder"
                 ) from error
             different = [key for key in plan if before.get(key) != plan[key]]
-            if different:
+            if different and self.overwrite:
+                self._remove_earlier()
+            elif different:
                 raise OutputError(
                     f"{self.report} holds another comparison",
                     expected=f"the same {' and '.join(different)}",
-                    remedy="give another folder, or the same settings to go on",
+                    remedy="give another folder, the same settings to go on, or --overwrite to replace it",
                 )
+        else:
+            results = [*FILES, *self.networks]
+            check_outputs((self.report / name for name in results), [self.data], overwrite=self.overwrite)
         write_text(file, json.dumps(plan, indent=1))
+
+    def _remove_earlier(self) -> None:
+        """Remove the split and the networks of a comparison that is replaced, so that all start afresh."""
+        (self.report / SPLIT_FILE).unlink(missing_ok=True)
+        for name in architectures():
+            folder = self.report / name
+            if (folder / MODEL_FOLDER).is_dir() or (folder / REPORT_FILE).is_file():
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _split(self, dataset: Dataset, on_progress: OnProgress, cancel: CancelToken) -> Split:
         kept = self.report / SPLIT_FILE

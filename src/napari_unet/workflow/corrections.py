@@ -264,19 +264,6 @@ class Corrections(Mapping[str, Correction]):
             wanted = stored.prediction if prediction is None else prediction
             return self._become(stored, identifier, "revert", wanted, np.zeros_like(stored.vouched), False)
 
-    def refresh(self, identifier: str, prediction: NDArray[np.uint8]) -> Stroke | None:
-        """Put a newer prediction under what the person vouches for; an image that is done stays."""
-        with self._lock:
-            stored = self._files.load(identifier)
-            if stored is None or stored.effort.done:
-                return None
-            _check_masks(identifier, stored.mask, prediction)
-            mask = np.where(stored.vouched, stored.mask, prediction)
-            stored.prediction[:] = prediction
-            stroke = self._become(stored, identifier, "prediction", mask, stored.vouched, False)
-            self._save(identifier)
-            return stroke
-
     def versions(self, identifier: str) -> tuple[MaskVersion, ...]:
         """Every state that the mask of an image was in, the oldest first.
 
@@ -325,6 +312,18 @@ class Corrections(Mapping[str, Correction]):
                 stroke.inverse().apply(mask, vouched)
                 done = stroke.done_before
             return self._become(stored, identifier, "earlier version", mask, vouched, done)
+
+    def is_on_disk(self, identifier: str) -> bool:
+        """Whether everything that was done to an image is written, to the journal at least."""
+        with self._lock:
+            recorder = self.recorder
+            return identifier in self._files.efforts and (recorder is None or not recorder.holds(identifier))
+
+    def save_mask(self, identifier: str) -> None:
+        """Have the mask of one image written when there is time; it may leave the memory after that."""
+        with self._lock:
+            if identifier in self._files.unsaved():
+                self._save(identifier)
 
     def save(self) -> None:
         """Have all masks written that changed; the journal shrinks when they are."""

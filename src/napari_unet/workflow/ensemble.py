@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import ReferenceMask, Sample
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
+    from napari_unet.workflow.left_out import LeftOut
 
     Settings = tuple[Any, Any, tuple[str, ...], dict[str, Any]]
 
@@ -71,6 +72,8 @@ class Chosen:
         Mean IoU of the ensemble.
     images : int
         It was chosen by.
+    left_out : tuple of LeftOut
+        Images that could not be read.
     """
 
     names: tuple[str, ...]
@@ -79,6 +82,7 @@ class Chosen:
     uniform: float | None = None
     score: float | None = None
     images: int = 0
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,9 +158,10 @@ class EnsembleTask:
         used: dict[str, str] = {}
         ensemble = ensemble_of(members, settings, chosen, self.choose, self.inference)
         if self.data is not None:
-            dataset, _ = sound_part(open_dataset(self.data, self.format), on_progress, cancel)
+            dataset, left = sound_part(open_dataset(self.data, self.format), on_progress, cancel)
             judges = choosing_images(dataset, [SeenImages(s[3]) for s in settings], cancel)
             chosen, used = self._chosen(ensemble, dataset, judges, on_progress, cancel)
+            chosen = replace(chosen, left_out=left)
         kept = [
             (replace(member, weight=weight), one)
             for member, one, weight in zip(members, settings, chosen.weights, strict=True)

@@ -33,8 +33,8 @@ from napari_unet.workflow.evaluate_cluster import (
 )
 from napari_unet.workflow.given_data import GivenData
 from napari_unet.workflow.given_masks import read_masks
-from napari_unet.workflow.left_out import LeftOut, check_some_left, sound_part
-from napari_unet.workflow.repeat import command, evaluation_flags, training_command, versions
+from napari_unet.workflow.left_out import LeftOut, check_size, check_some_left, sound_part
+from napari_unet.workflow.repeat import command, evaluation_flags, mask_flags, training_command, versions
 from napari_unet.workflow.seen import LONG_LISTS, NOT_KNOWN, SeenImages
 from napari_unet.workflow.segment import chosen_samples, segment_samples
 
@@ -133,25 +133,26 @@ class EvaluateTask:
         if self.names is not None:
             chosen = chosen_samples(dataset.samples, self.names, str(self.data))
             dataset = replace(dataset, samples=tuple(chosen))
-        dataset, left = sound_part(dataset, on_progress, cancel)
-        problems: list[LeftOut] = list(left)
+        taken_for: list[str] = []
         model = load_any(self.model, default_precision()) if self.model is not None else None
+        parts = Parts(model)
+        dataset, left = sound_part(dataset, on_progress, cancel, parts.look)
+        problems: list[LeftOut] = list(left)
         if model is not None:
             check_classes(model, dataset)
             if cluster is None:
                 predictions = model_predictions(dataset, model, cancel, self.inference, problems.append)
             else:
-                predictions = self._predictions_of(cluster, dataset, cancel)
+                predictions = self._predictions_of(cluster, dataset, cancel, problems.append)
         elif self.masks is not None:
-            predictions = given_predictions(dataset, self.masks)
+            predictions = given_predictions(dataset, self.masks, problems.append, taken_for.append)
         else:
             raise DataError("there is nothing to score", expected="a model or a folder of masks")
         inspect = self.inspect and not isinstance(self.data, GivenData)
-        known = {} if model is None else own_parts_of(dataset, model.provenance)
-        inspection = inspect_dataset(whole, on_progress, cancel, known or None) if inspect else None
+        inspection = inspect_dataset(whole, on_progress, cancel, parts.named or None) if inspect else None
         activation = model.recipe.network.activation if model is not None else "sigmoid"
         findings = Findings(Evaluation(dataset.classes, self.settings, dataset.format), activation)
-        parts, groups = parts_of(dataset, model), groups_of(dataset)
+        groups = groups_of(dataset)
         for found in tracked(predictions, len(dataset), "Scoring", on_progress, cancel):
             identifier = found.sample.id
             try:
@@ -160,23 +161,32 @@ class EvaluateTask:
                 problems.append(LeftOut.of(found.sample, error))
                 continue
             objects = objects_of(reference, found, self.settings)
-            group, part = groups[identifier], parts[identifier]
+            group, part = groups[identifier], parts.of[identifier]
             findings.add(identifier, group, part, reference, found.mask, found.probabilities, objects)
         check_some_left(problems, len(left) + len(dataset))
         findings.evaluation.left_out.extend((item.name, item.sentence) for item in problems)
-        self._write(dataset, model, findings, inspection, copies_note(known, parts), cancel)
+        self._write(
+            dataset, model, findings, inspection, taken_for, copies_note(parts.named, parts.of), cancel
+        )
         return findings.evaluation
 
-    def _predictions_of(self, cluster: Cluster, dataset: Dataset, cancel: CancelToken) -> Iterator[Predicted]:
+    def _predictions_of(
+        self,
+        cluster: Cluster,
+        dataset: Dataset,
+        cancel: CancelToken,
+        on_problem: Callable[[LeftOut], object],
+    ) -> Iterator[Predicted]:
         """What the workers make of each image."""
         path = check_shareable(self.data, self.model)
         assert self.model is not None
         files = pack_files(self.model)
-        errand = EvaluateErrand(
-            path, self.format, files, default_precision(), self.inference, self.settings.scores
-        )
+        errand = EvaluateErrand(path, self.format, files, self.inference, self.settings.scores)
         by_id = {s.id: s for s in dataset.samples}
         for found in answers_of_cluster(cluster, errand, [s.id for s in dataset.samples], cancel):
+            if isinstance(found, LeftOut):
+                on_problem(found)
+                continue
             probabilities = found.probabilities.astype(np.float32)
             yield Predicted(by_id[found.id], found.mask, partial(np.asarray, found.objects), probabilities)
 
@@ -186,6 +196,7 @@ class EvaluateTask:
         model: AnyModel | None,
         findings: Findings,
         inspection: Inspection | None,
+        taken_for: list[str],
         copies: str,
         cancel: CancelToken,
     ) -> None:
@@ -196,7 +207,7 @@ class EvaluateTask:
         program = f"napari-unet-workbench {__version__}"
         source = self.model or self.masks
         what = ["--model", str(self.model)] if model is not None else ["--masks", str(self.masks)]
-        flags = evaluation_flags(self.settings, self.format)
+        flags = [*evaluation_flags(self.settings, self.format), *mask_flags()]
         commands = training_commands(model)
         if not isinstance(self.data, GivenData):
             commands += (command("evaluate", self.data, *what, "--report", self.report, *flags),)
@@ -213,7 +224,11 @@ class EvaluateTask:
             problems=inspection.to_json()["problems"] if inspection is not None else None,
             commands=commands,
             versions=versions(),
-            remarks=tuple(f"{words[:1].upper()}{words[1:]}." for words in (note, copies) if words),
+            remarks=(
+                *masks_in_words(dataset),
+                *(f"The values of the masks that were scored: {words}." for words in taken_for),
+                *(f"{words[:1].upper()}{words[1:]}." for words in (note, copies) if words),
+            ),
             threshold_note=note,
         )
         cancel.check()
@@ -280,9 +295,18 @@ def model_predictions(
         yield Predicted(result.sample, result.mask, partial(getattr, result, "objects"), result.probabilities)
 
 
-def given_predictions(dataset: Dataset, path: Path) -> Iterator[Predicted]:
-    """Masks in a folder or zip, named after the images."""
-    for sample, mask, objects in read_masks(dataset, path):
+def given_predictions(
+    dataset: Dataset,
+    path: Path,
+    on_problem: Callable[[LeftOut], object],
+    on_meaning: Callable[[str], None] | None = None,
+) -> Iterator[Predicted]:
+    """Masks in a folder or zip, named after the images; `on_meaning` as of ``read_masks``."""
+
+    def tell(sample: Sample, error: WorkbenchError) -> None:
+        on_problem(LeftOut.of(sample, error))
+
+    for sample, mask, objects in read_masks(dataset, path, on_problem=tell, on_meaning=on_meaning):
         yield Predicted(sample, mask, partial(np.asarray, objects))
 
 
@@ -304,13 +328,7 @@ def fitting_reference(dataset: Dataset, sample: Sample, mask: NDArray[np.uint8])
         If it is of another size.
     """
     reference = dataset.mask(sample)
-    if reference.labels.shape != mask.shape:
-        raise DataError(
-            f"the mask of {sample.id} does not fit its image",
-            expected=f"{mask.shape[1]} x {mask.shape[0]} pixels",
-            got=f"{reference.labels.shape[1]} x {reference.labels.shape[0]}",
-            remedy="replace the mask or leave the image out",
-        )
+    check_size(sample, mask.shape, reference.labels.shape)
     return reference
 
 
@@ -359,6 +377,16 @@ def about_data(dataset: Dataset, path: Path | None) -> dict[str, Any]:
     }
 
 
+def masks_in_words(dataset: Dataset) -> tuple[str, ...]:
+    """What the reference masks were taken for, in a sentence, where their layout leaves that open."""
+    if not dataset.masks:
+        return ()
+    said = f", as --masks-are {dataset.masks_are} says" if dataset.masks_are else ""
+    doubts = [p.message for p in dataset.problems if p.kind == "interpretation"]
+    more = "".join(f" {doubt[:1].upper()}{doubt[1:]}." for doubt in doubts)
+    return (f"The values of the reference masks: {dataset.masks}{said}.{more}",)
+
+
 def training_commands(model: AnyModel | None) -> tuple[str, ...]:
     """The command that trained a model, where it can be told."""
     if model is None or model.provenance.get("parent") or model.provenance.get("ensemble"):
@@ -392,9 +420,32 @@ def own_parts_of(dataset: Dataset, provenance: Mapping[str, Any]) -> dict[str, s
     return parts if any(parts.values()) else {}
 
 
-def parts_of(dataset: Dataset, model: AnyModel | None) -> dict[str, str]:
-    """Which part of the model's split each image was in, told by its pixels, not by its name."""
-    if model is None:
-        return {s.id: NOT_KNOWN for s in dataset.samples}
-    seen = SeenImages(model.provenance)
-    return {s.id: seen.part(dataset.image(s)) for s in dataset.samples}
+class Parts:
+    """Which part of a model's split each image was in, told by its pixels, not by its name.
+
+    Parameters
+    ----------
+    model : Model, Ensemble or None
+        None: the parts are not known.
+
+    Attributes
+    ----------
+    of : dict
+        Id to part, of the images that it looked at.
+    named : dict
+        Id to the part that the split itself names, whatever copies there are; without those it does not name.
+    """
+
+    def __init__(self, model: AnyModel | None) -> None:
+        self.of: dict[str, str] = {}
+        self.named: dict[str, str] = {}
+        self._seen = None if model is None else SeenImages(model.provenance)
+
+    def look(self, sample: Sample, image: NDArray[np.generic]) -> None:
+        """Find the part of one more image."""
+        if self._seen is None:
+            self.of[sample.id] = NOT_KNOWN
+            return
+        self.of[sample.id] = self._seen.part(image)
+        if named := self._seen.own_part(sample.id, image):
+            self.named[sample.id] = named

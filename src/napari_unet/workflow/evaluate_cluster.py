@@ -15,10 +15,12 @@ import numpy as np
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.cluster import made_of
+from napari_unet.engine.hardware import default_precision
 from napari_unet.engine.lean import import_keras
-from napari_unet.errors import SettingsError
+from napari_unet.errors import SettingsError, WorkbenchError
 from napari_unet.models.ensemble import load_any
 from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, model_folder
+from napari_unet.workflow.left_out import LeftOut
 from napari_unet.workflow.segment import segment_samples
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import Sample
     from napari_unet.engine.cluster import Cluster
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken
@@ -50,8 +53,6 @@ class EvaluateErrand:
         Its layout.
     files : dict
         Content of the files of the model, by their names in its folder.
-    precision : str
-        To load it with.
     settings : InferenceSettings or None
         Instead of the model's own.
     scores : str
@@ -61,7 +62,6 @@ class EvaluateErrand:
     data: Path
     format: str | None
     files: dict[str, bytes]
-    precision: str
     settings: InferenceSettings | None
     scores: str
 
@@ -116,7 +116,7 @@ def pack_files(path: Path) -> dict[str, bytes]:
 
 def answers_of_cluster(
     cluster: Cluster, errand: EvaluateErrand, ids: Sequence[str], cancel: CancelToken
-) -> Iterator[Answer]:
+) -> Iterator[Answer | LeftOut]:
     """What the workers make of images, in order.
 
     Parameters
@@ -132,8 +132,8 @@ def answers_of_cluster(
 
     Yields
     ------
-    Answer
-        One an image.
+    Answer or LeftOut
+        One an image; the latter where a worker cannot read it.
 
     Raises
     ------
@@ -188,19 +188,24 @@ def _prepare(errand: EvaluateErrand) -> _Ready:
         file = Path(folder.name) / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    model = load_any(Path(folder.name), errand.precision)
+    model = load_any(Path(folder.name), default_precision())  # of this machine
     return _Ready(errand, folder, model, open_dataset(errand.data, errand.format))
 
 
-def _predict(task: _Predict) -> list[Answer]:
+def _predict(task: _Predict) -> list[Answer | LeftOut]:
     """In a worker: segment some images."""
     with _LOADING:
         ready = made_of(task.name, _prepare)
     by_id = {sample.id: sample for sample in ready.dataset.samples}
     wanted = partial(_objects_wanted, ready)
-    found = []
+    found: list[Answer | LeftOut] = []
+
+    def leave_out(sample: Sample, error: WorkbenchError) -> None:
+        found.append(LeftOut.of(sample, error))
+
     with _COMPUTING:
-        results = segment_samples([by_id[i] for i in task.ids], ready.model, ready.errand.settings)
+        samples = [by_id[i] for i in task.ids]
+        results = segment_samples(samples, ready.model, ready.errand.settings, on_problem=leave_out)
         for result in results:
             objects = result.objects if wanted(result.sample) else None
             probabilities = result.probabilities.astype(np.float16)
@@ -211,4 +216,9 @@ def _predict(task: _Predict) -> list[Answer]:
 def _objects_wanted(ready: _Ready, sample: Any) -> bool:
     if ready.errand.scores == "overlap":
         return False
-    return ready.errand.scores == "all" or ready.dataset.mask(sample).objects is not None
+    if ready.errand.scores == "all":
+        return True
+    try:
+        return ready.dataset.mask(sample).objects is not None
+    except WorkbenchError:
+        return False  # the caller reads it, too, and leaves the image out

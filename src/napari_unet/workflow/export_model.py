@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from napari_unet.atomic import check_outputs
 from napari_unet.errors import OutputError
 from napari_unet.export.model_zoo import Attribution, write_package
 from napari_unet.export.onnx_model import write_onnx
@@ -77,7 +78,4 @@ class ExportModelTask:
             )
         if self.out.is_dir():
             raise OutputError(f"{self.out} is a folder", expected="the name of a file")
-        if self.out.exists() and not self.overwrite:
-            raise OutputError(
-                f"{self.out} is there already", remedy="choose another name, or give --overwrite"
-            )
+        check_outputs([self.out], [self.model], overwrite=self.overwrite)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,7 +27,7 @@ from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.ensemble import load_any
 from napari_unet.workflow.given_masks import GivenMasks
 from napari_unet.workflow.project_file import PROJECT_FILE
-from napari_unet.workflow.references import References
+from napari_unet.workflow.references import FileReference, References
 from napari_unet.workflow.segment import chosen_samples, segment_samples
 
 if TYPE_CHECKING:
@@ -308,8 +309,23 @@ class CallerMasks:
             return image if ask is None else replace(image, load_objects=lambda: ask(reference.id))
 
         return Opened(
-            tuple(r.id for r in self.references), lambda cancel: _each(self.references, read, cancel)
+            tuple(r.id for r in self.references),
+            lambda cancel: _each(self.references, read, cancel),
+            _files_of(self.references, known),
         )
+
+
+def _files_of(references: Sequence[ImageReference], known: References) -> Iterator[Path]:
+    """Files that images are read from, of those that are there still."""
+    seen: set[Path] = set()
+    for reference in references:
+        if not isinstance(reference, FileReference):
+            if reference.source:
+                yield Path(reference.source)
+        elif reference.path not in seen:
+            seen.add(reference.path)
+            with suppress(KeyError, OSError, WorkbenchError):
+                yield from input_files([known.sample(reference)])
 
 
 def _is_image(given: GivenMasks, name: str, sample: Sample) -> bool:

@@ -14,7 +14,7 @@ from napari_unet.atomic import check_model, write_text
 from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import default_precision
-from napari_unet.errors import ModelError, OutputError, TrainingError
+from napari_unet.errors import ModelError, OutputError, TrainingError, WorkbenchError
 from napari_unet.metrics.uncertainty import FEWEST_GROUPS
 from napari_unet.models.model import METRICS_FILE, SPLIT_FILE, check_place, load_model, save_model
 from napari_unet.networks.heads import learner_of
@@ -26,6 +26,7 @@ from napari_unet.training.mixed_batches import make_batches
 from napari_unet.training.warm import warm_model
 from napari_unet.workflow.gate import LABELLED, Gate
 from napari_unet.workflow.held_out_counts import NotJudging
+from napari_unet.workflow.left_out import LeftOut, check_size, sound_part
 from napari_unet.workflow.lessons import (
     MOST_JUDGED,
     Correction,
@@ -106,6 +107,8 @@ class FineTuned:
         The whole task took.
     stopped : bool
         Whether it was told to stop and keep the best.
+    left_out : tuple of LeftOut
+        Corrections, and images to replay or to judge by, that could not be read.
     """
 
     model: Path
@@ -117,6 +120,7 @@ class FineTuned:
     steps: int
     seconds: float
     stopped: bool = False
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -245,15 +249,28 @@ class _Run:
         self.seen = SeenImages(self.model.provenance)
         self.settings = self.task.settings
         self.replayed = "nothing"
+        self.left_out: list[LeftOut] = []
         self._parent_hash = weights_hash(self.model.network)
 
     def fine_tune(self) -> FineTuned:
         task, model = self.task, self.model
         samples = [c.sample(self.references) for c in task.corrections]
         painted = as_dataset("corrections", samples, model.classes)
+        if painted.samples:
+            painted, unreadable = sound_part(painted, cancel=self.cancel)
+            self.left_out.extend(unreadable)
         self._check(painted)
+        samples = list(painted.samples)
+        masks_are = (model.provenance.get("data") or {}).get("masks_are", "")
         replay = (
-            open_replay(task.replay, task.replay_format, self.seen, self.settings.seed)
+            open_replay(
+                task.replay,
+                task.replay_format,
+                self.seen,
+                self.settings.seed,
+                masks_are,
+                self.left_out.append,
+            )
             if task.replay is not None
             else None
         )
@@ -325,6 +342,10 @@ class _Run:
                 "seconds": round(self._passed(), 1),
             },
         )
+        if self.left_out:
+            model.provenance["left_out"] = [[item.name, item.sentence] for item in self.left_out]
+        else:
+            model.provenance.pop("left_out", None)  # what the parent left out
         save_model(model, task.out)
         self._write_log()
         self.on_progress(Progress(1, 1, "Done"))
@@ -338,6 +359,7 @@ class _Run:
             tuning.step,
             self._passed(),
             tuning.stopped,
+            tuple(self.left_out),
         )
 
     def _passed(self) -> float:
@@ -370,10 +392,16 @@ class _Run:
         labelled = []
         self._candidates = {s.id: s for s in candidates}
         self._corrected: list[str] = []
-        self._learnt = 0
+        self._learnt = self._damaged = 0
         for sample in self._candidates.values():
             self.cancel.check()
-            image = sample.read_image()
+            try:
+                image = sample.read_image()
+                check_size(sample, image.shape[:2], sample.read_mask().labels.shape)
+            except WorkbenchError as error:
+                self.left_out.append(LeftOut.of(replace(sample, id=sample.id.removeprefix(LABELLED)), error))
+                self._damaged += 1
+                continue
             digest = image_hash(image)
             if digest in taken:
                 self._corrected.append(taken[digest])
@@ -392,6 +420,7 @@ class _Run:
             sum(i not in judge for i in self._corrected),
             sum(LABELLED + i not in self._candidates for i in beyond),
             MOST_JUDGED,
+            self._damaged,
         )
 
     def _replay(self, train: Dataset | None) -> Dataset | None:
@@ -402,7 +431,9 @@ class _Run:
             self.on_progress(Progress(0, 1, "Looking at what the model knows"))
             corrected = {c.id for c in self.task.corrections}
             others = [self.references.sample(r) for r in self.task.others if r.id not in corrected]
-            taught = own_predictions(others, self.model, self.settings.seed, self.cancel)
+            taught = own_predictions(
+                others, self.model, self.settings.seed, self.cancel, self.left_out.append
+            )
             if taught:
                 self.replayed = "own predictions"
                 return as_dataset("replay", taught, self.model.classes)

@@ -18,12 +18,12 @@ from napari_unet.data.mask_files import decode_stored
 from napari_unet.data.mask_reading import PLAIN, current_mask_reading, reading_masks
 from napari_unet.data.mask_values import MaskValues
 from napari_unet.data.source import open_source
-from napari_unet.errors import DataError
+from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.masks import unique_stems
 from napari_unet.inference.postprocess import connected_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -179,7 +179,11 @@ def values_of(dataset: Dataset) -> MaskValues | None:
 
 
 def read_masks(
-    dataset: Dataset, path: Path, samples: Iterable[Sample] | None = None
+    dataset: Dataset,
+    path: Path,
+    samples: Iterable[Sample] | None = None,
+    on_problem: Callable[[Sample, WorkbenchError], object] | None = None,
+    on_meaning: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[Sample, NDArray[np.uint8], NDArray[np.int32]]]:
     """Read masks named after images.
 
@@ -191,6 +195,10 @@ def read_masks(
         Folder or zip; ID.png, ID_mask.png or another format.
     samples : iterable of Sample
         Which images; those with a reference mask if not given.
+    on_problem : callable, optional
+        Takes an image whose mask cannot be read, with the error; it is left out then.
+    on_meaning : callable, optional
+        Is told once what the values of the masks were taken for.
 
     Yields
     ------
@@ -224,5 +232,14 @@ def read_masks(
                 expected=f"{stems[sample.id]}.png",
                 remedy="segment all images first",
             )
-        mask = given.read(name)
+        try:
+            mask = given.read(name)
+        except WorkbenchError as error:
+            if on_problem is None:
+                raise
+            on_problem(sample, error)
+            continue
+        if on_meaning is not None:
+            on_meaning(given.words or f"numbers of the classes {', '.join(dataset.classes)}")
+            on_meaning = None
         yield sample, mask.labels, connected_objects(mask.labels) if mask.objects is None else mask.objects

@@ -21,12 +21,15 @@ class NotJudging:
         More than a round looks at.
     most : int
         So many a round looks at.
+    damaged : int
+        That cannot be read, or whose mask does not fit.
     """
 
     learnt: int = 0
     corrected: int = 0
     beyond: int = 0
     most: int = 0
+    damaged: int = 0
 
 
 def counts_note(apart: NotJudging, choosing: int, judging: int, judged: int) -> str:
@@ -43,7 +46,7 @@ def counts_note(apart: NotJudging, choosing: int, judging: int, judged: int) -> 
     judged : int
         That did, in the time there was.
     """
-    total = apart.learnt + apart.corrected + apart.beyond + choosing + judging
+    total = apart.learnt + apart.corrected + apart.beyond + apart.damaged + choosing + judging
     if judged == total:
         return ""
     whys = [
@@ -59,6 +62,7 @@ def counts_note(apart: NotJudging, choosing: int, judging: int, judged: int) -> 
             apart.beyond,
             tuple(f"{verb} beyond the {apart.most:,} that a round looks at" for verb in ("is", "are")),
         ),
+        (apart.damaged, ("cannot be used", "cannot be used")),
         (choosing, ("chooses the weights", "choose the weights")),
         (judging - judged, ("there was no time for", "there was no time for")),
     ]

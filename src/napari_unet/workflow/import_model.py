@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from napari_unet.errors import OutputError, SettingsError
+from napari_unet.atomic import check_outputs
+from napari_unet.errors import SettingsError
 from napari_unet.models.adoption import BY_NAME, adopt, weights_of
 from napari_unet.models.keras_files import read_keras_file
 from napari_unet.models.model import Model, check_place, save_model
@@ -21,6 +22,7 @@ from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow.repeat import versions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from napari_unet.models.adoption import Adopted
@@ -69,12 +71,15 @@ class ImportModelTask:
     settings : pathlib.Path
         settings.json of a model, or a short one: network and classes, normalization and inference if wanted.
     out : pathlib.Path
-        Folder or .zip that is not there yet.
+        Folder or .zip.
+    overwrite : bool
+        Whether a model that is there may be replaced.
     """
 
     file: Path
     settings: Path
     out: Path
+    overwrite: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Imported:
         """Import; the model is there whole or not at all.
@@ -90,7 +95,7 @@ class ImportModelTask:
         Cancelled
             When the person stopped it.
         """
-        _check_free(self.out)
+        _check_free(self.out, (self.file, self.settings), self.overwrite)
         on_progress(Progress(0, 3, "Reading the settings"))
         settings = read_import_settings(self.settings)
         # Twice as many leaves room for biases that batch normalization makes superfluous.
@@ -227,17 +232,11 @@ def _check_whole(
             )
 
 
-def _check_free(out: Path) -> None:
+def _check_free(out: Path, inputs: Iterable[Path], overwrite: bool) -> None:
     if out.is_dir() and not any(out.iterdir()):
         return
     check_place(out)
-    if out.exists():
-        raise OutputError(
-            f"{out} is there already",
-            expected="a name that is free",
-            got="an older model",
-            remedy="choose another name, or remove it",
-        )
+    check_outputs([out], inputs, overwrite=overwrite)
 
 
 def _normalization(network: NetworkSettings, factor: float) -> Normalization:

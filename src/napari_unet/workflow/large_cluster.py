@@ -12,6 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from napari_unet.engine.cluster import made_of
+from napari_unet.engine.hardware import default_precision
 from napari_unet.engine.lean import import_keras
 from napari_unet.export.label_store import LabelStore
 from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, Model, load_model, model_folder
@@ -41,7 +42,7 @@ class Errand:
     model : dict
         Content of the files of the model.
     precision : str
-        To load it with.
+        To load it with; "auto": each worker decides by its own device.
     store : pathlib.Path
         Where masks go.
     key : str
@@ -159,7 +160,7 @@ def _prepare(errand: Errand) -> _Ready:
     with tempfile.TemporaryDirectory() as folder:
         for name, content in errand.model.items():
             (Path(folder) / name).write_bytes(content)
-        model = load_model(folder, errand.precision)
+        model = load_model(folder, default_precision() if errand.precision == "auto" else errand.precision)
     return _Ready(errand, model, LabelStore.open(errand.store), Runner(errand.large, model))
 
 

@@ -10,8 +10,11 @@ from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.progress import ignore_progress, tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import Sample
@@ -65,10 +68,40 @@ def check_some_left(left: Sequence[LeftOut], total: int) -> None:
         raise DataError(f"none of the {total:,} images can be used", got=left[0].sentence)
 
 
+def check_size(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> None:
+    """Refuse a mask that is not as large as its image: (Y, X) of both.
+
+    Raises
+    ------
+    DataError
+        With both sizes.
+    """
+    if image != mask:
+        raise DataError(
+            f"the mask of {sample.id} does not fit its image",
+            expected=f"{image[1]} x {image[0]} pixels",
+            got=f"{mask[1]} x {mask[0]}",
+            remedy="replace the mask or leave the image out",
+        )
+
+
 def sound_part(
-    dataset: Dataset, on_progress: OnProgress = ignore_progress, cancel: CancelToken | None = None
+    dataset: Dataset,
+    on_progress: OnProgress = ignore_progress,
+    cancel: CancelToken | None = None,
+    look: Callable[[Sample, NDArray[np.generic]], None] | None = None,
 ) -> tuple[Dataset, tuple[LeftOut, ...]]:
     """The images of a data set that can be read, with their masks.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Every image and mask of it is read.
+    on_progress, cancel
+        Of the task.
+    look : callable, optional
+        Takes each image that can be read, so that a caller that looks at all of them need not read them
+        once more.
 
     Returns
     -------
@@ -85,14 +118,17 @@ def sound_part(
     sound, left = [], []
     for sample in tracked(dataset.samples, len(dataset), "Reading", on_progress, cancel):
         try:
-            dataset.image(sample)
+            image = dataset.image(sample)
             if sample.has_mask:
-                dataset.mask(sample)
+                check_size(sample, image.shape[:2], dataset.mask(sample).labels.shape)
         except WorkbenchError as error:
             left.append(LeftOut.of(sample, error))
         else:
             sound.append(sample)
+            if look is not None:
+                look(sample, image)
     if not left:
         return dataset, ()
     check_some_left(left, len(dataset))
-    return replace(dataset.subset(s.id for s in sound), unlabelled=dataset.unlabelled), tuple(left)
+    # Not a subset: its groups are worked out from the pixels of the whole.
+    return replace(dataset, samples=tuple(sound)), tuple(left)

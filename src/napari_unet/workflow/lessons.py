@@ -13,10 +13,13 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.data.dataset import Dataset
 from napari_unet.data.loaders import LabelMaskLoader
 from napari_unet.data.mask_checks import FittingMask
-from napari_unet.data.mask_files import decode_labels
+from napari_unet.data.mask_files import StoredMask, decode_labels, decode_stored
+from napari_unet.data.mask_reading import Choice, MaskReading, current_mask_reading, reading_masks
+from napari_unet.data.mask_values import MaskValues
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.task import FromCaller
-from napari_unet.errors import DataError
+from napari_unet.errors import DataError, WorkbenchError
+from napari_unet.workflow.left_out import LeftOut, check_size
 from napari_unet.workflow.references import CallReference, References
 from napari_unet.workflow.segment import segment_samples
 
@@ -157,7 +160,14 @@ class Replay:
     beyond: frozenset[str] = frozenset()
 
 
-def open_replay(path: Path, format: str | None, seen: SeenImages, seed: int) -> Replay:
+def open_replay(
+    path: Path,
+    format: str | None,
+    seen: SeenImages,
+    seed: int,
+    masks_are: Choice = "",
+    on_problem: Callable[[LeftOut], object] | None = None,
+) -> Replay:
     """Open the data a model was trained on, and find its parts again by the pixels.
 
     Of many images a random few hundred are taken, the same for the same seed.
@@ -172,13 +182,18 @@ def open_replay(path: Path, format: str | None, seen: SeenImages, seed: int) -> 
         Of the model.
     seed : int
         Of the choice.
+    masks_are : str
+        How the model's training read the masks, unless a person says otherwise now.
+    on_problem : callable, optional
+        Takes images that cannot be read; without it the error is raised.
 
     Raises
     ------
     DataError
         If none of its images was in the model's training part.
     """
-    dataset = open_dataset(path, format)
+    with reading_masks(MaskReading(current_mask_reading().masks_are or masks_are)):
+        dataset = open_dataset(path, format)
     split = seen.split
     # Names are looked at first, as reading every image of a large set takes long; pixels decide.
     named = split is not None and any(split.part_of(s.id) for s in dataset.samples)
@@ -194,7 +209,15 @@ def open_replay(path: Path, format: str | None, seen: SeenImages, seed: int) -> 
         if guess in parts and len(parts[guess]) >= most[guess]:
             beyond[guess].add(sample.id)
             continue
-        part = seen.part(dataset.image(sample))
+        try:
+            part = seen.part(dataset.image(sample))
+            if part in parts:
+                check_size(sample, dataset.image(sample).shape[:2], dataset.mask(sample).labels.shape)
+        except WorkbenchError as error:
+            if on_problem is None:
+                raise
+            on_problem(LeftOut.of(sample, error))
+            continue
         if part in parts:
             if len(parts[part]) < most[part]:
                 parts[part].append(sample)
@@ -225,7 +248,11 @@ def open_replay(path: Path, format: str | None, seen: SeenImages, seed: int) -> 
 
 
 def own_predictions(
-    samples: Sequence[Sample], model: Model, seed: int, cancel: CancelToken | None = None
+    samples: Sequence[Sample],
+    model: Model,
+    seed: int,
+    cancel: CancelToken | None = None,
+    on_problem: Callable[[LeftOut], object] = lambda item: None,
 ) -> list[Sample]:
     """Images with what the model says of them now, where it is sure, to be replayed.
 
@@ -239,6 +266,8 @@ def own_predictions(
         Of the choice.
     cancel : CancelToken, optional
         Checked before every batch.
+    on_problem : callable, optional
+        Takes images that cannot be read.
 
     Returns
     -------
@@ -249,7 +278,11 @@ def own_predictions(
     plain = model.recipe.inference.model_copy(update={"flips": "none"})
     chosen = [samples[i] for i in sorted(order)]
     taught = []
-    for result in segment_samples(chosen, model, plain, cancel, lambda sample, error: None):
+
+    def leave_out(sample: Sample, error: WorkbenchError) -> None:
+        on_problem(LeftOut.of(sample, error))
+
+    for result in segment_samples(chosen, model, plain, cancel, leave_out):
         mask = confident_mask(result.probabilities, result.mask, model.recipe.network.activation)
         taught.append(replace(result.sample, load_mask=_Kept(mask)))
     return taught
@@ -382,14 +415,14 @@ class PartialMaskLoader:
     def __call__(self) -> ReferenceMask:
         """Read and decode."""
         name = self.whole.name
-        pixels = decode_labels(self.whole.source.read(name), name, self.whole.page)
+        stored = decode_stored(self.whole.source.read(name), name, self.whole.page)
+        pixels = stored.numbers
         if pixels.ndim == 3:
             pixels = pixels.max(axis=2)
-        numbers = pixels.astype(np.int64)
-        known = numbers != self.unvouched
-        labels = np.where(known, numbers, 0)
-        if self.classes == 1:
-            labels = np.minimum(labels, 1)
+        known = pixels != self.unvouched
+        rest = StoredMask(np.where(known, pixels, 0))
+        meaning = self._meaning()
+        labels = rest.pixels.astype(np.int64) if meaning is None else meaning.read(rest, name).labels
         if int(labels.max(initial=0)) > self.classes or int(labels.min(initial=0)) < 0:
             raise DataError(
                 f"{name} has a class that the model does not know",
@@ -398,3 +431,15 @@ class PartialMaskLoader:
                 remedy="mend the mask, or give another --unvouched",
             )
         return ReferenceMask(labels.astype(np.uint8), weights=known.astype(np.float32))
+
+    def _meaning(self) -> MaskValues | None:
+        """What the other values stand for, as in any data set; None where they are numbers of classes."""
+        meaning = self.whole.meaning
+        if self.classes == 1:
+            if meaning.kind == "threshold":
+                return replace(meaning, alpha=False)
+            return MaskValues("objects")
+        values = tuple(value for value in meaning.values if value != (self.unvouched,))
+        if meaning.kind != "values" or len(values) != self.classes:
+            return None
+        return MaskValues("values", values)

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_unet.atomic import atomic_path, write_text
 from napari_unet.data.image_files import DAMAGE
+from napari_unet.data.lzw import careful_tifffile
 from napari_unet.errors import DataError, OutputError
 from napari_unet.plain_json import BAD_CONTENT, parse_json
 
@@ -110,10 +111,8 @@ def read_stored_mask(path: Path, shape: tuple[int, int] | None = None) -> Stored
     DataError
         If it is damaged, newer, or another file.
     """
-    import tifffile
-
     try:
-        with tifffile.TiffFile(path) as file:
+        with careful_tifffile().TiffFile(path) as file:
             effort = _effort(file, path)
             shapes = {(tuple(s.shape), str(s.dtype)) for s in file.series}
             found, kind = next(iter(shapes))

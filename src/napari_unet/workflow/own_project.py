@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import WorkbenchError
+from napari_unet.workflow.project_file import PROJECT_FILE, read_project_file
 from napari_unet.workflow.seen import image_hash
 
 if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
+    from napari_unet.data.mask_reading import Choice
     from napari_unet.data.sample import Sample
     from napari_unet.workflow.collection import Collection
     from napari_unet.workflow.project import Project
@@ -26,15 +28,29 @@ def own_folder(collection: Collection) -> Path:
     Images without a file have no place: names and a piece of the first one's pixels stand in, as many a
     layer is called the same.
     """
+    dataset = collection.dataset
+    if dataset is not None:
+        return _folder(collection.name, str(dataset.path.resolve()))
+    return _folder(collection.name, "|".join(collection.ids), _first_pixels(collection))
+
+
+def remembered_masks(dataset: Dataset) -> Choice:
+    """How a person had the masks of a data set read, by the project that it has by itself."""
+    folder = _folder(dataset.name, str(dataset.path.resolve()))
+    if not (folder / PROJECT_FILE).is_file():
+        return ""
+    try:
+        return read_project_file(folder)[0].data.masks_are
+    except WorkbenchError:
+        return ""  # told when the project is opened
+
+
+def _folder(name: str, place: str, more: str = "") -> Path:
     from napari_unet.export.masks import safe_stem
 
-    dataset = collection.dataset
-    place = str(dataset.path.resolve()) if dataset is not None else "|".join(collection.ids)
     digest = hashlib.blake2b(place.encode("utf-8", "replace"), digest_size=4)
-    if dataset is None:
-        digest.update(_first_pixels(collection).encode())
-    name = f"{safe_stem(collection.name)[:60]}-{digest.hexdigest()}"
-    return own_projects() / name
+    digest.update(more.encode())
+    return own_projects() / f"{safe_stem(name)[:60]}-{digest.hexdigest()}"
 
 
 def own_projects() -> Path:

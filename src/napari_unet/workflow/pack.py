@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.atomic import atomic_path
+from napari_unet.atomic import atomic_path, check_outputs
 from napari_unet.errors import OutputError
 from napari_unet.progress import tracked
 from napari_unet.workflow.exact_images import encode_exactly
@@ -39,17 +39,21 @@ class PackTask:
     project : pathlib.Path
         Its folder.
     out : pathlib.Path
-        The zip; one that is there is replaced.
+        The zip.
     images : bool
         Whether the images go in as well.
+    overwrite : bool
+        Whether a file that is there may be replaced.
     """
 
     project: Path
     out: Path
     images: bool = False
+    overwrite: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Path:
         """Open, save and pack."""
+        check_outputs([self.out], [self.project], overwrite=self.overwrite)
         with Project.open(self.project) as project:
             if not project.save():
                 raise OutputError(f"{self.project} cannot be saved", got=project.trouble)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_unet.workflow.session import Session
     from napari_unet.workflow.strokes import Box
 
+MOST_IN_MEMORY = 4  # painted masks that are kept ready; older ones are read from the project
 RETRY_SECONDS = 30.0  # until a project that could not be opened or made is tried again
 Found = dict[str, "OverlapCounts | str | None"]  # agreement of a correction, or why it cannot be read
 MaskEdit = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -64,6 +65,7 @@ class Painting:
         self._failed: dict[int, tuple[float, str]] = {}  # when to try again, and what was told
         self._waiting: dict[int, list[Callable[[Corrections], Any]]] = {}
         self._last_predicted: tuple[object, object, NDArray[np.uint8] | None] | None = None
+        self._lately: dict[int, dict[str, None]] = {}  # by collection: painted masks in memory, oldest first
         self._closing = False
 
     @property
@@ -84,7 +86,7 @@ class Painting:
             self._end(key)
         for project in self._opened.values():
             project.close(discard=True)
-        for known in (self._opened, self.projects, self._owners):
+        for known in (self._opened, self.projects, self._owners, self._lately):
             known.clear()
 
     # projects
@@ -400,6 +402,30 @@ class Painting:
         same = np.array_equal(predicted[y0:y1, x0:x1], mask[y0:y1, x0:x1]) and np.array_equal(predicted, mask)
         entry.corrected = None if same and not entry.done else after
         session.score_mask(identifier, mask)
+        self._let_go(collection, identifier)
+
+    def _let_go(self, collection: Collection, identifier: str) -> None:
+        """Keep the masks that were painted last in memory, and read older ones from the project.
+
+        Only once their strokes are on the disk: while there is no project, or it cannot be written, all stay.
+        """
+        lately = self._lately.setdefault(id(collection), {})
+        lately.pop(identifier, None)
+        lately[identifier] = None
+        project = self.projects.get(id(collection))
+        if project is None:
+            return
+        for older in list(lately)[:-MOST_IN_MEMORY]:
+            if not project.corrections.is_on_disk(older):
+                return
+            del lately[older]
+            entry = collection.entries.get(older)
+            if entry is None or not entry.is_corrected or entry.is_stored:
+                continue
+            known = entry.corrected
+            if known is not None and np.array_equal(project.corrections.mask(older), known):
+                entry.store(project.corrections, older)
+                project.corrections.save_mask(older)  # which lets go of it in the project as well
 
     def _predicted(self, collection: Collection, identifier: str) -> NDArray[np.uint8] | None:
         """The predicted mask, which every stroke on an image asks for; not to be written to."""
@@ -500,6 +526,7 @@ class Painting:
         correction, effort = project.corrections[identifier], project.corrections.effort(identifier)
         entry.done = effort.done
         entry.corrected = correction.mask if effort.done or effort.vouched else None
+        self._let_go(collection, identifier)
         session.mask_changed.emit(identifier)
         shown = session.mask(identifier)  # a newer model may have predicted another one
         session.score_mask(identifier, correction.mask if shown is None else shown)
@@ -533,6 +560,7 @@ class Painting:
                 entry.corrected = None
             self._know(identifier)
             self._keep(_done(identifier, done, entry.corrected if predicted is None else predicted))
+            self._let_go(collection, identifier)
         session.rows_changed.emit(ids)
         if not together:
             session.estimates.settle()  # one more whose IoU is known

@@ -16,6 +16,7 @@ from napari_unet.training.batches import PREPARED_BYTES, TrainingBatches
 from napari_unet.training.forecast import StepCost, expected_bytes, measure_steps
 from napari_unet.training.learner import learner_for
 from napari_unet.training.losses import make_loss
+from napari_unet.workflow.left_out import sound_part
 from napari_unet.workflow.recipes import fit_recipe
 from napari_unet.workflow.train import check_foreground, open_training_data, split_for
 
@@ -154,8 +155,9 @@ class PlanTask:
 
         begun = time.monotonic()
         on_progress(Progress(0, 1, "Looking at the data"))
-        dataset = open_training_data(self.data, self.format)
+        dataset, left = sound_part(open_training_data(self.data, self.format), cancel=cancel)
         split = split_for(self.data, dataset, self.recipe.training, self.split, on_progress, cancel)
+        split = split.without(item.id for item in left)
         train = dataset.subset(split.train)
         check_foreground(train)
         recipe = fit_recipe(self.recipe, train)

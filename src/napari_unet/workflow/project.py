@@ -16,6 +16,7 @@ from psygnal import Signal
 
 from napari_unet.atomic import remove_partials, write_text
 from napari_unet.data.dataset import Dataset
+from napari_unet.data.mask_reading import Choice, MaskReading, current_mask_reading, reading_masks
 from napari_unet.data.split import Split, make_split
 from napari_unet.errors import DataError, OutputError
 from napari_unet.export.masks import safe_stem, unique_stems
@@ -172,7 +173,7 @@ class Project:
             classes = dataset.classes
         link = DataLink("memory")
         if dataset is not None and on_disk:
-            link = DataLink.to(dataset.path, dataset.format, folder)
+            link = DataLink.to(dataset.path, dataset.format, folder, dataset.masks_are)
         title = name or folder.resolve().name
         file = ProjectFile(title, _now(), tuple(classes), link, entries, dict(settings or {}))
         lock = ProjectLock(folder)
@@ -375,7 +376,9 @@ class Project:
         """
         from napari_unet.data.catalog import open_dataset
 
-        dataset = open_dataset(data, format or self.file.data.format or None)
+        said = current_mask_reading().masks_are or self.file.data.masks_are
+        with reading_masks(MaskReading(said)):
+            dataset = open_dataset(data, format or self.file.data.format or None)
         check = self.images.check_dataset(dataset, count)
         if not (check.good or accept_different):
             raise DataError(
@@ -383,7 +386,7 @@ class Project:
                 got=check.sentence.rstrip("."),
                 remedy="give the folder that was moved, or link it all the same",
             )
-        link = DataLink.to(Path(data), dataset.format, self.folder)
+        link = DataLink.to(Path(data), dataset.format, self.folder, dataset.masks_are)
         self._change(replace(self.file, data=link))
         self.images.use(dataset, link)
         return check
@@ -426,6 +429,19 @@ class Project:
         self._entries |= {i.id: i for i in images}
         self._shapes |= {i.id: i.shape[:2] for i in images}
         self._stems |= unique_stems(i.id for i in images)
+
+    def read_masks_as(self, masks_are: Choice) -> None:
+        """Read the masks of the data set so from now on, and remember it.
+
+        Raises
+        ------
+        OutputError
+            If the project is open for reading only, or cannot be written.
+        """
+        link = replace(self.file.data, masks_are=masks_are)
+        if link.kind == "dataset" and link != self.file.data:
+            self._change(replace(self.file, data=link))
+            self.images.use(None, link)
 
     def _change(self, file: ProjectFile) -> None:
         self._writable()

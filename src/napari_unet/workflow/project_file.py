@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from napari_unet.atomic import write_text
+from napari_unet.data.mask_reading import Choice
 from napari_unet.errors import DataError
 from napari_unet.plain_json import BAD_CONTENT, parse_json
 
@@ -60,22 +61,25 @@ class DataLink:
         The same from the project's folder, for drives and folders that move together.
     format : str
         Its layout.
+    masks_are : str
+        What a person said of the values in its masks; see ``MaskReading``.
     """
 
     kind: Kind
     path: str = ""
     relative: str = ""
     format: str = ""
+    masks_are: Choice = ""
 
     @classmethod
-    def to(cls, data: Path, format: str, folder: Path) -> DataLink:
+    def to(cls, data: Path, format: str, folder: Path, masks_are: Choice = "") -> DataLink:
         """Link a project's folder to a data set."""
         data = data.expanduser().resolve()
         try:
             relative = Path(os.path.relpath(data, folder.resolve())).as_posix()
         except ValueError:  # another drive of Windows
             relative = ""
-        return cls("dataset", str(data), relative, format)
+        return cls("dataset", str(data), relative, format, masks_are)
 
     def find(self, folder: Path) -> Path | None:
         """The path of the data set, if there is something."""
@@ -190,6 +194,10 @@ def _parse(content: Mapping[str, Any]) -> ProjectFile:
     if data["kind"] not in {"dataset", "packed", "memory"}:
         raise ValueError(f"images of the kind {data['kind']!r}")
     link = DataLink(data["kind"], str(data["path"]), str(data["relative"]), str(data["format"]))
+    masks_are = data.get("masks_are", "")
+    if masks_are not in get_args(Choice):
+        raise ValueError(f"masks that are {masks_are!r}")
+    link = replace(link, masks_are=masks_are)
     images = tuple(_image(row) for row in content["images"])
     if len({i.id for i in images}) != len(images):
         raise ValueError("two images of one name")

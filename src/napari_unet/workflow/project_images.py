@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.dataset import Dataset
+from napari_unet.data.mask_reading import MaskReading, current_mask_reading, reading_masks
 from napari_unet.data.sample import Sample
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.progress import ignore_progress, tracked
@@ -181,7 +182,9 @@ class ProjectImages:
                 )
             from napari_unet.data.catalog import open_dataset
 
-            self._dataset = open_dataset(path, self.link.format or None)
+            said = current_mask_reading().masks_are or self.link.masks_are
+            with reading_masks(MaskReading(said)):
+                self._dataset = open_dataset(path, self.link.format or None)
         return self._dataset
 
     def sample(self, identifier: str) -> Sample:
@@ -226,8 +229,8 @@ class ProjectImages:
         found = {s.id: s for s in (*dataset.samples, *dataset.unlabelled)}
         return self._compare(found, self._spread(count))
 
-    def use(self, dataset: Dataset, link: DataLink) -> None:
-        """Take the images from a data set from now on."""
+    def use(self, dataset: Dataset | None, link: DataLink) -> None:
+        """Take the images from a data set from now on; opened when it is needed if None."""
         self._dataset, self.link = dataset, link
         self._known.clear()
 

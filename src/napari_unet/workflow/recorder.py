@@ -59,6 +59,11 @@ class Recorder:
         with self._changed:
             return self._strokes()
 
+    def holds(self, identifier: str) -> bool:
+        """Whether strokes of an image, or what it started from, are in memory only."""
+        with self._changed:
+            return any((i if isinstance(i, str) else i.image) == identifier for i in self._urgent)
+
     def append(self, stroke: Stroke) -> None:
         """Have a stroke written at once."""
         with self._changed:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.workflow.left_out import LeftOut
 
 THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(2, 19))
 
@@ -47,6 +48,8 @@ class Refined:
         Rand error on the images, without contours at the model's threshold, and as chosen.
     images : int
         It was chosen by.
+    left_out : tuple of LeftOut
+        Images that could not be read.
     """
 
     weight: float
@@ -54,6 +57,7 @@ class Refined:
     before: float
     after: float
     images: int
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ class RefineTask:
                 expected="a model of one class",
                 got=", ".join(model.classes),
             )
-        dataset, _ = sound_part(open_dataset(self.data, self.format), on_progress, cancel)
+        dataset, left = sound_part(open_dataset(self.data, self.format), on_progress, cancel)
         check_classes(model, dataset)
         judges = choosing_images(dataset, [SeenImages(model.provenance)], cancel)
         inference = model.recipe.inference.model_copy(update={"refinement": 0.0})
@@ -122,7 +126,7 @@ class RefineTask:
         before = error(0.0, own)
         weight, threshold, after = choose_weight(error, WEIGHTS, thresholds)
         cancel.check()
-        found = Refined(weight, threshold, before, after, len(judges))
+        found = Refined(weight, threshold, before, after, len(judges), left)
         self._write(model, found, {digest: sample.id for sample, digest in judges})
         return found
 

@@ -7,6 +7,7 @@ import shlex
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.data.mask_reading import current_mask_reading
 from napari_unet.workflow.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -75,6 +76,13 @@ def evaluation_flags(settings: EvaluationSettings, format_: str | None) -> list[
     flags = ["--empty", settings.empty] if settings.empty != "one" else []
     flags += ["--scores", settings.scores] if settings.scores != "auto" else []
     return flags + (["--format", format_] if format_ else [])
+
+
+def mask_flags() -> list[str]:
+    """Flags that say how masks are read now."""
+    reading = current_mask_reading()
+    flags = ["--masks-are", reading.masks_are] if reading.masks_are else []
+    return flags + (["--leave-out-problems"] if reading.leave_out_problems else [])
 
 
 def command(*words: str | Path | Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet import __version__
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.inspection import inspect_dataset
+from napari_unet.data.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.evaluation.collect import Findings
 from napari_unet.evaluation.page import Background
@@ -16,7 +17,7 @@ from napari_unet.evaluation.score import Evaluation
 from napari_unet.evaluation.words import copies_note, count_of, threshold_note
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import Progress, tracked
-from napari_unet.workflow.evaluate import check_writable, own_parts_of
+from napari_unet.workflow.evaluate import check_writable, masks_in_words, own_parts_of
 from napari_unet.workflow.kept import open_kept
 from napari_unet.workflow.predict import find_sample
 from napari_unet.workflow.repeat import command, evaluation_flags, training_command, versions
@@ -62,6 +63,8 @@ class ReportTask:
         Images with a reference that the model has not been put on.
     corrected : int
         Of the images, how many have masks that a person corrected.
+    masks_are : str
+        How a person had the masks of the data set read; see ``MaskReading``.
     """
 
     images: tuple[KeptImage, ...]
@@ -72,6 +75,7 @@ class ReportTask:
     data: Path | None = None
     waiting: int = 0
     corrected: int = 0
+    masks_are: Choice = ""
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Path:
         """Score, draw and write; gives the page.
@@ -86,7 +90,8 @@ class ReportTask:
             When the token was set; nothing is written then.
         """
         check_writable(self.report)
-        dataset = open_dataset(self.data, self.rules.competition) if self.data is not None else None
+        with reading_masks(MaskReading(self.masks_are)):
+            dataset = open_dataset(self.data, self.rules.competition) if self.data is not None else None
         inspection, known = None, dict[str, str]()
         if dataset is not None:
             known = own_parts_of(dataset, ModelCard.read(self.model).provenance)
@@ -158,7 +163,10 @@ class ReportTask:
             problems=inspection.to_json()["problems"] if inspection is not None else None,
             commands=self._commands(card),
             versions=versions(),
-            remarks=self._remarks(told[1], (note, told[0])),
+            remarks=(
+                *(masks_in_words(dataset) if dataset is not None else ()),
+                *self._remarks(told[1], (note, told[0])),
+            ),
             threshold_note=note,
         )
         about: dict[str, Any] = {"name": self.name}
@@ -212,6 +220,7 @@ class ReportTask:
         same = (own.threshold, own.minimum_size) == (used.threshold, used.minimum_size)
         if self.data is not None and same and not self.waiting:
             flags = evaluation_flags(self.rules.evaluation, self.rules.competition)
+            flags += ["--masks-are", self.masks_are] if self.masks_are else []
             lines.append(
                 command("evaluate", self.data, "--model", self.model, "--report", self.report, *flags)
             )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from napari_unet.atomic import check_can_be_made, write_text
+from napari_unet.atomic import check_can_be_made, check_outputs, write_text
 from napari_unet.data.mask_reading import Choice, current_mask_reading
 from napari_unet.data.reading import current_reading
-from napari_unet.errors import DataError, OutputError
+from napari_unet.errors import DataError
 from napari_unet.export.naming import PATTERN
 from napari_unet.plain_json import parse_json
 from napari_unet.settings import (
@@ -27,7 +27,7 @@ from napari_unet.workflow.recipe_images import RecipeImage  # noqa: TC001 - pyda
 from napari_unet.workflow.repeat import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 VERSION = 1
 MOST_BYTES = 64 * 2**20  # of a recipe; a split of a million images is smaller
@@ -316,14 +316,13 @@ def programs_differ(then: dict[str, str]) -> list[str]:
     ]
 
 
-def check_new(path: Path) -> None:
-    """Refuse a recipe's place where a file is, or where none can be made.
+def check_new(path: Path, inputs: Iterable[Path] = (), *, overwrite: bool = False) -> None:
+    """Refuse a recipe's place where a file is, as ``check_outputs``, or where none can be made.
 
     Raises
     ------
     OutputError
         If one is there, or the system refuses.
     """
-    if path.exists():
-        raise OutputError(f"{path} is there already", expected="a new file", remedy="give another name")
+    check_outputs([path], inputs, overwrite=overwrite)
     check_can_be_made(path)

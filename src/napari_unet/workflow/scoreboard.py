@@ -192,6 +192,7 @@ class ScoreBoard:
             dataset.path if dataset is not None and dataset.path.exists() else None,
             labelled - len(entries),
             sum(e.is_corrected for e in entries),
+            dataset.masks_are if dataset is not None else "",
         )
 
         def on_end(job: Job) -> None:

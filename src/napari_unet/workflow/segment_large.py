@@ -128,7 +128,8 @@ class SegmentLargeTask:
         precision = default_precision()
         model = one_model(load_any(self.model, precision), self.model)
         with connect(self.cluster) if self.cluster else nullcontext() as cluster:
-            return self._segment(model, precision, cluster, on_progress, cancel)
+            # Each machine of a cluster decides by its own device.
+            return self._segment(model, "auto" if cluster else precision, cluster, on_progress, cancel)
 
     def _segment(
         self,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_unet.data.mask_reading import Choice
     from napari_unet.engine.task import Engine, Job, Task
     from napari_unet.progress import OnProgress
     from napari_unet.workflow.collection import Collection
@@ -146,6 +147,15 @@ class Session:
         if self.collection is not None:
             self.collection.leave_out_flaws = leave_out
             self._score_overall()
+
+    def read_masks_as(self, masks_are: Choice) -> None:
+        """Let the project of the images remember how their masks are read; who opens them does so then."""
+        project = self.painting.project
+        if project is not None:
+            try:
+                project.read_masks_as(masks_are)
+            except WorkbenchError as error:
+                self.failed.emit(error.sentence, "")
 
     def tell_problem(self, identifier: str, sentence: str) -> None:
         """Let the row of an image say what is wrong with it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
@@ -17,12 +17,13 @@ from napari_unet.data.mask_tables import LAYOUTS, TableLayout
 from napari_unet.data.source import natural_key, open_source
 from napari_unet.data.tables import header_in_words, header_of, read_table
 from napari_unet.engine.hardware import default_precision
-from napari_unet.errors import DataError, ModelError
+from napari_unet.errors import DataError, ModelError, WorkbenchError
 from napari_unet.export.submission import Unfinished, encode_mask, write_submission
 from napari_unet.models.ensemble import load_any
 from napari_unet.models.shipped import locate
 from napari_unet.progress import tracked
 from napari_unet.workflow.given_masks import read_masks
+from napari_unet.workflow.left_out import LeftOut, check_some_left
 from napari_unet.workflow.place import content_hash
 from napari_unet.workflow.seen import SeenImages
 from napari_unet.workflow.segment import segment_samples
@@ -57,6 +58,9 @@ class Submission:
         Images of them that an earlier, stopped run had done.
     checked : str
         Name of the sample submission it was held against, or "".
+    left_out : tuple of LeftOut
+        Images that could not be read. Those of the test have an empty mask in the table, which needs all
+        of them; others are not in it.
     """
 
     path: Path
@@ -65,6 +69,7 @@ class Submission:
     rows: int
     resumed: int
     checked: str
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,16 +133,27 @@ class SubmitTask:
         names = {sample.id: image for image, sample in chosen.items()}
         waiting = [chosen[image] for image in order if image not in unfinished.rows]
         try:
-            masks = self._masks(dataset, waiting, model, layout, cancel)
+            left: list[LeftOut] = []
+
+            def leave_out(sample: Sample, error: WorkbenchError) -> None:
+                left.append(LeftOut.of(sample, error))
+
+            masks = self._masks(dataset, waiting, model, layout, cancel, leave_out)
             for sample, mask in tracked(masks, len(waiting), "Segmenting", on_progress, cancel):
                 unfinished.add(names[sample.id], encode_mask(mask, layout))
-            write_submission(self.out, layout, unfinished.rows, order)
+            check_some_left(left, len(order))
+            missing = {names[item.id] for item in left}
+            if self.part != "test":
+                order = [image for image in order if image not in missing]
+            nothing = {image: encode_mask(np.zeros((1, 1), np.uint8), layout) for image in missing}
+            write_submission(self.out, layout, {**unfinished.rows, **nothing}, order)
         except BaseException:
             unfinished.close(keep=self.model is not None)  # masks are read anew faster than compared
             raise
         unfinished.close(keep=False)
-        rows = sum(len(unfinished.rows[image]) for image in order)
-        return Submission(self.out, layout, len(order), rows, resumed, checked)
+        rows = sum(len(nothing.get(image) or unfinished.rows[image]) for image in order)
+        images = len(order) - len(missing.intersection(order))
+        return Submission(self.out, layout, images, rows, resumed, checked, tuple(left))
 
     def _masks(
         self,
@@ -146,14 +162,15 @@ class SubmitTask:
         model: AnyModel | None,
         layout: TableLayout,
         cancel: CancelToken,
+        leave_out: Callable[[Sample, WorkbenchError], None],
     ) -> Masks:
         """Masks of images, or their objects where a row is an object."""
         if model is not None:
-            for result in segment_samples(samples, model, cancel=cancel):
+            for result in segment_samples(samples, model, cancel=cancel, on_problem=leave_out):
                 yield result.sample, result.objects if layout.objects else result.mask
             return
         assert self.masks is not None
-        for sample, mask, objects in read_masks(dataset, self.masks, samples):
+        for sample, mask, objects in read_masks(dataset, self.masks, samples, leave_out):
             yield sample, objects if layout.objects else mask
 
     def _chosen(self, dataset: Dataset, layout: TableLayout, model: AnyModel | None) -> dict[str, Sample]:
@@ -168,8 +185,15 @@ class SubmitTask:
             if model is None:
                 raise DataError("masks do not tell which images are held out", expected="a model")
             seen = SeenImages(model.provenance)
-            samples = [s for s in samples if seen.part(dataset.image(s)) not in {"train", "validation"}]
+            samples = [s for s in samples if self._is_held_out(dataset, s, seen)]
         return {s.id: s for s in samples}
+
+    @staticmethod
+    def _is_held_out(dataset: Dataset, sample: Sample, seen: SeenImages) -> bool:
+        try:
+            return seen.part(dataset.image(sample)) not in {"train", "validation"}
+        except WorkbenchError:
+            return True  # whoever segments it finds the same, and says so
 
     def _order(self, layout: TableLayout, images: list[str]) -> tuple[list[str], str]:
         """The images in the order of the sample submission, where the data set has one."""

@@ -403,10 +403,14 @@ def provenance_of(
     """
     import keras
 
-    images = {s.id: image_hash(dataset.image(s)) for s in dataset.samples}
-    prints = {s.id: fingerprint(dataset.image(s)) for s in dataset.samples}
+    images, prints, looks = {}, {}, []
+    looked_at = set(split.train[:MOST_LOOKED_AT])
+    for sample in dataset.samples:
+        image = dataset.image(sample)
+        images[sample.id], prints[sample.id] = image_hash(image), fingerprint(image)
+        if sample.id in looked_at:
+            looks.append(measure_look(image))
     digest = hashlib.sha256("".join(sorted(images.values())).encode()).hexdigest()
-    looks = [measure_look(dataset.image(s)) for s in dataset.subset(split.train[:MOST_LOOKED_AT]).samples]
     return {
         "program": f"napari-unet-workbench {__version__}",
         "keras": f"{keras.__version__} on {keras.backend.backend()}",
@@ -417,6 +421,7 @@ def provenance_of(
             "sha256": digest,
             "licence": dataset.licence,
             "citation": dataset.citation,
+            **({"masks_are": dataset.masks_are} if dataset.masks_are else {}),
         },
         "split": split.to_json(),
         "image_hashes": images,

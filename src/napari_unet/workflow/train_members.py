@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -13,12 +13,14 @@ import numpy as np
 from napari_unet.atomic import check_model
 from napari_unet.data.split import Split
 from napari_unet.engine.cluster import connect
-from napari_unet.errors import SettingsError
+from napari_unet.errors import DataError, SettingsError, TrainingError
 from napari_unet.models.ensemble import MOST_MEMBERS, Member, check_ensemble_place, save_ensemble
 from napari_unet.models.model import MEMBERS, SETTINGS_FILE, SPLIT_FILE, STATE_FILE, read_settings
-from napari_unet.progress import Stage
+from napari_unet.progress import Stage, tracked
 from napari_unet.workflow.ensemble import Chosen, ensemble_of
+from napari_unet.workflow.left_out import sound_part
 from napari_unet.workflow.member_run import RUNNING, earlier_run, run_folder
+from napari_unet.workflow.seen import image_hash
 from napari_unet.workflow.train import TrainTask, open_training_data, split_for
 from napari_unet.workflow.train_cluster import check_workers, train_on_cluster
 
@@ -102,6 +104,8 @@ class TrainMembersTask:
         earlier = earlier_run(out) if resume else None
         base = self._split((earlier or out) / SPLIT_FILE, on_progress, cancel)
         splits = folds(base, self.count) if self.kind == "folds" else [base] * self.count
+        if earlier is not None or resume:
+            self._check_same_images((earlier or out / MEMBERS), on_progress, cancel)
         names = [f"{number:02d}-{self.kind[:-1]}" for number in range(1, self.count + 1)]
         source = (earlier or out / MEMBERS) if resume else None
         check = partial(check_workers, cluster, self.train)
@@ -130,6 +134,8 @@ class TrainMembersTask:
         names = tuple(member.name for member in members)
         ensemble = ensemble_of(members, settings, Chosen(names, (1 / self.count,) * self.count), "uniform")
         ensemble.provenance["ensemble"]["trained_as"] = self.kind
+        if left := settings[0][3].get("left_out"):
+            ensemble.provenance["left_out"] = left
         scores = [float((s[3].get("scores") or {}).get("validation_iou", np.nan)) for s in settings]
         if np.isfinite(scores).all():
             ensemble.provenance["scores"] = {"validation_iou": float(np.mean(scores))}
@@ -150,12 +156,29 @@ class TrainMembersTask:
         before = paths[number - 2]
         return replace(task, init=before, parent=str(self.train.out / MEMBERS / before.name))
 
+    def _check_same_images(self, folder: Path, on_progress: OnProgress, cancel: CancelToken) -> None:
+        """Refuse to go on from members that were trained on other images under the same names."""
+        finished = sorted(file.parent for file in folder.glob(f"*/{SETTINGS_FILE}"))
+        if not finished:
+            return
+        before: dict[str, str] = read_settings(finished[-1])[3].get("image_hashes") or {}
+        dataset = open_training_data(self.train.data, self.train.format)
+        for sample in tracked(dataset.samples, len(dataset), "Looking", on_progress, cancel):
+            with suppress(DataError):  # damaged ones are left out, as they were
+                if before.get(sample.id, "") not in {"", image_hash(dataset.image(sample))}:
+                    raise TrainingError(
+                        f"the members in {folder} were trained on another image called {sample.id}",
+                        remedy="resume with the data that the training began with, or train without --resume",
+                    )
+
     def _split(self, kept: Path, on_progress: OnProgress, cancel: CancelToken) -> Split:
         if self.train.resume and kept.exists() and self.train.split is None:
             return Split.load(kept)
-        dataset = open_training_data(self.train.data, self.train.format)
+        whole = open_training_data(self.train.data, self.train.format)
+        dataset, left = sound_part(whole, on_progress, cancel)
         training = self.train.recipe.training
-        return split_for(self.train.data, dataset, training, self.train.split, on_progress, cancel)
+        split = split_for(self.train.data, dataset, training, self.train.split, on_progress, cancel)
+        return split.without(item.id for item in left)
 
     def _recipe(self, number: int) -> Recipe:
         recipe = self.train.recipe

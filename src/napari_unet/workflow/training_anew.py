@@ -221,7 +221,12 @@ class TrainingAnew:
         if dataset is not None:
             if {s.id for s in dataset.samples} != set(split.groups if split else ()):
                 split = None
-            if not left_out and dataset.path.exists() and all(s.image_name for s in dataset.samples):
+            said = bool(dataset.masks_are)  # a path does not tell how its masks are to be read
+            if (
+                not (left_out or said)
+                and dataset.path.exists()
+                and all(s.image_name for s in dataset.samples)
+            ):
                 return dataset.path, dataset.format, split
         if split is not None and left_out:
             split = _only(split, samples)

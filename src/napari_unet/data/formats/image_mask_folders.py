@@ -45,7 +45,7 @@ WEAK_MASK_FOLDERS = {"target", "targets", "output", "outputs", "y", "ground_trut
 WORDS = re.compile(r"[_\-. ]+")
 BLOCKS = 8  # that a stack is cut into for the split, where there are few stacks
 MASK_AFFIX = re.compile(
-    r"(?<=.)[_\-. ](?:masks?|labels?|seg|segmentation|gt|annotation|lbl|manual)$"
+    r"(?<=.)[_\-. ](?:cp_masks|masks?|labels?|seg|segmentation|gt|annotation|lbl|manual)$"
     r"|^(?:masks?|labels?|seg|segmentation|gt|lbl)[_\-. ](?=.)",
     re.IGNORECASE,
 )

@@ -109,6 +109,10 @@ def find_meaning(
             lossy, exact = [*lossy, *tiffs], [name for name in exact if name not in set(tiffs)]
             seen = _look_at(source, exact, whole) if exact else seen
     if exact:
+        if seen.inverted:
+            message = f"{seen.inverted} says that 0 is white, so its zeros are taken as foreground"
+            remedy = "if 0 is background, save masks with 0 as black (photometric minisblack)"
+            problems.append(Problem("interpretation", message, remedy, (seen.inverted,)))
         meaning = _meaning(seen, exact[0], names, problems)
         words = _in_words(meaning, seen)
         several = seen.might_be_objects and (meaning.kind in {"values", "objects"} or not _soft(meaning))

@@ -26,6 +26,8 @@ NEARLY_CLEAR = 0.7  # of nearly black and nearly white pixels, in masks of proba
 ONES = {1, 255, 65535}  # how programs write "true"
 ROUNDING = 0.02  # by which probabilities may miss their sum
 FEW_SOFT = 3
+FEWEST_COUNTED = 8  # masks
+COUNTED_PIXELS = 2**23  # in which pieces are counted; more tell no more, and take long
 
 
 @dataclass
@@ -53,7 +55,9 @@ class Sightings:
     lowest, highest : float
         Of all numbers.
     pieces : list of dict
-        What each mask's values form, for masks with several values.
+        What each mask's values form, for masks with several values; of many masks the first ones.
+    counted : int
+        Pixels of those masks.
     channels : int
         Of masks with one channel a class; 0 if there are none.
     areas : list of int
@@ -66,6 +70,8 @@ class Sightings:
         Name of a mask whose channels overlap, and the number of such pixels.
     pixels : int
         Looked at in all.
+    inverted : str
+        Name of a mask whose file says that 0 is white; empty if there is none.
     """
 
     counts: dict[str, Counter[int]] = field(default_factory=dict)
@@ -74,11 +80,13 @@ class Sightings:
     mixed: bool = False
     single: bool = True
     alpha: bool = False
+    inverted: str = ""
     lossy: bool = False
     fractions: bool = False
     lowest: float = 0
     highest: float = 0
     pieces: list[dict[int, Piece]] = field(default_factory=list)
+    counted: int = 0
     channels: int = 0
     areas: list[int] = field(default_factory=list)
     filled: bool = True
@@ -97,6 +105,8 @@ class Sightings:
         """
         pixels = mask.numbers
         self.alpha |= mask.is_drawn_in_alpha
+        if mask.inverted and not self.inverted:
+            self.inverted = name
         self.pixels += pixels.shape[0] * pixels.shape[1]
         if pixels.ndim == 3 and mask.channels:
             self._add_channels(pixels, name)
@@ -126,7 +136,9 @@ class Sightings:
         positive = values[values > 0]
         self.single &= len(positive) <= 1
         self.mixed |= bool((values == UNKNOWN).any() and ((values > 0) & (values < UNKNOWN)).any())
-        if len(positive) and positive[-1] > 1 and not self._grey(values, counts):
+        enough = self.counted > COUNTED_PIXELS and len(self.pieces) >= FEWEST_COUNTED
+        if len(positive) and positive[-1] > 1 and not enough and not self._grey(values, counts):
+            self.counted += pixels.size
             # 255 as the highest value may be the border between objects, or what is unknown.
             known = np.where(pixels == UNKNOWN, 0, pixels) if positive[-1] == UNKNOWN else pixels
             self.pieces.append(pieces_of(known))

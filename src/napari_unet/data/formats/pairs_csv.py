@@ -1,17 +1,21 @@
 """A CSV table that names pairs: columns image and mask, and if you like id and group.
 
-Paths are relative to the table, or absolute and below its folder, with either slash. Fields are parted by
+Paths are relative to the table, or absolute and below its folder, also where that was on the computer that
+the table was made on; with either slash. Fields are parted by
 commas, semicolons, tabs or bars. A row without a mask is an image without one.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import posixpath
+import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset
+from napari_unet.data.file_names import name_on_disk
 from napari_unet.data.formats.mask_meaning import find_meaning
 from napari_unet.data.loaders import ImageLoader, LabelMaskLoader
 from napari_unet.data.sample import Sample
@@ -22,6 +26,8 @@ from napari_unet.errors import DataError
 if TYPE_CHECKING:
     from napari_unet.data.source import Source
 
+log = logging.getLogger(__name__)
+SEPARATORS = re.compile(r"[/\\]+")
 NAME = "pairs-csv"
 TITLE = "a table of pairs"
 
@@ -127,10 +133,42 @@ def _rows(source: Source, table: str) -> list[dict[str, str]]:
     """Rows with checked paths."""
     extra = [c for c in ("id", "group") if c in header_of(source, table)]
     rows = read_table(source, table, ("image", "mask", *extra))
+    elsewhere = _folder_elsewhere(rows, source)
+    if elsewhere:
+        log.warning("%s names files below %s: those of the same names here were taken", table, elsewhere)
     for row in rows:
-        row["image"] = _inside(row["image"], table, source)
-        row["mask"] = _inside(row["mask"], table, source) if row["mask"] else ""
+        row["image"] = _inside(row["image"].removeprefix(elsewhere), table, source)
+        row["mask"] = _inside(row["mask"].removeprefix(elsewhere), table, source) if row["mask"] else ""
     return rows
+
+
+def _folder_elsewhere(rows: list[dict[str, str]], source: Source) -> str:
+    """The folder, on another computer, that this one was when the table was made; "" where paths are right.
+
+    One folder for all rows, below which the files of the first row are found here.
+    """
+    paths = [path for row in rows for path in (row["image"], row["mask"]) if path]
+    first = [path for path in paths[:2] if _is_absolute(path)]
+    if not first or not all(map(_is_absolute, paths)) or any(Path(path).exists() for path in first):
+        return ""
+    for end in (match.end() for match in SEPARATORS.finditer(first[0])):
+        start = first[0][:end]
+        rests = [path[end:].replace("\\", "/") for path in first]
+        if all(path.startswith(start) for path in paths) and all(_is_there(rest, source) for rest in rests):
+            return start
+    return ""
+
+
+def _is_there(name: str, source: Source) -> bool:
+    """Whether a file is in a source, or in its folder, of which only the table may have been looked at."""
+    if source.find(name) is not None:
+        return True
+    inside = ".." not in name.split("/")
+    return inside and source.folder is not None and name_on_disk(source.folder, name) is not None
+
+
+def _is_absolute(path: str) -> bool:
+    return path.startswith(("/", "\\")) or bool(PureWindowsPath(path).drive)
 
 
 def _inside(name: str, table: str, source: Source) -> str:

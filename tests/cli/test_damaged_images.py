@@ -1,0 +1,161 @@
+"""A damaged image costs itself only: the others are done, the exit code is 3, the last line names it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_unet.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL = [
+    "--minutes", "0.02", "--set", "network.depth=2", "--set", "network.filters=4", "--set",
+    "training.epochs=1", "--set", "training.patch=32", "--set", "training.megapixels=0.02",
+]  # fmt: skip
+
+
+def data_set(folder: Path, count: int = 6, damaged: int | None = 3, small_mask: int | None = None) -> Path:
+    """Images n.png with one disc each, their masks, one image cut off and one mask of a wrong size."""
+    rows, columns = np.mgrid[:48, :64]
+    for number in range(count):
+        disc = (rows - 20) ** 2 + (columns - 16 - 4 * number) ** 2 < 90
+        for kind, values in (("images", 40 + 3 * number + 150 * disc), ("masks", 255 * disc)):
+            file = folder / kind / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            cropped = values[:32] if kind == "masks" and number == small_mask else values
+            Image.fromarray(cropped.astype(np.uint8)).save(file)
+    if damaged is not None:
+        file = folder / "images" / f"{damaged}.png"
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    return folder
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A data set with a damaged image and a mask of a wrong size, and a model that was trained on it."""
+    folder = tmp_path_factory.mktemp("made")
+    data = data_set(folder / "data", 12, damaged=3, small_mask=7)
+    code = main(["train", str(data), "--out", str(folder / "model"), *SMALL])
+    return folder, data, folder / "model", code
+
+
+def test_training(made):
+    _, _, model, code = made
+    assert code == 3
+    provenance = json.loads((model / "settings.json").read_text())["provenance"]
+    parts = provenance["split"]
+    used = sorted([*parts["train"], *parts["validation"], *parts["held_out"]], key=int)
+    assert used == ["0", "1", "2", "4", "5", "6", "8", "9", "10", "11"]
+    (damaged, _), (small, why) = provenance["left_out"]
+    assert damaged.endswith("3.png")
+    assert small.endswith("7.png")
+    assert "64 x 48" in why
+    assert "64 x 32" in why
+
+
+@pytest.mark.parametrize("kind", ["folds", "seeds", "snapshots"])
+def test_training_several(tmp_path, capsys, kind):
+    data = data_set(tmp_path / "data", 12)
+    out = tmp_path / "out"
+    assert main(["train", str(data), "--out", str(out), f"--{kind}", "2", *SMALL]) == 3
+    assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
+    assert (out / "settings.json").exists()
+
+
+@pytest.mark.parametrize("fault", ["image", "mask"])
+def test_scoring(tmp_path, capsys, fault):
+    data = data_set(tmp_path / "data", damaged=3 if fault == "image" else None, small_mask=3)
+    report = tmp_path / "report"
+    assert main(["evaluate", str(data), "--model", "nuclei", "--report", str(report)]) == 3
+    assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
+    rows = rows_of(report / "iou.csv")
+    assert sorted(row["image"] for row in rows) == ["0", "1", "2", "4", "5"]
+
+
+def test_scoring_masks_of_which_one_is_damaged(tmp_path, capsys):
+    data = data_set(tmp_path / "data", damaged=None)
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for file in (data / "masks").iterdir():
+        content = file.read_bytes()
+        (masks / file.name).write_bytes(content[:60] if file.name == "2.png" else content)
+    report = tmp_path / "report"
+    assert main(["evaluate", str(data), "--masks", str(masks), "--report", str(report)]) == 3
+    assert last_line(capsys.readouterr().err) == "1 image left out: images/2.png"
+    rows = rows_of(report / "iou.csv")
+    assert {row["image"]: float(row["iou"]) for row in rows} == dict.fromkeys("01345", 1.0)
+
+
+@pytest.mark.parametrize("fault", ["image", "mask"])
+def test_comparing(tmp_path, capsys, fault, made):
+    data = data_set(tmp_path / "data", damaged=3 if fault == "image" else None, small_mask=3)
+    model = str(made[2])
+    command = ["compare", str(data), "--models", "nuclei", model, "--report", str(tmp_path / "report")]
+    assert main(command) == 3
+    assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
+    rows = rows_of(tmp_path / "report" / "compare.csv")
+    assert sorted(row["image"] for row in rows) == ["0", "1", "2", "4", "5"]
+
+
+@pytest.mark.parametrize("command", ["ensemble", "refine"])
+def test_choosing(tmp_path, capsys, command):
+    data = data_set(tmp_path / "data")
+    out = str(tmp_path / "out")
+    if command == "ensemble":
+        words = ["ensemble", "nuclei", "nuclei", "--choose", "weighted", "--data", str(data), "--out", out]
+    else:
+        words = ["refine", "nuclei", "--data", str(data), "--out", out]
+    assert main(words) == 3
+    said = capsys.readouterr()
+    assert last_line(said.err) == "1 image left out: images/3.png"
+    assert "on 5 images" in said.out
+
+
+@pytest.mark.parametrize("source", ["model", "references", "masks"])
+def test_exporting(tmp_path, capsys, source):
+    data = data_set(tmp_path / "data", damaged=3 if source == "model" else None, small_mask=3)
+    words = ["export", str(data), "--format", "png", "--out", str(tmp_path / "out")]
+    if source == "model":
+        words += ["--model", "nuclei"]
+    elif source == "masks":
+        file = data / "masks" / "3.png"
+        file.write_bytes(file.read_bytes()[:60])
+        words = ["export", str(data / "images"), "--masks", str(data / "masks"), *words[2:]]
+    assert main(words) == 3
+    assert last_line(capsys.readouterr().err).startswith("1 image left out: ")
+    assert sorted(path.stem[:1] for path in (tmp_path / "out").glob("*.png")) == ["0", "1", "2", "4", "5"]
+
+
+def test_fine_tuning(tmp_path, capsys, made):
+    data = data_set(tmp_path / "data", small_mask=4)
+    words = ["finetune", "--model", str(made[2]), "--corrections", str(data), "--out", str(tmp_path / "out")]
+    assert main([*words, "--minutes", "0.05", "--replay", str(made[1])]) == 3
+    said = capsys.readouterr()
+    assert last_line(said.err) == "2 images left out: 3, 4"
+    assert "learned from 4 corrected images, 0 kept for judging; replayed training data" in said.out
+
+
+def test_comparing_networks(tmp_path, capsys):
+    data = data_set(tmp_path / "data", 12)
+    words = ["compare-networks", str(data), "--networks", "unet", "--report", str(tmp_path / "report")]
+    assert main([*words, *SMALL]) == 3
+    assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
+    rows = rows_of(tmp_path / "report" / "networks.csv")
+    assert len(rows) == 1
+    assert float(rows[0]["pooled_iou"]) >= 0
