@@ -255,6 +255,19 @@ def open_images(paths: Sequence[Path | str]) -> tuple[Sample, ...]:
     return with_unique_ids(found)
 
 
+def open_image_file(path: Path) -> Dataset:
+    """Open one file as a data set of all its images, without masks.
+
+    Raises
+    ------
+    DataError
+        If its format cannot be read.
+    """
+    if not is_image_name(path.name):
+        raise unreadable_file(path)
+    return plain_images.open_source(FolderSource(path.parent, only=[path.name]))
+
+
 def _images_of(source: Source) -> Iterable[Sample]:
     dataset = fit_masks(FORMATS[recognize(source)].open_source(source))
     return (*dataset.samples, *dataset.unlabelled)

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data import pictures
+from napari_unet.data.microscope_files import PLUGINS, MicroscopeImages, is_installed, opened_microscope_file
 from napari_unet.data.reading import PLAIN, ImageReading, channel_numbers
 from napari_unet.data.tiff_images import TiffImages, TiffPart, opened_tiff
 from napari_unet.errors import DataError, WorkbenchError
@@ -29,7 +30,7 @@ SUFFIXES = TIFF_SUFFIXES | {
     ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc",
 }  # fmt: skip
 LOSSY_SUFFIXES = {".jpg", ".jpeg"}
-SEVERAL = TIFF_SUFFIXES | {".gif", ".webp"}  # files that may hold more than one image
+SEVERAL = TIFF_SUFFIXES | {".gif", ".webp"} | PLUGINS.keys()  # files that may hold more than one image
 MAX_DECODED_BYTES = 2**31  # of one image
 PLAUSIBLE_BYTES = 2**28  # smaller images are not held against the size of their file
 MAX_RATIO = 5000  # of decoded to stored size; LZW and Deflate stay below it
@@ -100,8 +101,9 @@ def suffix_of(name: str) -> str:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether the suffix is one we read."""
-    return suffix_of(name) in SUFFIXES
+    """Whether the suffix is one we read; those of microscopes are where bioio is installed."""
+    suffix = suffix_of(name)
+    return suffix in SUFFIXES or is_installed(suffix)
 
 
 def kind_of(head: bytes) -> str:
@@ -145,6 +147,11 @@ def decode_pixels(
         If the file is damaged, too large, or has several pages and none was asked for.
     """
     file = _as_file(data, name)
+    if is_installed(suffix_of(name)):
+        with _read_microscope(file, name) as stack:
+            _check_page(page, stack.count, name)
+            _microscope_header(stack, page or 0, name, reading)  # bounds the size
+            return stack.decode(page or 0)
     head = file.read(HEAD_BYTES)
     file.seek(0)
     kind = kind_of(head)
@@ -310,6 +317,10 @@ def image_header(
         If it is not an image that can be read.
     """
     file = _as_file(data, name)
+    if is_installed(suffix_of(name)):
+        with _read_microscope(file, name) as stack:
+            _check_page(page or 0, stack.count, name)
+            return _microscope_header(stack, page or 0, name, reading)
     head = file.read(HEAD_BYTES)
     file.seek(0)
     kind = kind_of(head)
@@ -349,6 +360,28 @@ def _tiff_header(images: TiffImages, page: int, name: str, reading: ImageReading
     alike = len({(p.upright_shape, p.channels, p.dtype) for p in images.parts}) == 1
     names = tuple(names[n] for n in kept) if names and kept is not None else names
     return ImageHeader(height, width, count, dtype, images.count, alike, names, colour, images.note(name))
+
+
+def _microscope_header(stack: MicroscopeImages, page: int, name: str, reading: ImageReading) -> ImageHeader:
+    scene, _, _ = stack.find(page)
+    names = () if scene.colour else scene.channels
+    kept = data_channels(
+        len(scene.channels), 3 if len(scene.channels) == 4 and scene.colour else None, names, reading, name
+    )
+    chosen = tuple(range(len(scene.channels))) if kept is None else tuple(kept)
+    shape = f"{scene.width} x {scene.height} pixels, {len(scene.channels)} channels"
+    _check_bytes(scene.height * scene.width * len(scene.channels) * scene.dtype.itemsize, name, shape)
+    alike = len({(s.height, s.width, s.channels, s.dtype) for s in stack.scenes}) == 1
+    return ImageHeader(
+        scene.height,
+        scene.width,
+        len(chosen),
+        scene.dtype.name,
+        stack.count,
+        alike,
+        tuple(names[n] for n in chosen) if names else (),
+        scene.colour and chosen[:3] == (0, 1, 2),
+    )
 
 
 def _as_file(data: bytes | IO[bytes], name: str) -> IO[bytes]:
@@ -449,4 +482,10 @@ def _picture(file: IO[bytes], kind: str, name: str) -> Iterator[Any]:
 @contextmanager
 def _read_tiff(file: IO[bytes], name: str, reading: ImageReading) -> Iterator[TiffImages]:
     with _as_damage(name), opened_tiff(file, name, reading) as images:
+        yield images
+
+
+@contextmanager
+def _read_microscope(file: IO[bytes], name: str) -> Iterator[MicroscopeImages]:
+    with _as_damage(name), opened_microscope_file(file, name) as images:
         yield images

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.data.image_files import decode_image
+from napari_unet.data.image_files import decode_image, suffix_of
 from napari_unet.data.mask_files import decode_labels, decode_stored
 from napari_unet.data.mask_values import MaskValues
+from napari_unet.data.microscope_files import PLUGINS
 from napari_unet.data.reading import ImageReading, current_reading
 from napari_unet.data.run_length import decode_run_lengths
 from napari_unet.data.sample import ReferenceMask
@@ -34,6 +35,9 @@ class ImageLoader:
 
     def __call__(self) -> NDArray[np.generic]:
         """Read and decode."""
+        if suffix_of(self.name) in PLUGINS:  # read by their path, and often larger than one image
+            with self.source.open(self.name) as file:
+                return decode_image(file, self.name, self.page, self.reading)
         return decode_image(self.source.read(self.name), self.name, self.page, self.reading)
 
 

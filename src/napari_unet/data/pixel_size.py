@@ -11,6 +11,7 @@ from xml.etree.ElementTree import ParseError
 import numpy as np
 
 from napari_unet.data.image_files import DAMAGE, HEAD_BYTES, kind_of
+from napari_unet.data.microscope_files import is_installed, opened_microscope_file
 from napari_unet.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -144,13 +145,13 @@ def unit_name(text: str) -> str | None:
 
 
 def read_pixel_size(file: Path) -> PixelSize | None:
-    """The size of a pixel as a TIFF or PNG file tells it.
+    """The size of a pixel as a file tells it.
 
     Parameters
     ----------
     file : pathlib.Path
-        OME-TIFF, ImageJ TIFF, or a TIFF with resolution in its tags; any other file says nothing, as
-        the resolution of a PNG or JPEG is that of a screen.
+        OME-TIFF, ImageJ TIFF, a TIFF with resolution in its tags, or a file of a microscope; any other
+        file says nothing, as the resolution of a PNG or JPEG is that of a screen.
 
     Returns
     -------
@@ -160,6 +161,10 @@ def read_pixel_size(file: Path) -> PixelSize | None:
     """
     try:
         with file.open("rb") as opened:
+            if is_installed(file.suffix.lower()):
+                with opened_microscope_file(opened, file.name) as images:
+                    size = images.scenes[0].pixel_size
+                    return PixelSize(*size, "µm") if size is not None else None
             if kind_of(opened.read(HEAD_BYTES)) != "TIFF":
                 return None
             opened.seek(0)

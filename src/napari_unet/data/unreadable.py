@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_unet.data.image_files import HEAD_BYTES, SUFFIXES, kind_of
+from napari_unet.data.microscope_files import PLUGINS
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,6 +35,13 @@ def unreadable_file(path: Path) -> DataError:
     """
     suffix = path.suffix.lower()
     known = ", ".join(sorted(s.removeprefix(".") for s in SUFFIXES))
+    if suffix in PLUGINS:
+        return DataError(
+            f"{path} is not an image format that can be read: {suffix}",
+            expected=known,
+            remedy="run: pip install 'napari-unet-workbench[microscopes]', or export it as OME-TIFF in Fiji "
+            "or in the program of the microscope",
+        )
     if suffix in IMAGE_FORMATS:
         return DataError(
             f"{path} is not an image format that can be read: {suffix}",

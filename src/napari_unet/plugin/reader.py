@@ -1,12 +1,13 @@
-"""Opening data sets in napari: folders, zips, tables, and the stack train-volume.tif beside its labels."""
+"""Opening data sets in napari: folders, zips, tables, the stack train-volume.tif, files of microscopes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.data.catalog import find_format, open_dataset
+from napari_unet.data.catalog import find_format, open_dataset, open_image_file
 from napari_unet.data.mask_reading import MaskReading, reading_masks
+from napari_unet.data.microscope_files import PLUGINS
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.plugin.commands import show_workbench_later
 from napari_unet.plugin.dataset_layers import layers_of
@@ -41,6 +42,8 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
     place = Path(path)
     if not place.exists() or _is_chunked(place):
         return None
+    if place.suffix.lower() in PLUGINS:
+        return read  # napari has no reader of its own for them: ours says what to install
     try:
         layout = find_format(place)
     except DataError:
@@ -87,6 +90,8 @@ def read(path: str) -> list[LayerData]:
 
 def _opened(path: str) -> Dataset:
     """A data set, whose masks are read as a person wanted it when a project of its own was last in use."""
+    if Path(path).suffix.lower() in PLUGINS:
+        return open_image_file(Path(path))
     dataset = open_dataset(path)
     said = remembered_masks(dataset) if dataset.several_values and not dataset.masks_are else ""
     if not said:
