@@ -117,6 +117,62 @@ def test_rows_are_copied_and_saved(
     assert "cannot be written" in notifications[-1].message
 
 
+def test_a_threshold_that_was_chosen_here_is_said_beside_every_score(
+    segmented: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialog = opened(segmented, qtbot)
+    note = (
+        "threshold 0.7 instead of the model's own 0.5: chosen while these images were looked at, "
+        "so the scores flatter the model"
+    )
+    score = segmented.looking.overall_score
+    path = tmp_path / "scores.csv"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+
+    def saved() -> list[dict[str, str]]:
+        click(qtbot, dialog.save_button)
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    assert "threshold" not in score.text()
+    assert "Careful" not in dialog.overall.text()
+    assert all("threshold_note" not in row for row in saved())
+    segmented.segmenting.threshold.setValue(0.7)
+    scored(segmented, qtbot)
+    assert score.text().endswith("; threshold chosen on these images")
+    assert f"T{note[1:]}." in score.toolTip()
+    assert f"Careful: {note}." in dialog.overall.text()
+    rows = saved()
+    assert len(rows) == 24
+    assert {row["threshold_note"] for row in rows} == {note}
+    click(qtbot, dialog.copy_button)
+    copied = QApplication.clipboard().text().split("\n")
+    assert copied[0].split("\t")[-1] == "Threshold note"
+    assert {line.split("\t")[-1] for line in copied[1:]} == {note}
+    assert "(chosen on these images, so it flatters)" in dialog.plot.words.text()
+    segmented.segmenting.threshold.setValue(0.5)
+    scored(segmented, qtbot)
+    assert "threshold" not in score.text()
+    assert "Careful" not in dialog.overall.text()
+
+
+def test_references_are_not_denied_where_an_image_without_one_is_segmented(
+    ready: Any, viewer: Any, salt_folder: Path, qtbot: Any
+) -> None:
+    viewer.open(str(salt_folder), plugin=PLUGIN)
+    session = ready.session
+    qtbot.waitUntil(lambda: len(session.rows()) == 30)
+    assert session.collection is not None
+    bare = next(i for i, e in session.collection.entries.items() if not e.sample.has_mask)
+    session.select(bare)
+    segment(ready, qtbot)
+    assert session.row(bare).status == "segmented"
+    assert not ready.looking.empty.isHidden()
+    assert ready.looking.empty.text() == (
+        "No image with a reference mask is segmented yet: Worst first estimates the IoU of each."
+    )
+
+
 def test_the_line_of_the_curve_and_the_slider_are_one(segmented: Any, qtbot: Any) -> None:
     dialog = opened(segmented, qtbot)
     promised = dialog.plot.curve.at(0.7)

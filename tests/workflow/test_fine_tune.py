@@ -21,11 +21,13 @@ from napari_unet.settings import EvaluationSettings, FineTuneSettings
 from napari_unet.training.warm import warm_model
 from napari_unet.workflow.fine_tune import FineTuned, FineTuneTask, Preview
 from napari_unet.workflow.gate import Gate
+from napari_unet.workflow.held_out_counts import NotJudging, counts_note
 from napari_unet.workflow.lessons import (
     Correction,
     as_dataset,
     confident_mask,
     is_reserved,
+    open_replay,
     read_corrections,
 )
 from napari_unet.workflow.recipes import recipe
@@ -229,14 +231,64 @@ def test_the_gate_judges_as_many_as_there_is_time_for_but_not_too_few(model: Pat
     weights = loaded.network.get_weights()
     hurried = gate.compare(weights, seconds=0.0)
     assert hurried.images == tuple(s.id for s in gate.judges[:24])
-    assert "time allowed 24 of 48 held-out images to judge" in hurried.note
+    assert hurried.note == ("24 of 60 held-out images judge: 12 choose the weights, 24 there was no time for")
     patient = gate.compare(weights)
     assert len(patient.images) == len(gate.judges) == 48
-    assert patient.note == ""
+    counts = "48 of 60 held-out images judge: 12 choose the weights"
+    assert patient.note == counts
     assert patient.old == patient.new
     assert gate.hurry() == 2.0  # salt is the same from left and right
     assert gate.hurry() == 1.0
-    assert gate.compare(weights).note == "judged without flips, which the time did not allow"
+    assert gate.compare(weights).note == f"judged without flips, which the time did not allow; {counts}"
+
+
+def test_what_became_of_every_held_out_image_is_told() -> None:
+    assert counts_note(NotJudging(), 0, 30, 30) == ""
+    # As once seen by a person: 320 in the split, "132 of 268" in the verdict.
+    assert counts_note(NotJudging(learnt=38, corrected=2), 12, 268, 132) == (
+        "132 of 320 held-out images judge: 38 the model has learnt from, as they are or as copies, "
+        "2 were corrected, 12 choose the weights, 136 there was no time for"
+    )
+    assert counts_note(NotJudging(damaged=1), 0, 5, 5) == ("5 of 6 held-out images judge: 1 cannot be used")
+    assert counts_note(NotJudging(beyond=120, most=200), 12, 188, 188) == (
+        "188 of 320 held-out images judge: 120 are beyond the 200 that a round looks at, "
+        "12 choose the weights"
+    )
+
+
+def test_the_counts_of_a_round_add_up_to_the_split(
+    model: Path, salt_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of eight images held out one is corrected, one is beyond what a round looks at, six judge."""
+    monkeypatch.setattr("napari_unet.workflow.lessons.MOST_JUDGED", 7)
+    monkeypatch.setattr("napari_unet.workflow.fine_tune.MOST_JUDGED", 7)
+    split = SeenImages(read_settings(model)[3]).split
+    assert split is not None
+    dataset = open_dataset(salt_folder)
+    assert len(split.held_out) == 8
+    taken = open_replay(salt_folder, None, SeenImages(read_settings(model)[3]), 0)
+    assert len(taken.held_out) == 7
+    assert set(taken.beyond) == set(split.held_out) - {s.id for s in taken.held_out.samples}
+    corrected = taken.held_out.samples[0].id
+    given = (*corrections(2), Correction(FileReference(salt_folder, dataset.format, corrected)))
+    result = run(model, tmp_path / "new", given, replay=salt_folder, reserve=False)
+    assert len(result.comparison.images) == 6
+    assert result.comparison.note.endswith(
+        "the weights were chosen on these images too; 6 of 8 held-out images judge: 1 was corrected, "
+        "1 is beyond the 7 that a round looks at"
+    )
+
+
+def test_a_held_out_image_that_the_model_has_learnt_from_is_counted_apart(
+    model: Path, salt_folder: Path, tmp_path: Path
+) -> None:
+    split = SeenImages(read_settings(model)[3]).split
+    assert split is not None
+    names = (split.train[0], *split.held_out[:3])
+    judges = tuple(FileReference(salt_folder, None, name) for name in names)
+    result = run(model, tmp_path / "new", corrections(2), judges=judges, reserve=False)
+    assert set(result.comparison.images) == set(split.held_out[:3])
+    assert "3 of 4 held-out images judge: 1 the model has learnt from" in result.comparison.note
 
 
 def _image(number: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -15,9 +17,11 @@ from napari_unet.data.synthetic import write_synthetic
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.errors import Cancelled, OutputError
 from napari_unet.models.card import ModelCard
+from napari_unet.models.look import measure_look, summarize_looks
 from napari_unet.workflow.collection import Collection
 from napari_unet.workflow.fine_tune import FineTuneTask
 from napari_unet.workflow.session import Session
+from napari_unet.workflow.suggest import suggest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -26,6 +30,7 @@ from tiny_models import provenance_of, write_tiny_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from napari_unet.models.look import Look
     from napari_unet.progress import CancelToken
     from napari_unet.workflow.learning import Learning
     from napari_unet.workflow.project import Project
@@ -196,15 +201,54 @@ def test_a_round_makes_two_versions_and_keep_uses_the_second(lesson: Lesson, mod
     assert (session.mask(plain) != before).any()
     assert session.row(judge).status == "done"
     assert learning.obstacle() == ""
+    assert [c.path for c in session.offered() if c.path in (first.path, second.path)] == [second.path]
     learning.roll_back()
     assert lesson.in_use() == 1
     assert session.model.path == first.path
+    assert [c.path for c in session.offered() if c.path in (first.path, second.path)] == [first.path]
     np.testing.assert_array_equal(session.mask(plain), before)
     learning.roll_back(2)
     assert lesson.in_use() == 2
     learning.roll_back()
     learning.roll_back()
     assert lesson.failures == ["there is no earlier version to go back to; keep a second version first"]
+
+
+def test_after_a_roll_back_the_version_that_was_rejected_is_not_suggested(
+    lesson: Lesson, model: Path, tmp_path: Path
+) -> None:
+    """Nor is it in the next sitting, where all versions are listed from the disk."""
+    lesson.make_project()
+    session, project = lesson.session, lesson.project
+    look = measure_look(lesson.collection.image(lesson.collection.ids[0]))
+    for note in ("good", "rejected"):
+        session.add_models(project.models.add(copy_that_knows(model, look, tmp_path / note), note=note).path)
+    for number in (1, 2):
+        project.models.keep(number)
+    assert project.models.roll_back().number == 1
+    versions = [project.models.version(n).path for n in (1, 2)]
+    assert set(versions) <= set(session.models)  # both can still be chosen by hand
+    offered = session.offered()
+    assert [c.path for c in offered if c.path in versions] == versions[:1]
+    assert model in {
+        c.path for c in offered
+    }  # models that are no version of the project are offered as before
+    found = suggest(look, 1, offered)
+    assert found is not None
+    assert found.card.path == versions[0]
+    # Of all models the rejected one alone would fit as well.
+    alone = suggest(look, 1, [session.models[versions[1]]])
+    assert alone is not None
+
+
+def copy_that_knows(model: Path, look: Look, out: Path) -> Path:
+    """A copy of a model that was trained, so it says, on images that look like this."""
+    shutil.copytree(model, out)
+    file = out / "settings.json"
+    content = json.loads(file.read_text())
+    content["provenance"]["looks"] = summarize_looks([("dark", look)] * 8)
+    file.write_text(json.dumps(content))
+    return out
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import os
 import sys
@@ -84,9 +85,12 @@ def test_compare_judges_on_what_neither_has_seen(salt: Path, models: dict[str, P
     alone = run_inline(EvaluateTask(salt, tmp_path / "alone", models["other"]))
     for score in alone.scores:
         assert float(rows[score.image]["iou_new"]) == pytest.approx(score.iou, abs=1e-6)
-    # Whether the 10 images can be read is seen first; then either model is put on each.
-    assert [p.total for p in told] == [10] * 10 + [20] * 20
-    assert told[-1].done == 20
+    # Whether every file can be read is a stage of its own; then both models are one bar.
+    comparing = [p for p in told if p.message == "Comparing"]
+    assert [p.total for p in comparing] == [20] * 20
+    assert [p.done for p in comparing] == list(range(1, 21))
+    assert told[-20:] == comparing
+    assert {p.message for p in told[:-20]} <= {"Reading"}
     assert "compare" in (tmp_path / "compare.html").read_text()
 
 
@@ -129,9 +133,11 @@ def test_what_is_cancelled_leaves_the_report_before_as_it_was(
     cancel = CancelToken()
 
     def stop(progress: Progress) -> None:
-        if progress.done == 5:
+        if progress.message == "Scoring" and progress.done == 5:
             cancel.cancel()
 
+    with pytest.raises(OutputError, match="would be replaced"):
+        run_inline(EvaluateTask(salt, tmp_path, models["other"]), stop, cancel)
     with pytest.raises(Cancelled):
         run_inline(EvaluateTask(salt, tmp_path, models["other"], overwrite=True), stop, cancel)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
@@ -219,6 +225,39 @@ def test_another_threshold_is_scored_anew_and_only_then(session: Session) -> Non
     assert curve is not None
     # What the curve promised is what the masks made with that threshold score.
     assert board.mean_iou() == pytest.approx(curve.at(0.9))
+
+
+def test_a_threshold_other_than_the_models_own_is_said_wherever_a_score_is(
+    session: Session, salt: Path, models: dict[str, Path], tmp_path: Path
+) -> None:
+    note = (
+        "threshold 0.7 instead of the model's own 0.5: chosen while these images were looked at, "
+        "so the scores flatter the model"
+    )
+    session.segment(ids(session))
+    board = ScoreBoard(session)
+    assert session.threshold_note == ""
+    board.write_report(tmp_path / "own", lambda _: None)
+    rows = table(tmp_path / "own" / "iou.csv")
+    assert all("threshold_note" not in row for row in rows.values())
+    assert "threshold 0.7" not in (tmp_path / "own" / "report.html").read_text()
+    session.set_postprocessing(0.7, 0)
+    assert session.threshold_note == note
+    board.write_report(tmp_path / "window", lambda _: None)
+    own = ModelCard.read(models["grey"]).recipe.inference
+    inference = own.model_copy(update={"threshold": 0.7})
+    run_inline(EvaluateTask(salt, tmp_path / "shell", models["grey"], inference=inference))
+    for place in ("window", "shell"):
+        rows = table(tmp_path / place / "iou.csv")
+        assert len(rows) == 10
+        assert all(row["threshold_note"] == note for row in rows.values())
+        report = json.loads((tmp_path / place / "report.json").read_text())
+        assert f"T{note[1:]}." in report["notes"]
+        assert all("threshold_note" not in row for row in report["images"])
+        page = html.unescape((tmp_path / place / "report.html").read_text())
+        assert f"T{note[1:]}." in page
+    session.set_postprocessing(0.5, 0)
+    assert session.threshold_note == ""
 
 
 def test_nothing_is_scored_while_nobody_looks(session: Session) -> None:

@@ -57,6 +57,8 @@ class Background:
         Of what computed.
     remarks : tuple of str
         What else a reader must know, set off as a warning.
+    threshold_note : str
+        Why the threshold makes the scores flatter, for every row of the table; it is among the remarks too.
     """
 
     title: str
@@ -72,6 +74,7 @@ class Background:
     commands: tuple[str, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     remarks: tuple[str, ...] = ()
+    threshold_note: str = ""
 
 
 def report_page(

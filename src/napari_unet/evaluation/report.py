@@ -112,8 +112,13 @@ def write_report(
     if background.versions:
         content["versions"] = dict(background.versions)
     page = report_page(evaluation, overall, rows, background, model, data, settings)
-    write_files(folder, table_text(rows), content, page)
+    write_files(folder, table_text(with_threshold_note(rows, background.threshold_note)), content, page)
     return folder / "report.json"
+
+
+def with_threshold_note(rows: Sequence[Mapping[str, Any]], note: str) -> Sequence[Mapping[str, Any]]:
+    """Rows for a CSV file with a last column that warns of the threshold; as they are without a warning."""
+    return [{**row, "threshold_note": note} for row in rows] if note else rows
 
 
 def _confidence(background: Background) -> dict[str, Any]:

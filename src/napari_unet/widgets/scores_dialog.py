@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.atomic import write_text
 from napari_unet.errors import OutputError
-from napari_unet.evaluation.report import table_text
+from napari_unet.evaluation.report import table_text, with_threshold_note
 from napari_unet.widgets.histogram import IoUHistogram
 from napari_unet.widgets.notify import notify, notify_error
 from napari_unet.widgets.scores_model import SHOWN_FIRST, WHICH, ScoresModel, header_of
@@ -340,8 +340,10 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
     def copy(self) -> None:
         """Put the rows on the clipboard, as a spreadsheet takes them."""
         columns = self.shown_columns()
+        note = self.session.threshold_note
+        rows = with_threshold_note(self.model.table(self.selected_rows(), columns), note)
+        columns = [*columns, "threshold_note"] if note else columns
         lines = ["\t".join(header_of(key) for key in columns)]
-        rows = self.model.table(self.selected_rows(), columns)
         lines += ["\t".join(_cell(row[key]) for key in columns) for row in rows]
         QApplication.clipboard().setText("\n".join(lines))
         notify(f"{len(lines) - 1:,} rows are on the clipboard.")
@@ -352,11 +354,8 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
         if not path:
             return
         rows = self.model.table(range(self.model.rowCount()), self.model.columns)
-        note = self.session.threshold_note
-        if note:
-            rows = [{**row, "note": note} for row in rows]
         try:
-            write_text(Path(path), table_text(rows))
+            write_text(Path(path), table_text(with_threshold_note(rows, self.session.threshold_note)))
         except OutputError as error:
             notify_error(error.sentence)
 

@@ -64,7 +64,7 @@ class ThresholdPlot(QWidget):  # type: ignore[misc]
             return
         here, best = curve.at(self.threshold), float(curve.mean_iou.max())
         text = f"<b>Threshold {self.threshold:.2f}</b>: mean IoU {here:.3f}. "
-        text += f"Highest at {curve.best:.2f}: {best:.3f}."
+        text += f"Highest at {curve.best:.2f}: {best:.3f} (chosen on these images, so it flatters)."
         if self.seen:
             text += " Of images seen in training, which flatter."
         self.words.setText(text)

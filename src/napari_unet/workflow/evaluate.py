@@ -229,6 +229,7 @@ class EvaluateTask:
                 *(f"The values of the masks that were scored: {words}." for words in taken_for),
                 *(f"{words[:1].upper()}{words[1:]}." for words in (note, copies) if words),
             ),
+            threshold_note=note,
         )
         cancel.check()
         write_report(

@@ -25,14 +25,24 @@ from napari_unet.training.losses import make_loss
 from napari_unet.training.mixed_batches import make_batches
 from napari_unet.training.warm import warm_model
 from napari_unet.workflow.gate import LABELLED, Gate
+from napari_unet.workflow.held_out_counts import NotJudging
 from napari_unet.workflow.left_out import LeftOut, check_size, sound_part
-from napari_unet.workflow.lessons import Correction, as_dataset, open_replay, own_predictions, set_aside
+from napari_unet.workflow.lessons import (
+    MOST_JUDGED,
+    Correction,
+    as_dataset,
+    open_replay,
+    own_predictions,
+    set_aside,
+)
 from napari_unet.workflow.lineage import provenance_of_version, weights_hash
 from napari_unet.workflow.references import FileReference, References
 from napari_unet.workflow.seen import SeenImages, image_hash
 from napari_unet.workflow.segment import segment_samples
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -281,6 +291,7 @@ class _Run:
             self.on_progress,
             self.cancel,
             chosen_on=replay is not None and replay.chosen_on,
+            apart=self._apart(reserved, replay),
         )
         batches = make_batches(
             painted.subset(s.id for s in lessons),
@@ -377,19 +388,40 @@ class _Run:
         given = [self.references.sample(r) for r in self.task.judges]
         held = list(replay.held_out.samples) if replay is not None else []
         candidates = [replace(s, id=LABELLED + s.id) for s in [*given, *held] if s.has_mask]
-        taken = {image_hash(painted.image(s)) for s in painted.samples} if candidates else set()
+        taken = {image_hash(painted.image(s)): s.id for s in painted.samples} if candidates else {}
         labelled = []
-        for sample in {s.id: s for s in candidates}.values():
+        self._candidates = {s.id: s for s in candidates}
+        self._corrected: list[str] = []
+        self._learnt = self._damaged = 0
+        for sample in self._candidates.values():
             self.cancel.check()
             try:
                 image = sample.read_image()
                 check_size(sample, image.shape[:2], sample.read_mask().labels.shape)
             except WorkbenchError as error:
                 self.left_out.append(LeftOut.of(replace(sample, id=sample.id.removeprefix(LABELLED)), error))
+                self._damaged += 1
                 continue
-            if image_hash(image) not in taken and self.seen.part(image) != "train":
+            digest = image_hash(image)
+            if digest in taken:
+                self._corrected.append(taken[digest])
+            elif self.seen.part(image) == "train":
+                self._learnt += 1
+            else:
                 labelled.append(sample)
         return labelled
+
+    def _apart(self, reserved: Sequence[Sample], replay: Replay | None) -> NotJudging:
+        """Held-out images that neither choose the weights nor judge, for the counts to fit together."""
+        judge = {s.id for s in reserved}
+        beyond = replay.beyond if replay is not None else frozenset()
+        return NotJudging(
+            self._learnt,
+            sum(i not in judge for i in self._corrected),
+            sum(LABELLED + i not in self._candidates for i in beyond),
+            MOST_JUDGED,
+            self._damaged,
+        )
 
     def _replay(self, train: Dataset | None) -> Dataset | None:
         if train is not None:

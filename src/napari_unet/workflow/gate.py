@@ -16,6 +16,7 @@ from napari_unet.inference.predict import FLIPS
 from napari_unet.metrics.overlap import image_scores
 from napari_unet.progress import Progress
 from napari_unet.training.batches import prepare_sample
+from napari_unet.workflow.held_out_counts import NotJudging, counts_note
 from napari_unet.workflow.segment import segment_samples
 from napari_unet.workflow.train import Validation
 
@@ -32,6 +33,7 @@ ENOUGH_TO_PART = 24  # images from which some are for choosing weights and the r
 FEWEST_JUDGED = 24  # images that judge, however late it is
 TOGETHER = 12  # images judged by both models before the clock is looked at
 MARGIN = 1.5  # of the forecast of how long judging takes
+NOBODY = NotJudging()
 LABELLED = "labelled/"  # before ids, where those of several data sets meet
 
 
@@ -52,6 +54,8 @@ class Gate:
         Checked before every batch.
     chosen_on : bool
         Whether the old model's weights were chosen on some of the images.
+    apart : NotJudging
+        Held-out images that are not among these.
 
     Attributes
     ----------
@@ -69,6 +73,7 @@ class Gate:
         cancel: CancelToken,
         *,
         chosen_on: bool = False,
+        apart: NotJudging = NOBODY,
     ) -> None:
         self.model = model
         self.held_out = held_out
@@ -76,6 +81,7 @@ class Gate:
         self.on_progress = on_progress
         self.cancel = cancel
         self.old_live = math.nan
+        self.apart = apart
         order = sorted(held_out.samples, key=lambda s: hashlib.blake2b(s.id.encode()).digest())
         notes = []
         if len(order) >= ENOUGH_TO_PART:
@@ -148,13 +154,9 @@ class Gate:
             self.model.network.set_weights(after)
             new |= self._scores(some)
         judges = [s for s in self.judges if s.id in new]
-        note = self.note
-        if len(judges) < len(self.judges):
-            short = (
-                f"time allowed {len(judges)} of {len(self.judges)} held-out images to judge (others that are "
-                "held out choose the weights, or are beyond the 200 that a round looks at)"
-            )
-            note = f"{note}; {short}" if note else short
+        choosing = len(self.held_out) - len(self.judges)
+        counts = counts_note(self.apart, choosing, len(self.judges), len(judges))
+        note = "; ".join(filter(None, (self.note, counts)))
         ids = [s.id for s in judges]
         return compare(
             [i.removeprefix(LABELLED) for i in ids],

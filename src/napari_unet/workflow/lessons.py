@@ -150,11 +150,14 @@ class Replay:
         Parts; either may be empty. Where nothing was held out, the validation part stands in.
     chosen_on : bool
         Whether that is so, and the model's weights were once chosen on those images.
+    beyond : frozenset of str
+        Ids of images that could have judged, and were not taken as there are enough.
     """
 
     train: Dataset
     held_out: Dataset
     chosen_on: bool = False
+    beyond: frozenset[str] = frozenset()
 
 
 def open_replay(
@@ -197,10 +200,14 @@ def open_replay(
     shuffled = np.random.default_rng(seed).permutation(len(dataset))
     parts: dict[str, list[Sample]] = {"train": [], "validation": [], "held-out": []}
     most = {"train": MOST_REPLAYED, "validation": MOST_JUDGED, "held-out": MOST_JUDGED}
+    beyond: dict[str, set[str]] = {part: set() for part in parts}
     for index in shuffled:
         sample = dataset.samples[index]
         guess = split.part_of(sample.id) if split is not None and named else None
-        if (named and guess is None) or (guess in parts and len(parts[guess]) >= most[guess]):
+        if named and guess is None:
+            continue
+        if guess in parts and len(parts[guess]) >= most[guess]:
+            beyond[guess].add(sample.id)
             continue
         try:
             part = seen.part(dataset.image(sample))
@@ -211,8 +218,11 @@ def open_replay(
                 raise
             on_problem(LeftOut.of(sample, error))
             continue
-        if part in parts and len(parts[part]) < most[part]:
-            parts[part].append(sample)
+        if part in parts:
+            if len(parts[part]) < most[part]:
+                parts[part].append(sample)
+            else:
+                beyond[part].add(sample.id)
     if not parts["train"]:
         raise DataError(
             f"the model was not trained on {path}",
@@ -233,6 +243,7 @@ def open_replay(
             find_groups=None,
         ),
         chosen_on=bool(held) and not parts["held-out"],
+        beyond=frozenset(beyond["held-out" if parts["held-out"] else "validation"]),
     )
 
 

@@ -34,6 +34,7 @@ def status_lines(project: Project) -> list[str]:
         *_corrections(project),
         "",
         *_versions(project),
+        *_why_fewer(project),
     ]
     if project.notes:
         lines += ["", *project.notes]
@@ -73,6 +74,19 @@ def _versions(project: Project) -> list[str]:
             )
         )
     return table(rows)
+
+
+def _why_fewer(project: Project) -> list[str]:
+    """Why verdicts are over other numbers of images than the split holds out, where they are."""
+    held_out = len(project.split.held_out)
+    judged = {v.scores.get("held_out_images") for v in project.models.versions()} - {None}
+    if not held_out or judged <= {held_out}:
+        return []
+    return [
+        "",
+        f"held_out_images are those that judged. Of the {held_out} of the split others chose the weights, "
+        "were learnt from or corrected, or there was no time for them.",
+    ]
 
 
 def _score(name: str, value: float) -> str:

@@ -149,6 +149,7 @@ class ReportTask:
         program = f"napari-unet-workbench {__version__}"
         inference = self.rules.inference
         recipe = card.recipe.model_copy(update={"inference": inference})
+        note = threshold_note(inference, card.recipe.inference)
         kept = {k: v for k, v in card.provenance.items() if k not in LONG_LISTS}
         background = Background(
             title=f"{card.name} on {self.name}",
@@ -164,8 +165,9 @@ class ReportTask:
             versions=versions(),
             remarks=(
                 *(masks_in_words(dataset) if dataset is not None else ()),
-                *self._remarks(told[1], (threshold_note(inference, card.recipe.inference), told[0])),
+                *self._remarks(told[1], (note, told[0])),
             ),
+            threshold_note=note,
         )
         about: dict[str, Any] = {"name": self.name}
         if dataset is not None:

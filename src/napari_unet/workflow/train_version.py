@@ -247,4 +247,7 @@ class _Run:
         scores = score_model(model, held, rules, self.on_progress, self.cancel)
         known = [v for v in scores.values() if math.isfinite(v)]
         self._judged = len(known)
+        if empty := len(scores) - len(known):
+            why = f"{empty:,} of {len(scores):,} held-out images have no IoU, as nothing is in either mask"
+            note = f"{note}; {why}" if note else why
         return None, note, float(np.mean(known)) if known else None
