@@ -15,7 +15,6 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import numpy as np
 
 from napari_unet.engine.hardware import default_precision
@@ -31,6 +30,8 @@ def main() -> None:
     parser.add_argument("--filters", type=int, default=16)
     parser.add_argument("--precision", default=default_precision())
     options = parser.parse_args()
+    import keras  # not sooner: by now graphics processors lend memory as it is needed
+
     network = build_network(NetworkSettings(filters=options.filters), precision=options.precision)
     folded = fold(network)
     images = np.random.default_rng(0).standard_normal((4, 256, 256, 1)).astype(np.float32)

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("NAPARI_UNET_RUNTIME", "keras")  # what this is about, on a processor as well
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs memory beside JAX
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # and beside TensorFlow
 
 import numpy as np
 

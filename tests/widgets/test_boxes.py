@@ -98,7 +98,7 @@ def test_strokes_one_after_another_are_recorded_by_their_boxes(
     assert box is None  # napari does not say where
     assert stroke.kind == "undo"
     np.testing.assert_array_equal(corrections.mask("large"), given[1][2])
-    assert corrections.effort("large").strokes == 3  # the mask it began with, and two
+    assert corrections.effort("large").strokes == 4  # the mask it began with, and three: work that was done
     stage.mask_layer.redo()
     qtbot.waitUntil(lambda: len(given) == 5, timeout=LONG)
     np.testing.assert_array_equal(corrections.mask("large"), before)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,13 @@ from napari_unet.data.sample import Sample
 from napari_unet.engine import hardware
 from napari_unet.engine.inline import run_inline
 from napari_unet.errors import Cancelled
+from napari_unet.models import native
+from napari_unet.models.ensemble import Ensemble, Member
+from napari_unet.models.normalization import Normalization
 from napari_unet.settings import InferenceSettings
+from napari_unet.workflow import doctor
+from napari_unet.workflow.ensemble import Chosen, ensemble_of
+from napari_unet.workflow.fine_tune import FineTuneTask
 from napari_unet.workflow.own_project import own_projects
 from napari_unet.workflow.predict import PredictTask
 from napari_unet.workflow.recipes import fit_recipe, recipe
@@ -70,6 +78,101 @@ def test_segmenting_takes_precision_and_batches_of_the_card(
 
     list(segment_samples([sample], load_model(write_tiny_model(tmp_path / "m"))))
     assert taken == [GPU_BATCH_PIXELS]
+
+
+def test_fine_tuning_loads_the_model_in_the_precision_of_the_card(
+    card: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def load(path: Path, precision: str) -> Any:
+        asked.append(precision)
+        raise Cancelled
+
+    monkeypatch.setattr("napari_unet.workflow.fine_tune.load_model", load)
+    with pytest.raises(Cancelled):
+        run_inline(FineTuneTask(tmp_path, (), tmp_path / "new"))
+    assert asked == [CARDS[card]]
+
+
+def test_every_member_of_an_ensemble_computes_in_the_precision_of_the_card(
+    card: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "napari_unet.models.ensemble.load_model", lambda path, precision: asked.append(precision)
+    )
+    members = [Member(Path(name), 0.5) for name in "ab"]
+    settings = (recipe("fast"), Normalization(), ("a",), {})
+    made = ensemble_of(members, [settings, settings], Chosen(("a", "b"), (0.5, 0.5)), "uniform")
+    assert isinstance(made, Ensemble)
+    assert len(list(made.models())) == 2
+    assert asked == [CARDS[card]] * 2
+
+
+DEVICES = [("CPU", "mixed_bfloat16", "OpenVINO"), *((name, kind, "Keras") for name, kind in CARDS.items())]
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize(("name", "precision", "runtime"), DEVICES)
+def test_the_doctor_tells_what_would_be_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, backend: str, name: str, precision: str, runtime: str
+) -> None:
+    """A processor with bfloat16 beside an old card, or alone; one without it beside the others."""
+    cards = [] if name == "CPU" else [name]
+    listed = [SimpleNamespace(device_type="CPU"), *(SimpleNamespace(device_type="GPU") for _ in cards)]
+    details = SimpleNamespace(get_device_details=lambda device: {"device_name": name})
+    config = SimpleNamespace(list_physical_devices=lambda: listed, experimental=details)
+    cuda = SimpleNamespace(device_count=lambda: len(cards), get_device_name=cards.__getitem__)
+    apple = SimpleNamespace(mps=SimpleNamespace(is_available=lambda: False))
+    fakes = {
+        "keras": SimpleNamespace(backend=SimpleNamespace(backend=lambda: backend)),
+        "tensorflow": SimpleNamespace(config=config),
+        "jax": SimpleNamespace(devices=lambda: [SimpleNamespace(device_kind=n) for n in cards or ["cpu"]]),
+        "torch": SimpleNamespace(cuda=cuda, backends=apple),
+    }
+    for module, fake in fakes.items():
+        monkeypatch.setitem(sys.modules, module, fake)
+
+    def run(command: list[str], **options: Any) -> Any:
+        exec(command[-1], {})
+        return SimpleNamespace(stdout=capsys.readouterr().out, stderr="", returncode=0)
+
+    monkeypatch.delenv("KERAS_TORCH_DEVICE", raising=False)
+    monkeypatch.delenv(native.VARIABLE, raising=False)
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(native, "is_installed", lambda: True)
+    monkeypatch.setattr(doctor, "chosen_backend", lambda: "a fake")
+    features = frozenset({"amx_bf16"} if name in ("CPU", "Tesla P100") else ())
+    monkeypatch.setattr(doctor, "processor_features", lambda: features)
+    found = doctor.probe_backend()
+    assert (found["backend"], found["precision"], found["inference"]) == (backend, precision, runtime)
+    if backend == "torch" and cards:  # a person may turn the card off
+        monkeypatch.setenv("KERAS_TORCH_DEVICE", "cpu")
+        found = doctor.probe_backend()
+        assert (found["devices"], found["inference"]) == (["CPU"], "OpenVINO")
+
+
+@pytest.mark.parametrize(
+    ("device", "by_openvino"),
+    [
+        ("/job:localhost/replica:0/task:0/device:CPU:0", True),  # as TensorFlow, JAX and PyTorch say it
+        ("cpu", True),
+        ("/job:localhost/replica:0/task:0/device:GPU:0", False),
+        ("cuda:0", False),
+        ("mps:0", False),
+    ],
+)
+@pytest.mark.parametrize("runtime", ["auto", "openvino"])
+def test_openvino_takes_no_work_from_a_card(
+    monkeypatch: pytest.MonkeyPatch, device: str, by_openvino: bool, runtime: str
+) -> None:
+    monkeypatch.setattr(native, "is_installed", lambda: True)
+    monkeypatch.setenv(native.VARIABLE, runtime)
+    weight = SimpleNamespace(value=SimpleNamespace(device=device))
+    for precision in ("float32", "bfloat16"):
+        network = SimpleNamespace(weights=[weight], layers=[SimpleNamespace(compute_dtype=precision)])
+        assert native.is_wanted(network) is by_openvino
 
 
 def test_nobody_decides_on_a_precision_but_by_the_one_function() -> None:

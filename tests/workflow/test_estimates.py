@@ -16,10 +16,14 @@ from napari_unet.errors import Cancelled, DataError
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import Progress, ignore_progress
 from napari_unet.workflow.collection import Collection
+from napari_unet.workflow.disagreement import Disagreement, DisagreementTask
 from napari_unet.workflow.estimates import EstimateTask
+from napari_unet.workflow.kept import ScoreTask
+from napari_unet.workflow.predict import RescoreTask
 from napari_unet.workflow.references import refer
 from napari_unet.workflow.review import Doubt
 from napari_unet.workflow.review_queue import review_queue
+from napari_unet.workflow.scoreboard import ScoreBoard
 from napari_unet.workflow.session import Session
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -276,6 +280,39 @@ def test_automatic_estimates_give_way_to_what_a_person_asks_for_and_resume(sessi
     assert engine.jobs == []
     assert session.estimates.missing() == []
     assert all(session.row(i).estimate is not None for i in ids)
+
+
+@pytest.mark.parametrize("asked", ["rescore", "disagreement", "scores"])
+def test_automatic_estimates_do_not_hold_up_what_is_looked_at(session: Session, asked: str) -> None:
+    """One task runs at a time, so that one behind an estimate of many images would wait for all of them."""
+    ids = segmented(session, images(4, known=2))
+    session.estimates.start()
+    session.select(ids[0])
+    disagreement, scoreboard = Disagreement(session), ScoreBoard(session)
+    session.collection.entries[ids[2]].doubt = None
+    engine = session.engine = Queue()
+    session.estimates.keep_up()
+    (automatic,) = engine.jobs
+    assert isinstance(automatic.task, EstimateTask)
+    kind: type
+    if asked == "rescore":
+        kind = RescoreTask
+        session.inference = session.inference.model_copy(update={"threshold": 0.6})
+        session.rescore()
+    elif asked == "disagreement":
+        kind = DisagreementTask
+        disagreement.want(True)
+    else:
+        kind = ScoreTask
+        scoreboard.watch(True)
+    assert automatic.cancel_token.cancelled
+    assert [type(job.task) for job in engine.jobs] == [EstimateTask, kind]
+    assert engine.run() is automatic
+    assert isinstance(engine.run().task, kind)
+    (again,) = engine.jobs
+    assert [reference.id for reference in again.task.images] == [ids[2]]
+    engine.run()
+    assert session.estimates.missing() == []
 
 
 def test_estimates_of_another_model_are_not_taken(session: Session, models: list[ModelCard]) -> None:

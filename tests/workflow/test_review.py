@@ -76,7 +76,7 @@ def test_calibration_finds_what_tells_and_what_iou_goes_with_it() -> None:
     found, iou = known_set()
     calibration = calibrate(found[:40], iou[:40])
     assert calibration.known == 40
-    assert calibration.weights[1] > 10 * calibration.weights[2]
+    assert calibration.weights[0] > 10 * calibration.weights[1]
     estimate = calibration.estimate(found[40:])
     assert rank_correlation(estimate.tolist(), iou[40:]) > 0.97
     assert np.abs(estimate - iou[40:]).mean() < 0.05

@@ -424,7 +424,7 @@ class Stage(QObject):  # type: ignore[misc]
         if not self._setting:
             self._touched = True
             if event is None or event.type == "set_data":  # undo, redo, and what other programs change
-                self._anywhere = True
+                self._anywhere |= event is None or not shows_a_part(event.source)
             elif event.type == "labels_update":
                 self._box = widened(self._box, event.offset, event.data.shape)
             if event is not None and event.type != "set_data":
@@ -460,6 +460,15 @@ class Stage(QObject):  # type: ignore[misc]
             yield
         finally:
             self._setting = before
+
+
+def shows_a_part(layer: Any) -> bool:
+    """Whether a layer is about to tell where it was painted, with ``labels_update``.
+
+    Where the picture on the screen has another size than the labels, napari first draws the whole again,
+    which comes as ``set_data``. Its own callbacks run ahead of all others: only the layer knows what for.
+    """
+    return getattr(layer, "_updated_slice", None) is not None
 
 
 def widened(box: Box | None, offset: Sequence[int], shape: Sequence[int]) -> Box:

@@ -185,7 +185,9 @@ class Disagreement:
                 self._failed = prediction
                 session.failed.emit(job.error.sentence, job.details)
             self.follow()
+            session.estimates.resume()
 
+        session.estimates.give_way()  # somebody looks at this image now
         self._about = prediction
         # An engine that runs the task at once ends it before this returns.
         job = session.engine.submit(task, lambda _: None, ended)

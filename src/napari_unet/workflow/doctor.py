@@ -51,7 +51,7 @@ BACKENDS_ON_GPU = {
 SECONDS = 60
 # Run apart, so that a backend that crashes or hangs takes nothing with it.
 PROBE = """
-import json, keras
+import json, os, keras
 name = keras.backend.backend()
 devices = []
 if name == "tensorflow":
@@ -64,9 +64,11 @@ elif name == "jax":
     devices = [d.device_kind for d in jax.devices()]
 else:
     import torch
-    devices = ["CPU"] + [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        devices.append("Apple GPU")
+    devices = ["CPU"]
+    if not os.environ.get("KERAS_TORCH_DEVICE", "").startswith("cpu"):
+        devices += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        if torch.backends.mps.is_available():
+            devices.append("Apple GPU")
 print("PROBE" + json.dumps({"backend": name, "devices": devices}))
 """
 

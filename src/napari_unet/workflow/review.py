@@ -202,20 +202,21 @@ def doubts(
 class Calibration(Settings):
     """From what is measured without a reference to IoU, learned where the IoU is known.
 
-    Two monotone steps: a least-squares line through log-odds weighs agreement against expectation,
+    Two monotone steps: a least-squares line through log-odds weighs agreement against expectation (its
+    constant would move sums and knots alike, and is left out),
     then isotonic regression says what IoU goes with it.
 
     Attributes
     ----------
     weights : tuple of float
-        Constant, and of the log-odds of agreement and expectation, the latter two at least 0.
+        Of the log-odds of agreement and of expectation, at least 0.
     knots, values : tuple of float
         Of the step from the weighed sum to IoU, both ascending; empty before anything is known.
     known : int
         Images it was learned on.
     """
 
-    weights: tuple[float, float, float] = (0.0, 0.5, 0.5)
+    weights: tuple[float, float] = (0.5, 0.5)
     knots: tuple[float, ...] = ()
     values: tuple[float, ...] = ()
     known: int = 0
@@ -236,7 +237,7 @@ class Calibration(Settings):
 def _features(found: Sequence[Doubt]) -> NDArray[np.float64]:
     measured = np.array([[d.agreement, d.expected] for d in found], np.float64).reshape(-1, 2)
     bounded = np.clip(measured, 1 - CERTAIN, CERTAIN)
-    return np.concatenate([np.ones((len(bounded), 1)), np.log(bounded / (1 - bounded))], axis=1)
+    return np.asarray(np.log(bounded / (1 - bounded)))
 
 
 def calibrate(found: Sequence[Doubt], iou: Sequence[float]) -> Calibration:
@@ -269,12 +270,12 @@ def calibrate(found: Sequence[Doubt], iou: Sequence[float]) -> Calibration:
     features = _features(known)
     bounded = np.clip(truth, 0.02, 0.98)
     target = np.log(bounded / (1 - bounded))
-    # The constant may be negative, the slopes may not: more agreement never means less IoU.
-    centred = features[:, 1:] - features[:, 1:].mean(axis=0)
+    # No slope is negative: more agreement never means less IoU.
+    centred = features - features.mean(axis=0)
     slopes, _ = nnls(centred, target - target.mean())
     if not slopes.any():
         slopes = np.array([0.5, 0.5])
-    weights = (0.0, float(slopes[0]), float(slopes[1]))
+    weights = (float(slopes[0]), float(slopes[1]))
     plain = Calibration(weights=weights)
     sums = plain.weigh(known)
     order = np.argsort(sums, kind="stable")

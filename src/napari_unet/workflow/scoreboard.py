@@ -86,7 +86,9 @@ class ScoreBoard:
         def on_end(ended: Job) -> None:
             if job is self._job:
                 self._end()
+            session.estimates.resume()
 
+        session.estimates.give_way()
         # An engine that runs the task at once ends it before `submit` returns.
         job: Job | None = None
         self._job = None

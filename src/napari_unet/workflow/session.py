@@ -466,7 +466,8 @@ class Session:
                 self.rows_changed.emit((identifier,))
                 self._score_overall()
 
-        self._rescoring = self.engine.submit(task, on_progress)
+        self.estimates.give_way()  # a task that runs holds up all behind it
+        self._rescoring = self.engine.submit(task, on_progress, lambda _: self.estimates.resume())
 
     def _rescore_if_wanted(self) -> None:
         if self._rescore_wanted and not self.busy and self.progress is None:
