@@ -43,7 +43,7 @@ class Intensities(Settings):
     """
 
     lowest: float = 0.0
-    offset: float = 0.0
+    offset: int | float = 0.0  # whole for integers: a float cannot hold all 64 bits
     size: float = 0.0
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
