@@ -164,6 +164,10 @@ def test_the_size_of_pixels_is_what_all_files_say(tmp_path: Path) -> None:
 
 
 def test_one_channel_that_a_person_set_is_not_overwritten(tmp_path: Path) -> None:
+    import tifffile
+
+    from napari_unet.data.catalog import open_dataset
+
     for number in range(3):
         for folder, shape in (("images", (2, 40, 60)), ("masks", (40, 60))):
             (tmp_path / folder).mkdir(exist_ok=True)
@@ -177,7 +181,7 @@ def test_one_channel_that_a_person_set_is_not_overwritten(tmp_path: Path) -> Non
     assert fit_recipe(recipe("fast", ["input_channels=2"]), data).network.input_channels == 2
     chosen = recipe("fast", ["input_channels=1"])
     with pytest.raises(
-        SettingsError, match="input_channels=1 contradicts.*expected 2.*1 channel with --channel"
+        SettingsError, match=r"input_channels=1 contradicts.*expected 2.*1 channel with --channel"
     ):
         fit_recipe(chosen, data)
     # In a file every setting is written down, chosen or not.
