@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from napari_unet.errors import ModelError
+from napari_unet.models.intensities import Intensities, measure, prepare_part
 from napari_unet.models.normalization import Normalization, measure_intensities, resize, to_float
 
 
@@ -142,3 +143,18 @@ def test_channels_are_picked_by_their_names() -> None:
     assert Normalization().pick(measured, (), True) is measured
     with pytest.raises(ModelError, match="got 3: 0 to 2; choose with --channel"):
         Normalization().pick(measured, (), False)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "lowest"), [(np.uint64, 2**60), (np.int64, -(2**62)), (np.uint64, 2**64 - 200)]
+)
+def test_long_integers_are_scaled_exactly(dtype: type[np.generic], lowest: int) -> None:
+    """A float with 53 bits could not tell these values apart."""
+    small = np.random.default_rng(0).integers(0, 200, (20, 30, 1), np.uint8)
+    long = (small.astype(np.uint64) + np.uint64(lowest % 2**64)).astype(dtype)
+    for intensities in ("image", "robust"):
+        about = Normalization(intensities=intensities)
+        np.testing.assert_allclose(about.prepare(long), about.prepare(small), atol=1e-4)
+        measured = measure(about, lambda: [(np.s_[0:20], np.s_[0:30], long)], (20, 30))
+        again = Intensities.model_validate_json(measured.model_dump_json())
+        np.testing.assert_allclose(prepare_part(about, long, again), about.prepare(small), atol=1e-4)

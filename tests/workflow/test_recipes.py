@@ -17,6 +17,7 @@ from napari_unet.workflow.recipes import (
     own_recipe,
     recipe,
     setting_paths,
+    with_open_channels,
 )
 from napari_unet.workflow.train import ADDED, TrainTask, _Run, evenly
 
@@ -160,3 +161,29 @@ def test_the_size_of_pixels_is_what_all_files_say(tmp_path: Path) -> None:
     assert fit_recipe(fast, open_dataset(tmp_path)).training.pixel_size == ""
     with pytest.raises(SettingsError, match="no size of a pixel"):
         fit_recipe(recipe("fast", ["pixel_size=small"]), open_dataset(tmp_path))
+
+
+def test_one_channel_that_a_person_set_is_not_overwritten(tmp_path: Path) -> None:
+    import tifffile
+
+    from napari_unet.data.catalog import open_dataset
+
+    for number in range(3):
+        for folder, shape in (("images", (2, 40, 60)), ("masks", (40, 60))):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            values = np.random.default_rng(number).integers(0, 2, shape, np.uint8) * 255
+            axes = "CYX"[-len(shape) :]
+            tifffile.imwrite(
+                tmp_path / folder / f"{number}.tif", values, photometric="minisblack", metadata={"axes": axes}
+            )
+    data = open_dataset(tmp_path)
+    assert fit_recipe(recipe("fast"), data).network.input_channels == 2
+    assert fit_recipe(recipe("fast", ["input_channels=2"]), data).network.input_channels == 2
+    chosen = recipe("fast", ["input_channels=1"])
+    with pytest.raises(
+        SettingsError, match=r"input_channels=1 contradicts.*expected 2.*1 channel with --channel"
+    ):
+        fit_recipe(chosen, data)
+    # In a file every setting is written down, chosen or not.
+    stored = Recipe.model_validate_json(recipe("fast").model_dump_json())
+    assert fit_recipe(with_open_channels(stored), data).network.input_channels == 2

@@ -327,6 +327,25 @@ def test_of_several_channels_one_must_be_chosen(tmp_path: Path, image: np.ndarra
     assert_whole(result(out), image, model)
 
 
+def test_a_constant_image_has_an_empty_mask_and_is_told(
+    tmp_path: Path, image: np.ndarray, model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = lazy_stack(np.stack([np.full_like(image, 7), image]), "a", "zyx")
+    out = segment_stack(both, model, tmp_path / "a.ome.zarr")
+    assert caplog.messages == ["a at z 0 is constant: there is nothing to see, so its mask is empty"]
+    assert not result(out)[0].any()
+    assert_whole(result(out)[1], image, model)
+
+
+def test_where_there_are_no_data_nothing_is_marked(tmp_path: Path, image: np.ndarray, model: Model) -> None:
+    lacking = image.astype(np.float32)
+    lacking[60:110, 200:] = np.nan
+    found = result(segment_stack(lazy_stack(lacking, "a"), model, tmp_path / "a.ome.zarr"))
+    assert not found[60:110, 200:].any()
+    assert found[60:110, :200].any()
+    assert_whole(found, lacking, model)
+
+
 def test_pixels_of_another_size_are_resized_to_the_models(
     tmp_path: Path, image: np.ndarray, model_path: Path
 ) -> None:

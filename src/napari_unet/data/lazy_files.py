@@ -325,8 +325,8 @@ def _open_tiff(path: Path, level: int | None, target: float | None) -> LazyStack
             found = images_of(tiff, path.name)
             series = found.parts[0].series[0]
             if found.left_out or len(found.parts) > 1:
-                aside = found.left_out or f"only the first of {len(found.parts)} series is read by region"
-                log.warning("%s: %s", path.name, aside)
+                aside = found.left_out or f"only the first of {len(found.parts)} images is read by region"
+                log.warning("%s: %s; save another as a file of its own to read it so", path.name, aside)
             part = found.parts[0]
             axes = current_reading().axes.lower() or _tiff_axes(series)
             if len(axes) != len(series.shape):

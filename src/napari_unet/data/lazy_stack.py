@@ -108,6 +108,11 @@ class LazyStack:
         dtype: np.dtype[Any] = np.dtype(self.pixels.dtype)
         return dtype
 
+    @property
+    def may_lack_data(self) -> bool:
+        """Whether pixels may hold none: NaN, or the value that stands for no data."""
+        return self.dtype.kind == "f" or self.nodata is not None
+
     def _size(self, axis: str) -> int:
         return int(self.pixels.shape[self.axes.index(axis)]) if axis in self.axes else 1
 

@@ -40,15 +40,18 @@ class Intensities(Settings):
         What is darker or brighter is cut, by channel; empty: nothing is.
     mean, deviation : tuple of float
         Taken off, and divided by; empty: neither.
+    constant : bool
+        Whether all pixels that hold data are equal, so that there is nothing to see.
     """
 
     lowest: float = 0.0
-    offset: float = 0.0
+    offset: int | float = 0.0  # whole for integers: a float cannot hold all 64 bits
     size: float = 0.0
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
+    constant: bool = False
 
     @property
     def span(self) -> Span | None:
@@ -79,7 +82,8 @@ def measure(normalization: Normalization, parts: Callable[[], Parts], shape: tup
     ModelError
         If the channels cannot be matched.
     """
-    scaled = Intensities()
+    constant = _are_constant(parts())
+    scaled = Intensities(constant=constant)
     first = next(iter(parts()))[2]
     if first.dtype.name not in BY_TYPE:
         found = [_limits(values) for _, _, values in parts()]
@@ -88,7 +92,7 @@ def measure(normalization: Normalization, parts: Callable[[], Parts], shape: tup
         span = normalization.span_of(limits)
         assert span is not None
         lowest = (limits[0] - span.offset) / span.size
-        scaled = Intensities(lowest=lowest, offset=span.offset, size=span.size)
+        scaled = Intensities(lowest=lowest, offset=span.offset, size=span.size, constant=constant)
     if normalization.intensities == "range":
         return scaled
     if normalization.intensities == "dataset":
@@ -162,6 +166,19 @@ def _cut(
         low, high = (np.asarray(side, np.float32) for side in (intensities.low, intensities.high))
         return np.clip(found, low, high)
     return found if found.flags.writeable and found.flags.owndata else found.copy()
+
+
+def _are_constant(parts: Parts) -> bool:
+    """As ``is_constant`` of the whole; stops at the first part that is not."""
+    first = None
+    for _, _, values in parts:
+        known = known_pixels(values)
+        flat = values.reshape(-1, values.shape[2]) if known is None else values[known]
+        if first is None and len(flat):
+            first = flat[0]
+        if first is not None and bool((flat != first).any()):
+            return False
+    return True
 
 
 def _limits(values: NDArray[np.generic]) -> tuple[float, float]:

@@ -228,7 +228,8 @@ def limits_of(image: NDArray[np.generic]) -> tuple[float, float] | None:
         values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 0.0
-    return float(values.min()), float(values.max())
+    exact = int if values.dtype.kind in "iu" else float  # a float cannot hold all 64 bits
+    return exact(values.min()), exact(values.max())
 
 
 def known_pixels(image: NDArray[np.generic]) -> NDArray[np.bool_] | None:
@@ -286,7 +287,7 @@ def to_float(
     with np.errstate(over="ignore", invalid="ignore"):
         exact: Any = image
         if span is not None and span != (0.0, 1.0):
-            exact = (image.astype(np.float64) - span.offset) / span.size
+            exact = _above(image, span.offset) / span.size
         values = exact.astype(np.float32)
     finite = np.isfinite(values)
     if not finite.all():
@@ -294,6 +295,14 @@ def to_float(
             lowest = float(values[finite].min()) if finite.any() else 0.0
         values = np.where(finite, values, np.float32(lowest))
     return np.asarray(values, np.float32)
+
+
+def _above(image: NDArray[np.generic], offset: float) -> NDArray[np.float64]:
+    """How far values lie above an offset; exact for long integers, which never lie below a whole one."""
+    if image.dtype.kind in "iu" and image.dtype.itemsize == 8 and isinstance(offset, int):
+        # In unsigned arithmetic the difference is right whatever the signs are.
+        return (image.astype(np.uint64) - np.uint64(offset % 2**64)).astype(np.float64)
+    return np.asarray(image.astype(np.float64) - offset)
 
 
 def scaled_shape(shape: tuple[int, ...], scale: float) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +18,7 @@ from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import PartNetwork, average_over_flips, average_part_over_flips
 from napari_unet.models import native
 from napari_unet.models.intensities import Intensities, measure, prepare_part
-from napari_unet.models.normalization import scaled_shape
+from napari_unet.models.normalization import known_pixels, scaled_shape
 from napari_unet.networks.cost import reach
 from napari_unet.networks.narrowing import narrowing
 from napari_unet.workflow.pixel_sizes import resizing
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
+log = logging.getLogger(__name__)
 LARGEST_CHUNK = 1024  # pixels of a file of the result, either way
 
 
@@ -213,6 +215,27 @@ def measure_image(large: LargeImage, model: Model, image: int) -> Intensities:
     index = large.stack.indices[image]
     height, width, _ = large.stack.shape
     return measure(model.normalization, lambda: large.stack.parts(index), (height, width))
+
+
+def note_constant(large: LargeImage, image: int, found: Intensities) -> None:
+    """Tell a person that there is nothing to see in one image of the stack."""
+    if not found.constant:
+        return
+    index = large.stack.indices[image]
+    at = ", ".join(f"{axis} {n}" for (axis, _), n in zip(large.stack.leading, index, strict=True))
+    name = f"{large.stack.name} at {at}" if at else large.stack.name
+    log.warning("%s is constant: there is nothing to see, so its mask is empty", name)
+
+
+def leave_blank(large: LargeImage, block: Block, mask: NDArray[np.uint8], constant: bool) -> None:
+    """Empty the mask of a block where the image holds no data, as is done with small images."""
+    if constant:
+        mask[:] = 0
+    elif large.stack.may_lack_data:
+        index = large.stack.indices[block.image]
+        known = known_pixels(large.stack.read(index, *large.plan.result(block.number)))
+        if known is not None:
+            mask[~known] = 0
 
 
 def read_tile(large: LargeImage, model: Model, block: Block, intensities: Intensities) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from napari_unet.engine.hardware import default_precision
 from napari_unet.engine.lean import import_keras
 from napari_unet.export.label_store import LabelStore
 from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, Model, load_model, model_folder
-from napari_unet.workflow.large import Block, Runner, measure_image, read_tile
+from napari_unet.workflow.large import Block, Runner, measure_image, note_constant, read_tile
 from napari_unet.workflow.large_run import FinishedBlock, State, write_block
 
 if TYPE_CHECKING:
@@ -123,6 +123,8 @@ def run_on_cluster(
         on_progress(state.progress("Measuring intensities"))
         asked = (_Measure(name, image) for image in images)
         measured = {item.image: found for item, found in cluster.spread(_measure, asked, cancel)}
+        for image, found in measured.items():
+            note_constant(large, image, found)
         state.start = time.monotonic()
         for item, _ in cluster.spread(_segment, _batches(name, large, todo, measured), cancel):
             for block in item.blocks:
@@ -185,5 +187,5 @@ def _segment(task: _Segment) -> None:
     ]
     with _COMPUTING:
         outputs = ready.runner.run(task.blocks, tiles)
-    for block, found in zip(task.blocks, outputs, strict=True):
-        write_block(large, ready.model, ready.store, ready.errand.key, block, found)
+    for block, output, found in zip(task.blocks, outputs, task.intensities, strict=True):
+        write_block(large, ready.model, ready.store, ready.errand.key, block, output, found.constant)

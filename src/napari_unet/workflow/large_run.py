@@ -15,9 +15,11 @@ from napari_unet.workflow.large import (
     LargeImage,
     Runner,
     is_out_of_memory,
+    leave_blank,
     mask_of_block,
     measure_image,
     nearest_first,
+    note_constant,
     read_tile,
 )
 
@@ -176,7 +178,9 @@ class LocalRun:
                 if block.image not in self.measured:
                     if not self.measured:
                         on_progress(state.progress("Measuring intensities"))
-                    self.measured[block.image] = measure_image(self.large, self.model, block.image)
+                    found = measure_image(self.large, self.model, block.image)
+                    note_constant(self.large, block.image, found)
+                    self.measured[block.image] = found
                 tiles.append(read_tile(self.large, self.model, block, self.measured[block.image]))
             return blocks, tiles
 
@@ -191,7 +195,8 @@ class LocalRun:
         on_block: Callable[[Block], None] | None,
     ) -> None:
         for block, found in zip(blocks, outputs, strict=True):
-            write_block(self.large, self.model, self.store, self.key, block, found)
+            constant = self.measured[block.image].constant
+            write_block(self.large, self.model, self.store, self.key, block, found, constant)
             if on_block is not None:
                 on_block(block)
             rows, columns = self.large.plan.result(block.number)
@@ -206,8 +211,11 @@ def write_block(
     key: str,
     block: Block,
     outputs: NDArray[np.float32],
+    constant: bool = False,
 ) -> None:
     """Turn what the network said of a tile, (Y', X', K) float32, into the mask of its block; write that.
+
+    The mask is empty where there are no data, and all of it where the image is constant.
 
     Raises
     ------
@@ -216,6 +224,7 @@ def write_block(
     """
     activation = model.recipe.network.activation
     mask = mask_of_block(large, outputs, block, len(model.classes), activation)
+    leave_blank(large, block, mask, constant)
     store.write(key, large.stack.indices[block.image], *large.plan.result(block.number), mask)
 
 

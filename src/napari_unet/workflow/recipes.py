@@ -120,7 +120,7 @@ def recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
     """
     if name not in RECIPES:
         raise SettingsError(f"there is no recipe {name!r}", expected=f"one of {', '.join(RECIPES)}")
-    content = RECIPES[name].model_dump(mode="json")
+    content = RECIPES[name].model_dump(mode="json", exclude_unset=True)  # what is set stays known as set
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:
@@ -128,7 +128,7 @@ def recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
         path = _path_of(key.strip())
         branch = content
         for part in path[:-1]:
-            branch = branch[part]
+            branch = branch.setdefault(part, {})
         branch[path[-1]] = value.strip()
     return checked(Recipe, content)
 
@@ -226,7 +226,8 @@ def fit_recipe(chosen: Recipe, dataset: Dataset) -> Recipe:
     precision = default_precision() if training.precision == "auto" else training.precision
     size = parse_pixel_size(training.pixel_size) if training.pixel_size else pixel_size_of_samples(looked_at)
     classes = len(dataset.classes)
-    channels = 1 if training.channels == "grey" else _channels(network.input_channels, images)
+    set_by_person = "input_channels" in network.model_fields_set
+    channels = 1 if training.channels == "grey" else _channels(network.input_channels, images, set_by_person)
     changed: dict[str, Any] = {"input_channels": channels, "classes": classes}
     changed["separation"] = own_separation(network)
     if classes > 1:
@@ -268,7 +269,15 @@ def own_separation(network: NetworkSettings) -> Separation:
     return network.separation
 
 
-def _channels(chosen: int, images: Sequence[NDArray[np.generic]]) -> int:
+def with_open_channels(recipe: Recipe) -> Recipe:
+    """A recipe that was read from a file, with its single channel as the default that it was there."""
+    if recipe.network.input_channels != 1:
+        return recipe
+    rest = recipe.network.model_dump(exclude={"input_channels"})
+    return recipe.model_copy(update={"network": NetworkSettings(**rest)})
+
+
+def _channels(chosen: int, images: Sequence[NDArray[np.generic]], set_by_person: bool) -> int:
     """Channels of the network: those of the data, unless more were set and grey images can be given so.
 
     Raises
@@ -277,14 +286,15 @@ def _channels(chosen: int, images: Sequence[NDArray[np.generic]]) -> int:
         If what is set contradicts the data.
     """
     found = count_channels(images)
-    if chosen in (1, found):
+    if chosen == found or (chosen == 1 and not set_by_person):
         return found
     if found == 1:
         return chosen
     raise SettingsError(
         f"network.input_channels={chosen} contradicts the images",
         expected=f"{found}, the channels that they have",
-        remedy=f"leave it out, or choose {chosen} channels with --channel",
+        remedy=f"leave it out, or choose {chosen} channel{'s' * (chosen > 1)} with --channel"
+        + (", or set training.channels=grey for colours" if chosen == 1 and found == 3 else ""),
     )
 
 

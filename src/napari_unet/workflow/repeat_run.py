@@ -21,6 +21,7 @@ from napari_unet.workflow.fine_tune import FineTuneTask
 from napari_unet.workflow.lessons import read_corrections
 from napari_unet.workflow.project_file import PROJECT_FILE
 from napari_unet.workflow.recipe_images import RecipeImages, given_data
+from napari_unet.workflow.recipes import with_open_channels
 from napari_unet.workflow.repeat_images import RecipeMasks, SegmentImagesTask
 from napari_unet.workflow.run_recipe import (
     EvaluateRun,
@@ -134,8 +135,9 @@ def _task(run: Run, out: Path, overwrite: bool) -> Task[Any]:
         case TrainRun():
             split = None if run.split is None else Split.from_json(run.split, "the split of the recipe")
             return TrainTask(
-                _data(run), out, run.recipe, run.format, split, _found(run.init), overwrite=overwrite
-            )
+                _data(run), out, with_open_channels(run.recipe), run.format, split, _found(run.init),
+                overwrite=overwrite,
+            )  # fmt: skip
         case EvaluateRun():
             return EvaluateTask(
                 _data(run), out, _found(run.model), _found(run.masks), run.format, run.settings,

@@ -12,6 +12,7 @@ from napari_unet.engine.task import FromCaller
 from napari_unet.errors import WorkbenchError
 from napari_unet.models.model import STATE_FILE
 from napari_unet.settings import Recipe
+from napari_unet.workflow.recipes import with_open_channels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,7 +134,8 @@ class TrainingAnew:
             folder = state.parent.parent
             try:
                 content = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-                found = CutShort(folder, content["source"], Recipe.model_validate(content["recipe"]))
+                recipe = with_open_channels(Recipe.model_validate(content["recipe"]))
+                found = CutShort(folder, content["source"], recipe)
             except (OSError, ValueError, KeyError, ValidationError):
                 continue  # of another program; it stays where it is
             if found.source in self.sources():
