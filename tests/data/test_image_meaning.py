@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from napari_unet.data.image_files import decode_image, decode_pixels, image_header
 from napari_unet.data.lazy_files import open_lazy
+from napari_unet.data.lazy_stack import in_order_of, lazy_stack
 from napari_unet.data.mask_files import decode_labels
 from napari_unet.data.pages import page_samples
 from napari_unet.data.reading import ImageReading, reading_images
@@ -176,3 +177,12 @@ def test_a_channel_and_axes_travel_to_the_workers_of_a_cluster(tmp_path):
     there = pickle.loads(pickle.dumps(stack))
     assert there.indices == [()]
     np.testing.assert_array_equal(there.read((), np.s_[0:30], np.s_[5:40])[..., 0], pixels[2, :, 5:])
+
+
+def test_streams_give_a_model_its_channels_in_its_order():
+    stack = lazy_stack(np.stack([ONE, TWO]), axes="cyx", channels=["DAPI", "GFP"])
+    for wanted, expected in ((("GFP", "DAPI"), [TWO, ONE]), (("GFP",), [TWO]), (("Cy5", "GFP"), [ONE, TWO])):
+        found = in_order_of(wanted, stack).read((), np.s_[0:20], np.s_[0:30])
+        np.testing.assert_array_equal(found, np.stack(expected, axis=-1))
+    chosen = stack.choose(["DAPI"])
+    assert in_order_of(("GFP",), chosen) is chosen
