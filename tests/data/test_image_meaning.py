@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import tifffile
 from PIL import Image, ImageOps
 
 from napari_unet.data.image_files import decode_image, decode_pixels, image_header
+from napari_unet.data.lazy_files import open_lazy
+from napari_unet.data.lazy_stack import in_order_of, lazy_stack
 from napari_unet.data.mask_files import decode_labels
 from napari_unet.data.pages import page_samples
 from napari_unet.data.reading import ImageReading, reading_images
@@ -163,3 +166,23 @@ def test_loaders_keep_how_they_were_told_to_read(tmp_path):
     with reading_images(ImageReading(channels=("1",))):
         (sample,) = page_samples(FolderSource(tmp_path), "a.tif")
     np.testing.assert_array_equal(sample.read_image()[..., 0], TWO)
+
+
+def test_a_channel_and_axes_travel_to_the_workers_of_a_cluster(tmp_path):
+    """A worker gets the stack, not the flags."""
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 30, 40), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", metadata=None)
+    with reading_images(ImageReading("CYX")):
+        stack = open_lazy(tmp_path / "a.tif").choose(["2"])
+    there = pickle.loads(pickle.dumps(stack))
+    assert there.indices == [()]
+    np.testing.assert_array_equal(there.read((), np.s_[0:30], np.s_[5:40])[..., 0], pixels[2, :, 5:])
+
+
+def test_streams_give_a_model_its_channels_in_its_order():
+    stack = lazy_stack(np.stack([ONE, TWO]), axes="cyx", channels=["DAPI", "GFP"])
+    for wanted, expected in ((("GFP", "DAPI"), [TWO, ONE]), (("GFP",), [TWO]), (("Cy5", "GFP"), [ONE, TWO])):
+        found = in_order_of(wanted, stack).read((), np.s_[0:20], np.s_[0:30])
+        np.testing.assert_array_equal(found, np.stack(expected, axis=-1))
+    chosen = stack.choose(["DAPI"])
+    assert in_order_of(("GFP",), chosen) is chosen

@@ -196,6 +196,7 @@ def test_a_folder_of_images_without_masks_opens(tmp_path):
         ("x.czi", b"ZISRAWFILE", r"x\.czi is not an image format that can be read: \.czi.*OME-TIFF"),
         ("README.md", b"# hello", r"README\.md is not an image: .*got a \.md file"),
         ("scan", b"\x89PNG\r\n\x1a\n", r"scan is a PNG image whose name does not say so"),
+        ("scan", b"\xff\x4f\xff\x51", r"scan is a JPEG 2000 image .*ends in \.jp2; rename the file"),
     ],
 )
 def test_an_unreadable_file_is_called_what_it_is(tmp_path, name, data, sentence):

@@ -249,6 +249,17 @@ class LazyStack:
         return digest.hexdigest()
 
 
+def in_order_of(wanted: Sequence[str], stack: LazyStack) -> LazyStack:
+    """The channels with these names in this order, where the stack has one of each; else the stack itself."""
+    if not wanted or not stack.channels:
+        return stack
+    numbers = tuple(range(len(stack.channels))) if stack.chosen is None else stack.chosen
+    names = [stack.channels[n] for n in numbers]
+    if names == list(wanted) or any(names.count(one) != 1 for one in wanted):
+        return stack
+    return replace(stack, chosen=tuple(numbers[names.index(one)] for one in wanted))
+
+
 def _multiple(piece: int, wanted: int) -> int:
     """The largest multiple of a piece that is not above what is wanted; the piece itself if it is larger."""
     return max(1, wanted // piece) * piece

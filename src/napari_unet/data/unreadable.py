@@ -52,7 +52,7 @@ def unreadable_file(path: Path) -> DataError:
     if kind:
         return DataError(
             f"{path} is a {kind} image whose name does not say so",
-            expected=f"a name that ends in .{kind.lower()}",
+            expected=f"a name that ends in {'.jp2' if kind == 'JPEG 2000' else f'.{kind.lower()}'}",
             remedy="rename the file",
         )
     return DataError(

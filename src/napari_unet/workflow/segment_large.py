@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet import __version__
 from napari_unet.atomic import check_outputs
 from napari_unet.data.lazy_files import open_lazy, stem_of
+from napari_unet.data.lazy_stack import in_order_of
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError, OutputError, SettingsError
@@ -145,6 +146,7 @@ class SegmentLargeTask:
             stack = open_lazy(path, level, coarsest_useful(model))
             if self.channels:
                 stack = stack.choose(self.channels)
+            stack = in_order_of(model.normalization.channel_names, stack)
             target = self.out / f"{stem}{SUFFIX}"
             done.append(
                 segment_stack(
