@@ -26,7 +26,7 @@ from napari_unet.settings import AugmentationSettings
 from napari_unet.training.batches import TrainingBatches
 from napari_unet.training.fit import compile_network
 from napari_unet.training.losses import make_loss
-from napari_unet.workflow.recipes import fit_recipe, recipe
+from napari_unet.workflow.train.recipes import fit_recipe, recipe
 
 FULL = AugmentationSettings(
     symmetry="dihedral", rotation=180, scale=0.2, elastic=5, warp_probability=1.0,

@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 
 from napari_unet.engine.process import ProcessEngine
-from napari_unet.workflow.plan import PlanTask
-from napari_unet.workflow.recipes import recipe
-from napari_unet.workflow.train_version import TrainVersionTask
+from napari_unet.workflow.finetune.train_version import TrainVersionTask
+from napari_unet.workflow.train.forecast_task import PlanTask
+from napari_unet.workflow.train.recipes import recipe
 
 
 def main() -> None:

@@ -223,7 +223,7 @@ def large_image(model: Any, options: argparse.Namespace) -> dict[str, Any]:
     """One image by tiles, against the network alone on as many pixels as it was shown."""
     from napari_unet.data.sample import Sample
     from napari_unet.inference.tiling import plan_tiles
-    from napari_unet.workflow.segment import segment_samples
+    from napari_unet.workflow.segment.segment_samples import segment_samples
 
     image = np.random.default_rng(2).integers(0, 255, (options.image, options.image), np.uint8)
     settings = model.recipe.inference

@@ -22,14 +22,14 @@ import numpy as np
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.hardware import default_precision
+from napari_unet.evaluation.leakage import SeenImages
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.metrics.boundaries import pixel_error
 from napari_unet.metrics.overlap import count_overlap
 from napari_unet.metrics.regions import count_regions
 from napari_unet.metrics.registry import SCORES, Counted
 from napari_unet.models.ensemble import Ensemble, load_any
-from napari_unet.workflow.seen import SeenImages
-from napari_unet.workflow.segment import segment_samples
+from napari_unet.workflow.segment.segment_samples import segment_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

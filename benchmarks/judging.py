@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.evaluation.leakage import SeenImages
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.progress import CancelToken
-from napari_unet.workflow.evaluate import groups_of, model_predictions, objects_of
-from napari_unet.workflow.seen import SeenImages
+from napari_unet.workflow.evaluate.evaluate_task import groups_of, model_predictions, objects_of
 
 if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset

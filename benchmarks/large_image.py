@@ -108,13 +108,13 @@ def bare_rate(model: Any, sides: tuple[int, ...] = (256, 512, 1024)) -> float:
 
 def one(image: Path, model_path: Path, out: Path, gigabytes: float) -> dict[str, float]:
     """Segment one image; then the bare network in the same process."""
-    from napari_unet.data.lazy_files import open_lazy
+    from napari_unet.data.files.lazy_files import open_lazy
     from napari_unet.engine.hardware import default_precision
     from napari_unet.engine.lean import import_keras
     from napari_unet.models.model import load_model
     from napari_unet.settings import LargeImageSettings
-    from napari_unet.workflow.large import plan_large_image
-    from napari_unet.workflow.segment_large import segment_stack
+    from napari_unet.workflow.large_images.plan import plan_large_image
+    from napari_unet.workflow.large_images.segment_large import segment_stack
 
     import_keras()
     precision = default_precision()
@@ -147,7 +147,7 @@ def one(image: Path, model_path: Path, out: Path, gigabytes: float) -> dict[str,
 def work_of(plan: Any, network: Any, shape: tuple[int, int]) -> float:
     """Operations of all blocks against those of the network on so many pixels without any border."""
     from napari_unet.networks.cost import flop
-    from napari_unet.networks.narrowing import narrowing
+    from napari_unet.networks.partial_output import narrowing
 
     found = narrowing(network) if plan.narrow else None
     of_tile = (

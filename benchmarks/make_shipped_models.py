@@ -29,14 +29,14 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split
 from napari_unet.models.look import kind_of, measure_look, summarize_looks
 from napari_unet.models.normalization import resize
-from napari_unet.workflow.recipes import recipe
+from napari_unet.workflow.train.recipes import recipe
 from shipped_cards import ABOUT, CLASSES, FLIPS, card_text
 
 if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
     from napari_unet.models.model import Model
     from napari_unet.settings import Recipe
-    from napari_unet.workflow.train import TrainTask
+    from napari_unet.workflow.train.train_task import TrainTask
 
 SEED = 8
 HELD_OUT, VALIDATION = 0.15, 0.10  # of every kind of image
@@ -103,8 +103,8 @@ def trained(task: TrainTask, dataset: Dataset, now: bool) -> Model:
     from napari_unet.models.normalization import Normalization
     from napari_unet.networks.registry import build_network
     from napari_unet.training.checkpoint import load_state
-    from napari_unet.workflow.recipes import fit_recipe
-    from napari_unet.workflow.train import provenance_of
+    from napari_unet.workflow.train.recipes import fit_recipe
+    from napari_unet.workflow.train.train_task import provenance_of
 
     if not now:
         if not (task.out / SETTINGS_FILE).exists() or (task.out / STATE_FILE).exists():
@@ -139,7 +139,7 @@ def looks_of(dataset: Dataset) -> list[dict[str, Any]]:
 def finish(name: str, model: Model, dataset: Dataset, out: Path) -> None:
     """Choose the last settings on validation images; write the model, its scores, its card."""
     from napari_unet.models.model import load_model, save_model
-    from napari_unet.workflow.tuning import tune
+    from napari_unet.workflow.train.tune_threshold import tune
     from score_shipped import evaluate, figures, held_out
 
     plain = model.recipe.inference.model_copy(update={"flips": FLIPS[name]})
@@ -174,7 +174,7 @@ def main() -> int:
     options = parser.parse_args()
     start_backend()
     from napari_unet.models.model import SETTINGS_FILE
-    from napari_unet.workflow.train import TrainTask
+    from napari_unet.workflow.train.train_task import TrainTask
 
     dataset = open_dataset(options.data)
     split = options.work / "split.json"

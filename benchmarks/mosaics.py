@@ -82,9 +82,9 @@ def main() -> None:
 def train_and_score(data: str, by_group: bool, minutes: float) -> None:
     """Train on a split and print the score on its held-out tiles."""
     from napari_unet.engine.inline import run_inline
-    from napari_unet.workflow.evaluate import EvaluateTask
-    from napari_unet.workflow.recipes import recipe
-    from napari_unet.workflow.train import TrainTask
+    from napari_unet.workflow.evaluate.evaluate_task import EvaluateTask
+    from napari_unet.workflow.train.recipes import recipe
+    from napari_unet.workflow.train.train_task import TrainTask
 
     changes = [f"minutes={minutes}", f"split_by_group={str(by_group).lower()}"]
     with tempfile.TemporaryDirectory() as folder:

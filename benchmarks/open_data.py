@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from napari_unet.data.run_length import encode_run_lengths
+from napari_unet.data.masks.run_length import encode_run_lengths
 
 SIZE = 101
 STEP = 12

@@ -50,7 +50,7 @@ def main() -> int:
     from napari_unet.engine.hardware import default_precision
     from napari_unet.models import native
     from napari_unet.models.model import load_model
-    from napari_unet.networks.narrowing import narrowing
+    from napari_unet.networks.partial_output import narrowing
 
     with tempfile.TemporaryDirectory() as folder:
         write_case(Case("parts", options.filters, 1, 256), Path(folder))

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from napari_unet.data.run_length import decode_run_lengths, encode_run_lengths
+from napari_unet.data.masks.run_length import decode_run_lengths, encode_run_lengths
 
 SIZE = 101
 LIMIT_SECONDS = 1.0

@@ -28,11 +28,11 @@ def on_workers(count: int, image: Path, model_path: Path, out: Path) -> float:
     """Seconds of a whole run on so many workers."""
     from distributed import Client, LocalCluster
 
-    from napari_unet.data.lazy_files import open_lazy
+    from napari_unet.data.files.lazy_files import open_lazy
     from napari_unet.engine.cluster import Cluster
     from napari_unet.models.model import load_model
     from napari_unet.settings import LargeImageSettings
-    from napari_unet.workflow.segment_large import segment_stack
+    from napari_unet.workflow.large_images.segment_large import segment_stack
 
     model = load_model(model_path)
     with (

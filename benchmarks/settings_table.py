@@ -8,8 +8,8 @@ from __future__ import annotations
 from functools import reduce
 
 from napari_unet.settings import Recipe
-from napari_unet.workflow.recipes import GENERAL, RECIPES, setting_paths
-from napari_unet.workflow.set_recipes import SET_RECIPES
+from napari_unet.workflow.train.dataset_recipes import SET_RECIPES
+from napari_unet.workflow.train.recipes import GENERAL, RECIPES, setting_paths
 
 
 def main() -> None:

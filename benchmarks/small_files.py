@@ -53,10 +53,10 @@ def main() -> int:
     from napari_unet.export.masks import write_mask
     from napari_unet.models.model import load_model
     from napari_unet.progress import CancelToken, ignore_progress
-    from napari_unet.workflow import overlap, segment_task
+    from napari_unet.workflow.segment import prefetch, segment_task
 
     def threads(count: int) -> Any:
-        return mock.patch.object(overlap, "WRITERS", count)
+        return mock.patch.object(prefetch, "WRITERS", count)
 
     no_sync = mock.patch.object(os, "fsync", lambda _: None)
     no_writing = mock.patch.object(segment_task, "write_mask", lambda path, *_: path)

@@ -19,9 +19,9 @@ import numpy as np
 
 from napari_unet.data.sample import Sample
 from napari_unet.engine.inline import InlineEngine
-from napari_unet.workflow.collection import Collection
-from napari_unet.workflow.predict import Prediction, Region
-from napari_unet.workflow.session import Session
+from napari_unet.session.collection import Collection
+from napari_unet.session.session import Session
+from napari_unet.workflow.segment.predict_task import Prediction, Region
 
 
 def measure(side: int, strokes: int) -> dict[bool, float]:

@@ -14,9 +14,9 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_unet.widgets.table import ImageTable
-from napari_unet.widgets.table_order import PARTS, Column
-from napari_unet.workflow.images import STATUSES, ImageRow
+from napari_unet.session.image_row import STATUSES, ImageRow
+from napari_unet.widgets.images.image_table import ImageTable
+from napari_unet.widgets.images.table_order import PARTS, Column
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -111,12 +111,12 @@ def shared_viewer(open_window: Callable[[], Any], qapp: Any) -> Iterator[Any]:
 @pytest.fixture
 def viewer(shared_viewer: Any, qapp: Any) -> Iterator[Any]:
     """A window without layers and docks."""
-    from napari_unet.widgets import layers
+    from napari_unet.widgets.canvas import layer_styles
 
     assert not shared_viewer.layers
     assert not shared_viewer.window._wrapped_dock_widgets
     yield shared_viewer
     shared_viewer.window.remove_dock_widget("all")
     shared_viewer.layers.clear()
-    layers.text_overlay(shared_viewer).visible = False
+    layer_styles.text_overlay(shared_viewer).visible = False
     qapp.processEvents()

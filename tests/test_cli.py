@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from napari_unet.cli import main
-from napari_unet.data.mask_files import decode_labels
+from napari_unet.data.masks.mask_pixels import decode_labels
 
 QUICK = ["--set", "epochs=2", "--set", "steps_per_epoch=4", "--set", "filters=2", "--set", "batch_size=4"]
 
@@ -407,13 +407,13 @@ def test_a_new_model_that_is_worse_is_written_and_said_to_be_worse(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from napari_unet.evaluation.compare import compare
-    from napari_unet.workflow import gate
+    from napari_unet.workflow.finetune import held_out_gate
 
     def spoiled(images: list[str], old: object, new: object, *rest: object, **more: object) -> object:
         ids = [str(n) for n in range(6)]
         return compare(ids, np.full(6, 0.9), np.full(6, 0.5))
 
-    monkeypatch.setattr(gate, "compare", spoiled)
+    monkeypatch.setattr(held_out_gate, "compare", spoiled)
     out = tmp_path / "new"
     run = ["finetune", "--model", str(model), "--corrections", str(salt_folder), "--out", str(out)]
     assert main([*run, "--minutes", "0.05"]) == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_unet.data.arrays import read_array, read_arrays
+from napari_unet.data.files.arrays import read_array, read_arrays
 from napari_unet.data.split import Split
 from napari_unet.errors import DataError, ModelError, TrainingError
 from napari_unet.models.provenance import check_provenance
@@ -68,7 +68,7 @@ def test_a_split_of_another_form(tmp_path: Path, text: str) -> None:
 
 
 def test_a_project_of_another_form(tmp_path: Path) -> None:
-    from napari_unet.workflow.project_file import read_project_file
+    from napari_unet.project.project_file import read_project_file
 
     image = {"id": "a", "hash": "", "shape": [float("inf"), 1, 1], "group": "a"}
     data = {"kind": "memory", "path": "", "relative": "", "format": ""}
@@ -83,7 +83,7 @@ def test_a_project_of_another_form(tmp_path: Path) -> None:
 
 
 def test_a_run_record_nested_without_end(tmp_path: Path) -> None:
-    from napari_unet.workflow.run_recipe import RunRecipe
+    from napari_unet.workflow.replay.run_record import RunRecipe
 
     (tmp_path / "record.json").write_text(DEEP, encoding="utf-8")
     with pytest.raises(DataError, match="cannot be read"):
@@ -114,7 +114,7 @@ def described(kind: str, shape: str) -> str:
     ],
 )
 def test_an_array_that_declares_what_it_does_not_hold(tmp_path: Path, header: str) -> None:
-    from napari_unet.workflow.exact_images import read_exactly
+    from napari_unet.data.lossless_images import read_exactly
 
     (tmp_path / "a.npy").write_bytes(npy(header, bytes(64)))
     with pytest.raises(DataError, match="cannot be read"):
@@ -214,7 +214,7 @@ def test_weights_that_point_elsewhere_or_declare_too_much(tmp_path: Path) -> Non
 def test_strips_of_a_tiff_that_cannot_be(tmp_path: Path, rows: int) -> None:
     import tifffile
 
-    from napari_unet.data.lazy_files import open_lazy
+    from napari_unet.data.files.lazy_files import open_lazy
 
     path = tmp_path / "a.tif"
     pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
@@ -237,7 +237,7 @@ def test_strips_of_a_tiff_that_cannot_be(tmp_path: Path, rows: int) -> None:
 def test_a_gif_whose_frame_is_a_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import Image
 
-    from napari_unet.data.image_files import decode_image
+    from napari_unet.data.files.image_files import decode_image
 
     file = io.BytesIO()
     frames = [Image.fromarray(np.full((4, 4), value, np.uint8)) for value in (0, 200)]
@@ -250,9 +250,9 @@ def test_a_gif_whose_frame_is_a_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stack_of_more_pages_than_the_file_can_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unet.data import pages
-    from napari_unet.data.image_files import image_header
-    from napari_unet.data.source import FolderSource
+    from napari_unet.data.files import pages
+    from napari_unet.data.files.image_files import image_header
+    from napari_unet.data.files.source import FolderSource
 
     file = io.BytesIO()
     from PIL import Image
@@ -270,7 +270,7 @@ def test_a_stack_of_more_pages_than_the_file_can_hold(
 def test_metadata_of_zarr_of_another_form(tmp_path: Path, found: object) -> None:
     import zarr
 
-    from napari_unet.data.lazy_files import open_lazy
+    from napari_unet.data.files.lazy_files import open_lazy
 
     root = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
     root.create_array("0", shape=(8, 8), chunks=(8, 8), dtype="uint8")
@@ -282,7 +282,7 @@ def test_metadata_of_zarr_of_another_form(tmp_path: Path, found: object) -> None
 def test_a_tiff_of_too_many_samples_a_pixel(tmp_path: Path) -> None:
     import tifffile
 
-    from napari_unet.data.lazy_files import open_lazy
+    from napari_unet.data.files.lazy_files import open_lazy
 
     tifffile.imwrite(
         tmp_path / "a.tif", np.zeros((4, 4, 1025), np.uint8), photometric="minisblack", planarconfig="contig"
@@ -294,7 +294,7 @@ def test_a_tiff_of_too_many_samples_a_pixel(tmp_path: Path) -> None:
 def test_a_chunk_of_zarr_that_is_damaged(tmp_path: Path) -> None:
     import zarr
 
-    from napari_unet.data.lazy_files import open_lazy
+    from napari_unet.data.files.lazy_files import open_lazy
 
     array = zarr.create_array(tmp_path / "a.zarr", shape=(8, 8), chunks=(4, 8), dtype="uint8", zarr_format=2)
     array[:] = np.arange(64).reshape(8, 8)
@@ -309,8 +309,8 @@ def test_a_chunk_of_zarr_that_is_damaged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["{", DEEP, '{"a": 1}', "[1, 2]", '[""]', "\xff"])
 def test_names_of_classes_of_another_form(tmp_path: Path, text: str) -> None:
+    from napari_unet.data.files.source import FolderSource
     from napari_unet.data.formats.mask_meaning import declared_classes
-    from napari_unet.data.source import FolderSource
 
     (tmp_path / "classes.json").write_text(text, encoding="latin-1")
     with pytest.raises(DataError, match=r"classes\.json is not"):
@@ -320,7 +320,7 @@ def test_names_of_classes_of_another_form(tmp_path: Path, text: str) -> None:
 def test_a_tiff_that_lacks_strips() -> None:
     import tifffile
 
-    from napari_unet.data.image_files import decode_image
+    from napari_unet.data.files.image_files import decode_image
 
     file = io.BytesIO()
     tifffile.imwrite(file, np.ones((8, 8), np.uint8), compression="zlib", rowsperstrip=8)

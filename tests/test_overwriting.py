@@ -144,7 +144,7 @@ def test_a_state_of_other_images_is_not_gone_on_with(tmp_path, caplog):
 def test_a_page_of_a_hyperstack_knows_its_place(tmp_path, axes, shape, page, found):
     import tifffile
 
-    from napari_unet.data.stack_axes import axes_of_page
+    from napari_unet.data.files.stack_axes import axes_of_page
 
     file = tmp_path / "stack.tif"
     tifffile.imwrite(file, np.zeros(shape, np.uint8), imagej=True, metadata={"axes": axes})
@@ -153,7 +153,7 @@ def test_a_page_of_a_hyperstack_knows_its_place(tmp_path, axes, shape, page, fou
 
 @pytest.mark.parametrize(("unit", "micrometres"), [("um", 1.0), ("nm", 0.001), ("mm", 1000.0)])
 def test_a_saved_layer_keeps_the_size_of_its_pixels(tmp_path, unit, micrometres):
-    from napari_unet.data.pixel_size import read_pixel_size
+    from napari_unet.data.files.pixel_size import read_pixel_size
     from napari_unet.plugin.writer import write_tiff
 
     about = {"name": "cells", "scale": (0.5, 0.25), "units": (unit, unit)}
@@ -237,7 +237,7 @@ def test_a_recipe_and_a_submission_never_replace_what_is_read(tmp_path, capsys):
 
 
 def test_a_comparison_of_networks_is_replaced_only_when_that_is_wanted(tmp_path):
-    from napari_unet.workflow.compare_networks import CompareNetworksTask
+    from napari_unet.workflow.evaluate.compare_networks import CompareNetworksTask
 
     def plan(minutes: float, *, overwrite: bool = False) -> None:
         CompareNetworksTask(

@@ -62,8 +62,8 @@ def write_tiny_model(
 
 def provenance_of(dataset: Any, train: Sequence[str], held_out: Sequence[str]) -> dict[str, Any]:
     """What a training on a data set leaves in its model: split, hashes of the images, scores."""
+    from napari_unet.data.image_hash import image_hash
     from napari_unet.data.split import Split
-    from napari_unet.workflow.seen import image_hash
 
     split = Split(tuple(train), (), tuple(held_out), groups={i: f"group of {i}" for i in (*train, *held_out)})
     images = {s.id: image_hash(dataset.image(s)) for s in dataset.samples if s.id in split.groups}

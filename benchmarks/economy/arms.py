@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from economy.case import Case, Log
-from napari_unet.workflow.review import calibrate, doubts, rank_correlation
+from napari_unet.workflow.review.quality_estimate import calibrate, doubts, rank_correlation
 
 if TYPE_CHECKING:
     import argparse

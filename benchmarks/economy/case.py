@@ -18,14 +18,14 @@ from napari_unet.metrics.overlap import image_scores
 from napari_unet.models.model import Model, load_model
 from napari_unet.models.shipped import locate
 from napari_unet.settings import FineTuneSettings
-from napari_unet.workflow.fine_tune import FineTuned, FineTuneTask
-from napari_unet.workflow.lessons import Correction
-from napari_unet.workflow.recipes import recipe
-from napari_unet.workflow.references import FileReference
-from napari_unet.workflow.review import calibrate, doubts
-from napari_unet.workflow.review_queue import review_queue
-from napari_unet.workflow.segment import segment_samples
-from napari_unet.workflow.train import TrainTask
+from napari_unet.workflow.finetune.fine_tune_task import FineTuned, FineTuneTask
+from napari_unet.workflow.inputs.image_reference import FileReference
+from napari_unet.workflow.inputs.labelled_images import Correction
+from napari_unet.workflow.review.quality_estimate import calibrate, doubts
+from napari_unet.workflow.review.queue import review_queue
+from napari_unet.workflow.segment.segment_samples import segment_samples
+from napari_unet.workflow.train.recipes import recipe
+from napari_unet.workflow.train.train_task import TrainTask
 
 if TYPE_CHECKING:
     import argparse

@@ -14,7 +14,7 @@ from napari_unet.engine.inline import run_inline
 from napari_unet.engine.task import FromCaller
 from napari_unet.evaluation.compare import compare
 from napari_unet.settings import FineTuneSettings
-from napari_unet.workflow.fine_tune import FineTuneTask
+from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
 
 if TYPE_CHECKING:
     import argparse
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.progress import Progress
-    from napari_unet.workflow.lessons import Correction
+    from napari_unet.workflow.inputs.labelled_images import Correction
 
 STROKE_RADIUS = 3
 BRIGHT = 110  # mean grey of an image above which it is bright-field

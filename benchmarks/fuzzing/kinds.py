@@ -48,10 +48,10 @@ class Kind:
 def read_image(folder: Path) -> None:
     """As an image, as a mask, and by region."""
     from napari_unet.data.catalog import open_images
-    from napari_unet.data.image_files import TIFF_SUFFIXES
-    from napari_unet.data.lazy_files import open_lazy, pixels_of_tiff
-    from napari_unet.data.mask_files import decode_labels
-    from napari_unet.data.pixel_size import read_pixel_size
+    from napari_unet.data.files.image_files import TIFF_SUFFIXES
+    from napari_unet.data.files.lazy_files import open_lazy, pixels_of_tiff
+    from napari_unet.data.files.pixel_size import read_pixel_size
+    from napari_unet.data.masks.mask_pixels import decode_labels
     from napari_unet.errors import WorkbenchError
 
     (path,) = folder.iterdir()
@@ -104,7 +104,7 @@ def _read_dataset(path: Path) -> None:
 
 def read_tables(folder: Path) -> None:
     """As a data set, and as a submission."""
-    from napari_unet.data.mask_tables import read_mask_table
+    from napari_unet.data.masks.mask_tables import read_mask_table
     from napari_unet.errors import WorkbenchError
 
     with suppress(WorkbenchError):
@@ -114,14 +114,14 @@ def read_tables(folder: Path) -> None:
 
 def read_array(folder: Path) -> None:
     """As an image beside a record, or in a packed project."""
-    from napari_unet.workflow.exact_images import read_exactly
+    from napari_unet.data.lossless_images import read_exactly
 
     read_exactly(folder / "a.npy")
 
 
 def read_zarr(folder: Path) -> None:
     """As a large image."""
-    from napari_unet.data.lazy_files import open_lazy
+    from napari_unet.data.files.lazy_files import open_lazy
 
     look_at(open_lazy(folder / "a.ome.zarr"))
 
@@ -155,8 +155,8 @@ def read_import(folder: Path) -> None:
 def read_project(folder: Path) -> None:
     """Looked at, then opened and closed, corrections and history read."""
     from napari_unet.errors import WorkbenchError
-    from napari_unet.workflow.project import Project
-    from napari_unet.workflow.project_status import status_lines
+    from napari_unet.project.project import Project
+    from napari_unet.project.status import status_lines
 
     for read_only in (True, False):
         with Project.open(folder / "project", read_only=read_only) as project:
@@ -185,8 +185,8 @@ def read_split(folder: Path) -> None:
 def read_record(folder: Path) -> None:
     """As what `run` repeats; images and masks beside it are read."""
     from napari_unet.errors import WorkbenchError
-    from napari_unet.workflow.recipe_images import RecipeImages
-    from napari_unet.workflow.run_recipe import RunRecipe, images_of, programs_differ
+    from napari_unet.workflow.replay.recorded_images import RecipeImages
+    from napari_unet.workflow.replay.run_record import RunRecipe, images_of, programs_differ
 
     record = RunRecipe.load(folder / "record.json")
     _ = (record.by_time, record.changes(), programs_differ(record.program))

@@ -83,8 +83,8 @@ def import_seeds() -> list[Files]:
 def project_seeds() -> list[Files]:
     """A project with versions of a model, strokes in masks and history, and strokes in the journal alone."""
     from napari_unet.data.catalog import open_dataset
-    from napari_unet.workflow.project import Project
-    from napari_unet.workflow.strokes import Stroke
+    from napari_unet.project.project import Project
+    from napari_unet.project.stroke import Stroke
 
     model = model_files()
 
@@ -128,11 +128,11 @@ def project_seeds() -> list[Files]:
 
 def record_seeds() -> list[Files]:
     """Run records: of a data set, and of images with masks beside the record."""
+    from napari_unet.data.lossless_images import encode_exactly
     from napari_unet.settings import FineTuneSettings, Recipe
-    from napari_unet.workflow.exact_images import encode_exactly
-    from napari_unet.workflow.place import Place
-    from napari_unet.workflow.recipe_images import RecipeImage
-    from napari_unet.workflow.run_recipe import FineTuneRun, RunRecipe, SegmentRun, TrainRun
+    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.replay.recorded_images import RecipeImage
+    from napari_unet.workflow.replay.run_record import FineTuneRun, RunRecipe, SegmentRun, TrainRun
 
     lost = Place(path="/nowhere/data", hash="0" * 32)
     model = Place(path="nuclei", hash="0" * 32)

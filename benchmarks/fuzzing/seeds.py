@@ -197,7 +197,7 @@ def bowl_files() -> Files:
 
 def table_seeds() -> list[Files]:
     """Pairs of files, and run lengths."""
-    from napari_unet.data.run_length import encode_run_lengths
+    from napari_unet.data.masks.run_length import encode_run_lengths
 
     images = {f"images/{n}.png": encoded(picture(seed=n), "PNG") for n in range(3)}
     masks = {f"truth/{n}.png": encoded(mask(n), "PNG") for n in range(3)}

@@ -29,7 +29,7 @@ import_keras()
 from napari_unet.data.sample import Sample
 from napari_unet.engine.hardware import default_precision
 from napari_unet.models import model as models
-from napari_unet.workflow.segment import segment_samples
+from napari_unet.workflow.segment.segment_samples import segment_samples
 step("import")
 path = models.Path(sys.argv[1])
 recipe, normalization, classes, provenance = models.read_settings(path)

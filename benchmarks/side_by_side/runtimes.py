@@ -29,7 +29,7 @@ def _model(folder: Path, precision: str, runtime: str) -> Any:
 def _whole_way(model: Any) -> Run:
     """Images to masks as people do it; gives the probabilities, so that they can be compared."""
     from napari_unet.data.sample import Sample
-    from napari_unet.workflow.segment import segment_samples
+    from napari_unet.workflow.segment.segment_samples import segment_samples
 
     def run(images: np.ndarray) -> np.ndarray:
         samples = [Sample(str(n), lambda n=n: images[n]) for n in range(len(images))]

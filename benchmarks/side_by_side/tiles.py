@@ -43,7 +43,7 @@ def measure(data: Path | None, count: int) -> list[dict[str, Any]]:
     from napari_unet.inference.tiling import plan_tiles
     from napari_unet.models.model import load_model
     from napari_unet.progress import CancelToken, ignore_progress
-    from napari_unet.workflow.segment_task import SegmentTask
+    from napari_unet.workflow.segment.segment_task import SegmentTask
 
     precision = default_precision()
     with tempfile.TemporaryDirectory() as folder:

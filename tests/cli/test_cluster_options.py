@@ -8,7 +8,7 @@ import pytest
 
 from napari_unet.cli import main
 from napari_unet.errors import Cancelled
-from napari_unet.workflow.segment_large import SegmentLargeTask
+from napari_unet.workflow.large_images.segment_large import SegmentLargeTask
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +68,7 @@ def test_large_images_are_segmented_where_it_was_said(
     assert main([*command, "--cluster", ADDRESS]) == 130
     assert main(command) == 130
     large: list[SegmentLargeTask] = []
-    monkeypatch.setattr("napari_unet.workflow.segment_files.is_large", lambda path, stream: True)
+    monkeypatch.setattr("napari_unet.workflow.large_images.segment_files.is_large", lambda path, stream: True)
     monkeypatch.setattr(SegmentLargeTask, "run", lambda task, on_progress, cancel: large.append(task) or [])
     for task in tasks:
         assert task.run(lambda progress: None, None) == []

@@ -12,7 +12,7 @@ import pytest
 from file_builders import corner, grey, jpeg, png, tiff, unreadable, zipped
 
 from napari_unet.data.catalog import FORMATS, open_dataset, open_images, recognize
-from napari_unet.data.source import open_source
+from napari_unet.data.files.source import open_source
 from napari_unet.errors import DataError, SettingsError
 
 PAIRS = {

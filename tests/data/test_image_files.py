@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_unet.data import image_files
-from napari_unet.data.image_files import (
+from napari_unet.data.files import image_files
+from napari_unet.data.files.image_files import (
     ImageHeader,
     count_pages,
     decode_image,
@@ -22,7 +22,7 @@ from napari_unet.data.image_files import (
     image_header,
     read_pages,
 )
-from napari_unet.data.mask_files import decode_labels
+from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.errors import DataError
 
 RNG = np.random.default_rng(5)

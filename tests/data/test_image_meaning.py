@@ -10,13 +10,13 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from napari_unet.data.image_files import decode_image, decode_pixels, image_header
-from napari_unet.data.lazy_files import open_lazy
-from napari_unet.data.lazy_stack import in_order_of, lazy_stack
-from napari_unet.data.mask_files import decode_labels
-from napari_unet.data.pages import page_samples
-from napari_unet.data.reading import ImageReading, reading_images
-from napari_unet.data.source import FolderSource
+from napari_unet.data.files.image_files import decode_image, decode_pixels, image_header
+from napari_unet.data.files.lazy_files import open_lazy
+from napari_unet.data.files.lazy_stack import in_order_of, lazy_stack
+from napari_unet.data.files.pages import page_samples
+from napari_unet.data.files.reading import ImageReading, reading_images
+from napari_unet.data.files.source import FolderSource
+from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.errors import DataError, SettingsError
 
 RNG = np.random.default_rng(0)

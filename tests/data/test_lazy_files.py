@@ -10,9 +10,9 @@ import pytest
 import tifffile
 import zarr
 
-from napari_unet.data.lazy_files import is_zarr, open_lazy, stem_of
-from napari_unet.data.lazy_stack import lazy_stack, usual_axes
-from napari_unet.data.pixel_size import PixelSize
+from napari_unet.data.files.lazy_files import is_zarr, open_lazy, stem_of
+from napari_unet.data.files.lazy_stack import lazy_stack, usual_axes
+from napari_unet.data.files.pixel_size import PixelSize
 from napari_unet.errors import DataError, SettingsError
 
 if TYPE_CHECKING:

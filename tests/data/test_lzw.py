@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unet.data.image_files import decode_image
-from napari_unet.data.lazy_files import open_lazy
+from napari_unet.data.files.image_files import decode_image
+from napari_unet.data.files.lazy_files import open_lazy
 from napari_unet.data.lzw import check_lzw
 from napari_unet.errors import DataError
 

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from napari_unet.data.catalog import open_dataset
-from napari_unet.data.mask_reading import MaskReading, reading_masks
+from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
 from napari_unet.errors import DataError, SettingsError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from napari_unet.data.catalog import find_format, open_dataset, open_images
 from napari_unet.data.file_names import find_name, is_junk, name_key
-from napari_unet.data.source import open_source
+from napari_unet.data.files.source import open_source
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from napari_unet.data.run_length import decode_run_lengths, encode_run_lengths
+from napari_unet.data.masks.run_length import decode_run_lengths, encode_run_lengths
 from napari_unet.errors import DataError
 
 

@@ -10,8 +10,8 @@ from file_builders import zipped
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.data import archive, source
-from napari_unet.data.source import FolderSource, ZipSource, natural_key, open_source, shared_folders
+from napari_unet.data.files import archive, source
+from napari_unet.data.files.source import FolderSource, ZipSource, natural_key, open_source, shared_folders
 from napari_unet.errors import DataError
 
 FILES = {"a/2.txt": b"two", "a/10.txt": b"ten", "b.txt": b"b"}

@@ -41,15 +41,15 @@ ENTRIES = {
     "loading a model": "from napari_unet.models.model import load_model; load_model('nuclei', 'float32')",
     "large image on a cluster": (
         "from types import SimpleNamespace\n"
-        "from napari_unet.workflow.large_cluster import _prepare; _prepare(SimpleNamespace())"
+        "from napari_unet.workflow.large_images.cluster_run import _prepare; _prepare(SimpleNamespace())"
     ),
     "evaluation on a cluster": (
         "from types import SimpleNamespace\n"
-        "from napari_unet.workflow.evaluate_cluster import _prepare; _prepare(SimpleNamespace())"
+        "from napari_unet.workflow.evaluate.cluster_evaluation import _prepare; _prepare(SimpleNamespace())"
     ),
     "training on a cluster": (
         "from types import SimpleNamespace; from pathlib import Path\n"
-        "from napari_unet.workflow import train_cluster\n"
+        "from napari_unet.workflow.ensemble import cluster_training as train_cluster\n"
         "train_cluster.WhileRunning = lambda _: SimpleNamespace(check=lambda: None)\n"
         "train_cluster._train(SimpleNamespace(task=SimpleNamespace(out=Path('none')), running=None))"
     ),

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from reading import READERS, within
 
-from napari_unet.data.pixel_size import PixelSize, read_pixel_size
-from napari_unet.data.run_length import decode_run_lengths
+from napari_unet.data.files.pixel_size import PixelSize, read_pixel_size
+from napari_unet.data.masks.run_length import decode_run_lengths
 from napari_unet.errors import OutputError, SettingsError
 from napari_unet.export.formats import FORMATS
 from napari_unet.export.outlines import trace
 from napari_unet.export.segmented import SegmentedImage, class_colour
 from napari_unet.inference.postprocess import connected_objects
-from napari_unet.widgets.layers import CLASS_COLOURS
+from napari_unet.widgets.canvas.layer_styles import CLASS_COLOURS
 
 if TYPE_CHECKING:
     from pathlib import Path

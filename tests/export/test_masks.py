@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.atomic import atomic_path
-from napari_unet.data.image_files import decode_image
-from napari_unet.data.mask_files import decode_labels
+from napari_unet.data.file_names import safe_stem, unique_stems
+from napari_unet.data.files.image_files import decode_image
+from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.errors import DataError, OutputError
-from napari_unet.export.masks import read_mask, safe_stem, unique_stems, write_mask, write_probabilities
+from napari_unet.export.masks import read_mask, write_mask, write_probabilities
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,8 +20,8 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.networks.cost import reach
 from napari_unet.networks.registry import build_network, pixel_networks
 from napari_unet.settings import NetworkSettings, Recipe
-from napari_unet.workflow.large import is_out_of_memory
-from napari_unet.workflow.segment import segment_samples
+from napari_unet.workflow.large_images.plan import is_out_of_memory
+from napari_unet.workflow.segment.segment_samples import segment_samples
 from tiny_models import without_graphs, write_tiny_model
 
 if TYPE_CHECKING:

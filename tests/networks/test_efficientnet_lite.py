@@ -11,7 +11,7 @@ from napari_unet.errors import ModelError, SettingsError
 from napari_unet.networks import efficientnet_lite as lite
 from napari_unet.networks.cost import cost_of, flop, reach, receptive_field
 from napari_unet.networks.folding import fold
-from napari_unet.networks.narrowing import narrowing
+from napari_unet.networks.partial_output import narrowing
 from napari_unet.networks.registry import architecture, build_network, input_sizes
 from napari_unet.networks.transfer import freeze_encoder, use_pretrained
 from napari_unet.networks.vgg import PREFIX

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.errors import SettingsError
-from napari_unet.networks.boxes import (
+from napari_unet.networks.cost import flop, receptive_field
+from napari_unet.networks.folding import fold
+from napari_unet.networks.mask_rcnn.boxes import (
     anchor_shapes,
     anchors,
     clipped,
@@ -20,12 +22,10 @@ from napari_unet.networks.boxes import (
     rows,
     suppress,
 )
-from napari_unet.networks.cost import flop, receptive_field
-from napari_unet.networks.finds import paint, read_found
-from napari_unet.networks.folding import fold
-from napari_unet.networks.mask_rcnn import input_sizes
-from napari_unet.networks.region_align import align
-from napari_unet.networks.region_heads import proposals, regions_of
+from napari_unet.networks.mask_rcnn.detections import paint, read_found
+from napari_unet.networks.mask_rcnn.heads import proposals, regions_of
+from napari_unet.networks.mask_rcnn.network import input_sizes
+from napari_unet.networks.mask_rcnn.region_align import align
 from napari_unet.networks.registry import build_network, pixel_networks
 from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy

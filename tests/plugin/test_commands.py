@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_unet.plugin import commands
-from napari_unet.workflow.images import METADATA_KEY, OpenedData
+from napari_unet.session.layer_metadata import METADATA_KEY, OpenedData
 
 
 class Dock:

@@ -15,12 +15,12 @@ import pandas as pd
 import pytest
 import tifffile
 
-from napari_unet.data.pixel_size import PixelSize, read_pixel_size
+from napari_unet.data.files.pixel_size import PixelSize, read_pixel_size
 from napari_unet.data.sample import Sample
 from napari_unet.errors import OutputError
 from napari_unet.export.formats import FORMATS
 from napari_unet.plugin import export_writer, writer
-from napari_unet.workflow.images import MASK_KEY, ShownMask
+from napari_unet.session.layer_metadata import MASK_KEY, ShownMask
 
 # The readers of the tests of exports: libraries that users of each format have.
 SPEC = importlib.util.spec_from_file_location("reading", Path(__file__).parents[1] / "export" / "reading.py")

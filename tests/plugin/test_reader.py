@@ -17,7 +17,7 @@ from napari_unet.data.synthetic import write_synthetic
 from napari_unet.errors import DataError
 from napari_unet.plugin.dataset_layers import PROPERTIES_KEY, layers_of
 from napari_unet.plugin.reader import get_reader
-from napari_unet.workflow.images import METADATA_KEY
+from napari_unet.session.layer_metadata import METADATA_KEY
 
 
 def read(path: Path | str) -> list[tuple[Any, dict[str, Any], str]]:

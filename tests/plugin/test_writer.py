@@ -9,12 +9,12 @@ import tifffile
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.dataset import Dataset
-from napari_unet.data.mask_files import decode_labels
-from napari_unet.data.run_length import decode_run_lengths
+from napari_unet.data.masks.mask_pixels import decode_labels
+from napari_unet.data.masks.run_length import decode_run_lengths
 from napari_unet.data.sample import Sample
 from napari_unet.errors import OutputError
 from napari_unet.plugin import writer
-from napari_unet.workflow.images import METADATA_KEY, OpenedData
+from napari_unet.session.layer_metadata import METADATA_KEY, OpenedData
 
 RNG = np.random.default_rng(0)
 BINARY = (RNG.random((13, 17)) > 0.6).astype(np.uint8)

@@ -27,8 +27,8 @@ import numpy as np
 from napari_unet.engine.devices import data_parallel
 from napari_unet.engine.inline import run_inline
 from napari_unet.errors import SettingsError
-from napari_unet.workflow.recipes import recipe
-from napari_unet.workflow.train import TrainTask
+from napari_unet.workflow.train.recipes import recipe
+from napari_unet.workflow.train.train_task import TrainTask
 
 data, out = Path(sys.argv[1]), Path(sys.argv[2])
 told = {"alone": 0}

@@ -95,7 +95,7 @@ def dock(
     """The dock in a window that shows nothing yet."""
     from napari_unet.widgets.workbench import Workbench
 
-    monkeypatch.setattr("napari_unet.workflow.overall.PAUSE", 0.01)
+    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.01)
     widget = Workbench(viewer, lambda dispatch: SharedEngine(warm_engine, dispatch))
     viewer.window.add_dock_widget(widget, name="U-Net Workbench", area="right")
     qtbot.wait(20)

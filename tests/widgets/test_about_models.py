@@ -19,7 +19,7 @@ def card(**provenance: Any) -> ModelCard:
 
 
 def test_a_model_is_told_by_its_network_an_ensemble_by_its_members() -> None:
-    from napari_unet.widgets.segment_panel import about
+    from napari_unet.widgets.segment.segment_panel import about
 
     assert about(card()).endswith("unet, 16 filters, 1 channel; class: salt")
     alike = {"members": ["a", "b"], "weights": [0.5, 0.5]}

@@ -9,7 +9,7 @@ import pytest
 from hands import LONG
 from qtpy.QtCore import QPoint, Qt
 
-from napari_unet.workflow.strokes import changed_runs
+from napari_unet.project.stroke import changed_runs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

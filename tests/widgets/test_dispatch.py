@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from napari_unet.widgets.dispatch import Dispatcher
+from napari_unet.widgets.parts.dispatcher import Dispatcher
 
 pytestmark = pytest.mark.window
 

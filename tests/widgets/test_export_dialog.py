@@ -76,7 +76,7 @@ def test_masks_at_hand_are_exported_and_nothing_is_replaced_unasked(
 def test_the_menu_opens_the_dialog_which_knows_the_pixel_size_of_the_layer(
     ready: Any, viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unet.data.pixel_size import PixelSize, read_pixel_size
+    from napari_unet.data.files.pixel_size import PixelSize, read_pixel_size
     from napari_unet.plugin import commands
 
     monkeypatch.setattr(commands, "show_workbench", lambda viewer: ready)

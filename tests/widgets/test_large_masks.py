@@ -12,8 +12,8 @@ import zarr
 from scipy import ndimage
 
 from napari_unet.models.card import ModelCard
-from napari_unet.widgets import large_masks
-from napari_unet.widgets.preferences import Preferences
+from napari_unet.widgets.canvas import large_masks
+from napari_unet.widgets.parts.preferences import Preferences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QScrollArea
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.inspection import inspect_dataset
-from napari_unet.workflow.own_project import remembered_masks
-from napari_unet.workflow.project import Project
+from napari_unet.project.project import Project
+from napari_unet.session.auto_project import remembered_masks
 
 if TYPE_CHECKING:
     from pathlib import Path

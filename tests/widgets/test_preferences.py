@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from npe2 import PluginManifest
 
-from napari_unet.widgets import preferences
-from napari_unet.widgets.preferences import GROUPS, Preferences, read_preferences
+from napari_unet.widgets.parts import preferences
+from napari_unet.widgets.parts.preferences import GROUPS, Preferences, read_preferences
 
 MANIFEST = Path(__file__).parents[2] / "src" / "napari_unet" / "napari.yaml"
 

@@ -12,8 +12,8 @@ from hands import LONG, segment
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_unet.workflow.journal import StrokeFile, read_strokes
-from napari_unet.workflow.project import Project
+from napari_unet.project.journal import StrokeFile, read_strokes
+from napari_unet.project.project import Project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,7 +105,7 @@ def test_a_folder_that_vanishes_while_painting_is_said_and_taken_up_again(
 def test_a_place_where_no_project_can_be_made_is_said_and_caught_up_with(
     ready: Any, viewer: Any, qtbot: Any, notifications: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unet.workflow import painting
+    from napari_unet.session import painting
 
     create = Project.create
 

@@ -193,7 +193,7 @@ def test_a_report_is_written_beside_earlier_ones_and_opened(
     shown: list[str] = []
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
     monkeypatch.setattr(
-        "napari_unet.widgets.scores_buttons.QDesktopServices.openUrl",
+        "napari_unet.widgets.review.scores_buttons.QDesktopServices.openUrl",
         lambda address: shown.append(address.toLocalFile()),
     )
     for count in (1, 2):

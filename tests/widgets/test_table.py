@@ -8,10 +8,10 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QColor, QPalette
 
-from napari_unet.widgets.table import ImageTable
-from napari_unet.widgets.table_model import DISPLAY, SORT_ROLE, TOOLTIP, ImageTableModel
-from napari_unet.widgets.table_order import Column, TableOrder
-from napari_unet.workflow.images import ImageRow
+from napari_unet.session.image_row import ImageRow
+from napari_unet.widgets.images.image_table import ImageTable
+from napari_unet.widgets.images.table_model import DISPLAY, SORT_ROLE, TOOLTIP, ImageTableModel
+from napari_unet.widgets.images.table_order import Column, TableOrder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -341,7 +341,7 @@ def test_what_is_no_picture_is_refused(qtbot: Any) -> None:
 
 
 def test_pictures_make_room_and_are_asked_for_again(qtbot: Any) -> None:
-    from napari_unet.widgets.thumbnails import Thumbnails
+    from napari_unet.widgets.images.thumbnails import Thumbnails
 
     asked: list[str] = []
     pictures = Thumbnails(asked.append, capacity=2)

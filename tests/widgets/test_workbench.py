@@ -10,9 +10,9 @@ from hands import LEFT, click, segment, settled
 from qtpy.QtCore import QPoint, Qt
 
 from napari_unet.inference.postprocess import connected_objects
-from napari_unet.widgets import layers
-from napari_unet.widgets.layer_images import OURS
-from napari_unet.workflow.predict import Region
+from napari_unet.widgets.canvas import layer_styles
+from napari_unet.widgets.canvas.layer_images import OURS
+from napari_unet.workflow.segment.predict_task import Region
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,7 @@ def test_an_empty_window_says_what_to_do(dock: Any, qtbot: Any) -> None:
 
 
 def test_keys_do_no_harm_in_an_empty_window(dock: Any, viewer: Any, notifications: list[Any]) -> None:
-    from napari_unet.widgets.keys import KEYS
+    from napari_unet.widgets.parts.keys import KEYS
 
     for key in KEYS:
         viewer.keymap[next(k for k in viewer.keymap if str(k) == key.replace("-", "+"))](viewer)
@@ -250,7 +250,7 @@ def test_the_tiles_of_the_preferences_count_at_once(
     ready: Any, viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari_unet.widgets import workbench
-    from napari_unet.widgets.preferences import Preferences
+    from napari_unet.widgets.parts.preferences import Preferences
 
     viewer.add_image(picture(), name="p")
     qtbot.waitUntil(lambda: ready.session.current == "p")
@@ -412,7 +412,7 @@ def test_painting_is_a_correction_however_it_is_done(salt: Any, qtbot: Any, how:
     truth = reference_of(salt, current)
     assert row_of(salt, current).iou == pytest.approx(iou_by_hand(truth, wanted))
     assert f"{iou_by_hand(truth, wanted):.3f}" in salt.looking.image_score.text()
-    assert "corrected" in layers.text_overlay(salt.viewer).text
+    assert "corrected" in layer_styles.text_overlay(salt.viewer).text
     # To another image and back.
     qtbot.mouseClick(salt.looking.next_button, LEFT)
     assert session.current != current
@@ -713,7 +713,7 @@ def test_without_any_layer_the_dock_is_empty_and_starts_again(
     settled(salt, qtbot)
     assert salt.session.rows() == []
     assert not salt.segmenting.run_button.isEnabled()
-    assert not layers.text_overlay(viewer).visible
+    assert not layer_styles.text_overlay(viewer).visible
     viewer.add_image(picture(), name="new")
     qtbot.waitUntil(lambda: salt.session.current == "new")
     segment(salt, qtbot)
@@ -847,8 +847,8 @@ def test_the_window_has_no_network_in_it(salt: Any) -> None:
 def test_what_was_done_is_saved_as_a_recipe(
     ready: Any, viewer: Any, salt_folder: Path, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unet.widgets import recipe_button
-    from napari_unet.workflow.run_recipe import RunRecipe, SegmentRun
+    from napari_unet.widgets.segment import run_record_button
+    from napari_unet.workflow.replay.run_record import RunRecipe, SegmentRun
 
     button = ready.segmenting.recipes
     assert button.isHidden()  # nothing was done
@@ -858,7 +858,7 @@ def test_what_was_done_is_saved_as_a_recipe(
     assert not button.isHidden()
     target = tmp_path / "again"
     monkeypatch.setattr(
-        recipe_button.QFileDialog, "getSaveFileName", lambda *_: (str(target), "Recipes (*.json)")
+        run_record_button.QFileDialog, "getSaveFileName", lambda *_: (str(target), "Recipes (*.json)")
     )
     button._fill()
     assert [a.text() for a in button.choices.actions()] == ["Save recipe: Segmentation of 1 image…"]

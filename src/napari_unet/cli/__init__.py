@@ -100,8 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from napari_unet.data.mask_reading import reading_masks
-    from napari_unet.data.reading import reading_images
+    from napari_unet.data.files.reading import reading_images
+    from napari_unet.data.masks.mask_reading import reading_masks
 
     try:
         expand_paths(options)

@@ -50,8 +50,8 @@ def run(options: argparse.Namespace) -> int:
     start_backend()
     from napari_unet.evaluation.duel_page import caveats, summary
     from napari_unet.settings import EvaluationSettings
-    from napari_unet.workflow.compare import CompareReportTask
-    from napari_unet.workflow.left_out import LeftOut
+    from napari_unet.workflow.evaluate.compare_task import CompareReportTask
+    from napari_unet.workflow.inputs.left_out import LeftOut
 
     old, new = options.models
     settings = EvaluationSettings(empty=options.empty, scores=options.scores)

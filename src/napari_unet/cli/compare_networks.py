@@ -57,9 +57,9 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.evaluation.contest import summary
     from napari_unet.networks.registry import pixel_networks
     from napari_unet.settings import EvaluationSettings
-    from napari_unet.workflow.compare_networks import CompareNetworksTask
-    from napari_unet.workflow.left_out import LeftOut
-    from napari_unet.workflow.recipes import recipe
+    from napari_unet.workflow.evaluate.compare_networks import CompareNetworksTask
+    from napari_unet.workflow.inputs.left_out import LeftOut
+    from napari_unet.workflow.train.recipes import recipe
 
     names = tuple(name.strip() for name in options.networks.split(",") if name.strip())
     if names == (EVERY,):

@@ -11,7 +11,7 @@ from napari_unet.cli.tables import print_table
 if TYPE_CHECKING:
     import argparse
 
-    from napari_unet.workflow.ensemble import Chosen
+    from napari_unet.workflow.ensemble.ensemble_task import Chosen
 
 NAME = "ensemble"
 ABOUT = "Make an ensemble: several models whose probabilities are averaged, used like a model."
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.errors import SettingsError
     from napari_unet.models.model import read_settings
     from napari_unet.settings import InferenceSettings
-    from napari_unet.workflow.ensemble import EnsembleTask
+    from napari_unet.workflow.ensemble.ensemble_task import EnsembleTask
 
     changes = {k: v for k in ("flips", "threshold") if (v := getattr(options, k)) is not None}
     inference = None

@@ -52,10 +52,10 @@ def run(options: argparse.Namespace) -> int:
     start_backend()
     from napari_unet.evaluation.report import summary_lines
     from napari_unet.settings import EvaluationSettings
-    from napari_unet.workflow.evaluate import EvaluateTask
-    from napari_unet.workflow.left_out import LeftOut
-    from napari_unet.workflow.place import Place
-    from napari_unet.workflow.run_recipe import EvaluateRun
+    from napari_unet.workflow.evaluate.evaluate_task import EvaluateTask
+    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.inputs.left_out import LeftOut
+    from napari_unet.workflow.replay.run_record import EvaluateRun
 
     settings = EvaluationSettings(empty=options.empty, scores=options.scores)
     task = EvaluateTask(

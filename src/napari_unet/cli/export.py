@@ -13,11 +13,11 @@ from napari_unet.cli.running import (
     start_backend,
     tell_left_out,
 )
-from napari_unet.data.pixel_size import parse_pixel_size
+from napari_unet.data.files.pixel_size import parse_pixel_size
 from napari_unet.errors import SettingsError
 from napari_unet.export.formats import FORMATS
 from napari_unet.export.naming import PATTERN
-from napari_unet.workflow.export_model import SUFFIXES
+from napari_unet.workflow.export.export_model import SUFFIXES
 
 if TYPE_CHECKING:
     import argparse
@@ -76,11 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    from napari_unet.workflow.export import ExportTask
-    from napari_unet.workflow.export_sources import ExportSource, ModelMasks, StoredMasks
-    from napari_unet.workflow.left_out import LeftOut
-    from napari_unet.workflow.place import Place
-    from napari_unet.workflow.run_recipe import ExportRun
+    from napari_unet.workflow.export.export_task import ExportTask
+    from napari_unet.workflow.export.mask_sources import ExportSource, ModelMasks, StoredMasks
+    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.inputs.left_out import LeftOut
+    from napari_unet.workflow.replay.run_record import ExportRun
 
     if options.to is not None:
         return _export_model(options)
@@ -126,9 +126,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _export_model(options: argparse.Namespace) -> int:
     from napari_unet.export.model_zoo import Attribution
-    from napari_unet.workflow.export_model import ExportModelTask
-    from napari_unet.workflow.place import Place
-    from napari_unet.workflow.run_recipe import ExportModelRun
+    from napari_unet.workflow.export.export_model import ExportModelTask
+    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.replay.run_record import ExportModelRun
 
     if options.model is None:
         raise SettingsError("`export --to` takes a model", remedy="give --model MODEL")

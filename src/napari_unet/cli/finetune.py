@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import argparse
 
     from napari_unet.settings import FineTuneSettings
-    from napari_unet.workflow.fine_tune import FineTuned
-    from napari_unet.workflow.run_recipe import FineTuneRun
+    from napari_unet.workflow.finetune.fine_tune_task import FineTuned
+    from napari_unet.workflow.replay.run_record import FineTuneRun
 
 NAME = "finetune"
 ABOUT = "Let a model learn from corrections, and compare it with the old one."
@@ -57,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
+    from napari_unet.project.project_file import PROJECT_FILE
     from napari_unet.settings import FineTuneSettings
-    from napari_unet.workflow.project_file import PROJECT_FILE
 
     if options.minutes <= 0:
         raise SettingsError("--minutes must be above 0", got=f"{options.minutes:g}")
@@ -79,8 +79,8 @@ def _of_folder(options: argparse.Namespace, settings: FineTuneSettings) -> int:
     """Learn from images and masks in any layout."""
     start_backend()
     from napari_unet.models.model import read_settings
-    from napari_unet.workflow.fine_tune import FineTuneTask
-    from napari_unet.workflow.lessons import read_corrections
+    from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
+    from napari_unet.workflow.finetune.training_examples import read_corrections
 
     classes = len(read_settings(options.model)[2])
     corrections, others, notes = read_corrections(
@@ -104,8 +104,8 @@ def _of_folder(options: argparse.Namespace, settings: FineTuneSettings) -> int:
 
 
 def _describe(options: argparse.Namespace, model: Path, settings: FineTuneSettings) -> FineTuneRun:
-    from napari_unet.workflow.place import Place
-    from napari_unet.workflow.run_recipe import FineTuneRun
+    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.replay.run_record import FineTuneRun
 
     return FineTuneRun(
         data=Place.of(options.corrections),
@@ -119,8 +119,8 @@ def _describe(options: argparse.Namespace, model: Path, settings: FineTuneSettin
 
 def _of_project(options: argparse.Namespace, settings: FineTuneSettings) -> int:
     """Learn from the corrections of a project; without --out the new model becomes a version of it."""
-    from napari_unet.workflow.project import Project
-    from napari_unet.workflow.rounds import add_version, first_version, round_of_project, start_of
+    from napari_unet.project.project import Project
+    from napari_unet.workflow.finetune.rounds import add_version, first_version, round_of_project, start_of
 
     for name in ("format", "unvouched"):
         if getattr(options, name) is not None:

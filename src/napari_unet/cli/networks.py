@@ -10,7 +10,7 @@ from napari_unet.cli.running import DONE, run_task, start_backend
 if TYPE_CHECKING:
     import argparse
 
-    from napari_unet.workflow.networks import NetworkFacts
+    from napari_unet.workflow.network_facts import NetworkFacts
 
 NAME = "networks"
 ABOUT = "List the networks: weights, operations, what they see and take, and when to choose which."
@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
-    from napari_unet.workflow.networks import ListNetworksTask
-    from napari_unet.workflow.recipes import recipe
+    from napari_unet.workflow.network_facts import ListNetworksTask
+    from napari_unet.workflow.train.recipes import recipe
 
     settings = recipe(options.recipe, options.changes).network
     facts = run_task(ListNetworksTask(settings, tuple(options.names)))

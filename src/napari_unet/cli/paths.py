@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.data.file_names import is_junk
-from napari_unet.data.source import natural_key
+from napari_unet.data.files.source import natural_key
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _pack(options: argparse.Namespace) -> None:
-    from napari_unet.workflow.pack import PackTask
+    from napari_unet.project.pack import PackTask
 
     folder = options.folder.expanduser().resolve()
     out = options.out or folder.with_name(f"{folder.name}.zip")
@@ -72,7 +72,7 @@ def _pack(options: argparse.Namespace) -> None:
 
 
 def _relink(options: argparse.Namespace) -> None:
-    from napari_unet.workflow.project import Project
+    from napari_unet.project.project import Project
 
     (data,) = options.words
     with Project.open(options.folder) as project:
@@ -82,7 +82,7 @@ def _relink(options: argparse.Namespace) -> None:
 
 
 def _use(options: argparse.Namespace, versions: list[int]) -> None:
-    from napari_unet.workflow.project import Project
+    from napari_unet.project.project import Project
 
     with Project.open(options.folder) as project:
         models = project.models
@@ -91,8 +91,8 @@ def _use(options: argparse.Namespace, versions: list[int]) -> None:
 
 
 def _show(options: argparse.Namespace, versions: list[int]) -> None:
-    from napari_unet.workflow.project import Project
-    from napari_unet.workflow.project_status import compare_lines, status_lines
+    from napari_unet.project.project import Project
+    from napari_unet.project.status import compare_lines, status_lines
 
     project = Project.open(options.folder, read_only=True)
     if options.action == "compare":

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
-    from napari_unet.workflow.refine import RefineTask
+    from napari_unet.workflow.train.tune_contours import RefineTask
 
     found = run_task(
         RefineTask(

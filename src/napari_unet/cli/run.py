@@ -29,12 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    from napari_unet.workflow.run_recipe import RunRecipe, programs_differ
+    from napari_unet.workflow.replay.run_record import RunRecipe, programs_differ
 
     recipe = RunRecipe.load(options.recipe)
     out = options.out or Path(recipe.out)
     start_backend()
-    from napari_unet.workflow.repeat_run import RepeatTask
+    from napari_unet.workflow.replay.replay_task import RepeatTask
 
     for phrase in programs_differ(recipe.program):
         print(f"note: {phrase}", file=sys.stderr)

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
-    from napari_unet.data.mask_reading import MaskReading
-    from napari_unet.data.reading import ImageReading
+    from napari_unet.data.files.reading import ImageReading
+    from napari_unet.data.masks.mask_reading import MaskReading
     from napari_unet.engine.task import Task
-    from napari_unet.workflow.left_out import LeftOut
-    from napari_unet.workflow.run_recipe import Run
+    from napari_unet.workflow.inputs.left_out import LeftOut
+    from napari_unet.workflow.replay.run_record import Run
 
 DONE, WRONG, PARTLY, STOPPED = 0, 2, 3, 130
 Result = TypeVar("Result")
@@ -114,7 +114,7 @@ def reading_of(options: argparse.Namespace) -> ImageReading:
     SettingsError
         If axes make no sense, or the workers of a cluster would not know of them.
     """
-    from napari_unet.data.reading import ImageReading
+    from napari_unet.data.files.reading import ImageReading
     from napari_unet.errors import SettingsError
 
     said = vars(options)
@@ -148,7 +148,7 @@ def mask_reading_of(options: argparse.Namespace) -> MaskReading:
     SettingsError
         If the workers of a cluster would not know of it.
     """
-    from napari_unet.data.mask_reading import MaskReading
+    from napari_unet.data.masks.mask_reading import MaskReading
     from napari_unet.errors import SettingsError
 
     reading = MaskReading(getattr(options, "masks_are", ""), getattr(options, "leave_out_problems", False))
@@ -189,7 +189,7 @@ def add_overwrite_argument(parser: argparse.ArgumentParser) -> None:
 
 def tell_left_out(left: Sequence[LeftOut]) -> int:
     """Say which images were left out and why; give back the exit code."""
-    from napari_unet.workflow.left_out import left_out_line
+    from napari_unet.workflow.inputs.left_out import left_out_line
 
     if not left:
         return DONE
@@ -213,7 +213,7 @@ def recorded(options: argparse.Namespace, out: Path, describe: Callable[[], Run]
     describe : callable
         () -> Run; what goes in is hashed before the block, which may add files to it.
     """
-    from napari_unet.workflow.run_recipe import RunRecipe, check_new
+    from napari_unet.workflow.replay.run_record import RunRecipe, check_new
 
     if options.save_recipe is None:
         yield

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    from napari_unet.workflow.score_submission import ScoreSubmissionTask, parse_size
+    from napari_unet.workflow.evaluate.score_submission import ScoreSubmissionTask, parse_size
 
     size = parse_size(options.size) if options.size is not None else None
     task = ScoreSubmissionTask(options.submission, options.truth, options.images, size, options.partial)

@@ -67,10 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
-    from napari_unet.workflow.place import Place
-    from napari_unet.workflow.recipes import checked
-    from napari_unet.workflow.run_recipe import SegmentRun
-    from napari_unet.workflow.segment_files import SegmentFilesTask
+    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.large_images.segment_files import SegmentFilesTask
+    from napari_unet.workflow.replay.run_record import SegmentRun
+    from napari_unet.workflow.train.recipes import checked
 
     given = {"memory": options.memory, "context": options.context, "level": options.level}
     large = checked(LargeImageSettings, given)

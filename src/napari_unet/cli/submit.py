@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
-    from napari_unet.workflow.submit import SubmitTask
+    from napari_unet.workflow.evaluate.submit import SubmitTask
 
     task = SubmitTask(
         options.data,

@@ -19,8 +19,8 @@ from napari_unet.cli.running import (
 if TYPE_CHECKING:
     import argparse
 
-    from napari_unet.workflow.train import TrainTask
-    from napari_unet.workflow.train_members import Kind
+    from napari_unet.workflow.ensemble.train_members import Kind
+    from napari_unet.workflow.train.train_task import TrainTask
 
 NAME = "train"
 ABOUT = "Train a model on a data set."
@@ -78,11 +78,11 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.data.look_alikes import between_parts
     from napari_unet.data.split import Split
     from napari_unet.errors import SettingsError
-    from napari_unet.workflow.left_out import LeftOut
-    from napari_unet.workflow.place import Place
-    from napari_unet.workflow.recipes import own_recipe, recipe
-    from napari_unet.workflow.run_recipe import TrainRun
-    from napari_unet.workflow.train import TrainTask
+    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.inputs.left_out import LeftOut
+    from napari_unet.workflow.replay.run_record import TrainRun
+    from napari_unet.workflow.train.recipes import own_recipe, recipe
+    from napari_unet.workflow.train.train_task import TrainTask
 
     changes = list(options.changes)
     if options.network is not None:
@@ -145,8 +145,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _train_several(options: argparse.Namespace, task: TrainTask, kind: Kind) -> int:
     from napari_unet.errors import SettingsError
-    from napari_unet.workflow.left_out import LeftOut
-    from napari_unet.workflow.train_members import TrainMembersTask
+    from napari_unet.workflow.ensemble.train_members import TrainMembersTask
+    from napari_unet.workflow.inputs.left_out import LeftOut
 
     if options.save_recipe is not None:
         raise SettingsError(

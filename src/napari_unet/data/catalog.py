@@ -8,6 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset, Problem
+from napari_unet.data.files.image_files import is_image_name
+from napari_unet.data.files.pages import page_samples
+from napari_unet.data.files.source import FolderSource, Source, open_source
+from napari_unet.data.files.unreadable import IMAGE_FORMATS, unreadable_file
 from napari_unet.data.formats import (
     cell_tracking,
     dsb2018,
@@ -19,15 +23,11 @@ from napari_unet.data.formats import (
     tgs_salt,
     ultrasound_nerve,
 )
-from napari_unet.data.image_files import is_image_name
 from napari_unet.data.inspection import without_problems
-from napari_unet.data.mask_checks import fit_masks
-from napari_unet.data.mask_reading import current_mask_reading
-from napari_unet.data.pages import page_samples
+from napari_unet.data.masks.mask_checks import fit_masks
+from napari_unet.data.masks.mask_reading import current_mask_reading
 from napari_unet.data.sample import with_unique_ids
-from napari_unet.data.source import FolderSource, Source, open_source
 from napari_unet.data.tables import header_in_words, is_table_name
-from napari_unet.data.unreadable import IMAGE_FORMATS, unreadable_file
 from napari_unet.errors import DataError, SettingsError
 
 if TYPE_CHECKING:

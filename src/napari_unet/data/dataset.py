@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, overload
 
-from napari_unet.data.mask_reading import Choice  # noqa: TC001 - a field's type
+from napari_unet.data.masks.mask_reading import Choice  # noqa: TC001 - a field's type
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.errors import DataError
 

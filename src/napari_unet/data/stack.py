@@ -6,9 +6,9 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from napari_unet.data.image_files import ImageHeader
-from napari_unet.data.loaders import ImageLoader
-from napari_unet.data.pages import PageLoader, header_of_loader
+from napari_unet.data.files.image_files import ImageHeader
+from napari_unet.data.files.loaders import ImageLoader
+from napari_unet.data.files.pages import PageLoader, header_of_loader
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:

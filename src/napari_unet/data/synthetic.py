@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.run_length import encode_run_lengths
+from napari_unet.data.masks.run_length import encode_run_lengths
 from napari_unet.data.sample import ReferenceMask
 from napari_unet.errors import SettingsError
 

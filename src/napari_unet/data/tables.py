@@ -7,13 +7,13 @@ import io
 import re
 from typing import TYPE_CHECKING
 
-from napari_unet.data.image_files import HEAD_BYTES, kind_of
+from napari_unet.data.files.image_files import HEAD_BYTES, kind_of
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_unet.data.source import Source
+    from napari_unet.data.files.source import Source
 
 MAX_FIELD = 2**24
 MOST_SHOWN = 100  # characters of a header in an error

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from napari_unet.data.pixel_size import PixelSize
+    from napari_unet.data.files.pixel_size import PixelSize
     from napari_unet.export.segmented import Numbers, SegmentedImage
 
 CENTIMETER = 3  # the value of the TIFF tag ResolutionUnit

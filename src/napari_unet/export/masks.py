@@ -2,81 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_unet.atomic import atomic_path
-from napari_unet.data.mask_files import decode_labels
+from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.errors import DataError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-UNSAFE = re.compile(r"[^\w\-. ()+=@]|\.{2,}")
-RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
-LONGEST = 200  # bytes; file systems take 255, and suffixes follow
 TIFF = (".tif", ".tiff")
-
-
-def safe_stem(identifier: str) -> str:
-    """A file name, without suffix, for an image id: no separators, nothing hidden or reserved.
-
-    Parameters
-    ----------
-    identifier : str
-        Any text.
-
-    Returns
-    -------
-    str
-        At most 200 bytes of UTF-8; the same text if it is safe already. What is not becomes "_", and
-        long text ends in a hash of it, so that two long ids stay two.
-
-    Notes
-    -----
-    Two ids that differ only in characters that are not safe ("a/b", "a_b") have the same stem.
-    """
-    text = identifier.encode("utf-8", "replace").decode()
-    stem = UNSAFE.sub("_", text).strip(" .") or "image"
-    if stem.split(".")[0].strip().lower() in RESERVED:
-        stem = f"_{stem}"
-    encoded = stem.encode()
-    if len(encoded) > LONGEST:
-        mark = "_" + blake2b(identifier.encode("utf-8", "replace"), digest_size=4).hexdigest()
-        stem = encoded[: LONGEST - len(mark)].decode(errors="ignore") + mark
-    return stem
-
-
-def unique_stems(identifiers: Iterable[str]) -> dict[str, str]:
-    """File names, without suffix, for image ids, all different even on systems that ignore case.
-
-    Parameters
-    ----------
-    identifiers : iterable of str
-        All different.
-
-    Returns
-    -------
-    dict
-        Id to stem: ``safe_stem``, with a number where two ids would share one.
-    """
-    taken: set[str] = set()
-    stems: dict[str, str] = {}
-    for identifier in identifiers:
-        stem = base = safe_stem(identifier)
-        number = 1
-        while stem.lower() in taken:
-            number += 1
-            stem = f"{base}_{number}"
-        taken.add(stem.lower())
-        stems[identifier] = stem
-    return stems
 
 
 def write_mask(

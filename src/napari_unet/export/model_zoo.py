@@ -19,8 +19,8 @@ from napari_unet.errors import OutputError, SettingsError
 from napari_unet.export.model_page import documentation
 from napari_unet.export.onnx_model import onnx_model, output_names
 from napari_unet.models.normalization import to_float
-from napari_unet.networks.onnx_graph import OPSET
-from napari_unet.networks.onnx_program import INPUT, OUTPUT
+from napari_unet.networks.onnx.graph import OPSET
+from napari_unet.networks.onnx.program import INPUT, OUTPUT
 from napari_unet.networks.registry import architecture
 
 if TYPE_CHECKING:

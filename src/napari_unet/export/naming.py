@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.atomic import check_outputs
+from napari_unet.data.file_names import unique_stems
 from napari_unet.errors import OutputError, SettingsError
 from napari_unet.export.formats import export_format
-from napari_unet.export.masks import unique_stems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,7 +9,7 @@ from napari_unet import __version__
 from napari_unet.atomic import atomic_path
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.networks.folding import fold
-from napari_unet.networks.onnx_program import MOST_BYTES, onnx_program
+from napari_unet.networks.onnx.program import MOST_BYTES, onnx_program
 from napari_unet.settings import RAYS
 
 if TYPE_CHECKING:

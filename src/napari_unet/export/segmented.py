@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.data.pixel_size import PixelSize
+    from napari_unet.data.files.pixel_size import PixelSize
 
 Numbers = Literal["classes", "objects"]
 Colour = tuple[int, int, int]

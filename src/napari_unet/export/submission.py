@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.atomic import write_text
-from napari_unet.data.run_length import encode_object_run_lengths, encode_run_lengths
+from napari_unet.data.masks.run_length import encode_object_run_lengths, encode_run_lengths
 from napari_unet.errors import OutputError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_unet.data.mask_tables import TableLayout
+    from napari_unet.data.masks.mask_tables import TableLayout
 
 
 def encode_mask(mask: NDArray[np.integer], layout: TableLayout) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.atomic import atomic_path
-from napari_unet.data.run_length import encode_run_lengths
+from napari_unet.data.masks.run_length import encode_run_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

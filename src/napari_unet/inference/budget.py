@@ -13,7 +13,7 @@ from napari_unet.networks.cost import held_values
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_unet.networks.narrowing import Narrowing
+    from napari_unet.networks.partial_output import Narrowing
     from napari_unet.networks.sizes import InputSizes
 
 GIGABYTE = 2**30

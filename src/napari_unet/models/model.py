@@ -29,8 +29,8 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.models.provenance import check_provenance
 from napari_unet.models.shipped import locate, shipped_models
 from napari_unet.networks.folding import Folded, fold
-from napari_unet.networks.narrowing import narrowing
-from napari_unet.networks.onnx_program import answer_channels
+from napari_unet.networks.onnx.program import answer_channels
+from napari_unet.networks.partial_output import narrowing
 from napari_unet.networks.registry import architecture, build_network, input_sizes
 from napari_unet.networks.star_shape import encode
 from napari_unet.plain_json import BAD_CONTENT, parse_json

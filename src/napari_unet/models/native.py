@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import ModelError, SettingsError
-from napari_unet.networks.onnx_program import MOST_BYTES, onnx_part_program, onnx_program
+from napari_unet.networks.onnx.program import MOST_BYTES, onnx_part_program, onnx_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from napari_unet.networks.narrowing import Narrowing
+    from napari_unet.networks.partial_output import Narrowing
     from napari_unet.settings import NetworkSettings
 
 VARIABLE = "NAPARI_UNET_RUNTIME"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def architectures() -> dict[str, Architecture]:
     """All networks there are, by name."""
     found = {}
-    for module_info in pkgutil.iter_modules(networks.__path__, f"{networks.__name__}."):
+    for module_info in pkgutil.walk_packages(networks.__path__, f"{networks.__name__}."):
         module = import_module(module_info.name)
         members = (getattr(module, "ARCHITECTURE", None), *getattr(module, "ARCHITECTURES", ()))
         found.update({member.name: member for member in members if isinstance(member, Architecture)})

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import numpy as np
 
-from napari_unet.data.channels import channels_of
+from napari_unet.data.files.channels import channels_of
 from napari_unet.data.stack import make_a_stack
 from napari_unet.errors import DataError
-from napari_unet.workflow.images import METADATA_KEY, OpenedData
+from napari_unet.session.layer_metadata import METADATA_KEY, OpenedData
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

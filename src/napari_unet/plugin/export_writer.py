@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.data.file_names import unique_stems
 from napari_unet.errors import OutputError
 from napari_unet.export.formats import export_format
 from napari_unet.export.label_files import write_ome_stack
-from napari_unet.export.masks import unique_stems
 from napari_unet.export.segmented import StackPosition
 from napari_unet.plugin.layer_masks import (
     depth_of,

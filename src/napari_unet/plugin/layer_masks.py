@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.pixel_size import PixelSize, pixel_size_of_layer, unit_name
+from napari_unet.data.file_names import safe_stem
+from napari_unet.data.files.pixel_size import PixelSize, pixel_size_of_layer, unit_name
 from napari_unet.errors import OutputError
-from napari_unet.export.masks import safe_stem
 from napari_unet.export.segmented import SegmentedImage, class_colour
 from napari_unet.inference.postprocess import connected_objects
-from napari_unet.workflow.export_sources import PROGRAM
-from napari_unet.workflow.images import MASK_KEY, METADATA_KEY, OpenedData, ShownMask
+from napari_unet.session.layer_metadata import MASK_KEY, METADATA_KEY, OpenedData, ShownMask
+from napari_unet.workflow.export.mask_sources import PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.data.catalog import find_format, open_dataset, open_image_file
-from napari_unet.data.mask_reading import MaskReading, reading_masks
-from napari_unet.data.microscope_files import PLUGINS
+from napari_unet.data.files.microscope_files import PLUGINS
+from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.plugin.commands import show_workbench_later
 from napari_unet.plugin.dataset_layers import layers_of
-from napari_unet.workflow.own_project import remembered_masks
+from napari_unet.session.auto_project import remembered_masks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

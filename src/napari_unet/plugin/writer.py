@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.atomic import atomic_path, write_text
-from napari_unet.data.pixel_size import pixel_size_of_layer
-from napari_unet.data.run_length import encode_run_lengths
+from napari_unet.data.file_names import unique_stems
+from napari_unet.data.files.pixel_size import pixel_size_of_layer
+from napari_unet.data.masks.run_length import encode_run_lengths
 from napari_unet.errors import OutputError
 from napari_unet.export.label_files import resolution_tags
-from napari_unet.export.masks import unique_stems, write_mask
+from napari_unet.export.masks import write_mask
 from napari_unet.plugin.export_writer import write_ome_tiff
 from napari_unet.plugin.layer_masks import finest, highest_label, image_names, planes, stack_of
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.data.channels import channels_of
 from napari_unet.data.dataset import ArrayCache
+from napari_unet.data.files.channels import channels_of
 from napari_unet.errors import DataError, TrainingError
 from napari_unet.models.normalization import resize, scaled_shape
 from napari_unet.networks.object_depth import distance_map

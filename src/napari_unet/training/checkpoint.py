@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.atomic import atomic_path
-from napari_unet.data.arrays import DAMAGED_ARRAY, read_arrays
+from napari_unet.data.files.arrays import DAMAGED_ARRAY, read_arrays
 from napari_unet.errors import TrainingError
 from napari_unet.plain_json import BAD_CONTENT, parse_json
 

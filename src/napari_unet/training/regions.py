@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.networks.boxes import anchors, area, best, encode, overlaps, rows
-from napari_unet.networks.mask_rcnn import POOLED, READ_FROM, TRIED_ON
+from napari_unet.networks.mask_rcnn.boxes import anchors, area, best, encode, overlaps, rows
+from napari_unet.networks.mask_rcnn.heads import MASK, SPREAD, regions_of, steps_of
+from napari_unet.networks.mask_rcnn.network import POOLED, READ_FROM, TRIED_ON
+from napari_unet.networks.mask_rcnn.region_align import region_align
 from napari_unet.networks.own_layers import PACKAGE
-from napari_unet.networks.region_align import region_align
-from napari_unet.networks.region_heads import MASK, SPREAD, regions_of, steps_of
 from napari_unet.training.entropy import sigmoid_cross_entropy
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def region_learner(network: Any) -> Any:
     Parameters
     ----------
     network : keras.Model
-        From ``networks.mask_rcnn``.
+        From ``networks.mask_rcnn.network``.
 
     Returns
     -------

@@ -18,25 +18,25 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.engine.process import ProcessEngine
+from napari_unet.session.session import Session
 from napari_unet.settings import EvaluationSettings
-from napari_unet.widgets import keys
-from napari_unet.widgets.dispatch import Dispatcher
-from napari_unet.widgets.images_panel import ImagesPanel
-from napari_unet.widgets.large_masks import LargeMasks
-from napari_unet.widgets.layer_images import view_of
-from napari_unet.widgets.learn_panel import LearnPanel
-from napari_unet.widgets.look_panel import LookPanel
-from napari_unet.widgets.mending import Mending
-from napari_unet.widgets.notify import notify, notify_error
-from napari_unet.widgets.overlays import Overlays
-from napari_unet.widgets.preferences import read_preferences
-from napari_unet.widgets.reviewing import Reviewing
-from napari_unet.widgets.segment_panel import SegmentPanel
-from napari_unet.widgets.sources import Sources
-from napari_unet.widgets.stage import Stage
-from napari_unet.widgets.step import Column
-from napari_unet.workflow.predict import Region
-from napari_unet.workflow.session import Session
+from napari_unet.widgets.canvas.image_source import Sources
+from napari_unet.widgets.canvas.large_masks import LargeMasks
+from napari_unet.widgets.canvas.layer_images import view_of
+from napari_unet.widgets.canvas.mask_canvas import Stage
+from napari_unet.widgets.canvas.overlays import Overlays
+from napari_unet.widgets.images.images_panel import ImagesPanel
+from napari_unet.widgets.learn.learn_panel import LearnPanel
+from napari_unet.widgets.parts import keys
+from napari_unet.widgets.parts.dispatcher import Dispatcher
+from napari_unet.widgets.parts.notify import notify, notify_error
+from napari_unet.widgets.parts.preferences import read_preferences
+from napari_unet.widgets.parts.step import Column
+from napari_unet.widgets.review.mask_editing import Mending
+from napari_unet.widgets.review.navigation import Reviewing
+from napari_unet.widgets.review.review_panel import LookPanel
+from napari_unet.widgets.segment.segment_panel import SegmentPanel
+from napari_unet.workflow.segment.predict_task import Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable

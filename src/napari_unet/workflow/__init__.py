@@ -1,1 +1,1 @@
-"""What a person does, in order; no Qt, no napari, no Keras at import."""
+"""What a person can ask for, without a window: a folder for each verb; no Keras at import."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet import __version__
 from napari_unet.data.catalog import open_dataset
+from napari_unet.data.file_names import safe_stem
 from napari_unet.data.split import Split
 from napari_unet.data.synthetic import write_synthetic
 from napari_unet.engine.hardware import default_precision
@@ -14,13 +15,13 @@ from napari_unet.evaluation.collect import Findings
 from napari_unet.evaluation.page import Background
 from napari_unet.evaluation.report import write_report
 from napari_unet.evaluation.score import Evaluation
-from napari_unet.export.masks import safe_stem, write_mask, write_objects
+from napari_unet.export.masks import write_mask, write_objects
 from napari_unet.models.model import load_model
 from napari_unet.progress import tracked
-from napari_unet.workflow.recipes import recipe
-from napari_unet.workflow.repeat import versions
-from napari_unet.workflow.segment import segment_samples
-from napari_unet.workflow.train import OnEpoch, TrainTask
+from napari_unet.workflow.segment.segment_samples import segment_samples
+from napari_unet.workflow.train.recipes import recipe
+from napari_unet.workflow.train.train_task import OnEpoch, TrainTask
+from napari_unet.workflow.versions import versions
 
 if TYPE_CHECKING:
     from pathlib import Path

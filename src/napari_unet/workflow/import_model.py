@@ -19,7 +19,7 @@ from napari_unet.networks.registry import architecture
 from napari_unet.plain_json import parse_json
 from napari_unet.progress import Progress
 from napari_unet.settings import NetworkSettings, Recipe
-from napari_unet.workflow.repeat import versions
+from napari_unet.workflow.versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.dataset import Dataset
+from napari_unet.data.files.loaders import ImageLoader
 from napari_unet.data.formats.pairing import unpaired_mask
-from napari_unet.data.loaders import ImageLoader
-from napari_unet.data.mask_files import decode_labels
+from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_unet.data.source import Source
+    from napari_unet.data.files.source import Source
 
 NAME = "cell-tracking"
 TITLE = "Cell Tracking Challenge"

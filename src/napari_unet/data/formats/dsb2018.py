@@ -12,16 +12,16 @@ import re
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset, Problem
+from napari_unet.data.files.loaders import ImageLoader, ObjectFilesLoader
 from napari_unet.data.formats import image_mask_folders
 from napari_unet.data.formats.pairing import ambiguous, unpaired_image
 from napari_unet.data.formats.run_length_csv import ObjectRunsLoader
-from napari_unet.data.loaders import ImageLoader, ObjectFilesLoader
 from napari_unet.data.sample import Sample
 from napari_unet.data.tables import check_id, read_table
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
-    from napari_unet.data.source import Source
+    from napari_unet.data.files.source import Source
 
 NAME = "dsb2018"
 TITLE = "2018 Data Science Bowl"

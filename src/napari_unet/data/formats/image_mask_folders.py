@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from napari_unet.data.dataset import Dataset, Problem
 from napari_unet.data.file_names import composed, name_key
+from napari_unet.data.files.image_files import SEVERAL, is_image_name, suffix_of
+from napari_unet.data.files.loaders import ImageLoader, LabelMaskLoader
+from napari_unet.data.files.pages import PageLoader, count_pages_in, page_id, page_name, page_samples
 from napari_unet.data.formats.mask_meaning import find_meaning
 from napari_unet.data.formats.pairing import ambiguous, unpaired_image, unpaired_mask
-from napari_unet.data.image_files import SEVERAL, is_image_name, suffix_of
-from napari_unet.data.loaders import ImageLoader, LabelMaskLoader
-from napari_unet.data.pages import PageLoader, count_pages_in, page_id, page_name, page_samples
 from napari_unet.data.sample import Sample
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_unet.data.mask_values import MaskValues
-    from napari_unet.data.source import Source
+    from napari_unet.data.files.source import Source
+    from napari_unet.data.masks.mask_values import MaskValues
 
 NAME = "image-mask-folders"
 TITLE = "folders of images and masks"

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.dataset import Dataset, Problem
+from napari_unet.data.files.loaders import BinaryMaskLoader, ImageLoader
+from napari_unet.data.files.pages import PageLoader, page_samples, read_header
 from napari_unet.data.formats.pairing import by_stem, unpaired_image, unpaired_mask
-from napari_unet.data.loaders import BinaryMaskLoader, ImageLoader
-from napari_unet.data.mask_files import decode_labels
-from napari_unet.data.pages import PageLoader, page_samples, read_header
+from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.data.sample import Sample
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
-    from napari_unet.data.source import Source
+    from napari_unet.data.files.source import Source
 
 NAME = "isbi2012"
 TITLE = "ISBI 2012 EM segmentation challenge"

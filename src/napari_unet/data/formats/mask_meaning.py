@@ -18,17 +18,17 @@ from napari_unet.data.formats.mask_sightings import (
     UNKNOWN_BELOW,
     Sightings,
 )
-from napari_unet.data.mask_evidence import judge
-from napari_unet.data.mask_files import decode_stored, is_lossy, is_lossy_tiff, stored_pages
-from napari_unet.data.mask_reading import current_mask_reading
-from napari_unet.data.mask_values import MaskValues
+from napari_unet.data.masks.mask_evidence import judge
+from napari_unet.data.masks.mask_pixels import decode_stored, is_lossy, is_lossy_tiff, stored_pages
+from napari_unet.data.masks.mask_reading import current_mask_reading
+from napari_unet.data.masks.mask_values import MaskValues
 from napari_unet.errors import DataError
 from napari_unet.plain_json import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from napari_unet.data.source import Source
+    from napari_unet.data.files.source import Source
 
 MASKS_LOOKED_AT = 300
 PIXELS_LOOKED_AT = 2**25  # about half a second

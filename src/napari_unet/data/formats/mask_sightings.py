@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.mask_evidence import pieces_of
-from napari_unet.data.mask_values import check_overlap
+from napari_unet.data.masks.mask_evidence import pieces_of
+from napari_unet.data.masks.mask_values import check_overlap
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_unet.data.mask_evidence import Piece
-    from napari_unet.data.mask_files import StoredMask
+    from napari_unet.data.masks.mask_evidence import Piece
+    from napari_unet.data.masks.mask_pixels import StoredMask
 
 MAX_CLASSES = 32
 UNKNOWN = 255  # in masks of classes: the borders of Pascal VOC, what Cityscapes leaves out

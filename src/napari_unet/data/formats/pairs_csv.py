@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset
 from napari_unet.data.file_names import name_on_disk
+from napari_unet.data.files.loaders import ImageLoader, LabelMaskLoader
+from napari_unet.data.files.source import FolderSource
 from napari_unet.data.formats.mask_meaning import find_meaning
-from napari_unet.data.loaders import ImageLoader, LabelMaskLoader
 from napari_unet.data.sample import Sample
-from napari_unet.data.source import FolderSource
 from napari_unet.data.tables import check_id, header_of, is_table_name, read_table
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
-    from napari_unet.data.source import Source
+    from napari_unet.data.files.source import Source
 
 log = logging.getLogger(__name__)
 SEPARATORS = re.compile(r"[/\\]+")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset
-from napari_unet.data.image_files import is_image_name
-from napari_unet.data.pages import plain_samples
+from napari_unet.data.files.image_files import is_image_name
+from napari_unet.data.files.pages import plain_samples
 from napari_unet.data.sample import with_unique_ids
 
 if TYPE_CHECKING:
-    from napari_unet.data.source import Source
+    from napari_unet.data.files.source import Source
 
 NAME = "images"
 TITLE = "images without masks"

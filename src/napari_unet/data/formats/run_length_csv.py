@@ -16,11 +16,11 @@ import numpy as np
 
 from napari_unet.data.dataset import Dataset, Problem
 from napari_unet.data.file_names import composed
+from napari_unet.data.files.image_files import is_image_name
+from napari_unet.data.files.loaders import ImageLoader, RunLengthLoader, merge_objects
+from napari_unet.data.files.pages import read_header
 from napari_unet.data.formats.pairing import ambiguous
-from napari_unet.data.image_files import is_image_name
-from napari_unet.data.loaders import ImageLoader, RunLengthLoader, merge_objects
-from napari_unet.data.pages import read_header
-from napari_unet.data.run_length import decode_run_lengths
+from napari_unet.data.masks.run_length import decode_run_lengths
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.data.tables import check_id, header_of, is_table_name, read_table
 from napari_unet.errors import DataError
@@ -28,7 +28,7 @@ from napari_unet.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_unet.data.source import Source
+    from napari_unet.data.files.source import Source
 
 NAME = "run-length-csv"
 TITLE = "images with a table of run lengths"

@@ -12,10 +12,10 @@ import re
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset, Problem
+from napari_unet.data.files.image_files import is_image_name
+from napari_unet.data.files.loaders import BinaryMaskLoader, ImageLoader, RunLengthLoader
 from napari_unet.data.formats.pairing import by_stem, unpaired_image, unpaired_mask
-from napari_unet.data.image_files import is_image_name
-from napari_unet.data.loaders import BinaryMaskLoader, ImageLoader, RunLengthLoader
-from napari_unet.data.mask_checks import TabledMask
+from napari_unet.data.masks.mask_checks import TabledMask
 from napari_unet.data.sample import Sample
 from napari_unet.data.tables import check_id, header_of, read_table
 from napari_unet.errors import DataError
@@ -23,8 +23,8 @@ from napari_unet.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_unet.data.files.source import Source
     from napari_unet.data.sample import ReferenceMask
-    from napari_unet.data.source import Source
 
 NAME = "tgs-salt"
 TITLE = "TGS Salt Identification Challenge"

@@ -16,11 +16,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset
+from napari_unet.data.files.image_files import LOSSY_SUFFIXES, is_image_name, suffix_of
+from napari_unet.data.files.loaders import BinaryMaskLoader, ImageLoader, RunLengthLoader
+from napari_unet.data.files.pages import read_header
 from napari_unet.data.formats.pairing import by_stem, unpaired_image, unpaired_mask
-from napari_unet.data.image_files import LOSSY_SUFFIXES, is_image_name, suffix_of
-from napari_unet.data.loaders import BinaryMaskLoader, ImageLoader, RunLengthLoader
-from napari_unet.data.mask_checks import TabledMask
-from napari_unet.data.pages import read_header
+from napari_unet.data.masks.mask_checks import TabledMask
 from napari_unet.data.sample import Sample
 from napari_unet.data.tables import read_table
 from napari_unet.errors import DataError
@@ -28,8 +28,8 @@ from napari_unet.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_unet.data.files.source import Source
     from napari_unet.data.sample import ReferenceMask
-    from napari_unet.data.source import Source
 
 NAME = "ultrasound-nerve"
 TITLE = "Ultrasound Nerve Segmentation"

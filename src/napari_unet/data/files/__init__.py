@@ -1,0 +1,1 @@
+"""Files of images: one reader of each kind, lazily where they are large."""

@@ -1,0 +1,332 @@
+"""Images that are never held whole: a stack of them, of which any region can be read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from napari_unet.data.files.image_files import as_nan
+from napari_unet.data.files.reading import channel_numbers
+from napari_unet.data.files.tiff_images import black_is_zero
+from napari_unet.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.files.pixel_size import PixelSize
+
+Index = tuple[int, ...]
+LOOKED_AT = 8  # patches along each axis that an image is known again by
+PATCH = 64  # pixels, their sides
+PART_SIDE = 2**11  # pixels; about what is read at once by who needs every pixel once
+USUAL_PIECE = (512, 512)
+DIGEST = 16  # bytes
+# What zarr, tifffile and their codecs raise on damaged pixels, and on metadata that no array can have.
+DAMAGED_PIXELS = (
+    OSError, ValueError, RuntimeError, IndexError, KeyError, EOFError, TypeError, AttributeError, SystemError,
+    ArithmeticError, MemoryError,
+)  # fmt: skip
+
+
+class Pixels(Protocol):
+    """An array on disk or elsewhere: shape, type, and any part of it."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+    def __getitem__(self, key: tuple[Any, ...]) -> Any:
+        """Read a part."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class LazyStack:
+    """One image or many of one size, read by region.
+
+    Attributes
+    ----------
+    name : str
+        What the result is called after.
+    pixels : Pixels
+        The array: zarr, dask, NumPy or anything that is indexed like them; (..., Y, X) in any order of axes.
+    axes : str
+        A letter for each axis: y, x, c for channels, s for the samples of a colour; any other is an axis of
+        slices (t, z). Each at most once, y and x there.
+    pixel_size : PixelSize or None
+        Where it is known.
+    channels : tuple of str
+        Names of the channels; empty where there are none, or they have no names.
+    chosen : tuple of int or None
+        Channels that are read, in this order; None: all.
+    source : str
+        More of what it is known again by, such as the size of its file.
+    nodata : float or None
+        The value of pixels without data.
+    white_is_zero : int
+        Bits of a value, where 0 is white, so that values are turned when they are read; else 0.
+    coloured : bool
+        Whether samples of a pixel are red, green and blue.
+    """
+
+    name: str
+    pixels: Pixels
+    axes: str
+    pixel_size: PixelSize | None = None
+    channels: tuple[str, ...] = ()
+    chosen: tuple[int, ...] | None = None
+    source: str = ""
+    nodata: float | None = None
+    white_is_zero: int = 0
+    coloured: bool = True
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.pixels.shape)
+        if len(self.axes) != len(shape) or len(set(self.axes)) != len(shape) or not {*"yx"} <= {*self.axes}:
+            raise DataError(
+                f"the axes of {self.name} are not clear",
+                expected="one letter for each, y and x among them",
+                got=f"{self.axes!r} for {len(shape)} axes",
+            )
+        if {*"cs"} <= {*self.axes}:
+            raise DataError(f"{self.name} has channels as well as colours", expected="either", got=self.axes)
+        if np.dtype(self.pixels.dtype).kind not in "buif":
+            raise DataError(
+                f"{self.name} cannot be segmented", expected="real numbers", got=f"{self.pixels.dtype}"
+            )
+        if 0 in shape:
+            raise DataError(f"{self.name} is empty", expected="pixels", got=" x ".join(map(str, shape)))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the stored values."""
+        dtype: np.dtype[Any] = np.dtype(self.pixels.dtype)
+        return dtype
+
+    @property
+    def may_lack_data(self) -> bool:
+        """Whether pixels may hold none: NaN, or the value that stands for no data."""
+        return self.dtype.kind == "f" or self.nodata is not None
+
+    def _size(self, axis: str) -> int:
+        return int(self.pixels.shape[self.axes.index(axis)]) if axis in self.axes else 1
+
+    @property
+    def colour(self) -> bool:
+        """Whether the channels are those of a colour, which can be made grey, or of a grey image."""
+        return self.shape[2] in (1, 3) and ("c" not in self.axes or self._size("c") == 1) and self.coloured
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """(Y, X, C) of one image, of the channels that are read."""
+        channels = self._size("c") * self._size("s") if self.chosen is None else len(self.chosen)
+        return self._size("y"), self._size("x"), channels
+
+    @cached_property
+    def leading(self) -> tuple[tuple[str, int], ...]:
+        """Name and size of each axis of slices, in the order in which they are stored."""
+        return tuple((a, self._size(a)) for a in self.axes if a not in "yxcs")
+
+    @property
+    def indices(self) -> list[Index]:
+        """Index of every image over the axes of slices; one empty index where there are none."""
+        return list(np.ndindex(*(size for _, size in self.leading)))
+
+    @property
+    def megapixels(self) -> float:
+        """Of all images together."""
+        return len(self.indices) * self.shape[0] * self.shape[1] / 1e6
+
+    def read(self, index: Index, rows: slice, columns: slice) -> NDArray[np.generic]:
+        """Read a part of an image.
+
+        Parameters
+        ----------
+        index : tuple of int
+            Over the axes of slices.
+        rows, columns : slice
+            Within the image; step 1.
+
+        Returns
+        -------
+        numpy.ndarray
+            (Y, X, C) in the stored dtype.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read.
+        """
+        by_axis: dict[str, Any] = dict(zip((a for a, _ in self.leading), index, strict=True))
+        by_axis |= {"y": rows, "x": columns}
+        along = self._channel_axis
+        # A range is read as a range: not every array takes lists.
+        by_axis[along] = slice(None)
+        if along and self.chosen is not None:
+            by_axis[along] = slice(min(self.chosen), max(self.chosen) + 1)
+        try:
+            values = np.asarray(self.pixels[tuple(by_axis[a] for a in self.axes)])
+        except DAMAGED_PIXELS as error:
+            where = f"rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}"
+            raise DataError(
+                f"{self.name} cannot be read at {where}",
+                got=" ".join(str(error).split())[:200] or type(error).__name__,
+                remedy="copy or download it again",
+            ) from error
+        kept = [a for a in self.axes if a in {"y", "x", along}]
+        values = np.transpose(values, [kept.index(a) for a in ("y", "x", *along)])
+        if not along:
+            values = values[..., None]
+        elif self.chosen is not None:
+            values = values[..., [number - min(self.chosen) for number in self.chosen]]
+        values = values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+        if self.white_is_zero:
+            values = black_is_zero(values, self.white_is_zero)
+        # Every part in one type, whether it has pixels without data or not.
+        return as_nan(values, self.nodata)
+
+    @property
+    def _channel_axis(self) -> str:
+        return next((a for a in self.axes if a in "cs"), "")
+
+    @cached_property
+    def piece(self) -> tuple[int, int]:
+        """(Y, X) of what the source reads at once, as far as it tells; parts of such pieces cost as much."""
+        chunks = getattr(self.pixels, "chunks", None)
+        if chunks is None:
+            return USUAL_PIECE
+        sizes = [max(c) if isinstance(c, tuple | list) else int(c) for c in chunks]
+        return sizes[self.axes.index("y")], sizes[self.axes.index("x")]
+
+    def parts(self, index: Index) -> Iterator[tuple[slice, slice, NDArray[np.generic]]]:
+        """Every pixel of an image once: rows, columns and (Y', X', C), always in the same parts and order."""
+        height, width, _ = self.shape
+        across = min(width, _multiple(self.piece[1], PART_SIDE))
+        down = min(height, _multiple(self.piece[0], max(1, PART_SIDE**2 // across)))
+        for top in range(0, height, down):
+            for left in range(0, width, across):
+                rows, columns = slice(top, min(top + down, height)), slice(left, min(left + across, width))
+                yield rows, columns, self.read(index, rows, columns)
+
+    def choose(self, wanted: Sequence[str | int]) -> LazyStack:
+        """The same with some of its channels, in this order.
+
+        Parameters
+        ----------
+        wanted : sequence
+            Names, or numbers from 0; a name that is none of the channels' may be a number as well.
+
+        Raises
+        ------
+        SettingsError
+            If there is no such channel.
+        """
+        count = self._size("c") * self._size("s")
+        return replace(self, chosen=tuple(channel_numbers(wanted, self.channels, count, self.name)))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that tell these images from others.
+
+        Made of shape, type, axes, the size of the file, and the pixels of 64 patches spread over the first,
+        the middle and the last image: to read all of them would be to wait before anything is done.
+        """
+        digest = hashlib.blake2b(digest_size=DIGEST)
+        digest.update(f"{self.shape} {self.leading} {self.dtype.str} {self.chosen} {self.source}".encode())
+        if self.nodata is not None or self.white_is_zero:
+            digest.update(f"{self.nodata} {self.white_is_zero}".encode())
+        indices = self.indices
+        for index in sorted({indices[0], indices[len(indices) // 2], indices[-1]}):
+            for top in _spread(self.shape[0]):
+                for left in _spread(self.shape[1]):
+                    patch = self.read(index, _patch(top, self.shape[0]), _patch(left, self.shape[1]))
+                    digest.update(np.ascontiguousarray(patch).tobytes())
+        return digest.hexdigest()
+
+
+def in_order_of(wanted: Sequence[str], stack: LazyStack) -> LazyStack:
+    """The channels with these names in this order, where the stack has one of each; else the stack itself."""
+    if not wanted or not stack.channels:
+        return stack
+    numbers = tuple(range(len(stack.channels))) if stack.chosen is None else stack.chosen
+    names = [stack.channels[n] for n in numbers]
+    if names == list(wanted) or any(names.count(one) != 1 for one in wanted):
+        return stack
+    return replace(stack, chosen=tuple(numbers[names.index(one)] for one in wanted))
+
+
+def _multiple(piece: int, wanted: int) -> int:
+    """The largest multiple of a piece that is not above what is wanted; the piece itself if it is larger."""
+    return max(1, wanted // piece) * piece
+
+
+def _spread(size: int) -> list[int]:
+    return sorted({int(x) for x in np.linspace(0, max(size - PATCH, 0), LOOKED_AT)})
+
+
+def _patch(start: int, size: int) -> slice:
+    return slice(start, min(start + PATCH, size))
+
+
+def usual_axes(shape: Sequence[int]) -> str:
+    """Axes of an array that tells nothing of them: 3 or 4 at the end are colours, before y and x are t, z.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two axes, or more than that explains.
+    """
+    count = len(shape)
+    colours = "s" if count > 2 and shape[-1] in (3, 4) and shape[-3] > 4 else ""
+    before = count - 2 - len(colours)
+    if not 0 <= before <= 2:
+        raise DataError(
+            "the axes of an array are not clear",
+            expected="(Y, X), (Y, X, 3), (Z, Y, X) or (T, Z, Y, X)",
+            got=" x ".join(map(str, shape)),
+            remedy="say what they are, like tczyx",
+        )
+    return "tz"[2 - before :] + "yx" + colours
+
+
+def lazy_stack(
+    pixels: Pixels,
+    name: str = "image",
+    axes: str = "",
+    *,
+    pixel_size: PixelSize | None = None,
+    channels: Sequence[str] = (),
+) -> LazyStack:
+    """Make images of an array: dask, zarr, NumPy, or anything that is indexed like them.
+
+    Parameters
+    ----------
+    pixels : array
+        Any part of it must be there for the asking; it is never read whole.
+    name : str
+        What the result is called after.
+    axes : str, optional
+        Like "tczyx" or "yxs"; see ``usual_axes`` for what is taken without it.
+    pixel_size : PixelSize, optional
+        Where it is known.
+    channels : sequence of str, optional
+        Names along the axis c.
+
+    Returns
+    -------
+    LazyStack
+        Nothing was read.
+
+    Raises
+    ------
+    DataError
+        If axes and array do not fit, or the numbers are complex or none at all.
+    """
+    return LazyStack(
+        name, pixels, axes.lower() or usual_axes(pixels.shape), pixel_size, tuple(map(str, channels))
+    )

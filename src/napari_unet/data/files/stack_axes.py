@@ -1,0 +1,46 @@
+"""Which slice of its stack a page of a TIFF is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_unet.data.files.image_files import DAMAGE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AXES = "CZT"
+
+
+def axes_of_page(file: Path, page: int) -> dict[str, int]:
+    """Where a page lies along the axes of a hyperstack.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+        TIFF with several pages.
+    page : int
+        From 0.
+
+    Returns
+    -------
+    dict
+        "C", "Z", "T" to a number from 1, of the axes that are longer than 1, where there are two or more;
+        else empty.
+    """
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(file) as tiff:
+            series = tiff.series[0]
+            sides = [(a, int(n)) for a, n in zip(series.axes, series.shape, strict=True) if a not in "YXS"]
+    except DAMAGE:
+        return {}
+    sides = [(axis, length) for axis, length in sides if length > 1]
+    if len(sides) < 2 or any(axis not in AXES for axis, _ in sides):
+        return {}
+    found = {}
+    for axis, length in reversed(sides):
+        page, place = divmod(page, length)
+        found[axis] = place + 1
+    return found if page == 0 else {}

@@ -1,0 +1,1 @@
+"""Reference masks: what the values of files stand for, run lengths, checks."""

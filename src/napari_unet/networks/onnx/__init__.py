@@ -1,0 +1,1 @@
+"""Networks as ONNX graphs, for programs that run those."""

@@ -1,0 +1,468 @@
+"""What a person painted: strokes in, masks with what is vouched for out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_unet.errors import DataError, OutputError
+from napari_unet.project.correction import Correction, MaskSnapshot, MaskVersion
+from napari_unet.project.mask_files import Effort, StoredMask
+from napari_unet.project.stroke import Box, Stroke, changed_runs, joined, states
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.data.sample import Sample
+    from napari_unet.project.background_writer import Recorder
+    from napari_unet.project.correction_store import CorrectionFiles
+
+IDLE_SECONDS = 30.0  # a longer pause between two strokes is no work
+RESERVED_OF = 5  # every fifth image judges and is never trained on
+MOST_UNDONE = 100
+JOURNAL_BYTES = 32 * 2**20  # beyond this all masks are saved, and the journal begins anew
+NO_RUNS = changed_runs(np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.uint16))
+Part = Literal["train", "held-out"]
+
+
+class Corrections(Mapping[str, Correction]):
+    """The corrections of a project; every change is on its way to the disk when a method returns.
+
+    Made by ``Project``. All methods may be called from any thread.
+
+    Parameters
+    ----------
+    samples : callable
+        (id) -> the sample of an image.
+    files : CorrectionFiles
+        Where masks are kept.
+    part_of : callable
+        (id) -> part in the project's split, or None.
+    reserve : bool
+        Whether every fifth image judges and is never trained on.
+    lock : threading.RLock
+        That of the files.
+    clock : callable
+        () -> seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        samples: Callable[[str], Sample],
+        files: CorrectionFiles,
+        part_of: Callable[[str], str | None],
+        reserve: bool,
+        lock: Any,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._sample, self._files, self._part_of = samples, files, part_of
+        self.reserve = reserve
+        self._clock = clock
+        self._lock: Any = lock
+        self._undoable: dict[str, list[Stroke]] = {}
+        self._last_time: float | None = None
+        self.recorder: Recorder | None = None
+
+    # reading
+
+    def __getitem__(self, identifier: str) -> Correction:
+        """The correction of an image, its arrays copied.
+
+        Raises
+        ------
+        KeyError
+            If nobody worked on it.
+        DataError
+            If its file cannot be read.
+        """
+        with self._lock:
+            stored = self._files.load(identifier)
+            if stored is None:
+                raise KeyError(identifier)
+            return Correction(
+                identifier,
+                stored.mask.copy(),
+                stored.vouched.copy(),
+                stored.prediction.copy(),
+                stored.effort,
+            )
+
+    def mask(self, identifier: str) -> NDArray[np.uint8]:
+        """(Y, X) uint8, a copy: the mask of an image as a person left it; errors as of the correction."""
+        with self._lock:
+            stored = self._files.load(identifier)
+            if stored is None:
+                raise KeyError(identifier)
+            return stored.mask.copy()
+
+    def __iter__(self) -> Iterator[str]:
+        with self._lock:
+            return iter(list(self._files.efforts))
+
+    def __len__(self) -> int:
+        return len(self._files.efforts)
+
+    def __contains__(self, identifier: object) -> bool:
+        return identifier in self._files.efforts
+
+    def effort(self, identifier: str) -> Effort:
+        """What is known of a correction without its pixels; all zero if nobody worked on the image."""
+        return self._files.efforts.get(identifier, Effort())
+
+    def total(self) -> Effort:
+        """Strokes, pixels and seconds of all images together; ``number`` is that of the last stroke."""
+        with self._lock:
+            every = list(self._files.efforts.values())
+        return Effort(
+            max((e.number for e in every), default=0),
+            False,
+            sum(e.strokes for e in every),
+            sum(e.changed for e in every),
+            sum(e.seconds for e in every),
+            sum(e.vouched for e in every),
+        )
+
+    def touched(self) -> tuple[str, ...]:
+        """Ids of the images with evidence: something painted, or done."""
+        with self._lock:
+            return tuple(i for i, e in self._files.efforts.items() if e.done or e.vouched)
+
+    def seen(self) -> dict[str, int]:
+        """Id of every image with evidence to the number of its last stroke: what a model trained now sees."""
+        return {i: self.effort(i).number for i in self.touched()}
+
+    # changing
+
+    def record(
+        self,
+        identifier: str,
+        before: NDArray[np.uint8],
+        after: NDArray[np.uint8],
+        kind: str = "paint",
+        *,
+        box: Box | None = None,
+        begun: int = 1,
+    ) -> Stroke | None:
+        """Take a change of a mask; the person vouches for the pixels that differ.
+
+        A change that takes the last stroke back is an undo: what was not vouched for before is not now.
+
+        Parameters
+        ----------
+        identifier : str
+            Of the image.
+        before, after : numpy.ndarray
+            (Y, X) uint8, 0 background, 1..K classes, 255 ignore. For the first stroke on an image,
+            `before` is what the model predicted.
+        kind : str
+            What did it.
+        box : tuple of int, optional
+            First row, first column, row and column behind the last, outside of which nothing changed.
+        begun : int
+            How many strokes of the hand began in it. 0: it is more of the last one, which is counted,
+            taken back and listed with it as one.
+
+        Returns
+        -------
+        Stroke or None
+            None if nothing changed.
+
+        Raises
+        ------
+        DataError
+            If the image is unknown, or a mask does not fit it.
+        OutputError
+            If the project is open for reading only.
+        """
+        with self._lock:
+            _check_masks(identifier, before, after)
+            y0, x0, y1, x1 = (int(n) for n in box or (0, 0, *before.shape))
+            old, new = before[y0:y1, x0:x1], after[y0:y1, x0:x1]
+            touched = old != new
+            stored = self._files.load(identifier)
+            if stored is None and not touched.any():
+                return None
+            stored = stored or self._begin(identifier, before)
+            _check_masks(identifier, stored.mask, after)
+            vouched = stored.vouched[y0:y1, x0:x1]
+            runs = changed_runs(
+                states(stored.mask[y0:y1, x0:x1], vouched), states(new, vouched | touched), (y0, x0)
+            )
+            stroke = self._stroke(identifier, stored, kind, runs)
+            undone = self._undoable.get(identifier, [])
+            last = undone[-1] if undone else None
+            if begun == 0 and last and last.kind == kind and last.number == stored.effort.number:
+                if not stroke.pixels:
+                    return None
+                stroke = replace(stroke, begun=0)
+                undone[-1] = joined(last, stroke)
+                return self._apply(stored, stroke)
+            stroke = replace(stroke, begun=max(begun, 1))
+            if undone and _takes_back(stroke, undone[-1]):
+                return self._apply(stored, self._inverse(stored, undone.pop()))
+            if not stroke.pixels:
+                return None
+            self._undoable.setdefault(identifier, []).append(stroke)
+            del self._undoable[identifier][:-MOST_UNDONE]
+            return self._apply(stored, stroke)
+
+    def undo(self, identifier: str) -> Stroke | None:
+        """Take the last stroke on an image back; None if there is none of this sitting."""
+        with self._lock:
+            undoable = self._undoable.get(identifier)
+            stored = self._files.load(identifier)
+            if not undoable or stored is None:
+                return None
+            return self._apply(stored, self._inverse(stored, undoable.pop()))
+
+    def set_done(
+        self, identifier: str, done: bool = True, *, mask: NDArray[np.uint8] | None = None
+    ) -> Stroke | None:
+        """Vouch for the whole mask of an image, or take that back.
+
+        Parameters
+        ----------
+        identifier : str
+            Of the image.
+        done : bool
+            Whether it is right throughout.
+        mask : numpy.ndarray, optional
+            (Y, X) uint8, what was predicted; needed where nobody worked on the image yet.
+
+        Raises
+        ------
+        DataError
+            If nobody worked on it, and there is no mask.
+        """
+        with self._lock:
+            stored = self._files.load(identifier)
+            if stored is None:
+                if not done:
+                    return None
+                if mask is None:
+                    raise DataError(f"{identifier} has no mask yet", remedy="segment it first")
+                _check_masks(identifier, mask, mask)
+                stored = self._begin(identifier, mask)
+            if stored.effort.done == done:
+                return None
+            stroke = self._stroke(identifier, stored, "done" if done else "not done", NO_RUNS)
+            saved = self._apply(stored, replace(stroke, done=done))
+            self._save(identifier)
+            return saved
+
+    def revert(self, identifier: str, prediction: NDArray[np.uint8] | None = None) -> Stroke | None:
+        """Go back to what was predicted, or to a newer prediction; nothing is vouched for any more."""
+        with self._lock:
+            stored = self._files.load(identifier)
+            if stored is None:
+                return None
+            wanted = stored.prediction if prediction is None else prediction
+            return self._become(stored, identifier, "revert", wanted, np.zeros_like(stored.vouched), False)
+
+    def versions(self, identifier: str) -> tuple[MaskVersion, ...]:
+        """Every state that the mask of an image was in, the oldest first.
+
+        Raises
+        ------
+        DataError
+            If its history cannot be read.
+        """
+        with self._lock:
+            history = self._files.history(identifier)
+        found = [MaskVersion(0, 0.0, "prediction", 0)]
+        for stroke in history:
+            pixels = stroke.pixels
+            if stroke.begun == 0 and len(found) > 1:  # more of the same drag
+                pixels += found.pop().pixels
+            found.append(MaskVersion(stroke.number, stroke.time, stroke.kind, pixels))
+        return tuple(found)
+
+    def revert_to(self, identifier: str, number: int) -> Stroke | None:
+        """Go back to an earlier version of an image; that is a change like others and can be taken back.
+
+        Parameters
+        ----------
+        identifier : str
+            Of the image.
+        number : int
+            Of the version.
+
+        Raises
+        ------
+        DataError
+            If there is no such version, or its history is damaged.
+        """
+        with self._lock:
+            stored = self._files.load(identifier)
+            history = self._files.history(identifier)
+            if stored is None or number not in {0, *(s.number for s in history)}:
+                raise DataError(f"{identifier} has no version {number}", remedy="choose one of its versions")
+            mask, vouched, done = stored.mask.copy(), stored.vouched.copy(), stored.effort.done
+            for stroke in reversed([s for s in history if s.number > number]):
+                if not _ends_in(stroke, mask, vouched):
+                    raise DataError(
+                        f"the history of {identifier} does not fit its mask",
+                        remedy="go back to a later version, or to the prediction",
+                    )
+                stroke.inverse().apply(mask, vouched)
+                done = stroke.done_before
+            return self._become(stored, identifier, "earlier version", mask, vouched, done)
+
+    def is_on_disk(self, identifier: str) -> bool:
+        """Whether everything that was done to an image is written, to the journal at least."""
+        with self._lock:
+            recorder = self.recorder
+            return identifier in self._files.efforts and (recorder is None or not recorder.holds(identifier))
+
+    def save_mask(self, identifier: str) -> None:
+        """Have the mask of one image written when there is time; it may leave the memory after that."""
+        with self._lock:
+            if identifier in self._files.unsaved():
+                self._save(identifier)
+
+    def save(self) -> None:
+        """Have all masks written that changed; the journal shrinks when they are."""
+        with self._lock:
+            for identifier in self._files.unsaved():
+                self._save(identifier)
+
+    # learning
+
+    def part(self, identifier: str) -> str:
+        """What the correction of an image is for: "train", "validation" or "held-out".
+
+        The project's split decides. Where that holds no image out, every fifth is, by hash of its id,
+        whether done already or not, so that what judges later was never trained on.
+        """
+        known = self._part_of(identifier)
+        if known in {"validation", "held-out"}:
+            return known
+        if not self.reserve:
+            return "train"
+        digest = blake2b(identifier.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        return "held-out" if int.from_bytes(digest, "big") % RESERVED_OF == 0 else "train"
+
+    def samples(self, part: Part = "train") -> list[Sample]:
+        """Samples to learn from, or, held out, to judge by: a snapshot, with weights for what is known.
+
+        Parameters
+        ----------
+        part : str
+            "train": whatever is vouched for. "held-out": images that are done.
+        """
+        found = []
+        for identifier in self.touched():
+            if self.part(identifier) != part or (part == "held-out" and not self.effort(identifier).done):
+                continue
+            sample = self._sample(identifier)
+            reference = self[identifier].reference()
+            found.append(
+                replace(sample, load_mask=MaskSnapshot.of(reference), mask_name="", reason="corrected")
+            )
+        return found
+
+    # inside
+
+    def _begin(self, identifier: str, prediction: NDArray[np.uint8]) -> StoredMask:
+        self._writable()
+        shape = self._files.shape(identifier)
+        if prediction.shape != shape:
+            raise DataError(
+                f"the mask does not fit the image {identifier}",
+                expected=f"{shape[1]} x {shape[0]} pixels",
+                got=f"{prediction.shape[1]} x {prediction.shape[0]}",
+                remedy="segment it again",
+            )
+        stored = StoredMask(prediction.copy(), np.zeros(prediction.shape, bool), prediction.copy(), Effort())
+        self._files.put(identifier, stored)
+        # Ahead of the first stroke, which says nothing of the pixels that it left alone.
+        self._save(identifier, first=True)
+        return stored
+
+    def _become(
+        self, stored: StoredMask, identifier: str, kind: str, mask: NDArray[np.uint8],
+        vouched: NDArray[np.bool_], done: bool,
+    ) -> Stroke | None:  # fmt: skip
+        _check_masks(identifier, stored.mask, mask)
+        runs = changed_runs(states(stored.mask, stored.vouched), states(mask, vouched))
+        stroke = replace(self._stroke(identifier, stored, kind, runs), done=done)
+        if not stroke.pixels and stored.effort.done == done:
+            return None
+        self._undoable.setdefault(identifier, []).append(stroke)
+        return self._apply(stored, stroke)
+
+    def _stroke(
+        self,
+        identifier: str,
+        stored: StoredMask,
+        kind: str,
+        runs: tuple[Box, NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint16], NDArray[np.uint16]],
+    ) -> Stroke:
+        now = self._clock()
+        worked = 0.0 if self._last_time is None else min(max(now - self._last_time, 0), IDLE_SECONDS)
+        shape = (int(stored.mask.shape[0]), int(stored.mask.shape[1]))
+        done = stored.effort.done
+        return Stroke(self._files.last + 1, identifier, now, kind, shape, *runs, done, done, worked)
+
+    def _inverse(self, stored: StoredMask, stroke: Stroke) -> Stroke:
+        done = stored.effort.done
+        inverse = self._stroke(stroke.image, stored, "undo", NO_RUNS)
+        back = stroke.inverse(
+            number=inverse.number, time=inverse.time, kind="undo", seconds=inverse.seconds, begun=1
+        )
+        changed_done = stroke.done != stroke.done_before
+        return replace(back, done_before=done, done=stroke.done_before if changed_done else done)
+
+    def _apply(self, stored: StoredMask, stroke: Stroke) -> Stroke:
+        self._writable()
+        assert self.recorder is not None
+        self._files.take(stroke, stored)
+        self._last_time = stroke.time
+        self.recorder.append(stroke)
+        if self._files.journal.written > JOURNAL_BYTES:
+            self._files.journal.written = 0
+            self.save()
+        return stroke
+
+    def _save(self, identifier: str, *, first: bool = False) -> None:
+        self._writable()
+        assert self.recorder is not None
+        self.recorder.save(identifier, first=first)
+
+    def _writable(self) -> None:
+        if self.recorder is None:
+            raise OutputError(
+                "the project is open for reading only", remedy="open it again without reading only"
+            )
+
+
+def _check_masks(identifier: str, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
+    for mask in (before, after):
+        if mask.ndim != 2 or mask.dtype != np.uint8 or mask.shape != before.shape:
+            raise DataError(
+                f"the mask of {identifier} does not fit",
+                expected=f"uint8 of shape {before.shape}",
+                got=f"{mask.dtype} of shape {mask.shape}",
+                remedy="give masks of one image, before and after",
+            )
+
+
+def _takes_back(stroke: Stroke, last: Stroke) -> bool:
+    """Whether a stroke sets all pixels, and only those, that the last one set, to what they were."""
+    if stroke.box != last.box or stroke.pixels != last.pixels or not stroke.pixels:
+        return False
+    if not np.array_equal(stroke.where(), last.where()):
+        return False
+    return np.array_equal(stroke.values()[1] & 255, last.values()[0] & 255)
+
+
+def _ends_in(stroke: Stroke, mask: NDArray[np.uint8], vouched: NDArray[np.bool_]) -> bool:
+    """Whether a mask is what a stroke left."""
+    y0, x0, y1, x1 = stroke.box
+    now = states(mask[y0:y1, x0:x1], vouched[y0:y1, x0:x1])
+    return not stroke.pixels or np.array_equal(now[stroke.where()], stroke.values()[1])

@@ -1,0 +1,55 @@
+"""What lies in the folder of a project, before it is one and when it is of an older version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_unet.atomic import write_text
+from napari_unet.data.split import Split
+from napari_unet.errors import OutputError
+from napari_unet.project.lock import HOLDER_FILE, LOCK_FILE
+from napari_unet.project.project_file import PROJECT_FILE, VERSION, ProjectFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPLIT_FILE = "split.json"
+FOLDERS = ("masks", "history", "journal", "models", "runs", "reports")
+
+
+def check_empty(folder: Path) -> None:
+    """Refuse a folder with something in it, other than what a killed creation left."""
+    known = {*FOLDERS, SPLIT_FILE, LOCK_FILE, HOLDER_FILE}
+    try:
+        found = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
+    except OSError as error:
+        raise OutputError(f"{folder} is no folder", got=error.strerror or str(error)) from error
+    if PROJECT_FILE in found:
+        raise OutputError(f"{folder} is a project already", remedy="open it, or choose another folder")
+    strange = [n for n in found if n not in known and not n.startswith(".partial-")]
+    if strange:
+        raise OutputError(
+            f"{folder} is a folder with other things in it",
+            expected="a new or empty folder",
+            got=strange[0],
+            remedy="choose another name",
+        )
+
+
+def migrate(folder: Path, file: ProjectFile, version: int) -> None:
+    """Bring project.json up to date; what it was before stays beside it."""
+    before = (folder / PROJECT_FILE).read_text(encoding="utf-8")
+    write_text(folder / f"project.version-{version}.json", before)
+    if not (folder / SPLIT_FILE).exists():
+        _no_split(version).save(folder / SPLIT_FILE)
+    file.save(folder)
+
+
+def read_split(folder: Path, version: int) -> Split:
+    """The split; an empty one for a project of a version that had none."""
+    path = folder / SPLIT_FILE
+    return Split.load(path) if path.exists() or version == VERSION else _no_split(version)
+
+
+def _no_split(version: int) -> Split:
+    return Split((), note=f"the project was of version {version}, which had no split")

@@ -1,0 +1,467 @@
+"""A project: the folder that owns the list of images, corrections, model versions, runs and reports."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_unet.atomic import remove_partials, write_text
+from napari_unet.data.dataset import Dataset
+from napari_unet.data.file_names import safe_stem, unique_stems
+from napari_unet.data.masks.mask_reading import Choice, MaskReading, current_mask_reading, reading_masks
+from napari_unet.data.split import Split, make_split
+from napari_unet.errors import DataError, OutputError
+from napari_unet.progress import ignore_progress
+from napari_unet.project.background_writer import Recorder
+from napari_unet.project.correction_store import CorrectionFiles, Restored
+from napari_unet.project.corrections import Corrections
+from napari_unet.project.image_links import CHECKED, LinkCheck, ProjectImages, image_entries
+from napari_unet.project.layout import FOLDERS, SPLIT_FILE, check_empty, migrate, read_split
+from napari_unet.project.lock import ProjectLock
+from napari_unet.project.mask_files import write_stored_mask
+from napari_unet.project.model_versions import ModelStore
+from napari_unet.project.project_file import (
+    PROJECT_FILE,
+    VERSION,
+    DataLink,
+    ImageEntry,
+    ProjectFile,
+    read_project_file,
+)
+
+if TYPE_CHECKING:
+    from napari_unet.data.sample import Sample
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.project.journal import Journal
+
+NUMBERED = re.compile(r"(\d{4,9})-")
+Dispatch = Callable[[Callable[[], None]], None]
+
+
+def _at_once(function: Callable[[], None]) -> None:
+    function()
+
+
+class Project:
+    """One open project. Made by ``Project.create`` or ``Project.open``; a context manager.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Where it is.
+    file : ProjectFile
+        Name, classes, where the data is, images, settings.
+    split : Split
+        Frozen when the project was created.
+    images : ProjectImages
+        The images themselves.
+    corrections : Corrections
+        What was painted.
+    models : ModelStore
+        Versions of the model.
+    restored : Restored
+        What opening brought back after a kill.
+    read_only : bool
+        Whether every change is refused.
+    """
+
+    saving_changed = Signal(str)  # why strokes are in memory only, in one sentence; "" once all are saved
+
+    def __init__(
+        self, folder: Path, file: ProjectFile, split: Split, lock: ProjectLock | None,
+        dispatch: Dispatch, given: Dataset | Sequence[Sample],
+    ) -> None:  # fmt: skip
+        self.folder, self.file, self.split = folder, file, split
+        self.read_only = lock is None
+        self._project_lock = lock
+        self._dispatch = dispatch
+        self._entries: dict[str, ImageEntry] = {}
+        self._shapes: dict[str, tuple[int, int]] = {}
+        self._stems: dict[str, str] = {}
+        self._enter(file.images)
+        self.images = ProjectImages(folder, self._entries, self._stems, file.data, given)
+        self.models = ModelStore(folder / "models")
+        memory = threading.RLock()
+        self._files = CorrectionFiles(folder, self._shapes, self._stems, memory)
+        self.restored: Restored = self._files.open()
+        self.corrections = Corrections(
+            self.images.sample, self._files, split.part_of, reserve=not split.held_out, lock=memory
+        )
+        if lock is not None:
+            self.corrections.recorder = Recorder(
+                self._files.append, self._files.save, self._ready, self._tell
+            )
+
+    # making and opening
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path | str,
+        data: Dataset | Sequence[Sample],
+        *,
+        name: str = "",
+        classes: Sequence[str] = ("foreground",),
+        split: Split | None = None,
+        settings: Mapping[str, Any] | None = None,
+        skip_unreadable: bool = False,
+        dispatch: Dispatch = _at_once,
+        on_progress: OnProgress = ignore_progress,
+        cancel: CancelToken | None = None,
+    ) -> Project:
+        """Make a project; reads every image once, for its hash.
+
+        Parameters
+        ----------
+        folder : path or str
+            New, or empty.
+        data : Dataset or sequence of Sample
+            A data set, which stays where it is; or images that are in memory only, which the project
+            knows by name.
+        name : str
+            For people; the folder's without.
+        classes : sequence of str
+            Of images without a data set.
+        split : Split, optional
+            Drawn from the data set if not given.
+        settings : mapping, optional
+            Whatever the window wants to find again; plain JSON.
+        skip_unreadable : bool
+            Leave out images that cannot be read, as long as there is another one.
+        dispatch : callable
+            Runs a function in the thread that signals shall come in.
+        on_progress, cancel
+            While reading.
+
+        Raises
+        ------
+        OutputError
+            If there is something in the folder, or it cannot be written.
+        DataError
+            If an image cannot be read, or there is none.
+        """
+        folder = Path(folder).expanduser()
+        check_empty(folder)
+        dataset = data if isinstance(data, Dataset) else None
+        samples = (*data.samples, *data.unlabelled) if isinstance(data, Dataset) else tuple(data)
+        if not samples:
+            raise DataError("a project without images", remedy="open images first")
+        if len({s.id for s in samples}) < len(samples):
+            raise DataError("two images have one name", remedy="rename one of them")
+        groups: dict[str, str] = {}
+        if dataset is not None:
+            groups = dict(zip((s.id for s in dataset.samples), dataset.groups(), strict=True))
+        read = dataset.image if dataset is not None else (lambda sample: sample.read_image())
+        entries = image_entries(samples, groups, read, on_progress, cancel, skip_unreadable)
+        if not entries:
+            raise DataError("no image can be read", remedy="see the list for what is wrong with each")
+        if split is None:
+            split = Split((), note="no reference masks: every fifth corrected image is held out")
+            if dataset is not None and len(dataset):
+                split = make_split(dataset, on_progress=on_progress, cancel=cancel)
+        on_disk = dataset is not None and dataset.path.exists() and all(s.image_name for s in samples)
+        if dataset is not None:
+            classes = dataset.classes
+        link = DataLink("memory")
+        if dataset is not None and on_disk:
+            link = DataLink.to(dataset.path, dataset.format, folder, dataset.masks_are)
+        title = name or folder.resolve().name
+        file = ProjectFile(title, _now(), tuple(classes), link, entries, dict(settings or {}))
+        lock = ProjectLock(folder)
+        try:
+            for part in FOLDERS:
+                (folder / part).mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+            split.save(folder / SPLIT_FILE)
+            file.save(folder)
+        except OSError as error:
+            raise OutputError(
+                f"the project {folder} cannot be made",
+                got=error.strerror or str(error),
+                remedy="choose another folder or make room",
+            ) from error
+        return cls(folder, file, split, lock, dispatch, data)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        *,
+        read_only: bool = False,
+        images: Dataset | Sequence[Sample] = (),
+        dispatch: Dispatch = _at_once,
+    ) -> Project:
+        """Open a project; strokes that a killed program left in the journal are in the masks again.
+
+        Parameters
+        ----------
+        folder : path or str
+            Of the project.
+        read_only : bool
+            Look without changing anything, even while another window has it.
+        images : Dataset or sequence of Sample
+            At hand already; those in memory only must be given to be known.
+        dispatch : callable
+            Runs a function in the thread that signals shall come in.
+
+        Raises
+        ------
+        DataError
+            If it is not a project, is damaged, or newer than this program.
+        OutputError
+            If another window has it.
+        """
+        folder = Path(folder).expanduser()
+        file, version = read_project_file(folder)
+        lock = None if read_only else ProjectLock(folder)
+        if lock is not None:
+            with suppress(OSError):  # nothing can be written here: the first stroke will tell
+                lock.acquire()
+        try:
+            if lock is not None and lock.held:
+                remove_partials(folder)
+                if version < VERSION:
+                    migrate(folder, file, version)
+            return cls(folder, file, read_split(folder, version), lock, dispatch, images)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+
+    def close(self, *, discard: bool = False) -> None:
+        """Save everything and let go of the folder.
+
+        Parameters
+        ----------
+        discard : bool
+            Close even where something cannot be saved.
+
+        Raises
+        ------
+        OutputError
+            If something cannot be saved; the project is open still, and ``rescue`` writes elsewhere.
+        """
+        recorder = self.corrections.recorder
+        if recorder is None:
+            return
+        if self._files.unsaved() and not self._saved() and not discard:
+            raise OutputError(
+                f"the project {self.folder} cannot be saved",
+                got=recorder.trouble or "the disk does not answer",
+                remedy="make room or bring the drive back, or save the masks elsewhere",
+            )
+        self.corrections.recorder = None
+        self.read_only = True
+        recorder.close()
+        if self._project_lock is not None and self._project_lock.held:
+            self._files.close()
+            self._project_lock.release()
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self.close()
+        finally:
+            self.close(discard=True)
+
+    # what a window shows
+
+    @property
+    def journal(self) -> Journal:
+        """The strokes that are in no mask yet."""
+        return self._files.journal
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.file.name
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of all images, in order."""
+        return tuple(self._entries)
+
+    @property
+    def trouble(self) -> str:
+        """Why strokes are in memory only, in one sentence; empty if they are not."""
+        recorder = self.corrections.recorder
+        return recorder.trouble if recorder is not None else ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that a person should read after opening."""
+        every = (self.images.note, self.restored.sentence, *self.restored.problems, self.trouble)
+        return tuple(sentence for sentence in every if sentence)
+
+    def save(self, timeout: float = 30.0) -> bool:
+        """Write all masks; gives back whether that worked."""
+        return self._saved(timeout)
+
+    def _saved(self, timeout: float = 30.0) -> bool:
+        recorder = self.corrections.recorder
+        if recorder is None:
+            return True
+        self.corrections.save()
+        return recorder.flush(timeout)
+
+    def rescue(self, folder: Path) -> list[Path]:
+        """Write the masks that could not be saved into another folder, as the project would.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be written there either.
+        """
+        written = []
+        for identifier in self._files.unsaved():
+            correction = self.corrections[identifier]
+            path = folder / f"{self._stems[identifier]}.tif"
+            write_stored_mask(path, correction.stored())
+            written.append(path)
+        return written
+
+    # what a window changes
+
+    def add_images(self, samples: Iterable[Sample]) -> tuple[str, ...]:
+        """Add images to the list, behind the others; gives back the ids of the new ones.
+
+        Raises
+        ------
+        DataError
+            If one cannot be read.
+        """
+        fresh = [s for s in samples if s.id not in self._entries]
+        entries = image_entries(fresh, {})
+        self._change(replace(self.file, images=(*self.file.images, *entries)))
+        self._enter(self.file.images)
+        self.images.attach(fresh)
+        return tuple(s.id for s in fresh)
+
+    def relink(
+        self,
+        data: Path | str,
+        format: str | None = None,
+        *,
+        count: int = CHECKED,
+        accept_different: bool = False,
+    ) -> LinkCheck:
+        """Say where the images are now; some are held against their hashes.
+
+        Parameters
+        ----------
+        data : path or str
+            The data set.
+        format : str, optional
+            Its layout; that of before if not given.
+        count : int
+            Images to compare.
+        accept_different : bool
+            Link even if images are missing or others; the check tells which.
+
+        Raises
+        ------
+        DataError
+            If images are missing or others: nothing is changed then.
+        """
+        from napari_unet.data.catalog import open_dataset
+
+        said = current_mask_reading().masks_are or self.file.data.masks_are
+        with reading_masks(MaskReading(said)):
+            dataset = open_dataset(data, format or self.file.data.format or None)
+        check = self.images.check_dataset(dataset, count)
+        if not (check.good or accept_different):
+            raise DataError(
+                f"{data} does not hold the images of this project",
+                got=check.sentence.rstrip("."),
+                remedy="give the folder that was moved, or link it all the same",
+            )
+        link = DataLink.to(Path(data), dataset.format, self.folder, dataset.masks_are)
+        self._change(replace(self.file, data=link))
+        self.images.use(dataset, link)
+        return check
+
+    def new_folder(self, room: str, name: str, settings: Mapping[str, Any] | None = None) -> Path:
+        """Make a numbered folder for a run or a report: runs/0001-fine-tune.
+
+        Parameters
+        ----------
+        room : str
+            "runs" or "reports".
+        name : str
+            What it is for.
+        settings : mapping, optional
+            Written to settings.json in it.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be made.
+        """
+        if room not in {"runs", "reports"}:
+            raise ValueError(f"a project has runs and reports, not {room}")
+        self._writable()
+        parent = self.folder / room
+        try:
+            parent.mkdir(exist_ok=True)
+            numbers = [int(m[1]) for p in parent.iterdir() if (m := NUMBERED.match(p.name))]
+            folder = parent / f"{max(numbers, default=0) + 1:04d}-{safe_stem(name)}"
+            folder.mkdir()
+        except OSError as error:
+            raise OutputError(f"{parent} cannot be written", got=error.strerror or str(error)) from error
+        if settings is not None:
+            write_text(folder / "settings.json", json.dumps(dict(settings), indent=1))
+        return folder
+
+    # inside
+
+    def _enter(self, images: Sequence[ImageEntry]) -> None:
+        self._entries |= {i.id: i for i in images}
+        self._shapes |= {i.id: i.shape[:2] for i in images}
+        self._stems |= unique_stems(i.id for i in images)
+
+    def read_masks_as(self, masks_are: Choice) -> None:
+        """Read the masks of the data set so from now on, and remember it.
+
+        Raises
+        ------
+        OutputError
+            If the project is open for reading only, or cannot be written.
+        """
+        link = replace(self.file.data, masks_are=masks_are)
+        if link.kind == "dataset" and link != self.file.data:
+            self._change(replace(self.file, data=link))
+            self.images.use(None, link)
+
+    def _change(self, file: ProjectFile) -> None:
+        self._writable()
+        file.save(self.folder)
+        self.file = file
+
+    def _writable(self) -> None:
+        if self.read_only:
+            raise OutputError("the project is open for reading only", remedy="open it without reading only")
+
+    def _ready(self) -> None:
+        """Refuse to write where the project is not: a drive that is gone leaves an empty folder behind."""
+        if not (self.folder / PROJECT_FILE).exists():
+            raise OutputError(f"the project {self.folder} is not there", remedy="bring its drive back")
+        if self._project_lock is not None:
+            self._project_lock.acquire()
+
+    def _tell(self, sentence: str) -> None:
+        self._dispatch(lambda: self.saving_changed.emit(sentence))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

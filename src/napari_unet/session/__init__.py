@@ -1,0 +1,1 @@
+"""What is open in the window, without a window; no Qt, no napari."""

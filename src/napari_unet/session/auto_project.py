@@ -1,0 +1,125 @@
+"""The project that the images at hand have by themselves, and whether it belongs to them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_unet.data.image_hash import image_hash
+from napari_unet.errors import WorkbenchError
+from napari_unet.project.project_file import PROJECT_FILE, read_project_file
+
+if TYPE_CHECKING:
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.masks.mask_reading import Choice
+    from napari_unet.data.sample import Sample
+    from napari_unet.project.project import Project
+    from napari_unet.session.collection import Collection
+
+VARIABLE = "NAPARI_UNET_HOME"
+PIECE = slice(0, 512)  # of rows and columns, by which images without a file are told apart
+
+
+def own_folder(collection: Collection) -> Path:
+    """Where the project of a collection goes by itself: in the person's data folder, by name and place.
+
+    Images without a file have no place: names and a piece of the first one's pixels stand in, as many a
+    layer is called the same.
+    """
+    dataset = collection.dataset
+    if dataset is not None:
+        return _folder(collection.name, str(dataset.path.resolve()))
+    return _folder(collection.name, "|".join(collection.ids), _first_pixels(collection))
+
+
+def remembered_masks(dataset: Dataset) -> Choice:
+    """How a person had the masks of a data set read, by the project that it has by itself."""
+    folder = _folder(dataset.name, str(dataset.path.resolve()))
+    if not (folder / PROJECT_FILE).is_file():
+        return ""
+    try:
+        return read_project_file(folder)[0].data.masks_are
+    except WorkbenchError:
+        return ""  # told when the project is opened
+
+
+def _folder(name: str, place: str, more: str = "") -> Path:
+    from napari_unet.data.file_names import safe_stem
+
+    digest = hashlib.blake2b(place.encode("utf-8", "replace"), digest_size=4)
+    digest.update(more.encode())
+    return own_projects() / f"{safe_stem(name)[:60]}-{digest.hexdigest()}"
+
+
+def own_projects() -> Path:
+    """Folder of projects that nobody gave a place: in NAPARI_UNET_HOME, else in the person's data folder."""
+    from platformdirs import user_data_path
+
+    given = os.environ.get(VARIABLE, "")
+    return (Path(given).expanduser() if given else user_data_path("napari-unet")) / "projects"
+
+
+def _first_pixels(collection: Collection) -> str:
+    for entry in list(collection.entries.values()):
+        try:
+            return image_hash(entry.sample.read_region(PIECE, PIECE))
+        except (WorkbenchError, OSError):
+            continue
+    return ""
+
+
+def given_images(collection: Collection) -> Dataset | list[Sample]:
+    """What a project is made of: the data set of a collection, else the images themselves."""
+    if collection.dataset is not None:
+        return collection.dataset
+    return [e.sample for e in collection.entries.values()]
+
+
+def find_again(project: Project, collection: Collection) -> None:
+    """Link a project whose images were moved to the data set at hand, if that holds them.
+
+    Raises
+    ------
+    DataError
+        If it holds others.
+    """
+    dataset, link = collection.dataset, project.file.data
+    moved = link.kind == "dataset" and link.find(project.folder) is None
+    if moved and dataset is not None and dataset.path.exists():
+        project.relink(dataset.path, dataset.format)
+
+
+def other_images(collection: Collection, project: Project) -> dict[str, str]:
+    """Why corrections do not belong to images that are called the same, by id; reads those images."""
+    known = {entry.id: entry for entry in project.file.images}
+    others = {}
+    for identifier in project.corrections:
+        if identifier not in collection.entries or identifier not in known:
+            continue
+        try:
+            image = collection.image(identifier)
+        except WorkbenchError as error:
+            others[identifier] = error.sentence
+            continue
+        height, width = known[identifier].shape[:2]
+        if image.shape[:2] != (height, width):
+            others[identifier] = (
+                f"it was corrected when it had {width} x {height} pixels, not "
+                f"{image.shape[1]} x {image.shape[0]}; that correction is not shown"
+            )
+        elif collection.dataset is None and image_hash(image) != known[identifier].hash:
+            others[identifier] = "another image of this name was corrected; that correction is not shown"
+    return others
+
+
+def carry_over(old: Project, new: Project) -> None:
+    """Take the corrections of one project into another that has none of these images yet."""
+    for identifier in old.corrections:
+        if identifier in new.corrections or identifier not in new.ids:
+            continue
+        correction = old.corrections[identifier]
+        new.corrections.record(identifier, correction.prediction, correction.mask, "taken over")
+        if old.corrections.effort(identifier).done:
+            new.corrections.set_done(identifier, mask=correction.prediction)

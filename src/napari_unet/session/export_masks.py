@@ -1,0 +1,84 @@
+"""Exporting what is at hand in a sitting: masks as corrected, else as predicted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.engine.task import FromCaller
+from napari_unet.workflow.export.mask_sources import CallerMasks, HandedMask
+from napari_unet.workflow.inputs.image_reference import refer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.files.pixel_size import PixelSize
+    from napari_unet.session.session import Session
+
+
+def exportable(session: Session) -> dict[str, tuple[str, ...]]:
+    """Ids of the images that have masks: "image" (the one at hand), "all", and "done"."""
+    rows = [row for row in session.rows() if row.status != "new"]
+    every = tuple(row.id for row in rows)
+    return {
+        "image": tuple(i for i in every if i == session.current),
+        "all": every,
+        "done": tuple(row.id for row in rows if row.status == "done"),
+    }
+
+
+def masks_at_hand(
+    session: Session, identifiers: Sequence[str], pixel_sizes: Mapping[str, PixelSize] | None = None
+) -> CallerMasks:
+    """Masks and objects of images, as they are when the export comes to them.
+
+    Parameters
+    ----------
+    session : Session
+        With a collection.
+    identifiers : sequence of str
+        Of its images.
+    pixel_sizes : mapping, optional
+        Of images whose size of a pixel is known; else what the file says.
+
+    Returns
+    -------
+    CallerMasks
+        Pixels that are ignored count as background.
+    """
+    collection = session.collection
+    assert collection is not None
+    settings = session.inference
+    highest = len(collection.classes)
+    handed: dict[str, HandedMask] = {}
+
+    def mask(identifier: str) -> NDArray[np.uint8] | None:
+        entry = collection.entries[identifier]
+        corrected = entry.is_corrected
+        found = collection.mask(identifier, settings)
+        if found is None:
+            return None
+        known: NDArray[np.uint8] = np.where(found > highest, 0, found).astype(np.uint8)
+        handed[identifier] = HandedMask(known if corrected else None, entry.prediction)
+        return known
+
+    def objects(identifier: str) -> NDArray[np.int32]:
+        found = mask(identifier)
+        assert found is not None
+        return collection.objects(identifier, found, settings)
+
+    about: dict[str, Any] = {"threshold": settings.threshold, "minimum_size": settings.minimum_size}
+    if session.model is not None:
+        about["model"] = session.model.name
+    return CallerMasks(
+        tuple(refer(collection.entries[i].sample, collection.dataset) for i in identifiers),
+        FromCaller(mask),
+        tuple(collection.classes),
+        FromCaller(objects),
+        pixel_sizes=dict(pixel_sizes or {}),
+        about=about,
+        handed=handed,
+    )

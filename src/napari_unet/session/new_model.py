@@ -1,0 +1,254 @@
+"""Training a model from nothing in a sitting: on what, with what, planned, started, resumed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+
+from napari_unet.engine.task import FromCaller
+from napari_unet.errors import WorkbenchError
+from napari_unet.models.model import STATE_FILE
+from napari_unet.settings import Recipe
+from napari_unet.workflow.train.recipes import with_open_channels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Collection as Ids
+    from pathlib import Path
+
+    from napari_unet.data.split import Split
+    from napari_unet.session.collection import Collection
+    from napari_unet.session.learning import Learning
+    from napari_unet.workflow.finetune.train_version import Trained
+    from napari_unet.workflow.inputs.labelled_images import GivenData
+    from napari_unet.workflow.train.forecast_task import Plan
+
+Source = Literal["images", "corrections"]
+SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True)
+class CutShort:
+    """A training that was stopped before its end and can go on.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Of the run.
+    source : str
+        What it trains on, see ``TrainingAnew.sources``.
+    recipe : Recipe
+        As it began.
+    """
+
+    folder: Path
+    source: Source
+    recipe: Recipe
+
+
+class TrainingAnew:
+    """Trains models from nothing on the images at hand.
+
+    Parameters
+    ----------
+    learning : Learning
+        Whose engine, curves and gate are used.
+    """
+
+    def __init__(self, learning: Learning) -> None:
+        self.learning = learning
+        self.session = learning.session
+        self.plan: Plan | None = None
+        self.planned: tuple[Source, Recipe] | None = None  # what the plan is of
+        self.under_way = ""  # what was started last, in a sentence
+        self._waiting: tuple[Collection, Callable[[], Any]] | None = None  # for a project of these images
+        self.session.collection_changed.connect(self._drop_wish)
+        self.session.painting.project_failed.connect(self._drop_wish)
+
+    def sources(self) -> dict[Source, str]:
+        """What there is to train on, in words: all images with a mask, and what was corrected."""
+        collection, project = self.session.collection, self.learning.project
+        found: dict[Source, str] = {}
+        if collection is None:
+            return found
+        labelled = sum(e.sample.has_mask for e in collection.entries.values())
+        if labelled:
+            name = collection.name if collection.dataset is not None else "the layers"
+            found["images"] = f"{name}: {labelled:,} image{'s' * (labelled != 1)} with masks"
+        touched = len(project.corrections.touched()) if project is not None else 0
+        if touched:
+            found["corrections"] = f"what was corrected: {touched:,} image{'s' * (touched != 1)}"
+        return found
+
+    def obstacle(self) -> str:
+        """Why nothing can be trained now; empty if it can."""
+        if self.session.collection is None or not len(self.session.collection):
+            return "Open images first."
+        if self.learning.job is not None:
+            return "Learning is under way."
+        if self.learning.candidate is not None:
+            return "Keep or discard the new version first."
+        if not self.sources():
+            return "There is no mask to learn from: open images with masks, choose a Labels layer, or paint."
+        return ""
+
+    def make_plan(self, source: Source, recipe: Recipe) -> None:
+        """Look at the data and try a few steps; the plan comes with ``changed`` of learning."""
+        from napari_unet.workflow.train.forecast_task import PlanTask
+
+        if self.obstacle() or source not in self.sources():
+            return
+        self.plan = None
+        data, format, split = self._data(source)
+
+        def finish(plan: Plan) -> None:
+            self.plan, self.planned = plan, (source, recipe)
+
+        self.learning.run(PlanTask(data, recipe, format, split), self.session.collection, finish)
+
+    def train(self, source: Source, recipe: Recipe) -> None:
+        """Train; the verdict comes as that of fine-tuning does.
+
+        Parameters
+        ----------
+        source : str
+            One of ``sources``.
+        recipe : Recipe
+            With a time budget.
+        """
+        self._start(source, recipe, None)
+
+    def resume(self, cut_short: CutShort) -> None:
+        """Go on with a training where it was."""
+        self._start(cut_short.source, cut_short.recipe, cut_short.folder)
+
+    def cut_short(self) -> CutShort | None:
+        """The last training in the project at hand that was stopped before its end; None if none was."""
+        project = self.learning.project
+        if project is None or self.learning.job is not None:
+            return None
+        for state in sorted(project.folder.glob(f"runs/*-train/model/{STATE_FILE}"), reverse=True):
+            folder = state.parent.parent
+            try:
+                content = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+                recipe = with_open_channels(Recipe.model_validate(content["recipe"]))
+                found = CutShort(folder, content["source"], recipe)
+            except (OSError, ValueError, KeyError, ValidationError):
+                continue  # of another program; it stays where it is
+            if found.source in self.sources():
+                return found
+        return None
+
+    def go_on(self) -> None:
+        """Start what waited for a project of the images that are open, once there is one."""
+        if self._waiting is None or self.learning.project is None:
+            return
+        (collection, start), self._waiting = self._waiting, None
+        if collection is self.session.collection:
+            start()
+
+    def _drop_wish(self, failed: object = None) -> None:
+        """Start nothing for images that are not open any more, or whose project cannot be made."""
+        if self._waiting is None:
+            return
+        collection = self._waiting[0]
+        if failed is collection or collection is not self.session.collection:
+            self._waiting = None
+            self.session.painting.told.emit(f"The training on {collection.name} was not started.")
+
+    def _start(self, source: Source, recipe: Recipe, again: Path | None) -> None:
+        from napari_unet.workflow.finetune.rounds import first_version
+        from napari_unet.workflow.finetune.train_version import TrainVersionTask
+
+        learning, session = self.learning, self.session
+        project, collection = learning.project, session.collection
+        if self.obstacle() or collection is None or source not in self.sources():
+            return
+        if project is None:
+            self._waiting = collection, lambda: self._start(source, recipe, again)
+            session.painting.prepare()
+            return
+        try:
+            if session.model is not None:
+                first_version(project.models, session.model.path)
+            current = project.models.current
+            settings = {"source": source, "recipe": recipe.model_dump(mode="json")}
+            folder = again or project.new_folder("runs", "train", settings)
+        except WorkbenchError as error:
+            session.failed.emit(error.sentence, "")
+            return
+        data, format, split = self._data(source)
+        seen = project.corrections.seen() if source == "corrections" else {}
+        task = TrainVersionTask(
+            data,
+            folder / "model",
+            recipe,
+            format,
+            None if again else split,
+            None if current is None else current.path,
+            again is not None,
+            preview=FromCaller(learning.wanted_preview),
+            stop=FromCaller(learning.wants_stop),
+            evaluation=session.evaluation,
+        )
+        minutes = recipe.training.minutes
+        self.under_way = f"A new model of {self.sources()[source]}; {recipe.name}, {minutes:g} min."
+        plan = self.plan if self.planned is not None and self.planned[0] == source else None
+
+        def finish(result: Trained) -> None:
+            session.runs.trained(task)
+            learning.offer(learning.living(project), result, seen, 0)
+            if plan is not None and plan.step is not None and not (result.stopped or again):
+                learning.note = how_good(plan, recipe.training.minutes, result)
+
+        learning.run(task, collection, finish)
+
+    def _data(self, source: Source) -> tuple[Path | GivenData, str | None, Split | None]:
+        """What is trained on, its layout, and the split of the project, where that is of the same images."""
+        from napari_unet.workflow.inputs.labelled_images import corrected_images, labelled_images
+
+        collection, project = self.session.collection, self.learning.project
+        assert collection is not None
+        dataset = collection.dataset
+        samples = {i: e.sample for i, e in collection.entries.items() if not collection.is_left_out(i)}
+        left_out = len(samples) < len(collection.entries)
+        if source == "corrections":
+            assert project is not None
+            groups = {i: e.group for i, e in collection.entries.items()}
+            return corrected_images(project, samples, dataset, groups), None, None
+        split = project.split if project is not None and project.split.train else None
+        if dataset is not None:
+            if {s.id for s in dataset.samples} != set(split.groups if split else ()):
+                split = None
+            said = bool(dataset.masks_are)  # a path does not tell how its masks are to be read
+            if (
+                not (left_out or said)
+                and dataset.path.exists()
+                and all(s.image_name for s in dataset.samples)
+            ):
+                return dataset.path, dataset.format, split
+        if split is not None and left_out:
+            split = _only(split, samples)
+        return labelled_images(collection.name, samples, dataset, collection.classes), None, split
+
+
+def _only(split: Split, ids: Ids[str]) -> Split:
+    """A split without the images that are left out."""
+    return replace(
+        split,
+        train=tuple(i for i in split.train if i in ids),
+        validation=tuple(i for i in split.validation if i in ids),
+        held_out=tuple(i for i in split.held_out if i in ids),
+        groups={i: group for i, group in split.groups.items() if i in ids},
+    )
+
+
+def how_good(plan: Plan, minutes: float, result: Trained) -> str:
+    """How the forecast turned out, in a sentence."""
+    return (
+        f"Forecast: {plan.steps(minutes):,} steps and {plan.memory / 2**30:.1f} GB; "
+        f"it was {result.steps:,} steps and {result.memory / 2**30:.1f} GB."
+    )

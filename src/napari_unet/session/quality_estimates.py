@@ -1,0 +1,271 @@
+"""Estimated IoU of images without a reference mask, and the queue of those that need a look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.metrics.overlap import count_overlap, scores_of_counts
+from napari_unet.project.correction import IGNORE
+from napari_unet.session.collection import SEEN
+from napari_unet.workflow.inputs.image_reference import refer
+from napari_unet.workflow.review.estimate_task import EstimateTask
+from napari_unet.workflow.review.quality_estimate import FEWEST_KNOWN, Calibration, Doubt, calibrate
+from napari_unet.workflow.review.queue import Turn, review_queue, worst_first
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_unet.engine.task import Job
+    from napari_unet.progress import OnProgress, Progress
+    from napari_unet.session.collection import Collection, Entry
+    from napari_unet.session.session import Session
+
+MOST_KNOWN = 60  # images with known IoU that are measured for the calibration
+
+
+class Estimates:
+    """Keeps estimates of IoU once they were asked for: after more images, more corrections, a new model.
+
+    They are calibrated on the images whose IoU is known: with a reference mask, or done, where the mask
+    that was predicted is held against the one that a person made of it.
+
+    Parameters
+    ----------
+    session : Session
+        Whose images are estimated.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.calibration = Calibration()
+        self._wanted: set[int] = set()  # collections that were asked for, by id
+        self._job: Job | None = None  # by itself, not by a click
+        self._paused = False
+        self._known: dict[str, tuple[object, object, float]] = {}
+
+    def missing(self) -> list[str]:
+        """Ids of segmented images whose IoU is neither known nor estimated."""
+        collection = self.session.collection
+        entries = {} if collection is None else collection.entries
+        return [i for i, e in entries.items() if e.doubt is None and _estimable(e) and _whole(e)]
+
+    def start(self, on_end: Callable[[], None] = lambda: None) -> Job | None:
+        """Estimate what is missing, in the engine; None if that is nothing, or a task runs.
+
+        Parameters
+        ----------
+        on_end : callable
+            Called when it ended, be it by Cancel: what was measured by then is shown.
+        """
+        session, collection = self.session, self.session.collection
+        if collection is not None and not session.busy:
+            self.give_way()
+        prepared = self._prepare()
+        if collection is None or session.busy or prepared is None:
+            return None
+        self._wanted.add(id(collection))
+        task, on_progress = prepared
+
+        def ended(_: Job) -> None:
+            self.settle()
+            on_end()
+
+        return session.run_task(task, len(task.images), on_progress, ended)
+
+    def _prepare(self) -> tuple[EstimateTask, OnProgress] | None:
+        """What is missing as a task, and what takes its pieces; None if nothing is."""
+        session, collection, model = self.session, self.session.collection, self.session.model
+        missing = self.missing()
+        if collection is None or model is None or not missing:
+            return None
+        known = [i for i in self._judges(collection) if collection.entries[i].doubt is None]
+        ids = [*known, *missing]
+        task = EstimateTask(
+            model.path,
+            tuple(refer(collection.entries[i].sample, collection.dataset) for i in ids),
+            session.tiled_inference,
+        )
+
+        def on_progress(progress: Progress) -> None:
+            if isinstance(progress.piece, Doubt) and collection is session.collection:
+                entry = collection.entries.get(progress.piece.id)
+                if entry is not None and session.model is model:
+                    entry.doubt = progress.piece
+
+        return task, on_progress
+
+    def keep_up(self) -> None:
+        """Estimate what came since, if estimates of these images were ever asked for.
+
+        That is no task of the person's: whatever the person asks for stops it, and it resumes afterwards.
+        """
+        session = self.session
+        self._paused = False
+        if id(session.collection) not in self._wanted or self._job is not None:
+            return
+        if session.busy:
+            self._paused = True
+            return
+        prepared = self._prepare()
+        if prepared is None:
+            return
+        task, on_progress = prepared
+
+        def ended(job: Job) -> None:
+            if self._job in (job, None):
+                self._job = None
+            if job.error is not None and not job.cancel_token.cancelled:
+                session.failed.emit(job.error.sentence, job.details)
+            self.settle()
+
+        job = session.engine.submit(task, on_progress, ended)
+        self._job = None if job.ended else job
+
+    def give_way(self) -> None:
+        """Stop estimating by itself, for something that a person asks for; ``resume`` begins again."""
+        if self._job is not None:
+            job, self._job = self._job, None
+            self._paused = True
+            job.cancel()
+
+    def stop(self) -> None:
+        """Stop estimating by itself, until more images are segmented."""
+        self.give_way()
+        self._paused = False
+
+    def resume(self) -> None:
+        """Estimate again what was given up for another task, if none of the person's runs."""
+        if self._paused and not self.session.busy:
+            self.keep_up()
+
+    def settle(self) -> None:
+        """Turn what was measured into estimates, by what is known of IoU now."""
+        collection = self.session.collection
+        if collection is None or not any(e.doubt is not None for e in collection.entries.values()):
+            return
+        self._calibrate(collection)
+        listed = _listed(collection)
+        turns = {turn.id: turn for turn in worst_first(listed, self.calibration)}
+        changed = []
+        for identifier, entry in collection.entries.items():
+            turn = turns.get(identifier)
+            estimate, reason = (turn.iou, turn.reason) if turn is not None else (None, "")
+            if (estimate, reason) != (entry.estimate, entry.reason):
+                entry.estimate, entry.reason = estimate, reason
+                changed.append(identifier)
+        if changed:
+            self.session.rows_changed.emit(tuple(changed))
+
+    def _calibrate(self, collection: Collection) -> None:
+        known = {i: collection.entries[i].doubt for i in self._judges(collection)}
+        found = [(doubt, self._known_iou(collection, i)) for i, doubt in known.items() if doubt is not None]
+        self.calibration = Calibration()
+        if len(found) >= FEWEST_KNOWN:
+            self.calibration = calibrate([d for d, _ in found], [iou for _, iou in found])
+
+    def _judges(self, collection: Collection) -> list[str]:
+        """Ids of images whose IoU is known; only those the model was not trained on, where they suffice."""
+        known = [
+            i for i, e in collection.entries.items()
+            if _whole(e) and (e.done if e.is_corrected else e.iou is not None)
+        ]  # fmt: skip
+        unseen = [i for i in known if collection.entries[i].part not in SEEN]
+        known = unseen if len(unseen) >= FEWEST_KNOWN else known
+        step = max(1, len(known) // MOST_KNOWN)
+        # What a person vouched for is worth most.
+        done = [i for i in known if collection.entries[i].done]
+        return list(dict.fromkeys([*done[-MOST_KNOWN:], *known[::step]]))[:MOST_KNOWN]
+
+    def _known_iou(self, collection: Collection, identifier: str) -> float:
+        """IoU of the predicted mask of an image; NaN if it cannot be told."""
+        entry = collection.entries[identifier]
+        if not entry.is_corrected:
+            return float("nan") if entry.iou is None else entry.iou
+        before = self._known.get(identifier)
+        if before is not None and before[0] is entry.prediction and before[1] == entry.strokes:
+            return before[2]
+        predicted = collection.predicted_mask(identifier, self.session.inference)
+        truth = entry.corrected
+        if truth is None:
+            return float("nan")
+        value = float("nan")
+        if predicted is not None and predicted.shape == truth.shape:
+            weights = (truth != IGNORE).astype(np.float32)
+            labels = np.where(truth == IGNORE, 0, truth).astype(np.uint8)
+            classes = max(len(collection.classes), int(labels.max(initial=0)))
+            counts = count_overlap(labels, predicted, classes, weights)
+            value = float(scores_of_counts(counts, self.session.evaluation.empty).iou)
+        self._known[identifier] = entry.prediction, entry.strokes, value
+        return value
+
+    # the queue
+
+    def queue(self) -> list[str]:
+        """Ids of images that are not done, worst first by known IoU, else by the estimate."""
+        collection = self.session.collection
+        entries = {} if collection is None else collection.entries
+        keys = {i: _key(i, e) for i, e in entries.items() if not e.done}
+        return sorted((i for i, key in keys.items() if key is not None), key=lambda i: keys[i] or ())
+
+    def to_correct(self) -> list[str]:
+        """Ids of images that are not done, first what stands for most that is wrong.
+
+        In the order of ``review_queue`` where there is no reference mask; else as ``queue``.
+        """
+        return [turn.id for turn in self._turns()] or self.queue()
+
+    def _turns(self) -> list[Turn]:
+        collection = self.session.collection
+        if collection is None or any(e.iou is not None for e in collection.entries.values()):
+            return []
+        done = [e.doubt for e in collection.entries.values() if e.doubt is not None and e.done]
+        return review_queue(_listed(collection), self.calibration, done=done)
+
+    def next_after(self, identifier: str) -> str:
+        """Id of the worst image not done that comes after one in the queue; from the start at its end."""
+        collection = self.session.collection
+        waiting = [i for i in self.queue() if i != identifier]
+        if not waiting or collection is None:
+            return ""
+        entry = collection.entries.get(identifier)
+        key = None if entry is None else _key(identifier, entry)
+        behind = [i for i in waiting if key is not None and (_key(i, collection.entries[i]) or ()) > key]
+        return (behind or waiting)[0]
+
+    def next_to_correct(self, after: str = "") -> str:
+        """Id of the first of ``to_correct``, or of the one after an image in it; the list says why.
+
+        Parameters
+        ----------
+        after : str
+            Id of an image that is passed over for now; at the end it begins again.
+        """
+        turns = self._turns()
+        ids = [turn.id for turn in turns] or self.queue()
+        place = (ids.index(after) + 1) % len(ids) if after in ids else 0
+        if turns and self.session.collection is not None:
+            chosen = turns[place]
+            self.session.collection.entries[chosen.id].reason = chosen.reason
+            self.session.rows_changed.emit((chosen.id,))
+        return ids[place] if ids else ""
+
+
+def _key(identifier: str, entry: Entry) -> tuple[float, str] | None:
+    value = entry.estimate if entry.iou is None else entry.iou
+    return None if value is None else (value, identifier)
+
+
+def _listed(collection: Collection) -> list[Doubt]:
+    return [e.doubt for e in collection.entries.values() if e.doubt is not None and _estimable(e)]
+
+
+def _estimable(entry: Entry) -> bool:
+    return entry.iou is None and not entry.done and entry.status in ("segmented", "corrected")
+
+
+def _whole(entry: Entry) -> bool:
+    """Whether all of an image was segmented: one that was too large for that is too large for flips, too."""
+    prediction = entry.prediction
+    return prediction is not None and prediction.file is not None and prediction.whole

@@ -1,0 +1,1 @@
+"""What napari shows: layers, overlays, the mask that is painted on."""

@@ -1,0 +1,421 @@
+"""Where the images of the workbench come from: the layers of the viewer."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer
+
+from napari_unet.data.files.pixel_size import pixel_size_of_layer
+from napari_unet.errors import DataError, WorkbenchError
+from napari_unet.session.collection import Collection
+from napari_unet.session.layer_metadata import METADATA_KEY, OpenedData
+from napari_unet.widgets.canvas.layer_images import (
+    fits_as_reference,
+    full_resolution,
+    image_shape,
+    is_image,
+    is_ours,
+    layer_samples,
+    opened_data,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from napari_unet.data.files.pixel_size import PixelSize
+    from napari_unet.data.sample import Sample
+    from napari_unet.session.session import Session
+
+RGB = (3, 4)
+SETTLE = 400  # milliseconds after the last stroke on a reference until masks are compared with it
+
+
+class Sources(QObject):  # type: ignore[misc]
+    """Follows the viewer's image layers: the chosen one decides which images are listed.
+
+    A layer that a reader of ours made stands for its data set, any other for its slices, together with
+    all other such layers.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Is followed.
+    session : Session
+        Is told.
+    """
+
+    def __init__(self, viewer: Any, session: Session, parent: QObject) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.session = session
+        self.layer: Any = None  # of the image at hand
+        self.reference_layer: Any = None  # chosen for plain layers
+        self._where: dict[str, tuple[Any, tuple[int, ...] | None]] = {}
+        self._datasets: dict[int, Collection] = {}
+        self._plain = Collection("layers", [])
+        self._slices: dict[str, tuple[Any, tuple[int, ...] | None]] = {}  # of plain layers
+        self._kept: dict[tuple[int, int, int, str], tuple[list[tuple[int, ...]], list[Sample]]] = {}
+        self._moving = False
+        self._fresh: Any = None  # layer of images that was added since the list was made
+        self._hidden: set[Any] = set()  # layers that gave way to the image at hand
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self.follow)
+        self._fit = QTimer(self)
+        self._fit.setSingleShot(True)
+        self._fit.setInterval(0)
+        self._fit.timeout.connect(lambda: self.viewer.reset_view())
+        self._drawn = QTimer(self)
+        self._drawn.setSingleShot(True)
+        self._drawn.setInterval(SETTLE)
+        self._drawn.timeout.connect(self._compare)
+        self._connections: list[tuple[Any, Callable[..., None]]] = []
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, viewer.layers.selection.events.active):
+            self._connect(event, self._on_layers)
+        self._connect(events.inserted, self._on_inserted)
+        self._connect(viewer.dims.events.current_step, self._on_step)
+        for layer in viewer.layers:
+            self._watch(layer)
+
+    def close(self) -> None:
+        """Let go of the viewer, remove what was kept on disk."""
+        for timer in (self._soon, self._fit, self._drawn):
+            timer.stop()
+        for event in _edits(self.reference_layer):
+            event.disconnect(self._on_reference)
+        for event, function in self._connections:
+            event.disconnect(function)
+        for collection in (*self._datasets.values(), self._plain):
+            collection.close()
+
+    def _connect(self, event: Any, function: Callable[..., None]) -> None:
+        event.connect(function)
+        self._connections.append((event, function))
+
+    def _watch(self, layer: Any) -> None:
+        if is_image(layer) and opened_data(layer) is None:
+            for event in (layer.events.name, layer.events.data):
+                event.connect(self._on_layers)
+
+    def _on_inserted(self, event: Any) -> None:
+        if is_image(event.value):
+            self._fresh = event.value
+        self._watch(event.value)
+
+    def _on_layers(self, event: Any = None) -> None:
+        self._soon.start()
+
+    # which images are listed
+
+    def follow(self) -> None:
+        """List the images of the layer that is chosen, or, if it shows none, go on with those at hand."""
+        self._soon.stop()
+        images = [layer for layer in self.viewer.layers if is_image(layer)]
+        active = self.viewer.layers.selection.active
+        if active in images:
+            wanted = active
+        elif self._fresh in images:
+            wanted = self._fresh  # its reference masks came after it and are chosen now
+        elif self.layer in images:
+            wanted = self.layer
+        else:
+            wanted = images[-1] if images else None
+        self._fresh = None
+        if wanted is None:
+            self.layer = None
+            self._where.clear()
+            self.session.show(None)
+            return
+        try:
+            self._use(wanted, [layer for layer in images if opened_data(layer) is None])
+        except WorkbenchError as error:
+            self.session.failed.emit(error.sentence, "")
+
+    def _use(self, layer: Any, plain: list[Any]) -> None:
+        opened = opened_data(layer)
+        if opened is not None:
+            self._use_dataset(layer, opened)
+            return
+        changed = self._use_plain(plain)
+        at_hand, _index = self._where.get(self.session.current, (None, None))
+        current = self.session.current
+        if at_hand is not layer:
+            wanted = self._index_in_view(layer)
+            current = next(
+                (i for i, (owner, n) in self._where.items() if owner is layer and n == wanted),
+                next((i for i, (owner, _) in self._where.items() if owner is layer), ""),
+            )
+        self.layer = layer
+        if changed or self.session.collection is not self._plain:
+            self.session.show(self._plain, current)
+        else:
+            self.session.select(current)
+
+    def _use_dataset(self, layer: Any, opened: Any) -> None:
+        dataset = opened.dataset
+        collection = self._datasets.get(id(dataset))
+        if collection is None:
+            samples = (*dataset.samples, *dataset.unlabelled)
+            collection = self._datasets[id(dataset)] = Collection(dataset.name, samples, dataset)
+        if layer is self.layer and collection is self.session.collection:
+            return
+        self.layer = layer
+        slices = full_resolution(layer).shape[0] if layer.ndim > 2 else 1
+        stack = layer.ndim > 2 and len(opened.ids) == slices
+        self._where = {i: (layer, None) for i in collection.ids}
+        if stack:
+            self._where.update({i: (layer, (n,)) for n, i in enumerate(opened.ids)})
+        again = self.session.current if collection is self.session.collection else ""
+        self.session.show(collection, again or (opened.ids[0] if opened.ids else ""))
+        # The dock may have taken room from the canvas since the layer was added.
+        self._fit.start()
+
+    def _use_plain(self, plain: list[Any]) -> bool:
+        """List the slices of plain layers; says whether the list is another one now."""
+        self.session.leaving.emit()
+        names = {(id(layer), index): i for i, (layer, index) in self._slices.items()}
+        before = {}
+        samples: list[Sample] = []
+        where: dict[str, tuple[Any, tuple[int, ...] | None]] = {}
+        kept = {}
+        for layer in plain:
+            reference = self._reference_of(layer)
+            masks = id(full_resolution(reference)) if reference is not None else 0
+            # A stack "p" has a slice "p [0]", and napari calls a second layer of that name "p [1]".
+            for name in _names(str(layer.name)):
+                key = (id(layer), id(full_resolution(layer)), masks, name)
+                found = self._kept.get(key) or layer_samples(
+                    layer, reference, lambda: len(self._plain.classes), name
+                )
+                kept[key] = found
+                if not any(sample.id in where for sample in found[1]):
+                    break
+            for index, sample in zip(*found, strict=True):
+                where[sample.id] = layer, index
+                before[sample.id] = names.get((id(layer), index), sample.id)
+                samples.append(sample)
+        self._kept = kept
+        self._where = self._slices = where
+        return self._plain.update(samples, before)
+
+    # references of plain layers
+
+    def reference_choices(self) -> list[Any]:
+        """Labels layers that could be the reference of the image at hand."""
+        from napari.layers import Labels
+
+        if self.layer is None or opened_data(self.layer) is not None:
+            return []
+        return [
+            layer
+            for layer in self.viewer.layers
+            if isinstance(layer, Labels) and not is_ours(layer) and fits_as_reference(layer, self.layer)
+        ]
+
+    def choose_reference(self, layer: Any) -> None:
+        """Compare the masks of plain layers with this Labels layer; None with none."""
+        for event in _edits(self.reference_layer):
+            event.disconnect(self._on_reference)
+        self.reference_layer = layer
+        for event in _edits(layer):
+            event.connect(self._on_reference)
+        self._compare()
+
+    def _on_reference(self, event: Any = None) -> None:
+        self._drawn.start()
+
+    def _compare(self) -> None:
+        """Score all masks of plain layers anew."""
+        self.session.runs.done.pop("report", None)  # of another reference
+        for entry in self._plain.entries.values():
+            entry.counts = entry.iou = None
+        self.follow()
+        session = self.session
+        if session.collection is not self._plain or not session.current:
+            return
+        session.mask_changed.emit(session.current)
+        for identifier, entry in self._plain.entries.items():
+            mask = entry.corrected if identifier != session.current else None
+            if mask is not None:
+                session.score_mask(identifier, mask)
+        session.rescore()
+
+    def _reference_of(self, layer: Any) -> Any:
+        reference = self.reference_layer
+        if reference is None or reference not in self.viewer.layers:
+            return None
+        return reference if fits_as_reference(reference, layer) else None
+
+    # the image at hand
+
+    def pixel_sizes(self, identifiers: Iterable[str]) -> dict[str, PixelSize]:
+        """Size of a pixel of these images by scale and units of their layers, where these are lengths."""
+        known: dict[int, PixelSize | None] = {}
+        found: dict[str, PixelSize] = {}
+        for identifier in identifiers:
+            layer, _ = self._where.get(identifier, (None, None))
+            if layer is None:
+                continue
+            if id(layer) not in known:
+                known[id(layer)] = pixel_size_of_layer(layer.scale, layer.units)
+            size = known[id(layer)]
+            if size is not None:
+                found[identifier] = size
+        return found
+
+    def shape(self) -> tuple[int, int] | None:
+        """(Y, X) of the image at hand; None if there is none."""
+        return None if self.layer is None else image_shape(self.layer)[:2]
+
+    def channels(self) -> int | None:
+        """Of the image at hand; None if there is none."""
+        return None if self.layer is None else image_shape(self.layer)[2]
+
+    def _axes(self, layer: Any) -> range:
+        """Axes of the viewer that are the leading ones of a layer."""
+        start = self.viewer.dims.ndim - layer.ndim
+        return range(start, self.viewer.dims.ndim - 2)
+
+    def _index_in_view(self, layer: Any) -> tuple[int, ...]:
+        step: tuple[int, ...] = self.viewer.dims.current_step
+        axes = self._axes(layer)
+        if not axes or axes.start < 0:
+            return (0,) * max(0, int(layer.ndim) - 2)
+        shape: tuple[int, ...] = full_resolution(layer).shape
+        return tuple(min(int(step[a]), int(shape[n]) - 1) for n, a in enumerate(axes))
+
+    def _on_step(self, event: Any = None) -> None:
+        if self._moving or self.layer is None or not self._where:
+            return
+        wanted = self._index_in_view(self.layer)
+        if not wanted:
+            return
+        for identifier in self._ids_at(wanted):
+            self.session.select(identifier)
+            return
+
+    def _ids_at(self, index: tuple[int, ...]) -> list[str]:
+        opened = opened_data(self.layer)
+        if opened is not None:
+            return [str(opened.ids[index[0]])] if len(index) == 1 and index[0] < len(opened.ids) else []
+        return [i for i, (layer, n) in self._where.items() if layer is self.layer and n == index]
+
+    def show_image(self, identifier: str) -> None:
+        """Bring an image into view.
+
+        Raises
+        ------
+        WorkbenchError
+            If it cannot be read.
+        """
+        if identifier not in self._where:
+            return
+        index: tuple[int, ...] | None
+        layer, index = self._where[identifier]
+        if layer not in self.viewer.layers:
+            return
+        self._moving = True
+        try:
+            self.layer = layer
+            if index is None:
+                self._browse(identifier)
+            else:
+                self._go_to(layer, index)
+        except OSError as error:  # of a lazy array, which the viewer reads as it goes there
+            raise DataError(
+                f"{identifier} cannot be shown",
+                got=str(error),
+                remedy="see whether its file can still be read",
+            ) from error
+        finally:
+            self._moving = False
+
+    def _go_to(self, layer: Any, index: tuple[int, ...]) -> None:
+        """Show a slice of a layer, and none of the others."""
+        others = {other for other, _ in self._where.values()} - {layer}
+        gave_way = layer in self._hidden
+        self._hidden = {other for other in (*others, *self._hidden) if other is not layer}
+        for other in others:
+            other.visible = False
+        axes = self._axes(layer)
+        if index and len(axes) == len(index):
+            self.viewer.dims.set_current_step(tuple(axes), index)
+        if others or gave_way:
+            layer.visible = True
+
+    def _browse(self, identifier: str) -> None:
+        """Put an image of a data set whose sizes differ into the one layer of that set."""
+        collection = self.session.collection
+        assert collection is not None
+        values = collection.image(identifier)
+        rgb = values.shape[-1] in RGB
+        if values.shape[-1] == 1:
+            values = values[..., 0]
+        elif not rgb:
+            raise DataError(
+                f"{identifier} cannot be shown in this list",
+                expected="1, 3 or 4 channels",
+                got=f"{values.shape[-1]}",
+                remedy="open the file by itself",
+            )
+        self._browse_reference(identifier)
+        old = self.layer
+        if rgb == old.rgb and values.ndim == old.data.ndim:
+            resized = tuple(old.data.shape[:2]) != values.shape[:2]
+            old.data = values
+            if not rgb:
+                old.contrast_limits_range = old.contrast_limits = _limits(values)
+            if resized:
+                self.viewer.reset_view()
+            return
+        # Grey after colour, or the other way: a layer cannot change that, a fresh one takes its place.
+        metadata, name = dict(old.metadata), old.name
+        position = self.viewer.layers.index(old)
+        self._soon.blockSignals(True)
+        try:
+            fresh = self.viewer.add_image(values, name=name, rgb=rgb, metadata=metadata)
+            self.viewer.layers.move(self.viewer.layers.index(fresh), position)
+            self.viewer.layers.remove(old)
+        finally:
+            self._soon.stop()
+            self._soon.blockSignals(False)
+        fresh.name = name
+        self.layer = fresh
+        self._where = dict.fromkeys(self._where, (fresh, None))
+        self.viewer.reset_view()
+
+    def _browse_reference(self, identifier: str) -> None:
+        """Let the layer of reference masks follow."""
+        collection = self.session.collection
+        assert collection is not None
+        for layer in self.viewer.layers:
+            opened = layer.metadata.get(METADATA_KEY)
+            if not isinstance(opened, OpenedData) or opened.role != "reference":
+                continue
+            if opened.dataset is collection.dataset:
+                mask = collection.reference(identifier)
+                values = None if mask is None else mask.labels if mask.objects is None else mask.objects
+                shape = collection.image(identifier).shape[:2]
+                layer.data = np.zeros(shape, np.uint8) if values is None else np.array(values)
+
+
+def _names(name: str) -> Iterator[str]:
+    """A name, and what to try where an image is called so already."""
+    yield name
+    for number in itertools.count(2):
+        yield f"{name} ({number})"
+
+
+def _edits(layer: Any) -> list[Any]:
+    """Events of a Labels layer that may mean other pixels."""
+    return [] if layer is None else [layer.events.paint, layer.events.labels_update, layer.events.set_data]
+
+
+def _limits(values: Any) -> tuple[float, float]:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    return (low, high) if high > low else (low, low + 1)

@@ -1,0 +1,196 @@
+"""From napari's layers to images: which layers hold some, and every slice of them as a sample."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.data.masks.mask_pixels import StoredMask
+from napari_unet.data.masks.mask_values import MaskValues
+from napari_unet.data.sample import Sample
+from napari_unet.errors import DataError
+from napari_unet.session.layer_metadata import METADATA_KEY, OpenedData
+from napari_unet.workflow.inputs.image_reference import OPENED_FROM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.sample import ReferenceMask
+
+MOST_SLICES = 100_000
+UNKNOWN, UNKNOWN_BELOW = 255, -1  # as in mask files
+FEWEST_OBJECTS = 2
+OURS = "napari_unet_layer"  # key of the metadata of layers that the workbench made
+
+
+def is_ours(layer: Any) -> bool:
+    """Whether the workbench made the layer."""
+    return OURS in layer.metadata
+
+
+def opened_data(layer: Any) -> OpenedData | None:
+    """What a reader left in a layer of images; None for any other layer."""
+    found = layer.metadata.get(METADATA_KEY)
+    return found if isinstance(found, OpenedData) and found.role == "images" else None
+
+
+def is_image(layer: Any) -> bool:
+    """Whether a layer shows images that can be segmented."""
+    from napari.layers import Image, Labels
+
+    return isinstance(layer, Image) and not isinstance(layer, Labels) and not is_ours(layer)
+
+
+def full_resolution(layer: Any) -> Any:
+    """The array of a layer; the finest of a multiscale one."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def image_shape(layer: Any) -> tuple[int, int, int]:
+    """(Y, X, C) of one slice of a layer."""
+    shape = full_resolution(layer).shape
+    return (*shape[-3:-1], 3) if layer.rgb else (*shape[-2:], 1)
+
+
+def slice_indices(layer: Any) -> list[tuple[int, ...]]:
+    """Index of every slice over the leading axes; one empty index for a plain image.
+
+    Raises
+    ------
+    DataError
+        If there are too many, or an axis is empty.
+    """
+    shape = full_resolution(layer).shape
+    leading = shape[: len(shape) - (3 if layer.rgb else 2)]
+    count = int(np.prod(leading, dtype=np.int64))
+    if count > MOST_SLICES or 0 in shape:
+        raise DataError(
+            f"the layer {layer.name} cannot be listed slice by slice",
+            expected=f"1 to {MOST_SLICES:,} slices with pixels in them",
+            got=" x ".join(map(str, shape)),
+            remedy="cut the layer down first",
+        )
+    return list(itertools.product(*map(range, leading)))
+
+
+@dataclass(frozen=True, eq=False)
+class _LoadSlice:
+    """Reads one slice; holds the array, not the layer, so that it may be called in any thread.
+
+    Equal to another that reads the same slice of the same array.
+    """
+
+    array: Any
+    index: tuple[int, ...]
+    rgb: bool
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _LoadSlice)
+            and (other.index, other.rgb) == (self.index, self.rgb)
+            and other.array is self.array
+        )
+
+    def __hash__(self) -> int:
+        return hash((id(self.array), self.index, self.rgb))
+
+    def __call__(self, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.generic]:
+        values = np.asarray(self.array[(*self.index, rows, columns)])
+        if values.dtype.kind not in "buif":
+            raise DataError(
+                "the layer cannot be segmented", expected="real numbers", got=f"pixels of {values.dtype}"
+            )
+        return values[..., :3] if self.rgb else values[..., None]  # transparency is no data
+
+
+@dataclass(frozen=True, eq=False)
+class _LoadLabels:
+    """Reads one slice of a Labels layer as a reference mask."""
+
+    array: Any
+    index: tuple[int, ...]
+    classes: Callable[[], int]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _LoadLabels) and other.index == self.index and other.array is self.array
+
+    def __hash__(self) -> int:
+        return hash((id(self.array), self.index))
+
+    def __call__(self) -> ReferenceMask:
+        values = np.asarray(self.array[self.index[-(self.array.ndim - 2) :] if self.array.ndim > 2 else ()])
+        classes = self.classes()
+        numbers = tuple((number,) for number in range(1, classes + 1))
+        unknown = UNKNOWN if classes > 1 and values.max(initial=0) == UNKNOWN else UNKNOWN_BELOW
+        meaning = MaskValues("objects") if classes == 1 else MaskValues("values", numbers, unknown=unknown)
+        mask = meaning.read(StoredMask(values), "the layer of reference masks")
+        if mask.objects is not None and len(np.unique(mask.objects[mask.objects > 0])) < FEWEST_OBJECTS:
+            return replace(mask, objects=None)  # 0 and one number: nothing is told apart
+        return mask
+
+
+def layer_samples(
+    layer: Any, reference: Any = None, classes: Callable[[], int] = lambda: 1, name: str = ""
+) -> tuple[list[tuple[int, ...]], list[Sample]]:
+    """Every slice of a layer as a sample.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        (..., Y, X), or (..., Y, X, 3 or 4) if its `rgb` is set.
+    reference : napari.layers.Labels, optional
+        Its reference masks, of the same size.
+    classes : callable
+        Gives their number. With one, labels are numbers of objects; with more, labels above are an error,
+        but for 255, which is unknown.
+    name : str, optional
+        Instead of the layer's own.
+
+    Returns
+    -------
+    indices : list of tuple
+        Of the slices over the leading axes.
+    samples : list of Sample
+        Ids are the name, with the slice in brackets where there are several.
+    """
+    indices = slice_indices(layer)
+    array = full_resolution(layer)
+    samples = []
+    name = name or str(layer.name)
+    properties = {} if layer.source.path is None else {OPENED_FROM: str(layer.source.path)}
+    for index in indices:
+        identifier = f"{name} [{', '.join(map(str, index))}]" if index else name
+        load_mask = None
+        if reference is not None:
+            load_mask = _LoadLabels(full_resolution(reference), index, classes)
+        load = _LoadSlice(array, index, bool(layer.rgb))
+        samples.append(Sample(identifier, load, load_mask, name, properties=properties, load_region=load))
+    return indices, samples
+
+
+def fits_as_reference(labels: Any, layer: Any) -> bool:
+    """Whether a Labels layer can be the reference of an image layer: same size, slice for slice."""
+    shape, wanted = full_resolution(labels).shape, full_resolution(layer).shape
+    if layer.rgb:
+        wanted = wanted[:-1]
+    return shape == wanted or (len(shape) == 2 and shape == wanted[-2:])
+
+
+def view_of(layer: Any, shape: Sequence[int]) -> tuple[int, int, int, int] | None:
+    """The rectangle of a layer's image that is in view: top, left, bottom, right; None if nothing is."""
+    corners = np.asarray(layer.corner_pixels)[:, -2:]
+    if layer.rgb and np.asarray(layer.corner_pixels).shape[1] == layer.data.ndim:
+        corners = np.asarray(layer.corner_pixels)[:, -3:-1]
+    corners = np.add(corners, [[0], [1]])  # the last pixel is in view too
+    if layer.multiscale:
+        corners = corners * np.asarray(layer.downsample_factors[layer.data_level])[-2:]
+    top, left = np.clip(np.floor(corners[0]), 0, shape).astype(int)
+    bottom, right = np.clip(np.ceil(corners[1]), 0, shape).astype(int)
+    if bottom <= top or right <= left:
+        return None
+    return int(top), int(left), int(bottom), int(right)

@@ -1,0 +1,171 @@
+"""The one place where arrays become layers, and what our layers look like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.evaluation.error_map import ERROR_COLOURS
+from napari_unet.project.correction import IGNORE
+from napari_unet.session.layer_metadata import MASK_KEY, ShownMask
+from napari_unet.widgets.canvas.label_numbering import CYCLE, IGNORED_OBJECT
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.session.collection import Collection
+    from napari_unet.widgets.canvas.label_numbering import Numbering
+
+
+# Classes beyond the palette go on with napari's own colours.
+CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#0072B2", "#D55E00")
+
+IGNORED_COLOUR = "#B8B8B8"  # as fog: no class has a grey
+VOUCHED_COLOUR = "#CC79A7"  # hatched, so that it is told apart by shape as well
+# Of disagreement, with how much of what lies below they hide.
+UNSURE_COLOURS = (("#5B1FBF", 0.0), ("#5B1FBF", 0.15), ("#B14EE9", 0.8), ("#FFE94A", 1.0))
+HATCHES = 40  # lines over the longer side
+
+
+def class_colour(number: int, classes: int) -> str:
+    """Colour of a class in hexadecimals, as its layer shows it."""
+    if number <= len(CLASS_COLOURS):
+        return CLASS_COLOURS[number - 1]
+    from napari.utils.colormaps import label_colormap
+
+    red, green, blue = (round(float(part) * 255) for part in label_colormap(classes + 1).map(number)[:3])
+    return f"#{red:02X}{green:02X}{blue:02X}"
+
+
+def _colormap(colours: dict[int, str], name: str) -> Any:
+    """Colours of some labels up to 255; the others are transparent.
+
+    A cycle as long as there are labels, since for a dictionary of colours napari compiles code for a
+    second or two, where numba is installed, while the window stands still.
+    """
+    from napari.utils import CyclicLabelColormap
+
+    table = np.zeros((256, 4), np.float32)
+    for label, colour in colours.items():
+        table[label] = (*(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)), 1)
+    return CyclicLabelColormap(colors=table, name=name)
+
+
+def class_colormap(classes: int) -> Any:
+    """Colours of classes 1..K."""
+    colours = {number: class_colour(number, classes) for number in range(1, classes + 1)}
+    return _colormap(colours | {IGNORE: IGNORED_COLOUR}, f"classes 1 to {classes}")
+
+
+def object_colormap() -> Any:
+    """Colours of objects, all different from their neighbours, and that of ignored pixels."""
+    from napari.utils import CyclicLabelColormap
+    from napari.utils.colormaps import label_colormap
+
+    colours = np.array(label_colormap(CYCLE).colors)[: CYCLE + 1]
+    fog = [int(IGNORED_COLOUR[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    colours[(IGNORED_OBJECT - 1) % CYCLE + 1] = (*fog, 1)
+    return CyclicLabelColormap(colors=colours, name="objects")
+
+
+def same_colormap(layer: Any, colormap: Any) -> bool:
+    """Whether a layer has these colours already."""
+    return bool(layer.colormap.name == colormap.name)
+
+
+def error_colormap() -> Any:
+    """Colours of an error map."""
+    return _colormap(dict(enumerate(ERROR_COLOURS.values(), start=1)), "errors")
+
+
+def vouched_colormap() -> Any:
+    """Colour of what is vouched for."""
+    return _colormap({1: VOUCHED_COLOUR}, "vouched for")
+
+
+def unsure_colormap() -> Any:
+    """From nothing to be seen, where all agree, over violet to yellow."""
+    from napari.utils import Colormap
+
+    steps = [(*(int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)), alpha) for c, alpha in UNSURE_COLOURS]
+    return Colormap(steps, controls=[0.0, 0.1, 0.5, 1.0], name="disagreement")
+
+
+def hatched(where: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Slanting lines over a region, and its outline, so that what lies below stays in sight.
+
+    Parameters
+    ----------
+    where : numpy.ndarray
+        (Y, X) bool.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) uint8, 1 on the lines.
+    """
+    period = max(4, max(where.shape) // HATCHES)
+    rows, columns = np.ogrid[: where.shape[0], : where.shape[1]]
+    lines = (rows + columns) % period < max(1, period // 4)
+    inner = np.pad(where, 1)
+    inner = inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
+    return np.asarray(where & (lines | ~inner), np.uint8)
+
+
+def preview_colormap() -> Any:
+    """White outlines."""
+    return _colormap({1: "#FFFFFF"}, "preview")
+
+
+def text_overlay(viewer: Any) -> Any:
+    """The line of text in a corner of the canvas, where this version of napari keeps it."""
+    overlays = getattr(getattr(viewer, "canvas", None), "overlays", None)
+    return overlays.text if overlays is not None else viewer.text_overlay
+
+
+def forget_history(layer: Any) -> None:
+    """Leave nothing to undo in a Labels layer whose data was replaced.
+
+    napari keeps the strokes of the data before, and undo would write them into the new. It forgets them
+    when a layer stops being editable.
+    """
+    mode = layer.mode
+    layer.editable = False
+    layer.editable = True
+    layer.mode = mode
+
+
+def remember_meaning(
+    layer: Any, collection: Collection | None, identifier: str, numbering: Numbering
+) -> None:
+    """Put into a layer what its numbers mean, for whoever saves it by napari's menu."""
+    if collection is None or identifier not in collection.entries:
+        layer.metadata.pop(MASK_KEY, None)
+        return
+    entry = collection.entries[identifier]
+    layer.metadata[MASK_KEY] = ShownMask(
+        entry.sample, tuple(collection.classes), numbering.classes, numbering.as_objects
+    )
+
+
+def place_over(layer: Any, image: Any) -> None:
+    """Lay a two-dimensional layer over the last two axes of another."""
+    matrix = np.asarray(image.affine.affine_matrix)
+    affine = np.eye(3)
+    affine[:2, :2] = matrix[-3:-1, -3:-1]
+    affine[:2, 2] = matrix[-3:-1, -1]
+    wanted = {
+        "scale": np.asarray(image.scale)[-2:],
+        "translate": np.asarray(image.translate)[-2:],
+        "rotate": np.asarray(image.rotate)[-2:, -2:],
+        "affine": affine,
+    }
+    for name, value in wanted.items():
+        have = getattr(layer, name)
+        have = np.asarray(have.affine_matrix if name == "affine" else have)
+        if have.shape != value.shape or not np.array_equal(have, value):
+            setattr(layer, name, value)
+    units = getattr(image, "units", None)
+    if units is not None and tuple(layer.units) != tuple(units[-2:]):
+        layer.units = units[-2:]

@@ -1,0 +1,157 @@
+"""What is laid over the mask on demand: errors, what a person vouches for, where the model is unsure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_unet.evaluation.error_map import error_map
+from napari_unet.project.correction import IGNORE
+from napari_unet.session.disagreement import Disagreement
+from napari_unet.widgets.canvas import layer_styles
+from napari_unet.widgets.canvas.layer_images import OURS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_unet.session.session import Session
+    from napari_unet.widgets.canvas.mask_canvas import Stage
+
+NAMES = {"errors": "errors", "vouched": "vouched for", "unsure": "disagreement"}  # of the layers
+MOST = 0.5  # standard deviation of probabilities of which half are 0 and half 1
+
+
+class Overlays(QObject):  # type: ignore[misc]
+    """Keeps the layers of errors, of what is vouched for, and of disagreement in step with the mask.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Gets the layers.
+    session : Session
+        Says what is at hand.
+    stage : Stage
+        Shows the mask.
+    """
+
+    gone = Signal(str)  # a person deleted a layer: "errors", what is "vouched" for, or "unsure"
+    told = Signal()  # there is a map of where the model is unsure now, or none
+
+    def __init__(self, viewer: Any, session: Session, stage: Stage) -> None:
+        super().__init__(stage)
+        self.viewer = viewer
+        self.session = session
+        self.stage = stage
+        self.disagreement = Disagreement(session)
+        self.shown = dict.fromkeys(NAMES, False)
+        self.layers: dict[str, Any] = dict.fromkeys(NAMES)
+        self.disagreement.changed.connect(self._on_disagreement)
+        stage.mask_shown.connect(self.refresh)
+        session.score_changed.connect(self._on_change)
+        session.rows_changed.connect(self._on_rows)
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    def close(self) -> None:
+        """Let go of the viewer, and stop what is compared."""
+        self.disagreement.want(False)
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+
+    def show(self, kind: str, shown: bool) -> None:
+        """Show "errors", what is "vouched" for, or where the model is "unsure"; or hide it."""
+        self.shown[kind] = shown
+        if kind == "unsure":
+            self.disagreement.want(shown)
+            self._show_unsure()
+        else:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Show what belongs to the image at hand."""
+        mask = self.stage.mask_at_hand()
+        errors, vouched = self._errors(mask), self._vouched(mask)
+        self._put("errors", errors)
+        self._put("vouched", vouched)
+        mask_layer = self.stage.mask_layer
+        if mask_layer is not None:
+            # Only where it is another: napari then says that all of the layer may have changed.
+            if errors is None and mask_layer.contour:
+                mask_layer.contour = 0
+            elif errors is not None and mask_layer.contour == 0:
+                mask_layer.contour = 1
+
+    def _on_change(self, identifier: str) -> None:
+        if identifier == self.session.current:
+            self.refresh()
+
+    def _on_rows(self, identifiers: tuple[str, ...]) -> None:
+        if self.shown["vouched"] and self.session.current in identifiers:
+            self.refresh()
+
+    def _errors(self, mask: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
+        collection = self.session.collection
+        if not self.shown["errors"] or mask is None or collection is None:
+            return None
+        reference = collection.reference(self.session.current)
+        errors = None if reference is None else error_map(reference, mask)
+        if errors is not None:
+            errors[mask == IGNORE] = 0
+        return errors
+
+    def _vouched(self, mask: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
+        if not self.shown["vouched"] or mask is None:
+            return None
+        vouched = self.session.painting.vouched(self.session.current)
+        if vouched is None or vouched.shape != mask.shape:
+            return None
+        return layer_styles.hatched(vouched)
+
+    def _on_disagreement(self) -> None:
+        self._show_unsure()
+        self.told.emit()
+
+    def _show_unsure(self) -> None:
+        self._put("unsure", self.disagreement.values() if self.shown["unsure"] else None)
+
+    def _put(self, kind: str, values: NDArray[np.generic] | None) -> None:
+        layer = self.layers[kind]
+        if values is None:
+            if layer is not None:
+                layer.visible = False
+            return
+        if layer is None:
+            active = self.viewer.layers.selection.active
+            layer = self.layers[kind] = self._add(kind, values)
+            self.viewer.layers.selection.active = active
+        elif layer.data is not values:
+            layer.data = values
+        layer.visible = True
+        self.stage.place(layer)
+
+    def _add(self, kind: str, values: NDArray[np.generic]) -> Any:
+        about = {"name": NAMES[kind], "metadata": {OURS: kind}}
+        if kind == "unsure":
+            return self.viewer.add_image(
+                values,
+                colormap=layer_styles.unsure_colormap(),
+                contrast_limits=(0, MOST),
+                opacity=0.9,
+                blending="translucent_no_depth",
+                **about,
+            )
+        colours, opacity = (
+            (layer_styles.error_colormap(), 0.6)
+            if kind == "errors"
+            else (layer_styles.vouched_colormap(), 0.9)
+        )
+        layer = self.viewer.add_labels(values, colormap=colours, opacity=opacity, **about)
+        layer.editable = False
+        return layer
+
+    def _on_removed(self, event: Any) -> None:
+        for kind, layer in self.layers.items():
+            if layer is not None and event.value is layer:
+                self.layers[kind] = None
+                self.show(kind, False)
+                self.gone.emit(kind)

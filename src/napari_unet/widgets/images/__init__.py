@@ -1,0 +1,1 @@
+"""The step Images: the table of what is open."""

@@ -1,0 +1,1 @@
+"""The step Learn: fine-tuning, training, versions of the model."""

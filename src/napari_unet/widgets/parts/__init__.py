@@ -1,0 +1,1 @@
+"""Small pieces that every step of the dock uses."""

@@ -1,0 +1,1 @@
+"""The step Review: worst first, painting, scores, export."""

@@ -1,0 +1,85 @@
+"""From image to image: worst first, or first what stands for others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_unet.session.session import Session
+    from napari_unet.widgets.canvas.mask_canvas import Stage
+    from napari_unet.widgets.images.images_panel import ImagesPanel
+    from napari_unet.widgets.segment.segment_panel import SegmentPanel
+
+
+class Reviewing:
+    """Which image comes next.
+
+    Parameters
+    ----------
+    session : Session
+        Whose images are reviewed.
+    images, segmenting, stage
+        The list, the step that has progress and Cancel, and the layers.
+    """
+
+    def __init__(self, session: Session, images: ImagesPanel, segmenting: SegmentPanel, stage: Stage) -> None:
+        self.session, self.images, self.segmenting, self.stage = session, images, segmenting, stage
+        self._correcting = False  # Done goes on in that order
+
+    def worst_first(self) -> None:
+        """Sort the list by IoU and go to the worst not done; where no IoU is known, estimate it first."""
+        self._correcting = False
+        self._once_estimated(self._show_worst)
+
+    def correct_next(self) -> None:
+        """Go to the image that stands for most, then to the next of them; from now on Done does so, too."""
+        session = self.session
+        passed = session.current if self._correcting else ""
+        self._correcting = True
+        self._once_estimated(lambda: self._go_to(session.estimates.next_to_correct(passed)))
+
+    def next_worst(self) -> None:
+        """Go to the worst image that is not done, after the one at hand."""
+        self._correcting = False
+        self._go_to(self.session.estimates.next_after(self.session.current))
+
+    def done_and_next(self) -> None:
+        """Vouch for the mask of the image at hand, and go on in the queue, or else in the list."""
+        current, estimates = self.session.current, self.session.estimates
+        if not current:
+            return
+        self.stage.take_painting()
+        queued = not self._correcting and self.images.table.is_worst_first()
+        following = estimates.next_after(current) if queued else ""
+        self.session.painting.set_done([current])
+        if self._correcting:  # what is learned from others depends on what is done
+            following = estimates.next_to_correct()
+        if following:
+            self._go_to(following)
+        else:
+            self.images.flush()
+            self.images.table.next_image()
+
+    def _once_estimated(self, go: Callable[[], None]) -> None:
+        before, estimates = self.session.current, self.session.estimates
+        if estimates.missing():
+            self.segmenting.set_folded(False)  # progress and Cancel are there
+        if estimates.queue():  # nobody waits for the others; the list offers to be sorted again
+            go()
+            estimates.start()
+        elif estimates.start(lambda: go() if self.session.current == before else None) is None:
+            go()
+
+    def _show_worst(self) -> None:
+        self.images.flush()
+        self.images.table.sort_worst_first()
+        waiting = set(self.session.estimates.queue())
+        shown = self.images.table.shown_ids()
+        self._go_to(next((i for i in shown if i in waiting), shown[0] if shown else ""))
+
+    def _go_to(self, identifier: str) -> None:
+        if identifier:
+            self.session.select(identifier)
+            self.images.table.show_image(identifier)

@@ -1,0 +1,291 @@
+"""Step 3: look at masks, worst first, and mend them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.evaluation.error_map import ERROR_COLOURS
+from napari_unet.widgets.canvas.layer_styles import UNSURE_COLOURS, VOUCHED_COLOUR
+from napari_unet.widgets.parts.step import ElidedLabel, Step
+from napari_unet.widgets.review.class_legend import PaintLegend
+from napari_unet.widgets.review.edit_bar import MendBar
+from napari_unet.widgets.review.iou_histogram import IoUHistogram
+from napari_unet.widgets.review.scores_buttons import ScoresButtons
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_unet.session.image_row import ImageRow
+    from napari_unet.session.overall_score import Overall
+    from napari_unet.session.session import Session
+
+NOT_SEGMENTED = "Segment images to see how good their masks are: by their reference masks, or estimated."
+NO_REFERENCE = "There is no reference mask: Worst first estimates the IoU of each image."
+NO_REFERENCE_HERE = "No image with a reference mask is segmented yet: Worst first estimates the IoU of each."
+TOGGLES = {
+    "errors": ("Errors", "Show where mask and reference agree and where not (T)"),
+    "vouched": (
+        "Vouched",
+        "<qt>Show what you vouch for as pink lines: what you painted, or all of an image that is done; only "
+        "that teaches and counts (O)</qt>",
+    ),
+    "unsure": (
+        "Unsure",
+        "<qt>Show where the members of an ensemble disagree, or the answers of one model to the image and "
+        "its mirror images (U). From violet to yellow: standard deviation of the probabilities, up to 0.5, "
+        "where half of them say no and half yes</qt>",
+    ),
+}
+SIGNS = {  # colours over the mask, beside the boxes; those of errors are many, and have a line
+    "vouched": f'<span style="color:{VOUCHED_COLOUR}">▨</span>',
+    "unsure": "".join(f'<span style="color:{colour}">■</span>' for colour, _ in UNSURE_COLOURS[1:]),
+}
+
+
+class LookPanel(Step):
+    """IoU of the image at hand and of all, the errors, and the way to the worst."""
+
+    worst_wanted = Signal()
+    correct_wanted = Signal()
+    step_wanted = Signal(int)
+    overlay_wanted = Signal(str, bool)  # "errors", "vouched" or "unsure", shown or not
+    range_wanted = Signal(float, float)
+    reference_wanted = Signal(object)
+
+    def __init__(self, session: Session, parent: QWidget) -> None:
+        super().__init__(3, "Review", parent, foldable=True)
+        self.session = session
+        self.references: Callable[[], list[Any]] = list
+        self.chosen_reference: Callable[[], Any] = lambda: None
+        self.why_not_unsure: Callable[[], str] = str
+        self.image_score = QLabel()
+        self.image_score.setToolTip(
+            "Intersection over union of mask and reference, mean of the classes in it"
+        )
+        self.overall_score = QLabel()
+        self.overall_score.setWordWrap(True)
+        self.histogram = IoUHistogram(self)
+        self.histogram.range_selected.connect(self.range_wanted)
+
+        self.previous_button = QToolButton()
+        self.previous_button.setToolTip("Previous image in the list (Shift+N)")
+        self.previous_button.setAccessibleName("Previous image")
+        self.next_button = QToolButton()
+        self.next_button.setToolTip("Next image in the list (N)")
+        self.next_button.setAccessibleName("Next image")
+        for button, by in ((self.previous_button, -1), (self.next_button, 1)):
+            button.setArrowType(Qt.ArrowType.LeftArrow if by < 0 else Qt.ArrowType.RightArrow)
+            button.clicked.connect(lambda _=False, n=by: self.step_wanted.emit(n))
+        self.worst_button = QPushButton("Worst first")
+        self.worst_button.setToolTip(
+            "<qt>Sort the list by IoU and go to the worst image that is not done (W). Where there is no "
+            "reference, IoU is estimated from how far predictions of the flipped image agree. Next: Q</qt>"
+        )
+        self.worst_button.clicked.connect(self.worst_wanted)
+        self.correct_button = QPushButton("Correct")
+        self.correct_button.setToolTip(
+            "<qt>Go to an image that stands for many that are probably wrong, or, two times in five, to one "
+            "drawn at random (C); with reference masks to the worst. "
+            "Done (D) goes on to the next of them</qt>"
+        )
+        self.correct_button.clicked.connect(self.correct_wanted)
+        self.boxes = {}
+        for kind, (title, tip) in TOGGLES.items():
+            self.boxes[kind] = box = QCheckBox(title)
+            box.setToolTip(tip)
+            box.toggled.connect(lambda shown, k=kind: self.overlay_wanted.emit(k, shown))
+        self.errors_box, self.vouched_box = self.boxes["errors"], self.boxes["vouched"]
+        self.unsure_box = self.boxes["unsure"]
+        self.legend = QLabel()
+        self.legend.setWordWrap(True)
+        self.reference_box = QComboBox()
+        self.reference_box.setAccessibleName("Compare with")
+        self.reference_box.setToolTip("A Labels layer of the same size that holds the true masks")
+        self.reference_box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.reference_box.activated.connect(
+            lambda index: self.reference_wanted.emit(self.reference_box.itemData(index))
+        )
+        self.compare = QWidget()
+        row = QHBoxLayout(self.compare)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(QLabel("Compare with"))
+        row.addWidget(self.reference_box, 1)
+        self.body.addWidget(self.compare)
+
+        self.about_score = ElidedLabel()
+        self.scores = QWidget()
+        row = QHBoxLayout(self.scores)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.image_score)
+        row.addWidget(self.about_score, 1)
+        self.body.addWidget(self.scores)
+        self.body.addWidget(self.overall_score)
+        self.all_scores = ScoresButtons(session, self)
+        row = QHBoxLayout()
+        row.addWidget(self.histogram, 1)
+        row.addWidget(self.all_scores)
+        self.body.addLayout(row)
+        row = QHBoxLayout()
+        row.addWidget(self.worst_button, 1)
+        row.addWidget(self.correct_button, 1)
+        row.addWidget(self.previous_button)
+        row.addWidget(self.next_button)
+        overlays = QHBoxLayout()
+        for kind, box in self.boxes.items():
+            overlays.addWidget(box)
+            if kind in SIGNS:
+                overlays.addWidget(QLabel(SIGNS[kind], toolTip=TOGGLES[kind][1]))
+        overlays.addStretch(1)
+        self.buttons = QWidget()
+        rows = QVBoxLayout(self.buttons)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(2)
+        rows.addLayout(row)
+        rows.addLayout(overlays)
+        self.body.addWidget(self.buttons)
+        self.body.addWidget(self.legend)
+        self.mend = MendBar(session, self)
+        self.body.addWidget(self.mend)
+        self.classes = PaintLegend(self)
+        self.body.addWidget(self.classes)
+        self.empty = QLabel()
+        self.empty.setWordWrap(True)
+        self.body.addWidget(self.empty)
+
+        session.score_changed.connect(self._on_score)
+        session.current_changed.connect(lambda _: self.refresh())
+        session.collection_changed.connect(self._on_collection)
+        session.overall_changed.connect(self._on_overall)
+        self.refresh_references()
+        self.refresh()
+
+    def refresh_references(self) -> None:
+        """List the layers that could be the reference."""
+        choices = self.references()
+        chosen = self.chosen_reference()
+        self.compare.setVisible(bool(choices))
+        self.reference_box.clear()
+        self.reference_box.addItem("nothing", None)
+        for layer in choices:
+            self.reference_box.addItem(layer.name, layer)
+            if layer is chosen:
+                self.reference_box.setCurrentIndex(self.reference_box.count() - 1)
+
+    def refresh(self) -> None:
+        """Show what is known of the image at hand."""
+        session = self.session
+        row = session.row(session.current) if session.current else None
+        iou = row.iou if row is not None else None
+        self._tell_score(row)
+        scored = session.overall is not None or iou is not None
+        self.scores.setVisible(row is not None and row.rank is not None)
+        for widget in (self.overall_score, self.histogram, self.all_scores):
+            widget.setVisible(session.overall is not None)
+        several = session.collection is not None and len(session.collection) > 1
+        self.buttons.setVisible(scored or several)
+        entries = list(session.collection.entries.values()) if session.collection is not None else []
+        for button in (self.worst_button, self.correct_button):
+            button.setEnabled(scored or any(e.status != "new" for e in entries))
+        self.errors_box.setEnabled(iou is not None)
+        references = any(e.sample.has_mask for e in entries)
+        without = NO_REFERENCE_HERE if references else NO_REFERENCE
+        self.empty.setText(without if self.worst_button.isEnabled() else NOT_SEGMENTED)
+        self.empty.setVisible(not scored and (row is None or row.rank is None))
+        self.mend.refresh()
+        at_work = not self.mend.isHidden()
+        self.vouched_box.setEnabled(at_work)
+        self.unsure_box.setEnabled(row is not None)
+        self.classes.setVisible(at_work)
+        if session.collection is not None:
+            self.classes.set_classes(session.collection.classes)
+        here, every = self.mend.effort()
+        self.hint.setText(here)
+        self.hint.setToolTip(f"<qt>Work on this image; on all: {every or 'none'}</qt>")
+        self.refresh_legend()
+
+    def _tell_score(self, row: ImageRow | None) -> None:
+        words, about = "", ""
+        if row is not None and row.iou is not None:
+            words, about = f"{row.iou:.3f}", "IoU of this image"
+        elif row is not None and row.estimate is not None:
+            words, about = f"~{row.estimate:.2f}", row.reason[:1].upper() + row.reason[1:]
+        self.image_score.setText(f'<span style="font-size:16pt"><b>{words}</b></span>' if words else "")
+        self.about_score.setText(about)
+
+    def refresh_legend(self) -> None:
+        """Say what the colours over the mask mean."""
+        signs = (
+            list(ERROR_COLOURS.items()) if self.errors_box.isChecked() and self.errors_box.isEnabled() else []
+        )
+        words = [
+            f'<span style="color:{colour}">■</span>&nbsp;{name.replace(" ", "&nbsp;")}'
+            for name, colour in signs
+        ]
+        if self.unsure_box.isChecked() and self.unsure_box.isEnabled():
+            words += filter(None, [self.why_not_unsure()])
+        self.legend.setText("&nbsp; ".join(words))
+        self.legend.setToolTip(
+            "<qt>Blue: right. Vermillion: mask only. Yellow: reference only.</qt>" if signs else ""
+        )
+        self.legend.setVisible(bool(words))
+
+    def _on_collection(self) -> None:
+        self.refresh_references()
+        self.refresh()
+
+    def _on_score(self, identifier: str) -> None:
+        if identifier == self.session.current:
+            self.refresh()
+
+    def _on_overall(self) -> None:
+        overall = self.session.overall
+        self.histogram.set_values(overall.values if overall is not None else ())
+        if overall is None:
+            self.overall_score.setText("")
+        else:
+            interval = "" if math.isnan(overall.low) else f" ({overall.low:.3f} to {overall.high:.3f})"
+            mean = f"<b>{overall.mean_iou:.3f}</b>{interval}"
+            note = self.session.threshold_note
+            words = f"All: {mean}, {overall.images:,} {seen_in_words(overall)}"
+            if overall.stale:
+                words += f"; {overall.stale:,} are being scored with the new threshold"
+            if note:
+                words += "; threshold chosen on these images"
+            self.overall_score.setText(words)
+            tip = (
+                "Mean IoU of the masks as they are now, corrected or not, its 95 % interval over groups, and "
+                "the images it is of. Scores tells how good the model's own masks are."
+            )
+            if note:
+                tip += f" {note[:1].upper()}{note[1:]}."
+            if overall.left_out:
+                tip += f" {overall.left_out:,} images that the model saw in training are left out."
+            if overall.no_interval:
+                tip += f" {overall.no_interval[:1].upper()}{overall.no_interval[1:]}."
+            self.overall_score.setToolTip(tip)
+        self.refresh()
+
+
+def seen_in_words(overall: Overall) -> str:
+    """Whether the model has seen the images that a score is of: "unseen", "seen in training", or neither."""
+    if overall.seen:
+        return "seen in training"
+    if not overall.unknown:
+        return "unseen"
+    if overall.unknown == overall.images:
+        return "not known if seen"
+    return f"unseen or not known ({overall.unknown:,})"

@@ -1,0 +1,1 @@
+"""The step Segment: which model, on which images."""

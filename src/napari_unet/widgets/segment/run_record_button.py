@@ -1,0 +1,74 @@
+"""The button that saves recipes of what was done in this sitting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QFileDialog, QMenu, QToolButton, QWidget
+
+from napari_unet.errors import OutputError
+from napari_unet.widgets.parts.notify import notify
+
+if TYPE_CHECKING:
+    from napari_unet.session.session import Session
+
+
+class RecipeButton(QToolButton):  # type: ignore[misc]
+    """Lists the last runs, and saves the recipe of one; hidden until there is a run.
+
+    Parameters
+    ----------
+    session : Session
+        Whose runs.
+    parent : QWidget, optional
+        Owner.
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.setText("Recipe ▾")
+        self.setToolTip("Save what was done as recipe.json: `napari-unet run recipe.json` repeats it")
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.choices = QMenu(self)
+        self.choices.setToolTipsVisible(True)
+        self.choices.aboutToShow.connect(self._fill)
+        self.setMenu(self.choices)
+        session.learning.changed.connect(self.refresh)
+        session.job_changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Be there once something was done."""
+        self.setVisible(bool(self.session.runs.done))
+        self.setEnabled(not self.session.busy)
+
+    def _fill(self) -> None:
+        self.choices.clear()
+        for kind, describe in self.session.runs.done.items():
+            done = describe()
+            action = self.choices.addAction(f"Save recipe: {done.title}…")
+            words = "Data, model, settings and versions, with hashes"
+            if done.beside:
+                words += (
+                    f";\n{done.beside:,} image{'s' * (done.beside != 1)}, or masks of them, that no file "
+                    "holds as they are go into a folder beside it"
+                )
+            action.setToolTip(words)
+            action.triggered.connect(lambda _=False, k=kind: self._ask(k))
+
+    def _ask(self, kind: str) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", "recipe.json", "Recipes (*.json)")
+        if path:
+            self.save(kind, Path(path))
+
+    def save(self, kind: str, path: Path) -> None:
+        """Write the recipe of a run, and say so when it is written."""
+        if path.suffix.lower() != ".json":
+            path = path.with_name(f"{path.name}.json")
+            if path.exists():  # the person was asked about the other name
+                error = OutputError(f"{path} is there already", remedy="choose that very name to replace it")
+                self.session.failed.emit(error.sentence, "")
+                return
+        self.session.runs.save(kind, path, lambda saved: notify(f"The recipe is in {saved}"))

@@ -1,0 +1,113 @@
+"""One line under the models: which of them fits the image at hand, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+
+from napari_unet.errors import WorkbenchError
+from napari_unet.models.look import SIDE, measure_look
+from napari_unet.session.session import LARGE
+from napari_unet.widgets.parts.step import ElidedLabel
+from napari_unet.workflow.segment.suggest_model import Suggestion, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_unet.models.look import Look
+    from napari_unet.session.collection import Collection
+    from napari_unet.session.session import Session
+
+
+class SuggestionRow(QWidget):  # type: ignore[misc]
+    """Looks at each image that is taken to hand, aside, and offers the model that fits best.
+
+    Where no model was chosen yet it is chosen at once, so that the first click on Segment does something
+    useful; the line says so.
+
+    Parameters
+    ----------
+    session : Session
+        Its models are offered.
+    parent : QWidget
+        Owner.
+    """
+
+    def __init__(self, session: Session, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.shape: Callable[[], tuple[int, int] | None] = lambda: None
+        self.suggestion: Suggestion | None = None
+        self._looks: dict[str, tuple[Look, int]] = {}
+        self._looked_at: Collection | None = None
+        self._chosen_here = False
+        self.words = ElidedLabel()
+        self.use_button = QPushButton("Use")
+        self.use_button.setToolTip("Segment with this model from now on")
+        self.use_button.clicked.connect(self.use)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.words, 1)
+        row.addWidget(self.use_button)
+        self.hide()
+        session.current_changed.connect(lambda _: self.look())
+        session.model_changed.connect(self._refresh)
+
+    def look(self) -> None:
+        """Look at the image at hand, unless that was done."""
+        session, collection = self.session, self.session.collection
+        identifier = session.current
+        if collection is not self._looked_at:
+            self._looked_at = collection
+            self._looks.clear()
+        if collection is None or not identifier or identifier in self._looks:
+            self._refresh()
+            return
+        shape = self.shape()
+
+        def work() -> None:
+            try:
+                if shape is not None and shape[0] * shape[1] > LARGE:
+                    rows, columns = (_middle(n) for n in shape)
+                    image = collection.entries[identifier].sample.read_region(rows, columns)
+                else:
+                    image = collection.image(identifier)
+                found = measure_look(image), image.shape[2]
+            except (WorkbenchError, OSError, KeyError, IndexError):
+                return  # where it is shown or segmented that is told
+            session.dispatch(lambda: self._keep(collection, identifier, found))
+
+        session.run_aside(work)
+
+    def use(self) -> None:
+        """Choose the model that is suggested."""
+        if self.suggestion is not None:
+            self.session.choose_model(self.suggestion.card)
+
+    def _keep(self, collection: Collection, identifier: str, found: tuple[Look, int]) -> None:
+        if collection is self._looked_at:
+            self._looks[identifier] = found
+            self._refresh()
+
+    def _refresh(self) -> None:
+        session = self.session
+        found = self._looks.get(session.current)
+        self.suggestion = suggest(*found, session.offered()) if found is not None else None
+        suggestion = self.suggestion
+        if suggestion is not None and session.model is None and not session.busy:
+            self._chosen_here = True
+            session.choose_model(suggestion.card)  # comes back here
+            return
+        chosen = suggestion is not None and session.model is suggestion.card
+        if not chosen:
+            self._chosen_here = False
+        self.setVisible(suggestion is not None and (not chosen or self._chosen_here))
+        self.use_button.setVisible(not chosen)
+        if suggestion is not None:
+            self.words.setText(suggestion.reason)
+
+
+def _middle(size: int) -> slice:
+    start = max(0, (size - SIDE) // 2)
+    return slice(start, start + SIDE)

@@ -1,0 +1,1 @@
+"""Train several models and use them as one."""

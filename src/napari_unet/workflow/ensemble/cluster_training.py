@@ -1,0 +1,141 @@
+"""Members of an ensemble, each trained by a worker of a Dask cluster."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from napari_unet.atomic import remove_partials
+from napari_unet.engine.lean import import_keras
+from napari_unet.errors import SettingsError
+from napari_unet.models.model import SETTINGS_FILE, STATE_FILE
+from napari_unet.progress import CancelToken, Progress, ignore_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_unet.engine.cluster import Cluster
+    from napari_unet.progress import OnProgress
+    from napari_unet.workflow.train.train_task import TrainTask
+
+LOOK = 1.0  # seconds between two looks whether a run goes on
+_TRAINING = Lock()  # one network at a time in a process
+
+
+@dataclass(frozen=True)
+class _Member:
+    task: TrainTask
+    running: Path
+
+
+class WhileRunning(CancelToken):
+    """In a worker: set when the run is over that a training belongs to.
+
+    Parameters
+    ----------
+    mark : pathlib.Path
+        A file that is there until then; looked for once a second.
+    """
+
+    def __init__(self, mark: Path) -> None:
+        super().__init__()
+        self._mark = mark
+        self._looked = -math.inf
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run is over."""
+        now = time.monotonic()
+        if now - self._looked >= LOOK:
+            self._looked = now
+            if not self._mark.exists():
+                self.cancel()
+        return super().cancelled
+
+
+def check_workers(cluster: Cluster | None, task: TrainTask, folder: Path) -> None:
+    """Refuse to begin where workers cannot train; errors as ``Cluster.check``.
+
+    Parameters
+    ----------
+    cluster : Cluster or None
+        Connected; None: this process, which can.
+    task : TrainTask
+        Whose data the workers must see.
+    folder : pathlib.Path
+        That they must see, too.
+    """
+    if cluster is not None:
+        cluster.check([str(_for_others(task).data), str(folder)])
+
+
+def train_on_cluster(
+    cluster: Cluster,
+    tasks: Sequence[TrainTask],
+    running: Path,
+    on_progress: OnProgress,
+    cancel: CancelToken,
+) -> None:
+    """Train models that do not depend on one another; each is written by its worker.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Connected, and checked by ``check_workers``.
+    tasks : sequence of TrainTask
+        One a model.
+    running : pathlib.Path
+        A file; workers stop soon after it is gone.
+    on_progress : callable
+        Takes a Progress; models are counted.
+    cancel : CancelToken
+        Looked at between results.
+
+    Raises
+    ------
+    WorkbenchError
+        Whatever a training raises.
+    Cancelled
+        When the token was set.
+    """
+    sent = [_Member(_for_others(task), running) for task in tasks]
+    on_progress(Progress(0, len(sent), "Training models"))
+    for done, _ in enumerate(cluster.spread(_train, sent, cancel), start=1):
+        on_progress(Progress(done, len(sent), "Training models"))
+
+
+def _for_others(task: TrainTask) -> TrainTask:
+    """The task as it can be sent, with paths that do not depend on where one stands."""
+    if not isinstance(task.data, Path):
+        raise SettingsError(
+            "a cluster cannot read these images",
+            expected="a data set on storage that all machines share",
+            remedy="leave out the cluster",
+        )
+    init = None if task.init is None else task.init.expanduser()
+    return replace(
+        task,
+        data=task.data.expanduser().resolve(),
+        out=task.out.expanduser().resolve(),
+        init=init.resolve() if init is not None and init.exists() else init,
+        on_epoch=None,
+        on_look=None,
+        stop=None,
+    )
+
+
+def _train(member: _Member) -> None:
+    """In a worker: train one; go on where another was that died."""
+    task, going = member.task, WhileRunning(member.running)
+    with _TRAINING:
+        going.check()
+        if (task.out / SETTINGS_FILE).exists():
+            return
+        import_keras()
+        remove_partials(task.out)  # of a worker that died while it wrote
+        resumed = replace(task, resume=(task.out / STATE_FILE).exists())
+        resumed.run(ignore_progress, going)

@@ -1,0 +1,1 @@
+"""Score models and masks, compare them, write reports and submissions."""

@@ -1,0 +1,224 @@
+"""Images of a data set through a model on the workers of a Dask cluster, to be scored by the caller."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.data.catalog import open_dataset
+from napari_unet.engine.cluster import made_of
+from napari_unet.engine.hardware import default_precision
+from napari_unet.engine.lean import import_keras
+from napari_unet.errors import SettingsError, WorkbenchError
+from napari_unet.models.ensemble import load_any
+from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, model_folder
+from napari_unet.workflow.inputs.left_out import LeftOut
+from napari_unet.workflow.segment.segment_samples import segment_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import Sample
+    from napari_unet.engine.cluster import Cluster
+    from napari_unet.models.ensemble import AnyModel
+    from napari_unet.progress import CancelToken
+    from napari_unet.settings import InferenceSettings
+
+TOGETHER = 16  # images of a task at most: whole batches of the small ones
+TURNS = 4  # tasks of a worker at least, so that one that comes late or is slow keeps nobody waiting for long
+# One network at a time in a process.
+_LOADING, _COMPUTING = Lock(), Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluateErrand:
+    """Everything a worker needs, sent once to each.
+
+    Attributes
+    ----------
+    data : pathlib.Path
+        Data set that all workers see.
+    format : str or None
+        Its layout.
+    files : dict
+        Content of the files of the model, by their names in its folder.
+    settings : InferenceSettings or None
+        Instead of the model's own.
+    scores : str
+        Of the evaluation: which images' objects are wanted.
+    """
+
+    data: Path
+    format: str | None
+    files: dict[str, bytes]
+    settings: InferenceSettings | None
+    scores: str
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a worker found of one image.
+
+    Attributes
+    ----------
+    id : str
+        Of the image.
+    mask : numpy.ndarray
+        (Y, X) uint8.
+    probabilities : numpy.ndarray
+        (Y, X, K) float16, in which they are kept anywhere.
+    objects : numpy.ndarray or None
+        (Y, X) int32, where they are scored.
+    """
+
+    id: str
+    mask: NDArray[np.uint8]
+    probabilities: NDArray[np.float16]
+    objects: NDArray[np.int32] | None
+
+
+@dataclass(eq=False)
+class _Ready:
+    """An errand in a worker, with what it opened."""
+
+    errand: EvaluateErrand
+    folder: tempfile.TemporaryDirectory[str]  # members of an ensemble are read when their turn comes
+    model: AnyModel
+    dataset: Dataset
+
+
+@dataclass(frozen=True)
+class _Predict:
+    name: str
+    ids: tuple[str, ...]
+
+
+def pack_files(path: Path) -> dict[str, bytes]:
+    """Content of the files of a model, or of an ensemble that holds its members, to be sent."""
+    with model_folder(path) as folder:
+        return {
+            file.relative_to(folder).as_posix(): file.read_bytes()
+            for file in sorted(folder.rglob("*"))
+            if file.name in (SETTINGS_FILE, WEIGHTS_FILE)
+        }
+
+
+def answers_of_cluster(
+    cluster: Cluster, errand: EvaluateErrand, ids: Sequence[str], cancel: CancelToken
+) -> Iterator[Answer | LeftOut]:
+    """What the workers make of images, in order.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Connected.
+    errand : EvaluateErrand
+        What they need.
+    ids : sequence of str
+        Of the images.
+    cancel : CancelToken
+        Looked at between results.
+
+    Yields
+    ------
+    Answer or LeftOut
+        One an image; the latter where a worker cannot read it.
+
+    Raises
+    ------
+    WorkbenchError
+        If the workers cannot do it, or whatever they raise.
+    Cancelled
+        When the token was set.
+    """
+    cluster.check([str(errand.data)])
+    name = f"napari-unet-{secrets.token_hex(8)}"
+    asked = [_Predict(name, part) for part in divided(ids, cluster.workers)]
+    with cluster.shared(name, errand):
+        for _, found in cluster.spread_in_order(_predict, asked, cancel):
+            yield from found
+
+
+def divided(ids: Sequence[str], workers: int) -> list[tuple[str, ...]]:
+    """Divide images among tasks: each worker gets some, and none takes too much at once."""
+    size = min(TOGETHER, max(1, math.ceil(len(ids) / (TURNS * workers))))
+    return [tuple(ids[start : start + size]) for start in range(0, len(ids), size)]
+
+
+def check_shareable(data: Any, model: Path | None) -> Path:
+    """Refuse what workers cannot get at.
+
+    Returns
+    -------
+    pathlib.Path
+        Of the data set.
+
+    Raises
+    ------
+    SettingsError
+        If images are not in files, or there is no model to run.
+    """
+    if model is None:
+        raise SettingsError("masks that are there are scored without a cluster", remedy="leave out --cluster")
+    if not isinstance(data, Path):
+        raise SettingsError(
+            "a cluster cannot read these images",
+            expected="a data set on storage that all machines share",
+            remedy="leave out the cluster",
+        )
+    return data.expanduser().resolve()
+
+
+def _prepare(errand: EvaluateErrand) -> _Ready:
+    """In a worker: load the model and open the data set."""
+    import_keras()
+    folder = tempfile.TemporaryDirectory(prefix="napari-unet-model-")
+    for name, content in errand.files.items():
+        file = Path(folder.name) / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    model = load_any(Path(folder.name), default_precision())  # of this machine
+    return _Ready(errand, folder, model, open_dataset(errand.data, errand.format))
+
+
+def _predict(task: _Predict) -> list[Answer | LeftOut]:
+    """In a worker: segment some images."""
+    with _LOADING:
+        ready = made_of(task.name, _prepare)
+    by_id = {sample.id: sample for sample in ready.dataset.samples}
+    wanted = partial(_objects_wanted, ready)
+    found: list[Answer | LeftOut] = []
+
+    def leave_out(sample: Sample, error: WorkbenchError) -> None:
+        found.append(LeftOut.of(sample, error))
+
+    with _COMPUTING:
+        samples = [by_id[i] for i in task.ids]
+        results = segment_samples(samples, ready.model, ready.errand.settings, on_problem=leave_out)
+        for result in results:
+            objects = result.objects if wanted(result.sample) else None
+            probabilities = result.probabilities.astype(np.float16)
+            found.append(Answer(result.sample.id, result.mask, probabilities, objects))
+    return found
+
+
+def _objects_wanted(ready: _Ready, sample: Any) -> bool:
+    if ready.errand.scores == "overlap":
+        return False
+    if ready.errand.scores == "all":
+        return True
+    try:
+        return ready.dataset.mask(sample).objects is not None
+    except WorkbenchError:
+        return False  # the caller reads it, too, and leaves the image out

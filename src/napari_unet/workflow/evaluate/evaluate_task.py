@@ -1,0 +1,422 @@
+"""Evaluating: reference masks against a model's or against mask files, into a report."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet import __version__
+from napari_unet.atomic import check_can_be_made, check_outputs
+from napari_unet.data.inspection import Inspection, inspect_dataset
+from napari_unet.engine.cluster import connect
+from napari_unet.engine.hardware import default_precision
+from napari_unet.errors import DataError, WorkbenchError
+from napari_unet.evaluation.collect import Findings
+from napari_unet.evaluation.leakage import LONG_LISTS, NOT_KNOWN, SeenImages
+from napari_unet.evaluation.page import Background
+from napari_unet.evaluation.report import write_report
+from napari_unet.evaluation.score import Evaluation
+from napari_unet.evaluation.words import copies_note, threshold_note
+from napari_unet.inference.postprocess import connected_objects
+from napari_unet.models.ensemble import load_any
+from napari_unet.progress import tracked
+from napari_unet.settings import EvaluationSettings
+from napari_unet.workflow.evaluate.cluster_evaluation import (
+    EvaluateErrand,
+    answers_of_cluster,
+    check_shareable,
+    pack_files,
+)
+from napari_unet.workflow.evaluate.shell_commands import (
+    command,
+    evaluation_flags,
+    mask_flags,
+    training_command,
+)
+from napari_unet.workflow.inputs.labelled_images import GivenData, check_classes, open_labelled
+from napari_unet.workflow.inputs.left_out import LeftOut, check_size, check_some_left, sound_part
+from napari_unet.workflow.inputs.mask_folder import read_masks
+from napari_unet.workflow.segment.segment_samples import chosen_samples, segment_samples
+from napari_unet.workflow.versions import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from distributed import Client
+    from numpy.typing import NDArray
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import ReferenceMask, Sample
+    from napari_unet.engine.cluster import Cluster
+    from napari_unet.models.ensemble import AnyModel
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.settings import InferenceSettings
+
+
+REPORT_FILES = ("report.html", "report.json", "iou.csv")
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """A mask on its way to be scored.
+
+    Attributes
+    ----------
+    sample : Sample
+        The image.
+    mask : numpy.ndarray
+        (Y, X) uint8, 0..K.
+    number_objects : callable
+        () -> (Y, X) int32, its objects; called where the reference tells objects apart.
+    probabilities : numpy.ndarray or None
+        (Y, X, K) float32 in [0, 1]; None where masks were given.
+    """
+
+    sample: Sample
+    mask: NDArray[np.uint8]
+    number_objects: Callable[[], NDArray[np.int32]]
+    probabilities: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class EvaluateTask:
+    """Score a model, or masks that are there already, on a data set.
+
+    Attributes
+    ----------
+    data : pathlib.Path or GivenData
+        With reference masks.
+    report : pathlib.Path
+        Folder for iou.csv, report.json and report.html.
+    model : pathlib.Path, optional
+        To segment with.
+    masks : pathlib.Path, optional
+        Folder or zip of masks named after the images, instead of a model.
+    format : str, optional
+        Layout of the data.
+    settings : EvaluationSettings
+        Empty rule, intervals.
+    inspect : bool
+        Whether to look for problems of a data set, which reads all of it once more.
+    inference : InferenceSettings, optional
+        Instead of the model's own.
+    names : tuple of str, optional
+        Ids of the images to score; all if not given.
+    cluster : str or distributed.Client
+        Whose workers segment, the address of a Dask scheduler or a client; empty: this process.
+    overwrite : bool
+        Whether a report that is there may be replaced.
+    """
+
+    data: Path | GivenData
+    report: Path
+    model: Path | None = None
+    masks: Path | None = None
+    format: str | None = None
+    settings: EvaluationSettings = field(default_factory=EvaluationSettings)
+    inspect: bool = True
+    inference: InferenceSettings | None = None
+    names: tuple[str, ...] | None = None
+    cluster: str | Client = ""
+    overwrite: bool = False
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Evaluation:
+        """Score all images that have a reference mask, and write the report."""
+        with connect(self.cluster) if self.cluster else nullcontext() as cluster:
+            return self._evaluate(cluster, on_progress, cancel)
+
+    def _evaluate(self, cluster: Cluster | None, on_progress: OnProgress, cancel: CancelToken) -> Evaluation:
+        if cluster is not None:
+            check_shareable(self.data, self.model)
+        check_report(self.report, REPORT_FILES, [self.data], overwrite=self.overwrite)
+        dataset = whole = open_labelled(self.data, self.format)
+        if self.names is not None:
+            chosen = chosen_samples(dataset.samples, self.names, str(self.data))
+            dataset = replace(dataset, samples=tuple(chosen))
+        taken_for: list[str] = []
+        model = load_any(self.model, default_precision()) if self.model is not None else None
+        parts = Parts(model)
+        dataset, left = sound_part(dataset, on_progress, cancel, parts.look)
+        problems: list[LeftOut] = list(left)
+        if model is not None:
+            check_classes(model, dataset)
+            if cluster is None:
+                predictions = model_predictions(dataset, model, cancel, self.inference, problems.append)
+            else:
+                predictions = self._predictions_of(cluster, dataset, cancel, problems.append)
+        elif self.masks is not None:
+            predictions = given_predictions(dataset, self.masks, problems.append, taken_for.append)
+        else:
+            raise DataError("there is nothing to score", expected="a model or a folder of masks")
+        inspect = self.inspect and not isinstance(self.data, GivenData)
+        inspection = inspect_dataset(whole, on_progress, cancel, parts.named or None) if inspect else None
+        activation = model.recipe.network.activation if model is not None else "sigmoid"
+        findings = Findings(Evaluation(dataset.classes, self.settings, dataset.format), activation)
+        groups = groups_of(dataset)
+        for found in tracked(predictions, len(dataset), "Scoring", on_progress, cancel):
+            identifier = found.sample.id
+            try:
+                reference = fitting_reference(dataset, found.sample, found.mask)
+            except WorkbenchError as error:
+                problems.append(LeftOut.of(found.sample, error))
+                continue
+            objects = objects_of(reference, found, self.settings)
+            group, part = groups[identifier], parts.of[identifier]
+            findings.add(identifier, group, part, reference, found.mask, found.probabilities, objects)
+        check_some_left(problems, len(left) + len(dataset))
+        findings.evaluation.left_out.extend((item.name, item.sentence) for item in problems)
+        self._write(
+            dataset, model, findings, inspection, taken_for, copies_note(parts.named, parts.of), cancel
+        )
+        return findings.evaluation
+
+    def _predictions_of(
+        self,
+        cluster: Cluster,
+        dataset: Dataset,
+        cancel: CancelToken,
+        on_problem: Callable[[LeftOut], object],
+    ) -> Iterator[Predicted]:
+        """What the workers make of each image."""
+        path = check_shareable(self.data, self.model)
+        assert self.model is not None
+        files = pack_files(self.model)
+        errand = EvaluateErrand(path, self.format, files, self.inference, self.settings.scores)
+        by_id = {s.id: s for s in dataset.samples}
+        for found in answers_of_cluster(cluster, errand, [s.id for s in dataset.samples], cancel):
+            if isinstance(found, LeftOut):
+                on_problem(found)
+                continue
+            probabilities = found.probabilities.astype(np.float32)
+            yield Predicted(by_id[found.id], found.mask, partial(np.asarray, found.objects), probabilities)
+
+    def _write(
+        self,
+        dataset: Dataset,
+        model: AnyModel | None,
+        findings: Findings,
+        inspection: Inspection | None,
+        taken_for: list[str],
+        copies: str,
+        cancel: CancelToken,
+    ) -> None:
+        cancel.check()
+        inference = None if model is None else self.inference or model.recipe.inference
+        by_id = {s.id: s for s in dataset.samples}
+        galleries = findings.galleries(lambda i: (dataset.image(by_id[i]), dataset.mask(by_id[i])))
+        program = f"napari-unet-workbench {__version__}"
+        source = self.model or self.masks
+        what = ["--model", str(self.model)] if model is not None else ["--masks", str(self.masks)]
+        flags = [*evaluation_flags(self.settings, self.format), *mask_flags()]
+        commands = training_commands(model)
+        if not isinstance(self.data, GivenData):
+            commands += (command("evaluate", self.data, *what, "--report", self.report, *flags),)
+        note = "" if model is None or inference is None else threshold_note(inference, model.recipe.inference)
+        background = Background(
+            title=f"{source.name if source else 'Masks'} on {dataset.name}",
+            program=program,
+            curve=findings.threshold_curve(),
+            reliable=findings.reliability(),
+            threshold=inference.threshold if inference is not None else None,
+            galleries=galleries,
+            recipe=model.recipe if model is not None else None,
+            provenance=model.provenance if model is not None else {},
+            problems=inspection.to_json()["problems"] if inspection is not None else None,
+            commands=commands,
+            versions=versions(),
+            remarks=(
+                *masks_in_words(dataset),
+                *(f"The values of the masks that were scored: {words}." for words in taken_for),
+                *(f"{words[:1].upper()}{words[1:]}." for words in (note, copies) if words),
+            ),
+            threshold_note=note,
+        )
+        cancel.check()
+        write_report(
+            self.report,
+            findings.evaluation,
+            model={"masks": str(self.masks)} if model is None else about_model(model, self.model),
+            data=about_data(dataset, None if isinstance(self.data, GivenData) else self.data),
+            settings={
+                **self.settings.model_dump(mode="json"),
+                "inference": inference.model_dump(mode="json") if inference is not None else None,
+                "program": program,
+            },
+            background=background,
+        )
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder for a report that nothing can be written to; errors as ``check_can_be_made``."""
+    check_can_be_made(folder / "report.json")
+
+
+def check_report(
+    folder: Path, names: Iterable[str], inputs: Iterable[Path | GivenData], *, overwrite: bool
+) -> None:
+    """Refuse a folder for a report that nothing can be written to, or whose report would be replaced."""
+    given = [path for path in inputs if not isinstance(path, GivenData)]
+    check_outputs((folder / name for name in names), given, overwrite=overwrite)
+    check_writable(folder)
+
+
+def model_predictions(
+    dataset: Dataset,
+    model: AnyModel,
+    cancel: CancelToken,
+    settings: InferenceSettings | None = None,
+    on_problem: Callable[[LeftOut], object] | None = None,
+) -> Iterator[Predicted]:
+    """What a model makes of each image with a reference mask."""
+
+    def tell(sample: Sample, error: WorkbenchError) -> None:
+        if on_problem is None:
+            raise error
+        on_problem(LeftOut.of(sample, error))
+
+    for result in segment_samples(dataset.samples, model, settings, cancel, tell):
+        yield Predicted(result.sample, result.mask, partial(getattr, result, "objects"), result.probabilities)
+
+
+def given_predictions(
+    dataset: Dataset,
+    path: Path,
+    on_problem: Callable[[LeftOut], object],
+    on_meaning: Callable[[str], None] | None = None,
+) -> Iterator[Predicted]:
+    """Masks in a folder or zip, named after the images; `on_meaning` as of ``read_masks``."""
+
+    def tell(sample: Sample, error: WorkbenchError) -> None:
+        on_problem(LeftOut.of(sample, error))
+
+    for sample, mask, objects in read_masks(dataset, path, on_problem=tell, on_meaning=on_meaning):
+        yield Predicted(sample, mask, partial(np.asarray, objects))
+
+
+def fitting_reference(dataset: Dataset, sample: Sample, mask: NDArray[np.uint8]) -> ReferenceMask:
+    """The reference mask of an image, as large as the predicted one.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        That has it.
+    sample : Sample
+        Of the image.
+    mask : numpy.ndarray
+        (Y, X) uint8, the predicted one.
+
+    Raises
+    ------
+    DataError
+        If it is of another size.
+    """
+    reference = dataset.mask(sample)
+    check_size(sample, mask.shape, reference.labels.shape)
+    return reference
+
+
+def objects_of(
+    reference: ReferenceMask, found: Predicted, settings: EvaluationSettings
+) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
+    """Objects of the reference and of the mask, (Y, X) int32 each; None where they are not scored.
+
+    Where the reference does not tell objects apart they are scored only if all scores are wanted; its
+    connected pieces are objects then.
+    """
+    if settings.scores == "overlap" or (settings.scores == "auto" and reference.objects is None):
+        return None
+    ours = connected_objects(reference.labels) if reference.objects is None else reference.objects
+    return ours, found.number_objects()
+
+
+def groups_of(dataset: Dataset) -> dict[str, str]:
+    """The group of each image, by its id."""
+    return dict(zip((s.id for s in dataset.samples), dataset.groups(), strict=True))
+
+
+def about_model(model: AnyModel, path: Path | None) -> dict[str, Any]:
+    """What a report keeps of a model: settings, classes, provenance without the long lists."""
+    kept = {k: v for k, v in model.provenance.items() if k not in LONG_LISTS}
+    return {
+        "path": str(path),
+        "recipe": model.recipe.model_dump(mode="json"),
+        "classes": list(model.classes),
+        "provenance": kept,
+    }
+
+
+def about_data(dataset: Dataset, path: Path | None) -> dict[str, Any]:
+    """What a report keeps of a data set, or of images that are in none."""
+    if path is None:
+        return {"name": dataset.name}
+    return {
+        "path": str(path),
+        "name": dataset.name,
+        "format": dataset.format,
+        "group_rule": dataset.group_rule,
+        "problems": [p.message for p in dataset.problems],
+        "masks": dataset.masks,
+        "masks_are": dataset.masks_are,
+    }
+
+
+def masks_in_words(dataset: Dataset) -> tuple[str, ...]:
+    """What the reference masks were taken for, in a sentence, where their layout leaves that open."""
+    if not dataset.masks:
+        return ()
+    said = f", as --masks-are {dataset.masks_are} says" if dataset.masks_are else ""
+    doubts = [p.message for p in dataset.problems if p.kind == "interpretation"]
+    more = "".join(f" {doubt[:1].upper()}{doubt[1:]}." for doubt in doubts)
+    return (f"The values of the reference masks: {dataset.masks}{said}.{more}",)
+
+
+def training_commands(model: AnyModel | None) -> tuple[str, ...]:
+    """The command that trained a model, where it can be told."""
+    if model is None or model.provenance.get("parent") or model.provenance.get("ensemble"):
+        return ()
+    data = str((model.provenance.get("data") or {}).get("name") or "DATA")
+    line = training_command(model.recipe, data, "MODEL")
+    return (line,) if line else ()
+
+
+def own_parts_of(dataset: Dataset, provenance: Mapping[str, Any]) -> dict[str, str]:
+    """The part that the model's split names for each image, whatever copies there are; none without any."""
+    seen = SeenImages(provenance)
+    parts = {s.id: seen.own_part(s.id, dataset.image(s)) for s in dataset.samples}
+    return parts if any(parts.values()) else {}
+
+
+class Parts:
+    """Which part of a model's split each image was in, told by its pixels, not by its name.
+
+    Parameters
+    ----------
+    model : Model, Ensemble or None
+        None: the parts are not known.
+
+    Attributes
+    ----------
+    of : dict
+        Id to part, of the images that it looked at.
+    named : dict
+        Id to the part that the split itself names, whatever copies there are; without those it does not name.
+    """
+
+    def __init__(self, model: AnyModel | None) -> None:
+        self.of: dict[str, str] = {}
+        self.named: dict[str, str] = {}
+        self._seen = None if model is None else SeenImages(model.provenance)
+
+    def look(self, sample: Sample, image: NDArray[np.generic]) -> None:
+        """Find the part of one more image."""
+        if self._seen is None:
+            self.of[sample.id] = NOT_KNOWN
+            return
+        self.of[sample.id] = self._seen.part(image)
+        if named := self._seen.own_part(sample.id, image):
+            self.named[sample.id] = named

@@ -1,0 +1,234 @@
+"""A report of what a model said of images at hand, from the probabilities that were kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_unet import __version__
+from napari_unet.data.catalog import open_dataset
+from napari_unet.data.inspection import inspect_dataset
+from napari_unet.data.masks.mask_reading import Choice, MaskReading, reading_masks
+from napari_unet.errors import DataError, WorkbenchError
+from napari_unet.evaluation.collect import Findings
+from napari_unet.evaluation.leakage import LONG_LISTS
+from napari_unet.evaluation.page import Background
+from napari_unet.evaluation.report import write_report
+from napari_unet.evaluation.score import Evaluation
+from napari_unet.evaluation.words import copies_note, count_of, threshold_note
+from napari_unet.models.card import ModelCard
+from napari_unet.progress import Progress, tracked
+from napari_unet.workflow.evaluate.evaluate_task import check_writable, masks_in_words, own_parts_of
+from napari_unet.workflow.evaluate.shell_commands import command, evaluation_flags, training_command
+from napari_unet.workflow.evaluate.stored_predictions import open_kept
+from napari_unet.workflow.segment.predict_task import find_sample
+from napari_unet.workflow.versions import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.inspection import Inspection
+    from napari_unet.data.sample import ReferenceMask
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.workflow.evaluate.stored_predictions import KeptImage, Opened, ScoreRules
+
+MOST_TOLD = 3  # images named that cannot be scored
+
+
+@dataclass(frozen=True, eq=False)
+class ReportTask:
+    """Write a report of what a model said of images, from the probabilities that were kept.
+
+    It is of the model's masks, never of masks that a person corrected.
+
+    Attributes
+    ----------
+    images : tuple of KeptImage
+        At least one.
+    rules : ScoreRules
+        Of the masks and scores.
+    model : pathlib.Path
+        Whose probabilities they are.
+    report : pathlib.Path
+        Folder for report.html, report.json and iou.csv.
+    name : str
+        Of the images together.
+    data : pathlib.Path or None
+        The data set that they are of, if of one.
+    waiting : int
+        Images with a reference that the model has not been put on.
+    corrected : int
+        Of the images, how many have masks that a person corrected.
+    masks_are : str
+        How a person had the masks of the data set read; see ``MaskReading``.
+    """
+
+    images: tuple[KeptImage, ...]
+    rules: ScoreRules
+    model: Path
+    report: Path
+    name: str
+    data: Path | None = None
+    waiting: int = 0
+    corrected: int = 0
+    masks_are: Choice = ""
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Path:
+        """Score, draw and write; gives the page.
+
+        Raises
+        ------
+        DataError
+            If none of the images can be scored.
+        OutputError
+            If the report cannot be written.
+        Cancelled
+            When the token was set; nothing is written then.
+        """
+        check_writable(self.report)
+        with reading_masks(MaskReading(self.masks_are)):
+            dataset = open_dataset(self.data, self.rules.competition) if self.data is not None else None
+        inspection, known = None, dict[str, str]()
+        if dataset is not None:
+            known = own_parts_of(dataset, ModelCard.read(self.model).provenance)
+            inspection = inspect_dataset(dataset, on_progress, cancel, known or None)
+        groups = _groups(dataset)
+        rules = self.rules
+        same = dataset is not None and len(dataset.classes) == len(rules.classes)
+        classes = dataset.classes if dataset is not None and same else rules.classes
+        findings = Findings(Evaluation(classes, rules.evaluation, rules.competition), rules.activation)
+        problems: list[str] = []
+        for opened in self._opened(problems, on_progress, cancel):
+            kept = opened.kept
+            group = groups.get(kept.image.id) or kept.group or kept.image.id
+            findings.add(
+                kept.image.id,
+                group,
+                kept.part,
+                opened.reference,
+                opened.mask,
+                opened.probabilities,
+                opened.objects,
+            )
+        if not findings.evaluation.scores:
+            raise DataError("no image can be scored", got=problems[0] if problems else "no image")
+        on_progress(Progress(len(self.images), len(self.images), "Drawing the report"))
+        scored = {kept.image.id: kept.part for kept in self.images}
+        copies = copies_note({i: part for i, part in known.items() if i in scored}, scored)
+        self._write(findings, dataset, inspection, (copies, problems), cancel)
+        return self.report / "report.html"
+
+    def _opened(self, problems: list[str], on_progress: OnProgress, cancel: CancelToken) -> Iterator[Opened]:
+        for kept in tracked(self.images, len(self.images), "Scoring", on_progress, cancel):
+            try:
+                yield open_kept(kept, self.rules)
+            except WorkbenchError as error:
+                problems.append(error.sentence)
+
+    def _write(
+        self,
+        findings: Findings,
+        dataset: Dataset | None,
+        inspection: Inspection | None,
+        told: tuple[str, list[str]],
+        cancel: CancelToken,
+    ) -> None:
+        by_id = {kept.image.id: kept.image for kept in self.images}
+
+        def read(identifier: str) -> tuple[NDArray[np.generic], ReferenceMask]:
+            sample = find_sample(by_id[identifier])
+            return sample.read_image(), sample.read_mask()
+
+        galleries = findings.galleries(read)
+        cancel.check()
+        card = ModelCard.read(self.model)
+        program = f"napari-unet-workbench {__version__}"
+        inference = self.rules.inference
+        recipe = card.recipe.model_copy(update={"inference": inference})
+        note = threshold_note(inference, card.recipe.inference)
+        kept = {k: v for k, v in card.provenance.items() if k not in LONG_LISTS}
+        background = Background(
+            title=f"{card.name} on {self.name}",
+            program=program,
+            curve=findings.threshold_curve(),
+            reliable=findings.reliability(),
+            threshold=inference.threshold,
+            galleries=galleries,
+            recipe=recipe,
+            provenance=card.provenance,
+            problems=inspection.to_json()["problems"] if inspection is not None else None,
+            commands=self._commands(card),
+            versions=versions(),
+            remarks=(
+                *(masks_in_words(dataset) if dataset is not None else ()),
+                *self._remarks(told[1], (note, told[0])),
+            ),
+            threshold_note=note,
+        )
+        about: dict[str, Any] = {"name": self.name}
+        if dataset is not None:
+            about |= {"path": str(self.data), "format": dataset.format, "group_rule": dataset.group_rule}
+        write_report(
+            self.report,
+            findings.evaluation,
+            model={
+                "path": str(self.model),
+                "recipe": recipe.model_dump(mode="json"),
+                "classes": list(card.classes),
+                "provenance": kept,
+            },
+            data=about,
+            settings={
+                **self.rules.evaluation.model_dump(mode="json"),
+                "inference": inference.model_dump(mode="json"),
+                "program": program,
+                "corrected": self.corrected,
+            },
+            background=background,
+        )
+
+    def _remarks(self, problems: list[str], notes: tuple[str, ...]) -> tuple[str, ...]:
+        remarks = [f"{note[:1].upper()}{note[1:]}." for note in notes if note]
+        if self.corrected:
+            have = "has a mask" if self.corrected == 1 else "have masks"
+            remarks.append(
+                f"{count_of(self.corrected, 'image')} of these {have} that a person corrected; what is "
+                "scored here are the masks that the model made."
+            )
+        if self.waiting:
+            was = "was" if self.waiting == 1 else "were"
+            remarks.append(
+                f"{count_of(self.waiting, 'image')} with a reference {was} not segmented and "
+                f"{'is' if self.waiting == 1 else 'are'} not in this report."
+            )
+        if problems:
+            told = "; ".join(problems[:MOST_TOLD])
+            remarks.append(f"{count_of(len(problems), 'image')} could not be scored: {told}.")
+        return tuple(remarks)
+
+    def _commands(self, card: ModelCard) -> tuple[str, ...]:
+        """Commands that give this report again; those that would give another are left out."""
+        lines = []
+        if not card.provenance.get("parent"):
+            data = str((card.provenance.get("data") or {}).get("name") or "DATA")
+            lines.append(training_command(card.recipe, data, "MODEL"))
+        own, used = card.recipe.inference, self.rules.inference
+        same = (own.threshold, own.minimum_size) == (used.threshold, used.minimum_size)
+        if self.data is not None and same and not self.waiting:
+            flags = evaluation_flags(self.rules.evaluation, self.rules.competition)
+            flags += ["--masks-are", self.masks_are] if self.masks_are else []
+            lines.append(
+                command("evaluate", self.data, "--model", self.model, "--report", self.report, *flags)
+            )
+        return tuple(line for line in lines if line)
+
+
+def _groups(dataset: Dataset | None) -> dict[str, str]:
+    if dataset is None:
+        return {}
+    return dict(zip((s.id for s in dataset.samples), dataset.groups(), strict=True))

@@ -1,0 +1,1 @@
+"""Write masks and models for other programs."""

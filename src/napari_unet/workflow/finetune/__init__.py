@@ -1,0 +1,1 @@
+"""Learn from corrections, and judge whether that helped."""

@@ -1,0 +1,1 @@
+"""What tasks take in: images by reference, labelled images, masks from elsewhere."""

@@ -1,0 +1,1 @@
+"""Segment images that do not fit into memory, block by block."""

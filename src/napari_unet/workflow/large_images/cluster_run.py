@@ -1,0 +1,191 @@
+"""Blocks of a large image on a Dask cluster: workers read, compute and write, the caller only counts."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from napari_unet.engine.cluster import made_of
+from napari_unet.engine.hardware import default_precision
+from napari_unet.engine.lean import import_keras
+from napari_unet.export.label_store import LabelStore
+from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, Model, load_model, model_folder
+from napari_unet.workflow.large_images.local_run import FinishedBlock, State, write_block
+from napari_unet.workflow.large_images.plan import Block, Runner, measure_image, note_constant, read_tile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from napari_unet.engine.cluster import Cluster
+    from napari_unet.models.intensities import Intensities
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.workflow.large_images.plan import LargeImage
+
+# One network at a time in a process; its other threads read and write meanwhile.
+_LOADING, _COMPUTING = Lock(), Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Errand:
+    """Everything a worker needs, sent once to each.
+
+    Attributes
+    ----------
+    large : LargeImage
+        What is to be done.
+    model : dict
+        Content of the files of the model.
+    precision : str
+        To load it with; "auto": each worker decides by its own device.
+    store : pathlib.Path
+        Where masks go.
+    key : str
+        Of the array there.
+    """
+
+    large: LargeImage
+    model: dict[str, bytes]
+    precision: str
+    store: Path
+    key: str
+
+
+@dataclass(eq=False)
+class _Ready:
+    """An errand in a worker, with what it opened."""
+
+    errand: Errand
+    model: Model
+    store: LabelStore
+    runner: Runner
+
+
+@dataclass(frozen=True)
+class _Measure:
+    name: str
+    image: int
+
+
+@dataclass(frozen=True)
+class _Segment:
+    name: str
+    blocks: tuple[Block, ...]
+    intensities: tuple[Intensities, ...]
+
+
+def pack_model(path: Path) -> dict[str, bytes]:
+    """Content of the files of a model, to be sent."""
+    with model_folder(path) as folder:
+        return {name: (folder / name).read_bytes() for name in (SETTINGS_FILE, WEIGHTS_FILE)}
+
+
+def run_on_cluster(
+    cluster: Cluster,
+    errand: Errand,
+    todo: Sequence[Block],
+    on_progress: OnProgress,
+    cancel: CancelToken,
+) -> None:
+    """Run blocks on the workers of a cluster.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Connected.
+    errand : Errand
+        What they need.
+    todo : sequence of Block
+        That lack.
+    on_progress, cancel
+        As everywhere.
+
+    Raises
+    ------
+    SettingsError
+        If the workers cannot do it.
+    ComputeError
+        If the scheduler is gone.
+    Cancelled
+        When it was stopped; what is finished stays.
+    """
+    large = errand.large
+    cluster.check([str(errand.store), *map(str, paths_of(large))])
+    name = f"napari-unet-{secrets.token_hex(8)}"
+    state = State(large, list(todo), time.monotonic())
+    with cluster.shared(name, errand):
+        images = sorted({block.image for block in todo})
+        on_progress(state.progress("Measuring intensities"))
+        asked = (_Measure(name, image) for image in images)
+        measured = {item.image: found for item, found in cluster.spread(_measure, asked, cancel)}
+        for image, found in measured.items():
+            note_constant(large, image, found)
+        state.start = time.monotonic()
+        for item, _ in cluster.spread(_segment, _batches(name, large, todo, measured), cancel):
+            for block in item.blocks:
+                state.finished(block)
+                rows, columns = large.plan.result(block.number)
+                on_progress(state.progress("Segmenting", FinishedBlock(block.image, rows, columns)))
+
+
+def spread_on(cluster: Cluster, cancel: CancelToken) -> Callable[..., Iterator[tuple[object, object]]]:
+    """What ``settle`` spreads its work by."""
+    return partial(cluster.spread, cancel=cancel)
+
+
+def paths_of(large: LargeImage) -> list[Path]:
+    """What of the image lies on a disk, as far as it is known."""
+    pixels = large.stack.pixels
+    path = getattr(pixels, "path", None)
+    if isinstance(path, Path):
+        return [path]
+    root = getattr(getattr(pixels, "store", None), "root", None)
+    return [root] if isinstance(root, Path) else []
+
+
+def _batches(
+    name: str, large: LargeImage, todo: Sequence[Block], measured: dict[int, Intensities]
+) -> Iterator[_Segment]:
+    for start in range(0, len(todo), large.batch):
+        blocks = tuple(todo[start : start + large.batch])
+        yield _Segment(name, blocks, tuple(measured[block.image] for block in blocks))
+
+
+def _prepare(errand: Errand) -> _Ready:
+    """In a worker: load the model and open the store."""
+    import_keras()
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in errand.model.items():
+            (Path(folder) / name).write_bytes(content)
+        model = load_model(folder, default_precision() if errand.precision == "auto" else errand.precision)
+    return _Ready(errand, model, LabelStore.open(errand.store), Runner(errand.large, model))
+
+
+def _ready(name: str) -> _Ready:
+    with _LOADING:
+        return made_of(name, _prepare)
+
+
+def _measure(task: _Measure) -> Intensities:
+    """In a worker: look at one image."""
+    ready = _ready(task.name)
+    return measure_image(ready.errand.large, ready.model, task.image)
+
+
+def _segment(task: _Segment) -> None:
+    """In a worker: read, compute and write some blocks."""
+    ready = _ready(task.name)
+    large = ready.errand.large
+    tiles = [
+        read_tile(large, ready.model, block, found)
+        for block, found in zip(task.blocks, task.intensities, strict=True)
+    ]
+    with _COMPUTING:
+        outputs = ready.runner.run(task.blocks, tiles)
+    for block, output, found in zip(task.blocks, outputs, task.intensities, strict=True):
+        write_block(large, ready.model, ready.store, ready.errand.key, block, output, found.constant)

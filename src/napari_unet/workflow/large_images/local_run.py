@@ -1,0 +1,279 @@
+"""Blocks of a large image through the network into the store: read ahead, written behind, resumed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_unet.errors import ComputeError
+from napari_unet.progress import Progress
+from napari_unet.workflow.large_images.plan import (
+    Block,
+    LargeImage,
+    Runner,
+    is_out_of_memory,
+    leave_blank,
+    mask_of_block,
+    measure_image,
+    nearest_first,
+    note_constant,
+    read_tile,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_unet.export.label_store import LabelStore
+    from napari_unet.models.intensities import Intensities
+    from napari_unet.models.model import Model
+    from napari_unet.progress import CancelToken, OnProgress
+
+    # Image of the stack, y and x that a person looks at now; None: nobody looks.
+    Focus = Callable[[], tuple[int, float, float] | None]
+
+
+@dataclass(frozen=True)
+class FinishedBlock:
+    """A part of the result that is there now; the piece of a Progress.
+
+    Attributes
+    ----------
+    image : int
+        Of the stack.
+    rows, columns : slice
+        Of the result.
+    """
+
+    image: int
+    rows: slice
+    columns: slice
+
+
+class LocalRun:
+    """Runs the blocks of a large image in this process.
+
+    One thread reads what is next, this one computes, one writes what was before: never more than three
+    batches are in memory.
+
+    Parameters
+    ----------
+    large : LargeImage
+        What is to be done.
+    model : Model
+        To do it with.
+    store : LabelStore
+        Where it goes.
+    key : str
+        Of the array there.
+    """
+
+    def __init__(self, large: LargeImage, model: Model, store: LabelStore, key: str) -> None:
+        self.large = large
+        self.model = model
+        self.store = store
+        self.key = key
+        self.measured: dict[int, Intensities] = {}
+
+    def run(
+        self,
+        todo: Sequence[Block],
+        on_progress: OnProgress,
+        cancel: CancelToken,
+        focus: Focus = lambda: None,
+        on_block: Callable[[Block], None] | None = None,
+    ) -> None:
+        """Run blocks, in order or what is looked at first.
+
+        Parameters
+        ----------
+        todo : sequence of Block
+            That lack.
+        on_progress, cancel
+            As everywhere; megapixels of the whole image are counted.
+        focus : callable
+            Asked before each batch.
+        on_block : callable
+            Told of each block that is written, in the thread that writes.
+
+        Raises
+        ------
+        Cancelled
+            When it was stopped; what is finished stays.
+        ComputeError
+            If memory does not last for a single tile.
+        """
+        state = State(self.large, self._sorted(todo), time.monotonic())
+        runner = Runner(self.large, self.model, state.say_smaller(on_progress))
+        with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
+            written: Future[None] | None = None
+            upcoming = self._read_next(reader, state, focus, on_progress, cancel)
+            try:
+                while upcoming is not None:
+                    cancel.check()
+                    blocks, tiles = upcoming.result()
+                    upcoming = self._read_next(reader, state, focus, on_progress, cancel)
+                    outputs = self._outputs(runner, blocks, tiles)
+                    del tiles
+                    if written is not None:
+                        written.result()
+                    written = writer.submit(self._write, blocks, outputs, state, on_progress, on_block)
+                    del outputs
+                if written is not None:
+                    written.result()
+            finally:
+                if upcoming is not None:
+                    upcoming.cancel()
+
+    def _sorted(self, todo: Sequence[Block]) -> list[Block]:
+        """Blocks that lie alike in their tiles together, those of the borders first: they run faster so."""
+        plan = self.large.plan
+        if not plan.narrow:
+            return list(todo)
+        places = {number: plan.offset(number) for number in {block.number for block in todo}}
+        often = Counter(places.values())
+
+        def alike(block: Block) -> tuple[int, int, tuple[int, int]]:
+            place = places[block.number]
+            return block.image, often[place], place
+
+        return sorted(todo, key=alike)
+
+    def _outputs(
+        self, runner: Runner, blocks: Sequence[Block], tiles: Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
+        try:
+            return runner.run(blocks, tiles)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            side = " x ".join(map(str, self.large.plan.tile_shape))
+            raise ComputeError(
+                "there is not enough memory for a single tile",
+                got=f"tiles of {side} pixels",
+                remedy="give less with --memory; what is finished is kept",
+            ) from error
+
+    def _read_next(
+        self,
+        reader: ThreadPoolExecutor,
+        state: State,
+        focus: Focus,
+        on_progress: OnProgress,
+        cancel: CancelToken,
+    ) -> Future[tuple[list[Block], list[NDArray[np.float32]]]] | None:
+        blocks = state.take(self.large.batch, focus())
+        if not blocks:
+            return None
+
+        def read() -> tuple[list[Block], list[NDArray[np.float32]]]:
+            tiles = []
+            for block in blocks:
+                cancel.check()
+                if block.image not in self.measured:
+                    if not self.measured:
+                        on_progress(state.progress("Measuring intensities"))
+                    found = measure_image(self.large, self.model, block.image)
+                    note_constant(self.large, block.image, found)
+                    self.measured[block.image] = found
+                tiles.append(read_tile(self.large, self.model, block, self.measured[block.image]))
+            return blocks, tiles
+
+        return reader.submit(read)
+
+    def _write(
+        self,
+        blocks: Sequence[Block],
+        outputs: Sequence[NDArray[np.float32]],
+        state: State,
+        on_progress: OnProgress,
+        on_block: Callable[[Block], None] | None,
+    ) -> None:
+        for block, found in zip(blocks, outputs, strict=True):
+            constant = self.measured[block.image].constant
+            write_block(self.large, self.model, self.store, self.key, block, found, constant)
+            if on_block is not None:
+                on_block(block)
+            rows, columns = self.large.plan.result(block.number)
+            state.finished(block)
+            on_progress(state.progress("Segmenting", FinishedBlock(block.image, rows, columns)))
+
+
+def write_block(
+    large: LargeImage,
+    model: Model,
+    store: LabelStore,
+    key: str,
+    block: Block,
+    outputs: NDArray[np.float32],
+    constant: bool = False,
+) -> None:
+    """Turn what the network said of a tile, (Y', X', K) float32, into the mask of its block; write that.
+
+    The mask is empty where there are no data, and all of it where the image is constant.
+
+    Raises
+    ------
+    OutputError
+        If the disk refuses.
+    """
+    activation = model.recipe.network.activation
+    mask = mask_of_block(large, outputs, block, len(model.classes), activation)
+    leave_blank(large, block, mask, constant)
+    store.write(key, large.stack.indices[block.image], *large.plan.result(block.number), mask)
+
+
+@dataclass
+class State:
+    """What lacks of a large image, and how fast it goes.
+
+    Attributes
+    ----------
+    large : LargeImage
+        All of it.
+    todo : list of Block
+        Not yet taken.
+    start : float
+        By the monotonic clock.
+    """
+
+    large: LargeImage
+    todo: list[Block]
+    start: float
+
+    def __post_init__(self) -> None:
+        self.total = sum(map(self.large.pixels, self.large.blocks)) / 1e6
+        self.before = self.total - sum(map(self.large.pixels, self.todo)) / 1e6
+        self.now = 0.0
+
+    def take(self, count: int, seen: tuple[int, float, float] | None) -> list[Block]:
+        """Take some, the nearest to what is looked at."""
+        if seen is not None:
+            self.todo = nearest_first(self.large, self.todo, *seen)
+        taken, self.todo = self.todo[:count], self.todo[count:]
+        return taken
+
+    def finished(self, block: Block) -> None:
+        """Count a block."""
+        self.now += self.large.pixels(block) / 1e6
+
+    def progress(self, message: str, piece: FinishedBlock | None = None) -> Progress:
+        """How far it is, in megapixels, with the time that is left."""
+        left = None
+        if self.now:
+            passed = time.monotonic() - self.start
+            left = passed / self.now * (self.total - self.before - self.now)
+        return Progress(self.before + self.now, self.total, message, left, piece=piece)
+
+    def say_smaller(self, on_progress: OnProgress) -> Callable[[int], None]:
+        """What tells of smaller batches."""
+
+        def say(batch: int) -> None:
+            on_progress(self.progress(f"Out of memory: going on with batches of {batch}"))
+
+        return say

@@ -1,0 +1,378 @@
+"""A large image on its way to a mask: what is decided before, and one block after another."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.engine.hardware import has_gpu
+from napari_unet.errors import ModelError
+from napari_unet.inference.blocks import BlockPlan, plan_blocks
+from napari_unet.inference.budget import NATIVE_SPARE, SPARE, TileCost, batch_for, fit
+from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.inference.predict import PartNetwork, average_over_flips, average_part_over_flips
+from napari_unet.models import native
+from napari_unet.models.intensities import Intensities, measure, prepare_part
+from napari_unet.models.normalization import known_pixels, scaled_shape
+from napari_unet.networks.cost import reach
+from napari_unet.networks.partial_output import narrowing
+from napari_unet.workflow.inputs.pixel_scaling import resizing
+from napari_unet.workflow.segment.segment_samples import GPU_BATCH_PIXELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.files.lazy_stack import LazyStack
+    from napari_unet.inference.postprocess import Activation
+    from napari_unet.models.model import Model
+    from napari_unet.settings import InferenceSettings, LargeImageSettings
+
+    Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+log = logging.getLogger(__name__)
+LARGEST_CHUNK = 1024  # pixels of a file of the result, either way
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of one image of a stack: which image, which block of it."""
+
+    image: int
+    number: int
+
+
+@dataclass(frozen=True, eq=False)
+class LargeImage:
+    """Everything that decides what becomes of a stack, and how it is gone about.
+
+    Attributes
+    ----------
+    stack : LazyStack
+        The images.
+    settings : InferenceSettings
+        Flips, threshold, minimum size.
+    plan : BlockPlan
+        Of each image.
+    batch : int
+        Tiles that run together.
+    chunk : tuple of int
+        (Y, X) of a file of the result.
+    exact : bool
+        Whether blocks see all that the network does, so that the result does not depend on the plan.
+    """
+
+    stack: LazyStack
+    settings: InferenceSettings
+    plan: BlockPlan
+    batch: int
+    chunk: tuple[int, int]
+    exact: bool
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """All, image by image, row by row."""
+        return [
+            Block(image, number)
+            for image in range(len(self.stack.indices))
+            for number in range(len(self.plan))
+        ]
+
+    def pixels(self, block: Block) -> int:
+        """Of the result."""
+        rows, columns = self.plan.result(block.number)
+        return int((rows.stop - rows.start) * (columns.stop - columns.start))
+
+    def chunks(self, block: Block) -> list[tuple[int, ...]]:
+        """Numbers of the files of the result that a block fills."""
+        index = self.stack.indices[block.image]
+        ranges = [
+            range(part.start // side, -(-part.stop // side))
+            for part, side in zip(self.plan.result(block.number), self.chunk, strict=True)
+        ]
+        return [(*index, row, column) for row in ranges[0] for column in ranges[1]]
+
+
+def plan_large_image(
+    stack: LazyStack,
+    model: Model,
+    settings: InferenceSettings,
+    large: LargeImageSettings,
+    chunk: tuple[int, int] | None = None,
+) -> LargeImage:
+    """Decide how a stack is gone about.
+
+    Parameters
+    ----------
+    stack : LazyStack
+        The images.
+    model : Model
+        To be put on them.
+    settings : InferenceSettings
+        Flips, threshold, minimum size; pixels of a batch.
+    large : LargeImageSettings
+        Memory and context.
+    chunk : tuple of int, optional
+        (Y, X) of the files of a result that was begun.
+
+    Raises
+    ------
+    ModelError
+        If the channels do not fit the model, it draws contours, or makes images empty as a whole.
+    """
+    check_channels(stack, model)
+    if settings.refinement:
+        raise ModelError(
+            f"{stack.name} is too large for watershed contours, which need the whole of an image",
+            expected="a model without them",
+            got=f"contours weighing {settings.refinement:g}",
+            remedy="take the model as it was before `napari-unet refine`",
+        )
+    if settings.least_presence and model.recipe.network.presence:
+        raise ModelError(
+            f"{stack.name} is too large to be asked as a whole whether there is anything in it",
+            expected="a model that makes no mask empty by that",
+            got=f"least_presence {settings.least_presence:g}",
+            remedy="set least_presence to 0 in the settings.json of the model",
+        )
+    network = model.inference_network
+    sizes = model.sizes
+    sees = reach(network)
+    halo = large.context if large.context >= 0 else (settings.overlap if sees is None else sees)
+    exact = bool(sizes.margin) or (sees is not None and halo >= sees)
+    height, width, channels = stack.shape
+    y, x = resizing(model, stack.pixel_size)
+    shown = scaled_shape((height, width), y)[0], scaled_shape((height, width), x)[1]
+    halved = any(layer.compute_dtype in {"float16", "bfloat16"} for layer in network.layers)
+    itemsize = 2 if halved else 4
+    known = network, sizes, itemsize, channels, model.recipe.network.outputs
+    spare = NATIVE_SPARE if native.is_wanted(network) else SPARE
+
+    def plan_for(most: int) -> BlockPlan:
+        return plan_blocks((height, width), shown, sizes, halo, most, chunk or (0, 0))
+
+    whole = plan_for(sys.maxsize).tile_shape
+    cost = TileCost.of(*known, spare=spare, whole=whole)
+    worth = settings.batch_pixels or (GPU_BATCH_PIXELS if has_gpu() else 0)
+    budget = fit(cost, sizes, large.memory, worth)
+    plan = plan_for(budget.tile)
+    narrow = narrowing(network) if budget.batch == 1 and len(plan) > 1 and not sizes.margin else None
+    if narrow is not None:
+        # Tiles run one by one, so each may answer for its middle alone, which takes less of everything.
+        cost = TileCost.of(*known, narrow, -(-halo // sizes.step) * sizes.step, spare, whole)
+        plan = replace(plan_for(fit(cost, sizes, large.memory, worth).tile), narrow=True)
+    batch = 1 if plan.narrow else batch_for(cost, plan.tile_shape, large.memory, worth, _flips(settings))
+    sides = tuple(_chunk(axis.block, axis.full) for axis in (plan.rows, plan.columns))
+    return LargeImage(stack, settings, plan, batch, chunk or (sides[0], sides[1]), exact)
+
+
+def pixel_outputs(model: Model) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """As ``Model.outputs``, without what is said of an image as a whole: (N, Y', X', K) float32."""
+    return model.answers(apart=model.recipe.network.separation != "none", presence=False)
+
+
+def _flips(settings: InferenceSettings) -> int:
+    from napari_unet.inference.predict import FLIPS
+
+    return len(FLIPS[settings.flips])
+
+
+def _chunk(block: int, full: int) -> int:
+    """Side of the files: the largest that divides a block; of a single block any will do."""
+    if block >= full:
+        return -(-full // -(-full // LARGEST_CHUNK))
+    return next(block // n for n in range(1, block + 1) if block % n == 0 and block // n <= LARGEST_CHUNK)
+
+
+def check_channels(stack: LazyStack, model: Model) -> None:
+    """Refuse channels that the model cannot take; which of several is meant only a person knows.
+
+    Raises
+    ------
+    ModelError
+        With the names of the channels there are.
+    """
+    have, wanted = stack.shape[2], model.normalization.channels
+    if have == wanted or (stack.colour and model.normalization.takes(have)):
+        return
+    names = ", ".join(stack.channels) or f"0 to {have - 1}"
+    raise ModelError(
+        f"{stack.name} does not fit the model",
+        expected=f"{wanted} channel{'s' * (wanted > 1)}",
+        got=f"{have}: {names}",
+        remedy="choose with --channel" if have > wanted else "take another model",
+    )
+
+
+def measure_image(large: LargeImage, model: Model, image: int) -> Intensities:
+    """Look at one image of the stack, as its normalization wants it."""
+    index = large.stack.indices[image]
+    height, width, _ = large.stack.shape
+    return measure(model.normalization, lambda: large.stack.parts(index), (height, width))
+
+
+def note_constant(large: LargeImage, image: int, found: Intensities) -> None:
+    """Tell a person that there is nothing to see in one image of the stack."""
+    if not found.constant:
+        return
+    index = large.stack.indices[image]
+    at = ", ".join(f"{axis} {n}" for (axis, _), n in zip(large.stack.leading, index, strict=True))
+    name = f"{large.stack.name} at {at}" if at else large.stack.name
+    log.warning("%s is constant: there is nothing to see, so its mask is empty", name)
+
+
+def leave_blank(large: LargeImage, block: Block, mask: NDArray[np.uint8], constant: bool) -> None:
+    """Empty the mask of a block where the image holds no data, as is done with small images."""
+    if constant:
+        mask[:] = 0
+    elif large.stack.may_lack_data:
+        index = large.stack.indices[block.image]
+        known = known_pixels(large.stack.read(index, *large.plan.result(block.number)))
+        if known is not None:
+            mask[~known] = 0
+
+
+def read_tile(large: LargeImage, model: Model, block: Block, intensities: Intensities) -> NDArray[np.float32]:
+    """Read what the network is shown of a block: (Y, X, C) float32."""
+    index = large.stack.indices[block.image]
+    values = large.stack.read(index, *large.plan.source(block.number))
+    prepared = prepare_part(model.normalization, values, intensities, large.stack.name)
+    return large.plan.cut(prepared, block.number)
+
+
+class Runner:
+    """Runs tiles in batches of one size; where memory does not last, in half of that from then on.
+
+    Parameters
+    ----------
+    large : LargeImage
+        Which flips are averaged over, how many tiles run together.
+    model : Model
+        That answers.
+    on_smaller : callable
+        Told the new size, once for each halving.
+    """
+
+    def __init__(
+        self, large: LargeImage, model: Model, on_smaller: Callable[[int], None] = lambda _: None
+    ) -> None:
+        self.plan = large.plan
+        self.flips = large.settings.flips
+        self.batch = large.batch
+        self.on_smaller = on_smaller
+        self.model = model
+        self.narrow = PartNetwork(model.answers_of_part, self.plan.part_shape) if self.plan.narrow else None
+
+    @cached_property
+    def network(self) -> Network:
+        """What answers for whole tiles; compiled only if it is asked, as it takes time and memory."""
+        return pixel_outputs(self.model)
+
+    def run(self, blocks: Sequence[Block], tiles: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """What the network says of the tiles of blocks, in order.
+
+        Parameters
+        ----------
+        blocks : sequence of Block
+            At most as many as run together.
+        tiles : sequence of numpy.ndarray
+            Of each block, ``plan.tile_shape`` + (C,) float32.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            (Y', X', K) float32 of each, as ``BlockPlan.finish`` takes it.
+
+        Raises
+        ------
+        MemoryError
+            If not even one tile fits; or whatever the back end raises then.
+        """
+        if self.narrow is not None:
+            return [
+                average_part_over_flips(self.narrow, tile, self.plan.offset(block.number), self.flips)
+                for block, tile in zip(blocks, tiles, strict=True)
+            ]
+        done: list[NDArray[np.float32]] = []
+        while len(done) < len(tiles):
+            some = list(tiles[len(done) : len(done) + self.batch])
+            # Always as many, so that an answer never depends on which tiles ran together.
+            full = np.stack([*some, *[some[-1]] * (self.batch - len(some))])
+            try:
+                done += list(average_over_flips(self.network, full, self.flips)[: len(some)])
+            except Exception as error:
+                if not is_out_of_memory(error) or self.batch == 1:
+                    raise
+                self.batch //= 2
+                self.on_smaller(self.batch)
+        return done
+
+
+OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "can't allocate memory", "failed to allocate")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says so, in the words of any back end."""
+    name = type(error).__name__
+    if isinstance(error, MemoryError) or name in {"ResourceExhaustedError", "OutOfMemoryError"}:
+        return True
+    text = str(error).lower()
+    return name in {"XlaRuntimeError", "JaxRuntimeError", "RuntimeError", "InternalError"} and (
+        any(words in text for words in OUT_OF_MEMORY)
+    )
+
+
+def mask_of_block(
+    large: LargeImage, outputs: NDArray[np.float32], block: Block, classes: int, activation: Activation
+) -> NDArray[np.uint8]:
+    """What the network said of a tile, as a mask of its block, small pieces and all.
+
+    Parameters
+    ----------
+    large : LargeImage
+        Threshold and plan.
+    outputs : numpy.ndarray
+        (Y', X', K) float32, from ``Runner.run``.
+    block : Block
+        That they are of.
+    classes : int
+        Of the model; further channels are not looked at.
+    activation : str
+        "sigmoid" or "softmax".
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X) uint8, as large as the block's result.
+    """
+    probabilities = probabilities_of_block(large, outputs, block, classes)
+    return mask_from_probabilities(probabilities, large.settings.threshold, activation=activation)
+
+
+def probabilities_of_block(
+    large: LargeImage, outputs: NDArray[np.float32], block: Block, classes: int
+) -> NDArray[np.float32]:
+    """(Y, X, K) float32 in [0, 1], rounded to half precision as those of small images are.
+
+    Parameters as ``mask_of_block``.
+    """
+    full = large.plan.finish(outputs[..., :classes], block.number)
+    return np.clip(full, 0.0, 1.0).astype(np.float16).astype(np.float32)
+
+
+def nearest_first(large: LargeImage, blocks: list[Block], image: int, y: float, x: float) -> list[Block]:
+    """Blocks by their distance from a place: those of its image first, then of the images beside it."""
+
+    def far(block: Block) -> tuple[Any, ...]:
+        rows, columns = large.plan.result(block.number)
+        dy = max(rows.start - y, y - rows.stop, 0)
+        dx = max(columns.start - x, x - columns.stop, 0)
+        return abs(block.image - image), block.image, dy * dy + dx * dx, block.number
+
+    return sorted(blocks, key=far)

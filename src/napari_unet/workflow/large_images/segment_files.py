@@ -1,0 +1,97 @@
+"""Segmenting files of any size: small ones as a whole, large ones block by block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from napari_unet.data.files.image_files import TIFF_SUFFIXES
+from napari_unet.data.files.lazy_files import is_zarr, pixels_of_tiff
+from napari_unet.data.files.reading import current_reading, reading_images
+from napari_unet.errors import SettingsError
+from napari_unet.settings import LargeImageSettings
+from napari_unet.workflow.inputs.left_out import Written
+from napari_unet.workflow.large_images.segment_large import SegmentLargeTask
+from napari_unet.workflow.segment.segment_task import SegmentTask
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from distributed import Client
+
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.settings import InferenceSettings
+
+LARGE = 2**25  # pixels of an image from which on it is gone about block by block
+
+
+def is_large(path: Path, stream: bool = False) -> bool:
+    """Whether a file is gone about block by block: Zarr always, TIFF where it is large or that is wanted."""
+    path = path.expanduser()
+    if is_zarr(path):
+        return True
+    if stream and path.is_file() and path.suffix.lower() in TIFF_SUFFIXES:
+        return True
+    return pixels_of_tiff(path) > LARGE
+
+
+@dataclass(frozen=True)
+class SegmentFilesTask:
+    """Segment files, each as suits its size; attributes as of ``SegmentTask`` and ``SegmentLargeTask``."""
+
+    inputs: tuple[Path, ...]
+    model: Path
+    out: Path
+    probabilities: bool = False
+    settings: InferenceSettings | None = None
+    objects: bool = False
+    names: tuple[str, ...] | None = None
+    format: str | None = None
+    large: LargeImageSettings = field(default_factory=LargeImageSettings)
+    channels: tuple[str, ...] = ()
+    overwrite: bool = False
+    stream: bool = False
+    disagreement: bool = False
+    cluster: str | Client = ""
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Written:
+        """Segment; gives the paths of the results.
+
+        Raises
+        ------
+        SettingsError
+            If something is wanted of a large image that there is only for small ones, or the other way.
+        WorkbenchError
+            Whatever ``SegmentTask`` and ``SegmentLargeTask`` raise.
+        """
+        large = tuple(path for path in self.inputs if is_large(path, self.stream))
+        small = tuple(path for path in self.inputs if path not in large)
+        if large and (self.probabilities or self.disagreement):
+            raise SettingsError(
+                f"{large[0]} is too large for probabilities or disagreement",
+                expected="masks of classes or objects",
+                remedy="leave out --probabilities and --disagreement",
+            )
+        if small and self.cluster:
+            raise SettingsError(
+                f"{small[0]} is not segmented on a cluster",
+                expected="Zarr, or TIFF with --stream",
+                remedy="leave out --cluster",
+            )
+        streamed = SegmentLargeTask(
+            large, self.model, self.out, self.settings, self.large, self.channels, self.overwrite,
+            self.cluster, self.objects,
+        )  # fmt: skip
+        streamed.check_targets()
+        done = Written()
+        if small:
+            reading = replace(current_reading(), channels=self.channels or current_reading().channels)
+            task = SegmentTask(
+                small, self.model, self.out, self.probabilities, self.settings, self.objects, self.names,
+                self.format, self.disagreement, self.overwrite,
+            )  # fmt: skip
+            with reading_images(reading):
+                done = task.run(on_progress, cancel)
+        if large:
+            done += streamed.run(on_progress, cancel)
+        return done

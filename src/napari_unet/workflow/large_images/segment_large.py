@@ -1,0 +1,436 @@
+"""Segmenting images that are never in memory as a whole, into OME-Zarr labels on disk."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari_unet import __version__
+from napari_unet.atomic import check_outputs
+from napari_unet.data.file_names import safe_stem
+from napari_unet.data.files.lazy_files import open_lazy, stem_of
+from napari_unet.data.files.lazy_stack import in_order_of
+from napari_unet.engine.cluster import connect
+from napari_unet.engine.hardware import default_precision
+from napari_unet.errors import ModelError, OutputError, SettingsError
+from napari_unet.export.label_store import RAW, LabelShape, LabelStore, unfinished
+from napari_unet.models.ensemble import Ensemble, load_any
+from napari_unet.progress import CancelToken, Progress, ignore_progress
+from napari_unet.settings import LargeImageSettings
+from napari_unet.workflow.inputs.pixel_scaling import coarsest_useful
+from napari_unet.workflow.large_images.cluster_run import Errand, pack_model, run_on_cluster, spread_on
+from napari_unet.workflow.large_images.finish import settle
+from napari_unet.workflow.large_images.local_run import LocalRun
+from napari_unet.workflow.large_images.plan import Block, LargeImage, plan_large_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from distributed import Client
+
+    from napari_unet.data.files.lazy_stack import LazyStack
+    from napari_unet.engine.cluster import Cluster
+    from napari_unet.models.ensemble import AnyModel
+    from napari_unet.models.model import Model
+    from napari_unet.progress import OnProgress
+    from napari_unet.settings import InferenceSettings
+    from napari_unet.workflow.large_images.local_run import Focus
+
+SUFFIX = ".ome.zarr"
+WORDS = {
+    "image": "another image",
+    "model": "another model",
+    "settings": "other settings",
+    "precision": "another precision",
+    "plan": "other tiles",
+}
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A result that is being made.
+
+    Attributes
+    ----------
+    store : LabelStore
+        Where it goes.
+    large : LargeImage
+        How it is made.
+    key : str
+        Of the array that blocks are written to.
+    todo : list of Block
+        That lack.
+    """
+
+    store: LabelStore
+    large: LargeImage
+    key: str
+    todo: list[Block]
+
+    def show(self, block: Block) -> None:
+        """Have a finished block seen on all levels before all are finished."""
+        index = self.large.stack.indices[block.image]
+        self.store.preview(self.key, index, *self.large.plan.result(block.number))
+
+
+@dataclass(frozen=True)
+class SegmentLargeTask:
+    """Segment large files one after another; each becomes an OME-Zarr of labels.
+
+    Attributes
+    ----------
+    inputs : tuple of pathlib.Path
+        OME-Zarr, Zarr arrays, TIFF.
+    model : pathlib.Path
+        Folder, zip, or one that comes with the program.
+    out : pathlib.Path
+        Folder of the results, STEM.ome.zarr each; STEM.ome.zarr.unfinished until they are whole.
+    settings : InferenceSettings, optional
+        Instead of the model's own.
+    large : LargeImageSettings
+        Memory, context, level.
+    channels : tuple of str
+        Names or numbers of the channels to take; empty: all.
+    overwrite : bool
+        Whether what was begun, or is there, is replaced.
+    objects : bool
+        Whether connected pieces get numbers of their own, in place of their classes.
+    cluster : str or distributed.Client
+        Whose workers do it, the address of a Dask scheduler or a client; empty: this process.
+    """
+
+    inputs: tuple[Path, ...]
+    model: Path
+    out: Path
+    settings: InferenceSettings | None = None
+    large: LargeImageSettings = field(default_factory=LargeImageSettings)
+    channels: tuple[str, ...] = ()
+    overwrite: bool = False
+    cluster: str | Client = ""
+    objects: bool = False
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
+        """Segment; gives the paths of the results. What is finished when it is stopped is gone on from.
+
+        Raises
+        ------
+        DataError, ModelError, SettingsError
+            If an image cannot be read, or does not fit the model or what was begun.
+        OutputError
+            If a result is in the way, or the disk refuses.
+        Cancelled
+            When the person stopped it.
+        """
+        self.check_targets()
+        on_progress(Progress(0, 0, "Loading the model"))
+        precision = default_precision()
+        model = one_model(load_any(self.model, precision), self.model)
+        with connect(self.cluster) if self.cluster else nullcontext() as cluster:
+            # Each machine of a cluster decides by its own device.
+            return self._segment(model, "auto" if cluster else precision, cluster, on_progress, cancel)
+
+    def _segment(
+        self,
+        model: Model,
+        precision: str,
+        cluster: Cluster | None,
+        on_progress: OnProgress,
+        cancel: CancelToken,
+    ) -> list[Path]:
+        level = None if self.large.level < 0 else self.large.level
+        done = []
+        for path, stem in zip(self.inputs, self.stems(), strict=True):
+            stack = open_lazy(path, level, coarsest_useful(model))
+            if self.channels:
+                stack = stack.choose(self.channels)
+            stack = in_order_of(model.normalization.channel_names, stack)
+            target = self.out / f"{stem}{SUFFIX}"
+            done.append(
+                segment_stack(
+                    stack, model, target, self.settings, self.large,
+                    precision=precision, overwrite=self.overwrite, on_progress=on_progress, cancel=cancel,
+                    cluster=cluster, source=self.model, objects=self.objects,
+                )
+            )  # fmt: skip
+        return done
+
+    def check_targets(self) -> None:
+        """Refuse to replace results that are there; what was begun is gone on with. See ``check_outputs``."""
+        targets = [self.out / f"{stem}{SUFFIX}" for stem in self.stems()]
+        check_outputs(targets, self.inputs, overwrite=self.overwrite)
+
+    def stems(self) -> list[str]:
+        """Of the results."""
+        taken: list[str] = []
+        for path in self.inputs:
+            base = stem = safe_stem(stem_of(path))
+            number = 1
+            while stem.lower() in {t.lower() for t in taken}:
+                number += 1
+                stem = f"{base}_{number}"
+            taken.append(stem)
+        return taken
+
+
+def one_model(model: AnyModel, path: Path) -> Model:
+    """Refuse an ensemble: each of its members would have to read all of a large image.
+
+    Raises
+    ------
+    ModelError
+        If it is one.
+    """
+    if isinstance(model, Ensemble):
+        raise ModelError(
+            f"{path} is an ensemble", expected="one model for a large image", remedy="give one of its members"
+        )
+    return model
+
+
+def check_pixels(model: Model) -> None:
+    """Refuse a network that finds objects: those on the border of two blocks would be found twice.
+
+    Raises
+    ------
+    ModelError
+        Naming the network.
+    """
+    if model.recipe.network.separation == "objects":
+        raise ModelError(
+            "a network that finds objects does not segment by blocks",
+            expected="a network that answers for each pixel",
+            got=model.recipe.network.name,
+            remedy="segment images that fit into memory, or take another model",
+        )
+
+
+def segment_stack(
+    stack: LazyStack,
+    model: Model,
+    out: Path,
+    settings: InferenceSettings | None = None,
+    large: LargeImageSettings | None = None,
+    *,
+    precision: str = "float32",
+    overwrite: bool = False,
+    objects: bool = False,
+    focus: Focus = lambda: None,
+    cluster: Cluster | None = None,
+    source: Path | None = None,
+    on_begun: Callable[[Path], None] | None = None,
+    on_progress: OnProgress = ignore_progress,
+    cancel: CancelToken | None = None,
+) -> Path:
+    """Segment a stack that is never in memory as a whole; go on where an earlier run was stopped.
+
+    Parameters
+    ----------
+    stack : LazyStack
+        By ``lazy_stack`` of any array, or ``open_lazy`` of a file.
+    model : Model
+        To be put on it.
+    out : pathlib.Path
+        Of the result, an OME-Zarr of labels.
+    settings : InferenceSettings, optional
+        Instead of the model's own.
+    large : LargeImageSettings, optional
+        Memory and context.
+    precision : str
+        That the model was loaded with.
+    overwrite : bool
+        Whether what was begun, or is there, is replaced.
+    objects : bool
+        Whether the labels are numbers of objects (uint32), connected pieces of one class each, not classes.
+    focus : callable
+        Gives image, y and x that are wanted first; asked again and again.
+    cluster : Cluster, optional
+        Whose workers do it; `model` is only planned with then.
+    source : pathlib.Path, optional
+        Where `model` was loaded from, for those workers.
+    on_begun : callable, optional
+        Takes the path of what is being made, to be looked at meanwhile: coarser levels are kept up with the
+        blocks then, if they are made here.
+    on_progress : callable
+        Takes a Progress; blocks that are finished are its pieces.
+    cancel : CancelToken, optional
+        Checked before every batch.
+
+    Returns
+    -------
+    pathlib.Path
+        `out`.
+
+    Raises
+    ------
+    As ``SegmentLargeTask.run``.
+    """
+    cancel = cancel or CancelToken()
+    settings = settings or model.recipe.inference
+    large = large or LargeImageSettings()
+    check_pixels(model)
+    if settings.refinement:
+        raise SettingsError(
+            "contours of large images cannot be refined",
+            expected="refinement 0",
+            got=f"{settings.refinement}",
+        )
+    if objects and settings.objects not in ("auto", "connected"):
+        raise SettingsError(
+            "objects of large images are connected pieces",
+            expected="objects auto or connected",
+            got=settings.objects,
+            remedy="change it in the settings of the model, or leave out --objects",
+        )
+    begun = begin(stack, model, out, settings, large, precision, overwrite, objects=objects)
+    if on_begun is not None:
+        on_begun(begun.store.path)
+    if cluster is not None:
+        assert source is not None
+        errand = Errand(begun.large, pack_model(source), precision, begun.store.path, begun.key)
+        run_on_cluster(cluster, errand, begun.todo, on_progress, cancel)
+        settle(
+            begun.store,
+            settings.minimum_size,
+            on_progress,
+            cancel,
+            spread_on(cluster, cancel),
+            objects=objects,
+        )
+    else:
+        if begun.todo:
+            local = LocalRun(begun.large, model, begun.store, begun.key)
+            local.run(begun.todo, on_progress, cancel, focus, None if on_begun is None else begun.show)
+        settle(begun.store, settings.minimum_size, on_progress, cancel, objects=objects)
+    begun.store.finish(out)
+    return out
+
+
+def begin(
+    stack: LazyStack,
+    model: Model,
+    out: Path,
+    settings: InferenceSettings,
+    large: LargeImageSettings,
+    precision: str,
+    overwrite: bool,
+    *,
+    objects: bool = False,
+) -> Begun:
+    """Make the store of a result, or take up one that was begun with the same image, model and settings.
+
+    Raises
+    ------
+    OutputError
+        If something else is there, or was begun otherwise.
+    """
+    out = out.expanduser().resolve()  # the same for workers on other machines
+    path = unfinished(out)
+    if overwrite:
+        for old in (path, out):
+            _remove(old)
+    if out.exists():
+        raise OutputError(
+            f"{out} is there already",
+            expected="a new name",
+            remedy="choose another folder or give --overwrite",
+        )
+    wanted = about_result(stack, model, settings, large, precision)
+    if objects:
+        wanted["settings"]["objects"] = "connected"
+    raw = objects or settings.minimum_size > 1
+    if path.exists():
+        store = LabelStore.open(path)
+        planned = plan_large_image(stack, model, settings, large, tuple(store.about["chunk"]))
+        check_same(store.about, wanted | _tiles(planned), out)
+    else:
+        planned = plan_large_image(stack, model, settings, large)
+        about = wanted | _tiles(planned)
+        dtype = "uint32" if objects else "uint8"
+        shape = LabelShape(stack.leading, stack.shape[:2], planned.chunk, dtype, stack.pixel_size)
+        classes = () if objects else model.classes
+        store = LabelStore.create(path, shape, stack.name, classes, about, raw=raw)
+    key = RAW if raw else "0"
+    there = store.written(key)
+    todo = [block for block in planned.blocks if not there.issuperset(planned.chunks(block))]
+    return Begun(store, planned, key, todo)
+
+
+def _remove(path: Path) -> None:
+    """Remove a result of ours; anything else stays.
+
+    Raises
+    ------
+    DataError, OutputError
+        If it is no result of ours, or cannot be removed.
+    """
+    if not path.exists():
+        return
+    LabelStore.open(path)
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be removed", got=error.strerror or str(error)) from error
+
+
+def about_result(
+    stack: LazyStack, model: Model, settings: InferenceSettings, large: LargeImageSettings, precision: str
+) -> dict[str, Any]:
+    """All that decides the result, as JSON; kept with it."""
+    decides = settings.model_dump(mode="json", include={"flips", "threshold", "minimum_size"})
+    if model.recipe.training.pixel_size and stack.pixel_size is not None:
+        decides["pixel_size"] = stack.pixel_size.text
+    return {
+        "program": f"napari-unet-workbench {__version__}",
+        "image": stack.fingerprint,
+        "model": model.hash,
+        "settings": {**decides, "context": large.context},
+        "precision": precision,
+    }
+
+
+def goes_on(
+    store: LabelStore,
+    stack: LazyStack,
+    model: Model,
+    settings: InferenceSettings,
+    large: LargeImageSettings,
+    precision: str,
+) -> bool:
+    """Whether what was begun in a store can be gone on with; not where another memory makes other tiles."""
+    planned = plan_large_image(stack, model, settings, large, tuple(store.about["chunk"]))
+    wanted = about_result(stack, model, settings, large, precision) | _tiles(planned)
+    return all(store.about.get(name) == wanted[name] for name in WORDS)
+
+
+def _tiles(planned: LargeImage) -> dict[str, Any]:
+    """How it is gone about; that decides the result only where tiles do not see all that the network does."""
+    plan = None if planned.exact else [planned.plan.rows.block, planned.plan.columns.block]
+    return {"chunk": list(planned.chunk), "plan": plan}
+
+
+def check_same(then: dict[str, Any], now: dict[str, Any], out: Path) -> None:
+    """Refuse to go on with a result that was begun otherwise.
+
+    Raises
+    ------
+    OutputError
+        Saying what is different.
+    """
+    for name, words in WORDS.items():
+        if then.get(name) == now[name]:
+            continue
+        before, after = str(then.get(name)), str(now[name])
+        if name == "settings":
+            old, new = dict(then.get(name) or {}), now[name]
+            different = [key for key in {**new, **old} if old.get(key) != new.get(key)]
+            before = ", ".join(f"{key} {old.get(key)}" for key in different)
+            after = ", ".join(f"{key} {new.get(key)}" for key in different)
+        raise OutputError(
+            f"{out} was begun with {words}",
+            expected=before,
+            got=after,
+            remedy="go on as it was begun, choose another folder, or give --overwrite to begin anew",
+        )

@@ -1,0 +1,1 @@
+"""Which images need a person first."""

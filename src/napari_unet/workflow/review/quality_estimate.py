@@ -1,0 +1,305 @@
+"""What can be told of IoU without a reference: by what flips of an image disagree on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.data.files.channels import channels_of
+from napari_unet.errors import WorkbenchError
+from napari_unet.inference.ensemble import turn, turn_back, turns_of
+from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.inference.predict import predict_probabilities
+from napari_unet.metrics.overlap import count_overlap, scores_of_counts
+from napari_unet.models.ensemble import Ensemble
+from napari_unet.progress import Progress, ignore_progress
+from napari_unet.settings import Settings
+from napari_unet.workflow.review.diversity import appearance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.sample import Sample
+    from napari_unet.inference.postprocess import Activation
+    from napari_unet.models.ensemble import AnyModel
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.settings import InferenceSettings
+
+# Of the image's pixels: what a mask must have before uncertainty elsewhere counts for little.
+SOFT = 0.002
+FEWEST_KNOWN = 8  # images with known IoU below which an estimate is left as it is
+CERTAIN = 0.999
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What the members say of one image without a reference.
+
+    Attributes
+    ----------
+    id : str
+        Of the image.
+    agreement : float
+        Mean IoU of each member's mask with the mask of their mean, 0 to 1.
+    expected : float
+        IoU that the mean probabilities promise, were they right pixel by pixel, 0 to 1.
+    empty : bool
+        Whether the mask of the mean holds nothing.
+    appearance : tuple of float
+        By which kinds of images differ; empty where it was not looked at.
+    by_members : bool
+        Whether the members of an ensemble were asked, not one model about flips.
+    """
+
+    id: str
+    agreement: float
+    expected: float
+    empty: bool = False
+    appearance: tuple[float, ...] = ()
+    by_members: bool = False
+
+    @property
+    def raw(self) -> float:
+        """Agreement and expectation as one number, 0 to 1, before any calibration."""
+        return float(np.sqrt(self.agreement * self.expected))
+
+
+def measure_doubt(
+    identifier: str,
+    members: Sequence[NDArray[np.float32]],
+    threshold: float,
+    activation: Activation,
+    weights: Sequence[float] | None = None,
+) -> Doubt:
+    """Compare what several predictions of one image say.
+
+    Parameters
+    ----------
+    identifier : str
+        Of the image.
+    members : sequence of numpy.ndarray
+        (Y, X, K) float32 in [0, 1] each: of flips, or of several models.
+    threshold : float
+        Of the mask.
+    activation : str
+        Of the network.
+    weights : sequence of float, optional
+        Of the members; equal if not given.
+
+    Returns
+    -------
+    Doubt
+        Agreement 1 where there is one member.
+
+    Notes
+    -----
+    With mask M and mean probabilities p the expected IoU of a class is
+    (sum of p in M + s) / (|M| + sum of p outside M + s), averaged over the classes in M, with a small s
+    that lets an empty mask be right. Where M is empty it is s / (sum of p + s).
+    """
+    mean = np.asarray(np.average(np.stack(members), axis=0, weights=weights), np.float32)
+    classes = mean.shape[2]
+    mask = mask_from_probabilities(mean, threshold, activation=activation)
+    scores = []
+    for member in members:
+        other = mask_from_probabilities(member, threshold, activation=activation)
+        scores.append(scores_of_counts(count_overlap(mask, other, classes)).iou)
+    small = SOFT * mask.size
+    expected = []
+    for number in range(classes):
+        inside = mask == number + 1
+        p = mean[..., number]
+        if inside.any() or (classes == 1 and not mask.any()):
+            kept = float(p[inside].sum(dtype=np.float64))
+            outside = float(p.sum(dtype=np.float64)) - kept
+            expected.append((kept + small) / (int(inside.sum()) + outside + small))
+    if not expected:
+        rest = float(mean.max(axis=2).sum(dtype=np.float64))
+        expected.append(small / (rest + small))
+    return Doubt(
+        identifier, float(np.average(scores, weights=weights)), float(np.mean(expected)), not mask.any()
+    )
+
+
+def doubts(
+    samples: Sequence[Sample],
+    model: AnyModel,
+    cancel: CancelToken | None = None,
+    on_progress: OnProgress = ignore_progress,
+    settings: InferenceSettings | None = None,
+) -> list[Doubt]:
+    """What a model's predictions under flips say of images, or those of an ensemble's members.
+
+    Images that the model cannot take are left out.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        With or without reference masks.
+    model : Model or Ensemble
+        The symmetry of a model decides on the flips.
+    cancel : CancelToken, optional
+        Checked before every batch.
+    on_progress : callable
+        Takes a Progress after each image, whose piece is its Doubt.
+    settings : InferenceSettings, optional
+        Threshold, tiles and symmetry; the model's own by default.
+
+    Returns
+    -------
+    list of Doubt
+        In order.
+    """
+    settings = settings or model.recipe.inference
+    start = time.monotonic()
+
+    def tell(doubt: Doubt, read: NDArray[np.generic], members: list[NDArray[np.float32]]) -> None:
+        looks = appearance(read, np.mean(members, axis=0))
+        found.append(replace(doubt, appearance=looks, by_members=isinstance(model, Ensemble)))
+        left = (time.monotonic() - start) / len(found) * (len(samples) - len(found))
+        on_progress(Progress(len(found), len(samples), "Estimating IoU", left, piece=found[-1]))
+
+    found: list[Doubt] = []
+    activation = model.recipe.network.activation
+    if isinstance(model, Ensemble):
+        from napari_unet.workflow.segment.segment_samples import (
+            answers_of_members,  # of no use to the dock when it opens
+        )
+
+        plain = settings.model_copy(update={"flips": "none"})
+        weights = [member.weight for member in model.members]
+        for sample, read, members in answers_of_members(samples, model, plain, cancel):
+            tell(measure_doubt(sample.id, members, settings.threshold, activation, weights), read, members)
+        return found
+    flips = turns_of(settings.flips)
+    plain = settings.model_copy(update={"flips": "none"})
+    taken: list[tuple[Sample, NDArray[np.generic]]] = []
+
+    def turned() -> Iterator[NDArray[np.float32]]:
+        for sample in samples:
+            try:
+                read = model.normalization.pick(sample.read_image(), *channels_of(sample), sample.id)
+                image = model.normalization.prepare(read, sample.id)
+            except WorkbenchError:
+                continue
+            taken.append((sample, read))
+            for flip in flips:
+                yield turn(image, flip)
+
+    answers: list[NDArray[np.float32]] = []
+    for probabilities in predict_probabilities(turned(), model.probabilities, model.sizes, plain, cancel):
+        answers.append(turn_back(probabilities, flips[len(answers)]))
+        if len(answers) == len(flips):
+            sample, read = taken.pop(0)
+            tell(measure_doubt(sample.id, answers, settings.threshold, activation), read, answers)
+            answers = []
+    return found
+
+
+class Calibration(Settings):
+    """From what is measured without a reference to IoU, learned where the IoU is known.
+
+    Two monotone steps: a least-squares line through log-odds weighs agreement against expectation (its
+    constant would move sums and knots alike, and is left out),
+    then isotonic regression says what IoU goes with it.
+
+    Attributes
+    ----------
+    weights : tuple of float
+        Of the log-odds of agreement and of expectation, at least 0.
+    knots, values : tuple of float
+        Of the step from the weighed sum to IoU, both ascending; empty before anything is known.
+    known : int
+        Images it was learned on.
+    """
+
+    weights: tuple[float, float] = (0.5, 0.5)
+    knots: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
+    known: int = 0
+
+    def weigh(self, found: Sequence[Doubt]) -> NDArray[np.float64]:
+        """(N,) the weighed sums."""
+        return np.asarray(_features(found) @ np.array(self.weights))
+
+    def estimate(self, found: Sequence[Doubt]) -> NDArray[np.float64]:
+        """(N,) estimated IoU in [0, 1]."""
+        if not found:
+            return np.zeros(0)
+        if not self.knots:
+            return np.array([doubt.raw for doubt in found])
+        return np.interp(self.weigh(found), self.knots, self.values)
+
+
+def _features(found: Sequence[Doubt]) -> NDArray[np.float64]:
+    measured = np.array([[d.agreement, d.expected] for d in found], np.float64).reshape(-1, 2)
+    bounded = np.clip(measured, 1 - CERTAIN, CERTAIN)
+    return np.asarray(np.log(bounded / (1 - bounded)))
+
+
+def calibrate(found: Sequence[Doubt], iou: Sequence[float]) -> Calibration:
+    """Learn to estimate IoU from images whose IoU is known.
+
+    Parameters
+    ----------
+    found : sequence of Doubt
+        Of those images, before they were corrected.
+    iou : sequence of float
+        Of the predicted mask with the truth; NaN are left out.
+
+    Returns
+    -------
+    Calibration
+        The plain one with fewer than 8 images.
+
+    References
+    ----------
+    Barlow, Bartholomew, Bremner, Brunk 1972, Statistical Inference under Order Restrictions.
+    """
+    from scipy.optimize import isotonic_regression, nnls
+
+    truth = np.asarray(iou, np.float64)
+    usable = np.isfinite(truth)
+    known = [d for d, use in zip(found, usable, strict=True) if use]
+    truth = truth[usable]
+    if len(known) < FEWEST_KNOWN:
+        return Calibration(known=len(known))
+    features = _features(known)
+    bounded = np.clip(truth, 0.02, 0.98)
+    target = np.log(bounded / (1 - bounded))
+    # No slope is negative: more agreement never means less IoU.
+    centred = features - features.mean(axis=0)
+    slopes, _ = nnls(centred, target - target.mean())
+    if not slopes.any():
+        slopes = np.array([0.5, 0.5])
+    weights = (float(slopes[0]), float(slopes[1]))
+    plain = Calibration(weights=weights)
+    sums = plain.weigh(known)
+    order = np.argsort(sums, kind="stable")
+    fitted = np.asarray(isotonic_regression(truth[order]).x)
+    knots, first = np.unique(sums[order], return_index=True)
+    counts = np.diff([*first, len(fitted)])
+    values = np.add.reduceat(fitted, first) / counts
+    return Calibration(
+        weights=weights, knots=tuple(map(float, knots)), values=tuple(map(float, values)), known=len(known)
+    )
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Spearman's rank correlation, -1 to 1; NaN where either does not vary.
+
+    References
+    ----------
+    Spearman 1904, doi:10.2307/1412159.
+    """
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(np.asarray(values, np.float64)) for values in (one, other)]
+    centred = [r - r.mean() for r in ranks]
+    scale = float(np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum()))
+    return float((centred[0] * centred[1]).sum() / scale) if scale else float("nan")

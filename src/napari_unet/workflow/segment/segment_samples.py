@@ -1,0 +1,364 @@
+"""Segmenting: images through a model, masks at the images' own resolution."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.data.files.channels import channels_of
+from napari_unet.engine.hardware import has_gpu
+from napari_unet.errors import DataError, SettingsError, WorkbenchError
+from napari_unet.inference.contours import refine
+from napari_unet.inference.ensemble import Voice, ask_all, turns_of
+from napari_unet.inference.objects import find_objects, split_outputs
+from napari_unet.inference.postprocess import fade, mask_from_probabilities, without_presence
+from napari_unet.inference.predict import predict_probabilities
+from napari_unet.inference.stars import star_objects
+from napari_unet.models.ensemble import Ensemble
+from napari_unet.models.normalization import is_constant, known_pixels, resize
+from napari_unet.networks.object_depth import distance_map
+from napari_unet.settings import RAYS, InferenceSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.sample import Sample
+    from napari_unet.models.ensemble import AnyModel
+    from napari_unet.models.model import Model
+    from napari_unet.models.normalization import Normalization
+    from napari_unet.progress import CancelToken
+    from napari_unet.settings import Separation
+
+    Result = tuple[Sample, NDArray[np.float32], NDArray[np.float32] | None]
+    Blanks = dict[str, NDArray[np.bool_]]  # (Y, X), of the images in which there is nothing to see somewhere
+    OnProblem = Callable[[Sample, WorkbenchError], None]
+
+log = logging.getLogger(__name__)
+GPU_BATCH_PIXELS = 2**21
+# Images that one member of an ensemble answers before the next is asked; more where each must be loaded
+# anew, as that takes about a second.
+ASKED_IMAGES, ASKED_PIXELS = 64, 2**22
+LOADED_FOR_IMAGES, LOADED_FOR_PIXELS = 512, 2**25
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What a model makes of one image.
+
+    Attributes
+    ----------
+    sample : Sample
+        The image.
+    mask : numpy.ndarray
+        (Y, X) uint8, as large as the image.
+    probabilities : numpy.ndarray
+        (Y, X, K) float32 in [0, 1], as large as the image.
+    settings : InferenceSettings
+        That the mask was made by.
+    separation : numpy.ndarray or None
+        (Y, X) float32 in [0, 1], the network's output that tells objects apart, if it has one.
+    kind : str
+        What that output means, "none", "distance" or "border".
+    disagreement : numpy.ndarray or None
+        (Y, X) float32 in [0, 0.5], how far the members of an ensemble lie apart, or one model's answers
+        to the flipped image where that was asked for.
+    presence : float
+        Probability that there is anything in the image; 1 of a network that does not tell.
+    """
+
+    sample: Sample
+    mask: NDArray[np.uint8]
+    probabilities: NDArray[np.float32]
+    settings: InferenceSettings = field(default_factory=InferenceSettings)
+    separation: NDArray[np.float32] | None = None
+    kind: Separation = "none"
+    disagreement: NDArray[np.float32] | None = None
+    presence: float = 1.0
+
+    @property
+    def outputs(self) -> NDArray[np.float32]:
+        """(Y, X, K) float32: the probabilities, and in one channel more what tells objects apart."""
+        if self.separation is None:
+            return self.probabilities
+        return np.concatenate([self.probabilities, self.separation[..., None]], axis=2)
+
+    @cached_property
+    def objects(self) -> NDArray[np.int32]:
+        """(Y, X) int32, 0 background, one number an object, as the settings say."""
+        return find_objects(self.mask, self.settings, self.probabilities, self.separation, self.kind)
+
+
+def segment_samples(
+    samples: Iterable[Sample],
+    model: AnyModel,
+    settings: InferenceSettings | None = None,
+    cancel: CancelToken | None = None,
+    on_problem: OnProblem | None = None,
+    *,
+    disagreement: bool = False,
+) -> Iterator[Segmentation]:
+    """Segment images one after another, batched for the network, in order.
+
+    Probabilities are rounded to half precision, in which they are kept, before the mask is made: so
+    the mask is the same whether it is made now or later from what was kept.
+
+    Parameters
+    ----------
+    samples : iterable of Sample
+        Read when their turn comes.
+    model : Model or Ensemble
+        The network, or several, and how it wants its images.
+    settings : InferenceSettings, optional
+        Instead of the model's own.
+    cancel : CancelToken, optional
+        Checked before every batch.
+    on_problem : callable, optional
+        Takes an image that cannot be read or does not fit the model, with the error; the image is
+        left out then. Without it the error is raised.
+    disagreement : bool
+        Whether one model is asked about the flipped image, too, to see where its answers differ; an
+        ensemble tells it always.
+
+    Yields
+    ------
+    Segmentation
+        One an image.
+
+    Raises
+    ------
+    DataError, ModelError
+        If an image cannot be read or does not fit the model.
+    Cancelled
+        When the token was set.
+    """
+    settings = settings or model.recipe.inference
+    if not settings.batch_pixels and has_gpu():
+        settings = settings.model_copy(update={"batch_pixels": GPU_BATCH_PIXELS})
+    blanks: Blanks = {}
+    if isinstance(model, Ensemble) or disagreement:
+        results = _by_many(samples, model, settings, cancel, on_problem, blanks)
+    else:
+        results = _by_one(samples, model, settings, cancel, on_problem, blanks)
+    network = model.recipe.network
+    classes, seen = len(model.classes), 1.0
+    for sample, outputs, apart in results:
+        if network.presence:
+            outputs, seen = without_presence(outputs, classes)
+        if settings.refinement and classes == 1:
+            outputs = outputs.copy()
+            outputs[..., 0] = refine(outputs[..., 0], settings.refinement)
+        if network.separation == "star":
+            outputs = with_depth(outputs, classes)
+        if seen < settings.least_presence:
+            faded = fade(outputs[..., :classes], seen, settings.least_presence, settings.threshold)
+            outputs = np.concatenate([faded, outputs[..., classes:]], axis=-1)
+        blank = blanks.pop(sample.id, None)
+        if blank is not None:
+            outputs = np.where(blank[..., None], np.float32(0), outputs)
+        full = outputs.astype(np.float16).astype(np.float32)
+        probabilities, separation = split_outputs(full, classes)
+        mask = mask_from_probabilities(
+            probabilities, settings.threshold, settings.minimum_size, activation=network.activation
+        )
+        kind: Separation = "distance" if network.separation in {"star", "objects"} else network.separation
+        yield Segmentation(sample, mask, probabilities, settings, separation, kind, apart, seen)
+
+
+def with_depth(outputs: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
+    """Turn what a star-convex network says into objects, and these into how deep pixels lie in them.
+
+    So objects are kept, corrected and exported as those of a network that learned the depth itself.
+
+    Parameters
+    ----------
+    outputs : numpy.ndarray
+        (Y, X, K + 33) float32: probabilities, depth, distances along rays.
+    classes : int
+        K.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X, K + 1) float32: probabilities, and the depth within the polygons that are left.
+    """
+    objects = star_objects(outputs[..., classes], outputs[..., classes + 1 :])
+    return np.concatenate([outputs[..., :classes], distance_map(objects)[..., None]], axis=-1)
+
+
+def _readable(
+    samples: Iterable[Sample],
+    on_problem: OnProblem | None,
+    normalization: Normalization,
+    blanks: Blanks | None = None,
+) -> Iterator[tuple[Sample, NDArray[np.generic]]]:
+    """Images that can be read and hold pixels; where there is nothing to see is noted in `blanks`."""
+    for sample in samples:
+        try:
+            image = sample.read_image()
+            if not image.size:
+                got = " x ".join(map(str, image.shape))
+                raise DataError(f"{sample.id} is empty", expected="pixels", got=got)
+            if image.shape[2] > 1:
+                image = normalization.pick(image, *channels_of(sample), sample.id)
+        except WorkbenchError as error:
+            if on_problem is None:
+                raise
+            on_problem(sample, error)
+            continue
+        if blanks is not None:
+            _note_blank(sample, image, blanks)
+        yield sample, image
+
+
+def _note_blank(sample: Sample, image: NDArray[np.generic], blanks: Blanks) -> None:
+    if is_constant(image):
+        log.warning("%s is constant: there is nothing to see, so its mask is empty", sample.id)
+        blanks[sample.id] = np.ones(image.shape[:2], bool)
+    elif (known := known_pixels(image)) is not None:
+        blanks[sample.id] = ~known
+
+
+def _by_one(
+    samples: Iterable[Sample],
+    model: Model,
+    settings: InferenceSettings,
+    cancel: CancelToken | None,
+    on_problem: OnProblem | None,
+    blanks: Blanks,
+) -> Iterator[Result]:
+    waiting: list[tuple[Sample, tuple[int, int]]] = []
+
+    def prepared() -> Iterator[NDArray[np.float32]]:
+        for sample, image in _readable(samples, on_problem, model.normalization, blanks):
+            try:
+                ready = model.normalization.prepare(image, sample.id)
+            except WorkbenchError as error:
+                if on_problem is None:
+                    raise
+                on_problem(sample, error)
+                continue
+            waiting.append((sample, (image.shape[0], image.shape[1])))
+            yield ready
+
+    for outputs in predict_probabilities(
+        prepared(), model.outputs, model.sizes, settings, cancel, rays_of(model)
+    ):
+        sample, shape = waiting.pop(0)
+        yield sample, resize(outputs, shape), None
+
+
+def _by_many(
+    samples: Iterable[Sample],
+    model: AnyModel,
+    settings: InferenceSettings,
+    cancel: CancelToken | None,
+    on_problem: OnProblem | None,
+    blanks: Blanks,
+) -> Iterator[Result]:
+    """Some images at a time, by one voice after another."""
+    at_once = LOADED_FOR_IMAGES, LOADED_FOR_PIXELS
+    if not isinstance(model, Ensemble) or model.keeps_all:
+        at_once = ASKED_IMAGES, ASKED_PIXELS
+    for some in _in_parts(_readable(samples, on_problem, model.normalization, blanks), *at_once):
+        asked = [sample for sample, _ in some]
+        tell = None
+        if on_problem is not None:
+            tell = partial(_tell, asked, on_problem)
+        images, names = [image for _, image in some], [sample.id for sample in asked]
+        found = ask_all(images, names, voices_of(model, settings), cancel, tell)
+        for sample, opinions in zip(asked, found, strict=True):
+            if opinions is not None:
+                yield sample, opinions.mean, opinions.spread(len(model.classes))
+
+
+def _tell(samples: Sequence[Sample], on_problem: OnProblem, number: int, error: WorkbenchError) -> None:
+    on_problem(samples[number], error)
+
+
+def _in_parts(
+    images: Iterable[tuple[Sample, NDArray[np.generic]]], most: int, pixels: int
+) -> Iterator[list[tuple[Sample, NDArray[np.generic]]]]:
+    part: list[tuple[Sample, NDArray[np.generic]]] = []
+    filled = 0
+    for sample, image in images:
+        part.append((sample, image))
+        filled += image.shape[0] * image.shape[1]
+        if len(part) >= most or filled >= pixels:
+            yield part
+            part, filled = [], 0
+    if part:
+        yield part
+
+
+def answers_of_members(
+    samples: Iterable[Sample], model: Ensemble, settings: InferenceSettings, cancel: CancelToken | None = None
+) -> Iterator[tuple[Sample, NDArray[np.generic], list[NDArray[np.float32]]]]:
+    """Each image with the probabilities of each member, (Y, X, K) float32; what does not fit is left out."""
+    ignored: Callable[..., None] = lambda *_: None  # noqa: E731 - a name for what is not said
+    for some in _in_parts(_readable(samples, ignored, model.normalization), ASKED_IMAGES, ASKED_PIXELS):
+        images, names = [image for _, image in some], [sample.id for sample, _ in some]
+        answers: list[list[NDArray[np.float32]]] = [[] for _ in some]
+        for voice in voices_of(model, settings):
+            for kept, opinions in zip(answers, ask_all(images, names, [voice], cancel, ignored), strict=True):
+                if opinions is not None:
+                    kept.append(opinions.mean[..., : len(model.classes)])
+        for (sample, image), members in zip(some, answers, strict=True):
+            if len(members) == len(model.members):
+                yield sample, image, members
+
+
+def rays_of(model: AnyModel) -> int:
+    """How many of a model's outputs are distances along rays."""
+    return RAYS if model.recipe.network.separation == "star" else 0
+
+
+def voices_of(model: AnyModel, settings: InferenceSettings) -> Iterator[Voice]:
+    """What is averaged: the members of an ensemble, or one model's answers to the flipped image.
+
+    Parameters
+    ----------
+    model : Model or Ensemble
+        Members are loaded when their turn comes.
+    settings : InferenceSettings
+        Each member averages over these flips itself; one model answers each flip by itself.
+    """
+    if not isinstance(model, Ensemble):
+        turns = turns_of(settings.flips)
+        plain = settings.model_copy(update={"flips": "none"})
+        prepare, rays = model.normalization.prepare, rays_of(model)
+        for flip in turns:
+            yield Voice(prepare, model.outputs, model.sizes, plain, 1 / len(turns), flip, rays)
+        return
+    common = model.recipe.network
+    for member, one in model.models():
+        network = one.answers(apart=common.separation != "none", presence=common.presence)
+        rays = rays_of(model)
+        yield Voice(one.normalization.prepare, network, one.sizes, settings, member.weight, rays=rays)
+
+
+def chosen_samples(samples: Sequence[Sample], names: tuple[str, ...] | None, where: str) -> Sequence[Sample]:
+    """Those of these names, in their order; all without names.
+
+    Raises
+    ------
+    SettingsError
+        If one is not there.
+    """
+    if names is None:
+        return samples
+    by_name = {s.id: s for s in samples}
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise SettingsError(
+            f"there is no image {missing[0]} in {where}",
+            expected=f"all of {len(names)} images",
+            got=f"{len(missing)} missing",
+            remedy="say where the images are now",
+        )
+    return [by_name[name] for name in names]

@@ -1,0 +1,249 @@
+"""What a training will be, before it starts: the split, the cost, and samples of what it will see."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.data.files.channels import common_channels
+from napari_unet.models.normalization import Normalization, measure_intensities
+from napari_unet.networks.registry import build_network, input_sizes
+from napari_unet.progress import Progress
+from napari_unet.training.batches import PREPARED_BYTES, TrainingBatches
+from napari_unet.training.forecast import StepCost, expected_bytes, measure_steps
+from napari_unet.training.learner import learner_for
+from napari_unet.training.losses import make_loss
+from napari_unet.workflow.inputs.left_out import sound_part
+from napari_unet.workflow.train.recipes import fit_recipe
+from napari_unet.workflow.train.train_task import check_foreground, open_training_data, split_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.split import Split
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.settings import Recipe
+    from napari_unet.training.augmentation import Patch
+    from napari_unet.workflow.inputs.labelled_images import GivenData
+
+PICTURES = 12  # augmented samples that are shown
+PICTURE = 128  # pixels either way, at most
+LOOKS, FEW_LOOKS = 20, 8  # of a training by time, and of one of a large network, whose state is large
+LARGE_NETWORK = 5_000_000  # weights
+FEWEST_STEPS = 5  # between two looks
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a training will be.
+
+    Attributes
+    ----------
+    data : str
+        Name of what is trained on.
+    split : Split
+        That it will be trained with.
+    recipe : Recipe
+        Without automatic settings.
+    batch : int
+        Patches a step.
+    patch : tuple of int
+        (Y, X) of a patch, in pixels.
+    parameters : int
+        Weights of the network.
+    step : StepCost or None
+        Measured; None where there is not enough memory to try.
+    memory : int
+        Bytes that the computing process will hold, about.
+    free : int
+        Bytes free on this machine.
+    reading : float
+        Seconds it took to open and prepare the data.
+    pictures : numpy.ndarray
+        (N, Y, X, 3) uint8: augmented samples, the outline of what is annotated drawn in.
+    """
+
+    data: str
+    split: Split
+    recipe: Recipe
+    batch: int
+    patch: tuple[int, int]
+    parameters: int
+    step: StepCost | None
+    memory: int
+    free: int
+    reading: float
+    pictures: NDArray[np.uint8]
+
+    @property
+    def split_words(self) -> str:
+        """The split for a person: how many images are for what, and what is kept together."""
+        split = self.split
+        count = len(split.train) + len(split.validation) + len(split.held_out)
+        words = (
+            f"{count} image{'s' * (count != 1)} of {self.data}: {len(split.train)} to train on, "
+            f"{len(split.validation)} to choose the weights by, {len(split.held_out)} held out to judge by"
+        )
+        groups = len({split.groups.get(i, i) for i in (*split.train, *split.validation, *split.held_out)})
+        if split.group_rule != "image" and groups != count:
+            words += f"; {groups} groups, by {split.group_rule}, each whole in one part"
+        return words + (f" ({split.note})" if split.note else "") + "."
+
+    def steps(self, minutes: float) -> int:
+        """Steps that will be made in a time."""
+        if self.step is None:
+            return 0
+        return max(0, round((60 * minutes - self.step.building) / self.step.seconds))
+
+    def forecast_words(self, minutes: float) -> str:
+        """What it will cost, for a person."""
+        y, x = self.patch
+        memory = f"about {self.memory / 2**30:.1f} GB of memory, {self.free / 2**30:.1f} GB are free"
+        if self.step is None:
+            return f"This network needs {memory}: take a smaller batch, patch, or fewer filters."
+        steps = self.steps(minutes)
+        passes = steps * self.batch / max(len(self.split.train), 1)
+        words = (
+            f"About {steps:,} steps of {self.batch} patches of {y} x {x} ({self.step.seconds:.2g} s each), "
+            f"{passes:,.0f} for every image; {memory}."
+        )
+        if self.memory > self.free:
+            words += " That may not be enough: take a smaller batch or patch."
+        wanted = self.recipe.training.megapixels * 1e6 / (y * x * self.batch) * self.step.seconds / 60
+        if not self.recipe.training.epochs and minutes < wanted / 2:
+            words += f" The whole course of this recipe would take {wanted:,.0f} min."
+        return words
+
+    def recipe_for(self, minutes: float) -> Recipe:
+        """The recipe with this time budget, and looks at a rate that makes a curve."""
+        looks = FEW_LOOKS if self.parameters > LARGE_NETWORK else LOOKS
+        steps = max(self.steps(minutes) // looks, FEWEST_STEPS)
+        training = self.recipe.training.model_copy(update={"minutes": minutes, "steps_per_epoch": steps})
+        return self.recipe.model_copy(update={"training": training})
+
+
+@dataclass(frozen=True, eq=False)
+class PlanTask:
+    """Look at the data, try a few steps, and say what a training will be.
+
+    Attributes
+    ----------
+    data : pathlib.Path or GivenData
+        To train on.
+    recipe : Recipe
+        Possibly with automatic settings.
+    format : str, optional
+        Layout of the data.
+    split : Split, optional
+        To train with; drawn if not given.
+    """
+
+    data: Path | GivenData
+    recipe: Recipe
+    format: str | None = None
+    split: Split | None = None
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Plan:
+        """Look and try; errors as ``TrainTask.run``."""
+        import psutil
+
+        begun = time.monotonic()
+        on_progress(Progress(0, 1, "Looking at the data"))
+        dataset, left = sound_part(open_training_data(self.data, self.format), cancel=cancel)
+        split = split_for(self.data, dataset, self.recipe.training, self.split, on_progress, cancel)
+        split = split.without(item.id for item in left)
+        train = dataset.subset(split.train)
+        check_foreground(train)
+        recipe = fit_recipe(self.recipe, train)
+        batches = TrainingBatches(
+            train,
+            _normalization(recipe, train),
+            recipe.training,
+            input_sizes(recipe.network),
+            recipe.network.classes,
+            separation=recipe.network.separation,
+        )
+        patches = [batches.patch(*batches.drawn(n)) for n in range(PICTURES)]
+        reading = time.monotonic() - begun
+        on_progress(Progress(0.5, 1, "Trying a few steps"))
+        network = build_network(recipe.network, recipe.training.seed, recipe.training.precision)
+        free = int(psutil.virtual_memory().available)
+        expected = expected_bytes(network, batches)
+        cost = None
+        if expected < free:
+            loss = make_loss(recipe.network, recipe.training)
+            learner, told = learner_for(network, recipe.network)
+            cost = measure_steps(learner, batches, loss, recipe.training, cancel, told)
+        memory = expected if cost is None else cost.memory + _still_to_come(batches, train)
+        return Plan(
+            dataset.name,
+            split,
+            recipe,
+            batches.batch_size,
+            batches.shape,
+            int(network.count_params()),
+            cost,
+            memory,
+            free,
+            reading,
+            np.stack([picture(p) for p in patches]),
+        )
+
+
+def _normalization(recipe: Recipe, train: Dataset) -> Normalization:
+    training, channels = recipe.training, recipe.network.input_channels
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+    if training.intensities == "dataset":
+        mean, deviation = measure_intensities((train.image(s) for s in train.samples), channels)
+    return Normalization(
+        channels=channels,
+        intensities=training.intensities,
+        mean=mean,
+        deviation=deviation,
+        scale=training.scale,
+        channel_names=common_channels(train.samples, channels),
+    )
+
+
+def _still_to_come(batches: TrainingBatches, train: Dataset) -> int:
+    """Bytes of prepared samples that are not there yet, as far as they are kept."""
+    channels, scale = batches.normalization.channels, batches.normalization.scale
+    pixels = sum(int(np.prod(train.image(s).shape[:2])) for s in train.samples) * scale**2
+    whole = pixels * (4 * channels + 1 + 4)
+    return max(0, int(min(whole, PREPARED_BYTES)) - batches.cache.bytes)
+
+
+def picture(patch: Patch) -> NDArray[np.uint8]:
+    """A sample as a person looks at it.
+
+    Parameters
+    ----------
+    patch : Patch
+        As the network sees it.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X, 3) uint8, at most 128 pixels either way; annotated borders orange, what counts for
+        nothing darkened.
+    """
+    step = max(1, -(-max(patch.labels.shape) // PICTURE))
+    image = patch.image[::step, ::step, :3]
+    labels, weights = patch.labels[::step, ::step], patch.weights[::step, ::step]
+    if image.shape[2] < 3:
+        image = np.repeat(image[..., :1], 3, axis=2)
+    low, high = (float(v) for v in np.percentile(image, (1, 99)))
+    shown = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
+    shown = np.where((weights > 0)[..., None], shown, 0.3 * shown)
+    border = np.zeros(labels.shape, bool)
+    border[:-1] |= labels[:-1] != labels[1:]
+    border[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    shown = np.where(border[..., None], np.array([0.9, 0.62, 0.0]), shown)
+    return np.asarray(255 * shown, np.uint8)

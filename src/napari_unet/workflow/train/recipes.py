@@ -1,0 +1,349 @@
+"""Recipes: named settings, changed by key=value, and fitted to a data set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from napari_unet.data.files.pixel_size import parse_pixel_size
+from napari_unet.engine.hardware import default_precision
+from napari_unet.errors import SettingsError
+from napari_unet.networks.registry import architecture
+from napari_unet.settings import (
+    AugmentationSettings,
+    InferenceSettings,
+    NetworkSettings,
+    Recipe,
+    Settings,
+    TrainingSettings,
+)
+from napari_unet.workflow.inputs.pixel_scaling import pixel_size_of_samples
+from napari_unet.workflow.train.dataset_recipes import SET_RECIPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.settings import Separation
+
+# Under a microscope nothing is up; in a section of the earth or of an arm it is.
+WITHOUT_UP = {"dsb2018", "isbi2012", "cell-tracking"}
+IMAGES_LOOKED_AT = 48
+THINNEST = 12.0  # pixels that structures should measure at the network's resolution
+SMALLEST_SIDE = 192  # images are not shrunk below this
+
+GENTLE = AugmentationSettings(
+    rotation=8.0, scale=0.15, warp_probability=0.4, brightness=0.2, contrast=0.2, gamma=0.1
+)
+
+RECIPES: dict[str, Recipe] = {
+    "fast": Recipe(name="fast", training=TrainingSettings(augmentation=GENTLE)),
+    "accurate": Recipe(
+        name="accurate",
+        network=NetworkSettings(filters=32),
+        training=TrainingSettings(
+            megapixels=4000.0,
+            learning_rate=1e-3,
+            averaging=0.999,
+            augmentation=AugmentationSettings(
+                rotation=15.0,
+                scale=0.2,
+                elastic=3.0,
+                warp_probability=0.5,
+                brightness=0.3,
+                contrast=0.3,
+                gamma=0.2,
+                noise=0.1,
+            ),
+        ),
+    ),
+    "paper": Recipe(
+        name="paper",
+        network=NetworkSettings(
+            activation="softmax",
+            filters=64,
+            padding="valid",
+            normalization="none",
+            block="plain",
+            dropout=0.5,
+        ),
+        training=TrainingSettings(
+            optimizer="sgd",
+            learning_rate=1e-3,
+            momentum=0.99,
+            weight_decay=0.0,
+            schedule="constant",
+            batch_size=1,
+            patch=388,
+            scale=1.0,
+            foreground_patches=0.0,
+            loss="cross_entropy",
+            border_weight=10.0,
+            border_sigma=5.0,
+            balance_classes=True,
+            tune_threshold=True,  # the weights draw the borders wider than they are
+            averaging=0.0,
+            augmentation=AugmentationSettings(elastic=10.0, rotation=180.0, brightness=0.2, contrast=0.2),
+        ),
+        inference=InferenceSettings(tile=572),
+    ),
+}
+GENERAL = tuple(RECIPES)
+RECIPES |= SET_RECIPES
+
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
+    """A recipe by name, with settings changed by "key=value".
+
+    Parameters
+    ----------
+    name : str
+        Of ``RECIPES``.
+    changes : iterable of str
+        "filters=32" or "network.filters=32"; the last of two equal keys counts.
+
+    Returns
+    -------
+    Recipe
+        Checked.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such recipe or setting, or a value is out of range.
+    """
+    if name not in RECIPES:
+        raise SettingsError(f"there is no recipe {name!r}", expected=f"one of {', '.join(RECIPES)}")
+    content = RECIPES[name].model_dump(mode="json", exclude_unset=True)  # what is set stays known as set
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise SettingsError(f"{change!r} is not a setting", expected="key=value")
+        path = _path_of(key.strip())
+        branch = content
+        for part in path[:-1]:
+            branch = branch.setdefault(part, {})
+        branch[path[-1]] = value.strip()
+    return checked(Recipe, content)
+
+
+def own_recipe(layout: str, chosen: str) -> str:
+    """One line about the recipe that a data set has of its own, where another was chosen; else empty.
+
+    Parameters
+    ----------
+    layout : str
+        Of the data set, such as "tgs-salt".
+    chosen : str
+        Name of the recipe.
+    """
+    if layout not in SET_RECIPES or chosen == layout:
+        return ""
+    return f"{layout} has a recipe of its own, which is slower: --recipe {layout}"
+
+
+def checked(kind: type[Kind], content: Mapping[str, Any]) -> Kind:
+    """Make settings of values that a person gave.
+
+    Raises
+    ------
+    SettingsError
+        Naming the first setting that is wrong.
+    """
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SettingsError(
+            f"the setting {'.'.join(map(str, first['loc']))} cannot be {first['input']!r}",
+            expected=first["msg"],
+        ) from error
+
+
+def setting_paths() -> dict[tuple[str, ...], str]:
+    """All settings of a recipe: path and description."""
+
+    def walk(kind: type[BaseModel], prefix: tuple[str, ...]) -> dict[tuple[str, ...], str]:
+        found: dict[tuple[str, ...], str] = {}
+        for name, info in kind.model_fields.items():
+            inner = info.annotation
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                found |= walk(inner, (*prefix, name))
+            else:
+                found[(*prefix, name)] = info.description or ""
+        return found
+
+    return walk(Recipe, ())
+
+
+def _path_of(key: str) -> tuple[str, ...]:
+    wanted = tuple(key.split("."))
+    paths = setting_paths()
+    ends = [p for p in paths if p[-len(wanted) :] == wanted]
+    if len(ends) > 1:
+        # A setting of training that another room has too: say which.
+        raise SettingsError(
+            f"the setting {key!r} is ambiguous", expected=" or ".join(".".join(p) for p in ends)
+        )
+    if not ends:
+        import difflib
+
+        close = difflib.get_close_matches(key, [p[-1] for p in paths], n=3)
+        hint = f"did you mean {' or '.join(close)}" if close else "docs/settings.md lists all"
+        raise SettingsError(f"there is no setting {key!r}", remedy=hint)
+    return ends[0]
+
+
+def fit_recipe(chosen: Recipe, dataset: Dataset) -> Recipe:
+    """Fill in what a recipe leaves to the data: channels, classes, scale, symmetry, precision.
+
+    Parameters
+    ----------
+    chosen : Recipe
+        With automatic settings.
+    dataset : Dataset
+        To train on; up to 48 of its images and masks are read.
+
+    Returns
+    -------
+    Recipe
+        Without automatic settings, as it is kept with the model.
+    """
+    step = max(1, -(-len(dataset) // IMAGES_LOOKED_AT))
+    looked_at = dataset.samples[::step]
+    images = [dataset.image(s) for s in looked_at]
+    training, network, inference = chosen.training, chosen.network, chosen.inference
+    symmetry = training.augmentation.symmetry
+    if symmetry == "auto":
+        symmetry = "dihedral" if dataset.format in WITHOUT_UP else "horizontal"
+    scale = training.scale or _automatic_scale(training, [dataset.mask(s).labels for s in looked_at])
+    precision = default_precision() if training.precision == "auto" else training.precision
+    size = parse_pixel_size(training.pixel_size) if training.pixel_size else pixel_size_of_samples(looked_at)
+    classes = len(dataset.classes)
+    set_by_person = "input_channels" in network.model_fields_set
+    channels = 1 if training.channels == "grey" else _channels(network.input_channels, images, set_by_person)
+    changed: dict[str, Any] = {"input_channels": channels, "classes": classes}
+    changed["separation"] = own_separation(network)
+    if classes > 1:
+        changed["activation"] = "softmax"  # classes exclude each other
+    return Recipe(
+        name=chosen.name,
+        network=network.model_copy(update=changed),
+        training=training.model_copy(
+            update={
+                "scale": scale,
+                "precision": precision,
+                "pixel_size": "" if size is None else size.text,
+                "augmentation": training.augmentation.model_copy(update={"symmetry": symmetry}),
+            }
+        ),
+        inference=inference.model_copy(
+            update={"flips": symmetry if inference.flips == "auto" else inference.flips}
+        ),
+    )
+
+
+def own_separation(network: NetworkSettings) -> Separation:
+    """How the network tells objects apart: as it is set, but for one that finds them by itself.
+
+    Raises
+    ------
+    SettingsError
+        If network and separation do not go together.
+    """
+    finds = architecture(network.name).read_found is not None
+    if finds and network.separation == "none":
+        return "objects"
+    if finds != (network.separation == "objects"):
+        raise SettingsError(
+            f"the network {network.name} does not tell objects apart by separation={network.separation}",
+            expected="separation=objects with mask_rcnn, another with other networks",
+            remedy=f"add --set separation={'objects' if finds else 'none'}",
+        )
+    return network.separation
+
+
+def with_open_channels(recipe: Recipe) -> Recipe:
+    """A recipe that was read from a file, with its single channel as the default that it was there."""
+    if recipe.network.input_channels != 1:
+        return recipe
+    rest = recipe.network.model_dump(exclude={"input_channels"})
+    return recipe.model_copy(update={"network": NetworkSettings(**rest)})
+
+
+def _channels(chosen: int, images: Sequence[NDArray[np.generic]], set_by_person: bool) -> int:
+    """Channels of the network: those of the data, unless more were set and grey images can be given so.
+
+    Raises
+    ------
+    SettingsError
+        If what is set contradicts the data.
+    """
+    found = count_channels(images)
+    if chosen == found or (chosen == 1 and not set_by_person):
+        return found
+    if found == 1:
+        return chosen
+    raise SettingsError(
+        f"network.input_channels={chosen} contradicts the images",
+        expected=f"{found}, the channels that they have",
+        remedy=f"leave it out, or choose {chosen} channel{'s' * (chosen > 1)} with --channel"
+        + (", or set training.channels=grey for colours" if chosen == 1 and found == 3 else ""),
+    )
+
+
+def count_channels(images: Sequence[NDArray[np.generic]]) -> int:
+    """Channels a network needs for images (Y, X, C): 1 if all are grey, even if stored as colour."""
+    needed = 1
+    for image in images:
+        channels = image.shape[2]
+        if channels > 1 and (channels != 3 or not bool((image == image[..., :1]).all())):
+            needed = max(needed, channels)
+    return needed
+
+
+def _automatic_scale(training: TrainingSettings, masks: Sequence[NDArray[np.uint8]]) -> float:
+    """Images are shrunk to the side that is set, if there is one, else as far as what is annotated allows."""
+    if not training.side:
+        return choose_scale(masks)
+    return min(1.0, training.side / float(np.median([max(mask.shape) for mask in masks])))
+
+
+def choose_scale(masks: Sequence[NDArray[np.uint8]]) -> float:
+    """How much images can be shrunk before the thinnest annotated structures get too thin.
+
+    The thickness of a class, background included, is twice its area over the length of its
+    boundary: the width of a stripe, and 0.4 of the diameter of a disc. Images are halved while the
+    thinner one keeps at least 12 pixels and the longer side at least 192.
+
+    Parameters
+    ----------
+    masks : sequence of numpy.ndarray
+        (Y, X) uint8 each.
+
+    Returns
+    -------
+    float
+        1, 0.5 or 0.25.
+    """
+    thickness, sides = [], []
+    for mask in masks:
+        foreground = mask > 0
+        edges = int(np.diff(mask > 0, axis=0).sum() + np.diff(mask > 0, axis=1).sum())
+        sides.append(max(mask.shape))
+        if edges:
+            area = int(foreground.sum())
+            thickness.append(2 * min(area, mask.size - area) / edges)
+    if not thickness:
+        return 1.0
+    thinnest, side = float(np.median(thickness)), float(np.median(sides))
+    scale = 1.0
+    while scale > 0.25 and thinnest * scale / 2 >= THINNEST and side * scale / 2 >= SMALLEST_SIDE:
+        scale /= 2
+    return scale

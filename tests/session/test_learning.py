@@ -1,0 +1,359 @@
+"""From corrections to a verdict in a sitting: what can be learned, kept, discarded and rolled back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from napari_unet.data.catalog import open_dataset
+from napari_unet.data.synthetic import write_synthetic
+from napari_unet.engine.inline import InlineEngine
+from napari_unet.errors import Cancelled, OutputError
+from napari_unet.models.card import ModelCard
+from napari_unet.models.look import measure_look, summarize_looks
+from napari_unet.session.collection import Collection
+from napari_unet.session.session import Session
+from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
+from napari_unet.workflow.segment.suggest_model import suggest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tiny_models import provenance_of, write_tiny_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from napari_unet.models.look import Look
+    from napari_unet.progress import CancelToken
+    from napari_unet.project.project import Project
+    from napari_unet.session.learning import Learning
+
+SECONDS = 1.5
+
+
+@pytest.fixture(scope="module")
+def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_synthetic("salt", tmp_path_factory.mktemp("learning") / "salt", 24)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, salt: Path) -> Path:
+    """Trained, so it says, on the first half of the salt set."""
+    dataset = open_dataset(salt)
+    ids = [s.id for s in dataset.samples]
+    out = tmp_path_factory.mktemp("models") / "start"
+    return write_tiny_model(out, provenance=provenance_of(dataset, ids[:12], ids[12:]))
+
+
+class Lesson:
+    """A session of the salt set with a model, and what it said."""
+
+    def __init__(self, salt: Path, model: Path) -> None:
+        self.waiting: list[Callable[[], None]] = []
+        self.session = Session(InlineEngine(), self.waiting.append)
+        self.learning: Learning = self.session.learning
+        self.failures: list[str] = []
+        self.session.failed.connect(lambda sentence, details: self.failures.append(sentence))
+        dataset = open_dataset(salt)
+        self.collection = Collection(dataset.name, (*dataset.samples, *dataset.unlabelled), dataset)
+        self.session.choose_model(ModelCard.read(model))
+        self.session.show(self.collection)
+        self.settle()
+
+    def settle(self) -> None:
+        for _ in range(100):
+            for pool in (self.session._aside, self.session._overall._pool):
+                pool.submit(lambda: None).result(10)
+            if not self.waiting:
+                return
+            while self.waiting:
+                self.waiting.pop(0)()
+        raise AssertionError("the session does not come to rest")
+
+    @property
+    def project(self) -> Project:
+        project = self.learning.project
+        assert project is not None
+        return project
+
+    def make_project(self) -> None:
+        self.session.painting.prepare()
+        self.settle()
+
+    def ids_of(self, part: str) -> list[str]:
+        labelled = [i for i, e in self.collection.entries.items() if e.sample.has_mask]
+        return [i for i in labelled if self.project.corrections.part(i) == part]
+
+    def correct(self, identifier: str, done: bool = False) -> None:
+        """Paint the truth where the prediction is wrong."""
+        self.session.segment([identifier])
+        truth = self.collection.entries[identifier].sample.read_mask().labels
+        self.session.painting.correct(identifier, truth)
+        if done:
+            self.session.painting.set_done([identifier])
+
+    def corrected(self, count: int = 2) -> Lesson:
+        self.make_project()
+        for identifier in self.ids_of("train")[:count]:
+            self.correct(identifier)
+        return self
+
+    def names(self) -> list[tuple[int, str, bool]]:
+        """Number of each version, what it came from, and whether it was discarded."""
+        return [(v.number, v.note.split()[0], v.discarded) for v in self.learning.versions]
+
+    def in_use(self) -> int | None:
+        current = self.project.models.current
+        return None if current is None else current.number
+
+
+@pytest.fixture
+def lesson(salt: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lesson]:
+    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
+    lesson = Lesson(salt, model)
+    yield lesson
+    lesson.session.close()
+
+
+def test_what_is_in_the_way_is_said_one_thing_after_another(lesson: Lesson) -> None:
+    learning, session = lesson.learning, lesson.session
+    card = session.model
+    session.choose_model(None)
+    assert learning.obstacle() == "Open a model first."
+    session.choose_model(card)
+    assert learning.obstacle() == "Correct a mask first: paint on it, or mark it done."
+    assert learning.summary() == ""
+    assert learning.fine_tune(SECONDS) is None
+    lesson.make_project()
+    assert learning.obstacle() == "Correct a mask first: paint on it, or mark it done."
+    lesson.correct(lesson.ids_of("held-out")[0], done=True)
+    assert learning.obstacle() == "What is corrected so far is kept for judging: correct one more image."
+    assert learning.fine_tune(SECONDS) is None
+    lesson.correct(lesson.ids_of("train")[0])
+    assert learning.obstacle() == ""
+    learning.job = object()  # type: ignore[assignment]
+    assert learning.obstacle() == "Learning is under way."
+    learning.job = None
+    assert lesson.failures == []
+
+
+def test_what_there_is_to_learn_from_is_summed_up(lesson: Lesson) -> None:
+    lesson.corrected(2)
+    total = lesson.project.corrections.total()
+    summary = lesson.learning.summary()
+    assert summary.startswith("2 corrected images to learn from; 2 strokes, ")
+    assert f"{total.changed:,} pixels, 0 min" in summary
+    lesson.correct(lesson.ids_of("held-out")[0], done=True)
+    assert lesson.learning.summary().startswith("2 corrected images to learn from, 1 to judge by; 3 strokes")
+
+
+def test_a_round_makes_two_versions_and_keep_uses_the_second(lesson: Lesson, model: Path) -> None:
+    lesson.corrected(3)
+    session, learning, project = lesson.session, lesson.learning, lesson.project
+    # One that the model has trained on could not judge.
+    unseen = [i for i in lesson.ids_of("held-out") if session.row(i).part == "held-out"]
+    judge = unseen[0]
+    lesson.correct(judge, done=True)
+    plain = next(i for i in lesson.ids_of("train") if lesson.collection.entries[i].status == "new")
+    session.segment([plain])
+    before = session.mask(plain)
+    looks: list[dict[str, float]] = []
+    previews: list[Any] = []
+    learning.looked.connect(looks.append)
+    learning.previewed.connect(previews.append)
+    job = learning.fine_tune(SECONDS)
+    assert job is not None
+    assert job.error is None
+    assert lesson.failures == []
+    assert learning.job is None
+    assert looks == learning.curve
+    assert {"seconds", "loss", "held_out_iou", "old_iou"} <= set(looks[0])
+    assert previews[0].id == session.current
+    first, second = learning.versions
+    assert (first.name, first.note, first.parent) == ("v001", "from start", 0)
+    assert first.scores == {"validation_iou": 0.5}
+    assert (second.name, second.parent) == ("v002", 1)
+    result = learning.result
+    assert result is not None
+    assert second.note == result.comparison.verdict
+    assert second.scores["held_out_iou"] == pytest.approx(result.comparison.new_iou)
+    assert second.corrections == project.corrections.seen()
+    assert set(result.lessons) == set(lesson.ids_of("train")[:3])
+    assert judge in result.comparison.images
+    assert learning.candidate == second
+    assert lesson.in_use() == 1
+    assert session.model is not None
+    assert session.model.path == model
+    assert learning.obstacle() == "Keep or discard the new version first."
+    learning.keep()
+    assert lesson.failures == []
+    assert learning.candidate is None
+    assert lesson.in_use() == 2
+    assert session.model.path == second.path
+    assert session.row(plain).status == "segmented"  # by the new version
+    assert (session.mask(plain) != before).any()
+    assert session.row(judge).status == "done"
+    assert learning.obstacle() == ""
+    assert [c.path for c in session.offered() if c.path in (first.path, second.path)] == [second.path]
+    learning.roll_back()
+    assert lesson.in_use() == 1
+    assert session.model.path == first.path
+    assert [c.path for c in session.offered() if c.path in (first.path, second.path)] == [first.path]
+    np.testing.assert_array_equal(session.mask(plain), before)
+    learning.roll_back(2)
+    assert lesson.in_use() == 2
+    learning.roll_back()
+    learning.roll_back()
+    assert lesson.failures == ["there is no earlier version to go back to; keep a second version first"]
+
+
+def test_after_a_roll_back_the_version_that_was_rejected_is_not_suggested(
+    lesson: Lesson, model: Path, tmp_path: Path
+) -> None:
+    """Nor is it in the next sitting, where all versions are listed from the disk."""
+    lesson.make_project()
+    session, project = lesson.session, lesson.project
+    look = measure_look(lesson.collection.image(lesson.collection.ids[0]))
+    for note in ("good", "rejected"):
+        session.add_models(project.models.add(copy_that_knows(model, look, tmp_path / note), note=note).path)
+    for number in (1, 2):
+        project.models.keep(number)
+    assert project.models.roll_back().number == 1
+    versions = [project.models.version(n).path for n in (1, 2)]
+    assert set(versions) <= set(session.models)  # both can still be chosen by hand
+    offered = session.offered()
+    assert [c.path for c in offered if c.path in versions] == versions[:1]
+    assert model in {
+        c.path for c in offered
+    }  # models that are no version of the project are offered as before
+    found = suggest(look, 1, offered)
+    assert found is not None
+    assert found.card.path == versions[0]
+    # Of all models the rejected one alone would fit as well.
+    alone = suggest(look, 1, [session.models[versions[1]]])
+    assert alone is not None
+
+
+def copy_that_knows(model: Path, look: Look, out: Path) -> Path:
+    """A copy of a model that was trained, so it says, on images that look like this."""
+    shutil.copytree(model, out)
+    file = out / "settings.json"
+    content = json.loads(file.read_text())
+    content["provenance"]["looks"] = summarize_looks([("dark", look)] * 8)
+    file.write_text(json.dumps(content))
+    return out
+
+
+@pytest.mark.slow
+def test_discard_leaves_the_old_version_in_use_and_the_next_round_starts_from_it(lesson: Lesson) -> None:
+    lesson.corrected()
+    session, learning = lesson.session, lesson.learning
+    card = session.model
+    learning.fine_tune(SECONDS)
+    learning.discard()
+    assert lesson.in_use() == 1
+    assert session.model is card
+    assert [(v.number, v.discarded) for v in learning.versions] == [(1, False), (2, True)]
+    assert learning.candidate is None
+    learning.fine_tune(SECONDS)
+    # The start is a version already.
+    assert [(v.number, v.parent) for v in learning.versions] == [(1, 0), (2, 1), (3, 1)]
+    assert lesson.failures == []
+
+
+def test_a_model_in_a_zip_learns_too(lesson: Lesson, model: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        for file in model.iterdir():
+            archive.write(file, file.name)
+    lesson.session.load_model(tmp_path / "packed.zip")
+    lesson.corrected()
+    lesson.learning.fine_tune(SECONDS)
+    assert lesson.failures == []
+    assert lesson.learning.versions[0].note == "from packed"
+    assert lesson.learning.candidate is not None
+
+
+@pytest.mark.parametrize("how", ["cancelled", "failed"])
+def test_a_round_that_ends_early_leaves_all_as_it_was(
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    lesson.corrected()
+    session, learning = lesson.session, lesson.learning
+    card, rows = session.model, session.rows()
+    masks = [session.mask(r.id) for r in rows]
+
+    def broken(self: FineTuneTask, on_progress: Any, cancel: CancelToken) -> Any:
+        if how == "failed":
+            raise OutputError("the disk is full")
+        raise Cancelled
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FineTuneTask, "run", broken)
+        for _ in range(2):
+            learning.fine_tune(SECONDS)
+    assert lesson.failures == (["the disk is full"] * 2 if how == "failed" else [])
+    assert learning.job is None
+    assert learning.candidate is None
+    assert learning.result is None
+    assert [v.name for v in learning.versions] == ["v001"]
+    assert lesson.in_use() == 1
+    assert session.model is card
+    assert session.rows() == rows
+    for row, mask in zip(rows, masks, strict=True):
+        np.testing.assert_array_equal(session.mask(row.id), mask)
+    assert learning.obstacle() == ""
+
+
+@pytest.mark.slow
+def test_stop_ends_early_and_judges_what_is_best_so_far(lesson: Lesson) -> None:
+    lesson.corrected()
+    lesson.learning.looked.connect(lambda row: lesson.learning.stop())
+    lesson.learning.fine_tune(60.0)
+    result = lesson.learning.result
+    assert result is not None
+    assert result.stopped
+    assert result.seconds < 30
+    assert lesson.learning.candidate is not None
+    # It is for that round alone.
+    lesson.learning.looked.disconnect()
+    lesson.learning.discard()
+    lesson.learning.fine_tune(SECONDS)
+    assert lesson.learning.result is not None
+    assert not lesson.learning.result.stopped
+
+
+def test_what_was_judged_is_kept_where_it_belongs(lesson: Lesson, tmp_path: Path) -> None:
+    """The person looks at other images before the verdict is answered."""
+    lesson.corrected()
+    lesson.learning.fine_tune(SECONDS)
+    project = lesson.project
+    other = open_dataset(write_synthetic("salt", tmp_path / "other", 2, seed=5))
+    shown = Collection("other", other.samples, other)
+    lesson.session.show(shown)
+    lesson.settle()
+    assert lesson.learning.project is None
+    lesson.learning.keep()
+    assert lesson.failures == []
+    assert project.models.current is not None
+    assert project.models.current.number == 2
+    lesson.session.show(lesson.collection)
+
+
+def test_held_out_images_teach_nothing_before_and_after_they_are_done(lesson: Lesson) -> None:
+    lesson.corrected(2)
+    painted, done = [i for i in lesson.ids_of("held-out") if lesson.session.row(i).part == "held-out"][:2]
+    lesson.correct(painted)
+    lesson.correct(done, done=True)
+    lesson.learning.fine_tune(SECONDS)
+    result = lesson.learning.result
+    assert result is not None
+    assert set(result.lessons) == set(lesson.ids_of("train")[:2])
+    assert painted not in result.held_out  # its strokes judge nothing; its reference may
+    assert done in result.comparison.images

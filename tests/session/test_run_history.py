@@ -1,0 +1,144 @@
+"""What was done in a sitting is saved as a recipe, and repeated outside it to the same masks and scores."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from napari_unet.cli import main
+from napari_unet.data.catalog import open_dataset
+from napari_unet.data.files.pixel_size import PixelSize, parse_pixel_size
+from napari_unet.data.masks.mask_pixels import decode_labels
+from napari_unet.engine.inline import InlineEngine, run_inline
+from napari_unet.models.card import ModelCard
+from napari_unet.session.collection import Collection
+from napari_unet.session.export_masks import masks_at_hand
+from napari_unet.session.score_table import ScoreBoard
+from napari_unet.session.session import Session
+from napari_unet.workflow.export.export_task import ExportTask
+from napari_unet.workflow.replay.run_record import ExportRun, RunRecipe, SegmentRun
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tiny_models import write_tiny_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from napari_unet.data.synthetic import write_synthetic
+
+    return write_synthetic("salt", tmp_path_factory.mktemp("data") / "salt", 6)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "grey")
+
+
+@pytest.fixture
+def session(salt: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
+    session = Session(InlineEngine(), lambda function: function())
+    session.painting.automatic = False
+    dataset = open_dataset(salt)
+    session.choose_model(ModelCard.read(model))
+    session.show(Collection(dataset.name, (*dataset.samples, *dataset.unlabelled), dataset))
+    yield session
+    session.close()
+
+
+def test_masks_of_some_images_with_a_moved_threshold(session: Session, tmp_path: Path) -> None:
+    collection = session.collection
+    assert collection is not None
+    some = collection.ids[1:4]
+    session.segment(some)
+    # Between the lowest and the highest probability, so that the threshold decides.
+    prediction = collection.entries[some[0]].prediction
+    assert prediction is not None
+    values = prediction.probabilities()
+    session.set_postprocessing(float(np.median(values)), 3)
+    session.runs.save("segment", tmp_path / "recipe.json", lambda _: None)
+    assert main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "out")]) == 0
+    files = sorted((tmp_path / "out").iterdir())
+    assert [f.stem for f in files] == sorted(some)
+    for file in files:
+        mask = collection.mask(file.stem, session.inference)
+        assert mask is not None
+        np.testing.assert_array_equal(decode_labels(file.read_bytes(), file.name) > 0, mask > 0)
+    first = collection.mask(some[0], session.inference)
+    assert first is not None
+    assert 0.1 < float((first > 0).mean()) < 0.9
+
+
+def test_an_export_is_repeated_to_the_same_bytes(session: Session, tmp_path: Path) -> None:
+    assert session.collection is not None
+    session.segment(session.collection.ids)
+    size = PixelSize(0.5, 0.25, "nm")
+    source = masks_at_hand(session, session.collection.ids)
+    task = ExportTask(source, tmp_path / "first", ("npy", "coco"), "{name}-m", "classes", False, size)
+    session.run_task(
+        task, 8, lambda _: None, lambda _: session.runs.exported(task, source, session.inference)
+    )
+    session.runs.save("export", tmp_path / "recipe.json", lambda _: None)
+    recipe = RunRecipe.load(tmp_path / "recipe.json")
+    assert isinstance(recipe.run, ExportRun)
+    assert recipe.run.pixel_size == "0.5x0.25 nm"
+    assert main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "again")]) == 0
+    names = sorted(f.name for f in (tmp_path / "first").glob("*.npy"))
+    assert len(names) == len(session.collection.ids)
+    for name in names:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_a_report_is_repeated_to_the_same_scores(session: Session, tmp_path: Path) -> None:
+    assert session.collection is not None
+    session.segment(session.collection.ids)
+    session.set_postprocessing(0.4, 0)
+    pages: list[Path] = []
+    ScoreBoard(session).write_report(tmp_path / "first", pages.append)
+    assert len(pages) == 1
+    session.runs.save("report", tmp_path / "recipe.json", lambda _: None)
+    assert main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "again")]) == 0
+    first, again = (
+        list(csv.DictReader((tmp_path / f / "iou.csv").read_text().splitlines())) for f in ("first", "again")
+    )
+    assert len(first) == 6
+    assert first == again
+
+
+def test_another_model_forgets_the_recipe_of_its_masks(session: Session, tmp_path: Path) -> None:
+    assert session.collection is not None
+    session.segment(session.collection.ids[:1])
+    done = session.runs.done["segment"]().run
+    assert isinstance(done, SegmentRun)
+    assert done.names == session.collection.ids[:1]
+    session.choose_model(ModelCard.read(write_tiny_model(tmp_path / "other", seed=4)))
+    assert "segment" not in session.runs.done
+
+
+def test_the_size_of_pixels_that_layers_tell_goes_along(session: Session, tmp_path: Path) -> None:
+    assert session.collection is not None
+    ids = session.collection.ids
+    session.segment(ids)
+    third = PixelSize(1 / 3, 1 / 3)  # no ten digits hold it
+    source = masks_at_hand(session, ids, dict.fromkeys(ids, third))
+    run_inline(ExportTask(source, tmp_path / "first", ("npy",)))
+    session.runs.exported(ExportTask(source, tmp_path, ("coco",)), source, session.inference)
+    run = session.runs.done["export"]().run
+    assert isinstance(run, ExportRun)
+    assert parse_pixel_size(run.pixel_size) == third
+    source = masks_at_hand(session, ids, {ids[0]: third})
+    run_inline(ExportTask(source, tmp_path / "again", ("npy",)))
+    session.runs.exported(ExportTask(source, tmp_path, ("coco",)), source, session.inference)
+    done = session.runs.done["export"]()
+    sizes = [image.pixel_size for image in done.images["images"]]
+    assert parse_pixel_size(sizes[0]) == third
+    assert sizes[1:] == [""] * (len(ids) - 1)

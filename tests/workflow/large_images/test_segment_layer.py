@@ -1,0 +1,105 @@
+"""A large image of the window: at the model's pixel size, gone on with, never stuck."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import zarr
+from scipy import ndimage
+
+from napari_unet.data.files.lazy_stack import lazy_stack
+from napari_unet.data.files.pixel_size import PixelSize
+from napari_unet.engine.hardware import default_precision
+from napari_unet.engine.task import FromCaller
+from napari_unet.errors import Cancelled
+from napari_unet.models.model import Model, load_model, save_model
+from napari_unet.networks.registry import build_network
+from napari_unet.progress import CancelToken, Progress
+from napari_unet.settings import LargeImageSettings
+from napari_unet.workflow.inputs.image_reference import CallReference
+from napari_unet.workflow.large_images.segment_large import segment_stack
+from napari_unet.workflow.large_images.segment_layer import SegmentLayerTask
+from tiny_models import write_tiny_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL, LARGE = LargeImageSettings(memory=0.15), LargeImageSettings(memory=2)
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((240, 320)), 4)
+    return (noise * 8000 + 30_000).clip(0, 65_535).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def task_of(image: np.ndarray, model: Path, folder: Path) -> SegmentLayerTask:
+    pixels = image[..., None]
+    reference = CallReference("a", FromCaller(lambda: pixels), region=FromCaller(lambda y, x: pixels[y, x]))
+    settings = load_model(model).recipe.inference
+    return SegmentLayerTask(model, reference, pixels.shape, folder, "a tiny", settings, SMALL)
+
+
+def labels(path: Path) -> np.ndarray:
+    return np.asarray(zarr.open_group(path, mode="r")["0"])
+
+
+def test_the_image_is_seen_at_the_size_of_the_models_pixels(
+    image: np.ndarray, model_path: Path, tmp_path: Path
+) -> None:
+    model = load_model(model_path)
+    training = model.recipe.training.model_copy(update={"pixel_size": "0.5 um"})
+    model.recipe = model.recipe.model_copy(update={"training": training})
+    knows = save_model(model, tmp_path / "knows")
+    task = task_of(image, knows, tmp_path / "masks")
+    sized = replace(task, pixel_size=PixelSize(0.25, 0.25))
+    plain, found = (one.run(lambda _: None, CancelToken()) for one in (task, sized))
+    assert plain != found  # another size of its pixels makes another mask
+    stack = lazy_stack(image, pixel_size=PixelSize(0.25, 0.25))
+    model = load_model(knows, default_precision())
+    expected = labels(segment_stack(stack, model, tmp_path / "a.ome.zarr", task.settings, SMALL))
+    np.testing.assert_array_equal(labels(found), expected)
+    assert (labels(plain) != expected).any()
+    scales = zarr.open_group(found, mode="r").attrs["ome"]["multiscales"][0]["datasets"][0]
+    assert scales["coordinateTransformations"][0]["scale"] == [0.25, 0.25]
+    # Asked for again, each is there.
+    assert task.run(lambda _: None, CancelToken()) == plain
+    assert sized.run(lambda _: None, CancelToken()) == found
+
+
+def test_another_memory_goes_on_or_begins_beside_but_never_refuses(
+    image: np.ndarray, model_path: Path, tmp_path: Path
+) -> None:
+    """Tiles decide the mask only of networks that look at all of them; their work is begun anew."""
+    model = load_model(model_path)
+    network = model.recipe.network.model_copy(update={"name": "scse_unet"})
+    scse = Model(
+        model.recipe.model_copy(update={"network": network}),
+        model.normalization,
+        model.classes,
+        build_network(network),
+    )
+    sees_all = save_model(scse, tmp_path / "scse")
+    for path, names in ((model_path, ["a tiny.ome.zarr"]), (sees_all, ["a tiny-2.ome.zarr"])):
+        folder = tmp_path / path.name / "masks"
+        task = task_of(image, path, folder)
+        cancel = CancelToken()
+
+        def stop(progress: Progress, cancel: CancelToken = cancel) -> None:
+            if hasattr(progress.piece, "rows"):
+                cancel.cancel()
+
+        with pytest.raises(Cancelled):
+            task.run(stop, cancel)
+        (begun,) = folder.iterdir()
+        assert begun.name == "a tiny.ome.zarr.unfinished"
+        out = replace(task, large=LARGE).run(lambda _: None, CancelToken())
+        assert [out.name] == names

@@ -1,0 +1,106 @@
+"""Threshold, smallest piece and cores chosen on validation images: by hand-made probabilities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.data.dataset import Dataset
+from napari_unet.data.sample import ReferenceMask, Sample
+from napari_unet.settings import InferenceSettings, Recipe
+from napari_unet.workflow.segment.segment_samples import Segmentation
+from napari_unet.workflow.train import tune_threshold
+
+if TYPE_CHECKING:
+    import pytest
+
+SHAPE = (20, 20)
+
+
+def one_class(format: str, masks: list[np.ndarray], probabilities: list[np.ndarray]) -> tuple:
+    """A model that gives these probabilities, and the data."""
+    samples = tuple(
+        Sample(str(n), lambda: np.zeros((*SHAPE, 1), np.uint8), lambda mask=mask: mask)
+        for n, mask in enumerate(masks)
+    )
+    dataset = Dataset("hand", format, Path(), samples)
+    model = SimpleNamespace(recipe=Recipe(), classes=("thing",))
+    results = [
+        Segmentation(sample, np.zeros(SHAPE, np.uint8), p[..., None].astype(np.float32), InferenceSettings())
+        for sample, p in zip(samples, probabilities, strict=True)
+    ]
+    return model, dataset, results
+
+
+def tuned(monkeypatch: pytest.MonkeyPatch, *case: object) -> tune_threshold.Tuned:
+    model, dataset, results = case
+    monkeypatch.setattr(tune_threshold, "segment_samples", lambda *a, **k: iter(results))
+    return tune_threshold.tune(model, dataset)
+
+
+def disc(value: float, background: float) -> np.ndarray:
+    out = np.full(SHAPE, background)
+    out[5:15, 5:15] = value
+    return out
+
+
+def mask(empty: bool = False) -> ReferenceMask:
+    labels = np.zeros(SHAPE, np.uint8)
+    if not empty:
+        labels[5:15, 5:15] = 1
+    return ReferenceMask(labels)
+
+
+def test_the_middle_of_equal_thresholds_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Right above 0.22 and below 0.33: of 0.25 and 0.3 the later; of the 21 others none has IoU 1.
+    found = tuned(monkeypatch, *one_class("pairs", [mask()], [disc(0.33, 0.22)]))
+    assert found.settings.threshold == 0.3
+    assert (found.score, found.value, found.images) == ("iou", 1.0, 1)
+    assert found.settings.minimum_size == 0  # nothing to gain
+
+
+def test_specks_on_empty_images_are_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    speck = np.full(SHAPE, 0.01)
+    speck[2:5, 2:5] = 0.97  # nine pixels as sure as any
+    case = one_class("ultrasound-nerve", [mask(), mask(empty=True)], [disc(0.97, 0.01), speck])
+    found = tuned(monkeypatch, *case)
+    # Sizes tried: 8, 16, 32 (a twelfth of 400); 8 keeps the speck: Dice (1 + 0) / 2, the others 1.
+    assert found.score == "competition"
+    assert found.settings.minimum_size in (16, 32)
+    assert found.value == 1.0
+
+
+def test_a_piece_that_belongs_there_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[2:5, 2:5] = 1
+    found = tuned(monkeypatch, *one_class("tgs-salt", [ReferenceMask(labels)], [labels * 0.97]))
+    assert (found.score, found.value, found.settings.minimum_size) == ("competition", 1.0, 0)
+
+
+def test_objects_choose_the_depth_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[5:15, 2:18] = 1
+    objects = labels.astype(np.int32)
+    objects[:, 10:][objects[:, 10:] > 0] = 2
+    model, dataset, results = one_class("dsb2018", [ReferenceMask(labels, objects=objects)], [labels * 0.97])
+    depth = np.zeros(SHAPE, np.float32)
+    depth[6:14, 3:17] = 0.45  # the neck: one core at 0.3 and 0.4, two above
+    depth[7:13, 3:9] = depth[7:13, 11:17] = 0.9
+    results = [
+        Segmentation(r.sample, r.mask, r.probabilities, r.settings, depth, "distance") for r in results
+    ]
+    model.recipe = Recipe.model_validate({"network": {"separation": "distance"}})
+    found = tuned(monkeypatch, model, dataset, results)
+    assert found.settings.core >= 0.5
+    assert (found.score, found.value) == ("competition", 1.0)
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune_threshold, "MOST_PIXELS", 500)
+    case = one_class("pairs", [mask()] * 3, [disc(0.9, 0.1)] * 3)
+    assert tuned(monkeypatch, *case).images == 2
