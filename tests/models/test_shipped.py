@@ -45,7 +45,7 @@ def test_a_shipped_model_loads_says_where_it_is_from_and_takes_grey_and_colour(n
     card = ModelCard.read(Path(name))
     assert card.name == name
     assert all(card.normalization.takes(channels) for channels in (1, 3))
-    assert not card.normalization.takes(4)  # transparency is left out when a file is read; four channels are not grey
+    assert not card.normalization.takes(4)  # transparency was left out before
     about = card.provenance["about"]
     for key in ("title", "licence", "attribution", "command", "scores", "limits", "pixel_size"):
         assert about[key], key
