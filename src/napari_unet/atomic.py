@@ -56,6 +56,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written",
+            code="output.unwritable",
             got=_reason(error),
             remedy="choose another folder or make room",
         ) from error
@@ -91,6 +92,7 @@ def check_outputs(
         if _identity(path) in given:
             raise OutputError(
                 f"{path} is one of the files that this command reads, and would be replaced",
+                code="output.input",
                 remedy="choose another place with --out",
             )
     if not overwrite:
@@ -98,7 +100,9 @@ def check_outputs(
         if or_else:
             remedy = f"choose another place, {or_else}, or replace them with --overwrite"
         found = some_names([path.name for path in there])
-        raise OutputError(f"{found} would be replaced in {there[0].parent}", remedy=remedy)
+        raise OutputError(
+            f"{found} would be replaced in {there[0].parent}", code="output.exists", remedy=remedy
+        )
 
 
 def check_model(
@@ -182,6 +186,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written",
+            code="output.unwritable",
             got=_reason(error),
             remedy="choose another folder or make room",
         ) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class WorkbenchError(Exception):
     """Base of every error that is meant for a person rather than for a developer.
@@ -10,6 +12,9 @@ class WorkbenchError(Exception):
     ----------
     what : str
         The thing that is wrong, named so that a person can find it ("train/12.png cannot be read").
+    code : str
+        What kind of error this is, for programs ("data.image.unreadable"): it stays when the sentence
+        becomes a better one. It begins with the `subject` of the class; docs/error-codes.md lists all.
     expected : str, optional
         What would have been right.
     got : str, optional
@@ -18,12 +23,16 @@ class WorkbenchError(Exception):
         What the person can do about it.
     """
 
-    def __init__(self, what: str, *, expected: str = "", got: str = "", remedy: str = "") -> None:
+    subject: ClassVar[str] = ""
+
+    def __init__(self, what: str, *, code: str, expected: str = "", got: str = "", remedy: str = "") -> None:
         self.what = what
+        self.code = code
         self.expected = expected
         self.got = got
         self.remedy = remedy
         super().__init__(self.sentence)
+        self.add_note(f"error code: {code}")  # below the sentence in tracebacks: --debug, details, the log
 
     @property
     def sentence(self) -> str:
@@ -43,39 +52,55 @@ class WorkbenchError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Let the error travel between processes with all its parts."""
-        return (_rebuild, (type(self), self.what, self.expected, self.got, self.remedy))
+        return (_rebuild, (type(self), self.what, self.code, self.expected, self.got, self.remedy))
 
 
-def _rebuild(kind: type[WorkbenchError], what: str, expected: str, got: str, remedy: str) -> WorkbenchError:
-    return kind(what, expected=expected, got=got, remedy=remedy)
+def _rebuild(
+    kind: type[WorkbenchError], what: str, code: str, expected: str, got: str, remedy: str
+) -> WorkbenchError:
+    return kind(what, code=code, expected=expected, got=got, remedy=remedy)
 
 
 class DataError(WorkbenchError):
     """An image, mask, table or data set that cannot be read or does not fit together."""
 
+    subject = "data"
+
 
 class SettingsError(WorkbenchError):
     """A setting that is unknown, out of range, or at odds with another."""
+
+    subject = "settings"
 
 
 class ModelError(WorkbenchError):
     """A model that cannot be loaded, or does not fit the images it is used on."""
 
+    subject = "model"
+
 
 class SizeError(WorkbenchError):
     """An image size that a network cannot take."""
+
+    subject = "size"
 
 
 class TrainingError(WorkbenchError):
     """A training run that cannot start or cannot go on."""
 
+    subject = "training"
+
 
 class OutputError(WorkbenchError):
     """A file or folder that cannot be written."""
 
+    subject = "output"
+
 
 class ComputeError(WorkbenchError):
     """Work that broke off: the computing process ended, memory ran out, or the program is at fault."""
+
+    subject = "compute"
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error: the person asked for it

@@ -41,7 +41,7 @@ def made_up() -> Dataset:
     samples = [Sample(n, lambda i=i: i, lambda m=m: m) for n, (i, m) in images.items()]  # type: ignore[misc]
 
     def fail() -> np.ndarray:
-        raise DataError("broken.png cannot be read")
+        raise DataError("broken.png cannot be read", code="data.image.unreadable")
 
     samples.append(Sample("broken", fail, lambda: ReferenceMask(block)))
     problem = Problem("unpaired mask", "x_mask.png has no image", "add the image", ("x_mask.png",))

@@ -90,7 +90,13 @@ class Fail:
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> None:
         if self.ours:
-            raise DataError("a thing is wrong", expected="right", got="wrong", remedy="mend it")
+            raise DataError(
+                "a thing is wrong",
+                code="data.image.unreadable",
+                expected="right",
+                got="wrong",
+                remedy="mend it",
+            )
         raise KeyError("missing")
 
 

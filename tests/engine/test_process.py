@@ -164,7 +164,7 @@ def test_a_task_can_call_back_and_errors_of_the_call_reach_it(engine: ProcessEng
     np.testing.assert_array_equal(job.wait(30), np.full(200_000, 42.0))
 
     def refuse(n: int) -> None:
-        raise DataError("no answer")
+        raise DataError("no answer", code="data.image.unreadable")
 
     with pytest.raises(DataError, match="no answer"):
         engine.submit(Ask(FromCaller(refuse))).wait(30)

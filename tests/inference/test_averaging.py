@@ -97,7 +97,7 @@ def test_answers_at_another_resolution_come_back_as_large_as_the_image() -> None
 def test_an_image_that_does_not_fit_one_voice_is_left_out() -> None:
     def picky(image: NDArray[np.generic], name: str) -> NDArray[np.float32]:
         if name == "wide":
-            raise ModelError("wide does not fit")
+            raise ModelError("wide does not fit", code="model.channels.count")
         return image.astype(np.float32)
 
     odd = Voice(picky, lambda x: x, InputSizes(), PLAIN)

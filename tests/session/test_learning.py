@@ -291,7 +291,7 @@ def test_a_round_that_ends_early_leaves_all_as_it_was(
 
     def broken(self: FineTuneTask, on_progress: Any, cancel: CancelToken) -> Any:
         if how == "failed":
-            raise OutputError("the disk is full")
+            raise OutputError("the disk is full", code="output.unwritable")
         raise Cancelled
 
     with monkeypatch.context() as patched:

@@ -303,7 +303,7 @@ def test_a_training_whose_project_cannot_be_made_does_not_wait_for_ever(
     lesson: Lesson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: Any, **more: Any) -> Any:
-        raise OutputError("the disk is full")
+        raise OutputError("the disk is full", code="output.unwritable")
 
     monkeypatch.setattr("napari_unet.session.painting.Project.create", refuse)
     learning = lesson.learning

@@ -317,7 +317,7 @@ def test_an_image_that_came_later_is_kept_too(sitting: Sitting) -> None:
 
 def test_an_image_that_cannot_be_read_does_not_keep_the_others_from_being_saved(sitting: Sitting) -> None:
     def torn() -> Any:
-        raise DataError("this image is torn")
+        raise DataError("this image is torn", code="data.image.unreadable")
 
     good = made_up(2)
     samples = [Sample("torn", torn), *(e.sample for e in good.entries.values())]
@@ -467,7 +467,7 @@ def test_where_nothing_can_be_written_that_is_told_once_and_painting_goes_on(
     sitting: Sitting, salt: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: Any, **more: Any) -> Project:
-        raise OutputError("the disk is full", remedy="make room")
+        raise OutputError("the disk is full", code="output.unwritable", remedy="make room")
 
     _, ids = opened(sitting, salt)
     with monkeypatch.context() as patched:
@@ -643,7 +643,7 @@ def test_a_stored_mask_that_cannot_be_read_any_more_is_told_in_its_row(
     collection = second.show(of_folder(salt))
 
     def gone(self: object, identifier: str) -> Any:
-        raise DataError(f"the correction of {identifier} cannot be read")
+        raise DataError(f"the correction of {identifier} cannot be read", code="data.image.unreadable")
 
     monkeypatch.setattr(CorrectionFiles, "load", gone)
     assert second.session.mask(ids[0]) is None

@@ -223,7 +223,7 @@ def test_what_was_measured_before_a_stop_is_kept(session: Session) -> None:
 
 def test_the_task_tells_of_each_image_and_leaves_out_what_cannot_be_read(models: list[ModelCard]) -> None:
     def broken() -> np.ndarray[Any, Any]:
-        raise DataError("it is gone")
+        raise DataError("it is gone", code="data.image.unreadable")
 
     samples = [Sample("a", lambda: picture(0)), Sample("b", broken), Sample("c", lambda: picture(2))]
     told = []

@@ -223,7 +223,7 @@ def test_a_broken_image_has_its_problem_and_does_not_stop_the_rest(
     session: Session, models: dict[str, Path]
 ) -> None:
     def broken() -> Any:
-        raise DataError("this image is torn", remedy="mend it")
+        raise DataError("this image is torn", code="data.image.unreadable", remedy="mend it")
 
     good = made_up(2)
     samples = [e.sample for e in good.entries.values()]

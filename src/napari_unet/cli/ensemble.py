@@ -55,7 +55,10 @@ def run(options: argparse.Namespace) -> int:
     if changes:
         if not 0 <= changes.get("threshold", 0) <= 1:
             raise SettingsError(
-                "the threshold is a probability", expected="0 to 1", got=str(options.threshold)
+                "the threshold is a probability",
+                code="settings.threshold.range",
+                expected="0 to 1",
+                got=str(options.threshold),
             )
         first = read_settings(options.models[0])[0].inference
         inference = InferenceSettings.model_validate({**first.model_dump(), **changes})

@@ -85,14 +85,22 @@ def run(options: argparse.Namespace) -> int:
     if options.to is not None:
         return _export_model(options)
     if not options.data:
-        raise SettingsError("`export` takes images or masks", remedy="see `napari-unet export -h`")
+        raise SettingsError(
+            "`export` takes images or masks",
+            code="settings.arguments.missing",
+            remedy="see `napari-unet export -h`",
+        )
     source: ExportSource
     if options.model is not None:
         start_backend()
         source = ModelMasks(tuple(options.data), options.model)
     else:
         if len(options.data) > 1:
-            raise SettingsError("without --model there is one DATA", got=str(len(options.data)))
+            raise SettingsError(
+                "without --model there is one DATA",
+                code="settings.arguments.count",
+                got=str(len(options.data)),
+            )
         classes = tuple(name.strip() for name in (options.classes or "").split(",") if name.strip())
         source = StoredMasks(options.data[0], options.masks, options.layout, classes)
     task = ExportTask(
@@ -131,10 +139,13 @@ def _export_model(options: argparse.Namespace) -> int:
     from napari_unet.workflow.replay.run_record import ExportModelRun
 
     if options.model is None:
-        raise SettingsError("`export --to` takes a model", remedy="give --model MODEL")
+        raise SettingsError(
+            "`export --to` takes a model", code="settings.arguments.missing", remedy="give --model MODEL"
+        )
     if options.data:
         raise SettingsError(
             "`export --to` takes no images",
+            code="settings.arguments.unused",
             got=str(options.data[0]),
             remedy="leave out DATA, or leave out --to",
         )

@@ -61,7 +61,9 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.settings import FineTuneSettings
 
     if options.minutes <= 0:
-        raise SettingsError("--minutes must be above 0", got=f"{options.minutes:g}")
+        raise SettingsError(
+            "--minutes must be above 0", code="settings.minutes.range", got=f"{options.minutes:g}"
+        )
     settings = FineTuneSettings(seconds=60 * options.minutes, seed=options.seed)
     if (options.corrections / PROJECT_FILE).is_file():
         return _of_project(options, settings)
@@ -69,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
         if getattr(options, name) is None:
             raise SettingsError(
                 f"--{name} is missing",
+                code="settings.arguments.missing",
                 expected="it, wherever --corrections is no project",
                 remedy=f"give --{name}",
             )
@@ -124,7 +127,11 @@ def _of_project(options: argparse.Namespace, settings: FineTuneSettings) -> int:
 
     for name in ("format", "unvouched"):
         if getattr(options, name) is not None:
-            raise SettingsError(f"--{name} is of no use with a project", remedy=f"leave out --{name}")
+            raise SettingsError(
+                f"--{name} is of no use with a project",
+                code="settings.arguments.unused",
+                remedy=f"leave out --{name}",
+            )
     start_backend()
     with Project.open(options.corrections, read_only=options.out is not None) as project:
         model = start_of(project, options.model)

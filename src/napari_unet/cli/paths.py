@@ -52,7 +52,7 @@ def matching(path: Path) -> list[Path]:
         if not is_junk(Path(p).relative_to(start).as_posix())
     ]
     if not found:
-        raise DataError(f"no file matches {path}", remedy="check the pattern")
+        raise DataError(f"no file matches {path}", code="data.file.missing", remedy="check the pattern")
     return [Path(p) for p in sorted(found, key=natural_key)]
 
 
@@ -60,7 +60,10 @@ def _one(path: Path) -> Path:
     found = matching(path)
     if len(found) > 1:
         raise DataError(
-            f"{path} matches {len(found):,} files", expected="one", got=f"{found[0]}, {found[1]}, ..."
+            f"{path} matches {len(found):,} files",
+            code="data.file.ambiguous",
+            expected="one",
+            got=f"{found[0]}, {found[1]}, ...",
         )
     return found[0]
 

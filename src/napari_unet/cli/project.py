@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     if not fewest <= len(options.words) <= most:
         raise SettingsError(
             f"`project {action}` takes {wanted}",
+            code="settings.arguments.count",
             got=str(len(options.words)),
             remedy="see `napari-unet project -h`",
         )
@@ -106,5 +107,7 @@ def _show(options: argparse.Namespace, versions: list[int]) -> None:
 def _version_number(text: str) -> int:
     digits = text.lower().removeprefix("v")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
-        raise SettingsError(f"{text!r} is no version", expected="a number like 2 or v002")
+        raise SettingsError(
+            f"{text!r} is no version", code="settings.version.malformed", expected="a number like 2 or v002"
+        )
     return int(digits)

@@ -122,6 +122,7 @@ def reading_of(options: argparse.Namespace) -> ImageReading:
     if not reading.is_plain and said.get("cluster") and "stream" not in said:
         raise SettingsError(
             "the workers of a cluster read images as their files say",
+            code="settings.cluster.unsupported",
             remedy="leave out --cluster, or --channel and --axes",
         )
     return reading
@@ -155,6 +156,7 @@ def mask_reading_of(options: argparse.Namespace) -> MaskReading:
     if reading != MaskReading() and str(getattr(options, "cluster", "")):
         raise SettingsError(
             "the workers of a cluster read masks as their values tell",
+            code="settings.cluster.unsupported",
             remedy="leave out --cluster, or --masks-are and --leave-out-problems",
         )
     return reading

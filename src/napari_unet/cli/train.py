@@ -112,6 +112,7 @@ def run(options: argparse.Namespace) -> int:
     if options.cluster and options.folds is None and options.seeds is None and options.snapshots is None:
         raise SettingsError(
             "a single training is not spread over a cluster",
+            code="settings.cluster.unsupported",
             expected="--folds or --seeds",
             remedy="leave out --cluster",
         )
@@ -151,6 +152,7 @@ def _train_several(options: argparse.Namespace, task: TrainTask, kind: Kind) -> 
     if options.save_recipe is not None:
         raise SettingsError(
             f"the training of several {kind} has no recipe yet that could be saved",
+            code="settings.record.unsupported",
             remedy="leave --save-recipe out; the same command with the same seed trains the same models",
         )
     count = getattr(options, kind)

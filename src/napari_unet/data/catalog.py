@@ -90,7 +90,11 @@ def recognize(source: Source) -> str:
     if source.broken_links:
         got += f", and links that lead nowhere, like {source.broken_links[0]}"
     raise DataError(
-        f"{source.path} holds no image", expected="images, with or without masks", got=got, remedy=remedy
+        f"{source.path} holds no image",
+        code="data.images.missing",
+        expected="images, with or without masks",
+        got=got,
+        remedy=remedy,
     )
 
 
@@ -157,7 +161,11 @@ def open_dataset(path: Path | str, format: str | None = None) -> Dataset:
 
 def _open(path: Path, format: str | None) -> Dataset:
     if format is not None and format not in FORMATS:
-        raise SettingsError(f"there is no format {format!r}", expected=f"one of {', '.join(FORMATS)}")
+        raise SettingsError(
+            f"there is no format {format!r}",
+            code="settings.format.unknown",
+            expected=f"one of {', '.join(FORMATS)}",
+        )
     if path.is_file() and is_table_name(path.name):
         return fit_masks(_open_table(path, format))
     if path.is_file() and is_image_name(path.name):
@@ -174,6 +182,7 @@ def _open(path: Path, format: str | None) -> Dataset:
     if format is None and len(left) > MOST_LEFT_OUT * (len(dataset.samples) + len(dataset.unlabelled)):
         raise DataError(
             f"{path} seems to hold more than one data set",
+            code="data.set.ambiguous",
             expected="the folder of one",
             got=message,
             remedy="give the folder of one of them, or name the format",
@@ -206,6 +215,7 @@ def _open_table(path: Path, format: str | None) -> Dataset:
         return run_length_csv.open_table(FolderSource(path.parent, common_root=False), path.name)
     raise DataError(
         f"{path} is not a table of masks" + (f" in the format {format}" if format else ""),
+        code="data.table.format",
         expected="columns image and mask, or an id and run lengths",
         got=header_in_words(table, path.name),
     )
@@ -217,6 +227,7 @@ def _open_stack(path: Path, format: str | None) -> Dataset:
         return isbi2012.open_source(source)
     raise DataError(
         f"{path} is an image, not a data set",
+        code="data.set.image",
         expected=f"a folder, a zip, a CSV table, or {isbi2012.VOLUME} beside {isbi2012.LABELS}",
         remedy="give the folder that holds the images and masks",
     )

@@ -121,6 +121,7 @@ class Dataset(Sequence[Sample]):
             if sample.id in seen:
                 raise DataError(
                     f"two images of {self.name} are called {sample.id}",
+                    code="data.image.duplicate",
                     expected="one image an id",
                     remedy="rename one of the files",
                 )
@@ -176,6 +177,7 @@ class Dataset(Sequence[Sample]):
             raise DataError(
                 f"{self.name} has no image {missing[0]}"
                 + (f" and {len(missing) - 1} others" if len(missing) > 1 else ""),
+                code="data.image.unknown",
                 remedy="use a split that was made from this data set",
             )
         chosen = tuple(self.samples[index[name]] for name in wanted)

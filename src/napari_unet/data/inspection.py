@@ -454,6 +454,7 @@ def without_problems(dataset: Dataset) -> Dataset:
     if not left:
         raise DataError(
             f"every image of {dataset.name} has a problem",
+            code="data.images.unusable",
             expected="images that are not left out",
             remedy="see them with `napari-unet inspect`",
         )

@@ -68,7 +68,9 @@ def read_exactly(path: Path) -> NDArray[np.generic]:
             return pixels
         return decode_image(path.read_bytes(), path.name)
     except DAMAGED_ARRAY as error:
-        raise DataError(f"{path} cannot be read", got=str(error), remedy="put the file back") from error
+        raise DataError(
+            f"{path} cannot be read", code="data.file.unreadable", got=str(error), remedy="put the file back"
+        ) from error
 
 
 def _tiff(image: NDArray[np.generic]) -> bytes:

@@ -117,6 +117,7 @@ class Sample:
         if self.load_mask is None:
             raise DataError(
                 f"image {self.id} has no reference mask",
+                code="data.mask.missing",
                 remedy="choose images that have one, or a data set with masks",
             )
         return self.load_mask()

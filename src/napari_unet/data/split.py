@@ -60,7 +60,11 @@ class Split:
         every = [*self.train, *self.validation, *self.held_out]
         twice = [name for name, count in Counter(every).items() if count > 1]
         if twice:
-            raise DataError(f"the split has {twice[0]} more than once", remedy="make a new split")
+            raise DataError(
+                f"the split has {twice[0]} more than once",
+                code="data.split.duplicate",
+                remedy="make a new split",
+            )
 
     def part_of(self, identifier: str) -> str | None:
         """Name the part of an image: train, validation, held-out; None if the split does not know it."""
@@ -103,6 +107,7 @@ class Split:
         except (OSError, ValueError) as error:
             raise DataError(
                 f"the split {path} cannot be read",
+                code="data.split.unreadable",
                 expected="a JSON file that `train` wrote",
                 got=str(error),
                 remedy="give another file, or make a new split",
@@ -113,10 +118,13 @@ class Split:
     def from_json(cls, content: object, name: str) -> Split:
         """Read from plain JSON; errors as ``load``."""
         if not isinstance(content, dict) or content.get("format") != "napari-unet split":
-            raise DataError(f"{name} is not a split", remedy="give a file that `train` wrote")
+            raise DataError(
+                f"{name} is not a split", code="data.split.malformed", remedy="give a file that `train` wrote"
+            )
         if content.get("version") != VERSION:
             raise DataError(
                 f"the split {name} was written by another version",
+                code="data.split.version",
                 expected=f"version {VERSION}",
                 got=str(content.get("version")),
                 remedy="update this program, or make a new split",
@@ -135,7 +143,10 @@ class Split:
             )
         except BAD_CONTENT as error:
             raise DataError(
-                f"the split {name} is damaged", got=repr(error), remedy="make a new split"
+                f"the split {name} is damaged",
+                code="data.split.damaged",
+                got=repr(error),
+                remedy="make a new split",
             ) from error
 
 
@@ -201,12 +212,17 @@ def make_split(
     if not (validation >= 0 and held_out >= 0 and validation + held_out < 1):
         raise SettingsError(
             "the shares of validation and held-out images leave nothing for training",
+            code="settings.shares.range",
             expected="two numbers from 0 to 1, together below 1",
             got=f"{validation} and {held_out}",
             remedy="take smaller shares",
         )
     if len(dataset) == 0:
-        raise DataError(f"{dataset.name} has no image with a mask", remedy="check it with `inspect`")
+        raise DataError(
+            f"{dataset.name} has no image with a mask",
+            code="data.masks.missing",
+            remedy="check it with `inspect`",
+        )
     if coverage is None:
         coverage = coverages(dataset, on_progress, cancel)
     ids = [s.id for s in dataset.samples]
@@ -214,6 +230,7 @@ def make_split(
     if unknown:
         raise DataError(
             f"the coverage of {unknown[0]} is not known",
+            code="data.split.coverage",
             expected="a coverage for every image",
             remedy="have it worked out anew from the masks",
         )

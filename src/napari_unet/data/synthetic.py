@@ -228,7 +228,11 @@ def make_pictures(kind: str, count: int, seed: int = 0) -> list[Picture]:
         If there is no such kind.
     """
     if kind not in MAKERS:
-        raise SettingsError(f"there are no synthetic {kind!r} images", expected=f"one of {', '.join(MAKERS)}")
+        raise SettingsError(
+            f"there are no synthetic {kind!r} images",
+            code="settings.synthetic.unknown",
+            expected=f"one of {', '.join(MAKERS)}",
+        )
     return MAKERS[kind](count, np.random.default_rng(seed))
 
 

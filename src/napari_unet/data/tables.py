@@ -58,12 +58,15 @@ def read_table(source: Source, name: str, columns: Sequence[str]) -> list[dict[s
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True))
     except csv.Error as error:
-        raise DataError(f"{name} is not a CSV table", got=str(error), remedy="save it again") from error
+        raise DataError(
+            f"{name} is not a CSV table", code="data.table.unreadable", got=str(error), remedy="save it again"
+        ) from error
     header = [h.strip().lower() for h in rows[0]] if rows else []
     missing = [c for c in columns if c.lower() not in header]
     if missing:
         raise DataError(
             f"{name} lacks the column {missing[0]}",
+            code="data.table.columns",
             expected=", ".join(columns),
             got=", ".join(header) or "an empty file",
         )
@@ -75,6 +78,7 @@ def read_table(source: Source, name: str, columns: Sequence[str]) -> list[dict[s
         if len(row) <= max(places):
             raise DataError(
                 f"line {number} of {name} is cut off",
+                code="data.table.damaged",
                 expected=f"{len(header)} fields",
                 got=str(len(row)),
                 remedy="download it again",
@@ -118,6 +122,7 @@ def _text(data: bytes, name: str) -> str:
         place = strange.start() + 1 if strange is not None else 1
         raise DataError(
             f"{name} is not a text table",
+            code="data.table.unreadable",
             expected="text with a line for each row",
             got=f"a byte that no text has at place {place:,}",
             remedy="save it as UTF-8, or give the table if this is another file",
@@ -159,6 +164,7 @@ def check_id(identifier: str, table: str) -> str:
     if not plain or len(identifier) > 255:
         raise DataError(
             f"{table} has an image id that is not a plain name",
+            code="data.table.id",
             expected="letters, digits, - and _",
             got=repr(identifier[:60]),
             remedy="mend the table",

@@ -64,12 +64,16 @@ class Cluster:
         found = {"scheduler": self._scheduler(), **self.client.run(_look, list(paths))}
         if len(found) == 1:
             raise SettingsError(
-                f"the cluster {self.address} has no workers", expected="one or more", remedy="start some"
+                f"the cluster {self.address} has no workers",
+                code="settings.cluster.empty",
+                expected="one or more",
+                remedy="start some",
             )
         for worker, (version, lacking) in found.items():
             if version != __version__:
                 raise SettingsError(
                     f"{worker} of the cluster has another version of this program",
+                    code="settings.cluster.version",
                     expected=__version__,
                     got=version,
                     remedy="install the same everywhere",
@@ -77,6 +81,7 @@ class Cluster:
             if lacking:
                 raise SettingsError(
                     f"the worker {worker} of the cluster does not see {lacking[0]}",
+                    code="settings.cluster.storage",
                     expected="storage that all machines share, under the same path",
                     remedy="put image and result there",
                 )
@@ -88,6 +93,7 @@ class Cluster:
         except (ImportError, RuntimeError) as error:
             raise SettingsError(
                 "the scheduler of the cluster does not know this program",
+                code="settings.cluster.version",
                 expected=f"version {__version__}",
                 got=str(error).splitlines()[0],
                 remedy="install the same everywhere",
@@ -230,6 +236,7 @@ class Cluster:
         except KilledWorker as error:
             raise ComputeError(
                 "a task ended one worker after another",
+                code="compute.worker.ended",
                 got=str(error).splitlines()[0],
                 remedy="give less with --memory, or the workers more; what is finished is kept",
             ) from error
@@ -239,6 +246,7 @@ class Cluster:
     def _gone(self, reason: object) -> ComputeError:
         return ComputeError(
             f"the scheduler {self.address} is gone",
+            code="compute.scheduler.gone",
             got=str(reason) or type(reason).__name__,
             remedy="start it again and go on: what is finished is kept",
         )
@@ -266,6 +274,7 @@ def connect(address: str | Client) -> Iterator[Cluster]:
     except ImportError as error:
         raise SettingsError(
             "a cluster needs the package distributed",
+            code="settings.package.missing",
             remedy="pip install 'napari-unet-workbench[cluster]'",
         ) from error
     where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
@@ -274,6 +283,7 @@ def connect(address: str | Client) -> Iterator[Cluster]:
     except (OSError, ValueError, TypeError) as error:
         raise SettingsError(
             f"there is no scheduler at {address}",
+            code="settings.cluster.missing",
             expected="an address like tcp://host:8786",
             got=" ".join(str(error).split())[:120],
             remedy="start one with `dask scheduler`",

@@ -65,6 +65,7 @@ def _checked(devices: list[str]) -> list[str]:
     if keras.backend.backend() != "jax":
         raise SettingsError(
             f"{', '.join(devices)} cannot train together",
+            code="settings.devices.unsupported",
             expected="the back end jax",
             got=keras.backend.backend(),
             remedy="pip install jax, and set KERAS_BACKEND=jax",
@@ -78,6 +79,7 @@ def _checked(devices: list[str]) -> list[str]:
     if missing := [name for name in devices if name not in there]:
         raise SettingsError(
             f"there is no device {missing[0]}",
+            code="settings.devices.unknown",
             expected=" or ".join(there or keras.distribution.list_devices()),
             remedy="leave devices out to take all graphics processors",
         )

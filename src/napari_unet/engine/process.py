@@ -81,7 +81,9 @@ class ProcessEngine:
         job.on_cancel = lambda: self._heard(job)
         with self._wake:
             if self._closing:
-                raise ComputeError("the engine was closed", remedy="open the workbench again")
+                raise ComputeError(
+                    "the engine was closed", code="compute.engine.closed", remedy="open the workbench again"
+                )
             self._jobs.append(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._manage, name="engine", daemon=True)
@@ -330,7 +332,10 @@ class _Process:
                     "try again, with less at once if memory is short; images and masks here are untouched"
                 )
         return ComputeError(
-            "the computing process ended in the middle of the work", got=got, remedy=remedy
+            "the computing process ended in the middle of the work",
+            code="compute.process.ended",
+            got=got,
+            remedy=remedy,
         ), log
 
     def end(self) -> None:

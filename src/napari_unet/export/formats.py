@@ -124,5 +124,10 @@ def export_format(name: str) -> ExportFormat:
         If there is none.
     """
     if name not in FORMATS:
-        raise SettingsError(f"there is no format {name!r}", expected=f"one of {', '.join(FORMATS)}", got=name)
+        raise SettingsError(
+            f"there is no format {name!r}",
+            code="settings.format.unknown",
+            expected=f"one of {', '.join(FORMATS)}",
+            got=name,
+        )
     return FORMATS[name]

@@ -50,6 +50,7 @@ def write_imagej_rois(path: Path, image: SegmentedImage, numbers: Numbers = "obj
     if max(image.shape) > LARGEST:
         raise OutputError(
             f"{path.name} cannot be written",
+            code="output.mask.size",
             expected=f"at most {LARGEST} pixels along a side, which the format of ImageJ can tell",
             got=str(max(image.shape)),
             remedy="export as GeoJSON",

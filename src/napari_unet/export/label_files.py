@@ -52,6 +52,7 @@ def write_png(path: Path, image: SegmentedImage, numbers: Numbers = "classes") -
     if labels.dtype.itemsize > 2:
         raise OutputError(
             f"{path.name} cannot be written",
+            code="output.mask.objects",
             expected="at most 65535 objects",
             got=str(labels.max()),
             remedy="export as TIFF or NumPy array",

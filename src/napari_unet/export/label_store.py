@@ -189,6 +189,7 @@ class LabelStore:
             pass
         raise DataError(
             f"{path} is no mask that was begun here",
+            code="data.store.foreign",
             expected="a folder that `napari-unet segment` made",
             remedy="remove it, or choose another folder",
         )
@@ -304,6 +305,7 @@ def _disk(path: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written",
+            code="output.unwritable",
             got=error.strerror or str(error),
             remedy="make room or choose another folder; what is finished is kept",
         ) from error

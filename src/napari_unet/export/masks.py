@@ -104,6 +104,7 @@ def _check_suffix(path: Path, known: Sequence[str]) -> None:
     if path.suffix.lower() not in known:
         raise OutputError(
             f"{path} cannot be written",
+            code="output.name.ending",
             expected=f"a name that ends in {', '.join(known)}",
             got=path.suffix or "no suffix",
             remedy="choose another name",
@@ -135,17 +136,26 @@ def read_mask(path: Path, classes: int = 1) -> NDArray[np.uint8] | NDArray[np.ui
         data = path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read", got=error.strerror or str(error), remedy="check the path"
+            f"{path} cannot be read",
+            code="data.file.unreadable",
+            got=error.strerror or str(error),
+            remedy="check the path",
         ) from error
     pixels = decode_labels(data, path.name)
     if pixels.ndim != 2 or pixels.dtype.kind not in "bui":
-        raise DataError(f"{path} is not a mask", expected="one whole number a pixel", got="colours")
+        raise DataError(
+            f"{path} is not a mask",
+            code="data.mask.colours",
+            expected="one whole number a pixel",
+            got="colours",
+        )
     if classes == 1:
         return np.asarray(pixels != 0, np.uint8)
     found = int(pixels.max(initial=0))
     if found > classes:
         raise DataError(
             f"{path} is not a mask of these classes",
+            code="data.mask.classes",
             expected=f"values 0 to {classes}",
             got=str(found),
             remedy="choose the data set that the mask was made for",

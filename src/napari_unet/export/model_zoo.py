@@ -71,11 +71,14 @@ class Attribution:
         """Raise SettingsError unless authors and licence are there."""
         if not any(a.split(";")[0].strip() for a in self.authors):
             raise SettingsError(
-                "a bioimage.io package names its authors", remedy='give --author "Name; affiliation"'
+                "a bioimage.io package names its authors",
+                code="settings.authors.missing",
+                remedy='give --author "Name; affiliation"',
             )
         if not SPDX.fullmatch(self.licence):
             raise SettingsError(
                 "a bioimage.io package has a licence",
+                code="settings.licence.unknown",
                 expected="an identifier from spdx.org/licenses, such as CC-BY-4.0",
                 got=self.licence or "none",
                 remedy="give --licence ID",
@@ -127,6 +130,7 @@ def write_package(model: Model, card: ModelCard, attribution: Attribution, path:
     except ImportError as error:
         raise OutputError(
             "packages of bioimage.io need bioimageio.spec, which is not installed",
+            code="output.package.missing",
             remedy="run: pip install 'napari-unet-workbench[export]'",
         ) from error
 

@@ -54,7 +54,12 @@ class ExportPlan:
         """
         for folder in {path.parent for path in self.paths}:
             if folder.is_file():
-                raise OutputError(f"{folder} is a file", expected="a folder", remedy="choose another name")
+                raise OutputError(
+                    f"{folder} is a file",
+                    code="output.folder.file",
+                    expected="a folder",
+                    remedy="choose another name",
+                )
         check_outputs(self.paths, inputs, overwrite=overwrite)
 
 
@@ -84,7 +89,9 @@ def plan_files(names: Sequence[str], out: Path, formats: Sequence[str], pattern:
         If a format is unknown or none is given, or the pattern cannot be used.
     """
     if not formats:
-        raise SettingsError("no format to export to was given", remedy="choose at least one")
+        raise SettingsError(
+            "no format to export to was given", code="settings.format.missing", remedy="choose at least one"
+        )
     chosen = [export_format(name) for name in dict.fromkeys(formats)]
     _check_pattern(pattern)
     files: dict[str, tuple[Path, ...]] = {}
@@ -97,6 +104,7 @@ def plan_files(names: Sequence[str], out: Path, formats: Sequence[str], pattern:
         if len(set(filled.values())) < len(filled):
             raise SettingsError(
                 f"the naming pattern {pattern!r} gives several images one name",
+                code="settings.pattern.ambiguous",
                 expected="{name} or {index} in it",
                 remedy=f"take {PATTERN}",
             )
@@ -104,7 +112,11 @@ def plan_files(names: Sequence[str], out: Path, formats: Sequence[str], pattern:
         files[entry.name] = tuple(out / f"{stems[text]}{entry.suffix}" for text in filled.values())
     plan = ExportPlan(files, together)
     if len({str(path).lower() for path in plan.paths}) < len(plan.paths):
-        raise SettingsError("two formats would write the same file", remedy="put {format} into the pattern")
+        raise SettingsError(
+            "two formats would write the same file",
+            code="settings.format.duplicate",
+            remedy="put {format} into the pattern",
+        )
     return plan
 
 
@@ -114,16 +126,22 @@ def _check_pattern(pattern: str) -> None:
         unknown = [field for field in fields if field not in FIELDS]
         text = "" if unknown else _fill(pattern, "name", 1, "format")
     except (ValueError, IndexError, KeyError) as error:
-        raise SettingsError(f"the naming pattern {pattern!r} cannot be used", got=str(error)) from error
+        raise SettingsError(
+            f"the naming pattern {pattern!r} cannot be used",
+            code="settings.pattern.malformed",
+            got=str(error),
+        ) from error
     if unknown:
         raise SettingsError(
             f"the naming pattern {pattern!r} has an unknown part",
+            code="settings.pattern.unknown",
             expected=", ".join(f"{{{field}}}" for field in FIELDS),
             got=f"{{{unknown[0]}}}",
         )
     if not text.strip() or "/" in text or "\\" in text:
         raise SettingsError(
             f"the naming pattern {pattern!r} gives no file name",
+            code="settings.pattern.name",
             expected="a name without folders, like " + PATTERN,
         )
 

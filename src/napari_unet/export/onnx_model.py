@@ -47,6 +47,7 @@ def onnx_model(model: Model) -> Any:
     if model.recipe.network.separation == "objects":
         raise ModelError(
             "a network that finds objects has no equal in ONNX here",
+            code="model.network.objects",
             expected="one that answers for each pixel",
             got=model.recipe.network.name,
             remedy="use it with `napari-unet segment`, or export another network",
@@ -55,7 +56,9 @@ def onnx_model(model: Model) -> Any:
     network = fold(model.network).network
     if 4 * network.count_params() > MOST_BYTES:
         raise ModelError(
-            "the model is too large for one ONNX file", expected=f"at most {MOST_BYTES} bytes of weights"
+            "the model is too large for one ONNX file",
+            code="model.large",
+            expected=f"at most {MOST_BYTES} bytes of weights",
         )
     settings, scale = model.recipe.network, model.normalization.scale
     made = onnx_program(onnx, network, settings, scale, shrinks=model.sizes.margin > 0)
@@ -128,6 +131,7 @@ def _onnx() -> Any:
     except ImportError as error:
         raise OutputError(
             "ONNX files need the package onnx, which is not installed",
+            code="output.package.missing",
             remedy="run: pip install 'napari-unet-workbench[export]'",
         ) from error
     return onnx

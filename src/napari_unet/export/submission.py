@@ -151,6 +151,7 @@ class Unfinished:
     def _refused(self, error: OSError) -> OutputError:
         return OutputError(
             f"{self.path} cannot be written",
+            code="output.unwritable",
             got=error.strerror or str(error),
             remedy="choose another folder or make room",
         )

@@ -142,7 +142,10 @@ def plan_axis(size: int, sizes: InputSizes, tile: int, overlap: int) -> AxisPlan
     """
     if size < 1:
         raise SizeError(
-            "an image without pixels cannot be segmented", expected="1 x 1 or more", got=f"{size}"
+            "an image without pixels cannot be segmented",
+            code="size.empty",
+            expected="1 x 1 or more",
+            got=f"{size}",
         )
     whole = sizes.for_output(size)
     largest = max(sizes.at_least(tile), sizes.minimum)

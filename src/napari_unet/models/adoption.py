@@ -87,6 +87,7 @@ def adopt(source: KerasFile, settings: NetworkSettings, most: int) -> Adopted:
     if not all(np.isfinite(array).all() for arrays in weights.values() for array in arrays):
         raise ModelError(
             f"the weights in {source.name} are not all numbers",
+            code="model.weights.values",
             expected="finite weights",
             got="NaN or infinity",
             remedy="train the model again",
@@ -103,6 +104,7 @@ def adopt(source: KerasFile, settings: NetworkSettings, most: int) -> Adopted:
     if np.ptp(wanted) < TOLERANCE:
         raise ModelError(
             f"the network in {source.name} answers the same everywhere",
+            code="model.network.constant",
             expected="answers that depend on the image, so that they can be compared",
             got=f"{wanted.flat[0]:.4g} for every pixel",
             remedy="train it again, or import its weights alone",
@@ -116,6 +118,7 @@ def adopt(source: KerasFile, settings: NetworkSettings, most: int) -> Adopted:
     if not difference <= TOLERANCE:
         raise ModelError(
             f"the network of the settings does not answer as the one in {source.name}",
+            code="model.network.different",
             expected=f"outputs equal within {TOLERANCE:g}",
             got=f"a difference of {difference:.3g}",
             remedy="name the network's block, padding, normalization and activations in the settings as they "
@@ -161,6 +164,7 @@ def _no_place(source: KerasFile, expected: str, left: list[StoredLayer]) -> Mode
     got = f"{left[0].name} with {_words(left[0].shapes)}" if left else "no layer more"
     return ModelError(
         f"the weights in {source.name} do not fit the network of the settings",
+        code="model.weights.misfit",
         expected=expected,
         got=got,
         remedy="correct filters, depth, block, normalization, channels or classes in the settings",
@@ -224,6 +228,7 @@ def _check_activation(found: str, settings: NetworkSettings, name: str) -> None:
         return
     raise ModelError(
         f"the network in {name} ends otherwise than the settings say",
+        code="model.network.activation",
         expected=f"logits or {settings.activation}",
         got=found,
         remedy=f"set activation to {found} in the settings"

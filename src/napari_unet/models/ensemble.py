@@ -149,6 +149,7 @@ def load_member(member: Member, precision: str = "float32") -> Model:
     if member.hash and hash_of(member.path) != member.hash:
         raise ModelError(
             f"the member {member.path} is not what it was when the ensemble was made",
+            code="model.member.changed",
             expected=f"weights {member.hash}",
             remedy="make the ensemble anew with `napari-unet ensemble`",
         )
@@ -158,6 +159,7 @@ def load_member(member: Member, precision: str = "float32") -> Model:
         if member.head not in heads:
             raise ModelError(
                 f"{member.path} has no head {member.head!r}",
+                code="model.head.unknown",
                 expected=" or ".join(heads),
                 remedy="leave --head out, or choose a network with such a head",
             )
@@ -179,6 +181,7 @@ def hash_of(path: Path) -> str:
         except OSError as error:
             raise ModelError(
                 f"the model {path} cannot be read",
+                code="model.unreadable",
                 expected=f"a folder or .zip with {SETTINGS_FILE} and {WEIGHTS_FILE}",
                 got=error.strerror or str(error),
                 remedy="put it back",
@@ -240,6 +243,7 @@ def _members(listed: Any, folder: Path, path: Path) -> tuple[Member, ...]:
     except BAD_CONTENT as error:
         raise ModelError(
             f"the settings of the ensemble {path} are damaged",
+            code="model.settings.damaged",
             got=str(error),
             remedy="make it anew with `napari-unet ensemble`",
         ) from error
@@ -261,7 +265,10 @@ def _unpack_members(path: Path, folder: Path) -> None:
                     shutil.copyfileobj(source, file, 1024**2)
     except DAMAGED_ZIP as error:
         raise ModelError(
-            f"the ensemble {path} cannot be read", got=str(error), remedy="copy or make it again"
+            f"the ensemble {path} cannot be read",
+            code="model.unreadable",
+            got=str(error),
+            remedy="copy or make it again",
         ) from error
 
 
@@ -276,14 +283,18 @@ def check_ensemble_place(path: Path) -> None:
     if path.suffix.lower() == ".zip":
         raise OutputError(
             f"an ensemble is a folder, and {path} looks like an archive",
+            code="output.name.archive",
             remedy="give a name without .zip; zip the folder when it is done, it is read as well",
         )
     if path.is_file():
-        raise OutputError(f"{path} is a file", expected="a new folder or an older ensemble")
+        raise OutputError(
+            f"{path} is a file", code="output.folder.file", expected="a new folder or an older ensemble"
+        )
     strange = [p.name for p in path.iterdir() if p.name not in OWN_FILES | {MEMBERS}] if path.is_dir() else []
     if strange:
         raise OutputError(
             f"{path} is a folder with other things in it",
+            code="output.folder.occupied",
             expected="a new folder or an older ensemble",
             got=strange[0],
             remedy="choose another name",
@@ -319,7 +330,9 @@ def save_ensemble(ensemble: Ensemble, path: Path, *, link: bool = False, split: 
     check_ensemble_place(path)
     if link and any(path.resolve() in member.path.resolve().parents for member in ensemble.members):
         raise OutputError(
-            f"{path} holds members itself, so that they cannot be left elsewhere", remedy="leave --link out"
+            f"{path} holds members itself, so that they cannot be left elsewhere",
+            code="output.ensemble.holding",
+            remedy="leave --link out",
         )
     with atomic_folder(path) as fresh:
         listed = []
@@ -372,6 +385,7 @@ def check_alike(settings: Sequence[tuple[Recipe, Normalization, tuple[str, ...],
     if not 1 <= len(settings) <= MOST_MEMBERS:
         raise ModelError(
             "an ensemble cannot be made of so many models",
+            code="model.ensemble.count",
             expected=f"1 to {MOST_MEMBERS}",
             got=str(len(settings)),
         )
@@ -380,6 +394,7 @@ def check_alike(settings: Sequence[tuple[Recipe, Normalization, tuple[str, ...],
         if classes != first_classes:
             raise ModelError(
                 "models of different classes cannot be averaged",
+                code="model.classes.different",
                 expected=", ".join(first_classes),
                 got=", ".join(classes),
                 remedy="take models that were trained on the same kind of data",
@@ -387,12 +402,14 @@ def check_alike(settings: Sequence[tuple[Recipe, Normalization, tuple[str, ...],
         if len(classes) > 1 and recipe.network.activation != first_recipe.network.activation:
             raise ModelError(
                 "models cannot be averaged whose classes exclude each other in one and not in another",
+                code="model.activation.different",
                 expected=first_recipe.network.activation,
                 got=recipe.network.activation,
             )
         if normalization.channels != first_normalization.channels:
             raise ModelError(
                 "models of images with different channels cannot be averaged",
+                code="model.channels.different",
                 expected=f"{first_normalization.channels}",
                 got=f"{normalization.channels}",
                 remedy="take models that were trained on the same kind of images",

@@ -100,6 +100,7 @@ def read_keras_file(path: Path, most: int) -> KerasFile:
     if not path.is_file():
         raise ModelError(
             f"{path} cannot be imported",
+            code="model.file.format",
             expected=f"a file ending in {', '.join(SUFFIXES)}",
             got="a folder" if path.is_dir() else "nothing there",
             remedy="give the file that Keras saved",
@@ -107,6 +108,7 @@ def read_keras_file(path: Path, most: int) -> KerasFile:
     if path.suffix.lower() not in SUFFIXES:
         raise ModelError(
             f"{path} cannot be imported",
+            code="model.file.format",
             expected=f"a file ending in {', '.join(SUFFIXES)}",
             got=path.suffix or "no ending",
             remedy="save the model in Keras with model.save('model.keras')",
@@ -127,6 +129,7 @@ def read_keras_file(path: Path, most: int) -> KerasFile:
 def _damaged(name: str, got: str) -> ModelError:
     return ModelError(
         f"{name} cannot be read",
+        code="model.file.unreadable",
         expected="an intact file that Keras saved",
         got=got,
         remedy="copy it again, or save the model again",
@@ -135,7 +138,9 @@ def _damaged(name: str, got: str) -> ModelError:
 
 def _check_bytes(size: int, name: str, limit: int = MAX_WEIGHTS_BYTES) -> None:
     if size > limit:
-        raise ModelError(f"{name} is too large", expected=f"at most {limit} bytes", got=f"{size}")
+        raise ModelError(
+            f"{name} is too large", code="model.large", expected=f"at most {limit} bytes", got=f"{size}"
+        )
 
 
 def _read_archive(path: Path, most: int) -> KerasFile:
@@ -243,6 +248,7 @@ def _check_numbers(items: list[Any], most: int, name: str) -> None:
     if count > most:
         raise ModelError(
             f"{name} does not fit the network of the settings",
+            code="model.weights.misfit",
             expected=f"about {most // 2:,} weights",
             got=f"{count:,}",
             remedy="correct filters, depth or name of the network in the settings",

@@ -113,6 +113,7 @@ def build_source(source: KerasFile, shape: tuple[int, int, int], most: int) -> S
     ) as error:
         raise ModelError(
             f"the network in {source.name} cannot be built",
+            code="model.network.unbuildable",
             expected="one image in, one image out, layers of Keras with one use each",
             got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             remedy="import its weights alone: model.save_weights('model.weights.h5')",
@@ -149,6 +150,7 @@ def _parse(source: KerasFile) -> tuple[dict[str, _Layer], str]:
 def _refused(name: str, got: str, expected: str) -> ModelError:
     return ModelError(
         f"the network in {name} cannot be imported",
+        code="model.network.unsupported",
         expected=expected,
         got=got,
         remedy="build the network without it and save it again, or import its weights alone",

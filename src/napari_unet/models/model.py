@@ -312,6 +312,7 @@ def save_model(model: Model, path: Path, *, half: bool = False) -> Path:
     except OSError as error:
         raise OutputError(
             f"the model {path} cannot be written",
+            code="output.unwritable",
             got=error.strerror or str(error),
             remedy="choose another folder or make room",
         ) from error
@@ -356,7 +357,9 @@ def check_place(path: Path) -> None:
     if path.suffix == ".zip":
         return
     if path.is_file():
-        raise OutputError(f"{path} is a file", expected="a new folder or an older model")
+        raise OutputError(
+            f"{path} is a file", code="output.folder.file", expected="a new folder or an older model"
+        )
     if path.is_dir() and not (path / SETTINGS_FILE).exists():
         # A training that was killed while it wrote leaves the beginning of a file.
         strange = [
@@ -365,6 +368,7 @@ def check_place(path: Path) -> None:
         if strange:
             raise OutputError(
                 f"{path} is a folder with other things in it",
+                code="output.folder.occupied",
                 expected="a new folder or an older model",
                 got=strange[0],
                 remedy="choose another name",
@@ -401,6 +405,7 @@ def load_model(path: Path | str, precision: str = "float32") -> Model:
     if not path.is_dir():
         raise ModelError(
             f"{path} is not a model",
+            code="model.missing",
             expected=", ".join(
                 [f"a folder or .zip with {SETTINGS_FILE} and {WEIGHTS_FILE}", *shipped_models()]
             ),
@@ -458,14 +463,19 @@ def _unpack(path: Path, folder: Path, names: tuple[str, ...] = (SETTINGS_FILE, W
                     shutil.copyfileobj(source, target, 1024**2)
     except DAMAGED_ZIP as error:
         raise ModelError(
-            f"the model {path} cannot be read", got=str(error), remedy="copy or train it again"
+            f"the model {path} cannot be read",
+            code="model.unreadable",
+            got=str(error),
+            remedy="copy or train it again",
         ) from error
 
 
 def check_bytes(size: int, limit: int, name: str) -> None:
     """Refuse a file that is too large; raises ModelError."""
     if size > limit:
-        raise ModelError(f"{name} is too large", expected=f"at most {limit} bytes", got=f"{size}")
+        raise ModelError(
+            f"{name} is too large", code="model.large", expected=f"at most {limit} bytes", got=f"{size}"
+        )
 
 
 def _description(folder: Path, path: Path) -> dict[str, Any]:
@@ -476,21 +486,28 @@ def _description(folder: Path, path: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(
             f"{path} is not a model",
+            code="model.missing",
             expected=f"a folder with {SETTINGS_FILE} in it",
             remedy="give the folder that `napari-unet train --out` wrote",
         ) from error
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"the settings of the model {path} cannot be read", got=str(error), remedy="train it again"
+            f"the settings of the model {path} cannot be read",
+            code="model.settings.unreadable",
+            got=str(error),
+            remedy="train it again",
         ) from error
     if not isinstance(content, dict) or content.get("format") != "napari-unet model":
         raise ModelError(
-            f"{path} is not a model of this program", remedy="train one with `napari-unet train`"
+            f"{path} is not a model of this program",
+            code="model.foreign",
+            remedy="train one with `napari-unet train`",
         )
     version = content.get("version")
     if not isinstance(version, int) or version > NEWEST_VERSION:
         raise ModelError(
             f"the model {path} was written by a newer program",
+            code="model.newer",
             expected=f"version {NEWEST_VERSION} or lower",
             got=str(version),
             remedy="upgrade napari-unet-workbench",
@@ -521,10 +538,17 @@ def _parse(
         provenance = check_provenance(content["provenance"])
     except (ValidationError, *BAD_CONTENT) as error:
         raise ModelError(
-            f"the settings of the model {path} are damaged", got=str(error), remedy="train it again"
+            f"the settings of the model {path} are damaged",
+            code="model.settings.damaged",
+            got=str(error),
+            remedy="train it again",
         ) from error
     if len(classes) != recipe.network.classes or normalization.channels != recipe.network.input_channels:
-        raise ModelError(f"the settings of the model {path} contradict each other", remedy="train it again")
+        raise ModelError(
+            f"the settings of the model {path} contradict each other",
+            code="model.settings.contradiction",
+            remedy="train it again",
+        )
     return recipe, normalization, classes, provenance
 
 
@@ -536,13 +560,18 @@ def _load_folder(folder: Path, path: Path, precision: str) -> Model:
         count = len(members) if isinstance(members, list) else 0
         raise ModelError(
             f"{path} is an ensemble",
+            code="model.ensemble",
             expected="one network, whose weights can be changed or taken elsewhere",
             got=f"{count} of them",
             remedy=f"give one of its members, in its folder {MEMBERS}",
         )
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
-        raise ModelError(f"the model {path} has no {WEIGHTS_FILE}", remedy="copy or train it again")
+        raise ModelError(
+            f"the model {path} has no {WEIGHTS_FILE}",
+            code="model.weights.missing",
+            remedy="copy or train it again",
+        )
     check_bytes(weights.stat().st_size, MAX_WEIGHTS_BYTES, str(weights))
     network = build_network(recipe.network, precision=precision)
     load_weights(network, weights, str(path))
@@ -567,12 +596,17 @@ def load_weights(network: Any, file: Path, name: str) -> None:
     except (OSError, RuntimeError, *BAD_CONTENT, UserWarning) as error:
         raise ModelError(
             f"the weights of the model {name} cannot be read",
+            code="model.weights.unreadable",
             expected="an intact file that belongs to its settings",
             got=str(error).splitlines()[0] if str(error) else type(error).__name__,
             remedy="copy or train it again",
         ) from error
     if not all(np.isfinite(w).all() for w in _arrays(network)):
-        raise ModelError(f"the weights of the model {name} are not numbers", remedy="train it again")
+        raise ModelError(
+            f"the weights of the model {name} are not numbers",
+            code="model.weights.values",
+            remedy="train it again",
+        )
 
 
 def _stamp(network: Any) -> int:

@@ -79,11 +79,17 @@ def chosen_runtime() -> str:
     named = os.environ.get(VARIABLE, "") or "auto"
     if named not in RUNTIMES:
         raise SettingsError(
-            f"{VARIABLE} is {named!r}", expected=" or ".join(RUNTIMES), remedy="change it, or leave it out"
+            f"{VARIABLE} is {named!r}",
+            code="settings.runtime.unknown",
+            expected=" or ".join(RUNTIMES),
+            remedy="change it, or leave it out",
         )
     if named == "openvino" and not is_installed():
         raise SettingsError(
-            f"{VARIABLE} is openvino", expected="the packages openvino and onnx", remedy=f"run: {INSTALL}"
+            f"{VARIABLE} is openvino",
+            code="settings.package.missing",
+            expected="the packages openvino and onnx",
+            remedy=f"run: {INSTALL}",
         )
     return named
 

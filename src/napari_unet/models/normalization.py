@@ -159,6 +159,7 @@ class Normalization(Settings):
         trained = f" ({', '.join(wanted)})" if wanted else ""
         raise ModelError(
             f"{name} does not fit the model",
+            code="model.channels.count",
             expected=f"{self.channels} channel{'s' * (self.channels > 1)}{trained}",
             got=f"{have}: {told}",
             remedy="choose with --channel" if have > self.channels else "take another model",
@@ -175,6 +176,7 @@ class Normalization(Settings):
             return np.asarray(values @ LUMA, np.float32)[..., None]
         raise ModelError(
             f"{name} does not fit the model",
+            code="model.channels.count",
             expected=f"{self.channels} channel{'s' * (self.channels > 1)}",
             got=f"{have}",
             remedy="choose with --channel the channels the model was trained on, or take another model",

@@ -109,6 +109,7 @@ def features(lay: Builder, image: Any, depth: int) -> dict[int, Any]:
     if depth > DEEPEST:
         raise SettingsError(
             f"the encoder {NAME} halves images at most {DEEPEST} times",
+            code="settings.depth.range",
             expected=f"a depth of 1 to {DEEPEST}",
             got=str(depth),
             remedy=f"set depth={DEEPEST}, or 4, which is faster and often as good",
@@ -225,6 +226,7 @@ def take_weights(network: Any, settings: NetworkSettings, file: Path = WEIGHTS_F
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise ModelError(
             f"the weights of {NAME} cannot be read from {file}",
+            code="model.pretrained.unreadable",
             expected="the file that comes with the program, or one that benchmarks/convert_lite0.py wrote",
             got=str(error).splitlines()[0] if str(error) else type(error).__name__,
             remedy="install the program again, or set pretrained=none to start from random weights",

@@ -191,6 +191,7 @@ def _kind(settings: NetworkSettings) -> Encoder:
     if settings.encoder not in ENCODERS:
         raise SettingsError(
             f"there is no encoder called {settings.encoder!r}",
+            code="settings.encoder.unknown",
             expected=f"one of {', '.join((lite.NAME, *ENCODERS))}",
         )
     return ENCODERS[settings.encoder]
@@ -255,7 +256,10 @@ def take_encoder(network: Any, settings: NetworkSettings, original: Any) -> None
             weights[0] = adapted * np.float32(kind.deviation)
             first = False
         if [w.shape for w in weights] != [tuple(w.shape) for w in layer.weights]:
-            raise ModelError(f"the published weights of {layer.name} do not fit the encoder")
+            raise ModelError(
+                f"the published weights of {layer.name} do not fit the encoder",
+                code="model.pretrained.misfit",
+            )
         layer.set_weights(weights)
 
 

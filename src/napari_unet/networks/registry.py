@@ -40,6 +40,7 @@ def architecture(name: str) -> Architecture:
     if name not in known:
         raise SettingsError(
             f"there is no network called {name!r}",
+            code="settings.network.unknown",
             expected=f"one of {', '.join(sorted(known))}",
             got=name,
         )
@@ -82,6 +83,7 @@ def build_network(settings: NetworkSettings, seed: int = 0, precision: str = "fl
         able = [name for name, one in sorted(architectures().items()) if "presence" in one.heeds]
         raise SettingsError(
             f"the network {settings.name} does not tell whether there is anything in an image",
+            code="settings.presence.unsupported",
             expected=f"one of {', '.join(able)}",
             remedy="choose one of them with --network, or leave it out with --set presence=false",
         )

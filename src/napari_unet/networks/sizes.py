@@ -79,6 +79,7 @@ class InputSizes:
         rule = f"a multiple of {self.multiple}" + (f" plus {remainder}" if remainder else "")
         raise SizeError(
             f"the network cannot take {size} pixels along {axis}",
+            code="size.small",
             expected=f"at least {self.minimum} and {rule}",
             got=str(size),
             remedy=f"pad or crop to {nearest}, or let overlap tiling do it",

@@ -83,6 +83,7 @@ def use_pretrained(network: Any, settings: NetworkSettings, source: str) -> Incl
         able = sorted(name for name, other in architectures().items() if other.pretrained is not None)
         raise SettingsError(
             f"there are no published weights for the network {settings.name}",
+            code="settings.pretrained.unsupported",
             expected=f"one of {', '.join(able)}",
             remedy="choose one of them, or leave the setting pretrained empty",
         )
@@ -116,6 +117,7 @@ def freeze_encoder(network: Any, share: float) -> int:
     if not layers:
         raise SettingsError(
             "this network has no encoder that could be kept as it is",
+            code="settings.encoder.missing",
             expected="encoder_unet, an FCN, SegNet or DeepLabv3+",
             remedy="set frozen=0",
         )

@@ -93,6 +93,7 @@ def take_weights(network: Any, classifier: Any) -> list[str]:
         if kernel.shape != wanted:
             raise ModelError(
                 f"the weights of {theirs} do not fit the network",
+                code="model.pretrained.misfit",
                 expected=f"a kernel of {wanted}",
                 got=f"{kernel.shape}",
                 remedy=f"set filters={PUBLISHED_FILTERS} for published weights",
@@ -151,6 +152,7 @@ def pretrained(network: Any, settings: NetworkSettings, source: str) -> None:
     if settings.normalization != "none" or settings.filters != PUBLISHED_FILTERS:
         raise SettingsError(
             "published weights of VGG-16 do not fit these settings",
+            code="settings.pretrained.unsupported",
             expected=f"filters={PUBLISHED_FILTERS} and normalization=none",
             got=f"filters={settings.filters} and normalization={settings.normalization}",
             remedy="set both, or train without pretrained weights",
@@ -180,6 +182,7 @@ def published(name: str, source: str, **options: Any) -> Any:
     if source != "imagenet" and not Path(source).is_file():
         raise ModelError(
             f"there are no pretrained weights at {source}",
+            code="model.pretrained.missing",
             expected="imagenet, or a file with the weights",
             remedy="check the path, or train without pretrained weights",
         )
@@ -190,6 +193,7 @@ def published(name: str, source: str, **options: Any) -> Any:
         fetched = source == "imagenet"
         raise ModelError(
             f"the pretrained weights of {name} cannot be {'fetched' if fetched else 'read'}",
+            code="model.pretrained.unreadable",
             got=said[:200],
             remedy="go online once, or fetch the file on another machine and give its path as pretrained"
             if fetched

@@ -68,7 +68,7 @@ def _stack(dataset: Dataset) -> tuple[Sample, ...]:
     """The images that are shown."""
     whole = (*dataset.samples, *dataset.unlabelled)
     if not whole:
-        raise DataError(f"{dataset.name} holds no image", expected="at least one")
+        raise DataError(f"{dataset.name} holds no image", code="data.images.missing", expected="at least one")
     parts = [whole, dataset.samples] if dataset.samples and dataset.unlabelled else [whole]
     return next((part for part in parts if make_a_stack(part)), whole[:1])
 
@@ -224,6 +224,7 @@ def _with_channels(image: NDArray[Any], channels: int) -> NDArray[Any]:
 def _differs(name: str, expected: tuple[int, ...], got: tuple[int, ...]) -> DataError:
     return DataError(
         f"{name} does not fit the stack of the images before it",
+        code="data.image.size",
         expected=f"{expected[1]} x {expected[0]} pixels",
         got=f"{got[1]} x {got[0]}",
         remedy="open it from the list of images",

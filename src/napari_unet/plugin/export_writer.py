@@ -61,6 +61,7 @@ def write_ome_tiff(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
     if not 2 <= labels.ndim <= MOST_AXES:
         raise OutputError(
             f"{target} cannot be written",
+            code="output.mask.dimensions",
             expected=f"2 to {MOST_AXES} dimensions",
             got=str(labels.ndim),
             remedy="save as .npy",
@@ -179,5 +180,8 @@ def _check_new(folder: Path) -> None:
     """Refuse to replace a folder: no dialog asked about that."""
     if folder.is_dir() and any(folder.iterdir()):
         raise OutputError(
-            f"{folder} cannot be written", expected="a new folder", remedy="choose another name, or empty it"
+            f"{folder} cannot be written",
+            code="output.exists",
+            expected="a new folder",
+            remedy="choose another name, or empty it",
         )

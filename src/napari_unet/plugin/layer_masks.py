@@ -59,6 +59,7 @@ def highest_label(labels: Any, path: str) -> int:
         if page.min(initial=0) < 0:
             raise OutputError(
                 f"{path} cannot be written",
+                code="output.mask.negative",
                 expected="labels from 0 upwards",
                 got=str(page.min()),
                 remedy="save as .npy, or paint over the negative ones",
@@ -80,6 +81,7 @@ def stack_of(data: Any, about: Mapping[str, Any], path: str) -> Any:
         return labels
     raise OutputError(
         f"{path} cannot be written",
+        code="output.mask.dimensions",
         expected="one mask, or a stack of masks",
         got=f"{labels.ndim} dimensions",
         remedy="save as .tif or .npy",
@@ -183,6 +185,7 @@ def masks_of(data: Any, about: Mapping[str, Any], path: str) -> LayerMasks:
     if 0 in labels.shape:
         raise OutputError(
             f"{path} cannot be written",
+            code="output.mask.empty",
             expected="a layer with pixels in it",
             got=" x ".join(map(str, labels.shape)),
         )
@@ -190,6 +193,7 @@ def masks_of(data: Any, about: Mapping[str, Any], path: str) -> LayerMasks:
     if highest > HIGHEST_OBJECT:
         raise OutputError(
             f"{path} cannot be written",
+            code="output.mask.objects",
             expected=f"labels up to {HIGHEST_OBJECT:,}",
             got=f"{highest:,}",
             remedy="number the objects anew, or save as .tif or .npy",

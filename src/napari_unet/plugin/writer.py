@@ -56,6 +56,7 @@ def write_tiff(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
     if dtype.itemsize > 4:
         raise OutputError(
             f"{path} cannot be written",
+            code="output.mask.objects",
             expected=f"labels up to {2**32 - 1}",
             got="a higher one",
             remedy="number the objects anew, or save as .npy",
@@ -116,6 +117,7 @@ def write_png(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
     if highest > HIGHEST_IN_PNG:
         raise OutputError(
             f"{path} cannot be written",
+            code="output.mask.objects",
             expected=f"labels up to {HIGHEST_IN_PNG}",
             got=str(highest),
             remedy="save as .tif or .npy",
@@ -127,7 +129,10 @@ def write_png(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
     folder = target.with_suffix("")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(
-            f"{folder} cannot be written", expected="a new folder", remedy="choose another name, or empty it"
+            f"{folder} cannot be written",
+            code="output.exists",
+            expected="a new folder",
+            remedy="choose another name, or empty it",
         )
     stems = unique_stems(image_names(about, len(labels)))
     return [

@@ -156,7 +156,9 @@ class Recorder:
         except WorkbenchError as error:
             return error
         except OSError as error:
-            return OutputError("the project cannot be written to", got=error.strerror or str(error))
+            return OutputError(
+                "the project cannot be written to", code="output.unwritable", got=error.strerror or str(error)
+            )
         return None
 
     def _news(self, error: WorkbenchError | None) -> str | None:

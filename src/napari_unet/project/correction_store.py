@@ -106,7 +106,10 @@ class CorrectionFiles:
     def _restore(self, stroke: Stroke) -> bool:
         identifier = stroke.image
         if identifier not in self._stems:
-            raise DataError(f"the journal has strokes on {identifier}, which is no image of the project")
+            raise DataError(
+                f"the journal has strokes on {identifier}, which is no image of the project",
+                code="data.journal.foreign",
+            )
         if stroke.number > self.effort(identifier).number:
             stored = self.load(identifier)
             if stored is None:
@@ -132,7 +135,9 @@ class CorrectionFiles:
         """
         if identifier not in self._shapes:
             raise DataError(
-                f"the project has no image {identifier}", remedy="add it to the project, or make another"
+                f"the project has no image {identifier}",
+                code="data.image.unknown",
+                remedy="add it to the project, or make another",
             )
         return self._shapes[identifier]
 

@@ -245,7 +245,9 @@ class Corrections(Mapping[str, Correction]):
                 if not done:
                     return None
                 if mask is None:
-                    raise DataError(f"{identifier} has no mask yet", remedy="segment it first")
+                    raise DataError(
+                        f"{identifier} has no mask yet", code="data.mask.missing", remedy="segment it first"
+                    )
                 _check_masks(identifier, mask, mask)
                 stored = self._begin(identifier, mask)
             if stored.effort.done == done:
@@ -301,12 +303,17 @@ class Corrections(Mapping[str, Correction]):
             stored = self._files.load(identifier)
             history = self._files.history(identifier)
             if stored is None or number not in {0, *(s.number for s in history)}:
-                raise DataError(f"{identifier} has no version {number}", remedy="choose one of its versions")
+                raise DataError(
+                    f"{identifier} has no version {number}",
+                    code="data.history.unknown",
+                    remedy="choose one of its versions",
+                )
             mask, vouched, done = stored.mask.copy(), stored.vouched.copy(), stored.effort.done
             for stroke in reversed([s for s in history if s.number > number]):
                 if not _ends_in(stroke, mask, vouched):
                     raise DataError(
                         f"the history of {identifier} does not fit its mask",
+                        code="data.history.damaged",
                         remedy="go back to a later version, or to the prediction",
                     )
                 stroke.inverse().apply(mask, vouched)
@@ -374,6 +381,7 @@ class Corrections(Mapping[str, Correction]):
         if prediction.shape != shape:
             raise DataError(
                 f"the mask does not fit the image {identifier}",
+                code="data.mask.size",
                 expected=f"{shape[1]} x {shape[0]} pixels",
                 got=f"{prediction.shape[1]} x {prediction.shape[0]}",
                 remedy="segment it again",
@@ -437,7 +445,9 @@ class Corrections(Mapping[str, Correction]):
     def _writable(self) -> None:
         if self.recorder is None:
             raise OutputError(
-                "the project is open for reading only", remedy="open it again without reading only"
+                "the project is open for reading only",
+                code="output.project.readonly",
+                remedy="open it again without reading only",
             )
 
 
@@ -446,6 +456,7 @@ def _check_masks(identifier: str, before: NDArray[np.uint8], after: NDArray[np.u
         if mask.ndim != 2 or mask.dtype != np.uint8 or mask.shape != before.shape:
             raise DataError(
                 f"the mask of {identifier} does not fit",
+                code="data.mask.size",
                 expected=f"uint8 of shape {before.shape}",
                 got=f"{mask.dtype} of shape {mask.shape}",
                 remedy="give masks of one image, before and after",

@@ -108,7 +108,9 @@ class _Missing:
     remedy: str
 
     def __call__(self) -> Any:
-        raise DataError(f"the image {self.identifier} is not there", remedy=self.remedy)
+        raise DataError(
+            f"the image {self.identifier} is not there", code="data.file.missing", remedy=self.remedy
+        )
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ class ProjectImages:
             if path is None:
                 raise DataError(
                     f"the images are not at {self.link.path} any more",
+                    code="data.images.missing",
                     remedy="link the project to the folder where they are now",
                 )
             from napari_unet.data.catalog import open_dataset

@@ -67,12 +67,15 @@ def read_strokes(path: Path) -> Reading:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read", got=error.strerror or str(error)) from error
+        raise DataError(
+            f"{path} cannot be read", code="data.file.unreadable", got=error.strerror or str(error)
+        ) from error
     if not data.startswith(MAGIC):
         if MAGIC.startswith(data) or not any(data):  # killed when it was made
             return Reading((), 0, len(data))
         raise DataError(
             f"{path} is not a journal that this program can read",
+            code="data.journal.foreign",
             got=repr(data[:24]),
             remedy="upgrade napari-unet-workbench, or move the file away",
         )
@@ -87,7 +90,7 @@ def read_strokes(path: Path) -> Reading:
         content = data[place + FRAME.size : end]
         try:
             if zlib.crc32(content) != checksum:
-                raise DataError("a stroke is damaged")
+                raise DataError("a stroke is damaged", code="data.stroke.damaged")
             strokes.append(Stroke.from_bytes(content))
             good = end
             damaged += suspect

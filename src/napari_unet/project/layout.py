@@ -23,13 +23,20 @@ def check_empty(folder: Path) -> None:
     try:
         found = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
     except OSError as error:
-        raise OutputError(f"{folder} is no folder", got=error.strerror or str(error)) from error
+        raise OutputError(
+            f"{folder} is no folder", code="output.folder.file", got=error.strerror or str(error)
+        ) from error
     if PROJECT_FILE in found:
-        raise OutputError(f"{folder} is a project already", remedy="open it, or choose another folder")
+        raise OutputError(
+            f"{folder} is a project already",
+            code="output.project.exists",
+            remedy="open it, or choose another folder",
+        )
     strange = [n for n in found if n not in known and not n.startswith(".partial-")]
     if strange:
         raise OutputError(
             f"{folder} is a folder with other things in it",
+            code="output.folder.occupied",
             expected="a new or empty folder",
             got=strange[0],
             remedy="choose another name",

@@ -61,6 +61,7 @@ class ProjectLock:
         except Timeout as error:
             raise OutputError(
                 f"the project {self.folder} is open elsewhere",
+                code="output.project.open",
                 got=self._holder(),
                 remedy="close it there, or read it without changing it",
             ) from error

@@ -145,6 +145,7 @@ def _effort(file: Any, path: Path) -> Effort:
     if note.get("version") != VERSION:
         raise DataError(
             f"the mask {path} was written by another version",
+            code="data.mask.version",
             expected=f"version {VERSION}",
             got=str(note.get("version")),
             remedy="upgrade napari-unet-workbench",
@@ -165,7 +166,12 @@ def _effort_of(content: Mapping[str, Any]) -> Effort:
 
 def _damaged(path: Path, error: Exception) -> DataError:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return DataError(f"the mask {path} cannot be read", got=reason[:200], remedy="restore it from a backup")
+    return DataError(
+        f"the mask {path} cannot be read",
+        code="data.mask.unreadable",
+        got=reason[:200],
+        remedy="restore it from a backup",
+    )
 
 
 class MaskFolder:
@@ -257,4 +263,6 @@ class MaskFolder:
         try:
             return path.rename(aside) if path.exists() else None
         except OSError as error:
-            raise OutputError(f"{path} cannot be renamed", got=error.strerror or str(error)) from error
+            raise OutputError(
+                f"{path} cannot be renamed", code="output.unwritable", got=error.strerror or str(error)
+            ) from error

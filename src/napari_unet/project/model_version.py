@@ -98,7 +98,10 @@ def read_version(path: Path, number: int) -> Version:
         )  # fmt: skip
     except (OSError, *BAD_CONTENT) as error:
         raise ModelError(
-            f"the version {path} cannot be read", got=str(error), remedy="move its folder away"
+            f"the version {path} cannot be read",
+            code="model.version.unreadable",
+            got=str(error),
+            remedy="move its folder away",
         ) from error
 
 

@@ -88,6 +88,7 @@ class ModelStore:
             known = ", ".join(f"v{n:03d}" for n, _ in self._folders())
             raise ModelError(
                 f"the project has no version {number}",
+                code="model.version.unknown",
                 expected=f"one of {known}" if known else "a version; none was made yet",
                 remedy="see them with `napari-unet project PATH status`",
             )
@@ -152,6 +153,7 @@ class ModelStore:
         except OSError as error:
             raise OutputError(
                 f"a version in {self.folder} cannot be written",
+                code="output.unwritable",
                 got=error.strerror or str(error),
                 remedy="make room, or give the right to write there",
             ) from error
@@ -199,6 +201,7 @@ class ModelStore:
         except OSError as error:
             raise OutputError(
                 f"the versions of {other.folder} cannot be copied to {self.folder}",
+                code="output.unwritable",
                 got=error.strerror or str(error),
                 remedy="make room, or give the right to write there",
             ) from error
@@ -235,6 +238,7 @@ class ModelStore:
         if len(kept) < 2:
             raise ModelError(
                 "there is no earlier version to go back to",
+                code="model.version.first",
                 remedy="keep a second version first" if kept else "keep a version first",
             )
         self._write(replace(self._state(), kept=kept[:-1]))
@@ -251,7 +255,11 @@ class ModelStore:
         self.version(number)
         kept = self._kept()
         if kept and kept[-1] == number:
-            raise ModelError(f"version {number} is in use", remedy="roll back to another one first")
+            raise ModelError(
+                f"version {number} is in use",
+                code="model.version.used",
+                remedy="roll back to another one first",
+            )
         state = self._state()
         self._write(replace(state, discarded=tuple(sorted({*state.discarded, number}))))
 
@@ -269,7 +277,9 @@ class ModelStore:
                 shutil.rmtree(aside)
         except OSError as error:
             raise OutputError(
-                f"discarded versions in {self.folder} cannot be removed", got=error.strerror or str(error)
+                f"discarded versions in {self.folder} cannot be removed",
+                code="output.unremovable",
+                got=error.strerror or str(error),
             ) from error
         self._write(replace(self._state(), discarded=()))
         return len(gone)
@@ -325,7 +335,10 @@ class ModelStore:
             return _State()
         except (OSError, *BAD_CONTENT) as error:
             raise ModelError(
-                f"{path} cannot be read", got=str(error), remedy="remove it and keep a version anew"
+                f"{path} cannot be read",
+                code="model.versions.unreadable",
+                got=str(error),
+                remedy="remove it and keep a version anew",
             ) from error
 
     def _write(self, state: _State) -> None:
@@ -338,7 +351,9 @@ def _fill(fresh: Path, model: Path | Callable[[Path], object]) -> None:
         model(fresh)
         return
     if not model.is_dir():
-        raise ModelError(f"{model} is not the folder of a model", remedy="give the folder of a model")
+        raise ModelError(
+            f"{model} is not the folder of a model", code="model.foreign", remedy="give the folder of a model"
+        )
     shutil.copytree(model, fresh, symlinks=True, ignore=shutil.ignore_patterns(f"{PARTIAL}*", VERSION_FILE))
 
 

@@ -56,7 +56,9 @@ class PackTask:
         check_outputs([self.out], [self.project], overwrite=self.overwrite)
         with Project.open(self.project) as project:
             if not project.save():
-                raise OutputError(f"{self.project} cannot be saved", got=project.trouble)
+                raise OutputError(
+                    f"{self.project} cannot be saved", code="output.project.unsaved", got=project.trouble
+                )
             return pack_project(project, self.out, self.images, on_progress, cancel)
 
 
@@ -108,6 +110,7 @@ def pack_project(
             if size > MAX_BYTES:
                 raise OutputError(
                     f"the project {project.folder} is too large for one zip",
+                    code="output.large",
                     expected=f"at most {MAX_BYTES // 2**30} GB",
                     remedy="pack it without images, or prune discarded versions",
                 )
@@ -130,7 +133,11 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
                     continue
                 count += 1
                 if count > MAX_FILES:
-                    raise OutputError(f"{folder} holds too many files", expected=f"at most {MAX_FILES}")
+                    raise OutputError(
+                        f"{folder} holds too many files",
+                        code="output.files.many",
+                        expected=f"at most {MAX_FILES}",
+                    )
                 yield path.relative_to(folder).as_posix(), path
 
 

@@ -154,16 +154,24 @@ class Project:
         dataset = data if isinstance(data, Dataset) else None
         samples = (*data.samples, *data.unlabelled) if isinstance(data, Dataset) else tuple(data)
         if not samples:
-            raise DataError("a project without images", remedy="open images first")
+            raise DataError(
+                "a project without images", code="data.images.missing", remedy="open images first"
+            )
         if len({s.id for s in samples}) < len(samples):
-            raise DataError("two images have one name", remedy="rename one of them")
+            raise DataError(
+                "two images have one name", code="data.image.duplicate", remedy="rename one of them"
+            )
         groups: dict[str, str] = {}
         if dataset is not None:
             groups = dict(zip((s.id for s in dataset.samples), dataset.groups(), strict=True))
         read = dataset.image if dataset is not None else (lambda sample: sample.read_image())
         entries = image_entries(samples, groups, read, on_progress, cancel, skip_unreadable)
         if not entries:
-            raise DataError("no image can be read", remedy="see the list for what is wrong with each")
+            raise DataError(
+                "no image can be read",
+                code="data.images.unusable",
+                remedy="see the list for what is wrong with each",
+            )
         if split is None:
             split = Split((), note="no reference masks: every fifth corrected image is held out")
             if dataset is not None and len(dataset):
@@ -186,6 +194,7 @@ class Project:
         except OSError as error:
             raise OutputError(
                 f"the project {folder} cannot be made",
+                code="output.unwritable",
                 got=error.strerror or str(error),
                 remedy="choose another folder or make room",
             ) from error
@@ -256,6 +265,7 @@ class Project:
         if self._files.unsaved() and not self._saved() and not discard:
             raise OutputError(
                 f"the project {self.folder} cannot be saved",
+                code="output.project.unsaved",
                 got=recorder.trouble or "the disk does not answer",
                 remedy="make room or bring the drive back, or save the masks elsewhere",
             )
@@ -383,6 +393,7 @@ class Project:
         if not (check.good or accept_different):
             raise DataError(
                 f"{data} does not hold the images of this project",
+                code="data.project.images",
                 got=check.sentence.rstrip("."),
                 remedy="give the folder that was moved, or link it all the same",
             )
@@ -418,7 +429,9 @@ class Project:
             folder = parent / f"{max(numbers, default=0) + 1:04d}-{safe_stem(name)}"
             folder.mkdir()
         except OSError as error:
-            raise OutputError(f"{parent} cannot be written", got=error.strerror or str(error)) from error
+            raise OutputError(
+                f"{parent} cannot be written", code="output.unwritable", got=error.strerror or str(error)
+            ) from error
         if settings is not None:
             write_text(folder / "settings.json", json.dumps(dict(settings), indent=1))
         return folder
@@ -450,12 +463,20 @@ class Project:
 
     def _writable(self) -> None:
         if self.read_only:
-            raise OutputError("the project is open for reading only", remedy="open it without reading only")
+            raise OutputError(
+                "the project is open for reading only",
+                code="output.project.readonly",
+                remedy="open it without reading only",
+            )
 
     def _ready(self) -> None:
         """Refuse to write where the project is not: a drive that is gone leaves an empty folder behind."""
         if not (self.folder / PROJECT_FILE).exists():
-            raise OutputError(f"the project {self.folder} is not there", remedy="bring its drive back")
+            raise OutputError(
+                f"the project {self.folder} is not there",
+                code="output.project.missing",
+                remedy="bring its drive back",
+            )
         if self._project_lock is not None:
             self._project_lock.acquire()
 

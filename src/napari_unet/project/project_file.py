@@ -162,21 +162,33 @@ def read_project_file(folder: Path) -> tuple[ProjectFile, int]:
     except FileNotFoundError as error:
         raise DataError(
             f"{folder} is not a project",
+            code="data.project.missing",
             expected=f"a folder with {PROJECT_FILE}",
             remedy="give the folder of a project, or create one",
         ) from error
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path} cannot be read", got=str(error), remedy="restore it from a backup"
+            f"{path} cannot be read",
+            code="data.file.unreadable",
+            got=str(error),
+            remedy="restore it from a backup",
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise DataError(f"{path} is not of a project", remedy="give the folder of a project")
+        raise DataError(
+            f"{path} is not of a project", code="data.project.foreign", remedy="give the folder of a project"
+        )
     version = content.get("version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 0:
-        raise DataError(f"{path} is damaged", got=f"version {version!r}", remedy="restore it from a backup")
+        raise DataError(
+            f"{path} is damaged",
+            code="data.project.damaged",
+            got=f"version {version!r}",
+            remedy="restore it from a backup",
+        )
     if version > VERSION:
         raise DataError(
             f"the project {folder} was written by a newer program",
+            code="data.project.newer",
             expected=f"version {VERSION} or lower",
             got=str(version),
             remedy="upgrade napari-unet-workbench",
@@ -186,7 +198,12 @@ def read_project_file(folder: Path) -> tuple[ProjectFile, int]:
             content = MIGRATIONS[step](content)
         return _parse(content), version
     except BAD_CONTENT as error:
-        raise DataError(f"{path} is damaged", got=repr(error), remedy="restore it from a backup") from error
+        raise DataError(
+            f"{path} is damaged",
+            code="data.project.damaged",
+            got=repr(error),
+            remedy="restore it from a backup",
+        ) from error
 
 
 def _parse(content: Mapping[str, Any]) -> ProjectFile:

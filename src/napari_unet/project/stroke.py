@@ -122,6 +122,7 @@ class Stroke:
         if mask.shape != self.shape:
             raise DataError(
                 f"a stroke on {self.image} does not fit its mask",
+                code="data.stroke.size",
                 expected=f"a mask of {self.shape[1]} x {self.shape[0]} pixels",
                 got=f"{mask.shape[1]} x {mask.shape[0]}",
                 remedy="use the project with the images it was made with",
@@ -189,7 +190,7 @@ class Stroke:
                 bool(before), bool(after), seconds, begun,
             )  # fmt: skip
         except (*BAD_CONTENT, struct.error, zlib.error) as error:
-            raise DataError("a stroke is damaged", got=str(error)) from error
+            raise DataError("a stroke is damaged", code="data.stroke.damaged", got=str(error)) from error
 
 
 def _planes(array: NDArray[Any]) -> bytes:

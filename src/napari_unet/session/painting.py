@@ -464,7 +464,7 @@ class Painting:
         """
         collection, project = self.session.collection, self.project
         if collection is None or project is None or project.corrections.undo(identifier) is None:
-            raise DataError(f"there is nothing to undo on {identifier}")
+            raise DataError(f"there is nothing to undo on {identifier}", code="data.history.empty")
         self._show_kept(identifier)
 
     def versions(self, identifier: str) -> tuple[MaskVersion, ...]:
@@ -490,7 +490,11 @@ class Painting:
         """
         project = self.project
         if self.session.collection is None or project is None:
-            raise DataError(f"{identifier} has no version {number}", remedy="choose one of its versions")
+            raise DataError(
+                f"{identifier} has no version {number}",
+                code="data.history.unknown",
+                remedy="choose one of its versions",
+            )
         project.corrections.revert_to(identifier, number)
         self._show_kept(identifier)
 
@@ -572,7 +576,9 @@ class Painting:
         session, collection = self.session, self.session.collection
         mask = session.mask(identifier)
         if collection is None or mask is None:
-            raise DataError("there is no mask to change", remedy="segment the image first")
+            raise DataError(
+                "there is no mask to change", code="data.mask.missing", remedy="segment the image first"
+            )
         self.correct(identifier, change(mask.copy()), kind)
         session.mask_changed.emit(identifier)
 

@@ -178,6 +178,7 @@ class Session:
         if not paths:
             raise ModelError(
                 f"there is no model in {folder}",
+                code="model.missing",
                 expected="a folder or zip that `napari-unet train --out` wrote",
                 remedy="choose another folder, or train a model",
             )

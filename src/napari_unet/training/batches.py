@@ -109,6 +109,7 @@ def prepare_sample(
     if image.shape[:2] != mask.labels.shape:
         raise DataError(
             f"the mask of {sample.id} does not fit its image",
+            code="data.mask.size",
             expected=f"{image.shape[1]} x {image.shape[0]} pixels",
             got=f"{mask.labels.shape[1]} x {mask.labels.shape[0]}",
             remedy="replace the mask or leave the image out",
@@ -212,6 +213,7 @@ class TrainingBatches:
         if len(dataset) == 0:
             raise TrainingError(
                 "there is nothing to train on",
+                code="training.images.missing",
                 expected="at least one image with a mask",
                 got="none",
                 remedy="check the data set with `napari-unet inspect`",
@@ -233,7 +235,9 @@ class TrainingBatches:
         self._deck = np.repeat(np.arange(len(shapes)), per_image)
         self._order: tuple[int, NDArray[np.intp]] | None = None
         if classes > 255:
-            raise TrainingError("too many classes", expected="at most 255", got=str(classes))
+            raise TrainingError(
+                "too many classes", code="training.classes.many", expected="at most 255", got=str(classes)
+            )
 
     def _patch_shape(self, shapes: list[tuple[int, int]]) -> tuple[int, int]:
         """Input size of the patches: the largest image's, bounded by the patch setting."""

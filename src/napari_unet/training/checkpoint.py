@@ -108,13 +108,17 @@ def load_state(path: Path, fingerprint: str | None = None, content: str = "") ->
         _check_header(header)
     except (*DAMAGED_ARRAY, *BAD_CONTENT) as error:
         raise TrainingError(
-            f"the training state {path} cannot be read", got=str(error), remedy="train without --resume"
+            f"the training state {path} cannot be read",
+            code="training.state.unreadable",
+            got=str(error),
+            remedy="train without --resume",
         ) from error
     belongs = header.pop("fingerprint", "")
     made_of = header.pop("content", "")  # older states do not say
     if header.pop("version", None) != VERSION or (fingerprint is not None and belongs != fingerprint):
         raise TrainingError(
             f"the training state {path} belongs to a run with other settings or data",
+            code="training.state.different",
             remedy="resume with the same data, split and settings, or train without --resume",
         )
     if content and not made_of:
@@ -125,6 +129,7 @@ def load_state(path: Path, fingerprint: str | None = None, content: str = "") ->
     if content and made_of and made_of != content:
         raise TrainingError(
             f"the training state {path} was made with other images or masks under the same names",
+            code="training.state.different",
             remedy="resume with the data that the training began with, or train without --resume",
         )
     return TrainingState(**{**header, **lists})

@@ -297,6 +297,7 @@ class Training:
         if self.state.rate_factor < 0.5**MAX_RECOVERIES:
             raise TrainingError(
                 "the loss is not a number any more",
+                code="training.loss.diverged",
                 got=f"NaN at step {self.state.step}, each time at half the learning rate",
                 remedy="lower learning_rate, or set precision=float32",
             )

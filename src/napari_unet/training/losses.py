@@ -62,7 +62,7 @@ def make_loss(network: NetworkSettings, training: TrainingSettings) -> Callable[
         "focal": (focal,),
     }.get(training.loss)
     if terms is None:
-        raise SettingsError(f"there is no loss called {training.loss!r}")
+        raise SettingsError(f"there is no loss called {training.loss!r}", code="settings.loss.unknown")
     softmax = network.activation == "softmax"
     apart = SEPARATION_CHANNELS[network.separation]
     channels = network.outputs

@@ -139,6 +139,7 @@ def read_import_settings(file: Path) -> ImportSettings:
     if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
         raise SettingsError(
             f"{file.name} does not name the classes",
+            code="settings.classes.missing",
             expected='a list like "classes": ["cell"]',
             got=json.dumps(names)[:80],
             remedy="name the classes besides the background, in the order of the outputs",
@@ -159,6 +160,7 @@ def read_import_settings(file: Path) -> ImportSettings:
         first = error.errors()[0]
         raise SettingsError(
             f"the setting {'.'.join(map(str, first['loc'])) or 'network'} in {file.name} is wrong",
+            code="settings.value",
             expected=first["msg"],
             got=str(first["input"])[:80],
             remedy="see docs/settings.md",
@@ -173,13 +175,24 @@ def _content(file: Path) -> dict[str, Any]:
     try:
         size = file.stat().st_size
         if size > MAX_SETTINGS_BYTES:
-            raise SettingsError(f"{file} is too large for settings", got=f"{size} bytes", remedy=remedy)
+            raise SettingsError(
+                f"{file} is too large for settings",
+                code="settings.file.large",
+                got=f"{size} bytes",
+                remedy=remedy,
+            )
         content = parse_json(file.read_bytes())
     except FileNotFoundError as error:
-        raise SettingsError(f"there are no settings {file}", remedy=remedy) from error
+        raise SettingsError(
+            f"there are no settings {file}", code="settings.file.missing", remedy=remedy
+        ) from error
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"the settings {file} cannot be read", expected="JSON", got=str(error), remedy=remedy
+            f"the settings {file} cannot be read",
+            code="settings.file.unreadable",
+            expected="JSON",
+            got=str(error),
+            remedy=remedy,
         ) from error
     content = _object(content, file)
     if "recipe" not in content:
@@ -187,6 +200,7 @@ def _content(file: Path) -> dict[str, Any]:
         if unknown or "network" not in content:
             raise SettingsError(
                 f"the settings {file} cannot be used",
+                code="settings.unknown",
                 expected=f"network and classes, and of {', '.join(sorted(SHORT))} no others",
                 got=unknown[0] if unknown else "no network",
                 remedy=remedy,
@@ -197,7 +211,10 @@ def _content(file: Path) -> dict[str, Any]:
 def _object(value: Any, file: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SettingsError(
-            f"the settings {file} cannot be used", expected="JSON with names and values", got=str(value)[:80]
+            f"the settings {file} cannot be used",
+            code="settings.file.malformed",
+            expected="JSON with names and values",
+            got=str(value)[:80],
         )
     return value
 
@@ -208,6 +225,7 @@ def _check_whole(
     if len(names) != network.classes:
         raise SettingsError(
             f"the classes in {file.name} contradict each other",
+            code="settings.classes.count",
             expected=f"{network.classes} names, as network.classes says",
             got=str(len(names)),
             remedy="name the classes besides the background",
@@ -217,6 +235,7 @@ def _check_whole(
     if normalization.channels != network.input_channels:
         raise SettingsError(
             f"the channels in {file.name} contradict each other",
+            code="settings.channels.count",
             expected=f"{network.input_channels}, as network.input_channels says",
             got=str(normalization.channels),
             remedy="leave out normalization.channels",
@@ -226,6 +245,7 @@ def _check_whole(
         if normalization.intensities == "dataset" and count != normalization.channels:
             raise SettingsError(
                 f"normalization.{each} in {file.name} is wrong",
+                code="settings.channels.count",
                 expected=f"{normalization.channels} numbers, one for each channel",
                 got=str(count),
                 remedy="give what the model was trained with",

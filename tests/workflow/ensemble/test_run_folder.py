@@ -87,7 +87,7 @@ def test_a_run_goes_on_in_a_folder_that_workers_of_the_earlier_one_do_not_know(t
 
 def test_earlier_runs_stay_until_there_is_something_better(tmp_path: Path) -> None:
     def refuse(folder: Path) -> None:
-        raise SettingsError("no workers")
+        raise SettingsError("no workers", code="settings.value")
 
     out = tmp_path / "many"
     first = begun(out)
@@ -96,13 +96,13 @@ def test_earlier_runs_stay_until_there_is_something_better(tmp_path: Path) -> No
         pytest.fail("it was refused")
     assert contents(home_of(out)) == {f"{first.name}/{name}": content for name, content in before.items()}
     with pytest.raises(ModelError), run_folder(out, SPLIT, NAMES, None, fine):
-        raise ModelError("nothing was learned")
+        raise ModelError("nothing was learned", code="model.channels.count")
     assert earlier_run(out) == first
     assert set(contents(first)) == set(before) - {RUNNING}
     with pytest.raises(ModelError), run_folder(out, SPLIT, NAMES, None, fine) as second:
         (second / "01-seed").mkdir()
         (second / "01-seed" / "training-state.npz").touch()
-        raise ModelError("something was learned")
+        raise ModelError("something was learned", code="model.channels.count")
     assert list(home_of(out).iterdir()) == [second]
     # What a worker writes late is in nobody's way.
     (first / "02-seed").mkdir(parents=True)

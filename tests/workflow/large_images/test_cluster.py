@@ -106,7 +106,7 @@ def test_a_worker_is_killed_and_the_mask_is_the_same(
     # Within the test, so that they travel by value: workers do not know the tests.
     def failing(number: int) -> int:
         if number == 3:
-            raise DataError("three cannot be read", remedy="leave it out")
+            raise DataError("three cannot be read", code="data.image.unreadable", remedy="leave it out")
         return number * number
 
     def slow(number: int) -> int:

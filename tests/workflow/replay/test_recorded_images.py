@@ -455,7 +455,7 @@ def test_a_full_disk_leaves_nothing(
 def _refuse(failures: list[str], path: Path, text: str) -> None:
     from napari_unet.errors import OutputError
 
-    raise OutputError(f"{path} cannot be written", got="No space left on device")
+    raise OutputError(f"{path} cannot be written", code="output.unwritable", got="No space left on device")
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_what_cannot_be_read_says_so_in_its_turn() -> None:
     samples = images_of(3, read)
 
     def fail() -> np.ndarray:
-        raise DataError("b is damaged")
+        raise DataError("b is damaged", code="data.image.unreadable")
 
     samples[1] = Sample("b", fail)
     found = list(read_ahead(samples))

@@ -166,6 +166,7 @@ class Archive:
         except ZIP_ERRORS as error:
             raise DataError(
                 f"{name} is not a zip that can be read",
+                code="data.archive.unreadable",
                 got=str(error),
                 remedy="download it again: it may be cut off",
             ) from error
@@ -176,6 +177,7 @@ class Archive:
         if len(infos) + len(self._entries) > MAX_FILES:
             raise DataError(
                 f"{self.path} holds too many files",
+                code="data.files.many",
                 expected=f"at most {MAX_FILES}",
                 got=str(len(infos) + len(self._entries)),
                 remedy="give the archive of one data set",
@@ -191,6 +193,7 @@ class Archive:
         if not stored_zip and info.file_size > MAX_FILE_BYTES:
             raise DataError(
                 f"{info.filename[:100]} in {self.path} is too large",
+                code="data.archive.large",
                 expected=f"at most {gigabytes(MAX_FILE_BYTES)}",
                 got=gigabytes(info.file_size),
                 remedy="unpack the archive if you trust it, and open the folder",
@@ -198,6 +201,7 @@ class Archive:
         if info.file_size > BOMB_BYTES and ratio > MAX_RATIO:
             raise DataError(
                 f"{info.filename[:100]} in {self.path} looks like a zip bomb",
+                code="data.archive.bomb",
                 expected=f"at most {MAX_RATIO} times its stored size",
                 got=f"{ratio:.0f} times, {gigabytes(info.file_size)}",
                 remedy="do not trust this archive",
@@ -207,6 +211,7 @@ class Archive:
         if {"", ".", ".."} & set(name.split("/")) or re.match("[A-Za-z]:", name):
             raise DataError(
                 f"{self.path} has an entry that points out of it",
+                code="data.archive.outside",
                 expected="names below the archive's root",
                 got=repr(name[:100]),
                 remedy="do not trust this archive",
@@ -214,6 +219,7 @@ class Archive:
         if name in self._entries:
             raise DataError(
                 f"{self.path} has two files named {name[:100]}",
+                code="data.archive.duplicate",
                 expected="every name once",
                 remedy="zip the folder anew",
             )
@@ -226,7 +232,10 @@ class Archive:
             file = self._in_place(info) if stored else self._in_memory(outer, info, label)
         except ZIP_ERRORS as error:
             raise DataError(
-                f"{label} cannot be read", got=str(error), remedy="download it again: it may be cut off"
+                f"{label} cannot be read",
+                code="data.file.unreadable",
+                got=str(error),
+                remedy="download it again: it may be cut off",
             ) from error
         inner = self._open_zip(file, label)
         entries = self._listed(inner)
@@ -241,6 +250,7 @@ class Archive:
         if self._nested_bytes > MAX_NESTED_BYTES:
             raise DataError(
                 f"{label} is compressed and too large to open in place",
+                code="data.archive.large",
                 expected=f"at most {gigabytes(MAX_NESTED_BYTES)} of such zips",
                 got=gigabytes(self._nested_bytes),
                 remedy="unpack the outer archive and open its folder",

@@ -296,7 +296,7 @@ def read_pages(data: bytes | IO[bytes], name: str) -> NDArray[np.generic]:
         return decode_image(data, name)[None]
     pages = [decode_image(data, name, page) for page in range(header.pages)]
     if len({page.shape for page in pages}) > 1:
-        raise DataError(f"the pages of {name} differ in size", expected="one size")
+        raise DataError(f"the pages of {name} differ in size", code="data.image.pages", expected="one size")
     return np.stack(pages)
 
 
@@ -392,7 +392,13 @@ def _microscope_header(stack: MicroscopeImages, page: int, name: str, reading: I
 def _as_file(data: bytes | IO[bytes], name: str) -> IO[bytes]:
     if isinstance(data, bytes):
         if not data:
-            raise DataError(f"{name} is empty", expected="an image", got="0 bytes", remedy="copy it again")
+            raise DataError(
+                f"{name} is empty",
+                code="data.image.empty",
+                expected="an image",
+                got="0 bytes",
+                remedy="copy it again",
+            )
         return io.BytesIO(data)
     data.seek(0)
     return data
@@ -402,6 +408,7 @@ def _check_bytes(count: int, name: str, shape: str, stored: int | None = None) -
     if stored is not None and count > PLAUSIBLE_BYTES and count > MAX_RATIO * stored:
         raise DataError(
             f"{name} declares more than it can hold",
+            code="data.image.bomb",
             expected=f"at most {MAX_RATIO} times its {stored} bytes",
             got=f"{count / 2**30:.1f} GB ({shape})",
             remedy="copy or download it again",
@@ -409,6 +416,7 @@ def _check_bytes(count: int, name: str, shape: str, stored: int | None = None) -
     if count > MAX_DECODED_BYTES:
         raise DataError(
             f"{name} is too large to read at once",
+            code="data.image.large",
             expected=f"at most {MAX_DECODED_BYTES / 2**30:.0f} GB of pixels",
             got=f"{count / 2**30:.1f} GB ({shape})",
             remedy="cut it into smaller images",
@@ -438,17 +446,21 @@ def _check_page(page: int | None, pages: int, name: str) -> None:
     if page is None and pages > 1:
         raise DataError(
             f"{name} is a stack of {pages} images",
+            code="data.image.stack",
             expected="one image a file",
             remedy="save its pages as files of their own",
         )
     if page is not None and not 0 <= page < pages:
-        raise DataError(f"{name} has no page {page}", expected=f"0 to {pages - 1}")
+        raise DataError(f"{name} has no page {page}", code="data.image.page", expected=f"0 to {pages - 1}")
 
 
 def _unreadable(name: str, error: BaseException | str) -> DataError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return DataError(
-        f"{name} cannot be read as an image", got=reason[:200], remedy="copy or download it again"
+        f"{name} cannot be read as an image",
+        code="data.image.unreadable",
+        got=reason[:200],
+        remedy="copy or download it again",
     )
 
 
@@ -474,6 +486,7 @@ def _picture(file: IO[bytes], kind: str, name: str) -> Iterator[Any]:
     if kind not in {"PNG", "JPEG", "BMP", "GIF", "WebP"}:
         raise DataError(
             f"{name} cannot be read as an image",
+            code="data.image.unreadable",
             expected=KINDS,
             got="neither",
             remedy="export it as one of them",

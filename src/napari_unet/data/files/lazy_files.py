@@ -77,6 +77,7 @@ def open_lazy(path: Path | str, level: int | None = None, target: float | None =
         return _open_tiff(path, level, target)
     raise DataError(
         f"{path} cannot be read by region",
+        code="data.image.format",
         expected="OME-Zarr, a Zarr array, or TIFF",
         got="nothing there"
         if not path.exists()
@@ -124,6 +125,7 @@ def _open_zarr(path: Path, level: int | None, target: float | None) -> LazyStack
 def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(
         f"{path} cannot be read",
+        code="data.file.unreadable",
         got=" ".join(str(error).split())[:200] or type(error).__name__,
         remedy="copy or download it again",
     )
@@ -149,6 +151,7 @@ def _multiscales(group: Any, path: Path) -> dict[str, Any]:
     inside = sorted(name for name, _ in group.members())
     raise DataError(
         f"{path} is no image",
+        code="data.image.format",
         expected="an OME-Zarr image with multiscales, or a Zarr array",
         got=f"a group with {', '.join(inside[:5])}" if inside else "an empty group",
         remedy=f"give what is in it, like {path / inside[0]}" if inside else "give another",
@@ -211,7 +214,10 @@ def choose_level(
     if level is not None:
         if not 0 <= level < len(sizes):
             raise SettingsError(
-                f"{name} has no level {level}", expected=f"0 to {len(sizes) - 1}", got=str(level)
+                f"{name} has no level {level}",
+                code="settings.level.unknown",
+                expected=f"0 to {len(sizes) - 1}",
+                got=str(level),
             )
         return level
     if target is None:
@@ -319,7 +325,10 @@ def _open_tiff(path: Path, level: int | None, target: float | None) -> LazyStack
         with path.open("rb") as file:
             if kind_of(file.read(HEAD_BYTES)) != "TIFF":
                 raise DataError(
-                    f"{path} is no TIFF", got="another kind of file", remedy="give it its own suffix"
+                    f"{path} is no TIFF",
+                    code="data.image.format",
+                    got="another kind of file",
+                    remedy="give it its own suffix",
                 )
         with tifffile.TiffFile(path) as tiff:
             found = images_of(tiff, path.name)
@@ -338,7 +347,10 @@ def _open_tiff(path: Path, level: int | None, target: float | None) -> LazyStack
             across = axes.index("y"), axes.index("x")
             if chosen.keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE:
                 raise DataError(
-                    f"the TIFF {path} has a palette", expected="grey or colours", remedy="save it as RGB"
+                    f"the TIFF {path} has a palette",
+                    code="data.image.palette",
+                    expected="grey or colours",
+                    remedy="save it as RGB",
                 )
             mapped, dtype = _offset(chosen), np.dtype(chosen.dtype)
             if mapped is not None:  # as it lies in the file, not as it is decoded
@@ -353,12 +365,14 @@ def _open_tiff(path: Path, level: int | None, target: float | None) -> LazyStack
             if part.orientation != 1:
                 raise DataError(
                     f"the TIFF {path} is stored turned (orientation {part.orientation})",
+                    code="data.image.orientation",
                     expected="an upright image",
                     remedy="save it upright, or leave out --stream if it is small",
                 )
             if keyframe.photometric.name in {"SEPARATED", "CIELAB"}:
                 raise DataError(
-                    f"the TIFF {path} has the colours {keyframe.photometric.name}", expected="grey or RGB",
+                    f"the TIFF {path} has the colours {keyframe.photometric.name}", code="data.image.colours",
+                    expected="grey or RGB",
                     remedy="save it as RGB",
                 )  # fmt: skip
             white = keyframe.photometric.name == "MINISWHITE" and not tiff.is_imagej
@@ -387,7 +401,11 @@ def _tiff_axes(series: Any) -> str:
         else:
             letters.append(next(a for a in "tzqabdefgh" if a not in letters and a.upper() not in series.axes))
     if "c" in letters and "s" in letters:
-        raise DataError(f"the TIFF {series.name} has colours in several channels", got=series.axes)
+        raise DataError(
+            f"the TIFF {series.name} has colours in several channels",
+            code="data.image.colours",
+            got=series.axes,
+        )
     return "".join(letters)
 
 

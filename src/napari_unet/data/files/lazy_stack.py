@@ -90,17 +90,31 @@ class LazyStack:
         if len(self.axes) != len(shape) or len(set(self.axes)) != len(shape) or not {*"yx"} <= {*self.axes}:
             raise DataError(
                 f"the axes of {self.name} are not clear",
+                code="data.image.axes",
                 expected="one letter for each, y and x among them",
                 got=f"{self.axes!r} for {len(shape)} axes",
             )
         if {*"cs"} <= {*self.axes}:
-            raise DataError(f"{self.name} has channels as well as colours", expected="either", got=self.axes)
+            raise DataError(
+                f"{self.name} has channels as well as colours",
+                code="data.image.axes",
+                expected="either",
+                got=self.axes,
+            )
         if np.dtype(self.pixels.dtype).kind not in "buif":
             raise DataError(
-                f"{self.name} cannot be segmented", expected="real numbers", got=f"{self.pixels.dtype}"
+                f"{self.name} cannot be segmented",
+                code="data.image.numbers",
+                expected="real numbers",
+                got=f"{self.pixels.dtype}",
             )
         if 0 in shape:
-            raise DataError(f"{self.name} is empty", expected="pixels", got=" x ".join(map(str, shape)))
+            raise DataError(
+                f"{self.name} is empty",
+                code="data.image.empty",
+                expected="pixels",
+                got=" x ".join(map(str, shape)),
+            )
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -175,6 +189,7 @@ class LazyStack:
             where = f"rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}"
             raise DataError(
                 f"{self.name} cannot be read at {where}",
+                code="data.image.unreadable",
                 got=" ".join(str(error).split())[:200] or type(error).__name__,
                 remedy="copy or download it again",
             ) from error
@@ -287,6 +302,7 @@ def usual_axes(shape: Sequence[int]) -> str:
     if not 0 <= before <= 2:
         raise DataError(
             "the axes of an array are not clear",
+            code="data.image.axes",
             expected="(Y, X), (Y, X, 3), (Z, Y, X) or (T, Z, Y, X)",
             got=" x ".join(map(str, shape)),
             remedy="say what they are, like tczyx",

@@ -104,6 +104,7 @@ def count_pages_in(source: Source, name: str) -> int:
     if header.pages * header.page_bytes > max(PLAUSIBLE_BYTES, MAX_RATIO * stored):
         raise DataError(
             f"{name} declares more than it can hold",
+            code="data.image.bomb",
             expected=f"at most {MAX_RATIO} times its {stored} bytes",
             got=f"{header.pages} images of {header.width} x {header.height} pixels",
             remedy="copy or download it again",

@@ -57,11 +57,19 @@ class PixelSize:
     def __post_init__(self) -> None:
         if not all(math.isfinite(side) and side > 0 for side in (self.y, self.x)):
             raise SettingsError(
-                "a pixel cannot have this size", expected="above 0", got=f"{self.y} x {self.x}"
+                "a pixel cannot have this size",
+                code="settings.pixel.range",
+                expected="above 0",
+                got=f"{self.y} x {self.x}",
             )
         unit = unit_name(self.unit)
         if unit is None:
-            raise SettingsError(f"there is no unit {self.unit!r}", expected=", ".join(METRES), got=self.unit)
+            raise SettingsError(
+                f"there is no unit {self.unit!r}",
+                code="settings.pixel.unit",
+                expected=", ".join(METRES),
+                got=self.unit,
+            )
         object.__setattr__(self, "unit", unit)
 
     def metres(self) -> tuple[float, float]:
@@ -101,7 +109,9 @@ def parse_pixel_size(text: str) -> PixelSize:
         return PixelSize(y, float(found[2]) if found[2] else y, found[3])
     except ValueError as error:
         raise SettingsError(
-            f"{text!r} is no size of a pixel", expected="a number and a unit, like 0.65um"
+            f"{text!r} is no size of a pixel",
+            code="settings.pixel.malformed",
+            expected="a number and a unit, like 0.65um",
         ) from error
 
 

@@ -42,6 +42,7 @@ class ImageReading:
         ):
             raise SettingsError(
                 f"{axes!r} are no axes",
+                code="settings.axes.malformed",
                 expected="each axis once by its letter, Y and X among them, like CYX, TYX or YXC",
             )
 
@@ -97,11 +98,16 @@ def channel_numbers(wanted: Sequence[str | int], names: Sequence[str], count: in
         if len(matches) > 1:
             raise SettingsError(
                 f"{image} has {len(matches)} channels called {text!r}",
+                code="settings.channel.ambiguous",
                 expected="a number: " + ", ".join(map(str, matches)),
             )
         number = matches[0] if matches else int(text) if text.isdecimal() and len(text) < 9 else -1
         if not 0 <= number < count:
-            raise SettingsError(f"{image} has no channel {text!r}", expected=channels_in_words(names, count))
+            raise SettingsError(
+                f"{image} has no channel {text!r}",
+                code="settings.channel.unknown",
+                expected=channels_in_words(names, count),
+            )
         numbers.append(number)
     return numbers
 
@@ -124,6 +130,7 @@ def check_axes(axes: str, shape: Sequence[int], name: str) -> None:
     if len(axes) != len(shape):
         raise DataError(
             f"{name} does not have the axes {axes}",
+            code="data.image.axes",
             expected=f"{len(shape)} letters, for {' x '.join(map(str, shape))}",
             got=f"{len(axes)}",
             remedy="correct --axes",

@@ -88,6 +88,7 @@ class Source(ABC):
         if size > MAX_FILE_BYTES:
             raise DataError(
                 f"{name} in {self.path} is too large",
+                code="data.archive.large",
                 expected=f"at most {gigabytes(MAX_FILE_BYTES)}",
                 got=gigabytes(size),
                 remedy="cut it into smaller files",
@@ -111,13 +112,18 @@ class Source(ABC):
 
     def _size(self, name: str) -> int:
         if name not in self.sizes:
-            raise DataError(f"{self.path} has no file {name}", remedy="check the name")
+            raise DataError(
+                f"{self.path} has no file {name}", code="data.file.missing", remedy="check the name"
+            )
         return self.sizes[name]
 
     def _unreadable(self, name: str, error: Exception) -> DataError:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return DataError(
-            f"{name} in {self.path} cannot be read", got=reason, remedy="copy or download it again"
+            f"{name} in {self.path} cannot be read",
+            code="data.file.unreadable",
+            got=reason,
+            remedy="copy or download it again",
         )
 
     @abstractmethod
@@ -272,12 +278,14 @@ def _walk(path: Path, broken: list[str]) -> Iterator[tuple[str, int]]:
         except OSError as error:
             raise DataError(
                 f"the folder {folder} cannot be read",
+                code="data.folder.unreadable",
                 got=error.strerror or str(error),
                 remedy="check its permissions",
             ) from error
         if count > MAX_FILES:
             raise DataError(
                 f"{path} holds too many files",
+                code="data.files.many",
                 expected=f"at most {MAX_FILES}",
                 got=f"{count} or more",
                 remedy="give the folder of one data set",
@@ -331,9 +339,10 @@ def open_source(path: Path | str) -> Source:
         if path.is_symlink():
             raise DataError(
                 f"{path} is a link to {path.readlink()}, which does not exist",
+                code="data.link.broken",
                 remedy="mend the link, or give the folder itself",
             )
-        raise DataError(f"{path} does not exist", remedy="check the path")
+        raise DataError(f"{path} does not exist", code="data.file.missing", remedy="check the path")
     if path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
         return ZipSource(path)
     raise unreadable_file(path)

@@ -274,6 +274,7 @@ def images_of(tiff: Any, name: str, reading: ImageReading = PLAIN) -> TiffImages
     if np.dtype(first.dtype).kind == "c":
         raise DataError(
             f"{name} has complex numbers",
+            code="data.image.numbers",
             expected="real ones",
             got=np.dtype(first.dtype).name,
             remedy="save their magnitude, or real and imaginary part as two channels",
@@ -285,6 +286,7 @@ def images_of(tiff: Any, name: str, reading: ImageReading = PLAIN) -> TiffImages
         if not {*"YX"} <= {*part.axes}:
             raise DataError(
                 f"{name} has no image",
+                code="data.image.axes",
                 expected="axes Y and X",
                 got=part.axes,
                 remedy="name its axes with --axes",
@@ -319,6 +321,7 @@ def _check_thin(part: TiffPart, name: str) -> None:
         height, width, channels = part.shape
         raise DataError(
             f"the axes of {name} are not clear",
+            code="data.image.axes",
             expected=f"an image of {width} x {height} pixels with {channels} channels, "
             f"or {height} images of {channels} x {width} pixels",
             remedy="name them: --axes YXC or --axes TYX",

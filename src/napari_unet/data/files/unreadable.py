@@ -38,6 +38,7 @@ def unreadable_file(path: Path) -> DataError:
     if suffix in PLUGINS:
         return DataError(
             f"{path} is not an image format that can be read: {suffix}",
+            code="data.image.format",
             expected=known,
             remedy="run: pip install 'napari-unet-workbench[microscopes]', or export it as OME-TIFF in Fiji "
             "or in the program of the microscope",
@@ -45,6 +46,7 @@ def unreadable_file(path: Path) -> DataError:
     if suffix in IMAGE_FORMATS:
         return DataError(
             f"{path} is not an image format that can be read: {suffix}",
+            code="data.image.format",
             expected=known,
             remedy="export it as OME-TIFF in the program of the microscope, or in Fiji",
         )
@@ -52,11 +54,13 @@ def unreadable_file(path: Path) -> DataError:
     if kind:
         return DataError(
             f"{path} is a {kind} image whose name does not say so",
+            code="data.image.ending",
             expected=f"a name that ends in {'.jp2' if kind == 'JPEG 2000' else f'.{kind.lower()}'}",
             remedy="rename the file",
         )
     return DataError(
         f"{path} is not an image",
+        code="data.image.format",
         expected=f"an image ({known}), a folder, a zip or a CSV table",
         got=f"a {suffix} file" if suffix else "a file without an ending",
     )

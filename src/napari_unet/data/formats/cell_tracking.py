@@ -118,6 +118,7 @@ class CellMaskLoader:
         if silver.shape != gold.shape:
             raise DataError(
                 f"{self.gold} and {self.silver} differ in size",
+                code="data.mask.size",
                 expected=f"{gold.shape[1]} x {gold.shape[0]} pixels",
                 got=f"{silver.shape[1]} x {silver.shape[0]}",
                 remedy="remove one of the two",
@@ -132,6 +133,7 @@ class CellMaskLoader:
         if pixels.ndim != 2 or not np.issubdtype(pixels.dtype, np.integer):
             raise DataError(
                 f"{name} is not a mask of numbered cells",
+                code="data.mask.values",
                 expected="one channel of whole numbers",
                 got=f"{pixels.shape[2] if pixels.ndim == 3 else 1} channels of {pixels.dtype}",
             )
@@ -157,12 +159,14 @@ def open_source(source: Source) -> Dataset:
         if any(map(VOLUME_MASK.match, source.sizes)):
             raise DataError(
                 f"{source.path} has masks of volumes",
+                code="data.mask.volume",
                 expected="sequences of two dimensions",
                 got="masks like man_seg_000_010.tif",
                 remedy="list the slices with their masks in a CSV file with the columns image and mask",
             )
         raise DataError(
             f"{source.path} has no frame with a mask",
+            code="data.masks.missing",
             expected="01/t000.tif with 01_GT/SEG/man_seg000.tif or 01_ST/SEG/man_seg000.tif",
             remedy="give the folder that holds both",
         )

@@ -100,6 +100,7 @@ def open_source(source: Source) -> Dataset:
     if not samples:
         raise DataError(
             f"{source.path} has no image with masks",
+            code="data.masks.missing",
             expected="ID/images/ID.png with ID/masks/*.png",
             remedy="give the folder or the zip of stage1_train",
         )

@@ -158,6 +158,7 @@ def open_source(source: Source) -> Dataset:
     if not pairs:
         raise DataError(
             f"{source.path} has no image with a mask",
+            code="data.masks.missing",
             expected="images/X.png with masks/X.png, or X.png with X_mask.png",
             got=problems[0].message if problems else f"{len(alone)} images, no mask",
             remedy="list the pairs in a CSV file with the columns image and mask",
@@ -199,6 +200,7 @@ def _samples(source: Source, pair: Pair, identifier: str, meaning: MaskValues) -
     if pages != masks and not (pages == 1 and meaning.kind == "channels"):
         raise DataError(
             f"{pair.image} and {pair.mask} do not hold as many pages",
+            code="data.image.pages",
             expected=f"{pages} mask{'s' * (pages != 1)}, one for each image",
             got=str(masks),
             remedy="save one mask for each page; if the pages are channels, say so with --axes CYX",

@@ -74,6 +74,7 @@ def open_source(source: Source) -> Dataset:
     if not samples:
         raise DataError(
             f"{source.path} has no slice with a label",
+            code="data.masks.missing",
             expected="train-volume.tif with train-labels.tif, or train/image/N.png with train/label/N.png",
             remedy="give the folder or the zip of the challenge's data",
         )
@@ -126,6 +127,7 @@ def _open_stacks(source: Source) -> tuple[list[Sample], list[Sample], list[Probl
     if images != labels:
         raise DataError(
             f"{VOLUME} and {LABELS} differ in length",
+            code="data.stack.length",
             expected=f"{images} slices",
             got=str(labels),
             remedy="download both again",

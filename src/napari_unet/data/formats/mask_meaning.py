@@ -123,6 +123,7 @@ def find_meaning(
     if names and named is None and len(names) != meaning.classes:
         raise DataError(
             "the named classes do not fit the masks",
+            code="data.classes.count",
             expected=f"{meaning.classes} names in classes.txt or classes.json",
             got=str(len(names)),
             remedy="name every class but the background",
@@ -191,6 +192,7 @@ def _of_numbers(seen: Sightings, name: str, names: tuple[str, ...], problems: li
     if min(numbers, default=0) < UNKNOWN_BELOW:
         raise DataError(
             f"masks like {name} have negative values",
+            code="data.mask.negative",
             expected=f"0 for background, positive classes, and {UNKNOWN_BELOW} for what is unknown",
             got=str(min(numbers)),
             remedy="save the classes as numbers from 0",
@@ -247,6 +249,7 @@ def _classes_or_objects(
         return MaskValues("objects")
     raise DataError(
         f"masks like {name} have too many values to be classes",
+        code="data.mask.classes",
         expected=f"at most {MAX_CLASSES} classes, or objects in one piece each",
         got=f"{count} values up to {highest}",
         remedy="save masks without loss and without smoothing, or say what they are with --masks-are",
@@ -310,6 +313,7 @@ def _check_lossy(source: Source, masks: Sequence[str], meaning: MaskValues) -> N
     if meaning.classes > 1 or meaning.kind == "objects":
         raise DataError(
             f"{masks[0]} is {kind} among masks of several classes",
+            code="data.mask.lossy",
             expected="masks saved without loss",
             remedy=remedy,
         )
@@ -324,7 +328,10 @@ def _check_lossy(source: Source, masks: Sequence[str], meaning: MaskValues) -> N
             grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
             if grey.dtype != np.uint8:
                 raise DataError(
-                    f"{name} was saved with loss in {grey.dtype}", expected="8 bits", remedy=remedy
+                    f"{name} was saved with loss in {grey.dtype}",
+                    code="data.mask.lossy",
+                    expected="8 bits",
+                    remedy=remedy,
                 )
             histogram = np.bincount(grey.ravel(), minlength=256)
             between += int(histogram[64:192].sum())
@@ -336,6 +343,7 @@ def _check_lossy(source: Source, masks: Sequence[str], meaning: MaskValues) -> N
             f"masks like {masks[0]} are {called} that are not black and white"
             if kind == "a JPEG"
             else f"masks like {masks[0]} are {called}, and not black and white",
+            code="data.mask.lossy",
             expected="values near 0 and 255",
             got=f"{between} pixels in between, {highest} the brightest",
             remedy=remedy,
@@ -354,9 +362,15 @@ def declared_classes(source: Source) -> tuple[str, ...]:
         try:
             names = parse_json(source.read("classes.json"))
         except ValueError as error:
-            raise DataError("classes.json is not JSON", got=str(error)[:100]) from error
+            raise DataError(
+                "classes.json is not JSON", code="data.classes.malformed", got=str(error)[:100]
+            ) from error
         if not isinstance(names, list) or not all(isinstance(n, str) and n.strip() for n in names):
-            raise DataError("classes.json is not a list of names", expected='like ["nerve", "vessel"]')
+            raise DataError(
+                "classes.json is not a list of names",
+                code="data.classes.malformed",
+                expected='like ["nerve", "vessel"]',
+            )
     elif "classes.txt" in source.sizes:
         text = source.read("classes.txt").decode("utf-8-sig", "replace")
         names = [line.strip() for line in text.splitlines() if line.strip()]

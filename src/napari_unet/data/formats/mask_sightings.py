@@ -162,6 +162,7 @@ class Sightings:
         if count > MAX_CLASSES + 1:
             raise DataError(
                 f"{name} has too many colours for a mask",
+                code="data.mask.colours",
                 expected=f"at most {MAX_CLASSES} besides black",
                 got=str(count),
                 remedy="save masks without loss and without smoothing",
@@ -172,6 +173,7 @@ class Sightings:
         if self.channels and count != self.channels:
             raise DataError(
                 f"{name} does not have as many channels as other masks",
+                code="data.mask.channels",
                 expected=str(self.channels),
                 got=str(count),
             )
@@ -184,6 +186,7 @@ class Sightings:
         if count > MAX_CLASSES + 1:
             raise DataError(
                 f"{name} has too many channels for a mask",
+                code="data.mask.channels",
                 expected=f"at most {MAX_CLASSES}, one a class",
                 got=str(count),
                 remedy="save the classes as whole numbers in one channel",
@@ -202,6 +205,7 @@ class Sightings:
         else:
             raise DataError(
                 f"{name} has several channels that are neither classes nor probabilities",
+                code="data.mask.channels",
                 expected="0 and one other value in each channel, or probabilities that add up to 1",
                 got=f"{len(values)} values up to {full:g}",
                 remedy="save the classes as whole numbers in one channel",
@@ -222,6 +226,7 @@ class Sightings:
         if self.colours or any(self.numbers() - {0}):
             raise DataError(
                 f"some masks like {name} have channels and others have none",
+                code="data.mask.channels",
                 expected="one channel a class in all of them",
                 remedy="save all masks in one way",
             )
@@ -314,6 +319,7 @@ class Sightings:
 def _no_mask(name: str, got: str) -> DataError:
     return DataError(
         f"{name} is not a mask",
+        code="data.mask.values",
         expected="whole numbers, or shades between 0 and 1",
         got=got,
         remedy="save the classes as whole numbers",

@@ -58,6 +58,7 @@ def open_source(source: Source) -> Dataset:
     if len(tables) != 1:
         raise DataError(
             f"{source.path} has {len(tables)} tables of pairs",
+            code="data.table.count",
             expected="one CSV file with the columns image and mask at its root",
             got=", ".join(tables) or "none",
             remedy="give the path of the CSV file itself",
@@ -96,7 +97,10 @@ def open_table(source: Source, table: str) -> Dataset:
             there = source.find(row[column])
             if there is None:
                 raise DataError(
-                    f"{table} names a file that is not there", got=row[column], remedy="check the path"
+                    f"{table} names a file that is not there",
+                    code="data.table.path",
+                    got=row[column],
+                    remedy="check the path",
                 )
             row[column] = there
     found = find_meaning(source, [row["mask"] for row in rows if row["mask"]])
@@ -113,7 +117,10 @@ def open_table(source: Source, table: str) -> Dataset:
         samples.append(Sample(identifier, load, loader, group, image, mask, f"row in {table}"))
     if not samples:
         raise DataError(
-            f"{table} has no pair", expected="at least one row with image and mask", got=f"{len(rows)} rows"
+            f"{table} has no pair",
+            code="data.table.empty",
+            expected="at least one row with image and mask",
+            got=f"{len(rows)} rows",
         )
     return Dataset(
         name=PurePosixPath(table).stem,
@@ -179,6 +186,7 @@ def _inside(name: str, table: str, source: Source) -> str:
     if not name or "\0" in name or not path or path.split("/")[0] == "..":
         raise DataError(
             f"{table} names a file outside its folder" if name else f"{table} has a row without an image",
+            code="data.table.path",
             expected="paths to files below the folder of the table",
             got=repr(name[:100]),
             remedy="move the table to a folder above the images and masks",

@@ -93,6 +93,7 @@ def open_source(source: Source) -> Dataset:
     if len(tables) != 1:
         raise DataError(
             f"{source.path} has {len(tables)} tables of run lengths",
+            code="data.table.count",
             expected="one",
             got=", ".join(tables) or "none",
             remedy="give the path of the CSV file itself",
@@ -139,6 +140,7 @@ def open_table(source: Source, table: str) -> Dataset:
     if not samples:
         raise DataError(
             f"none of the images in {table} is there",
+            code="data.images.missing",
             expected=f"files like {next(iter(runs), 'ID')}.png below {source.path}",
             got=f"{sum(map(len, images.values()))} other images",
             remedy="put the table beside its images",
@@ -168,12 +170,14 @@ def _read_runs(source: Source, table: str) -> dict[str, list[str]]:
     if columns is None:
         raise DataError(
             f"{table} has no run lengths",
+            code="data.table.columns",
             expected="a column of ids and one like rle_mask or EncodedPixels",
             got=", ".join(header),
         )
     if told := [c for c in CLASSES if c in header]:
         raise DataError(
             f"{table} has run lengths of several classes",
+            code="data.runs.classes",
             expected="one class",
             got=f"the column {told[0]}",
             remedy="save the rows of one class as a table of their own",

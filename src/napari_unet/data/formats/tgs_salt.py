@@ -72,6 +72,7 @@ def open_source(source: Source) -> Dataset:
     if folder is None:
         raise DataError(
             f"{source.path} has no folder train/images",
+            code="data.set.incomplete",
             expected="train/images, train/masks, train.csv, depths.csv",
             remedy="give the folder or the zip of the competition's data",
         )
@@ -135,7 +136,10 @@ def _depths(source: Source, table: str) -> dict[str, int]:
         return {r["id"]: int(r["z"]) for r in read_table(source, table, ("id", "z"))}
     except ValueError as error:
         raise DataError(
-            f"{table} has a depth that is not a whole number", got=str(error)[:100], remedy="mend the table"
+            f"{table} has a depth that is not a whole number",
+            code="data.table.value",
+            got=str(error)[:100],
+            remedy="mend the table",
         ) from error
 
 

@@ -74,6 +74,7 @@ def open_source(source: Source) -> Dataset:
     if not images:
         raise DataError(
             f"{source.path} has no images like train/1_1.tif",
+            code="data.set.incomplete",
             expected="train/S_I.tif with train/S_I_mask.tif or train_masks.csv",
             remedy="give the folder or the zip of the competition's data",
         )
@@ -127,6 +128,7 @@ def _runs(source: Source) -> dict[str, str]:
         if not (row["subject"].isdecimal() and row["img"].isdecimal()):
             raise DataError(
                 f"{TABLE} has an image id that is not two whole numbers",
+                code="data.table.id",
                 expected="subject and img like 1 and 12",
                 got=f"{row['subject'][:40]!r} and {row['img'][:40]!r}",
                 remedy="mend the table",

@@ -50,6 +50,7 @@ class FittingMask:
         if (height, width) != (header.height, header.width):
             raise DataError(
                 f"{self.mask_name} is not as large as its image {self.image_name}",
+                code="data.mask.size",
                 expected=f"{header.width} x {header.height} pixels",
                 got=f"{width} x {height}",
                 remedy="replace one of the two, or leave both out",
@@ -81,6 +82,7 @@ class TabledMask:
         if pixels := self.differing(mask):
             raise DataError(
                 f"{self.name} and its row in the table disagree",
+                code="data.mask.contradiction",
                 expected="the same mask",
                 got=f"{pixels} different pixels",
                 remedy="mend or remove one of the two",

@@ -92,7 +92,11 @@ def decode_stored(data: bytes | IO[bytes], name: str, page: int | None = None) -
         if count > 1:
             pages = [decode_stored(data, name, number).numbers for number in range(count)]
             if len({p.shape for p in pages}) > 1 or pages[0].ndim != 2:
-                raise DataError(f"the pages of {name} differ in size", expected="one mask a class")
+                raise DataError(
+                    f"the pages of {name} differ in size",
+                    code="data.image.pages",
+                    expected="one mask a class",
+                )
             return StoredMask(np.stack(pages, axis=-1), channels=True)
     found = decode_pixels(data, name, page, palette_indices=True)
     pixels, alpha = found.pixels, None

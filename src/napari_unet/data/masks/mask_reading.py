@@ -38,7 +38,11 @@ class MaskReading:
 
     def __post_init__(self) -> None:
         if self.masks_are not in get_args(Choice):
-            raise SettingsError(f"masks are not {self.masks_are!r}", expected="objects or classes")
+            raise SettingsError(
+                f"masks are not {self.masks_are!r}",
+                code="settings.masks.unknown",
+                expected="objects or classes",
+            )
 
 
 PLAIN = MaskReading()

@@ -121,6 +121,7 @@ def read_mask_table(path: Path) -> MaskTable:
     if layout is None:
         raise DataError(
             f"{path} is of no competition known here",
+            code="data.competition.unknown",
             expected=" or ".join(",".join(x.columns) for x in LAYOUTS.values()),
             got=header_in_words(source, name),
             remedy="check that this is the table, and its first line",
@@ -133,10 +134,15 @@ def read_mask_table(path: Path) -> MaskTable:
     for row in read_table(source, name, (image, pixels, *more)):
         identifier = f"{row['subject']}_{row[image]}" if "subject" in more else row[image]
         if not identifier:
-            raise DataError(f"{path.name} has a row without an image", remedy="mend the table")
+            raise DataError(
+                f"{path.name} has a row without an image", code="data.table.id", remedy="mend the table"
+            )
         if identifier in runs and not layout.objects:
             raise DataError(
-                f"{path.name} has {identifier} twice", expected="one row an image", remedy="mend the table"
+                f"{path.name} has {identifier} twice",
+                code="data.table.duplicate",
+                expected="one row an image",
+                remedy="mend the table",
             )
         texts = runs.setdefault(identifier, [])
         if row[pixels]:
@@ -150,15 +156,22 @@ def read_mask_table(path: Path) -> MaskTable:
 
 def _open(path: Path) -> tuple[Source, str]:
     if not path.exists():
-        raise DataError(f"{path} does not exist", remedy="check the path")
+        raise DataError(f"{path} does not exist", code="data.file.missing", remedy="check the path")
     if path.is_dir():
-        raise DataError(f"{path} is a folder", expected="a CSV table", remedy="give the file itself")
+        raise DataError(
+            f"{path} is a folder",
+            code="data.file.folder",
+            expected="a CSV table",
+            remedy="give the file itself",
+        )
     if path.suffix.lower() != ".zip":
         return FolderSource(path.parent, only=[path.name]), path.name
     source = open_source(path)
     tables = [n for n in source.sizes if is_table_name(n)]
     if len(tables) != 1:
-        raise DataError(f"{path} holds {len(tables)} tables", expected="one", remedy="unpack it")
+        raise DataError(
+            f"{path} holds {len(tables)} tables", code="data.table.count", expected="one", remedy="unpack it"
+        )
     return source, tables[0]
 
 
@@ -170,6 +183,7 @@ def _size(row: Mapping[str, str], identifier: str, table: str) -> tuple[int, int
     if min(size) < 1:
         raise DataError(
             f"{table} has no size for {identifier}",
+            code="data.table.value",
             expected="Height and Width in pixels",
             got=f"{row['height'][:20]!r} and {row['width'][:20]!r}",
             remedy="mend the table",

@@ -110,6 +110,7 @@ class MaskValues:
         if not (known | unknown).all():
             raise DataError(
                 f"{name} has a value that no other mask has",
+                code="data.mask.values",
                 expected=f"0 or one of {', '.join(str(v[0] if len(v) == 1 else v) for v in self.values)}",
                 got=str(pixels[~(known | unknown)][0]),
                 remedy="mend the mask, or leave the image out",
@@ -121,11 +122,16 @@ class MaskValues:
         count = len(self.values) + (self.background is not None)
         if pixels.ndim == 2:
             if pixels.any():
-                raise DataError(f"{name} has no channels", expected=f"{count} channels, one a class")
+                raise DataError(
+                    f"{name} has no channels",
+                    code="data.mask.channels",
+                    expected=f"{count} channels, one a class",
+                )
             return ReferenceMask(np.zeros(pixels.shape, np.uint8))
         if pixels.shape[2] != count:
             raise DataError(
                 f"{name} does not have as many channels as other masks",
+                code="data.mask.channels",
                 expected=str(count),
                 got=str(pixels.shape[2]),
                 remedy="mend the mask, or leave the image out",
@@ -152,6 +158,7 @@ def check_overlap(pixels: NDArray[Any], name: str) -> None:
     if shared := int((claims > 1).sum()):
         raise DataError(
             f"the channels of {name} overlap, so they are no masks of classes",
+            code="data.mask.overlap",
             expected="at most one channel above 0 in each pixel",
             got=f"{shared} pixels in two or more channels",
             remedy="save one mask for each channel, and a data set for each class",

@@ -83,6 +83,7 @@ def run_bounds(
     if NO_NUMBERS.search(text):
         raise DataError(
             f"{whose} are not whole positive numbers",
+            code="data.runs.malformed",
             expected="start and length in turn",
             got=repr(text[:40]),
             remedy="mend the table",
@@ -93,6 +94,7 @@ def run_bounds(
     if len(numbers) % 2:
         raise DataError(
             f"{whose} do not come in pairs",
+            code="data.runs.malformed",
             expected="start and length in turn",
             got=f"{len(numbers)} numbers",
             remedy="mend the table",
@@ -107,7 +109,11 @@ def run_bounds(
         starts, ends = starts[order], ends[order]
     if (ends[:-1] > starts[1:]).any():
         raise DataError(
-            f"{whose} overlap", expected="every pixel once", got=repr(text[:40]), remedy="mend the table"
+            f"{whose} overlap",
+            code="data.runs.overlap",
+            expected="every pixel once",
+            got=repr(text[:40]),
+            remedy="mend the table",
         )
     return starts, ends
 
@@ -116,6 +122,7 @@ def _out_of_range(text: str, shape: tuple[int, int] | None, whose: str) -> DataE
     end = f", ending by {shape[0] * shape[1]} ({shape[1]} x {shape[0]} pixels)" if shape is not None else ""
     return DataError(
         f"{whose} leave the image",
+        code="data.runs.outside",
         expected=f"starts and lengths from 1{end}",
         got=repr(text[:40]),
         remedy="mend the table, or check the size of the image",
@@ -141,7 +148,12 @@ def encode_run_lengths(mask: NDArray[np.generic]) -> str:
         If the mask is not of two dimensions.
     """
     if mask.ndim != 2:
-        raise DataError("run lengths are of one mask", expected="(Y, X)", got=f"shape {mask.shape}")
+        raise DataError(
+            "run lengths are of one mask",
+            code="data.runs.shape",
+            expected="(Y, X)",
+            got=f"shape {mask.shape}",
+        )
     padded = np.zeros(mask.size + 2, np.bool_)
     np.not_equal(mask.T, 0, out=padded[1:-1].reshape(mask.shape[1], mask.shape[0]))
     changes = np.flatnonzero(padded[1:] != padded[:-1]) + 1
@@ -168,7 +180,12 @@ def encode_object_run_lengths(objects: NDArray[np.integer]) -> list[str]:
         If the mask is not of two dimensions.
     """
     if objects.ndim != 2:
-        raise DataError("run lengths are of one mask", expected="(Y, X)", got=f"shape {objects.shape}")
+        raise DataError(
+            "run lengths are of one mask",
+            code="data.runs.shape",
+            expected="(Y, X)",
+            got=f"shape {objects.shape}",
+        )
     flat = objects.T.ravel()
     if not flat.size:
         return []

@@ -136,6 +136,7 @@ def check_separation(settings: NetworkSettings) -> None:
     if settings.separation not in {"none", "objects"}:
         raise SettingsError(
             "Mask R-CNN tells objects apart in its own way",
+            code="settings.separation.unsupported",
             expected="separation=objects, which is set by itself",
             got=f"separation={settings.separation}",
             remedy="leave separation out, or take another network",

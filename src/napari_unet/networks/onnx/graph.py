@@ -71,6 +71,7 @@ class Graph:
         if flat.size not in (1, channels):
             raise ModelError(
                 "a layer has values for each pixel, which a network for every size cannot have",
+                code="model.layer.unsupported",
                 expected=f"1 or {channels}",
                 got=str(flat.size),
             )
@@ -153,6 +154,7 @@ def write_layer(graph: Graph, layer: Any, inputs: list[str]) -> tuple[str, ...]:
 def _refusal(layer: Any, why: str) -> ModelError:
     return ModelError(
         f"the layer {layer.name} cannot be written as ONNX",
+        code="model.layer.unsupported",
         got=why,
         remedy="export a network whose layers can, such as unet",
     )

@@ -329,6 +329,7 @@ class Sources(QObject):  # type: ignore[misc]
         except OSError as error:  # of a lazy array, which the viewer reads as it goes there
             raise DataError(
                 f"{identifier} cannot be shown",
+                code="data.image.unreadable",
                 got=str(error),
                 remedy="see whether its file can still be read",
             ) from error
@@ -359,6 +360,7 @@ class Sources(QObject):  # type: ignore[misc]
         elif not rgb:
             raise DataError(
                 f"{identifier} cannot be shown in this list",
+                code="data.image.channels",
                 expected="1, 3 or 4 channels",
                 got=f"{values.shape[-1]}",
                 remedy="open the file by itself",

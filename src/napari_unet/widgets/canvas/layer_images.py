@@ -71,6 +71,7 @@ def slice_indices(layer: Any) -> list[tuple[int, ...]]:
     if count > MOST_SLICES or 0 in shape:
         raise DataError(
             f"the layer {layer.name} cannot be listed slice by slice",
+            code="data.layer.shape",
             expected=f"1 to {MOST_SLICES:,} slices with pixels in them",
             got=" x ".join(map(str, shape)),
             remedy="cut the layer down first",
@@ -103,7 +104,10 @@ class _LoadSlice:
         values = np.asarray(self.array[(*self.index, rows, columns)])
         if values.dtype.kind not in "buif":
             raise DataError(
-                "the layer cannot be segmented", expected="real numbers", got=f"pixels of {values.dtype}"
+                "the layer cannot be segmented",
+                code="data.image.numbers",
+                expected="real numbers",
+                got=f"pixels of {values.dtype}",
             )
         return values[..., :3] if self.rgb else values[..., None]  # transparency is no data
 

@@ -119,6 +119,7 @@ class Mending:
             if point is None or mask_edits.object_at(mask, point) is None:
                 raise DataError(
                     f"there is no object to {what} under the pointer",
+                    code="data.object.missing",
                     remedy="point at an object on the canvas, then press "
                     + ("G" if what == "grow" else "Shift+G"),
                 )

@@ -68,7 +68,11 @@ class RecipeButton(QToolButton):  # type: ignore[misc]
         if path.suffix.lower() != ".json":
             path = path.with_name(f"{path.name}.json")
             if path.exists():  # the person was asked about the other name
-                error = OutputError(f"{path} is there already", remedy="choose that very name to replace it")
+                error = OutputError(
+                    f"{path} is there already",
+                    code="output.exists",
+                    remedy="choose that very name to replace it",
+                )
                 self.session.failed.emit(error.sentence, "")
                 return
         self.session.runs.save(kind, path, lambda saved: notify(f"The recipe is in {saved}"))

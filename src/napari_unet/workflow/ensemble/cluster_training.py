@@ -113,6 +113,7 @@ def _for_others(task: TrainTask) -> TrainTask:
     if not isinstance(task.data, Path):
         raise SettingsError(
             "a cluster cannot read these images",
+            code="settings.cluster.storage",
             expected="a data set on storage that all machines share",
             remedy="leave out the cluster",
         )

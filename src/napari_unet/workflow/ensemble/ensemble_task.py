@@ -142,6 +142,7 @@ class EnsembleTask:
         if self.choose != "uniform" and self.data is None:
             raise SettingsError(
                 f"an ensemble cannot be {self.choose} without images to choose by",
+                code="settings.ensemble.images",
                 expected="a data set that no model was trained on, or its validation images",
                 remedy="give one with --data, or choose uniform",
             )

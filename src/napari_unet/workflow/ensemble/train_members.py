@@ -88,11 +88,13 @@ class TrainMembersTask:
         if not FEWEST <= self.count <= MOST_MEMBERS:
             raise SettingsError(
                 f"an ensemble cannot have {self.count} {self.kind}",
+                code="settings.ensemble.count",
                 expected=f"{FEWEST} to {MOST_MEMBERS}",
             )
         if self.cluster and self.kind == "snapshots":
             raise SettingsError(
                 "snapshots are stages of one training, which a cluster does not make faster",
+                code="settings.cluster.unsupported",
                 expected="folds or seeds",
                 remedy="leave out --cluster",
             )
@@ -168,6 +170,7 @@ class TrainMembersTask:
                 if before.get(sample.id, "") not in {"", image_hash(dataset.image(sample))}:
                     raise TrainingError(
                         f"the members in {folder} were trained on another image called {sample.id}",
+                        code="training.member.different",
                         remedy="resume with the data that the training began with, or train without --resume",
                     )
 
@@ -220,6 +223,7 @@ def folds(split: Split, count: int) -> list[Split]:
     if len(members) < count:
         raise SettingsError(
             f"{split.data or 'the data'} cannot be divided into {count} folds",
+            code="settings.folds.many",
             expected=f"at least {count} groups of images that are not held out",
             got=f"{len(members)} (a group is: {split.group_rule})",
             remedy="take fewer folds, or train several --seeds",

@@ -170,10 +170,15 @@ def check_shareable(data: Any, model: Path | None) -> Path:
         If images are not in files, or there is no model to run.
     """
     if model is None:
-        raise SettingsError("masks that are there are scored without a cluster", remedy="leave out --cluster")
+        raise SettingsError(
+            "masks that are there are scored without a cluster",
+            code="settings.cluster.unsupported",
+            remedy="leave out --cluster",
+        )
     if not isinstance(data, Path):
         raise SettingsError(
             "a cluster cannot read these images",
+            code="settings.cluster.storage",
             expected="a data set on storage that all machines share",
             remedy="leave out the cluster",
         )

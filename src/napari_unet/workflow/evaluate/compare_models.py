@@ -91,6 +91,7 @@ def compare_models(
     if len(old.classes) != len(new.classes):
         raise ModelError(
             "the two models cannot be compared",
+            code="model.classes.different",
             expected="as many classes in both",
             got=f"{', '.join(old.classes)} and {', '.join(new.classes)}",
         )

@@ -113,7 +113,11 @@ class CompareNetworksTask:
             When the person stopped it; what was finished is kept.
         """
         if not self.networks or len(set(self.networks)) < len(self.networks):
-            raise SettingsError("each network is compared once", got=", ".join(self.networks) or "none")
+            raise SettingsError(
+                "each network is compared once",
+                code="settings.networks.duplicate",
+                got=", ".join(self.networks) or "none",
+            )
         for name in self.networks:
             architecture(name)
         check_writable(self.report)
@@ -145,7 +149,10 @@ class CompareNetworksTask:
                 before = json.loads(file.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
                 raise OutputError(
-                    f"{file} cannot be read", got=str(error), remedy="give a new folder"
+                    f"{file} cannot be read",
+                    code="output.unreadable",
+                    got=str(error),
+                    remedy="give a new folder",
                 ) from error
             different = [key for key in plan if before.get(key) != plan[key]]
             if different and self.overwrite:
@@ -153,6 +160,7 @@ class CompareNetworksTask:
             elif different:
                 raise OutputError(
                     f"{self.report} holds another comparison",
+                    code="output.different",
                     expected=f"the same {' and '.join(different)}",
                     remedy="give another folder, the same settings to go on, or --overwrite to replace it",
                 )
@@ -177,6 +185,7 @@ class CompareNetworksTask:
         if not split.held_out:
             raise DataError(
                 f"{dataset.name} has no images to judge networks on",
+                code="data.heldout.missing",
                 expected="some that are held out",
                 got=split.note or "none in the split",
                 remedy="give more images, or a split with --split",

@@ -152,7 +152,9 @@ class EvaluateTask:
         elif self.masks is not None:
             predictions = given_predictions(dataset, self.masks, problems.append, taken_for.append)
         else:
-            raise DataError("there is nothing to score", expected="a model or a folder of masks")
+            raise DataError(
+                "there is nothing to score", code="data.nothing", expected="a model or a folder of masks"
+            )
         inspect = self.inspect and not isinstance(self.data, GivenData)
         inspection = inspect_dataset(whole, on_progress, cancel, parts.named or None) if inspect else None
         activation = model.recipe.network.activation if model is not None else "sigmoid"

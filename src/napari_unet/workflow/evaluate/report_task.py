@@ -116,7 +116,11 @@ class ReportTask:
                 opened.objects,
             )
         if not findings.evaluation.scores:
-            raise DataError("no image can be scored", got=problems[0] if problems else "no image")
+            raise DataError(
+                "no image can be scored",
+                code="data.images.unusable",
+                got=problems[0] if problems else "no image",
+            )
         on_progress(Progress(len(self.images), len(self.images), "Drawing the report"))
         scored = {kept.image.id: kept.part for kept in self.images}
         copies = copies_note({i: part for i, part in known.items() if i in scored}, scored)

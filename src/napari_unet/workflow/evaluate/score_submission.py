@@ -43,7 +43,12 @@ def parse_size(text: str) -> tuple[int, int]:
     match = SIZE.fullmatch(text.strip())
     size = (int(match[2]), int(match[1])) if match else (0, 0)
     if min(size) < 1:
-        raise DataError("the size of the images is not understood", expected="WIDTHxHEIGHT", got=repr(text))
+        raise DataError(
+            "the size of the images is not understood",
+            code="data.size.malformed",
+            expected="WIDTHxHEIGHT",
+            got=repr(text),
+        )
     return size
 
 
@@ -100,6 +105,7 @@ class ScoreSubmissionTask:
         if given.layout != truth.layout:
             raise DataError(
                 "submission and truth are of different competitions",
+                code="data.competition.different",
                 expected=",".join(truth.layout.columns),
                 got=",".join(given.layout.columns),
                 remedy="give two tables of one competition",
@@ -134,6 +140,7 @@ class ScoreSubmissionTask:
         if strange:
             raise DataError(
                 f"{given.name} has images that {truth.name} lacks",
+                code="data.submission.images",
                 expected=f"images like {next(iter(truth.runs), 'none')}",
                 got=_named(strange),
                 remedy="score a submission of the images that the truth is of",
@@ -143,13 +150,18 @@ class ScoreSubmissionTask:
         if missing and not self.partial:
             raise DataError(
                 f"{given.name} lacks images",
+                code="data.submission.images",
                 expected=f"all {len(wanted)} of {truth.name}",
                 got=f"no row for {_named(missing)}",
                 remedy="add them, or score the others alone with --partial",
             )
         ids = [image for image in wanted if image in given.runs]
         if not ids:
-            raise DataError(f"{given.name} has no image to score", expected=f"images of {truth.name}")
+            raise DataError(
+                f"{given.name} has no image to score",
+                code="data.submission.empty",
+                expected=f"images of {truth.name}",
+            )
         return ids
 
     def _sizes(self, truth: MaskTable, ids: Iterable[str]) -> dict[str, tuple[int, int]]:
@@ -167,7 +179,10 @@ class ScoreSubmissionTask:
         lacking = [image for image in ids if image not in files]
         if lacking:
             raise DataError(
-                f"{self.images} lacks images", got=f"none called {_named(lacking)}", remedy="check the folder"
+                f"{self.images} lacks images",
+                code="data.submission.images",
+                got=f"none called {_named(lacking)}",
+                remedy="check the folder",
             )
         headers = {image: read_header(source, files[image]) for image in ids}
         return {image: (h.height, h.width) for image, h in headers.items()}
@@ -198,6 +213,7 @@ def _objects(
     if strict and sum(areas) > np.count_nonzero(flat):
         raise DataError(
             f"objects of {name} share {sum(areas) - np.count_nonzero(flat)} pixels",
+            code="data.submission.overlap",
             expected="every pixel in one object at most",
             remedy="give each pixel to one object",
         )

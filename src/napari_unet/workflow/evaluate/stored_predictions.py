@@ -105,14 +105,20 @@ def open_kept(kept: KeptImage, rules: ScoreRules) -> Opened:
     try:
         outputs = np.load(kept.file).astype(np.float32)
     except (OSError, ValueError) as error:
-        raise DataError(f"the probabilities of {name} are gone", remedy="segment it again") from error
+        raise DataError(
+            f"the probabilities of {name} are gone", code="data.file.missing", remedy="segment it again"
+        ) from error
     probabilities, separation = split_outputs(outputs, len(rules.classes))
     sample = find_sample(kept.image)
     reference = sample.read_mask()
     if reference.labels.shape != probabilities.shape[:2]:
-        raise DataError(f"the reference mask of {name} has another size than the image")
+        raise DataError(
+            f"the reference mask of {name} has another size than the image", code="data.mask.size"
+        )
     if int(reference.labels.max(initial=0)) > len(rules.classes):
-        raise DataError(f"the reference mask of {name} has more classes than the model")
+        raise DataError(
+            f"the reference mask of {name} has more classes than the model", code="data.mask.classes"
+        )
     settings = rules.inference
     mask = mask_from_probabilities(
         probabilities, settings.threshold, settings.minimum_size, activation=rules.activation

@@ -104,7 +104,9 @@ class SubmitTask:
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Submission:
         """Segment what is not done yet, and write the table. What was done before a stop is kept."""
         if self.out.is_dir():
-            raise DataError(f"{self.out} is a folder", expected="a name like submission.csv")
+            raise DataError(
+                f"{self.out} is a folder", code="data.file.folder", expected="a name like submission.csv"
+            )
         check_outputs([self.out], overwrite=self.overwrite)
         dataset = open_dataset(self.data, self.format)
         check_outputs([self.out], input_files((*dataset.samples, *dataset.unlabelled)), overwrite=True)
@@ -112,16 +114,20 @@ class SubmitTask:
         if layout is None:
             raise DataError(
                 f"{self.data} is of no competition known here",
+                code="data.competition.unknown",
                 expected=" or ".join(LAYOUTS),
                 got=dataset.format,
                 remedy="give the folder or the zip of the competition's data",
             )
         if self.model is None and self.masks is None:
-            raise DataError("there is nothing to submit", expected="a model or a folder of masks")
+            raise DataError(
+                "there is nothing to submit", code="data.nothing", expected="a model or a folder of masks"
+            )
         model = load_any(self.model, default_precision()) if self.model is not None else None
         if model is not None and len(model.classes) != 1:
             raise ModelError(
                 "the model does not fit the competition",
+                code="model.classes.count",
                 expected=f"one class, {dataset.classes[0]}",
                 got=", ".join(model.classes),
                 remedy="use a model that was trained on such data",
@@ -183,7 +189,11 @@ class SubmitTask:
         samples = list(dataset.samples)
         if self.part == "held-out":
             if model is None:
-                raise DataError("masks do not tell which images are held out", expected="a model")
+                raise DataError(
+                    "masks do not tell which images are held out",
+                    code="data.heldout.missing",
+                    expected="a model",
+                )
             seen = SeenImages(model.provenance)
             samples = [s for s in samples if self._is_held_out(dataset, s, seen)]
         return {s.id: s for s in samples}
@@ -206,6 +216,7 @@ class SubmitTask:
                 if header != tuple(c.lower() for c in layout.columns):
                     raise DataError(
                         f"{name} is not of the {layout.title}",
+                        code="data.competition.different",
                         expected=",".join(layout.columns),
                         got=header_in_words(source, name),
                     )
@@ -217,6 +228,7 @@ class SubmitTask:
                 if missing:
                     raise DataError(
                         f"{name} lists images that are not there",
+                        code="data.submission.missing",
                         expected=f"all {len(wanted)} of them",
                         got=f"{len(missing)} are missing, such as {missing[0]}",
                         remedy="unpack all test images",
@@ -225,6 +237,7 @@ class SubmitTask:
         if not images:
             raise DataError(
                 f"{self.data} has no images to submit",
+                code="data.images.missing",
                 expected={
                     "test": "images in a folder test or stage1_test",
                     "labelled": "images with reference masks",

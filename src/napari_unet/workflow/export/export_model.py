@@ -74,8 +74,13 @@ class ExportModelTask:
         suffix = SUFFIXES[self.kind]
         if self.out.suffix.lower() != suffix:
             raise OutputError(
-                f"{self.out} has the wrong ending", expected=suffix, remedy=f"call it {self.out.stem}{suffix}"
+                f"{self.out} has the wrong ending",
+                code="output.name.ending",
+                expected=suffix,
+                remedy=f"call it {self.out.stem}{suffix}",
             )
         if self.out.is_dir():
-            raise OutputError(f"{self.out} is a folder", expected="the name of a file")
+            raise OutputError(
+                f"{self.out} is a folder", code="output.file.folder", expected="the name of a file"
+            )
         check_outputs([self.out], [self.model], overwrite=self.overwrite)

@@ -116,6 +116,7 @@ class ExportTask:
             if len(problems) == total:
                 raise OutputError(
                     "no image could be exported",
+                    code="output.images.none",
                     got=problems[0].sentence if problems else "no images",
                     remedy="" if problems else "open or segment some first",
                 )

@@ -178,6 +178,7 @@ class StoredMasks:
         if not samples:
             raise DataError(
                 f"the project {self.data} has no corrected masks yet",
+                code="data.masks.missing",
                 remedy="paint some, or export what a model makes of its images with --model",
             )
         link = project.file.data.find(self.data)
@@ -195,7 +196,9 @@ class StoredMasks:
         source = open_source(masks or self.data)
         files = {Path(name).stem: name for name in source.sizes if is_image_name(name)}
         if not files:
-            raise DataError(f"{source.path} holds no masks", expected="PNG or TIFF files")
+            raise DataError(
+                f"{source.path} holds no masks", code="data.masks.missing", expected="PNG or TIFF files"
+            )
         if masks is None:
             pairs: list[tuple[Sample | None, str, str]] = [(None, stem, name) for stem, name in files.items()]
         else:
@@ -208,6 +211,7 @@ class StoredMasks:
             if not pairs:
                 raise DataError(
                     f"no mask in {masks} is named after an image in {self.data}",
+                    code="data.masks.unmatched",
                     expected=f"{next(iter(stems.values()))}.png",
                     got=next(iter(files.values())),
                 )
@@ -225,7 +229,9 @@ class StoredMasks:
     def _file(self, given: GivenMasks, sample: Sample | None, stem: str, name: str) -> SegmentedImage:
         if sample is not None and _is_image(given, name, sample):
             raise DataError(
-                f"{name} is the image itself, not a mask of it", remedy="give the folder with the masks alone"
+                f"{name} is the image itself, not a mask of it",
+                code="data.mask.image",
+                remedy="give the folder with the masks alone",
             )
         found = given.read(name)
         mask, objects = found.labels, found.objects
@@ -294,12 +300,16 @@ class CallerMasks:
         def read(reference: ImageReference) -> SegmentedImage:
             mask = self.mask(reference.id)
             if mask is None:
-                raise DataError(f"{reference.id} has no mask yet", remedy="segment it first")
+                raise DataError(
+                    f"{reference.id} has no mask yet", code="data.mask.missing", remedy="segment it first"
+                )
             known_mask = np.where(mask > len(self.classes), 0, mask).astype(np.uint8)
             try:
                 sample = known.sample(reference)
             except (KeyError, FileNotFoundError) as error:
-                raise DataError(f"{reference.id} is not there any more", remedy="open it again") from error
+                raise DataError(
+                    f"{reference.id} is not there any more", code="data.file.missing", remedy="open it again"
+                ) from error
             roots = (reference.path,) if hasattr(reference, "path") else ()
             size = self.pixel_sizes.get(reference.id)
             about = {"program": PROGRAM, **self.about}

@@ -178,6 +178,7 @@ class FineTuneTask:
         if model.recipe.network.separation == "objects":
             raise ModelError(
                 f"{self.model} finds whole objects, which painted pixels cannot teach it",
+                code="model.network.objects",
                 expected="a network that answers for each pixel",
                 got=model.recipe.network.name,
                 remedy="train it anew with the corrected masks, or fine-tune another network",
@@ -195,11 +196,13 @@ class FineTuneTask:
         if self.out.suffix.lower() == ".zip":
             raise OutputError(
                 f"fine-tuning writes a folder, and {self.out} looks like an archive",
+                code="output.name.archive",
                 remedy="give a name without .zip; zip the folder when it is done, it is read as well",
             )
         if self.out.resolve() == Path(self.model).resolve():
             raise OutputError(
                 f"{self.out} is the model to start from",
+                code="output.input",
                 expected="a place of its own for the new model",
                 remedy="give another name; the old model stays as it is",
             )
@@ -253,6 +256,7 @@ class _Run:
         if not lessons:
             raise TrainingError(
                 "there is no correction to learn from",
+                code="training.corrections.missing",
                 expected="at least one image with pixels that are vouched for"
                 + (", besides the one in five kept for judging" if reserved else ""),
                 remedy="correct more images",
@@ -344,13 +348,18 @@ class _Run:
 
     def _check(self, painted: Dataset) -> None:
         if len(painted) == 0:
-            raise TrainingError("there is no correction to learn from", remedy="correct an image first")
+            raise TrainingError(
+                "there is no correction to learn from",
+                code="training.corrections.missing",
+                remedy="correct an image first",
+            )
         for sample in painted.samples:
             self.cancel.check()
             highest = int(painted.mask(sample).labels.max(initial=0))
             if highest > len(self.model.classes):
                 raise ModelError(
                     f"the mask of {sample.id} has a class that the model does not know",
+                    code="model.classes.unknown",
                     expected=f"values 0 to {len(self.model.classes)}",
                     got=str(highest),
                     remedy="mend the mask, or say which value is not vouched for",

@@ -183,12 +183,15 @@ def of_project(project: Project, provenance: Mapping[str, Any]) -> Material:
     if not project.corrections.touched():
         raise DataError(
             f"the project {project.folder} has no correction yet",
+            code="data.corrections.missing",
             expected="at least one image that was painted on or marked done",
             remedy="correct one in the window",
         )
     dataset = project.images.dataset()
     if project.images.note:
-        raise DataError(project.images.note.rstrip("."), remedy="fine-tune in the window")
+        raise DataError(
+            project.images.note.rstrip("."), code="data.images.missing", remedy="fine-tune in the window"
+        )
     samples = {s.id: s for s in project.images.samples()}
     split = provenance.get("split") or {}
     parts: dict[str, str] = {}

@@ -37,6 +37,7 @@ def start_of(project: Project, model: Path | None) -> Path:
     if current is None:
         raise ModelError(
             f"the project {project.folder} has no version of a model yet",
+            code="model.version.missing",
             expected="a model to start from",
             remedy="give one with --model",
         )

@@ -175,6 +175,7 @@ def open_replay(
     if not parts["train"]:
         raise DataError(
             f"the model was not trained on {path}",
+            code="data.replay.different",
             expected="the data set of its training, to be replayed against forgetting",
             got="no image that it has trained on",
             remedy="give that data set, or none: then its own predictions are replayed",
@@ -309,7 +310,11 @@ def read_corrections(
     """
     dataset = open_dataset(path, format)
     if len(dataset) == 0:
-        raise DataError(f"{path} has no image with a mask", remedy="check it with `napari-unet inspect`")
+        raise DataError(
+            f"{path} has no image with a mask",
+            code="data.masks.missing",
+            remedy="check it with `napari-unet inspect`",
+        )
     notes = [p.message for p in dataset.problems if p.kind == "interpretation"]
     groups = dataset.groups()
     corrections = []
@@ -322,6 +327,7 @@ def read_corrections(
             if not isinstance(loader, LabelMaskLoader):
                 raise DataError(
                     f"masks of the layout {dataset.format} have no value for pixels nobody vouches for",
+                    code="data.masks.unverified",
                     expected="folders of images and masks",
                     remedy="leave out --unvouched: all pixels are vouched for",
                 )
@@ -375,6 +381,7 @@ class PartialMaskLoader:
         if int(labels.max(initial=0)) > self.classes or int(labels.min(initial=0)) < 0:
             raise DataError(
                 f"{name} has a class that the model does not know",
+                code="data.mask.classes",
                 expected=f"values 0 to {self.classes}, and {self.unvouched} for what is not vouched for",
                 got=str(int(labels.max())),
                 remedy="mend the mask, or give another --unvouched",

@@ -72,7 +72,11 @@ class Hashes:
             return place
         now = self.current(place)
         if not now:
-            raise DataError(f"{place.path} is not there", remedy="put it back before the recipe is saved")
+            raise DataError(
+                f"{place.path} is not there",
+                code="data.file.missing",
+                remedy="put it back before the recipe is saved",
+            )
         return place.model_copy(update={"hash": now})
 
 
@@ -96,7 +100,10 @@ def content_hash(path: Path) -> str:
                     digest.update(piece)
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read", got=error.strerror or str(error), remedy="check its permissions"
+            f"{path} cannot be read",
+            code="data.file.unreadable",
+            got=error.strerror or str(error),
+            remedy="check its permissions",
         ) from error
     return digest.hexdigest()
 

@@ -147,6 +147,7 @@ def open_labelled(path: Path | GivenData, layout: str | None) -> Dataset:
     if len(dataset) == 0:
         raise DataError(
             f"{dataset.name} has no reference masks to score against",
+            code="data.masks.missing",
             remedy="give a data set with masks",
         )
     return dataset
@@ -163,6 +164,7 @@ def check_classes(model: AnyModel, dataset: Dataset) -> None:
     if len(model.classes) != len(dataset.classes):
         raise ModelError(
             "the model and the data set have different classes",
+            code="model.classes.different",
             expected=", ".join(dataset.classes),
             got=", ".join(model.classes),
             remedy="use a model that was trained on such data",
@@ -206,13 +208,19 @@ class Correction:
         try:
             found = references.sample(self.image)
         except (KeyError, FileNotFoundError) as error:
-            raise DataError(f"{self.id} is not there any more", remedy="open the data again") from error
+            raise DataError(
+                f"{self.id} is not there any more", code="data.file.missing", remedy="open the data again"
+            ) from error
         group = self.group or found.group
         if self.labels is not None:
             mask = ReferenceMask(self.labels, weights=self.weights)
             return replace(found, load_mask=lambda: mask, group=group)
         if not found.has_mask:
-            raise DataError(f"{self.id} has no mask", remedy="give labels, or an image that has one")
+            raise DataError(
+                f"{self.id} has no mask",
+                code="data.mask.missing",
+                remedy="give labels, or an image that has one",
+            )
         return replace(found, group=group)
 
 

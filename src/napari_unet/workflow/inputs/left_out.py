@@ -64,8 +64,10 @@ def check_some_left(left: Sequence[LeftOut], total: int) -> None:
     """
     if left and len(left) >= total:
         if total == 1:
-            raise DataError(left[0].sentence)
-        raise DataError(f"none of the {total:,} images can be used", got=left[0].sentence)
+            raise DataError(left[0].sentence, code="data.images.unusable")
+        raise DataError(
+            f"none of the {total:,} images can be used", code="data.images.unusable", got=left[0].sentence
+        )
 
 
 def check_size(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> None:
@@ -79,6 +81,7 @@ def check_size(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) ->
     if image != mask:
         raise DataError(
             f"the mask of {sample.id} does not fit its image",
+            code="data.mask.size",
             expected=f"{image[1]} x {image[0]} pixels",
             got=f"{mask[1]} x {mask[0]}",
             remedy="replace the mask or leave the image out",

@@ -109,6 +109,7 @@ class GivenMasks:
             if named and any(meaning.classes != len(named) for meaning in found.by_name.values()):
                 raise DataError(
                     f"{name} is not a mask of this data set",
+                    code="data.mask.classes",
                     expected="foreground and background, or numbers of objects",
                     got=found.words,
                 )
@@ -139,6 +140,7 @@ class GivenMasks:
                 continue
         raise DataError(
             f"{name} is not a mask of this data set",
+            code="data.mask.classes",
             expected=self._expected(),
             got=_shown(pixels),
         )
@@ -228,6 +230,7 @@ def read_masks(
         if name is None:
             raise DataError(
                 f"{path} has no mask for {sample.id}",
+                code="data.mask.missing",
                 expected=f"{stems[sample.id]}.png",
                 remedy="segment all images first",
             )

@@ -74,6 +74,7 @@ def resizing(model: Model, size: PixelSize | None) -> tuple[float, float]:
         if not 1 / MOST <= factor <= MOST:
             raise SettingsError(
                 "the pixels of the image and those the model was trained on differ too much",
+                code="settings.pixel.different",
                 expected=f"about {wanted.text}",
                 got=size.text,
                 remedy="check the pixel size of the image, or choose a level of it with --level",

@@ -155,6 +155,7 @@ class LocalRun:
             side = " x ".join(map(str, self.large.plan.tile_shape))
             raise ComputeError(
                 "there is not enough memory for a single tile",
+                code="compute.memory",
                 got=f"tiles of {side} pixels",
                 remedy="give less with --memory; what is finished is kept",
             ) from error

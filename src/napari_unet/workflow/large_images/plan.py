@@ -130,6 +130,7 @@ def plan_large_image(
     if settings.refinement:
         raise ModelError(
             f"{stack.name} is too large for watershed contours, which need the whole of an image",
+            code="model.image.large",
             expected="a model without them",
             got=f"contours weighing {settings.refinement:g}",
             remedy="take the model as it was before `napari-unet refine`",
@@ -137,6 +138,7 @@ def plan_large_image(
     if settings.least_presence and model.recipe.network.presence:
         raise ModelError(
             f"{stack.name} is too large to be asked as a whole whether there is anything in it",
+            code="model.image.large",
             expected="a model that makes no mask empty by that",
             got=f"least_presence {settings.least_presence:g}",
             remedy="set least_presence to 0 in the settings.json of the model",
@@ -204,6 +206,7 @@ def check_channels(stack: LazyStack, model: Model) -> None:
     names = ", ".join(stack.channels) or f"0 to {have - 1}"
     raise ModelError(
         f"{stack.name} does not fit the model",
+        code="model.channels.count",
         expected=f"{wanted} channel{'s' * (wanted > 1)}",
         got=f"{have}: {names}",
         remedy="choose with --channel" if have > wanted else "take another model",

@@ -69,12 +69,14 @@ class SegmentFilesTask:
         if large and (self.probabilities or self.disagreement):
             raise SettingsError(
                 f"{large[0]} is too large for probabilities or disagreement",
+                code="settings.image.large",
                 expected="masks of classes or objects",
                 remedy="leave out --probabilities and --disagreement",
             )
         if small and self.cluster:
             raise SettingsError(
                 f"{small[0]} is not segmented on a cluster",
+                code="settings.cluster.unsupported",
                 expected="Zarr, or TIFF with --stream",
                 remedy="leave out --cluster",
             )

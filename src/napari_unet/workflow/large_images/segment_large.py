@@ -185,7 +185,10 @@ def one_model(model: AnyModel, path: Path) -> Model:
     """
     if isinstance(model, Ensemble):
         raise ModelError(
-            f"{path} is an ensemble", expected="one model for a large image", remedy="give one of its members"
+            f"{path} is an ensemble",
+            code="model.ensemble",
+            expected="one model for a large image",
+            remedy="give one of its members",
         )
     return model
 
@@ -201,6 +204,7 @@ def check_pixels(model: Model) -> None:
     if model.recipe.network.separation == "objects":
         raise ModelError(
             "a network that finds objects does not segment by blocks",
+            code="model.network.objects",
             expected="a network that answers for each pixel",
             got=model.recipe.network.name,
             remedy="segment images that fit into memory, or take another model",
@@ -274,12 +278,14 @@ def segment_stack(
     if settings.refinement:
         raise SettingsError(
             "contours of large images cannot be refined",
+            code="settings.refinement.unsupported",
             expected="refinement 0",
             got=f"{settings.refinement}",
         )
     if objects and settings.objects not in ("auto", "connected"):
         raise SettingsError(
             "objects of large images are connected pieces",
+            code="settings.objects.unsupported",
             expected="objects auto or connected",
             got=settings.objects,
             remedy="change it in the settings of the model, or leave out --objects",
@@ -334,6 +340,7 @@ def begin(
     if out.exists():
         raise OutputError(
             f"{out} is there already",
+            code="output.exists",
             expected="a new name",
             remedy="choose another folder or give --overwrite",
         )
@@ -372,7 +379,9 @@ def _remove(path: Path) -> None:
     try:
         shutil.rmtree(path)
     except OSError as error:
-        raise OutputError(f"{path} cannot be removed", got=error.strerror or str(error)) from error
+        raise OutputError(
+            f"{path} cannot be removed", code="output.unremovable", got=error.strerror or str(error)
+        ) from error
 
 
 def about_result(
@@ -430,6 +439,7 @@ def check_same(then: dict[str, Any], now: dict[str, Any], out: Path) -> None:
             after = ", ".join(f"{key} {new.get(key)}" for key in different)
         raise OutputError(
             f"{out} was begun with {words}",
+            code="output.different",
             expected=before,
             got=after,
             remedy="go on as it was begun, choose another folder, or give --overwrite to begin anew",

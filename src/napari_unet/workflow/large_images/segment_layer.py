@@ -164,6 +164,7 @@ class SegmentLayerTask:
                 return stack
         raise SettingsError(
             f"the workers of {self.cluster} cannot read this image",
+            code="settings.cluster.storage",
             expected="one that was opened from an OME-Zarr, Zarr or TIFF that all of them see",
             got=source or "an image that is in no file",
             remedy="save and open it as OME-Zarr, or take the cluster out of the preferences",

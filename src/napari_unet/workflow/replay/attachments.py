@@ -162,6 +162,7 @@ class RecipeFiles:
             if image_hash(seen) != digest:
                 raise DataError(
                     f"the pixels of {reference.id} are others now than those that were segmented",
+                    code="data.image.changed",
                     remedy="segment it again, then save the recipe",
                 )
         name = self._in_source(reference, pixels, part)
@@ -208,6 +209,7 @@ class RecipeFiles:
         except OSError as error:
             raise OutputError(
                 f"{folder / file.name} cannot be written",
+                code="output.unwritable",
                 got=error.strerror or str(error),
                 remedy="choose another folder or make room",
             ) from error
@@ -233,5 +235,6 @@ def _check_owned(folder: Path, files: Collection[Path]) -> None:
         return
     raise OutputError(
         f"{folder} is there already, where images of the recipe would go",
+        code="output.exists",
         remedy="give the recipe another name",
     )

@@ -99,6 +99,7 @@ class RecipeImage(Settings):
         if pixels.shape[2] != len(self.holds) or "labels" not in self.holds:
             raise DataError(
                 f"{self.mask.path} is not the mask of {self.id}",
+                code="data.mask.channels",
                 expected=f"{len(self.holds)} channels: {', '.join(self.holds)}",
                 got=f"{pixels.shape[2]}",
             )
@@ -156,7 +157,9 @@ class RecipeImages:
             return self.in_file(image.place)[image.name]
         except (KeyError, FileNotFoundError) as error:
             raise DataError(
-                f"there is no image {image.name} in {image.place.path}", remedy="put the file back"
+                f"there is no image {image.name} in {image.place.path}",
+                code="data.image.unknown",
+                remedy="put the file back",
             ) from error
 
     def in_file(self, place: Place) -> dict[str, Sample]:
@@ -170,7 +173,10 @@ class RecipeImages:
             return self._opened(image).read_region(rows, columns)
         top, left, bottom, right = image.part
         if rows.start < top or columns.start < left or rows.stop > bottom or columns.stop > right:
-            raise DataError(f"{image.place.path} does not hold all that was segmented of {image.id}")
+            raise DataError(
+                f"{image.place.path} does not hold all that was segmented of {image.id}",
+                code="data.image.changed",
+            )
         moved = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
         return self._opened(image).read_region(*moved)
 

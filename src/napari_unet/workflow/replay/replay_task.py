@@ -87,6 +87,7 @@ class RepeatTask:
         if changes and (gone or not self.anyway):
             raise DataError(
                 "this run cannot be repeated as it was",
+                code="data.record.changed",
                 got="; ".join(gone or changes[:3]),
                 remedy="put it back" if gone else "put it back, or go on with --anyway",
             )
@@ -108,6 +109,7 @@ def check_empty(out: Path) -> None:
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise OutputError(
             f"{out} is there already",
+            code="output.exists",
             expected="a new or empty folder",
             remedy="give another with --out, or allow --overwrite",
         )

@@ -224,18 +224,24 @@ class RunRecipe(Settings):
         """
         try:
             if path.stat().st_size > MOST_BYTES:
-                raise DataError(f"{path} is too large for a recipe", expected=f"at most {MOST_BYTES:,} bytes")
+                raise DataError(
+                    f"{path} is too large for a recipe",
+                    code="data.record.large",
+                    expected=f"at most {MOST_BYTES:,} bytes",
+                )
             content = parse_json(path.read_bytes())
         except (OSError, ValueError) as error:
             got = error.strerror if isinstance(error, OSError) else "something that is no JSON"
             raise DataError(
                 f"the recipe {path} cannot be read",
+                code="data.record.unreadable",
                 got=got or str(error),
                 remedy="give a recipe.json that was saved",
             ) from error
         if not isinstance(content, dict) or content.get("format") != cls.model_fields["format"].default:
             raise DataError(
                 f"{path} is no recipe of a run",
+                code="data.record.foreign",
                 expected="what the window, or --save-recipe, wrote",
                 remedy="give another file",
             )
@@ -243,6 +249,7 @@ class RunRecipe(Settings):
         if isinstance(version, int) and version > VERSION:
             raise DataError(
                 f"the recipe {path} was written by a newer program",
+                code="data.record.newer",
                 expected=f"version {VERSION}",
                 got=str(version),
                 remedy="upgrade napari-unet-workbench",
@@ -253,6 +260,7 @@ class RunRecipe(Settings):
             first = error.errors()[0]
             raise DataError(
                 f"the recipe {path} is damaged",
+                code="data.record.damaged",
                 expected=first["msg"],
                 got=".".join(map(str, first["loc"])),
                 remedy="save it again",

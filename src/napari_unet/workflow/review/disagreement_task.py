@@ -66,6 +66,7 @@ class DisagreementTask:
         except OSError as error:
             raise OutputError(
                 f"the disagreement cannot be kept in {self.file.parent}",
+                code="output.unwritable",
                 got=error.strerror or str(error),
                 remedy="make room there",
             ) from error

@@ -346,7 +346,9 @@ def find_sample(reference: ImageReference) -> Sample:
     try:
         return _references().sample(reference)
     except (KeyError, FileNotFoundError) as error:
-        raise DataError(f"{reference.id} is not there any more", remedy="open the data again") from error
+        raise DataError(
+            f"{reference.id} is not there any more", code="data.file.missing", remedy="open the data again"
+        ) from error
 
 
 def _keep(
@@ -366,6 +368,7 @@ def _keep(
     except OSError as error:
         raise OutputError(
             f"the probabilities cannot be kept in {file.parent}",
+            code="output.unwritable",
             got=error.strerror or str(error),
             remedy="make room there",
         ) from error

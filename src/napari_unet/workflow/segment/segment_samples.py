@@ -203,7 +203,7 @@ def _readable(
             image = sample.read_image()
             if not image.size:
                 got = " x ".join(map(str, image.shape))
-                raise DataError(f"{sample.id} is empty", expected="pixels", got=got)
+                raise DataError(f"{sample.id} is empty", code="data.image.empty", expected="pixels", got=got)
             if image.shape[2] > 1:
                 image = normalization.pick(image, *channels_of(sample), sample.id)
         except WorkbenchError as error:
@@ -357,6 +357,7 @@ def chosen_samples(samples: Sequence[Sample], names: tuple[str, ...] | None, whe
     if missing:
         raise SettingsError(
             f"there is no image {missing[0]} in {where}",
+            code="settings.image.unknown",
             expected=f"all of {len(names)} images",
             got=f"{len(missing)} missing",
             remedy="say where the images are now",

@@ -119,12 +119,18 @@ def recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
         If there is no such recipe or setting, or a value is out of range.
     """
     if name not in RECIPES:
-        raise SettingsError(f"there is no recipe {name!r}", expected=f"one of {', '.join(RECIPES)}")
+        raise SettingsError(
+            f"there is no recipe {name!r}",
+            code="settings.recipe.unknown",
+            expected=f"one of {', '.join(RECIPES)}",
+        )
     content = RECIPES[name].model_dump(mode="json", exclude_unset=True)  # what is set stays known as set
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:
-            raise SettingsError(f"{change!r} is not a setting", expected="key=value")
+            raise SettingsError(
+                f"{change!r} is not a setting", code="settings.malformed", expected="key=value"
+            )
         path = _path_of(key.strip())
         branch = content
         for part in path[:-1]:
@@ -162,6 +168,7 @@ def checked(kind: type[Kind], content: Mapping[str, Any]) -> Kind:
         first = error.errors()[0]
         raise SettingsError(
             f"the setting {'.'.join(map(str, first['loc']))} cannot be {first['input']!r}",
+            code="settings.value",
             expected=first["msg"],
         ) from error
 
@@ -189,14 +196,16 @@ def _path_of(key: str) -> tuple[str, ...]:
     if len(ends) > 1:
         # A setting of training that another room has too: say which.
         raise SettingsError(
-            f"the setting {key!r} is ambiguous", expected=" or ".join(".".join(p) for p in ends)
+            f"the setting {key!r} is ambiguous",
+            code="settings.ambiguous",
+            expected=" or ".join(".".join(p) for p in ends),
         )
     if not ends:
         import difflib
 
         close = difflib.get_close_matches(key, [p[-1] for p in paths], n=3)
         hint = f"did you mean {' or '.join(close)}" if close else "docs/settings.md lists all"
-        raise SettingsError(f"there is no setting {key!r}", remedy=hint)
+        raise SettingsError(f"there is no setting {key!r}", code="settings.unknown", remedy=hint)
     return ends[0]
 
 
@@ -263,6 +272,7 @@ def own_separation(network: NetworkSettings) -> Separation:
     if finds != (network.separation == "objects"):
         raise SettingsError(
             f"the network {network.name} does not tell objects apart by separation={network.separation}",
+            code="settings.separation.unsupported",
             expected="separation=objects with mask_rcnn, another with other networks",
             remedy=f"add --set separation={'objects' if finds else 'none'}",
         )
@@ -292,6 +302,7 @@ def _channels(chosen: int, images: Sequence[NDArray[np.generic]], set_by_person:
         return chosen
     raise SettingsError(
         f"network.input_channels={chosen} contradicts the images",
+        code="settings.channels.count",
         expected=f"{found}, the channels that they have",
         remedy=f"leave it out, or choose {chosen} channel{'s' * (chosen > 1)} with --channel"
         + (", or set training.channels=grey for colours" if chosen == 1 and found == 3 else ""),

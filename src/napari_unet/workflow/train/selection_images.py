@@ -60,6 +60,7 @@ def choosing_images(
         trained = parts.count("train")
         raise DataError(
             f"{dataset.name} has no image to choose an ensemble by",
+            code="data.heldout.missing",
             expected="one that no model was trained on and none holds out",
             got=f"{trained} that one was trained on, {len(parts) - trained} held out",
             remedy="choose uniform, as for folds, or give other images",

@@ -148,6 +148,7 @@ class TrainTask:
         if self.out.suffix.lower() == ".zip":
             raise OutputError(
                 f"training writes a folder, and {self.out} looks like an archive",
+                code="output.name.archive",
                 remedy="give a name without .zip; zip the folder when it is done, it is read as well",
             )
         self._check_new()
@@ -180,7 +181,11 @@ def open_training_data(data: Path | GivenData, format: str | None) -> Dataset:
     dataset = data.open() if isinstance(data, GivenData) else open_dataset(data, format)
     if len(dataset) == 0:
         name = data.name if isinstance(data, GivenData) else data
-        raise DataError(f"{name} has no image with a mask", remedy="check it with `napari-unet inspect`")
+        raise DataError(
+            f"{name} has no image with a mask",
+            code="data.masks.missing",
+            remedy="check it with `napari-unet inspect`",
+        )
     return dataset
 
 
@@ -483,6 +488,7 @@ def check_foreground(train: Dataset) -> None:
     if not any(map(has_foreground, train.samples)):
         raise TrainingError(
             "no mask of the training images has any foreground",
+            code="training.masks.empty",
             expected="at least one pixel that is not background",
             remedy="check the masks with `napari-unet inspect`",
         )
@@ -513,6 +519,7 @@ def start_from(model: Model, path: Path) -> dict[str, Any]:
     else:
         raise ModelError(
             f"the network of {path} is not the one to be trained",
+            code="model.network.different",
             expected=", ".join(f"{n} {getattr(ours, n)}" for n in differences),
             got=", ".join(f"{n} {getattr(theirs, n)}" for n in differences),
             remedy="change the settings with --set, or train without --init",

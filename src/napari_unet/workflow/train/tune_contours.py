@@ -107,6 +107,7 @@ class RefineTask:
         if len(model.classes) != 1:
             raise ModelError(
                 "contours refine the border of one class",
+                code="model.classes.count",
                 expected="a model of one class",
                 got=", ".join(model.classes),
             )
