@@ -9,6 +9,7 @@ import pytest
 from napari_unet.cli import main
 from napari_unet.errors import Cancelled
 from napari_unet.workflow.large_images.segment_large import SegmentLargeTask
+from support.errors import cli_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,15 +43,12 @@ def test_members_are_trained_where_it_was_said(
     assert told == [(kind, 3, ADDRESS, ("gpu:0", "gpu:2")), (kind, 3, "", ())]
 
 
-def test_one_model_is_trained_where_it_was_said(
-    tasks: list[Any], salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_model_is_trained_where_it_was_said(tasks: list[Any], salt_folder: Path, tmp_path: Path) -> None:
     command = ["train", str(salt_folder), "--out", str(tmp_path / "m")]
     assert main([*command, "--devices", "gpu:1"]) == 130
     assert main(command) == 130
     assert [task.devices for task in tasks] == [("gpu:1",), ()]
-    assert main([*command, "--cluster", ADDRESS]) == 2
-    assert "a single training is not spread over a cluster" in capsys.readouterr().err
+    assert cli_error(*command, "--cluster", ADDRESS).code == "settings.cluster.unsupported"
     assert len(tasks) == 2
 
 

@@ -3,12 +3,11 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
-import pytest
 from file_builders import grey, tiff
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.formats.cell_tracking import count_cells
-from napari_unet.errors import DataError
+from support.errors import raises_code
 
 
 def cells(*numbers: int, size: int = 12) -> np.ndarray:
@@ -110,13 +109,13 @@ def test_samples_travel_between_processes(folder):
 
 def test_volumes_and_sequences_without_masks_are_told(folder):
     files = sequence({}, {}) | {"01_GT/SEG/man_seg_000_010.tif": tiff(FIVE)}
-    with pytest.raises(DataError, match="masks of volumes"):
+    with raises_code("data.mask.volume"):
         open_dataset(folder(files))
-    with pytest.raises(DataError, match="no frame with a mask"):
+    with raises_code("data.masks.missing"):
         open_dataset(folder(sequence({}, {})), format="cell-tracking")
 
 
 def test_gold_and_silver_of_two_sizes_are_told(folder):
     dataset = open_dataset(folder(sequence({0: cells(1)}, {0: cells(1, 2, 3, size=11)})))
-    with pytest.raises(DataError, match="differ in size: expected 12 x 12 pixels, got 11 x 11"):
+    with raises_code("data.mask.size", "12 x 12", "11 x 11"):
         dataset[0].read_mask()

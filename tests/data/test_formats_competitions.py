@@ -7,7 +7,7 @@ import pytest
 from file_builders import CORNER_RUNS, corner, grey, jpeg, png, tiff, unreadable, zipped
 
 from napari_unet.data.catalog import open_dataset
-from napari_unet.errors import DataError
+from support.errors import raises_code
 
 CORNER = (corner() > 0).astype(np.uint8)
 EMPTY = np.zeros((6, 6), np.uint8)
@@ -62,7 +62,7 @@ def test_tgs_without_its_table_or_without_its_masks(folder):
 def test_tgs_where_file_and_table_disagree_it_is_told(folder):
     files = TGS | {"train.csv": f"id,rle_mask\naa,1 1\nbb,\ncc,{CORNER_RUNS}\n".encode()}
     dataset = open_dataset(folder(files))
-    with pytest.raises(DataError, match=r"train/masks/aa\.png and its row.*got 5 different pixels"):
+    with raises_code("data.mask.contradiction", "train/masks/aa.png", "got 5"):
         dataset[0].read_mask()
     assert unreadable(dataset) == ["aa"]
 
@@ -80,22 +80,22 @@ def test_tgs_with_two_files_of_one_name_takes_neither(folder):
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ({"train.csv": b"id,rle_mask\n../../etc/passwd,1 1\n"}, "not a plain name"),
-        ({"train.csv": b"id,rle_mask\n,1 1\n"}, "not a plain name"),
-        ({"train.csv": b"id,rle_mask\naa\n"}, "line 2 of train.csv is cut off"),
-        ({"train.csv": b"\xff\xfe\x00"}, "train.csv is not a text table"),
-        ({"train.csv": b"name,mask\naa,1 1\n"}, "lacks the column id"),
-        ({"depths.csv": b"id,z\naa,deep\n"}, "depth that is not a whole number"),
+        ({"train.csv": b"id,rle_mask\n../../etc/passwd,1 1\n"}, ("data.table.id",)),
+        ({"train.csv": b"id,rle_mask\n,1 1\n"}, ("data.table.id",)),
+        ({"train.csv": b"id,rle_mask\naa\n"}, ("data.table.damaged", "line 2", "train.csv")),
+        ({"train.csv": b"\xff\xfe\x00"}, ("data.table.unreadable", "train.csv")),
+        ({"train.csv": b"name,mask\naa,1 1\n"}, ("data.table.columns", "column id")),
+        ({"depths.csv": b"id,z\naa,deep\n"}, ("data.table.value",)),
     ],
 )
 def test_tgs_with_bad_tables(folder, files, reason):
-    with pytest.raises(DataError, match=reason):
+    with raises_code(*reason):
         open_dataset(folder(TGS | files), format="tgs-salt")
 
 
 def test_tgs_with_runs_out_of_range_is_told_when_the_mask_is_read(folder):
     dataset = open_dataset(folder(TGS | {"train.csv": b"id,rle_mask\ncc,36 2\n"}))
-    with pytest.raises(DataError, match="run lengths of cc leave the image"):
+    with raises_code("data.runs.outside", "run lengths of cc"):
         dataset[-1].read_mask()
 
 
@@ -153,7 +153,7 @@ def test_nerve_frames_are_known_by_their_size(folder):
 
 
 def test_nerve_with_a_bad_table(folder):
-    with pytest.raises(DataError, match="image id that is not two whole numbers"):
+    with raises_code("data.table.id"):
         open_dataset(folder(NERVE | {"train_masks.csv": b"subject,img,pixels\n../1,2,\n"}))
 
 
@@ -223,7 +223,7 @@ def test_isbi_stacks_of_different_length(folder):
             "train-labels.tif": tiff(np.zeros((3, 6, 6), np.uint8), **options),
         }
     )
-    with pytest.raises(DataError, match="differ in length: expected 4 slices, got 3"):
+    with raises_code("data.stack.length", "4 slices", "got 3"):
         open_dataset(root)
 
 
@@ -316,7 +316,5 @@ def test_dsb_problems(folder):
 
 def test_dsb_masks_of_several_sizes_are_told(folder):
     dataset = open_dataset(folder(DSB | {"stage1_train/n2/masks/w.png": png(np.zeros((5, 6), np.uint8))}))
-    with pytest.raises(
-        DataError, match=r"differ in size: expected 6 x 5, got 6 x 6|expected 6 x 6, got 6 x 5"
-    ):
+    with raises_code("data.mask.size", "6 x 5", "6 x 6"):
         dataset[1].read_mask()

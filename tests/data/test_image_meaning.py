@@ -17,7 +17,7 @@ from napari_unet.data.files.pages import page_samples
 from napari_unet.data.files.reading import ImageReading, reading_images
 from napari_unet.data.files.source import FolderSource
 from napari_unet.data.masks.mask_pixels import decode_labels
-from napari_unet.errors import DataError, SettingsError
+from support.errors import raises_code
 
 RNG = np.random.default_rng(0)
 ONE, TWO = RNG.integers(0, 250, (2, 20, 30), dtype=np.uint8)
@@ -82,7 +82,7 @@ def test_a_channel_by_name_or_number():
         np.testing.assert_array_equal(found[..., 0], TWO)
     turned = decode_image(file, "a.tif", reading=ImageReading(channels=("DAPI", "GFP")))
     np.testing.assert_array_equal(turned, np.stack([TWO, ONE], axis=-1))
-    with pytest.raises(SettingsError, match=r"no channel 'Cy5': expected 0 \(GFP\), 1 \(DAPI\)"):
+    with raises_code("settings.channel.unknown", "'Cy5'", "0 (GFP), 1 (DAPI)"):
         decode_image(file, "a.tif", reading=ImageReading(channels=("Cy5",)))
 
 
@@ -93,13 +93,13 @@ def test_axes_that_a_person_names():
     found = decode_image(file, "a.tif", reading=ImageReading("CYX"))
     np.testing.assert_array_equal(found, np.stack([ONE, TWO], axis=-1))
     last = tiff(np.stack([ONE, TWO], axis=-1))  # tifffile takes it for 20 pages of 30 x 2
-    with pytest.raises(DataError, match="--axes YXC"):
+    with raises_code("data.image.axes"):
         image_header(last, "a.tif")
     found = decode_image(last, "a.tif", reading=ImageReading("yxc"))
     np.testing.assert_array_equal(found, np.stack([ONE, TWO], axis=-1))
-    with pytest.raises(DataError, match="does not have the axes TZCYX: expected 3 letters"):
+    with raises_code("data.image.axes", "TZCYX", "3 letters"):
         decode_image(file, "a.tif", reading=ImageReading("TZCYX"))
-    with pytest.raises(SettingsError, match="no axes"):
+    with raises_code("settings.axes.malformed"):
         ImageReading("YY")
 
 
@@ -157,7 +157,7 @@ def test_jpeg_2000_and_colours_of_other_kinds():
 
 
 def test_complex_numbers_are_refused():
-    with pytest.raises(DataError, match="has complex numbers"):
+    with raises_code("data.image.numbers"):
         decode_image(tiff(ONE.astype(np.complex64)), "a.tif")
 
 

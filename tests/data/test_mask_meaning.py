@@ -12,7 +12,7 @@ from PIL import Image
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
-from napari_unet.errors import DataError, SettingsError
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +116,7 @@ def test_a_person_says_what_values_are(tmp_path: Path) -> None:
     assert len(dataset.classes) == 9
     assert dataset.masks_are == "classes"
     np.testing.assert_array_equal(labels(dataset)[1], blocks(5, 5))
-    with pytest.raises(SettingsError, match="objects or classes"):
+    with raises_code("settings.masks.unknown"):
         MaskReading("cells")  # type: ignore[arg-type]
 
 
@@ -150,7 +150,7 @@ def test_channels_that_overlap_are_refused(tmp_path: Path) -> None:
     stack = np.zeros((3, SIDE, SIDE), np.uint8)
     stack[0, :10] = stack[1, 5:15] = 1
     make(tmp_path, [stack], "tif", photometric="minisblack", metadata={"axes": "CYX"})
-    with pytest.raises(DataError, match=f"overlap.*{5 * SIDE} pixels in two"):
+    with raises_code("data.mask.overlap", 5 * SIDE):
         open_dataset(tmp_path)
 
 
@@ -212,7 +212,7 @@ def test_a_damaged_mask_costs_itself_only(tmp_path: Path) -> None:
     (tmp_path / "masks/s1.png").write_bytes(file.getvalue()[:60])
     dataset = open_dataset(tmp_path)
     np.testing.assert_array_equal(dataset[0].read_mask().labels, masks[0] > 0)
-    with pytest.raises(DataError, match=r"s1\.png"):
+    with raises_code("data.image.unreadable", "s1.png"):
         dataset[1].read_mask()
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from napari_unet.data.masks.run_length import decode_run_lengths, encode_run_lengths
-from napari_unet.errors import DataError
+from support.errors import raises_code
 
 
 def test_pixels_count_from_one_down_the_columns():
@@ -58,32 +58,32 @@ def test_runs_are_rising_and_as_long_as_can_be(mask):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("1", "pairs"),
-        ("1 2 3", "pairs"),
-        ("a b", "whole positive numbers"),
-        ("1.5 2", "whole positive numbers"),
-        ("1e1 2", "whole positive numbers"),
-        ("1_0 2", "whole positive numbers"),
-        ("-1 2", "whole positive numbers"),
-        ("\u0661 1", "whole positive numbers"),  # a digit, but not of ours
-        ("0 1", "leave the image"),
-        ("1 0", "leave the image"),
-        ("6 2", "leave the image"),
-        ("7 1", "leave the image"),
-        ("9223372036854775807 1", "leave the image"),
-        ("1 9223372036854775807", "leave the image"),
-        ("1 99999999999999999999999999", "leave the image"),
-        ("1 2 2 1", "overlap"),
-        ("1 1 1 1", "overlap"),
-        (" ".join(["1 1"] * 256), "overlap"),  # as often as would wrap around in 8 bits
+        ("1", "data.runs.malformed"),
+        ("1 2 3", "data.runs.malformed"),
+        ("a b", "data.runs.malformed"),
+        ("1.5 2", "data.runs.malformed"),
+        ("1e1 2", "data.runs.malformed"),
+        ("1_0 2", "data.runs.malformed"),
+        ("-1 2", "data.runs.malformed"),
+        ("\u0661 1", "data.runs.malformed"),  # a digit, but not of ours
+        ("0 1", "data.runs.outside"),
+        ("1 0", "data.runs.outside"),
+        ("6 2", "data.runs.outside"),
+        ("7 1", "data.runs.outside"),
+        ("9223372036854775807 1", "data.runs.outside"),
+        ("1 9223372036854775807", "data.runs.outside"),
+        ("1 99999999999999999999999999", "data.runs.outside"),
+        ("1 2 2 1", "data.runs.overlap"),
+        ("1 1 1 1", "data.runs.overlap"),
+        (" ".join(["1 1"] * 256), "data.runs.overlap"),  # as often as would wrap around in 8 bits
     ],
 )
 def test_bad_runs_are_told(text, reason):
-    with pytest.raises(DataError, match=reason) as caught:
+    with raises_code(reason) as caught:
         decode_run_lengths(text, (3, 2), "tile7")
     assert "tile7" in str(caught.value)
 
 
 def test_only_masks_of_two_dimensions_are_encoded():
-    with pytest.raises(DataError, match="one mask"):
+    with raises_code("data.runs.shape"):
         encode_run_lengths(np.zeros((2, 2, 1)))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from napari_unet.data.dataset import Dataset
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.data.split import Split, coverages, make_split
-from napari_unet.errors import DataError, SettingsError
+from support.errors import raises_code
 
 
 def dataset(groups: list[str], filled: list[float]) -> Dataset:
@@ -116,12 +116,12 @@ def test_two_groups_do_when_only_one_part_is_kept_aside() -> None:
 
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (-0.1, 0.1), (0.1, float("nan")), (0.0, 1.0)])
 def test_shares_must_leave_something_for_training(shares: tuple[float, float]) -> None:
-    with pytest.raises(SettingsError, match="leave nothing for training"):
+    with raises_code("settings.shares.range"):
         make_split(dataset(["a", "b", "c"], [0.1] * 3), validation=shares[0], held_out=shares[1])
 
 
 def test_coverage_that_lacks_an_image_is_told() -> None:
-    with pytest.raises(DataError, match="coverage of 1 is not known"):
+    with raises_code("data.split.coverage", "coverage of 1"):
         make_split(dataset(["a", "b"], [0.1, 0.2]), coverage={"0": 0.1})
 
 
@@ -156,22 +156,22 @@ def test_round_trip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"format": "x"}, "is not a split"),
-        ({"version": 9}, "another version"),
-        ({"train": ["a", "b"], "validation": ["b"]}, "more than once"),
-        ({"groups": 3}, "damaged"),
+        ({"format": "x"}, "data.split.malformed"),
+        ({"version": 9}, "data.split.version"),
+        ({"train": ["a", "b"], "validation": ["b"]}, "data.split.duplicate"),
+        ({"groups": 3}, "data.split.damaged"),
     ],
 )
 def test_bad_files(tmp_path: Path, change: dict[str, object], says: str) -> None:
     content = {**Split(("a",), ("b",)).to_json(), **change}
     (tmp_path / "s.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match=says):
+    with raises_code(says):
         Split.load(tmp_path / "s.json")
     (tmp_path / "t.json").write_text("{")
-    with pytest.raises(DataError, match="cannot be read"):
+    with raises_code("data.split.unreadable"):
         Split.load(tmp_path / "t.json")
 
 
 def test_nothing_to_split() -> None:
-    with pytest.raises(DataError, match="no image with a mask"):
+    with raises_code("data.masks.missing"):
         make_split(Dataset("d", "test", Path(), ()))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.synthetic import MAKERS, make_pictures, write_synthetic
-from napari_unet.errors import SettingsError
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,5 +80,5 @@ def test_no_threshold_solves_it() -> None:
 
 
 def test_unknown_kinds() -> None:
-    with pytest.raises(SettingsError, match="no synthetic 'cats' images"):
+    with raises_code("settings.synthetic.unknown", "'cats'"):
         make_pictures("cats", 1)

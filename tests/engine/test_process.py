@@ -16,13 +16,15 @@ from napari_unet.engine import folders as engine_folders
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.engine.task import FromCaller, Job
-from napari_unet.errors import Cancelled, ComputeError, DataError, WorkbenchError
+from napari_unet.errors import Cancelled, DataError
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from typing import TYPE_CHECKING
 
 from tasks import Ask, AskFromThreads, Count, Deaf, Die, Double, Fail, Fork, Look
+
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +139,7 @@ def test_a_deaf_task_is_ended_with_its_process_and_the_next_gets_a_new_one(
 
 def test_death_is_told_in_a_sentence_and_the_next_task_works(engine: ProcessEngine) -> None:
     job = engine.submit(Die())
-    with pytest.raises(ComputeError, match="ended by signal 9, as when memory runs out"):
+    with raises_code("compute.process.ended", "ended by signal 9, as when memory runs out"):
         job.wait(30)
     assert "last words" in job.details
     assert engine.submit(Double(np.ones(2))).wait(30)["twice"].tolist() == [2, 2]
@@ -153,7 +155,7 @@ def test_errors_arrive_with_all_their_parts(engine: ProcessEngine) -> None:
     with pytest.raises(DataError, match="a thing is wrong: expected right, got wrong; mend it"):
         engine.submit(Fail(ours=True)).wait(30)
     job = engine.submit(Fail(ours=False))
-    with pytest.raises(ComputeError, match="fault of the program: got KeyError: 'missing'"):
+    with raises_code("compute.fault", "KeyError", "'missing'"):
         job.wait(30)
     assert "Traceback" in job.details
 
@@ -192,7 +194,7 @@ def test_close_ends_everything(monkeypatch: pytest.MonkeyPatch, places: list[Pat
     assert [job.state for job in ended] == ["cancelled", "cancelled"]
     assert not psutil.pid_exists(identity or 0)
     assert not any(list(place.iterdir()) for place in places)
-    with pytest.raises(ComputeError, match="closed"):
+    with raises_code("compute.engine.closed"):
         engine.submit(Count(1))
 
 
@@ -261,7 +263,7 @@ def test_the_inline_engine_ends_jobs_the_same_way() -> None:
     engine = InlineEngine()
     ended: list[Job] = []
     assert engine.submit(Count(2, 0), on_end=ended.append).wait() == 2
-    with pytest.raises(WorkbenchError):
+    with raises_code("compute.fault"):
         engine.submit(Fail(ours=False), on_end=ended.append).wait()
     assert [j.state for j in ended] == ["done", "failed"]
     engine.close()

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from napari_unet.data.sample import ReferenceMask
-from napari_unet.errors import OutputError
 from napari_unet.evaluation.collect import Findings
 from napari_unet.evaluation.methods import methods
 from napari_unet.evaluation.page import Background
@@ -19,6 +18,7 @@ from napari_unet.evaluation.report import write_report
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.evaluation.words import summary, warnings
 from napari_unet.settings import EvaluationSettings, Recipe
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -231,7 +231,7 @@ def test_none_of_the_three_files_changes_when_one_cannot_be_written(
         return write(self, text, **more)
 
     monkeypatch.setattr(type(tmp_path), "write_text", full)
-    with pytest.raises(OutputError, match=r"report\.html cannot be written: got No space left"):
+    with raises_code("output.unwritable", "report.html", "No space left"):
         written(tmp_path, findings(5))
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from napari_unet.data.sample import ReferenceMask
-from napari_unet.errors import OutputError
 from napari_unet.evaluation.report import iou_table, notes, summary_lines, write_report
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.settings import EvaluationSettings
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +98,7 @@ def test_several_classes_have_a_column_each(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
+    with raises_code("output.unwritable"):
         write_report(tmp_path / "file" / "r", evaluation(), model={}, data={}, settings={})
 
 
@@ -191,6 +191,6 @@ def test_neither_file_changes_when_one_cannot_be_written(
 
     monkeypatch.setattr(type(tmp_path), "write_text", full)
     changed = evaluation(("train", "held-out", "held-out"))
-    with pytest.raises(OutputError, match=r"report\.json cannot be written: got No space left"):
+    with raises_code("output.unwritable", "report.json", "No space left"):
         write_report(tmp_path, changed, model={"n": 2}, data={}, settings={})
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before

@@ -16,6 +16,7 @@ from napari_unet.errors import OutputError
 from napari_unet.export.formats import FORMATS
 from napari_unet.export.segmented import SegmentedImage
 from napari_unet.inference.postprocess import connected_objects
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +99,7 @@ def test_a_full_disk(name: str, older: Path, monkeypatch: pytest.MonkeyPatch) ->
         return create(path, flags, mode, **more)
 
     monkeypatch.setattr("napari_unet.atomic.os.open", onto_a_full_disk)
-    with pytest.raises(OutputError, match="got No space left on device") as caught:
+    with raises_code("output.unwritable", "No space left on device") as caught:
         export(name, older)
     check_nothing_happened(caught.value, older)
 
@@ -117,7 +118,7 @@ def test_a_full_disk_in_the_middle_of_a_folder(
         await put(self, key, value)
 
     monkeypatch.setattr(LocalStore, "set", refuse)
-    with pytest.raises(OutputError, match="got No space left on device") as caught:
+    with raises_code("output.unwritable", "No space left on device") as caught:
         export(name, older)
     check_nothing_happened(caught.value, older)
 
@@ -137,6 +138,6 @@ def test_a_folder_that_may_not_be_written_in(
             return _allow(path, *more, **named)
 
         monkeypatch.setattr(os, call, refuse)
-    with pytest.raises(OutputError, match=f"got {os.strerror(number)}") as caught:
+    with raises_code("output.unwritable", os.strerror(number)) as caught:
         export(name, older)
     check_nothing_happened(caught.value, older)

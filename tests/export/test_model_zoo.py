@@ -19,6 +19,7 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
 from napari_unet.networks.transfer import use_pretrained
 from napari_unet.settings import NetworkSettings, Recipe
+from support.errors import cli_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,16 +105,13 @@ def test_preprocessing_in_their_words() -> None:
         assert [s.id for s in preprocessing(Normalization(**options))] == ["ensure_dtype"]
 
 
-def test_licence_and_authors_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_licence_and_authors_are_asked_for(tmp_path: Path) -> None:
     package(tmp_path, "image")
     command = ["export", "--model", str(tmp_path / "model"), "--to", "bioimageio"]
     again = [*command, "--out", str(tmp_path / "other.zip")]
-    assert main(again) == 2
-    assert "names its authors" in capsys.readouterr().err
-    assert main([*again, "--author", "Ada"]) == 2
-    assert "spdx.org" in capsys.readouterr().err
-    assert main([*command, *SAID, "--out", str(tmp_path / "out.zip")]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert cli_error(*again).code == "settings.authors.missing"
+    assert cli_error(*again, "--author", "Ada").code == "settings.licence.unknown"
+    assert cli_error(*command, *SAID, "--out", tmp_path / "out.zip").code == "output.exists"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "out.zip"]
 
 

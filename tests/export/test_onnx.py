@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_unet.errors import ModelError, OutputError
 from napari_unet.export.onnx_model import onnx_model, write_onnx
 from napari_unet.models.model import Model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network, pixel_networks
 from napari_unet.settings import NetworkSettings, Recipe
+from support.errors import cli_error, raises_code
 from tiny_models import without_graphs
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def test_unknown_layers_are_refused_in_words() -> None:
     inputs = keras.Input((None, None, 1))
     x = keras.layers.Conv2D(1, 1)(keras.layers.PReLU(shared_axes=[1, 2], name="odd")(inputs))
     model = Model(Recipe(), Normalization(), ("a",), keras.Model(inputs, x))
-    with pytest.raises(ModelError, match=r"the layer odd cannot be written as ONNX.*PReLU"):
+    with raises_code("model.layer.unsupported", "odd", "PReLU"):
         onnx_model(model)
 
 
@@ -136,12 +136,12 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
     model = model_of(**SMALL)
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(OutputError, match=r"pip install 'napari-unet-workbench\[export\]'"):
+    with raises_code("output.package.missing"):
         write_onnx(model, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 
-def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command(tmp_path: Path) -> None:
     """`export --to onnx` writes what Keras gives, replaces nothing unasked, and takes no images."""
     from napari_unet.cli import main
     from napari_unet.models.model import load_model, save_model
@@ -155,13 +155,14 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.testing.assert_allclose(run(out.read_bytes(), images), wanted, atol=1e-4)
 
     out.write_text("mine")
-    assert main([*command, str(out)]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert cli_error(*command, out).code == "output.exists"
     assert out.read_text() == "mine"
     assert main([*command, str(out), "--overwrite"]) == 0
     assert out.stat().st_size > 1000
-    assert main([*command, str(tmp_path / "model.zip")]) == 2
-    assert "call it model.onnx" in capsys.readouterr().err
-    assert main(["export", str(tmp_path), *command[1:], str(tmp_path / "b.onnx")]) == 2
-    assert "takes no images" in capsys.readouterr().err
+    error = cli_error(*command, tmp_path / "model.zip")
+    assert error.code == "output.name.ending"
+    assert "model.onnx" in error.sentence
+    assert (
+        cli_error("export", tmp_path, *command[1:], tmp_path / "b.onnx").code == "settings.arguments.unused"
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "model.onnx"]

@@ -14,6 +14,7 @@ from napari_unet.inference.predict import FLIPS
 from napari_unet.inference.selection import SquaredError, greedy_weights
 from napari_unet.networks.sizes import InputSizes
 from napari_unet.settings import InferenceSettings
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,7 +107,7 @@ def test_an_image_that_does_not_fit_one_voice_is_left_out() -> None:
     assert found[0] is None
     assert found[1] is not None
     assert told == [(0, "wide does not fit")]
-    with pytest.raises(ModelError):
+    with raises_code("model.channels.count"):
         ask_all(IMAGES, NAMES, [odd])
 
 

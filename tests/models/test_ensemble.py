@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_unet.errors import ModelError, OutputError
 from napari_unet.models.card import ModelCard
 from napari_unet.models.ensemble import Ensemble, Member, is_ensemble, load_any, save_ensemble
 from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, Model, load_model, read_settings
+from support.errors import raises_code
 from tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ def test_members_may_stay_where_they_are(models: list[Path], tmp_path: Path) -> 
     assert isinstance(again, Ensemble)
     assert len(list(again.models())) == 2
     shutil.copy(models[2] / WEIGHTS_FILE, again.members[0].path / WEIGHTS_FILE)
-    with pytest.raises(ModelError, match="not what it was"):
+    with raises_code("model.member.changed"):
         list(load_any(f"{moved}/many").models())  # type: ignore[union-attr]
     shutil.rmtree(again.members[0].path)
-    with pytest.raises(ModelError, match="cannot be read"):
+    with raises_code("model.unreadable"):
         list(load_any(f"{moved}/many").models())  # type: ignore[union-attr]
     inside = ensemble([again.members[1].path], (1.0,))
-    with pytest.raises(OutputError, match="other things"):
+    with raises_code("output.folder.occupied"):
         save_ensemble(inside, again.members[1].path.parent, link=True)
 
 
@@ -87,21 +87,21 @@ def test_an_ensemble_may_be_written_over_itself(models: list[Path], tmp_path: Pa
 
 def test_one_network_is_asked_for_where_one_is_needed(models: list[Path], tmp_path: Path) -> None:
     path = save_ensemble(ensemble(models), tmp_path / "many")
-    with pytest.raises(ModelError, match=r"is an ensemble.*one network.*3 of them.*its members"):
+    with raises_code("model.ensemble", "3 of them"):
         load_model(path)
     assert isinstance(load_any(models[0]), Model)
-    with pytest.raises(ModelError, match="is not a model"):
+    with raises_code("model.missing"):
         load_any(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"members": []}, "0 members"),
-        ({"members": [{"path": "x", "weight": 0.4}]}, "do not make 1"),
-        ({"members": [{"path": "x", "weight": "many"}]}, "damaged"),
-        ({"members": 3}, "damaged"),
-        ({"version": 3}, "newer program"),
+        ({"members": []}, ("model.settings.damaged", "0 members")),
+        ({"members": [{"path": "x", "weight": 0.4}]}, ("model.settings.damaged", "do not make 1")),
+        ({"members": [{"path": "x", "weight": "many"}]}, ("model.settings.damaged",)),
+        ({"members": 3}, ("model.settings.damaged",)),
+        ({"version": 3}, ("model.newer",)),
     ],
 )
 def test_damaged_settings_are_told(
@@ -110,7 +110,7 @@ def test_damaged_settings_are_told(
     path = save_ensemble(ensemble(models), tmp_path / "many")
     content = json.loads((path / SETTINGS_FILE).read_text())
     (path / SETTINGS_FILE).write_text(json.dumps(content | change))
-    with pytest.raises(ModelError, match=words):
+    with raises_code(*words):
         load_any(path)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from napari_unet.data.sample import Sample
-from napari_unet.errors import SettingsError
 from napari_unet.inference.budget import NATIVE_SPARE, SPARE, TileCost
 from napari_unet.models import native
 from napari_unet.models.model import Model, load_model, save_model
@@ -22,6 +21,7 @@ from napari_unet.networks.registry import build_network, pixel_networks
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow.large_images.plan import is_out_of_memory
 from napari_unet.workflow.segment.segment_samples import segment_samples
+from support.errors import raises_code
 from tiny_models import without_graphs, write_tiny_model
 
 if TYPE_CHECKING:
@@ -374,13 +374,13 @@ def test_the_choice_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(native.VARIABLE)
     assert native.chosen_runtime() == "auto"
     monkeypatch.setenv(native.VARIABLE, "fastest")
-    with pytest.raises(SettingsError, match=r"'fastest'.*auto or keras or openvino"):
+    with raises_code("settings.runtime.unknown", "'fastest'", "auto or keras or openvino"):
         native.chosen_runtime()
     monkeypatch.setattr(native, "is_installed", lambda: False)
     monkeypatch.setenv(native.VARIABLE, "auto")
     assert not native.is_wanted(model_of().network)
     monkeypatch.setenv(native.VARIABLE, "openvino")
-    with pytest.raises(SettingsError, match=r"pip install 'napari-unet-workbench\[fast\]'"):
+    with raises_code("settings.package.missing", "pip install 'napari-unet-workbench[fast]'"):
         native.chosen_runtime()
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_unet.errors import ModelError
 from napari_unet.models import shipped
 from napari_unet.models.card import ModelCard
 from napari_unet.models.model import Model
 from napari_unet.models.shipped import CARD, is_shipped, locate, shipped_models
+from support.errors import raises_code
 
 MOST_BYTES = 25 * 1024**2
 
@@ -34,7 +34,7 @@ def test_a_name_is_a_shipped_model_unless_something_of_ones_own_has_it(
 
 
 def test_the_error_of_an_unknown_model_names_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="nuclei"):
+    with raises_code("model.missing", "nuclei"):
         Model.load(tmp_path / "nucleus")
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_unet.errors import ModelError, SettingsError
 from napari_unet.networks import efficientnet_lite as lite
 from napari_unet.networks.cost import cost_of, flop, reach, receptive_field
 from napari_unet.networks.folding import fold
@@ -17,6 +16,7 @@ from napari_unet.networks.transfer import freeze_encoder, use_pretrained
 from napari_unet.networks.vgg import PREFIX
 from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy
+from support.errors import raises_code
 from tiny_models import without_graphs
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def test_sizes_are_those_of_its_depth(depth: int) -> None:
 
 
 def test_depths_it_does_not_have_are_refused_in_words() -> None:
-    with pytest.raises(SettingsError, match=r"halves images at most 5 times.*1 to 5.*6"):
+    with raises_code("settings.depth.range", "most 5", "1 to 5", "6"):
         build_network(settings(depth=6))
 
 
@@ -269,7 +269,7 @@ def test_weights_that_cannot_be_read_are_refused_in_words(content: bytes | None,
     elif content is not None:
         file.write_bytes(content)
     network = build_network(settings(depth=1))
-    with pytest.raises(ModelError, match=r"weights of EfficientNetLite0 cannot be read.*pretrained=none"):
+    with raises_code("model.pretrained.unreadable", "EfficientNetLite0"):
         use_pretrained(network, settings(depth=1), str(file))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unet.errors import SettingsError
 from napari_unet.networks.encoder_unet import take_encoder
 from napari_unet.networks.registry import build_network
 from napari_unet.networks.transfer import freeze_encoder
 from napari_unet.networks.vgg import for_channels
 from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy
+from support.errors import raises_code
 
 NAME = "MobileNetV3Small"
 
@@ -83,5 +83,5 @@ def test_first_kernels_for_other_channels() -> None:
 
 
 def test_an_encoder_that_is_none_is_refused_in_words() -> None:
-    with pytest.raises(SettingsError, match=r"no encoder called 'LeNet'.*ResNet50"):
+    with raises_code("settings.encoder.unknown", "'LeNet'", "ResNet50"):
         build_network(settings(encoder="LeNet"))

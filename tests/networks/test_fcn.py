@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 
-from napari_unet.errors import ModelError, SettingsError
 from napari_unet.networks.fcn import bilinear_kernel
 from napari_unet.networks.registry import build_network
 from napari_unet.networks.transfer import freeze_encoder, related, take_over, use_pretrained
 from napari_unet.networks.vgg import CONVOLUTIONS, DEVIATION, WIDTHS, take_weights
 from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,14 +114,14 @@ def test_stages_start_from_each_other_with_the_answer_of_the_coarser_one() -> No
 
 def test_what_does_not_fit_is_said_in_words(tmp_path: Path) -> None:
     network, settings = fcn(32)
-    with pytest.raises(SettingsError, match="filters=64 and normalization=none"):
+    with raises_code("settings.pretrained.unsupported", "filters=64"):
         use_pretrained(network, settings, "imagenet")
     wide = settings.model_copy(update={"filters": 64})
-    with pytest.raises(ModelError, match="no pretrained weights at"):
+    with raises_code("model.pretrained.missing"):
         use_pretrained(network, wide, str(tmp_path / "none.h5"))
-    with pytest.raises(SettingsError, match=r"no published weights for the network unet.*encoder_unet"):
+    with raises_code("settings.pretrained.unsupported", "unet", "encoder_unet"):
         use_pretrained(network, NetworkSettings(), "imagenet")
-    with pytest.raises(ModelError, match=r"do not fit.*kernel of"):
+    with raises_code("model.pretrained.misfit"):
         take_weights(network, classifier(filters=1))
 
 
@@ -132,5 +131,5 @@ def test_an_encoder_is_frozen_from_the_input_on() -> None:
     assert freeze_encoder(network, 0.5) == round(0.5 * len(encoder))
     assert [x.trainable for x in encoder] == [n >= len(encoder) // 2 for n in range(len(encoder))]
     assert network.get_layer("score").trainable
-    with pytest.raises(SettingsError, match="no encoder"):
+    with raises_code("settings.encoder.missing"):
         freeze_encoder(build_network(NetworkSettings(filters=1, depth=1)), 1.0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_unet.cli import main
 from napari_unet.networks.registry import architecture, architectures
 from napari_unet.settings import NetworkSettings
+from support.errors import cli_error
 
 if TYPE_CHECKING:
     import pytest
@@ -91,6 +92,7 @@ def test_the_list_for_people_and_sizes_that_do_not_fit(capsys: pytest.CaptureFix
     assert "The one to start with" in out
 
 
-def test_a_name_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["networks", "vnet"]) == 2
-    assert "no network called 'vnet'" in capsys.readouterr().err
+def test_a_name_that_is_none() -> None:
+    error = cli_error("networks", "vnet")
+    assert error.code == "settings.network.unknown"
+    assert "'vnet'" in error.sentence

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.errors import SettingsError
 from napari_unet.networks.cost import flop, receptive_field
 from napari_unet.networks.folding import fold
 from napari_unet.networks.mask_rcnn.boxes import (
@@ -29,6 +28,7 @@ from napari_unet.networks.mask_rcnn.region_align import align
 from napari_unet.networks.registry import build_network, pixel_networks
 from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -309,6 +309,6 @@ def test_its_pyramid_folds() -> None:
 
 
 def test_another_separation_is_refused() -> None:
-    with pytest.raises(SettingsError, match="tells objects apart in its own way"):
+    with raises_code("settings.separation.unsupported"):
         build_network(TINY.model_copy(update={"separation": "star"}))
     assert "mask_rcnn" not in pixel_networks()

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from napari_unet.errors import SettingsError
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.models.model import probabilities_of
 from napari_unet.networks.heads import learner_of
@@ -20,6 +19,7 @@ from napari_unet.networks.registry import build_network, input_sizes, pixel_netw
 from napari_unet.settings import InferenceSettings, NetworkSettings, TrainingSettings
 from napari_unet.training.fit import compile_network, to_numpy
 from napari_unet.training.losses import make_loss
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -192,7 +192,7 @@ def test_the_unpadded_network_does_not_see_beyond_its_margin() -> None:
 
 
 def test_an_unknown_network_is_refused_in_words() -> None:
-    with pytest.raises(SettingsError, match=r"no network called 'vnet'.*unet"):
+    with raises_code("settings.network.unknown", "'vnet'", "unet"):
         build_network(NetworkSettings(name="vnet"))
 
 

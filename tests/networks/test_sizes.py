@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.errors import SizeError
 from napari_unet.networks.sizes import InputSizes
+from support.errors import raises_code
 
 PAPER = InputSizes(multiple=16, minimum=188, offset=12, margin=92)
 
@@ -21,7 +20,7 @@ def test_the_tile_of_the_paper() -> None:
 
 
 def test_an_error_names_axis_size_rule_and_remedy() -> None:
-    with pytest.raises(SizeError) as caught:
+    with raises_code("size.small") as caught:
         PAPER.check(512, "X")
     sentence = caught.value.sentence
     for part in ("512 pixels along X", "multiple of 16 plus 12", "508 or 524"):

@@ -17,10 +17,10 @@ import tifffile
 
 from napari_unet.data.files.pixel_size import PixelSize, read_pixel_size
 from napari_unet.data.sample import Sample
-from napari_unet.errors import OutputError
 from napari_unet.export.formats import FORMATS
 from napari_unet.plugin import export_writer, writer
 from napari_unet.session.layer_metadata import MASK_KEY, ShownMask
+from support.errors import raises_code
 
 # The readers of the tests of exports: libraries that users of each format have.
 SPEC = importlib.util.spec_from_file_location("reading", Path(__file__).parents[1] / "export" / "reading.py")
@@ -194,7 +194,7 @@ def test_a_stack_is_a_folder(tmp_path: Path, name: str) -> None:
         found = reading.READERS[name](Path(file), page.shape)
         np.testing.assert_array_equal(found > 0, page > 0)
         assert len(np.unique(found)) == len(np.unique(page))
-    with pytest.raises(OutputError, match="expected a new folder"):
+    with raises_code("output.exists"):
         WRITERS[name](path, data, about)
 
 
@@ -246,12 +246,12 @@ def test_a_stack_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_what_cannot_be_saved_says_why_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     path = str(tmp_path / f"a{SUFFIXES[name]}")
     for labels, said in (
-        (np.array([[-1]]), "got -1"),
-        (np.array([[2**24]]), "number the objects anew"),
-        (np.zeros((1,) * 5, int), "dimensions"),
-        (np.zeros((0, 4, 8), int), "got 0 x 4 x 8"),
+        (np.array([[-1]]), ("output.mask.negative", "got -1")),
+        (np.array([[2**24]]), ("output.mask.objects",)),
+        (np.zeros((1,) * 5, int), ("output.mask.dimensions",)),
+        (np.zeros((0, 4, 8), int), ("output.mask.empty", "0 x 4 x 8")),
     ):
-        with pytest.raises(OutputError, match=said):
+        with raises_code(*said):
             WRITERS[name](path, labels, {})
     assert not list(tmp_path.iterdir())
 
@@ -265,6 +265,6 @@ def test_a_stack_that_fails_midway_leaves_no_folder(tmp_path: Path, monkeypatch:
         sync(handle)
 
     monkeypatch.setattr("napari_unet.atomic.os.fsync", full)
-    with pytest.raises(OutputError, match="No space left on device"):
+    with raises_code("output.unwritable", "No space left on device"):
         export_writer.write_geojson(str(tmp_path / "a.geojson"), stack(), {})
     assert not list(tmp_path.iterdir())

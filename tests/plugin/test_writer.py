@@ -12,9 +12,9 @@ from napari_unet.data.dataset import Dataset
 from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.data.masks.run_length import decode_run_lengths
 from napari_unet.data.sample import Sample
-from napari_unet.errors import OutputError
 from napari_unet.plugin import writer
 from napari_unet.session.layer_metadata import METADATA_KEY, OpenedData
+from support.errors import raises_code
 
 RNG = np.random.default_rng(0)
 BINARY = (RNG.random((13, 17)) > 0.6).astype(np.uint8)
@@ -66,7 +66,7 @@ def test_a_stack_becomes_a_folder_of_png(tmp_path: Path) -> None:
     assert made == [str(tmp_path / "masks" / name) for name in ("a_1.png", "b.png", "c.png")]
     for path, labels in zip(made, STACK, strict=True):
         np.testing.assert_array_equal(decode_labels(Path(path).read_bytes(), path), labels)
-    with pytest.raises(OutputError, match="choose another name"):
+    with raises_code("output.exists"):
         writer.write_png(str(tmp_path / "masks.png"), STACK, {})
     unnamed = writer.write_png(str(tmp_path / "other.png"), STACK, {"name": "My masks"})
     assert [Path(p).name for p in unnamed] == [f"My masks_{i}.png" for i in range(3)]
@@ -105,19 +105,19 @@ def test_one_mask_is_a_row_with_the_layers_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "labels", "sentence"),
     [
-        ("write_tiff", np.array([[-1]]), "expected labels from 0 upwards, got -1"),
-        ("write_png", np.array([[-1]]), "paint over the negative ones"),
-        ("write_run_lengths", np.array([[-1]]), "paint over the negative ones"),
-        ("write_tiff", np.array([[2**33]]), "number the objects anew"),
-        ("write_png", np.array([[70_000]]), "expected labels up to 65535, got 70000"),
-        ("write_png", STACK[None], "got 4 dimensions"),
-        ("write_run_lengths", STACK[None], "save as .tif or .npy"),
+        ("write_tiff", np.array([[-1]]), ("output.mask.negative", "got -1")),
+        ("write_png", np.array([[-1]]), ("output.mask.negative",)),
+        ("write_run_lengths", np.array([[-1]]), ("output.mask.negative",)),
+        ("write_tiff", np.array([[2**33]]), ("output.mask.objects",)),
+        ("write_png", np.array([[70_000]]), ("output.mask.objects", "65535", "70000")),
+        ("write_png", STACK[None], ("output.mask.dimensions", "got 4")),
+        ("write_run_lengths", STACK[None], ("output.mask.dimensions",)),
     ],
 )
 def test_what_cannot_be_written_says_why(
     tmp_path: Path, write: str, labels: np.ndarray, sentence: str
 ) -> None:
-    with pytest.raises(OutputError, match=sentence):
+    with raises_code(*sentence):
         getattr(writer, write)(str(tmp_path / "a.out"), labels, {})
     assert not list(tmp_path.iterdir())
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_written_says_why(
 def test_a_folder_that_refuses_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for write in (writer.write_tiff, writer.write_npy, writer.write_run_lengths):
-        with pytest.raises(OutputError, match="cannot be written"):
+        with raises_code("output.unwritable"):
             write(str(tmp_path / "file" / "a.x"), BINARY, {})
 
 

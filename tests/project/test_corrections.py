@@ -9,8 +9,8 @@ import pytest
 
 from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split
-from napari_unet.errors import DataError
 from napari_unet.project.project import Project
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +77,7 @@ def test_what_is_ignored_is_no_evidence_even_when_done(corrections: Corrections)
 
 
 def test_done_vouches_for_everything(corrections: Corrections) -> None:
-    with pytest.raises(DataError, match="no mask yet"):
+    with raises_code("data.mask.missing"):
         corrections.set_done("i1")
     corrections.set_done("i1", mask=PREDICTED)
     assert corrections["i1"].reference().weights is None
@@ -147,7 +147,7 @@ def test_every_version_of_an_image_can_be_had_again(project: Project) -> None:
             again.corrections.revert_to("i0", version.number)
             assert np.array_equal(again.corrections["i0"].mask, mask)
             assert np.array_equal(again.corrections["i0"].vouched, vouched)
-        with pytest.raises(DataError, match="no version"):
+        with raises_code("data.history.unknown"):
             again.corrections.revert_to("i0", 999)
 
 
@@ -185,11 +185,11 @@ def test_samples_are_a_snapshot(corrections: Corrections) -> None:
 
 
 def test_masks_that_do_not_fit_are_refused(corrections: Corrections) -> None:
-    with pytest.raises(DataError, match="does not fit"):
+    with raises_code("data.mask.size"):
         corrections.record("i0", np.zeros((9, 9), np.uint8), np.ones((9, 9), np.uint8))
-    with pytest.raises(DataError, match="does not fit"):
+    with raises_code("data.mask.size"):
         corrections.record("i0", PREDICTED, PREDICTED.astype(np.int32))  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="no image"):
+    with raises_code("data.image.unknown"):
         corrections.record("nobody", PREDICTED, painted((0, 2)))
     assert len(corrections) == 0
 

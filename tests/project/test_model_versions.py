@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_unet.errors import ModelError, OutputError
 from napari_unet.project.model_versions import ModelStore
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,9 +38,9 @@ def test_an_empty_store(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "models")
     assert store.versions() == ()
     assert store.current is None
-    with pytest.raises(ModelError, match="no earlier version"):
+    with raises_code("model.version.first"):
         store.roll_back()
-    with pytest.raises(ModelError, match="none was made yet"):
+    with raises_code("model.version.unknown"):
         store.version(1)
 
 
@@ -58,7 +58,7 @@ def test_rolling_back_goes_back_one_step_and_on(store: ModelStore) -> None:
     assert store.roll_back().number == 2
     assert current(store) == 2
     assert store.roll_back().number == 1
-    with pytest.raises(ModelError, match="no earlier version"):
+    with raises_code("model.version.first"):
         store.roll_back()
     store.keep(3)
     assert store.roll_back().number == 1
@@ -69,7 +69,7 @@ def test_rolling_back_goes_back_one_step_and_on(store: ModelStore) -> None:
 
 
 def test_discarded_versions_stay_until_they_are_pruned(store: ModelStore) -> None:
-    with pytest.raises(ModelError, match="in use"):
+    with raises_code("model.version.used"):
         store.discard(3)
     store.discard(2)
     assert [v.discarded for v in store.versions()] == [False, True, False]
@@ -97,7 +97,7 @@ def test_a_model_in_a_folder_is_copied(store: ModelStore, tmp_path: Path) -> Non
     weights(tmp_path / "mine")
     version = store.add(tmp_path / "mine", note="from elsewhere")
     assert sorted(p.name for p in version.path.iterdir()) == ["model.weights.h5", "version.json"]
-    with pytest.raises(ModelError, match="not the folder"):
+    with raises_code("model.foreign"):
         store.add(tmp_path / "nothing")
     assert list((tmp_path / "models").glob(".partial-*")) == []
 
@@ -107,7 +107,7 @@ def test_a_version_that_fails_leaves_nothing(store: ModelStore) -> None:
         weights(folder)
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OutputError, match="No space left"):
+    with raises_code("output.unwritable", "No space left"):
         store.add(fail)
     assert numbers(store) == [1, 2, 3]
     assert list(store.folder.glob(".partial-*")) == []

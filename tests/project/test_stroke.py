@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from napari_unet.errors import DataError
 from napari_unet.project.journal import FRAME, Journal, StrokeFile, framed, read_strokes
 from napari_unet.project.stroke import HEAD, Stroke, changed_runs, joined, states
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +72,7 @@ def test_a_stroke_is_as_small_as_what_was_painted() -> None:
 
 
 def test_a_stroke_does_not_fit_another_mask() -> None:
-    with pytest.raises(DataError, match="does not fit"):
+    with raises_code("data.stroke.size"):
         stroke().apply(np.zeros((3, 3), np.uint8), np.zeros((3, 3), bool))
 
 
@@ -91,14 +92,14 @@ def test_a_forged_stroke_is_refused(old: bytes, new: bytes) -> None:
     (length,) = HEAD.unpack_from(data)
     header = data[2 : 2 + length].replace(old, new)
     assert header != data[2 : 2 + length]
-    with pytest.raises(DataError):
+    with raises_code("data.stroke.damaged"):
         Stroke.from_bytes(HEAD.pack(len(header)) + header + data[2 + length :])
 
 
 def test_a_bomb_is_not_unpacked() -> None:
     data = stroke().to_bytes()
     (length,) = HEAD.unpack_from(data)
-    with pytest.raises(DataError):
+    with raises_code("data.stroke.damaged"):
         Stroke.from_bytes(data[: 2 + length] + zlib.compress(bytes(10**8)))
 
 

@@ -31,6 +31,7 @@ from napari_unet.session.painting import own_folder
 from napari_unet.session.session import Session
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow.segment.predict_task import Prediction, Region
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -341,7 +342,7 @@ def test_correct_undo_edit_and_revert(sitting: Sitting) -> None:
     sitting.painting.undo(one)
     np.testing.assert_array_equal(sitting.mask(one), ring())
     assert entry.status == "segmented"
-    with pytest.raises(DataError, match="nothing to undo"):
+    with raises_code("data.history.empty"):
         sitting.painting.undo(one)
     sitting.painting.edit(one, fill_holes, "fill")
     whole = ring()
@@ -362,7 +363,7 @@ def test_correct_undo_edit_and_revert(sitting: Sitting) -> None:
     sitting.painting.undo(one)
     np.testing.assert_array_equal(sitting.mask(one), second)
     assert entry.status == "done"
-    with pytest.raises(DataError, match="no mask to change"):
+    with raises_code("data.mask.missing"):
         sitting.session.collection.entries[one].prediction = None  # type: ignore[union-attr]
         entry.corrected = None
         sitting.painting.edit(one, fill_holes, "fill")

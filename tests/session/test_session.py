@@ -16,7 +16,7 @@ from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.hardware import default_precision
 from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.engine.task import Job
-from napari_unet.errors import Cancelled, DataError, ModelError
+from napari_unet.errors import Cancelled, DataError
 from napari_unet.inference import predict
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import CancelToken, Progress
@@ -35,6 +35,7 @@ from napari_unet.workflow.segment.predict_task import (
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from support.errors import raises_code
 from tiny_models import provenance_of, write_tiny_model
 
 if TYPE_CHECKING:
@@ -587,7 +588,7 @@ def test_models_are_found_in_folders_and_what_is_none_is_told(
     (tmp_path / "no.zip").write_bytes(b"PK nothing")
     session.load_model(tmp_path / "no.zip")
     assert len(told.failures) == 2
-    with pytest.raises(ModelError):
+    with raises_code("model.missing"):
         session.add_models(tmp_path)
     session.load_model(models["grey"].parent)
     assert set(session.models) == set(models.values())

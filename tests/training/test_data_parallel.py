@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from napari_unet.engine.devices import data_parallel
-from napari_unet.errors import SettingsError
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ def test_another_back_end_refuses_to_share() -> None:
     if keras.backend.backend() == "jax":
         pytest.skip("this is the one that can")
     with (
-        pytest.raises(SettingsError, match="the back end jax"),
+        raises_code("settings.devices.unsupported"),
         data_parallel(["cpu:0"]),
     ):
         pass

@@ -22,6 +22,7 @@ from napari_unet.workflow.ensemble.train_members import TrainMembersTask
 from napari_unet.workflow.evaluate.cluster_evaluation import divided
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.train_task import TrainTask
+from support.errors import raises_code
 from tiny_models import provenance_of, without_graphs, write_tiny_model
 
 if TYPE_CHECKING:
@@ -150,12 +151,12 @@ def test_a_finished_ensemble_stays_until_the_new_one_is_whole(
     task = TrainMembersTask(train, "seeds", 2)
     untold = recipe("fast", [*QUICK, "pretrained=imagenet"])
     for wrong, said in (
-        (replace(task, cluster="tcp://127.0.0.1:9"), "no scheduler at"),
-        (replace(task, kind="folds", count=25), "into 25 folds"),
-        (replace(task, train=replace(train, init=tmp_path / "nowhere")), "nowhere"),
-        (replace(task, train=replace(train, recipe=untold)), "leave the setting pretrained empty"),
+        (replace(task, cluster="tcp://127.0.0.1:9"), ("settings.cluster.missing",)),
+        (replace(task, kind="folds", count=25), ("settings.folds.many", "into 25")),
+        (replace(task, train=replace(train, init=tmp_path / "nowhere")), ("model.missing", "nowhere")),
+        (replace(task, train=replace(train, recipe=untold)), ("settings.pretrained.unsupported",)),
     ):
-        with pytest.raises((SettingsError, ModelError), match=said):
+        with raises_code(*said):
             run_inline(wrong)
         assert contents(out) == before
         assert not home_of(out).exists()

@@ -13,10 +13,10 @@ import pytest
 
 from napari_unet.cli import main
 from napari_unet.engine.inline import run_inline
-from napari_unet.errors import DataError, OutputError, SettingsError
 from napari_unet.evaluation.contest import Contest, Contestant, cells_of, columns_of, markdown, summary
 from napari_unet.workflow.evaluate.compare_networks import CompareNetworksTask
 from napari_unet.workflow.train.recipes import recipe
+from support.errors import raises_code
 from tiny_models import without_graphs
 
 if TYPE_CHECKING:
@@ -126,20 +126,20 @@ def test_networks_are_trained_judged_and_a_stopped_comparison_goes_on(
     assert (out / "unet" / "model" / "settings.json").stat().st_mtime_ns == before
     assert again.networks[0] == found.networks[0]
     np.testing.assert_allclose(again.networks[1].pooled_iou, found.networks[1].pooled_iou, atol=1e-3)
-    with pytest.raises(OutputError, match=r"another comparison.*the same minutes"):
+    with raises_code("output.different", "minutes"):
         run_inline(replace(task, minutes=3.0))
 
 
 def test_what_cannot_be_compared_is_refused(salt_folder: Path, tmp_path: Path) -> None:
     task = CompareNetworksTask(salt_folder, ("unet", "unet"), 0, tmp_path / "r")
-    with pytest.raises(SettingsError, match="each network is compared once"):
+    with raises_code("settings.networks.duplicate"):
         run_inline(task)
-    with pytest.raises(SettingsError, match="no network called 'net'"):
+    with raises_code("settings.network.unknown", "'net'"):
         run_inline(replace(task, networks=("net",)))
     split = {"format": "napari-unet split", "version": 1, "train": ["a"], "validation": [], "held_out": [],
              "seed": 0, "groups": {}, "group_rule": "image", "data": "x", "note": "too few"}  # fmt: skip
     (tmp_path / "split.json").write_text(json.dumps(split))
-    with pytest.raises(DataError, match=r"no images to judge networks on.*too few"):
+    with raises_code("data.heldout.missing", "too few"):
         run_inline(replace(task, networks=("unet",), split=tmp_path / "split.json"))
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.inline import InlineEngine, run_inline
-from napari_unet.errors import Cancelled, DataError, ModelError, OutputError
+from napari_unet.errors import Cancelled, OutputError
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.session.collection import Collection
@@ -27,6 +27,7 @@ from napari_unet.workflow.evaluate.shell_commands import training_command
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from support.errors import raises_code
 from tiny_models import provenance_of, write_tiny_model
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def test_compare_judges_on_what_neither_has_seen(salt: Path, models: dict[str, P
 def test_models_of_other_classes_are_not_compared(
     salt: Path, models: dict[str, Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelError, match="different classes"):
+    with raises_code("model.classes.different"):
         run_inline(CompareReportTask(salt, models["grey"], models["two"], tmp_path / "r"))
     assert not list((tmp_path / "r").iterdir())
 
@@ -118,7 +119,7 @@ def test_a_place_that_is_no_folder_is_refused_before_the_work(
     salt: Path, models: dict[str, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
+    with raises_code("output.unwritable"):
         run_inline(
             CompareReportTask(salt, models["grey"], models["other"], tmp_path / "file" / "r"),
             lambda _: pytest.fail("worked"),
@@ -149,7 +150,7 @@ def test_data_without_masks_is_refused(models: dict[str, Path], tmp_path: Path) 
     (tmp_path / "images").mkdir()
     for number in range(2):
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "images" / f"{number}.png")
-    with pytest.raises(DataError):
+    with raises_code("data.masks.missing"):
         run_inline(EvaluateTask(tmp_path, tmp_path / "r", models["grey"]))
 
 

@@ -22,12 +22,13 @@ from napari_unet.data.masks.run_length import (
 )
 from napari_unet.data.synthetic import write_synthetic
 from napari_unet.engine.inline import run_inline
-from napari_unet.errors import Cancelled, DataError, OutputError
+from napari_unet.errors import Cancelled
 from napari_unet.export.masks import write_mask
 from napari_unet.progress import CancelToken
 from napari_unet.workflow.evaluate.evaluate_task import EvaluateTask
 from napari_unet.workflow.evaluate.score_submission import ScoreSubmissionTask, parse_size
 from napari_unet.workflow.evaluate.submit import SubmitTask
+from support.errors import cli_error, raises_code
 from tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
@@ -88,25 +89,25 @@ def test_the_bowls_score_by_hand(tmp_path: Path) -> None:
 
 
 BROKEN = {
-    "id,rle_mask\na,1 2\n": "lacks images: expected all 2 of train.csv, got no row for b",
-    "id,rle_mask\na,1 2\nb,\na,5 6\n": "has a twice",
-    "id,rle_mask\na,1 2\nb,\nz,\n": "has images that train.csv lacks: expected images like a, got z",
-    "id,rle_mask\na,1 5 3 4\nb,\n": "run lengths of a in s.csv overlap",
-    "id,rle_mask\na,10200 3\nb,\n": "a in s.csv leave the image: .*ending by 10201",
-    "id,rle_mask\na,1 2 3\nb,\n": "do not come in pairs",
-    "id,rle_mask\na,1 x\nb,\n": "not whole positive numbers",
-    "id,rle_mask\na\nb,\n": "line 2 of s.csv is cut off",
-    "id,rle_mask\n,1 2\nb,\n": "has a row without an image",
-    "img,pixels\na,1 2\nb,\n": "different competitions: expected id,rle_mask, got img,pixels",
-    "a,b\n1,2\n": "of no competition known here: expected id,rle_mask or img,pixels",
-    "": "of no competition known here",
+    "id,rle_mask\na,1 2\n": ("data.submission.images", "all 2", "train.csv", "for b"),
+    "id,rle_mask\na,1 2\nb,\na,5 6\n": ("data.table.duplicate", "a twice"),
+    "id,rle_mask\na,1 2\nb,\nz,\n": ("data.submission.images", "train.csv", "like a", "got z"),
+    "id,rle_mask\na,1 5 3 4\nb,\n": ("data.runs.overlap", "run lengths of a in s.csv"),
+    "id,rle_mask\na,10200 3\nb,\n": ("data.runs.outside", "a in s.csv", "ending by 10201"),
+    "id,rle_mask\na,1 2 3\nb,\n": ("data.runs.malformed",),
+    "id,rle_mask\na,1 x\nb,\n": ("data.runs.malformed",),
+    "id,rle_mask\na\nb,\n": ("data.table.damaged", "line 2", "s.csv"),
+    "id,rle_mask\n,1 2\nb,\n": ("data.table.id",),
+    "img,pixels\na,1 2\nb,\n": ("data.competition.different", "id,rle_mask", "img,pixels"),
+    "a,b\n1,2\n": ("data.competition.unknown", "id,rle_mask or img,pixels"),
+    "": ("data.competition.unknown",),
 }
 
 
 @pytest.mark.parametrize("text", BROKEN)
 def test_broken_submissions_are_told_in_a_sentence(text: str, tmp_path: Path) -> None:
     truth = table(tmp_path / "train.csv", "id,rle_mask\na,1 100\nb,\n")
-    with pytest.raises(DataError, match=BROKEN[text]):
+    with raises_code(*BROKEN[text]):
         score(table(tmp_path / "s.csv", text), truth)
 
 
@@ -115,13 +116,13 @@ def test_nuclei_must_not_share_pixels_and_stay_in_the_image(tmp_path: Path) -> N
     # In the truth the smaller one stays on top: 5 pixels, and the 6 that are left of the other.
     exact = table(tmp_path / "t.csv", "ImageId,EncodedPixels\na,1 5\na,6 6\n")
     assert score(exact, truth) == 1
-    with pytest.raises(DataError, match=r"objects of a in s\.csv share 2 pixels"):
+    with raises_code("data.submission.overlap", "a in s.csv", "share 2"):
         score(table(tmp_path / "s.csv", "ImageId,EncodedPixels\na,1 5\na,4 9\n"), truth)
     beyond = table(tmp_path / "b.csv", "ImageId,EncodedPixels\na,1 5\na,40 9\n")
     assert not run_inline(ScoreSubmissionTask(beyond, truth)).sized
-    with pytest.raises(DataError, match=r"leave the image: .* ending by 42 \(7 x 6 pixels\)"):
+    with raises_code("data.runs.outside", "ending by 42 (7 x 6 pixels)"):
         score(beyond, truth, size=parse_size("7x6"))
-    with pytest.raises(DataError, match="WIDTHxHEIGHT"):
+    with raises_code("data.size.malformed"):
         parse_size("7 by 6")
 
 
@@ -201,28 +202,28 @@ def test_a_model_submits_the_test_images_in_the_samples_order(
     assert run_inline(SubmitTask(data, other, second, overwrite=True)).resumed == 0
 
     (data / "sample_submission.csv").write_text("id,rle_mask\nnowhere,1 1\n" + f"{ids[0]},1 1\n")
-    with pytest.raises(DataError, match=r"lists images that are not there: .*such as nowhere"):
+    with raises_code("data.submission.missing", "nowhere"):
         run_inline(task)
     (data / "sample_submission.csv").write_text("id,pixels\nnowhere,1 1\n")
-    with pytest.raises(DataError, match="not of the TGS"):
+    with raises_code("data.competition.different", "TGS"):
         run_inline(task)
 
 
 def test_what_cannot_be_submitted_is_told(salt_folder: Path, tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     write_truth(salt_folder, masks)
-    with pytest.raises(DataError, match="is a folder"):
+    with raises_code("data.file.folder"):
         run_inline(SubmitTask(salt_folder, tmp_path, masks=masks))
-    with pytest.raises(DataError, match="has no mask for"):  # of the test images
+    with raises_code("data.mask.missing"):  # of the test images
         run_inline(SubmitTask(salt_folder, tmp_path / "s.csv", masks=masks))
     assert not list(tmp_path.glob("s.csv*"))
     membranes = write_synthetic("membranes", tmp_path / "isbi", 2)
-    with pytest.raises(DataError, match=r"of no competition known here: expected tgs-salt .*got isbi2012"):
+    with raises_code("data.competition.unknown", "tgs-salt", "isbi2012"):
         run_inline(SubmitTask(membranes, tmp_path / "s.csv", masks=masks))
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
+    with raises_code("output.unwritable"):
         run_inline(SubmitTask(salt_folder, tmp_path / "file" / "s.csv", masks=masks, part="labelled"))
-    with pytest.raises(DataError, match="do not tell which images are held out"):
+    with raises_code("data.heldout.missing"):
         run_inline(SubmitTask(salt_folder, tmp_path / "s.csv", masks=masks, part="held-out"))
 
 
@@ -232,8 +233,8 @@ def test_a_table_in_a_zip_is_read_and_a_folder_is_not(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "train.csv.zip", "w") as archive:
         archive.writestr("train.csv", "ID,RLE_mask\na,1 2\n")
     assert read_mask_table(tmp_path / "train.csv.zip").runs == {"a": ("1 2",)}
-    for path, text in ((tmp_path, "is a folder"), (tmp_path / "no.csv", "does not exist")):
-        with pytest.raises(DataError, match=text):
+    for path, text in ((tmp_path, "data.file.folder"), (tmp_path / "no.csv", "data.file.missing")):
+        with raises_code(text):
             read_mask_table(path)
 
 
@@ -265,8 +266,7 @@ def test_score_says_in_words_what_is_no_table(
 def test_score_prints_the_competitions_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = table(tmp_path / "train.csv", "id,rle_mask\na,1 100\nb,\nc,\n")
     given = table(tmp_path / "s.csv", "id,rle_mask\nb,\na,1 72\n")
-    assert main(["score", str(given), "--truth", str(truth)]) == 2
-    assert "--partial" in capsys.readouterr().err
+    assert cli_error("score", given, "--truth", truth).code == "data.submission.images"
     assert main(["score", str(given), "--truth", str(truth), "--partial"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(

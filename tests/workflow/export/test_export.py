@@ -13,12 +13,13 @@ from PIL import Image
 from napari_unet.cli import main
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.inline import run_inline
-from napari_unet.errors import Cancelled, DataError, OutputError, SettingsError
+from napari_unet.errors import Cancelled, OutputError
 from napari_unet.export.naming import plan_files
 from napari_unet.progress import CancelToken
 from napari_unet.workflow.export.export_task import ExportTask
 from napari_unet.workflow.export.mask_sources import ModelMasks, StoredMasks
 from napari_unet.workflow.segment.segment_samples import segment_samples
+from support.errors import cli_error, raises_code
 
 if TYPE_CHECKING:
     from napari_unet.progress import Progress
@@ -39,24 +40,24 @@ def test_names_are_known_before_and_differ() -> None:
 @pytest.mark.parametrize(
     ("pattern", "said"),
     [
-        ("{name.__class__}", "unknown part"),
-        ("{nam}", "unknown part"),
-        ("{name", "cannot be used"),
-        ("{index:q}", "cannot be used"),
-        ("../{name}", "no file name"),
-        ("  ", "no file name"),
-        ("mask", "several images one name"),
+        ("{name.__class__}", "settings.pattern.unknown"),
+        ("{nam}", "settings.pattern.unknown"),
+        ("{name", "settings.pattern.malformed"),
+        ("{index:q}", "settings.pattern.malformed"),
+        ("../{name}", "settings.pattern.name"),
+        ("  ", "settings.pattern.name"),
+        ("mask", "settings.pattern.ambiguous"),
     ],
 )
 def test_patterns_that_cannot_be_used(pattern: str, said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+    with raises_code(said):
         plan_files(["a", "b"], Path("out"), ["png"], pattern)
 
 
 def test_formats_that_cannot_be_used() -> None:
-    with pytest.raises(SettingsError, match="no format"):
+    with raises_code("settings.format.missing"):
         plan_files(["a"], Path("out"), [])
-    with pytest.raises(SettingsError, match="no format 'bmp'"):
+    with raises_code("settings.format.unknown", "'bmp'"):
         plan_files(["a"], Path("out"), ["bmp"])
 
 
@@ -120,7 +121,7 @@ def test_mask_files(tmp_path: Path) -> None:
     assert np.load(out / "numbered-npy.npy").tolist() == numbered.tolist()
     assert not (out / "plain-npy.npy").exists()  # 255 is none of nine classes
     (tmp_path / "none").mkdir()
-    with pytest.raises(DataError, match="holds no masks"):
+    with raises_code("data.masks.missing"):
         run_inline(ExportTask(StoredMasks(tmp_path / "none"), out, ("npy",)))
 
 
@@ -133,7 +134,7 @@ def test_a_damaged_file_does_not_hold_up_the_others(nuclei_folder: Path, tmp_pat
     assert [p.name for p in result.paths] == ["good_mask.tif"]
     assert [p.name for p in result.problems] == ["cut"]
     (folder / "good.png").unlink()
-    with pytest.raises(OutputError, match="no image could be exported"):
+    with raises_code("output.images.none"):
         run_inline(ExportTask(StoredMasks(folder), tmp_path / "other", ("tiff", "coco")))
     assert not (tmp_path / "other" / "coco.json").exists()
 
@@ -161,8 +162,7 @@ def test_the_command(nuclei_folder: Path, tmp_path: Path, capsys: pytest.Capture
     assert "6 images in 12 files" in capsys.readouterr().out
     content = json.loads(next(out.glob("*.geojson")).read_text(encoding="utf-8"))
     assert content["properties"]["pixel_size"] == {"y": 0.5, "x": 0.25, "unit": "µm"}
-    assert main([*arguments, "--name", "{name}"]) == 2
-    assert "would be replaced" in capsys.readouterr().err
+    assert cli_error(*arguments, "--name", "{name}").code == "output.exists"
     for size in ("0.5", "um", "0um", "1 parsec", "1x2x3um"):
         assert main([*arguments, "--pixel-size", size]) == 2
         assert size.strip("0.15xum ") in capsys.readouterr().err
@@ -178,8 +178,7 @@ def test_corrected_masks_of_a_project(
     arguments = ["export", str(project), "--out", str(out), "--format", "npy", "--format", "coco"]
     masks = {}
     with Project.create(project, open_dataset(salt_folder)) as opened:
-        assert main(arguments) == 2
-        assert "has no corrected masks yet" in capsys.readouterr().err
+        assert cli_error(*arguments).code == "data.masks.missing"
         for number, name in enumerate(opened.ids[3:5]):
             mask = np.zeros((101, 101), np.uint8)
             mask[10:20, 30 : 50 + number] = 1
@@ -201,13 +200,13 @@ def test_corrected_masks_of_a_project(
 def test_a_folder_that_cannot_be_written(nuclei_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for name in ("png", "coco", "ome-zarr", "imagej-roi", "measurements"):
-        with pytest.raises(OutputError, match="cannot be written"):
+        with raises_code("output.unwritable"):
             run_inline(ExportTask(StoredMasks(nuclei_folder), tmp_path / "file" / "out", (name,)))
 
 
 def test_a_file_where_the_folder_should_be(nuclei_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(OutputError, match=r"out is a file: expected a folder"):
+    with raises_code("output.folder.file", "out"):
         run_inline(ExportTask(StoredMasks(nuclei_folder), tmp_path / "out", ("npy",)))
     assert (tmp_path / "out").read_text() == "mine"
 
@@ -227,9 +226,7 @@ def test_images_are_not_taken_for_masks(tmp_path: Path) -> None:
     assert [p.name for p in exported.paths] == ["b_mask.npy"]
 
 
-def test_a_place_for_the_recipe_is_looked_for_first(
-    nuclei_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_place_for_the_recipe_is_looked_for_first(nuclei_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     words = [
         "export",
@@ -239,6 +236,7 @@ def test_a_place_for_the_recipe_is_looked_for_first(
         "--save-recipe",
         tmp_path / "file" / "r.json",
     ]
-    assert main([str(word) for word in words]) == 2
-    assert "r.json cannot be written" in capsys.readouterr().err
+    error = cli_error(*words)
+    assert error.code == "output.unwritable"
+    assert "r.json" in error.sentence
     assert not (tmp_path / "out").exists()

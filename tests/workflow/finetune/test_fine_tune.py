@@ -14,7 +14,7 @@ from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.engine.task import FromCaller
-from napari_unet.errors import Cancelled, DataError, ModelError, OutputError, TrainingError
+from napari_unet.errors import Cancelled
 from napari_unet.evaluation.leakage import SeenImages
 from napari_unet.models.model import load_model, read_settings
 from napari_unet.progress import CancelToken, Progress
@@ -34,6 +34,7 @@ from napari_unet.workflow.inputs.labelled_images import Correction, as_dataset
 from napari_unet.workflow.train.preview import Preview
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.train_task import TrainTask
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,7 +156,7 @@ def test_replay_of_the_training_data_judges_on_what_was_held_out(
 def test_replay_of_a_data_set_the_model_never_saw_is_refused(
     model: Path, nuclei_folder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match="was not trained on"):
+    with raises_code("data.replay.different"):
         run(model, tmp_path / "new", corrections(2), replay=nuclei_folder)
 
 
@@ -317,15 +318,15 @@ def test_what_cannot_be_learned_from_is_refused_in_words(model: Path, tmp_path: 
     nothing = np.zeros((48, 48), np.float32)
     image, labels = picture(0)
     two = Correction(CallReference("a", FromCaller(lambda: image)), labels * np.uint8(2))
-    with pytest.raises(TrainingError, match="no correction to learn from"):
+    with raises_code("training.corrections.missing"):
         run(model, out, ())
-    with pytest.raises(TrainingError, match="no correction to learn from"):
+    with raises_code("training.corrections.missing"):
         run(model, out, (correction(0, weights=nothing),))
-    with pytest.raises(ModelError, match="the mask of a has a class that the model does not know"):
+    with raises_code("model.classes.unknown", "mask of a"):
         run(model, out, (two,))
-    with pytest.raises(DataError, match="two images of corrections are called band0"):
+    with raises_code("data.image.duplicate", "corrections", "band0"):
         run(model, out, (correction(0), correction(0)))
-    with pytest.raises(OutputError, match="is the model to start from"):
+    with raises_code("output.input"):
         run(model, model, corrections(2))
     assert not out.exists()
 
@@ -411,5 +412,5 @@ def test_any_value_can_mean_not_vouched_for(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mask.weights == 0, labels == 128)
     np.testing.assert_array_equal(mask.labels, labels == 255)
     given, _, _ = read_corrections(write_masks(tmp_path / "b", [labels]), 2, unvouched=128)
-    with pytest.raises(DataError, match="a class that the model does not know"):
+    with raises_code("data.mask.classes"):
         masks_of(given)

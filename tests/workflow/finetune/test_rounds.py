@@ -17,6 +17,7 @@ from napari_unet.workflow.finetune.project_examples import of_project
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from support.errors import cli_error
 from tiny_models import provenance_of, without_graphs, write_tiny_model
 
 if TYPE_CHECKING:
@@ -108,8 +109,7 @@ def test_finetune_takes_a_project_and_adds_a_version(
     folder: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["finetune", "--corrections", str(folder), *SHORT]
-    assert main(command) == 2
-    assert "has no version of a model yet" in capsys.readouterr().err
+    assert cli_error(*command).code == "model.version.missing"
     assert main([*command, "--model", str(model)]) == 0
     said = capsys.readouterr().out
     assert "learned from 2 corrected images" in said
@@ -130,7 +130,7 @@ def test_finetune_takes_a_project_and_adds_a_version(
 
 
 def test_finetune_of_a_project_says_what_is_wrong(
-    folder: Path, model: Path, tmp_path: Path, salt_folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, model: Path, tmp_path: Path, salt_folder: Path
 ) -> None:
     fresh = tmp_path / "fresh"
     Project.create(fresh, open_dataset(salt_folder)).close()
@@ -139,10 +139,9 @@ def test_finetune_of_a_project_says_what_is_wrong(
         project.corrections.record("a", np.zeros((8, 8), np.uint8), np.ones((8, 8), np.uint8))
     begin = ["finetune", "--model", str(model), *SHORT, "--corrections"]
     for words, expected in (
-        ([str(fresh)], "has no correction yet"),
-        ([str(memory)], "are in no file"),
-        ([str(folder), "--unvouched", "255"], "--unvouched is of no use with a project"),
-        ([str(salt_folder)], "--out is missing"),
+        ([str(fresh)], "data.corrections.missing"),
+        ([str(memory)], "data.images.missing"),
+        ([str(folder), "--unvouched", "255"], "settings.arguments.unused"),
+        ([str(salt_folder)], "settings.arguments.missing"),
     ):
-        assert main([*begin, *words]) == 2
-        assert expected in capsys.readouterr().err
+        assert cli_error(*begin, *words).code == expected

@@ -10,12 +10,12 @@ import pytest
 from napari_unet.cli import main
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.inline import run_inline
-from napari_unet.errors import DataError
 from napari_unet.export.masks import write_mask
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.settings import EvaluationSettings
 from napari_unet.workflow.evaluate.evaluate_task import EvaluateTask
 from napari_unet.workflow.inputs.mask_folder import read_masks
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,12 +83,12 @@ def test_masks_that_do_not_belong_to_the_data_are_told(nuclei_folder: Path, tmp_
     dataset = open_dataset(nuclei_folder)
     write_truth(nuclei_folder, tmp_path, numbered=True)
     (tmp_path / f"{dataset.samples[2].id}.tif").unlink()
-    with pytest.raises(DataError, match=f"has no mask for {dataset.samples[2].id}"):
+    with raises_code("data.mask.missing", dataset.samples[2].id):
         list(read_masks(dataset, tmp_path))
     picture = np.zeros((4, 4, 3), np.uint8)
     picture[0, 0] = 1, 2, 3
     from PIL import Image
 
     Image.fromarray(picture).save(tmp_path / f"{dataset.samples[2].id}.png")
-    with pytest.raises(DataError, match="is not a mask of this data set"):
+    with raises_code("data.mask.classes"):
         list(read_masks(dataset, tmp_path))

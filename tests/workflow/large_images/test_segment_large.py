@@ -17,7 +17,7 @@ from tests.tiny_models import without_graphs, write_tiny_model
 from napari_unet.data.files.lazy_stack import lazy_stack
 from napari_unet.data.files.pixel_size import PixelSize
 from napari_unet.data.sample import Sample
-from napari_unet.errors import Cancelled, ComputeError, DataError, ModelError, OutputError, SettingsError
+from napari_unet.errors import Cancelled
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.model import Model, load_model
 from napari_unet.models.normalization import resize
@@ -28,6 +28,7 @@ from napari_unet.workflow.large_images import plan as large_module
 from napari_unet.workflow.large_images.local_run import FinishedBlock
 from napari_unet.workflow.large_images.segment_large import segment_stack
 from napari_unet.workflow.segment.segment_samples import Segmentation, segment_samples
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,7 +181,7 @@ def test_objects_are_the_connected_pieces_of_the_whole(
     assert pairs.shape[1] == expected.max() + 1
     np.testing.assert_array_equal(result(out, 1), found[::2, ::2])
     learned = settings.model_copy(update={"objects": "shape"})
-    with pytest.raises(SettingsError, match="connected pieces"):
+    with raises_code("settings.objects.unsupported"):
         segment_stack(lazy_stack(image), model, tmp_path / "b.ome.zarr", learned, objects=True)
 
 
@@ -235,7 +236,7 @@ def test_what_was_begun_otherwise_is_not_gone_on_with(
 
     if what == "finished":
         go()
-        with pytest.raises(OutputError, match="is there already"):
+        with raises_code("output.exists"):
             go()
         return
     with pytest.raises(Cancelled):
@@ -243,14 +244,14 @@ def test_what_was_begun_otherwise_is_not_gone_on_with(
             lazy_stack(image), model, out, on_progress=lambda p: p.piece and cancel.cancel(), cancel=cancel
         )
     if what == "image":
-        with pytest.raises(OutputError, match="another image"):
+        with raises_code("output.different", "another image"):
             go(image[::-1])
     elif what == "settings":
-        with pytest.raises(OutputError, match=r"other settings: expected threshold 0.5, got threshold 0.7"):
+        with raises_code("output.different", "other settings", "threshold 0.5", "threshold 0.7"):
             go(threshold=0.7)
     else:
         other = load_model(write_tiny_model(tmp_path / "other", seed=5))
-        with pytest.raises(OutputError, match="another model"):
+        with raises_code("output.different", "another model"):
             go(model=other)
     segment_stack(lazy_stack(image[::-1]), model, out, overwrite=True)
     assert_whole(result(out), image[::-1], model)
@@ -260,7 +261,7 @@ def test_overwrite_removes_nothing_of_others(tmp_path: Path, image: np.ndarray, 
     precious = tmp_path / "a.ome.zarr"
     precious.mkdir()
     (precious / "thesis.txt").write_text("x")
-    with pytest.raises(DataError, match="no mask that was begun here"):
+    with raises_code("data.store.foreign"):
         segment_stack(lazy_stack(image), model, precious, overwrite=True)
     assert (precious / "thesis.txt").exists()
 
@@ -315,13 +316,13 @@ def test_memory_that_does_not_last_halves_the_batch_and_is_said_once(
         f"Out of memory: going on with batches of {n}" for n in (4, 2)
     ]
     monkeypatch.setattr(large_module, "average_over_flips", lambda *a: (_ for _ in ()).throw(MemoryError()))
-    with pytest.raises(ComputeError, match=r"a single tile.*--memory"):
+    with raises_code("compute.memory"):
         segment_stack(lazy_stack(image), model, tmp_path / "b.ome.zarr")
 
 
 def test_of_several_channels_one_must_be_chosen(tmp_path: Path, image: np.ndarray, model: Model) -> None:
     both = lazy_stack(np.stack([image[::-1], image]), axes="cyx", channels=["GFP", "DAPI"])
-    with pytest.raises(ModelError, match=r"expected 1 channel, got 2: GFP, DAPI; choose with --channel"):
+    with raises_code("model.channels.count", "1 channel", "got 2", "GFP, DAPI"):
         segment_stack(both, model, tmp_path / "a.ome.zarr")
     out = segment_stack(both.choose(["DAPI"]), model, tmp_path / "a.ome.zarr")
     assert_whole(result(out), image, model)

@@ -40,6 +40,7 @@ from napari_unet.workflow.train.recipes import recipe
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from support.errors import cli_error
 from tiny_models import without_graphs, write_tiny_model
 
 if TYPE_CHECKING:
@@ -394,18 +395,19 @@ def saved(session: Session, tmp_path: Path) -> Path:
     return tmp_path / "r.json"
 
 
-def test_spoilt_and_missing_images_are_refused(
-    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_spoilt_and_missing_images_are_refused(saved: Path, tmp_path: Path) -> None:
     file = tmp_path / "r-images" / "one.tif"
     file.write_bytes(file.read_bytes()[:-20])
-    assert main(["run", str(saved), "--out", str(tmp_path / "out")]) == 2
-    assert f"the image {file} changed" in capsys.readouterr().err
-    assert main(["run", str(saved), "--out", str(tmp_path / "out"), "--anyway"]) == 2
-    assert "one.tif cannot be read as an image" in capsys.readouterr().err
+    error = cli_error("run", saved, "--out", tmp_path / "out")
+    assert error.code == "data.record.changed"
+    assert str(file) in error.sentence
+    error = cli_error("run", saved, "--out", tmp_path / "out", "--anyway")
+    assert error.code == "data.image.unreadable"
+    assert "one.tif" in error.sentence
     shutil.rmtree(file.parent)
-    assert main(["run", str(saved), "--out", str(tmp_path / "out"), "--anyway"]) == 2
-    assert f"the image {file} is gone" in capsys.readouterr().err
+    error = cli_error("run", saved, "--out", tmp_path / "out", "--anyway")
+    assert error.code == "data.record.changed"
+    assert str(file) in error.sentence
     assert not (tmp_path / "out").exists()
 
 

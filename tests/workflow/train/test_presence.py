@@ -12,7 +12,6 @@ import pytest
 from napari_unet.data.dataset import Dataset
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.inline import run_inline
-from napari_unet.errors import ModelError, SettingsError
 from napari_unet.inference.postprocess import fade, mask_from_probabilities, without_presence
 from napari_unet.models.ensemble import load_any
 from napari_unet.models.model import Model, load_model, save_model
@@ -24,6 +23,7 @@ from napari_unet.workflow.ensemble.ensemble_task import EnsembleTask
 from napari_unet.workflow.large_images.plan import plan_large_image
 from napari_unet.workflow.segment.segment_samples import Segmentation, segment_samples
 from napari_unet.workflow.train import tune_threshold
+from support.errors import raises_code
 from tiny_models import without_graphs
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def test_the_last_logit_is_one_for_all_pixels(name: str, more: dict[str, Any]) -
 
 def test_networks_that_do_not_tell_are_refused_by_name() -> None:
     assert {"unet", "attention_unet", "scse_unet", "encoder_unet"} == set(TELLING)
-    with pytest.raises(SettingsError, match=r"segnet does not tell.*attention_unet, encoder_unet, scse_unet"):
+    with raises_code("settings.presence.unsupported", "segnet", "attention_unet, encoder_unet, scse_unet"):
         build_network(NetworkSettings(name="segnet", **SMALL))
 
 
@@ -159,7 +159,7 @@ def test_what_is_read_by_region_is_not_judged_as_a_whole() -> None:
 
     model = model_that_says(0.4)
     stack = lazy_stack(np.zeros((64, 64), np.uint8))
-    with pytest.raises(ModelError, match="too large to be asked as a whole"):
+    with raises_code("model.image.large"):
         plan_large_image(stack, model, model.recipe.inference, LargeImageSettings())
 
 
