@@ -204,7 +204,7 @@ def _readable(
             if not image.size:
                 got = " x ".join(map(str, image.shape))
                 raise DataError(f"{sample.id} is empty", code="data.image.empty", expected="pixels", got=got)
-            if image.shape[2] > 1:
+            if image.ndim > 2 and image.shape[2] > 1:
                 image = normalization.pick(image, *channels_of(sample), sample.id)
         except WorkbenchError as error:
             if on_problem is None:
