@@ -420,5 +420,5 @@ def test_an_older_model_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFi
     kept = (tmp_path / "model" / "settings.json").read_bytes()
     capsys.readouterr()
     assert import_file(*command) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "--overwrite" in capsys.readouterr().err
     assert (tmp_path / "model" / "settings.json").read_bytes() == kept
