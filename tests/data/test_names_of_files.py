@@ -228,7 +228,7 @@ def test_no_image_is_listed_twice_by_links_within_a_data_set(tmp_path, link):
 
 @pytest.mark.parametrize(
     ("folder", "parted"),
-    [("C:\\Users\\Bo\\set\\", "\\"), ("/home/bo/set/", "/"), ("\\\\nas\\x\\set\\", "\\")],
+    [("C:\\Users\\Bo\\set\\", "\\"), ("/data/bo/set/", "/"), ("\\\\nas\\x\\set\\", "\\")],
 )
 def test_a_table_made_on_another_computer_finds_the_files_that_moved_with_it(
     tmp_path, caplog, folder, parted
