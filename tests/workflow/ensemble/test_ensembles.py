@@ -235,7 +235,7 @@ def test_the_command_line(
     assert report["overall"]["images"] == 8
     capsys.readouterr()
     assert cli_error("train", salt_folder, "--out", tmp_path / "t", "--init", out).code == "model.ensemble"
-    assert main([*made[:-2], "--choose", "greedy"]) == 2
+    assert main([*made[:-2], "--choose", "greedy", "--overwrite"]) == 2
     assert "give one with --data" in capsys.readouterr().err
 
 
