@@ -30,7 +30,7 @@ def measure(side: int, strokes: int) -> dict[bool, float]:
     session = Session(InlineEngine(), waiting.append)
     image = np.zeros((side, side, 1), np.uint8)
     collection = Collection("strokes", [Sample("a", lambda: image)])
-    session.show(collection)
+    session.workspace.show(collection)
     session.painting.prepare()
     until = time.monotonic() + 60
     while session.painting.project is None and time.monotonic() < until:

@@ -106,7 +106,7 @@ def measure(model: Path, data: Path, rounds: int) -> dict[str, float]:
     start = time.perf_counter()
     rest(0)  # it is seen before anybody can click
     viewer.add_image(np.random.default_rng(0).integers(0, 255, (256, 256), dtype=np.uint8), name="one")
-    bench.session.load_model(model)
+    bench.session.workspace.load_model(model)
     spin(lambda: bench.segmenting.run_button.isEnabled())
     bench.segmenting.run_button.click()
     spin(lambda: bench.stage.mask_layer is not None)
@@ -120,36 +120,45 @@ def measure(model: Path, data: Path, rounds: int) -> dict[str, float]:
         shown.clear()
         start = time.perf_counter()
         bench.segmenting.run_button.click()
-        spin(lambda: bool(shown) and bench.session.progress is None)
+        spin(lambda: bool(shown) and bench.session.runner.progress is None)
         warm.append(shown[0] - start)
         rest(0.1)
     out["warm Segment 256x256, s"] = statistics.median(warm)
 
     viewer.layers.clear()
     viewer.open(str(data), plugin="napari-unet-workbench")
-    spin(lambda: bench.session.collection is not None and bench.session.collection.name == data.name)
+    spin(
+        lambda: (
+            bench.session.workspace.collection is not None
+            and bench.session.workspace.collection.name == data.name
+        )
+    )
     rest(2)
     bench.segmenting.scope_box.setCurrentIndex(3)
     bench.segmenting.run_button.click()
-    spin(lambda: bench.session.progress is not None and bench.session.progress.done > 0)
+    spin(lambda: bench.session.runner.progress is not None and bench.session.runner.progress.done > 0)
     rest(1)
     start = time.perf_counter()
-    before = bench.session.progress.done if bench.session.progress else 0
+    before = bench.session.runner.progress.done if bench.session.runner.progress else 0
     limit = start + 20
-    spin(lambda: bench.session.progress is None or time.perf_counter() > limit)
+    spin(lambda: bench.session.runner.progress is None or time.perf_counter() > limit)
     stalls = heart.stalls(start, time.perf_counter())
     out["stall 99th percentile, ms"] = float(np.percentile(stalls, 99))
     out["stall worst, ms"] = float(stalls.max())
-    done = (bench.session.progress.done if bench.session.progress else len(bench.session.rows())) - before
+    done = (
+        bench.session.runner.progress.done
+        if bench.session.runner.progress
+        else len(bench.session.workspace.rows())
+    ) - before
     out["images a second meanwhile"] = done / (time.perf_counter() - start)
 
     answers = []
     for _ in range(3):
-        if bench.session.progress is None:
+        if bench.session.runner.progress is None:
             bench.segmenting.run_button.click()
-        spin(lambda: bench.session.progress is not None and bench.session.progress.done > 0)
+        spin(lambda: bench.session.runner.progress is not None and bench.session.runner.progress.done > 0)
         bench.segmenting.cancel_button.click()
-        answers.append(spin(lambda: bench.session.progress is None))
+        answers.append(spin(lambda: bench.session.runner.progress is None))
         rest(0.2)
     out["Cancel answered, s"] = max(answers)
     out["heavy modules in the window's process"] = float(

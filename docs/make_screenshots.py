@@ -78,26 +78,26 @@ def main() -> None:
         photographer.take("1-start")
 
         viewer.open(str(demo / "seismic tiles"), plugin="napari-unet-workbench")
-        spin(lambda: bench.session.collection is not None)
-        bench.session.load_model(demo / "salt-u-net")
+        spin(lambda: bench.session.workspace.collection is not None)
+        bench.session.workspace.load_model(demo / "salt-u-net")
         rest(1)
         photographer.take("2-open")
 
         bench.segmenting.run_button.click()
-        spin(lambda: bench.stage.mask_layer is not None and bench.session.progress is None)
+        spin(lambda: bench.stage.mask_layer is not None and bench.session.runner.progress is None)
         photographer.take("3-segment")
 
         bench.segmenting.scope_box.setCurrentIndex(bench.segmenting.scope_box.findData("all"))
         bench.segmenting.run_button.click()
-        spin(lambda: bench.session.progress is None)
-        spin(lambda: bench.session.overall is not None)
+        spin(lambda: bench.session.runner.progress is None)
+        spin(lambda: bench.session.workspace.overall is not None)
         rest(1)
         bench.looking.worst_button.click()
-        spin(lambda: bench.session.progress is None)  # images without a reference get an estimate
+        spin(lambda: bench.session.runner.progress is None)  # images without a reference get an estimate
         bench.looking.errors_box.click()
         # Not the very worst, which has no pixel right: one that shows all three colours.
-        rows = [r for r in bench.session.rows() if r.iou is not None and r.part == "held-out"]
-        bench.session.select(min(rows, key=lambda r: abs((r.iou or 0) - 0.6)).id)
+        rows = [r for r in bench.session.workspace.rows() if r.iou is not None and r.part == "held-out"]
+        bench.session.workspace.select(min(rows, key=lambda r: abs((r.iou or 0) - 0.6)).id)
         reference = next(layer for layer in viewer.layers if layer.name.endswith("reference"))
         reference.visible = False
         photographer.take("4-look")
@@ -111,13 +111,13 @@ def main() -> None:
         bench.looking.unsure_box.click()
 
         # A person paints what is true on the eight worst images that the model was trained on.
-        worst = [r for r in bench.session.rows() if r.part == "train" and r.iou is not None]
+        worst = [r for r in bench.session.workspace.rows() if r.part == "train" and r.iou is not None]
         worst = sorted(worst, key=lambda r: r.iou or 0)[:8]
-        first = max(worst, key=lambda r: bench.session.collection.reference(r.id).labels.mean()).id
+        first = max(worst, key=lambda r: bench.session.workspace.collection.reference(r.id).labels.mean()).id
         for row in worst:
-            bench.session.select(row.id)
+            bench.session.workspace.select(row.id)
             rest(0.2)
-            truth = bench.session.collection.reference(row.id).labels
+            truth = bench.session.workspace.collection.reference(row.id).labels
             layer = bench.stage.mask_layer
             layer.mode = "paint"
             wrong = (layer.data != truth).nonzero()

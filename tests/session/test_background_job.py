@@ -88,7 +88,7 @@ def test_a_round_follows_when_there_are_new_strokes_and_only_then(
     rounds = use(Rounds([0.1, 0.2, 0.3]), monkeypatch)
     lesson.corrected(2)
     learning, session = lesson.learning, lesson.session
-    card = session.model
+    card = session.workspace.model
     learning.keep_learning(True, 60.0)
     assert len(rounds.learned) == 1
     learning.go_on()
@@ -103,7 +103,7 @@ def test_a_round_follows_when_there_are_new_strokes_and_only_then(
     assert rounds.learned[1] == {*lesson.ids_of("train")[:2], fresh}
     # Twice better, and still nobody's choice but the person's.
     assert lesson.in_use() == 1
-    assert session.model is card
+    assert session.workspace.model is card
     assert lesson.names() == [(1, "from", False), (2, "better", True), (3, "better", False)]
     assert learning.candidate is not None
     assert learning.candidate.number == 3
@@ -206,5 +206,5 @@ def test_an_offer_moves_along_with_its_project(
     learning.keep()
     assert lesson.in_use() == 2
     assert lesson.project.folder == tmp_path / "mine"
-    assert lesson.session.model is not None
-    assert lesson.session.model.path == tmp_path / "mine" / "models" / "v002"
+    assert lesson.session.workspace.model is not None
+    assert lesson.session.workspace.model.path == tmp_path / "mine" / "models" / "v002"

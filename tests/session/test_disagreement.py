@@ -74,9 +74,11 @@ def session(monkeypatch: pytest.MonkeyPatch, cards: dict[str, ModelCard]) -> Ite
     waiting: list[Callable[[], None]] = []
     session = Session(Desk(), waiting.append)
     session.painting.automatic = False
-    session.choose_model(cards["both"])
+    session.workspace.choose_model(cards["both"])
     pictures = [np.random.default_rng(n).integers(0, 255, (SIDE, SIDE + 8, 1), np.uint8) for n in range(3)]
-    session.show(Collection("made up", [Sample(f"i{n}", lambda p=p: p) for n, p in enumerate(pictures)]))
+    session.workspace.show(
+        Collection("made up", [Sample(f"i{n}", lambda p=p: p) for n, p in enumerate(pictures)])
+    )
     yield session
     session.close()
 
@@ -84,11 +86,11 @@ def session(monkeypatch: pytest.MonkeyPatch, cards: dict[str, ModelCard]) -> Ite
 def watched(session: Session) -> Any:
     from napari_unet.session.disagreement import Disagreement
 
-    return Disagreement(session)
+    return Disagreement(session.workspace, session.runner)
 
 
 def said_alone(session: Session, card: ModelCard, identifier: str) -> np.ndarray[Any, Any]:
-    sample = session.collection.entries[identifier].sample
+    sample = session.workspace.collection.entries[identifier].sample
     (found,) = segment_samples([sample], load_model(card.path, default_precision()))
     return found.probabilities[..., 0]
 
@@ -107,12 +109,12 @@ def test_of_two_members_it_is_half_of_their_difference(session: Session, cards: 
 def test_one_model_is_held_against_its_answer_to_the_mirror_image(
     session: Session, cards: dict[str, ModelCard]
 ) -> None:
-    session.choose_model(cards["a"])
+    session.workspace.choose_model(cards["a"])
     unsure = watched(session)
     session.segment(("i0",))
     unsure.want(True)
     straight = said_alone(session, cards["a"], "i0")
-    picture = session.collection.entries["i0"].sample.read_image()
+    picture = session.workspace.collection.entries["i0"].sample.read_image()
     mirrored = Sample("mirrored", lambda: np.ascontiguousarray(picture[:, ::-1]))
     (found,) = segment_samples([mirrored], load_model(cards["a"].path, default_precision()))
     back = found.probabilities[:, ::-1, 0]
@@ -129,21 +131,21 @@ def test_it_follows_the_image_at_hand_the_prediction_and_the_model(
     session.segment(("i0", "i1"))
     first = np.array(unsure.values())
     assert told[-1] == ""
-    session.select("i1")
+    session.workspace.select("i1")
     second = np.array(unsure.values())
     assert not np.array_equal(first, second)
-    session.select("i2")
+    session.workspace.select("i2")
     assert unsure.values() is None
     assert told[-1].startswith("Segment the image")
-    session.select("i0")
+    session.workspace.select("i0")
     np.testing.assert_array_equal(unsure.values(), first)
-    session.choose_model(cards["a"])  # what another model said is gone
+    session.workspace.choose_model(cards["a"])  # what another model said is gone
     assert unsure.values() is None
     session.segment(("i0",))
     assert not np.array_equal(unsure.values(), first)
     unsure.want(False)
     session.segment(("i1",))
-    session.select("i1")
+    session.workspace.select("i1")
     assert unsure.values() is None
 
 
@@ -159,7 +161,7 @@ def test_a_part_or_too_much_is_not_compared(session: Session, monkeypatch: pytes
 
 
 def test_what_a_person_asks_for_comes_first(session: Session) -> None:
-    desk, unsure = session.engine, watched(session)
+    desk, unsure = session.runner.engine, watched(session)
     session.segment(("i0",))
     desk.kinds = [DisagreementTask, PredictTask]
     unsure.want(True)
@@ -171,7 +173,7 @@ def test_what_a_person_asks_for_comes_first(session: Session) -> None:
     desk.let_go(job)
     (again,) = desk.held
     assert isinstance(again.task, DisagreementTask)
-    session.select("i1")  # another image is at hand: it is the one that is asked about now
+    session.workspace.select("i1")  # another image is at hand: it is the one that is asked about now
     assert again.state == "cancelled"
     (last,) = desk.held
     assert last.task.image.id == "i1"
@@ -184,7 +186,7 @@ def test_a_failure_is_told_once_and_the_map_is_not_asked_for_again(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unsure, told = watched(session), []
-    session.failed.connect(lambda sentence, _: told.append(sentence))
+    session.runner.failed.connect(lambda sentence, _: told.append(sentence))
     session.segment(("i0", "i1"))
 
     def full(*_: object) -> None:
@@ -192,9 +194,9 @@ def test_a_failure_is_told_once_and_the_map_is_not_asked_for_again(
 
     unsure.want(True)
     monkeypatch.setattr(np, "save", full)
-    session.select("i1")
-    session.select("i1")
-    session.mask_changed.emit("i1")
+    session.workspace.select("i1")
+    session.workspace.select("i1")
+    session.workspace.mask_changed.emit("i1")
     assert len(told) == 1
     assert "No space left" in told[0]
     assert unsure.words() == "The image could not be compared."
@@ -208,7 +210,7 @@ def test_a_map_that_is_gone_from_the_disk_is_made_anew(session: Session) -> None
     session.segment(("i0",))
     unsure.want(True)
     before = np.array(unsure.values())
-    (file,) = session.collection.folder.glob("disagreement-*")
+    (file,) = session.workspace.collection.folder.glob("disagreement-*")
     path: Path = file
     path.unlink()
     unsure.follow()

@@ -60,22 +60,19 @@ class Lesson:
         self.session = Session(InlineEngine(), self.waiting.append)
         self.learning: Learning = self.session.learning
         self.failures: list[str] = []
-        self.session.failed.connect(lambda sentence, details: self.failures.append(sentence))
+        self.session.runner.failed.connect(lambda sentence, details: self.failures.append(sentence))
         dataset = open_dataset(salt)
         self.collection = Collection(dataset.name, (*dataset.samples, *dataset.unlabelled), dataset)
-        self.session.choose_model(ModelCard.read(model))
-        self.session.show(self.collection)
+        self.session.workspace.choose_model(ModelCard.read(model))
+        self.session.workspace.show(self.collection)
         self.settle()
 
     def settle(self) -> None:
-        for _ in range(100):
-            for pool in (self.session._aside, self.session._overall._pool):
-                pool.submit(lambda: None).result(10)
-            if not self.waiting:
-                return
+        def pump() -> None:
             while self.waiting:
                 self.waiting.pop(0)()
-        raise AssertionError("the session does not come to rest")
+
+        self.session.wait_idle(pump)
 
     @property
     def project(self) -> Project:
@@ -124,10 +121,10 @@ def lesson(salt: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 def test_what_is_in_the_way_is_said_one_thing_after_another(lesson: Lesson) -> None:
     learning, session = lesson.learning, lesson.session
-    card = session.model
-    session.choose_model(None)
+    card = session.workspace.model
+    session.workspace.choose_model(None)
     assert learning.obstacle() == "Open a model first."
-    session.choose_model(card)
+    session.workspace.choose_model(card)
     assert learning.obstacle() == "Correct a mask first: paint on it, or mark it done."
     assert learning.summary() == ""
     assert learning.fine_tune(SECONDS) is None
@@ -158,12 +155,12 @@ def test_a_round_makes_two_versions_and_keep_uses_the_second(lesson: Lesson, mod
     lesson.corrected(3)
     session, learning, project = lesson.session, lesson.learning, lesson.project
     # One that the model has trained on could not judge.
-    unseen = [i for i in lesson.ids_of("held-out") if session.row(i).part == "held-out"]
+    unseen = [i for i in lesson.ids_of("held-out") if session.workspace.row(i).part == "held-out"]
     judge = unseen[0]
     lesson.correct(judge, done=True)
     plain = next(i for i in lesson.ids_of("train") if lesson.collection.entries[i].status == "new")
     session.segment([plain])
-    before = session.mask(plain)
+    before = session.workspace.mask(plain)
     looks: list[dict[str, float]] = []
     previews: list[Any] = []
     learning.looked.connect(looks.append)
@@ -175,7 +172,7 @@ def test_a_round_makes_two_versions_and_keep_uses_the_second(lesson: Lesson, mod
     assert learning.job is None
     assert looks == learning.curve
     assert {"seconds", "loss", "held_out_iou", "old_iou"} <= set(looks[0])
-    assert previews[0].id == session.current
+    assert previews[0].id == session.workspace.current
     first, second = learning.versions
     assert (first.name, first.note, first.parent) == ("v001", "from start", 0)
     assert first.scores == {"validation_iou": 0.5}
@@ -189,24 +186,24 @@ def test_a_round_makes_two_versions_and_keep_uses_the_second(lesson: Lesson, mod
     assert judge in result.comparison.images
     assert learning.candidate == second
     assert lesson.in_use() == 1
-    assert session.model is not None
-    assert session.model.path == model
+    assert session.workspace.model is not None
+    assert session.workspace.model.path == model
     assert learning.obstacle() == "Keep or discard the new version first."
     learning.keep()
     assert lesson.failures == []
     assert learning.candidate is None
     assert lesson.in_use() == 2
-    assert session.model.path == second.path
-    assert session.row(plain).status == "segmented"  # by the new version
-    assert (session.mask(plain) != before).any()
-    assert session.row(judge).status == "done"
+    assert session.workspace.model.path == second.path
+    assert session.workspace.row(plain).status == "segmented"  # by the new version
+    assert (session.workspace.mask(plain) != before).any()
+    assert session.workspace.row(judge).status == "done"
     assert learning.obstacle() == ""
     assert [c.path for c in session.offered() if c.path in (first.path, second.path)] == [second.path]
     learning.roll_back()
     assert lesson.in_use() == 1
-    assert session.model.path == first.path
+    assert session.workspace.model.path == first.path
     assert [c.path for c in session.offered() if c.path in (first.path, second.path)] == [first.path]
-    np.testing.assert_array_equal(session.mask(plain), before)
+    np.testing.assert_array_equal(session.workspace.mask(plain), before)
     learning.roll_back(2)
     assert lesson.in_use() == 2
     learning.roll_back()
@@ -222,12 +219,14 @@ def test_after_a_roll_back_the_version_that_was_rejected_is_not_suggested(
     session, project = lesson.session, lesson.project
     look = measure_look(lesson.collection.image(lesson.collection.ids[0]))
     for note in ("good", "rejected"):
-        session.add_models(project.models.add(copy_that_knows(model, look, tmp_path / note), note=note).path)
+        session.workspace.add_models(
+            project.models.add(copy_that_knows(model, look, tmp_path / note), note=note).path
+        )
     for number in (1, 2):
         project.models.keep(number)
     assert project.models.roll_back().number == 1
     versions = [project.models.version(n).path for n in (1, 2)]
-    assert set(versions) <= set(session.models)  # both can still be chosen by hand
+    assert set(versions) <= set(session.workspace.models)  # both can still be chosen by hand
     offered = session.offered()
     assert [c.path for c in offered if c.path in versions] == versions[:1]
     assert model in {
@@ -237,7 +236,7 @@ def test_after_a_roll_back_the_version_that_was_rejected_is_not_suggested(
     assert found is not None
     assert found.card.path == versions[0]
     # Of all models the rejected one alone would fit as well.
-    alone = suggest(look, 1, [session.models[versions[1]]])
+    alone = suggest(look, 1, [session.workspace.models[versions[1]]])
     assert alone is not None
 
 
@@ -255,11 +254,11 @@ def copy_that_knows(model: Path, look: Look, out: Path) -> Path:
 def test_discard_leaves_the_old_version_in_use_and_the_next_round_starts_from_it(lesson: Lesson) -> None:
     lesson.corrected()
     session, learning = lesson.session, lesson.learning
-    card = session.model
+    card = session.workspace.model
     learning.fine_tune(SECONDS)
     learning.discard()
     assert lesson.in_use() == 1
-    assert session.model is card
+    assert session.workspace.model is card
     assert [(v.number, v.discarded) for v in learning.versions] == [(1, False), (2, True)]
     assert learning.candidate is None
     learning.fine_tune(SECONDS)
@@ -272,7 +271,7 @@ def test_a_model_in_a_zip_learns_too(lesson: Lesson, model: Path, tmp_path: Path
     with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
         for file in model.iterdir():
             archive.write(file, file.name)
-    lesson.session.load_model(tmp_path / "packed.zip")
+    lesson.session.workspace.load_model(tmp_path / "packed.zip")
     lesson.corrected()
     lesson.learning.fine_tune(SECONDS)
     assert lesson.failures == []
@@ -286,8 +285,8 @@ def test_a_round_that_ends_early_leaves_all_as_it_was(
 ) -> None:
     lesson.corrected()
     session, learning = lesson.session, lesson.learning
-    card, rows = session.model, session.rows()
-    masks = [session.mask(r.id) for r in rows]
+    card, rows = session.workspace.model, session.workspace.rows()
+    masks = [session.workspace.mask(r.id) for r in rows]
 
     def broken(self: FineTuneTask, on_progress: Any, cancel: CancelToken) -> Any:
         if how == "failed":
@@ -304,10 +303,10 @@ def test_a_round_that_ends_early_leaves_all_as_it_was(
     assert learning.result is None
     assert [v.name for v in learning.versions] == ["v001"]
     assert lesson.in_use() == 1
-    assert session.model is card
-    assert session.rows() == rows
+    assert session.workspace.model is card
+    assert session.workspace.rows() == rows
     for row, mask in zip(rows, masks, strict=True):
-        np.testing.assert_array_equal(session.mask(row.id), mask)
+        np.testing.assert_array_equal(session.workspace.mask(row.id), mask)
     assert learning.obstacle() == ""
 
 
@@ -336,19 +335,21 @@ def test_what_was_judged_is_kept_where_it_belongs(lesson: Lesson, tmp_path: Path
     project = lesson.project
     other = open_dataset(write_synthetic("salt", tmp_path / "other", 2, seed=5))
     shown = Collection("other", other.samples, other)
-    lesson.session.show(shown)
+    lesson.session.workspace.show(shown)
     lesson.settle()
     assert lesson.learning.project is None
     lesson.learning.keep()
     assert lesson.failures == []
     assert project.models.current is not None
     assert project.models.current.number == 2
-    lesson.session.show(lesson.collection)
+    lesson.session.workspace.show(lesson.collection)
 
 
 def test_held_out_images_teach_nothing_before_and_after_they_are_done(lesson: Lesson) -> None:
     lesson.corrected(2)
-    painted, done = [i for i in lesson.ids_of("held-out") if lesson.session.row(i).part == "held-out"][:2]
+    painted, done = [
+        i for i in lesson.ids_of("held-out") if lesson.session.workspace.row(i).part == "held-out"
+    ][:2]
     lesson.correct(painted)
     lesson.correct(done, done=True)
     lesson.learning.fine_tune(SECONDS)

@@ -170,9 +170,9 @@ def test_a_model_is_trained_planned_judged_and_kept(lesson: Lesson) -> None:
     assert anew.obstacle() == "Keep or discard the new version first."
     assert learning.note.startswith("Forecast: ")
     learning.keep()
-    assert session.model is not None
-    assert session.model.path == fresh.path
-    assert session.row(session.current).status == "segmented"
+    assert session.workspace.model is not None
+    assert session.workspace.model.path == fresh.path
+    assert session.workspace.row(session.workspace.current).status == "segmented"
     # Any two versions, on what neither was trained on.
     told = []
     learning.compare(1, 2, told.append)
@@ -254,7 +254,7 @@ def test_layers_at_hand_are_trained_on(model: Path, monkeypatch: pytest.MonkeyPa
     labels[10:30, 12:40] = 1
     image = (60 + 120 * labels + rng.integers(0, 20, labels.shape)).astype(np.uint8)[..., None]
     one = Sample("layer", lambda: image, lambda: ReferenceMask(labels))
-    lesson.session.show(Collection("layers", [one]))
+    lesson.session.workspace.show(Collection("layers", [one]))
     lesson.settle()
     anew = lesson.learning.anew
     assert anew.sources() == {"images": "the layers: 1 image with masks"}
@@ -269,7 +269,7 @@ def test_layers_at_hand_are_trained_on(model: Path, monkeypatch: pytest.MonkeyPa
     assert result.comparison is None
     assert result.sentence.startswith("trained; no image was held out to judge by")
     lesson.learning.keep()
-    assert lesson.session.mask("layer") is not None
+    assert lesson.session.workspace.mask("layer") is not None
     lesson.session.close()
 
 
@@ -280,17 +280,17 @@ def test_a_training_that_waits_for_a_project_starts_on_its_own_images_or_not_at_
     lesson.make_project()  # the images of `lesson` have a project
     dataset = open_dataset(write_synthetic("salt", tmp_path / "other", 8))
     other = Collection("other", (*dataset.samples, *dataset.unlabelled), dataset)
-    session.show(other)
+    session.workspace.show(other)
     started: list[Any] = []
     learning.run = lambda task, collection, finish: started.append((task.data, collection))  # type: ignore[method-assign, assignment, return-value]
     told: list[str] = []
     session.painting.told.connect(told.append)
     learning.anew.train("images", TINY)  # waits: the project of `other` is being made
-    session.show(lesson.collection)
+    session.workspace.show(lesson.collection)
     lesson.settle()
     assert started == []
     assert "The training on other was not started." in told
-    session.show(other)
+    session.workspace.show(other)
     lesson.settle()
     assert started == []  # a wish that was dropped does not come back
     learning.anew.train("images", TINY)

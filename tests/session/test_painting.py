@@ -51,23 +51,21 @@ class Sitting:
         self.shown: list[Collection] = []
         self.failures: list[str] = []
         self.told: list[str] = []
-        self.session.failed.connect(lambda sentence, details: self.failures.append(sentence))
+        self.session.runner.failed.connect(lambda sentence, details: self.failures.append(sentence))
         self.painting.told.connect(self.told.append)
 
     def settle(self) -> None:
         """Until nothing is done aside any more."""
-        for _ in range(100):
-            for pool in (self.session._aside, self.session._overall._pool):
-                pool.submit(lambda: None).result(10)
-            if not self.waiting:
-                return
+
+        def pump() -> None:
             while self.waiting:
                 self.waiting.pop(0)()
-        raise AssertionError("the session does not come to rest")
+
+        self.session.wait_idle(pump)
 
     def show(self, collection: Collection) -> Collection:
         self.shown.append(collection)
-        self.session.show(collection)
+        self.session.workspace.show(collection)
         self.settle()
         return collection
 
@@ -78,7 +76,7 @@ class Sitting:
         return project
 
     def mask(self, identifier: str) -> NDArray[np.uint8]:
-        mask = self.session.mask(identifier)
+        mask = self.session.workspace.mask(identifier)
         assert mask is not None
         return mask
 
@@ -172,7 +170,7 @@ def test_the_first_stroke_makes_a_project_in_the_persons_folder(
     after = sitting.paint(ids[0], slice(0, 4), slice(0, 4))
     sitting.settle()
     project = sitting.project
-    assert project.folder == own_folder(sitting.session.collection)  # type: ignore[arg-type]
+    assert project.folder == own_folder(sitting.session.workspace.collection)  # type: ignore[arg-type]
     assert project.folder.is_relative_to(tmp_path / "projects")
     correction = project.corrections[ids[0]]
     np.testing.assert_array_equal(correction.mask, after)
@@ -228,7 +226,7 @@ def test_closing_at_once_after_the_first_stroke_loses_nothing(
         threading.Timer(0.2, go_on.set).start()
     else:
         go_on.set()
-        first.session._aside.submit(lambda: None).result(10)
+        first.session.runner._thread.submit(lambda: None).result(10)
     first.session.close()
     second = sittings()
     opened(second, salt)
@@ -245,7 +243,7 @@ def test_the_same_data_opened_again_is_as_it_was_left(sittings: Callable[[], Sit
     first.session.close()
     second = sittings()
     collection = second.show(of_folder(salt))
-    rows = {r.id: r for r in second.session.rows()}
+    rows = {r.id: r for r in second.session.workspace.rows()}
     assert [rows[i].status for i in ids[:4]] == ["corrected", "done", "new", "new"]
     np.testing.assert_array_equal(second.mask(ids[0]), after)
     np.testing.assert_array_equal(second.mask(ids[1]), ring(101))
@@ -258,12 +256,12 @@ def test_the_same_data_opened_again_is_as_it_was_left(sittings: Callable[[], Sit
 def test_the_same_data_opened_twice_in_one_sitting_has_one_project(sitting: Sitting, salt: Path) -> None:
     """As when a layer is removed and its zip dropped again."""
     _, ids = opened(sitting, salt)
-    first = sitting.session.collection
+    first = sitting.session.workspace.collection
     after = sitting.paint(ids[0], slice(0, 4), slice(0, 4))
     sitting.settle()
     project = sitting.project
     opened(sitting, salt)
-    assert sitting.session.collection is not first
+    assert sitting.session.workspace.collection is not first
     assert sitting.project is project
     np.testing.assert_array_equal(sitting.mask(ids[0]), after)
     assert sitting.failures == []
@@ -277,7 +275,7 @@ def test_the_same_name_at_another_place_is_another_project(
     projects = []
     for folder in folders:
         _, ids = opened(sitting, folder)
-        assert {r.status for r in sitting.session.rows()} == {"segmented"}
+        assert {r.status for r in sitting.session.workspace.rows()} == {"segmented"}
         sitting.paint(ids[0], slice(0, 4), slice(0, 4))
         sitting.settle()
         projects.append(sitting.project.folder)
@@ -296,15 +294,15 @@ def test_another_picture_of_the_same_name_gets_no_mask_of_the_first(
     first.session.close()
     second = sittings()
     with_rings(second, made_up(seed=2))
-    assert {r.status for r in second.session.rows()} == {"segmented"}
+    assert {r.status for r in second.session.workspace.rows()} == {"segmented"}
     again = sittings()
     with_rings(again, made_up(seed=1))
-    assert again.session.row(ids[0]).status == "corrected"
+    assert again.session.workspace.row(ids[0]).status == "corrected"
 
 
 def test_an_image_that_came_later_is_kept_too(sitting: Sitting) -> None:
     ids = with_rings(sitting, made_up(2))
-    collection = sitting.session.collection
+    collection = sitting.session.workspace.collection
     assert collection is not None
     sitting.paint(ids[0], slice(0, 2), slice(0, 2))
     sitting.settle()
@@ -332,7 +330,7 @@ def test_an_image_that_cannot_be_read_does_not_keep_the_others_from_being_saved(
 
 def test_correct_undo_edit_and_revert(sitting: Sitting) -> None:
     one, *_ = with_rings(sitting, made_up())
-    entry = sitting.session.collection.entries[one]  # type: ignore[union-attr]
+    entry = sitting.session.workspace.collection.entries[one]  # type: ignore[union-attr]
     first = sitting.paint(one, slice(0, 2), slice(0, 2))
     sitting.settle()
     second = sitting.paint(one, slice(20, 24), slice(20, 24))
@@ -364,7 +362,7 @@ def test_correct_undo_edit_and_revert(sitting: Sitting) -> None:
     np.testing.assert_array_equal(sitting.mask(one), second)
     assert entry.status == "done"
     with raises_code("data.mask.missing"):
-        sitting.session.collection.entries[one].prediction = None  # type: ignore[union-attr]
+        sitting.session.workspace.collection.entries[one].prediction = None  # type: ignore[union-attr]
         entry.corrected = None
         sitting.painting.edit(one, fill_holes, "fill")
 
@@ -373,13 +371,13 @@ def test_what_is_as_predicted_is_no_correction(sitting: Sitting) -> None:
     one, two, _ = with_rings(sitting, made_up())
     sitting.painting.correct(one, ring())
     sitting.settle()
-    assert sitting.session.row(one).status == "segmented"
+    assert sitting.session.workspace.row(one).status == "segmented"
     assert sitting.project.corrections.touched() == ()
     sitting.painting.set_done([two])
-    assert sitting.session.row(two).status == "done"
+    assert sitting.session.workspace.row(two).status == "done"
     assert sitting.project.corrections[two].reference().weights is None  # vouched for throughout
     sitting.painting.set_done([two], False)
-    assert sitting.session.row(two).status == "segmented"
+    assert sitting.session.workspace.row(two).status == "segmented"
 
 
 def test_corrections_move_into_a_folder_of_choice(
@@ -480,10 +478,10 @@ def test_where_nothing_can_be_written_that_is_told_once_and_painting_goes_on(
         sitting.settle()
         assert sitting.failures == ["the disk is full; make room; painting goes on in memory until then"]
         np.testing.assert_array_equal(sitting.mask(ids[0]), after)
-        assert [sitting.session.row(i).status for i in ids[:2]] == ["corrected", "done"]
+        assert [sitting.session.workspace.row(i).status for i in ids[:2]] == ["corrected", "done"]
         patched.setattr(painting, "RETRY_SECONDS", 0.0)
         sitting.painting._failed.clear()
-        sitting.painting._failed[id(sitting.session.collection)] = 0.0, sitting.failures[0]
+        sitting.painting._failed[id(sitting.session.workspace.collection)] = 0.0, sitting.failures[0]
     # There is room again: the next stroke brings all that was painted meanwhile.
     after = sitting.paint(ids[0], slice(0, 4), slice(16, 20))
     sitting.settle()
@@ -511,15 +509,15 @@ def test_a_project_that_another_window_has_is_told(sittings: Callable[[], Sittin
         assert len(second.failures) == 1
         assert "is open elsewhere" in second.failures[0]
         assert "process" in second.failures[0]
-        assert second.session.row(ids[1]).status == "corrected"
+        assert second.session.workspace.row(ids[1]).status == "corrected"
         assert second.painting.project is None
     finally:
         other.release()
-    second.painting._failed[id(second.session.collection)] = 0.0, second.failures[0]
+    second.painting._failed[id(second.session.workspace.collection)] = 0.0, second.failures[0]
     second.painting.prepare()  # a brush is taken up again, and the other window is closed
     second.settle()
     assert set(second.project.corrections.touched()) == set(ids[:2])
-    assert [second.session.row(i).status for i in ids[:2]] == ["corrected"] * 2
+    assert [second.session.workspace.row(i).status for i in ids[:2]] == ["corrected"] * 2
 
 
 def test_corrections_survive_a_change_of_model(sitting: Sitting, tmp_path: Path) -> None:
@@ -528,15 +526,21 @@ def test_corrections_survive_a_change_of_model(sitting: Sitting, tmp_path: Path)
     sitting.painting.set_done([two])
     sitting.settle()
     recipe = Recipe(name="other", network=NetworkSettings(input_channels=1, filters=4, depth=2))
-    sitting.session.choose_model(ModelCard(tmp_path, recipe, Normalization(channels=1), ("foreground",)))
-    assert [sitting.session.row(i).status for i in (one, two, three)] == ["corrected", "done", "new"]
+    sitting.session.workspace.choose_model(
+        ModelCard(tmp_path, recipe, Normalization(channels=1), ("foreground",))
+    )
+    assert [sitting.session.workspace.row(i).status for i in (one, two, three)] == [
+        "corrected",
+        "done",
+        "new",
+    ]
     np.testing.assert_array_equal(sitting.mask(one), after)
     more = sitting.paint(one, slice(20, 24), slice(20, 24))
     np.testing.assert_array_equal(sitting.project.corrections[one].mask, more)
     # What the other model says now goes under it, and comes out by going back to it.
     newer = np.zeros((SIDE, SIDE), np.uint8)
     newer[:12] = 1
-    predicted(sitting.session.collection, one, newer)  # type: ignore[arg-type]
+    predicted(sitting.session.workspace.collection, one, newer)  # type: ignore[arg-type]
     np.testing.assert_array_equal(sitting.mask(one), more)
     sitting.painting.revert(one)
     np.testing.assert_array_equal(sitting.mask(one), newer)
@@ -572,8 +576,8 @@ def test_an_image_that_was_replaced_by_one_of_another_size_is_told(
     Image.fromarray(np.zeros((50, 40), np.uint8)).save(file)
     second = sittings()
     second.show(of_folder(folder))
-    assert [second.session.row(i).status for i in ids[:2]] == ["new", "done"]
-    assert "101 x 101 pixels, not 40 x 50" in second.session.row(ids[0]).problem
+    assert [second.session.workspace.row(i).status for i in ids[:2]] == ["new", "done"]
+    assert "101 x 101 pixels, not 40 x 50" in second.session.workspace.row(ids[0]).problem
     assert "1 of the corrected images changed" in second.told[0]
 
 
@@ -581,7 +585,7 @@ def test_a_project_wanted_while_one_is_looked_for_is_made(sitting: Sitting, salt
     """As when somebody clicks Train at once after opening: without a stroke, nothing else would ask again."""
     collection = of_folder(salt)
     sitting.shown.append(collection)
-    sitting.session.show(collection)  # looks for a project in a thread
+    sitting.session.workspace.show(collection)  # looks for a project in a thread
     sitting.painting.prepare()
     sitting.settle()
     assert sitting.project.folder == own_folder(collection)
@@ -590,11 +594,11 @@ def test_a_project_wanted_while_one_is_looked_for_is_made(sitting: Sitting, salt
 def test_strokes_painted_while_a_project_is_looked_for_go_to_their_own_images(sitting: Sitting) -> None:
     first, other = made_up(), made_up(seed=1)
     sitting.shown += [first, other]
-    sitting.session.show(first)
+    sitting.session.workspace.show(first)
     after = np.zeros((SIDE, SIDE), np.uint8)
     after[:2, :3] = 1
     sitting.painting.correct("image 0", after)
-    sitting.session.show(other)
+    sitting.session.workspace.show(other)
     sitting.settle()
     assert sitting.painting.projects.keys() == {id(first)}  # and none for the images that nobody painted
     kept = sitting.painting.projects[id(first)].corrections["image 0"]
@@ -607,7 +611,7 @@ def test_opening_a_project_reads_no_mask_in_the_windows_thread_and_keeps_none(
     first = sittings()
     _, ids = opened(first, salt)
     painted = {i: first.paint(i, slice(n, n + 3), slice(2, 6)) for n, i in enumerate(ids)}
-    scores = {i: first.session.row(i).iou for i in ids}
+    scores = {i: first.session.workspace.row(i).iou for i in ids}
     first.session.close()
     threads: set[str] = set()
     load = CorrectionFiles.load
@@ -626,7 +630,7 @@ def test_opening_a_project_reads_no_mask_in_the_windows_thread_and_keeps_none(
         assert entry.is_stored
         assert entry._painted is None
         assert entry.status == "corrected"
-        assert second.session.row(identifier).iou == scores[identifier]
+        assert second.session.workspace.row(identifier).iou == scores[identifier]
         np.testing.assert_array_equal(second.mask(identifier), painted[identifier])
     # A stroke on one of them begins from what is stored, and is stored itself.
     after = second.paint(ids[0], slice(20, 22), slice(20, 22))
@@ -647,7 +651,7 @@ def test_a_stored_mask_that_cannot_be_read_any_more_is_told_in_its_row(
         raise DataError(f"the correction of {identifier} cannot be read", code="data.image.unreadable")
 
     monkeypatch.setattr(CorrectionFiles, "load", gone)
-    assert second.session.mask(ids[0]) is None
+    assert second.session.workspace.mask(ids[0]) is None
     assert collection.entries[ids[0]].problem == f"the correction of {ids[0]} cannot be read"
     assert collection.entries[ids[0]].status != "corrected"
 
@@ -711,7 +715,7 @@ def test_painting_hands_the_box_of_a_stroke_on(sitting: Sitting, monkeypatch: py
     assert sitting.project.corrections[ids[0]].vouched.sum() == 6
     mask[[0, 2], 1:4] = 0  # all as predicted: no correction
     sitting.painting.correct(ids[0], mask, box=(0, 1, 3, 4))
-    assert sitting.session.collection.entries[ids[0]].corrected is None  # type: ignore[union-attr]
+    assert sitting.session.workspace.collection.entries[ids[0]].corrected is None  # type: ignore[union-attr]
 
 
 def test_masks_painted_earlier_leave_the_memory_once_they_are_on_the_disk(
@@ -722,7 +726,7 @@ def test_masks_painted_earlier_leave_the_memory_once_they_are_on_the_disk(
     ids = with_rings(sitting, made_up(5))
     sitting.painting.prepare()
     sitting.settle()
-    entries = sitting.session.collection.entries  # type: ignore[union-attr]
+    entries = sitting.session.workspace.collection.entries  # type: ignore[union-attr]
     wanted = {}
     for number, identifier in enumerate(ids):
         wanted[identifier] = ring()
@@ -735,14 +739,14 @@ def test_masks_painted_earlier_leave_the_memory_once_they_are_on_the_disk(
     assert not held.keys() & set(ids[:3])
     for identifier in ids:
         np.testing.assert_array_equal(entries[identifier].corrected, wanted[identifier])
-        np.testing.assert_array_equal(sitting.session.mask(identifier), wanted[identifier])
+        np.testing.assert_array_equal(sitting.session.workspace.mask(identifier), wanted[identifier])
     again = wanted[ids[0]].copy()
     again[1, 3] = 1
     sitting.painting.correct(ids[0], again, box=(1, 3, 2, 4))
-    np.testing.assert_array_equal(sitting.session.mask(ids[0]), again)
+    np.testing.assert_array_equal(sitting.session.workspace.mask(ids[0]), again)
     assert not entries[ids[0]].is_stored
     sitting.painting.undo(ids[0])
-    np.testing.assert_array_equal(sitting.session.mask(ids[0]), wanted[ids[0]])
+    np.testing.assert_array_equal(sitting.session.workspace.mask(ids[0]), wanted[ids[0]])
 
 
 def test_masks_stay_in_memory_while_the_disk_refuses_them(
@@ -757,5 +761,5 @@ def test_masks_stay_in_memory_while_the_disk_refuses_them(
         mask = ring()
         mask[0, 0] = 1
         sitting.painting.correct(identifier, mask)
-    entries = sitting.session.collection.entries  # type: ignore[union-attr]
+    entries = sitting.session.workspace.collection.entries  # type: ignore[union-attr]
     assert not any(entries[i].is_stored for i in ids)

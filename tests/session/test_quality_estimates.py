@@ -49,7 +49,7 @@ def session(monkeypatch: pytest.MonkeyPatch, models: list[ModelCard]) -> Iterato
     waiting: list[Callable[[], None]] = []
     session = Session(InlineEngine(), waiting.append)
     session.painting.automatic = False
-    session.choose_model(models[0])
+    session.workspace.choose_model(models[0])
     yield session
     session.close()
 
@@ -70,7 +70,7 @@ def images(count: int, known: int = 0) -> Collection:
 
 
 def segmented(session: Session, collection: Collection) -> list[str]:
-    session.show(collection)
+    session.workspace.show(collection)
     session.segment(collection.ids)
     return list(collection.ids)
 
@@ -79,14 +79,14 @@ def test_every_image_without_a_reference_gets_an_estimate_and_a_reason(session: 
     ids = segmented(session, images(4, known=1))
     estimates = session.estimates
     assert estimates.missing() == ids[1:]
-    assert session.row(ids[1]).rank is None
+    assert session.workspace.row(ids[1]).rank is None
     told: list[str] = []
-    session.rows_changed.connect(told.extend)
+    session.workspace.rows_changed.connect(told.extend)
     ended: list[int] = []
     estimates.start(lambda: ended.append(1))
     assert ended == [1]
     assert estimates.missing() == []
-    rows = [session.row(i) for i in ids]
+    rows = [session.workspace.row(i) for i in ids]
     assert rows[0].estimate is None
     assert rows[0].rank == rows[0].iou
     for row in rows[1:]:
@@ -98,14 +98,14 @@ def test_every_image_without_a_reference_gets_an_estimate_and_a_reason(session: 
     assert set(ids[1:]) <= set(told)
     # With too few known images the estimate is what was measured, as it is.
     assert estimates.calibration.known == 0
-    doubt = session.collection.entries[ids[1]].doubt
+    doubt = session.workspace.collection.entries[ids[1]].doubt
     assert rows[1].estimate == pytest.approx(doubt.raw)
     assert estimates.start() is None  # nothing is missing
 
 
 def test_known_images_calibrate_the_others(session: Session) -> None:
     ids = segmented(session, images(14, known=10))
-    entries = session.collection.entries
+    entries = session.workspace.collection.entries
     session.estimates.start()
     assert session.estimates.calibration.known == 10
     known = [entries[i].iou for i in ids[:10]]
@@ -116,7 +116,7 @@ def test_known_images_calibrate_the_others(session: Session) -> None:
 
 def test_a_done_image_leaves_the_queue_and_teaches_the_estimate(session: Session) -> None:
     ids = segmented(session, images(9))
-    estimates, entries = session.estimates, session.collection.entries
+    estimates, entries = session.estimates, session.workspace.collection.entries
     estimates.start()
     order = estimates.queue()
     assert sorted(order) == sorted(ids)
@@ -124,7 +124,7 @@ def test_a_done_image_leaves_the_queue_and_teaches_the_estimate(session: Session
     assert values == sorted(values)
     for identifier in order[:8]:
         # The person finds every mask wrong throughout.
-        session.painting.correct(identifier, 1 - session.mask(identifier))
+        session.painting.correct(identifier, 1 - session.workspace.mask(identifier))
         session.painting.set_done([identifier])
     assert estimates.queue() == order[8:]
     assert estimates.calibration.known == 8
@@ -136,8 +136,8 @@ def test_what_is_ignored_is_left_out_of_what_is_known(session: Session) -> None:
     ids = segmented(session, images(8))
     session.estimates.start()
     for identifier in ids:
-        mask = 1 - session.mask(identifier)
-        mask[:, SIDE // 2 :] = session.mask(identifier)[:, SIDE // 2 :]
+        mask = 1 - session.workspace.mask(identifier)
+        mask[:, SIDE // 2 :] = session.workspace.mask(identifier)[:, SIDE // 2 :]
         mask[:, : SIDE // 2] = 255  # all that is wrong
         session.painting.correct(identifier, mask)
         session.painting.set_done([identifier])
@@ -147,7 +147,7 @@ def test_what_is_ignored_is_left_out_of_what_is_known(session: Session) -> None:
 
 def test_next_to_correct_is_what_most_is_learned_from(session: Session) -> None:
     ids = segmented(session, images(6))
-    estimates, entries = session.estimates, session.collection.entries
+    estimates, entries = session.estimates, session.workspace.collection.entries
     assert estimates.to_correct() == []
     assert estimates.next_to_correct() == ""
     estimates.start()
@@ -186,17 +186,17 @@ def test_a_new_model_is_estimated_anew_once_it_was_asked_for(
 ) -> None:
     ids = segmented(session, images(3))
     session.estimates.start()
-    before = [session.row(i).estimate for i in ids]
-    session.choose_model(models[1])
-    assert [session.row(i).estimate for i in ids] == [None] * 3
+    before = [session.workspace.row(i).estimate for i in ids]
+    session.workspace.choose_model(models[1])
+    assert [session.workspace.row(i).estimate for i in ids] == [None] * 3
     session.segment(ids)
-    after = [session.row(i).estimate for i in ids]
+    after = [session.workspace.row(i).estimate for i in ids]
     assert None not in after
     assert after != before
     # Images nobody asked to be estimated are not.
-    first = session.collection
+    first = session.workspace.collection
     other = segmented(session, images(2))
-    assert [session.row(i).estimate for i in other] == [None] * 2
+    assert [session.workspace.row(i).estimate for i in other] == [None] * 2
     first.close()
 
 
@@ -214,9 +214,9 @@ def test_what_was_measured_before_a_stop_is_kept(session: Session) -> None:
 
             return super().submit(task, progressed, on_end)
 
-    session.engine = Stopping()
+    session.runner.engine = Stopping()
     session.estimates.start()
-    estimates = [session.row(i).estimate for i in ids]
+    estimates = [session.workspace.row(i).estimate for i in ids]
     assert sum(e is not None for e in estimates) == 1
     assert session.estimates.missing() == ids[1:]
 
@@ -259,28 +259,28 @@ class Queue(InlineEngine):
 def test_automatic_estimates_give_way_to_what_a_person_asks_for_and_resume(session: Session) -> None:
     ids = segmented(session, images(4))
     session.estimates.start()  # estimates of these images are wanted from now on
-    engine = session.engine = Queue()
+    engine = session.runner.engine = Queue()
     session.segment(ids[:2])
-    assert session.busy
+    assert session.runner.busy
     for identifier in ids[:2]:
-        session.collection.entries[identifier].doubt = None
+        session.workspace.collection.entries[identifier].doubt = None
     engine.run()
     (automatic,) = engine.jobs
     assert isinstance(automatic.task, EstimateTask)
-    assert not session.busy  # Segment and Keep are free
+    assert not session.runner.busy  # Segment and Keep are free
     assert not session.learning._waits()
     assert session.segment(ids[2:]) is not None
     assert automatic.cancel_token.cancelled
     assert engine.run() is automatic
-    assert session.busy  # the end of the estimate is not that of the person's task
+    assert session.runner.busy  # the end of the estimate is not that of the person's task
     engine.run()
-    assert not session.busy
+    assert not session.runner.busy
     (again,) = engine.jobs
     assert [reference.id for reference in again.task.images] == session.estimates.missing()
     engine.run()
     assert engine.jobs == []
     assert session.estimates.missing() == []
-    assert all(session.row(i).estimate is not None for i in ids)
+    assert all(session.workspace.row(i).estimate is not None for i in ids)
 
 
 @pytest.mark.parametrize("asked", ["rescore", "disagreement", "scores"])
@@ -288,17 +288,20 @@ def test_automatic_estimates_do_not_hold_up_what_is_looked_at(session: Session, 
     """One task runs at a time, so that one behind an estimate of many images would wait for all of them."""
     ids = segmented(session, images(4, known=2))
     session.estimates.start()
-    session.select(ids[0])
-    disagreement, scoreboard = Disagreement(session), ScoreBoard(session)
-    session.collection.entries[ids[2]].doubt = None
-    engine = session.engine = Queue()
+    session.workspace.select(ids[0])
+    disagreement, scoreboard = (
+        Disagreement(session.workspace, session.runner),
+        ScoreBoard(session.workspace, session.runner, session.runs),
+    )
+    session.workspace.collection.entries[ids[2]].doubt = None
+    engine = session.runner.engine = Queue()
     session.estimates.keep_up()
     (automatic,) = engine.jobs
     assert isinstance(automatic.task, EstimateTask)
     kind: type
     if asked == "rescore":
         kind = RescoreTask
-        session.inference = session.inference.model_copy(update={"threshold": 0.6})
+        session.workspace.inference = session.workspace.inference.model_copy(update={"threshold": 0.6})
         session.rescore()
     elif asked == "disagreement":
         kind = DisagreementTask
@@ -319,11 +322,11 @@ def test_automatic_estimates_do_not_hold_up_what_is_looked_at(session: Session, 
 def test_estimates_of_another_model_are_not_taken(session: Session, models: list[ModelCard]) -> None:
     ids = segmented(session, images(2))
     session.estimates.start()
-    engine = session.engine = Queue()
-    session.collection.entries[ids[0]].doubt = None
+    engine = session.runner.engine = Queue()
+    session.workspace.collection.entries[ids[0]].doubt = None
     session.estimates.keep_up()
     (job,) = engine.jobs
-    session.choose_model(models[1])
+    session.workspace.choose_model(models[1])
     assert job.cancel_token.cancelled
     job.on_progress(Progress(1, 1, "late", piece=Doubt(ids[0], 0.5, 0.5)))
-    assert session.collection.entries[ids[0]].doubt is None
+    assert session.workspace.collection.entries[ids[0]].doubt is None

@@ -49,14 +49,14 @@ def session(salt: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     session = Session(InlineEngine(), lambda function: function())
     session.painting.automatic = False
     dataset = open_dataset(salt)
-    session.choose_model(ModelCard.read(model))
-    session.show(Collection(dataset.name, (*dataset.samples, *dataset.unlabelled), dataset))
+    session.workspace.choose_model(ModelCard.read(model))
+    session.workspace.show(Collection(dataset.name, (*dataset.samples, *dataset.unlabelled), dataset))
     yield session
     session.close()
 
 
 def test_masks_of_some_images_with_a_moved_threshold(session: Session, tmp_path: Path) -> None:
-    collection = session.collection
+    collection = session.workspace.collection
     assert collection is not None
     some = collection.ids[1:4]
     session.segment(some)
@@ -64,28 +64,28 @@ def test_masks_of_some_images_with_a_moved_threshold(session: Session, tmp_path:
     prediction = collection.entries[some[0]].prediction
     assert prediction is not None
     values = prediction.probabilities()
-    session.set_postprocessing(float(np.median(values)), 3)
+    session.workspace.set_postprocessing(float(np.median(values)), 3)
     session.runs.save("segment", tmp_path / "recipe.json", lambda _: None)
     assert main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "out")]) == 0
     files = sorted((tmp_path / "out").iterdir())
     assert [f.stem for f in files] == sorted(some)
     for file in files:
-        mask = collection.mask(file.stem, session.inference)
+        mask = collection.mask(file.stem, session.workspace.inference)
         assert mask is not None
         np.testing.assert_array_equal(decode_labels(file.read_bytes(), file.name) > 0, mask > 0)
-    first = collection.mask(some[0], session.inference)
+    first = collection.mask(some[0], session.workspace.inference)
     assert first is not None
     assert 0.1 < float((first > 0).mean()) < 0.9
 
 
 def test_an_export_is_repeated_to_the_same_bytes(session: Session, tmp_path: Path) -> None:
-    assert session.collection is not None
-    session.segment(session.collection.ids)
+    assert session.workspace.collection is not None
+    session.segment(session.workspace.collection.ids)
     size = PixelSize(0.5, 0.25, "nm")
-    source = masks_at_hand(session, session.collection.ids)
+    source = masks_at_hand(session.workspace, session.workspace.collection.ids)
     task = ExportTask(source, tmp_path / "first", ("npy", "coco"), "{name}-m", "classes", False, size)
-    session.run_task(
-        task, 8, lambda _: None, lambda _: session.runs.exported(task, source, session.inference)
+    session.runner.run(
+        task, 8, lambda _: None, lambda _: session.runs.exported(task, source, session.workspace.inference)
     )
     session.runs.save("export", tmp_path / "recipe.json", lambda _: None)
     recipe = RunRecipe.load(tmp_path / "recipe.json")
@@ -93,17 +93,17 @@ def test_an_export_is_repeated_to_the_same_bytes(session: Session, tmp_path: Pat
     assert recipe.run.pixel_size == "0.5x0.25 nm"
     assert main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "again")]) == 0
     names = sorted(f.name for f in (tmp_path / "first").glob("*.npy"))
-    assert len(names) == len(session.collection.ids)
+    assert len(names) == len(session.workspace.collection.ids)
     for name in names:
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
 def test_a_report_is_repeated_to_the_same_scores(session: Session, tmp_path: Path) -> None:
-    assert session.collection is not None
-    session.segment(session.collection.ids)
-    session.set_postprocessing(0.4, 0)
+    assert session.workspace.collection is not None
+    session.segment(session.workspace.collection.ids)
+    session.workspace.set_postprocessing(0.4, 0)
     pages: list[Path] = []
-    ScoreBoard(session).write_report(tmp_path / "first", pages.append)
+    ScoreBoard(session.workspace, session.runner, session.runs).write_report(tmp_path / "first", pages.append)
     assert len(pages) == 1
     session.runs.save("report", tmp_path / "recipe.json", lambda _: None)
     assert main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "again")]) == 0
@@ -115,29 +115,29 @@ def test_a_report_is_repeated_to_the_same_scores(session: Session, tmp_path: Pat
 
 
 def test_another_model_forgets_the_recipe_of_its_masks(session: Session, tmp_path: Path) -> None:
-    assert session.collection is not None
-    session.segment(session.collection.ids[:1])
+    assert session.workspace.collection is not None
+    session.segment(session.workspace.collection.ids[:1])
     done = session.runs.done["segment"]().run
     assert isinstance(done, SegmentRun)
-    assert done.names == session.collection.ids[:1]
-    session.choose_model(ModelCard.read(write_tiny_model(tmp_path / "other", seed=4)))
+    assert done.names == session.workspace.collection.ids[:1]
+    session.workspace.choose_model(ModelCard.read(write_tiny_model(tmp_path / "other", seed=4)))
     assert "segment" not in session.runs.done
 
 
 def test_the_size_of_pixels_that_layers_tell_goes_along(session: Session, tmp_path: Path) -> None:
-    assert session.collection is not None
-    ids = session.collection.ids
+    assert session.workspace.collection is not None
+    ids = session.workspace.collection.ids
     session.segment(ids)
     third = PixelSize(1 / 3, 1 / 3)  # no ten digits hold it
-    source = masks_at_hand(session, ids, dict.fromkeys(ids, third))
+    source = masks_at_hand(session.workspace, ids, dict.fromkeys(ids, third))
     run_inline(ExportTask(source, tmp_path / "first", ("npy",)))
-    session.runs.exported(ExportTask(source, tmp_path, ("coco",)), source, session.inference)
+    session.runs.exported(ExportTask(source, tmp_path, ("coco",)), source, session.workspace.inference)
     run = session.runs.done["export"]().run
     assert isinstance(run, ExportRun)
     assert parse_pixel_size(run.pixel_size) == third
-    source = masks_at_hand(session, ids, {ids[0]: third})
+    source = masks_at_hand(session.workspace, ids, {ids[0]: third})
     run_inline(ExportTask(source, tmp_path / "again", ("npy",)))
-    session.runs.exported(ExportTask(source, tmp_path, ("coco",)), source, session.inference)
+    session.runs.exported(ExportTask(source, tmp_path, ("coco",)), source, session.workspace.inference)
     done = session.runs.done["export"]()
     sizes = [image.pixel_size for image in done.images["images"]]
     assert parse_pixel_size(sizes[0]) == third

@@ -74,9 +74,9 @@ class Told:
         self.failures: list[tuple[str, str]] = []
         self.masks: list[str] = []
         self.rows: list[str] = []
-        session.failed.connect(lambda sentence, details: self.failures.append((sentence, details)))
-        session.mask_changed.connect(self.masks.append)
-        session.rows_changed.connect(self.rows.extend)
+        session.runner.failed.connect(lambda sentence, details: self.failures.append((sentence, details)))
+        session.workspace.mask_changed.connect(self.masks.append)
+        session.workspace.rows_changed.connect(self.rows.extend)
 
 
 class Waiting:
@@ -88,17 +88,23 @@ class Waiting:
     def __call__(self, function: Callable[[], None]) -> None:
         self.waiting.append(function)
 
-    def run(self, session: Session) -> None:
-        """Until nothing is worked out aside any more."""
+    def run_scores(self, session: Session) -> None:
+        """Until the overall score is there, whatever else runs."""
         until = time.monotonic() + 10
-        while time.monotonic() < until:
-            for pool in (session._aside, session._overall._pool):
-                pool.submit(lambda: None).result(10)
-            if not self.waiting:
-                return
+        while session.workspace.scores_pending:
             while self.waiting:
                 self.waiting.pop(0)()
-        raise AssertionError("the session does not come to rest")
+            assert time.monotonic() < until
+            time.sleep(0.001)
+
+    def run(self, session: Session) -> None:
+        """Until nothing is worked out aside any more."""
+
+        def pump() -> None:
+            while self.waiting:
+                self.waiting.pop(0)()
+
+        session.wait_idle(pump)
 
 
 @pytest.fixture
@@ -111,7 +117,7 @@ def session(dispatch: Waiting, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sess
     monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
     session = Session(InlineEngine(), dispatch)
     yield session
-    folder = session.collection._folder if session.collection is not None else None
+    folder = session.workspace.collection._folder if session.workspace.collection is not None else None
     session.close()
     assert folder is None or not Path(folder.name).exists()
     assert not [t for t in threading.enumerate() if t.name.startswith("session")]
@@ -141,8 +147,8 @@ def of_dataset(dataset: Dataset) -> Collection:
 
 
 def use(session: Session, collection: Collection, model: Path) -> Collection:
-    session.choose_model(ModelCard.read(model))
-    session.show(collection)
+    session.workspace.choose_model(ModelCard.read(model))
+    session.workspace.show(collection)
     return collection
 
 
@@ -159,35 +165,35 @@ def test_all_images_of_a_data_set_are_segmented_and_scored(
 ) -> None:
     dataset = open_dataset(salt)
     collection = use(session, of_dataset(dataset), models["grey"])
-    assert {r.status for r in session.rows()} == {"new"}
-    assert {r.iou for r in session.rows()} == {None}
+    assert {r.status for r in session.workspace.rows()} == {"new"}
+    assert {r.iou for r in session.workspace.rows()} == {None}
     told = Told(session)
     job = session.segment(collection.ids)
     assert job is not None
     assert job.state == "done"
     assert job.result == len(collection)
-    assert not session.busy
+    assert not session.runner.busy
     assert told.failures == []
     assert told.masks == list(collection.ids)
-    for sample, row in zip(dataset.samples, session.rows(), strict=False):
-        mask = session.mask(row.id)
+    for sample, row in zip(dataset.samples, session.workspace.rows(), strict=False):
+        mask = session.workspace.mask(row.id)
         assert mask is not None
         assert mask.shape == (101, 101)
         assert 0.05 < mask.mean() < 0.95
         assert row.status == "segmented"
         assert row.iou == pytest.approx(counted_by_hand(sample.read_mask().labels, mask))
-    for row in session.rows()[len(dataset) :]:
+    for row in session.workspace.rows()[len(dataset) :]:
         assert (row.status, row.iou, row.has_reference, row.part) == ("segmented", None, False, "unseen")
     dispatch.run(session)
-    assert session.overall is not None
+    assert session.workspace.overall is not None
     # The second half alone is unseen by the model.
-    unseen = [r.iou for r in session.rows() if r.part == "held-out"]
-    assert len(unseen) == session.overall.images == 4
-    assert session.overall.mean_iou == pytest.approx(np.mean(np.array(unseen, float)))
-    assert session.overall.left_out == 4
-    assert not session.overall.seen
-    assert np.isnan(session.overall.low)
-    assert session.overall.no_interval == "no interval: 4 groups, at least 5 are needed"
+    unseen = [r.iou for r in session.workspace.rows() if r.part == "held-out"]
+    assert len(unseen) == session.workspace.overall.images == 4
+    assert session.workspace.overall.mean_iou == pytest.approx(np.mean(np.array(unseen, float)))
+    assert session.workspace.overall.left_out == 4
+    assert not session.workspace.overall.seen
+    assert np.isnan(session.workspace.overall.low)
+    assert session.workspace.overall.no_interval == "no interval: 4 groups, at least 5 are needed"
 
 
 def test_threshold_and_minimum_size_need_no_network(
@@ -196,27 +202,29 @@ def test_threshold_and_minimum_size_need_no_network(
     collection = use(session, made_up(), models["other"])
     session.segment(collection.ids)
     tasks: list[Any] = []
-    submit = session.engine.submit
-    session.engine.submit = lambda task, *more: (tasks.append(type(task)), submit(task, *more))[1]  # type: ignore[method-assign]
-    before = {i: session.row(i).iou for i in collection.ids}
+    submit = session.runner.engine.submit
+    session.runner.engine.submit = lambda task, *more: (tasks.append(type(task)), submit(task, *more))[1]  # type: ignore[method-assign]
+    before = {i: session.workspace.row(i).iou for i in collection.ids}
     told = Told(session)
-    session.set_postprocessing(0.8, 0)
+    session.workspace.set_postprocessing(0.8, 0)
     assert told.masks == ["image 0"]
     prediction = collection.entries["image 0"].prediction
     assert prediction is not None
     kept = np.asarray(prediction.probabilities(), np.float32)[..., 0]
-    np.testing.assert_array_equal(session.mask("image 0"), kept > np.float32(0.8))
-    session.set_postprocessing(0.8, 10_000)
-    assert not session.mask("image 0").any()  # type: ignore[union-attr]
+    np.testing.assert_array_equal(session.workspace.mask("image 0"), kept > np.float32(0.8))
+    session.workspace.set_postprocessing(0.8, 10_000)
+    assert not session.workspace.mask("image 0").any()  # type: ignore[union-attr]
     session.rescore()
     assert tasks == [RescoreTask]
     # The image at hand is scored by whoever shows it.
-    assert session.row("image 0").iou == before["image 0"]
-    session.score_mask("image 0", session.mask("image 0"))  # type: ignore[arg-type]
-    assert {session.row(i).iou for i in collection.ids} == {0.0}
-    session.set_postprocessing(0.5, 0)
+    assert session.workspace.row("image 0").iou == before["image 0"]
+    session.workspace.score_mask("image 0", session.workspace.mask("image 0"))  # type: ignore[arg-type]
+    assert {session.workspace.row(i).iou for i in collection.ids} == {0.0}
+    session.workspace.set_postprocessing(0.5, 0)
     session.rescore()
-    assert {i: session.row(i).iou for i in collection.ids[1:]} == {i: before[i] for i in collection.ids[1:]}
+    assert {i: session.workspace.row(i).iou for i in collection.ids[1:]} == {
+        i: before[i] for i in collection.ids[1:]
+    }
     dispatch.run(session)
 
 
@@ -237,7 +245,7 @@ def test_a_broken_image_has_its_problem_and_does_not_stop_the_rest(
     job = session.segment(collection.ids)
     assert job is not None
     assert job.state == "done"
-    rows = {r.id: r for r in session.rows()}
+    rows = {r.id: r for r in session.workspace.rows()}
     assert rows["torn"].problem == "this image is torn; mend it"
     assert rows["torn"].status == "new"
     assert "is empty" in rows["empty"].problem
@@ -257,8 +265,8 @@ def test_a_model_that_is_gone_is_told(session: Session, models: dict[str, Path],
     assert job.state == "failed"
     assert "is not a model" in told.failures[0][0]
     assert "Traceback" in told.failures[0][1]
-    assert not session.busy
-    assert session.progress is None
+    assert not session.runner.busy
+    assert session.runner.progress is None
 
 
 @pytest.mark.parametrize(("wanted", "expected"), [(0, 64), (4, 16), (16, 16), (256, 256)])
@@ -266,20 +274,20 @@ def test_a_preferred_tile_is_taken_instead_of_the_models(
     session: Session, models: dict[str, Path], wanted: int, expected: int
 ) -> None:
     collection = use(session, made_up(1), models["other"])
-    session.tile = wanted
+    session.workspace.tile = wanted
     job = session.segment(collection.ids)
     assert job is not None
     assert job.state == "done"
     assert job.task.settings.tile == expected
-    assert session.row("image 0").status == "segmented"
-    assert session.inference == ModelCard.read(models["other"]).recipe.inference
+    assert session.workspace.row("image 0").status == "segmented"
+    assert session.workspace.inference == ModelCard.read(models["other"]).recipe.inference
 
 
 def test_nothing_to_do_is_no_job(session: Session, models: dict[str, Path]) -> None:
     assert session.segment(["a"]) is None
-    session.choose_model(ModelCard.read(models["other"]))
+    session.workspace.choose_model(ModelCard.read(models["other"]))
     assert session.segment(["a"]) is None
-    session.show(made_up(1))
+    session.workspace.show(made_up(1))
     assert session.segment([]) is None
 
 
@@ -307,14 +315,14 @@ def test_cancel_keeps_what_is_finished(session: Session, models: dict[str, Path]
             on_end(job)
             return job
 
-    session.engine = Stopped()
+    session.runner.engine = Stopped()
     job = session.segment(collection.ids)
     assert job is not None
     assert job.state == "cancelled"
-    done = [r.id for r in session.rows() if r.status == "segmented"]
+    done = [r.id for r in session.workspace.rows() if r.status == "segmented"]
     assert done == first
     assert 0 < len(done) < len(samples)
-    assert all(session.mask(i) is not None for i in done)
+    assert all(session.workspace.mask(i) is not None for i in done)
 
 
 def test_probabilities_deleted_from_disk_are_told(session: Session, models: dict[str, Path]) -> None:
@@ -325,14 +333,14 @@ def test_probabilities_deleted_from_disk_are_told(session: Session, models: dict
     assert prediction.file is not None
     prediction.file.unlink()
     told = Told(session)
-    session.set_postprocessing(0.4, 0)
-    assert session.mask("image 0") is None
-    assert session.row("image 0").status == "new"
-    assert "segment it again" in session.row("image 0").problem
+    session.workspace.set_postprocessing(0.4, 0)
+    assert session.workspace.mask("image 0") is None
+    assert session.workspace.row("image 0").status == "new"
+    assert "segment it again" in session.workspace.row("image 0").problem
     session.rescore()
     session.segment(["image 0"])
-    assert session.row("image 0").status == "segmented"
-    assert session.row("image 0").problem == ""
+    assert session.workspace.row("image 0").status == "segmented"
+    assert session.workspace.row("image 0").problem == ""
     assert told.failures == []
 
 
@@ -343,18 +351,18 @@ def test_a_threshold_that_was_moved_while_something_ran_is_scored_at_its_end(
     ids = images.ids
     session.segment(ids)
     dispatch.run(session)
-    session.job = cast("Any", SimpleNamespace(task=None, cancel=lambda: None))
-    session.set_postprocessing(0.9, 0)
+    session.runner.job = cast("Any", SimpleNamespace(task=None, cancel=lambda: None))
+    session.workspace.set_postprocessing(0.9, 0)
     session.rescore()
-    dispatch.run(session)
-    others = [i for i in ids if i != session.current]
-    assert session.overall is None  # no score is of the threshold as it is
+    dispatch.run_scores(session)
+    others = [i for i in ids if i != session.workspace.current]
+    assert session.workspace.overall is None  # no score is of the threshold as it is
     assert all(images.entries[i].scored_with != (0.9, 0) for i in others)
-    session.job = None
-    session.job_changed.emit()
+    session.runner.job = None
+    session.runner.job_changed.emit()
     dispatch.run(session)
     for identifier in others:
-        mask, reference = session.mask(identifier), images.reference(identifier)
+        mask, reference = session.workspace.mask(identifier), images.reference(identifier)
         assert mask is not None
         assert reference is not None
         assert images.entries[identifier].iou == pytest.approx(counted_by_hand(reference.labels, mask))
@@ -363,14 +371,14 @@ def test_a_threshold_that_was_moved_while_something_ran_is_scored_at_its_end(
 def test_rescoring_without_the_files_does_not_break_off(session: Session, models: dict[str, Path]) -> None:
     collection = use(session, made_up(3), models["other"])
     session.segment(collection.ids)
-    before = session.row("image 2").iou
+    before = session.workspace.row("image 2").iou
     gone = collection.entries["image 1"].prediction
     assert gone is not None
     assert gone.file is not None
     gone.file.unlink()
-    session.set_postprocessing(1.0, 0)
+    session.workspace.set_postprocessing(1.0, 0)
     session.rescore()
-    assert session.row("image 2").iou == 0.0 != before
+    assert session.workspace.row("image 2").iou == 0.0 != before
 
 
 def test_a_region_is_written_into_the_whole(session: Session, models: dict[str, Path]) -> None:
@@ -401,11 +409,11 @@ def test_ids_that_look_alike_as_files_are_kept_apart(session: Session, models: d
         session, Collection("alike", [Sample(i, lambda v=v: v) for i, v in images.items()]), models["other"]
     )
     session.segment(collection.ids)
-    together = [session.mask(i) for i in collection.ids]
+    together = [session.workspace.mask(i) for i in collection.ids]
     for identifier in reversed(collection.ids):
         session.segment([identifier])
     for identifier, mask in zip(collection.ids, together, strict=True):
-        np.testing.assert_array_equal(session.mask(identifier), mask)
+        np.testing.assert_array_equal(session.workspace.mask(identifier), mask)
 
 
 def test_probabilities_that_are_mapped_survive_a_new_prediction(
@@ -435,70 +443,70 @@ def test_corrections_survive_a_new_segmentation_and_another_model(
 ) -> None:
     collection = use(session, made_up(2), models["other"])
     session.segment(collection.ids)
-    painted = session.mask("image 0").copy()  # type: ignore[union-attr]
+    painted = session.workspace.mask("image 0").copy()  # type: ignore[union-attr]
     painted[:4] = 1
     session.painting.correct("image 0", painted)
     expected = counted_by_hand(square().labels, painted)
     for change in (
         lambda: None,
         lambda: session.segment(collection.ids),
-        lambda: (session.set_postprocessing(0.9, 50), session.rescore()),
-        lambda: session.choose_model(ModelCard.read(models["grey"])),
+        lambda: (session.workspace.set_postprocessing(0.9, 50), session.rescore()),
+        lambda: session.workspace.choose_model(ModelCard.read(models["grey"])),
         lambda: session.segment(collection.ids),
     ):
         change()  # type: ignore[no-untyped-call]
-        painted_again = session.mask("image 0")
-        assert session.row("image 0").status == "corrected"
-        assert session.row("image 0").iou == pytest.approx(expected)
+        painted_again = session.workspace.mask("image 0")
+        assert session.workspace.row("image 0").status == "corrected"
+        assert session.workspace.row("image 0").iou == pytest.approx(expected)
         np.testing.assert_array_equal(painted_again, painted)
     told = Told(session)
     session.painting.revert("image 0")
     assert told.masks == ["image 0"]
-    assert session.row("image 0").status == "segmented"
-    predicted = collection.predicted_mask("image 0", session.inference)
+    assert session.workspace.row("image 0").status == "segmented"
+    predicted = collection.predicted_mask("image 0", session.workspace.inference)
     assert predicted is not None
-    assert session.row("image 0").iou == pytest.approx(counted_by_hand(square().labels, predicted))
+    assert session.workspace.row("image 0").iou == pytest.approx(counted_by_hand(square().labels, predicted))
     dispatch.run(session)
 
 
 def test_what_is_painted_back_is_no_correction(session: Session, models: dict[str, Path]) -> None:
     collection = use(session, made_up(1), models["other"])
     session.segment(collection.ids)
-    predicted = session.mask("image 0").copy()  # type: ignore[union-attr]
+    predicted = session.workspace.mask("image 0").copy()  # type: ignore[union-attr]
     session.painting.correct("image 0", 1 - predicted)
-    assert session.row("image 0").status == "corrected"
+    assert session.workspace.row("image 0").status == "corrected"
     session.painting.correct("image 0", predicted)
-    assert session.row("image 0").status == "segmented"
+    assert session.workspace.row("image 0").status == "segmented"
 
 
 def test_painting_without_a_prediction_counts_too(session: Session, dispatch: Waiting) -> None:
-    session.show(made_up(1))
+    session.workspace.show(made_up(1))
     mask = square().labels.copy()
     session.painting.correct("image 0", mask)
-    assert session.row("image 0").status == "corrected"
-    assert session.row("image 0").iou == 1.0
+    assert session.workspace.row("image 0").status == "corrected"
+    assert session.workspace.row("image 0").iou == 1.0
     session.painting.revert("image 0")
-    assert session.row("image 0").status == "new"
-    assert session.row("image 0").iou is None
+    assert session.workspace.row("image 0").status == "new"
+    assert session.workspace.row("image 0").iou is None
     dispatch.run(session)
 
 
 def test_what_was_vouched_for_stays_as_it_was(session: Session, models: dict[str, Path]) -> None:
     collection = use(session, made_up(2), models["other"])
     session.painting.set_done(["image 0"])
-    assert session.row("image 0").status == "new"  # there is nothing to vouch for yet
+    assert session.workspace.row("image 0").status == "new"  # there is nothing to vouch for yet
     session.segment(collection.ids)
-    mask = session.mask("image 0").copy()  # type: ignore[union-attr]
+    mask = session.workspace.mask("image 0").copy()  # type: ignore[union-attr]
     session.painting.set_done(["image 0"])
-    assert session.row("image 0").status == "done"
-    session.set_postprocessing(0.9, 0)
-    np.testing.assert_array_equal(session.mask("image 0"), mask)
-    session.choose_model(ModelCard.read(models["grey"]))
+    assert session.workspace.row("image 0").status == "done"
+    session.workspace.set_postprocessing(0.9, 0)
+    np.testing.assert_array_equal(session.workspace.mask("image 0"), mask)
+    session.workspace.choose_model(ModelCard.read(models["grey"]))
     session.segment(collection.ids)
-    np.testing.assert_array_equal(session.mask("image 0"), mask)
-    assert session.row("image 0").status == "done"
+    np.testing.assert_array_equal(session.workspace.mask("image 0"), mask)
+    assert session.workspace.row("image 0").status == "done"
     session.painting.set_done(["image 0"], False)
-    assert session.row("image 0").status in ("corrected", "segmented")
+    assert session.workspace.row("image 0").status in ("corrected", "segmented")
 
 
 # parts and scores
@@ -513,9 +521,9 @@ def test_parts_are_told_by_pixels_not_by_names(session: Session, salt: Path, mod
         Sample("renamed too", held_out.load_image),
     ]
     use(session, Collection("renamed", samples), models["grey"])
-    assert [r.part for r in session.rows()] == ["", "", ""]
+    assert [r.part for r in session.workspace.rows()] == ["", "", ""]
     session.segment(["renamed", train.id, "renamed too"])
-    assert [r.part for r in session.rows()] == ["train", "unseen", "held-out"]
+    assert [r.part for r in session.workspace.rows()] == ["train", "unseen", "held-out"]
 
 
 def test_the_parts_of_the_models_own_data_are_known_at_once(
@@ -523,10 +531,10 @@ def test_the_parts_of_the_models_own_data_are_known_at_once(
 ) -> None:
     dataset = open_dataset(salt)
     use(session, of_dataset(dataset), models["grey"])
-    assert [r.part for r in session.rows()][:8] == ["train"] * 4 + ["held-out"] * 4
-    assert session.rows()[0].group
-    session.choose_model(ModelCard.read(models["other"]))
-    assert {r.part for r in session.rows()} == {""}
+    assert [r.part for r in session.workspace.rows()][:8] == ["train"] * 4 + ["held-out"] * 4
+    assert session.workspace.rows()[0].group
+    session.workspace.choose_model(ModelCard.read(models["other"]))
+    assert {r.part for r in session.workspace.rows()} == {""}
 
 
 def test_scores_of_seen_images_say_so_and_one_group_has_no_interval(
@@ -537,17 +545,17 @@ def test_scores_of_seen_images_say_so_and_one_group_has_no_interval(
     seen, unseen = dataset.samples[0].id, dataset.samples[6].id
     session.segment([seen])
     dispatch.run(session)
-    assert session.overall is not None
-    assert session.overall.seen
-    assert session.overall.images == 1
+    assert session.workspace.overall is not None
+    assert session.workspace.overall.seen
+    assert session.workspace.overall.images == 1
     session.segment([unseen])
     dispatch.run(session)
-    assert session.overall.images == 1
-    assert not session.overall.seen
-    assert session.overall.left_out == 1
-    assert session.overall.mean_iou == session.row(unseen).iou
-    assert np.isnan(session.overall.low)
-    assert np.isnan(session.overall.high)
+    assert session.workspace.overall.images == 1
+    assert not session.workspace.overall.seen
+    assert session.workspace.overall.left_out == 1
+    assert session.workspace.overall.mean_iou == session.workspace.row(unseen).iou
+    assert np.isnan(session.workspace.overall.low)
+    assert np.isnan(session.workspace.overall.high)
 
 
 def test_another_model_forgets_what_the_last_one_said(
@@ -557,42 +565,42 @@ def test_another_model_forgets_what_the_last_one_said(
     session.segment(collection.ids)
     dispatch.run(session)
     folder = collection.folder
-    assert session.overall is not None
-    session.set_postprocessing(0.7, 5)
-    session.choose_model(ModelCard.read(models["two"]))
+    assert session.workspace.overall is not None
+    session.workspace.set_postprocessing(0.7, 5)
+    session.workspace.choose_model(ModelCard.read(models["two"]))
     dispatch.run(session)
-    assert {r.status for r in session.rows()} == {"new"}
-    assert {r.iou for r in session.rows()} == {None}
-    assert session.overall is None
+    assert {r.status for r in session.workspace.rows()} == {"new"}
+    assert {r.iou for r in session.workspace.rows()} == {None}
+    assert session.workspace.overall is None
     assert not folder.exists()
     assert collection.classes == ("one", "two")
-    assert session.inference == ModelCard.read(models["two"]).recipe.inference
+    assert session.workspace.inference == ModelCard.read(models["two"]).recipe.inference
     session.segment(collection.ids)
-    assert session.mask("image 0").max() <= 2  # type: ignore[union-attr]
+    assert session.workspace.mask("image 0").max() <= 2  # type: ignore[union-attr]
 
 
 def test_a_model_says_which_channels_it_wants(session: Session, models: dict[str, Path]) -> None:
-    assert session.misfit(3) == ""
-    session.choose_model(ModelCard.read(models["wide"]))
-    assert "5 channels, this one has 3" in session.misfit(3)
-    assert session.misfit(5) == ""
-    assert session.misfit(None) == ""
+    assert session.workspace.mismatch(3) == ""
+    session.workspace.choose_model(ModelCard.read(models["wide"]))
+    assert "5 channels, this one has 3" in session.workspace.mismatch(3)
+    assert session.workspace.mismatch(5) == ""
+    assert session.workspace.mismatch(None) == ""
 
 
 def test_models_are_found_in_folders_and_what_is_none_is_told(
     session: Session, models: dict[str, Path], tmp_path: Path
 ) -> None:
     told = Told(session)
-    session.load_model(tmp_path)
+    session.workspace.load_model(tmp_path)
     assert "there is no model in" in told.failures[0][0]
     (tmp_path / "no.zip").write_bytes(b"PK nothing")
-    session.load_model(tmp_path / "no.zip")
+    session.workspace.load_model(tmp_path / "no.zip")
     assert len(told.failures) == 2
     with raises_code("model.missing"):
-        session.add_models(tmp_path)
-    session.load_model(models["grey"].parent)
-    assert set(session.models) == set(models.values())
-    assert session.model is not None
+        session.workspace.add_models(tmp_path)
+    session.workspace.load_model(models["grey"].parent)
+    assert set(session.workspace.models) == set(models.values())
+    assert session.workspace.model is not None
 
 
 def test_another_collection_starts_afresh_and_the_first_is_as_it_was(
@@ -601,21 +609,21 @@ def test_another_collection_starts_afresh_and_the_first_is_as_it_was(
     first, second = made_up(2), made_up(3)
     use(session, first, models["other"])
     session.segment(first.ids)
-    session.show(second)
+    session.workspace.show(second)
     dispatch.run(session)
-    assert session.current == "image 0"
-    assert {r.status for r in session.rows()} == {"new"}
-    assert session.overall is None
-    session.show(first, "image 1")
+    assert session.workspace.current == "image 0"
+    assert {r.status for r in session.workspace.rows()} == {"new"}
+    assert session.workspace.overall is None
+    session.workspace.show(first, "image 1")
     dispatch.run(session)
-    assert session.current == "image 1"
-    assert {r.status for r in session.rows()} == {"segmented"}
-    assert session.overall is not None
-    session.show(None)
+    assert session.workspace.current == "image 1"
+    assert {r.status for r in session.workspace.rows()} == {"segmented"}
+    assert session.workspace.overall is not None
+    session.workspace.show(None)
     dispatch.run(session)
-    assert session.rows() == []
-    assert session.overall is None
-    session.show(first)
+    assert session.workspace.rows() == []
+    assert session.workspace.overall is None
+    session.workspace.show(first)
     first.close(), second.close()
 
 
@@ -625,10 +633,10 @@ def test_what_another_model_said_of_a_collection_put_aside_is_forgotten(
     first, second = made_up(1), made_up(1)
     use(session, first, models["other"])
     session.segment(first.ids)
-    session.show(second)
-    session.choose_model(ModelCard.read(models["two"]))
-    session.show(first)
-    assert {r.status for r in session.rows()} == {"new"}
+    session.workspace.show(second)
+    session.workspace.choose_model(ModelCard.read(models["two"]))
+    session.workspace.show(first)
+    assert {r.status for r in session.workspace.rows()} == {"new"}
     second.close()
 
 

@@ -110,5 +110,5 @@ def dock(
 @pytest.fixture
 def ready(dock: Any, tiny_models: dict[str, Path]) -> Any:
     """The dock with a model of grey images."""
-    dock.session.load_model(tiny_models["grey"])
+    dock.session.workspace.load_model(tiny_models["grey"])
     return dock

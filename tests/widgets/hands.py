@@ -20,7 +20,9 @@ def click(qtbot: Any, button: Any) -> None:
 def at_rest(dock: Any) -> bool:
     """Whether no task runs and nothing waits for its moment."""
     session = dock.session
-    idle = not session.busy and session.progress is None and not session._overall.pending
+    idle = (
+        not session.runner.busy and session.runner.progress is None and not session.workspace.scores_pending
+    )
     return idle and not any(timer.isActive() for timer in dock.findChildren(QTimer))
 
 

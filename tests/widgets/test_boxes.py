@@ -25,13 +25,13 @@ def large(ready: Any, viewer: Any, qtbot: Any) -> Any:
     viewer.window._qt_window.resize(1500, 1000)
     viewer.add_image(np.zeros((SIDE, SIDE), np.uint8), name="large")
     session = ready.session
-    qtbot.waitUntil(lambda: session.current == "large", timeout=LONG)
+    qtbot.waitUntil(lambda: session.workspace.current == "large", timeout=LONG)
     session.painting.prepare()
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
     mask = np.zeros((SIDE, SIDE), np.uint8)
     mask[:8, :8] = 1
     session.painting.correct("large", mask)
-    session.mask_changed.emit("large")
+    session.workspace.mask_changed.emit("large")
     qtbot.waitUntil(lambda: ready.stage.mask_at_hand() is not None, timeout=LONG)
     viewer.reset_view()
     layer = ready.stage.mask_layer

@@ -28,9 +28,9 @@ def test_masks_at_hand_are_exported_and_nothing_is_replaced_unasked(
 
     viewer.open(str(salt_folder), plugin="napari-unet-workbench")
     session = ready.session
-    qtbot.waitUntil(lambda: len(session.rows()) == 30)
+    qtbot.waitUntil(lambda: len(session.workspace.rows()) == 30)
     segment(ready, qtbot)
-    current = session.current
+    current = session.workspace.current
     click(qtbot, ready.looking.mend.export_button)
     dialog = ready.looking.mend.export_dialog
     assert dialog.preview.text() == "Choose a folder."
@@ -88,12 +88,12 @@ def test_the_menu_opens_the_dialog_which_knows_the_pixel_size_of_the_layer(
     first = viewer.add_image(images[0], name="first", scale=(0.5, 0.25), units=("um", "um"))
     second = viewer.add_image(images[1], name="second", scale=(2, 2), units=("pixel", "pixel"))
     session = ready.session
-    qtbot.waitUntil(lambda: len(session.rows()) == 2)
+    qtbot.waitUntil(lambda: len(session.workspace.rows()) == 2)
     segment(ready, qtbot, "all")
-    session.select("second")
+    session.workspace.select("second")
     settled(ready, qtbot)
     assert dialog.size_edit.text() == ""  # twice a pixel is no length
-    session.select("first")
+    session.workspace.select("first")
     settled(ready, qtbot)
     assert dialog.size_edit.text() == "0.5 x 0.25 µm"
     # Two images that differ get what their layers say each; the file of the second says nothing.
@@ -109,7 +109,7 @@ def test_the_menu_opens_the_dialog_which_knows_the_pixel_size_of_the_layer(
     dialog.size_edit.setText("3 nm")
     dialog.scope_box.setCurrentIndex(dialog.scope_box.findData("image"))
     second.scale, second.units = (7, 7), ("um", "um")
-    session.select("second")
+    session.workspace.select("second")
     settled(ready, qtbot)
     assert dialog.size_edit.text() == "3 nm"
     assert ready.sources.pixel_sizes(["first", "second"])["second"] == PixelSize(7, 7)
@@ -124,13 +124,13 @@ def test_the_mask_is_saved_from_napari_with_its_image_and_classes(
 
     viewer.open(str(salt_folder), plugin="napari-unet-workbench")
     session = ready.session
-    qtbot.waitUntil(lambda: len(session.rows()) == 30)
+    qtbot.waitUntil(lambda: len(session.workspace.rows()) == 30)
     segment(ready, qtbot)
     painted = np.zeros((101, 101), np.uint8)
     painted[10:20, 30:50], painted[40:42, :5], painted[60:65, 60:65] = 1, 1, 255
     ready.stage.mask_layer.data = painted
     settled(ready, qtbot)
-    pixels = session.collection.entries[session.current].sample.read_image()
+    pixels = session.workspace.collection.entries[session.workspace.current].sample.read_image()
     for objects in (False, True):
         ready.stage.show_objects(objects)
         ready.stage.mask_layer.units, ready.stage.mask_layer.scale = ("um", "um"), (2, 2)
@@ -138,12 +138,12 @@ def test_the_mask_is_saved_from_napari_with_its_image_and_classes(
         export_writer.write_coco(str(tmp_path / f"{objects}.json"), data, about)
         content = json.loads((tmp_path / f"{objects}.json").read_text())
         assert sorted(a["area"] for a in content["annotations"]) == [10, 200]
-        assert [c["name"] for c in content["categories"]] == list(session.collection.classes)
+        assert [c["name"] for c in content["categories"]] == list(session.workspace.collection.classes)
         table = tmp_path / f"{objects}.csv"
         export_writer.write_measurements(str(table), data, about)
         with table.open(encoding="utf-8", newline="") as file:
             rows = {int(row["area_px"]): row for row in csv.DictReader(file)}
-        assert rows[200]["image"] == session.current
+        assert rows[200]["image"] == session.workspace.current
         assert float(rows[200]["area"]) == 800
         wanted = pixels[10:20, 30:50, 0].mean()
         assert float(rows[200].get("intensity_mean", rows[200].get("intensity_mean_1"))) == pytest.approx(

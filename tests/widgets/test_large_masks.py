@@ -45,7 +45,7 @@ def test_a_large_image_is_segmented_from_where_one_looks(
 ) -> None:
     viewer, session = ready.viewer, ready.session
     viewer.add_image(image, name="a", contrast_limits=(0, 255))
-    qtbot.waitUntil(lambda: session.current == "a", timeout=5000)
+    qtbot.waitUntil(lambda: session.workspace.current == "a", timeout=5000)
     viewer.layers["a"].corner_pixels = np.array([[1700, 1700], [SIDE - 1, SIDE - 1]])
     told: list[str] = []
     # The words are written at the same signal, just before.
@@ -58,12 +58,12 @@ def test_a_large_image_is_segmented_from_where_one_looks(
         if hasattr(progress.piece, "rows"):
             pieces.append(progress.piece)
             if len(pieces) == 3:
-                session.cancel()
+                session.runner.cancel()
 
     ready.large._on_progress = stop_after_three
     ready.segmenting.run_button.click()
-    qtbot.waitUntil(lambda: session.busy, timeout=5000)
-    qtbot.waitUntil(lambda: not session.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: session.runner.busy, timeout=5000)
+    qtbot.waitUntil(lambda: not session.runner.busy, timeout=120_000)
     first = pieces[0]
     assert first.rows.start > SIDE / 2
     assert first.columns.start > SIDE / 2
@@ -84,8 +84,8 @@ def test_a_large_image_is_segmented_from_where_one_looks(
         pieces.append(progress.piece) if hasattr(progress.piece, "rows") else None,
     )
     ready.segmenting.run_button.click()
-    qtbot.waitUntil(lambda: session.busy, timeout=5000)
-    qtbot.waitUntil(lambda: not session.busy, timeout=240_000)
+    qtbot.waitUntil(lambda: session.runner.busy, timeout=5000)
+    qtbot.waitUntil(lambda: not session.runner.busy, timeout=240_000)
     (out,) = (tmp_path / "masks").iterdir()
     assert out.name.endswith(".ome.zarr")
     for path, stamp in files.items():
@@ -101,7 +101,7 @@ def test_a_large_image_is_segmented_from_where_one_looks(
     # Asked for again, it is there.
     pieces.clear()
     ready.segmenting.run_button.click()
-    qtbot.waitUntil(lambda: not session.busy, timeout=20_000)
+    qtbot.waitUntil(lambda: not session.runner.busy, timeout=20_000)
     assert not pieces
     assert [path.name for path in (tmp_path / "masks").iterdir()] == [out.name]
 
@@ -121,31 +121,34 @@ def test_who_goes_to_another_image_finds_the_mask_where_it_belongs(
     viewer, session = ready.viewer, ready.session
     viewer.add_image(image, name="a", contrast_limits=(0, 255))
     viewer.add_image(image[:700, :500], name="b", contrast_limits=(0, 255))
-    qtbot.waitUntil(lambda: session.collection is not None and len(session.collection) == 2, timeout=5000)
-    session.select("a")
-    qtbot.waitUntil(lambda: session.current == "a", timeout=5000)
+    qtbot.waitUntil(
+        lambda: session.workspace.collection is not None and len(session.workspace.collection) == 2,
+        timeout=5000,
+    )
+    session.workspace.select("a")
+    qtbot.waitUntil(lambda: session.workspace.current == "a", timeout=5000)
     taken = ready.large._on_progress
 
     def leave(progress: Any) -> None:
-        if session.current == "a":  # before anything of the mask is there
-            session.select("b")
+        if session.workspace.current == "a":  # before anything of the mask is there
+            session.workspace.select("b")
         taken(progress)
 
     ready.large._on_progress = leave
     ready.segmenting.run_button.click()
-    qtbot.waitUntil(lambda: session.busy, timeout=5000)
-    qtbot.waitUntil(lambda: not session.busy, timeout=240_000)
-    assert session.current == "b"
+    qtbot.waitUntil(lambda: session.runner.busy, timeout=5000)
+    qtbot.waitUntil(lambda: not session.runner.busy, timeout=240_000)
+    assert session.workspace.current == "b"
     (out,) = (tmp_path / "masks").iterdir()
     (layer,) = [one for one in viewer.layers if one.name.endswith("mask on disk")]
     assert layer.name == "a grey: mask on disk"
     assert Path(layer.data[0].store.root) == out
     assert layer.data[0].shape == (SIDE, SIDE)
     ready.large._on_progress = taken
-    session.select("a")
+    session.workspace.select("a")
     ready.segmenting.run_button.click()
-    qtbot.waitUntil(lambda: session.busy, timeout=5000)
-    qtbot.waitUntil(lambda: not session.busy, timeout=20_000)
+    qtbot.waitUntil(lambda: session.runner.busy, timeout=5000)
+    qtbot.waitUntil(lambda: not session.runner.busy, timeout=20_000)
     assert [one for one in viewer.layers if one.name.endswith("mask on disk")] == [layer]
 
 

@@ -48,8 +48,8 @@ def open_window(qapp: Any, salt_zip: Path, tiny_models: dict[str, Path], qtbot: 
         viewer.window._qt_window.resize(1300, 1000)
         _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "U-Net Workbench")
         viewer.open(str(salt_zip), plugin=None)
-        qtbot.waitUntil(lambda: len(dock.session.rows()) == 30)
-        dock.session.load_model(tiny_models["grey"])
+        qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == 30)
+        dock.session.workspace.load_model(tiny_models["grey"])
         return viewer, dock
 
     yield open_one
@@ -68,7 +68,8 @@ def click(qtbot: Any, button: Any) -> None:
 def at_rest(dock: Any, qtbot: Any) -> None:
     session = dock.session
     qtbot.waitUntil(
-        lambda: not session.busy and session.progress is None and session.learning.job is None, timeout=LONG
+        lambda: not session.runner.busy and session.runner.progress is None and session.learning.job is None,
+        timeout=LONG,
     )
     qtbot.wait(400)
 
@@ -87,9 +88,9 @@ def press(viewer: Any, key: str) -> None:
 
 def paint_truth(dock: Any) -> Any:
     """Take up the brush and mend what is wrong with the mask at hand; gives back the mask."""
-    layer, current = dock.stage.mask_layer, dock.session.current
+    layer, current = dock.stage.mask_layer, dock.session.workspace.current
     layer.mode = "paint"
-    truth = dock.session.collection.entries[current].sample.read_mask().labels
+    truth = dock.session.workspace.collection.entries[current].sample.read_mask().labels
     wrong = np.nonzero(np.asarray(layer.data) != truth)
     layer.data_setitem(wrong, truth[wrong].astype(layer.dtype))
     return truth
@@ -98,7 +99,7 @@ def paint_truth(dock: Any) -> Any:
 def teaching(dock: Any) -> list[str]:
     """Images with a reference to learn from, in the project at hand."""
     part = dock.session.painting.project.corrections.part
-    entries = dock.session.collection.entries.items()
+    entries = dock.session.workspace.collection.entries.items()
     return [i for i, e in entries if e.sample.has_mask and part(i) == "train"]
 
 
@@ -117,19 +118,19 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     segment_all(dock, qtbot)
     session, panel = dock.session, dock.teaching
     # The first stroke makes a project.
-    first = session.current
+    first = session.workspace.current
     wanted = {first: paint_truth(dock)}
-    qtbot.waitUntil(lambda: session.row(first).status == "corrected")
+    qtbot.waitUntil(lambda: session.workspace.row(first).status == "corrected")
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
     click(qtbot, dock.looking.mend.done_button)
-    assert session.row(first).status == "done"
-    assert session.current != first
+    assert session.workspace.row(first).status == "done"
+    assert session.workspace.current != first
     for identifier in [i for i in teaching(dock) if i != first][:3]:
-        session.select(identifier)
+        session.workspace.select(identifier)
         wanted[identifier] = paint_truth(dock)
         press(viewer, "D")  # at once, before the stroke was looked at
-        assert session.row(identifier).status == "done"
-        np.testing.assert_array_equal(session.mask(identifier), wanted[identifier])
+        assert session.workspace.row(identifier).status == "done"
+        np.testing.assert_array_equal(session.workspace.mask(identifier), wanted[identifier])
     # Learn takes the room of the steps above.
     assert panel.folded
     click(qtbot, panel.heading)
@@ -144,7 +145,7 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     qtbot.waitUntil(lambda: len(session.learning.curve) > 1, timeout=LONG)
     qtbot.waitUntil(lambda: not panel.curves.isHidden(), timeout=LONG)
     # Segmenting waits for nothing meanwhile.
-    assert not session.busy
+    assert not session.runner.busy
     seen: list[Any] = []
     monkeypatch.setattr(QScrollArea, "ensureWidgetVisible", lambda area, widget: seen.append(widget))
     click(qtbot, panel.stop_button)
@@ -164,13 +165,13 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     assert panel.version_row.box.count() == 2
     assert panel.version_row.box.currentText().startswith("v002")
     assert panel.version_row.box.currentText().split(",")[0].endswith("in use")
-    assert session.model.path.name == "v002"
+    assert session.workspace.model.path.name == "v002"
     assert dock.segmenting.model_box.currentText() == "v002"
-    assert {r.status for r in session.rows() if r.id not in wanted} == {"segmented"}
-    assert {session.row(i).status for i in wanted} == {"done"}
+    assert {r.status for r in session.workspace.rows() if r.id not in wanted} == {"segmented"}
+    assert {session.workspace.row(i).status for i in wanted} == {"done"}
     click(qtbot, panel.version_row.back_button)
     at_rest(dock, qtbot)
-    assert session.model.path.name == "v001"
+    assert session.workspace.model.path.name == "v001"
     assert panel.version_row.box.currentText().startswith("v001")
     assert told(notifications) == []
     # Another day.
@@ -179,9 +180,9 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     qtbot.waitUntil(lambda: dock.session.painting.project is not None, timeout=LONG)
     qtbot.wait(400)
     assert told(notifications) == [f"{len(wanted)} corrected images of an earlier sitting are here again."]
-    assert {r.id for r in dock.session.rows() if r.status == "done"} == set(wanted)
+    assert {r.id for r in dock.session.workspace.rows() if r.status == "done"} == set(wanted)
     for identifier, mask in wanted.items():
-        dock.session.select(identifier)
+        dock.session.workspace.select(identifier)
         np.testing.assert_array_equal(dock.stage.mask_layer.data, mask)
     assert dock.teaching.version_row.box.count() == 2
     assert not NETWORKS & set(sys.modules)
@@ -193,11 +194,11 @@ def test_cancelled_learning_leaves_all_as_it_was_and_discard_keeps_the_old(
     _, dock = open_window()
     segment_all(dock, qtbot)
     session, panel = dock.session, dock.teaching
-    card = session.model
+    card = session.workspace.model
     paint_truth(dock)
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
     for identifier in teaching(dock)[:2]:
-        session.select(identifier)
+        session.workspace.select(identifier)
         paint_truth(dock)
     qtbot.wait(400)
     click(qtbot, panel.heading)
@@ -216,7 +217,7 @@ def test_cancelled_learning_leaves_all_as_it_was_and_discard_keeps_the_old(
     at_rest(dock, qtbot)
     click(qtbot, panel.discard_button)
     assert panel.gate.isHidden()
-    assert session.model is card
+    assert session.workspace.model is card
     qtbot.waitUntil(panel.run_button.isEnabled)
     assert [v.discarded for v in session.learning.versions] == [False, True]
     assert told(notifications) == []
@@ -227,15 +228,15 @@ def test_a_stroke_just_before_the_dock_is_closed_is_kept(
 ) -> None:
     viewer, dock = open_window()
     segment_all(dock, qtbot)
-    current = dock.session.current
+    current = dock.session.workspace.current
     wanted = paint_truth(dock)
     wrapped = next(d for d in viewer.window._wrapped_dock_widgets.values() if d.inner_widget() is dock)
     wrapped.destroyOnClose()  # what its cross does
     qtbot.wait(400)
     viewer.close()
     _, dock = open_window()
-    qtbot.waitUntil(lambda: dock.session.row(current).status == "corrected", timeout=LONG)
-    np.testing.assert_array_equal(dock.session.mask(current), wanted)
+    qtbot.waitUntil(lambda: dock.session.workspace.row(current).status == "corrected", timeout=LONG)
+    np.testing.assert_array_equal(dock.session.workspace.mask(current), wanted)
 
 
 def test_a_new_model_is_planned_trained_and_compared(
@@ -287,8 +288,8 @@ def test_a_new_model_is_planned_trained_and_compared(
     assert panel.verdict.text().lower().startswith(learning.result.sentence.lower())
     click(qtbot, panel.keep_button)
     at_rest(dock, qtbot)
-    assert session.model.path.name == "v002"
-    assert session.row(session.current).status == "segmented"
+    assert session.workspace.model.path.name == "v002"
+    assert session.workspace.row(session.workspace.current).status == "segmented"
     click(qtbot, panel.version_row.compare_button)
     dialog = panel._comparing
     assert [b.currentData() for b in (dialog.first_box, dialog.second_box)] == [1, 2]
@@ -300,7 +301,7 @@ def test_a_new_model_is_planned_trained_and_compared(
     assert differences
     assert differences == sorted(differences)
     table.cellClicked.emit(0, 3)
-    assert session.current == table.item(0, 0).text()
+    assert session.workspace.current == table.item(0, 0).text()
     dialog.close()
     assert panel._comparing is None
     assert told(notifications) == []

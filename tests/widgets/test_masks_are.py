@@ -62,28 +62,28 @@ def choose(dock: Any, qtbot: Any, text: str) -> None:
 
 def test_masks_are_read_again_as_a_person_says(dock: Any, viewer: Any, qtbot: Any, cells: Path) -> None:
     viewer.open(str(cells), plugin=PLUGIN)
-    qtbot.waitUntil(lambda: len(dock.session.rows()) == 6)
+    qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == 6)
     box = dock.images.masks_are
     assert box.isVisibleTo(dock)
     assert box.currentText() == "Masks: as found (objects)"
     assert "numbers of objects" in box.toolTip()
-    assert dock.session.collection.dataset.classes == ("foreground",)
+    assert dock.session.workspace.collection.dataset.classes == ("foreground",)
     names = sorted(layer.name for layer in viewer.layers)
     choose(dock, qtbot, "Masks: classes")
-    dataset = dock.session.collection.dataset
+    dataset = dock.session.workspace.collection.dataset
     assert dataset.masks_are == "classes"
     assert dataset.classes == tuple(f"class {n}" for n in range(1, 5))
     assert box.currentText() == "Masks: classes"
-    assert len(dock.session.rows()) == 6
+    assert len(dock.session.workspace.rows()) == 6
     assert sorted(layer.name for layer in viewer.layers) == names
     choose(dock, qtbot, "Masks: objects")
-    assert dock.session.collection.dataset.classes == ("foreground",)
-    assert dock.session.collection.dataset.masks_are == "objects"
+    assert dock.session.workspace.collection.dataset.classes == ("foreground",)
+    assert dock.session.workspace.collection.dataset.masks_are == "objects"
 
 
 def test_the_project_remembers_how_masks_are_read(dock: Any, viewer: Any, qtbot: Any, cells: Path) -> None:
     viewer.open(str(cells), plugin=PLUGIN)
-    qtbot.waitUntil(lambda: len(dock.session.rows()) == 6)
+    qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == 6)
     dock.session.painting.prepare()
     qtbot.waitUntil(lambda: dock.session.painting.project is not None, timeout=30_000)
     choose(dock, qtbot, "Masks: classes")
@@ -96,9 +96,9 @@ def test_the_project_remembers_how_masks_are_read(dock: Any, viewer: Any, qtbot:
     assert project.images.dataset().classes == tuple(f"class {n}" for n in range(1, 5))
     project.close()
     # Dropped on the viewer again, it opens as it was read last.
-    before = dock.session.collection
+    before = dock.session.workspace.collection
     viewer.open(str(cells), plugin=PLUGIN)
-    qtbot.waitUntil(lambda: dock.session.collection is not before)
+    qtbot.waitUntil(lambda: dock.session.workspace.collection is not before)
     assert dock.images.masks_are.currentText() == "Masks: classes"
 
 
@@ -106,7 +106,7 @@ def test_sets_whose_masks_have_one_value_show_no_choice(
     dock: Any, viewer: Any, qtbot: Any, salt_folder: Path
 ) -> None:
     viewer.open(str(salt_folder), plugin=PLUGIN)
-    qtbot.waitUntil(lambda: len(dock.session.rows()) == 30)
+    qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == 30)
     assert not dock.images.masks_are.isVisibleTo(dock)
 
 
@@ -117,17 +117,17 @@ def test_the_filter_counts_what_inspect_counts_and_a_click_leaves_it_out(
     monkeypatch.setattr("napari_unet.plugin.commands.show_workbench", lambda viewer: None)
     viewer.window.resize(1280, 800)
     viewer.open(str(cells), plugin=PLUGIN)
-    qtbot.waitUntil(lambda: len(dock.session.rows()) == 6)
+    qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == 6)
     wanted = inspect_dataset(open_dataset(cells)).images_with_problems()
     assert {"c1", "c2"} <= set(wanted)
     panel = dock.images
     qtbot.waitUntil(lambda: panel.leave_out.isVisibleTo(dock), timeout=30_000)
     panel.flush()
     assert panel.leave_out.text() == f"Leave out {len(wanted)} with problems"
-    shown = [row.id for row in dock.session.rows() if row.problem]
+    shown = [row.id for row in dock.session.workspace.rows() if row.problem]
     assert sorted(shown) == sorted(wanted)
     click(qtbot, panel.leave_out)
-    assert dock.session.collection.leave_out_flaws
+    assert dock.session.workspace.collection.leave_out_flaws
     viewer.screenshot(str(tmp_path / "window.png"), canvas_only=False, flash=False)
     for area in dock.findChildren(QScrollArea):
         for bar in (area.horizontalScrollBar(), area.verticalScrollBar()):

@@ -27,7 +27,7 @@ def stack(ready: Any, viewer: Any, qtbot: Any) -> Any:
     """The dock with a stack of images without references, all segmented."""
     images = np.random.default_rng(0).integers(0, 200, (COUNT, 48, 40)).astype(np.uint8)
     viewer.add_image(images, name="s")
-    qtbot.waitUntil(lambda: len(ready.session.rows()) == COUNT)
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == COUNT)
     segment(ready, qtbot, "all")
     return ready
 
@@ -60,13 +60,13 @@ def test_without_a_reference_the_worst_is_found_by_an_estimate(stack: Any, viewe
     assert not looking.empty.isHidden()
     assert looking.image_score.text() == ""
     click(qtbot, looking.worst_button)
-    assert "Estimating" in session.progress.message or session.progress.message == "Starting"
-    qtbot.waitUntil(lambda: session.progress is None, timeout=LONG)
-    rows = {r.id: r for r in session.rows()}
+    assert "Estimating" in session.runner.progress.message or session.runner.progress.message == "Starting"
+    qtbot.waitUntil(lambda: session.runner.progress is None, timeout=LONG)
+    rows = {r.id: r for r in session.workspace.rows()}
     estimates = {i: r.estimate for i, r in rows.items()}
     assert None not in estimates.values()
     order = sorted(estimates, key=lambda i: (estimates[i], i))
-    assert session.current == order[0]
+    assert session.workspace.current == order[0]
     shown = [estimates[i] for i in table.shown_ids()]
     assert shown == sorted(shown)
     # The list and the step say that it is an estimate, and what from.
@@ -78,15 +78,15 @@ def test_without_a_reference_the_worst_is_found_by_an_estimate(stack: Any, viewe
     assert looking.about_score.whole_text().lower() == rows[order[0]].reason.lower()
     # Done, and next: down the queue, not down the list as it was.
     click(qtbot, looking.mend.done_button)
-    assert session.current == order[1]
+    assert session.workspace.current == order[1]
     press(viewer, "Q")  # left for later
-    assert session.current == order[2]
+    assert session.workspace.current == order[2]
     press(viewer, "D")
-    assert session.current == order[3]
+    assert session.workspace.current == order[3]
     press(viewer, "W")
-    assert session.current == order[1]
-    assert {r.id for r in session.rows() if r.status == "done"} == {order[0], order[2]}
-    assert session.row(order[0]).estimate is None
+    assert session.workspace.current == order[1]
+    assert {r.id for r in session.workspace.rows() if r.status == "done"} == {order[0], order[2]}
+    assert session.workspace.row(order[0]).estimate is None
 
 
 def test_correct_next_goes_where_most_is_learned_and_done_goes_on_there(
@@ -94,19 +94,19 @@ def test_correct_next_goes_where_most_is_learned_and_done_goes_on_there(
 ) -> None:
     session, looking = stack.session, stack.looking
     click(qtbot, looking.correct_button)
-    qtbot.waitUntil(lambda: session.progress is None, timeout=LONG)
+    qtbot.waitUntil(lambda: session.runner.progress is None, timeout=LONG)
     estimates = session.estimates
-    first = session.current
+    first = session.workspace.current
     assert first == estimates.to_correct()[0]
     press(viewer, "D")
-    assert session.row(first).status == "done"
-    assert session.current == estimates.to_correct()[0]
+    assert session.workspace.row(first).status == "done"
+    assert session.workspace.current == estimates.to_correct()[0]
     press(viewer, "C")  # left for later
-    assert session.current == estimates.to_correct()[1]
+    assert session.workspace.current == estimates.to_correct()[1]
     press(viewer, "C")
-    assert session.current == estimates.to_correct()[2]
+    assert session.workspace.current == estimates.to_correct()[2]
     press(viewer, "W")
-    assert session.current == estimates.queue()[0]
+    assert session.workspace.current == estimates.queue()[0]
 
 
 def test_cancel_of_the_estimate_keeps_what_is_there(stack: Any, qtbot: Any) -> None:
@@ -117,23 +117,23 @@ def test_cancel_of_the_estimate_keeps_what_is_there(stack: Any, qtbot: Any) -> N
     assert not stack.segmenting.folded  # where Cancel is
     stack.segmenting.show_job()
     click(qtbot, stack.segmenting.cancel_button)
-    qtbot.waitUntil(lambda: session.progress is None, timeout=LONG)
-    assert {r.status for r in session.rows()} == {"segmented"}
+    qtbot.waitUntil(lambda: session.runner.progress is None, timeout=LONG)
+    assert {r.status for r in session.workspace.rows()} == {"segmented"}
     click(qtbot, stack.looking.worst_button)
-    qtbot.waitUntil(lambda: session.progress is None, timeout=LONG)
-    assert None not in {r.estimate for r in session.rows()}
+    qtbot.waitUntil(lambda: session.runner.progress is None, timeout=LONG)
+    assert None not in {r.estimate for r in session.workspace.rows()}
 
 
 def test_grow_and_shrink_the_object_pointed_at(stack: Any, viewer: Any, qtbot: Any) -> None:
     drawn = np.zeros((48, 40), np.uint8)
     drawn[10:13, 10:13] = drawn[30:33, 30:33] = 1
     shape_at_hand(stack, drawn)
-    current = stack.session.current
+    current = stack.session.workspace.current
     point_at(stack, 11, 11)
     press(viewer, "G")
     wanted = drawn.copy()
     wanted[9:14, 10:13] = wanted[10:13, 9:14] = 1  # one pixel up, down, left and right
-    np.testing.assert_array_equal(stack.session.mask(current), wanted)
+    np.testing.assert_array_equal(stack.session.workspace.mask(current), wanted)
     np.testing.assert_array_equal(stack.stage.mask_layer.data, wanted)
     point_at(stack, 31, 31)
     choose(qtbot, stack.looking.mend.edit_button, "Shrink")
@@ -169,7 +169,7 @@ def test_among_objects_the_chosen_one_grows_where_nothing_is_pointed_at(stack: A
     point_at(stack, -20, 500)
     stack.stage.mask_layer.selected_label = int(stack.stage.mask_layer.data[31, 31])
     press(viewer, "G")
-    mask = stack.session.mask(stack.session.current)
+    mask = stack.session.workspace.mask(stack.session.workspace.current)
     assert mask[:20].sum() == 9
     assert mask[20:].sum() == 21
 
@@ -178,8 +178,8 @@ def test_classes_are_chosen_by_keys_and_by_the_legend(
     dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path]
 ) -> None:
     viewer.add_image(np.random.default_rng(1).integers(0, 200, (48, 40)).astype(np.uint8), name="p")
-    dock.session.load_model(tiny_models["classes"])
-    qtbot.waitUntil(lambda: dock.session.current == "p")
+    dock.session.workspace.load_model(tiny_models["classes"])
+    qtbot.waitUntil(lambda: dock.session.workspace.current == "p")
     assert dock.looking.classes.isHidden()
     segment(dock, qtbot)
     layer, legend = dock.stage.mask_layer, dock.looking.classes
@@ -205,7 +205,7 @@ def test_classes_are_chosen_by_keys_and_by_the_legend(
     paint(dock, np.s_[0:6, 0:6], layer.selected_label)
     press(layer, "I")
     paint(dock, np.s_[40:46, 30:36], layer.selected_label)
-    mask = dock.session.mask("p")
+    mask = dock.session.workspace.mask("p")
     assert (mask[0:6, 0:6] == 2).all()
     assert (mask[40:46, 30:36] == 255).all()
     dock.stage.show_objects(False)
@@ -217,13 +217,17 @@ def test_ignored_pixels_count_for_nothing_and_survive(
     ready: Any, viewer: Any, qtbot: Any, salt_folder: Path, tmp_path: Path
 ) -> None:
     viewer.open(str(salt_folder), plugin="napari-unet-workbench")
-    qtbot.waitUntil(lambda: len(ready.session.rows()) == 30)
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 30)
     session = ready.session
-    current = next(i for i in session.collection.ids if 0 < session.collection.reference(i).labels.mean() < 1)
-    session.select(current)
+    current = next(
+        i
+        for i in session.workspace.collection.ids
+        if 0 < session.workspace.collection.reference(i).labels.mean() < 1
+    )
+    session.workspace.select(current)
     segment(ready, qtbot)
-    truth = session.collection.reference(current).labels
-    predicted = session.mask(current).copy()
+    truth = session.workspace.collection.reference(current).labels
+    predicted = session.workspace.mask(current).copy()
     layer = ready.stage.mask_layer
     press(layer, "I")
     paint(ready, np.s_[0:50, 0:101], layer.selected_label)
@@ -231,7 +235,7 @@ def test_ignored_pixels_count_for_nothing_and_survive(
     below = np.s_[50:, :]
     both = ((truth[below] > 0) & (predicted[below] > 0)).sum()
     either = ((truth[below] > 0) | (predicted[below] > 0)).sum()
-    assert session.row(current).iou == pytest.approx(both / either if either else 1.0)
+    assert session.workspace.row(current).iou == pytest.approx(both / either if either else 1.0)
     click(qtbot, ready.looking.errors_box)
     assert not ready.overlays.layers["errors"].data[0:50].any()
     # Nothing of it teaches, even once the image is done.
@@ -273,7 +277,7 @@ def test_what_is_vouched_for_is_shown_on_demand(stack: Any, viewer: Any, qtbot: 
     assert not layer.data[~changed].any()
     paint(stack, np.s_[12:14, 12:14], 255)
     assert not layer.data[12:14, 12:14].any()
-    stack.session.painting.set_done([stack.session.current])
+    stack.session.painting.set_done([stack.session.workspace.current])
     rows, columns = np.nonzero(layer.data)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 47, 0, 39)
     press(viewer, "O")
@@ -334,7 +338,7 @@ def test_many_are_accepted_at_once_and_taken_back(stack: Any, qtbot: Any) -> Non
     session, bar = stack.session, stack.looking.mend
     stack.images.table.select(["s [1]", "s [3]"])
     choose(qtbot, bar.accept_button, "Selected images (2)")
-    done = lambda: [r.id for r in session.rows() if r.status == "done"]  # noqa: E731
+    done = lambda: [r.id for r in session.workspace.rows() if r.status == "done"]  # noqa: E731
     qtbot.waitUntil(lambda: done() == ["s [1]", "s [3]"])
     choose(qtbot, bar.accept_button, f"All images with a mask ({COUNT - 2})")
     qtbot.waitUntil(lambda: len(done()) == COUNT)
@@ -344,7 +348,7 @@ def test_many_are_accepted_at_once_and_taken_back(stack: Any, qtbot: Any) -> Non
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
     settled(stack, qtbot)
     assert [
-        i for i in session.collection.ids if session.painting.project.corrections.effort(i).done
+        i for i in session.workspace.collection.ids if session.painting.project.corrections.effort(i).done
     ] == done()
 
 
@@ -360,17 +364,17 @@ def test_an_earlier_mask_of_the_image_comes_back_and_can_be_undone(stack: Any, q
     settled(stack, qtbot)
     assert stack.looking.hint.whole_text().startswith("2 strokes, ")
     assert bar.revert_button.isEnabled()
-    kinds = [v.kind for v in session.painting.versions(session.current)]
+    kinds = [v.kind for v in session.painting.versions(session.workspace.current)]
     assert kinds == ["prediction", "paint", "paint"]
     pixels = int((first != predicted).sum())
     choose(qtbot, bar.revert_button, f"paint, {pixels:,} px", anywhere=True)
     np.testing.assert_array_equal(layer.data, first)
-    assert session.row(session.current).status == "corrected"
+    assert session.workspace.row(session.workspace.current).status == "corrected"
     choose(qtbot, bar.edit_button, "Undo")
     np.testing.assert_array_equal(layer.data, second)
     choose(qtbot, bar.revert_button, "To the prediction")
     np.testing.assert_array_equal(layer.data, predicted)
-    assert session.row(session.current).status == "segmented"
+    assert session.workspace.row(session.workspace.current).status == "segmented"
     choose(qtbot, bar.edit_button, "Undo")
     np.testing.assert_array_equal(layer.data, second)
 
@@ -379,7 +383,7 @@ def test_with_all_steps_open_the_dock_fits_a_small_screen(stack: Any, viewer: An
     from qtpy.QtWidgets import QScrollArea
 
     click(qtbot, stack.looking.worst_button)
-    qtbot.waitUntil(lambda: stack.session.progress is None, timeout=LONG)
+    qtbot.waitUntil(lambda: stack.session.runner.progress is None, timeout=LONG)
     click(qtbot, stack.looking.vouched_box)
     click(qtbot, stack.looking.unsure_box)
     qtbot.waitUntil(lambda: stack.overlays.layers["unsure"] is not None, timeout=LONG)

@@ -46,7 +46,7 @@ def repeat(dock: Any, qtbot: Any, recipe: RunRecipe, out: Path) -> None:
     from napari_unet.workflow.replay.replay_task import RepeatTask
 
     ended: list[Any] = []
-    dock.session.engine.submit(RepeatTask(recipe, out), lambda _: None, ended.append)
+    dock.session.runner.engine.submit(RepeatTask(recipe, out), lambda _: None, ended.append)
     qtbot.waitUntil(lambda: bool(ended), timeout=LONG)
     assert ended[0].state == "done", ended[0].error
 
@@ -64,7 +64,7 @@ def test_a_layer_opened_from_a_file_and_one_of_its_own(
     viewer.add_image(blobs((7, 7)), name="mine")
     settled(ready, qtbot)
     segment(ready, qtbot, "all")
-    shown = {name: ready.session.mask(name) for name in ("cells", "mine")}
+    shown = {name: ready.session.workspace.mask(name) for name in ("cells", "mine")}
     recipe = save("Segmentation of 2 images", "both")
     assert sorted(i.place.found.name for i in recipe.run.images) == ["cells.tif", "mine.tif"]
     assert [f.name for f in (tmp_path / "both-images").iterdir()] == ["mine.tif"]
@@ -81,7 +81,7 @@ def test_what_is_in_view_and_an_export_of_what_was_painted_on_it(
     settled(ready, qtbot)
     layer.corner_pixels = np.array([[40, 64], [149, 231]])
     segment(ready, qtbot, "view")
-    mask = ready.session.mask("large")
+    mask = ready.session.workspace.mask("large")
     recipe = save("Segmentation of a part of 1 image", "part")
     assert recipe.run.images[0].regions == ((40, 64, 150, 232),)
     repeat(ready, qtbot, recipe, tmp_path / "out")
@@ -91,7 +91,7 @@ def test_what_is_in_view_and_an_export_of_what_was_painted_on_it(
     painted = ready.stage.mask_layer
     place = tuple(i.ravel() for i in np.mgrid[5:30, 5:60])
     painted.data_setitem(place, np.ones(len(place[0]), painted.dtype))
-    qtbot.waitUntil(lambda: ready.session.row("large").status == "corrected", timeout=LONG)
+    qtbot.waitUntil(lambda: ready.session.workspace.row("large").status == "corrected", timeout=LONG)
     settled(ready, qtbot)
     click(qtbot, ready.looking.mend.export_button)
     dialog = ready.looking.mend.export_dialog
@@ -116,7 +116,7 @@ def test_a_name_that_got_its_ending_replaces_nothing_unasked(
     segment(ready, qtbot)
     (tmp_path / "r.json").write_text("mine")
     told: list[str] = []
-    ready.session.failed.connect(lambda sentence, _: told.append(sentence))
+    ready.session.runner.failed.connect(lambda sentence, _: told.append(sentence))
     ready.segmenting.recipes.save("segment", tmp_path / "r")
     assert told == [f"{tmp_path / 'r.json'} is there already; choose that very name to replace it"]
     assert (tmp_path / "r.json").read_text() == "mine"

@@ -31,7 +31,7 @@ def kept(ready: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> Any:
     """The dock with two images, whose corrections are kept in a folder of the person's choice."""
     images = np.random.default_rng(0).integers(0, 200, (2, 48, 40)).astype(np.uint8)
     viewer.add_image(images, name="s")
-    qtbot.waitUntil(lambda: len(ready.session.rows()) == 2)
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 2)
     segment(ready, qtbot)
     ready.session.painting.use_folder(tmp_path / "kept")
     qtbot.waitUntil(lambda: ready.session.painting.project is not None, timeout=LONG)
@@ -45,7 +45,7 @@ def stroke(dock: Any, qtbot: Any, top: int) -> np.ndarray:
     rows, columns = (i.ravel() for i in np.mgrid[top : top + 6, 0:30])
     layer.data_setitem((rows, columns), 1 - layer.data[rows, columns])
     wanted = np.asarray(layer.data).copy()
-    qtbot.waitUntil(lambda: (dock.session.mask(dock.session.current) == wanted).all())
+    qtbot.waitUntil(lambda: (dock.session.workspace.mask(dock.session.workspace.current) == wanted).all())
     return wanted
 
 
@@ -73,7 +73,7 @@ def test_a_disk_that_refuses_is_said_and_strokes_are_saved_once_it_takes_them(
     assert os.strerror(number) in sentence
     assert "Painting goes on" in sentence
     wanted = stroke(kept, qtbot, 20)  # it does
-    assert kept.session.row("s [0]").status == "corrected"
+    assert kept.session.workspace.row("s [0]").status == "corrected"
     full[0] = False
     qtbot.waitUntil(lambda: len(notifications) == 2, timeout=LONG)
     assert told(notifications)[1] == "All strokes are saved again."
@@ -115,7 +115,7 @@ def test_a_place_where_no_project_can_be_made_is_said_and_caught_up_with(
     monkeypatch.setattr(Project, "create", refuse)
     monkeypatch.setattr(painting, "RETRY_SECONDS", 0.0)
     viewer.add_image(np.random.default_rng(0).integers(0, 200, (48, 40)).astype(np.uint8), name="p")
-    qtbot.waitUntil(lambda: ready.session.current == "p")
+    qtbot.waitUntil(lambda: ready.session.workspace.current == "p")
     segment(ready, qtbot)
     stroke(ready, qtbot, 0)
     qtbot.waitUntil(lambda: len(notifications) == 1, timeout=LONG)
@@ -134,7 +134,7 @@ def test_a_drag_is_on_the_disk_while_it_goes_on_and_is_one_stroke(
 ) -> None:
     """A brush that moves every 20 milliseconds, for two seconds, without being lifted."""
     session, layer = kept.session, kept.stage.mask_layer
-    current, corrections = session.current, session.painting.project.corrections
+    current, corrections = session.workspace.current, session.painting.project.corrections
     journal = session.painting.project.folder / "journal"
     held = [Qt.MouseButton.NoButton]
     monkeypatch.setattr(QApplication, "mouseButtons", staticmethod(lambda: held[0]))
@@ -172,4 +172,4 @@ def test_a_drag_is_on_the_disk_while_it_goes_on_and_is_one_stroke(
     assert [v.pixels for v in corrections.versions(current)] == [0, 80, 10]
     for _ in range(2):
         session.painting.undo(current)
-    np.testing.assert_array_equal(session.mask(current), predicted)
+    np.testing.assert_array_equal(session.workspace.mask(current), predicted)

@@ -27,7 +27,7 @@ PLUGIN = "napari-unet-workbench"
 def segmented(ready: Any, viewer: Any, salt_folder: Path, qtbot: Any) -> Any:
     """The dock with all images of the salt set segmented."""
     viewer.open(str(salt_folder), plugin=PLUGIN)
-    qtbot.waitUntil(lambda: len(ready.session.rows()) == 30)
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 30)
     segment(ready, qtbot, "all")
     return ready
 
@@ -56,9 +56,9 @@ def test_scores_are_listed_worst_first_and_follow_the_viewer_both_ways(segmented
     assert iou == sorted(iou)
     place = dialog.view.visualRect(model.index(5, 0)).center()
     qtbot.mouseClick(dialog.view.viewport(), LEFT, pos=place)
-    assert session.current == model.id_at(5)
+    assert session.workspace.current == model.id_at(5)
     other = model.id_at(9)
-    session.select(other)
+    session.workspace.select(other)
     assert [i.row() for i in dialog.view.selectionModel().selectedRows()] == [9]
     # Sorted the other way the row of the image at hand goes along.
     header = dialog.view.horizontalHeader()
@@ -66,7 +66,7 @@ def test_scores_are_listed_worst_first_and_follow_the_viewer_both_ways(segmented
     x = header.sectionViewportPosition(column) + header.sectionSize(column) // 2
     qtbot.mouseClick(header.viewport(), LEFT, pos=QPoint(x, header.height() // 2))
     assert [row["iou"] for row in model.table(range(24), ["iou"])] == iou[::-1]
-    assert model.id_at(dialog.view.currentIndex().row()) == other == session.current
+    assert model.id_at(dialog.view.currentIndex().row()) == other == session.workspace.current
 
 
 def test_seen_images_are_marked_and_do_not_count(segmented: Any, qtbot: Any) -> None:
@@ -161,12 +161,12 @@ def test_references_are_not_denied_where_an_image_without_one_is_segmented(
 ) -> None:
     viewer.open(str(salt_folder), plugin=PLUGIN)
     session = ready.session
-    qtbot.waitUntil(lambda: len(session.rows()) == 30)
-    assert session.collection is not None
-    bare = next(i for i, e in session.collection.entries.items() if not e.sample.has_mask)
-    session.select(bare)
+    qtbot.waitUntil(lambda: len(session.workspace.rows()) == 30)
+    assert session.workspace.collection is not None
+    bare = next(i for i, e in session.workspace.collection.entries.items() if not e.sample.has_mask)
+    session.workspace.select(bare)
     segment(ready, qtbot)
-    assert session.row(bare).status == "segmented"
+    assert session.workspace.row(bare).status == "segmented"
     assert not ready.looking.empty.isHidden()
     assert ready.looking.empty.text() == (
         "No image with a reference mask is segmented yet: Worst first estimates the IoU of each."
@@ -178,7 +178,7 @@ def test_the_line_of_the_curve_and_the_slider_are_one(segmented: Any, qtbot: Any
     promised = dialog.plot.curve.at(0.7)
     dialog.plot._want(0.7)  # what a drag of the line ends in
     assert segmented.segmenting.threshold.value() == pytest.approx(0.7)
-    assert segmented.session.inference.threshold == pytest.approx(0.7)
+    assert segmented.session.workspace.inference.threshold == pytest.approx(0.7)
     scored(segmented, qtbot)
     assert dialog.board.mean_iou() == pytest.approx(promised)
     segmented.segmenting.threshold.setValue(0.3)

@@ -23,9 +23,9 @@ def test_the_demo_opens_in_the_workbench_and_segments_its_images(
     try:
         (bench,) = shown.window._qt_window.findChildren(Workbench)
         session = bench.session
-        qtbot.waitUntil(lambda: {r.status for r in session.rows()} == {"segmented"}, timeout=60_000)
-        assert len(session.rows()) == 24 + 6  # with those that have no reference
+        qtbot.waitUntil(lambda: {r.status for r in session.workspace.rows()} == {"segmented"}, timeout=60_000)
+        assert len(session.workspace.rows()) == 24 + 6  # with those that have no reference
         assert [layer.name for layer in shown.layers][:2] == ["data", "data reference"]
-        qtbot.waitUntil(lambda: not session.busy, timeout=10_000)
+        qtbot.waitUntil(lambda: not session.runner.busy, timeout=10_000)
     finally:
         shown.close()

@@ -64,8 +64,8 @@ def test_the_first_click_segments_an_image_that_a_shipped_model_knows(
     assert panel.model_box.currentIndex() == -1
     assert panel.run_button.toolTip() == "Choose a model first."
     viewer.add_image(spots(0))
-    qtbot.waitUntil(lambda: dock.session.model is not None)
-    assert dock.session.model.path == cells
+    qtbot.waitUntil(lambda: dock.session.workspace.model is not None)
+    assert dock.session.workspace.model.path == cells
     assert panel.model_box.currentText() == "cells (shipped)"
     words = panel.suggestion.words.whole_text()
     assert words == "cells fits: looks like its dark training images"
@@ -78,14 +78,14 @@ def test_the_first_click_segments_an_image_that_a_shipped_model_knows(
 def test_another_model_stays_until_the_suggestion_is_taken(
     cells: Path, dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path]
 ) -> None:
-    dock.session.load_model(tiny_models["grey"])
+    dock.session.workspace.load_model(tiny_models["grey"])
     assert dock.segmenting.model_box.itemText(0) == "grey"  # one's own come first
     viewer.add_image(spots(1))
     row = dock.segmenting.suggestion
     qtbot.waitUntil(lambda: not row.isHidden())
-    assert dock.session.model.path == tiny_models["grey"]
+    assert dock.session.workspace.model.path == tiny_models["grey"]
     click(qtbot, row.use_button)
-    assert dock.session.model.path == cells
+    assert dock.session.workspace.model.path == cells
     assert row.isHidden()
 
 
@@ -93,6 +93,6 @@ def test_an_image_of_another_kind_gets_no_suggestion(cells: Path, dock: Any, vie
     stripes = np.tile(np.array([0, 0, 200, 200], np.uint8), (64, 16))
     viewer.add_image(stripes)
     qtbot.waitUntil(lambda: bool(dock.segmenting.suggestion._looks))
-    assert dock.session.model is None
+    assert dock.session.workspace.model is None
     assert dock.segmenting.suggestion.isHidden()
     assert not dock.segmenting.run_button.isEnabled()

@@ -106,33 +106,33 @@ def test_from_a_zip_to_the_worst_image_and_a_correction(
     from qtpy.QtWidgets import QFileDialog
 
     viewer.open(str(salt_zip), plugin=None)  # as when dropped
-    qtbot.waitUntil(lambda: len(dock.session.rows()) == 30)
+    qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == 30)
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tiny_models["grey"]))
     dock.segmenting.model_button.menu().actions()[0].trigger()
     assert dock.segmenting.model_box.currentText() == "grey"
     segment(dock, qtbot, "image")
-    first = dock.session.current
-    assert dock.session.row(first).status == "segmented"
+    first = dock.session.workspace.current
+    assert dock.session.workspace.row(first).status == "segmented"
     assert dock.stage.mask_layer.data.any()
     segment(dock, qtbot, "all")
-    scores = {r.id: r.iou for r in dock.session.rows() if r.iou is not None}
+    scores = {r.id: r.iou for r in dock.session.workspace.rows() if r.iou is not None}
     assert len(scores) == 24
     click(qtbot, dock.looking.worst_button)
-    worst = dock.session.current
+    worst = dock.session.workspace.current
     assert scores[worst] == min(scores.values())
     assert dock.images.table.current_id() == worst
     click(qtbot, dock.looking.errors_box)
     assert dock.overlays.layers["errors"].visible
     # A person paints the truth: nothing is wrong any more.
     layer = dock.stage.mask_layer
-    truth = dock.session.collection.entries[worst].sample.read_mask().labels
+    truth = dock.session.workspace.collection.entries[worst].sample.read_mask().labels
     wrong = np.nonzero(layer.data != truth)
     layer.data_setitem(wrong, truth[wrong])
-    qtbot.waitUntil(lambda: dock.session.row(worst).status == "corrected")
-    assert dock.session.row(worst).iou == 1.0
+    qtbot.waitUntil(lambda: dock.session.workspace.row(worst).status == "corrected")
+    assert dock.session.workspace.row(worst).iou == 1.0
     assert not (dock.overlays.layers["errors"].data > 1).any()
     click(qtbot, dock.looking.next_button)
-    assert dock.session.current != worst
+    assert dock.session.workspace.current != worst
     assert [str(n.message) for n in notifications] == []
     assert not NETWORKS & set(sys.modules)
     assert [p.pid for p in workers()] != []
@@ -142,50 +142,54 @@ def test_from_a_zip_to_the_worst_image_and_a_correction(
 def test_a_killed_process_is_told_and_replaced(
     dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path], notifications: list[Any]
 ) -> None:
-    dock.session.load_model(tiny_models["grey"])
+    dock.session.workspace.load_model(tiny_models["grey"])
     many(viewer)
-    qtbot.waitUntil(lambda: len(dock.session.rows()) == MANY)
+    qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == MANY)
     segment(dock, qtbot, "image")
-    current, layer = dock.session.current, dock.stage.mask_layer
+    current, layer = dock.session.workspace.current, dock.stage.mask_layer
     layer.data_setitem((np.arange(9), np.arange(9)), 1 - layer.data[np.arange(9), np.arange(9)])
     wanted = layer.data.copy()
     segment(dock, qtbot, "all", wait=False)
-    qtbot.waitUntil(lambda: sum(r.status == "segmented" for r in dock.session.rows()) > 2, timeout=LONG)
-    psutil.Process(dock.session.engine.process_id).kill()
-    qtbot.waitUntil(lambda: not dock.session.busy, timeout=LONG)
+    qtbot.waitUntil(
+        lambda: sum(r.status == "segmented" for r in dock.session.workspace.rows()) > 2, timeout=LONG
+    )
+    psutil.Process(dock.session.runner.engine.process_id).kill()
+    qtbot.waitUntil(lambda: not dock.session.runner.busy, timeout=LONG)
     assert "the computing process ended in the middle of the work" in str(notifications[-1].message).lower()
-    done = [r.id for r in dock.session.rows() if r.status == "segmented"]
+    done = [r.id for r in dock.session.workspace.rows() if r.status == "segmented"]
     assert 2 < len(done) < MANY
-    assert all(dock.session.mask(i) is not None for i in done)
+    assert all(dock.session.workspace.mask(i) is not None for i in done)
     np.testing.assert_array_equal(layer.data, wanted)
-    np.testing.assert_array_equal(dock.session.mask(current), wanted)
+    np.testing.assert_array_equal(dock.session.workspace.mask(current), wanted)
     assert dock.segmenting.run_button.isEnabled()
-    new = next(r.id for r in dock.session.rows() if r.status == "new")
-    dock.session.select(new)
+    new = next(r.id for r in dock.session.workspace.rows() if r.status == "new")
+    dock.session.workspace.select(new)
     segment(dock, qtbot, "image")
-    assert dock.session.row(new).status == "segmented"
+    assert dock.session.workspace.row(new).status == "segmented"
 
 
 def test_cancel_keeps_what_is_finished(
     dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path], notifications: list[Any]
 ) -> None:
-    dock.session.load_model(tiny_models["grey"])
+    dock.session.workspace.load_model(tiny_models["grey"])
     many(viewer)
-    qtbot.waitUntil(lambda: len(dock.session.rows()) == MANY)
+    qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == MANY)
     segment(dock, qtbot, "all", wait=False)
     assert dock.segmenting.pages.currentIndex() == 1
-    qtbot.waitUntil(lambda: any(r.status == "segmented" for r in dock.session.rows()), timeout=LONG)
+    qtbot.waitUntil(lambda: any(r.status == "segmented" for r in dock.session.workspace.rows()), timeout=LONG)
     click(qtbot, dock.segmenting.cancel_button)
-    qtbot.waitUntil(lambda: not dock.session.busy, timeout=10_000)
+    qtbot.waitUntil(lambda: not dock.session.runner.busy, timeout=10_000)
     qtbot.wait(50)
     assert dock.segmenting.pages.currentIndex() == 0
-    done = sum(r.status == "segmented" for r in dock.session.rows())
+    done = sum(r.status == "segmented" for r in dock.session.workspace.rows())
     assert 0 < done < MANY
     # Another list is taken to hand while a task runs.
     segment(dock, qtbot, "all", wait=False)
     viewer.layers.remove("many")
     viewer.add_image(np.zeros((32, 32), np.uint8), name="small")
-    qtbot.waitUntil(lambda: dock.session.current == "small" and not dock.session.busy, timeout=10_000)
+    qtbot.waitUntil(
+        lambda: dock.session.workspace.current == "small" and not dock.session.runner.busy, timeout=10_000
+    )
     segment(dock, qtbot, "image")
     assert [str(n.message) for n in notifications] == []
 
@@ -198,9 +202,9 @@ def test_closing_the_window_during_a_task_asks(
     monkeypatch: pytest.MonkeyPatch,
     nothing_left: set[Any],
 ) -> None:
-    dock.session.load_model(tiny_models["grey"])
+    dock.session.workspace.load_model(tiny_models["grey"])
     many(viewer)
-    qtbot.waitUntil(lambda: len(dock.session.rows()) == MANY)
+    qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == MANY)
     segment(dock, qtbot, "all", wait=False)
     asked: list[str] = []
     answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
@@ -213,7 +217,7 @@ def test_closing_the_window_during_a_task_asks(
     window = viewer.window._qt_window
     assert not window.close()
     assert "Stop it and close?" in asked[0]
-    assert dock.session.busy
+    assert dock.session.runner.busy
     assert window.close()
     assert len(asked) == 2
     qtbot.waitUntil(lambda: left_behind(nothing_left) == set(), timeout=10_000)
@@ -223,9 +227,9 @@ def test_closing_the_window_during_a_task_asks(
 def test_closing_the_dock_leaves_nothing(
     dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path], nothing_left: set[Any], busy: bool
 ) -> None:
-    dock.session.load_model(tiny_models["grey"])
+    dock.session.workspace.load_model(tiny_models["grey"])
     many(viewer, 40)
-    qtbot.waitUntil(lambda: len(dock.session.rows()) == 40)
+    qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == 40)
     segment(dock, qtbot, "all" if busy else "image", wait=not busy)
     wrapped = next(d for d in viewer.window._wrapped_dock_widgets.values() if d.inner_widget() is dock)
     wrapped.destroyOnClose()  # what its cross does
@@ -237,7 +241,7 @@ def test_closing_the_dock_leaves_nothing(
     _, again = viewer.window.add_plugin_dock_widget(PLUGIN, "U-Net Workbench")
     assert again is not dock
     viewer.add_image(np.zeros((32, 32), np.uint8), name="new")
-    qtbot.waitUntil(lambda: again.session.current == "new")
+    qtbot.waitUntil(lambda: again.session.workspace.current == "new")
 
 
 class Refusal(QObject):
@@ -254,9 +258,9 @@ def test_a_window_that_stays_open_after_all_keeps_its_dock(
     dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path]
 ) -> None:
     """Napari asks too, and the person may say no to that."""
-    dock.session.load_model(tiny_models["grey"])
+    dock.session.workspace.load_model(tiny_models["grey"])
     viewer.add_image(np.zeros((32, 32), np.uint8), name="p")
-    qtbot.waitUntil(lambda: dock.session.current == "p")
+    qtbot.waitUntil(lambda: dock.session.workspace.current == "p")
     window = viewer.window._qt_window
     window.show()
     qtbot.wait(100)
@@ -267,7 +271,7 @@ def test_a_window_that_stays_open_after_all_keeps_its_dock(
     assert not window.close()
     window.removeEventFilter(refusal)
     segment(dock, qtbot, "image")
-    assert dock.session.row("p").status == "segmented"
+    assert dock.session.workspace.row("p").status == "segmented"
 
 
 def test_no_widget_of_ours_is_left(
@@ -280,9 +284,9 @@ def test_no_widget_of_ours_is_left(
         return [w for w in mine if not any(w is known for known in before)]
 
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "U-Net Workbench")
-    dock.session.load_model(tiny_models["grey"])
+    dock.session.workspace.load_model(tiny_models["grey"])
     viewer.add_image(np.zeros((32, 32), np.uint8), name="p")
-    qtbot.waitUntil(lambda: dock.session.current == "p")
+    qtbot.waitUntil(lambda: dock.session.workspace.current == "p")
     assert widgets()
     viewer.close()
     dock = None

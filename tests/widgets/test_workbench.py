@@ -38,7 +38,7 @@ def painted(layer: Any, box: tuple[slice, slice], label: int = 1) -> None:
 
 
 def row_of(dock: Any, identifier: str) -> Any:
-    return dock.session.row(identifier)
+    return dock.session.workspace.row(identifier)
 
 
 def click_row(dock: Any, qtbot: Any, identifier: str) -> None:
@@ -53,7 +53,7 @@ def iou_by_hand(truth: Any, mask: Any) -> float:
 
 
 def reference_of(dock: Any, identifier: str) -> Any:
-    return dock.session.collection.entries[identifier].sample.read_mask().labels
+    return dock.session.workspace.collection.entries[identifier].sample.read_mask().labels
 
 
 # states without images, without a model
@@ -82,7 +82,7 @@ def test_keys_do_no_harm_in_an_empty_window(dock: Any, viewer: Any, notification
 def test_a_dock_that_closes_leaves_the_keys_of_another(dock: Any, viewer: Any, warm_engine: Any) -> None:
     from napari_unet.widgets.workbench import Workbench
 
-    shared = type(dock.session.engine)
+    shared = type(dock.session.runner.engine)
     newer = Workbench(viewer, lambda dispatch: shared(warm_engine, dispatch))
     taken = dict(viewer.keymap)
     dock.shut_down()
@@ -121,15 +121,23 @@ def test_what_is_no_model_is_told(
 
 def test_a_data_set_is_listed(dock: Any, viewer: Any, salt_folder: Path, qtbot: Any) -> None:
     images, _ = viewer.open(str(salt_folder), plugin=PLUGIN)
-    qtbot.waitUntil(lambda: len(dock.session.rows()) == 30)
+    qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == 30)
     assert dock.images.hint.whole_text() == images.name
-    assert dock.session.current == dock.images.table.current_id() == dock.session.collection.ids[0]
-    identifier = dock.session.collection.ids[3]
+    assert (
+        dock.session.workspace.current
+        == dock.images.table.current_id()
+        == dock.session.workspace.collection.ids[0]
+    )
+    identifier = dock.session.workspace.collection.ids[3]
     click_row(dock, qtbot, identifier)
-    assert dock.session.current == identifier
+    assert dock.session.workspace.current == identifier
     assert viewer.dims.current_step[0] == 3
     viewer.dims.set_current_step(0, 5)
-    assert dock.session.current == dock.images.table.current_id() == dock.session.collection.ids[5]
+    assert (
+        dock.session.workspace.current
+        == dock.images.table.current_id()
+        == dock.session.workspace.collection.ids[5]
+    )
 
 
 def lazy(array: Any) -> Any:
@@ -164,36 +172,36 @@ def test_any_layer_is_listed_slice_by_slice_and_segmented(
 ) -> None:
     make, options, count = LAYERS[kind]
     layer = viewer.add_image(make(), name="picture", **options)
-    qtbot.waitUntil(lambda: len(ready.session.rows()) == count)
-    ids = ready.session.collection.ids
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == count)
+    ids = ready.session.workspace.collection.ids
     assert ids[0].startswith("picture")
     segment(ready, qtbot, "all")
     assert [str(n.message) for n in notifications] == []
-    assert {r.status for r in ready.session.rows()} == {"segmented"}, [
-        r.problem for r in ready.session.rows()
+    assert {r.status for r in ready.session.workspace.rows()} == {"segmented"}, [
+        r.problem for r in ready.session.workspace.rows()
     ]
     shape = (layer.data[0] if layer.multiscale else layer.data).shape
     shape = shape[-3:-1] if layer.rgb else shape[-2:]
     mask = ready.stage.mask_layer
     assert mask.data.shape == shape
-    np.testing.assert_array_equal(mask.data, ready.session.mask(ready.session.current))
+    np.testing.assert_array_equal(mask.data, ready.session.workspace.mask(ready.session.workspace.current))
     np.testing.assert_allclose(mask.scale, layer.scale[-2:])
     np.testing.assert_allclose(mask.translate, layer.translate[-2:])
     for identifier in ids[1:]:
-        ready.session.select(identifier)
-        np.testing.assert_array_equal(mask.data, ready.session.mask(identifier))
+        ready.session.workspace.select(identifier)
+        np.testing.assert_array_equal(mask.data, ready.session.workspace.mask(identifier))
     step = viewer.dims.current_step[: viewer.dims.ndim - 2]
     assert ids[-1] == "picture" or ids[-1] == f"picture [{', '.join(str(int(s)) for s in step)}]"
 
 
 def test_several_layers_are_one_list_and_the_one_at_hand_is_seen(ready: Any, viewer: Any, qtbot: Any) -> None:
     first, second = viewer.add_image(picture(1), name="a"), viewer.add_image(picture(2, (30, 30)), name="b")
-    qtbot.waitUntil(lambda: [r.id for r in ready.session.rows()] == ["a", "b"])
-    assert ready.session.current == "b"
+    qtbot.waitUntil(lambda: [r.id for r in ready.session.workspace.rows()] == ["a", "b"])
+    assert ready.session.workspace.current == "b"
     click_row(ready, qtbot, "a")
     settled(ready, qtbot)
     assert (first.visible, second.visible) == (True, False)
-    assert ready.session.current == "a"
+    assert ready.session.workspace.current == "a"
     segment(ready, qtbot)
     assert ready.stage.mask_layer.data.shape == (48, 40)
     assert row_of(ready, "b").status == "new"
@@ -203,19 +211,19 @@ def test_images_of_several_sizes_and_colours_are_browsed(
     ready: Any, viewer: Any, qtbot: Any, nuclei_folder: Path, notifications: list[Any]
 ) -> None:
     viewer.open(str(nuclei_folder), plugin=PLUGIN)
-    qtbot.waitUntil(lambda: len(ready.session.rows()) == 7)
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 7)
     shapes = set()
-    for identifier in ready.session.collection.ids:
+    for identifier in ready.session.workspace.collection.ids:
         click_row(ready, qtbot, identifier)
         qtbot.wait(10)
-        assert ready.session.current == identifier
-        image = ready.session.collection.image(identifier)
+        assert ready.session.workspace.current == identifier
+        image = ready.session.workspace.collection.image(identifier)
         np.testing.assert_array_equal(np.squeeze(ready.sources.layer.data), np.squeeze(image))
         shapes.add(ready.sources.layer.data.shape)
     assert len(shapes) > 1
     segment(ready, qtbot)
     assert ready.stage.mask_layer.data.shape == image.shape[:2]
-    click_row(ready, qtbot, ready.session.collection.ids[0])
+    click_row(ready, qtbot, ready.session.workspace.collection.ids[0])
     settled(ready, qtbot)
     assert ready.stage.mask_layer.data.shape == ready.sources.layer.data.shape[:2]
     assert not ready.stage.mask_layer.data.any()
@@ -227,23 +235,23 @@ def test_layers_called_as_slices_are_have_ids_of_their_own(ready: Any, viewer: A
     flat = viewer.add_image(picture(1), name="p [0]")
     again = viewer.add_image(picture(2), name="p")
     assert again.name == "p [1]"  # so napari calls it
-    qtbot.waitUntil(lambda: len(ready.session.rows()) == 4)
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 4)
     settled(ready, qtbot)
-    ids = ready.session.collection.ids
+    ids = ready.session.workspace.collection.ids
     assert ids == ("p [0]", "p [1]", "p [0] (2)", "p [1] (2)")
     segment(ready, qtbot, "all")
     images = (stack.data[0], stack.data[1], flat.data, again.data)
     for identifier, data in zip(ids, images, strict=True):
-        np.testing.assert_array_equal(ready.session.collection.image(identifier)[..., 0], data)
+        np.testing.assert_array_equal(ready.session.workspace.collection.image(identifier)[..., 0], data)
         assert row_of(ready, identifier).status == "segmented"
     ready.sources.follow()
-    assert {r.status for r in ready.session.rows()} == {"segmented"}
+    assert {r.status for r in ready.session.workspace.rows()} == {"segmented"}
     click_row(ready, qtbot, "p [0] (2)")
     stroke(ready.stage.mask_layer)
     wanted = ready.stage.mask_layer.data.copy()
     stack.name = "q"
-    qtbot.waitUntil(lambda: ready.session.collection.ids == ("q [0]", "q [1]", "p [0]", "p [1]"))
-    np.testing.assert_array_equal(ready.session.mask("p [0]"), wanted)
+    qtbot.waitUntil(lambda: ready.session.workspace.collection.ids == ("q [0]", "q [1]", "p [0]", "p [1]"))
+    np.testing.assert_array_equal(ready.session.workspace.mask("p [0]"), wanted)
 
 
 def test_the_tiles_of_the_preferences_count_at_once(
@@ -253,12 +261,12 @@ def test_the_tiles_of_the_preferences_count_at_once(
     from napari_unet.widgets.parts.preferences import Preferences
 
     viewer.add_image(picture(), name="p")
-    qtbot.waitUntil(lambda: ready.session.current == "p")
+    qtbot.waitUntil(lambda: ready.session.workspace.current == "p")
     monkeypatch.setattr(workbench, "read_preferences", lambda: Preferences(tile_size=32))
     segment(ready, qtbot)
-    assert ready.session.tile == 32
-    task = ready.session.engine.jobs[-1].task
-    assert (task.settings.tile, ready.session.inference.tile) == (32, 64)
+    assert ready.session.workspace.tile == 32
+    task = ready.session.runner.engine.jobs[-1].task
+    assert (task.settings.tile, ready.session.workspace.inference.tile) == (32, 64)
 
 
 # what is segmented
@@ -266,18 +274,18 @@ def test_the_tiles_of_the_preferences_count_at_once(
 
 def test_a_part_in_view_alone_is_segmented(ready: Any, viewer: Any, qtbot: Any) -> None:
     viewer.add_image(picture(0, (200, 200)), name="large")
-    qtbot.waitUntil(lambda: ready.session.current == "large")
+    qtbot.waitUntil(lambda: ready.session.workspace.current == "large")
     layer = viewer.layers["large"]
     layer.corner_pixels = np.array([[0, 0], [199, 199]])  # as napari tells it: the last one is in view
     segment(ready, qtbot, "view")
-    (whole,) = ready.session.collection.entries["large"].prediction.regions
+    (whole,) = ready.session.workspace.collection.entries["large"].prediction.regions
     assert whole == Region(0, 0, 200, 200)
     assert ready.stage.mask_layer.data.shape == (200, 200)
-    ready.session.choose_model(None)
-    ready.session.choose_model(next(iter(ready.session.models.values())))
+    ready.session.workspace.choose_model(None)
+    ready.session.workspace.choose_model(next(iter(ready.session.workspace.models.values())))
     layer.corner_pixels = np.array([[20, 10], [79, 89]])
     segment(ready, qtbot, "view")
-    prediction = ready.session.collection.entries["large"].prediction
+    prediction = ready.session.workspace.collection.entries["large"].prediction
     (region,) = prediction.regions
     assert region == Region(20, 10, 80, 90)
     kept = np.asarray(prediction.probabilities())[..., 0] > 0
@@ -289,12 +297,12 @@ def test_a_part_in_view_alone_is_segmented(ready: Any, viewer: Any, qtbot: Any) 
 
 def test_selected_rows_alone_are_segmented(ready: Any, viewer: Any, qtbot: Any) -> None:
     viewer.add_image(picture(0, (5, 32, 32)), name="s")
-    qtbot.waitUntil(lambda: len(ready.session.rows()) == 5)
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 5)
     ready.images.table.select(["s [1]", "s [3]"])
     panel = ready.segmenting
     assert "Selected rows (2)" in [panel.scope_box.itemText(n) for n in range(panel.scope_box.count())]
     segment(ready, qtbot, "selected")
-    done = [r.id for r in ready.session.rows() if r.status == "segmented"]
+    done = [r.id for r in ready.session.workspace.rows() if r.status == "segmented"]
     assert done == ["s [1]", "s [3]"]
 
 
@@ -302,13 +310,13 @@ def test_a_misfit_of_channels_is_explained_before_the_run(
     dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path]
 ) -> None:
     viewer.add_image(picture(0, (32, 32, 3)), rgb=True, name="colour")
-    dock.session.load_model(tiny_models["colour"])
+    dock.session.workspace.load_model(tiny_models["colour"])
     panel = dock.segmenting
     qtbot.waitUntil(lambda: "this one has 3" in panel.run_button.toolTip())
     assert "this one has 3" in panel.about.text()
     assert not panel.run_button.isEnabled()
     assert "border" in panel.model_box.styleSheet()
-    dock.session.load_model(tiny_models["grey"])
+    dock.session.workspace.load_model(tiny_models["grey"])
     assert panel.run_button.isEnabled()
     assert not panel.model_box.styleSheet()
 
@@ -320,20 +328,20 @@ def test_a_misfit_of_channels_is_explained_before_the_run(
 def salt(ready: Any, viewer: Any, salt_folder: Path, qtbot: Any) -> Any:
     """The dock with the salt set, its first image segmented."""
     viewer.open(str(salt_folder), plugin=PLUGIN)
-    qtbot.waitUntil(lambda: len(ready.session.rows()) == 30)
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 30)
     segment(ready, qtbot)
     return ready
 
 
 def test_the_threshold_moves_the_mask_at_once(salt: Any, qtbot: Any) -> None:
-    session, panel, current = salt.session, salt.segmenting, salt.session.current
+    session, panel, current = salt.session, salt.segmenting, salt.session.workspace.current
     assert not panel.mask_part.isHidden()
     panel.threshold.setValue(0.2)
     low = salt.stage.mask_layer.data.sum()
     panel.threshold.setValue(0.8)
     high = salt.stage.mask_layer.data.sum()
     assert 0 < high < low
-    np.testing.assert_array_equal(salt.stage.mask_layer.data, session.mask(current))
+    np.testing.assert_array_equal(salt.stage.mask_layer.data, session.workspace.mask(current))
     truth = reference_of(salt, current)
     assert row_of(salt, current).iou == pytest.approx(iou_by_hand(truth, salt.stage.mask_layer.data))
     panel.minimum_size.setFocus()
@@ -357,10 +365,10 @@ def test_classes_and_objects(salt: Any, qtbot: Any) -> None:
     # An object painted anew is foreground, and one that is erased is not.
     painted(salt.stage.mask_layer, np.s_[0:5, 0:5], int(objects.max()) + 1)
     settled(salt, qtbot)
-    assert row_of(salt, salt.session.current).status == "corrected"
+    assert row_of(salt, salt.session.workspace.current).status == "corrected"
     wanted = classes.copy()
     wanted[0:5, 0:5] = 1
-    np.testing.assert_array_equal(salt.session.mask(salt.session.current), wanted)
+    np.testing.assert_array_equal(salt.session.workspace.mask(salt.session.workspace.current), wanted)
     qtbot.keyClick(box, Qt.Key.Key_Up)
     np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
 
@@ -401,54 +409,54 @@ def replaced(layer: Any) -> None:
 
 @pytest.mark.parametrize("how", [stroke, brush, bucket, polygon, erase, in_place, replaced])
 def test_painting_is_a_correction_however_it_is_done(salt: Any, qtbot: Any, how: Any) -> None:
-    session, current, layer = salt.session, salt.session.current, salt.stage.mask_layer
+    session, current, layer = salt.session, salt.session.workspace.current, salt.stage.mask_layer
     predicted = layer.data.copy()
     how(layer)
     wanted = salt.stage.mask_layer.data.copy()
     assert (wanted != predicted).any()
     settled(salt, qtbot)
     assert row_of(salt, current).status == "corrected"
-    np.testing.assert_array_equal(session.mask(current), wanted)
+    np.testing.assert_array_equal(session.workspace.mask(current), wanted)
     truth = reference_of(salt, current)
     assert row_of(salt, current).iou == pytest.approx(iou_by_hand(truth, wanted))
     assert f"{iou_by_hand(truth, wanted):.3f}" in salt.looking.image_score.text()
     assert "corrected" in layer_styles.text_overlay(salt.viewer).text
     # To another image and back.
     qtbot.mouseClick(salt.looking.next_button, LEFT)
-    assert session.current != current
+    assert session.workspace.current != current
     assert not salt.stage.mask_layer.data.any()
     qtbot.mouseClick(salt.looking.previous_button, LEFT)
-    assert session.current == current
+    assert session.workspace.current == current
     np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
 
 
 def test_a_stroke_just_before_going_on_is_kept(salt: Any, qtbot: Any) -> None:
-    first = salt.session.current
+    first = salt.session.workspace.current
     stroke(salt.stage.mask_layer)
     wanted = salt.stage.mask_layer.data.copy()
     salt.step(1)  # at once
-    np.testing.assert_array_equal(salt.session.mask(first), wanted)
-    assert row_of(salt, salt.session.current).status == "new"
+    np.testing.assert_array_equal(salt.session.workspace.mask(first), wanted)
+    assert row_of(salt, salt.session.workspace.current).status == "new"
 
 
 def test_a_scripted_edit_that_nobody_was_told_of_is_found_before_going_on(salt: Any, qtbot: Any) -> None:
-    session, first = salt.session, salt.session.current
+    session, first = salt.session, salt.session.workspace.current
     salt.stage.mask_layer.data[40:60] = 1  # no event comes of it
     wanted = np.asarray(salt.stage.mask_layer.data).copy()
     settled(salt, qtbot)
     click(qtbot, salt.looking.next_button)
-    np.testing.assert_array_equal(session.mask(first), wanted)
+    np.testing.assert_array_equal(session.workspace.mask(first), wanted)
     assert row_of(salt, first).status == "corrected"
 
 
 def test_undo_after_a_new_prediction_writes_nothing_stale(
     salt: Any, qtbot: Any, tiny_models: dict[str, Path]
 ) -> None:
-    layer, current = salt.stage.mask_layer, salt.session.current
+    layer, current = salt.stage.mask_layer, salt.session.workspace.current
     stroke(layer)
     settled(salt, qtbot)
     salt.session.painting.revert(current)
-    salt.session.load_model(tiny_models["classes"])
+    salt.session.workspace.load_model(tiny_models["classes"])
     segment(salt, qtbot)
     newer = np.asarray(layer.data).copy()
     assert newer.max() == 2
@@ -461,31 +469,31 @@ def test_undo_after_a_new_prediction_writes_nothing_stale(
 
 def test_undo_in_a_stack_reaches_no_slice_that_is_not_shown(ready: Any, viewer: Any, qtbot: Any) -> None:
     viewer.add_image(picture(0, (3, 64, 40)), name="s")
-    qtbot.waitUntil(lambda: len(ready.session.rows()) == 3)
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 3)
     viewer.dims.set_current_step(0, 0)
-    qtbot.waitUntil(lambda: ready.session.current == "s [0]")
+    qtbot.waitUntil(lambda: ready.session.workspace.current == "s [0]")
     segment(ready, qtbot, "all")
     layer = ready.stage.mask_layer
     stroke(layer)
     painted_first = np.asarray(layer.data).copy()
     viewer.dims.set_current_step(0, 1)  # the slider, before the stroke was looked at
-    qtbot.waitUntil(lambda: ready.session.current == "s [1]")
+    qtbot.waitUntil(lambda: ready.session.workspace.current == "s [1]")
     second = np.asarray(layer.data).copy()
     layer.undo()
     settled(ready, qtbot)
     np.testing.assert_array_equal(layer.data, second)
-    np.testing.assert_array_equal(ready.session.mask("s [0]"), painted_first)
+    np.testing.assert_array_equal(ready.session.workspace.mask("s [0]"), painted_first)
     stroke(layer)
     viewer.dims.set_current_step(0, 0)
-    qtbot.waitUntil(lambda: ready.session.current == "s [0]")
+    qtbot.waitUntil(lambda: ready.session.workspace.current == "s [0]")
     layer.undo()
     settled(ready, qtbot)
     np.testing.assert_array_equal(layer.data, painted_first)
-    assert [r.status for r in ready.session.rows()] == ["corrected", "corrected", "segmented"]
+    assert [r.status for r in ready.session.workspace.rows()] == ["corrected", "corrected", "segmented"]
 
 
 def test_undo_takes_a_correction_back(salt: Any, qtbot: Any) -> None:
-    layer, current = salt.stage.mask_layer, salt.session.current
+    layer, current = salt.stage.mask_layer, salt.session.workspace.current
     predicted = layer.data.copy()
     stroke(layer)
     settled(salt, qtbot)
@@ -499,7 +507,7 @@ def test_undo_takes_a_correction_back(salt: Any, qtbot: Any) -> None:
 
 
 def test_undo_reaches_no_other_image_and_no_newer_mask(salt: Any, qtbot: Any) -> None:
-    layer, first = salt.stage.mask_layer, salt.session.current
+    layer, first = salt.stage.mask_layer, salt.session.workspace.current
     stroke(layer)
     settled(salt, qtbot)
     salt.step(1)
@@ -508,10 +516,10 @@ def test_undo_reaches_no_other_image_and_no_newer_mask(salt: Any, qtbot: Any) ->
     layer.undo()
     settled(salt, qtbot)
     np.testing.assert_array_equal(layer.data, second)
-    assert row_of(salt, salt.session.current).status == "segmented"
+    assert row_of(salt, salt.session.workspace.current).status == "segmented"
     stroke(layer)
     settled(salt, qtbot)
-    salt.session.painting.revert(salt.session.current)
+    salt.session.painting.revert(salt.session.workspace.current)
     salt.segmenting.threshold.setValue(0.3)
     newer = layer.data.copy()
     layer.undo()
@@ -531,11 +539,11 @@ def test_painting_survives_a_new_segmentation_and_another_model(
     np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
     salt.segmenting.threshold.setValue(0.9)
     np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
-    salt.session.load_model(tiny_models["classes"])
+    salt.session.workspace.load_model(tiny_models["classes"])
     np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
     segment(salt, qtbot)
     np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
-    assert row_of(salt, salt.session.current).status == "corrected"
+    assert row_of(salt, salt.session.workspace.current).status == "corrected"
 
 
 def test_painting_goes_to_its_own_data_set(ready: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> None:
@@ -544,15 +552,19 @@ def test_painting_goes_to_its_own_data_set(ready: Any, viewer: Any, qtbot: Any, 
 
     sets = [viewer.open(str(write_synthetic("membranes", tmp_path / n, 2, seed=s)), plugin=PLUGIN)[0]
             for s, n in enumerate("ab")]  # fmt: skip
-    qtbot.waitUntil(lambda: ready.session.collection is not None and ready.session.collection.name == "b")
-    second = ready.session.collection
+    qtbot.waitUntil(
+        lambda: (
+            ready.session.workspace.collection is not None and ready.session.workspace.collection.name == "b"
+        )
+    )
+    second = ready.session.workspace.collection
     segment(ready, qtbot)
     stroke(ready.stage.mask_layer)
     wanted = ready.stage.mask_layer.data.copy()
     viewer.layers.selection.active = sets[0]
-    qtbot.waitUntil(lambda: ready.session.collection.name == "a")
+    qtbot.waitUntil(lambda: ready.session.workspace.collection.name == "a")
     settled(ready, qtbot)
-    assert {r.status for r in ready.session.rows()} == {"new"}
+    assert {r.status for r in ready.session.workspace.rows()} == {"new"}
     np.testing.assert_array_equal(second.entries[second.ids[0]].corrected, wanted)
 
 
@@ -560,8 +572,8 @@ def test_classes_of_a_model_colour_the_mask(
     dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path]
 ) -> None:
     viewer.add_image(picture(), name="p")
-    dock.session.load_model(tiny_models["classes"])
-    qtbot.waitUntil(lambda: dock.session.current == "p")
+    dock.session.workspace.load_model(tiny_models["classes"])
+    qtbot.waitUntil(lambda: dock.session.workspace.current == "p")
     segment(dock, qtbot)
     layer = dock.stage.mask_layer
     assert set(np.unique(layer.data)) <= {0, 1, 2}
@@ -571,19 +583,19 @@ def test_classes_of_a_model_colour_the_mask(
     np.testing.assert_allclose(colours, expected, atol=0.01)
     painted(layer, np.s_[0:9, 0:9], 2)
     settled(dock, qtbot)
-    assert (dock.session.mask("p")[0:9, 0:9] == 2).all()
+    assert (dock.session.workspace.mask("p")[0:9, 0:9] == 2).all()
     # Labels beyond the classes are the last class.
     painted(layer, np.s_[0:9, 0:9], 9)
     settled(dock, qtbot)
-    assert dock.session.mask("p").max() == 2
+    assert dock.session.workspace.mask("p").max() == 2
 
 
 # looking
 
 
 def test_errors_are_coloured_and_counted(salt: Any, qtbot: Any) -> None:
-    current = next(i for i in salt.session.collection.ids if 0 < reference_of(salt, i).mean() < 1)
-    salt.session.select(current)
+    current = next(i for i in salt.session.workspace.collection.ids if 0 < reference_of(salt, i).mean() < 1)
+    salt.session.workspace.select(current)
     segment(salt, qtbot)
     click(qtbot, salt.looking.errors_box)
     layer = salt.overlays.layers["errors"]
@@ -609,18 +621,18 @@ def test_errors_are_coloured_and_counted(salt: Any, qtbot: Any) -> None:
 
 def test_worst_first_and_the_histogram(salt: Any, qtbot: Any) -> None:
     segment(salt, qtbot, "all")
-    rows = {r.id: r.iou for r in salt.session.rows() if r.iou is not None}
+    rows = {r.id: r.iou for r in salt.session.workspace.rows() if r.iou is not None}
     assert len(rows) == 24
     click(qtbot, salt.looking.worst_button)
-    assert rows[salt.session.current] == min(rows.values())
+    assert rows[salt.session.workspace.current] == min(rows.values())
     shown = [rows[i] for i in salt.images.table.shown_ids()[:24]]
     assert shown == sorted(shown)
     click(qtbot, salt.looking.next_button)
-    assert rows[salt.session.current] == shown[1]
+    assert rows[salt.session.workspace.current] == shown[1]
     histogram = salt.looking.histogram
     qtbot.waitUntil(lambda: sum(histogram.counts) == 12)  # the unseen half
     assert "12 unseen" in salt.looking.overall_score.text()
-    unseen = [r.iou for r in salt.session.rows() if r.part == "held-out"]
+    unseen = [r.iou for r in salt.session.workspace.rows() if r.part == "held-out"]
     assert f"{np.mean(unseen):.3f}" in salt.looking.overall_score.text()
     bar = int(np.argmax(histogram.counts))
     ground = histogram._ground()
@@ -628,7 +640,7 @@ def test_worst_first_and_the_histogram(salt: Any, qtbot: Any) -> None:
     qtbot.mouseClick(histogram, LEFT, pos=QPoint(x, int(ground.bottom()) - 1))
     chosen = set(salt.images.table.selected_ids())
     low, high = bar / 20, (bar + 1) / 20
-    in_bar = {r.id for r in salt.session.rows() if r.part == "held-out" and low <= r.iou < high}
+    in_bar = {r.id for r in salt.session.workspace.rows() if r.part == "held-out" and low <= r.iou < high}
     assert chosen == in_bar
     assert len(chosen) == histogram.counts[bar]
 
@@ -669,7 +681,7 @@ def test_a_reference_of_two_classes_is_compared_class_by_class(
     viewer.add_labels(labels, name="truth")
     viewer.layers.selection.active = viewer.layers["p"]
     dock.sources.choose_reference(viewer.layers["truth"])
-    dock.session.load_model(tiny_models["classes"])
+    dock.session.workspace.load_model(tiny_models["classes"])
     segment(dock, qtbot)
     mask = dock.stage.mask_layer.data
     each = [((mask == n) & (labels == n)).sum() / ((mask == n) | (labels == n)).sum() for n in (1, 2)]
@@ -683,7 +695,7 @@ def test_layers_of_ours_can_be_deleted_and_come_again(salt: Any, viewer: Any, qt
     click(qtbot, salt.looking.errors_box)
     stroke(salt.stage.mask_layer)
     wanted = salt.stage.mask_layer.data.copy()
-    current = salt.session.current
+    current = salt.session.workspace.current
     viewer.layers.remove(salt.overlays.layers["errors"])
     assert salt.overlays.layers["errors"] is None
     qtbot.wait(20)
@@ -709,13 +721,13 @@ def test_without_any_layer_the_dock_is_empty_and_starts_again(
     salt: Any, viewer: Any, qtbot: Any, notifications: list[Any]
 ) -> None:
     viewer.layers.clear()
-    qtbot.waitUntil(lambda: salt.session.collection is None)
+    qtbot.waitUntil(lambda: salt.session.workspace.collection is None)
     settled(salt, qtbot)
-    assert salt.session.rows() == []
+    assert salt.session.workspace.rows() == []
     assert not salt.segmenting.run_button.isEnabled()
     assert not layer_styles.text_overlay(viewer).visible
     viewer.add_image(picture(), name="new")
-    qtbot.waitUntil(lambda: salt.session.current == "new")
+    qtbot.waitUntil(lambda: salt.session.workspace.current == "new")
     segment(salt, qtbot)
     assert row_of(salt, "new").status == "segmented"
     assert [str(n.message) for n in notifications] == []
@@ -724,34 +736,34 @@ def test_without_any_layer_the_dock_is_empty_and_starts_again(
 def test_an_image_that_goes_leaves_the_others(ready: Any, viewer: Any, qtbot: Any) -> None:
     viewer.add_image(picture(1), name="a")
     b = viewer.add_image(picture(2), name="b")
-    qtbot.waitUntil(lambda: len(ready.session.rows()) == 2)
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 2)
     segment(ready, qtbot, "all")
     viewer.layers.remove(b)
-    qtbot.waitUntil(lambda: ready.session.collection.ids == ("a",))
-    assert ready.session.current == "a"
-    np.testing.assert_array_equal(ready.stage.mask_layer.data, ready.session.mask("a"))
+    qtbot.waitUntil(lambda: ready.session.workspace.collection.ids == ("a",))
+    assert ready.session.workspace.current == "a"
+    np.testing.assert_array_equal(ready.stage.mask_layer.data, ready.session.workspace.mask("a"))
     assert viewer.layers["a"].visible
 
 
 def test_a_layer_that_is_renamed_keeps_what_is_known_of_it(ready: Any, viewer: Any, qtbot: Any) -> None:
     layer = viewer.add_image(picture(0, (2, 48, 40)), name="old")
-    qtbot.waitUntil(lambda: len(ready.session.rows()) == 2)
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 2)
     segment(ready, qtbot, "all")
     stroke(ready.stage.mask_layer)
     wanted = ready.stage.mask_layer.data.copy()
     layer.name = "new"
-    qtbot.waitUntil(lambda: ready.session.collection.ids == ("new [0]", "new [1]"))
+    qtbot.waitUntil(lambda: ready.session.workspace.collection.ids == ("new [0]", "new [1]"))
     settled(ready, qtbot)
-    assert [r.status for r in ready.session.rows()] == ["corrected", "segmented"] or [
-        r.status for r in ready.session.rows()
+    assert [r.status for r in ready.session.workspace.rows()] == ["corrected", "segmented"] or [
+        r.status for r in ready.session.workspace.rows()
     ] == ["segmented", "corrected"]
-    np.testing.assert_array_equal(ready.session.mask(ready.session.current), wanted)
+    np.testing.assert_array_equal(ready.session.workspace.mask(ready.session.workspace.current), wanted)
     np.testing.assert_array_equal(ready.stage.mask_layer.data, wanted)
 
 
 def test_other_pixels_in_a_layer_are_another_image(ready: Any, viewer: Any, qtbot: Any) -> None:
     layer = viewer.add_image(picture(), name="p")
-    qtbot.waitUntil(lambda: ready.session.current == "p")
+    qtbot.waitUntil(lambda: ready.session.workspace.current == "p")
     segment(ready, qtbot)
     layer.data = picture(3, (60, 52))
     settled(ready, qtbot)
@@ -760,7 +772,7 @@ def test_other_pixels_in_a_layer_are_another_image(ready: Any, viewer: Any, qtbo
     assert ready.stage.mask_layer.data.shape == (60, 52)
     segment(ready, qtbot)
     assert ready.stage.mask_layer.data.shape == (60, 52)
-    np.testing.assert_array_equal(ready.stage.mask_layer.data, ready.session.mask("p"))
+    np.testing.assert_array_equal(ready.stage.mask_layer.data, ready.session.workspace.mask("p"))
 
 
 # errors
@@ -772,9 +784,9 @@ def test_errors_come_with_details(
     import shutil
 
     viewer.add_image(picture(), name="p")
-    qtbot.waitUntil(lambda: ready.session.current == "p")
-    shutil.copytree(ready.session.model.path, tmp_path / "gone")
-    ready.session.load_model(tmp_path / "gone")
+    qtbot.waitUntil(lambda: ready.session.workspace.current == "p")
+    shutil.copytree(ready.session.workspace.model.path, tmp_path / "gone")
+    ready.session.workspace.load_model(tmp_path / "gone")
     shutil.rmtree(tmp_path / "gone")
     segment(ready, qtbot)
     assert "is not a model" in notifications[-1].message
@@ -806,9 +818,9 @@ def broken_stack() -> Any:
 
 def test_a_slice_that_cannot_be_read_is_told_in_its_row(ready: Any, viewer: Any, qtbot: Any) -> None:
     viewer.add_image(broken_stack(), name="d", contrast_limits=(0, 255), cache=False)
-    qtbot.waitUntil(lambda: len(ready.session.rows()) == 3)
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 3)
     segment(ready, qtbot, "all")
-    rows = {r.id: r for r in ready.session.rows()}
+    rows = {r.id: r for r in ready.session.workspace.rows()}
     assert "the disk is gone" in rows["d [2]"].problem
     assert [rows[f"d [{n}]"].status for n in range(3)] == ["segmented", "segmented", "new"]
 
@@ -817,10 +829,10 @@ def test_a_slice_that_cannot_be_shown_says_so_and_the_next_one_comes(
     dock: Any, viewer: Any, qtbot: Any, notifications: list[Any]
 ) -> None:
     viewer.add_image(broken_stack(), name="d", contrast_limits=(0, 255), cache=False)
-    qtbot.waitUntil(lambda: len(dock.session.rows()) == 3)
-    dock.session.select("d [0]")
+    qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == 3)
+    dock.session.workspace.select("d [0]")
     click_row(dock, qtbot, "d [2]")
-    assert dock.session.current == "d [2]"
+    assert dock.session.workspace.current == "d [2]"
     sentence = "d [2] cannot be shown: got the disk is gone; see whether its file can still be read"
     assert row_of(dock, "d [2]").problem == sentence
     assert [str(n.message).lower() for n in notifications] == [sentence]
@@ -832,9 +844,9 @@ def test_a_slice_that_cannot_be_shown_says_so_and_the_next_one_comes(
 
 
 def test_probabilities_gone_from_the_disk_do_not_stop_the_window(salt: Any, qtbot: Any) -> None:
-    prediction = salt.session.collection.entries[salt.session.current].prediction
+    prediction = salt.session.workspace.collection.entries[salt.session.workspace.current].prediction
     prediction.file.unlink()
-    salt.stage._show_probabilities(salt.session.current)
+    salt.stage._show_probabilities(salt.session.workspace.current)
     salt.step(1)
     salt.step(-1)
     assert "segment it again" in row_of(salt, prediction.id).problem
@@ -853,7 +865,7 @@ def test_what_was_done_is_saved_as_a_recipe(
     button = ready.segmenting.recipes
     assert button.isHidden()  # nothing was done
     viewer.open(str(salt_folder), plugin="napari-unet-workbench")
-    qtbot.waitUntil(lambda: getattr(ready.session.collection, "dataset", None) is not None)
+    qtbot.waitUntil(lambda: getattr(ready.session.workspace.collection, "dataset", None) is not None)
     segment(ready, qtbot)
     assert not button.isHidden()
     target = tmp_path / "again"
@@ -868,15 +880,24 @@ def test_what_was_done_is_saved_as_a_recipe(
     settled(ready, qtbot)
     run = RunRecipe.load(tmp_path / "again.json").run
     assert isinstance(run, SegmentRun)
-    assert run.names == (ready.session.current,)
+    assert run.names == (ready.session.workspace.current,)
     assert run.data[0].path == str(salt_folder.resolve())
 
 
 def test_opening_the_dock_loads_nothing_that_only_later_steps_need() -> None:
     """Imports are most of what it takes until the dock is there."""
-    later = ["workflow.run_recipe", "workflow.export_sources", "workflow.segment", "workflow.fine_tune",
-             "workflow.train", "workflow.evaluate", "data.catalog", "widgets.scores_dialog",
-             "widgets.export_dialog", "widgets.compare_dialog"]  # fmt: skip
+    later = [
+        "workflow.replay.run_record",
+        "workflow.export.mask_sources",
+        "workflow.segment.segment_samples",
+        "workflow.finetune.fine_tune_task",
+        "workflow.train.train_task",
+        "workflow.evaluate.evaluate_task",
+        "data.catalog",
+        "widgets.review.scores_dialog",
+        "widgets.review.export_dialog",
+        "widgets.learn.compare_dialog",
+    ]
     code = f"""
 import sys
 import napari_unet.widgets.workbench

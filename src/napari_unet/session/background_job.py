@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from napari_unet.engine.task import Engine, Job, Task
     from napari_unet.session.collection import Collection
-    from napari_unet.session.session import Session
+    from napari_unet.session.task_runner import TaskRunner
+    from napari_unet.session.workspace import Workspace
 
 LOSS_EVERY = 0.5  # seconds between two points of the curve of the loss
 
@@ -26,8 +27,10 @@ class Beside:
 
     Parameters
     ----------
-    session : Session
+    workspace : Workspace
         Whose images are worked on.
+    runner : TaskRunner
+        Where tasks run.
 
     Attributes
     ----------
@@ -48,8 +51,8 @@ class Beside:
     looked = Signal(dict)  # a row of the curve: seconds, loss, held_out_iou, old_iou
     previewed = Signal(object)  # Preview
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, workspace: Workspace, runner: TaskRunner) -> None:
+        self.workspace, self.runner = workspace, runner
         self.make_engine: Callable[[], Engine] | None = None
         self.job: Job | None = None
         self.progress: Progress | None = None
@@ -70,7 +73,7 @@ class Beside:
     def engine(self) -> Engine:
         """Where it computes; made when it is first needed."""
         if self._engine is None:
-            self._engine = self.make_engine() if self.make_engine is not None else self.session.engine
+            self._engine = self.make_engine() if self.make_engine is not None else self.runner.engine
         return self._engine
 
     def warm(self) -> None:
@@ -82,7 +85,7 @@ class Beside:
         """Stop what runs and leave nothing behind."""
         if self.job is not None:
             self.job.cancel()
-        if self._engine is not None and self._engine is not self.session.engine:
+        if self._engine is not None and self._engine is not self.runner.engine:
             self._engine.close()
 
     def run(
@@ -126,7 +129,7 @@ class Beside:
         def on_end(job: Job) -> None:
             self.job = self.progress = None
             if job.error is not None and not job.cancel_token.cancelled:
-                self.session.failed.emit(job.error.sentence, job.details)
+                self.runner.failed.emit(job.error.sentence, job.details)
             if job.state == "done":
                 finish(job.result)
             if self.job is None:  # nothing follows by itself
@@ -164,7 +167,7 @@ class Beside:
 
     def wanted_preview(self) -> Any:
         """The image at hand; called from another thread."""
-        collection, identifier = self.session.collection, self.session.current
+        collection, identifier = self.workspace.collection, self.workspace.current
         if collection is None or collection is not self._learns_from or identifier not in collection.entries:
             return None
         reference = refer(collection.entries[identifier].sample, collection.dataset)

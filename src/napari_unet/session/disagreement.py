@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from napari_unet.engine.task import Job
     from napari_unet.session.collection import Entry
-    from napari_unet.session.session import Session
+    from napari_unet.session.task_runner import TaskRunner
+    from napari_unet.session.workspace import Workspace
     from napari_unet.workflow.segment.predict_task import Prediction
 
 MOST_PIXELS = 2**24  # of an image: several opinions of it are in memory at once, and it is asked about anew
@@ -31,8 +32,10 @@ class Disagreement:
 
     Parameters
     ----------
-    session : Session
+    workspace : Workspace
         Whose image is at hand.
+    runner : TaskRunner
+        Where tasks run.
 
     Attributes
     ----------
@@ -42,18 +45,18 @@ class Disagreement:
 
     changed = Signal()  # there is another map, or none, or other words on why
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, workspace: Workspace, runner: TaskRunner) -> None:
+        self.workspace, self.runner = workspace, runner
         self.wanted = False
         self._files: dict[str, tuple[Prediction, Path]] = {}
         self._read: tuple[Prediction, NDArray[np.float32]] | None = None  # the last that was asked for
         self._failed: Prediction | None = None
         self._job: Job | None = None
         self._about: Prediction | None = None  # of what the job asks
-        for signal in (session.current_changed, session.mask_changed):
+        for signal in (self.workspace.current_changed, self.workspace.mask_changed):
             signal.connect(lambda _: self.follow())
-        session.collection_changed.connect(self._forget)
-        session.job_changed.connect(self._on_job)
+        self.workspace.collection_changed.connect(self._forget)
+        self.runner.job_changed.connect(self._on_job)
 
     def want(self, wanted: bool) -> None:
         """Make maps from now on, or no longer."""
@@ -70,7 +73,7 @@ class Disagreement:
             try:
                 self._read = entry.prediction, np.load(file).astype(np.float32)
             except (OSError, ValueError):
-                del self._files[self.session.current]  # it is made anew when next wanted
+                del self._files[self.workspace.current]  # it is made anew when next wanted
                 return None
         return self._read[1]
 
@@ -80,7 +83,7 @@ class Disagreement:
 
     def _file(self) -> Path | None:
         """Of the map of what is predicted of the image at hand now."""
-        entry, (prediction, file) = self._entry(), self._files.get(self.session.current, (None, None))
+        entry, (prediction, file) = self._entry(), self._files.get(self.workspace.current, (None, None))
         fits = entry is not None and entry.prediction is prediction
         return file if fits and file is not None and file.is_file() else None
 
@@ -110,42 +113,42 @@ class Disagreement:
         self._start(entry)
 
     def _start(self, entry: Entry) -> None:
-        session, collection, prediction = self.session, self.session.collection, entry.prediction
-        assert session.model is not None and collection is not None and prediction is not None
+        collection, prediction = self.workspace.collection, entry.prediction
+        assert self.workspace.model is not None and collection is not None and prediction is not None
         identifier = entry.sample.id
         file = collection.folder / f"disagreement-{file_name(identifier)}"
         image = refer(entry.sample, collection.dataset)
-        task = DisagreementTask(session.model.path, image, file, session.tiled_inference)
+        task = DisagreementTask(self.workspace.model.path, image, file, self.workspace.tiled_inference)
 
         def ended(job: Job) -> None:
             self._job = self._about = None
-            if job.state == "done" and collection is session.collection:
+            if job.state == "done" and collection is self.workspace.collection:
                 self._files[identifier] = prediction, file
             elif job.error is not None and not job.cancel_token.cancelled:
                 self._failed = prediction
-                session.failed.emit(job.error.sentence, job.details)
+                self.runner.failed.emit(job.error.sentence, job.details)
             self.follow()
-            session.estimates.resume()
+            self.runner.ended.emit()
 
-        session.estimates.give_way()  # somebody looks at this image now
+        self.runner.starting.emit()  # somebody looks at this image now
         self._about = prediction
         # An engine that runs the task at once ends it before this returns.
-        job = session.engine.submit(task, lambda _: None, ended)
+        job = self.runner.engine.submit(task, lambda _: None, ended)
         self._job = None if job.ended else job
 
     def _entry(self) -> Entry | None:
-        collection = self.session.collection
-        return None if collection is None else collection.entries.get(self.session.current)
+        collection = self.workspace.collection
+        return None if collection is None else collection.entries.get(self.workspace.current)
 
     def _forget(self) -> None:
-        collection = self.session.collection
+        collection = self.workspace.collection
         ids = () if collection is None else collection.ids
         self._files = {i: kept for i, kept in self._files.items() if i in ids}
         self.follow()
 
     @property
     def _held_up(self) -> bool:
-        return self.session.busy or self.session.progress is not None
+        return self.runner.busy or self.runner.progress is not None
 
     def _on_job(self) -> None:
         if self.wanted and self._held_up == (self._job is not None):

@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.files.pixel_size import PixelSize
-    from napari_unet.session.session import Session
+    from napari_unet.session.workspace import Workspace
 
 
-def exportable(session: Session) -> dict[str, tuple[str, ...]]:
+def exportable(workspace: Workspace) -> dict[str, tuple[str, ...]]:
     """Ids of the images that have masks: "image" (the one at hand), "all", and "done"."""
-    rows = [row for row in session.rows() if row.status != "new"]
+    rows = [row for row in workspace.rows() if row.status != "new"]
     every = tuple(row.id for row in rows)
     return {
-        "image": tuple(i for i in every if i == session.current),
+        "image": tuple(i for i in every if i == workspace.current),
         "all": every,
         "done": tuple(row.id for row in rows if row.status == "done"),
     }
 
 
 def masks_at_hand(
-    session: Session, identifiers: Sequence[str], pixel_sizes: Mapping[str, PixelSize] | None = None
+    workspace: Workspace, identifiers: Sequence[str], pixel_sizes: Mapping[str, PixelSize] | None = None
 ) -> CallerMasks:
     """Masks and objects of images, as they are when the export comes to them.
 
     Parameters
     ----------
-    session : Session
+    workspace : Workspace
         With a collection.
     identifiers : sequence of str
         Of its images.
@@ -49,9 +49,9 @@ def masks_at_hand(
     CallerMasks
         Pixels that are ignored count as background.
     """
-    collection = session.collection
+    collection = workspace.collection
     assert collection is not None
-    settings = session.inference
+    settings = workspace.inference
     highest = len(collection.classes)
     handed: dict[str, HandedMask] = {}
 
@@ -71,8 +71,8 @@ def masks_at_hand(
         return collection.objects(identifier, found, settings)
 
     about: dict[str, Any] = {"threshold": settings.threshold, "minimum_size": settings.minimum_size}
-    if session.model is not None:
-        about["model"] = session.model.name
+    if workspace.model is not None:
+        about["model"] = workspace.model.name
     return CallerMasks(
         tuple(refer(collection.entries[i].sample, collection.dataset) for i in identifiers),
         FromCaller(mask),

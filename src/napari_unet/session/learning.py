@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from psygnal import Signal
+
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import WorkbenchError
 from napari_unet.models.card import ModelCard
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
     from napari_unet.project.model_version import Version
     from napari_unet.project.project import Project
     from napari_unet.session.collection import Collection
-    from napari_unet.session.session import Session
+    from napari_unet.session.painting import Painting
+    from napari_unet.session.run_history import SessionRuns
+    from napari_unet.session.task_runner import TaskRunner
+    from napari_unet.session.workspace import Workspace
     from napari_unet.workflow.finetune.fine_tune_task import FineTuned
     from napari_unet.workflow.finetune.learning_curve import Effort
     from napari_unet.workflow.finetune.project_examples import Material
@@ -36,12 +41,19 @@ class Learning(Beside):
 
     Parameters
     ----------
-    session : Session
+    workspace : Workspace
         Whose model learns.
+    runner : TaskRunner
+        Where tasks run.
     """
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
+    again = Signal(tuple)  # ids of images to be segmented with the model that is used now
+
+    def __init__(
+        self, workspace: Workspace, runner: TaskRunner, painting: Painting, runs: SessionRuns
+    ) -> None:
+        super().__init__(workspace, runner)
+        self.painting, self.runs = painting, runs
         self.result: FineTuned | Trained | None = None
         self.candidate: Version | None = None  # waits for keep or discard
         self.note = ""  # what a person should know of the last round besides its verdict
@@ -51,7 +63,7 @@ class Learning(Beside):
         self._offered: FineTuned | Trained | None = None  # what the candidate came of
         self._taught: dict[str, int] = {}  # strokes that the last round learned from
         self.anew = TrainingAnew(self)
-        session.painting.project_changed.connect(self._follow_project)
+        painting.project_changed.connect(self._follow_project)
 
     def close(self) -> None:
         """Stop what runs and leave nothing behind."""
@@ -65,7 +77,7 @@ class Learning(Beside):
     @property
     def project(self) -> Project | None:
         """Whose corrections are learned from."""
-        return self.session.painting.project
+        return self.painting.project
 
     @property
     def versions(self) -> tuple[Version, ...]:
@@ -75,10 +87,10 @@ class Learning(Beside):
 
     def obstacle(self) -> str:
         """Why there can be no fine-tuning now; empty if there can."""
-        session, project = self.session, self.project
-        if session.model is None:
+        project = self.project
+        if self.workspace.model is None:
             return "Open a model first."
-        if session.model.members:
+        if self.workspace.model.members:
             return "An ensemble has no single network that could learn: open one of its members instead."
         if self.job is not None:
             return "Learning is under way."
@@ -129,16 +141,21 @@ class Learning(Beside):
         from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
         from napari_unet.workflow.finetune.rounds import first_version
 
-        session, project = self.session, self.project
-        if self.obstacle() or project is None or session.model is None or session.collection is None:
+        project = self.project
+        if (
+            self.obstacle()
+            or project is None
+            or self.workspace.model is None
+            or self.workspace.collection is None
+        ):
             return None
-        collection, card = session.collection, session.model
+        collection, card = self.workspace.collection, self.workspace.model
         project.corrections.save()
         try:
             first_version(project.models, card.path)
             out = project.new_folder("runs", "fine-tune", {"seconds": seconds}) / "model"
         except WorkbenchError as error:
-            session.failed.emit(error.sentence, "")
+            self.runner.failed.emit(error.sentence, "")
             return None
         material = self.material(project, collection, card)
         self._taught = self._teaching_strokes(project)
@@ -154,13 +171,13 @@ class Learning(Beside):
             reserve=material.reserve,
             preview=FromCaller(self.wanted_preview),
             stop=FromCaller(self.wants_stop),
-            evaluation=session.evaluation,
+            evaluation=self.workspace.evaluation,
         )
         current = project.models.current
         assert current is not None
 
         def finish(result: FineTuned) -> None:
-            session.runs.fine_tuned(task)
+            self.runs.fine_tuned(task)
             self._judge(self.living(project), result, material, current.number)
 
         return self.run(task, collection, finish)
@@ -197,16 +214,16 @@ class Learning(Beside):
         """
         from napari_unet.workflow.evaluate.compare_models import CompareTask
 
-        project, collection, card = self.project, self.session.collection, self.session.model
+        project, collection, card = self.project, self.workspace.collection, self.workspace.model
         if self.job is not None or project is None or collection is None or card is None:
             return None
         try:
             one, other = (project.models.version(n).path for n in (first, second))
         except WorkbenchError as error:
-            self.session.failed.emit(error.sentence, "")
+            self.runner.failed.emit(error.sentence, "")
             return None
         judges = self.material(project, collection, card).held_out
-        return self.submit(CompareTask(one, other, judges, self.session.evaluation), collection, done)
+        return self.submit(CompareTask(one, other, judges, self.workspace.evaluation), collection, done)
 
     def effort(self) -> Effort | None:
         """What correcting has brought so far, and what it may bring; None before the first kept round."""
@@ -258,7 +275,7 @@ class Learning(Beside):
         current = project.models.current
         if current is not None and current.number != parent and material.held_out:
             # Another version came into use meanwhile: that is what the new one has to beat.
-            task = CompareTask(current.path, result.model, material.held_out, self.session.evaluation)
+            task = CompareTask(current.path, result.model, material.held_out, self.workspace.evaluation)
 
             def compared(comparison: Comparison) -> None:
                 self.offer(project, replace(result, comparison=comparison), material.seen, parent)
@@ -296,7 +313,7 @@ class Learning(Beside):
             if before is not None:
                 project.models.discard(before.number)
         except WorkbenchError as error:
-            self.session.failed.emit(error.sentence, "")
+            self.runner.failed.emit(error.sentence, "")
             return
         self.candidate, self.result, self._judged_in = fresh, result, project
         self._offered = result
@@ -321,9 +338,9 @@ class Learning(Beside):
 
     def _waits(self) -> bool:
         """Whether another task must end before the model can be changed; says so."""
-        if self.session.busy:
-            self.session.failed.emit("Segmentation is running: wait for its end, or cancel it.", "")
-        return self.session.busy
+        if self.runner.busy:
+            self.runner.failed.emit("Segmentation is running: wait for its end, or cancel it.", "")
+        return self.runner.busy
 
     def roll_back(self, number: int | None = None) -> None:
         """Use an earlier version again: the one before, or a certain one."""
@@ -336,24 +353,23 @@ class Learning(Beside):
             self._use(found[0])
 
     def _use(self, version: Version) -> None:
-        session = self.session
-        collection = session.collection
+        collection = self.workspace.collection
         before = []
         if collection is not None:
             before = [i for i, e in collection.entries.items() if e.prediction is not None]
         try:
             card = ModelCard.read(version.path)
         except WorkbenchError as error:
-            session.failed.emit(error.sentence, "")
+            self.runner.failed.emit(error.sentence, "")
             return
-        session.choose_model(card)
+        self.workspace.choose_model(card)
         self.changed.emit()
-        current = session.current
+        current = self.workspace.current
         home = self.project is not None and version.path.parent == self.project.models.folder
         if not before and home and current:
             before = [current]  # a first model has something to show at once
         if before:
-            session.segment([i for i in before if i == current] + [i for i in before if i != current])
+            self.again.emit((*(i for i in before if i == current), *(i for i in before if i != current)))
 
     def living(self, project: Project) -> Project:
         """The project, or the one that took its place while it was learned from."""
@@ -377,7 +393,7 @@ class Learning(Beside):
         try:
             change()
         except WorkbenchError as error:
-            self.session.failed.emit(error.sentence, "")
+            self.runner.failed.emit(error.sentence, "")
             return False
         return True
 

@@ -60,17 +60,17 @@ class TrainingAnew:
 
     def __init__(self, learning: Learning) -> None:
         self.learning = learning
-        self.session = learning.session
+        self.workspace, self.runner = learning.workspace, learning.runner
         self.plan: Plan | None = None
         self.planned: tuple[Source, Recipe] | None = None  # what the plan is of
         self.under_way = ""  # what was started last, in a sentence
         self._waiting: tuple[Collection, Callable[[], Any]] | None = None  # for a project of these images
-        self.session.collection_changed.connect(self._drop_wish)
-        self.session.painting.project_failed.connect(self._drop_wish)
+        self.workspace.collection_changed.connect(self._drop_wish)
+        self.learning.painting.project_failed.connect(self._drop_wish)
 
     def sources(self) -> dict[Source, str]:
         """What there is to train on, in words: all images with a mask, and what was corrected."""
-        collection, project = self.session.collection, self.learning.project
+        collection, project = self.workspace.collection, self.learning.project
         found: dict[Source, str] = {}
         if collection is None:
             return found
@@ -85,7 +85,7 @@ class TrainingAnew:
 
     def obstacle(self) -> str:
         """Why nothing can be trained now; empty if it can."""
-        if self.session.collection is None or not len(self.session.collection):
+        if self.workspace.collection is None or not len(self.workspace.collection):
             return "Open images first."
         if self.learning.job is not None:
             return "Learning is under way."
@@ -107,7 +107,7 @@ class TrainingAnew:
         def finish(plan: Plan) -> None:
             self.plan, self.planned = plan, (source, recipe)
 
-        self.learning.run(PlanTask(data, recipe, format, split), self.session.collection, finish)
+        self.learning.run(PlanTask(data, recipe, format, split), self.workspace.collection, finish)
 
     def train(self, source: Source, recipe: Recipe) -> None:
         """Train; the verdict comes as that of fine-tuning does.
@@ -147,7 +147,7 @@ class TrainingAnew:
         if self._waiting is None or self.learning.project is None:
             return
         (collection, start), self._waiting = self._waiting, None
-        if collection is self.session.collection:
+        if collection is self.workspace.collection:
             start()
 
     def _drop_wish(self, failed: object = None) -> None:
@@ -155,30 +155,30 @@ class TrainingAnew:
         if self._waiting is None:
             return
         collection = self._waiting[0]
-        if failed is collection or collection is not self.session.collection:
+        if failed is collection or collection is not self.workspace.collection:
             self._waiting = None
-            self.session.painting.told.emit(f"The training on {collection.name} was not started.")
+            self.learning.painting.told.emit(f"The training on {collection.name} was not started.")
 
     def _start(self, source: Source, recipe: Recipe, again: Path | None) -> None:
         from napari_unet.workflow.finetune.rounds import first_version
         from napari_unet.workflow.finetune.train_version import TrainVersionTask
 
-        learning, session = self.learning, self.session
-        project, collection = learning.project, session.collection
+        learning = self.learning
+        project, collection = learning.project, self.workspace.collection
         if self.obstacle() or collection is None or source not in self.sources():
             return
         if project is None:
             self._waiting = collection, lambda: self._start(source, recipe, again)
-            session.painting.prepare()
+            learning.painting.prepare()
             return
         try:
-            if session.model is not None:
-                first_version(project.models, session.model.path)
+            if self.workspace.model is not None:
+                first_version(project.models, self.workspace.model.path)
             current = project.models.current
             settings = {"source": source, "recipe": recipe.model_dump(mode="json")}
             folder = again or project.new_folder("runs", "train", settings)
         except WorkbenchError as error:
-            session.failed.emit(error.sentence, "")
+            self.runner.failed.emit(error.sentence, "")
             return
         data, format, split = self._data(source)
         seen = project.corrections.seen() if source == "corrections" else {}
@@ -192,14 +192,14 @@ class TrainingAnew:
             again is not None,
             preview=FromCaller(learning.wanted_preview),
             stop=FromCaller(learning.wants_stop),
-            evaluation=session.evaluation,
+            evaluation=self.workspace.evaluation,
         )
         minutes = recipe.training.minutes
         self.under_way = f"A new model of {self.sources()[source]}; {recipe.name}, {minutes:g} min."
         plan = self.plan if self.planned is not None and self.planned[0] == source else None
 
         def finish(result: Trained) -> None:
-            session.runs.trained(task)
+            learning.runs.trained(task)
             learning.offer(learning.living(project), result, seen, 0)
             if plan is not None and plan.step is not None and not (result.stopped or again):
                 learning.note = how_good(plan, recipe.training.minutes, result)
@@ -210,7 +210,7 @@ class TrainingAnew:
         """What is trained on, its layout, and the split of the project, where that is of the same images."""
         from napari_unet.workflow.inputs.labelled_images import corrected_images, labelled_images
 
-        collection, project = self.session.collection, self.learning.project
+        collection, project = self.workspace.collection, self.learning.project
         assert collection is not None
         dataset = collection.dataset
         samples = {i: e.sample for i, e in collection.entries.items() if not collection.is_left_out(i)}

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from napari_unet.project.corrections import Corrections
     from napari_unet.project.stroke import Box
     from napari_unet.session.collection import Collection
-    from napari_unet.session.session import Session
+    from napari_unet.session.task_runner import TaskRunner
+    from napari_unet.session.workspace import Workspace
 
 MOST_IN_MEMORY = 4  # painted masks that are kept ready; older ones are read from the project
 RETRY_SECONDS = 30.0  # until a project that could not be opened or made is tried again
@@ -44,16 +45,19 @@ class Painting:
 
     Parameters
     ----------
-    session : Session
+    workspace : Workspace
         Whose images are painted.
+    runner : TaskRunner
+        Whose thread makes projects.
     """
 
     told = Signal(str)  # something a person should know, in one sentence
     project_changed = Signal()
+    done_changed = Signal(tuple)  # ids of images that are done now, or not any more
     project_failed = Signal(object)  # the collection whose project could not be opened or made
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, workspace: Workspace, runner: TaskRunner) -> None:
+        self.workspace, self.runner = workspace, runner
         self.projects: dict[int, Project] = {}  # by the id of the collection
         self.automatic = True  # whether a project is made without being asked for
         self.accepted: tuple[str, ...] = ()  # ids that were vouched for at once, last time
@@ -71,7 +75,12 @@ class Painting:
     @property
     def project(self) -> Project | None:
         """Of the collection at hand; None while nobody painted."""
-        return self.projects.get(id(self.session.collection))
+        return self.projects.get(id(self.workspace.collection))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a project is being looked for or made."""
+        return bool(self._making)
 
     def finish(self) -> None:
         """Make no project any more that nobody waits for; ahead of ``close``, which waits for the others."""
@@ -93,7 +102,7 @@ class Painting:
 
     def look_for_project(self) -> None:
         """Open the project that the collection at hand has from an earlier sitting, if it has one."""
-        collection = self.session.collection
+        collection = self.workspace.collection
         if collection is None or not len(collection) or not self.automatic or self.project is not None:
             return
 
@@ -105,7 +114,7 @@ class Painting:
 
     def prepare(self) -> None:
         """Somebody is about to paint: have a project to keep the strokes in."""
-        collection = self.session.collection
+        collection = self.workspace.collection
         if collection is None or not len(collection) or not self.automatic or self.project is not None:
             return
         self._prepare(collection)
@@ -120,12 +129,12 @@ class Painting:
 
     def use_folder(self, folder: Path) -> None:
         """Keep the corrections of the collection at hand in a folder: a project there, or a new one."""
-        collection = self.session.collection
+        collection = self.workspace.collection
         if collection is None:
-            self.session.failed.emit("Open images first: a project belongs to images.", "")
+            self.runner.failed.emit("Open images first: a project belongs to images.", "")
             return
         if id(collection) in self._making:
-            self.session.failed.emit("A project is being opened: try again in a moment.", "")
+            self.runner.failed.emit("A project is being opened: try again in a moment.", "")
             return
         before = self.project
         if before is not None and before.folder.resolve() == folder.expanduser().resolve():
@@ -158,7 +167,7 @@ class Painting:
             given_images(collection),
             name=collection.name,
             classes=collection.classes,
-            dispatch=self.session.dispatch,
+            dispatch=self.runner.dispatch,
             skip_unreadable=True,
             cancel=cancel,
         )
@@ -169,7 +178,7 @@ class Painting:
         known = self._opened.get(folder.resolve())
         if known is not None:
             return known
-        project = Project.open(folder, images=given_images(collection), dispatch=self.session.dispatch)
+        project = Project.open(folder, images=given_images(collection), dispatch=self.runner.dispatch)
         try:
             find_again(project, collection)
         except WorkbenchError:
@@ -206,7 +215,7 @@ class Painting:
                 self._ends[key] = lambda: failed(sentence)
             else:
                 self._ends[key] = lambda: ready(project, others, found)
-            self.session.dispatch(lambda: self._end(key))
+            self.runner.dispatch(lambda: self._end(key))
 
         def failed(sentence: str) -> None:
             del self._making[key]
@@ -217,7 +226,7 @@ class Painting:
             self._wished.discard(key)
             self._failed[key] = time.monotonic() + RETRY_SECONDS, sentence
             if sentence not in ("", told) and not self._closing:
-                self.session.failed.emit(f"{sentence}; painting goes on in memory until then", "")
+                self.runner.failed.emit(f"{sentence}; painting goes on in memory until then", "")
             if not self._closing:
                 self.project_failed.emit(collection)
 
@@ -243,7 +252,7 @@ class Painting:
             if not self._closing:
                 self.project_changed.emit()
 
-        self.session.run_aside(work)
+        self.runner.in_background(work)
 
     def _end(self, key: int) -> None:
         end = self._ends.pop(key, None)
@@ -258,7 +267,7 @@ class Painting:
             mask, done = entry.corrected, entry.done
             if mask is None:
                 continue
-            before = collection.predicted_mask(identifier, self.session.inference)
+            before = collection.predicted_mask(identifier, self.workspace.inference)
             if identifier in project.corrections:
                 before = project.corrections[identifier].mask
             if before is None or before.shape != mask.shape:
@@ -310,7 +319,7 @@ class Painting:
                 continue
             entry.store(project.corrections, identifier)
             entry.done = effort.done
-            entry.score(known, self.session.evaluation.empty)
+            entry.score(known, self.workspace.evaluation.empty)
             restored.append(identifier)
         if self._closing:
             return
@@ -318,19 +327,19 @@ class Painting:
             self.told.emit(note)
         if others:
             self.told.emit(f"{len(others)} of the corrected images changed since: see their rows.")
-            self.session.rows_changed.emit(tuple(others))
+            self.workspace.rows_changed.emit(tuple(others))
         if not restored:
             return
         count = f"{len(restored):,} corrected image{'s' * (len(restored) != 1)}"
         self.told.emit(f"{count} of an earlier sitting {'are' if len(restored) > 1 else 'is'} here again.")
-        if collection is self.session.collection:
-            self.session.rows_changed.emit(tuple(restored))
-            if self.session.current in restored:
-                self.session.mask_changed.emit(self.session.current)
+        if collection is self.workspace.collection:
+            self.workspace.rows_changed.emit(tuple(restored))
+            if self.workspace.current in restored:
+                self.workspace.mask_changed.emit(self.workspace.current)
 
     def _keep(self, change: Callable[[Corrections], Any]) -> None:
         """Have a change kept on disk, now or as soon as there is a project."""
-        project, key = self.project, id(self.session.collection)
+        project, key = self.project, id(self.workspace.collection)
         if project is not None:
             self._try(change, project)
         elif self.automatic:
@@ -342,18 +351,18 @@ class Painting:
         try:
             change(project.corrections)
         except WorkbenchError as error:
-            self.session.failed.emit(error.sentence, "")
+            self.runner.failed.emit(error.sentence, "")
 
     def _know(self, identifier: str) -> None:
         """Add an image to the project that came to the collection after it was made."""
-        project, collection = self.project, self.session.collection
+        project, collection = self.project, self.workspace.collection
         if project is None or collection is None or identifier in project.ids:
             return
         sample = collection.entries[identifier].sample
         try:
             project.add_images([sample])
         except WorkbenchError as error:
-            self.session.failed.emit(error.sentence, "")
+            self.runner.failed.emit(error.sentence, "")
 
     # masks
 
@@ -382,7 +391,7 @@ class Painting:
         begun : int
             How many strokes of the hand began in it; 0: it is more of the last one.
         """
-        session, collection = self.session, self.session.collection
+        collection = self.workspace.collection
         if collection is None or identifier not in collection.entries:
             return
         entry = collection.entries[identifier]
@@ -401,7 +410,7 @@ class Painting:
         y0, x0, y1, x1 = box or (0, 0, 0, 0)
         same = np.array_equal(predicted[y0:y1, x0:x1], mask[y0:y1, x0:x1]) and np.array_equal(predicted, mask)
         entry.corrected = None if same and not entry.done else after
-        session.score_mask(identifier, mask)
+        self.workspace.score_mask(identifier, mask)
         self._let_go(collection, identifier)
 
     def _let_go(self, collection: Collection, identifier: str) -> None:
@@ -429,7 +438,7 @@ class Painting:
 
     def _predicted(self, collection: Collection, identifier: str) -> NDArray[np.uint8] | None:
         """The predicted mask, which every stroke on an image asks for; not to be written to."""
-        prediction, settings = collection.entries[identifier].prediction, self.session.inference
+        prediction, settings = collection.entries[identifier].prediction, self.workspace.inference
         known = self._last_predicted
         if known is None or known[0] is not prediction or known[1] is not settings or prediction is None:
             mask = collection.predicted_mask(identifier, settings)
@@ -438,21 +447,21 @@ class Painting:
 
     def revert(self, identifier: str) -> None:
         """Go back to what was predicted; that, too, can be taken back from the image's versions."""
-        session, collection = self.session, self.session.collection
+        collection = self.workspace.collection
         if collection is None:
             return
         entry = collection.entries[identifier]
         entry.corrected = None
         entry.done = False
-        mask = collection.predicted_mask(identifier, session.inference)
+        mask = collection.predicted_mask(identifier, self.workspace.inference)
         self._keep(lambda corrections: corrections.revert(identifier, mask))
-        session.mask_changed.emit(identifier)
+        self.workspace.mask_changed.emit(identifier)
         if mask is None:
-            entry.score(None, session.evaluation.empty)
-            session.rows_changed.emit((identifier,))
-            session.score_changed.emit(identifier)
+            entry.score(None, self.workspace.evaluation.empty)
+            self.workspace.rows_changed.emit((identifier,))
+            self.workspace.score_changed.emit(identifier)
         else:
-            session.score_mask(identifier, mask)
+            self.workspace.score_mask(identifier, mask)
 
     def undo(self, identifier: str) -> None:
         """Take back the last change of an image, painted or not.
@@ -462,7 +471,7 @@ class Painting:
         DataError
             If there is none of this sitting.
         """
-        collection, project = self.session.collection, self.project
+        collection, project = self.workspace.collection, self.project
         if collection is None or project is None or project.corrections.undo(identifier) is None:
             raise DataError(f"there is nothing to undo on {identifier}", code="data.history.empty")
         self._show_kept(identifier)
@@ -489,7 +498,7 @@ class Painting:
             If there is no such version, or its history is damaged.
         """
         project = self.project
-        if self.session.collection is None or project is None:
+        if self.workspace.collection is None or project is None:
             raise DataError(
                 f"{identifier} has no version {number}",
                 code="data.history.unknown",
@@ -506,8 +515,8 @@ class Painting:
         numpy.ndarray or None
             (Y, X) bool; None while there is no mask.
         """
-        session, collection, project = self.session, self.session.collection, self.project
-        mask = session.mask(identifier)
+        collection, project = self.workspace.collection, self.project
+        mask = self.workspace.mask(identifier)
         if collection is None or mask is None:
             return None
         entry = collection.entries[identifier]
@@ -516,14 +525,14 @@ class Painting:
         if project is not None and identifier in project.corrections:
             correction = project.corrections[identifier]
             return np.asarray(correction.vouched & (correction.mask != IGNORE))
-        predicted = collection.predicted_mask(identifier, session.inference)
+        predicted = collection.predicted_mask(identifier, self.workspace.inference)
         if predicted is None or predicted.shape != mask.shape:
             predicted = np.zeros_like(mask)
         return np.asarray((mask != predicted) & (mask != IGNORE))
 
     def _show_kept(self, identifier: str) -> None:
         """Show the mask of an image as its project has it now."""
-        session, collection, project = self.session, self.session.collection, self.project
+        collection, project = self.workspace.collection, self.project
         assert collection is not None
         assert project is not None
         entry = collection.entries[identifier]
@@ -531,9 +540,9 @@ class Painting:
         entry.done = effort.done
         entry.corrected = correction.mask if effort.done or effort.vouched else None
         self._let_go(collection, identifier)
-        session.mask_changed.emit(identifier)
-        shown = session.mask(identifier)  # a newer model may have predicted another one
-        session.score_mask(identifier, correction.mask if shown is None else shown)
+        self.workspace.mask_changed.emit(identifier)
+        shown = self.workspace.mask(identifier)  # a newer model may have predicted another one
+        self.workspace.score_mask(identifier, correction.mask if shown is None else shown)
 
     def set_done(self, identifiers: Iterable[str], done: bool = True, *, together: bool = False) -> None:
         """Vouch for the masks of images, which stay as they are from then on, or take that back.
@@ -547,7 +556,7 @@ class Painting:
         together : bool
             Whether these belong to an acceptance that is told in several calls.
         """
-        session, collection = self.session, self.session.collection
+        collection = self.workspace.collection
         assert collection is not None
         known = (i for i in identifiers if i in collection.entries)
         ids = tuple(i for i in known if collection.entries[i].status != "new")
@@ -557,7 +566,7 @@ class Painting:
         for identifier in ids:
             entry = collection.entries[identifier]
             entry.done = done
-            predicted = collection.predicted_mask(identifier, session.inference)
+            predicted = collection.predicted_mask(identifier, self.workspace.inference)
             if done and not entry.is_corrected:
                 entry.corrected = predicted
             elif not done and predicted is not None and np.array_equal(predicted, entry.corrected):  # type: ignore[arg-type]
@@ -565,22 +574,22 @@ class Painting:
             self._know(identifier)
             self._keep(_done(identifier, done, entry.corrected if predicted is None else predicted))
             self._let_go(collection, identifier)
-        session.rows_changed.emit(ids)
+        self.workspace.rows_changed.emit(ids)
         if not together:
-            session.estimates.settle()  # one more whose IoU is known
+            self.done_changed.emit(ids)  # one more whose IoU is known
 
     def edit(
         self, identifier: str, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], kind: str
     ) -> None:
         """Change the mask of an image by a function of it, as if it had been painted."""
-        session, collection = self.session, self.session.collection
-        mask = session.mask(identifier)
+        collection = self.workspace.collection
+        mask = self.workspace.mask(identifier)
         if collection is None or mask is None:
             raise DataError(
                 "there is no mask to change", code="data.mask.missing", remedy="segment the image first"
             )
         self.correct(identifier, change(mask.copy()), kind)
-        session.mask_changed.emit(identifier)
+        self.workspace.mask_changed.emit(identifier)
 
 
 def _done(identifier: str, done: bool, predicted: NDArray[np.uint8] | None) -> Callable[[Corrections], Any]:

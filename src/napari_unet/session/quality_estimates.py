@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from napari_unet.engine.task import Job
     from napari_unet.progress import OnProgress, Progress
     from napari_unet.session.collection import Collection, Entry
-    from napari_unet.session.session import Session
+    from napari_unet.session.task_runner import TaskRunner
+    from napari_unet.session.workspace import Workspace
 
 MOST_KNOWN = 60  # images with known IoU that are measured for the calibration
 
@@ -33,21 +34,28 @@ class Estimates:
 
     Parameters
     ----------
-    session : Session
+    workspace : Workspace
         Whose images are estimated.
+    runner : TaskRunner
+        Where tasks run.
     """
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, workspace: Workspace, runner: TaskRunner) -> None:
+        self.workspace, self.runner = workspace, runner
         self.calibration = Calibration()
         self._wanted: set[int] = set()  # collections that were asked for, by id
         self._job: Job | None = None  # by itself, not by a click
         self._paused = False
         self._known: dict[str, tuple[object, object, float]] = {}
 
+    @property
+    def computing(self) -> bool:
+        """Whether estimates are computed that nobody clicked for."""
+        return self._job is not None
+
     def missing(self) -> list[str]:
         """Ids of segmented images whose IoU is neither known nor estimated."""
-        collection = self.session.collection
+        collection = self.workspace.collection
         entries = {} if collection is None else collection.entries
         return [i for i, e in entries.items() if e.doubt is None and _estimable(e) and _whole(e)]
 
@@ -59,11 +67,11 @@ class Estimates:
         on_end : callable
             Called when it ended, be it by Cancel: what was measured by then is shown.
         """
-        session, collection = self.session, self.session.collection
-        if collection is not None and not session.busy:
+        collection = self.workspace.collection
+        if collection is not None and not self.runner.busy:
             self.give_way()
         prepared = self._prepare()
-        if collection is None or session.busy or prepared is None:
+        if collection is None or self.runner.busy or prepared is None:
             return None
         self._wanted.add(id(collection))
         task, on_progress = prepared
@@ -72,11 +80,11 @@ class Estimates:
             self.settle()
             on_end()
 
-        return session.run_task(task, len(task.images), on_progress, ended)
+        return self.runner.run(task, len(task.images), on_progress, ended)
 
     def _prepare(self) -> tuple[EstimateTask, OnProgress] | None:
         """What is missing as a task, and what takes its pieces; None if nothing is."""
-        session, collection, model = self.session, self.session.collection, self.session.model
+        collection, model = self.workspace.collection, self.workspace.model
         missing = self.missing()
         if collection is None or model is None or not missing:
             return None
@@ -85,13 +93,13 @@ class Estimates:
         task = EstimateTask(
             model.path,
             tuple(refer(collection.entries[i].sample, collection.dataset) for i in ids),
-            session.tiled_inference,
+            self.workspace.tiled_inference,
         )
 
         def on_progress(progress: Progress) -> None:
-            if isinstance(progress.piece, Doubt) and collection is session.collection:
+            if isinstance(progress.piece, Doubt) and collection is self.workspace.collection:
                 entry = collection.entries.get(progress.piece.id)
-                if entry is not None and session.model is model:
+                if entry is not None and self.workspace.model is model:
                     entry.doubt = progress.piece
 
         return task, on_progress
@@ -101,11 +109,10 @@ class Estimates:
 
         That is no task of the person's: whatever the person asks for stops it, and it resumes afterwards.
         """
-        session = self.session
         self._paused = False
-        if id(session.collection) not in self._wanted or self._job is not None:
+        if id(self.workspace.collection) not in self._wanted or self._job is not None:
             return
-        if session.busy:
+        if self.runner.busy:
             self._paused = True
             return
         prepared = self._prepare()
@@ -117,10 +124,10 @@ class Estimates:
             if self._job in (job, None):
                 self._job = None
             if job.error is not None and not job.cancel_token.cancelled:
-                session.failed.emit(job.error.sentence, job.details)
+                self.runner.failed.emit(job.error.sentence, job.details)
             self.settle()
 
-        job = session.engine.submit(task, on_progress, ended)
+        job = self.runner.engine.submit(task, on_progress, ended)
         self._job = None if job.ended else job
 
     def give_way(self) -> None:
@@ -137,12 +144,12 @@ class Estimates:
 
     def resume(self) -> None:
         """Estimate again what was given up for another task, if none of the person's runs."""
-        if self._paused and not self.session.busy:
+        if self._paused and not self.runner.busy:
             self.keep_up()
 
     def settle(self) -> None:
         """Turn what was measured into estimates, by what is known of IoU now."""
-        collection = self.session.collection
+        collection = self.workspace.collection
         if collection is None or not any(e.doubt is not None for e in collection.entries.values()):
             return
         self._calibrate(collection)
@@ -156,7 +163,7 @@ class Estimates:
                 entry.estimate, entry.reason = estimate, reason
                 changed.append(identifier)
         if changed:
-            self.session.rows_changed.emit(tuple(changed))
+            self.workspace.rows_changed.emit(tuple(changed))
 
     def _calibrate(self, collection: Collection) -> None:
         known = {i: collection.entries[i].doubt for i in self._judges(collection)}
@@ -186,7 +193,7 @@ class Estimates:
         before = self._known.get(identifier)
         if before is not None and before[0] is entry.prediction and before[1] == entry.strokes:
             return before[2]
-        predicted = collection.predicted_mask(identifier, self.session.inference)
+        predicted = collection.predicted_mask(identifier, self.workspace.inference)
         truth = entry.corrected
         if truth is None:
             return float("nan")
@@ -196,7 +203,7 @@ class Estimates:
             labels = np.where(truth == IGNORE, 0, truth).astype(np.uint8)
             classes = max(len(collection.classes), int(labels.max(initial=0)))
             counts = count_overlap(labels, predicted, classes, weights)
-            value = float(scores_of_counts(counts, self.session.evaluation.empty).iou)
+            value = float(scores_of_counts(counts, self.workspace.evaluation.empty).iou)
         self._known[identifier] = entry.prediction, entry.strokes, value
         return value
 
@@ -204,7 +211,7 @@ class Estimates:
 
     def queue(self) -> list[str]:
         """Ids of images that are not done, worst first by known IoU, else by the estimate."""
-        collection = self.session.collection
+        collection = self.workspace.collection
         entries = {} if collection is None else collection.entries
         keys = {i: _key(i, e) for i, e in entries.items() if not e.done}
         return sorted((i for i, key in keys.items() if key is not None), key=lambda i: keys[i] or ())
@@ -217,7 +224,7 @@ class Estimates:
         return [turn.id for turn in self._turns()] or self.queue()
 
     def _turns(self) -> list[Turn]:
-        collection = self.session.collection
+        collection = self.workspace.collection
         if collection is None or any(e.iou is not None for e in collection.entries.values()):
             return []
         done = [e.doubt for e in collection.entries.values() if e.doubt is not None and e.done]
@@ -225,7 +232,7 @@ class Estimates:
 
     def next_after(self, identifier: str) -> str:
         """Id of the worst image not done that comes after one in the queue; from the start at its end."""
-        collection = self.session.collection
+        collection = self.workspace.collection
         waiting = [i for i in self.queue() if i != identifier]
         if not waiting or collection is None:
             return ""
@@ -245,10 +252,10 @@ class Estimates:
         turns = self._turns()
         ids = [turn.id for turn in turns] or self.queue()
         place = (ids.index(after) + 1) % len(ids) if after in ids else 0
-        if turns and self.session.collection is not None:
+        if turns and self.workspace.collection is not None:
             chosen = turns[place]
-            self.session.collection.entries[chosen.id].reason = chosen.reason
-            self.session.rows_changed.emit((chosen.id,))
+            self.workspace.collection.entries[chosen.id].reason = chosen.reason
+            self.workspace.rows_changed.emit((chosen.id,))
         return ids[place] if ids else ""
 
 

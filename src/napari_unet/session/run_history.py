@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import ReferenceMask
     from napari_unet.engine.task import Job
     from napari_unet.session.collection import Collection
-    from napari_unet.session.session import Session
+    from napari_unet.session.task_runner import TaskRunner
+    from napari_unet.session.workspace import Workspace
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.evaluate.report_task import ReportTask
     from napari_unet.workflow.export.export_task import ExportTask
@@ -75,8 +76,10 @@ class SessionRuns:
 
     Parameters
     ----------
-    session : Session
+    workspace : Workspace
         Whose runs.
+    runner : TaskRunner
+        Where tasks run.
 
     Attributes
     ----------
@@ -84,9 +87,13 @@ class SessionRuns:
         Kind of run ("segment", "learn", "export" or "report") to a function that describes the last one.
     """
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, workspace: Workspace, runner: TaskRunner) -> None:
+        self.workspace, self.runner = workspace, runner
         self.done: dict[str, Callable[[], Done]] = {}
+
+    def forget_segmentation(self) -> None:
+        """Forget what another model did: its masks are forgotten, too."""
+        self.done.pop("segment", None)
 
     def segmented(self, task: PredictTask, collection: Collection) -> None:
         """Remember a segmentation, and what of each image is segmented by now."""
@@ -104,12 +111,12 @@ class SessionRuns:
 
     def exported(self, task: ExportTask, source: CallerMasks, inference: InferenceSettings) -> None:
         """Remember an export of masks at hand, and the settings that these were made by."""
-        model = None if self.session.model is None else self.session.model.path
+        model = None if self.workspace.model is None else self.workspace.model.path
         self.done["export"] = partial(_export, task, source, model, inference)
 
     def reported(self, task: ReportTask) -> None:
         """Remember a report."""
-        self.done["report"] = partial(_report, task, self.session.tiled_inference)
+        self.done["report"] = partial(_report, task, self.workspace.tiled_inference)
 
     def save(self, kind: str, path: Path, on_saved: Callable[[Path], None]) -> Job | None:
         """Write the recipe of a run, in the engine: images are read, what went in is hashed.
@@ -132,14 +139,13 @@ class SessionRuns:
         from napari_unet.workflow.replay.run_record import SegmentRun
         from napari_unet.workflow.replay.save_record import SaveRecipeTask
 
-        session = self.session
-        if kind not in self.done or session.busy:
+        if kind not in self.done or self.runner.busy:
             return None
         done = self.done[kind]()
         run = done.run
         if isinstance(run, SegmentRun) and run.settings is not None:
             # Threshold and minimum size are followed at once: the masks at hand are of those of now.
-            now = session.inference
+            now = self.workspace.inference
             made = {"threshold": now.threshold, "minimum_size": now.minimum_size}
             run = run.model_copy(update={"settings": run.settings.model_copy(update=made)})
         task = SaveRecipeTask(run, path.parent / done.out, path, done.images)
@@ -148,7 +154,7 @@ class SessionRuns:
             if job.state == "done":
                 on_saved(job.result)
 
-        return session.run_task(task, 0, lambda _: None, on_end)
+        return self.runner.run(task, 0, lambda _: None, on_end)
 
 
 def _segmentation(task: PredictTask, said: Mapping[str, Prediction | None]) -> Done:

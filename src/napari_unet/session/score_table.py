@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from napari_unet.evaluation.confidence import ThresholdCurve
     from napari_unet.progress import Progress
     from napari_unet.session.collection import Collection, Entry
-    from napari_unet.session.session import Session
+    from napari_unet.session.run_history import SessionRuns
+    from napari_unet.session.task_runner import TaskRunner
+    from napari_unet.session.workspace import Workspace
 
 
 UNKNOWN = (float("nan"), float("nan"))
@@ -36,23 +38,25 @@ class ScoreBoard:
 
     Parameters
     ----------
-    session : Session
+    workspace : Workspace
         Whose images and model.
+    runner : TaskRunner
+        Where tasks run.
     """
 
     changed = Signal()
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, workspace: Workspace, runner: TaskRunner, runs: SessionRuns) -> None:
+        self.workspace, self.runner, self.runs = workspace, runner, runs
         self.active = False
         self.progress: Progress | None = None
         self.interval = UNKNOWN  # of the mean IoU
         self._asked = 0
         self._scored: dict[str, tuple[Any, ScoredImage]] = {}
         self._job: Job | None = None
-        session.job_changed.connect(self._on_job)
-        session.collection_changed.connect(self._forget)
-        session.model_changed.connect(self._forget)
+        self.runner.job_changed.connect(self._on_job)
+        self.workspace.collection_changed.connect(self._forget)
+        self.workspace.model_changed.connect(self._forget)
 
     def watch(self, active: bool) -> None:
         """Begin or end to keep scores up to date."""
@@ -64,8 +68,8 @@ class ScoreBoard:
 
     def refresh(self) -> None:
         """Score what is new, or was scored with another threshold; nothing while another task runs."""
-        session, collection = self.session, self.session.collection
-        if not self.active or collection is None or session.model is None or session.busy:
+        collection = self.workspace.collection
+        if not self.active or collection is None or self.workspace.model is None or self.runner.busy:
             return
         self._stop()
         wanted = [(i, e) for i, e in self._predicted(collection) if not self._known(i, e)]
@@ -76,7 +80,7 @@ class ScoreBoard:
         task = ScoreTask(tuple(kept_image(e, collection) for _, e in wanted), self._rules(collection))
 
         def on_progress(progress: Progress) -> None:
-            if collection is self.session.collection and job is self._job:
+            if collection is self.workspace.collection and job is self._job:
                 piece = progress.piece
                 if isinstance(piece, ScoredImage):
                     self._scored[piece.id] = keys[piece.id], piece
@@ -86,13 +90,13 @@ class ScoreBoard:
         def on_end(ended: Job) -> None:
             if job is self._job:
                 self._end()
-            session.estimates.resume()
+            self.runner.ended.emit()
 
-        session.estimates.give_way()
+        self.runner.starting.emit()
         # An engine that runs the task at once ends it before `submit` returns.
         job: Job | None = None
         self._job = None
-        job = session.engine.submit(task, on_progress, on_end)
+        job = self.runner.engine.submit(task, on_progress, on_end)
         self._job = None if job.ended else job
         if job.ended:
             self._end()
@@ -104,7 +108,7 @@ class ScoreBoard:
 
     def rows(self) -> list[ScoredImage]:
         """What is known, in the order of the images; scores with an earlier threshold among them."""
-        collection = self.session.collection
+        collection = self.workspace.collection
         if collection is None:
             return []
         return [self._scored[i][1] for i, _ in self._predicted(collection) if i in self._scored]
@@ -112,7 +116,7 @@ class ScoreBoard:
     @property
     def stale(self) -> int:
         """Images that are not scored yet as things are now."""
-        collection = self.session.collection
+        collection = self.workspace.collection
         if collection is None:
             return 0
         return sum(not self._known(i, e) for i, e in self._predicted(collection))
@@ -122,7 +126,7 @@ class ScoreBoard:
 
         Scores of an earlier threshold are not among them: an overall score is of one threshold.
         """
-        collection = self.session.collection
+        collection = self.workspace.collection
         fresh = {i for i, e in self._predicted(collection) if self._known(i, e)} if collection else set()
         return self._unseen_of([s for s in self.rows() if s.id in fresh])
 
@@ -151,18 +155,18 @@ class ScoreBoard:
         """Have the interval of the mean worked out in a thread, as the window must not wait for it."""
         values, groups = self._counted_iou()
         self._asked += 1
-        asked, confidence = self._asked, self.session.evaluation.confidence
+        asked, confidence = self._asked, self.workspace.evaluation.confidence
 
         def compute() -> None:
             found = mean_interval(np.array(values), groups, confidence=confidence)
-            self.session.dispatch(lambda: told(found))
+            self.runner.dispatch(lambda: told(found))
 
         def told(found: tuple[float, float]) -> None:
             if asked == self._asked:
                 self.interval = found
                 self.changed.emit()
 
-        self.session.run_aside(compute)
+        self.runner.in_background(compute)
 
     def curve(self) -> ThresholdCurve | None:
         """Mean IoU over the counted images at every threshold."""
@@ -177,8 +181,8 @@ class ScoreBoard:
         Job or None
             None if there is nothing to report, or another task runs.
         """
-        session, collection = self.session, self.session.collection
-        if collection is None or session.model is None or session.busy:
+        collection = self.workspace.collection
+        if collection is None or self.workspace.model is None or self.runner.busy:
             return None
         entries = [e for _, e in self._predicted(collection)]
         if not entries:
@@ -188,7 +192,7 @@ class ScoreBoard:
         task = ReportTask(
             tuple(kept_image(e, collection) for e in entries),
             self._rules(collection),
-            session.model.path,
+            self.workspace.model.path,
             folder,
             collection.name,
             dataset.path if dataset is not None and dataset.path.exists() else None,
@@ -199,19 +203,18 @@ class ScoreBoard:
 
         def on_end(job: Job) -> None:
             if job.state == "done":
-                session.runs.reported(task)
+                self.runs.reported(task)
                 told(job.result)
 
-        return session.run_task(task, len(entries), lambda _: None, on_end)
+        return self.runner.run(task, len(entries), lambda _: None, on_end)
 
     def _rules(self, collection: Collection) -> ScoreRules:
-        session = self.session
         layout = collection.dataset.format if collection.dataset is not None else ""
         return ScoreRules(
             collection.classes,
             collection.activation,  # type: ignore[arg-type]
-            session.inference,
-            session.evaluation,
+            self.workspace.inference,
+            self.workspace.evaluation,
             layout,
         )
 
@@ -220,15 +223,15 @@ class ScoreBoard:
         return [(i, e) for i, e in collection.entries.items() if e.sample.has_mask and _whole(e)]
 
     def _key(self, entry: Entry) -> Any:
-        settings = self.session.inference
+        settings = self.workspace.inference
         how = settings.threshold, settings.minimum_size, settings.objects, settings.core
-        return entry.prediction, how, self.session.evaluation
+        return entry.prediction, how, self.workspace.evaluation
 
     def _known(self, identifier: str, entry: Entry) -> bool:
         return identifier in self._scored and self._scored[identifier][0] == self._key(entry)
 
     def _on_job(self) -> None:
-        if self.session.progress is not None or self.session.busy:
+        if self.runner.progress is not None or self.runner.busy:
             self._stop()  # what a person asked for goes first
         elif self._job is None:
             self.refresh()

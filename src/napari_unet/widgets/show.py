@@ -31,7 +31,7 @@ def show_demo(folder: Path) -> Any:
     viewer = napari.Viewer(title="U-Net Workbench")
     _, bench = viewer.window.add_plugin_dock_widget(PLUGIN, "U-Net Workbench")
     viewer.open(str(folder / "data"), plugin=PLUGIN)
-    bench.session.load_model(folder / "model")
+    bench.session.workspace.load_model(folder / "model")
     # Once the list is there.
     QTimer.singleShot(0, lambda: bench.segment("all"))
     return viewer

@@ -77,7 +77,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.viewer = napari_viewer
         self.dispatcher = Dispatcher(self)
         self.session = Session(engine(self.dispatcher), self.dispatcher)
-        self.session.offer_shipped_models()
+        self.session.workspace.offer_shipped_models()
         if engine is ProcessEngine:  # one for each: segmenting goes on while it learns
             self.session.learning.make_engine = lambda: engine(self.dispatcher)
         self.sources = Sources(napari_viewer, self.session, self)
@@ -168,13 +168,13 @@ class Workbench(QWidget):  # type: ignore[misc]
         mend.accept_wanted.connect(self.mending.accept)
         self.looking.classes.chosen.connect(self.stage.choose_label)
         self.stage.label_chosen.connect(self.looking.classes.mark)
-        self.session.rows_changed.connect(lambda _: self.looking.refresh())
+        self.session.workspace.rows_changed.connect(lambda _: self.looking.refresh())
         self.session.painting.told.connect(notify)
         self.session.learning.previewed.connect(self.stage.show_preview)
         self.session.learning.changed.connect(self.stage.drop_preview)
-        self.session.failed.connect(self._on_failed)
-        self.session.job_changed.connect(self._on_job)
-        self.session.model_changed.connect(self._warm)
+        self.session.runner.failed.connect(self._on_failed)
+        self.session.runner.job_changed.connect(self._on_job)
+        self.session.workspace.model_changed.connect(self._warm)
         self.viewer.layers.events.inserted.connect(self._on_layers)
         self.viewer.layers.events.removed.connect(self._on_layers)
         application = QApplication.instance()
@@ -206,9 +206,9 @@ class Workbench(QWidget):  # type: ignore[misc]
         if self._closed:
             return
         preferences = read_preferences()  # napari reads every plugin's manifest for it
-        self.session.evaluation = EvaluationSettings(confidence=preferences.confidence)
-        self.session.tile = preferences.tile_size
-        if preferences.start_process and not self.session.busy:
+        self.session.workspace.evaluation = EvaluationSettings(confidence=preferences.confidence)
+        self.session.workspace.tile = preferences.tile_size
+        if preferences.start_process and not self.session.runner.busy:
             self.session.warm()  # the slow imports go on beside what the window still has to do
         self._window = self.window()
         self._window.installEventFilter(self)
@@ -220,7 +220,7 @@ class Workbench(QWidget):  # type: ignore[misc]
             around.destroyed.connect(self.shut_down)
 
     def _warm(self) -> None:
-        if not self.session.busy and not self._closed:
+        if not self.session.runner.busy and not self._closed:
             shape, channels = self.sources.shape(), self.sources.channels()
             known = (*shape, channels) if shape is not None and channels is not None else None
             small = known if known is not None and known[0] * known[1] <= 2**20 else None
@@ -254,21 +254,25 @@ class Workbench(QWidget):  # type: ignore[misc]
     def segment(self, scope: str) -> None:
         """Segment "image", "view", "selected" or "all"."""
         session = self.session
-        if session.collection is None or session.model is None:
-            self.session.failed.emit(self.segmenting.run_button.toolTip() or "Open images and a model.", "")
+        if session.workspace.collection is None or session.workspace.model is None:
+            self.session.runner.failed.emit(
+                self.segmenting.run_button.toolTip() or "Open images and a model.", ""
+            )
             return
-        if session.busy or session.misfit(self.sources.channels()):
+        if session.runner.busy or session.workspace.mismatch(self.sources.channels()):
             return
         self.stage.take_painting()
         self.stage.restore()
         preferences = read_preferences()  # may have been set since the dock opened
-        session.tile = preferences.tile_size
-        current = session.current
+        session.workspace.tile = preferences.tile_size
+        current = session.workspace.current
         if scope == "view":
             shape = self.sources.shape()
             view = view_of(self.sources.layer, shape) if shape is not None else None
             if view is None:
-                self.session.failed.emit("No part of the image is in view: zoom out or press Home.", "")
+                self.session.runner.failed.emit(
+                    "No part of the image is in view: zoom out or press Home.", ""
+                )
                 return
             whole = shape is not None and view == (0, 0, *shape)
             session.segment([current], *((None, None) if whole else (Region(*view), shape)))
@@ -276,7 +280,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         ids = {
             "image": (current,) if current else (),
             "selected": self.images.table.selected_ids(),
-            "all": session.collection.ids,
+            "all": session.workspace.collection.ids,
         }[scope]
         # The image at hand first: that is where the person looks.
         ordered = [i for i in ids if i == current] + [i for i in ids if i != current]
@@ -297,8 +301,12 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _select_range(self, low: float, high: float) -> None:
         # The histogram is of these alone.
-        counted = self.session.collection.scored()[0] if self.session.collection is not None else []
-        rows = [self.session.row(i) for i in counted]
+        counted = (
+            self.session.workspace.collection.scored()[0]
+            if self.session.workspace.collection is not None
+            else []
+        )
+        rows = [self.session.workspace.row(i) for i in counted]
         last = high >= 1.0
         self.images.table.select(
             r.id for r in rows if r.iou is not None and low <= r.iou and (r.iou < high or last)
@@ -319,7 +327,7 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _on_job(self) -> None:
         """A task began or ended: at once; it went on: a few times a second."""
-        if (self.session.progress is None) != (self._activity is None):
+        if (self.session.runner.progress is None) != (self._activity is None):
             self._soon.stop()
             self._show_job()
         elif not self._soon.isActive():
@@ -332,7 +340,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         if self._closed:
             return
         self.segmenting.show_job()
-        progress = self.session.progress
+        progress = self.session.runner.progress
         if progress is None:
             if self._activity is not None:
                 self._activity.close()
@@ -363,7 +371,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         return False
 
     def _may_stop(self) -> bool:
-        progress = self.session.progress
+        progress = self.session.runner.progress
         learning = self.session.learning.job is not None
         far = ""
         if progress is not None:

@@ -244,12 +244,12 @@ def test_the_window_s_session_uses_an_ensemble_but_does_not_teach_it(
 ) -> None:
     run_inline(EnsembleTask(tuple(models), tmp_path / "many"))
     session = Session(InlineEngine(), lambda call: call())
-    session.show(Collection(salt.name, salt.samples[:2], salt))
-    session.load_model(tmp_path / "many")
-    assert session.model is not None
-    assert session.model.name == "many"
+    session.workspace.show(Collection(salt.name, salt.samples[:2], salt))
+    session.workspace.load_model(tmp_path / "many")
+    assert session.workspace.model is not None
+    assert session.workspace.model.name == "many"
     session.segment([salt.samples[0].id])
-    assert session.collection is not None
-    assert session.collection.entries[salt.samples[0].id].status == "segmented"
+    assert session.workspace.collection is not None
+    assert session.workspace.collection.entries[salt.samples[0].id].status == "segmented"
     assert "no single network" in session.learning.obstacle()
     session.close()

@@ -181,19 +181,19 @@ def at_once(function: Callable[[], None]) -> None:
 def session(salt: Path, models: dict[str, Path]) -> Iterator[Session]:
     session = Session(InlineEngine(), at_once)
     dataset = open_dataset(salt)
-    session.show(Collection("salt", dataset.samples, dataset))
-    session.choose_model(ModelCard.read(models["grey"]))
+    session.workspace.show(Collection("salt", dataset.samples, dataset))
+    session.workspace.choose_model(ModelCard.read(models["grey"]))
     yield session
     session.close()
 
 
 def ids(session: Session) -> tuple[str, ...]:
-    assert session.collection is not None
-    return session.collection.ids
+    assert session.workspace.collection is not None
+    return session.workspace.collection.ids
 
 
 def test_the_board_scores_what_the_model_predicted_and_keeps_seen_images_apart(session: Session) -> None:
-    board = ScoreBoard(session)
+    board = ScoreBoard(session.workspace, session.runner, session.runs)
     board.watch(True)
     assert board.rows() == []
     session.segment(ids(session))
@@ -201,24 +201,24 @@ def test_the_board_scores_what_the_model_predicted_and_keeps_seen_images_apart(s
     rows = {s.id: s for s in board.rows()}
     assert set(rows) == set(ids(session))
     for identifier, found in rows.items():
-        assert found.row["iou"] == pytest.approx(session.row(identifier).iou)
+        assert found.row["iou"] == pytest.approx(session.workspace.row(identifier).iou)
         assert {"dice", "precision", "recall"} <= set(found.row)
     counted, seen = board.counted()
     assert (len(counted), seen) == (6, False)
     curve = board.curve()
     assert curve is not None
     assert curve.images == 6
-    assert curve.at(session.inference.threshold) == pytest.approx(board.mean_iou())
+    assert curve.at(session.workspace.inference.threshold) == pytest.approx(board.mean_iou())
 
 
 def test_another_threshold_is_scored_anew_and_only_then(session: Session) -> None:
-    board = ScoreBoard(session)
+    board = ScoreBoard(session.workspace, session.runner, session.runs)
     board.watch(True)
     session.segment(ids(session))
     before = {s.id: s for s in board.rows()}
     board.refresh()
     assert all(before[s.id] is s for s in board.rows())
-    session.set_postprocessing(0.9, 0)
+    session.workspace.set_postprocessing(0.9, 0)
     assert board.stale == 10
     curve = board.curve()
     board.refresh()
@@ -236,14 +236,14 @@ def test_a_threshold_other_than_the_models_own_is_said_wherever_a_score_is(
         "so the scores flatter the model"
     )
     session.segment(ids(session))
-    board = ScoreBoard(session)
-    assert session.threshold_note == ""
+    board = ScoreBoard(session.workspace, session.runner, session.runs)
+    assert session.workspace.threshold_note == ""
     board.write_report(tmp_path / "own", lambda _: None)
     rows = table(tmp_path / "own" / "iou.csv")
     assert all("threshold_note" not in row for row in rows.values())
     assert "threshold 0.7" not in (tmp_path / "own" / "report.html").read_text()
-    session.set_postprocessing(0.7, 0)
-    assert session.threshold_note == note
+    session.workspace.set_postprocessing(0.7, 0)
+    assert session.workspace.threshold_note == note
     board.write_report(tmp_path / "window", lambda _: None)
     own = ModelCard.read(models["grey"]).recipe.inference
     inference = own.model_copy(update={"threshold": 0.7})
@@ -257,33 +257,33 @@ def test_a_threshold_other_than_the_models_own_is_said_wherever_a_score_is(
         assert all("threshold_note" not in row for row in report["images"])
         page = html.unescape((tmp_path / place / "report.html").read_text())
         assert f"T{note[1:]}." in page
-    session.set_postprocessing(0.5, 0)
-    assert session.threshold_note == ""
+    session.workspace.set_postprocessing(0.5, 0)
+    assert session.workspace.threshold_note == ""
 
 
 def test_nothing_is_scored_while_nobody_looks(session: Session) -> None:
-    board = ScoreBoard(session)
+    board = ScoreBoard(session.workspace, session.runner, session.runs)
     session.segment(ids(session))
     assert board.rows() == []
     board.watch(True)
     assert len(board.rows()) == 10
-    session.choose_model(None)
+    session.workspace.choose_model(None)
     assert board.rows() == []
 
 
 def test_painted_masks_are_never_counted_as_the_models(session: Session, tmp_path: Path) -> None:
-    board = ScoreBoard(session)
+    board = ScoreBoard(session.workspace, session.runner, session.runs)
     board.watch(True)
     session.segment(ids(session))
     before = board.mean_iou()
-    first = next(i for i in ids(session) if session.row(i).part not in ("train", "validation"))
-    assert session.collection is not None
-    entry = session.collection.entries[first]
-    reference = session.collection.reference(first)
+    first = next(i for i in ids(session) if session.workspace.row(i).part not in ("train", "validation"))
+    assert session.workspace.collection is not None
+    entry = session.workspace.collection.entries[first]
+    reference = session.workspace.collection.reference(first)
     assert reference is not None
     entry.corrected = reference.labels.copy()
-    session.score_mask(first, entry.corrected)
-    assert session.row(first).iou == 1.0
+    session.workspace.score_mask(first, entry.corrected)
+    assert session.workspace.row(first).iou == 1.0
     board.refresh()
     assert board.mean_iou() == before
     pages: list[Any] = []
@@ -299,7 +299,9 @@ def test_the_windows_report_equals_that_of_the_shell(
     session: Session, salt: Path, models: dict[str, Path], tmp_path: Path
 ) -> None:
     session.segment(ids(session))
-    ScoreBoard(session).write_report(tmp_path / "window", lambda _: None)
+    ScoreBoard(session.workspace, session.runner, session.runs).write_report(
+        tmp_path / "window", lambda _: None
+    )
     run_inline(EvaluateTask(salt, tmp_path / "shell", models["grey"]))
     window, shell = (json.loads((tmp_path / n / "report.json").read_text()) for n in ("window", "shell"))
     assert window["overall"] == shell["overall"]
@@ -310,7 +312,7 @@ def test_the_windows_report_equals_that_of_the_shell(
 
 def test_images_that_were_not_segmented_are_told_of(session: Session, tmp_path: Path) -> None:
     session.segment(ids(session)[:7])
-    board = ScoreBoard(session)
+    board = ScoreBoard(session.workspace, session.runner, session.runs)
     board.write_report(tmp_path, lambda _: None)
     page = (tmp_path / "report.html").read_text()
     assert "3 images with a reference were not segmented and are not in this report." in page
@@ -319,13 +321,13 @@ def test_images_that_were_not_segmented_are_told_of(session: Session, tmp_path: 
 
 def test_probabilities_that_are_gone_are_told_of(session: Session, tmp_path: Path) -> None:
     session.segment(ids(session))
-    assert session.collection is not None
+    assert session.workspace.collection is not None
     for identifier in ids(session)[:2]:
-        prediction = session.collection.entries[identifier].prediction
+        prediction = session.workspace.collection.entries[identifier].prediction
         assert prediction is not None
         assert prediction.file is not None
         prediction.file.unlink()
-    board = ScoreBoard(session)
+    board = ScoreBoard(session.workspace, session.runner, session.runs)
     board.watch(True)
     assert sum(bool(s.problem) for s in board.rows()) == 2
     board.write_report(tmp_path, lambda _: None)
@@ -333,5 +335,8 @@ def test_probabilities_that_are_gone_are_told_of(session: Session, tmp_path: Pat
 
 
 def test_without_predictions_there_is_no_report(session: Session, tmp_path: Path) -> None:
-    assert ScoreBoard(session).write_report(tmp_path, lambda _: None) is None
+    assert (
+        ScoreBoard(session.workspace, session.runner, session.runs).write_report(tmp_path, lambda _: None)
+        is None
+    )
     assert not list(tmp_path.iterdir())

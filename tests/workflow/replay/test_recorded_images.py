@@ -68,7 +68,7 @@ def session(model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
     session = Session(InlineEngine(), lambda function: function())
     session.painting.automatic = False
-    session.choose_model(ModelCard.read(model))
+    session.workspace.choose_model(ModelCard.read(model))
     yield session
     session.close()
 
@@ -76,7 +76,7 @@ def session(model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
 class Failures(list[str]):
     def __init__(self, session: Session) -> None:
         super().__init__()
-        session.failed.connect(lambda sentence, _: self.append(sentence))
+        session.runner.failed.connect(lambda sentence, _: self.append(sentence))
 
 
 def blobs(shape: tuple[int, int], dtype: Any = np.uint8) -> NDArray[Any]:
@@ -99,7 +99,7 @@ def plain(name: str, pixels: NDArray[Any], **about: Any) -> Sample:
 
 def show(session: Session, *samples: Sample) -> Collection:
     collection = Collection("layers", samples)
-    session.show(collection)
+    session.workspace.show(collection)
     return collection
 
 
@@ -117,7 +117,10 @@ def repeat(path: Path, out: Path) -> dict[str, NDArray[Any]]:
 
 
 def masks_of(session: Session) -> dict[str, NDArray[np.uint8]]:
-    found = {e: session.mask(e) for e in (session.collection.ids if session.collection else ())}
+    found = {
+        e: session.workspace.mask(e)
+        for e in (session.workspace.collection.ids if session.workspace.collection else ())
+    }
     return {name: mask for name, mask in found.items() if mask is not None}
 
 
@@ -139,7 +142,7 @@ def test_own_images_of_every_dtype_are_kept_beside_the_recipe(session: Session, 
         plain("q", blobs((33, 64), np.float32) - 90),
         plain("flags", blobs((64, 64)) > 100),
     )
-    session.segment(session.collection.ids if session.collection else ())
+    session.segment(session.workspace.collection.ids if session.workspace.collection else ())
     shown = masks_of(session)
     kept = save(session, "segment", tmp_path / "mine.json")
     assert isinstance(kept.run, SegmentRun)
@@ -183,7 +186,7 @@ def test_parts_of_an_image(session: Session, tmp_path: Path, model: Path) -> Non
     """Two that overlap: only what they span is kept, and the later one counts."""
     pixels = blobs((150, 180))
     show(session, plain("large", pixels))
-    session.set_postprocessing(0.5, 12)
+    session.workspace.set_postprocessing(0.5, 12)
     for region in (Region(20, 30, 90, 120), Region(60, 80, 140, 150)):
         session.segment(["large"], region, (150, 180))
     shown = masks_of(session)
@@ -204,7 +207,7 @@ def test_a_part_of_an_image_of_a_data_set(session: Session, tmp_path: Path) -> N
 
     salt = write_synthetic("salt", tmp_path / "salt", 3)
     dataset = open_dataset(salt)
-    session.show(Collection(dataset.name, dataset.samples, dataset))
+    session.workspace.show(Collection(dataset.name, dataset.samples, dataset))
     first = dataset.samples[0].id
     session.segment([first], Region(10, 0, 80, 60), (101, 101))
     shown = masks_of(session)
@@ -228,12 +231,17 @@ def test_pixels_that_changed_since_are_refused(session: Session, tmp_path: Path)
 
 
 def export(session: Session, out: Path, formats: tuple[str, ...], sizes: Any = None, **options: Any) -> None:
-    assert session.collection is not None
-    ids = tuple(i for i, e in session.collection.entries.items() if e.prediction or e.corrected is not None)
-    source = masks_at_hand(session, ids, sizes)
+    assert session.workspace.collection is not None
+    ids = tuple(
+        i for i, e in session.workspace.collection.entries.items() if e.prediction or e.corrected is not None
+    )
+    source = masks_at_hand(session.workspace, ids, sizes)
     task = ExportTask(source, out, formats, **options)
-    session.run_task(
-        task, len(ids), lambda _: None, lambda _: session.runs.exported(task, source, session.inference)
+    session.runner.run(
+        task,
+        len(ids),
+        lambda _: None,
+        lambda _: session.runs.exported(task, source, session.workspace.inference),
     )
 
 
@@ -246,13 +254,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_masks_that_a_person_corrected_are_exported_as_they_were(session: Session, tmp_path: Path) -> None:
     """Corrected, predicted, predicted in part, drawn from nothing: objects cut by the shape of all."""
     show(session, *(plain(f"i{n}", blobs((60, 66))) for n in range(4)))
-    session.inference = session.inference.model_copy(update={"objects": "probability"})
+    session.workspace.inference = session.workspace.inference.model_copy(update={"objects": "probability"})
     session.segment(["i0", "i1"])
     session.segment(["i2"], Region(0, 6, 50, 60), (60, 66))
     drawn = np.zeros((60, 66), np.uint8)
     drawn[5:30, 5:30] = 1
     drawn[20:50, 20:50] = 1
-    mask = session.mask("i0")
+    mask = session.workspace.mask("i0")
     assert mask is not None
     session.painting.correct("i0", np.where(drawn > 0, 1 - mask, mask).astype(np.uint8))
     session.painting.correct("i3", drawn)
@@ -280,7 +288,7 @@ def test_corrected_masks_of_a_data_set(session: Session, tmp_path: Path) -> None
 
     salt = write_synthetic("salt", tmp_path / "salt", 3)
     dataset = open_dataset(salt)
-    session.show(Collection(dataset.name, dataset.samples, dataset))
+    session.workspace.show(Collection(dataset.name, dataset.samples, dataset))
     ids = [s.id for s in dataset.samples]
     session.segment(ids)
     session.painting.correct(ids[1], np.tri(101, dtype=np.uint8))
@@ -317,9 +325,9 @@ def labelled(name: str, seed: int) -> Sample:
 
 def test_a_report_on_layers_has_the_same_scores_again(session: Session, tmp_path: Path) -> None:
     show(session, *(labelled(f"l [{n}]", n) for n in range(3)))
-    session.segment(session.collection.ids if session.collection else ())
+    session.segment(session.workspace.collection.ids if session.workspace.collection else ())
     pages: list[Path] = []
-    ScoreBoard(session).write_report(tmp_path / "first", pages.append)
+    ScoreBoard(session.workspace, session.runner, session.runs).write_report(tmp_path / "first", pages.append)
     assert len(pages) == 1
     save(session, "report", tmp_path / "r.json")
     assert main(["run", str(tmp_path / "r.json"), "--out", str(tmp_path / "again")]) == 0
@@ -414,7 +422,7 @@ def test_spoilt_and_missing_images_are_refused(saved: Path, tmp_path: Path) -> N
 def test_saving_again_replaces_only_what_the_recipe_owns(
     saved: Path, session: Session, tmp_path: Path
 ) -> None:
-    collection = session.collection
+    collection = session.workspace.collection
     assert collection is not None
     collection.update([plain("two", blobs((40, 40)))])
     session.segment(["two"])

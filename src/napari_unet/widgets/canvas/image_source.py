@@ -129,12 +129,12 @@ class Sources(QObject):  # type: ignore[misc]
         if wanted is None:
             self.layer = None
             self._where.clear()
-            self.session.show(None)
+            self.session.workspace.show(None)
             return
         try:
             self._use(wanted, [layer for layer in images if opened_data(layer) is None])
         except WorkbenchError as error:
-            self.session.failed.emit(error.sentence, "")
+            self.session.runner.failed.emit(error.sentence, "")
 
     def _use(self, layer: Any, plain: list[Any]) -> None:
         opened = opened_data(layer)
@@ -142,8 +142,8 @@ class Sources(QObject):  # type: ignore[misc]
             self._use_dataset(layer, opened)
             return
         changed = self._use_plain(plain)
-        at_hand, _index = self._where.get(self.session.current, (None, None))
-        current = self.session.current
+        at_hand, _index = self._where.get(self.session.workspace.current, (None, None))
+        current = self.session.workspace.current
         if at_hand is not layer:
             wanted = self._index_in_view(layer)
             current = next(
@@ -151,10 +151,10 @@ class Sources(QObject):  # type: ignore[misc]
                 next((i for i, (owner, _) in self._where.items() if owner is layer), ""),
             )
         self.layer = layer
-        if changed or self.session.collection is not self._plain:
-            self.session.show(self._plain, current)
+        if changed or self.session.workspace.collection is not self._plain:
+            self.session.workspace.show(self._plain, current)
         else:
-            self.session.select(current)
+            self.session.workspace.select(current)
 
     def _use_dataset(self, layer: Any, opened: Any) -> None:
         dataset = opened.dataset
@@ -162,7 +162,7 @@ class Sources(QObject):  # type: ignore[misc]
         if collection is None:
             samples = (*dataset.samples, *dataset.unlabelled)
             collection = self._datasets[id(dataset)] = Collection(dataset.name, samples, dataset)
-        if layer is self.layer and collection is self.session.collection:
+        if layer is self.layer and collection is self.session.workspace.collection:
             return
         self.layer = layer
         slices = full_resolution(layer).shape[0] if layer.ndim > 2 else 1
@@ -170,14 +170,14 @@ class Sources(QObject):  # type: ignore[misc]
         self._where = {i: (layer, None) for i in collection.ids}
         if stack:
             self._where.update({i: (layer, (n,)) for n, i in enumerate(opened.ids)})
-        again = self.session.current if collection is self.session.collection else ""
-        self.session.show(collection, again or (opened.ids[0] if opened.ids else ""))
+        again = self.session.workspace.current if collection is self.session.workspace.collection else ""
+        self.session.workspace.show(collection, again or (opened.ids[0] if opened.ids else ""))
         # The dock may have taken room from the canvas since the layer was added.
         self._fit.start()
 
     def _use_plain(self, plain: list[Any]) -> bool:
         """List the slices of plain layers; says whether the list is another one now."""
-        self.session.leaving.emit()
+        self.session.workspace.leaving.emit()
         names = {(id(layer), index): i for i, (layer, index) in self._slices.items()}
         before = {}
         samples: list[Sample] = []
@@ -236,13 +236,13 @@ class Sources(QObject):  # type: ignore[misc]
             entry.counts = entry.iou = None
         self.follow()
         session = self.session
-        if session.collection is not self._plain or not session.current:
+        if session.workspace.collection is not self._plain or not session.workspace.current:
             return
-        session.mask_changed.emit(session.current)
+        session.workspace.mask_changed.emit(session.workspace.current)
         for identifier, entry in self._plain.entries.items():
-            mask = entry.corrected if identifier != session.current else None
+            mask = entry.corrected if identifier != session.workspace.current else None
             if mask is not None:
-                session.score_mask(identifier, mask)
+                session.workspace.score_mask(identifier, mask)
         session.rescore()
 
     def _reference_of(self, layer: Any) -> Any:
@@ -296,7 +296,7 @@ class Sources(QObject):  # type: ignore[misc]
         if not wanted:
             return
         for identifier in self._ids_at(wanted):
-            self.session.select(identifier)
+            self.session.workspace.select(identifier)
             return
 
     def _ids_at(self, index: tuple[int, ...]) -> list[str]:
@@ -351,7 +351,7 @@ class Sources(QObject):  # type: ignore[misc]
 
     def _browse(self, identifier: str) -> None:
         """Put an image of a data set whose sizes differ into the one layer of that set."""
-        collection = self.session.collection
+        collection = self.session.workspace.collection
         assert collection is not None
         values = collection.image(identifier)
         rgb = values.shape[-1] in RGB
@@ -393,7 +393,7 @@ class Sources(QObject):  # type: ignore[misc]
 
     def _browse_reference(self, identifier: str) -> None:
         """Let the layer of reference masks follow."""
-        collection = self.session.collection
+        collection = self.session.workspace.collection
         assert collection is not None
         for layer in self.viewer.layers:
             opened = layer.metadata.get(METADATA_KEY)

@@ -90,37 +90,37 @@ class LargeMasks(QObject):  # type: ignore[misc]
     def segment(self, identifiers: Sequence[str], preferences: Preferences) -> bool:
         """Segment this way, if it is one image, that is large, and the model can; says whether it is."""
         session, layer = self.session, self.sources.layer
-        if len(identifiers) != 1 or identifiers[0] != session.current or layer is None:
+        if len(identifiers) != 1 or identifiers[0] != session.workspace.current or layer is None:
             return False
         shape = image_shape(layer)
         if shape[0] * shape[1] <= preferences.large_megapixels * 1e6:
             return False
-        assert session.collection is not None
-        assert session.model is not None
-        if not goes_by_blocks(session.model, session.inference):
+        assert session.workspace.collection is not None
+        assert session.workspace.model is not None
+        if not goes_by_blocks(session.workspace.model, session.workspace.inference):
             return False
-        sample = session.collection.entries[session.current].sample
-        name = f"{session.current} {session.model.name}"
-        self._making = Making(layer, f"{name}: mask on disk", len(session.model.classes))
+        sample = session.workspace.collection.entries[session.workspace.current].sample
+        name = f"{session.workspace.current} {session.workspace.model.name}"
+        self._making = Making(layer, f"{name}: mask on disk", len(session.workspace.model.classes))
         self._where()
         from napari_unet.workflow.large_images.segment_layer import (
             SegmentLayerTask,  # of no use to the dock when it opens
         )
 
         task = SegmentLayerTask(
-            session.model.path,
-            refer(sample, session.collection.dataset),
+            session.workspace.model.path,
+            refer(sample, session.workspace.collection.dataset),
             shape,
             folder_for(layer.source.path),
             safe_stem(name),
-            session.inference,
+            session.workspace.inference,
             LargeImageSettings(memory=preferences.memory),
             FromCaller(lambda: self._seen),
             preferences.cluster,
-            self.sources.pixel_sizes([session.current]).get(session.current),
+            self.sources.pixel_sizes([session.workspace.current]).get(session.workspace.current),
         )
         self._look.start()
-        session.run_task(task, 0, self._on_progress, self._on_end)
+        session.runner.run(task, 0, self._on_progress, self._on_end)
         return True
 
     def _on_progress(self, progress: Progress) -> None:

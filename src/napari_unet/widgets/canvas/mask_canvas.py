@@ -19,7 +19,7 @@ from qtpy.QtWidgets import QApplication
 from napari_unet.errors import WorkbenchError
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.project.correction import IGNORE
-from napari_unet.session.session import LARGE
+from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.label_numbering import Numbering
 from napari_unet.widgets.canvas.layer_images import OURS
@@ -85,12 +85,12 @@ class Stage(QObject):  # type: ignore[misc]
         self._later.setSingleShot(True)
         self._later.setInterval(0)
         self._later.timeout.connect(lambda: self._show_probabilities(self._shown))
-        session.current_changed.connect(self._on_current)
-        session.mask_changed.connect(self._on_mask)
-        session.score_changed.connect(self._on_score)
-        session.leaving.connect(self.take_painting)
-        session.collection_changed.connect(self._on_collection)
-        session.model_changed.connect(self._on_model)
+        session.workspace.current_changed.connect(self._on_current)
+        session.workspace.mask_changed.connect(self._on_mask)
+        session.workspace.score_changed.connect(self._on_score)
+        session.workspace.leaving.connect(self.take_painting)
+        session.workspace.collection_changed.connect(self._on_collection)
+        session.workspace.model_changed.connect(self._on_model)
         viewer.layers.events.removed.connect(self._on_removed)
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class Stage(QObject):  # type: ignore[misc]
 
     def mask_at_hand(self) -> NDArray[np.uint8] | None:
         """(Y, X) uint8: the mask of the image at hand as it is in the layer; None if there is none."""
-        return self._classes_shown if self._shown == self.session.current != "" else None
+        return self._classes_shown if self._shown == self.session.workspace.current != "" else None
 
     def hide_mask(self) -> None:
         """Hide the mask, or show it again."""
@@ -151,9 +151,11 @@ class Stage(QObject):  # type: ignore[misc]
 
     def show_preview(self, preview: Any) -> None:
         """Outline what the network in training makes of the image at hand."""
-        if preview.id != self.session.current:
+        if preview.id != self.session.workspace.current:
             return
-        found = (preview.probabilities.max(axis=-1) > self.session.inference.threshold).astype(np.uint8)
+        found = (preview.probabilities.max(axis=-1) > self.session.workspace.inference.threshold).astype(
+            np.uint8
+        )
         if self.preview_layer is None:
             active = self.viewer.layers.selection.active
             self.preview_layer = self.viewer.add_labels(
@@ -218,17 +220,17 @@ class Stage(QObject):  # type: ignore[misc]
                 self.sources.show_image(identifier)
             except WorkbenchError as error:
                 self._unseen = identifier
-                self.session.tell_problem(identifier, error.sentence)
-                self.session.failed.emit(error.sentence, "")
+                self.session.workspace.report_problem(identifier, error.sentence)
+                self.session.runner.failed.emit(error.sentence, "")
         self._refresh()
 
     def _on_mask(self, identifier: str) -> None:
-        if identifier and identifier == self.session.current:
+        if identifier and identifier == self.session.workspace.current:
             self.take_painting()
             self._refresh()
 
     def _on_score(self, identifier: str) -> None:
-        if identifier == self.session.current:
+        if identifier == self.session.workspace.current:
             self._refresh_text()
 
     def _on_removed(self, event: Any) -> None:
@@ -245,13 +247,13 @@ class Stage(QObject):  # type: ignore[misc]
 
     @property
     def _classes(self) -> int:
-        collection = self.session.collection
+        collection = self.session.workspace.collection
         return len(collection.classes) if collection is not None else 1
 
     def _refresh(self) -> None:
         """Show mask, probabilities, errors and words of the image at hand."""
-        identifier = self.session.current
-        collection = self.session.collection
+        identifier = self.session.workspace.current
+        collection = self.session.workspace.collection
         if not identifier or collection is None:
             self._clear()
             return
@@ -259,7 +261,7 @@ class Stage(QObject):  # type: ignore[misc]
         if entry.prediction is None and not entry.is_corrected:
             self._clear()
         else:
-            self.session.with_mask(identifier, lambda mask: self._show_mask(identifier, mask))
+            self.session.workspace.with_mask(identifier, lambda mask: self._show_mask(identifier, mask))
         self._refresh_text()
 
     def _clear(self) -> None:
@@ -267,7 +269,7 @@ class Stage(QObject):  # type: ignore[misc]
         self._shown, self._classes_shown = "", None
         shape = self.sources.shape()
         if self.mask_layer is not None and shape is not None:
-            self._shown = self.session.current
+            self._shown = self.session.workspace.current
             self._classes_shown = np.zeros(shape, np.uint8)
             self._put(self._classes_shown)
         if self.probability_layer is not None:
@@ -276,16 +278,16 @@ class Stage(QObject):  # type: ignore[misc]
         self._refresh_text()
 
     def _show_mask(self, identifier: str, mask: NDArray[np.uint8] | None) -> None:
-        if identifier != self.session.current or mask is None:
+        if identifier != self.session.workspace.current or mask is None:
             return  # another image was taken to hand meanwhile
         self.take_painting()
-        collection = self.session.collection
+        collection = self.session.workspace.collection
         painted = collection.entries[identifier].corrected if collection is not None else None
         if painted is not None:
             mask = painted  # since the mask was asked for
         self._shown, self._classes_shown = identifier, mask
         self._put(mask)
-        self.session.score_mask(identifier, mask)
+        self.session.workspace.score_mask(identifier, mask)
         if self.probability_layer is None:
             # A hidden layer may come a moment after the mask that somebody is waiting for.
             self._later.start()
@@ -314,7 +316,7 @@ class Stage(QObject):  # type: ignore[misc]
                 layer.colormap = wanted
             if layer.data is not shown:
                 layer.data = shown
-            layer_styles.remember_meaning(layer, self.session.collection, self._shown, numbering)
+            layer_styles.remember_meaning(layer, self.session.workspace.collection, self._shown, numbering)
             layer_styles.forget_history(layer)
             if chosen <= self._classes or chosen == IGNORE:
                 layer.selected_label = numbering.number_for(chosen)
@@ -324,14 +326,14 @@ class Stage(QObject):  # type: ignore[misc]
     def _objects(self, mask: NDArray[np.uint8]) -> NDArray[np.int32]:
         """Objects of the mask at hand, told apart as the model does it."""
         mask = np.where(mask == IGNORE, 0, mask).astype(np.uint8)
-        collection, identifier = self.session.collection, self._shown
+        collection, identifier = self.session.workspace.collection, self._shown
         if collection is None or identifier not in collection.entries:
             return connected_objects(mask)
-        return collection.objects(identifier, mask, self.session.inference)
+        return collection.objects(identifier, mask, self.session.workspace.inference)
 
     def _show_probabilities(self, identifier: str) -> None:
-        collection = self.session.collection
-        if collection is None or not identifier or identifier != self.session.current:
+        collection = self.session.workspace.collection
+        if collection is None or not identifier or identifier != self.session.workspace.current:
             return
         prediction = collection.entries[identifier].prediction
         if prediction is None or prediction.file is None:
@@ -376,11 +378,11 @@ class Stage(QObject):  # type: ignore[misc]
 
     def _refresh_text(self) -> None:
         overlay = layer_styles.text_overlay(self.viewer)
-        identifier = self.session.current
-        if not identifier or self.session.collection is None:
+        identifier = self.session.workspace.current
+        if not identifier or self.session.workspace.collection is None:
             overlay.visible = False
             return
-        row = self.session.row(identifier)
+        row = self.session.workspace.row(identifier)
         words = [identifier if len(identifier) <= LONG else f"{identifier[:12]}…{identifier[-8:]}"]
         if identifier == self._unseen:
             words.append("cannot be shown")

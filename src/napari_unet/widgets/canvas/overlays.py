@@ -44,13 +44,13 @@ class Overlays(QObject):  # type: ignore[misc]
         self.viewer = viewer
         self.session = session
         self.stage = stage
-        self.disagreement = Disagreement(session)
+        self.disagreement = Disagreement(session.workspace, session.runner)
         self.shown = dict.fromkeys(NAMES, False)
         self.layers: dict[str, Any] = dict.fromkeys(NAMES)
         self.disagreement.changed.connect(self._on_disagreement)
         stage.mask_shown.connect(self.refresh)
-        session.score_changed.connect(self._on_change)
-        session.rows_changed.connect(self._on_rows)
+        session.workspace.score_changed.connect(self._on_change)
+        session.workspace.rows_changed.connect(self._on_rows)
         viewer.layers.events.removed.connect(self._on_removed)
 
     def close(self) -> None:
@@ -82,18 +82,18 @@ class Overlays(QObject):  # type: ignore[misc]
                 mask_layer.contour = 1
 
     def _on_change(self, identifier: str) -> None:
-        if identifier == self.session.current:
+        if identifier == self.session.workspace.current:
             self.refresh()
 
     def _on_rows(self, identifiers: tuple[str, ...]) -> None:
-        if self.shown["vouched"] and self.session.current in identifiers:
+        if self.shown["vouched"] and self.session.workspace.current in identifiers:
             self.refresh()
 
     def _errors(self, mask: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
-        collection = self.session.collection
+        collection = self.session.workspace.collection
         if not self.shown["errors"] or mask is None or collection is None:
             return None
-        reference = collection.reference(self.session.current)
+        reference = collection.reference(self.session.workspace.current)
         errors = None if reference is None else error_map(reference, mask)
         if errors is not None:
             errors[mask == IGNORE] = 0
@@ -102,7 +102,7 @@ class Overlays(QObject):  # type: ignore[misc]
     def _vouched(self, mask: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
         if not self.shown["vouched"] or mask is None:
             return None
-        vouched = self.session.painting.vouched(self.session.current)
+        vouched = self.session.painting.vouched(self.session.workspace.current)
         if vouched is None or vouched.shape != mask.shape:
             return None
         return layer_styles.hatched(vouched)

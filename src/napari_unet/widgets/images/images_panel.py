@@ -85,7 +85,9 @@ class ImagesPanel(Step):
             "other, count for nothing in training and scores; the filter Problems lists them"
         )
         self.leave_out.hide()
-        self.leave_out.clicked.connect(lambda checked: session.leave_out_problems(leave_out=checked))
+        self.leave_out.clicked.connect(
+            lambda checked: session.workspace.leave_out_problems(leave_out=checked)
+        )
         self.masks_are = QComboBox()
         self.masks_are.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.masks_are.setMinimumContentsLength(14)
@@ -93,10 +95,10 @@ class ImagesPanel(Step):
         self.masks_are.activated.connect(self._read_masks_as)
         self.body.addWidget(self.leave_out)
         self.body.addWidget(self.masks_are)
-        self.table.image_activated.connect(session.select)
-        session.collection_changed.connect(self._on_collection)
-        session.rows_changed.connect(self._on_rows)
-        session.current_changed.connect(self._on_current)
+        self.table.image_activated.connect(session.workspace.select)
+        session.workspace.collection_changed.connect(self._on_collection)
+        session.workspace.rows_changed.connect(self._on_rows)
+        session.workspace.current_changed.connect(self._on_current)
         self._on_collection()
 
     def close_threads(self) -> None:
@@ -153,10 +155,10 @@ class ImagesPanel(Step):
     # the list
 
     def _on_collection(self) -> None:
-        collection = self.session.collection
+        collection = self.session.workspace.collection
         self._changed.clear()
         self.table.model.clear_thumbnails()
-        self.table.set_rows(self.session.rows())
+        self.table.set_rows(self.session.workspace.rows())
         name = collection.name if collection is not None and len(collection) else ""
         self.hint.setText(name)
         self._show_leave_out()
@@ -168,14 +170,16 @@ class ImagesPanel(Step):
             self._soon.start()
 
     def _update(self) -> None:
-        collection = self.session.collection
+        collection = self.session.workspace.collection
         if collection is not None:
-            self.table.update_rows([self.session.row(i) for i in self._changed if i in collection.entries])
+            self.table.update_rows(
+                [self.session.workspace.row(i) for i in self._changed if i in collection.entries]
+            )
         self._changed.clear()
         self._show_leave_out()
 
     def _show_leave_out(self) -> None:
-        collection = self.session.collection
+        collection = self.session.workspace.collection
         count = 0 if collection is None else len(collection.flawed)
         self.leave_out.setVisible(count > 0)
         if collection is not None and count:
@@ -183,7 +187,7 @@ class ImagesPanel(Step):
             self.leave_out.setChecked(collection.leave_out_flaws)
 
     def _show_masks_are(self) -> None:
-        collection = self.session.collection
+        collection = self.session.workspace.collection
         dataset = None if collection is None else collection.dataset
         self.masks_are.setVisible(dataset is not None and dataset.several_values)
         if dataset is None or not dataset.several_values:
@@ -199,7 +203,7 @@ class ImagesPanel(Step):
 
     def _read_masks_as(self, index: int) -> None:
         """Open the data set again with its masks read so; where that fails all stays as it is."""
-        collection = self.session.collection
+        collection = self.session.workspace.collection
         dataset = None if collection is None else collection.dataset
         if dataset is None or CHOICES[index] == dataset.masks_are:
             return
@@ -231,7 +235,7 @@ class ImagesPanel(Step):
         self._update()
 
     def _request_thumbnail(self, identifier: str) -> None:
-        collection = self.session.collection
+        collection = self.session.workspace.collection
         if collection is None or identifier not in collection.entries:
             return
         load = collection.entries[identifier].sample.read_image
@@ -243,7 +247,7 @@ class ImagesPanel(Step):
                 return  # the row tells of the problem once the image is used
 
             def show() -> None:
-                if collection is self.session.collection:
+                if collection is self.session.workspace.collection:
                     self.table.set_thumbnail(identifier, picture)
 
             self.dispatch(show)

@@ -144,9 +144,13 @@ class CompareDialog(QDialog):  # type: ignore[misc]
 
     def _go_to(self, row: int, column: int) -> None:
         item = self.table.item(row, 0)
-        session = self.learning.session
-        if item is not None and session.collection is not None and item.text() in session.collection.entries:
-            session.select(item.text())
+        workspace = self.learning.workspace
+        if (
+            item is not None
+            and workspace.collection is not None
+            and item.text() in workspace.collection.entries
+        ):
+            workspace.select(item.text())
 
 
 class _Number(QTableWidgetItem):  # type: ignore[misc]

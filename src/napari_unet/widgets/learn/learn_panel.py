@@ -76,9 +76,9 @@ class LearnPanel(Step):
         learning.looked.connect(lambda _: self._look.start(0))
         learning.progressed.connect(lambda: self._look.isActive() or self._look.start())
         session.painting.project_changed.connect(self.refresh)
-        session.rows_changed.connect(self._on_rows)
-        session.job_changed.connect(self._on_job)
-        for signal in (session.collection_changed, session.model_changed):
+        session.workspace.rows_changed.connect(self._on_rows)
+        session.runner.job_changed.connect(self._on_job)
+        for signal in (session.workspace.collection_changed, session.workspace.model_changed):
             signal.connect(self.refresh)
         self.unfolded.connect(learning.warm)
 
@@ -200,14 +200,14 @@ class LearnPanel(Step):
             self._pause.start()
 
     def _on_job(self) -> None:
-        if self.session.busy != self._busy:
+        if self.session.runner.busy != self._busy:
             self.refresh()
 
     def refresh(self) -> None:
         """Say what can be done, what runs, and what came out."""
         self._soon.stop()
         learning = self.learning
-        self._busy = self.session.busy
+        self._busy = self.session.runner.busy
         why = learning.obstacle()
         project = learning.project
         self.words.setToolTip("" if project is None else f"Kept in {project.folder}")

@@ -224,7 +224,7 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self.source_box.setCurrentIndex(max(self.source_box.findData(chosen), 0 if sources else -1))
         self.source_box.blockSignals(False)
         layers = self.references()
-        collection = self.learning.session.collection
+        collection = self.learning.workspace.collection
         self.mask_row.setVisible(collection is not None and collection.dataset is None and bool(layers))
         self.mask_box.clear()
         self.mask_box.addItem("none", None)

@@ -54,7 +54,7 @@ class VersionsRow(QWidget):  # type: ignore[misc]
         if number is not None:
             self.box.setCurrentIndex(self.box.findData(number))
         self.setVisible(len(versions) > 1)
-        free = not self.learning.session.busy
+        free = not self.learning.runner.busy
         self.use_button.setEnabled(free)
         self.back_button.setEnabled(free)
 

@@ -79,11 +79,11 @@ class MendBar(QWidget):  # type: ignore[misc]
     def refresh(self) -> None:
         """Offer what can be done with the image at hand."""
         session = self.session
-        row = session.row(session.current) if session.current else None
+        row = session.workspace.row(session.workspace.current) if session.workspace.current else None
         self.setVisible(row is not None and row.status != "new")
         kept = session.painting.project
         changed = row is not None and row.status in ("corrected", "done")
-        known = kept is not None and session.current in kept.corrections
+        known = kept is not None and session.workspace.current in kept.corrections
         self.revert_button.setEnabled(changed or known)
 
     def show_export(self) -> None:
@@ -103,7 +103,7 @@ class MendBar(QWidget):  # type: ignore[misc]
         project = self.session.painting.project
         if project is None:
             return "", ""
-        one = project.corrections.effort(self.session.current)
+        one = project.corrections.effort(self.session.workspace.current)
         every = project.corrections.total()
         return in_words(one.strokes, one.changed, one.seconds), in_words(
             every.strokes, every.changed, every.seconds
@@ -123,7 +123,7 @@ class MendBar(QWidget):  # type: ignore[misc]
     def _fill_accept(self) -> None:
         menu, session = self.accept_button.menu(), self.session
         menu.clear()
-        rows = {row.id: row for row in session.rows()}
+        rows = {row.id: row for row in session.workspace.rows()}
         chosen = tuple(i for i in self.selected() if i in rows and _open(rows[i].status))
         every = tuple(i for i, row in rows.items() if _open(row.status))
         self._offer(menu, f"Selected images ({len(chosen):,})", chosen, True)
@@ -131,7 +131,7 @@ class MendBar(QWidget):  # type: ignore[misc]
         menu.addSeparator()
         last = tuple(i for i in session.painting.accepted if i in rows and rows[i].status == "done")
         self._offer(menu, f"Take the last acceptance back ({len(last):,})", last, False)
-        current = session.current
+        current = session.workspace.current
         done = (current,) if current in rows and rows[current].status == "done" else ()
         self._offer(menu, "This image is not done", done, False)
 
@@ -144,7 +144,7 @@ class MendBar(QWidget):  # type: ignore[misc]
         menu.clear()
         menu.addAction("To the prediction", lambda: self.mend_wanted.emit("revert"))
         try:
-            versions = self.session.painting.versions(self.session.current)
+            versions = self.session.painting.versions(self.session.workspace.current)
         except WorkbenchError as error:
             menu.addAction(error.sentence).setEnabled(False)
             return

@@ -102,8 +102,12 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         row.addWidget(self.cancel_button)
         row.addWidget(self.close_button)
         layout.addLayout(row)
-        session.job_changed.connect(self._show_job)
-        for signal in (session.rows_changed, session.current_changed, session.collection_changed):
+        session.runner.job_changed.connect(self._show_job)
+        for signal in (
+            session.workspace.rows_changed,
+            session.workspace.current_changed,
+            session.workspace.collection_changed,
+        ):
             signal.connect(self._on_images)
         self.refresh()
 
@@ -161,7 +165,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.run_button.clicked.connect(self.export)
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop; files that are finished stay")
-        self.cancel_button.clicked.connect(self.session.cancel)
+        self.cancel_button.clicked.connect(self.session.runner.cancel)
         self.cancel_button.hide()
         self.close_button = QPushButton("Close")
         self.close_button.clicked.connect(self.close)
@@ -175,7 +179,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
 
     def ids(self, scope: str) -> tuple[str, ...]:
         """Ids of the images of a scope that have masks."""
-        found = exportable(self.session)
+        found = exportable(self.session.workspace)
         if scope == "selected":
             wanted = set(self.selected())
             return tuple(i for i in found["all"] if i in wanted)
@@ -215,8 +219,8 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         if existing and not obstacle:
             self.preview.setText(f"{self.preview.text()}\n{existing:,} of these files are there already.")
         blocked = bool(obstacle) or (existing > 0 and not self.overwrite_box.isChecked())
-        self.run_button.setEnabled(not blocked and not self.session.busy)
-        if self.session.busy and not blocked:
+        self.run_button.setEnabled(not blocked and not self.session.runner.busy)
+        if self.session.runner.busy and not blocked:
             self.run_button.setToolTip("A task is running: wait for it, or cancel it")
 
     def _offer_size(self) -> None:
@@ -254,7 +258,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         return "\n".join([*first, *more])
 
     def _show_job(self) -> None:
-        running, progress = self._job is not None, self.session.progress
+        running, progress = self._job is not None, self.session.runner.progress
         self.bar.setVisible(running)
         self.cancel_button.setVisible(running)
         self.close_button.setVisible(not running)
@@ -273,14 +277,17 @@ class ExportDialog(QDialog):  # type: ignore[misc]
 
     def export(self) -> None:
         """Write the files; what became of it is said in the dialog."""
-        if self.session.busy or self._obstacle()[0]:
+        if self.session.runner.busy or self._obstacle()[0]:
             return
         size = self.size_edit.text().strip()
         if size == self._offered:  # to all its digits, from the layers
             size = ""
         ids = self.ids(str(self.scope_box.currentData()))
         session = self.session
-        source, inference = masks_at_hand(session, ids, self.pixel_sizes(ids)), session.tiled_inference
+        source, inference = (
+            masks_at_hand(session.workspace, ids, self.pixel_sizes(ids)),
+            session.workspace.tiled_inference,
+        )
         task = ExportTask(
             source,
             Path(self.folder_edit.text().strip()).expanduser(),
@@ -297,7 +304,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
                 session.runs.exported(task, source, inference)
             self._on_end(job)
 
-        job = session.run_task(task, len(ids), lambda _: None, ended)
+        job = session.runner.run(task, len(ids), lambda _: None, ended)
         self._job = None if job.ended else job
         self._show_job()
 

@@ -50,7 +50,7 @@ class Mending:
         self._next.setSingleShot(True)
         self._next.setInterval(0)
         self._next.timeout.connect(lambda: self._accept_some(BREATH))
-        session.leaving.connect(self.close)
+        session.workspace.leaving.connect(self.close)
 
     def close(self) -> None:
         """Bring to its end what was begun."""
@@ -59,7 +59,7 @@ class Mending:
 
     def mend(self, what: str) -> None:
         """Change the mask of the image at hand: one of ``NAMES``, "undo" or "revert"."""
-        current, painting = self.session.current, self.session.painting
+        current, painting = self.session.workspace.current, self.session.painting
         if not current:
             return
         self.stage.take_painting()
@@ -71,15 +71,15 @@ class Mending:
             else:
                 painting.edit(current, self._edit(what), NAMES[what])
         except WorkbenchError as error:
-            self.session.failed.emit(error.sentence, "")
+            self.session.runner.failed.emit(error.sentence, "")
 
     def go_back(self, number: int) -> None:
         """Go back to an earlier version of the mask of the image at hand."""
         self.stage.take_painting()
         try:
-            self.session.painting.revert_to(self.session.current, number)
+            self.session.painting.revert_to(self.session.workspace.current, number)
         except WorkbenchError as error:
-            self.session.failed.emit(error.sentence, "")
+            self.session.runner.failed.emit(error.sentence, "")
 
     def accept(self, ids: tuple[str, ...], done: bool) -> None:
         """Vouch for masks, or no longer: a few at a time, so that the window does not wait for thousands."""
@@ -104,7 +104,7 @@ class Mending:
     def _edit(self, what: str) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
         from napari_unet.inference import mask_edits
 
-        smallest = max(self.session.inference.minimum_size, FEW_PIXELS)
+        smallest = max(self.session.workspace.inference.minimum_size, FEW_PIXELS)
         edits: dict[str, Any] = {
             "fill": mask_edits.fill_holes,
             "drop": lambda mask: mask_edits.drop_small(mask, smallest),

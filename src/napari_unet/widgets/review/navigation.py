@@ -36,18 +36,18 @@ class Reviewing:
     def correct_next(self) -> None:
         """Go to the image that stands for most, then to the next of them; from now on Done does so, too."""
         session = self.session
-        passed = session.current if self._correcting else ""
+        passed = session.workspace.current if self._correcting else ""
         self._correcting = True
         self._once_estimated(lambda: self._go_to(session.estimates.next_to_correct(passed)))
 
     def next_worst(self) -> None:
         """Go to the worst image that is not done, after the one at hand."""
         self._correcting = False
-        self._go_to(self.session.estimates.next_after(self.session.current))
+        self._go_to(self.session.estimates.next_after(self.session.workspace.current))
 
     def done_and_next(self) -> None:
         """Vouch for the mask of the image at hand, and go on in the queue, or else in the list."""
-        current, estimates = self.session.current, self.session.estimates
+        current, estimates = self.session.workspace.current, self.session.estimates
         if not current:
             return
         self.stage.take_painting()
@@ -63,13 +63,13 @@ class Reviewing:
             self.images.table.next_image()
 
     def _once_estimated(self, go: Callable[[], None]) -> None:
-        before, estimates = self.session.current, self.session.estimates
+        before, estimates = self.session.workspace.current, self.session.estimates
         if estimates.missing():
             self.segmenting.set_folded(False)  # progress and Cancel are there
         if estimates.queue():  # nobody waits for the others; the list offers to be sorted again
             go()
             estimates.start()
-        elif estimates.start(lambda: go() if self.session.current == before else None) is None:
+        elif estimates.start(lambda: go() if self.session.workspace.current == before else None) is None:
             go()
 
     def _show_worst(self) -> None:
@@ -81,5 +81,5 @@ class Reviewing:
 
     def _go_to(self, identifier: str) -> None:
         if identifier:
-            self.session.select(identifier)
+            self.session.workspace.select(identifier)
             self.images.table.show_image(identifier)

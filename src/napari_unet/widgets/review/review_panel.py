@@ -166,10 +166,10 @@ class LookPanel(Step):
         self.empty.setWordWrap(True)
         self.body.addWidget(self.empty)
 
-        session.score_changed.connect(self._on_score)
-        session.current_changed.connect(lambda _: self.refresh())
-        session.collection_changed.connect(self._on_collection)
-        session.overall_changed.connect(self._on_overall)
+        session.workspace.score_changed.connect(self._on_score)
+        session.workspace.current_changed.connect(lambda _: self.refresh())
+        session.workspace.collection_changed.connect(self._on_collection)
+        session.workspace.overall_changed.connect(self._on_overall)
         self.refresh_references()
         self.refresh()
 
@@ -188,16 +188,20 @@ class LookPanel(Step):
     def refresh(self) -> None:
         """Show what is known of the image at hand."""
         session = self.session
-        row = session.row(session.current) if session.current else None
+        row = session.workspace.row(session.workspace.current) if session.workspace.current else None
         iou = row.iou if row is not None else None
         self._tell_score(row)
-        scored = session.overall is not None or iou is not None
+        scored = session.workspace.overall is not None or iou is not None
         self.scores.setVisible(row is not None and row.rank is not None)
         for widget in (self.overall_score, self.histogram, self.all_scores):
-            widget.setVisible(session.overall is not None)
-        several = session.collection is not None and len(session.collection) > 1
+            widget.setVisible(session.workspace.overall is not None)
+        several = session.workspace.collection is not None and len(session.workspace.collection) > 1
         self.buttons.setVisible(scored or several)
-        entries = list(session.collection.entries.values()) if session.collection is not None else []
+        entries = (
+            list(session.workspace.collection.entries.values())
+            if session.workspace.collection is not None
+            else []
+        )
         for button in (self.worst_button, self.correct_button):
             button.setEnabled(scored or any(e.status != "new" for e in entries))
         self.errors_box.setEnabled(iou is not None)
@@ -210,8 +214,8 @@ class LookPanel(Step):
         self.vouched_box.setEnabled(at_work)
         self.unsure_box.setEnabled(row is not None)
         self.classes.setVisible(at_work)
-        if session.collection is not None:
-            self.classes.set_classes(session.collection.classes)
+        if session.workspace.collection is not None:
+            self.classes.set_classes(session.workspace.collection.classes)
         here, every = self.mend.effort()
         self.hint.setText(here)
         self.hint.setToolTip(f"<qt>Work on this image; on all: {every or 'none'}</qt>")
@@ -248,18 +252,18 @@ class LookPanel(Step):
         self.refresh()
 
     def _on_score(self, identifier: str) -> None:
-        if identifier == self.session.current:
+        if identifier == self.session.workspace.current:
             self.refresh()
 
     def _on_overall(self) -> None:
-        overall = self.session.overall
+        overall = self.session.workspace.overall
         self.histogram.set_values(overall.values if overall is not None else ())
         if overall is None:
             self.overall_score.setText("")
         else:
             interval = "" if math.isnan(overall.low) else f" ({overall.low:.3f} to {overall.high:.3f})"
             mean = f"<b>{overall.mean_iou:.3f}</b>{interval}"
-            note = self.session.threshold_note
+            note = self.session.workspace.threshold_note
             words = f"All: {mean}, {overall.images:,} {seen_in_words(overall)}"
             if overall.stale:
                 words += f"; {overall.stale:,} are being scored with the new threshold"

@@ -54,7 +54,7 @@ class ScoresButtons(QWidget):  # type: ignore[misc]
         """All scores; made when they are first wanted."""
         from napari_unet.session.score_table import ScoreBoard
 
-        return ScoreBoard(self.session)
+        return ScoreBoard(self.session.workspace, self.session.runner, self.session.runs)
 
     def tie_threshold(self, slider: Any) -> None:
         """Let the line of the curve and a slider be where the other is."""
@@ -84,8 +84,8 @@ class ScoresButtons(QWidget):  # type: ignore[misc]
     def choose_folder(self) -> None:
         """Ask where to, and write the report there."""
         session = self.session
-        if session.busy:
-            session.failed.emit("Another task is running: wait for it, or cancel it.", "")
+        if session.runner.busy:
+            session.runner.failed.emit("Another task is running: wait for it, or cancel it.", "")
             return
         project = session.painting.project
         start = str(project.folder / "reports") if project is not None else ""
@@ -95,11 +95,11 @@ class ScoresButtons(QWidget):  # type: ignore[misc]
 
     def write(self, parent: Path) -> None:
         """Write the report into a new folder of this one, and show it when it is there."""
-        model, collection = self.session.model, self.session.collection
+        model, collection = self.session.workspace.model, self.session.workspace.collection
         names = (model.name if model is not None else "model", collection.name if collection else "images")
         folder = new_folder(parent, " on ".join(names))
         if self.board.write_report(folder, self._written) is None:
-            self.session.failed.emit("Segment images that have reference masks first.", "")
+            self.session.runner.failed.emit("Segment images that have reference masks first.", "")
 
     def _written(self, page: Path) -> None:
         notify(f"The report is in {page}")

@@ -71,8 +71,8 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
         self._soon = self._timer(SOON, self._fill)
         self._rest = self._timer(AT_REST, board.refresh)
         board.changed.connect(self._on_news)
-        session.rows_changed.connect(self._on_rows)
-        session.current_changed.connect(self._on_current)
+        session.workspace.rows_changed.connect(self._on_rows)
+        session.workspace.current_changed.connect(self._on_current)
         self._fill()
 
     def _timer(self, pause: int, then: Any) -> QTimer:
@@ -229,7 +229,7 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
             self._show_columns()
         finally:
             self._following = False
-        self._on_current(self.session.current)
+        self._on_current(self.session.workspace.current)
 
     # news
 
@@ -241,7 +241,7 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
         self._on_news()
 
     def _fill(self) -> None:
-        collection = self.session.collection
+        collection = self.session.workspace.collection
         rows = self.board.rows()
         words = {"segmented": "as predicted"}
         status = {}
@@ -262,7 +262,7 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
         counted, seen = self.board.counted()
         self.histogram.set_values([s.row["iou"] for s in counted if s.row.get("iou") is not None])
         self.plot.show_curve(self.board.curve(), seen)
-        self.plot.set_threshold(self.session.inference.threshold)
+        self.plot.set_threshold(self.session.workspace.inference.threshold)
         self._tell(len(counted), seen)
 
     def _tell(self, count: int, seen: bool) -> None:
@@ -282,11 +282,11 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
             which = "seen in training, which flatters it"
         elif unknown:
             which = f"that it has not seen, as far as is known ({unknown:,} without a record)"
-        name = self.session.model.name if self.session.model is not None else "the model"
+        name = self.session.workspace.model.name if self.session.workspace.model is not None else "the model"
         left = len(self.board.rows()) - count
         apart = f" {left:,} it has seen are listed, but do not count." if left and not seen else ""
         images = f"{count:,} image{'s' * (count != 1)}"
-        note = self.session.threshold_note
+        note = self.session.workspace.threshold_note
         note = f" Careful: {note}." if note else ""
         if self.board.stale:
             note += f" {self.board.stale:,} rows wait to be scored with the threshold as it is now."
@@ -303,7 +303,7 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
 
     def _on_row(self, now: Any, before: Any) -> None:
         if now.isValid() and not self._following:
-            self.session.select(self.model.id_at(now.row()))
+            self.session.workspace.select(self.model.id_at(now.row()))
 
     def _on_current(self, identifier: str) -> None:
         row = self.model.row_of(identifier) if identifier else -1
@@ -340,7 +340,7 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
     def copy(self) -> None:
         """Put the rows on the clipboard, as a spreadsheet takes them."""
         columns = self.shown_columns()
-        note = self.session.threshold_note
+        note = self.session.workspace.threshold_note
         rows = with_threshold_note(self.model.table(self.selected_rows(), columns), note)
         columns = [*columns, "threshold_note"] if note else columns
         lines = ["\t".join(header_of(key) for key in columns)]
@@ -355,7 +355,9 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
             return
         rows = self.model.table(range(self.model.rowCount()), self.model.columns)
         try:
-            write_text(Path(path), table_text(with_threshold_note(rows, self.session.threshold_note)))
+            write_text(
+                Path(path), table_text(with_threshold_note(rows, self.session.workspace.threshold_note))
+            )
         except OutputError as error:
             notify_error(error.sentence)
 

@@ -36,13 +36,13 @@ class RecipeButton(QToolButton):  # type: ignore[misc]
         self.choices.aboutToShow.connect(self._fill)
         self.setMenu(self.choices)
         session.learning.changed.connect(self.refresh)
-        session.job_changed.connect(self.refresh)
+        session.runner.job_changed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """Be there once something was done."""
         self.setVisible(bool(self.session.runs.done))
-        self.setEnabled(not self.session.busy)
+        self.setEnabled(not self.session.runner.busy)
 
     def _fill(self) -> None:
         self.choices.clear()
@@ -73,6 +73,6 @@ class RecipeButton(QToolButton):  # type: ignore[misc]
                     code="output.exists",
                     remedy="choose that very name to replace it",
                 )
-                self.session.failed.emit(error.sentence, "")
+                self.session.runner.failed.emit(error.sentence, "")
                 return
         self.session.runs.save(kind, path, lambda saved: notify(f"The recipe is in {saved}"))

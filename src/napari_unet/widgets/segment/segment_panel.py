@@ -60,9 +60,10 @@ class SegmentPanel(Step):
         self._rest.setSingleShot(True)
         self._rest.setInterval(AT_REST)
         self._rest.timeout.connect(session.rescore)
-        session.model_changed.connect(self._on_model)
-        session.collection_changed.connect(self.refresh)
-        session.current_changed.connect(lambda _: self.refresh())
+        session.workspace.model_changed.connect(self._on_model)
+        session.workspace.models_changed.connect(self._on_model)
+        session.workspace.collection_changed.connect(self.refresh)
+        session.workspace.current_changed.connect(lambda _: self.refresh())
         self._on_model()
 
     # parts
@@ -123,7 +124,7 @@ class SegmentPanel(Step):
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop; images that are finished keep their masks (Escape)")
         self.cancel_button.setShortcut("Escape")
-        self.cancel_button.clicked.connect(self.session.cancel)
+        self.cancel_button.clicked.connect(self.session.runner.cancel)
         running = QWidget()
         row = QHBoxLayout(running)
         row.setContentsMargins(0, 0, 0, 0)
@@ -173,35 +174,39 @@ class SegmentPanel(Step):
     def _choose_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Open a model, or a folder with models in it")
         if path:
-            self.session.load_model(Path(path))
+            self.session.workspace.load_model(Path(path))
 
     def _choose_zip(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a model", filter="Models (*.zip)")
         if path:
-            self.session.load_model(Path(path))
+            self.session.workspace.load_model(Path(path))
 
     def _on_model_chosen(self, index: int) -> None:
-        card = self.session.models.get(self.model_box.itemData(index))
+        card = self.session.workspace.models.get(self.model_box.itemData(index))
         if card is not None:
-            self.session.choose_model(card)
+            self.session.workspace.choose_model(card)
 
     def _on_model(self) -> None:
         self._filling = True
         try:
             self.model_box.clear()
             # One's own first; those that come with the program are there always.
-            for path, card in sorted(self.session.models.items(), key=lambda item: is_shipped(item[0])):
+            for path, card in sorted(
+                self.session.workspace.models.items(), key=lambda item: is_shipped(item[0])
+            ):
                 title = f"{card.name} (shipped)" if is_shipped(path) else card.name
                 self.model_box.addItem(title, path)
                 about = (card.provenance.get("about") or {}).get("title") or str(path)
                 self.model_box.setItemData(self.model_box.count() - 1, about, Qt.ItemDataRole.ToolTipRole)
-            chosen = self.session.model
-            self.model_box.setEnabled(bool(self.session.models))
-            self.model_box.setPlaceholderText("choose a model" if self.session.models else "no model yet")
+            chosen = self.session.workspace.model
+            self.model_box.setEnabled(bool(self.session.workspace.models))
+            self.model_box.setPlaceholderText(
+                "choose a model" if self.session.workspace.models else "no model yet"
+            )
             paths = [self.model_box.itemData(n) for n in range(self.model_box.count())]
             self.model_box.setCurrentIndex(paths.index(chosen.path) if chosen is not None else -1)
-            self.threshold.setValue(self.session.inference.threshold)
-            self.minimum_size.setValue(self.session.inference.minimum_size)
+            self.threshold.setValue(self.session.workspace.inference.threshold)
+            self.minimum_size.setValue(self.session.workspace.inference.minimum_size)
         finally:
             self._filling = False
         self.refresh()
@@ -209,7 +214,9 @@ class SegmentPanel(Step):
     def _on_postprocessing(self, value: Any = None) -> None:
         if self._filling:
             return
-        self.session.set_postprocessing(float(self.threshold.value()), int(self.minimum_size.value()))
+        self.session.workspace.set_postprocessing(
+            float(self.threshold.value()), int(self.minimum_size.value())
+        )
         self._rest.start()
 
     # running
@@ -222,7 +229,7 @@ class SegmentPanel(Step):
     def refresh(self) -> None:
         """Say what can be done, and if not, why."""
         session = self.session
-        collection = session.collection
+        collection = session.workspace.collection
         count = len(collection) if collection is not None else 0
         chosen = len(self.selected())
         titles = {
@@ -233,14 +240,14 @@ class SegmentPanel(Step):
         }
         for index, key in enumerate(SCOPES):
             self.scope_box.setItemText(index, titles[key])
-        misfit = session.misfit(self.channels())
+        misfit = session.workspace.mismatch(self.channels())
         self._mark(bool(misfit))
-        if session.model is None:
-            verb = "Choose" if session.models else "Open"
+        if session.workspace.model is None:
+            verb = "Choose" if session.workspace.models else "Open"
             train = "<code>napari-unet train</code>"
             self.about.setText(
                 f"Choose a model, or open one that {train} wrote."
-                if session.models
+                if session.workspace.models
                 else f"Open a model that {train} wrote."
             )
             why = f"{verb} a model first."
@@ -248,11 +255,11 @@ class SegmentPanel(Step):
             self.about.setText(misfit)
             why = misfit
         else:
-            self.about.setText(about(session.model))
+            self.about.setText(about(session.workspace.model))
             why = "" if count else "Open images first."
             if count and self.scope == "selected" and not chosen:
                 why = "Select rows in the list first."
-        self.run_button.setEnabled(not why and not session.busy)
+        self.run_button.setEnabled(not why and not session.runner.busy)
         self.run_button.setToolTip(why or "Segment (S)")
         self.recipes.refresh()
         if collection is None or not any(e.prediction is not None for e in collection.entries.values()):
@@ -266,7 +273,7 @@ class SegmentPanel(Step):
 
     def show_job(self) -> None:
         """Show how far the task is, if one runs."""
-        progress = self.session.progress
+        progress = self.session.runner.progress
         running = progress is not None
         if running != (self.pages.currentIndex() == 1):
             self.pages.setCurrentIndex(int(running))

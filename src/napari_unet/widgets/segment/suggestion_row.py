@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_unet.errors import WorkbenchError
 from napari_unet.models.look import SIDE, measure_look
-from napari_unet.session.session import LARGE
+from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.parts.step import ElidedLabel
 from napari_unet.workflow.segment.suggest_model import Suggestion, suggest
 
@@ -51,13 +51,14 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
         row.addWidget(self.words, 1)
         row.addWidget(self.use_button)
         self.hide()
-        session.current_changed.connect(lambda _: self.look())
-        session.model_changed.connect(self._refresh)
+        session.workspace.current_changed.connect(lambda _: self.look())
+        session.workspace.model_changed.connect(self._refresh)
+        session.workspace.models_changed.connect(self._refresh)
 
     def look(self) -> None:
         """Look at the image at hand, unless that was done."""
-        session, collection = self.session, self.session.collection
-        identifier = session.current
+        session, collection = self.session, self.session.workspace.collection
+        identifier = session.workspace.current
         if collection is not self._looked_at:
             self._looked_at = collection
             self._looks.clear()
@@ -76,14 +77,14 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
                 found = measure_look(image), image.shape[2]
             except (WorkbenchError, OSError, KeyError, IndexError):
                 return  # where it is shown or segmented that is told
-            session.dispatch(lambda: self._keep(collection, identifier, found))
+            session.runner.dispatch(lambda: self._keep(collection, identifier, found))
 
-        session.run_aside(work)
+        session.runner.in_background(work)
 
     def use(self) -> None:
         """Choose the model that is suggested."""
         if self.suggestion is not None:
-            self.session.choose_model(self.suggestion.card)
+            self.session.workspace.choose_model(self.suggestion.card)
 
     def _keep(self, collection: Collection, identifier: str, found: tuple[Look, int]) -> None:
         if collection is self._looked_at:
@@ -92,14 +93,14 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
 
     def _refresh(self) -> None:
         session = self.session
-        found = self._looks.get(session.current)
+        found = self._looks.get(session.workspace.current)
         self.suggestion = suggest(*found, session.offered()) if found is not None else None
         suggestion = self.suggestion
-        if suggestion is not None and session.model is None and not session.busy:
+        if suggestion is not None and session.workspace.model is None and not session.runner.busy:
             self._chosen_here = True
-            session.choose_model(suggestion.card)  # comes back here
+            session.workspace.choose_model(suggestion.card)  # comes back here
             return
-        chosen = suggestion is not None and session.model is suggestion.card
+        chosen = suggestion is not None and session.workspace.model is suggestion.card
         if not chosen:
             self._chosen_here = False
         self.setVisible(suggestion is not None and (not chosen or self._chosen_here))
