@@ -34,12 +34,14 @@ def quick() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_synthetic("salt", tmp_path_factory.mktemp("first") / "data", 12, seed=1)
+    return write_synthetic(
+        "salt", tmp_path_factory.mktemp("first") / "data", 24, seed=1
+    )  # five mosaics, so that some are held out
 
 
 @pytest.fixture(scope="module")
 def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_synthetic("salt", tmp_path_factory.mktemp("second") / "data", 12, seed=2)
+    return write_synthetic("salt", tmp_path_factory.mktemp("second") / "data", 24, seed=2)
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +75,17 @@ def test_what_the_model_of_init_was_trained_on_is_seen_by_the_child(
     first: Path, second: Path, parent: Path, tmp_path: Path
 ) -> None:
     taught = trained_on(parent)
-    assert 0 < len(taught) < 12
+    assert 0 < len(taught) < 24
     before = parts(second, parent, tmp_path / "before")
-    assert set(before.values()) == {"unseen"}
+    # Tiles without salt may look like a tile that the parent held out; none is one that it learned from.
+    assert "train" not in before.values()
+    assert "unseen" in before.values()
     child = train(second, tmp_path / "child", "--init", str(parent))
     found = parts(first, child, tmp_path / "first")
     assert {i for i, part in found.items() if part == "train"} == taught
-    assert set(found.values()) == {"train", "unseen"}  # the parent's judges are new to the child
+    assert "unseen" in found.values()  # the parent's judges are new to the child
     overall = json.loads((tmp_path / "first" / "report.json").read_text())["overall"]
-    assert overall["images"] == 12 - len(taught)
+    assert 0 < overall["images"] <= len(found) - len(taught)
     own = parts(second, child, tmp_path / "second")
     assert {i for i, part in own.items() if part == "train"} == trained_on(child)
     # A third generation still knows what the first was trained on.

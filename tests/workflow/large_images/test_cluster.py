@@ -215,6 +215,7 @@ def test_scores_and_members_are_those_of_this_process(
             ours, theirs = (weights_of(tmp_path / where / "members" / name) for where in ("here", "there"))
             for one, other in zip(ours, theirs, strict=True):
                 np.testing.assert_array_equal(one, other)
+        there = replace(there, overwrite=True)
         with raises_code("settings.cluster.unsupported"):
             TrainMembersTask(there, "snapshots", 2, cluster=cluster.client).run(ignored, never)
         with raises_code("settings.cluster.unsupported"):
