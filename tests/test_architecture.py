@@ -47,7 +47,7 @@ PARTS = {
         {"overall_score", "auto_project", "data_problems"},
         {"task_runner"},
         {"workspace"},
-        {"run_history"},
+        {"run_history", "current_project"},
         {"painting", "quality_estimates", "disagreement", "score_table", "background_job", "export_masks"},
         {"candidate_version"},
         {"new_model"},

@@ -198,7 +198,7 @@ def test_an_offer_moves_along_with_its_project(
     lesson.corrected(2)
     learning = lesson.learning
     learning.fine_tune(60.0)
-    lesson.session.painting.use_folder(tmp_path / "mine")
+    lesson.session.projects.use_folder(tmp_path / "mine")
     lesson.settle()
     assert lesson.failures == []
     assert learning.candidate is not None

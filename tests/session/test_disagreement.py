@@ -73,7 +73,7 @@ def session(monkeypatch: pytest.MonkeyPatch, cards: dict[str, ModelCard]) -> Ite
     monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
     waiting: list[Callable[[], None]] = []
     session = Session(Desk(), waiting.append)
-    session.painting.automatic = False
+    session.projects.automatic = False
     session.workspace.choose_model(cards["both"])
     pictures = [np.random.default_rng(n).integers(0, 255, (SIDE, SIDE + 8, 1), np.uint8) for n in range(3)]
     session.workspace.show(

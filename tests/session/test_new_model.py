@@ -284,7 +284,7 @@ def test_a_training_that_waits_for_a_project_starts_on_its_own_images_or_not_at_
     started: list[Any] = []
     learning.run = lambda task, collection, finish: started.append((task.data, collection))  # type: ignore[method-assign, assignment, return-value]
     told: list[str] = []
-    session.painting.told.connect(told.append)
+    session.projects.told.connect(told.append)
     learning.anew.train("images", TINY)  # waits: the project of `other` is being made
     session.workspace.show(lesson.collection)
     lesson.settle()
@@ -305,10 +305,10 @@ def test_a_training_whose_project_cannot_be_made_does_not_wait_for_ever(
     def refuse(*arguments: Any, **more: Any) -> Any:
         raise OutputError("the disk is full", code="output.unwritable")
 
-    monkeypatch.setattr("napari_unet.session.painting.Project.create", refuse)
+    monkeypatch.setattr("napari_unet.session.current_project.Project.create", refuse)
     learning = lesson.learning
     told: list[str] = []
-    lesson.session.painting.told.connect(told.append)
+    lesson.session.projects.told.connect(told.append)
     for _ in range(2):  # the second is asked for before the project is tried again
         learning.anew.train("images", TINY)
         lesson.settle()

@@ -24,10 +24,11 @@ from napari_unet.project.correction import IGNORE
 from napari_unet.project.correction_store import CorrectionFiles
 from napari_unet.project.corrections import Corrections
 from napari_unet.project.lock import ProjectLock
+from napari_unet.project.mask_files import MaskFolder
 from napari_unet.project.project import Project
-from napari_unet.session import painting
+from napari_unet.session import current_project
+from napari_unet.session.auto_project import own_folder
 from napari_unet.session.collection import Collection
-from napari_unet.session.painting import own_folder
 from napari_unet.session.session import Session
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow.segment.predict_task import Prediction, Region
@@ -52,7 +53,7 @@ class Sitting:
         self.failures: list[str] = []
         self.told: list[str] = []
         self.session.runner.failed.connect(lambda sentence, details: self.failures.append(sentence))
-        self.painting.told.connect(self.told.append)
+        self.session.projects.told.connect(self.told.append)
 
     def settle(self) -> None:
         """Until nothing is done aside any more."""
@@ -361,9 +362,9 @@ def test_correct_undo_edit_and_revert(sitting: Sitting) -> None:
     sitting.painting.undo(one)
     np.testing.assert_array_equal(sitting.mask(one), second)
     assert entry.status == "done"
+    sitting.painting.revert(one)
+    entry.prediction = None
     with raises_code("data.mask.missing"):
-        sitting.session.workspace.collection.entries[one].prediction = None  # type: ignore[union-attr]
-        entry.corrected = None
         sitting.painting.edit(one, fill_holes, "fill")
 
 
@@ -392,7 +393,7 @@ def test_corrections_move_into_a_folder_of_choice(
     for name in (b"first", b"second"):
         write = lambda folder, n=name: (folder / "model.weights.h5").write_bytes(n)  # noqa: E731
         old.models.add(write, note=name.decode(), keep=name == b"first")
-    sitting.painting.use_folder(tmp_path / "mine")
+    sitting.session.projects.use_folder(tmp_path / "mine")
     sitting.settle()
     assert sitting.project.folder == tmp_path / "mine"
     # Versions of the model come along, and the one in use stays that.
@@ -408,7 +409,7 @@ def test_corrections_move_into_a_folder_of_choice(
     assert sitting.project.corrections[ids[0]].vouched.sum() == 16
     assert sitting.project.corrections.effort(ids[1]).done
     more = sitting.paint(ids[0], slice(0, 8), slice(0, 8))
-    sitting.painting.use_folder(tmp_path / "mine")  # it is there already
+    sitting.session.projects.use_folder(tmp_path / "mine")  # it is there already
     sitting.settle()
     assert sitting.failures == []
     sitting.session.close()
@@ -428,13 +429,13 @@ def test_a_project_whose_images_were_moved_is_linked_to_those_at_hand(
     there = here.rename(tmp_path / "there")
     sitting = sittings()
     opened(sitting, other)
-    sitting.painting.use_folder(tmp_path / "mine")
+    sitting.session.projects.use_folder(tmp_path / "mine")
     sitting.settle()
     assert len(sitting.failures) == 1
     assert "does not hold the images of this project" in sitting.failures[0]
     sitting.failures.clear()
     opened(sitting, there)
-    sitting.painting.use_folder(tmp_path / "mine")
+    sitting.session.projects.use_folder(tmp_path / "mine")
     sitting.settle()
     assert sitting.failures == []
     assert sitting.project.folder == tmp_path / "mine"
@@ -453,7 +454,7 @@ def test_a_folder_that_cannot_be_used_leaves_the_project_as_it_is(
     project = sitting.project
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
-    sitting.painting.use_folder(tmp_path / "full")
+    sitting.session.projects.use_folder(tmp_path / "full")
     sitting.settle()
     assert len(sitting.failures) == 1
     assert sitting.project is project
@@ -479,9 +480,9 @@ def test_where_nothing_can_be_written_that_is_told_once_and_painting_goes_on(
         assert sitting.failures == ["the disk is full; make room; painting goes on in memory until then"]
         np.testing.assert_array_equal(sitting.mask(ids[0]), after)
         assert [sitting.session.workspace.row(i).status for i in ids[:2]] == ["corrected", "done"]
-        patched.setattr(painting, "RETRY_SECONDS", 0.0)
-        sitting.painting._failed.clear()
-        sitting.painting._failed[id(sitting.session.workspace.collection)] = 0.0, sitting.failures[0]
+        patched.setattr(current_project, "RETRY_SECONDS", 0.0)
+        sitting.session.projects._failed.clear()
+        sitting.session.projects._failed[id(sitting.session.workspace.collection)] = 0.0, sitting.failures[0]
     # There is room again: the next stroke brings all that was painted meanwhile.
     after = sitting.paint(ids[0], slice(0, 4), slice(16, 20))
     sitting.settle()
@@ -513,7 +514,7 @@ def test_a_project_that_another_window_has_is_told(sittings: Callable[[], Sittin
         assert second.painting.project is None
     finally:
         other.release()
-    second.painting._failed[id(second.session.workspace.collection)] = 0.0, second.failures[0]
+    second.session.projects._failed[id(second.session.workspace.collection)] = 0.0, second.failures[0]
     second.painting.prepare()  # a brush is taken up again, and the other window is closed
     second.settle()
     assert set(second.project.corrections.touched()) == set(ids[:2])
@@ -600,8 +601,10 @@ def test_strokes_painted_while_a_project_is_looked_for_go_to_their_own_images(si
     sitting.painting.correct("image 0", after)
     sitting.session.workspace.show(other)
     sitting.settle()
-    assert sitting.painting.projects.keys() == {id(first)}  # and none for the images that nobody painted
-    kept = sitting.painting.projects[id(first)].corrections["image 0"]
+    assert sitting.session.projects.by_collection.keys() == {
+        id(first)
+    }  # and none for the images that nobody painted
+    kept = sitting.session.projects.by_collection[id(first)].corrections["image 0"]
     np.testing.assert_array_equal(kept.mask, after)
 
 
@@ -621,14 +624,15 @@ def test_opening_a_project_reads_no_mask_in_the_windows_thread_and_keeps_none(
         return load(files, identifier)
 
     monkeypatch.setattr(CorrectionFiles, "load", noted)
+    monkeypatch.setattr("napari_unet.project.correction_store.MEMORY_BYTES", 0)
     second = sittings()
     collection = second.show(of_folder(salt))
     assert threads
     assert threading.main_thread().name not in threads
+    assert len(second.project.corrections._files._loaded) == 1  # the last that was looked at
     for identifier in ids:
         entry = collection.entries[identifier]
-        assert entry.is_stored
-        assert entry._painted is None
+        assert entry.corrections is second.project.corrections
         assert entry.status == "corrected"
         assert second.session.workspace.row(identifier).iou == scores[identifier]
         np.testing.assert_array_equal(second.mask(identifier), painted[identifier])
@@ -713,53 +717,68 @@ def test_painting_hands_the_box_of_a_stroke_on(sitting: Sitting, monkeypatch: py
     assert boxes == [None, (2, 1, 3, 4)]  # the first is compared with the prediction as a whole
     np.testing.assert_array_equal(sitting.project.corrections.mask(ids[0]), mask)
     assert sitting.project.corrections[ids[0]].vouched.sum() == 6
-    mask[[0, 2], 1:4] = 0  # all as predicted: no correction
+    mask[[0, 2], 1:4] = 0  # all as predicted, by hand: the person vouches for it
     sitting.painting.correct(ids[0], mask, box=(0, 1, 3, 4))
-    assert sitting.session.workspace.collection.entries[ids[0]].corrected is None  # type: ignore[union-attr]
+    np.testing.assert_array_equal(sitting.mask(ids[0]), ring())
+    assert sitting.painting.vouched(ids[0]).sum() == 6  # type: ignore[union-attr]
+    assert sitting.session.workspace.row(ids[0]).status == "corrected"
 
 
-def test_masks_painted_earlier_leave_the_memory_once_they_are_on_the_disk(
+def test_masks_painted_earlier_leave_the_memory_once_they_are_saved(
     sitting: Sitting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(painting, "MOST_IN_MEMORY", 2)
+    monkeypatch.setattr("napari_unet.project.corrections.MOST_UNSAVED", 2)
     monkeypatch.setattr("napari_unet.project.correction_store.MEMORY_BYTES", 0)
     ids = with_rings(sitting, made_up(5))
     sitting.painting.prepare()
     sitting.settle()
-    entries = sitting.session.workspace.collection.entries  # type: ignore[union-attr]
     wanted = {}
     for number, identifier in enumerate(ids):
         wanted[identifier] = ring()
         wanted[identifier][0, : number + 1] = 1
         sitting.painting.correct(identifier, wanted[identifier])
         assert sitting.project.corrections.recorder.flush()  # type: ignore[union-attr]
-    assert [entries[i].is_stored for i in ids] == [True, True, True, False, False]
-    assert sitting.project.corrections.recorder.flush()  # type: ignore[union-attr]
-    held = sitting.project.corrections._files._loaded
-    assert not held.keys() & set(ids[:3])
+    files: Any = sitting.project.corrections._files
+    assert set(files._loaded) <= set(ids[3:])
+    assert sorted(p.name for p in files.masks.folder.glob("*.tif")) == [f"image {n}.tif" for n in range(5)]
     for identifier in ids:
-        np.testing.assert_array_equal(entries[identifier].corrected, wanted[identifier])
-        np.testing.assert_array_equal(sitting.session.workspace.mask(identifier), wanted[identifier])
+        np.testing.assert_array_equal(sitting.mask(identifier), wanted[identifier])
     again = wanted[ids[0]].copy()
     again[1, 3] = 1
     sitting.painting.correct(ids[0], again, box=(1, 3, 2, 4))
-    np.testing.assert_array_equal(sitting.session.workspace.mask(ids[0]), again)
-    assert not entries[ids[0]].is_stored
+    np.testing.assert_array_equal(sitting.mask(ids[0]), again)
     sitting.painting.undo(ids[0])
-    np.testing.assert_array_equal(sitting.session.workspace.mask(ids[0]), wanted[ids[0]])
+    np.testing.assert_array_equal(sitting.mask(ids[0]), wanted[ids[0]])
 
 
 def test_masks_stay_in_memory_while_the_disk_refuses_them(
     sitting: Sitting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(painting, "MOST_IN_MEMORY", 1)
-    monkeypatch.setattr(Corrections, "is_on_disk", lambda self, identifier: False)
-    ids = with_rings(sitting, made_up(3))
+    monkeypatch.setattr("napari_unet.project.corrections.MOST_UNSAVED", 1)
+    monkeypatch.setattr("napari_unet.project.correction_store.MEMORY_BYTES", 0)
+    ids = with_rings(sitting, made_up(4))
     sitting.painting.prepare()
     sitting.settle()
-    for identifier in ids:
+    write, full = MaskFolder.write, [True]
+
+    def refuse(folder: MaskFolder, identifier: str, stored: Any) -> None:
+        if full[0]:
+            raise OSError(28, "No space left on device")
+        write(folder, identifier, stored)
+
+    monkeypatch.setattr(MaskFolder, "write", refuse)
+    recorder: Any = sitting.project.corrections.recorder
+    recorder.retry_seconds = 0.02
+    for number, identifier in enumerate(ids):
         mask = ring()
-        mask[0, 0] = 1
+        mask[0, : number + 1] = 1
         sitting.painting.correct(identifier, mask)
-    entries = sitting.session.workspace.collection.entries  # type: ignore[union-attr]
-    assert not any(entries[i].is_stored for i in ids)
+        recorder.flush(0.2)
+    for number, identifier in enumerate(ids):
+        assert sitting.mask(identifier)[0].sum() == number + 1
+    full[0] = False
+    assert recorder.flush()
+    sitting.session.close()
+    with Project.open(own_folder(sitting.shown[0]), read_only=True) as project:
+        for number, identifier in enumerate(ids):
+            assert project.corrections.mask(identifier)[0].sum() == number + 1

@@ -48,7 +48,7 @@ def session(monkeypatch: pytest.MonkeyPatch, models: list[ModelCard]) -> Iterato
     monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
     waiting: list[Callable[[], None]] = []
     session = Session(InlineEngine(), waiting.append)
-    session.painting.automatic = False
+    session.projects.automatic = False
     session.workspace.choose_model(models[0])
     yield session
     session.close()

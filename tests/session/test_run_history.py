@@ -47,7 +47,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def session(salt: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
     session = Session(InlineEngine(), lambda function: function())
-    session.painting.automatic = False
+    session.projects.automatic = False
     dataset = open_dataset(salt)
     session.workspace.choose_model(ModelCard.read(model))
     session.workspace.show(Collection(dataset.name, (*dataset.samples, *dataset.unlabelled), dataset))

@@ -257,7 +257,7 @@ def test_ignored_pixels_count_for_nothing_and_survive(
     session.painting.project.corrections.save()
     from napari_unet.project.project import Project
 
-    session.painting.close()
+    session.projects.close()
     with Project.open(folder) as project:
         kept = project.corrections[current]
         assert (kept.mask[0:10] == 255).all()

@@ -33,7 +33,7 @@ def kept(ready: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> Any:
     viewer.add_image(images, name="s")
     qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 2)
     segment(ready, qtbot)
-    ready.session.painting.use_folder(tmp_path / "kept")
+    ready.session.projects.use_folder(tmp_path / "kept")
     qtbot.waitUntil(lambda: ready.session.painting.project is not None, timeout=LONG)
     ready.session.painting.project.corrections.recorder.retry_seconds = 0.05
     return ready
@@ -105,7 +105,7 @@ def test_a_folder_that_vanishes_while_painting_is_said_and_taken_up_again(
 def test_a_place_where_no_project_can_be_made_is_said_and_caught_up_with(
     ready: Any, viewer: Any, qtbot: Any, notifications: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unet.session import painting
+    from napari_unet.session import current_project
 
     create = Project.create
 
@@ -113,7 +113,7 @@ def test_a_place_where_no_project_can_be_made_is_said_and_caught_up_with(
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(Project, "create", refuse)
-    monkeypatch.setattr(painting, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(current_project, "RETRY_SECONDS", 0.0)
     viewer.add_image(np.random.default_rng(0).integers(0, 200, (48, 40)).astype(np.uint8), name="p")
     qtbot.waitUntil(lambda: ready.session.workspace.current == "p")
     segment(ready, qtbot)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +12,16 @@ import numpy as np
 from napari_unet.errors import DataError, OutputError
 from napari_unet.project.journal import Journal, StrokeFile, read_strokes
 from napari_unet.project.mask_files import Effort, MaskFolder, StoredMask, read_stored_mask
-from napari_unet.project.stroke import QUIET, VOUCHED, Stroke
+from napari_unet.project.memory_store import MemoryStore, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from napari_unet.project.stroke import Stroke
+
 MEMORY_BYTES = 256 * 2**20  # of masks that are kept though they are saved
+JOURNAL_BYTES = 32 * 2**20  # beyond this all masks are saved, and the journal begins again
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Restored:
         )
 
 
-class CorrectionFiles:
+class CorrectionFiles(MemoryStore):
     """Masks, journal and history of a project.
 
     Whoever changes it holds the lock; ``save`` and ``append`` are for one thread, and take it themselves.
@@ -72,17 +75,14 @@ class CorrectionFiles:
         stems: Mapping[str, str],
         lock: Any,
     ) -> None:
+        super().__init__()
         self.masks = MaskFolder(folder / "masks", stems)
         self.journal = Journal(folder / "journal")
         self.history_folder = folder / "history"
         self._shapes, self._stems, self._lock = shapes, stems, lock
-        self.efforts: dict[str, Effort] = {}
-        self.last = 0
-        self._loaded: OrderedDict[str, StoredMask] = OrderedDict()
-        self._dirty: set[str] = set()
         self._known: set[str] = set()  # images whose file was read or written
-        self._waiting: dict[str, list[Stroke]] = {}  # not in the history yet
         self._settled: dict[str, int] = {}  # last stroke that is in mask and history
+        self._saving = ""  # id of the image whose mask is being written
 
     def open(self) -> Restored:
         """Read what is there, and do again the strokes that are in the journal only."""
@@ -121,10 +121,6 @@ class CorrectionFiles:
         self._waiting.setdefault(identifier, []).append(stroke)
         return False
 
-    def effort(self, identifier: str) -> Effort:
-        """Of an image; all zero if nobody worked on it."""
-        return self.efforts.get(identifier, Effort())
-
     def shape(self, identifier: str) -> tuple[int, int]:
         """(Y, X) of an image.
 
@@ -156,34 +152,20 @@ class CorrectionFiles:
             return None
         stored = read_stored_mask(self.masks.path(identifier), self.shape(identifier))
         self._loaded[identifier] = stored
+        self._let_go()
         return stored
 
-    def put(self, identifier: str, stored: StoredMask) -> StoredMask:
-        """Take in what a person starts from."""
-        self._loaded[identifier] = stored
-        self.efforts[identifier] = stored.effort
-        self._dirty.add(identifier)
-        return stored
+    def journal_is_full(self) -> bool:
+        """Whether all masks should be saved now; once that was said, not until as much is written again."""
+        if self.journal.written <= JOURNAL_BYTES:
+            return False
+        self.journal.written = 0
+        return True
 
-    def take(self, stroke: Stroke, stored: StoredMask) -> None:
-        """Do a stroke to the mask in memory."""
-        stroke.apply(stored.mask, stored.vouched)
-        old = stored.effort
-        by_hand = stroke.kind not in QUIET
-        gained = (stroke.after >= VOUCHED).astype(np.int64) - (stroke.before >= VOUCHED)
-        effort = Effort(
-            stroke.number,
-            stroke.done,
-            old.strokes + by_hand * stroke.begun,
-            old.changed + by_hand * stroke.pixels,
-            round(old.seconds + stroke.seconds, 2),
-            old.vouched + int((gained * stroke.lengths).sum()),
-        )
-        self._loaded[stroke.image] = replace(stored, effort=effort)
-        self.efforts[stroke.image] = effort
-        self.last = max(self.last, stroke.number)
-        self._waiting.setdefault(stroke.image, []).append(stroke)
-        self._dirty.add(stroke.image)
+    def forget(self, identifier: str) -> None:
+        """Know nothing of an image any more; its file is set aside when the next is written."""
+        super().forget(identifier)
+        self._known.discard(identifier)
 
     def history(self, identifier: str) -> list[Stroke]:
         """Every stroke on an image, the oldest first.
@@ -195,7 +177,7 @@ class CorrectionFiles:
         """
         path = self._history_path(identifier)
         kept = read_strokes(path).strokes if path.exists() else ()
-        both = {s.number: s for s in (*kept, *self._waiting.get(identifier, ()))}
+        both = {s.number: s for s in (*kept, *super().history(identifier))}
         return [both[n] for n in sorted(both)]
 
     def _history_path(self, identifier: str) -> Path:
@@ -203,7 +185,11 @@ class CorrectionFiles:
 
     def unsaved(self) -> list[str]:
         """Images whose mask, or history, is not up to date."""
-        return sorted(self._dirty | {i for i, strokes in self._waiting.items() if strokes})
+        return sorted(self._dirty.keys() | {i for i, strokes in self._waiting.items() if strokes})
+
+    def changed_before(self, count: int) -> str:
+        """Id of the unsaved image that changed ahead of the last `count`; empty if there is none."""
+        return next(islice(reversed(self._dirty), count, None), "")
 
     # for the thread that writes
 
@@ -223,11 +209,11 @@ class CorrectionFiles:
             stored = self._loaded.get(identifier)
             dirty = identifier in self._dirty
             if stored is not None and dirty:
-                stored = replace(stored, mask=stored.mask.copy(), vouched=stored.vouched.copy(),
-                                 prediction=stored.prediction.copy())  # fmt: skip
+                frozen(stored)  # a stroke that comes meanwhile goes to another array
             through = self.effort(identifier).number
             waiting = [s for s in self._waiting.get(identifier, ()) if s.number <= through]
-            self._dirty.discard(identifier)
+            self._dirty.pop(identifier, None)
+            self._saving = identifier
         try:
             if stored is not None and dirty:
                 if identifier not in self._known:
@@ -238,14 +224,16 @@ class CorrectionFiles:
                 self._append_history(identifier, waiting)
         except BaseException:
             with self._lock:
+                self._saving = ""
                 if dirty:
-                    self._dirty.add(identifier)
+                    self._dirty.setdefault(identifier)
             raise
         with self._lock:
+            self._saving = ""
             rest = [s for s in self._waiting.get(identifier, ()) if s.number > through]
             self._waiting[identifier] = rest
             self._settled[identifier] = through
-            self._forget()
+            self._let_go()
         if waiting:
             self._compact()
 
@@ -266,13 +254,13 @@ class CorrectionFiles:
         finally:
             file.close()
 
-    def _forget(self) -> None:
-        """Let go of masks that are saved and were not looked at lately."""
+    def _let_go(self) -> None:
+        """Let go of masks that are saved and were not looked at lately; never of the last one."""
         size = sum(3 * s.mask.nbytes for s in self._loaded.values())
-        for identifier in list(self._loaded):
+        for identifier in list(self._loaded)[:-1]:
             if size <= MEMORY_BYTES:
                 return
-            if identifier not in self._dirty:
+            if identifier not in self._dirty and identifier != self._saving:
                 size -= 3 * self._loaded.pop(identifier).mask.nbytes
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -13,33 +14,45 @@ import numpy as np
 from napari_unet.errors import DataError, OutputError
 from napari_unet.project.correction import Correction, MaskSnapshot, MaskVersion
 from napari_unet.project.mask_files import Effort, StoredMask
-from napari_unet.project.stroke import Box, Stroke, changed_runs, joined, states
+from napari_unet.project.memory_store import MemoryStore, frozen
+from napari_unet.project.stroke import Box, Stroke, changed_runs, done_again, joined, states
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import Sample
     from napari_unet.project.background_writer import Recorder
-    from napari_unet.project.correction_store import CorrectionFiles
 
 IDLE_SECONDS = 30.0  # a longer pause between two strokes is no work
 RESERVED_OF = 5  # every fifth image judges and is never trained on
 MOST_UNDONE = 100
-JOURNAL_BYTES = 32 * 2**20  # beyond this all masks are saved, and the journal begins anew
+MOST_UNSAVED = 4  # images whose masks are in memory only though their strokes are written
 NO_RUNS = changed_runs(np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.uint16))
 Part = Literal["train", "held-out"]
 
 
-class Corrections(Mapping[str, Correction]):
-    """The corrections of a project; every change is on its way to the disk when a method returns.
+class NoRecorder:
+    """Stands where strokes would be written, for corrections that have no folder yet."""
 
-    Made by ``Project``. All methods may be called from any thread.
+    def append(self, stroke: Stroke) -> None:
+        """Nothing to do: the store has it."""
+
+    def save(self, identifier: str, *, first: bool = False) -> None:
+        """Nothing to do: the store has it."""
+
+
+class Corrections(Mapping[str, Correction]):
+    """Owns what people painted on images: first in memory, then in the folder of a project.
+
+    In a project every change is on its way to the disk when a method returns. ``in_memory`` makes those that
+    have no folder yet; those of a project take them over, stroke by stroke. Arrays that are handed out are
+    read-only and never change. All methods may be called from any thread.
 
     Parameters
     ----------
     samples : callable
         (id) -> the sample of an image.
-    files : CorrectionFiles
+    files : MemoryStore
         Where masks are kept.
     part_of : callable
         (id) -> part in the project's split, or None.
@@ -54,7 +67,7 @@ class Corrections(Mapping[str, Correction]):
     def __init__(
         self,
         samples: Callable[[str], Sample],
-        files: CorrectionFiles,
+        files: MemoryStore,
         part_of: Callable[[str], str | None],
         reserve: bool,
         lock: Any,
@@ -66,12 +79,33 @@ class Corrections(Mapping[str, Correction]):
         self._lock: Any = lock
         self._undoable: dict[str, list[Stroke]] = {}
         self._last_time: float | None = None
-        self.recorder: Recorder | None = None
+        self.recorder: Recorder | NoRecorder | None = None
+
+    @classmethod
+    def in_memory(cls) -> Corrections:
+        """Corrections of images that no project has yet."""
+
+        def nothing(identifier: str) -> Sample:
+            raise KeyError(identifier)
+
+        corrections = cls(nothing, MemoryStore(), lambda identifier: None, True, threading.RLock())
+        corrections.recorder = NoRecorder()
+        return corrections
 
     # reading
 
+    @property
+    def read_only(self) -> bool:
+        """Whether every change is refused, as the project is closed or only looked at."""
+        return self.recorder is None
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether they have no folder yet."""
+        return isinstance(self.recorder, NoRecorder)
+
     def __getitem__(self, identifier: str) -> Correction:
-        """The correction of an image, its arrays copied.
+        """The correction of an image.
 
         Raises
         ------
@@ -84,21 +118,17 @@ class Corrections(Mapping[str, Correction]):
             stored = self._files.load(identifier)
             if stored is None:
                 raise KeyError(identifier)
-            return Correction(
-                identifier,
-                stored.mask.copy(),
-                stored.vouched.copy(),
-                stored.prediction.copy(),
-                stored.effort,
-            )
+            frozen(stored)
+            return Correction(identifier, stored.mask, stored.vouched, stored.prediction, stored.effort)
 
     def mask(self, identifier: str) -> NDArray[np.uint8]:
-        """(Y, X) uint8, a copy: the mask of an image as a person left it; errors as of the correction."""
+        """(Y, X) uint8: the mask of an image as a person left it; errors as of the correction."""
         with self._lock:
             stored = self._files.load(identifier)
             if stored is None:
                 raise KeyError(identifier)
-            return stored.mask.copy()
+            stored.mask.flags.writeable = False
+            return stored.mask
 
     def __iter__(self) -> Iterator[str]:
         with self._lock:
@@ -127,10 +157,19 @@ class Corrections(Mapping[str, Correction]):
             sum(e.vouched for e in every),
         )
 
+    @property
+    def last(self) -> int:
+        """Number of the last stroke."""
+        return self._files.last
+
+    def has_evidence(self, identifier: str) -> bool:
+        """Whether a person vouches for something of an image: what was painted, or all of it."""
+        effort = self.effort(identifier)
+        return effort.done or effort.vouched > 0
+
     def touched(self) -> tuple[str, ...]:
         """Ids of the images with evidence: something painted, or done."""
-        with self._lock:
-            return tuple(i for i, e in self._files.efforts.items() if e.done or e.vouched)
+        return tuple(i for i in self if self.has_evidence(i))
 
     def seen(self) -> dict[str, int]:
         """Id of every image with evidence to the number of its last stroke: what a model trained now sees."""
@@ -252,6 +291,8 @@ class Corrections(Mapping[str, Correction]):
                 stored = self._begin(identifier, mask)
             if stored.effort.done == done:
                 return None
+            if done and mask is not None:
+                stored = self._based_on(stored, identifier, mask)
             stroke = self._stroke(identifier, stored, "done" if done else "not done", NO_RUNS)
             saved = self._apply(stored, replace(stroke, done=done))
             self._save(identifier)
@@ -320,23 +361,122 @@ class Corrections(Mapping[str, Correction]):
                 done = stroke.done_before
             return self._become(stored, identifier, "earlier version", mask, vouched, done)
 
-    def is_on_disk(self, identifier: str) -> bool:
-        """Whether everything that was done to an image is written, to the journal at least."""
-        with self._lock:
-            recorder = self.recorder
-            return identifier in self._files.efforts and (recorder is None or not recorder.holds(identifier))
-
-    def save_mask(self, identifier: str) -> None:
-        """Have the mask of one image written when there is time; it may leave the memory after that."""
-        with self._lock:
-            if identifier in self._files.unsaved():
-                self._save(identifier)
-
     def save(self) -> None:
         """Have all masks written that changed; the journal shrinks when they are."""
         with self._lock:
             for identifier in self._files.unsaved():
                 self._save(identifier)
+
+    # another owner
+
+    def take_over(
+        self, identifier: str, other: Corrections, name: str, since: int = 0, *, fresh: bool = False
+    ) -> int:
+        """Do to an image what was done to it elsewhere, stroke by stroke; each can be taken back here.
+
+        Where both are painted, what was painted there goes first; what was painted here stays elsewhere.
+
+        Parameters
+        ----------
+        identifier : str
+            Of the image.
+        other : Corrections
+            Where it was painted; stays as it is.
+        name : str
+            Id of the image there.
+        since : int
+            Number of the last stroke there that was taken over before.
+        fresh : bool
+            Whether what is here is of another image, and goes: only its history stays.
+
+        Returns
+        -------
+        int
+            Number of the last stroke that is taken over now.
+
+        Raises
+        ------
+        DataError
+            If the image is unknown here, or of another size, or is not to be read there.
+        OutputError
+            If the project is open for reading only.
+        """
+        with other._lock:
+            theirs = other._files.load(name)
+            if theirs is None or theirs.effort.number <= since:
+                return since
+            frozen(theirs)
+            undoable = len(other._undoable.get(name, ()))
+            try:
+                strokes = [s for s in other._files.history(name) if s.number > since]
+            except DataError:
+                strokes = []  # the mask is there all the same
+        with self._lock:
+            stored = self._start(identifier, theirs.prediction, fresh=fresh) if not since else None
+            for stroke in strokes:
+                self._do_again(identifier, stroke)
+            if stored is not None:
+                self._undoable[identifier] = (
+                    self._undoable.get(identifier, [])[-undoable:] if undoable else []
+                )
+            mine = self._files.load(identifier)
+            assert mine is not None
+            if not strokes or (stored is not None and not _equal(mine, theirs)):
+                painted = theirs.vouched | theirs.effort.done
+                mask = theirs.mask if stored is not None else np.where(painted, theirs.mask, mine.mask)
+                vouched = theirs.vouched if stored is not None else theirs.vouched | mine.vouched
+                done = theirs.effort.done or (stored is None and mine.effort.done)
+                self._become(mine, identifier, "taken over", mask, vouched, done)
+        return theirs.effort.number
+
+    def forget(self, identifier: str) -> None:
+        """Know nothing of an image any more, as it has another owner, or its file cannot be read."""
+        with self._lock:
+            self._files.forget(identifier)
+            self._undoable.pop(identifier, None)
+
+    def _start(self, identifier: str, prediction: NDArray[np.uint8], *, fresh: bool) -> StoredMask | None:
+        """What strokes from elsewhere begin with; None if they fall on what is painted here."""
+        try:
+            stored = self._files.load(identifier)
+        except DataError:
+            if not fresh:
+                raise
+            self._files.forget(identifier)
+            stored = None
+        if stored is None:
+            return self._begin(identifier, prediction)
+        _check_masks(identifier, stored.mask, prediction)
+        if fresh:
+            none = np.zeros_like(stored.vouched)
+            self._become(stored, identifier, "prediction", prediction, none, False)
+            self._undoable.pop(identifier, None)
+            return self._files.load(identifier)
+        based = self._based_on(stored, identifier, prediction)
+        return None if self.has_evidence(identifier) else based
+
+    def _do_again(self, identifier: str, stroke: Stroke) -> None:
+        """Do a stroke from elsewhere to a mask that may be another one than it was made on."""
+        stored = self._files.load(identifier)
+        assert stored is not None
+        known, number = self._undoable.setdefault(identifier, []), self._files.last + 1
+        then: dict[str, Any] = {"number": number, "time": stroke.time, "seconds": stroke.seconds}
+        if stroke.kind == "undo" and known:
+            self._apply(stored, replace(self._inverse(stored, known.pop()), **then))
+            return
+        done = stored.effort.done
+        again = replace(done_again(stroke, stored.mask, stored.vouched, done), image=identifier, **then)
+        if not again.pixels and again.done == done:
+            return
+        more = stroke.begun == 0 and bool(known) and known[-1].number == stored.effort.number
+        if stroke.begun == 0 and not more:
+            again = replace(again, begun=1)
+        if more:
+            known[-1] = joined(known[-1], again)
+        elif stroke.kind not in ("undo", "done", "not done", "prediction"):
+            known.append(again)
+            del known[:-MOST_UNDONE]
+        self._apply(stored, again)
 
     # learning
 
@@ -378,7 +518,7 @@ class Corrections(Mapping[str, Correction]):
     def _begin(self, identifier: str, prediction: NDArray[np.uint8]) -> StoredMask:
         self._writable()
         shape = self._files.shape(identifier)
-        if prediction.shape != shape:
+        if shape is not None and prediction.shape != shape:
             raise DataError(
                 f"the mask does not fit the image {identifier}",
                 code="data.mask.size",
@@ -386,11 +526,24 @@ class Corrections(Mapping[str, Correction]):
                 got=f"{prediction.shape[1]} x {prediction.shape[0]}",
                 remedy="segment it again",
             )
-        stored = StoredMask(prediction.copy(), np.zeros(prediction.shape, bool), prediction.copy(), Effort())
+        start = prediction.copy()
+        start.flags.writeable = False
+        stored = StoredMask(start, np.zeros(start.shape, bool), start, Effort())
         self._files.put(identifier, stored)
         # Ahead of the first stroke, which says nothing of the pixels that it left alone.
         self._save(identifier, first=True)
         return stored
+
+    def _based_on(self, stored: StoredMask, identifier: str, prediction: NDArray[np.uint8]) -> StoredMask:
+        """The correction of an image on what is predicted now, where nothing of it is vouched for."""
+        if self.has_evidence(identifier) or np.array_equal(stored.mask, prediction):
+            return stored
+        _check_masks(identifier, stored.mask, prediction)
+        runs = changed_runs(states(stored.mask, stored.vouched), states(prediction, stored.vouched))
+        self._apply(stored, self._stroke(identifier, stored, "prediction", runs))
+        based = self._files.load(identifier)
+        assert based is not None
+        return based
 
     def _become(
         self, stored: StoredMask, identifier: str, kind: str, mask: NDArray[np.uint8],
@@ -432,9 +585,11 @@ class Corrections(Mapping[str, Correction]):
         self._files.take(stroke, stored)
         self._last_time = stroke.time
         self.recorder.append(stroke)
-        if self._files.journal.written > JOURNAL_BYTES:
-            self._files.journal.written = 0
+        if self._files.journal_is_full():
             self.save()
+        older = self._files.changed_before(MOST_UNSAVED)
+        if older:
+            self._save(older)
         return stroke
 
     def _save(self, identifier: str, *, first: bool = False) -> None:
@@ -461,6 +616,11 @@ def _check_masks(identifier: str, before: NDArray[np.uint8], after: NDArray[np.u
                 got=f"{mask.dtype} of shape {mask.shape}",
                 remedy="give masks of one image, before and after",
             )
+
+
+def _equal(one: StoredMask, other: StoredMask) -> bool:
+    same = np.array_equal(one.mask, other.mask) and np.array_equal(one.vouched, other.vouched)
+    return same and one.effort.done == other.effort.done
 
 
 def _takes_back(stroke: Stroke, last: Stroke) -> bool:

@@ -96,10 +96,10 @@ class Project:
         self.corrections = Corrections(
             self.images.sample, self._files, split.part_of, reserve=not split.held_out, lock=memory
         )
+        self._recorder: Recorder | None = None  # None while nothing may be changed
         if lock is not None:
-            self.corrections.recorder = Recorder(
-                self._files.append, self._files.save, self._ready, self._tell
-            )
+            self._recorder = Recorder(self._files.append, self._files.save, self._ready, self._tell)
+            self.corrections.recorder = self._recorder
 
     # making and opening
 
@@ -259,7 +259,7 @@ class Project:
         OutputError
             If something cannot be saved; the project is open still, and ``rescue`` writes elsewhere.
         """
-        recorder = self.corrections.recorder
+        recorder = self._recorder
         if recorder is None:
             return
         if self._files.unsaved() and not self._saved() and not discard:
@@ -269,7 +269,7 @@ class Project:
                 got=recorder.trouble or "the disk does not answer",
                 remedy="make room or bring the drive back, or save the masks elsewhere",
             )
-        self.corrections.recorder = None
+        self._recorder = self.corrections.recorder = None
         self.read_only = True
         recorder.close()
         if self._project_lock is not None and self._project_lock.held:
@@ -305,7 +305,7 @@ class Project:
     @property
     def trouble(self) -> str:
         """Why strokes are in memory only, in one sentence; empty if they are not."""
-        recorder = self.corrections.recorder
+        recorder = self._recorder
         return recorder.trouble if recorder is not None else ""
 
     @property
@@ -319,7 +319,7 @@ class Project:
         return self._saved(timeout)
 
     def _saved(self, timeout: float = 30.0) -> bool:
-        recorder = self.corrections.recorder
+        recorder = self._recorder
         if recorder is None:
             return True
         self.corrections.save()

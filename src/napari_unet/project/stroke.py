@@ -236,6 +236,31 @@ def joined(first: Stroke, second: Stroke) -> Stroke:
     )
 
 
+def done_again(stroke: Stroke, mask: NDArray[np.uint8], vouched: NDArray[np.bool_], done: bool) -> Stroke:
+    """The stroke that sets on another mask what this one set: the same pixels, to the same.
+
+    Parameters
+    ----------
+    stroke : Stroke
+        What was done.
+    mask, vouched : numpy.ndarray
+        (Y, X) uint8 and bool, of the other mask.
+    done : bool
+        Whether the person vouches for all of that.
+    """
+    y0, x0, y1, x1 = stroke.box
+    before = states(mask[y0:y1, x0:x1], vouched[y0:y1, x0:x1])
+    after = before.copy()
+    if stroke.pixels:
+        after[stroke.where()] = stroke.values()[1]
+    box, gaps, lengths, old, new = changed_runs(before, after, (y0, x0))
+    changed = stroke.done != stroke.done_before
+    return replace(
+        stroke, box=box, gaps=gaps, lengths=lengths, before=old, after=new,
+        done_before=done, done=stroke.done if changed else done,
+    )  # fmt: skip
+
+
 def states(mask: NDArray[np.uint8], vouched: NDArray[np.bool_]) -> NDArray[np.uint16]:
     """Class, plus 256 where vouched for, in one number a pixel, uint16."""
     return mask.astype(np.uint16) + vouched.astype(np.uint16) * np.uint16(VOUCHED)

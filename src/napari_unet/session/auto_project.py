@@ -112,14 +112,3 @@ def other_images(collection: Collection, project: Project) -> dict[str, str]:
         elif collection.dataset is None and image_hash(image) != known[identifier].hash:
             others[identifier] = "another image of this name was corrected; that correction is not shown"
     return others
-
-
-def carry_over(old: Project, new: Project) -> None:
-    """Take the corrections of one project into another that has none of these images yet."""
-    for identifier in old.corrections:
-        if identifier in new.corrections or identifier not in new.ids:
-            continue
-        correction = old.corrections[identifier]
-        new.corrections.record(identifier, correction.prediction, correction.mask, "taken over")
-        if old.corrections.effort(identifier).done:
-            new.corrections.set_done(identifier, mask=correction.prediction)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from napari_unet.inference.objects import find_objects
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.metrics.overlap import OverlapCounts, count_overlap, scores_of_counts
 from napari_unet.project.correction import IGNORE
+from napari_unet.project.corrections import Corrections
 from napari_unet.session.image_row import ImageRow
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import ReferenceMask, Sample
     from napari_unet.metrics.overlap import EmptyRule
     from napari_unet.models.card import ModelCard
-    from napari_unet.project.corrections import Corrections
     from napari_unet.session.image_row import Status
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.review.quality_estimate import Doubt
@@ -44,8 +44,6 @@ class Entry:
         The image.
     prediction : Prediction or None
         What the model said of it last.
-    done : bool
-        Whether the person vouches for the mask.
     part, group, problem : str
         See ``ImageRow``.
     flaw : str
@@ -58,19 +56,20 @@ class Entry:
         By these counts, mean over the classes in either mask; None without them.
     doubt : Doubt or None
         How far the model's predictions of it under flips agree; None before they were compared.
-    strokes : int
-        How often the corrected mask was changed.
     estimate : float or None
         IoU that is expected of the mask, 0 to 1; None where it is known, or was not estimated.
     reason : str
         What that is from, for a person.
     scored_with : tuple of float or None
         Threshold and minimum size of the predicted mask that the counts are of; None of any other mask.
+    corrections : Corrections
+        Who owns what a person made of the mask; the entry only reads it.
+    known_as : str
+        Id of the image there.
     """
 
     sample: Sample
     prediction: Prediction | None = None
-    done: bool = False
     part: str = ""
     group: str = ""
     problem: str = ""
@@ -82,45 +81,38 @@ class Entry:
     estimate: float | None = None
     reason: str = ""
     scored_with: tuple[float, int] | None = None
-    strokes: int = 0
-    _painted: NDArray[np.uint8] | None = None
-    _stored: tuple[Corrections, str] | None = None  # whose mask it is, where it is not in memory
+    corrections: Corrections = field(default_factory=Corrections.in_memory)
+    known_as: str = ""
+
+    def __post_init__(self) -> None:
+        self.known_as = self.known_as or self.sample.id
+
+    @property
+    def done(self) -> bool:
+        """Whether the person vouches for the mask."""
+        return self.corrections.effort(self.known_as).done
 
     @property
     def is_corrected(self) -> bool:
-        """Whether a person changed the mask, without reading it."""
-        return self._painted is not None or self._stored is not None
+        """Whether a person changed the mask or vouches for it, without reading it."""
+        return self.corrections.has_evidence(self.known_as)
 
     @property
-    def is_stored(self) -> bool:
-        """Whether the corrected mask is read from a project each time."""
-        return self._stored is not None
-
-    def is_stored_in(self, corrections: Corrections) -> bool:
-        """Whether the corrected mask is read from this project."""
-        return self._stored is not None and self._stored[0] is corrections
-
-    def store(self, corrections: Corrections, identifier: str) -> None:
-        """Read the corrected mask from a project when it is wanted, and keep none in memory."""
-        self._painted, self._stored = None, (corrections, identifier)
+    def version(self) -> tuple[int, int]:
+        """Another one after each change of the corrected mask."""
+        return id(self.corrections), self.corrections.effort(self.known_as).number
 
     @property
     def corrected(self) -> NDArray[np.uint8] | None:
-        """(Y, X) uint8, what a person made of the mask; None while it is as predicted."""
-        if self._stored is None:
-            return self._painted
-        corrections, identifier = self._stored
+        """(Y, X) uint8, what a person made of the mask, read-only; None while it is as predicted."""
+        if not self.is_corrected:
+            return None
         try:
-            return corrections.mask(identifier)
+            return self.corrections.mask(self.known_as)
         except (WorkbenchError, KeyError) as error:
             self.problem = error.sentence if isinstance(error, WorkbenchError) else "its correction is gone"
-            self._stored = None
+            self.corrections = Corrections.in_memory()  # for what is painted from now on
             return None
-
-    @corrected.setter
-    def corrected(self, mask: NDArray[np.uint8] | None) -> None:
-        self._painted, self._stored = mask, None
-        self.strokes += 1
 
     def score(
         self,
@@ -155,12 +147,18 @@ class Collection:
         In order; ids differ.
     dataset : Dataset, optional
         Where they come from, if from one.
+
+    Attributes
+    ----------
+    memories : list of Corrections
+        What was painted while no project has it; in the last of them what is painted now.
     """
 
     def __init__(self, name: str, samples: Sequence[Sample], dataset: Dataset | None = None) -> None:
         self.name = name
         self.dataset = dataset
-        self.entries = {s.id: Entry(s, group=s.group or "") for s in samples}
+        self.memories = [Corrections.in_memory()]
+        self.entries = self._new_entries(samples)
         self.classes: tuple[str, ...] = dataset.classes if dataset is not None else ("foreground",)
         self.activation: str = "sigmoid"
         self.model: ModelCard | None = None  # whose predictions are kept
@@ -175,6 +173,16 @@ class Collection:
     def ids(self) -> tuple[str, ...]:
         """Of all images, in order."""
         return tuple(self.entries)
+
+    @property
+    def memory(self) -> Corrections:
+        """Where corrections go while there is no project."""
+        return self.memories[-1]
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something was painted that no project has."""
+        return any(len(memory) for memory in self.memories)
 
     @property
     def folder(self) -> Path:
@@ -208,7 +216,10 @@ class Collection:
         old = self.entries
         if list(fresh) == list(old) and all(old[i].sample is s for i, s in fresh.items()):
             return False
-        self.entries = {i: Entry(s, group=s.group or "") for i, s in fresh.items()}
+        if any(identifier in self.memory for identifier in fresh):
+            # What is there may be of another image of that name.
+            self.memories.append(Corrections.in_memory())
+        self.entries = self._new_entries(fresh.values())
         for identifier, entry in self.entries.items():
             known = old.get((before or {}).get(identifier, identifier))
             if known is None or known.sample.load_image != entry.sample.load_image:
@@ -217,6 +228,9 @@ class Collection:
                 known.counts = known.iou = None
             entry.__dict__.update(known.__dict__, sample=entry.sample, group=entry.group)
         return True
+
+    def _new_entries(self, samples: Iterable[Sample]) -> dict[str, Entry]:
+        return {s.id: Entry(s, group=s.group or "", corrections=self.memory) for s in samples}
 
     def row(self, identifier: str) -> ImageRow:
         """The row of one image."""

@@ -63,7 +63,7 @@ class Learning(Beside):
         self._offered: FineTuned | Trained | None = None  # what the candidate came of
         self._taught: dict[str, int] = {}  # strokes that the last round learned from
         self.anew = TrainingAnew(self)
-        painting.project_changed.connect(self._follow_project)
+        painting.projects.project_changed.connect(self._follow_project)
 
     def close(self) -> None:
         """Stop what runs and leave nothing behind."""

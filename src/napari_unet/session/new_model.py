@@ -66,7 +66,7 @@ class TrainingAnew:
         self.under_way = ""  # what was started last, in a sentence
         self._waiting: tuple[Collection, Callable[[], Any]] | None = None  # for a project of these images
         self.workspace.collection_changed.connect(self._drop_wish)
-        self.learning.painting.project_failed.connect(self._drop_wish)
+        self.learning.painting.projects.project_failed.connect(self._drop_wish)
 
     def sources(self) -> dict[Source, str]:
         """What there is to train on, in words: all images with a mask, and what was corrected."""
@@ -157,7 +157,7 @@ class TrainingAnew:
         collection = self._waiting[0]
         if failed is collection or collection is not self.workspace.collection:
             self._waiting = None
-            self.learning.painting.told.emit(f"The training on {collection.name} was not started.")
+            self.learning.painting.projects.told.emit(f"The training on {collection.name} was not started.")
 
     def _start(self, source: Source, recipe: Recipe, again: Path | None) -> None:
         from napari_unet.workflow.finetune.rounds import first_version

@@ -191,7 +191,7 @@ class Estimates:
         if not entry.is_corrected:
             return float("nan") if entry.iou is None else entry.iou
         before = self._known.get(identifier)
-        if before is not None and before[0] is entry.prediction and before[1] == entry.strokes:
+        if before is not None and before[0] is entry.prediction and before[1] == entry.version:
             return before[2]
         predicted = collection.predicted_mask(identifier, self.workspace.inference)
         truth = entry.corrected
@@ -204,7 +204,7 @@ class Estimates:
             classes = max(len(collection.classes), int(labels.max(initial=0)))
             counts = count_overlap(labels, predicted, classes, weights)
             value = float(scores_of_counts(counts, self.workspace.evaluation.empty).iou)
-        self._known[identifier] = entry.prediction, entry.strokes, value
+        self._known[identifier] = entry.prediction, entry.version, value
         return value
 
     # the queue

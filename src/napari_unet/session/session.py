@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.errors import WorkbenchError
 from napari_unet.models.card import ModelCard
+from napari_unet.session.current_project import CurrentProject
 from napari_unet.session.learning import Learning
 from napari_unet.session.painting import Painting
 from napari_unet.session.quality_estimates import Estimates
@@ -43,7 +44,8 @@ class Session:
         self.runner = TaskRunner(engine, dispatch)
         self.workspace = Workspace(self.runner)
         self.runs = SessionRuns(self.workspace, self.runner)
-        self.painting = Painting(self.workspace, self.runner)
+        self.projects = CurrentProject(self.workspace, self.runner)
+        self.painting = Painting(self.workspace, self.runner, self.projects)
         self.estimates = Estimates(self.workspace, self.runner)
         self.learning = Learning(self.workspace, self.runner, self.painting, self.runs)
         self._rescoring: Job | None = None
@@ -56,10 +58,10 @@ class Session:
         self.runner.ended.connect(self.estimates.resume)
         self.runner.stopping.connect(self._stop_rescoring)
         self.runner.stopping.connect(self.estimates.stop)
-        self.workspace.opened.connect(self.painting.look_for_project)
+        self.workspace.opened.connect(self.projects.look)
         self.workspace.model_changed.connect(self.runs.forget_segmentation)
         self.painting.done_changed.connect(self._on_done)
-        self.painting.project_changed.connect(self._offer_versions)  # after the learning's own
+        self.projects.project_changed.connect(self._offer_versions)  # after the learning's own
         self.learning.again.connect(self._on_again)
         self.runner.job_changed.connect(self._rescore_if_wanted)
 
@@ -74,9 +76,9 @@ class Session:
         self.learning.close()
         self.runner.close_engine()
         self.workspace.finish()
-        self.painting.finish()
+        self.projects.finish()
         self.runner.close_thread()  # strokes may wait for a project that is being made
-        self.painting.close()
+        self.projects.close()
         self.workspace.close()
 
     @property
@@ -87,7 +89,7 @@ class Session:
         computing = runner.progress is not None or self.estimates.computing
         computing = computing or any(job is not None and not job.ended for job in jobs)
         waiting = self._rescore_wanted or self.workspace.scores_pending
-        return not (computing or waiting or runner.working or self.painting.busy)
+        return not (computing or waiting or runner.working or self.projects.busy)
 
     def wait_idle(self, pump: Callable[[], None] = lambda: None, timeout: float = 30.0) -> None:
         """Wait until the session is idle.

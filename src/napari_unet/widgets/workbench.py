@@ -169,7 +169,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.looking.classes.chosen.connect(self.stage.choose_label)
         self.stage.label_chosen.connect(self.looking.classes.mark)
         self.session.workspace.rows_changed.connect(lambda _: self.looking.refresh())
-        self.session.painting.told.connect(notify)
+        self.session.projects.told.connect(notify)
         self.session.learning.previewed.connect(self.stage.show_preview)
         self.session.learning.changed.connect(self.stage.drop_preview)
         self.session.runner.failed.connect(self._on_failed)

@@ -278,11 +278,9 @@ def test_painted_masks_are_never_counted_as_the_models(session: Session, tmp_pat
     before = board.mean_iou()
     first = next(i for i in ids(session) if session.workspace.row(i).part not in ("train", "validation"))
     assert session.workspace.collection is not None
-    entry = session.workspace.collection.entries[first]
     reference = session.workspace.collection.reference(first)
     assert reference is not None
-    entry.corrected = reference.labels.copy()
-    session.workspace.score_mask(first, entry.corrected)
+    session.painting.correct(first, reference.labels.copy())
     assert session.workspace.row(first).iou == 1.0
     board.refresh()
     assert board.mean_iou() == before

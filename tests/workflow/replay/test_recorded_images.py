@@ -67,7 +67,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def session(model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
     session = Session(InlineEngine(), lambda function: function())
-    session.painting.automatic = False
+    session.projects.automatic = False
     session.workspace.choose_model(ModelCard.read(model))
     yield session
     session.close()

@@ -150,7 +150,7 @@ class ImagesPanel(Step):
     def _choose_project(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "A new, empty folder for corrections, or a project")
         if path:
-            self.session.painting.use_folder(Path(path))
+            self.session.projects.use_folder(Path(path))
 
     # the list
 

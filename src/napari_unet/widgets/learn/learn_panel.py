@@ -75,7 +75,7 @@ class LearnPanel(Step):
         learning.changed.connect(self.refresh)
         learning.looked.connect(lambda _: self._look.start(0))
         learning.progressed.connect(lambda: self._look.isActive() or self._look.start())
-        session.painting.project_changed.connect(self.refresh)
+        session.projects.project_changed.connect(self.refresh)
         session.workspace.rows_changed.connect(self._on_rows)
         session.runner.job_changed.connect(self._on_job)
         for signal in (session.workspace.collection_changed, session.workspace.model_changed):
