@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,20 +57,24 @@ class Sitting:
         self.session.runner.failed.connect(lambda sentence, details: self.failures.append(sentence))
         self.session.projects.told.connect(self.told.append)
 
+    def pump(self) -> None:
+        """Do what other threads handed over."""
+        while self.waiting:
+            self.waiting.pop(0)()
+
     def settle(self) -> None:
         """Until nothing is done aside any more."""
-
-        def pump() -> None:
-            while self.waiting:
-                self.waiting.pop(0)()
-
-        self.session.wait_idle(pump)
+        self.session.wait_idle(self.pump)
 
     def show(self, collection: Collection) -> Collection:
         self.shown.append(collection)
         self.session.workspace.show(collection)
         self.settle()
         return collection
+
+    @property
+    def project_or_none(self) -> Project | None:
+        return self.painting.project
 
     @property
     def project(self) -> Project:
@@ -782,3 +788,256 @@ def test_masks_stay_in_memory_while_the_disk_refuses_them(
     with Project.open(own_folder(sitting.shown[0]), read_only=True) as project:
         for number, identifier in enumerate(ids):
             assert project.corrections.mask(identifier)[0].sum() == number + 1
+
+
+def slowly_made(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Projects are made only once this is set."""
+    may, create = threading.Event(), Project.create
+
+    def slow(*args: Any, **more: Any) -> Project:
+        assert may.wait(10)
+        return create(*args, **more)
+
+    monkeypatch.setattr(Project, "create", slow)
+    return may
+
+
+def test_all_works_in_memory_until_there_is_a_project_and_can_be_taken_back_in_it(
+    sitting: Sitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may = slowly_made(monkeypatch)
+    one, two, _ = with_rings(sitting, made_up())
+    masks = [ring(), *(sitting.paint(one, slice(top, top + 2), slice(0, 2)) for top in (0, 2, 20))]
+    sitting.painting.undo(one)
+    np.testing.assert_array_equal(sitting.mask(one), masks[2])
+    assert [v.pixels for v in sitting.painting.versions(one)] == [0, 4, 4, 4, 4]  # the last is the way back
+    assert sitting.painting.vouched(one).sum() == 8  # type: ignore[union-attr]
+    sitting.painting.set_done([two])
+    sitting.painting.revert(two)
+    assert [sitting.session.workspace.row(i).status for i in (one, two)] == ["corrected", "segmented"]
+    assert sitting.project_or_none is None
+    may.set()
+    sitting.settle()
+    entry = sitting.session.workspace.collection.entries[one]  # type: ignore[union-attr]
+    assert entry.corrections is sitting.project.corrections
+    for mask in (masks[1], masks[0]):
+        sitting.painting.undo(one)
+        np.testing.assert_array_equal(sitting.mask(one), mask)
+    with raises_code("data.history.empty"):
+        sitting.painting.undo(one)
+    sitting.painting.undo(two)
+    assert sitting.session.workspace.row(two).status == "done"
+    assert sitting.failures == []
+
+
+def test_what_was_painted_before_the_project_is_on_the_disk_within_a_second_after_it(
+    sitting: Sitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may = slowly_made(monkeypatch)
+    ids = with_rings(sitting, made_up(8))
+    wanted = {i: sitting.paint(i, slice(n, n + 1), slice(0, 3)) for n, i in enumerate(ids)}
+    may.set()
+    while sitting.project_or_none is None:
+        sitting.pump()
+    time.sleep(1)
+    with Project.open(sitting.project.folder, read_only=True) as project:  # as after a kill
+        for identifier, mask in wanted.items():
+            np.testing.assert_array_equal(project.corrections.mask(identifier), mask)
+
+
+def test_an_image_painted_in_two_windows_has_the_strokes_of_both(
+    sittings: Callable[[], Sitting], salt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second paints in memory until the first is closed; it need not do anything for that."""
+    monkeypatch.setattr(current_project, "RETRY_SECONDS", 0.1)
+    first, second = sittings(), sittings()
+    _, ids = opened(first, salt)
+    first.paint(ids[0], slice(0, 2), slice(0, 2))
+    first.settle()
+    opened(second, salt)
+    with_first = second.paint(ids[0], slice(20, 22), slice(0, 2))
+    second.settle()
+    assert second.project_or_none is None
+    assert [f for f in second.failures if "is open elsewhere" not in f] == []
+    np.testing.assert_array_equal(second.mask(ids[0]), with_first)
+    first.session.close()
+    end = time.monotonic() + 20
+    while second.project_or_none is None and time.monotonic() < end:
+        second.pump()
+        time.sleep(0.01)
+    both = with_first.copy()
+    both[0:2, 0:2] = 1
+    np.testing.assert_array_equal(second.mask(ids[0]), both)
+    second.painting.undo(ids[0])
+    both[20:22, 0:2] = 0
+    np.testing.assert_array_equal(second.mask(ids[0]), both)
+
+
+def test_a_window_that_closes_tries_once_more_to_save_what_it_painted(
+    sittings: Callable[[], Sitting], salt: Path
+) -> None:
+    first, second = sittings(), sittings()
+    _, ids = opened(first, salt)
+    first.paint(ids[0], slice(0, 2), slice(0, 2))
+    first.settle()
+    folder = first.project.folder
+    opened(second, salt)
+    second.paint(ids[1], slice(0, 2), slice(0, 2))
+    second.settle()
+    first.session.close()
+    second.session.close()
+    with Project.open(folder, read_only=True) as project:
+        assert set(project.corrections.touched()) == set(ids[:2])
+
+
+def test_an_image_that_left_before_the_project_was_made_is_saved_with_it(
+    sitting: Sitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may = slowly_made(monkeypatch)
+    one, *_ = with_rings(sitting, made_up())
+    after = sitting.paint(one, slice(0, 2), slice(0, 2))
+    collection = sitting.shown[0]
+    collection.update([e.sample for i, e in collection.entries.items() if i != one])
+    may.set()
+    sitting.settle()
+    np.testing.assert_array_equal(sitting.project.corrections.mask(one), after)
+
+
+def test_a_correction_follows_an_image_to_its_new_name(
+    sitting: Sitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Renamed while its strokes are in memory, and again once they are in the project."""
+    may = slowly_made(monkeypatch)
+    one, two, three = with_rings(sitting, made_up())
+    collection = sitting.shown[0]
+    first = sitting.paint(one, slice(0, 2), slice(0, 2))
+
+    def rename(old: str, new: str) -> None:
+        samples = [e.sample for e in collection.entries.values()]
+        renamed = [replace(s, id=new) if s.id == old else s for s in samples]
+        assert collection.update(renamed, {new: old})
+
+    rename(one, "new")
+    np.testing.assert_array_equal(sitting.mask("new"), first)
+    may.set()
+    sitting.settle()
+    np.testing.assert_array_equal(sitting.mask("new"), first)
+    rename("new", "newer")
+    second = sitting.paint("newer", slice(2, 4), slice(0, 2))
+    np.testing.assert_array_equal(sitting.project.corrections.mask("newer"), second)
+    sitting.painting.undo("newer")
+    sitting.painting.undo("newer")
+    np.testing.assert_array_equal(sitting.mask("newer"), ring())
+    assert {sitting.session.workspace.row(i).status for i in (two, three)} == {"segmented"}
+    assert sitting.failures == []
+
+
+def test_another_picture_under_the_same_name_does_not_get_what_was_painted(sitting: Sitting) -> None:
+    """As when the data of a layer are replaced: in memory, and with a project."""
+    one, *_ = with_rings(sitting, made_up())
+    collection = sitting.shown[0]
+    for seed in (7, 8):
+        sitting.paint(one, slice(0, 2), slice(0, 2))
+        if seed == 8:
+            sitting.settle()
+        other = made_up(seed=seed).entries[one].sample
+        collection.update([other, *(e.sample for i, e in collection.entries.items() if i != one)])
+        predicted(collection, one, ring())
+        assert sitting.session.workspace.row(one).status == "segmented"
+        np.testing.assert_array_equal(sitting.mask(one), ring())
+    after = sitting.paint(one, slice(20, 22), slice(0, 2))
+    np.testing.assert_array_equal(sitting.project.corrections.mask(one), after)
+    assert sitting.project.corrections[one].vouched.sum() == 4
+
+
+def test_painting_on_an_image_of_another_size_stays_in_memory_and_is_told_once(
+    sittings: Callable[[], Sitting], tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    folder = write_synthetic("salt", tmp_path / "salt", 2)
+    first = sittings()
+    _, ids = opened(first, folder)
+    before = first.paint(ids[0], slice(0, 2), slice(0, 2))
+    first.session.close()
+    (file,) = (folder / "train" / "images").glob(f"*{ids[0]}*")
+    Image.fromarray(np.zeros((50, 40), np.uint8)).save(file)
+    second = sittings()
+    collection = second.show(of_folder(folder))
+    predicted(collection, ids[0], np.zeros((50, 40), np.uint8))
+    second.paint(ids[0], slice(0, 2), slice(0, 2))
+    after = second.paint(ids[0], slice(4, 6), slice(0, 2))
+    np.testing.assert_array_equal(second.mask(ids[0]), after)
+    assert len(second.failures) == 1
+    assert "101 x 101 pixels" in second.failures[0]
+    np.testing.assert_array_equal(second.project.corrections.mask(ids[0]), before)
+
+
+def test_painting_goes_on_where_a_stored_mask_cannot_be_read(
+    sittings: Callable[[], Sitting], salt: Path
+) -> None:
+    first = sittings()
+    _, ids = opened(first, salt)
+    first.paint(ids[0], slice(0, 2), slice(0, 2))
+    first.session.close()
+    second = sittings()
+    opened(second, salt)
+    corrections: Any = second.project.corrections
+    file = corrections._files.masks.path(ids[0])
+    corrections._files._loaded.clear()
+    file.write_bytes(b"II*\0 spoilt")
+    assert second.session.workspace.mask(ids[0]) is None  # and its row says why
+    assert "cannot be read" in second.session.workspace.row(ids[0]).problem
+    np.testing.assert_array_equal(second.mask(ids[0]), ring(101))
+    after = second.paint(ids[0], slice(4, 6), slice(0, 2))
+    second.session.close()
+    with Project.open(own_folder(second.shown[0]), read_only=True) as project:
+        np.testing.assert_array_equal(project.corrections.mask(ids[0]), after)
+        assert project.corrections[ids[0]].vouched.sum() == 4
+    assert file.with_suffix(".damaged-1").exists()
+
+
+def test_two_hundred_corrected_images_open_without_their_masks_in_memory(
+    sittings: Callable[[], Sitting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = sittings()
+    ids = with_rings(first, made_up(200))
+    for number, identifier in enumerate(ids):
+        first.paint(identifier, slice(0, 1), slice(0, number % 20 + 1))
+    first.session.close()
+    monkeypatch.setattr("napari_unet.project.correction_store.MEMORY_BYTES", 10 * 3 * SIDE * SIDE)
+    second = sittings()
+    second.shown.append(made_up(200))
+    second.session.workspace.show(second.shown[0])
+    calls: list[float] = []
+    while second.session.projects.busy or second.waiting:
+        for call in [second.waiting.pop(0) for _ in range(len(second.waiting))]:
+            began = time.monotonic()
+            call()
+            calls.append(time.monotonic() - began)
+        time.sleep(0.001)
+    assert {r.status for r in second.session.workspace.rows()} == {"corrected"}
+    assert second.told == ["200 corrected images of an earlier sitting are here again."]
+    assert max(calls) < 0.5  # reading 200 masks here takes longer
+    files: Any = second.project.corrections._files
+    assert len(files._loaded) <= 11
+    for number, identifier in enumerate(ids):
+        assert second.mask(identifier)[0].sum() == number % 20 + 1
+    assert len(files._loaded) <= 11
+
+
+def test_taking_back_done_shows_what_the_model_predicts_now(sitting: Sitting) -> None:
+    one, two, _ = with_rings(sitting, made_up())
+    sitting.painting.set_done([one, two])
+    painted = sitting.paint(two, slice(0, 2), slice(0, 2))
+    newer = np.zeros((SIDE, SIDE), np.uint8)
+    newer[:12] = 1
+    for identifier in (one, two):
+        predicted(sitting.shown[0], identifier, newer)
+    np.testing.assert_array_equal(sitting.mask(one), ring())  # as it was vouched for
+    sitting.painting.set_done([one, two], False)
+    np.testing.assert_array_equal(sitting.mask(one), newer)
+    np.testing.assert_array_equal(sitting.mask(two), painted)
+    sitting.painting.set_done([one])
+    sitting.settle()
+    np.testing.assert_array_equal(sitting.project.corrections.mask(one), newer)

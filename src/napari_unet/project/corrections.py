@@ -437,6 +437,7 @@ class Corrections(Mapping[str, Correction]):
 
     def _start(self, identifier: str, prediction: NDArray[np.uint8], *, fresh: bool) -> StoredMask | None:
         """What strokes from elsewhere begin with; None if they fall on what is painted here."""
+        self._check_size(identifier, prediction)
         try:
             stored = self._files.load(identifier)
         except DataError:
@@ -446,7 +447,6 @@ class Corrections(Mapping[str, Correction]):
             stored = None
         if stored is None:
             return self._begin(identifier, prediction)
-        _check_masks(identifier, stored.mask, prediction)
         if fresh:
             none = np.zeros_like(stored.vouched)
             self._become(stored, identifier, "prediction", prediction, none, False)
@@ -517,15 +517,7 @@ class Corrections(Mapping[str, Correction]):
 
     def _begin(self, identifier: str, prediction: NDArray[np.uint8]) -> StoredMask:
         self._writable()
-        shape = self._files.shape(identifier)
-        if shape is not None and prediction.shape != shape:
-            raise DataError(
-                f"the mask does not fit the image {identifier}",
-                code="data.mask.size",
-                expected=f"{shape[1]} x {shape[0]} pixels",
-                got=f"{prediction.shape[1]} x {prediction.shape[0]}",
-                remedy="segment it again",
-            )
+        self._check_size(identifier, prediction)
         start = prediction.copy()
         start.flags.writeable = False
         stored = StoredMask(start, np.zeros(start.shape, bool), start, Effort())
@@ -533,6 +525,17 @@ class Corrections(Mapping[str, Correction]):
         # Ahead of the first stroke, which says nothing of the pixels that it left alone.
         self._save(identifier, first=True)
         return stored
+
+    def _check_size(self, identifier: str, mask: NDArray[np.uint8]) -> None:
+        shape = self._files.shape(identifier)
+        if shape is not None and mask.shape != shape:
+            raise DataError(
+                f"the mask does not fit the image {identifier}",
+                code="data.mask.size",
+                expected=f"{shape[1]} x {shape[0]} pixels",
+                got=f"{mask.shape[1]} x {mask.shape[0]}",
+                remedy="segment it again",
+            )
 
     def _based_on(self, stored: StoredMask, identifier: str, prediction: NDArray[np.uint8]) -> StoredMask:
         """The correction of an image on what is predicted now, where nothing of it is vouched for."""

@@ -98,6 +98,11 @@ class Entry:
         return self.corrections.has_evidence(self.known_as)
 
     @property
+    def is_unsaved(self) -> bool:
+        """Whether something was painted that is in memory only."""
+        return self.corrections.is_in_memory and self.known_as in self.corrections
+
+    @property
     def version(self) -> tuple[int, int]:
         """Another one after each change of the corrected mask."""
         return id(self.corrections), self.corrections.effort(self.known_as).number
@@ -150,14 +155,17 @@ class Collection:
 
     Attributes
     ----------
-    memories : list of Corrections
-        What was painted while no project has it; in the last of them what is painted now.
+    memory : Corrections
+        Where corrections go while no project has them.
+    left : list of Entry
+        Images that left though they were painted and no project has that yet.
     """
 
     def __init__(self, name: str, samples: Sequence[Sample], dataset: Dataset | None = None) -> None:
         self.name = name
         self.dataset = dataset
-        self.memories = [Corrections.in_memory()]
+        self.memory = Corrections.in_memory()
+        self.left: list[Entry] = []
         self.entries = self._new_entries(samples)
         self.classes: tuple[str, ...] = dataset.classes if dataset is not None else ("foreground",)
         self.activation: str = "sigmoid"
@@ -175,14 +183,9 @@ class Collection:
         return tuple(self.entries)
 
     @property
-    def memory(self) -> Corrections:
-        """Where corrections go while there is no project."""
-        return self.memories[-1]
-
-    @property
     def unsaved(self) -> bool:
         """Whether something was painted that no project has."""
-        return any(len(memory) for memory in self.memories)
+        return any(e.is_unsaved for e in (*self.entries.values(), *self.left))
 
     @property
     def folder(self) -> Path:
@@ -217,16 +220,18 @@ class Collection:
         if list(fresh) == list(old) and all(old[i].sample is s for i, s in fresh.items()):
             return False
         if any(identifier in self.memory for identifier in fresh):
-            # What is there may be of another image of that name.
-            self.memories.append(Corrections.in_memory())
+            self.memory = Corrections.in_memory()  # what is there may be of another image of that name
         self.entries = self._new_entries(fresh.values())
+        stay: set[int] = set()
         for identifier, entry in self.entries.items():
             known = old.get((before or {}).get(identifier, identifier))
             if known is None or known.sample.load_image != entry.sample.load_image:
                 continue
             if entry.sample.load_mask != known.sample.load_mask:
                 known.counts = known.iou = None
+            stay.add(id(known))
             entry.__dict__.update(known.__dict__, sample=entry.sample, group=entry.group)
+        self.left += [e for e in old.values() if id(e) not in stay and e.is_unsaved]
         return True
 
     def _new_entries(self, samples: Iterable[Sample]) -> dict[str, Entry]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_unet.metrics.overlap import OverlapCounts
-    from napari_unet.session.collection import Collection
+    from napari_unet.session.collection import Collection, Entry
     from napari_unet.session.task_runner import TaskRunner
     from napari_unet.session.workspace import Workspace
 
@@ -83,6 +83,7 @@ class CurrentProject:
         self._ends: dict[int, Callable[[], None]] = {}  # what is to be done once a project is made
         self._wished: set[int] = set()  # collections whose project is wanted while one is looked for
         self._failed: dict[int, tuple[float, str]] = {}  # when to try again, and what was told
+        self._refused = (0, "")  # which image a project did not take last, and why
         self._retry: threading.Timer | None = None
         self._closing = False
 
@@ -176,11 +177,11 @@ class CurrentProject:
             return
         # It came to the collection later, has another name now, or is not the image that the project knew.
         try:
-            _take_over(collection, project, identifier, (entry.corrections, entry.known_as), fresh=True)
+            _take_over(project, identifier, entry, fresh=True)
         except WorkbenchError as error:
-            if error.sentence != entry.problem:
+            if (id(entry), error.sentence) != self._refused:
+                self._refused = id(entry), error.sentence
                 self.runner.failed.emit(error.sentence, "")
-                self.workspace.report_problem(identifier, error.sentence)
             return
         if entry.corrections.is_in_memory:
             entry.corrections.forget(entry.known_as)
@@ -289,7 +290,8 @@ class CurrentProject:
         project.saving_changed.connect(self._on_saving, unique=True)
         painted = {i for i, e in collection.entries.items() if e.corrections.is_in_memory and e.is_corrected}
         problems = _take_all(collection, found)
-        collection.memories[:] = [Corrections.in_memory()]
+        collection.memory = Corrections.in_memory()
+        collection.left = [e for e in collection.left if e.sample.id in problems]
         restored = []
         for identifier, entry in collection.entries.items():
             if identifier in problems:
@@ -398,29 +400,22 @@ def _move(before: Project, project: Project, found: Found) -> None:
 def _take_all(collection: Collection, found: Found) -> dict[str, str]:
     """Take what was painted since into the project; gives back why that failed, by id."""
     problems: dict[str, str] = {}
-    sources = {i: (e.corrections, e.known_as) for i, e in list(collection.entries.items())}
-    claimed = {(id(corrections), name) for corrections, name in sources.values()}
-    for memory in list(collection.memories):  # images may have left since they were painted
-        gone = [i for i in memory if (id(memory), i) not in claimed and i not in sources]
-        sources |= {i: (memory, i) for i in gone if i in found.project.ids}
-    for identifier, (source, name) in sources.items():
-        since = found.taken.get(identifier, 0)
-        if source is found.project.corrections or source.read_only or source.effort(name).number <= since:
+    entries = {e.sample.id: e for e in collection.left} | dict(list(collection.entries.items()))
+    for identifier, entry in entries.items():
+        source, since = entry.corrections, found.taken.get(identifier, 0)
+        mine = source is found.project.corrections or source.read_only
+        if mine or source.effort(entry.known_as).number <= since:
             continue
         try:
             fresh = identifier in found.others and identifier not in found.taken
-            number = _take_over(collection, found.project, identifier, (source, name), since, fresh=fresh)
-            found.taken[identifier] = number
+            found.taken[identifier] = _take_over(found.project, identifier, entry, since, fresh=fresh)
         except WorkbenchError as error:
             problems[identifier] = error.sentence
     return problems
 
 
-def _take_over(
-    collection: Collection, project: Project, identifier: str, source: tuple[Corrections, str],
-    since: int = 0, *, fresh: bool,
-) -> int:  # fmt: skip
+def _take_over(project: Project, identifier: str, entry: Entry, since: int = 0, *, fresh: bool) -> int:
     """Take what was done to one image into a project, which may not know that image yet."""
     if identifier not in project.ids:
-        project.add_images([collection.entries[identifier].sample])
-    return project.corrections.take_over(identifier, *source, since, fresh=fresh)
+        project.add_images([entry.sample])
+    return project.corrections.take_over(identifier, entry.corrections, entry.known_as, since, fresh=fresh)
