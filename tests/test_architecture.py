@@ -45,6 +45,7 @@ PARTS = {
         {"image_row"},
         {"collection"},
         {"overall_score", "auto_project", "data_problems"},
+        {"found_project"},
         {"task_runner"},
         {"workspace"},
         {"run_history", "current_project"},

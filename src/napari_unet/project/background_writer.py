@@ -176,3 +176,13 @@ class Recorder:
             f"Painting goes on, but {reason}; {kept} and will be saved as soon as that is possible."
         )
         return self.trouble if first else None
+
+
+class NoRecorder:
+    """Stands where strokes would be written, for corrections that have no folder yet."""
+
+    def append(self, stroke: Stroke) -> None:
+        """Nothing to do: the store has it."""
+
+    def save(self, identifier: str, *, first: bool = False) -> None:
+        """Nothing to do: the store has it."""

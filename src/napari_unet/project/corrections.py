@@ -12,16 +12,25 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_unet.errors import DataError, OutputError
+from napari_unet.project.background_writer import NoRecorder, Recorder
 from napari_unet.project.correction import Correction, MaskSnapshot, MaskVersion
 from napari_unet.project.mask_files import Effort, StoredMask
 from napari_unet.project.memory_store import MemoryStore, frozen
-from napari_unet.project.stroke import Box, Stroke, changed_runs, done_again, joined, states
+from napari_unet.project.stroke import (
+    Box,
+    Stroke,
+    changed_runs,
+    done_again,
+    ends_in,
+    joined,
+    states,
+    takes_back,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import Sample
-    from napari_unet.project.background_writer import Recorder
 
 IDLE_SECONDS = 30.0  # a longer pause between two strokes is no work
 RESERVED_OF = 5  # every fifth image judges and is never trained on
@@ -29,16 +38,6 @@ MOST_UNDONE = 100
 MOST_UNSAVED = 4  # images whose masks are in memory only though their strokes are written
 NO_RUNS = changed_runs(np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.uint16))
 Part = Literal["train", "held-out"]
-
-
-class NoRecorder:
-    """Stands where strokes would be written, for corrections that have no folder yet."""
-
-    def append(self, stroke: Stroke) -> None:
-        """Nothing to do: the store has it."""
-
-    def save(self, identifier: str, *, first: bool = False) -> None:
-        """Nothing to do: the store has it."""
 
 
 class Corrections(Mapping[str, Correction]):
@@ -242,7 +241,7 @@ class Corrections(Mapping[str, Correction]):
                 undone[-1] = joined(last, stroke)
                 return self._apply(stored, stroke)
             stroke = replace(stroke, begun=max(begun, 1))
-            if undone and _takes_back(stroke, undone[-1]):
+            if undone and takes_back(stroke, undone[-1]):
                 return self._apply(stored, self._inverse(stored, undone.pop()))
             if not stroke.pixels:
                 return None
@@ -351,7 +350,7 @@ class Corrections(Mapping[str, Correction]):
                 )
             mask, vouched, done = stored.mask.copy(), stored.vouched.copy(), stored.effort.done
             for stroke in reversed([s for s in history if s.number > number]):
-                if not _ends_in(stroke, mask, vouched):
+                if not ends_in(stroke, mask, vouched):
                     raise DataError(
                         f"the history of {identifier} does not fit its mask",
                         code="data.history.damaged",
@@ -624,19 +623,3 @@ def _check_masks(identifier: str, before: NDArray[np.uint8], after: NDArray[np.u
 def _equal(one: StoredMask, other: StoredMask) -> bool:
     same = np.array_equal(one.mask, other.mask) and np.array_equal(one.vouched, other.vouched)
     return same and one.effort.done == other.effort.done
-
-
-def _takes_back(stroke: Stroke, last: Stroke) -> bool:
-    """Whether a stroke sets all pixels, and only those, that the last one set, to what they were."""
-    if stroke.box != last.box or stroke.pixels != last.pixels or not stroke.pixels:
-        return False
-    if not np.array_equal(stroke.where(), last.where()):
-        return False
-    return np.array_equal(stroke.values()[1] & 255, last.values()[0] & 255)
-
-
-def _ends_in(stroke: Stroke, mask: NDArray[np.uint8], vouched: NDArray[np.bool_]) -> bool:
-    """Whether a mask is what a stroke left."""
-    y0, x0, y1, x1 = stroke.box
-    now = states(mask[y0:y1, x0:x1], vouched[y0:y1, x0:x1])
-    return not stroke.pixels or np.array_equal(now[stroke.where()], stroke.values()[1])

@@ -261,6 +261,22 @@ def done_again(stroke: Stroke, mask: NDArray[np.uint8], vouched: NDArray[np.bool
     )  # fmt: skip
 
 
+def takes_back(stroke: Stroke, last: Stroke) -> bool:
+    """Whether a stroke sets all pixels, and only those, that the last one set, to what they were."""
+    if stroke.box != last.box or stroke.pixels != last.pixels or not stroke.pixels:
+        return False
+    if not np.array_equal(stroke.where(), last.where()):
+        return False
+    return np.array_equal(stroke.values()[1] & 255, last.values()[0] & 255)
+
+
+def ends_in(stroke: Stroke, mask: NDArray[np.uint8], vouched: NDArray[np.bool_]) -> bool:
+    """Whether a mask is what a stroke left."""
+    y0, x0, y1, x1 = stroke.box
+    now = states(mask[y0:y1, x0:x1], vouched[y0:y1, x0:x1])
+    return not stroke.pixels or np.array_equal(now[stroke.where()], stroke.values()[1])
+
+
 def states(mask: NDArray[np.uint8], vouched: NDArray[np.bool_]) -> NDArray[np.uint16]:
     """Class, plus 256 where vouched for, in one number a pixel, uint16."""
     return mask.astype(np.uint16) + vouched.astype(np.uint16) * np.uint16(VOUCHED)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -15,43 +14,18 @@ from napari_unet.progress import CancelToken
 from napari_unet.project.corrections import Corrections
 from napari_unet.project.project import Project
 from napari_unet.project.project_file import PROJECT_FILE
-from napari_unet.session.auto_project import find_again, given_images, other_images, own_folder
+from napari_unet.session.auto_project import find_again, given_images, own_folder
+from napari_unet.session.found_project import Found, look_through, take_all, take_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_unet.metrics.overlap import OverlapCounts
-    from napari_unet.session.collection import Collection, Entry
+    from napari_unet.session.collection import Collection
     from napari_unet.session.task_runner import TaskRunner
     from napari_unet.session.workspace import Workspace
 
 RETRY_SECONDS = 30.0  # until a project that could not be opened or made is tried again
-
-
-@dataclass
-class Found:
-    """A project that was opened or made for a collection, and what is in it.
-
-    Attributes
-    ----------
-    project : Project
-        Open.
-    before : Project or None
-        The one that it stands in for.
-    others : dict
-        Id to why a correction in it does not belong to the image that is called the same.
-    counts : dict
-        Agreement of each correction with the reference mask, or why it cannot be told.
-    taken : dict
-        Id to the last stroke, by its number where the image was painted, that the project has.
-    """
-
-    project: Project
-    before: Project | None
-    others: dict[str, str]
-    counts: dict[str, OverlapCounts | str | None] = field(default_factory=dict)
-    taken: dict[str, int] = field(default_factory=dict)
 
 
 class CurrentProject:
@@ -102,7 +76,7 @@ class CurrentProject:
         if self._retry is not None:
             self._retry.cancel()
         for key in list(self._failed):
-            if self._owners[key].unsaved:
+            if self.automatic and self._owners[key].unsaved:
                 del self._failed[key]
                 self._prepare(self._owners[key])  # the other window may be closed by now
         self._closing = True
@@ -177,7 +151,7 @@ class CurrentProject:
             return
         # It came to the collection later, has another name now, or is not the image that the project knew.
         try:
-            _take_over(project, identifier, entry, fresh=True)
+            take_over(project, identifier, entry, fresh=True)
         except WorkbenchError as error:
             if (id(entry), error.sentence) != self._refused:
                 self._refused = id(entry), error.sentence
@@ -230,7 +204,7 @@ class CurrentProject:
         def work() -> None:
             try:
                 project = make(cancel)
-                found = None if project is None else _look_through(collection, project, before)
+                found = None if project is None else look_through(collection, project, before)
             except Cancelled:
                 self._ends[key] = lambda: failed("")
             except Exception as error:  # noqa: BLE001 - the end of a thread: told, as an engine does
@@ -268,7 +242,7 @@ class CurrentProject:
         """Try again without being asked, as somebody may have painted and gone away."""
 
         def again() -> None:
-            if collection.unsaved and id(collection) not in self.by_collection:
+            if self.automatic and collection.unsaved and id(collection) not in self.by_collection:
                 self._prepare(collection)
 
         if not self._closing:
@@ -289,7 +263,7 @@ class CurrentProject:
         self.by_collection[id(collection)], self._owners[id(collection)] = project, collection
         project.saving_changed.connect(self._on_saving, unique=True)
         painted = {i for i, e in collection.entries.items() if e.corrections.is_in_memory and e.is_corrected}
-        problems = _take_all(collection, found)
+        problems = take_all(collection, found)
         collection.memory = Corrections.in_memory()
         collection.left = [e for e in collection.left if e.sample.id in problems]
         restored = []
@@ -362,60 +336,3 @@ class CurrentProject:
 
     def _on_saving(self, trouble: str) -> None:
         self.told.emit(trouble or "All strokes are saved again.")
-
-
-def _look_through(collection: Collection, project: Project, before: Project | None) -> Found:
-    """Compare what is corrected with the reference masks, and take over what was painted; in a thread."""
-    found = Found(project, before, other_images(collection, project))
-    known = set(project.corrections.touched())
-    if before is not None:
-        _move(before, project, found)
-    _take_all(collection, found)
-    # What is painted is scored by whoever paints it, but where it came to lie on something.
-    for identifier in project.corrections.touched():
-        other = identifier in found.others and identifier not in found.taken
-        entry = collection.entries.get(identifier)
-        if entry is None or other or (identifier not in known and entry.is_corrected):
-            continue
-        try:
-            mask = project.corrections.mask(identifier)
-            found.counts[identifier] = collection.overlap(identifier, mask)
-        except WorkbenchError as error:
-            found.counts[identifier] = error.sentence
-    return found
-
-
-def _move(before: Project, project: Project, found: Found) -> None:
-    """Take the corrections of one project into another; those that it has itself stay as they are."""
-    own = set(project.corrections)
-    for identifier in before.corrections:
-        if identifier in project.ids and identifier not in found.others:
-            found.taken[identifier] = before.corrections.effort(identifier).number
-            if identifier not in own:
-                found.taken[identifier] = project.corrections.take_over(
-                    identifier, before.corrections, identifier
-                )
-
-
-def _take_all(collection: Collection, found: Found) -> dict[str, str]:
-    """Take what was painted since into the project; gives back why that failed, by id."""
-    problems: dict[str, str] = {}
-    entries = {e.sample.id: e for e in collection.left} | dict(list(collection.entries.items()))
-    for identifier, entry in entries.items():
-        source, since = entry.corrections, found.taken.get(identifier, 0)
-        mine = source is found.project.corrections or source.read_only
-        if mine or source.effort(entry.known_as).number <= since:
-            continue
-        try:
-            fresh = identifier in found.others and identifier not in found.taken
-            found.taken[identifier] = _take_over(found.project, identifier, entry, since, fresh=fresh)
-        except WorkbenchError as error:
-            problems[identifier] = error.sentence
-    return problems
-
-
-def _take_over(project: Project, identifier: str, entry: Entry, since: int = 0, *, fresh: bool) -> int:
-    """Take what was done to one image into a project, which may not know that image yet."""
-    if identifier not in project.ids:
-        project.add_images([entry.sample])
-    return project.corrections.take_over(identifier, entry.corrections, entry.known_as, since, fresh=fresh)

@@ -73,7 +73,8 @@ class Stage(QObject):  # type: ignore[misc]
         self._box: Box | None = None  # what was painted since, where napari says it
         self._anywhere = False  # whether something changed without napari saying where
         self._unseen = ""  # id whose image could not be brought into view
-        self._classes_shown: NDArray[np.uint8] | None = None
+        # As the layer showed it: a stroke is the difference to that, whatever the mask has become since.
+        self._mask_in_layer: NDArray[np.uint8] | None = None
         self._numbering: Numbering | None = None
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
@@ -108,8 +109,8 @@ class Stage(QObject):  # type: ignore[misc]
         """Show connected objects, or classes."""
         self.take_painting()
         self.as_objects = objects
-        if self._classes_shown is not None:
-            self._put(self._classes_shown)
+        if self._mask_in_layer is not None:
+            self._put(self._mask_in_layer)
 
     def restore(self) -> None:
         """Show the mask again if a person deleted its layer."""
@@ -118,7 +119,7 @@ class Stage(QObject):  # type: ignore[misc]
 
     def mask_at_hand(self) -> NDArray[np.uint8] | None:
         """(Y, X) uint8: the mask of the image at hand as it is in the layer; None if there is none."""
-        return self._classes_shown if self._shown == self.session.workspace.current != "" else None
+        return self._mask_in_layer if self._shown == self.session.workspace.current != "" else None
 
     def hide_mask(self) -> None:
         """Hide the mask, or show it again."""
@@ -180,7 +181,7 @@ class Stage(QObject):  # type: ignore[misc]
     def take_painting(self) -> None:
         """Hand to the session what was painted since it was last looked at."""
         self._settle.stop()
-        layer, before = self.mask_layer, self._classes_shown
+        layer, before = self.mask_layer, self._mask_in_layer
         if layer is None or before is None or not self._shown:
             return
         if not self._touched and before.size > LARGE:
@@ -197,7 +198,7 @@ class Stage(QObject):  # type: ignore[misc]
             if box is not None:
                 classes = before.copy()  # others may hold the one before
                 classes[y0:y1, x0:x1] = part
-            self._classes_shown = classes
+            self._mask_in_layer = classes
             self.session.painting.correct(self._shown, classes, box=box, begun=self._strokes_begun())
         elif self._ended:
             self._ended, self._counted = 0, False
@@ -237,7 +238,7 @@ class Stage(QObject):  # type: ignore[misc]
         if event.value is self.mask_layer:
             self.take_painting()
             self._listen(event.value, on=False)
-            self._shown, self._classes_shown, self.mask_layer = "", None, None
+            self._shown, self._mask_in_layer, self.mask_layer = "", None, None
         elif event.value is self.probability_layer:
             self.probability_layer = None
         elif event.value is self.preview_layer:
@@ -266,12 +267,12 @@ class Stage(QObject):  # type: ignore[misc]
 
     def _clear(self) -> None:
         """No mask for the image at hand: an empty one in the layer, if there is a layer."""
-        self._shown, self._classes_shown = "", None
+        self._shown, self._mask_in_layer = "", None
         shape = self.sources.shape()
         if self.mask_layer is not None and shape is not None:
             self._shown = self.session.workspace.current
-            self._classes_shown = np.zeros(shape, np.uint8)
-            self._put(self._classes_shown)
+            self._mask_in_layer = np.zeros(shape, np.uint8)
+            self._put(self._mask_in_layer)
         if self.probability_layer is not None:
             self.probability_layer.data = np.zeros(shape or (1, 1), np.float32)
         self.mask_shown.emit()
@@ -285,7 +286,7 @@ class Stage(QObject):  # type: ignore[misc]
         painted = collection.entries[identifier].corrected if collection is not None else None
         if painted is not None:
             mask = painted  # since the mask was asked for
-        self._shown, self._classes_shown = identifier, mask
+        self._shown, self._mask_in_layer = identifier, mask
         self._put(mask)
         self.session.workspace.score_mask(identifier, mask)
         if self.probability_layer is None:
@@ -439,7 +440,7 @@ class Stage(QObject):  # type: ignore[misc]
 
     def _wait(self) -> None:
         """Look at the mask soon: when nothing changed for a moment, or while one change follows another."""
-        large = self._classes_shown is not None and self._classes_shown.size > LARGE
+        large = self._mask_in_layer is not None and self._mask_in_layer.size > LARGE
         settle, longest = (SETTLE_LARGE, LONGEST_LARGE) if large else (SETTLE, LONGEST)
         now = time.monotonic()
         if not self._settle.isActive():
