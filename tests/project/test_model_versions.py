@@ -68,6 +68,25 @@ def test_rolling_back_goes_back_one_step_and_on(store: ModelStore) -> None:
     assert store.roll_back().number == 1
 
 
+def test_rolling_back_never_leads_to_a_newer_version(store: ModelStore) -> None:
+    assert store.earlier is not None
+    assert store.earlier.number == 2
+    store.keep(1)  # chosen by hand: nothing is older
+    assert current(store) == 1
+    assert store.earlier is None
+    with raises_code("model.version.first"):
+        store.roll_back()
+    store.keep(3)
+    assert store.roll_back().number == 1
+    # An older program wrote down which was used after which.
+    file = store.folder / "versions.json"
+    file.write_text('{"kept": [1, 3, 2, 3, 1, 3, 2], "discarded": [], "last": 0}')
+    assert current(store) == 2
+    assert store.roll_back().number == 1
+    with raises_code("model.version.first"):
+        store.roll_back()
+
+
 def test_discarded_versions_stay_until_they_are_pruned(store: ModelStore) -> None:
     with raises_code("model.version.used"):
         store.discard(3)

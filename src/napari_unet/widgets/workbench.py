@@ -79,7 +79,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.session = Session(engine(self.dispatcher), self.dispatcher)
         self.session.workspace.offer_shipped_models()
         if engine is ProcessEngine:  # one for each: segmenting goes on while it learns
-            self.session.learning.make_engine = lambda: engine(self.dispatcher)
+            self.session.background.make_engine = lambda: engine(self.dispatcher)
         self.sources = Sources(napari_viewer, self.session, self)
         self.stage = Stage(napari_viewer, self.session, self.sources, self)
         self.overlays = Overlays(napari_viewer, self.session, self.stage)
@@ -170,8 +170,8 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.stage.label_chosen.connect(self.looking.classes.mark)
         self.session.workspace.rows_changed.connect(lambda _: self.looking.refresh())
         self.session.painting.told.connect(notify)
-        self.session.learning.previewed.connect(self.stage.show_preview)
-        self.session.learning.changed.connect(self.stage.drop_preview)
+        self.session.background.previewed.connect(self.stage.show_preview)
+        self.session.background.changed.connect(self.stage.drop_preview)
         self.session.runner.failed.connect(self._on_failed)
         self.session.runner.job_changed.connect(self._on_job)
         self.session.workspace.model_changed.connect(self._warm)
@@ -372,7 +372,7 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _may_stop(self) -> bool:
         progress = self.session.runner.progress
-        learning = self.session.learning.job is not None
+        learning = self.session.background.job is not None
         far = ""
         if progress is not None:
             what = "megapixels" if progress.message == "Megapixels" else "images"

@@ -174,7 +174,7 @@ class Stage(QObject):  # type: ignore[misc]
 
     def drop_preview(self) -> None:
         """Take the preview away once nothing is learned any more."""
-        if self.session.learning.job is None and self.preview_layer is not None:
+        if self.session.background.job is None and self.preview_layer is not None:
             self.viewer.layers.remove(self.preview_layer)
 
     def take_painting(self) -> None:
