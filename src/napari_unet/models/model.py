@@ -24,7 +24,6 @@ from napari_unet.atomic import PARTIAL, write_text
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.models import native
 from napari_unet.models.hdf5 import open_hdf5
-from napari_unet.models.lent import LentNetwork
 from napari_unet.models.normalization import Normalization
 from napari_unet.models.provenance import check_provenance
 from napari_unet.models.shipped import locate, shipped_models
@@ -73,7 +72,7 @@ class Model:
     classes : tuple of str
         Names of the classes 1..K.
     network : keras.Model
-        (N, Y, X, C) float32 to float32 logits.
+        (N, Y, X, C) float32 to float32 logits. Whoever changes its weights calls ``weights_changed``.
     provenance : dict
         Data and its hash, split, seen images, scores, versions; JSON throughout.
     """
@@ -81,14 +80,13 @@ class Model:
     recipe: Recipe
     normalization: Normalization
     classes: tuple[str, ...]
-    network: Any = LentNetwork()  # noqa: RUF009 - a descriptor, not a default
+    network: Any
     provenance: dict[str, Any] = field(default_factory=dict)
-    _network: Any = field(init=False, repr=False)
-    _lent: bool = field(init=False, repr=False)
+    _changes: int = field(default=0, init=False, repr=False)
     _folded: Folded | None = field(default=None, init=False, repr=False)
-    _stamp: int = field(default=0, init=False, repr=False)
+    _folded_at: int = field(default=0, init=False, repr=False)
     _native: native.NativeNetwork | None = field(default=None, init=False, repr=False)
-    _compiled: tuple[int, int] | None = field(default=None, init=False, repr=False)
+    _compiled: tuple[Any, int] | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def load(cls, path: Path | str, precision: str = "float32") -> Model:
@@ -103,6 +101,10 @@ class Model:
         """Input sizes that the network takes."""
         return input_sizes(self.recipe.network)
 
+    def weights_changed(self) -> None:
+        """Call this whenever the weights of ``network`` are others: what computes with copies follows."""
+        self._changes += 1
+
     @property
     def probabilities(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """What turns a batch of prepared images into probabilities, with the weights of this moment.
@@ -110,8 +112,8 @@ class Model:
         Its argument is (N, Y, X, C) float32, of a size that the network takes; what comes out is
         (N, Y', X', K) float32 in [0, 1]: for softmax the classes without the background. It computes
         with batch normalization folded into the convolutions, and by OpenVINO on a processor where that
-        is installed (``models.native``). Whether the weights have changed since is looked at here, not
-        for each batch: ask anew after training.
+        is installed (``models.native``). Changed weights are taken over here, not for each batch: ask
+        again after ``weights_changed``.
         """
         return self.answers(apart=False, presence=False)
 
@@ -202,22 +204,21 @@ class Model:
 
     def _compile(self, network: Any) -> native.NativeNetwork | None:
         """The folded network as OpenVINO runs it; None if it cannot."""
-        state = id(network), self._stamp
-        if self._compiled != state:
+        known, at = self._compiled or (None, 0)
+        if known is not network or at != self._folded_at:
             settings, scale = self.recipe.network, self.normalization.scale
             self._native = native.compile_network(network, settings, scale, shrinks=self.sizes.margin > 0)
-            self._compiled = state
+            self._compiled = network, self._folded_at
         return self._native
 
     @property
     def inference_network(self) -> Any:
         """The folded network, with the weights that the trained one has now."""
-        stamp = _stamp(self._network) if self._lent else 0
-        if self._folded is None or self._folded.original is not self._network:
-            self._folded = fold(self._network)
-        elif stamp != self._stamp:
+        if self._folded is None or self._folded.original is not self.network:
+            self._folded = fold(self.network)
+        elif self._folded_at != self._changes:
             self._folded.refresh()
-        self._stamp = stamp
+        self._folded_at = self._changes
         return self._folded.network
 
     @property
@@ -235,7 +236,7 @@ class Model:
             del decides["network"]["presence"]
         decides["pixel_size"] = self.recipe.training.pixel_size
         digest.update(json.dumps(decides, sort_keys=True).encode())
-        for array in _arrays(self._network):
+        for array in _arrays(self.network):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
@@ -575,9 +576,7 @@ def _load_folder(folder: Path, path: Path, precision: str) -> Model:
     check_bytes(weights.stat().st_size, MAX_WEIGHTS_BYTES, str(weights))
     network = build_network(recipe.network, precision=precision)
     load_weights(network, weights, str(path))
-    model = Model(recipe, normalization, classes, network, provenance)
-    model._lent = False
-    return model
+    return Model(recipe, normalization, classes, network, provenance)
 
 
 def load_weights(network: Any, file: Path, name: str) -> None:
@@ -607,14 +606,6 @@ def load_weights(network: Any, file: Path, name: str) -> None:
             code="model.weights.values",
             remedy="train it again",
         )
-
-
-def _stamp(network: Any) -> int:
-    """A number that changes with the weights."""
-    stamp = 0
-    for array in _arrays(network):
-        stamp = zlib.crc32(np.ascontiguousarray(array).data, stamp)
-    return stamp
 
 
 def _arrays(network: Any) -> Iterator[NDArray[np.float32]]:

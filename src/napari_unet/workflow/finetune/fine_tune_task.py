@@ -296,6 +296,7 @@ class _Run:
             look=look,
             on_look=self._on_look,
             stop=self._stop,
+            weights_changed=model.weights_changed,
             on_progress=self._on_step,
             cancel=self.cancel,
         )
