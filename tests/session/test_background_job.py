@@ -14,8 +14,12 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.data.synthetic import write_synthetic
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.engine.task import Job, ignore_end
+from napari_unet.errors import DataError
 from napari_unet.evaluation.compare import compare
 from napari_unet.progress import ignore_progress
+from napari_unet.session.collection import Collection
+from napari_unet.session.learning import Learning
+from napari_unet.session.new_model import NewModelTraining
 from napari_unet.workflow.evaluate.compare_models import CompareTask
 from napari_unet.workflow.finetune.fine_tune_task import FineTuned, FineTuneTask
 from napari_unet.workflow.finetune.train_version import TrainVersionTask
@@ -240,6 +244,55 @@ def test_a_training_that_waits_for_its_project_waits_for_the_check_as_well(
     assert training.obstacle() == "Learning is under way."
     queue.jobs.clear()
     lesson.background.job = None
+
+
+def test_no_round_follows_on_other_images(
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Their corrections are of an earlier session: nobody painted, so nothing learns."""
+    rounds = use(Rounds([0.1] * 9), monkeypatch)
+    lesson.corrected(2)
+    other = open_dataset(write_synthetic("salt", tmp_path / "other", 6, seed=5))
+    shown = Collection("other", other.samples, other)
+    lesson.session.workspace.show(shown)
+    lesson.settle()
+    lesson.learning.keep_learning(True, 60.0)  # there is nothing to learn from yet
+    told: list[bool] = []
+    lesson.learning.changed.connect(lambda: told.append(lesson.learning.keep_going))
+    lesson.session.workspace.show(lesson.collection)
+    lesson.settle()
+    lesson.session.painting.project_changed.emit()
+    assert told == [False]
+    assert rounds.learned == []
+    shown.close()
+
+
+def test_corrections_that_cannot_be_read_are_said_in_a_sentence(
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*arguments: Any) -> Any:
+        raise DataError("the mask of a cannot be read", code="data.mask.unreadable")
+
+    lesson.corrected(2)
+    monkeypatch.setattr(Learning, "material", staticmethod(unreadable))
+    monkeypatch.setattr(NewModelTraining, "_data", unreadable)
+    assert lesson.learning.fine_tune(60.0) is None
+    assert lesson.learning.compare(1, 1, lambda _: None) is None
+    tiny = recipe("fast", ["filters=2", "depth=2", "patch=64"])
+    lesson.new_model.make_plan("images", tiny)
+    lesson.new_model.train("images", tiny)
+    assert lesson.failures == ["the mask of a cannot be read"] * 4
+    assert lesson.background.job is None
+
+
+def test_a_run_of_another_program_is_not_offered_to_be_resumed(lesson: Lesson) -> None:
+    lesson.make_project()
+    folder = lesson.project.folder / "runs" / "1-train"
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "training-state.npz").touch()
+    for content in ("[]", '{"recipe": 3, "source": "images"}', "{", '{"recipe": {}, "source": ["images"]}'):
+        (folder / "settings.json").write_text(content)
+        assert lesson.new_model.cut_short() is None
 
 
 def test_cancel_ends_the_rounds(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> None:

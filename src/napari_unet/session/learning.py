@@ -144,14 +144,14 @@ class Learning:
         ):
             return None
         collection, card = self.workspace.collection, self.workspace.model
-        project.corrections.save()
         try:
+            project.corrections.save()
             first_version(project.models, card.path)
             out = project.new_folder("runs", "fine-tune", {"seconds": seconds}) / "model"
+            material = self.material(project, collection, card)
         except WorkbenchError as error:
             self.runner.failed.emit(error.sentence, "")
             return None
-        material = self.material(project, collection, card)
         self._taught = self._teaching_strokes(project)
         task = FineTuneTask(
             card.path,
@@ -213,10 +213,10 @@ class Learning:
             return None
         try:
             one, other = (project.models.version(n).path for n in (first, second))
+            judges = self.material(project, collection, card).held_out
         except WorkbenchError as error:
             self.runner.failed.emit(error.sentence, "")
             return None
-        judges = self.material(project, collection, card).held_out
         task = CompareTask(one, other, judges, self.workspace.evaluation)
         return self.background.submit(task, collection, done, "The comparison")
 
@@ -256,8 +256,12 @@ class Learning:
 
     def cancel(self) -> None:
         """Stop and forget this round; none follows by itself."""
-        self.keep_going = False
         self.background.cancel()
+        self.end_rounds()
+
+    def end_rounds(self) -> None:
+        """Let no round follow by itself: it was stopped, or other images are open, with other corrections."""
+        self.keep_going = False
         self.changed.emit()
 
     def _judge(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import WorkbenchError
 from napari_unet.models.model import STATE_FILE
+from napari_unet.plain_json import BAD_CONTENT, parse_json
 from napari_unet.settings import Recipe
 from napari_unet.workflow.train.recipes import with_open_channels
 
@@ -138,7 +138,11 @@ class NewModelTraining:
         if self.obstacle() or source not in self.sources():
             return
         self.plan = None
-        data, format, split = self._data(source)
+        try:
+            data, format, split = self._data(source)
+        except WorkbenchError as error:
+            self.runner.failed.emit(error.sentence, "")
+            return
 
         def finish(plan: Plan) -> None:
             self.plan, self.planned = plan, (source, recipe)
@@ -163,19 +167,19 @@ class NewModelTraining:
         self._start(cut_short.source, cut_short.recipe, cut_short.folder)
 
     def cut_short(self) -> CutShort | None:
-        """The last training in the project at hand that was stopped before its end; None if none was."""
+        """The last training in this project that was stopped before its end; None if none was."""
         project = self.project
         if project is None or self.background.job is not None:
             return None
         for state in sorted(project.folder.glob(f"runs/*-train/model/{STATE_FILE}"), reverse=True):
             folder = state.parent.parent
             try:
-                content = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+                content = parse_json((folder / SETTINGS).read_bytes())
                 recipe = with_open_channels(Recipe.model_validate(content["recipe"]))
                 found = CutShort(folder, content["source"], recipe)
-            except (OSError, ValueError, KeyError, ValidationError):
+            except (OSError, ValidationError, *BAD_CONTENT):
                 continue  # of another program; it stays where it is
-            if found.source in self.sources():
+            if isinstance(found.source, str) and found.source in self.sources():
                 return found
         return None
 
@@ -218,10 +222,10 @@ class NewModelTraining:
             current = project.models.current
             settings = {"source": source, "recipe": recipe.model_dump(mode="json")}
             folder = again or project.new_folder("runs", "train", settings)
+            data, format, split = self._data(source)
         except WorkbenchError as error:
             self.runner.failed.emit(error.sentence, "")
             return
-        data, format, split = self._data(source)
         seen = project.corrections.seen() if source == "corrections" else {}
         task = TrainVersionTask(
             data,

@@ -62,6 +62,7 @@ class Session:
         self.runner.ended.connect(self.estimates.resume)
         self.runner.stopping.connect(self._stop_rescoring)
         self.runner.stopping.connect(self.estimates.stop)
+        self.workspace.opened.connect(self.learning.end_rounds)
         self.workspace.opened.connect(self.painting.look_for_project)
         self.workspace.model_changed.connect(self.runs.forget_segmentation)
         self.workspace.collection_changed.connect(self.new_model.drop_wish)
