@@ -59,6 +59,7 @@ class Sources(QObject):  # type: ignore[misc]
         self._slices: dict[str, tuple[Any, tuple[int, ...] | None]] = {}  # of plain layers
         self._kept: dict[tuple[int, int, int, str], tuple[list[tuple[int, ...]], list[Sample]]] = {}
         self._moving = False
+        self._extent: list[list[float]] | None = None  # of the image in view, in the world
         self._fresh: Any = None  # layer of images that was added since the list was made
         self._hidden: set[Any] = set()  # layers that gave way to the image at hand
         self._soon = QTimer(self)
@@ -338,6 +339,10 @@ class Sources(QObject):  # type: ignore[misc]
 
     def _go_to(self, layer: Any, index: tuple[int, ...]) -> None:
         """Show a slice of a layer, and none of the others."""
+        extent = np.round(layer.extent.world[:, -2:], 6).tolist()
+        if self._extent not in (None, extent):
+            self._fit.start()  # an image of another size or place
+        self._extent = extent
         others = {other for other, _ in self._where.values()} - {layer}
         gave_way = layer in self._hidden
         self._hidden = {other for other in (*others, *self._hidden) if other is not layer}
