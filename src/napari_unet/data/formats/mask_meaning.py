@@ -18,15 +18,23 @@ from napari_unet.data.formats.mask_sightings import (
     UNKNOWN_BELOW,
     Sightings,
 )
-from napari_unet.data.masks.mask_evidence import judge
-from napari_unet.data.masks.mask_pixels import decode_stored, is_lossy, is_lossy_tiff, stored_pages
+from napari_unet.data.masks.mask_evidence import NEARLY_ALL, judge
+from napari_unet.data.masks.mask_pixels import (
+    StoredMask,
+    decode_stored,
+    is_lossy,
+    is_lossy_tiff,
+    stored_pages,
+)
 from napari_unet.data.masks.mask_reading import current_mask_reading
 from napari_unet.data.masks.mask_values import MaskValues
 from napari_unet.errors import DataError
 from napari_unet.plain_json import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
+
+    from numpy.typing import NDArray
 
     from napari_unet.data.files.source import Source
 
@@ -133,6 +141,36 @@ def find_meaning(
     halfway = MaskValues("threshold", threshold=HALFWAY)
     by_name = {**dict.fromkeys(exact, meaning), **dict.fromkeys(lossy, halfway)}
     return Meaning(by_name, names or generic, problems, words, several)
+
+
+def meaning_of_layer(planes: Iterable[NDArray[np.generic]], name: str) -> MaskValues:
+    """What the numbers of a layer of labels stand for, by the rules of mask files.
+
+    In doubt they number objects, as labels in napari do.
+
+    Parameters
+    ----------
+    planes : iterable of numpy.ndarray
+        (Y, X) whole numbers each; as many are looked at as of files.
+    name : str
+        Of the layer.
+    """
+    seen = Sightings()
+    for number, plane in enumerate(planes):
+        if seen.pixels > PIXELS_LOOKED_AT and number >= FEWEST_LOOKED_AT:
+            seen.complete = False
+            break
+        seen.add(StoredMask(plane), name)
+    try:
+        meaning = _of_numbers(seen, name, (), [])
+    except DataError:
+        return MaskValues("objects")  # too many values for classes
+    if meaning.classes > 1:
+        verdict = judge(seen.pieces)
+        partly_seen = not seen.complete and max(seen.numbers()) > MAX_CLASSES
+        if not verdict.sure or verdict.single >= NEARLY_ALL or partly_seen:
+            return MaskValues("objects", unknown=meaning.unknown)
+    return meaning
 
 
 def _soft(meaning: MaskValues) -> bool:

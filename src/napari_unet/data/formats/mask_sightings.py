@@ -27,6 +27,7 @@ ONES = {1, 255, 65535}  # how programs write "true"
 ROUNDING = 0.02  # by which probabilities may miss their sum
 FEW_SOFT = 3
 FEWEST_COUNTED = 8  # masks
+MOST_COUNTED = 2**16 - 1  # value up to which pixels are counted by value
 COUNTED_PIXELS = 2**23  # in which pieces are counted; more tell no more, and take long
 
 
@@ -125,7 +126,8 @@ class Sightings:
             self.highest = max(self.highest, float(pixels.max()))
             self.counts.setdefault(pixels.dtype.name, Counter())
             return
-        if pixels.dtype in (np.bool_, np.uint8, np.uint16):
+        low, high = (pixels.min(), pixels.max()) if pixels.size else (0, 0)
+        if pixels.dtype.kind in "bui" and 0 <= low and high <= MOST_COUNTED:  # much faster than sorting
             histogram = np.bincount(pixels.ravel())
             values, counts = np.flatnonzero(histogram), histogram[histogram > 0]
         else:
