@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet import networks
 from napari_unet.errors import SettingsError
 from napari_unet.gpu_memory import share_gpus
-from napari_unet.networks.architecture import Architecture
+from napari_unet.networks.architecture import Architecture, shapes_only
 
 if TYPE_CHECKING:
     from napari_unet.networks.sizes import InputSizes
@@ -101,7 +101,7 @@ def count_parameters(settings: NetworkSettings) -> int:
     """How many weights the network of these settings has, without the memory that they take.
 
     Errors as of ``build_network``.
-   """
+    """
     share_gpus()
     import keras
 
@@ -109,6 +109,7 @@ def count_parameters(settings: NetworkSettings) -> int:
         # Variables that are made in this scope have shapes and no values. It is never left, because Keras
         # gives them values then; it belongs to its thread, and ends with it.
         keras.StatelessScope().__enter__()
+        shapes_only.set(True)
         return int(build_network(settings).count_params())
 
     with ThreadPoolExecutor(1, "count-parameters") as thread:
