@@ -148,7 +148,7 @@ class Sightings:
     @staticmethod
     def _grey(values: NDArray[np.int64], counts: NDArray[np.int64]) -> bool:
         """Whether a mask is clearly black and white, with grey between, whose pieces tell nothing."""
-        if len(values) <= 2:
+        if len(values) <= 2 and values[-1] in ONES:
             return True
         black_or_white = counts[0] + counts[-1] >= CLEAR_SHARE * counts.sum() and values[-1] == UNKNOWN
         return bool(len(values) - 2 > MAX_CLASSES and black_or_white)
