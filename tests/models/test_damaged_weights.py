@@ -75,7 +75,9 @@ def test_settings_of_a_huge_network_beside_tiny_weights(copy: Path, tmp_path: Pa
     with raises_code("model.weights.small"):
         load_model(packed)
     for encoder in ("VGG19", "ConvNeXtXLarge"):
-        change_settings(copy, lambda c, e=encoder: c["recipe"]["network"].update(name="encoder_unet", encoder=e))  # type: ignore[misc]
+        change_settings(
+            copy, lambda c, e=encoder: c["recipe"]["network"].update(name="encoder_unet", encoder=e)
+        )  # type: ignore[misc]
         with raises_code("model.weights.small"):
             load_model(copy)
     assert psutil.Process().memory_info().rss - before < 2**29
@@ -83,7 +85,13 @@ def test_settings_of_a_huge_network_beside_tiny_weights(copy: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     "asked",
-    [{"filters": 2**20}, {"depth": 60}, {"filters": 512, "depth": 7}, {"input_channels": 10**6}, {"classes": 10**6}],
+    [
+        {"filters": 2**20},
+        {"depth": 60},
+        {"filters": 512, "depth": 7},
+        {"input_channels": 10**6},
+        {"classes": 10**6},
+    ],
 )
 def test_settings_that_no_network_has(copy: Path, asked: dict[str, int]) -> None:
     change_settings(copy, lambda c: c["recipe"]["network"].update(asked))

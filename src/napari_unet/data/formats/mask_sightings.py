@@ -127,7 +127,7 @@ class Sightings:
             self.counts.setdefault(pixels.dtype.name, Counter())
             return
         low, high = (pixels.min(), pixels.max()) if pixels.size else (0, 0)
-        if pixels.dtype.kind in "bui" and 0 <= low and high <= MOST_COUNTED:  # much faster than sorting
+        if pixels.dtype.kind in "bui" and low >= 0 and high <= MOST_COUNTED:  # much faster than sorting
             histogram = np.bincount(pixels.ravel())
             values, counts = np.flatnonzero(histogram), histogram[histogram > 0]
         else:

@@ -43,7 +43,7 @@ def _not_masks(source: Source) -> Iterator[Problem]:
     if unpaired:
         yield Problem(
             "unpaired mask",
-            f"{_files(unpaired)} look like masks by name, but no image goes with them: they are images here",
+            f"{_files(unpaired)} look like masks by name, and no image goes with them; they open as images",
             "give image and mask the same name, or list the pairs in a CSV file",
             tuple(unpaired),
         )
@@ -63,4 +63,5 @@ def _not_masks(source: Source) -> Iterator[Problem]:
 
 
 def _files(names: list[str]) -> str:
-    return names[0] + (f" and {len(names) - 1:,} other files" if len(names) > 1 else "")
+    more = len(names) - 1
+    return names[0] + (f" and {more:,} other file{'s' * (more != 1)}" if more else "")

@@ -87,7 +87,9 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self.source_box = _combo("What to train on", "Images with masks, or what you corrected")
         self.source_box.currentIndexChanged.connect(lambda _: self.refresh_plan())
         column.addLayout(_row(QLabel("Train on"), self.source_box))
-        self.mask_box = _combo("Masks", "The Labels layer with the masks; slices with nothing drawn are left out")
+        self.mask_box = _combo(
+            "Masks", "The Labels layer with the masks; slices with nothing on them are left out"
+        )
         self.mask_box.activated.connect(lambda i: self.reference_wanted.emit(self.mask_box.itemData(i)))
         self.mask_row = QWidget()
         layout = _row(QLabel("Masks"), self.mask_box)
