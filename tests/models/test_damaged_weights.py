@@ -1,9 +1,10 @@
-"""Weights that are damaged, or of another network than their settings say: one sentence, and no memory taken."""
+"""Weights that are damaged, or of another network than their settings say: a sentence, and no memory."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,10 @@ def change_settings(folder: Path, change: Callable[[dict[str, Any]], None]) -> N
     file.write_text(json.dumps(content))
 
 
+def name_encoder(encoder: str, content: dict[str, Any]) -> None:
+    content["recipe"]["network"].update(name="encoder_unet", encoder=encoder)
+
+
 @pytest.mark.parametrize("name", ["unet", "fcn8s", "mask_rcnn", "encoder_unet"])
 def test_parameters_are_counted_without_memory(name: str) -> None:
     separation = "objects" if name == "mask_rcnn" else "none"
@@ -75,9 +80,7 @@ def test_settings_of_a_huge_network_beside_tiny_weights(copy: Path, tmp_path: Pa
     with raises_code("model.weights.small"):
         load_model(packed)
     for encoder in ("VGG19", "ConvNeXtXLarge"):
-        change_settings(
-            copy, lambda c, e=encoder: c["recipe"]["network"].update(name="encoder_unet", encoder=e)
-        )  # type: ignore[misc]
+        change_settings(copy, partial(name_encoder, encoder))
         with raises_code("model.weights.small"):
             load_model(copy)
     assert psutil.Process().memory_info().rss - before < 2**29
