@@ -21,6 +21,9 @@ SMALL = [
 ]  # fmt: skip
 
 
+CODES = {"image": "data.image.unreadable", "mask": "data.mask.size"}
+
+
 def data_set(folder: Path, count: int = 6, damaged: int | None = 3, small_mask: int | None = None) -> Path:
     """Images n.png with one disc each, their masks, one image cut off and one mask of a wrong size."""
     rows, columns = np.mgrid[:48, :64]
@@ -40,6 +43,10 @@ def data_set(folder: Path, count: int = 6, damaged: int | None = 3, small_mask: 
 def rows_of(table: Path) -> list[dict[str, str]]:
     with table.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def left_out_in(report: Path) -> list[dict[str, str]]:
+    return json.loads(report.read_text())["left_out"]
 
 
 def last_line(text: str) -> str:
@@ -62,7 +69,8 @@ def test_training(made):
     parts = provenance["split"]
     used = sorted([*parts["train"], *parts["validation"], *parts["held_out"]], key=int)
     assert used == ["0", "1", "2", "4", "5", "6", "8", "9", "10", "11"]
-    (damaged, _), (small, why) = provenance["left_out"]
+    (damaged, _, broken), (small, why, other) = provenance["left_out"]
+    assert (broken, other) == ("data.image.unreadable", "data.mask.size")
     assert damaged.endswith("3.png")
     assert small.endswith("7.png")
     assert "64 x 48" in why
@@ -84,6 +92,9 @@ def test_scoring(tmp_path, capsys, fault):
     report = tmp_path / "report"
     assert main(["evaluate", str(data), "--model", "nuclei", "--report", str(report)]) == 3
     assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
+    (left,) = left_out_in(report / "report.json")
+    assert (left["image"], left["code"]) == ("images/3.png", CODES[fault])
+    assert "3" in left["message"]
     rows = rows_of(report / "iou.csv")
     assert sorted(row["image"] for row in rows) == ["0", "1", "2", "4", "5"]
 
@@ -109,6 +120,8 @@ def test_comparing(tmp_path, capsys, fault, made):
     command = ["compare", str(data), "--models", "nuclei", model, "--report", str(tmp_path / "report")]
     assert main(command) == 3
     assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
+    (left,) = left_out_in(tmp_path / "report" / "compare.json")
+    assert (left["image"], left["code"]) == ("images/3.png", CODES[fault])
     rows = rows_of(tmp_path / "report" / "compare.csv")
     assert sorted(row["image"] for row in rows) == ["0", "1", "2", "4", "5"]
 
@@ -157,6 +170,8 @@ def test_comparing_networks(tmp_path, capsys):
     words = ["compare-networks", str(data), "--networks", "unet", "--report", str(tmp_path / "report")]
     assert main([*words, *SMALL]) == 3
     assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
+    (left,) = left_out_in(tmp_path / "report" / "networks.json")
+    assert (left["image"], left["code"]) == ("images/3.png", "data.image.unreadable")
     rows = rows_of(tmp_path / "report" / "networks.csv")
     assert len(rows) == 1
     assert float(rows[0]["pooled_iou"]) >= 0

@@ -89,6 +89,15 @@ def name_on_disk(folder: Path, name: str) -> str | None:
     return "/".join(found) if folder.joinpath(*found).is_file() else None
 
 
+def stem_of(path: Path) -> str:
+    """A file's name without what tells its kind: "a" of a.ome.zarr."""
+    name = path.name
+    for ending in (".ome.zarr", ".zarr", ".ome.tiff", ".ome.tif", ".tiff", ".tif"):
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
+    return name
+
+
 def safe_stem(identifier: str) -> str:
     """A file name, without suffix, for an image id: no separators, nothing hidden or reserved.
 

@@ -72,3 +72,13 @@ def _kind(path: Path) -> str:
             return kind_of(file.read(HEAD_BYTES)) or ""
     except OSError:
         return ""
+
+
+def damaged_file(path: Path, error: Exception) -> DataError:
+    """The error for a file whose content is not what its format promises."""
+    return DataError(
+        f"{path} cannot be read",
+        code="data.file.unreadable",
+        got=" ".join(str(error).split())[:200] or type(error).__name__,
+        remedy="copy or download it again",
+    )
