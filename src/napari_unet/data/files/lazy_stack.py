@@ -123,7 +123,9 @@ class LazyStack:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of the values as they are shown."""
-        return np.dtype(self.pixels.dtype).newbyteorder("=") if self.stored is None else self.stored.shown_dtype
+        if self.stored is not None:
+            return self.stored.shown_dtype
+        return np.dtype(self.pixels.dtype).newbyteorder("=")
 
     @property
     def may_lack_data(self) -> bool:
