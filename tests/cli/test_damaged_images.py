@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import TYPE_CHECKING
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from napari_unet.cli import main
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tiny_models import write_tiny_model
 
 SMALL = [
     "--minutes", "0.02", "--set", "network.depth=2", "--set", "network.filters=4", "--set",
@@ -175,3 +174,53 @@ def test_comparing_networks(tmp_path, capsys):
     rows = rows_of(tmp_path / "report" / "networks.csv")
     assert len(rows) == 1
     assert float(rows[0]["pooled_iou"]) >= 0
+
+
+def test_submitting(tmp_path, capsys, salt_folder):
+    data = Path(shutil.copytree(salt_folder, tmp_path / "data"))
+    tests = sorted((data / "test" / "images").iterdir())
+    (data / "sample_submission.csv").write_text("id,rle_mask\n" + "".join(f"{p.stem},1 1\n" for p in tests))
+    tests[1].write_bytes(tests[1].read_bytes()[:200])
+    model = write_tiny_model(tmp_path / "model", 3)
+    out = tmp_path / "submission.csv"
+    assert main(["submit", str(data), "--model", str(model), "--out", str(out)]) == 3
+    said = capsys.readouterr()
+    assert last_line(said.err) == f"1 image left out: test/images/{tests[1].name}"
+    assert f"{tests[1].name} cannot be read as an image" in said.err
+    assert "wants a row for every image" in said.err
+    assert f"{len(tests) - 1} images, {len(tests)} rows" in said.out
+    # A table that lacks a row is refused: the damaged image has one, and it is empty.
+    rows = rows_of(out)
+    assert [row["id"] for row in rows] == [path.stem for path in tests]
+    assert rows[1]["rle_mask"] == ""
+    assert any(row["rle_mask"] for row in rows)
+    # Images with a mask need no row, as they are scored here.
+    first = sorted((data / "train" / "images").iterdir())[0]
+    first.write_bytes(b"no image")
+    words = [
+        "submit",
+        str(data),
+        "--model",
+        str(model),
+        "--part",
+        "labelled",
+        "--out",
+        str(tmp_path / "b.csv"),
+    ]
+    assert main(words) == 3
+    assert last_line(capsys.readouterr().err) == f"1 image left out: train/images/{first.name}"
+    assert first.stem not in {row["id"] for row in rows_of(tmp_path / "b.csv")}
+
+
+def test_submitting_masks_of_which_one_is_damaged(tmp_path, capsys, salt_folder):
+    tests = sorted((salt_folder / "test" / "images").iterdir())
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for path in tests:
+        Image.fromarray(np.full((101, 101), 255, np.uint8)).save(masks / path.name)
+    (masks / tests[2].name).write_bytes(b"no image")
+    out = tmp_path / "submission.csv"
+    assert main(["submit", str(salt_folder), "--masks", str(masks), "--out", str(out)]) == 3
+    assert last_line(capsys.readouterr().err) == f"1 image left out: test/images/{tests[2].name}"
+    rows = {row["id"]: row["rle_mask"] for row in rows_of(out)}
+    assert rows == {path.stem: "" if path == tests[2] else "1 10201" for path in tests}
