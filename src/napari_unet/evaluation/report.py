@@ -189,7 +189,8 @@ def write_files(
     with ExitStack() as stack:
         for name, text in texts.items():
             partial = stack.enter_context(atomic_path(folder / name))
-            partial.write_text(text, encoding="utf-8", newline="\n")
+            # Names of files may hold bytes that are no letters.
+            partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def notes(evaluation: Evaluation) -> list[str]:
