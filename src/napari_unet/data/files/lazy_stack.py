@@ -125,7 +125,8 @@ class LazyStack:
         """Of the values as they are shown."""
         if self.stored is not None:
             return self.stored.shown_dtype
-        return np.dtype(self.pixels.dtype).newbyteorder("=")
+        native: np.dtype[Any] = np.dtype(self.pixels.dtype).newbyteorder("=")
+        return native
 
     @property
     def may_lack_data(self) -> bool:

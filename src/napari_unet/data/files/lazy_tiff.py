@@ -27,7 +27,7 @@ from napari_unet.data.files.orientation import SIDEWAYS
 from napari_unet.data.files.pages import page_id
 from napari_unet.data.files.pixel_size import PixelSize, read_pixel_size
 from napari_unet.data.files.reading import current_reading
-from napari_unet.data.files.tiff_images import TiffImages, TiffPart, nodata_of, opened_tiff
+from napari_unet.data.files.tiff_images import TiffImages, TiffPart, check_alone, nodata_of, opened_tiff
 from napari_unet.data.files.unreadable import damaged_file
 from napari_unet.data.lzw import careful_tifffile
 from napari_unet.errors import DataError
@@ -218,6 +218,8 @@ def _stack_of(
     if len(part.series) > 1:
         shape = (len(part.series), *shape)
     _check_piece(chosen, path.stat().st_size)
+    if any(page is None for page in chosen.pages):
+        check_alone(chosen.keyframe.parent)
     mapped, dtype = _offset(chosen) if len(part.series) == 1 else None, np.dtype(chosen.dtype)
     if mapped is not None:  # as it lies in the file, not as it is decoded
         dtype = dtype.newbyteorder(chosen.keyframe.parent.byteorder)

@@ -20,7 +20,7 @@ from napari_unet.data.files.archive import (
     folder_of_zip,
     gigabytes,
 )
-from napari_unet.data.files.unreadable import unreadable_file
+from napari_unet.data.files.unreadable import ARRAYS, unreadable_file
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -351,6 +351,8 @@ def open_source(path: Path | str) -> Source:
             got="a pipe or a device",
             remedy="save what comes out of it as a file",
         )
+    if path.suffix.lower() in ARRAYS:  # one of them is a zip
+        raise unreadable_file(path)
     if path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
         return ZipSource(path)
     raise unreadable_file(path)

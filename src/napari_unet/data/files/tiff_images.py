@@ -162,9 +162,11 @@ class TiffPart:
         if len(series.pages) == per_series:
             one = series.pages[plane]
             if one is None:  # OME-TIFF may leave out planes
+                check_alone(page.parent)
                 return np.zeros(page.shape, self.dtype)
             _check_pieces(one)
-            return np.asarray(one.asarray()).reshape(page.shape)
+            with _kept_open(one.parent.filehandle):
+                return np.asarray(one.asarray()).reshape(page.shape)
         if series.dataoffset is not None:
             count = math.prod(page.shape)
             handle = page.parent.filehandle
@@ -298,6 +300,30 @@ def _as_told(kept: Sequence[Any], axes: str, name: str) -> tuple[TiffPart, ...]:
     for one in kept:
         check_axes(axes, one.shape, name)
     return tuple(TiffPart((one,), axes, tuple(map(int, one.shape))) for one in kept)
+
+
+@contextmanager
+def _kept_open(handle: Any) -> Iterator[None]:
+    """Open a file, maybe one beside the first, which tifffile closed after a look."""
+    closed = handle.closed
+    if closed:
+        handle.open()
+    try:
+        yield
+    finally:
+        if closed:
+            handle.close()
+
+
+def check_alone(tiff: Any) -> None:
+    """Refuse an OME-TIFF of several files of which one is not there: its planes would be black."""
+    if "FileName=" in (tiff.ome_metadata or ""):
+        raise DataError(
+            f"{tiff.filename or 'the OME-TIFF'} belongs to an image in several files, and one is missing",
+            code="data.image.parts",
+            expected="all of its files in one folder",
+            remedy="put them there, unpack the zip, or save the image as one OME-TIFF",
+        )
 
 
 def _check_pieces(page: Any) -> None:

@@ -11,6 +11,7 @@ from napari_unet.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
+ARRAYS = {".npy", ".npz", ".mat"}
 # Formats of microscopes and cameras, by their suffix.
 IMAGE_FORMATS = {
     ".czi", ".lif", ".nd2", ".oib", ".oif", ".oir", ".vsi", ".ims", ".dv", ".r3d", ".lof", ".xlef", ".stk",
@@ -49,6 +50,13 @@ def unreadable_file(path: Path) -> DataError:
             code="data.image.format",
             expected=known,
             remedy="export it as OME-TIFF in the program of the microscope, or in Fiji",
+        )
+    if suffix in ARRAYS:
+        return DataError(
+            f"{path} holds arrays, which are not images that can be read: {suffix}",
+            code="data.image.format",
+            expected=known,
+            remedy="save each as a TIFF, in Python by tifffile.imwrite('name.tif', array)",
         )
     kind = _kind(path)
     if kind:
