@@ -330,7 +330,7 @@ def test_of_layers_the_images_without_a_mask_are_counted(
     collection = Collection("layers", samples)
     lesson.session.workspace.show(collection)
     lesson.settle()
-    anew = lesson.learning.anew
+    anew = lesson.new_model
     assert anew.without_mask() == "1 of 15 images has a mask; the others are left out"
     assert anew.sources() == {"images": "the layers: 1 of 15 images has a mask; the others are left out"}
     data, _, _ = anew._data("images")

@@ -252,7 +252,7 @@ class TrainForm(QWidget):  # type: ignore[misc]
         planned = self._planned(chosen)
         plan = self.new_model.plan
         if planned and plan is not None:
-            some = self.anew.without_mask() if self.source_box.currentData() == "images" else ""
+            some = self.new_model.without_mask() if self.source_box.currentData() == "images" else ""
             lines = [f"{some}."] if some else []
             lines += [plan.split_words, plan.forecast_words(float(self.minutes.value()))]
             self.words.setText("\n".join(lines))
