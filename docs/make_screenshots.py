@@ -131,15 +131,15 @@ def main() -> None:
             rest(0.2)
         spin(lambda: bench.session.painting.project is not None)
         bench.teaching.heading.click()
-        learning = bench.session.learning
+        session = bench.session
         spin(bench.teaching.run_button.isEnabled)
         bench.teaching.run_button.click()
         # On a busy machine there may be no four looks in a minute.
-        spin(lambda: len(learning.curve) > 3 or learning.candidate is not None)
+        spin(lambda: len(session.background.curve) > 3 or session.candidate.version is not None)
         photographer.take("6-learn")
-        spin(lambda: bench.session.learning.candidate is not None)
+        spin(lambda: session.candidate.version is not None)
         photographer.take("7-verdict")
-        bench.session.learning.discard()
+        session.candidate.discard()
         viewer.close()
 
 

@@ -194,34 +194,10 @@ def test_new_weights_are_compiled_when_they_are_asked_for_and_not_otherwise(
     weights = model.network.get_weights()
     weights[-1] += 1.0  # the bias of the logits
     model.network.set_weights(weights)
+    model.weights_changed()
     after = model.outputs(images)
     assert after.mean() > before.mean()
     np.testing.assert_allclose(after, by_keras(model, images, monkeypatch), atol=1e-4)
-
-
-def test_weights_that_nobody_can_have_changed_are_not_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from napari_unet.models import model as module
-
-    save_model(model_of(), tmp_path / "model")
-    model = load_model(tmp_path / "model")
-    read: list[int] = []
-    real = module._stamp
-    monkeypatch.setattr(module, "_stamp", lambda network: read.append(1) or real(network))
-    images = batch(model)
-    before = model.outputs(images)
-    assert model.hash == load_model(tmp_path / "model").hash
-    np.testing.assert_array_equal(model.outputs(images), before)
-    assert read == []
-    network = model.network  # from now on somebody has it in hand
-    np.testing.assert_array_equal(model.outputs(images), before)
-    assert read == [1]
-    weights = network.get_weights()
-    weights[-1] += 1.0
-    network.set_weights(weights)
-    assert model.outputs(images).mean() > before.mean()
-    assert read == [1, 1]
 
 
 def test_threads_take_turns() -> None:

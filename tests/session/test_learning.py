@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from napari_unet.models.look import Look
     from napari_unet.progress import CancelToken
     from napari_unet.project.project import Project
-    from napari_unet.session.learning import Learning
 
 SECONDS = 1.5
 
@@ -58,7 +57,10 @@ class Lesson:
     def __init__(self, salt: Path, model: Path) -> None:
         self.waiting: list[Callable[[], None]] = []
         self.session = Session(InlineEngine(), self.waiting.append)
-        self.learning: Learning = self.session.learning
+        self.learning = self.session.learning
+        self.background = self.session.background
+        self.candidate = self.session.candidate
+        self.new_model = self.session.new_model
         self.failures: list[str] = []
         self.session.runner.failed.connect(lambda sentence, details: self.failures.append(sentence))
         dataset = open_dataset(salt)
@@ -104,7 +106,7 @@ class Lesson:
 
     def names(self) -> list[tuple[int, str, bool]]:
         """Number of each version, what it came from, and whether it was discarded."""
-        return [(v.number, v.note.split()[0], v.discarded) for v in self.learning.versions]
+        return [(v.number, v.note.split()[0], v.discarded) for v in self.candidate.versions]
 
     def in_use(self) -> int | None:
         current = self.project.models.current
@@ -135,9 +137,9 @@ def test_what_is_in_the_way_is_said_one_thing_after_another(lesson: Lesson) -> N
     assert learning.fine_tune(SECONDS) is None
     lesson.correct(lesson.ids_of("train")[0])
     assert learning.obstacle() == ""
-    learning.job = object()  # type: ignore[assignment]
+    lesson.background.job = object()  # type: ignore[assignment]
     assert learning.obstacle() == "Learning is under way."
-    learning.job = None
+    lesson.background.job = None
     assert lesson.failures == []
 
 
@@ -163,51 +165,55 @@ def test_a_round_makes_two_versions_and_keep_uses_the_second(lesson: Lesson, mod
     before = session.workspace.mask(plain)
     looks: list[dict[str, float]] = []
     previews: list[Any] = []
-    learning.looked.connect(looks.append)
-    learning.previewed.connect(previews.append)
+    lesson.background.validated.connect(looks.append)
+    lesson.background.previewed.connect(previews.append)
     job = learning.fine_tune(SECONDS)
     assert job is not None
     assert job.error is None
     assert lesson.failures == []
-    assert learning.job is None
-    assert looks == learning.curve
+    assert lesson.background.job is None
+    assert looks == lesson.background.curve
     assert {"seconds", "loss", "held_out_iou", "old_iou"} <= set(looks[0])
     assert previews[0].id == session.workspace.current
-    first, second = learning.versions
+    first, second = lesson.candidate.versions
     assert (first.name, first.note, first.parent) == ("v001", "from start", 0)
     assert first.scores == {"validation_iou": 0.5}
     assert (second.name, second.parent) == ("v002", 1)
-    result = learning.result
+    result = lesson.candidate.result
     assert result is not None
     assert second.note == result.comparison.verdict
     assert second.scores["held_out_iou"] == pytest.approx(result.comparison.new_iou)
     assert second.corrections == project.corrections.seen()
     assert set(result.lessons) == set(lesson.ids_of("train")[:3])
     assert judge in result.comparison.images
-    assert learning.candidate == second
+    assert lesson.candidate.version == second
     assert lesson.in_use() == 1
     assert session.workspace.model is not None
     assert session.workspace.model.path == model
     assert learning.obstacle() == "Keep or discard the new version first."
-    learning.keep()
+    lesson.candidate.keep()
     assert lesson.failures == []
-    assert learning.candidate is None
+    assert lesson.candidate.version is None
     assert lesson.in_use() == 2
     assert session.workspace.model.path == second.path
     assert session.workspace.row(plain).status == "segmented"  # by the new version
     assert (session.workspace.mask(plain) != before).any()
     assert session.workspace.row(judge).status == "done"
     assert learning.obstacle() == ""
-    assert [c.path for c in session.offered() if c.path in (first.path, second.path)] == [second.path]
-    learning.roll_back()
+    assert [c.path for c in session.candidate.suggestible() if c.path in (first.path, second.path)] == [
+        second.path
+    ]
+    lesson.candidate.roll_back()
     assert lesson.in_use() == 1
     assert session.workspace.model.path == first.path
-    assert [c.path for c in session.offered() if c.path in (first.path, second.path)] == [first.path]
+    assert [c.path for c in session.candidate.suggestible() if c.path in (first.path, second.path)] == [
+        first.path
+    ]
     np.testing.assert_array_equal(session.workspace.mask(plain), before)
-    learning.roll_back(2)
+    lesson.candidate.roll_back(2)
     assert lesson.in_use() == 2
-    learning.roll_back()
-    learning.roll_back()
+    lesson.candidate.roll_back()
+    lesson.candidate.roll_back()
     assert lesson.failures == ["there is no earlier version to go back to; keep a second version first"]
 
 
@@ -227,7 +233,7 @@ def test_after_a_roll_back_the_version_that_was_rejected_is_not_suggested(
     assert project.models.roll_back().number == 1
     versions = [project.models.version(n).path for n in (1, 2)]
     assert set(versions) <= set(session.workspace.models)  # both can still be chosen by hand
-    offered = session.offered()
+    offered = session.candidate.suggestible()
     assert [c.path for c in offered if c.path in versions] == versions[:1]
     assert model in {
         c.path for c in offered
@@ -256,14 +262,14 @@ def test_discard_leaves_the_old_version_in_use_and_the_next_round_starts_from_it
     session, learning = lesson.session, lesson.learning
     card = session.workspace.model
     learning.fine_tune(SECONDS)
-    learning.discard()
+    lesson.candidate.discard()
     assert lesson.in_use() == 1
     assert session.workspace.model is card
-    assert [(v.number, v.discarded) for v in learning.versions] == [(1, False), (2, True)]
-    assert learning.candidate is None
+    assert [(v.number, v.discarded) for v in lesson.candidate.versions] == [(1, False), (2, True)]
+    assert lesson.candidate.version is None
     learning.fine_tune(SECONDS)
     # The start is a version already.
-    assert [(v.number, v.parent) for v in learning.versions] == [(1, 0), (2, 1), (3, 1)]
+    assert [(v.number, v.parent) for v in lesson.candidate.versions] == [(1, 0), (2, 1), (3, 1)]
     assert lesson.failures == []
 
 
@@ -275,8 +281,8 @@ def test_a_model_in_a_zip_learns_too(lesson: Lesson, model: Path, tmp_path: Path
     lesson.corrected()
     lesson.learning.fine_tune(SECONDS)
     assert lesson.failures == []
-    assert lesson.learning.versions[0].note == "from packed"
-    assert lesson.learning.candidate is not None
+    assert lesson.candidate.versions[0].note == "from packed"
+    assert lesson.candidate.version is not None
 
 
 @pytest.mark.parametrize("how", ["cancelled", "failed"])
@@ -298,10 +304,10 @@ def test_a_round_that_ends_early_leaves_all_as_it_was(
         for _ in range(2):
             learning.fine_tune(SECONDS)
     assert lesson.failures == (["the disk is full"] * 2 if how == "failed" else [])
-    assert learning.job is None
-    assert learning.candidate is None
-    assert learning.result is None
-    assert [v.name for v in learning.versions] == ["v001"]
+    assert lesson.background.job is None
+    assert lesson.candidate.version is None
+    assert lesson.candidate.result is None
+    assert [v.name for v in lesson.candidate.versions] == ["v001"]
     assert lesson.in_use() == 1
     assert session.workspace.model is card
     assert session.workspace.rows() == rows
@@ -313,19 +319,19 @@ def test_a_round_that_ends_early_leaves_all_as_it_was(
 @pytest.mark.slow
 def test_stop_ends_early_and_judges_what_is_best_so_far(lesson: Lesson) -> None:
     lesson.corrected()
-    lesson.learning.looked.connect(lambda row: lesson.learning.stop())
+    lesson.background.validated.connect(lambda row: lesson.background.stop())
     lesson.learning.fine_tune(60.0)
-    result = lesson.learning.result
+    result = lesson.candidate.result
     assert result is not None
     assert result.stopped
     assert result.seconds < 30
-    assert lesson.learning.candidate is not None
+    assert lesson.candidate.version is not None
     # It is for that round alone.
-    lesson.learning.looked.disconnect()
-    lesson.learning.discard()
+    lesson.background.validated.disconnect()
+    lesson.candidate.discard()
     lesson.learning.fine_tune(SECONDS)
-    assert lesson.learning.result is not None
-    assert not lesson.learning.result.stopped
+    assert lesson.candidate.result is not None
+    assert not lesson.candidate.result.stopped
 
 
 def test_what_was_judged_is_kept_where_it_belongs(lesson: Lesson, tmp_path: Path) -> None:
@@ -338,7 +344,7 @@ def test_what_was_judged_is_kept_where_it_belongs(lesson: Lesson, tmp_path: Path
     lesson.session.workspace.show(shown)
     lesson.settle()
     assert lesson.learning.project is None
-    lesson.learning.keep()
+    lesson.candidate.keep()
     assert lesson.failures == []
     assert project.models.current is not None
     assert project.models.current.number == 2
@@ -353,7 +359,7 @@ def test_held_out_images_teach_nothing_before_and_after_they_are_done(lesson: Le
     lesson.correct(painted)
     lesson.correct(done, done=True)
     lesson.learning.fine_tune(SECONDS)
-    result = lesson.learning.result
+    result = lesson.candidate.result
     assert result is not None
     assert set(result.lessons) == set(lesson.ids_of("train")[:2])
     assert painted not in result.held_out  # its strokes judge nothing; its reference may

@@ -144,7 +144,7 @@ def test_a_sample_shows_borders_and_darkens_what_does_not_count() -> None:
 
 def test_a_model_is_trained_planned_judged_and_kept(lesson: Lesson) -> None:
     learning, session = lesson.learning, lesson.session
-    anew = learning.anew
+    anew = lesson.new_model
     assert set(anew.sources()) == {"images"}
     anew.make_plan("images", TINY)
     assert lesson.failures == []
@@ -154,11 +154,11 @@ def test_a_model_is_trained_planned_judged_and_kept(lesson: Lesson) -> None:
     lesson.settle()  # a project was made for it first
     assert lesson.failures == []
     project = lesson.project
-    result = learning.result
+    result = lesson.candidate.result
     assert isinstance(result, Trained)
-    assert learning.losses
-    assert [v.note for v in learning.versions] == ["from start", f"trained anew, {result.verdict}"]
-    fresh = learning.candidate
+    assert lesson.background.losses
+    assert [v.note for v in lesson.candidate.versions] == ["from start", f"trained anew, {result.verdict}"]
+    fresh = lesson.candidate.version
     assert fresh is not None
     assert fresh.parent == 0
     assert result.comparison is not None
@@ -168,8 +168,8 @@ def test_a_model_is_trained_planned_judged_and_kept(lesson: Lesson) -> None:
     assert set(split.held_out) == set(project.split.held_out)  # judged as all of the project is
     assert set(result.comparison.images) == set(split.held_out)
     assert anew.obstacle() == "Keep or discard the new version first."
-    assert learning.note.startswith("Forecast: ")
-    learning.keep()
+    assert lesson.candidate.note.startswith("Forecast: ")
+    lesson.candidate.keep()
     assert session.workspace.model is not None
     assert session.workspace.model.path == fresh.path
     assert session.workspace.row(session.workspace.current).status == "segmented"
@@ -184,8 +184,7 @@ def test_a_model_is_trained_planned_judged_and_kept(lesson: Lesson) -> None:
 def test_stop_keeps_the_best_and_cancel_can_be_resumed(
     lesson: Lesson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learning = lesson.learning
-    anew = learning.anew
+    anew = lesson.new_model
     lesson.make_project()
     begun = TINY.model_copy(
         update={"training": TINY.training.model_copy(update={"minutes": 30.0, "steps_per_epoch": 3})}
@@ -200,25 +199,27 @@ def test_stop_keeps_the_best_and_cancel_can_be_resumed(
 
     # The inline engine runs to the end at once, so what cancels comes from within.
     def cancel(row: dict[str, float]) -> None:
-        if len(learning.curve) >= 2:
+        if len(lesson.background.curve) >= 2:
             jobs[-1].cancel()
 
     monkeypatch.setattr("napari_unet.engine.inline.Job", Recorded)
-    learning.looked.connect(cancel)
+    lesson.background.validated.connect(cancel)
     anew.train("images", begun)
-    learning.looked.disconnect(cancel)
-    assert learning.candidate is None
+    lesson.background.validated.disconnect(cancel)
+    assert lesson.candidate.version is None
     left = anew.cut_short()
     assert left is not None
     assert left.recipe == begun
     assert left.source == "images"
-    learning.looked.connect(lambda row: learning.stop() if len(learning.curve) >= 2 else None)
+    lesson.background.validated.connect(
+        lambda row: lesson.background.stop() if len(lesson.background.curve) >= 2 else None
+    )
     anew.resume(left)
     assert lesson.failures == []
-    assert isinstance(learning.result, Trained)
-    assert learning.result.stopped
-    assert learning.result.steps > 6  # it went on, and did not begin again
-    assert learning.candidate is not None
+    assert isinstance(lesson.candidate.result, Trained)
+    assert lesson.candidate.result.stopped
+    assert lesson.candidate.result.steps > 6  # it went on, and did not begin again
+    assert lesson.candidate.version is not None
     assert anew.cut_short() is None
 
 
@@ -256,7 +257,7 @@ def test_layers_at_hand_are_trained_on(model: Path, monkeypatch: pytest.MonkeyPa
     one = Sample("layer", lambda: image, lambda: ReferenceMask(labels))
     lesson.session.workspace.show(Collection("layers", [one]))
     lesson.settle()
-    anew = lesson.learning.anew
+    anew = lesson.new_model
     assert anew.sources() == {"images": "the layers: 1 image with masks"}
     anew.make_plan("images", TINY)
     assert anew.plan is not None
@@ -264,11 +265,11 @@ def test_layers_at_hand_are_trained_on(model: Path, monkeypatch: pytest.MonkeyPa
     anew.train("images", anew.plan.recipe_for(MINUTES))
     lesson.settle()
     assert lesson.failures == []
-    result = lesson.learning.result
+    result = lesson.candidate.result
     assert isinstance(result, Trained)
     assert result.comparison is None
     assert result.sentence.startswith("trained; no image was held out to judge by")
-    lesson.learning.keep()
+    lesson.candidate.keep()
     assert lesson.session.workspace.mask("layer") is not None
     lesson.session.close()
 
@@ -276,16 +277,16 @@ def test_layers_at_hand_are_trained_on(model: Path, monkeypatch: pytest.MonkeyPa
 def test_a_training_that_waits_for_a_project_starts_on_its_own_images_or_not_at_all(
     lesson: Lesson, tmp_path: Path
 ) -> None:
-    session, learning = lesson.session, lesson.learning
+    session = lesson.session
     lesson.make_project()  # the images of `lesson` have a project
     dataset = open_dataset(write_synthetic("salt", tmp_path / "other", 8))
     other = Collection("other", (*dataset.samples, *dataset.unlabelled), dataset)
     session.workspace.show(other)
     started: list[Any] = []
-    learning.run = lambda task, collection, finish: started.append((task.data, collection))  # type: ignore[method-assign, assignment, return-value]
+    lesson.background.run = lambda task, collection, finish: started.append((task.data, collection))  # type: ignore[method-assign, assignment, return-value]
     told: list[str] = []
     session.projects.told.connect(told.append)
-    learning.anew.train("images", TINY)  # waits: the project of `other` is being made
+    lesson.new_model.train("images", TINY)  # waits: the project of `other` is being made
     session.workspace.show(lesson.collection)
     lesson.settle()
     assert started == []
@@ -293,7 +294,7 @@ def test_a_training_that_waits_for_a_project_starts_on_its_own_images_or_not_at_
     session.workspace.show(other)
     lesson.settle()
     assert started == []  # a wish that was dropped does not come back
-    learning.anew.train("images", TINY)
+    lesson.new_model.train("images", TINY)
     lesson.settle()
     assert started == [(dataset.path, other)]
     other.close()
@@ -306,11 +307,35 @@ def test_a_training_whose_project_cannot_be_made_does_not_wait_for_ever(
         raise OutputError("the disk is full", code="output.unwritable")
 
     monkeypatch.setattr("napari_unet.session.current_project.Project.create", refuse)
-    learning = lesson.learning
     told: list[str] = []
     lesson.session.projects.told.connect(told.append)
     for _ in range(2):  # the second is asked for before the project is tried again
-        learning.anew.train("images", TINY)
+        lesson.new_model.train("images", TINY)
         lesson.settle()
-        assert learning.anew._waiting is None
+        assert lesson.new_model._waiting is None
     assert told == [f"The training on {lesson.collection.name} was not started."] * 2
+
+
+def test_of_layers_the_images_without_a_mask_are_counted(
+    model: Path, monkeypatch: pytest.MonkeyPatch, salt: Path
+) -> None:
+    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
+    lesson = Lesson(salt, model)
+    labels = np.zeros((48, 48), np.uint8)
+    labels[10:30, 12:40] = 1
+    samples = [
+        Sample(f"s [{n}]", lambda: labels[..., None], (lambda: ReferenceMask(labels)) if n == 4 else None)
+        for n in range(15)
+    ]
+    collection = Collection("layers", samples)
+    lesson.session.workspace.show(collection)
+    lesson.settle()
+    anew = lesson.new_model
+    assert anew.without_mask() == "1 of 15 images has a mask; the others are left out"
+    assert anew.sources() == {"images": "the layers: 1 of 15 images has a mask; the others are left out"}
+    data, _, _ = anew._data("images")
+    assert [item.id for item in data.items] == ["s [4]"]  # type: ignore[union-attr]
+    collection.model = None
+    collection.masks_mean(("class 1", "class 2"))
+    assert anew.without_mask() == "1 of 15 images has a mask of 2 classes; the others are left out"
+    lesson.session.close()

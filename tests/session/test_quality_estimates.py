@@ -268,7 +268,7 @@ def test_automatic_estimates_give_way_to_what_a_person_asks_for_and_resume(sessi
     (automatic,) = engine.jobs
     assert isinstance(automatic.task, EstimateTask)
     assert not session.runner.busy  # Segment and Keep are free
-    assert not session.learning._waits()
+    assert not session.candidate._waits()
     assert session.segment(ids[2:]) is not None
     assert automatic.cancel_token.cancelled
     assert engine.run() is automatic

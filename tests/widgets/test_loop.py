@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,8 @@ import pytest
 from hands import close_anyway
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QScrollArea
+
+from napari_unet.models.look import measure_look, summarize_looks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,7 +72,9 @@ def click(qtbot: Any, button: Any) -> None:
 def at_rest(dock: Any, qtbot: Any) -> None:
     session = dock.session
     qtbot.waitUntil(
-        lambda: not session.runner.busy and session.runner.progress is None and session.learning.job is None,
+        lambda: (
+            not session.runner.busy and session.runner.progress is None and session.background.job is None
+        ),
         timeout=LONG,
     )
     qtbot.wait(400)
@@ -142,7 +148,7 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     panel.seconds.setValue(120)
     click(qtbot, panel.run_button)
     assert not panel.running.isHidden()
-    qtbot.waitUntil(lambda: len(session.learning.curve) > 1, timeout=LONG)
+    qtbot.waitUntil(lambda: len(session.background.curve) > 1, timeout=LONG)
     qtbot.waitUntil(lambda: not panel.curves.isHidden(), timeout=LONG)
     # Segmenting waits for nothing meanwhile.
     assert not session.runner.busy
@@ -153,15 +159,18 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     assert told(notifications) == []
     assert panel.running.isHidden()
     assert not panel.verdict.isHidden()
-    sentence = session.learning.result.comparison.sentence
+    sentence = session.candidate.result.comparison.sentence
     assert panel.verdict.text().lower() == f"{sentence}.".lower()
     assert not panel.gate.isHidden()
     qtbot.waitUntil(lambda: panel.gate in seen)
     assert not panel.run_button.isEnabled()
     assert dock.stage.preview_layer is None
+    dock.segmenting.threshold.setValue(0.61)
     click(qtbot, panel.keep_button)
     at_rest(dock, qtbot)
     assert panel.gate.isHidden()
+    assert panel.verdict.text() == "v002 is in use now."
+    assert dock.segmenting.threshold.value() == pytest.approx(0.61)
     assert panel.version_row.box.count() == 2
     assert panel.version_row.box.currentText().startswith("v002")
     assert panel.version_row.box.currentText().split(",")[0].endswith("in use")
@@ -173,6 +182,9 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     at_rest(dock, qtbot)
     assert session.workspace.model.path.name == "v001"
     assert panel.version_row.box.currentText().startswith("v001")
+    assert panel.verdict.text() == "v001 is in use now."
+    assert not panel.version_row.back_button.isEnabled()  # there is nothing older
+    assert dock.segmenting.threshold.value() == pytest.approx(0.61)
     assert told(notifications) == []
     # Another day.
     viewer.close()
@@ -186,6 +198,58 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
         np.testing.assert_array_equal(dock.stage.mask_layer.data, mask)
     assert dock.teaching.version_row.box.count() == 2
     assert not NETWORKS & set(sys.modules)
+
+
+def test_a_version_that_was_rejected_is_not_advertised_and_roll_back_leads_to_no_newer_one(
+    open_window: Callable[[], tuple[Any, Any]], qtbot: Any, notifications: list[Any], tmp_path: Path
+) -> None:
+    viewer, dock = open_window()
+    session, row = dock.session, dock.teaching.version_row
+    segment_all(dock, qtbot)
+    paint_truth(dock)
+    qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
+    collection, store = session.workspace.collection, session.painting.project.models
+    # Two versions that know images like these, so that either would be suggested.
+    knowing = tmp_path / "knowing"
+    shutil.copytree(session.workspace.model.path, knowing)
+    content = json.loads((knowing / "settings.json").read_text())
+    looks = [("salt", measure_look(collection.image(i))) for i in collection.ids]
+    content["provenance"]["looks"] = summarize_looks(looks)
+    (knowing / "settings.json").write_text(json.dumps(content))
+    for note in ("good", "worse"):
+        store.add(knowing, note=note, keep=True)
+    session.projects.project_changed.emit()
+    click(qtbot, dock.teaching.heading)
+    assert row.box.currentText() == "v002 in use, worse"
+    assert not row.use_button.isEnabled()  # it is that already
+    row.box.setCurrentIndex(0)
+    click(qtbot, row.use_button)
+    at_rest(dock, qtbot)
+    row.box.setCurrentIndex(1)
+    click(qtbot, row.use_button)
+    at_rest(dock, qtbot)
+    assert session.workspace.model.path.name == "v002"
+    dock.segmenting.threshold.setValue(0.76)
+    click(qtbot, row.back_button)
+    at_rest(dock, qtbot)
+    assert session.workspace.model.path.name == "v001"
+    assert dock.teaching.verdict.text() == "v001 is in use now."
+    assert not row.back_button.isEnabled()
+    assert row.back_button.toolTip() == "There is no older version to go back to"
+    assert dock.segmenting.threshold.value() == pytest.approx(0.76)
+    assert dock.segmenting.suggestion.suggestion.card.path.name == "v001"
+    assert dock.segmenting.suggestion.use_button.isHidden()  # it is in use
+    assert told(notifications) == []
+    # Another day, with the model that all began with: its version is suggested, not the rejected one.
+    viewer.close()
+    viewer, dock = open_window()
+    qtbot.waitUntil(lambda: dock.session.painting.project is not None, timeout=LONG)
+    suggestion = dock.segmenting.suggestion
+    qtbot.waitUntil(lambda: suggestion.suggestion is not None, timeout=LONG)
+    qtbot.wait(400)
+    assert {"v001", "v002"} <= {p.name for p in dock.session.workspace.models}
+    assert suggestion.suggestion.card.path.name == "v001"
+    assert dock.teaching.version_row.box.currentText() == "v001 in use, good"
 
 
 def test_cancelled_learning_leaves_all_as_it_was_and_discard_keeps_the_old(
@@ -204,22 +268,22 @@ def test_cancelled_learning_leaves_all_as_it_was_and_discard_keeps_the_old(
     click(qtbot, panel.heading)
     panel.seconds.setValue(60)
     click(qtbot, panel.run_button)
-    qtbot.waitUntil(lambda: len(session.learning.curve) > 0, timeout=LONG)
+    qtbot.waitUntil(lambda: len(session.background.curve) > 0, timeout=LONG)
     click(qtbot, panel.cancel_button)
     at_rest(dock, qtbot)
     assert panel.gate.isHidden()
     assert panel.verdict.isHidden()
     assert dock.stage.preview_layer is None
-    assert len(session.learning.versions) == 1
+    assert len(session.candidate.versions) == 1
     click(qtbot, panel.run_button)
-    qtbot.waitUntil(lambda: len(session.learning.curve) > 0, timeout=LONG)
+    qtbot.waitUntil(lambda: len(session.background.curve) > 0, timeout=LONG)
     click(qtbot, panel.stop_button)
     at_rest(dock, qtbot)
     click(qtbot, panel.discard_button)
     assert panel.gate.isHidden()
     assert session.workspace.model is card
     qtbot.waitUntil(panel.run_button.isEnabled)
-    assert [v.discarded for v in session.learning.versions] == [False, True]
+    assert [v.discarded for v in session.candidate.versions] == [False, True]
     assert told(notifications) == []
 
 
@@ -244,7 +308,7 @@ def test_a_new_model_is_planned_trained_and_compared(
 ) -> None:
     _, dock = open_window()
     session, panel = dock.session, dock.teaching
-    learning, form = session.learning, panel.form
+    form = panel.form
     click(qtbot, panel.heading)
     panel.tabs.setCurrentIndex(1)
     assert not form.isHidden()
@@ -279,13 +343,13 @@ def test_a_new_model_is_planned_trained_and_compared(
     form.refresh_plan()
     form.minutes.setValue(5)
     click(qtbot, form.train_button)
-    qtbot.waitUntil(lambda: len(learning.curve) > 0, timeout=LONG)
+    qtbot.waitUntil(lambda: len(session.background.curve) > 0, timeout=LONG)
     qtbot.waitUntil(lambda: not panel.curves.isHidden(), timeout=LONG)
     click(qtbot, panel.stop_button)
     at_rest(dock, qtbot)
     assert told(notifications) == []
-    assert learning.candidate is not None
-    assert panel.verdict.text().lower().startswith(learning.result.sentence.lower())
+    assert session.candidate.version is not None
+    assert panel.verdict.text().lower().startswith(session.candidate.result.sentence.lower())
     click(qtbot, panel.keep_button)
     at_rest(dock, qtbot)
     assert session.workspace.model.path.name == "v002"

@@ -24,14 +24,13 @@ from napari_unet.atomic import PARTIAL, write_text
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.models import native
 from napari_unet.models.hdf5 import open_hdf5
-from napari_unet.models.lent import LentNetwork
 from napari_unet.models.normalization import Normalization
 from napari_unet.models.provenance import check_provenance
 from napari_unet.models.shipped import locate, shipped_models
 from napari_unet.networks.folding import Folded, fold
 from napari_unet.networks.onnx.program import answer_channels
 from napari_unet.networks.partial_output import narrowing
-from napari_unet.networks.registry import architecture, build_network, input_sizes
+from napari_unet.networks.registry import architecture, build_network, count_parameters, input_sizes
 from napari_unet.networks.star_shape import encode
 from napari_unet.plain_json import BAD_CONTENT, parse_json
 from napari_unet.settings import SEPARATION_CHANNELS, Recipe
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.networks.sizes import InputSizes
+    from napari_unet.settings import NetworkSettings
 
 SETTINGS_FILE = "settings.json"
 WEIGHTS_FILE = "model.weights.h5"
@@ -58,6 +58,10 @@ DAMAGED_ZIP = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, ValueError, struct.error,
 )  # fmt: skip
 MAX_WEIGHTS_BYTES = 4 * 1024**3
+# Networks up to these take about 100 MB at most.
+FEW_FILTERS, FEW_DEEPEST = 32, 512
+SMALL_ENCODERS = {"MobileNetV2", "EfficientNetLite0"}
+BYTES_OF_A_WEIGHT, MOST_PACKED = 2, 4  # in half precision; how far somebody may have compressed the file
 
 
 @dataclass(eq=False)
@@ -73,7 +77,7 @@ class Model:
     classes : tuple of str
         Names of the classes 1..K.
     network : keras.Model
-        (N, Y, X, C) float32 to float32 logits.
+        (N, Y, X, C) float32 to float32 logits. Whoever changes its weights calls ``weights_changed``.
     provenance : dict
         Data and its hash, split, seen images, scores, versions; JSON throughout.
     """
@@ -81,14 +85,13 @@ class Model:
     recipe: Recipe
     normalization: Normalization
     classes: tuple[str, ...]
-    network: Any = LentNetwork()  # noqa: RUF009 - a descriptor, not a default
+    network: Any
     provenance: dict[str, Any] = field(default_factory=dict)
-    _network: Any = field(init=False, repr=False)
-    _lent: bool = field(init=False, repr=False)
+    _changes: int = field(default=0, init=False, repr=False)
     _folded: Folded | None = field(default=None, init=False, repr=False)
-    _stamp: int = field(default=0, init=False, repr=False)
+    _folded_at: int = field(default=0, init=False, repr=False)
     _native: native.NativeNetwork | None = field(default=None, init=False, repr=False)
-    _compiled: tuple[int, int] | None = field(default=None, init=False, repr=False)
+    _compiled: tuple[Any, int] | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def load(cls, path: Path | str, precision: str = "float32") -> Model:
@@ -103,6 +106,10 @@ class Model:
         """Input sizes that the network takes."""
         return input_sizes(self.recipe.network)
 
+    def weights_changed(self) -> None:
+        """Call this whenever the weights of ``network`` are others: what computes with copies follows."""
+        self._changes += 1
+
     @property
     def probabilities(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """What turns a batch of prepared images into probabilities, with the weights of this moment.
@@ -110,8 +117,8 @@ class Model:
         Its argument is (N, Y, X, C) float32, of a size that the network takes; what comes out is
         (N, Y', X', K) float32 in [0, 1]: for softmax the classes without the background. It computes
         with batch normalization folded into the convolutions, and by OpenVINO on a processor where that
-        is installed (``models.native``). Whether the weights have changed since is looked at here, not
-        for each batch: ask anew after training.
+        is installed (``models.native``). Changed weights are taken over here, not for each batch: ask
+        again after ``weights_changed``.
         """
         return self.answers(apart=False, presence=False)
 
@@ -202,22 +209,21 @@ class Model:
 
     def _compile(self, network: Any) -> native.NativeNetwork | None:
         """The folded network as OpenVINO runs it; None if it cannot."""
-        state = id(network), self._stamp
-        if self._compiled != state:
+        known, at = self._compiled or (None, 0)
+        if known is not network or at != self._folded_at:
             settings, scale = self.recipe.network, self.normalization.scale
             self._native = native.compile_network(network, settings, scale, shrinks=self.sizes.margin > 0)
-            self._compiled = state
+            self._compiled = network, self._folded_at
         return self._native
 
     @property
     def inference_network(self) -> Any:
         """The folded network, with the weights that the trained one has now."""
-        stamp = _stamp(self._network) if self._lent else 0
-        if self._folded is None or self._folded.original is not self._network:
-            self._folded = fold(self._network)
-        elif stamp != self._stamp:
+        if self._folded is None or self._folded.original is not self.network:
+            self._folded = fold(self.network)
+        elif self._folded_at != self._changes:
             self._folded.refresh()
-        self._stamp = stamp
+        self._folded_at = self._changes
         return self._folded.network
 
     @property
@@ -235,7 +241,7 @@ class Model:
             del decides["network"]["presence"]
         decides["pixel_size"] = self.recipe.training.pixel_size
         digest.update(json.dumps(decides, sort_keys=True).encode())
-        for array in _arrays(self._network):
+        for array in _arrays(self.network):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
@@ -573,11 +579,33 @@ def _load_folder(folder: Path, path: Path, precision: str) -> Model:
             remedy="copy or train it again",
         )
     check_bytes(weights.stat().st_size, MAX_WEIGHTS_BYTES, str(weights))
+    check_weights_size(recipe.network, weights, str(path))
     network = build_network(recipe.network, precision=precision)
     load_weights(network, weights, str(path))
-    model = Model(recipe, normalization, classes, network, provenance)
-    model._lent = False
-    return model
+    return Model(recipe, normalization, classes, network, provenance)
+
+
+def check_weights_size(settings: NetworkSettings, file: Path, name: str) -> None:
+    """Refuse settings of a network that is much larger than the file of its weights, before it is built.
+
+    Raises
+    ------
+    ModelError
+        With both sizes.
+    """
+    deepest = settings.filters * 2**settings.depth
+    own_encoder = settings.name == "encoder_unet" and settings.encoder not in SMALL_ENCODERS
+    if settings.filters <= FEW_FILTERS and deepest <= FEW_DEEPEST and not own_encoder:
+        return
+    bytes_there, weights = file.stat().st_size, count_parameters(settings)
+    if BYTES_OF_A_WEIGHT * weights > MOST_PACKED * bytes_there:
+        raise ModelError(
+            f"the weights of the model {name} do not belong to its settings",
+            code="model.weights.small",
+            expected=f"{weights:,} weights",
+            got=f"a file of {bytes_there:,} bytes",
+            remedy="copy or train it again",
+        )
 
 
 def load_weights(network: Any, file: Path, name: str) -> None:
@@ -607,14 +635,6 @@ def load_weights(network: Any, file: Path, name: str) -> None:
             code="model.weights.values",
             remedy="train it again",
         )
-
-
-def _stamp(network: Any) -> int:
-    """A number that changes with the weights."""
-    stamp = 0
-    for array in _arrays(network):
-        stamp = zlib.crc32(np.ascontiguousarray(array).data, stamp)
-    return stamp
 
 
 def _arrays(network: Any) -> Iterator[NDArray[np.float32]]:

@@ -9,7 +9,6 @@ import shutil
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +56,12 @@ class ModelStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @classmethod
+    def that_holds(cls, model: Path) -> ModelStore | None:
+        """The store that a model is a version of; None if it is none."""
+        own = NAME.match(model.name) and (model / VERSION_FILE).is_file()
+        return cls(model.parent) if own and (model.parent / STATE_FILE).is_file() else None
+
     def clean(self) -> int:
         """Remove what a killed program left; only for the one who holds the project. Gives how much."""
         return remove_partials(self.folder) if self.folder.is_dir() else 0
@@ -99,6 +104,12 @@ class ModelStore:
         """The version in use; None before the first was kept."""
         kept = self._kept()
         return self.version(kept[-1]) if kept else None
+
+    @property
+    def earlier(self) -> Version | None:
+        """The version that rolling back uses; None if there is none. Errors as ``version``."""
+        kept = self._kept()
+        return self.version(kept[-2]) if len(kept) > 1 else None
 
     def add(
         self,
@@ -317,10 +328,17 @@ class ModelStore:
         return sorted(found)
 
     def _kept(self) -> tuple[int, ...]:
-        """Versions that were in use, the present one last; those that are not there any more are left out."""
+        """Versions that were in use, the present one last, each older than the next.
+
+        Rolling back walks them from the end, so it never leads to a newer version, as to one that a
+        person went back from.
+        """
         state, there = self._state(), {n for n, _ in self._folders()}
-        left = (n for n in state.kept if n in there and n not in state.discarded)
-        return tuple(n for n, _ in groupby(left))
+        kept: list[int] = []
+        for number in reversed(state.kept):
+            if number in there and number not in state.discarded and (not kept or number < kept[-1]):
+                kept.append(number)
+        return tuple(reversed(kept))
 
     def _state(self) -> _State:
         path = self.folder / STATE_FILE

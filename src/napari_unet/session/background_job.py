@@ -1,4 +1,4 @@
-"""Computing beside the session: a task at a time, its curves, its preview, its end."""
+"""What is computed in the background: one task at a time, its curves, its preview, its end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from napari_unet.errors import WorkbenchError
 from napari_unet.progress import Progress
 from napari_unet.workflow.inputs.image_reference import CallReference, refer
 from napari_unet.workflow.segment.predict_task import WarmTask
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 LOSS_EVERY = 0.5  # seconds between two points of the curve of the loss
 
 
-class Beside:
-    """Runs one task at a time beside what the session does: in a process of its own, if it is given one.
+class BackgroundJob:
+    """Runs one task at a time in the background, so that segmenting and painting are free meanwhile.
+
+    It computes in a process of its own where ``make_engine`` gives one.
 
     Parameters
     ----------
     workspace : Workspace
-        Whose images are worked on.
+        Whose current image previews show.
     runner : TaskRunner
         Where tasks run.
 
@@ -46,10 +49,12 @@ class Beside:
         Seconds and loss.
     """
 
-    changed = Signal()  # what can be done, what runs, or the verdict
+    changed = Signal()  # another task runs, or none
+    started = Signal()  # a task that learns is about to run, with curves of its own
     progressed = Signal()  # how far it is
-    looked = Signal(dict)  # a row of the curve: seconds, loss, held_out_iou, old_iou
+    validated = Signal(dict)  # a row of the curve: seconds, loss, held_out_iou, old_iou
     previewed = Signal(object)  # Preview
+    ended = Signal()  # a task has ended, and nothing follows by itself
 
     def __init__(self, workspace: Workspace, runner: TaskRunner) -> None:
         self.workspace, self.runner = workspace, runner
@@ -60,14 +65,9 @@ class Beside:
         self.losses: list[tuple[float, float]] = []  # seconds, loss: means over LOSS_EVERY
         self._engine: Engine | None = None
         self._learns_from: Collection | None = None
+        self._what = "Learning"
         self._stop = False
         self._among = 0  # losses that the last point of the curve is the mean of
-
-    def forget(self) -> None:
-        """Let go of what came of the task before."""
-
-    def go_on(self) -> None:
-        """Do what follows by itself when a task has ended."""
 
     @property
     def engine(self) -> Engine:
@@ -83,15 +83,23 @@ class Beside:
 
     def close(self) -> None:
         """Stop what runs and leave nothing behind."""
-        if self.job is not None:
-            self.job.cancel()
+        self.cancel()
         if self._engine is not None and self._engine is not self.runner.engine:
             self._engine.close()
 
+    @property
+    def obstacle(self) -> str:
+        """Why nothing else can start now; empty if it can."""
+        return f"{self._what} is under way." if self.job is not None else ""
+
     def run(
-        self, task: Task[Any], collection: Collection | None, finish: Callable[[Any], None]
+        self,
+        task: Task[Any],
+        collection: Collection | None,
+        finish: Callable[[Any], None],
+        what: str = "Learning",
     ) -> Job | None:
-        """Run a task that learns, beside what the session does.
+        """Run a task that learns, with curves of its own.
 
         Parameters
         ----------
@@ -101,27 +109,33 @@ class Beside:
             Whose images may be asked for while it runs.
         finish : callable
             Takes what comes of it.
+        what : str
+            What this is, for ``obstacle``.
         """
         self._stop = False
         self.curve, self.losses = [], []
-        self.forget()
-        return self.submit(task, collection, finish)
+        self.started.emit()
+        return self.submit(task, collection, finish, what)
 
     def submit(
-        self, task: Task[Any], collection: Collection | None, finish: Callable[[Any], None]
+        self,
+        task: Task[Any],
+        collection: Collection | None,
+        finish: Callable[[Any], None],
+        what: str = "Learning",
     ) -> Job | None:
-        """Run a task beside the session, leaving curves and verdict as they are; see ``run``."""
+        """Run a task and leave the curves as they are; see ``run``."""
         from napari_unet.workflow.train.preview import Preview
 
-        self._learns_from = collection
+        self._learns_from, self._what = collection, what
         self.progress = Progress(0, 1, "Starting")
 
         def on_progress(progress: Progress) -> None:
             self.progress = progress
             self._take_loss(progress.values)
-            if "old_iou" in progress.values:  # a look; between two of them only the loss is told
+            if "old_iou" in progress.values:  # between two validations only the loss is told
                 self.curve.append(dict(progress.values))
-                self.looked.emit(dict(progress.values))
+                self.validated.emit(dict(progress.values))
             if isinstance(progress.piece, Preview):
                 self.previewed.emit(progress.piece)
             self.progressed.emit()
@@ -131,10 +145,13 @@ class Beside:
             if job.error is not None and not job.cancel_token.cancelled:
                 self.runner.failed.emit(job.error.sentence, job.details)
             if job.state == "done":
-                finish(job.result)
-            if self.job is None:  # nothing follows by itself
+                try:
+                    finish(job.result)
+                except WorkbenchError as error:  # as of a folder that cannot be read any more
+                    self.runner.failed.emit(error.sentence, "")
+            if self.job is None:  # `finish` may have submitted what belongs to this
                 self.changed.emit()
-                self.go_on()
+                self.ended.emit()
 
         job = self.engine.submit(task, on_progress, on_end)
         self.job = None if job.ended else job
@@ -161,12 +178,17 @@ class Beside:
         """Stop learning, judge and keep what is best so far."""
         self._stop = True
 
+    def cancel(self) -> None:
+        """Stop what runs, and forget it."""
+        if self.job is not None:
+            self.job.cancel()
+
     def wants_stop(self) -> bool:
         """Whether the person wants the best so far; called from another thread."""
         return self._stop
 
     def wanted_preview(self) -> Any:
-        """The image at hand; called from another thread."""
+        """The current image; called from another thread."""
         collection, identifier = self.workspace.collection, self.workspace.current
         if collection is None or collection is not self._learns_from or identifier not in collection.entries:
             return None

@@ -237,6 +237,11 @@ class Collection:
     def _new_entries(self, samples: Iterable[Sample]) -> dict[str, Entry]:
         return {s.id: Entry(s, group=s.group or "", corrections=self.memory) for s in samples}
 
+    def masks_mean(self, classes: tuple[str, ...]) -> None:
+        """Take the classes of reference masks; those of a model that was used go before."""
+        if self.model is None:
+            self.classes = classes
+
     def row(self, identifier: str) -> ImageRow:
         """The row of one image."""
         entry = self.entries[identifier]

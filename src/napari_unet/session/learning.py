@@ -1,27 +1,26 @@
-"""Learning in a sitting: what was painted becomes a new version, judged, kept or discarded."""
+"""Fine-tuning in a session: what was painted teaches the model, and what comes of it is judged."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import WorkbenchError
-from napari_unet.models.card import ModelCard
-from napari_unet.session.background_job import Beside
-from napari_unet.session.new_model import TrainingAnew
 from napari_unet.settings import FineTuneSettings
 from napari_unet.workflow.finetune.learning_curve import effort_of, rounds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from napari_unet.engine.task import Job
     from napari_unet.evaluation.compare import Comparison
-    from napari_unet.project.model_version import Version
+    from napari_unet.models.card import ModelCard
     from napari_unet.project.project import Project
+    from napari_unet.session.background_job import BackgroundJob
+    from napari_unet.session.candidate_version import CandidateVersion
     from napari_unet.session.collection import Collection
     from napari_unet.session.painting import Painting
     from napari_unet.session.run_history import SessionRuns
@@ -30,60 +29,55 @@ if TYPE_CHECKING:
     from napari_unet.workflow.finetune.fine_tune_task import FineTuned
     from napari_unet.workflow.finetune.learning_curve import Effort
     from napari_unet.workflow.finetune.project_examples import Material
-    from napari_unet.workflow.finetune.train_version import Trained
 
 
-class Learning(Beside):
-    """Fine-tunes the model at hand on the corrections of the project at hand.
-
-    It computes beside the session, so that segmenting and painting go on: in a process of its own where
-    ``make_engine`` gives one.
+class Learning:
+    """Fine-tunes the model on the corrections of the project.
 
     Parameters
     ----------
     workspace : Workspace
         Whose model learns.
     runner : TaskRunner
-        Where tasks run.
+        Says what went wrong.
+    painting : Painting
+        Whose project's corrections are learned from.
+    runs : SessionRuns
+        Where a round is remembered.
+    background : BackgroundJob
+        Where a round is computed.
+    candidate : CandidateVersion
+        Takes what comes of a round.
+
+    Attributes
+    ----------
+    keep_going : bool
+        Whether a round follows the other as long as there are new strokes.
+    seconds : float
+        Budget of such a round.
     """
 
-    again = Signal(tuple)  # ids of images to be segmented with the model that is used now
+    changed = Signal()  # whether a round follows the other
 
     def __init__(
-        self, workspace: Workspace, runner: TaskRunner, painting: Painting, runs: SessionRuns
+        self,
+        workspace: Workspace,
+        runner: TaskRunner,
+        painting: Painting,
+        runs: SessionRuns,
+        background: BackgroundJob,
+        candidate: CandidateVersion,
     ) -> None:
-        super().__init__(workspace, runner)
-        self.painting, self.runs = painting, runs
-        self.result: FineTuned | Trained | None = None
-        self.candidate: Version | None = None  # waits for keep or discard
-        self.note = ""  # what a person should know of the last round besides its verdict
-        self.keep_going = False  # whether a round follows the other as long as there are new strokes
-        self.seconds = 60.0  # budget of such a round
-        self._judged_in: Project | None = None  # whose the candidate is, whatever is at hand by then
-        self._offered: FineTuned | Trained | None = None  # what the candidate came of
-        self._taught: dict[str, int] = {}  # strokes that the last round learned from
-        self.anew = TrainingAnew(self)
-        painting.projects.project_changed.connect(self._follow_project)
-
-    def close(self) -> None:
-        """Stop what runs and leave nothing behind."""
+        self.workspace, self.runner, self.painting, self.runs = workspace, runner, painting, runs
+        self.background, self.candidate = background, candidate
         self.keep_going = False
-        super().close()
-
-    def forget(self) -> None:
-        """Let go of the verdict of the round before."""
-        self.result, self.note = None, ""
+        self.seconds = 60.0
+        self._taught: dict[str, int] = {}  # strokes that the last round learned from
 
     @property
     def project(self) -> Project | None:
         """Whose corrections are learned from."""
         return self.painting.project
-
-    @property
-    def versions(self) -> tuple[Version, ...]:
-        """Of the project at hand, the oldest first."""
-        project = self.project
-        return project.models.versions() if project is not None else ()
 
     def obstacle(self) -> str:
         """Why there can be no fine-tuning now; empty if there can."""
@@ -92,9 +86,9 @@ class Learning(Beside):
             return "Open a model first."
         if self.workspace.model.members:
             return "An ensemble has no single network that could learn: open one of its members instead."
-        if self.job is not None:
-            return "Learning is under way."
-        if self.candidate is not None and not self.keep_going:
+        if self.background.obstacle:
+            return self.background.obstacle
+        if self.candidate.version is not None and not self.keep_going:
             return "Keep or discard the new version first."
         if project is None or not project.corrections.touched():
             return "Correct a mask first: paint on it, or mark it done."
@@ -126,7 +120,7 @@ class Learning(Beside):
     # learning
 
     def fine_tune(self, seconds: float = 60.0) -> Job | None:
-        """Learn from what was painted; the verdict comes with ``changed``.
+        """Learn from what was painted; the verdict comes to the candidate.
 
         Parameters
         ----------
@@ -150,14 +144,14 @@ class Learning(Beside):
         ):
             return None
         collection, card = self.workspace.collection, self.workspace.model
-        project.corrections.save()
         try:
+            project.corrections.save()
             first_version(project.models, card.path)
             out = project.new_folder("runs", "fine-tune", {"seconds": seconds}) / "model"
+            material = self.material(project, collection, card)
         except WorkbenchError as error:
             self.runner.failed.emit(error.sentence, "")
             return None
-        material = self.material(project, collection, card)
         self._taught = self._teaching_strokes(project)
         task = FineTuneTask(
             card.path,
@@ -169,8 +163,8 @@ class Learning(Beside):
             others=material.others,
             judges=material.judges,
             reserve=material.reserve,
-            preview=FromCaller(self.wanted_preview),
-            stop=FromCaller(self.wants_stop),
+            preview=FromCaller(self.background.wanted_preview),
+            stop=FromCaller(self.background.wants_stop),
             evaluation=self.workspace.evaluation,
         )
         current = project.models.current
@@ -178,9 +172,9 @@ class Learning(Beside):
 
         def finish(result: FineTuned) -> None:
             self.runs.fine_tuned(task)
-            self._judge(self.living(project), result, material, current.number)
+            self._judge(self.candidate.living(project), result, material, current.number, collection)
 
-        return self.run(task, collection, finish)
+        return self.background.run(task, collection, finish)
 
     @staticmethod
     def material(project: Project, collection: Collection, card: ModelCard) -> Material:
@@ -215,15 +209,16 @@ class Learning(Beside):
         from napari_unet.workflow.evaluate.compare_models import CompareTask
 
         project, collection, card = self.project, self.workspace.collection, self.workspace.model
-        if self.job is not None or project is None or collection is None or card is None:
+        if self.background.job is not None or project is None or collection is None or card is None:
             return None
         try:
             one, other = (project.models.version(n).path for n in (first, second))
+            judges = self.material(project, collection, card).held_out
         except WorkbenchError as error:
             self.runner.failed.emit(error.sentence, "")
             return None
-        judges = self.material(project, collection, card).held_out
-        return self.submit(CompareTask(one, other, judges, self.workspace.evaluation), collection, done)
+        task = CompareTask(one, other, judges, self.workspace.evaluation)
+        return self.background.submit(task, collection, done, "The comparison")
 
     def effort(self) -> Effort | None:
         """What correcting has brought so far, and what it may bring; None before the first kept round."""
@@ -240,7 +235,6 @@ class Learning(Beside):
     def go_on(self) -> None:
         """Begin the next round if that is wanted and there are strokes that no round has seen."""
         project = self.project
-        self.anew.go_on()
         if not self.keep_going or self.obstacle() or project is None:
             return
         if self._teaching_strokes(project) != self._taught:
@@ -262,14 +256,17 @@ class Learning(Beside):
 
     def cancel(self) -> None:
         """Stop and forget this round; none follows by itself."""
+        self.background.cancel()
+        self.end_rounds()
+
+    def end_rounds(self) -> None:
+        """Let no round follow by itself: it was stopped, or other images are open, with other corrections."""
         self.keep_going = False
-        if self.job is not None:
-            self.job.cancel()
         self.changed.emit()
 
-    # the gate
-
-    def _judge(self, project: Project, result: FineTuned, material: Material, parent: int) -> None:
+    def _judge(
+        self, project: Project, result: FineTuned, material: Material, parent: int, collection: Collection
+    ) -> None:
         from napari_unet.workflow.evaluate.compare_models import CompareTask
 
         current = project.models.current
@@ -278,126 +275,8 @@ class Learning(Beside):
             task = CompareTask(current.path, result.model, material.held_out, self.workspace.evaluation)
 
             def compared(comparison: Comparison) -> None:
-                self.offer(project, replace(result, comparison=comparison), material.seen, parent)
+                self.candidate.offer(project, replace(result, comparison=comparison), material.seen, parent)
 
-            self.submit(task, self._learns_from, compared)
+            self.background.submit(task, collection, compared)
             return
-        self.offer(project, result, material.seen, parent)
-
-    def offer(
-        self, project: Project, result: FineTuned | Trained, seen: Mapping[str, int], parent: int | None
-    ) -> None:
-        """Put a version on offer; of two on offer in one project the better one stays.
-
-        Parameters
-        ----------
-        project : Project
-            That the version goes into.
-        result : FineTuned or Trained
-            What came of learning.
-        seen : mapping
-            Id of every corrected image to the number of the last stroke on it, when learning began.
-        parent : int or None
-            The version it started from; 0 if from none.
-        """
-        from napari_unet.workflow.finetune.rounds import add_version
-
-        try:
-            fresh = add_version(project, result, seen, parent)
-            before = self.candidate if self._judged_in is project else None
-            if before is not None and gained(before) > gained(fresh):
-                project.models.discard(fresh.number)
-                self.note = f"The round after it was no better; {before.name} is still on offer."
-                self.result = self._offered
-                return
-            if before is not None:
-                project.models.discard(before.number)
-        except WorkbenchError as error:
-            self.runner.failed.emit(error.sentence, "")
-            return
-        self.candidate, self.result, self._judged_in = fresh, result, project
-        self._offered = result
-
-    def keep(self) -> None:
-        """Use the new version from now on; images that were segmented before are segmented anew."""
-        project, version = self._judged_in, self.candidate
-        if project is None or version is None or self._waits():
-            return
-        if self._try(lambda: project.models.keep(version.number)):
-            self.candidate, self.note = None, ""
-            self._use(version)
-
-    def discard(self) -> None:
-        """Go on with the version before."""
-        project, version = self._judged_in, self.candidate
-        if project is None or version is None:
-            return
-        if self._try(lambda: project.models.discard(version.number)):
-            self.candidate, self.note = None, ""
-            self.changed.emit()
-
-    def _waits(self) -> bool:
-        """Whether another task must end before the model can be changed; says so."""
-        if self.runner.busy:
-            self.runner.failed.emit("Segmentation is running: wait for its end, or cancel it.", "")
-        return self.runner.busy
-
-    def roll_back(self, number: int | None = None) -> None:
-        """Use an earlier version again: the one before, or a certain one."""
-        project = self.project
-        if project is None or self._waits():
-            return
-        found: list[Version] = []
-        self._try(lambda: found.append(project.models.roll_back(number)))
-        if found:
-            self._use(found[0])
-
-    def _use(self, version: Version) -> None:
-        collection = self.workspace.collection
-        before = []
-        if collection is not None:
-            before = [i for i, e in collection.entries.items() if e.prediction is not None]
-        try:
-            card = ModelCard.read(version.path)
-        except WorkbenchError as error:
-            self.runner.failed.emit(error.sentence, "")
-            return
-        self.workspace.choose_model(card)
-        self.changed.emit()
-        current = self.workspace.current
-        home = self.project is not None and version.path.parent == self.project.models.folder
-        if not before and home and current:
-            before = [current]  # a first model has something to show at once
-        if before:
-            self.again.emit((*(i for i in before if i == current), *(i for i in before if i != current)))
-
-    def living(self, project: Project) -> Project:
-        """The project, or the one that took its place while it was learned from."""
-        at_hand = self.project
-        return at_hand if project.read_only and at_hand is not None else project
-
-    def _follow_project(self) -> None:
-        """Go on offering a version whose project has moved into another folder; start what waited for one."""
-        from napari_unet.workflow.finetune.rounds import same_model
-
-        self.go_on()
-        version, project = self.candidate, self.project
-        if version is None or project is None or self._judged_in in (None, project):
-            return
-        if self._judged_in is not None and not self._judged_in.read_only:
-            return  # it is open still, beside the one at hand
-        moved = [v for v in project.models.versions() if same_model(v.path, version.path)]
-        self._judged_in, self.candidate = (project, moved[-1]) if moved else (None, None)
-
-    def _try(self, change: Callable[[], Any]) -> bool:
-        try:
-            change()
-        except WorkbenchError as error:
-            self.runner.failed.emit(error.sentence, "")
-            return False
-        return True
-
-
-def gained(version: Version) -> float:
-    """IoU that a version was ahead of the one in use when it was judged; 0 where that is not known."""
-    return float(version.scores.get("difference", 0.0))
+        self.candidate.offer(project, result, material.seen, parent)

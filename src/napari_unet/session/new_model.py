@@ -1,8 +1,7 @@
-"""Training a model from nothing in a sitting: on what, with what, planned, started, resumed."""
+"""Training a new model in a session: on what, with what, planned, started, resumed."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import WorkbenchError
 from napari_unet.models.model import STATE_FILE
+from napari_unet.plain_json import BAD_CONTENT, parse_json
 from napari_unet.settings import Recipe
 from napari_unet.workflow.train.recipes import with_open_channels
 
@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_unet.data.split import Split
+    from napari_unet.project.project import Project
+    from napari_unet.session.background_job import BackgroundJob
+    from napari_unet.session.candidate_version import CandidateVersion
     from napari_unet.session.collection import Collection
-    from napari_unet.session.learning import Learning
+    from napari_unet.session.painting import Painting
+    from napari_unet.session.run_history import SessionRuns
+    from napari_unet.session.task_runner import TaskRunner
+    from napari_unet.session.workspace import Workspace
     from napari_unet.workflow.finetune.train_version import Trained
     from napari_unet.workflow.inputs.labelled_images import GivenData
     from napari_unet.workflow.train.forecast_task import Plan
@@ -39,7 +45,7 @@ class CutShort:
     folder : pathlib.Path
         Of the run.
     source : str
-        What it trains on, see ``TrainingAnew.sources``.
+        What it trains on, see ``NewModelTraining.sources``.
     recipe : Recipe
         As it began.
     """
@@ -49,65 +55,107 @@ class CutShort:
     recipe: Recipe
 
 
-class TrainingAnew:
-    """Trains models from nothing on the images at hand.
+class NewModelTraining:
+    """Trains new models on the images that are open.
 
     Parameters
     ----------
-    learning : Learning
-        Whose engine, curves and gate are used.
+    workspace : Workspace
+        Whose images are trained on.
+    runner : TaskRunner
+        Says what went wrong.
+    painting : Painting
+        Whose project the new model goes into.
+    runs : SessionRuns
+        Where a training is remembered.
+    background : BackgroundJob
+        Where it is computed.
+    candidate : CandidateVersion
+        Takes the new model.
+
+    Attributes
+    ----------
+    plan : Plan or None
+        The newest.
+    planned : tuple or None
+        Source and recipe that the plan is of.
+    under_way : str
+        What was started last, in a sentence.
     """
 
-    def __init__(self, learning: Learning) -> None:
-        self.learning = learning
-        self.workspace, self.runner = learning.workspace, learning.runner
+    def __init__(
+        self,
+        workspace: Workspace,
+        runner: TaskRunner,
+        painting: Painting,
+        runs: SessionRuns,
+        background: BackgroundJob,
+        candidate: CandidateVersion,
+    ) -> None:
+        self.workspace, self.runner, self.painting, self.runs = workspace, runner, painting, runs
+        self.background, self.candidate = background, candidate
         self.plan: Plan | None = None
-        self.planned: tuple[Source, Recipe] | None = None  # what the plan is of
-        self.under_way = ""  # what was started last, in a sentence
+        self.planned: tuple[Source, Recipe] | None = None
+        self.under_way = ""
         self._waiting: tuple[Collection, Callable[[], Any]] | None = None  # for a project of these images
-        self.workspace.collection_changed.connect(self._drop_wish)
-        self.learning.painting.projects.project_failed.connect(self._drop_wish)
+
+    @property
+    def project(self) -> Project | None:
+        """Of the images that are open."""
+        return self.painting.project
 
     def sources(self) -> dict[Source, str]:
         """What there is to train on, in words: all images with a mask, and what was corrected."""
-        collection, project = self.workspace.collection, self.learning.project
+        collection, project = self.workspace.collection, self.project
         found: dict[Source, str] = {}
         if collection is None:
             return found
         labelled = sum(e.sample.has_mask for e in collection.entries.values())
         if labelled:
-            name = collection.name if collection.dataset is not None else "the layers"
-            found["images"] = f"{name}: {labelled:,} image{'s' * (labelled != 1)} with masks"
+            found["images"] = _with_masks(collection, labelled)
         touched = len(project.corrections.touched()) if project is not None else 0
         if touched:
             found["corrections"] = f"what was corrected: {touched:,} image{'s' * (touched != 1)}"
         return found
 
+    def without_mask(self) -> str:
+        """How many images of layers have a mask, where some have none; empty if all have, or of data sets."""
+        collection = self.workspace.collection
+        if collection is None or collection.dataset is not None:
+            return ""
+        labelled = sum(e.sample.has_mask for e in collection.entries.values())
+        return _some_have_masks(collection, labelled) if 0 < labelled < len(collection) else ""
+
     def obstacle(self) -> str:
         """Why nothing can be trained now; empty if it can."""
         if self.workspace.collection is None or not len(self.workspace.collection):
             return "Open images first."
-        if self.learning.job is not None:
-            return "Learning is under way."
-        if self.learning.candidate is not None:
+        if self.background.obstacle:
+            return self.background.obstacle
+        if self.candidate.version is not None:
             return "Keep or discard the new version first."
         if not self.sources():
             return "There is no mask to learn from: open images with masks, choose a Labels layer, or paint."
         return ""
 
     def make_plan(self, source: Source, recipe: Recipe) -> None:
-        """Look at the data and try a few steps; the plan comes with ``changed`` of learning."""
+        """Look at the data and try a few steps; the plan comes with the end of the task."""
         from napari_unet.workflow.train.forecast_task import PlanTask
 
         if self.obstacle() or source not in self.sources():
             return
         self.plan = None
-        data, format, split = self._data(source)
+        try:
+            data, format, split = self._data(source)
+        except WorkbenchError as error:
+            self.runner.failed.emit(error.sentence, "")
+            return
 
         def finish(plan: Plan) -> None:
             self.plan, self.planned = plan, (source, recipe)
 
-        self.learning.run(PlanTask(data, recipe, format, split), self.workspace.collection, finish)
+        task = PlanTask(data, recipe, format, split)
+        self.background.run(task, self.workspace.collection, finish, "The check")
 
     def train(self, source: Source, recipe: Recipe) -> None:
         """Train; the verdict comes as that of fine-tuning does.
@@ -126,50 +174,54 @@ class TrainingAnew:
         self._start(cut_short.source, cut_short.recipe, cut_short.folder)
 
     def cut_short(self) -> CutShort | None:
-        """The last training in the project at hand that was stopped before its end; None if none was."""
-        project = self.learning.project
-        if project is None or self.learning.job is not None:
+        """The last training in this project that was stopped before its end; None if none was."""
+        project = self.project
+        if project is None or self.background.job is not None:
             return None
         for state in sorted(project.folder.glob(f"runs/*-train/model/{STATE_FILE}"), reverse=True):
             folder = state.parent.parent
             try:
-                content = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+                content = parse_json((folder / SETTINGS).read_bytes())
                 recipe = with_open_channels(Recipe.model_validate(content["recipe"]))
                 found = CutShort(folder, content["source"], recipe)
-            except (OSError, ValueError, KeyError, ValidationError):
+            except (OSError, ValidationError, *BAD_CONTENT):
                 continue  # of another program; it stays where it is
-            if found.source in self.sources():
+            if isinstance(found.source, str) and found.source in self.sources():
                 return found
         return None
 
     def go_on(self) -> None:
         """Start what waited for a project of the images that are open, once there is one."""
-        if self._waiting is None or self.learning.project is None:
+        if self._waiting is None or self.project is None or self.background.job is not None:
             return
         (collection, start), self._waiting = self._waiting, None
-        if collection is self.workspace.collection:
+        if collection is not self.workspace.collection:
+            return
+        why = self.obstacle()
+        if why:
+            self.painting.projects.told.emit(f"The training on {collection.name} was not started. {why}")
+        else:
             start()
 
-    def _drop_wish(self, failed: object = None) -> None:
+    def drop_wish(self, failed: object = None) -> None:
         """Start nothing for images that are not open any more, or whose project cannot be made."""
         if self._waiting is None:
             return
         collection = self._waiting[0]
         if failed is collection or collection is not self.workspace.collection:
             self._waiting = None
-            self.learning.painting.projects.told.emit(f"The training on {collection.name} was not started.")
+            self.painting.projects.told.emit(f"The training on {collection.name} was not started.")
 
     def _start(self, source: Source, recipe: Recipe, again: Path | None) -> None:
         from napari_unet.workflow.finetune.rounds import first_version
         from napari_unet.workflow.finetune.train_version import TrainVersionTask
 
-        learning = self.learning
-        project, collection = learning.project, self.workspace.collection
+        project, collection = self.project, self.workspace.collection
         if self.obstacle() or collection is None or source not in self.sources():
             return
         if project is None:
             self._waiting = collection, lambda: self._start(source, recipe, again)
-            learning.painting.prepare()
+            self.painting.prepare()
             return
         try:
             if self.workspace.model is not None:
@@ -177,10 +229,10 @@ class TrainingAnew:
             current = project.models.current
             settings = {"source": source, "recipe": recipe.model_dump(mode="json")}
             folder = again or project.new_folder("runs", "train", settings)
+            data, format, split = self._data(source)
         except WorkbenchError as error:
             self.runner.failed.emit(error.sentence, "")
             return
-        data, format, split = self._data(source)
         seen = project.corrections.seen() if source == "corrections" else {}
         task = TrainVersionTask(
             data,
@@ -190,8 +242,8 @@ class TrainingAnew:
             None if again else split,
             None if current is None else current.path,
             again is not None,
-            preview=FromCaller(learning.wanted_preview),
-            stop=FromCaller(learning.wants_stop),
+            preview=FromCaller(self.background.wanted_preview),
+            stop=FromCaller(self.background.wants_stop),
             evaluation=self.workspace.evaluation,
         )
         minutes = recipe.training.minutes
@@ -199,18 +251,18 @@ class TrainingAnew:
         plan = self.plan if self.planned is not None and self.planned[0] == source else None
 
         def finish(result: Trained) -> None:
-            learning.runs.trained(task)
-            learning.offer(learning.living(project), result, seen, 0)
-            if plan is not None and plan.step is not None and not (result.stopped or again):
-                learning.note = how_good(plan, recipe.training.minutes, result)
+            self.runs.trained(task)
+            whole = plan is not None and plan.step is not None and not (result.stopped or again)
+            note = how_good(plan, recipe.training.minutes, result) if whole and plan is not None else ""
+            self.candidate.offer(self.candidate.living(project), result, seen, 0, note)
 
-        learning.run(task, collection, finish)
+        self.background.run(task, collection, finish)
 
     def _data(self, source: Source) -> tuple[Path | GivenData, str | None, Split | None]:
         """What is trained on, its layout, and the split of the project, where that is of the same images."""
         from napari_unet.workflow.inputs.labelled_images import corrected_images, labelled_images
 
-        collection, project = self.workspace.collection, self.learning.project
+        collection, project = self.workspace.collection, self.project
         assert collection is not None
         dataset = collection.dataset
         samples = {i: e.sample for i, e in collection.entries.items() if not collection.is_left_out(i)}
@@ -233,6 +285,22 @@ class TrainingAnew:
         if split is not None and left_out:
             split = _only(split, samples)
         return labelled_images(collection.name, samples, dataset, collection.classes), None, split
+
+
+def _with_masks(collection: Collection, labelled: int) -> str:
+    """How many images have a mask, in words."""
+    if collection.dataset is None and labelled < len(collection):
+        return f"the layers: {_some_have_masks(collection, labelled)}"
+    name = collection.name if collection.dataset is not None else "the layers"
+    classes = "" if len(collection.classes) == 1 else f" of {len(collection.classes)} classes"
+    return f"{name}: {labelled:,} image{'s' * (labelled != 1)} with masks{classes}"
+
+
+def _some_have_masks(collection: Collection, labelled: int) -> str:
+    """That slices with nothing drawn on them are no masks."""
+    classes = "" if len(collection.classes) == 1 else f" of {len(collection.classes)} classes"
+    have = "has" if labelled == 1 else "have"
+    return f"{labelled:,} of {len(collection):,} images {have} a mask{classes}; the others are left out"
 
 
 def _only(split: Split, ids: Ids[str]) -> Split:

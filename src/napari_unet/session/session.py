@@ -6,9 +6,11 @@ import time
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import WorkbenchError
-from napari_unet.models.card import ModelCard
+from napari_unet.session.background_job import BackgroundJob
+from napari_unet.session.candidate_version import CandidateVersion
 from napari_unet.session.current_project import CurrentProject
 from napari_unet.session.learning import Learning
+from napari_unet.session.new_model import NewModelTraining
 from napari_unet.session.painting import Painting
 from napari_unet.session.quality_estimates import Estimates
 from napari_unet.session.run_history import SessionRuns
@@ -47,7 +49,11 @@ class Session:
         self.projects = CurrentProject(self.workspace, self.runner)
         self.painting = Painting(self.workspace, self.runner, self.projects)
         self.estimates = Estimates(self.workspace, self.runner)
-        self.learning = Learning(self.workspace, self.runner, self.painting, self.runs)
+        self.background = BackgroundJob(self.workspace, self.runner)
+        self.candidate = CandidateVersion(self.workspace, self.runner, self.painting)
+        parts = self.workspace, self.runner, self.painting, self.runs, self.background, self.candidate
+        self.new_model = NewModelTraining(*parts)
+        self.learning = Learning(*parts)
         self._rescoring: Job | None = None
         self._rescore_wanted = False  # as soon as what runs has ended
         self._wire()
@@ -58,11 +64,21 @@ class Session:
         self.runner.ended.connect(self.estimates.resume)
         self.runner.stopping.connect(self._stop_rescoring)
         self.runner.stopping.connect(self.estimates.stop)
+        self.workspace.opened.connect(self.learning.end_rounds)
         self.workspace.opened.connect(self.projects.look)
         self.workspace.model_changed.connect(self.runs.forget_segmentation)
+        self.workspace.collection_changed.connect(self.new_model.drop_wish)
+        self.projects.project_failed.connect(self.new_model.drop_wish)
         self.painting.done_changed.connect(self._on_done)
-        self.projects.project_changed.connect(self._offer_versions)  # after the learning's own
-        self.learning.again.connect(self._on_again)
+        # A training that waits for its project finds no version on offer, so it starts before one is.
+        self.projects.project_changed.connect(self.new_model.go_on)
+        self.projects.project_changed.connect(self.learning.go_on)
+        self.projects.project_changed.connect(self.candidate.follow_project)
+        self.projects.project_changed.connect(self.candidate.offer_versions)
+        self.background.started.connect(self.candidate.forget_verdict)
+        self.background.ended.connect(self.new_model.go_on)
+        self.background.ended.connect(self.learning.go_on)
+        self.candidate.again.connect(self._on_again)
         self.runner.job_changed.connect(self._rescore_if_wanted)
 
     def _on_done(self, identifiers: tuple[str, ...]) -> None:
@@ -73,7 +89,8 @@ class Session:
 
     def close(self) -> None:
         """Stop what runs and leave nothing behind."""
-        self.learning.close()
+        self.learning.keep_going = False
+        self.background.close()
         self.runner.close_engine()
         self.workspace.finish()
         self.projects.finish()
@@ -85,7 +102,7 @@ class Session:
     def idle(self) -> bool:
         """Whether nothing is computed, scored or made; images may still be inspected."""
         runner = self.runner
-        jobs = (runner.job, self.learning.job, self._rescoring)
+        jobs = (runner.job, self.background.job, self._rescoring)
         computing = runner.progress is not None or self.estimates.computing
         computing = computing or any(job is not None and not job.ended for job in jobs)
         waiting = self._rescore_wanted or self.workspace.scores_pending
@@ -126,41 +143,13 @@ class Session:
             except WorkbenchError as error:
                 self.runner.failed.emit(error.sentence, "")
 
-    # model
-
-    def _offer_versions(self) -> None:
-        """Offer the versions of the project at hand; take the one in use if no model is chosen."""
-        project = self.painting.project
-        version = project.models.current if project is not None else None
-        if project is None or version is None:
-            return
-        try:
-            self.workspace.add_models(project.folder / "models")
-            card = self.workspace.models.get(version.path) or ModelCard.read(version.path)
-        except WorkbenchError as error:
-            self.runner.failed.emit(error.sentence, "")
-            return
-        if self.workspace.model is None:
-            self.workspace.choose_model(card)
-        else:
-            self.workspace.models_changed.emit()
-
-    def offered(self) -> list[ModelCard]:
-        """Models that may be suggested: of a project's versions the one in use alone."""
-        project = self.painting.project
-        if project is None:
-            return list(self.workspace.models.values())
-        folder, current = project.folder / "models", project.models.current
-        used = None if current is None else current.path
-        return [c for p, c in self.workspace.models.items() if p == used or folder not in p.parents]
-
     # computing
 
     @property
     def at_stake(self) -> bool:
         """Whether work of the person's would be lost by closing now; estimates are made anew any time."""
         segmenting = self.runner.job is not None and not isinstance(self.runner.job.task, EstimateTask)
-        return segmenting or self.learning.job is not None
+        return segmenting or self.background.job is not None
 
     def warm(self, shape: tuple[int, int, int] | None = None) -> None:
         """Have the computing process ready before it is needed."""

@@ -160,14 +160,24 @@ class Workspace:
             return
         self.choose_model(cards[0])
 
-    def choose_model(self, card: ModelCard | None) -> None:
-        """Segment with this model from now on. What another one said is forgotten."""
-        if card is self.model:
+    def choose_model(self, card: ModelCard | None, *, same_line: bool = False) -> None:
+        """Segment with this model from now on. What another one said is forgotten.
+
+        Parameters
+        ----------
+        card : ModelCard or None
+            The model.
+        same_line : bool
+            Whether it is another version of the model that is used now: the threshold and the minimum
+            size that a person set stay then.
+        """
+        if card == self.model:
             return
-        self.model = card
+        before, self.model = self.model, card
         if card is not None:
-            self.models.setdefault(card.path, card)
-            self.inference = card.recipe.inference
+            self.models[card.path] = card
+            chosen = self._set_by_hand(before) if same_line and before is not None else {}
+            self.inference = card.recipe.inference.model_copy(update=chosen)
         if self.collection is not None:
             self.runner.cancel()
             self.collection.forget_predictions()
@@ -178,6 +188,12 @@ class Workspace:
             self.score_changed.emit(self.current)
             self.score_overall()
         self.model_changed.emit()
+
+    def _set_by_hand(self, model: ModelCard) -> dict[str, float]:
+        """What masks are made with, where it is not the model's own."""
+        own = model.recipe.inference
+        found = {"threshold": self.inference.threshold, "minimum_size": self.inference.minimum_size}
+        return {name: value for name, value in found.items() if value != getattr(own, name)}
 
     def _use_model(self) -> None:
         """Let the collection know the model's classes, and the parts of its split by the images' names."""

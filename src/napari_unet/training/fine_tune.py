@@ -13,7 +13,7 @@ import numpy as np
 from napari_unet.networks.heads import set_share
 from napari_unet.progress import CancelToken, OnProgress, Progress, ignore_progress
 from napari_unet.training.batches import made_ahead
-from napari_unet.training.fit import compile_network
+from napari_unet.training.fit import compile_network, tell_nobody
 from napari_unet.training.schedule import learning_rate
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class FineTuning:
         (row of the history) -> None, after each look, with the averaged weights in place.
     stop : callable, optional
         () -> whether to stop now and keep the best.
+    weights_changed : callable
+        () -> None, called whenever the weights of the network are others.
     on_progress : callable
         Takes a Progress after each step.
     cancel : CancelToken
@@ -77,6 +79,7 @@ class FineTuning:
     look: Callable[[], float] | None = None
     on_look: Callable[[dict[str, float]], None] | None = None
     stop: Callable[[], bool] | None = None
+    weights_changed: Callable[[], None] = tell_nobody
     on_progress: OnProgress = ignore_progress
     cancel: CancelToken | None = None
     history: list[dict[str, float]] = field(default_factory=list)
@@ -147,6 +150,7 @@ class FineTuning:
 
     def _put(self, weights: list[NDArray[np.float32]]) -> None:
         self.network.set_weights(weights)
+        self.weights_changed()
 
     def _learn(self, images: NDArray[np.float32], targets: NDArray[np.float32]) -> None:
         # The time in which the first step is built is no part of the warm-up.
@@ -154,6 +158,7 @@ class FineTuning:
         rate = learning_rate(self._schedule, min(share, 1.0))
         self.learner.optimizer.learning_rate = rate
         value = float(np.ravel(self.learner.train_on_batch(images, targets))[0])
+        self.weights_changed()
         self._tried += 1
         if self._tried == 1 and self.settings.megapixels:
             self._next_look = 1 / ROUNDS

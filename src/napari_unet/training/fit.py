@@ -33,6 +33,10 @@ VALIDATION_SHARE = 0.1  # of the time
 ASK_EVERY = 0.5  # seconds between two questions whether to stop
 
 
+def tell_nobody() -> None:
+    """Stands in where nothing computes with copies of the weights."""
+
+
 @dataclass
 class Training:
     """A run of training under way.
@@ -60,6 +64,8 @@ class Training:
         (row of the history) -> None.
     stop : callable, optional
         () -> whether to stop now and keep the best; asked twice a second.
+    weights_changed : callable
+        () -> None, called whenever the weights of the network are others.
     on_progress : callable
         Takes a Progress after each step.
     cancel : CancelToken
@@ -76,6 +82,7 @@ class Training:
     save: Callable[[TrainingState], None] | None = None
     on_epoch: Callable[[dict[str, float]], None] | None = None
     stop: Callable[[], bool] | None = None
+    weights_changed: Callable[[], None] = tell_nobody
     on_progress: OnProgress = ignore_progress
     cancel: CancelToken | None = None
 
@@ -134,6 +141,7 @@ class Training:
         self.state = state
         for variable, value in zip(self.network.variables, state.variables, strict=True):
             variable.assign(value)
+        self.weights_changed()
         for variable, value in zip(self.learner.optimizer.variables, state.optimizer, strict=True):
             variable.assign(value)
 
@@ -142,6 +150,7 @@ class Training:
 
     def _put_weights(self, weights: list[Any]) -> None:
         self.network.set_weights(weights)
+        self.weights_changed()
 
     def _out_of_patience(self) -> bool:
         patience = self.settings.patience
@@ -167,6 +176,7 @@ class Training:
             if self.told is not None:
                 shown, wanted = self.told(images, targets, state.step)
             value = float(np.ravel(self.learner.train_on_batch(shown, wanted))[0])
+            self.weights_changed()
             if not math.isfinite(value):
                 self._recover()
                 continue
@@ -280,6 +290,7 @@ class Training:
         for last in range(2, count + 1):
             self._put_weights(average_of(state.snapshots, len(state.average), last))
             settle(self.network, self.batches, self.cancel, min(SETTLING, state.step))
+            self.weights_changed()
             score = float(self.validate())
             if score > state.best_score:
                 state.best_score, state.averaged = score, last

@@ -39,6 +39,7 @@ class WarmModel:
             return model
         for variable, value in zip(kept.network.variables, model.network.variables, strict=True):
             variable.assign(to_numpy(value))
+        kept.weights_changed()
         forget_momentum(kept.network.optimizer, restart=True)
         kept.recipe, kept.normalization, kept.classes = model.recipe, model.normalization, model.classes
         kept.provenance = model.provenance

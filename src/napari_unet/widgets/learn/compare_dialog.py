@@ -23,7 +23,7 @@ from napari_unet.widgets.learn.versions_row import words_of
 
 if TYPE_CHECKING:
     from napari_unet.evaluation.compare import Comparison
-    from napari_unet.session.learning import Learning
+    from napari_unet.session.session import Session
 
 HELP = "Choose two versions. Both are put on the images that were held out from both."
 SIZE = (560, 480)  # pixels
@@ -34,13 +34,13 @@ class CompareDialog(QDialog):  # type: ignore[misc]
 
     Parameters
     ----------
-    learning : Learning
-        Whose versions there are.
+    session : Session
+        Of whose project the versions are.
     """
 
-    def __init__(self, learning: Learning, parent: QWidget) -> None:
+    def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(parent)
-        self.learning = learning
+        self.session = session
         self.setWindowTitle("Compare two versions")
         self.resize(*SIZE)
         self.first_box, self.second_box = QComboBox(), QComboBox()
@@ -69,25 +69,26 @@ class CompareDialog(QDialog):  # type: ignore[misc]
         column.addLayout(row)
         column.addWidget(self.sentence)
         column.addWidget(self.table, 1)
-        learning.changed.connect(self.refresh)
+        session.background.changed.connect(self.refresh)
+        session.candidate.changed.connect(self.refresh)
         self.refresh()
         self._choose_last()
 
     def done(self, result: int) -> None:
         """Listen no more once it is closed."""
-        self.learning.changed.disconnect(self.refresh)
+        self.session.background.changed.disconnect(self.refresh)
+        self.session.candidate.changed.disconnect(self.refresh)
         super().done(result)
 
     def refresh(self) -> None:
         """List the versions there are; what was chosen stays."""
-        project = self.learning.project
-        current = project.models.current if project is not None else None
+        current = self.session.candidate.in_use
         number = None if current is None else current.number
         for box in (self.first_box, self.second_box):
             chosen = box.currentData()
             box.blockSignals(True)
             box.clear()
-            for version in self.learning.versions:
+            for version in self.session.candidate.versions:
                 box.addItem(words_of(version, number), version.number)
             box.setCurrentIndex(box.findData(chosen))
             box.blockSignals(False)
@@ -99,7 +100,7 @@ class CompareDialog(QDialog):  # type: ignore[misc]
         self.second_box.setCurrentIndex(count - 1)
 
     def _refresh_button(self) -> None:
-        why = "Learning is under way: wait for its end" if self.learning.job is not None else ""
+        why = self.session.background.obstacle
         if self.first_box.currentData() == self.second_box.currentData():
             why = why or "Choose two different versions"
         self.run_button.setEnabled(not why)
@@ -115,7 +116,10 @@ class CompareDialog(QDialog):  # type: ignore[misc]
         def show(comparison: Comparison) -> None:
             self.show_comparison(comparison, names[0], names[1])
 
-        if self.learning.compare(first, second, show) is None and self.sentence.text() == "Comparing…":
+        if (
+            self.session.learning.compare(first, second, show) is None
+            and self.sentence.text() == "Comparing…"
+        ):
             self.sentence.setText("There is nothing to compare on.")
 
     def show_comparison(self, comparison: Comparison, first: str, second: str) -> None:
@@ -144,7 +148,7 @@ class CompareDialog(QDialog):  # type: ignore[misc]
 
     def _go_to(self, row: int, column: int) -> None:
         item = self.table.item(row, 0)
-        workspace = self.learning.workspace
+        workspace = self.session.workspace
         if (
             item is not None
             and workspace.collection is not None

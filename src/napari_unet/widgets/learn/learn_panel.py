@@ -38,7 +38,8 @@ class LearnPanel(Step):
     def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(4, "Learn", parent, foldable=True)
         self.session = session
-        self.learning = session.learning
+        self.learning, self.background = session.learning, session.background
+        self.candidate = session.candidate
         self._busy = False
         self._comparing: CompareDialog | None = None
         self.words = QLabel()
@@ -53,7 +54,7 @@ class LearnPanel(Step):
         self.verdict.hide()
         self.body.addWidget(self.verdict)
         self._build_gate()
-        self.version_row = VersionsRow(self.learning)
+        self.version_row = VersionsRow(self.candidate)
         self.version_row.compare_wanted.connect(self.compare)
         self.body.addWidget(self.version_row)
         self._soon = self._timer(300, self.refresh)
@@ -71,20 +72,21 @@ class LearnPanel(Step):
         return timer
 
     def _connect(self) -> None:
-        session, learning = self.session, self.learning
-        learning.changed.connect(self.refresh)
-        learning.looked.connect(lambda _: self._look.start(0))
-        learning.progressed.connect(lambda: self._look.isActive() or self._look.start())
+        session, background = self.session, self.background
+        for changed in (background.changed, self.candidate.changed, self.learning.changed):
+            changed.connect(self.refresh)
+        background.validated.connect(lambda _: self._look.start(0))
+        background.progressed.connect(lambda: self._look.isActive() or self._look.start())
         session.projects.project_changed.connect(self.refresh)
         session.workspace.rows_changed.connect(self._on_rows)
         session.runner.job_changed.connect(self._on_job)
         for signal in (session.workspace.collection_changed, session.workspace.model_changed):
             signal.connect(self.refresh)
-        self.unfolded.connect(learning.warm)
+        self.unfolded.connect(background.warm)
 
     def _build_ways(self) -> None:
         """Fine-tune what is there, or train from nothing."""
-        self.form = TrainForm(self.learning)
+        self.form = TrainForm(self.session)
         self.tabs = QTabBar()
         self.tabs.addTab("Fine-tune")
         self.tabs.setTabToolTip(0, "Go on from the model in use, with what you corrected")
@@ -136,7 +138,7 @@ class LearnPanel(Step):
         self.progress_words = ElidedLabel()
         self.stop_button = QPushButton("Stop, keep best")
         self.stop_button.setToolTip("Stop learning now and judge what is best so far")
-        self.stop_button.clicked.connect(self.learning.stop)
+        self.stop_button.clicked.connect(self.background.stop)
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip(
             "Stop and forget this round; the model stays as it is. A training can be resumed"
@@ -157,10 +159,10 @@ class LearnPanel(Step):
         self.keep_button.setToolTip(
             "Use the new version from now on; images are segmented anew with it, what you corrected stays"
         )
-        self.keep_button.clicked.connect(self.learning.keep)
+        self.keep_button.clicked.connect(self.candidate.keep)
         self.discard_button = QPushButton("Discard")
-        self.discard_button.setToolTip("Go on with the version before")
-        self.discard_button.clicked.connect(self.learning.discard)
+        self.discard_button.setToolTip("Stay with the version in use")
+        self.discard_button.clicked.connect(self.candidate.discard)
         self.gate = QWidget()
         row = QHBoxLayout(self.gate)
         row.setContentsMargins(0, 0, 0, 0)
@@ -175,7 +177,7 @@ class LearnPanel(Step):
 
         if self._comparing is not None:
             self._comparing.close()
-        self._comparing = CompareDialog(self.learning, self)
+        self._comparing = CompareDialog(self.session, self)
         self._comparing.finished.connect(self._on_compared)
         self._comparing.show()
 
@@ -190,7 +192,7 @@ class LearnPanel(Step):
         self.tune.setVisible(index == 0)
         self.form.setVisible(index == 1)
         if index == 1:
-            self.learning.warm()
+            self.background.warm()
             self.form.refresh()
 
     def _on_rows(self, identifiers: tuple[str, ...]) -> None:
@@ -215,13 +217,13 @@ class LearnPanel(Step):
         said = [learning.summary() or "Corrected masks teach the model. " + why]
         said += [effort.sentence] if effort is not None else []
         self.words.setText("\n".join(said))
-        running = learning.job is not None
+        running = self.background.job is not None
         self.running.setVisible(running)
-        self.stop_button.setVisible(learning.stoppable)
+        self.stop_button.setVisible(self.background.stoppable)
         self.run_button.setEnabled(not why)
         self.run_button.setToolTip(why or "Learn from the corrections, then judge old and new model")
         self.keep_going.setChecked(learning.keep_going)
-        if not learning.losses:
+        if not self.background.losses:
             self.curves.clear()
         self._refresh_verdict()
         self.version_row.refresh()
@@ -229,22 +231,14 @@ class LearnPanel(Step):
             self.form.refresh()
 
     def _refresh_verdict(self) -> None:
-        learning = self.learning
-        waiting, result = learning.candidate, learning.result
+        waiting, words = self.candidate.version, self.candidate.sentence
         if waiting is not None and self.gate.isHidden():
             self._seen.start()
         self.gate.setVisible(waiting is not None)
         self.keep_button.setEnabled(not self._busy)
-        words = []
-        if result is not None:
-            sentence = result.sentence
-            words.append(sentence[:1].upper() + sentence[1:] + ".")
         if waiting is not None:
             self.keep_button.setText(f"Keep {waiting.name}")
-            if result is None:
-                words.append(f"{waiting.name}, {waiting.note}, is still on offer.")
-        words += [learning.note] if learning.note else []
-        self.verdict.setText(" ".join(words))
+        self.verdict.setText(words)
         self.verdict.setVisible(bool(words))
         self.keep_button.setDefault(waiting is not None and waiting.note == "better")
 
@@ -257,7 +251,7 @@ class LearnPanel(Step):
             around.ensureWidgetVisible(self.gate)
 
     def _show_progress(self) -> None:
-        progress = self.learning.progress
+        progress = self.background.progress
         if progress is None:
             return
         self.bar.setValue(round(100 * progress.done / progress.total) if progress.total else 0)
@@ -266,4 +260,4 @@ class LearnPanel(Step):
             words = f"{duration(progress.seconds_left)} left"
         self.progress_words.setText(words)
         self.bar.setToolTip(progress.message)
-        self.curves.show_rows(self.learning.curve, self.learning.losses)
+        self.curves.show_rows(self.background.curve, self.background.losses)

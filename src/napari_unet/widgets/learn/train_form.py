@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.session.learning import Learning
+    from napari_unet.session.session import Session
     from napari_unet.settings import Recipe
 
 ABOUT = {
@@ -56,10 +56,10 @@ class TrainForm(QWidget):  # type: ignore[misc]
 
     reference_wanted = Signal(object)  # a Labels layer, or None
 
-    def __init__(self, learning: Learning, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.learning = learning
-        self.anew = learning.anew
+        self.session = session
+        self.new_model = session.new_model
         self.references: Callable[[], list[Any]] = list
         self.chosen_reference: Callable[[], Any] = lambda: None
         self._dialog: QDialog | None = None
@@ -87,7 +87,9 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self.source_box = _combo("What to train on", "Images with masks, or what you corrected")
         self.source_box.currentIndexChanged.connect(lambda _: self.refresh_plan())
         column.addLayout(_row(QLabel("Train on"), self.source_box))
-        self.mask_box = _combo("Masks", "The Labels layer that holds the masks; every label is foreground")
+        self.mask_box = _combo(
+            "Masks", "The Labels layer with the masks; slices with nothing on them are left out"
+        )
         self.mask_box.activated.connect(lambda i: self.reference_wanted.emit(self.mask_box.itemData(i)))
         self.mask_row = QWidget()
         layout = _row(QLabel("Masks"), self.mask_box)
@@ -192,30 +194,30 @@ class TrainForm(QWidget):  # type: ignore[misc]
     def _on_check(self) -> None:
         chosen = self.recipe()
         if chosen is not None and self.source_box.currentData():
-            self.anew.make_plan(self.source_box.currentData(), chosen)
+            self.new_model.make_plan(self.source_box.currentData(), chosen)
 
     def _on_train(self) -> None:
-        plan, chosen = self.anew.plan, self.recipe()
+        plan, chosen = self.new_model.plan, self.recipe()
         if plan is None or chosen is None or not self._planned(chosen):
             self.refresh_plan()
             return
-        self.anew.train(self.source_box.currentData(), plan.recipe_for(float(self.minutes.value())))
+        self.new_model.train(self.source_box.currentData(), plan.recipe_for(float(self.minutes.value())))
 
     def _on_resume(self) -> None:
-        cut_short = self.anew.cut_short()
+        cut_short = self.new_model.cut_short()
         if cut_short is not None:
-            self.anew.resume(cut_short)
+            self.new_model.resume(cut_short)
 
     # what is shown
 
     def refresh(self) -> None:
         """Offer what there is to train on; the curves have the room while it learns and is judged."""
         self._offer_networks()
-        waiting = self.learning.stoppable or self.learning.candidate is not None
+        waiting = self.session.background.stoppable or self.session.candidate.version is not None
         self.details.setVisible(not waiting)
-        self.short.setVisible(waiting and bool(self.anew.under_way))
-        self.short.setText(self.anew.under_way)
-        sources = self.anew.sources()
+        self.short.setVisible(waiting and bool(self.new_model.under_way))
+        self.short.setText(self.new_model.under_way)
+        sources = self.new_model.sources()
         chosen = self.source_box.currentData()
         self.source_box.blockSignals(True)
         self.source_box.clear()
@@ -224,7 +226,7 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self.source_box.setCurrentIndex(max(self.source_box.findData(chosen), 0 if sources else -1))
         self.source_box.blockSignals(False)
         layers = self.references()
-        collection = self.learning.workspace.collection
+        collection = self.session.workspace.collection
         self.mask_row.setVisible(collection is not None and collection.dataset is None and bool(layers))
         self.mask_box.clear()
         self.mask_box.addItem("none", None)
@@ -232,7 +234,7 @@ class TrainForm(QWidget):  # type: ignore[misc]
             self.mask_box.addItem(str(layer.name), layer)
         at_hand = self.chosen_reference()
         self.mask_box.setCurrentIndex(1 + layers.index(at_hand) if at_hand in layers else 0)
-        cut_short = self.anew.cut_short()
+        cut_short = self.new_model.cut_short()
         self.resume_button.setVisible(cut_short is not None)
         if cut_short is not None:
             minutes = cut_short.recipe.training.minutes
@@ -243,14 +245,17 @@ class TrainForm(QWidget):  # type: ignore[misc]
 
     def refresh_plan(self) -> None:
         """Say what was planned, and whether it can start."""
-        why = self.anew.obstacle()
+        why = self.new_model.obstacle()
         chosen = self.recipe()
         if chosen is None:
             return
         planned = self._planned(chosen)
-        plan = self.anew.plan
+        plan = self.new_model.plan
         if planned and plan is not None:
-            self.words.setText(f"{plan.split_words}\n{plan.forecast_words(float(self.minutes.value()))}")
+            some = self.new_model.without_mask() if self.source_box.currentData() == "images" else ""
+            lines = [f"{some}."] if some else []
+            lines += [plan.split_words, plan.forecast_words(float(self.minutes.value()))]
+            self.words.setText("\n".join(lines))
         else:
             self.words.setText(why or CHECK)
         self.check_button.setEnabled(not why)
@@ -262,15 +267,18 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self.resume_button.setEnabled(not why)
 
     def _planned(self, chosen: Recipe) -> bool:
-        return self.anew.plan is not None and self.anew.planned == (self.source_box.currentData(), chosen)
+        return self.new_model.plan is not None and self.new_model.planned == (
+            self.source_box.currentData(),
+            chosen,
+        )
 
     def show_samples(self) -> None:
         """Show augmented samples in a window of their own."""
-        if self.anew.plan is None:
+        if self.new_model.plan is None:
             return
         if self._dialog is not None:
             self._dialog.close()
-        self._dialog = samples_dialog(self.anew.plan.pictures, self)
+        self._dialog = samples_dialog(self.new_model.plan.pictures, self)
         self._dialog.destroyed.connect(self._on_dialog_gone)
         self._dialog.show()
 

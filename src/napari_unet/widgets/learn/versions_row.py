@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSizePolicy, QWi
 
 if TYPE_CHECKING:
     from napari_unet.project.model_version import Version
-    from napari_unet.session.learning import Learning
+    from napari_unet.session.candidate_version import CandidateVersion
 
 
 class VersionsRow(QWidget):  # type: ignore[misc]
@@ -17,9 +17,11 @@ class VersionsRow(QWidget):  # type: ignore[misc]
 
     compare_wanted = Signal()
 
-    def __init__(self, learning: Learning, parent: QWidget | None = None) -> None:
+    def __init__(self, candidate: CandidateVersion, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.learning = learning
+        self.candidate = candidate
+        self._number: int | None = None  # of the version in use
+        self._earlier: Version | None = None
         self.box = QComboBox()
         self.box.setAccessibleName("Versions of the model")
         self.box.setToolTip(
@@ -27,12 +29,12 @@ class VersionsRow(QWidget):  # type: ignore[misc]
             "images, or without flips, the same model has another IoU: Compare… puts both on the same."
         )
         self.box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.box.currentIndexChanged.connect(lambda _: self._refresh_buttons())
         self.use_button = QPushButton("Use")
-        self.use_button.setToolTip("Go on with the version chosen")
-        self.use_button.clicked.connect(lambda: learning.roll_back(self.box.currentData()))
+        self.use_button.setToolTip("Use the version chosen from now on")
+        self.use_button.clicked.connect(lambda: candidate.roll_back(self.box.currentData()))
         self.back_button = QPushButton("Roll back")
-        self.back_button.setToolTip("Go back to the version in use before")
-        self.back_button.clicked.connect(lambda: learning.roll_back())
+        self.back_button.clicked.connect(lambda: candidate.roll_back())
         self.compare_button = QPushButton("Compare…")
         self.compare_button.setToolTip("Put any two versions on the same held-out images")
         self.compare_button.clicked.connect(self.compare_wanted)
@@ -44,19 +46,29 @@ class VersionsRow(QWidget):  # type: ignore[misc]
 
     def refresh(self) -> None:
         """List the versions, the one in use chosen."""
-        versions = self.learning.versions
-        project = self.learning.project
-        current = project.models.current if project is not None else None
+        versions, current = self.candidate.versions, self.candidate.in_use
         number = None if current is None else current.number
+        self._number, self._earlier = number, self.candidate.earlier
+        self.box.blockSignals(True)
         self.box.clear()
         for version in versions:
             self.box.addItem(words_of(version, number), version.number)
         if number is not None:
             self.box.setCurrentIndex(self.box.findData(number))
+        self.box.blockSignals(False)
         self.setVisible(len(versions) > 1)
-        free = not self.learning.runner.busy
-        self.use_button.setEnabled(free)
-        self.back_button.setEnabled(free)
+        self._refresh_buttons()
+
+    def _refresh_buttons(self) -> None:
+        """Offer only what leads to another version; going back leads to an older one."""
+        free, earlier = not self.candidate.runner.busy, self._earlier
+        self.use_button.setEnabled(free and self.box.currentData() not in (None, self._number))
+        self.back_button.setEnabled(free and earlier is not None)
+        self.back_button.setToolTip(
+            "There is no older version to go back to"
+            if earlier is None
+            else f"Go back to {earlier.name}, which was in use before"
+        )
 
 
 def words_of(version: Version, current: int | None) -> str:

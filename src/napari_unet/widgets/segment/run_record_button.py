@@ -35,7 +35,7 @@ class RecipeButton(QToolButton):  # type: ignore[misc]
         self.choices.setToolTipsVisible(True)
         self.choices.aboutToShow.connect(self._fill)
         self.setMenu(self.choices)
-        session.learning.changed.connect(self.refresh)
+        session.background.changed.connect(self.refresh)
         session.runner.job_changed.connect(self.refresh)
         self.refresh()
 

@@ -94,13 +94,14 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
     def _refresh(self) -> None:
         session = self.session
         found = self._looks.get(session.workspace.current)
-        self.suggestion = suggest(*found, session.offered()) if found is not None else None
+        self.suggestion = suggest(*found, session.candidate.suggestible()) if found is not None else None
         suggestion = self.suggestion
         if suggestion is not None and session.workspace.model is None and not session.runner.busy:
             self._chosen_here = True
             session.workspace.choose_model(suggestion.card)  # comes back here
             return
-        chosen = suggestion is not None and session.workspace.model is suggestion.card
+        used = session.workspace.model
+        chosen = suggestion is not None and used is not None and used.path == suggestion.card.path
         if not chosen:
             self._chosen_here = False
         self.setVisible(suggestion is not None and (not chosen or self._chosen_here))

@@ -296,6 +296,7 @@ class _Run:
             look=look,
             on_look=self._on_look,
             stop=self._stop,
+            weights_changed=model.weights_changed,
             on_progress=self._on_step,
             cancel=self.cancel,
         )
@@ -320,7 +321,7 @@ class _Run:
             },
         )
         if self.left_out:
-            model.provenance["left_out"] = [[item.name, item.sentence] for item in self.left_out]
+            model.provenance["left_out"] = [list(item.entry) for item in self.left_out]
         else:
             model.provenance.pop("left_out", None)  # what the parent left out
         save_model(model, task.out)

@@ -149,9 +149,9 @@ class Gate:
                 break
             some = self.held_out.subset(s.id for s in self.judges[first : first + TOGETHER])
             self.on_progress(Progress(first, len(self.judges), "Judging the old model and the new"))
-            self.model.network.set_weights(before)
+            self._put_weights(before)
             old |= self._scores(some)
-            self.model.network.set_weights(after)
+            self._put_weights(after)
             new |= self._scores(some)
         judges = [s for s in self.judges if s.id in new]
         choosing = len(self.held_out) - len(self.judges)
@@ -166,6 +166,10 @@ class Gate:
             confidence=self.rules.confidence,
             note=note,
         )
+
+    def _put_weights(self, weights: list[NDArray[np.float32]]) -> None:
+        self.model.network.set_weights(weights)
+        self.model.weights_changed()
 
     def _scores(self, dataset: Dataset) -> dict[str, float]:
         """IoU of the network as it stands, by id."""

@@ -244,6 +244,7 @@ class _Run:
             parent = start_from(model, self.task.init)
             included = dict(parent.get("pretrained") or {})
         elif published := use_pretrained(network, self.recipe.network, training.pretrained):
+            model.weights_changed()
             included = asdict(published)
         else:
             included = {}
@@ -270,6 +271,7 @@ class _Run:
             save=partial(save_state, path=state_file, fingerprint=fingerprint, content=content),
             on_epoch=self._log_epoch,
             stop=self.task.stop,
+            weights_changed=model.weights_changed,
             on_progress=self.on_progress,
             cancel=self.cancel,
         )
@@ -295,7 +297,7 @@ class _Run:
         if included:
             model.provenance["pretrained"] = included
         if self.left_out:
-            model.provenance["left_out"] = [[item.name, item.sentence] for item in self.left_out]
+            model.provenance["left_out"] = [list(item.entry) for item in self.left_out]
         if finished.averaged:
             model.provenance["averaged_snapshots"] = finished.averaged
         if tuned is not None:
@@ -524,4 +526,5 @@ def start_from(model: Model, path: Path) -> dict[str, Any]:
             got=", ".join(f"{n} {getattr(theirs, n)}" for n in differences),
             remedy="change the settings with --set, or train without --init",
         )
+    model.weights_changed()
     return parent.provenance
