@@ -56,5 +56,5 @@ def run(options: argparse.Namespace) -> int:
         return DONE
     # A process of its own: napari's never loads TensorFlow.
     return subprocess.run(
-        [sys.executable, "-m", "napari_unet.widgets.show", options.out], check=False
+        [sys.executable, "-m", "napari_unet.plugin.show_demo", options.out], check=False
     ).returncode

@@ -1,6 +1,6 @@
 """Opens napari on what the demo made, in the workbench; runs as a process of its own, without TensorFlow.
 
-python -m napari_unet.widgets.show DIR
+python -m napari_unet.plugin.show_demo DIR
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.window
 def test_the_demo_opens_in_the_workbench_and_segments_its_images(
     salt_folder: Path, tiny_models: dict[str, Path], viewer: Any, tmp_path: Path, qtbot: Any
 ) -> None:
-    from napari_unet.widgets.show import show_demo
+    from napari_unet.plugin.show_demo import show_demo
     from napari_unet.widgets.workbench import Workbench
 
     shutil.copytree(salt_folder, tmp_path / "data")
