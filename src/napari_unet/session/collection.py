@@ -256,10 +256,13 @@ class Collection:
             return None
 
     def predicted_mask(self, identifier: str, settings: InferenceSettings) -> NDArray[np.uint8] | None:
-        """(Y, X) uint8 from the probabilities that were kept; None if there are none."""
+        """(Y, X) uint8 as it was segmented, or from the probabilities that were kept; None without these."""
         prediction = self.entries[identifier].prediction
         if prediction is None or prediction.file is None:
             return None
+        made = prediction.mask(settings.threshold, settings.minimum_size)
+        if made is not None:
+            return made
         try:
             probabilities = prediction.probabilities()
         except (OSError, ValueError):

@@ -287,6 +287,7 @@ class Workspace:
                     prediction,
                     regions=(*before.regions, *prediction.regions),
                     digests=(*before.digests, *prediction.digests),
+                    made_with=how if before.made_with == how else None,
                 )
             entry.prediction = prediction
             entry.part = prediction.part or entry.part
