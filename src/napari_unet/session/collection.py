@@ -96,6 +96,11 @@ class Entry:
         """Whether the corrected mask is read from a project each time."""
         return self._stored is not None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the image was segmented at once."""
+        return self.prediction is not None and self.prediction.file is not None and self.prediction.whole
+
     def is_stored_in(self, corrections: Corrections) -> bool:
         """Whether the corrected mask is read from this project."""
         return self._stored is not None and self._stored[0] is corrections
