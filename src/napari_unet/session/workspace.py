@@ -287,7 +287,7 @@ class Workspace:
                     prediction,
                     regions=(*before.regions, *prediction.regions),
                     digests=(*before.digests, *prediction.digests),
-                    made_with=how if before.made_with == how else None,
+                    made_with=None,  # small pieces are dropped region by region, of what is in the file now
                 )
             entry.prediction = prediction
             entry.part = prediction.part or entry.part
