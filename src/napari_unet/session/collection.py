@@ -96,6 +96,11 @@ class Entry:
         """Whether the corrected mask is read from a project each time."""
         return self._stored is not None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the image was segmented at once."""
+        return self.prediction is not None and self.prediction.file is not None and self.prediction.whole
+
     def is_stored_in(self, corrections: Corrections) -> bool:
         """Whether the corrected mask is read from this project."""
         return self._stored is not None and self._stored[0] is corrections
@@ -261,10 +266,13 @@ class Collection:
             return None
 
     def predicted_mask(self, identifier: str, settings: InferenceSettings) -> NDArray[np.uint8] | None:
-        """(Y, X) uint8 from the probabilities that were kept; None if there are none."""
+        """(Y, X) uint8 as it was segmented, or from the probabilities that were kept; None without these."""
         prediction = self.entries[identifier].prediction
         if prediction is None or prediction.file is None:
             return None
+        made = prediction.mask(settings.threshold, settings.minimum_size)
+        if made is not None:
+            return made
         try:
             probabilities = prediction.probabilities()
         except (OSError, ValueError):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_unet.engine.task import describe_failure
@@ -19,8 +17,10 @@ from napari_unet.project.project_file import PROJECT_FILE
 from napari_unet.session.auto_project import carry_over, find_again, given_images, other_images, own_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from napari_unet.metrics.overlap import OverlapCounts
     from napari_unet.project.correction import MaskVersion
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 MOST_IN_MEMORY = 4  # painted masks that are kept ready; older ones are read from the project
 RETRY_SECONDS = 30.0  # until a project that could not be opened or made is tried again
 Found = dict[str, "OverlapCounts | str | None"]  # agreement of a correction, or why it cannot be read
-MaskEdit = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 class Painting:
