@@ -103,6 +103,7 @@ def trained(task: TrainTask, dataset: Dataset, now: bool) -> Model:
     from napari_unet.models.normalization import Normalization
     from napari_unet.networks.registry import build_network
     from napari_unet.training.checkpoint import load_state
+    from napari_unet.workflow.train.dataset_scan import DatasetScan
     from napari_unet.workflow.train.recipes import fit_recipe
     from napari_unet.workflow.train.train_task import provenance_of
 
@@ -120,7 +121,7 @@ def trained(task: TrainTask, dataset: Dataset, now: bool) -> Model:
     normalization = Normalization(
         channels=chosen.network.input_channels, intensities=training.intensities, scale=training.scale
     )
-    about = provenance_of(dataset, split, state.best_score, state.step, state.seconds)
+    about = provenance_of(DatasetScan(dataset), split, state.best_score, state.step, state.seconds)
     return Model(chosen, normalization, dataset.classes, network, about)
 
 

@@ -6,9 +6,10 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from economy.case import Case, Log
-from napari_unet.workflow.review.quality_estimate import calibrate, doubts, rank_correlation
+from napari_unet.workflow.review.quality_estimate import calibrate, doubts
 
 if TYPE_CHECKING:
     import argparse
@@ -124,10 +125,10 @@ def rank(case: Case) -> None:
     first = np.argsort(estimates)[: len(worst)]
     log.add(
         images=len(ids),
-        raw=rank_correlation([d.raw for d in found], truth.tolist()),
-        agreement=rank_correlation([d.agreement for d in found], truth.tolist()),
-        expected=rank_correlation([d.expected for d in found], truth.tolist()),
-        calibrated=rank_correlation(estimates.tolist(), truth.tolist()),
+        raw=spearmanr([d.raw for d in found], truth).statistic,
+        agreement=spearmanr([d.agreement for d in found], truth).statistic,
+        expected=spearmanr([d.expected for d in found], truth).statistic,
+        calibrated=spearmanr(estimates, truth).statistic,
         mean_error=float(np.abs(estimates - truth).mean()),
         worst_fifth_found=len(set(worst) & set(first)) / len(worst),
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_unet.data.sample import ReferenceMask
-from napari_unet.evaluation.report import iou_table, notes, summary_lines, write_report
+from napari_unet.evaluation.report import notes, summary_lines, table_lines, write_report
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.settings import EvaluationSettings
 from support.errors import raises_code
@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> No
 
 
 def test_what_the_shell_shows() -> None:
-    text = iou_table(evaluation(), 2)
+    text = "\n".join([*table_lines(evaluation(), 2), *summary_lines(evaluation())])
     assert "b       0.500   0.667  held-out" in text
     assert "and 1 more, none worse" in text
     assert "mean IoU      0.833 (no interval: 3 groups, at least 5 are needed) over 3 images" in text

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from napari_unet.atomic import atomic_path
 from napari_unet.data.file_names import safe_stem, unique_stems
-from napari_unet.data.files.image_files import decode_image
 from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.export.masks import read_mask, write_mask, write_probabilities
 from support.errors import raises_code
@@ -157,23 +156,6 @@ def test_what_is_written_is_read(tmp_path: Path, suffix: str, classes: int) -> N
     assert found.dtype == (np.uint8 if classes < 256 else np.uint16)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_a_palette_colours_the_labels_and_keeps_them(tmp_path: Path, suffix: str) -> None:
-    palette = [(0, 0, 0), (255, 0, 0), (10, 20, 30)]
-    path = write_mask(tmp_path / f"m{suffix}", MASK * 2, 2, palette=palette)
-    np.testing.assert_array_equal(read_mask(path, 2), MASK * 2)
-    shown = decode_image(path.read_bytes(), path.name)
-    np.testing.assert_array_equal(shown, np.asarray(palette)[MASK * 2])
-    with pytest.raises(ValueError, match="does not fit labels"):
-        write_mask(path, MASK, 3, palette=palette)
-
-
-def test_the_foreground_can_be_one(tmp_path: Path) -> None:
-    path = write_mask(tmp_path / "m.png", MASK > 0, foreground=1)
-    np.testing.assert_array_equal(decode_labels(path.read_bytes(), path.name), MASK)
-    np.testing.assert_array_equal(read_mask(path), MASK)
-
-
 def test_labels_that_would_be_lost_are_refused(tmp_path: Path) -> None:
     for mask in (MASK * 2, MASK.astype(int) - 1):
         with pytest.raises(ValueError, match="not all within 0 to 1"):
@@ -199,16 +181,6 @@ def test_what_is_not_a_mask_is_told(tmp_path: Path) -> None:
         read_mask(path, 2)
     with raises_code("data.mask.colours"):
         read_mask(write_probabilities(tmp_path / "p.tif", np.zeros((2, 2, 1), np.float32)))
-
-
-def test_half_precision_keeps_three_digits(tmp_path: Path) -> None:
-    import tifffile
-
-    p = np.random.default_rng(0).random((50, 70, 1)).astype(np.float32)
-    write_probabilities(tmp_path / "p.tif", p, half=True)
-    found = tifffile.imread(tmp_path / "p.tif")
-    assert found.dtype == np.float16
-    np.testing.assert_allclose(found, p[..., 0], atol=5e-4)
 
 
 def test_two_ids_never_share_a_file() -> None:

@@ -85,7 +85,7 @@ def test_holes_are_filled_but_not_what_lies_in_them() -> None:
     swapped = np.array([0, 2, 1], np.uint8)
     np.testing.assert_array_equal(fill_enclosed(swapped[RING]), swapped[filled])
     probabilities = np.stack([RING == 1, RING == 2], axis=-1).astype(np.float32)
-    found = mask_from_probabilities(probabilities, fill_holes=True, minimum_size=3)
+    found = remove_small(fill_enclosed(mask_from_probabilities(probabilities)), 3)
     # The piece of class 2 within is one pixel, that outside two, joined over a corner.
     expected = filled.copy()
     expected[1, 2] = expected[2, 4] = expected[3, 3] = 0

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.metrics.competition import tgs_salt_mean, tgs_salt_score, ultrasound_nerve_score
+from napari_unet.metrics.competition import tgs_salt_score, ultrasound_nerve_score
 
 A = np.array([[1, 1, 0], [0, 0, 0]], np.uint8)
 B = np.array([[1, 0, 0], [1, 0, 0]], np.uint8)
@@ -58,12 +58,3 @@ def test_the_salt_score_is_the_precision_of_one_object_at_ten_thresholds(
     # An IoU above t in hundredths is 100 both > t union; a hit is TP 1, a miss FP 1 and FN 1.
     precisions = [1.0 if 100 * both > t * union else 0.0 for t in range(50, 100, 5)]
     assert tgs_salt_score(a, b) == pytest.approx(np.mean(precisions), abs=1e-12)
-
-
-def test_a_submissions_score_is_the_mean_over_images() -> None:
-    pairs = [row(100, 72, 72), row(0, 0, 0), row(0, 9, 0)]
-    references, predictions = zip(*pairs, strict=True)
-    assert tgs_salt_mean(references, predictions) == pytest.approx((0.5 + 1 + 0) / 3)
-    assert np.isnan(tgs_salt_mean([], []))
-    with pytest.raises(ValueError, match="shorter"):
-        tgs_salt_mean(references, predictions[:2])

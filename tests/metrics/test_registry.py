@@ -55,7 +55,6 @@ def test_what_was_not_counted_has_no_score() -> None:
     pixels = Counted(count_overlap(a, b))
     assert {SCORES[name].family for name in scores_of(pixels)} == {"overlap"}
     assert math.isnan(SCORES["f1_50"](pixels))
-    assert SCORES["f1_50"].needs_objects
     pool = everything(a, b) + pixels
     assert pool.objects is pool.outlines is pool.regions is None
     assert SCORES["pixel_error"](pool) == pytest.approx((a != b).mean())

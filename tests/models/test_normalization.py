@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from napari_unet.models.intensities import Intensities, measure, prepare_part
-from napari_unet.models.normalization import Normalization, measure_intensities, resize, to_float
+from napari_unet.models.normalization import (
+    Normalization,
+    intensity_sums,
+    measure_intensities,
+    resize,
+    to_float,
+)
 from support.errors import raises_code
 
 
@@ -33,7 +39,7 @@ def test_each_image_gets_mean_zero_and_deviation_one() -> None:
 
 def test_over_the_data_set() -> None:
     images = [np.full((2, 2, 1), 51, np.uint8), np.full((2, 2, 1), 153, np.uint8)]
-    mean, deviation = measure_intensities(images, 1)
+    mean, deviation = measure_intensities([intensity_sums(image, 1) for image in images], 1)
     assert mean == pytest.approx((0.4,))
     assert deviation == pytest.approx((0.2,))
     normalization = Normalization(intensities="dataset", mean=mean, deviation=deviation)

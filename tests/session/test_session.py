@@ -4,6 +4,7 @@ import shutil
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -30,6 +31,7 @@ from napari_unet.workflow.segment.predict_task import (
     Region,
     RescoreTask,
     WarmTask,
+    mask_file,
     warm_models,
 )
 
@@ -226,6 +228,67 @@ def test_threshold_and_minimum_size_need_no_network(
         i: before[i] for i in collection.ids[1:]
     }
     dispatch.run(session)
+
+
+def test_a_mask_is_made_and_scored_once_where_it_is_segmented(
+    session: Session, dispatch: Waiting, models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_unet.session import collection as shown
+    from napari_unet.workflow.segment import predict_task, segment_samples
+
+    calls: Counter[str] = Counter()
+    places = {"worker": (segment_samples, predict_task), "window": (shown, shown)}
+    for place, modules in places.items():
+        for module, name in zip(modules, ("mask_from_probabilities", "count_overlap"), strict=True):
+            original = getattr(module, name)
+
+            def counting(
+                *args: Any, original: Any = original, key: str = f"{place} {name}", **more: Any
+            ) -> Any:
+                calls[key] += 1
+                return original(*args, **more)
+
+            monkeypatch.setattr(module, name, counting)
+    images = use(session, made_up(), models["other"])
+
+    def show(identifier: str) -> np.ndarray[Any, Any]:
+        mask = session.workspace.mask(identifier)
+        assert mask is not None
+        session.workspace.score_mask(identifier, mask)
+        return mask
+
+    session.segment(images.ids)
+    masks = {i: show(i) for i in images.ids}
+    count = len(images.ids)
+    assert calls == {"worker mask_from_probabilities": count, "worker count_overlap": count}
+    for identifier, mask in masks.items():
+        prediction = images.entries[identifier].prediction
+        assert prediction is not None
+        kept = np.asarray(prediction.probabilities(), np.float32)[..., 0]
+        np.testing.assert_array_equal(mask, kept > np.float32(session.workspace.inference.threshold))
+    first = images.ids[0]
+    before = session.workspace.postprocessing
+    session.workspace.set_postprocessing(0.9, 0)
+    show(first)
+    assert (calls["window mask_from_probabilities"], calls["window count_overlap"]) == (1, 1)
+    session.workspace.set_postprocessing(*before)  # as it was segmented: nothing is made again
+    np.testing.assert_array_equal(session.workspace.mask(first), masks[first])
+    assert calls["window mask_from_probabilities"] == 1
+    dispatch.run(session)
+
+
+def test_regions_of_two_thresholds_are_made_into_one_mask_of_the_newest(
+    session: Session, models: dict[str, Path]
+) -> None:
+    collection = use(session, made_up(1), models["other"])
+    session.segment(["image 0"], Region(0, 0, SIDE, 12), (SIDE, SIDE))
+    session.workspace.set_postprocessing(0.8, 0)
+    session.segment(["image 0"], Region(0, 12, SIDE, SIDE), (SIDE, SIDE))
+    prediction = collection.entries["image 0"].prediction
+    assert prediction is not None
+    assert prediction.made_with is None
+    kept = np.asarray(prediction.probabilities(), np.float32)[..., 0]
+    np.testing.assert_array_equal(session.workspace.mask("image 0"), kept > np.float32(0.8))
 
 
 def test_a_broken_image_has_its_problem_and_does_not_stop_the_rest(
@@ -432,7 +495,7 @@ def test_probabilities_that_are_mapped_survive_a_new_prediction(
     inode = file.stat().st_ino
     session.segment(collection.ids)
     assert file.stat().st_ino != inode
-    assert list(file.parent.iterdir()) == [file]
+    assert set(file.parent.iterdir()) == {file, mask_file(file)}
 
 
 # corrections

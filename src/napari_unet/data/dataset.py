@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, overload
 
@@ -156,7 +157,8 @@ class Dataset(Sequence[Sample]):
         cached: tuple[str, ...] | None = self.__dict__.get("_groups")
         if cached is None:
             if self.find_groups is not None:
-                cached = tuple(self.find_groups(self.samples))
+                read = [replace(s, load_image=partial(self.image, s)) for s in self.samples]
+                cached = tuple(self.find_groups(read))
             else:
                 cached = tuple(s.id if s.group is None else s.group for s in self.samples)
             self.__dict__["_groups"] = cached

@@ -153,6 +153,25 @@ def header_in_words(source: Source, name: str) -> str:
     return f"a {kind} image" if kind else "a file that is not text"
 
 
+def only_table(source: Source, tables: list[str], kind: str, expected: str) -> str:
+    """The one table of a kind.
+
+    Raises
+    ------
+    DataError
+        If there is not just one.
+    """
+    if len(tables) != 1:
+        raise DataError(
+            f"{source.path} has {len(tables)} tables of {kind}",
+            code="data.table.count",
+            expected=expected,
+            got=", ".join(tables) or "none",
+            remedy="give the path of the CSV file itself",
+        )
+    return tables[0]
+
+
 def check_id(identifier: str, table: str) -> str:
     """Give back an image id from a table, its letters composed, if it is a plain name.
 

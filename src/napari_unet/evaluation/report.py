@@ -237,24 +237,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def iou_table(evaluation: Evaluation, limit: int = 20) -> str:
-    """Scores for the shell: the worst images first, then the overall scores.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        With at least one image.
-    limit : int
-        Images to list.
-
-    Returns
-    -------
-    str
-        Lines of plain text.
-    """
-    return "\n".join([*table_lines(evaluation, limit), "", *summary_lines(evaluation)])
-
-
 def table_lines(evaluation: Evaluation, limit: int = 20) -> list[str]:
     """IoU of the images, worst first, as a table of text."""
     rows = image_rows(evaluation)

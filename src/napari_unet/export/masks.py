@@ -19,18 +19,11 @@ if TYPE_CHECKING:
 TIFF = (".tif", ".tiff")
 
 
-def write_mask(
-    path: Path,
-    mask: NDArray[np.integer],
-    classes: int = 1,
-    *,
-    foreground: int = 255,
-    palette: Sequence[tuple[int, int, int]] | None = None,
-) -> Path:
+def write_mask(path: Path, mask: NDArray[np.integer], classes: int = 1) -> Path:
     """Write a mask as PNG or TIFF, by the suffix.
 
-    With one class the foreground is 255, as most programs show and Kaggle keeps it; with several, or
-    with a palette, the values are the classes 0..K: 8 bits, or 16 where K is above 255.
+    With one class the foreground is 255, as most programs show and Kaggle keeps it; with several the values
+    are the classes 0..K: 8 bits, or 16 where K is above 255.
 
     Parameters
     ----------
@@ -40,11 +33,6 @@ def write_mask(
         (Y, X) of integers or bool, 0 background, 1..K.
     classes : int
         K.
-    foreground : int
-        Value of the foreground where there is one class and no palette, 1 to 255.
-    palette : sequence of (int, int, int), optional
-        Red, green and blue, 0 to 255, of background and classes, for a file that programs show in
-        colours; at most 256.
 
     Returns
     -------
@@ -56,47 +44,30 @@ def write_mask(
     OutputError
         If it cannot be written; nothing is left behind.
     ValueError
-        If a label is below 0 or above K, or the palette has fewer colours than labels.
+        If a label is below 0 or above K.
     """
-    values = _stored_values(mask, classes, foreground if palette is None else None)
+    values = _stored_values(mask, classes)
     _check_suffix(path, (".png", *TIFF))
-    if palette is not None and (values.dtype != np.uint8 or not classes < len(palette) <= 256):
-        raise ValueError(f"a palette of {len(palette)} colours does not fit labels 0 to {classes}")
     with atomic_path(path) as partial:
         if path.suffix.lower() == ".png":
             from PIL import Image
 
-            picture = Image.fromarray(values)
-            if palette is not None:
-                picture.putpalette([part for colour in palette for part in colour])
-            picture.save(partial, format="PNG", compress_level=1)
+            Image.fromarray(values).save(partial, format="PNG", compress_level=1)
         else:
             import tifffile
 
-            colours = None
-            if palette is not None:
-                colours = np.zeros((3, 256), np.uint16)
-                colours[:, : len(palette)] = np.asarray(palette, np.uint16).T * 257
-            tifffile.imwrite(
-                partial,
-                values,
-                compression="deflate",
-                photometric="minisblack" if colours is None else "palette",
-                colormap=colours,
-            )
+            tifffile.imwrite(partial, values, compression="deflate", photometric="minisblack")
     return path
 
 
-def _stored_values(
-    mask: NDArray[np.integer], classes: int, foreground: int | None
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _stored_values(mask: NDArray[np.integer], classes: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
     if mask.ndim != 2:
         raise ValueError(f"a mask is (Y, X), not {mask.shape}")
     lowest, highest = int(mask.min(initial=0)), int(mask.max(initial=0))
     if lowest < 0 or highest > classes:
         raise ValueError(f"labels {lowest} to {highest} are not all within 0 to {classes}")
-    if classes == 1 and foreground is not None:
-        return np.asarray(mask > 0, np.uint8) * np.uint8(foreground)
+    if classes == 1:
+        return np.asarray(mask > 0, np.uint8) * np.uint8(255)
     return mask.astype(np.uint8) if classes <= 255 else mask.astype(np.uint16)
 
 
@@ -198,7 +169,7 @@ def write_objects(path: Path, objects: NDArray[np.int32]) -> Path:
     return path
 
 
-def write_probabilities(path: Path, probabilities: NDArray[np.float32], *, half: bool = False) -> Path:
+def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> Path:
     """Write probabilities as a deflated TIFF.
 
     Parameters
@@ -207,8 +178,6 @@ def write_probabilities(path: Path, probabilities: NDArray[np.float32], *, half:
         .tif or .tiff.
     probabilities : numpy.ndarray
         (Y, X, K) float32.
-    half : bool
-        Whether to write float16, half the size, at three significant digits, instead of float32.
 
     Returns
     -------
@@ -229,7 +198,7 @@ def write_probabilities(path: Path, probabilities: NDArray[np.float32], *, half:
     with atomic_path(path) as partial:
         tifffile.imwrite(
             partial,
-            np.ascontiguousarray(planes, np.float16 if half else np.float32),
+            np.ascontiguousarray(planes, np.float32),
             compression="deflate",
             photometric="minisblack",
             metadata={"axes": "YX" if planes.ndim == 2 else "CYX"},

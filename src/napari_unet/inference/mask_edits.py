@@ -125,19 +125,7 @@ def grow(mask: NDArray[np.uint8], point: tuple[int, int], pixels: int = 1) -> ND
 def shrink(mask: NDArray[np.uint8], point: tuple[int, int], pixels: int = 1) -> NDArray[np.uint8]:
     """Make the object under a point smaller; one that is thinner than that disappears.
 
-    Parameters
-    ----------
-    mask : numpy.ndarray
-        (Y, X) uint8, 0 background, 1..K classes, 255 ignore.
-    point : tuple of int
-        Row and column; on background nothing happens.
-    pixels : int
-        How far, in the distance from pixel centre to pixel centre.
-
-    Returns
-    -------
-    numpy.ndarray
-        (Y, X) uint8. The image's border does not gnaw at the object.
+    Parameters are those of ``grow``, and so is the result; the image's border does not gnaw at the object.
     """
     piece = object_at(mask, point)
     if piece is None:

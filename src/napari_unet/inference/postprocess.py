@@ -18,7 +18,6 @@ def mask_from_probabilities(
     minimum_size: int = 0,
     *,
     activation: Activation = "sigmoid",
-    fill_holes: bool = False,
 ) -> NDArray[np.uint8]:
     """Mask of the most probable class where it is probable enough.
 
@@ -32,8 +31,6 @@ def mask_from_probabilities(
         Connected pieces of a class with fewer pixels become background.
     activation : str
         What the probabilities came from, "sigmoid" or "softmax".
-    fill_holes : bool
-        Whether background that a class encloses becomes that class, before small pieces are dropped.
 
     Returns
     -------
@@ -68,8 +65,6 @@ def mask_from_probabilities(
         else:
             found = highest > threshold
         mask = np.where(found, probabilities.argmax(axis=-1) + 1, 0).astype(np.uint8)
-    if fill_holes:
-        mask = fill_enclosed(mask)
     return remove_small(mask, minimum_size) if minimum_size > 1 else mask
 
 

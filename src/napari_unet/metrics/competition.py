@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_unet.metrics.objects import tally_objects
 from napari_unet.metrics.overlap import OverlapCounts, count_overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_unet.metrics.registry import Counted
@@ -78,30 +77,6 @@ def tgs_salt_score_of_counts(counts: OverlapCounts) -> float:
     both, union = int(counts.both.sum()), int(counts.union.sum())
     # In whole numbers: 0.55 has no exact binary form, and an IoU of just that is not above it.
     return sum(20 * both > step * union for step in TWENTIETHS) / len(TWENTIETHS)
-
-
-def tgs_salt_mean(
-    references: Iterable[NDArray[np.integer]], predictions: Iterable[NDArray[np.integer]]
-) -> float:
-    """Score of a submission to the TGS Salt competition: the mean of ``tgs_salt_score``.
-
-    Parameters
-    ----------
-    references, predictions : iterable of numpy.ndarray
-        As many, each as ``tgs_salt_score`` takes it.
-
-    Returns
-    -------
-    float
-        0 to 1; NaN if there is no image.
-
-    Raises
-    ------
-    ValueError
-        If there are not as many of one as of the other, or as ``tgs_salt_score``.
-    """
-    scores = [tgs_salt_score(a, b) for a, b in zip(references, predictions, strict=True)]
-    return float(np.mean(scores)) if scores else float("nan")
 
 
 def ultrasound_nerve_score(reference: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.metrics.overlap import what_counts
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -81,13 +83,7 @@ def pair_objects(
     ValueError
         If shapes differ, or numbers are negative or no whole ones.
     """
-    if reference.shape != predicted.shape:
-        raise ValueError(f"masks of {reference.shape} and {predicted.shape} cannot be compared")
-    if weights is not None:
-        if weights.shape != reference.shape:
-            raise ValueError(f"weights of {weights.shape} do not fit masks of {reference.shape}")
-        known = weights > 0
-        reference, predicted = reference[known], predicted[known]
+    reference, predicted = what_counts(reference, predicted, weights)
     for mask in (reference, predicted):
         if mask.dtype.kind not in "bui":
             raise ValueError(f"objects have whole numbers, not {mask.dtype}")

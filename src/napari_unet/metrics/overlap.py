@@ -201,16 +201,30 @@ def count_overlap(
     ValueError
         If shapes differ, or a label is below 0 or above K.
     """
-    if reference.shape != predicted.shape:
-        raise ValueError(f"masks of {reference.shape} and {predicted.shape} cannot be compared")
-    if weights is not None:
-        if weights.shape != reference.shape:
-            raise ValueError(f"weights of {weights.shape} do not fit masks of {reference.shape}")
-        known = weights > 0
-        reference, predicted = reference[known], predicted[known]
+    reference, predicted = what_counts(reference, predicted, weights)
     for mask in (reference, predicted):
         _check_labels(mask, classes)
     return (_compare_classes if classes <= FEW else _count_pairs)(reference, predicted, classes)
+
+
+def what_counts(
+    reference: NDArray[np.integer], predicted: NDArray[np.integer], weights: NDArray[np.floating] | None
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """The pixels of two masks (Y, X) whose weight is not 0; all if there are no weights.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ.
+    """
+    if reference.shape != predicted.shape:
+        raise ValueError(f"masks of {reference.shape} and {predicted.shape} cannot be compared")
+    if weights is None:
+        return reference, predicted
+    if weights.shape != reference.shape:
+        raise ValueError(f"weights of {weights.shape} do not fit masks of {reference.shape}")
+    known = weights > 0
+    return reference[known], predicted[known]
 
 
 def _compare_classes(

@@ -102,11 +102,6 @@ class Score:
     pooled: bool = True
     unit: str = ""
 
-    @property
-    def needs_objects(self) -> bool:
-        """Whether it exists only where there are objects."""
-        return self.family == "objects"
-
     def __call__(self, counted: Counted) -> float:
         """The score; NaN where what it needs was not counted."""
         if getattr(counted, self.family) is None:

@@ -345,15 +345,33 @@ def resize(values: NDArray[Pixel], shape: tuple[int, int], *, nearest: bool = Fa
     return np.concatenate([p.reshape(*shape, -1) for p in parts], axis=2)
 
 
+class IntensitySums(NamedTuple):
+    """Sums over the known pixels of an image, scaled by ``to_float``: (C,) float64 each."""
+
+    pixels: int
+    total: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+
+def intensity_sums(image: NDArray[np.generic], channels: int) -> IntensitySums:
+    """Sum up the intensities of an image (Y, X, C), as a network with so many channels is given it."""
+    # Floats and long integers as they are: their scale must not change from image to image.
+    span = None if image.dtype.name in BY_TYPE else Span(0.0, 1.0)
+    matcher = Normalization(channels=channels, intensities="range")
+    values, known = matcher.match_channels(to_float(image, span)), known_pixels(image)
+    flat = (values.reshape(-1, channels) if known is None else values[known]).astype(np.float64)
+    return IntensitySums(len(flat), flat.sum(axis=0), (flat**2).sum(axis=0))
+
+
 def measure_intensities(
-    images: Iterable[NDArray[np.generic]], channels: int
+    sums: Iterable[IntensitySums], channels: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation per channel over images, for ``intensities="dataset"``.
 
     Parameters
     ----------
-    images : iterable of numpy.ndarray
-        (Y, X, C) each.
+    sums : iterable of IntensitySums
+        Of each image; one with a single channel counts for all.
     channels : int
         Of the network.
 
@@ -362,16 +380,11 @@ def measure_intensities(
     mean, deviation : tuple of float
         Of intensities scaled by ``to_float``.
     """
-    matcher = Normalization(channels=channels, intensities="range")
     count, total, squares = 0, np.zeros(channels), np.zeros(channels)
-    for image in images:
-        # Floats and long integers as they are: their scale must not change from image to image.
-        span = None if image.dtype.name in BY_TYPE else Span(0.0, 1.0)
-        values, known = matcher.match_channels(to_float(image, span)), known_pixels(image)
-        flat = (values.reshape(-1, channels) if known is None else values[known]).astype(np.float64)
-        count += len(flat)
-        total += flat.sum(axis=0)
-        squares += (flat**2).sum(axis=0)
+    for one in sums:
+        count += one.pixels
+        total += one.total
+        squares += one.squares
     mean = total / max(count, 1)
     deviation = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 0))
     return tuple(map(float, mean)), tuple(map(float, deviation))

@@ -108,6 +108,11 @@ class Entry:
         return id(self.corrections), self.corrections.effort(self.known_as).number
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all of the image was segmented at once."""
+        return self.prediction is not None and self.prediction.file is not None and self.prediction.whole
+
+    @property
     def corrected(self) -> NDArray[np.uint8] | None:
         """(Y, X) uint8, what a person made of the mask, read-only; None while it is as predicted."""
         if not self.is_corrected:
@@ -280,10 +285,13 @@ class Collection:
             return None
 
     def predicted_mask(self, identifier: str, settings: InferenceSettings) -> NDArray[np.uint8] | None:
-        """(Y, X) uint8 from the probabilities that were kept; None if there are none."""
+        """(Y, X) uint8 as it was segmented, or from the probabilities that were kept; None without these."""
         prediction = self.entries[identifier].prediction
         if prediction is None or prediction.file is None:
             return None
+        made = prediction.mask(settings.threshold, settings.minimum_size)
+        if made is not None:
+            return made
         try:
             probabilities = prediction.probabilities()
         except (OSError, ValueError):

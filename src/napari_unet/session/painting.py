@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.project.correction import IGNORE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
 
     from napari_unet.project.correction import MaskVersion
     from napari_unet.project.corrections import Corrections
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from napari_unet.session.current_project import CurrentProject
     from napari_unet.session.task_runner import TaskRunner
     from napari_unet.session.workspace import Workspace
-
-MaskEdit = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 class Painting:

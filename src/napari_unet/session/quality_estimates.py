@@ -57,7 +57,7 @@ class Estimates:
         """Ids of segmented images whose IoU is neither known nor estimated."""
         collection = self.workspace.collection
         entries = {} if collection is None else collection.entries
-        return [i for i, e in entries.items() if e.doubt is None and _estimable(e) and _whole(e)]
+        return [i for i, e in entries.items() if e.doubt is None and _estimable(e) and e.is_whole]
 
     def start(self, on_end: Callable[[], None] = lambda: None) -> Job | None:
         """Estimate what is missing, in the engine; None if that is nothing, or a task runs.
@@ -176,7 +176,7 @@ class Estimates:
         """Ids of images whose IoU is known; only those the model was not trained on, where they suffice."""
         known = [
             i for i, e in collection.entries.items()
-            if _whole(e) and (e.done if e.is_corrected else e.iou is not None)
+            if e.is_whole and (e.done if e.is_corrected else e.iou is not None)
         ]  # fmt: skip
         unseen = [i for i in known if collection.entries[i].part not in SEEN]
         known = unseen if len(unseen) >= FEWEST_KNOWN else known
@@ -270,9 +270,3 @@ def _listed(collection: Collection) -> list[Doubt]:
 
 def _estimable(entry: Entry) -> bool:
     return entry.iou is None and not entry.done and entry.status in ("segmented", "corrected")
-
-
-def _whole(entry: Entry) -> bool:
-    """Whether all of an image was segmented: one that was too large for that is too large for flips, too."""
-    prediction = entry.prediction
-    return prediction is not None and prediction.file is not None and prediction.whole

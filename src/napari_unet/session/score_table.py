@@ -220,7 +220,7 @@ class ScoreBoard:
 
     def _predicted(self, collection: Collection) -> list[tuple[str, Entry]]:
         """Images with a reference that were segmented whole."""
-        return [(i, e) for i, e in collection.entries.items() if e.sample.has_mask and _whole(e)]
+        return [(i, e) for i, e in collection.entries.items() if e.sample.has_mask and e.is_whole]
 
     def _key(self, entry: Entry) -> Any:
         settings = self.workspace.inference
@@ -262,10 +262,3 @@ def kept_image(entry: Entry, collection: Collection) -> KeptImage:
         prediction.kind,
         prediction.digests[-1] if len(prediction.digests) == 1 else "",
     )
-
-
-def _whole(entry: Entry) -> bool:
-    found = entry.prediction
-    if found is None or found.file is None:
-        return False
-    return any((r.bottom - r.top, r.right - r.left) == found.shape for r in found.regions)

@@ -303,6 +303,7 @@ class Workspace:
                     prediction,
                     regions=(*before.regions, *prediction.regions),
                     digests=(*before.digests, *prediction.digests),
+                    made_with=None,  # small pieces are dropped region by region, of what is in the file now
                 )
             entry.prediction = prediction
             entry.part = prediction.part or entry.part

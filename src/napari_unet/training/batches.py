@@ -196,6 +196,8 @@ class TrainingBatches:
         See ``prepare_sample``.
     shares : int
         Devices that share each batch, which is filled up to a multiple of it.
+    shapes : sequence of tuple of int, optional
+        (Y, X) of each image, where they are known; otherwise the images are read.
     """
 
     def __init__(
@@ -209,6 +211,7 @@ class TrainingBatches:
         separation: Separation = "none",
         connected: bool = True,
         shares: int = 1,
+        shapes: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         if len(dataset) == 0:
             raise TrainingError(
@@ -228,7 +231,9 @@ class TrainingBatches:
         self.connected = connected
         self.shares = shares
         self.cache = ArrayCache(PREPARED_BYTES)
-        shapes = [scaled_shape(dataset.image(s).shape[:2], normalization.scale) for s in dataset.samples]
+        if shapes is None:
+            shapes = [dataset.image(s).shape[:2] for s in dataset.samples]
+        shapes = [scaled_shape(shape, normalization.scale) for shape in shapes]
         self.shape = self._patch_shape(shapes)
         out = [n - 2 * sizes.margin for n in self.shape]
         per_image = [-(-y // out[0]) * -(-x // out[1]) for y, x in shapes]

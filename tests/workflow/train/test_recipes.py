@@ -1,26 +1,29 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from napari_unet.data.sample import ReferenceMask
 from napari_unet.data.split import Split
 from napari_unet.errors import SettingsError
-from napari_unet.progress import CancelToken
 from napari_unet.settings import Recipe
+from napari_unet.workflow.train.dataset_scan import ImageFacts, facts_of, needed_channels
 from napari_unet.workflow.train.recipes import (
     RECIPES,
     choose_scale,
-    count_channels,
     fit_recipe,
     own_recipe,
     recipe,
     setting_paths,
     with_open_channels,
 )
-from napari_unet.workflow.train.train_task import ADDED, TrainTask, _Run, evenly
+from napari_unet.workflow.train.train_task import ADDED, evenly, training_fingerprint
 from support.errors import raises_code
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_recipes_round_trip_and_every_setting_is_described() -> None:
@@ -96,9 +99,7 @@ def test_settings_that_came_later_do_not_keep_an_older_state_from_going_on() -> 
 
 
 def fingerprint_of(chosen: Recipe) -> str:
-    split = Split(("a",))
-    run = _Run(TrainTask(Path(), Path()), None, split, chosen, lambda _: None, CancelToken())  # type: ignore[arg-type]
-    return run._fingerprint()
+    return training_fingerprint(chosen, Split(("a",)))
 
 
 def test_settings_by_name_or_path() -> None:
@@ -121,24 +122,25 @@ def test_grey_stored_as_colour_needs_one_channel() -> None:
     grey = np.zeros((4, 4, 3), np.uint8)
     colour = grey.copy()
     colour[0, 0, 0] = 9
-    assert count_channels([grey, grey[..., :1]]) == 1
-    assert count_channels([grey, colour]) == 3
-    assert count_channels([np.zeros((4, 4, 4), np.uint8)]) == 4
-    assert count_channels([np.zeros((4, 4, 2), np.uint8)]) == 2
-    assert count_channels([np.random.default_rng(0).integers(0, 9, (4, 4, 6)).astype(np.uint8)]) == 6
+    assert needed_channels(grey) == needed_channels(grey[..., :1]) == 1
+    assert needed_channels(colour) == 3
+    assert needed_channels(np.zeros((4, 4, 4), np.uint8)) == 4
+    assert needed_channels(np.zeros((4, 4, 2), np.uint8)) == 2
+    assert needed_channels(np.random.default_rng(0).integers(0, 9, (4, 4, 6)).astype(np.uint8)) == 6
 
 
 def test_thick_structures_in_large_images_are_shrunk_and_thin_ones_are_not() -> None:
-    def stripe(width: int, side: int) -> np.ndarray:
+    def stripe(width: int, side: int) -> ImageFacts:
         mask = np.zeros((side, side), np.uint8)
         mask[:, 100 : 100 + width] = 1
-        return mask
+        return facts_of(mask[..., None], ReferenceMask(mask))
 
     assert choose_scale([stripe(6, 512)]) == 1.0
     assert choose_scale([stripe(24, 512)]) == 0.5
     assert choose_scale([stripe(60, 1024)]) == 0.25
     assert choose_scale([stripe(60, 300)]) == 1.0  # the image would get too small
-    assert choose_scale([np.zeros((512, 512), np.uint8)]) == 1.0
+    assert stripe(24, 512).thickness == 24  # 2 x 24 x 512 pixels over 2 x 512 edges
+    assert choose_scale([stripe(0, 512)]) == 1.0
 
 
 def test_the_size_of_pixels_is_what_all_files_say(tmp_path: Path) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Problem
 from napari_unet.data.file_names import composed
+from napari_unet.data.files.loaders import BinaryMaskLoader, ImageLoader, RunLengthLoader
+from napari_unet.data.masks.mask_checks import TabledMask
+from napari_unet.data.sample import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from napari_unet.data.files.source import Source
+    from napari_unet.data.sample import ReferenceMask
 
 
 def by_stem(names: Iterable[str]) -> tuple[dict[str, str], list[Problem]]:
@@ -37,6 +44,51 @@ def ambiguous(names: Sequence[str]) -> Problem:
         "rename or remove files, or list the pairs in a CSV file",
         tuple(names),
     )
+
+
+def sample_of(
+    source: Source,
+    stem: str,
+    name: str,
+    mask: str | None,
+    runs: str | None,
+    table: str,
+    reason: str,
+    *,
+    threshold: int = 0,
+    group: str | None = None,
+    properties: Mapping[str, int] | None = None,
+) -> Sample:
+    """An image with its mask: of a file, else of run lengths in a table, held against each other if both are.
+
+    Parameters
+    ----------
+    source : Source
+        Where the files lie.
+    stem, name : str
+        Id and file of the image.
+    mask, runs : str or None
+        File of the mask, and its run lengths; without both the image has no mask.
+    table : str
+        Where the run lengths stand.
+    reason : str
+        Why the file of the mask belongs to the image.
+    threshold : int
+        Above which a value of the file is foreground.
+    group, properties
+        Of the sample.
+    """
+    load = ImageLoader(source, name)
+    sample = Sample(stem, load, None, group, name, properties=properties or {})
+    if mask is not None:
+        loader: Callable[[], ReferenceMask] = BinaryMaskLoader(source, mask, threshold)
+        if runs is not None:
+            loader, reason = TabledMask(loader, runs, mask), f"{reason}, row in {table}"
+        return replace(sample, load_mask=loader, mask_name=mask, reason=reason)
+    if runs is not None:
+        told = RunLengthLoader((runs,), load, stem)
+        return replace(sample, load_mask=told, mask_name=table, reason=f"row in {table}")
+    return sample
 
 
 def unpaired_image(name: str) -> Problem:

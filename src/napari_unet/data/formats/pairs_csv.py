@@ -20,7 +20,7 @@ from napari_unet.data.files.loaders import ImageLoader, LabelMaskLoader
 from napari_unet.data.files.source import FolderSource
 from napari_unet.data.formats.mask_meaning import find_meaning
 from napari_unet.data.sample import Sample
-from napari_unet.data.tables import check_id, header_of, is_table_name, read_table
+from napari_unet.data.tables import check_id, header_of, is_table_name, only_table, read_table
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -54,16 +54,8 @@ def open_source(source: Source) -> Dataset:
     DataError
         If there is not just one table.
     """
-    tables = _tables(source)
-    if len(tables) != 1:
-        raise DataError(
-            f"{source.path} has {len(tables)} tables of pairs",
-            code="data.table.count",
-            expected="one CSV file with the columns image and mask at its root",
-            got=", ".join(tables) or "none",
-            remedy="give the path of the CSV file itself",
-        )
-    return open_table(source, tables[0])
+    expected = "one CSV file with the columns image and mask at its root"
+    return open_table(source, only_table(source, _tables(source), "pairs", expected))
 
 
 def open_file(path: Path) -> Dataset:

@@ -22,7 +22,7 @@ from napari_unet.data.files.pages import read_header
 from napari_unet.data.formats.pairing import ambiguous
 from napari_unet.data.masks.run_length import decode_run_lengths
 from napari_unet.data.sample import ReferenceMask, Sample
-from napari_unet.data.tables import check_id, header_of, is_table_name, read_table
+from napari_unet.data.tables import check_id, header_of, is_table_name, only_table, read_table
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -90,15 +90,7 @@ def open_source(source: Source) -> Dataset:
         If there is not just one table.
     """
     tables = [name for name in _tables(source) if "submission" not in name]
-    if len(tables) != 1:
-        raise DataError(
-            f"{source.path} has {len(tables)} tables of run lengths",
-            code="data.table.count",
-            expected="one",
-            got=", ".join(tables) or "none",
-            remedy="give the path of the CSV file itself",
-        )
-    return open_table(source, tables[0])
+    return open_table(source, only_table(source, tables, "run lengths", "one"))
 
 
 def open_table(source: Source, table: str) -> Dataset:

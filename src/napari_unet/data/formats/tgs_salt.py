@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING
 from napari_unet.data.dataset import Dataset, Problem
 from napari_unet.data.file_names import composed
 from napari_unet.data.files.image_files import is_image_name
-from napari_unet.data.files.loaders import BinaryMaskLoader, ImageLoader, RunLengthLoader
-from napari_unet.data.formats.pairing import by_stem, unpaired_image, unpaired_mask
-from napari_unet.data.masks.mask_checks import TabledMask
+from napari_unet.data.files.loaders import ImageLoader
+from napari_unet.data.formats.pairing import by_stem, sample_of, unpaired_image, unpaired_mask
 from napari_unet.data.sample import Sample
 from napari_unet.data.tables import check_id, header_of, read_table
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from napari_unet.data.files.source import Source
-    from napari_unet.data.sample import ReferenceMask
 
 NAME = "tgs-salt"
 TITLE = "TGS Salt Identification Challenge"
@@ -83,22 +81,16 @@ def open_source(source: Source) -> Dataset:
     table = _table(source, folder, TABLE)
     runs = _runs(source, table) if table else {}
     depths = _depths(source, _table(source, folder, DEPTHS))
-    samples, unlabelled = [], []
+    samples: list[Sample] = []
+    unlabelled: list[Sample] = []
     for stem, name in images.items():
-        load = ImageLoader(source, name)
         properties = {"z": depths[stem]} if stem in depths else {}
-        if stem in masks:
-            mask: Callable[[], ReferenceMask] = BinaryMaskLoader(source, masks[stem])
-            reason = f"same name in {folder}images and {folder}masks"
-            if stem in runs:
-                mask = TabledMask(mask, runs[stem], masks[stem])
-                reason += f", row in {table}"
-            samples.append(Sample(stem, load, mask, None, name, masks[stem], reason, properties))
-        elif stem in runs:
-            told = RunLengthLoader((runs[stem],), load, stem)
-            samples.append(Sample(stem, load, told, None, name, table, f"row in {table}", properties))
-        else:
-            unlabelled.append(Sample(stem, load, image_name=name, properties=properties))
+        reason = f"same name in {folder}images and {folder}masks"
+        sample = sample_of(
+            source, stem, name, masks.get(stem), runs.get(stem), table, reason, properties=properties
+        )
+        (samples if sample.has_mask else unlabelled).append(sample)
+        if not sample.has_mask:
             problems.append(unpaired_image(name))
     problems += [unpaired_mask(name) for stem, name in masks.items() if stem not in images]
     test, twice = _stems(source, f"{folder.removesuffix('train/')}test/images/")
@@ -116,8 +108,8 @@ def open_source(source: Source) -> Dataset:
         path=source.path,
         samples=tuple(samples),
         unlabelled=tuple(unlabelled),
-        classes=("salt",),
         problems=tuple(problems),
+        classes=("salt",),
         licence="rules of the Kaggle competition",
         citation="TGS Salt Identification Challenge, Kaggle 2018, "
         "https://www.kaggle.com/c/tgs-salt-identification-challenge",

@@ -17,19 +17,15 @@ from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset
 from napari_unet.data.files.image_files import LOSSY_SUFFIXES, is_image_name, suffix_of
-from napari_unet.data.files.loaders import BinaryMaskLoader, ImageLoader, RunLengthLoader
+from napari_unet.data.files.loaders import ImageLoader
 from napari_unet.data.files.pages import read_header
-from napari_unet.data.formats.pairing import by_stem, unpaired_image, unpaired_mask
-from napari_unet.data.masks.mask_checks import TabledMask
+from napari_unet.data.formats.pairing import by_stem, sample_of, unpaired_image, unpaired_mask
 from napari_unet.data.sample import Sample
 from napari_unet.data.tables import read_table
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from napari_unet.data.files.source import Source
-    from napari_unet.data.sample import ReferenceMask
 
 NAME = "ultrasound-nerve"
 TITLE = "Ultrasound Nerve Segmentation"
@@ -79,23 +75,14 @@ def open_source(source: Source) -> Dataset:
             remedy="give the folder or the zip of the competition's data",
         )
     runs = _runs(source)
-    samples, unlabelled = [], []
+    samples: list[Sample] = []
+    unlabelled: list[Sample] = []
     for stem, name in images.items():
-        load = ImageLoader(source, name)
-        group = f"subject {stem.split('_')[0]}"
-        file = masks.get(f"{stem}_mask")
-        if file is not None:
-            loader: Callable[[], ReferenceMask] = BinaryMaskLoader(source, file, 127)
-            reason = "same name with _mask"
-            if stem in runs:
-                loader = TabledMask(loader, runs[stem], file)
-                reason += f", row in {TABLE}"
-            samples.append(Sample(stem, load, loader, group, name, file, reason))
-        elif stem in runs:
-            table = RunLengthLoader((runs[stem],), load, stem)
-            samples.append(Sample(stem, load, table, group, name, TABLE, f"row in {TABLE}"))
-        else:
-            unlabelled.append(Sample(stem, load, None, group, name))
+        group, reason = f"subject {stem.split('_')[0]}", "same name with _mask"
+        mask, run = masks.get(f"{stem}_mask"), runs.get(stem)
+        sample = sample_of(source, stem, name, mask, run, TABLE, reason, threshold=127, group=group)
+        (samples if sample.has_mask else unlabelled).append(sample)
+        if not sample.has_mask:
             problems.append(unpaired_image(name))
     problems += [
         unpaired_mask(name) for stem, name in masks.items() if stem.removesuffix("_mask") not in images
@@ -111,8 +98,8 @@ def open_source(source: Source) -> Dataset:
         path=source.path,
         samples=tuple(samples),
         unlabelled=tuple(unlabelled),
-        classes=("nerve",),
         problems=tuple(problems),
+        classes=("nerve",),
         licence="rules of the Kaggle competition",
         citation="Ultrasound Nerve Segmentation, Kaggle 2016, "
         "https://www.kaggle.com/c/ultrasound-nerve-segmentation",

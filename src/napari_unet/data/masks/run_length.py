@@ -147,13 +147,7 @@ def encode_run_lengths(mask: NDArray[np.generic]) -> str:
     DataError
         If the mask is not of two dimensions.
     """
-    if mask.ndim != 2:
-        raise DataError(
-            "run lengths are of one mask",
-            code="data.runs.shape",
-            expected="(Y, X)",
-            got=f"shape {mask.shape}",
-        )
+    _check_plane(mask)
     padded = np.zeros(mask.size + 2, np.bool_)
     np.not_equal(mask.T, 0, out=padded[1:-1].reshape(mask.shape[1], mask.shape[0]))
     changes = np.flatnonzero(padded[1:] != padded[:-1]) + 1
@@ -179,13 +173,7 @@ def encode_object_run_lengths(objects: NDArray[np.integer]) -> list[str]:
     DataError
         If the mask is not of two dimensions.
     """
-    if objects.ndim != 2:
-        raise DataError(
-            "run lengths are of one mask",
-            code="data.runs.shape",
-            expected="(Y, X)",
-            got=f"shape {objects.shape}",
-        )
+    _check_plane(objects)
     flat = objects.T.ravel()
     if not flat.size:
         return []
@@ -197,3 +185,13 @@ def encode_object_run_lengths(objects: NDArray[np.integer]) -> list[str]:
     pairs = np.stack([starts[kept] + 1, lengths[kept]], axis=1)
     cuts = np.flatnonzero(np.diff(numbers[kept])) + 1
     return [" ".join(map(str, part.ravel().tolist())) for part in np.split(pairs, cuts) if len(part)]
+
+
+def _check_plane(mask: NDArray[np.generic]) -> None:
+    if mask.ndim != 2:
+        raise DataError(
+            "run lengths are of one mask",
+            code="data.runs.shape",
+            expected="(Y, X)",
+            got=f"shape {mask.shape}",
+        )

@@ -22,7 +22,7 @@ from napari_unet.workflow.ensemble.cluster_training import check_workers, train_
 from napari_unet.workflow.ensemble.ensemble_task import Chosen, ensemble_of
 from napari_unet.workflow.ensemble.run_folder import RUNNING, earlier_run, run_folder
 from napari_unet.workflow.inputs.left_out import sound_part
-from napari_unet.workflow.train.train_task import TrainTask, open_training_data, split_for
+from napari_unet.workflow.train.training_data import open_training_data, split_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_unet.models.ensemble import Ensemble
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import Recipe
+    from napari_unet.workflow.train.train_task import TrainTask
 
 Kind = Literal["folds", "seeds", "snapshots"]
 FEWEST = 2

@@ -29,7 +29,8 @@ from napari_unet.workflow.inputs.left_out import sound_part
 from napari_unet.workflow.network_facts import facts_of
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.train.recipes import recipe
-from napari_unet.workflow.train.train_task import TrainTask, open_training_data, split_for
+from napari_unet.workflow.train.train_task import TrainTask
+from napari_unet.workflow.train.training_data import open_training_data, split_for
 from napari_unet.workflow.versions import versions
 
 if TYPE_CHECKING:

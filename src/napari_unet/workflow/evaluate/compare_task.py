@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
-    from napari_unet.data.sample import Sample
+    from napari_unet.data.sample import ReferenceMask, Sample
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
 
@@ -89,9 +89,9 @@ class CompareReportTask:
         models = load_any(self.old, default_precision()), load_any(self.new, default_precision())
         parts = tuple(map(Parts, models))
 
-        def look(sample: Sample, image: NDArray[np.generic]) -> None:
+        def look(sample: Sample, image: NDArray[np.generic], mask: ReferenceMask | None) -> None:
             for each in parts:
-                each.look(sample, image)
+                each.look(sample, image, mask)
 
         labelled = open_labelled(self.data, self.format)
         dataset, left = sound_part(labelled, on_progress, cancel, look)

@@ -414,7 +414,7 @@ class Parts:
         self.named: dict[str, str] = {}
         self._seen = None if model is None else SeenImages(model.provenance)
 
-    def look(self, sample: Sample, image: NDArray[np.generic]) -> None:
+    def look(self, sample: Sample, image: NDArray[np.generic], mask: ReferenceMask | None) -> None:
         """Find the part of one more image."""
         if self._seen is None:
             self.of[sample.id] = NOT_KNOWN

@@ -21,7 +21,8 @@ from napari_unet.workflow.evaluate.compare_models import compare_models, score_m
 from napari_unet.workflow.inputs.image_reference import FileReference, References
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.train.preview import Preview
-from napari_unet.workflow.train.train_task import TrainTask, open_training_data
+from napari_unet.workflow.train.train_task import TrainTask
+from napari_unet.workflow.train.training_data import open_training_data
 
 if TYPE_CHECKING:
     from pathlib import Path

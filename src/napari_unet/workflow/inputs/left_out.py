@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
-    from napari_unet.data.sample import Sample
+    from napari_unet.data.sample import ReferenceMask, Sample
     from napari_unet.progress import CancelToken, OnProgress
 
 
@@ -110,7 +110,7 @@ def sound_part(
     dataset: Dataset,
     on_progress: OnProgress = ignore_progress,
     cancel: CancelToken | None = None,
-    look: Callable[[Sample, NDArray[np.generic]], None] | None = None,
+    look: Callable[[Sample, NDArray[np.generic], ReferenceMask | None], None] | None = None,
 ) -> tuple[Dataset, tuple[LeftOut, ...]]:
     """The images of a data set that can be read, with their masks.
 
@@ -121,8 +121,8 @@ def sound_part(
     on_progress, cancel
         Of the task.
     look : callable, optional
-        Takes each image that can be read, so that a caller that looks at all of them need not read them
-        once more.
+        Takes each image that can be read, and its mask, so that a caller that looks at all of them need not
+        read them once more.
 
     Returns
     -------
@@ -140,14 +140,15 @@ def sound_part(
     for sample in tracked(dataset.samples, len(dataset), "Reading", on_progress, cancel):
         try:
             image = dataset.image(sample)
-            if sample.has_mask:
-                check_size(sample, image.shape[:2], dataset.mask(sample).labels.shape)
+            mask = dataset.mask(sample) if sample.has_mask else None
+            if mask is not None:
+                check_size(sample, image.shape[:2], mask.labels.shape)
         except WorkbenchError as error:
             left.append(LeftOut.of(sample, error))
         else:
             sound.append(sample)
             if look is not None:
-                look(sample, image)
+                look(sample, image, mask)
     if not left:
         return dataset, ()
     check_some_left(left, len(dataset))

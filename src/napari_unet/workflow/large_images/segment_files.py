@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.settings import InferenceSettings
 
 LARGE = 2**25  # pixels of an image from which on it is gone about block by block
 
@@ -37,22 +36,20 @@ def is_large(path: Path, stream: bool = False) -> bool:
 
 
 @dataclass(frozen=True)
-class SegmentFilesTask:
-    """Segment files, each as suits its size; attributes as of ``SegmentTask`` and ``SegmentLargeTask``."""
+class SegmentFilesTask(SegmentTask):
+    """Segment files, each as suits its size: small ones as ``SegmentTask`` does.
 
-    inputs: tuple[Path, ...]
-    model: Path
-    out: Path
-    probabilities: bool = False
-    settings: InferenceSettings | None = None
-    objects: bool = False
-    names: tuple[str, ...] | None = None
-    format: str | None = None
+    Attributes
+    ----------
+    large, channels, cluster
+        Of large files, as ``SegmentLargeTask`` has them.
+    stream : bool
+        Whether every TIFF is taken for a large file.
+    """
+
     large: LargeImageSettings = field(default_factory=LargeImageSettings)
     channels: tuple[str, ...] = ()
-    overwrite: bool = False
     stream: bool = False
-    disagreement: bool = False
     cluster: str | Client = ""
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Written:
@@ -89,12 +86,9 @@ class SegmentFilesTask:
         done = Written()
         if small:
             reading = replace(current_reading(), channels=self.channels or current_reading().channels)
-            task = SegmentTask(
-                small, self.model, self.out, self.probabilities, self.settings, self.objects, self.names,
-                self.format, self.disagreement, self.overwrite, beside_others=bool(large),
-            )  # fmt: skip
             with reading_images(reading):
-                done = task.run(on_progress, cancel)
+                these = replace(self, inputs=small, beside_others=bool(large))
+                done = SegmentTask.run(these, on_progress, cancel)
         if large:
             further = streamed.run(on_progress, cancel)
             done = Written([*done, *further], [*done.left_out, *further.left_out])

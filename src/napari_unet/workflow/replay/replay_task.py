@@ -129,8 +129,8 @@ def _task(run: Run, out: Path, overwrite: bool) -> Task[Any]:
         case SegmentRun(images=()):
             return SegmentFilesTask(
                 tuple(place.found for place in run.data), run.model.found, out, run.probabilities,
-                run.settings, run.objects, run.names, run.format, run.large, run.channels, overwrite,
-                run.stream, run.disagreement,
+                run.settings, run.objects, run.names, run.format, run.disagreement, overwrite,
+                large=run.large, channels=run.channels, stream=run.stream,
             )  # fmt: skip
         case SegmentRun():
             return SegmentImagesTask(run.images, run.model.found, out, run.settings)

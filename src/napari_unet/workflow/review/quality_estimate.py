@@ -288,18 +288,3 @@ def calibrate(found: Sequence[Doubt], iou: Sequence[float]) -> Calibration:
     return Calibration(
         weights=weights, knots=tuple(map(float, knots)), values=tuple(map(float, values)), known=len(known)
     )
-
-
-def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
-    """Spearman's rank correlation, -1 to 1; NaN where either does not vary.
-
-    References
-    ----------
-    Spearman 1904, doi:10.2307/1412159.
-    """
-    from scipy.stats import rankdata
-
-    ranks = [rankdata(np.asarray(values, np.float64)) for values in (one, other)]
-    centred = [r - r.mean() for r in ranks]
-    scale = float(np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum()))
-    return float((centred[0] * centred[1]).sum() / scale) if scale else float("nan")

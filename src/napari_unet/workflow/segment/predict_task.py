@@ -6,7 +6,7 @@ import functools
 import hashlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -91,6 +91,8 @@ class Prediction:
     digests : tuple of str
         Of the pixels that the model was put on, one a region, see ``image_hash``; empty for images of a
         data set.
+    made_with : tuple of float or None
+        Threshold and minimum size of the mask that is kept in ``mask_file``; None if none is.
     """
 
     id: str
@@ -102,6 +104,7 @@ class Prediction:
     regions: tuple[Region, ...] = ()
     kind: Separation = "none"
     digests: tuple[str, ...] = ()
+    made_with: tuple[float, int] | None = None
 
     @property
     def whole(self) -> bool:
@@ -116,6 +119,22 @@ class Prediction:
     def separation(self) -> NDArray[np.float16] | None:
         """(Y, X) float16 in [0, 1], mapped from the file: what tells objects apart, if the network does."""
         return None if self.kind == "none" else self._kept()[..., -1]
+
+    def mask(self, threshold: float, minimum_size: int) -> NDArray[np.uint8] | None:
+        """(Y, X) uint8, the mask that was made and scored when the image was segmented.
+
+        None if it was made with another threshold or minimum size, or is gone from the disk.
+        """
+        if self.file is None or self.made_with != (threshold, minimum_size) or not self.file.exists():
+            return None
+        try:
+            kept = np.load(mask_file(self.file), mmap_mode="r")
+        except (OSError, ValueError):
+            return None
+        mask = np.zeros(kept.shape, np.uint8)
+        for region in self.regions:
+            mask[region.slices] = kept[region.slices]
+        return mask
 
     def _kept(self) -> NDArray[np.float16]:
         assert self.file is not None
@@ -250,7 +269,8 @@ class PredictTask:
             identifier = result.sample.id
             shape, part, digests = about.pop(identifier)
             file = self.folder / file_name(identifier)
-            _keep(file, result.outputs, shape, self.region)
+            _keep(file, result.outputs.astype(np.float16), shape, self.region)
+            _keep(mask_file(file), result.mask, shape, self.region)
             if self.region is None:
                 counts, problem = count_against(
                     find_sample(by_id[identifier]), result.mask, len(model.classes)
@@ -258,7 +278,10 @@ class PredictTask:
             else:
                 counts, problem = None, ""
             region = self.region or Region(0, 0, *shape)
-            yield Prediction(identifier, file, shape, part, counts, problem, (region,), result.kind, digests)
+            made_with = self.settings.threshold, self.settings.minimum_size
+            yield Prediction(
+                identifier, file, shape, part, counts, problem, (region,), result.kind, digests, made_with
+            )
         yield from _drained(problems)
 
 
@@ -312,6 +335,11 @@ def file_name(identifier: str) -> str:
     return f"{hashlib.blake2b(identifier.encode(), digest_size=16).hexdigest()}.npy"
 
 
+def mask_file(probabilities: Path) -> Path:
+    """Where the mask is kept that was made of the probabilities in a file."""
+    return probabilities.with_suffix(".mask.npy")
+
+
 def count_against(sample: Sample, mask: NDArray[np.uint8], classes: int) -> tuple[OverlapCounts | None, str]:
     """Agreement of a mask with the reference of its image.
 
@@ -351,19 +379,17 @@ def find_sample(reference: ImageReference) -> Sample:
         ) from error
 
 
-def _keep(
-    file: Path, probabilities: NDArray[np.float32], shape: tuple[int, int], region: Region | None
-) -> None:
-    """Write probabilities, or those of a region into what is there of the whole image."""
+def _keep(file: Path, values: NDArray[Any], shape: tuple[int, int], region: Region | None) -> None:
+    """Write probabilities or a mask, or those of a region into what is there of the whole image."""
     try:
         if region is None:
-            keep_array(file, probabilities.astype(np.float16))
+            keep_array(file, values)
             return
-        wanted = (*shape, probabilities.shape[2])
+        wanted = (*shape, *values.shape[2:])
         if not file.exists() or np.load(file, mmap_mode="r").shape != wanted:
-            np.lib.format.open_memmap(file, "w+", np.float16, wanted).flush()
+            np.lib.format.open_memmap(file, "w+", values.dtype, wanted).flush()
         whole = np.load(file, mmap_mode="r+")
-        whole[region.slices] = probabilities.astype(np.float16)
+        whole[region.slices] = values
         whole.flush()
     except OSError as error:
         raise OutputError(
@@ -374,7 +400,7 @@ def _keep(
         ) from error
 
 
-def keep_array(file: Path, values: NDArray[np.float16]) -> None:
+def keep_array(file: Path, values: NDArray[Any]) -> None:
     """Write a new file: the one before may be mapped, and one cut short would end who reads it."""
     fresh = file.with_suffix(".partial.npy")
     np.save(fresh, values)

@@ -8,24 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.data.files.channels import common_channels
-from napari_unet.models.normalization import Normalization, measure_intensities
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.progress import Progress
 from napari_unet.training.batches import PREPARED_BYTES, TrainingBatches
 from napari_unet.training.forecast import StepCost, expected_bytes, measure_steps
 from napari_unet.training.learner import learner_for
 from napari_unet.training.losses import make_loss
-from napari_unet.workflow.inputs.left_out import sound_part
-from napari_unet.workflow.train.recipes import fit_recipe
-from napari_unet.workflow.train.train_task import check_foreground, open_training_data, split_for
+from napari_unet.workflow.train.training_data import prepare_training
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from napari_unet.data.dataset import Dataset
     from napari_unet.data.split import Split
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import Recipe
@@ -155,19 +150,17 @@ class PlanTask:
 
         begun = time.monotonic()
         on_progress(Progress(0, 1, "Looking at the data"))
-        dataset, left = sound_part(open_training_data(self.data, self.format), cancel=cancel)
-        split = split_for(self.data, dataset, self.recipe.training, self.split, on_progress, cancel)
-        split = split.without(item.id for item in left)
-        train = dataset.subset(split.train)
-        check_foreground(train)
-        recipe = fit_recipe(self.recipe, train)
+        data = prepare_training(self.data, self.format, self.recipe, self.split, on_progress, cancel)
+        data.check_foreground()
+        recipe, shapes = data.recipe, [one.shape for one in data.facts]
         batches = TrainingBatches(
-            train,
-            _normalization(recipe, train),
+            data.train,
+            data.normalization(),
             recipe.training,
             input_sizes(recipe.network),
             recipe.network.classes,
             separation=recipe.network.separation,
+            shapes=shapes,
         )
         patches = [batches.patch(*batches.drawn(n)) for n in range(PICTURES)]
         reading = time.monotonic() - begun
@@ -180,10 +173,10 @@ class PlanTask:
             loss = make_loss(recipe.network, recipe.training)
             learner, told = learner_for(network, recipe.network)
             cost = measure_steps(learner, batches, loss, recipe.training, cancel, told)
-        memory = expected if cost is None else cost.memory + _still_to_come(batches, train)
+        memory = expected if cost is None else cost.memory + _still_to_come(batches, shapes)
         return Plan(
-            dataset.name,
-            split,
+            data.dataset.name,
+            data.split,
             recipe,
             batches.batch_size,
             batches.shape,
@@ -196,26 +189,10 @@ class PlanTask:
         )
 
 
-def _normalization(recipe: Recipe, train: Dataset) -> Normalization:
-    training, channels = recipe.training, recipe.network.input_channels
-    mean: tuple[float, ...] = ()
-    deviation: tuple[float, ...] = ()
-    if training.intensities == "dataset":
-        mean, deviation = measure_intensities((train.image(s) for s in train.samples), channels)
-    return Normalization(
-        channels=channels,
-        intensities=training.intensities,
-        mean=mean,
-        deviation=deviation,
-        scale=training.scale,
-        channel_names=common_channels(train.samples, channels),
-    )
-
-
-def _still_to_come(batches: TrainingBatches, train: Dataset) -> int:
+def _still_to_come(batches: TrainingBatches, shapes: list[tuple[int, int]]) -> int:
     """Bytes of prepared samples that are not there yet, as far as they are kept."""
     channels, scale = batches.normalization.channels, batches.normalization.scale
-    pixels = sum(int(np.prod(train.image(s).shape[:2])) for s in train.samples) * scale**2
+    pixels = sum(y * x for y, x in shapes) * scale**2
     whole = pixels * (4 * channels + 1 + 4)
     return max(0, int(min(whole, PREPARED_BYTES)) - batches.cache.bytes)
 

@@ -21,14 +21,14 @@ from napari_unet.settings import (
 )
 from napari_unet.workflow.inputs.pixel_scaling import pixel_size_of_samples
 from napari_unet.workflow.train.dataset_recipes import SET_RECIPES
+from napari_unet.workflow.train.dataset_scan import DatasetScan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from napari_unet.data.dataset import Dataset
     from napari_unet.settings import Separation
+    from napari_unet.workflow.train.dataset_scan import ImageFacts
 
 # Under a microscope nothing is up; in a section of the earth or of an arm it is.
 WITHOUT_UP = {"dsb2018", "isbi2012", "cell-tracking"}
@@ -209,7 +209,7 @@ def _path_of(key: str) -> tuple[str, ...]:
     return ends[0]
 
 
-def fit_recipe(chosen: Recipe, dataset: Dataset) -> Recipe:
+def fit_recipe(chosen: Recipe, dataset: Dataset, scan: DatasetScan | None = None) -> Recipe:
     """Fill in what a recipe leaves to the data: channels, classes, scale, symmetry, precision.
 
     Parameters
@@ -217,7 +217,9 @@ def fit_recipe(chosen: Recipe, dataset: Dataset) -> Recipe:
     chosen : Recipe
         With automatic settings.
     dataset : Dataset
-        To train on; up to 48 of its images and masks are read.
+        To train on; up to 48 of its images and masks count.
+    scan : DatasetScan, optional
+        What is known of them already.
 
     Returns
     -------
@@ -226,17 +228,17 @@ def fit_recipe(chosen: Recipe, dataset: Dataset) -> Recipe:
     """
     step = max(1, -(-len(dataset) // IMAGES_LOOKED_AT))
     looked_at = dataset.samples[::step]
-    images = [dataset.image(s) for s in looked_at]
+    facts = (scan or DatasetScan(dataset)).of(looked_at)
     training, network, inference = chosen.training, chosen.network, chosen.inference
     symmetry = training.augmentation.symmetry
     if symmetry == "auto":
         symmetry = "dihedral" if dataset.format in WITHOUT_UP else "horizontal"
-    scale = training.scale or _automatic_scale(training, [dataset.mask(s).labels for s in looked_at])
+    scale = training.scale or _automatic_scale(training, facts)
     precision = default_precision() if training.precision == "auto" else training.precision
     size = parse_pixel_size(training.pixel_size) if training.pixel_size else pixel_size_of_samples(looked_at)
     classes = len(dataset.classes)
     set_by_person = "input_channels" in network.model_fields_set
-    channels = 1 if training.channels == "grey" else _channels(network.input_channels, images, set_by_person)
+    channels = 1 if training.channels == "grey" else _channels(network.input_channels, facts, set_by_person)
     changed: dict[str, Any] = {"input_channels": channels, "classes": classes}
     changed["separation"] = own_separation(network)
     if classes > 1:
@@ -287,7 +289,7 @@ def with_open_channels(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"network": NetworkSettings(**rest)})
 
 
-def _channels(chosen: int, images: Sequence[NDArray[np.generic]], set_by_person: bool) -> int:
+def _channels(chosen: int, facts: Sequence[ImageFacts], set_by_person: bool) -> int:
     """Channels of the network: those of the data, unless more were set and grey images can be given so.
 
     Raises
@@ -295,7 +297,7 @@ def _channels(chosen: int, images: Sequence[NDArray[np.generic]], set_by_person:
     SettingsError
         If what is set contradicts the data.
     """
-    found = count_channels(images)
+    found = max((one.channels for one in facts), default=1)
     if chosen == found or (chosen == 1 and not set_by_person):
         return found
     if found == 1:
@@ -309,51 +311,29 @@ def _channels(chosen: int, images: Sequence[NDArray[np.generic]], set_by_person:
     )
 
 
-def count_channels(images: Sequence[NDArray[np.generic]]) -> int:
-    """Channels a network needs for images (Y, X, C): 1 if all are grey, even if stored as colour."""
-    needed = 1
-    for image in images:
-        channels = image.shape[2]
-        if channels > 1 and (channels != 3 or not bool((image == image[..., :1]).all())):
-            needed = max(needed, channels)
-    return needed
-
-
-def _automatic_scale(training: TrainingSettings, masks: Sequence[NDArray[np.uint8]]) -> float:
+def _automatic_scale(training: TrainingSettings, facts: Sequence[ImageFacts]) -> float:
     """Images are shrunk to the side that is set, if there is one, else as far as what is annotated allows."""
     if not training.side:
-        return choose_scale(masks)
-    return min(1.0, training.side / float(np.median([max(mask.shape) for mask in masks])))
+        return choose_scale(facts)
+    return min(1.0, training.side / float(np.median([max(one.shape) for one in facts])))
 
 
-def choose_scale(masks: Sequence[NDArray[np.uint8]]) -> float:
+def choose_scale(facts: Sequence[ImageFacts]) -> float:
     """How much images can be shrunk before the thinnest annotated structures get too thin.
 
-    The thickness of a class, background included, is twice its area over the length of its
-    boundary: the width of a stripe, and 0.4 of the diameter of a disc. Images are halved while the
-    thinner one keeps at least 12 pixels and the longer side at least 192.
-
-    Parameters
-    ----------
-    masks : sequence of numpy.ndarray
-        (Y, X) uint8 each.
+    Images are halved while what is annotated, and the background, keep a thickness of at least 12 pixels and
+    the longer side at least 192.
 
     Returns
     -------
     float
         1, 0.5 or 0.25.
     """
-    thickness, sides = [], []
-    for mask in masks:
-        foreground = mask > 0
-        edges = int(np.diff(mask > 0, axis=0).sum() + np.diff(mask > 0, axis=1).sum())
-        sides.append(max(mask.shape))
-        if edges:
-            area = int(foreground.sum())
-            thickness.append(2 * min(area, mask.size - area) / edges)
+    thickness = [one.thickness for one in facts if one.thickness]
     if not thickness:
         return 1.0
-    thinnest, side = float(np.median(thickness)), float(np.median(sides))
+    thinnest = float(np.median(thickness))
+    side = float(np.median([max(one.shape) for one in facts]))
     scale = 1.0
     while scale > 0.25 and thinnest * scale / 2 >= THINNEST and side * scale / 2 >= SMALLEST_SIDE:
         scale /= 2

@@ -16,13 +16,8 @@ import numpy as np
 
 from napari_unet import __version__
 from napari_unet.atomic import check_model, write_text
-from napari_unet.data.catalog import open_dataset
-from napari_unet.data.files.channels import common_channels
-from napari_unet.data.image_hash import image_hash
-from napari_unet.data.resemblance import fingerprint
-from napari_unet.data.split import Split, coverages, make_split
 from napari_unet.engine.devices import data_parallel
-from napari_unet.errors import DataError, ModelError, OutputError, TrainingError
+from napari_unet.errors import ModelError, OutputError
 from napari_unet.evaluation.leakage import trained_on_before
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
@@ -37,7 +32,6 @@ from napari_unet.models.model import (
     load_model,
     save_model,
 )
-from napari_unet.models.normalization import Normalization, measure_intensities
 from napari_unet.networks.registry import architecture, build_network, input_sizes
 from napari_unet.networks.transfer import freeze_encoder, related, take_over, use_pretrained
 from napari_unet.training.batches import TrainingBatches, prepare_sample
@@ -46,22 +40,21 @@ from napari_unet.training.fit import Training
 from napari_unet.training.learner import learner_for
 from napari_unet.training.losses import make_loss
 from napari_unet.training.weight_maps import class_weights
-from napari_unet.workflow.inputs.labelled_images import GivenData
-from napari_unet.workflow.inputs.left_out import sound_part
-from napari_unet.workflow.train.recipes import fit_recipe, recipe
+from napari_unet.workflow.train.recipes import recipe
+from napari_unet.workflow.train.training_data import prepare_training
 from napari_unet.workflow.train.tune_threshold import Tuned, tune
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from napari_unet.data.dataset import Dataset
-    from napari_unet.data.sample import Sample
+    from napari_unet.data.split import Split
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.settings import Recipe, TrainingSettings
+    from napari_unet.settings import Recipe
     from napari_unet.training.augmentation import Patch
-    from napari_unet.workflow.inputs.left_out import LeftOut
+    from napari_unet.workflow.inputs.labelled_images import GivenData
+    from napari_unet.workflow.train.dataset_scan import DatasetScan
+    from napari_unet.workflow.train.training_data import TrainingData
 
 MAX_VALIDATION_IMAGES = 64  # scored after an epoch
 MOST_TO_TUNE = 400  # images by which a threshold is chosen
@@ -152,13 +145,10 @@ class TrainTask:
                 remedy="give a name without .zip; zip the folder when it is done, it is read as well",
             )
         self._check_new()
-        dataset, left = sound_part(open_training_data(self.data, self.format), on_progress, cancel)
         kept = self.out / SPLIT_FILE
-        given = Split.load(kept) if self.resume and kept.exists() and self.split is None else self.split
-        split = split_for(self.data, dataset, self.recipe.training, given, on_progress, cancel)
-        split = split.without(item.id for item in left)
-        chosen = fit_recipe(self.recipe, dataset.subset(split.train))
-        run = _Run(self, dataset, split, chosen, on_progress, cancel, left)
+        given = kept if self.resume and kept.exists() and self.split is None else self.split
+        data = prepare_training(self.data, self.format, self.recipe, given, on_progress, cancel)
+        run = _Run(self, data, on_progress, cancel)
         with data_parallel(self.devices) as shares:
             return run.train(shares)
 
@@ -170,100 +160,63 @@ class TrainTask:
             check_model(self.out, overwrite=self.overwrite, or_else=or_else, begun=begun)
 
 
-def open_training_data(data: Path | GivenData, format: str | None) -> Dataset:
-    """Open what is to be trained on.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, or there is no image with a mask.
-    """
-    dataset = data.open() if isinstance(data, GivenData) else open_dataset(data, format)
-    if len(dataset) == 0:
-        name = data.name if isinstance(data, GivenData) else data
-        raise DataError(
-            f"{name} has no image with a mask",
-            code="data.masks.missing",
-            remedy="check it with `napari-unet inspect`",
-        )
-    return dataset
-
-
-def split_for(
-    data: Path | GivenData,
-    dataset: Dataset,
-    settings: TrainingSettings,
-    given: Path | Split | None,
-    on_progress: OnProgress,
-    cancel: CancelToken,
-) -> Split:
-    """The split to train with: the one given, that of the data, or a new one; errors as ``make_split``."""
-    if isinstance(given, Split):
-        return given
-    if given is not None:
-        return Split.load(given)
-    if isinstance(data, GivenData) and data.split is not None:
-        return data.split
-    return make_split(
-        dataset,
-        validation=settings.validation,
-        held_out=settings.held_out,
-        seed=settings.seed,
-        by_group=settings.split_by_group,
-        coverage=coverages(dataset, on_progress, cancel),
-    )
-
-
 @dataclass
 class _Run:
     """One training, its parts put together."""
 
     task: TrainTask
-    dataset: Dataset
-    split: Split
-    recipe: Recipe
+    data: TrainingData
     on_progress: OnProgress
     cancel: CancelToken
-    left_out: tuple[LeftOut, ...] = ()
 
     def train(self, shares: int = 1) -> Model:
-        training, out = self.recipe.training, self.task.out
-        train = self.dataset.subset(self.split.train)
-        check_foreground(train)
-        normalization = self._normalization(train)
-        sizes = input_sizes(self.recipe.network)
-        classes = self.recipe.network.classes
-        weights = self._class_weights(train) if training.balance_classes else None
-        separation = self.recipe.network.separation
+        data, recipe, split, out = self.data, self.data.recipe, self.data.split, self.task.out
+        training, facts = recipe.training, data.facts
+        data.check_foreground()
+        normalization = data.normalization()
+        classes = recipe.network.classes
+        weights = None
+        if training.balance_classes:
+            weights = class_weights(
+                sum((one.pixels for one in facts), np.zeros(256, np.int64))[: classes + 1]
+            )
         batches = TrainingBatches(
-            train, normalization, training, sizes, classes, weights, separation, shares=shares
+            data.train,
+            normalization,
+            training,
+            input_sizes(recipe.network),
+            classes,
+            weights,
+            recipe.network.separation,
+            shares=shares,
+            shapes=[one.shape for one in facts],
         )
-        network = build_network(self.recipe.network, training.seed, training.precision)
-        model = Model(self.recipe, normalization, self.dataset.classes, network)
+        network = build_network(recipe.network, training.seed, training.precision)
+        model = Model(recipe, normalization, data.dataset.classes, network)
         if self.task.init is not None:
             parent = start_from(model, self.task.init)
             included = dict(parent.get("pretrained") or {})
-        elif published := use_pretrained(network, self.recipe.network, training.pretrained):
+        elif published := use_pretrained(network, recipe.network, training.pretrained):
             model.weights_changed()
             included = asdict(published)
         else:
             included = {}
         freeze_encoder(network, training.frozen)
         state_file = out / STATE_FILE
-        fingerprint = self._fingerprint()
+        fingerprint = training_fingerprint(recipe, split)
         content = self._content()
         state = None
         if self.task.resume and state_file.exists():
             state = load_state(state_file, fingerprint, content)
-        self.split.save(out / SPLIT_FILE)
-        judging = self.dataset.subset(evenly(self.split.validation, MOST_TO_TUNE))
-        held = self.dataset.subset(evenly(self.split.validation, MAX_VALIDATION_IMAGES))
+        split.save(out / SPLIT_FILE)
+        judging = data.dataset.subset(evenly(split.validation, MOST_TO_TUNE))
+        held = data.dataset.subset(evenly(split.validation, MAX_VALIDATION_IMAGES))
         validation = self._validation(model, held) if len(held) else None
-        learner, told = learner_for(network, self.recipe.network)
+        learner, told = learner_for(network, recipe.network)
         run = Training(
             network,
             batches,
-            make_loss(self.recipe.network, training),
+            make_loss(recipe.network, training),
             training,
             learner,
             told,
@@ -278,13 +231,13 @@ class _Run:
         self._history: list[dict[str, float]] = list(state.history) if state else []
         finished = run.run(state)
         tuned: Tuned | None = None
-        groups = {self.split.groups.get(s.id, s.id) for s in judging.samples}
+        groups = {split.groups.get(s.id, s.id) for s in judging.samples}
         if training.tune_threshold and validation is not None and len(groups) >= GROUPS_TO_TUNE:
             tuned = tune(model, judging, self.cancel, self.on_progress)
-            model.recipe = self.recipe.model_copy(update={"inference": tuned.settings})
+            model.recipe = recipe.model_copy(update={"inference": tuned.settings})
         model.provenance = provenance_of(
-            self.dataset,
-            self.split,
+            data.scan,
+            split,
             finished.best_score,
             finished.step,
             finished.seconds,
@@ -296,8 +249,8 @@ class _Run:
                 model.provenance["seen_not_known"] = True
         if included:
             model.provenance["pretrained"] = included
-        if self.left_out:
-            model.provenance["left_out"] = [list(item.entry) for item in self.left_out]
+        if data.left_out:
+            model.provenance["left_out"] = [list(item.entry) for item in data.left_out]
         if finished.averaged:
             model.provenance["averaged_snapshots"] = finished.averaged
         if tuned is not None:
@@ -324,59 +277,35 @@ class _Run:
         if self.task.on_epoch is not None:
             self.task.on_epoch(row)
 
-    def _normalization(self, train: Dataset) -> Normalization:
-        training, channels = self.recipe.training, self.recipe.network.input_channels
-        mean: tuple[float, ...] = ()
-        deviation: tuple[float, ...] = ()
-        if training.intensities == "dataset":
-            mean, deviation = measure_intensities((train.image(s) for s in train.samples), channels)
-        return Normalization(
-            channels=channels,
-            intensities=training.intensities,
-            mean=mean,
-            deviation=deviation,
-            scale=training.scale,
-            channel_names=common_channels(train.samples, channels),
-        )
-
-    def _class_weights(self, train: Dataset) -> NDArray[np.float32]:
-        counts = np.zeros(self.recipe.network.classes + 1, np.int64)
-        for sample in train.samples:
-            mask = train.mask(sample)
-            labels = mask.labels if mask.weights is None else mask.labels[mask.weights > 0]
-            counts += np.bincount(labels.ravel(), minlength=len(counts))
-        return class_weights(counts)
-
     def _validation(self, model: Model, held: Dataset) -> Validation:
         """For scores at the network's own resolution, without flips."""
-        plain = self.recipe.training.model_copy(update={"border_weight": 0.0})
+        plain = self.data.recipe.training.model_copy(update={"border_weight": 0.0})
         prepared = [prepare_sample(held, s, model.normalization, plain).whole for s in held.samples]
         return Validation(model, prepared, self.cancel)
 
     def _content(self) -> str:
         """Changes when other pixels or masks are under the names that are trained on."""
         digest = hashlib.sha256()
-        wanted = {*self.split.train, *self.split.validation}
-        for sample in self.dataset.samples:
+        wanted = {*self.data.split.train, *self.data.split.validation}
+        for sample in self.data.dataset.samples:
             if sample.id in wanted:
-                mask = self.dataset.mask(sample)
-                parts = (mask.labels, mask.objects, mask.weights)
-                pieces = [image_hash(self.dataset.image(sample))]
-                pieces += [hashlib.sha256(p.tobytes()).hexdigest() for p in parts if p is not None]
-                digest.update(f"{sample.id}\0{' '.join(pieces)}\n".encode("utf-8", "replace"))
+                facts = self.data.scan[sample]
+                pieces = " ".join((facts.hash, *facts.mask_hashes))
+                digest.update(f"{sample.id}\0{pieces}\n".encode("utf-8", "replace"))
         return digest.hexdigest()
 
-    def _fingerprint(self) -> str:
-        """Changes whenever going on with an older state would mix two trainings."""
-        settings = self.recipe.model_dump(mode="json")
-        for free in ("megapixels", "epochs", "minutes", "patience"):
-            settings["training"].pop(free)
-        settings["inference"] |= TILES
-        for room, name, default in ADDED:
-            if settings[room][name] == default:
-                settings[room].pop(name)
-        text = json.dumps([settings, self.split.to_json()], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+
+def training_fingerprint(recipe: Recipe, split: Split) -> str:
+    """Changes whenever going on with an older state would mix two trainings."""
+    settings = recipe.model_dump(mode="json")
+    for free in ("megapixels", "epochs", "minutes", "patience"):
+        settings["training"].pop(free)
+    settings["inference"] |= TILES
+    for room, name, default in ADDED:
+        if settings[room][name] == default:
+            settings[room].pop(name)
+    text = json.dumps([settings, split.to_json()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def evenly(ids: tuple[str, ...], most: int) -> tuple[str, ...]:
@@ -387,14 +316,14 @@ def evenly(ids: tuple[str, ...], most: int) -> tuple[str, ...]:
 
 
 def provenance_of(
-    dataset: Dataset, split: Split, score: float, steps: int, seconds: float, parent: str = ""
+    scan: DatasetScan, split: Split, score: float, steps: int, seconds: float, parent: str = ""
 ) -> dict[str, Any]:
     """What a model says of where it came from.
 
     Parameters
     ----------
-    dataset : Dataset
-        All of it; every image is read.
+    scan : DatasetScan
+        Of all images.
     split : Split
         That it was trained with.
     score : float
@@ -411,13 +340,11 @@ def provenance_of(
     """
     import keras
 
-    images, prints, looks = {}, {}, []
+    dataset = scan.dataset
+    images = {sample.id: scan[sample].hash for sample in dataset.samples}
+    prints = {sample.id: scan[sample].fingerprint for sample in dataset.samples}
     looked_at = set(split.train[:MOST_LOOKED_AT])
-    for sample in dataset.samples:
-        image = dataset.image(sample)
-        images[sample.id], prints[sample.id] = image_hash(image), fingerprint(image)
-        if sample.id in looked_at:
-            looks.append(measure_look(image))
+    looks = [measure_look(dataset.image(sample)) for sample in dataset.samples if sample.id in looked_at]
     digest = hashlib.sha256("".join(sorted(images.values())).encode()).hexdigest()
     return {
         "program": f"napari-unet-workbench {__version__}",
@@ -473,27 +400,6 @@ class Validation:
             counted = count_overlap(patch.labels, mask, len(self.model.classes), patch.weights)
             scores.append(image_score(counted.iou(), counted))
         return float(np.mean(scores))
-
-
-def check_foreground(train: Dataset) -> None:
-    """Refuse training images whose masks are all empty.
-
-    Raises
-    ------
-    TrainingError
-        If there is nothing to learn.
-    """
-
-    def has_foreground(sample: Sample) -> bool:
-        return bool(train.mask(sample).labels.any())
-
-    if not any(map(has_foreground, train.samples)):
-        raise TrainingError(
-            "no mask of the training images has any foreground",
-            code="training.masks.empty",
-            expected="at least one pixel that is not background",
-            remedy="check the masks with `napari-unet inspect`",
-        )
 
 
 def start_from(model: Model, path: Path) -> dict[str, Any]:
