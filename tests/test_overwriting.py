@@ -13,6 +13,7 @@ from napari_unet.atomic import check_model, check_outputs
 from napari_unet.cli import main
 from napari_unet.cli.paths import matching
 from support.errors import cli_error, raises_code
+from support.folders import contents
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,10 +184,6 @@ def there(tmp_path_factory):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"mine")
     return folder
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 @pytest.mark.parametrize(

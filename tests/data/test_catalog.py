@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from file_builders import corner, grey, jpeg, png, tiff, unreadable, zipped
 
 from napari_unet.data.catalog import FORMATS, open_dataset, open_images, recognize
 from napari_unet.data.files.source import open_source
 from napari_unet.errors import DataError
 from support.errors import raises_code
+from support.file_builders import corner, grey, jpeg, png, tiff, unreadable, zipped
 
 PAIRS = {
     "images/a.png": png(grey(1)),

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
-from file_builders import grey, tiff
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.formats.cell_tracking import count_cells
 from support.errors import raises_code
+from support.file_builders import grey, tiff
 
 
 def cells(*numbers: int, size: int = 12) -> np.ndarray:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from file_builders import CORNER_RUNS, corner, grey, jpeg, png, tiff, unreadable, zipped
 
 from napari_unet.data.catalog import open_dataset
 from support.errors import raises_code
+from support.file_builders import CORNER_RUNS, corner, grey, jpeg, png, tiff, unreadable, zipped
 
 CORNER = (corner() > 0).astype(np.uint8)
 EMPTY = np.zeros((6, 6), np.uint8)

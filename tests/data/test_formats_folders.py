@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from file_builders import corner, grey, jpeg, png, tiff
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.data.formats import mask_meaning
 from napari_unet.data.formats.image_mask_folders import find_pairs
 from support.errors import raises_code
+from support.file_builders import corner, grey, jpeg, png, tiff
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from file_builders import CORNER_RUNS, corner, grey, png
 
 from napari_unet.data.catalog import open_dataset
 from support.errors import raises_code
+from support.file_builders import CORNER_RUNS, corner, grey, png
 
 IMAGES = {"pics/a.png": png(grey(1)), "pics/b.png": png(grey(2)), "pics/c.png": png(grey(3))}
 

@@ -8,7 +8,6 @@ import zlib
 import imagecodecs
 import numpy as np
 import pytest
-from file_builders import jpeg, png, tiff
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -25,6 +24,7 @@ from napari_unet.data.files.image_files import (
 from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.errors import DataError
 from support.errors import raises_code
+from support.file_builders import jpeg, png, tiff
 
 RNG = np.random.default_rng(5)
 GREY = RNG.integers(0, 255, (7, 5), np.uint8)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from file_builders import corner, grey, png
 from PIL import Image
 
 from napari_unet.data.catalog import find_format, open_dataset, open_images
@@ -17,6 +16,7 @@ from napari_unet.data.file_names import find_name, is_junk, name_key
 from napari_unet.data.files.source import open_source
 from napari_unet.errors import DataError
 from support.errors import raises_code
+from support.file_builders import corner, grey, png
 
 if TYPE_CHECKING:
     from pathlib import Path

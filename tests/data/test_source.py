@@ -6,13 +6,13 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from file_builders import zipped
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.data.files import archive, source
 from napari_unet.data.files.source import FolderSource, ZipSource, natural_key, open_source, shared_folders
 from support.errors import raises_code
+from support.file_builders import zipped
 
 FILES = {"a/2.txt": b"two", "a/10.txt": b"ten", "b.txt": b"b"}
 

@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import h5py
-import kill_program
 import numpy as np
 import pytest
 
 from napari_unet.data.sample import Sample
 from napari_unet.models.model import read_settings
 from napari_unet.project.project import Project
+from support import kill_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,7 +172,7 @@ def test_killed_a_hundred_times(tmp_path: Path) -> None:
     context = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
     if sys.platform != "win32":
         # What takes seconds to load is loaded once.
-        context.set_forkserver_preload(["kill_program", "keras"])
+        context.set_forkserver_preload(["support.kill_program", "keras"])
     model = tmp_path / "start"
     if LEARNS:
         maker = context.Process(target=kill_program.make_model, args=(str(model),))

@@ -3,59 +3,24 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from napari_unet.data.catalog import open_dataset
-from napari_unet.data.synthetic import write_synthetic
 from napari_unet.evaluation.compare import compare
 from napari_unet.workflow.evaluate.compare_models import CompareTask
 from napari_unet.workflow.finetune.fine_tune_task import FineTuned, FineTuneTask
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
-
-from test_learning import Lesson
-
-from tiny_models import provenance_of, without_graphs, write_tiny_model
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
     from napari_unet.evaluation.compare import Comparison
+    from support.lesson import Lesson
+
+pytestmark = pytest.mark.usefixtures("step_by_step")
 
 NAMES = [f"judge {n}" for n in range(8)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
-
-
-@pytest.fixture(scope="module")
-def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_synthetic("salt", tmp_path_factory.mktemp("background") / "salt", 24)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, salt: Path) -> Path:
-    dataset = open_dataset(salt)
-    ids = [s.id for s in dataset.samples]
-    out = tmp_path_factory.mktemp("models") / "start"
-    return write_tiny_model(out, provenance=provenance_of(dataset, ids[:12], ids[12:]))
-
-
-@pytest.fixture
-def lesson(salt: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lesson]:
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
-    lesson = Lesson(salt, model)
-    yield lesson
-    lesson.session.close()
 
 
 def verdict(gain: float) -> Comparison:

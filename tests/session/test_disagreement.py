@@ -19,20 +19,15 @@ from napari_unet.workflow.ensemble.ensemble_task import EnsembleTask
 from napari_unet.workflow.review.disagreement_task import DisagreementTask
 from napari_unet.workflow.segment.predict_task import PredictTask, Region
 from napari_unet.workflow.segment.segment_samples import segment_samples
-from tiny_models import without_graphs, write_tiny_model
+from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("step_by_step")
+
 SIDE = 24
-
-
-@pytest.fixture(autouse=True, scope="module")
-def by_steps() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +64,7 @@ class Desk(InlineEngine):
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch, cards: dict[str, ModelCard]) -> Iterator[Session]:
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
+def session(no_pause: None, cards: dict[str, ModelCard]) -> Iterator[Session]:
     waiting: list[Callable[[], None]] = []
     session = Session(Desk(), waiting.append)
     session.painting.automatic = False

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,49 +24,28 @@ from napari_unet.workflow.finetune.train_version import Trained
 from napari_unet.workflow.inputs.labelled_images import corrected_images
 from napari_unet.workflow.train.forecast_task import Plan, PlanTask, picture
 from napari_unet.workflow.train.recipes import recipe
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
-
-from test_learning import Lesson
-
-from tiny_models import without_graphs, write_tiny_model
+from support.lesson import Lesson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("step_by_step")
 
 TINY = recipe("fast", ["filters=2", "depth=2", "patch=64", "batch_size=4"])
 MINUTES = 0.02
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
-
-
-@pytest.fixture(scope="module")
-def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_synthetic("salt", tmp_path_factory.mktemp("anew") / "salt", 24)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "start")
-
-
 @pytest.fixture
-def lesson(salt: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lesson]:
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
-    lesson = Lesson(salt, model)
-    yield lesson
-    lesson.session.close()
+def model(grey_model: Path) -> Path:
+    """It knows no data, so that all of the set may be new to it."""
+    return grey_model
 
 
-def test_a_plan_tells_split_cost_and_samples(salt: Path) -> None:
-    plan = PlanTask(salt, TINY).run(ignore_progress, CancelToken())
-    assert plan.split_words.startswith(f"24 images of {open_dataset(salt).name}: {len(plan.split.train)} to")
+def test_a_plan_tells_split_cost_and_samples(salt_folder: Path) -> None:
+    plan = PlanTask(salt_folder, TINY).run(ignore_progress, CancelToken())
+    assert plan.split_words.startswith(
+        f"24 images of {open_dataset(salt_folder).name}: {len(plan.split.train)} to"
+    )
     assert "2 held out to judge by" in plan.split_words
     assert plan.step is not None
     assert plan.step.seconds > 0
@@ -93,17 +70,17 @@ def test_a_plan_tells_split_cost_and_samples(salt: Path) -> None:
 
 
 def test_a_network_that_does_not_fit_into_memory_is_not_tried(
-    salt: Path, monkeypatch: pytest.MonkeyPatch
+    salt_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "napari_unet.workflow.train.forecast_task.expected_bytes", lambda network, batches: 2**60
     )
-    plan = PlanTask(salt, TINY).run(ignore_progress, CancelToken())
+    plan = PlanTask(salt_folder, TINY).run(ignore_progress, CancelToken())
     assert plan.step is None
     assert plan.forecast_words(5.0).startswith("This network needs about 1073741824.0 GB of memory")
 
 
-def test_expected_memory_by_hand(salt: Path) -> None:
+def test_expected_memory_by_hand(salt_folder: Path) -> None:
     """One level down: the sizes of what each layer keeps, counted by hand."""
     from napari_unet.models.normalization import Normalization
     from napari_unet.networks.registry import build_network, input_sizes
@@ -114,7 +91,7 @@ def test_expected_memory_by_hand(salt: Path) -> None:
         "fast", ["filters=1", "depth=1", "block=plain", "normalization=none", "patch=32", "batch_size=2"]
     )
     network = build_network(plain.network, 0, "float32")
-    dataset = open_dataset(salt)
+    dataset = open_dataset(salt_folder)
     batches = TrainingBatches(
         dataset, Normalization(channels=1), plain.training, input_sizes(plain.network), 1
     )
@@ -245,10 +222,9 @@ def test_corrections_are_parted_as_the_project_parts_them(tmp_path: Path) -> Non
         assert len(data.items) == 20
 
 
-def test_layers_at_hand_are_trained_on(model: Path, monkeypatch: pytest.MonkeyPatch, salt: Path) -> None:
+def test_layers_at_hand_are_trained_on(model: Path, no_pause: None, salt_folder: Path) -> None:
     """Images that are in no file, one of them alone: batch statistics and all."""
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
-    lesson = Lesson(salt, model)
+    lesson = Lesson(salt_folder, model)
     rng = np.random.default_rng(0)
     labels = np.zeros((48, 48), np.uint8)
     labels[10:30, 12:40] = 1

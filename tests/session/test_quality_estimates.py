@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,10 +24,7 @@ from napari_unet.workflow.review.estimate_task import EstimateTask
 from napari_unet.workflow.review.quality_estimate import Doubt
 from napari_unet.workflow.review.queue import review_queue
 from napari_unet.workflow.segment.predict_task import RescoreTask
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tiny_models import write_tiny_model
+from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,8 +39,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[ModelCard]:
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch, models: list[ModelCard]) -> Iterator[Session]:
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
+def session(no_pause: None, models: list[ModelCard]) -> Iterator[Session]:
     waiting: list[Callable[[], None]] = []
     session = Session(InlineEngine(), waiting.append)
     session.painting.automatic = False

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hands import close_anyway
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QScrollArea
+
+from support.hands import close_anyway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
-from hands import LONG, choose, click, segment, settled
 
 from napari_unet.data.masks.mask_pixels import decode_labels
+from support.hands import LONG, choose, click, segment, settled
 
 if TYPE_CHECKING:
     from pathlib import Path

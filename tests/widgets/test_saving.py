@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hands import LONG, segment
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_unet.project.journal import StrokeFile, read_strokes
 from napari_unet.project.project import Project
+from support.hands import LONG, segment
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hands import LEFT, click, segment, settled
 from qtpy.QtCore import QPoint, Qt
 
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.layer_images import OURS
 from napari_unet.workflow.segment.predict_task import Region
+from support.hands import LEFT, click, segment, settled
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,23 +17,17 @@ from napari_unet.models.model import Model, load_model, read_settings, save_mode
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
 from napari_unet.settings import NetworkSettings, Recipe
-from tiny_models import without_graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+pytestmark = pytest.mark.usefixtures("step_by_step")
+
 PLAIN = {"filters": 4, "depth": 2, "block": "plain", "normalization": "none"}
 SHAPE = (64, 96, 1)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def at_once() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 def by_hand(

@@ -17,20 +17,13 @@ from napari_unet.evaluation.contest import Contest, Contestant, cells_of, column
 from napari_unet.workflow.evaluate.compare_networks import CompareNetworksTask
 from napari_unet.workflow.train.recipes import recipe
 from support.errors import raises_code
-from tiny_models import without_graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("step_by_step")
+
 CHANGES = ("epochs=2", "steps_per_epoch=2", "filters=2", "depth=2", "batch_size=2", "patch=32")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def by_steps() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 def overall(pooled: float, mean: float, low: float, high: float, rand: float) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from napari_unet.errors import DataError
 from napari_unet.workflow.segment import prefetch, segment_task
 from napari_unet.workflow.segment.prefetch import read_ahead, written_behind
 from napari_unet.workflow.segment.segment_task import SegmentTask
-from tiny_models import write_tiny_model
+from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

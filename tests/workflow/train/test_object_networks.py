@@ -21,21 +21,15 @@ from napari_unet.workflow.train.forecast_task import PlanTask
 from napari_unet.workflow.train.recipes import fit_recipe, own_separation, recipe
 from napari_unet.workflow.train.train_task import TrainTask
 from support.errors import raises_code
-from tiny_models import without_graphs
+from support.tiny_models import without_graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("step_by_step")
 
 QUICK = ("epochs=1", "steps_per_epoch=2", "filters=2", "batch_size=1", "patch=64", "flips=none")
 QUICK += ("network.name=mask_rcnn",)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def by_steps() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 def test_trained_saved_used_and_refused(nuclei_folder: Path, tmp_path: Path) -> None:

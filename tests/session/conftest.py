@@ -1,0 +1,26 @@
+"""A session in which a person corrects and learns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.lesson import Lesson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def model(salt_model: Path) -> Path:
+    """What the lesson starts from; a module may have another."""
+    return salt_model
+
+
+@pytest.fixture
+def lesson(salt_folder: Path, model: Path, no_pause: None) -> Iterator[Lesson]:
+    lesson = Lesson(salt_folder, model)
+    yield lesson
+    lesson.session.close()
