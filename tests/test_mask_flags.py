@@ -143,5 +143,5 @@ def test_masks_saved_with_loss_are_cut_halfway(
     assert found["classes"] == ["foreground"]
     assert "saved with loss: above 127 is foreground" in str(found["masks"])
     # 2, 3, 4 and 5 squares of 256 pixels, twice each, in 96 x 96; loss moves a few pixels at most.
-    share = found["class_pixels"]["foreground"]  # type: ignore[index, call-overload]
+    share = found["class_pixels"]["foreground"]
     assert share == pytest.approx(28 * 256 / (8 * 96 * 96), rel=0.02)

@@ -100,7 +100,7 @@ def test_every_member_of_an_ensemble_computes_in_the_precision_of_the_card(
         "napari_unet.models.ensemble.load_model", lambda path, precision: asked.append(precision)
     )
     members = [Member(Path(name), 0.5) for name in "ab"]
-    settings = (recipe("fast"), Normalization(), ("a",), {})
+    settings: Any = (recipe("fast"), Normalization(), ("a",), {})
     made = ensemble_of(members, [settings, settings], Chosen(("a", "b"), (0.5, 0.5)), "uniform")
     assert isinstance(made, Ensemble)
     assert len(list(made.models())) == 2

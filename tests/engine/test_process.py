@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from typing import TYPE_CHECKING
@@ -43,7 +44,7 @@ def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     for folder in folders:
         folder.mkdir()
     monkeypatch.setattr(engine_folders, "MEMORY_FOLDER", folders[0])
-    monkeypatch.setattr(engine_folders.tempfile, "tempdir", str(folders[1]))
+    monkeypatch.setattr(tempfile, "tempdir", str(folders[1]))
     return folders
 
 
@@ -238,14 +239,15 @@ def test_the_process_ends_when_its_parent_is_killed() -> None:
 
 def test_callbacks_run_where_the_dispatcher_puts_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    calls = []
+    calls: list[Job] = []
     engine = ProcessEngine(calls.append)
     seen: list[Progress] = []
     ended: list[Job] = []
     job = engine.submit(Count(3), seen.append, ended.append)
     job.wait(30)
     time.sleep(0.1)
-    assert seen == ended == []
+    assert not seen
+    assert not ended
     for call in calls:
         call()
     assert ended == [job]

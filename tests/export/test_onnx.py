@@ -80,7 +80,7 @@ def test_unet(options: dict[str, Any]) -> None:
     model = model_of(**{**SMALL, **options})
     shapes = ((1, 64, 64), (2, 96, 128))
     if options.get("padding") == "valid":
-        shapes = tuple((n, model.sizes.at_least(y), model.sizes.at_least(x)) for n, y, x in shapes)
+        shapes = tuple((n, model.sizes.at_least(y), model.sizes.at_least(x)) for n, y, x in shapes)  # type: ignore[assignment]
     check_equal(model, shapes)
 
 

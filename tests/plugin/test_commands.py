@@ -71,15 +71,15 @@ def test_a_command_shows_the_dock_at_its_step(command: Any, step: str) -> None:
 @pytest.mark.usefixtures("with_dock")
 def test_without_a_window_nothing_happens(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    assert commands.show_workbench(SimpleNamespace()) is None  # type: ignore[arg-type]
-    commands.segment(SimpleNamespace(window=None))  # type: ignore[arg-type]
+    assert commands.show_workbench(SimpleNamespace()) is None
+    commands.segment(SimpleNamespace(window=None))
     assert "no window" in caplog.text
 
 
 @pytest.mark.usefixtures("with_dock")
 def test_a_dock_that_cannot_be_made_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     window = Window(ImportError("no module named workbench"))
-    assert commands.show_workbench(SimpleNamespace(window=window)) is None  # type: ignore[arg-type]
+    assert commands.show_workbench(SimpleNamespace(window=window)) is None
     assert "no module named workbench" in caplog.text
 
 
@@ -89,7 +89,7 @@ def test_without_the_dock_in_the_manifest_nothing_happens(monkeypatch: pytest.Mo
     empty = PluginManager()
     monkeypatch.setattr(PluginManager, "instance", classmethod(lambda cls: empty))
     window = Window()
-    assert commands.show_workbench(SimpleNamespace(window=window)) is None  # type: ignore[arg-type]
+    assert commands.show_workbench(SimpleNamespace(window=window)) is None
     assert window.dock.calls == []
 
 
@@ -104,6 +104,6 @@ def test_reference_masks_cannot_be_painted_on() -> None:
     opened = OpenedData(dataset, (dataset[0].id,), "reference")
     reference = viewer.add_labels(blank, metadata={METADATA_KEY: opened})
     own = viewer.add_labels(blank)
-    commands.lock_references(viewer)  # type: ignore[arg-type]
+    commands.lock_references(viewer)
     assert not reference.editable
     assert own.editable

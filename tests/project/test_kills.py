@@ -107,7 +107,7 @@ def wait_for(log: Path, words: str, most: float = 60) -> None:
 def kill_again_and_again(folder: Path, seed: int, model: Path) -> dict[str, int]:
     """One project, killed many times; what is found after each is where the next begins."""
     forked = sys.platform != "win32"
-    context = multiprocessing.get_context("forkserver" if forked else "spawn")
+    context: Any = multiprocessing.get_context("forkserver" if forked else "spawn")
     chance = random.Random(seed)
     counts = {"kills": 0, "demanded": 0, "steps": 0, "restored": 0, "packs": 0, "versions": 0, "learned": 0}
     with Project.create(folder, [Sample(i, lambda: IMAGE) for i in kill_program.IDS]) as project:
@@ -169,7 +169,7 @@ def kill_again_and_again(folder: Path, seed: int, model: Path) -> dict[str, int]
 
 @pytest.mark.slow
 def test_killed_a_hundred_times(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
+    context: Any = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
     if sys.platform != "win32":
         # What takes seconds to load is loaded once.
         context.set_forkserver_preload(["support.kill_program", "keras"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -155,7 +155,7 @@ def test_a_part_or_too_much_is_not_compared(session: Session, monkeypatch: pytes
 
 
 def test_what_a_person_asks_for_comes_first(session: Session) -> None:
-    desk, unsure = session.runner.engine, watched(session)
+    desk, unsure = cast("Desk", session.runner.engine), watched(session)
     session.segment(("i0",))
     desk.kinds = [DisagreementTask, PredictTask]
     unsure.want(True)
@@ -170,7 +170,7 @@ def test_what_a_person_asks_for_comes_first(session: Session) -> None:
     session.workspace.select("i1")  # another image is at hand: it is the one that is asked about now
     assert again.state == "cancelled"
     (last,) = desk.held
-    assert last.task.image.id == "i1"
+    assert last.task.image.id == "i1"  # type: ignore[attr-defined]
     desk.let_go(last)
     assert unsure.values().shape == (SIDE, SIDE + 8)
     assert desk.held == []

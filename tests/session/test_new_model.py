@@ -151,7 +151,7 @@ def test_a_model_is_trained_planned_judged_and_kept(lesson: Lesson) -> None:
     assert session.workspace.model.path == fresh.path
     assert session.workspace.row(session.workspace.current).status == "segmented"
     # Any two versions, on what neither was trained on.
-    told = []
+    told: list[Any] = []
     learning.compare(1, 2, told.append)
     (comparison,) = told
     assert set(comparison.images) == set(split.held_out)
@@ -258,8 +258,8 @@ def test_a_training_that_waits_for_a_project_starts_on_its_own_images_or_not_at_
     other = Collection("other", (*dataset.samples, *dataset.unlabelled), dataset)
     session.workspace.show(other)
     started: list[Any] = []
-    learning.run = lambda task, collection, finish: started.append((task.data, collection))  # type: ignore[method-assign, assignment, return-value]
-    told: list[str] = []
+    learning.run = lambda task, collection, finish: started.append((task.data, collection))  # type: ignore[attr-defined, method-assign]
+    told: list[Any] = []
     session.painting.told.connect(told.append)
     learning.anew.train("images", TINY)  # waits: the project of `other` is being made
     session.workspace.show(lesson.collection)
@@ -283,7 +283,7 @@ def test_a_training_whose_project_cannot_be_made_does_not_wait_for_ever(
 
     monkeypatch.setattr("napari_unet.session.painting.Project.create", refuse)
     learning = lesson.learning
-    told: list[str] = []
+    told: list[Any] = []
     lesson.session.painting.told.connect(told.append)
     for _ in range(2):  # the second is asked for before the project is tried again
         learning.anew.train("images", TINY)

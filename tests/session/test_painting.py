@@ -26,8 +26,8 @@ from napari_unet.project.corrections import Corrections
 from napari_unet.project.lock import ProjectLock
 from napari_unet.project.project import Project
 from napari_unet.session import painting
+from napari_unet.session.auto_project import own_folder
 from napari_unet.session.collection import Collection
-from napari_unet.session.painting import own_folder
 from napari_unet.session.session import Session
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow.segment.predict_task import Prediction, Region

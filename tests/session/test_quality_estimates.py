@@ -74,7 +74,7 @@ def test_every_image_without_a_reference_gets_an_estimate_and_a_reason(session: 
     estimates = session.estimates
     assert estimates.missing() == ids[1:]
     assert session.workspace.row(ids[1]).rank is None
-    told: list[str] = []
+    told: list[Any] = []
     session.workspace.rows_changed.connect(told.extend)
     ended: list[int] = []
     estimates.start(lambda: ended.append(1))
@@ -220,7 +220,7 @@ def test_the_task_tells_of_each_image_and_leaves_out_what_cannot_be_read(models:
         raise DataError("it is gone", code="data.image.unreadable")
 
     samples = [Sample("a", lambda: picture(0)), Sample("b", broken), Sample("c", lambda: picture(2))]
-    told = []
+    told: list[Any] = []
     task = EstimateTask(models[0].path, tuple(refer(s, None) for s in samples), models[0].recipe.inference)
     assert run_inline(task, told.append) == 2
     pieces = [p.piece for p in told if p.piece is not None]
@@ -308,7 +308,7 @@ def test_automatic_estimates_do_not_hold_up_what_is_looked_at(session: Session, 
     assert engine.run() is automatic
     assert isinstance(engine.run().task, kind)
     (again,) = engine.jobs
-    assert [reference.id for reference in again.task.images] == [ids[2]]
+    assert [reference.id for reference in again.task.images] == [ids[2]]  # type: ignore[attr-defined]
     engine.run()
     assert session.estimates.missing() == []
 

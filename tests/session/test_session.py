@@ -18,6 +18,7 @@ from napari_unet.errors import Cancelled, DataError
 from napari_unet.inference import predict
 from napari_unet.models import cache
 from napari_unet.models.card import ModelCard
+from napari_unet.models.ensemble import load_any
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.session.collection import Collection
 from napari_unet.session.session import Session
@@ -271,7 +272,7 @@ def test_a_preferred_tile_is_taken_instead_of_the_models(
     job = session.segment(collection.ids)
     assert job is not None
     assert job.state == "done"
-    assert job.task.settings.tile == expected
+    assert job.task.settings.tile == expected  # type: ignore[attr-defined]
     assert session.workspace.row("image 0").status == "segmented"
     assert session.workspace.inference == ModelCard.read(models["other"]).recipe.inference
 
@@ -447,7 +448,7 @@ def test_corrections_survive_a_new_segmentation_and_another_model(
         lambda: session.workspace.choose_model(ModelCard.read(models["grey"])),
         lambda: session.segment(collection.ids),
     ):
-        change()  # type: ignore[no-untyped-call]
+        change()
         painted_again = session.workspace.mask("image 0")
         assert session.workspace.row("image 0").status == "corrected"
         assert session.workspace.row("image 0").iou == pytest.approx(expected)
@@ -569,7 +570,7 @@ def test_another_model_forgets_what_the_last_one_said(
     assert collection.classes == ("one", "two")
     assert session.workspace.inference == ModelCard.read(models["two"]).recipe.inference
     session.segment(collection.ids)
-    assert session.workspace.mask("image 0").max() <= 2  # type: ignore[union-attr]
+    assert session.workspace.mask("image 0").max() <= 2
 
 
 def test_a_model_says_which_channels_it_wants(session: Session, models: dict[str, Path]) -> None:
@@ -680,7 +681,7 @@ def test_warming_loads_and_runs(
     imported: list[str] = []
     monkeypatch.setattr(predict_task, "import_keras", lambda: imported.append("keras"))
     loaded: list[Path] = []
-    load, average = cache.load_any, predict.average_over_flips
+    load, average = load_any, predict.average_over_flips
 
     def noted_load(path: Path, precision: str) -> Any:
         loaded.append(path)

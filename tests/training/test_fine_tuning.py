@@ -126,11 +126,7 @@ def test_pixels_without_a_finite_loss_are_spent_as_well() -> None:
 
 
 def statistics(network: object) -> list[np.ndarray]:
-    return [
-        np.array(v)
-        for v in network.variables
-        if "moving" in v.path  # type: ignore[attr-defined]
-    ]
+    return [np.array(v) for v in network.variables if "moving" in v.path]  # type: ignore[attr-defined]
 
 
 def test_it_learns_in_its_time_and_batch_statistics_stay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,7 +174,7 @@ def test_ways_of_writing_it(
     images = images_to_compare(SHAPE)
     wanted = foreground(source, images, "classes" in options)
     if options.get("last") == "linear":
-        wanted = 1 / (1 + np.exp(-wanted))
+        wanted = 1 / (1 + np.exp(-wanted))  # type: ignore[assignment]
     np.testing.assert_allclose(load_model(tmp_path / "model").probabilities(images), wanted, atol=1e-4)
 
 

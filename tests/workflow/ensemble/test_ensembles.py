@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -181,7 +181,8 @@ def test_folds_by_groups_cover_all_and_hold_out_the_same() -> None:
 def test_members_are_trained_and_a_stopped_training_goes_on(
     kind: str, salt_folder: Path, tmp_path: Path
 ) -> None:
-    out, begun = tmp_path / "many", []
+    begun: list[Any] = []
+    out = tmp_path / "many"
     train = TrainTask(salt_folder, out, recipe("fast", QUICK))
     task = TrainMembersTask(train, kind, 2, begun.append)  # type: ignore[arg-type]
     many = run_inline(task)

@@ -83,7 +83,8 @@ def test_why_a_network_is_behind_is_told_by_its_grid_its_steps_and_its_curve() -
 def test_networks_are_trained_judged_and_a_stopped_comparison_goes_on(
     salt_folder: Path, tmp_path: Path
 ) -> None:
-    out, begun = tmp_path / "report", []
+    begun: list[Any] = []
+    out = tmp_path / "report"
     task = CompareNetworksTask(
         salt_folder,
         ("unet", "fcn32s"),

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import zarr
 from scipy import ndimage
-from tests.tiny_models import write_tiny_model
 
 from napari_unet.data.files.lazy_stack import lazy_stack
 from napari_unet.data.files.pixel_size import PixelSize
 from napari_unet.data.sample import Sample
 from napari_unet.errors import Cancelled
 from napari_unet.inference.postprocess import connected_objects
+from napari_unet.inference.predict import average_over_flips
 from napari_unet.models.model import Model, load_model
 from napari_unet.models.normalization import resize
 from napari_unet.networks.cost import held_values, reach
@@ -29,6 +29,7 @@ from napari_unet.workflow.large_images.local_run import FinishedBlock
 from napari_unet.workflow.large_images.segment_large import segment_stack
 from napari_unet.workflow.segment.segment_samples import Segmentation, segment_samples
 from support.errors import raises_code
+from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -283,7 +284,7 @@ def test_memory_that_does_not_last_halves_the_batch_and_is_said_once(
     tmp_path: Path, image: np.ndarray, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    true = large_module.average_over_flips
+    true = average_over_flips
 
     def scarce(network: Any, batch: np.ndarray, flips: str) -> np.ndarray:
         sizes.append(len(batch))

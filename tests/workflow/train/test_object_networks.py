@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("step_by_step")
 
 QUICK = ("epochs=1", "steps_per_epoch=2", "filters=2", "batch_size=1", "patch=64", "flips=none")
-QUICK += ("network.name=mask_rcnn",)
+QUICK += ("network.name=mask_rcnn",)  # type: ignore[assignment]
 
 
 def test_trained_saved_used_and_refused(nuclei_folder: Path, tmp_path: Path) -> None:
