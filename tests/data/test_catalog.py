@@ -163,8 +163,11 @@ def test_samples_can_be_read_in_a_spawned_process(folder: Write, tmp_path: Path,
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_samples_of_every_layout_can_be_pickled(folder: Write, name: Any) -> None:
     dataset = open_dataset(folder(LAYOUTS[name]))
-    for sample in pickle.loads(pickle.dumps((*dataset.samples, *dataset.unlabelled))):
-        sample.read_image()
+    samples = (*dataset.samples, *dataset.unlabelled)
+    assert samples
+    for before, after in zip(samples, pickle.loads(pickle.dumps(samples)), strict=True):
+        assert (after.id, after.group, after.has_mask) == (before.id, before.group, before.has_mask)
+        np.testing.assert_array_equal(after.read_image(), before.read_image())
 
 
 def test_opening_imports_no_image_library_and_nothing_heavy(folder: Write) -> None:
