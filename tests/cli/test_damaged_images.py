@@ -15,6 +15,8 @@ from napari_unet.cli import main
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("step_by_step")
+
 SMALL = [
     "--minutes", "0.02", "--set", "network.depth=2", "--set", "network.filters=4", "--set",
     "training.epochs=1", "--set", "training.patch=32", "--set", "training.megapixels=0.02",

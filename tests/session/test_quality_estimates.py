@@ -29,6 +29,8 @@ from support.tiny_models import write_tiny_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.usefixtures("step_by_step")
+
 SIDE = 24
 
 

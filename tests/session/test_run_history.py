@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("step_by_step")
+
 
 @pytest.fixture(scope="module")
 def salt(salt_tiles: Callable[[int], Path]) -> Path:

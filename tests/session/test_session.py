@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     from napari_unet.data.dataset import Dataset
 
+pytestmark = pytest.mark.usefixtures("step_by_step")
+
 SIDE = 24
 
 
