@@ -14,6 +14,8 @@ from napari_unet.cli import main
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 COUNTS = (2, 3, 4, 5)  # objects in an image, by turns
 
 

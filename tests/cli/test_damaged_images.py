@@ -15,7 +15,7 @@ from napari_unet.cli import main
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("step_by_step")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 SMALL = [
     "--minutes", "0.02", "--set", "network.depth=2", "--set", "network.filters=4", "--set",

@@ -13,6 +13,8 @@ from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy
 from support.errors import raises_code
 
+pytestmark = pytest.mark.slow
+
 NAME = "MobileNetV3Small"
 
 

@@ -24,6 +24,8 @@ from support import kill_program
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = 5  # who work side by side, each on a project of their own
 LEARN_EVERY = 5  # one of so many kills comes while it is being learned
 KILLS = 20 if sys.platform != "win32" else 3  # of each
@@ -167,7 +169,6 @@ def kill_again_and_again(folder: Path, seed: int, model: Path) -> dict[str, int]
     return counts
 
 
-@pytest.mark.slow
 def test_killed_a_hundred_times(tmp_path: Path) -> None:
     context: Any = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
     if sys.platform != "win32":

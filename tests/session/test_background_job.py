@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_unet.evaluation.compare import Comparison
     from support.lesson import Lesson
 
-pytestmark = pytest.mark.usefixtures("step_by_step")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 NAMES = [f"judge {n}" for n in range(8)]
 

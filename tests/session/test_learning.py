@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken
     from support.lesson import Lesson
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 1.5
 
 
@@ -159,7 +161,6 @@ def copy_that_knows(model: Path, look: Look, out: Path) -> Path:
     return out
 
 
-@pytest.mark.slow
 def test_discard_leaves_the_old_version_in_use_and_the_next_round_starts_from_it(lesson: Lesson) -> None:
     lesson.corrected()
     session, learning = lesson.session, lesson.learning
@@ -219,7 +220,6 @@ def test_a_round_that_ends_early_leaves_all_as_it_was(
     assert learning.obstacle() == ""
 
 
-@pytest.mark.slow
 def test_stop_ends_early_and_judges_what_is_best_so_far(lesson: Lesson) -> None:
     lesson.corrected()
     lesson.learning.looked.connect(lambda row: lesson.learning.stop())

@@ -22,6 +22,8 @@ from napari_unet.training.fine_tune import FineTuning
 from napari_unet.training.losses import make_loss
 from napari_unet.training.mixed_batches import MixedBatches, make_batches
 
+pytestmark = pytest.mark.slow
+
 NETWORK = NetworkSettings(filters=4, depth=2)
 TRAINING = TrainingSettings(patch=32)
 SETTINGS = FineTuneSettings(batch_pixels=8 * 32 * 32)

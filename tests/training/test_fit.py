@@ -24,6 +24,8 @@ from napari_unet.training.schedule import learning_rate, progress_of
 from napari_unet.training.warm import WarmModel
 from support.errors import raises_code
 
+pytestmark = pytest.mark.slow
+
 NETWORK = NetworkSettings(filters=4, depth=2)
 SIZES = input_sizes(NETWORK)
 

@@ -34,7 +34,7 @@ from support.tiny_models import write_tiny_model
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("step_by_step")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 
 ROUNDING = 5e-4  # of a probability: a step of half precision, in which they are kept
@@ -386,7 +386,6 @@ def test_how_far_a_network_sees_and_what_it_holds(model: Model) -> None:
     assert held_values(both, (10, 10)) == 100 * (3 + 5 + 8)
 
 
-@pytest.mark.slow
 def test_a_killed_program_goes_on(tmp_path: Path, image: np.ndarray, grey_model: Path, model: Model) -> None:
     large = np.tile(image, (6, 6))
     zarr.create_array(tmp_path / "a.zarr", data=large, chunks=(512, 512))

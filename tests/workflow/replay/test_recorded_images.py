@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-pytestmark = pytest.mark.usefixtures("step_by_step")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 NOISE = np.random.default_rng(0)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_unet.models.model import Model
 
-pytestmark = pytest.mark.usefixtures("step_by_step")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 SHORT = [
     "network.name=encoder_unet", f"encoder={lite.NAME}", "depth=2", "filters=2", "epochs=1",
