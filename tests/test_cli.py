@@ -238,18 +238,23 @@ def change_table(folder: Path, change: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [broken_png, broken_mask_size, lambda folder: change_table(folder, "range")],
+    ("damage", "expected"),
+    [
+        (broken_png, "data.image.unreadable"),
+        (broken_mask_size, "data.mask.size"),
+        (lambda folder: change_table(folder, "range"), "data.runs.outside"),
+    ],
     ids=["truncated image", "mask of another size", "run length out of range"],
 )
 def test_a_damaged_image_is_left_out_of_training_and_named(
-    damage: object, salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    damage: object, expected: str, salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = copy_of(salt_folder, tmp_path)
     damage(folder)  # type: ignore[operator]
     assert main(["train", str(folder), "--out", str(tmp_path / "m"), *QUICK]) == 3
     about = json.loads((tmp_path / "m" / "settings.json").read_text())["provenance"]
-    ((name, sentence),) = about["left_out"]
+    ((name, sentence, code),) = about["left_out"]
+    assert code == expected
     assert capsys.readouterr().err.splitlines()[-1] == f"1 image left out: {name}"
     assert Path(name).stem in sentence
     used = {i for part in ("train", "validation", "held_out") for i in about["split"][part]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -147,3 +147,76 @@ def test_masks_saved_with_loss_are_cut_halfway(
     # 2, 3, 4 and 5 squares of 256 pixels, twice each, in 96 x 96; loss moves a few pixels at most.
     share = found["class_pixels"]["foreground"]
     assert share == pytest.approx(28 * 256 / (8 * 96 * 96), rel=0.02)
+
+
+QUICK = ["epochs=1", "steps_per_epoch=2", "filters=2", "batch_size=2", "depth=2", "patch=32"]
+
+
+def weights_of(model: Path) -> list[bytes]:
+    from napari_unet.models.model import load_model
+
+    return [array.tobytes() for array in load_model(model).network.get_weights()]
+
+
+def settings_of(model: Path) -> dict[str, Any]:
+    content = json.loads((model / "settings.json").read_text())
+    assert isinstance(content, dict)
+    return content
+
+
+def train(data: Path, out: Path, *more: object) -> int:
+    changes = [word for change in QUICK for word in ("--set", change)]
+    return main(["train", str(data), "--out", str(out), *changes, *map(str, more)])
+
+
+@pytest.mark.parametrize("said", ["objects", "classes"])
+def test_a_training_and_its_repetition_read_masks_as_said(cells: Path, tmp_path: Path, said: str) -> None:
+    record = tmp_path / "run.json"
+    flags = ["--masks-are", said, "--leave-out-problems", "--save-recipe", record]
+    assert train(cells, tmp_path / "a", *flags) == 0
+    first = settings_of(tmp_path / "a")
+    assert first["classes"] == (["foreground"] if said == "objects" else [f"class {n}" for n in range(1, 6)])
+    assert first["provenance"]["data"]["masks_are"] == said
+    parts = first["provenance"]["split"]
+    known = {i for part in ("train", "validation", "held_out") for i in parts[part]}
+    assert known == {f"c{n}" for n in range(8)} - {"c3"}
+    stored = json.loads(record.read_text())
+    assert (stored["masks_are"], stored["leave_out_problems"]) == (said, True)
+    assert main(["run", str(record), "--out", str(tmp_path / "b")]) == 0
+    second = settings_of(tmp_path / "b")
+    assert second["classes"] == first["classes"]
+    assert second["provenance"]["split"] == parts
+    assert weights_of(tmp_path / "a") == weights_of(tmp_path / "b")
+
+
+def test_models_of_numbered_masks_are_compared_as_said(
+    cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        assert train(cells, tmp_path / name, "--masks-are", "classes", "--seed", seed) == 0
+    models = ["--models", str(tmp_path / "a"), str(tmp_path / "b")]
+    # The values alone tell of objects, and these models have five classes.
+    assert main(["compare", str(cells), *models, "--report", str(tmp_path / "r")]) == 2
+    assert "different classes" in capsys.readouterr().err
+    flags = ["--masks-are", "classes", "--leave-out-problems"]
+    assert main(["compare", str(cells), *models, "--report", str(tmp_path / "r"), *flags]) == 0
+    rows = (tmp_path / "r/compare.csv").read_text().splitlines()
+    assert sorted(row.split(",")[0] for row in rows[1:]) == [f"c{n}" for n in range(8) if n != 3]
+
+
+def test_fine_tuning_reads_corrections_and_replay_as_said(cells: Path, tmp_path: Path) -> None:
+    assert train(cells, tmp_path / "a", "--masks-are", "classes") == 0
+    record = tmp_path / "run.json"
+    arguments = ["--model", tmp_path / "a", "--corrections", cells, "--replay", cells, "--minutes", "0.05"]
+    flags = ["--masks-are", "classes", "--leave-out-problems", "--save-recipe", record]
+    assert main(["finetune", *map(str, [*arguments, "--out", tmp_path / "b", *flags])]) == 0
+    tuned = settings_of(tmp_path / "b")
+    assert tuned["classes"] == [f"class {n}" for n in range(1, 6)]
+    stored = json.loads(record.read_text())
+    assert (stored["masks_are"], stored["leave_out_problems"]) == ("classes", True)
+    assert main(["run", str(record), "--out", str(tmp_path / "c")]) == 0
+    again = settings_of(tmp_path / "c")
+    learned = tuned["provenance"]["corrections"]
+    taught = set(settings_of(tmp_path / "a")["provenance"]["split"]["train"]) - {"c3"}
+    assert taught <= set(learned) <= {f"c{n}" for n in range(8)} - {"c3"}
+    assert again["provenance"]["corrections"] == learned  # hashes of masks among them

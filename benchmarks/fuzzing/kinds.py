@@ -49,7 +49,8 @@ def read_image(folder: Path) -> None:
     """As an image, as a mask, and by region."""
     from napari_unet.data.catalog import open_images
     from napari_unet.data.files.image_files import TIFF_SUFFIXES
-    from napari_unet.data.files.lazy_files import open_lazy, pixels_of_tiff
+    from napari_unet.data.files.lazy_files import open_lazy
+    from napari_unet.data.files.lazy_tiff import pixels_of_tiff
     from napari_unet.data.files.pixel_size import read_pixel_size
     from napari_unet.data.masks.mask_pixels import decode_labels
     from napari_unet.errors import WorkbenchError

@@ -244,7 +244,7 @@ class TrainingSettings(Settings):
         0.0, ge=0.0, title="Border weight", description="w0 of the paper's weight map; it has 10"
     )
     border_sigma: float = Field(
-        5.0, gt=0.0, title="Border width (pixels)", description="sigma of the paper's weight map"
+        5.0, gt=0.0, le=1000.0, title="Border width (pixels)", description="sigma of the paper's weight map"
     )
     balance_classes: bool = Field(
         False, title="Balance classes", description="Weigh classes by 1 / frequency, as w_c does"
@@ -329,6 +329,7 @@ class InferenceSettings(Settings):
     batch_pixels: int = Field(
         0,
         ge=0,
+        le=2**30,
         title="Pixels a batch",
         description="Small images run together up to this; 0: as suits the processor",
     )

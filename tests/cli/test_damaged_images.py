@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import TYPE_CHECKING, Any
+import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from napari_unet.cli import main
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from support.tiny_models import write_tiny_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
@@ -21,6 +21,9 @@ SMALL = [
     "--minutes", "0.02", "--set", "network.depth=2", "--set", "network.filters=4", "--set",
     "training.epochs=1", "--set", "training.patch=32", "--set", "training.megapixels=0.02",
 ]  # fmt: skip
+
+
+CODES = {"image": "data.image.unreadable", "mask": "data.mask.size"}
 
 
 def data_set(folder: Path, count: int = 6, damaged: int | None = 3, small_mask: int | None = None) -> Path:
@@ -44,6 +47,10 @@ def rows_of(table: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def left_out_in(report: Path) -> list[dict[str, str]]:
+    return json.loads(report.read_text())["left_out"]
+
+
 def last_line(text: str) -> str:
     return text.strip().splitlines()[-1]
 
@@ -64,7 +71,8 @@ def test_training(made: Any) -> None:
     parts = provenance["split"]
     used = sorted([*parts["train"], *parts["validation"], *parts["held_out"]], key=int)
     assert used == ["0", "1", "2", "4", "5", "6", "8", "9", "10", "11"]
-    (damaged, _), (small, why) = provenance["left_out"]
+    (damaged, _, broken), (small, why, other) = provenance["left_out"]
+    assert (broken, other) == ("data.image.unreadable", "data.mask.size")
     assert damaged.endswith("3.png")
     assert small.endswith("7.png")
     assert "64 x 48" in why
@@ -86,6 +94,9 @@ def test_scoring(tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str)
     report = tmp_path / "report"
     assert main(["evaluate", str(data), "--model", "nuclei", "--report", str(report)]) == 3
     assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
+    (left,) = left_out_in(report / "report.json")
+    assert (left["image"], left["code"]) == ("images/3.png", CODES[fault])
+    assert "3" in left["message"]
     rows = rows_of(report / "iou.csv")
     assert sorted(row["image"] for row in rows) == ["0", "1", "2", "4", "5"]
 
@@ -111,6 +122,8 @@ def test_comparing(tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: st
     command = ["compare", str(data), "--models", "nuclei", model, "--report", str(tmp_path / "report")]
     assert main(command) == 3
     assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
+    (left,) = left_out_in(tmp_path / "report" / "compare.json")
+    assert (left["image"], left["code"]) == ("images/3.png", CODES[fault])
     rows = rows_of(tmp_path / "report" / "compare.csv")
     assert sorted(row["image"] for row in rows) == ["0", "1", "2", "4", "5"]
 
@@ -159,6 +172,60 @@ def test_comparing_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     words = ["compare-networks", str(data), "--networks", "unet", "--report", str(tmp_path / "report")]
     assert main([*words, *SMALL]) == 3
     assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
+    (left,) = left_out_in(tmp_path / "report" / "networks.json")
+    assert (left["image"], left["code"]) == ("images/3.png", "data.image.unreadable")
     rows = rows_of(tmp_path / "report" / "networks.csv")
     assert len(rows) == 1
     assert float(rows[0]["pooled_iou"]) >= 0
+
+
+def test_submitting(tmp_path: Path, capsys: pytest.CaptureFixture[str], salt_folder: Path) -> None:
+    data = Path(shutil.copytree(salt_folder, tmp_path / "data"))
+    tests = sorted((data / "test" / "images").iterdir())
+    (data / "sample_submission.csv").write_text("id,rle_mask\n" + "".join(f"{p.stem},1 1\n" for p in tests))
+    tests[1].write_bytes(tests[1].read_bytes()[:200])
+    model = write_tiny_model(tmp_path / "model", 3)
+    out = tmp_path / "submission.csv"
+    assert main(["submit", str(data), "--model", str(model), "--out", str(out)]) == 3
+    said = capsys.readouterr()
+    assert last_line(said.err) == f"1 image left out: test/images/{tests[1].name}"
+    assert f"{tests[1].name} cannot be read as an image" in said.err
+    assert "wants a row for every image" in said.err
+    assert f"{len(tests) - 1} images, {len(tests)} rows" in said.out
+    # A table that lacks a row is refused: the damaged image has one, and it is empty.
+    rows = rows_of(out)
+    assert [row["id"] for row in rows] == [path.stem for path in tests]
+    assert rows[1]["rle_mask"] == ""
+    assert any(row["rle_mask"] for row in rows)
+    # Images with a mask need no row, as they are scored here.
+    first = sorted((data / "train" / "images").iterdir())[0]
+    first.write_bytes(b"no image")
+    words = [
+        "submit",
+        str(data),
+        "--model",
+        str(model),
+        "--part",
+        "labelled",
+        "--out",
+        str(tmp_path / "b.csv"),
+    ]
+    assert main(words) == 3
+    assert last_line(capsys.readouterr().err) == f"1 image left out: train/images/{first.name}"
+    assert first.stem not in {row["id"] for row in rows_of(tmp_path / "b.csv")}
+
+
+def test_submitting_masks_of_which_one_is_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], salt_folder: Path
+) -> None:
+    tests = sorted((salt_folder / "test" / "images").iterdir())
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for path in tests:
+        Image.fromarray(np.full((101, 101), 255, np.uint8)).save(masks / path.name)
+    (masks / tests[2].name).write_bytes(b"no image")
+    out = tmp_path / "submission.csv"
+    assert main(["submit", str(salt_folder), "--masks", str(masks), "--out", str(out)]) == 3
+    assert last_line(capsys.readouterr().err) == f"1 image left out: test/images/{tests[2].name}"
+    rows = {row["id"]: row["rle_mask"] for row in rows_of(out)}
+    assert rows == {path.stem: "" if path == tests[2] else "1 10201" for path in tests}

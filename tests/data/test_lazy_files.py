@@ -10,7 +10,8 @@ import pytest
 import tifffile
 import zarr
 
-from napari_unet.data.files.lazy_files import is_zarr, open_lazy, stem_of
+from napari_unet.data.file_names import stem_of
+from napari_unet.data.files.lazy_files import is_zarr, open_lazy
 from napari_unet.data.files.lazy_stack import lazy_stack, usual_axes
 from napari_unet.data.files.pixel_size import PixelSize
 from napari_unet.errors import SettingsError

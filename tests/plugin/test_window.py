@@ -172,6 +172,7 @@ class StandIn(QWidget):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
+        self.setObjectName(PLUGIN)
         self.viewer = napari_viewer
         self.steps: list[str] = []
 

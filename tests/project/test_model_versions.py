@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_unet.project.model_versions import ModelStore
+from napari_unet.project.status import compare_lines
+from napari_unet.widgets.learn.versions_row import words_of
 from support.errors import raises_code
 
 if TYPE_CHECKING:
@@ -144,3 +146,22 @@ def test_a_store_with_versions_takes_only_the_one_in_use_and_only_once(
     assert current(other) == 1
     assert other.take_over(store) == 0
     assert other.take_over(ModelStore(tmp_path / "nowhere")) == 0
+
+
+def test_versions_of_an_earlier_release_tell_no_number_of_images(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "models")
+    store.add(weights, scores={"held_out_iou": 0.698}, keep=True)  # earlier releases counted no images
+    store.add(weights, scores={"held_out_iou": 0.72, "held_out_images": 131.0}, note="better", keep=True)
+    store.add(weights, scores={"validation_iou": 0.5})
+    words = [words_of(version, current(store)) for version in store.versions()]
+    assert words == [
+        "v001, 0.698 held-out",
+        "v002 in use, 0.720 over 131 held-out, better",
+        "v003, 0.500 validation",
+    ]
+    lines = compare_lines(1, 2, store.compare(1, 2))
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.split()}
+    assert rows["held_out_iou"] == ["0.698", "0.720", "+0.022"]
+    assert rows["held_out_images"] == ["-", "131"]
+    rows = {line.split()[0]: line.split()[1:] for line in compare_lines(1, 3, store.compare(1, 3))}
+    assert "held_out_images" not in rows

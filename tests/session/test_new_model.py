@@ -290,3 +290,28 @@ def test_a_training_whose_project_cannot_be_made_does_not_wait_for_ever(
         lesson.settle()
         assert learning.anew._waiting is None
     assert told == [f"The training on {lesson.collection.name} was not started."] * 2
+
+
+def test_of_layers_the_images_without_a_mask_are_counted(
+    model: Path, monkeypatch: pytest.MonkeyPatch, salt: Path
+) -> None:
+    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
+    lesson = Lesson(salt, model)
+    labels = np.zeros((48, 48), np.uint8)
+    labels[10:30, 12:40] = 1
+    samples = [
+        Sample(f"s [{n}]", lambda: labels[..., None], (lambda: ReferenceMask(labels)) if n == 4 else None)
+        for n in range(15)
+    ]
+    collection = Collection("layers", samples)
+    lesson.session.workspace.show(collection)
+    lesson.settle()
+    anew = lesson.learning.anew
+    assert anew.without_mask() == "1 of 15 images has a mask; the others are left out"
+    assert anew.sources() == {"images": "the layers: 1 of 15 images has a mask; the others are left out"}
+    data, _, _ = anew._data("images")
+    assert [item.id for item in data.items] == ["s [4]"]  # type: ignore[union-attr]
+    collection.model = None
+    collection.masks_mean(("class 1", "class 2"))
+    assert anew.without_mask() == "1 of 15 images has a mask of 2 classes; the others are left out"
+    lesson.session.close()

@@ -68,6 +68,12 @@ class SharedEngine:
 
 
 @pytest.fixture
+def make_engine(warm_engine: Any) -> Callable[[Any], SharedEngine]:
+    """What a dock is given to make its engine with."""
+    return lambda dispatch: SharedEngine(warm_engine, dispatch)
+
+
+@pytest.fixture
 def notifications() -> Iterator[list[Any]]:
     """What napari was asked to tell the person."""
     from napari.utils.notifications import notification_manager

@@ -135,3 +135,30 @@ def test_the_filter_counts_what_inspect_counts_and_a_click_leaves_it_out(
     for widget in (panel.leave_out, panel.masks_are):
         assert widget.width() >= widget.minimumSizeHint().width()
         assert dock.rect().contains(QRect(widget.mapTo(dock, QPoint()), widget.size()))
+
+
+def test_two_strokes_on_one_of_fifteen_slices_are_one_mask(dock: Any, viewer: Any, qtbot: Any) -> None:
+    noise = np.random.default_rng(0)
+    viewer.add_image(noise.integers(0, 255, (15, 64, 64), np.uint8), name="s")
+    truth = viewer.add_labels(np.zeros((15, 64, 64), np.uint8), name="truth")
+    qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == 15)
+    viewer.layers.selection.active = viewer.layers["s"]
+    dock.sources.choose_reference(truth)
+    assert dock.session.learning.anew.sources() == {}  # nothing is drawn yet
+    for rows in (slice(5, 15), slice(40, 50)):
+        rows_of, columns_of = (part.ravel() for part in np.mgrid[rows, 10:30])
+        truth.data_setitem((np.full(200, 4), rows_of, columns_of), 1)
+    words = "1 of 15 images has a mask; the others are left out"
+    qtbot.waitUntil(lambda: bool(dock.session.learning.anew.sources()))
+    assert [row.id for row in dock.session.workspace.rows() if row.has_reference] == ["s [4]"]
+    panel = dock.teaching
+    click(qtbot, panel.heading)
+    panel.tabs.setCurrentIndex(1)
+    form = panel.form
+    qtbot.waitUntil(lambda: form.source_box.currentText() == f"the layers: {words}")
+    click(qtbot, form.fold)
+    for path, value in ((("network", "filters"), 2), (("network", "depth"), 2), (("training", "patch"), 64)):
+        form.settings.rows[path].value = value
+    click(qtbot, form.check_button)
+    qtbot.waitUntil(lambda: dock.session.learning.anew.plan is not None, timeout=120_000)
+    qtbot.waitUntil(lambda: form.words.text().startswith(f"{words}.\n1 image of layers: 1 to train on, "))

@@ -123,6 +123,12 @@ def _run(options: argparse.Namespace) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except OSError as error:  # such as a folder that this person must not look into
+        if options.debug:
+            raise
+        what = f"{error.filename} cannot be used" if error.filename else "a file cannot be used"
+        print(f"napari-unet: {what}: {error.strerror or error}", file=sys.stderr)
+        return WRONG
 
 
 def _parser() -> argparse.ArgumentParser:

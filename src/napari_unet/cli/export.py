@@ -129,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
     with recorded(options, options.out, describe):
         result = run_task(task)
     print(result.sentence)
-    return tell_left_out([LeftOut(problem.name, problem.sentence) for problem in result.problems])
+    return tell_left_out([LeftOut(one.name, one.sentence, one.code) for one in result.problems])
 
 
 def _export_model(options: argparse.Namespace) -> int:

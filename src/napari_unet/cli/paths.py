@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import glob
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.data.file_names import is_junk
 from napari_unet.data.files.source import natural_key
-from napari_unet.errors import DataError
+from napari_unet.errors import DataError, OutputError, WorkbenchError
 
 if TYPE_CHECKING:
     import argparse
 
+NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # whoever reads it says so, or makes it
+SHOWN = 120  # characters of a path in a sentence
 OUTPUTS = {"out", "report", "save_recipe"}  # of these no pattern is expanded: nothing need be there
 
 
@@ -21,14 +25,44 @@ def expand_paths(options: argparse.Namespace) -> None:
 
     Raises
     ------
-    DataError
-        If a pattern matches nothing, or several files where one is wanted.
+    DataError, OutputError
+        If a pattern matches nothing, or several files where one is wanted; if there can be no such path, or
+        it must not be looked at.
     """
     for name, value in vars(options).items():
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, Path):
+                _check(path, output=name in OUTPUTS)
         if isinstance(value, Path):
             setattr(options, name, _home(value) if name in OUTPUTS else _one(value))
         elif isinstance(value, list) and value and all(isinstance(item, Path) for item in value):
             setattr(options, name, [path for item in value for path in matching(item)])
+
+
+def _check(path: Path, *, output: bool) -> None:
+    """Refuse a path that the system cannot have, or that it keeps from this person."""
+    try:
+        os.lstat(_home(path))
+        return
+    except ValueError:  # NUL, or a letter that no file name can have
+        reason, shown = "a character that no file name can have", repr(str(path))[:200]
+    except OSError as error:
+        if error.errno in NOTHING_THERE:
+            return
+        reason = (
+            "a name that is too long" if error.errno == errno.ENAMETOOLONG else error.strerror or str(error)
+        )
+        shown = str(path) if len(str(path)) <= SHOWN else f"{str(path)[:SHOWN]}..."
+    found: WorkbenchError
+    if output:
+        found = OutputError(
+            f"{shown} cannot be written", code="output.unwritable", got=reason, remedy="choose another path"
+        )
+    else:
+        found = DataError(
+            f"{shown} cannot be read", code="data.file.unreadable", got=reason, remedy="check the path"
+        )
+    raise found
 
 
 def matching(path: Path) -> list[Path]:

@@ -6,11 +6,11 @@ import os
 import re
 import unicodedata
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
 UNSAFE = re.compile(r"[^\w\-. ()+=@]|\.{2,}")
 RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
@@ -75,6 +75,20 @@ def name_on_disk(folder: Path, name: str) -> str | None:
     """The name of a file below a folder, with forward slashes, as it is on disk; see ``find_name``."""
     if os.path.isfile(folder / name):  # noqa: PTH113 - False, too, for a name longer than the system allows
         return name
+    spelled = _spelled(folder, name)
+    return spelled if spelled is not None and (folder / spelled).is_file() else None
+
+
+def path_on_disk(path: Path) -> Path | None:
+    """A file or folder by its path, whose letters may be written otherwise on disk; see ``find_name``."""
+    if path.exists():
+        return path
+    start = Path(path.anchor)
+    spelled = _spelled(start, path.relative_to(start).as_posix())
+    return None if spelled is None else start / spelled
+
+
+def _spelled(folder: Path, name: str) -> str | None:
     found: list[str] = []
     for part in name.split("/"):
         here = folder.joinpath(*found)
@@ -86,7 +100,16 @@ def name_on_disk(folder: Path, name: str) -> str | None:
         if match is None:
             return None
         found.append(match)
-    return "/".join(found) if folder.joinpath(*found).is_file() else None
+    return "/".join(found)
+
+
+def stem_of(path: Path) -> str:
+    """A file's name without what tells its kind: "a" of a.ome.zarr."""
+    name = path.name
+    for ending in (".ome.zarr", ".zarr", ".ome.tiff", ".ome.tif", ".tiff", ".tif"):
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
+    return name
 
 
 def safe_stem(identifier: str) -> str:
@@ -142,3 +165,35 @@ def unique_stems(identifiers: Iterable[str]) -> dict[str, str]:
         taken.add(stem.lower())
         stems[identifier] = stem
     return stems
+
+
+def stems_on_disk(stems: Mapping[str, str], folders: Iterable[Path]) -> dict[str, str]:
+    """File names, without suffix, as they are spelled in folders that may come from another system.
+
+    Parameters
+    ----------
+    stems : mapping
+        Id, its letters composed, to stem, see ``unique_stems``.
+    folders : iterable of pathlib.Path
+        That hold such files; those that are not there hold none.
+
+    Returns
+    -------
+    dict
+        Id to the stem of a file whose letters are written otherwise, or that was named after an id whose
+        letters were; to the stem that was given where there is no such file.
+    """
+    there: dict[str, str] = {}
+    for folder in folders:
+        if folder.is_dir():
+            there |= {composed(path.stem): path.stem for path in folder.iterdir()}
+    given = {composed(stem) for stem in stems.values()}
+    found = {}
+    for identifier, stem in stems.items():
+        # Accents apart from their letters were no letters to ``safe_stem``.
+        earlier = safe_stem(unicodedata.normalize("NFD", identifier))
+        spelled = there.get(composed(stem))
+        if spelled is None and composed(earlier) not in given:
+            spelled = there.get(composed(earlier))
+        found[identifier] = stem if spelled is None else spelled
+    return found

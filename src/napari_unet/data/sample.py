@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from napari_unet.data.file_names import composed
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Sample:
     original: Callable[[], NDArray[np.generic]] | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "id", composed(self.id))  # the same on every system
         if self.original is None:
             object.__setattr__(self, "original", self.load_image)
 

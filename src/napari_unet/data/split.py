@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.atomic import write_text
+from napari_unet.data.file_names import composed
 from napari_unet.errors import DataError, SettingsError
 from napari_unet.plain_json import BAD_CONTENT, parse_json
 from napari_unet.progress import ignore_progress, tracked
@@ -57,6 +58,9 @@ class Split:
     note: str = ""
 
     def __post_init__(self) -> None:
+        for part in PARTS:  # ids are the same on every system
+            object.__setattr__(self, part, tuple(map(composed, getattr(self, part))))
+        object.__setattr__(self, "groups", {composed(i): group for i, group in self.groups.items()})
         every = [*self.train, *self.validation, *self.held_out]
         twice = [name for name, count in Counter(every).items() if count > 1]
         if twice:

@@ -7,6 +7,7 @@ import io
 import re
 from typing import TYPE_CHECKING
 
+from napari_unet.data.file_names import composed
 from napari_unet.data.files.image_files import HEAD_BYTES, kind_of
 from napari_unet.errors import DataError
 
@@ -153,7 +154,7 @@ def header_in_words(source: Source, name: str) -> str:
 
 
 def check_id(identifier: str, table: str) -> str:
-    """Give back an image id from a table if it is a plain name.
+    """Give back an image id from a table, its letters composed, if it is a plain name.
 
     Raises
     ------
@@ -169,4 +170,4 @@ def check_id(identifier: str, table: str) -> str:
             got=repr(identifier[:60]),
             remedy="mend the table",
         )
-    return identifier
+    return composed(identifier)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.evaluation import network_figures, words
 from napari_unet.evaluation.page import render, today
-from napari_unet.evaluation.report import table_text, write_files
+from napari_unet.evaluation.report import left_out_rows, table_text, write_files
 from napari_unet.evaluation.tables import NOTHING, interval_of, shown, table_of
 from napari_unet.metrics.registry import SCORES
 
@@ -116,8 +116,8 @@ class Contest:
         Of what computed.
     settings : mapping
         The recipe as JSON, and the split's counts.
-    left_out : tuple of (str, str)
-        Names of images that could not be read, and why.
+    left_out : tuple of (str, str, str)
+        Names of images that could not be read, why in a sentence, and its code.
     """
 
     networks: tuple[Contestant, ...]
@@ -129,7 +129,7 @@ class Contest:
     machine: str = ""
     versions: tuple[tuple[str, str], ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
-    left_out: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def scores(self) -> list[str]:
@@ -220,6 +220,7 @@ def write_contest(folder: Path, contest: Contest) -> Path:
         "machine": contest.machine,
         "versions": dict(contest.versions),
         "settings": contest.settings,
+        "left_out": left_out_rows(contest.left_out),
     }
     write_files(folder, table_text(contest.rows()), content, contest_page(contest), FILES)
     write_text(folder / "networks.md", markdown(contest))

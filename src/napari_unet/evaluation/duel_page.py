@@ -9,7 +9,7 @@ import numpy as np
 from napari_unet.evaluation import figures, words
 from napari_unet.evaluation.error_map import ERROR_COLOURS
 from napari_unet.evaluation.page import model_facts, render, settings_texts, today
-from napari_unet.evaluation.report import table_text, write_files
+from napari_unet.evaluation.report import left_out_rows, table_text, write_files
 from napari_unet.evaluation.tables import image_table, interval_of, shown, table_of
 from napari_unet.metrics.registry import SCORES
 
@@ -83,6 +83,7 @@ def write_duel(
         "data": data,
         "settings": settings,
         "versions": dict(versions),
+        "left_out": left_out_rows(duel.old.evaluation.left_out),
     }
     page = {
         "title": f"{duel.names[1]} against {duel.names[0]}",

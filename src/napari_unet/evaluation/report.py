@@ -21,7 +21,7 @@ from napari_unet.metrics.registry import SCORES, Score
 from napari_unet.metrics.uncertainty import why_no_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 
@@ -103,6 +103,7 @@ def write_report(
         "data": data,
         "settings": settings,
         "notes": [*background.remarks, *notes(evaluation)],
+        "left_out": left_out_rows(evaluation.left_out),
         **_confidence(background),
     }
     if evaluation.seen and evaluation.unseen:
@@ -114,6 +115,11 @@ def write_report(
     page = report_page(evaluation, overall, rows, background, model, data, settings)
     write_files(folder, table_text(with_threshold_note(rows, background.threshold_note)), content, page)
     return folder / "report.json"
+
+
+def left_out_rows(left: Iterable[tuple[str, str, str]]) -> list[dict[str, str]]:
+    """Images that were left out, as plain JSON: name, code of the error, and its sentence."""
+    return [{"image": name, "code": code, "message": sentence} for name, sentence, code in left]
 
 
 def with_threshold_note(rows: Sequence[Mapping[str, Any]], note: str) -> Sequence[Mapping[str, Any]]:
@@ -183,7 +189,8 @@ def write_files(
     with ExitStack() as stack:
         for name, text in texts.items():
             partial = stack.enter_context(atomic_path(folder / name))
-            partial.write_text(text, encoding="utf-8", newline="\n")
+            # Names of files may hold bytes that are no letters.
+            partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def notes(evaluation: Evaluation) -> list[str]:

@@ -90,15 +90,15 @@ class Evaluation:
         Name of the data format; its competition's score is computed if it has one.
     scores : list of ImageScore
         So far.
-    left_out : list of (str, str)
-        Images that cannot be read or do not fit, each with the sentence that says why.
+    left_out : list of (str, str, str)
+        Images that cannot be read or do not fit, each with the sentence that says why and its code.
     """
 
     classes: tuple[str, ...] = ("foreground",)
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
     competition: str = ""
     scores: list[ImageScore] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
+    left_out: list[tuple[str, str, str]] = field(default_factory=list)
 
     def add(
         self,

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_unet.errors import ModelError
 from napari_unet.models.keras_graph import build_source
-from napari_unet.networks.registry import build_network, input_sizes
+from napari_unet.networks.registry import build_network, count_parameters, input_sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +52,7 @@ class Adopted:
 
 def weights_of(settings: NetworkSettings) -> int:
     """How many weights the network of these settings has."""
-    return int(build_network(settings).count_params())
+    return count_parameters(settings)
 
 
 def adopt(source: KerasFile, settings: NetworkSettings, most: int) -> Adopted:

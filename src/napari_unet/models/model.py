@@ -31,7 +31,7 @@ from napari_unet.models.shipped import locate, shipped_models
 from napari_unet.networks.folding import Folded, fold
 from napari_unet.networks.onnx.program import answer_channels
 from napari_unet.networks.partial_output import narrowing
-from napari_unet.networks.registry import architecture, build_network, input_sizes
+from napari_unet.networks.registry import architecture, build_network, count_parameters, input_sizes
 from napari_unet.networks.star_shape import encode
 from napari_unet.plain_json import BAD_CONTENT, parse_json
 from napari_unet.settings import SEPARATION_CHANNELS, Recipe
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.networks.sizes import InputSizes
+    from napari_unet.settings import NetworkSettings
 
 SETTINGS_FILE = "settings.json"
 WEIGHTS_FILE = "model.weights.h5"
@@ -58,6 +59,10 @@ DAMAGED_ZIP = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, ValueError, struct.error,
 )  # fmt: skip
 MAX_WEIGHTS_BYTES = 4 * 1024**3
+# Networks up to these take about 100 MB at most.
+FEW_FILTERS, FEW_DEEPEST = 32, 512
+SMALL_ENCODERS = {"MobileNetV2", "EfficientNetLite0"}
+BYTES_OF_A_WEIGHT, MOST_PACKED = 2, 4  # in half precision; how far somebody may have compressed the file
 
 
 @dataclass(eq=False)
@@ -573,11 +578,35 @@ def _load_folder(folder: Path, path: Path, precision: str) -> Model:
             remedy="copy or train it again",
         )
     check_bytes(weights.stat().st_size, MAX_WEIGHTS_BYTES, str(weights))
+    check_weights_size(recipe.network, weights, str(path))
     network = build_network(recipe.network, precision=precision)
     load_weights(network, weights, str(path))
     model = Model(recipe, normalization, classes, network, provenance)
     model._lent = False
     return model
+
+
+def check_weights_size(settings: NetworkSettings, file: Path, name: str) -> None:
+    """Refuse settings of a network that is much larger than the file of its weights, before it is built.
+
+    Raises
+    ------
+    ModelError
+        With both sizes.
+    """
+    deepest = settings.filters * 2**settings.depth
+    own_encoder = settings.name == "encoder_unet" and settings.encoder not in SMALL_ENCODERS
+    if settings.filters <= FEW_FILTERS and deepest <= FEW_DEEPEST and not own_encoder:
+        return
+    bytes_there, weights = file.stat().st_size, count_parameters(settings)
+    if BYTES_OF_A_WEIGHT * weights > MOST_PACKED * bytes_there:
+        raise ModelError(
+            f"the weights of the model {name} do not belong to its settings",
+            code="model.weights.small",
+            expected=f"{weights:,} weights",
+            got=f"a file of {bytes_there:,} bytes",
+            remedy="copy or train it again",
+        )
 
 
 def load_weights(network: Any, file: Path, name: str) -> None:

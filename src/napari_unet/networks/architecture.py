@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from napari_unet.networks.sizes import InputSizes
     from napari_unet.settings import NetworkSettings
 
+# Whether a network is built to be counted only, so that nobody needs its random weights.
+shapes_only: ContextVar[bool] = ContextVar("shapes only", default=False)
 HEEDED_BY_ALL = ("input_channels", "classes", "activation", "filters", "normalization", "separation")
 
 

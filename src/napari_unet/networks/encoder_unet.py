@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_unet.errors import ModelError, SettingsError
 from napari_unet.networks import efficientnet_lite as lite
-from napari_unet.networks.architecture import Architecture
+from napari_unet.networks.architecture import Architecture, shapes_only
 from napari_unet.networks.batch_norm import batch_normalization
 from napari_unet.networks.blocks import Builder, padded
 from napari_unet.networks.cost import shaped
@@ -180,7 +180,7 @@ def _encoder(settings: NetworkSettings, lay: Builder) -> Any:
     image = keras.Input((None, None, settings.input_channels), name="image")
     encoder = keras.models.clone_model(original, input_tensors=image, clone_function=copy, call_function=call)
     draw = np.random.default_rng(lay.next_seed())
-    for weights in encoder.trainable_weights:
+    for weights in () if shapes_only.get() else encoder.trainable_weights:
         if len(weights.shape) >= 2:  # kernels, after He et al. 2015
             inputs = np.prod(weights.shape[:-1] if weights.shape[-1] > 1 else weights.shape[:2])
             weights.assign(draw.normal(0.0, np.sqrt(2 / inputs), weights.shape))

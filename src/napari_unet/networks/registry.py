@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet import networks
 from napari_unet.errors import SettingsError
 from napari_unet.gpu_memory import share_gpus
-from napari_unet.networks.architecture import Architecture
+from napari_unet.networks.architecture import Architecture, shapes_only
 
 if TYPE_CHECKING:
     from napari_unet.networks.sizes import InputSizes
@@ -94,6 +95,25 @@ def build_network(settings: NetworkSettings, seed: int = 0, precision: str = "fl
         return build(settings, seed)
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def count_parameters(settings: NetworkSettings) -> int:
+    """How many weights the network of these settings has, without the memory that they take.
+
+    Errors as of ``build_network``.
+    """
+    share_gpus()
+    import keras
+
+    def count() -> int:
+        # Variables that are made in this scope have shapes and no values. It is never left, because Keras
+        # gives them values then; it belongs to its thread, and ends with it.
+        keras.StatelessScope().__enter__()
+        shapes_only.set(True)
+        return int(build_network(settings).count_params())
+
+    with ThreadPoolExecutor(1, "count-parameters") as thread:
+        return thread.submit(count).result()
 
 
 def input_sizes(settings: NetworkSettings) -> InputSizes:

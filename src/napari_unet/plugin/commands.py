@@ -39,27 +39,41 @@ def show_workbench(viewer: napari.Viewer) -> Any:
     if window is None:
         log.info("there is no window to show the workbench in")
         return None
-    if not _has_dock():
+    from napari_unet.widgets.parts.one_dock import reveal, workbench_of
+
+    widget = workbench_of(window)
+    if widget is not None:
+        reveal(widget)
+        return widget
+    contributed = _contributed()
+    if contributed is None:
         log.warning("%s contributes no dock named %s", PLUGIN, DOCK)
         return None
+    name, command = contributed
+    from npe2 import PluginManager
+
     try:
-        dock, widget = window.add_plugin_dock_widget(PLUGIN, DOCK)
+        widget = PluginManager.instance().commands.get(command)(viewer)
+        window.add_dock_widget(widget, name=name)
     except (ImportError, RuntimeError) as error:  # RuntimeError: the window was closed meanwhile
         log.warning("the workbench cannot be shown: %s", error)
         return None
-    dock.show()
-    dock.raise_()
+    reveal(widget)
     return widget
 
 
-def _has_dock() -> bool:
+def _contributed() -> tuple[str, str] | None:
+    """The name that napari's menu gives to the dock, and the command that makes it; None without one."""
     from npe2 import PluginManager
 
     manager = PluginManager.instance()
     if PLUGIN not in manager or manager.is_disabled(PLUGIN):
-        return False
-    widgets = manager.get_manifest(PLUGIN).contributions.widgets or ()
-    return any(widget.display_name == DOCK for widget in widgets)
+        return None
+    manifest = manager.get_manifest(PLUGIN)
+    for widget in manifest.contributions.widgets or ():
+        if widget.display_name == DOCK:
+            return f"{DOCK} ({manifest.display_name})", widget.command
+    return None
 
 
 def show_workbench_later(layers: Sequence[LayerData]) -> None:

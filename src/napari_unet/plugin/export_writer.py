@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,11 +67,9 @@ def write_ome_tiff(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
         )
     masks = masks_of(data, about, str(target))
     first = next(masks.images)
-    if labels.ndim == 2:
-        return [str(_write("ome-tiff", target, first, masks.numbers))]
-    pages = (image.labels(masks.numbers) for image in chain((first,), masks.images))
     dtype = np.min_scalar_type(max(masks.highest, 1))
-    return [str(write_ome_stack(target, pages, labels.shape, dtype, first, masks.numbers, depth_of(about)))]
+    depth = depth_of(about)
+    return [str(write_ome_stack(target, masks.pages, labels.shape, dtype, first, masks.numbers, depth))]
 
 
 def write_ome_zarr(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:

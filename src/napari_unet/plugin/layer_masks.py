@@ -10,6 +10,8 @@ import numpy as np
 
 from napari_unet.data.file_names import safe_stem
 from napari_unet.data.files.pixel_size import PixelSize, pixel_size_of_layer, unit_name
+from napari_unet.data.formats.mask_meaning import meaning_of_layer
+from napari_unet.data.masks.mask_pixels import StoredMask
 from napari_unet.errors import OutputError
 from napari_unet.export.segmented import SegmentedImage, class_colour
 from napari_unet.inference.postprocess import connected_objects
@@ -150,12 +152,15 @@ class LayerMasks:
         them, and where there is but one; else "objects".
     highest : int
         Of them.
+    pages : iterator of numpy.ndarray
+        (Y, X) each, as the layer has them; of the mask that the workbench shows, those of its image.
     images : iterator of SegmentedImage
         One a plane, read when it is its turn.
     """
 
     numbers: Numbers
     highest: int
+    pages: Iterator[NDArray[Any]]
     images: Iterator[SegmentedImage]
 
 
@@ -201,9 +206,10 @@ def masks_of(data: Any, about: Mapping[str, Any], path: str) -> LayerMasks:
     shown = about.get("metadata", {}).get(MASK_KEY)
     if isinstance(shown, ShownMask) and labels.ndim == 2:
         image = _shown(np.asarray(labels), about, shown)
-        return LayerMasks("objects" if shown.objects else "classes", highest, iter((image,)))
+        numbers: Numbers = "objects" if shown.objects else "classes"
+        return LayerMasks(numbers, highest, iter((image.labels(numbers),)), iter((image,)))
     meaning = _meaning(labels, about, highest)
-    return LayerMasks(meaning.numbers, highest, _read(labels, about, meaning))
+    return LayerMasks(meaning.numbers, highest, planes(labels), _read(labels, about, meaning))
 
 
 def _shown(labels: NDArray[Any], about: Mapping[str, Any], shown: ShownMask) -> SegmentedImage:
@@ -249,7 +255,7 @@ def _read(labels: Any, about: Mapping[str, Any], meaning: Meaning) -> Iterator[S
 
 
 def _meaning(labels: Any, about: Mapping[str, Any], highest: int) -> Meaning:
-    """By what the layer tells of its numbers: its data set, its features, its colours; else by them."""
+    """By what the layer tells of its numbers: its data set, its features, its colours; else as files are."""
     opened = about.get("metadata", {}).get(METADATA_KEY)
     if isinstance(opened, OpenedData):
         classes = opened.dataset.classes
@@ -264,9 +270,17 @@ def _meaning(labels: Any, about: Mapping[str, Any], highest: int) -> Meaning:
     named = sorted(n for n in colours if n > 0)
     if named and highest <= named[-1] <= MOST_CLASSES:
         return _as_classes(tuple(f"class {n}" for n in range(1, named[-1] + 1)), about)
-    if highest > 1:
+    values = meaning_of_layer(planes(labels), str(about.get("name") or "the layer"))
+    if values.kind == "threshold":
+        numbers = StoredMask(np.arange(highest + 1, dtype=labels.dtype)[None])
+        return Meaning("classes", ("foreground",), values.read(numbers, "").labels[0].astype(np.int64))
+    stored = [value for (value,) in values.values]
+    if values.kind == "objects" or highest > max(0, values.unknown or 0, *stored):
         return Meaning("objects", (UNNAMED,), np.array([0, 1]))
-    return Meaning("classes", ("foreground",), np.array([0, 1]))
+    class_of = np.zeros(stored[-1] + 2, np.int64)  # unknown pixels are background
+    class_of[stored] = np.arange(1, len(stored) + 1)
+    classes = tuple(f"class {value}" for value in stored) if len(stored) > 1 else ("foreground",)
+    return Meaning("classes", classes, class_of, _colours(about, stored))
 
 
 def _as_classes(names: tuple[str, ...], about: Mapping[str, Any]) -> Meaning:

@@ -16,7 +16,7 @@ from psygnal import Signal
 
 from napari_unet.atomic import remove_partials, write_text
 from napari_unet.data.dataset import Dataset
-from napari_unet.data.file_names import safe_stem, unique_stems
+from napari_unet.data.file_names import safe_stem, stems_on_disk, unique_stems
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, current_mask_reading, reading_masks
 from napari_unet.data.split import Split, make_split
 from napari_unet.errors import DataError, OutputError
@@ -441,7 +441,8 @@ class Project:
     def _enter(self, images: Sequence[ImageEntry]) -> None:
         self._entries |= {i.id: i for i in images}
         self._shapes |= {i.id: i.shape[:2] for i in images}
-        self._stems |= unique_stems(i.id for i in images)
+        folders = [self.folder / part for part in ("masks", "history", "images")]
+        self._stems |= stems_on_disk(unique_stems(i.id for i in images), folders)
 
     def read_masks_as(self, masks_are: Choice) -> None:
         """Read the masks of the data set so from now on, and remember it.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from napari_unet.atomic import write_text
+from napari_unet.data.file_names import composed, path_on_disk
 from napari_unet.data.masks.mask_reading import Choice
 from napari_unet.errors import DataError
 from napari_unet.plain_json import BAD_CONTENT, parse_json
@@ -44,6 +45,9 @@ class ImageEntry:
     hash: str
     shape: tuple[int, int, int]
     group: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", composed(self.id))  # older projects may have letters in parts
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ class DataLink:
         paths = [Path(self.path)] if self.path else []
         if self.relative:
             paths.append(folder / self.relative)
-        return next((p for p in paths if p.exists()), None)
+        # Copied to another system, the same letters may be written otherwise.
+        return next((found for p in paths if (found := path_on_disk(p)) is not None), None)
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,12 @@ def _why_fewer(project: Project) -> list[str]:
 
 
 def _score(name: str, value: float) -> str:
-    return f"{name} {value:.0f}" if name.endswith("images") else f"{name} {value:.3f}"
+    return f"{name} {value:.{_digits(name)}f}"
+
+
+def _digits(name: str) -> int:
+    """Behind the point: none for numbers of images."""
+    return 0 if name.endswith("images") else 3
 
 
 def compare_lines(first: int, second: int, rows: Sequence[Difference]) -> list[str]:
@@ -100,8 +105,8 @@ def compare_lines(first: int, second: int, rows: Sequence[Difference]) -> list[s
         change = ""
         both = isinstance(row.first, float) and isinstance(row.second, float)
         if both:
-            change = f"{row.second - row.first:+.3f}"  # type: ignore[operator]
-        cells.append((row.name, _text(row.first), _text(row.second), change))
+            change = f"{row.second - row.first:+.{_digits(row.name)}f}"  # type: ignore[operator]
+        cells.append((row.name, _text(row.name, row.first), _text(row.name, row.second), change))
     return table(cells)
 
 
@@ -112,10 +117,10 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     return [lines[0], "  ".join("-" * w for w in widths if w), *lines[1:]]
 
 
-def _text(value: object) -> str:
+def _text(name: str, value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.{_digits(name)}f}" if isinstance(value, float) else str(value)
 
 
 def _count(number: int, noun: str) -> str:

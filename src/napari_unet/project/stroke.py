@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.data.file_names import composed
 from napari_unet.errors import DataError
 from napari_unet.plain_json import BAD_CONTENT, parse_json
 
@@ -72,6 +73,9 @@ class Stroke:
     done: bool = False
     seconds: float = 0.0
     begun: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image", composed(self.image))  # as ids are, on every system
 
     @property
     def pixels(self) -> int:

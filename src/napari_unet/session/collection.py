@@ -218,6 +218,11 @@ class Collection:
             entry.__dict__.update(known.__dict__, sample=entry.sample, group=entry.group)
         return True
 
+    def masks_mean(self, classes: tuple[str, ...]) -> None:
+        """Take the classes of reference masks; those of a model that was used go before."""
+        if self.model is None:
+            self.classes = classes
+
     def row(self, identifier: str) -> ImageRow:
         """The row of one image."""
         entry = self.entries[identifier]

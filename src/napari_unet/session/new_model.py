@@ -76,12 +76,19 @@ class TrainingAnew:
             return found
         labelled = sum(e.sample.has_mask for e in collection.entries.values())
         if labelled:
-            name = collection.name if collection.dataset is not None else "the layers"
-            found["images"] = f"{name}: {labelled:,} image{'s' * (labelled != 1)} with masks"
+            found["images"] = _with_masks(collection, labelled)
         touched = len(project.corrections.touched()) if project is not None else 0
         if touched:
             found["corrections"] = f"what was corrected: {touched:,} image{'s' * (touched != 1)}"
         return found
+
+    def without_mask(self) -> str:
+        """How many images of layers have a mask, where some have none; empty if all have, or of data sets."""
+        collection = self.workspace.collection
+        if collection is None or collection.dataset is not None:
+            return ""
+        labelled = sum(e.sample.has_mask for e in collection.entries.values())
+        return _some_have_masks(collection, labelled) if 0 < labelled < len(collection) else ""
 
     def obstacle(self) -> str:
         """Why nothing can be trained now; empty if it can."""
@@ -233,6 +240,22 @@ class TrainingAnew:
         if split is not None and left_out:
             split = _only(split, samples)
         return labelled_images(collection.name, samples, dataset, collection.classes), None, split
+
+
+def _with_masks(collection: Collection, labelled: int) -> str:
+    """How many images have a mask, in words."""
+    if collection.dataset is None and labelled < len(collection):
+        return f"the layers: {_some_have_masks(collection, labelled)}"
+    name = collection.name if collection.dataset is not None else "the layers"
+    classes = "" if len(collection.classes) == 1 else f" of {len(collection.classes)} classes"
+    return f"{name}: {labelled:,} image{'s' * (labelled != 1)} with masks{classes}"
+
+
+def _some_have_masks(collection: Collection, labelled: int) -> str:
+    """That slices with nothing drawn on them are no masks."""
+    classes = "" if len(collection.classes) == 1 else f" of {len(collection.classes)} classes"
+    have = "has" if labelled == 1 else "have"
+    return f"{labelled:,} of {len(collection):,} images {have} a mask{classes}; the others are left out"
 
 
 def _only(split: Split, ids: Ids[str]) -> Split:

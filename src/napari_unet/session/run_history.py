@@ -249,7 +249,7 @@ def _report(task: ReportTask, inference: InferenceSettings) -> Done:
     run = EvaluateRun(model=Place.of(task.model), settings=task.rules.evaluation, inference=inference)
     title = f"Report on {_count(task.images)}"
     data, layout, names = _data_of([kept.image for kept in task.images])
-    if data is not None:
+    if data is not None and not task.masks_are:  # a path does not tell how its masks are to be read
         run = run.model_copy(update={"data": data, "format": layout, "names": names})
         return Done(title, run, "report")
     run = run.model_copy(update={"name": task.name, "classes": task.rules.classes})

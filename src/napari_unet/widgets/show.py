@@ -28,8 +28,10 @@ def show_demo(folder: Path) -> Any:
     import napari
     from qtpy.QtCore import QTimer
 
+    from napari_unet.plugin.commands import show_workbench
+
     viewer = napari.Viewer(title="U-Net Workbench")
-    _, bench = viewer.window.add_plugin_dock_widget(PLUGIN, "U-Net Workbench")
+    bench = show_workbench(viewer)
     viewer.open(str(folder / "data"), plugin=PLUGIN)
     bench.session.workspace.load_model(folder / "model")
     # Once the list is there.

@@ -8,10 +8,8 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QApplication,
-    QDockWidget,
     QLabel,
     QMessageBox,
-    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -27,11 +25,11 @@ from napari_unet.widgets.canvas.mask_canvas import Stage
 from napari_unet.widgets.canvas.overlays import Overlays
 from napari_unet.widgets.images.images_panel import ImagesPanel
 from napari_unet.widgets.learn.learn_panel import LearnPanel
-from napari_unet.widgets.parts import keys
+from napari_unet.widgets.parts import keys, one_dock
 from napari_unet.widgets.parts.dispatcher import Dispatcher
 from napari_unet.widgets.parts.notify import notify, notify_error
 from napari_unet.widgets.parts.preferences import read_preferences
-from napari_unet.widgets.parts.step import Column
+from napari_unet.widgets.parts.step import Column, Scroll
 from napari_unet.widgets.review.mask_editing import Mending
 from napari_unet.widgets.review.navigation import Reviewing
 from napari_unet.widgets.review.review_panel import LookPanel
@@ -65,13 +63,19 @@ class Workbench(QWidget):  # type: ignore[misc]
         Makes the engine, given a dispatcher; for tests. The computing process by default.
     """
 
+    def __new__(cls, napari_viewer: Any, *_: Any) -> Any:
+        """A window has one workbench: whoever asks for a second is led to the first."""
+        window = getattr(napari_viewer, "window", None)
+        first = None if window is None else one_dock.workbench_of(window)
+        return super().__new__(cls) if first is None else one_dock.SecondDock(window, first)
+
     def __init__(
         self,
         napari_viewer: Any,
         engine: Callable[[Callable[[Callable[[], None]], None]], Engine] = ProcessEngine,
     ) -> None:
         super().__init__()
-        self.setObjectName("napari-unet-workbench")
+        self.setObjectName(one_dock.NAME)
         # napari gives a proxy, which wraps every layer anew: a layer would never be itself.
         napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.viewer = napari_viewer
@@ -98,6 +102,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self._closed = False
         self._closing = False
         self._window: Any = None
+        self._bound: list[Any] = []
         self._build()
         self._connect()
         self._bind_keys()
@@ -119,10 +124,7 @@ class Workbench(QWidget):  # type: ignore[misc]
             self.teaching.unfolded.connect(lambda step=other: step.set_folded(True))
             other.unfolded.connect(lambda: self.teaching.set_folded(True))
         self.images.table.setMinimumHeight(SMALLEST_LIST)
-        area = QScrollArea()
-        area.setWidget(inside)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area = Scroll(inside)
         shortcuts = QLabel(keys.short_words())
         shortcuts.setToolTip(keys.all_in_words())
         shortcuts.setAlignment(Qt.AlignmentFlag.AlignHCenter)
@@ -132,7 +134,6 @@ class Workbench(QWidget):  # type: ignore[misc]
         layout.setSpacing(2)
         layout.addWidget(area, 1)
         layout.addWidget(shortcuts)
-        self.setMinimumWidth(330)
         self.setStyleSheet(STYLE)
 
     def _connect(self) -> None:
@@ -182,7 +183,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         application.aboutToQuit.connect(self.shut_down)
 
     def _bind_keys(self) -> None:
-        self._bound = keys.bind(
+        self._bound += keys.bind(
             self.viewer,
             {
                 "S": lambda: self.segment(self.segmenting.scope),
@@ -212,12 +213,10 @@ class Workbench(QWidget):  # type: ignore[misc]
             self.session.warm()  # the slow imports go on beside what the window still has to do
         self._window = self.window()
         self._window.installEventFilter(self)
-        # Its cross takes the dock from around this widget, and nothing else tells of that.
-        around = self.parent()
-        while around is not None and not isinstance(around, QDockWidget):
-            around = around.parent()
+        around = one_dock.dock_around(self)
         if around is not None:
             around.destroyed.connect(self.shut_down)
+            one_dock.DockCross(around, self._on_shown)
 
     def _warm(self) -> None:
         if not self.session.runner.busy and not self._closed:
@@ -351,6 +350,17 @@ class Workbench(QWidget):  # type: ignore[misc]
         ahead = int(progress.done) - self._activity.n
         if ahead > 0:
             self._activity.update(ahead)
+
+    def _on_shown(self, shown: bool) -> None:
+        """Keys work while the dock is shown: behind a hidden one nobody expects them."""
+        if self._closed:
+            return
+        keys.release(self.viewer, self._bound)
+        self._bound.clear()
+        if shown:
+            self._bind_keys()
+        elif self.session.at_stake:
+            notify("Work continues while the dock is hidden. Plugins > U-Net Workbench shows it again.")
 
     # the end
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,9 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from scipy import ndimage
 
+from napari_unet.cli import main
 from napari_unet.data.files.lazy_files import open_lazy
 from napari_unet.engine.cluster import Cluster, connect
 from napari_unet.errors import Cancelled, DataError
@@ -334,6 +337,46 @@ def test_members_outlive_a_worker_and_trainings_that_were_stopped(
         rows = (out / "members" / name / "metrics.csv").read_text().splitlines()
         assert len(rows) == 1 + 40
         assert rows[: len(before.get(name, []))] == before.get(name, [])
+
+
+def test_a_damaged_image_costs_itself_only(
+    scheduler: Path, tmp_path: Path, salt_folder: Path, model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Segmenting by blocks, scoring, and training members, all by the workers of a cluster."""
+    grey = np.random.default_rng(0).integers(0, 255, (96, 96), dtype=np.uint8)
+    files = [tmp_path / f"{name}.tif" for name in "abc"]
+    for file in files:
+        tifffile.imwrite(file, grey, rowsperstrip=8, compression="zlib")
+    with tifffile.TiffFile(files[1]) as tiff:
+        start = tiff.pages[0].dataoffsets[-1]
+    content = bytearray(files[1].read_bytes())
+    content[start : start + 40] = b"\xff" * 40  # its header is whole: a worker finds the damage
+    files[1].write_bytes(content)
+    data = Path(shutil.copytree(salt_folder, tmp_path / "data"))
+    broken = sorted((data / "train" / "images").iterdir())[3]
+    broken.write_bytes(broken.read_bytes()[:200])
+    left = f"1 image left out: train/images/{broken.name}"
+
+    def last_line() -> str:
+        return capsys.readouterr().err.strip().splitlines()[-1]
+
+    with worker(scheduler, tmp_path / "1.txt"), connect(str(scheduler)) as cluster:
+        wait_for_workers(cluster, 1)
+        by = ["--cluster", str(scheduler)]
+        out = tmp_path / "out"
+        command = ["segment", *map(str, files), "--model", str(model_path), "--out", str(out), "--stream"]
+        assert main([*command, *by]) == 3
+        assert last_line() == "1 image left out: b.tif"
+        assert sorted(path.name for path in out.glob("*.ome.zarr")) == ["a.ome.zarr", "c.ome.zarr"]
+        report = tmp_path / "report"
+        assert main(["evaluate", str(data), "--model", str(model_path), "--report", str(report), *by]) == 3
+        assert last_line() == left
+        told = json.loads((report / "report.json").read_text())
+        assert [item["code"] for item in told["left_out"]] == ["data.image.unreadable"]
+        assert len(told["images"]) == 23
+        train = ["train", str(data), "--out", str(tmp_path / "members"), "--seeds", "2"]
+        assert main([*train, *(word for s in QUICK for word in ("--set", s)), *by]) == 3
+        assert last_line() == left
 
 
 def test_a_cluster_that_is_not_there_is_said(scheduler: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import csv
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -18,12 +18,14 @@ from napari_unet.data.file_names import unique_stems
 from napari_unet.data.files.pixel_size import PixelSize
 from napari_unet.data.lossless_images import encode_exactly, read_exactly
 from napari_unet.data.masks.mask_pixels import decode_labels
+from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.engine.task import FromCaller
 from napari_unet.models.card import ModelCard
 from napari_unet.session.collection import Collection
 from napari_unet.session.export_masks import masks_at_hand
+from napari_unet.session.run_history import _taught
 from napari_unet.session.score_table import ScoreBoard
 from napari_unet.session.session import Session
 from napari_unet.settings import FineTuneSettings
@@ -32,7 +34,9 @@ from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
 from napari_unet.workflow.finetune.train_version import TrainVersionTask
 from napari_unet.workflow.inputs.image_reference import OPENED_FROM, CallReference
 from napari_unet.workflow.inputs.labelled_images import Correction, labelled_images
+from napari_unet.workflow.replay.recorded_images import given_data
 from napari_unet.workflow.replay.run_record import ExportRun, FineTuneRun, RunRecipe, SegmentRun, TrainRun
+from napari_unet.workflow.replay.save_record import SaveRecipeTask
 from napari_unet.workflow.segment.predict_task import Region
 from napari_unet.workflow.train.recipes import recipe
 from support.errors import cli_error
@@ -367,6 +371,36 @@ def test_a_training_on_layers(session: Session, tmp_path: Path) -> None:
     assert main(["run", str(tmp_path / "r.json"), "--out", str(tmp_path / "again")]) == 0
     assert weights_in(tmp_path / "again") == weights_in(tmp_path / "first")
     assert (tmp_path / "again/split.json").read_bytes() == (tmp_path / "first/split.json").read_bytes()
+
+
+@pytest.mark.parametrize(("said", "highest"), [("objects", 1), ("classes", 4)])
+def test_how_masks_of_a_data_set_were_read_is_recorded(
+    tmp_path: Path, said: Literal["objects", "classes"], highest: int
+) -> None:
+    from PIL import Image
+
+    labels = np.zeros((40, 40), np.uint8)
+    for number in range(1, 5):
+        labels[number * 8 : number * 8 + 4, 5:20] = number
+    for folder in ("images", "masks"):
+        (tmp_path / f"set/{folder}").mkdir(parents=True)
+        for name in "abc":
+            Image.fromarray(labels * 30 if folder == "images" else labels).save(
+                tmp_path / f"set/{folder}/{name}.png"
+            )
+    with reading_masks(MaskReading(said)):
+        dataset = open_dataset(tmp_path / "set")
+    given = labelled_images("set", {s.id: s for s in dataset.samples}, dataset, dataset.classes)
+    opened = given.open()
+    assert opened.masks_are == said  # the model's provenance tells it
+    assert opened.mask(opened.samples[0]).labels.max() == highest
+    run = TrainRun(recipe=recipe("fast"), name="set", classes=dataset.classes)
+    run_inline(SaveRecipeTask(run, tmp_path / "m", tmp_path / "r.json", {"images": _taught(given.items)}))
+    kept = RunRecipe.load(tmp_path / "r.json").run
+    assert isinstance(kept, TrainRun)
+    assert {image.masks_are for image in kept.images} == {said}
+    again = given_data(kept.name, kept.images, kept.classes).open()
+    assert again.mask(again.samples[0]).labels.max() == highest
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from napari_unet.data.files.image_files import as_nan
+from napari_unet.data.files.orientation import SIDEWAYS, stored_region, upright, upright_shape
 from napari_unet.data.files.reading import channel_numbers
-from napari_unet.data.files.tiff_images import black_is_zero
-from napari_unet.errors import DataError
+from napari_unet.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.files.pixel_size import PixelSize
+    from napari_unet.data.files.tiff_colours import StoredColours
 
 Index = tuple[int, ...]
 LOOKED_AT = 8  # patches along each axis that an image is known again by
@@ -68,10 +69,12 @@ class LazyStack:
         More of what it is known again by, such as the size of its file.
     nodata : float or None
         The value of pixels without data.
-    white_is_zero : int
-        Bits of a value, where 0 is white, so that values are turned when they are read; else 0.
     coloured : bool
         Whether samples of a pixel are red, green and blue.
+    stored : StoredColours or None
+        What turns stored values into those that viewers show; None: they are the same.
+    orientation : int
+        How the stored picture is turned to be upright, 1 to 8; see ``upright``.
     """
 
     name: str
@@ -82,8 +85,9 @@ class LazyStack:
     chosen: tuple[int, ...] | None = None
     source: str = ""
     nodata: float | None = None
-    white_is_zero: int = 0
     coloured: bool = True
+    stored: StoredColours | None = None
+    orientation: int = 1
 
     def __post_init__(self) -> None:
         shape = tuple(self.pixels.shape)
@@ -118,9 +122,11 @@ class LazyStack:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the stored values."""
-        dtype: np.dtype[Any] = np.dtype(self.pixels.dtype)
-        return dtype
+        """Of the values as they are shown."""
+        if self.stored is not None:
+            return self.stored.shown_dtype
+        native: np.dtype[Any] = np.dtype(self.pixels.dtype).newbyteorder("=")
+        return native
 
     @property
     def may_lack_data(self) -> bool:
@@ -138,8 +144,13 @@ class LazyStack:
     @cached_property
     def shape(self) -> tuple[int, int, int]:
         """(Y, X, C) of one image, of the channels that are read."""
-        channels = self._size("c") * self._size("s") if self.chosen is None else len(self.chosen)
-        return self._size("y"), self._size("x"), channels
+        channels = self._channel_count if self.chosen is None else len(self.chosen)
+        return *upright_shape(self._size("y"), self._size("x"), self.orientation), channels
+
+    @property
+    def _channel_count(self) -> int:
+        """Of all channels, as they are shown."""
+        return self._size("c") * self._size("s") if self.stored is None else self.stored.shown_channels
 
     @cached_property
     def leading(self) -> tuple[tuple[str, int], ...]:
@@ -169,19 +180,22 @@ class LazyStack:
         Returns
         -------
         numpy.ndarray
-            (Y, X, C) in the stored dtype.
+            (Y, X, C), upright and as viewers show it.
 
         Raises
         ------
         DataError
             If it cannot be read.
         """
+        rows, columns = stored_region(rows, columns, self.shape[:2], self.orientation)
         by_axis: dict[str, Any] = dict(zip((a for a, _ in self.leading), index, strict=True))
         by_axis |= {"y": rows, "x": columns}
         along = self._channel_axis
         # A range is read as a range: not every array takes lists.
         by_axis[along] = slice(None)
-        if along and self.chosen is not None:
+        # Shown channels may come from several stored ones.
+        ranged = self.stored is None and self.chosen is not None and bool(along)
+        if ranged and self.chosen is not None:
             by_axis[along] = slice(min(self.chosen), max(self.chosen) + 1)
         try:
             values = np.asarray(self.pixels[tuple(by_axis[a] for a in self.axes)])
@@ -195,13 +209,14 @@ class LazyStack:
             ) from error
         kept = [a for a in self.axes if a in {"y", "x", along}]
         values = np.transpose(values, [kept.index(a) for a in ("y", "x", *along)])
-        if not along:
-            values = values[..., None]
-        elif self.chosen is not None:
-            values = values[..., [number - min(self.chosen) for number in self.chosen]]
+        values = values if along else values[..., None]
         values = values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
-        if self.white_is_zero:
-            values = black_is_zero(values, self.white_is_zero)
+        if self.stored is not None:
+            values = self.stored.shown(values)
+        if self.chosen is not None:
+            first = min(self.chosen) if ranged else 0
+            values = values[..., [number - first for number in self.chosen]]
+        values = upright(values, self.orientation)
         # Every part in one type, whether it has pixels without data or not.
         return as_nan(values, self.nodata)
 
@@ -216,7 +231,8 @@ class LazyStack:
         if chunks is None:
             return USUAL_PIECE
         sizes = [max(c) if isinstance(c, tuple | list) else int(c) for c in chunks]
-        return sizes[self.axes.index("y")], sizes[self.axes.index("x")]
+        height, width = sizes[self.axes.index("y")], sizes[self.axes.index("x")]
+        return (width, height) if self.orientation in SIDEWAYS else (height, width)
 
     def parts(self, index: Index) -> Iterator[tuple[slice, slice, NDArray[np.generic]]]:
         """Every pixel of an image once: rows, columns and (Y', X', C), always in the same parts and order."""
@@ -241,8 +257,8 @@ class LazyStack:
         SettingsError
             If there is no such channel.
         """
-        count = self._size("c") * self._size("s")
-        return replace(self, chosen=tuple(channel_numbers(wanted, self.channels, count, self.name)))
+        numbers = channel_numbers(wanted, self.channels, self._channel_count, self.name)
+        return replace(self, chosen=tuple(numbers))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -253,8 +269,9 @@ class LazyStack:
         """
         digest = hashlib.blake2b(digest_size=DIGEST)
         digest.update(f"{self.shape} {self.leading} {self.dtype.str} {self.chosen} {self.source}".encode())
-        if self.nodata is not None or self.white_is_zero:
-            digest.update(f"{self.nodata} {self.white_is_zero}".encode())
+        if self.nodata is not None or self.stored is not None or self.orientation != 1:
+            shown = "" if self.stored is None else f"{self.stored.kind} {self.stored.bits}"
+            digest.update(f"{self.nodata} {shown} {self.orientation}".encode())
         indices = self.indices
         for index in sorted({indices[0], indices[len(indices) // 2], indices[-1]}):
             for top in _spread(self.shape[0]):
@@ -346,3 +363,29 @@ def lazy_stack(
     return LazyStack(
         name, pixels, axes.lower() or usual_axes(pixels.shape), pixel_size, tuple(map(str, channels))
     )
+
+
+def choose_level(
+    sizes: Sequence[PixelSize | None], level: int | None, target: float | None, name: str
+) -> int:
+    """Number of the resolution to read; see ``open_lazy``.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such level.
+    """
+    if level is not None:
+        if not 0 <= level < len(sizes):
+            raise SettingsError(
+                f"{name} has no level {level}",
+                code="settings.level.unknown",
+                expected=f"0 to {len(sizes) - 1}",
+                got=str(level),
+            )
+        return level
+    if target is None:
+        return 0
+    # A hundredth more than wanted is the rounding of who halved an odd number of pixels.
+    fine = [n for n, size in enumerate(sizes) if size is not None and max(size.metres()) <= target * 1.01]
+    return max(fine, default=0)

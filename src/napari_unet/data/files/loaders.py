@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -104,7 +104,10 @@ class ObjectFilesLoader:
         masks = []
         for name in self.names:
             pixels = decode_labels(self.source.read(name), name)
-            masks.append((pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 0)  # type: ignore[operator]
+            grey: NDArray[Any] = pixels if pixels.ndim == 2 else pixels.max(axis=2)
+            full = np.iinfo(grey.dtype).max if grey.dtype.kind in "iu" else 1
+            # Of white objects the grey between is an edge, or what compression left.
+            masks.append(grey > (full // 2 if full > 1 and grey.max(initial=0) == full else 0))
         return merge_objects(masks, self.names[0])
 
 

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 ORIENTATION = 0x0112
 SIDEWAYS = {5, 6, 7, 8}
+FROM_BELOW, FROM_RIGHT = (
+    {3, 4, 7, 8},
+    {2, 3, 6, 7},
+)  # from where rows and columns of the upright picture count
 Pixel = TypeVar("Pixel", bound=np.generic)
 
 
@@ -44,6 +48,27 @@ def upright(pixels: NDArray[Pixel], orientation: int) -> NDArray[Pixel]:
 def upright_shape(height: int, width: int, orientation: int) -> tuple[int, int]:
     """(Y, X) of what ``upright`` gives."""
     return (width, height) if orientation in SIDEWAYS else (height, width)
+
+
+def stored_region(
+    rows: slice, columns: slice, shape: tuple[int, int], orientation: int
+) -> tuple[slice, slice]:
+    """Where a region of the upright picture lies in what is stored: ``upright`` of it is that region.
+
+    Parameters
+    ----------
+    rows, columns : slice
+        With start and stop, step 1.
+    shape : tuple of int
+        (Y, X) of the upright picture.
+    orientation : int
+        As of ``upright``.
+    """
+    if orientation in FROM_BELOW:
+        rows = slice(shape[0] - rows.stop, shape[0] - rows.start)
+    if orientation in FROM_RIGHT:
+        columns = slice(shape[1] - columns.stop, shape[1] - columns.start)
+    return (columns, rows) if orientation in SIDEWAYS else (rows, columns)
 
 
 def orientation_in(value: object) -> int:

@@ -20,7 +20,7 @@ from napari_unet.data.files.archive import (
     folder_of_zip,
     gigabytes,
 )
-from napari_unet.data.files.unreadable import unreadable_file
+from napari_unet.data.files.unreadable import ARRAYS, unreadable_file
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -343,6 +343,16 @@ def open_source(path: Path | str) -> Source:
                 remedy="mend the link, or give the folder itself",
             )
         raise DataError(f"{path} does not exist", code="data.file.missing", remedy="check the path")
+    if not path.is_file():
+        raise DataError(  # to open a pipe would be to wait for whoever writes to it
+            f"{path} is neither a file nor a folder",
+            code="data.file.special",
+            expected="an image, a folder, a zip or a CSV table",
+            got="a pipe or a device",
+            remedy="save what comes out of it as a file",
+        )
+    if path.suffix.lower() in ARRAYS:  # one of them is a zip
+        raise unreadable_file(path)
     if path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
         return ZipSource(path)
     raise unreadable_file(path)

@@ -13,11 +13,13 @@ import numpy as np
 from napari_unet.data.files.decoded_image import DecodedImage
 from napari_unet.data.files.orientation import ORIENTATION, orientation_in, upright, upright_shape
 from napari_unet.data.files.reading import PLAIN, ImageReading, check_axes
+from napari_unet.data.files.tiff_colours import StoredColours, colours_of
 from napari_unet.data.lzw import careful_tifffile
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -160,9 +162,11 @@ class TiffPart:
         if len(series.pages) == per_series:
             one = series.pages[plane]
             if one is None:  # OME-TIFF may leave out planes
+                check_alone(page.parent)
                 return np.zeros(page.shape, self.dtype)
             _check_pieces(one)
-            return np.asarray(one.asarray()).reshape(page.shape)
+            with _kept_open(one.parent.filehandle):
+                return np.asarray(one.asarray()).reshape(page.shape)
         if series.dataoffset is not None:
             count = math.prod(page.shape)
             handle = page.parent.filehandle
@@ -171,32 +175,23 @@ class TiffPart:
             return np.asarray(handle.read_array(dtype, count=count, offset=offset)).reshape(page.shape)
         return np.asarray(series.asarray().reshape(-1, *page.shape)[plane])
 
+    @property
+    def stored_colours(self) -> StoredColours:
+        """How stored values become those that viewers show."""
+        return colours_of(self.keyframe, self.alpha, self.channels, self.dtype, apart="C" in self.axes)
+
     def shown(self, number: int, *, palette_indices: bool = False) -> DecodedImage:
         """One image as viewers show it."""
-        page = self.keyframe
+        colours = self.stored_colours
         pixels = self.stored(number)
         if not pixels.dtype.isnative:
             pixels = pixels.astype(pixels.dtype.newbyteorder("="))
-        alpha, palette, inverted = self.alpha, None, False
-        kind = page.photometric.name
-        if kind == "PALETTE" and page.colormap is not None and "C" not in self.axes:
-            palette = _palette(page.colormap)
-            if not palette_indices:
-                spread = palette[pixels[..., 0]]
-                pixels = (
-                    spread
-                    if alpha is None
-                    else np.concatenate([spread.astype(pixels.dtype), pixels[..., alpha : alpha + 1]], axis=2)
-                )
-                alpha = None if alpha is None else 3
-        elif kind == "MINISWHITE" and not page.parent.is_imagej:
-            pixels, inverted = black_is_zero(pixels, int(page.bitspersample), alpha), True
-        elif "C" not in self.axes and self.size("S") == page.samplesperpixel:
-            pixels, alpha = _to_colour(pixels, page, alpha)
-        pixels = upright(pixels, self.orientation)
+        indices = palette_indices and colours.palette is not None
+        pixels = upright(pixels if indices else colours.shown(pixels), self.orientation)
         return DecodedImage(
-            np.ascontiguousarray(pixels), self.names(pixels.shape[2]), alpha, self.colour,
-            palette is not None and palette_indices, palette, nodata_of(page), inverted,
+            np.ascontiguousarray(pixels), self.names(pixels.shape[2]),
+            self.alpha if indices else colours.shown_alpha, self.colour,
+            indices, colours.palette, nodata_of(self.keyframe), colours.kind == "white is 0",
         )  # fmt: skip
 
     def names(self, count: int) -> tuple[str, ...]:
@@ -250,7 +245,7 @@ class TiffImages:
 
 
 @contextmanager
-def opened_tiff(file: IO[bytes], name: str, reading: ImageReading = PLAIN) -> Iterator[TiffImages]:
+def opened_tiff(file: IO[bytes] | Path, name: str, reading: ImageReading = PLAIN) -> Iterator[TiffImages]:
     """The images in a TIFF file.
 
     Raises
@@ -305,6 +300,30 @@ def _as_told(kept: Sequence[Any], axes: str, name: str) -> tuple[TiffPart, ...]:
     for one in kept:
         check_axes(axes, one.shape, name)
     return tuple(TiffPart((one,), axes, tuple(map(int, one.shape))) for one in kept)
+
+
+@contextmanager
+def _kept_open(handle: Any) -> Iterator[None]:
+    """Open a file, maybe one beside the first, which tifffile closed after a look."""
+    closed = handle.closed
+    if closed:
+        handle.open()
+    try:
+        yield
+    finally:
+        if closed:
+            handle.close()
+
+
+def check_alone(tiff: Any) -> None:
+    """Refuse an OME-TIFF of several files of which one is not there: its planes would be black."""
+    if "FileName=" in (tiff.ome_metadata or ""):
+        raise DataError(
+            f"{tiff.filename or 'the OME-TIFF'} belongs to an image in several files, and one is missing",
+            code="data.image.parts",
+            expected="all of its files in one folder",
+            remedy="put them there, unpack the zip, or save the image as one OME-TIFF",
+        )
 
 
 def _check_pieces(page: Any) -> None:
@@ -374,67 +393,6 @@ def nodata_of(page: Any) -> float | None:
         return float(str(tag.value).strip("\x00 ").split()[0])
     except (ValueError, IndexError):
         return None
-
-
-def black_is_zero(pixels: NDArray[np.generic], bits: int, alpha: int | None = None) -> NDArray[np.generic]:
-    """Turn values of which the smallest is white, so that black is 0; alpha stays."""
-    values: Any = pixels
-    if values.dtype.kind == "b":
-        turned = ~values
-    elif values.dtype.kind == "u":
-        turned = values.dtype.type(2 ** min(bits, 8 * values.dtype.itemsize) - 1) - values
-    elif values.dtype.kind == "i":
-        turned = ~values
-    else:
-        turned = values.dtype.type(1) - values
-    if alpha is not None:
-        turned[..., alpha] = values[..., alpha]
-    return np.asarray(turned)
-
-
-def _palette(colormap: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """(K, 3) uint8; programs that write 8-bit colours are known by the lack of larger ones, as in libtiff."""
-    table = np.asarray(colormap)
-    shift = 8 if table.max(initial=0) > 255 else 0
-    return np.ascontiguousarray(np.moveaxis(table >> shift, 0, -1).astype(np.uint8))
-
-
-def _to_colour(
-    pixels: NDArray[np.generic], page: Any, alpha: int | None
-) -> tuple[NDArray[np.generic], int | None]:
-    """Red, green and blue for other ways to store a colour."""
-    kind = page.photometric.name
-    colours = pixels
-    if kind == "SEPARATED" and pixels.shape[2] >= 4 and pixels.dtype.kind == "u":
-        top = float(np.iinfo(pixels.dtype).max)  # type: ignore[type-var]
-        inks = pixels[..., :4].astype(np.float64) / top
-        shown = (1 - inks[..., :3]) * (1 - inks[..., 3:])
-        colours = np.rint(shown * top).astype(pixels.dtype)
-    elif kind == "YCBCR" and pixels.dtype == np.uint8 and int(page.compression) not in (6, 7, 34892, 33007):
-        colours = _from_ycbcr(pixels[..., :3].astype(np.float64))
-    elif kind == "CIELAB" and pixels.dtype == np.uint8:
-        colours = _from_lab(pixels[..., :3])
-    else:
-        return pixels, alpha
-    if alpha is None:
-        return colours, None
-    return np.concatenate([colours, pixels[..., alpha : alpha + 1]], axis=2), 3
-
-
-def _from_ycbcr(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """ITU-R BT.601, as JPEG has it."""
-    y, blue, red = values[..., 0], values[..., 1] - 128, values[..., 2] - 128
-    found = np.stack([y + 1.402 * red, y - 0.344136 * blue - 0.714136 * red, y + 1.772 * blue], axis=-1)
-    return np.rint(np.clip(found, 0, 255)).astype(np.uint8)
-
-
-def _from_lab(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    from skimage.color import lab2rgb
-
-    light = values[..., :1].astype(np.float64) * (100 / 255)
-    tints = np.ascontiguousarray(values[..., 1:]).view(np.int8).astype(np.float64)
-    shown = lab2rgb(np.concatenate([light, tints], axis=-1))
-    return np.asarray(np.rint(np.clip(shown, 0, 1) * 255), np.uint8)
 
 
 def channel_names(tiff: Any, part: TiffPart, count: int) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from napari_unet.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
+ARRAYS = {".npy", ".npz", ".mat"}
 # Formats of microscopes and cameras, by their suffix.
 IMAGE_FORMATS = {
     ".czi", ".lif", ".nd2", ".oib", ".oif", ".oir", ".vsi", ".ims", ".dv", ".r3d", ".lof", ".xlef", ".stk",
@@ -50,6 +51,13 @@ def unreadable_file(path: Path) -> DataError:
             expected=known,
             remedy="export it as OME-TIFF in the program of the microscope, or in Fiji",
         )
+    if suffix in ARRAYS:
+        return DataError(
+            f"{path} holds arrays, which are not images that can be read: {suffix}",
+            code="data.image.format",
+            expected=known,
+            remedy="save each as a TIFF, in Python by tifffile.imwrite('name.tif', array)",
+        )
     kind = _kind(path)
     if kind:
         return DataError(
@@ -72,3 +80,13 @@ def _kind(path: Path) -> str:
             return kind_of(file.read(HEAD_BYTES)) or ""
     except OSError:
         return ""
+
+
+def damaged_file(path: Path, error: Exception) -> DataError:
+    """The error for a file whose content is not what its format promises."""
+    return DataError(
+        f"{path} cannot be read",
+        code="data.file.unreadable",
+        got=" ".join(str(error).split())[:200] or type(error).__name__,
+        remedy="copy or download it again",
+    )

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset, Problem
+from napari_unet.data.file_names import composed
 from napari_unet.data.files.loaders import ImageLoader, ObjectFilesLoader
 from napari_unet.data.formats import image_mask_folders
 from napari_unet.data.formats.pairing import ambiguous, unpaired_image
@@ -35,7 +36,7 @@ def recognize(source: Source) -> bool:
     left_out = _folder_of_one(source)
     if left_out and image_mask_folders.recognize(source):
         return False  # images/ID.png and masks/ID.png are a pair like any other
-    names = [left_out + name for name in source.sizes]
+    names = [composed(left_out + name) for name in source.sizes]
     if not any(map(IMAGE.match, names)):
         return False
     return bool(_table(source)) or any(map(MASK.match, names))
@@ -45,7 +46,7 @@ def _folder_of_one(source: Source) -> str:
     """The folder "ID/" of a set of one image, or opened by itself, which the names lack; else ""."""
     images = [name for name in source.sizes if name.lower().startswith("images/")]
     folder = f"{source.name}/{source.root}".split("/")[-2] + "/"
-    return folder if len(images) == 1 and IMAGE.match(folder + images[0]) else ""
+    return folder if len(images) == 1 and IMAGE.match(composed(folder + images[0])) else ""
 
 
 def _table(source: Source) -> str:
@@ -64,9 +65,9 @@ def open_source(source: Source) -> Dataset:
     masks: dict[str, dict[str, list[str]]] = {}
     left_out = _folder_of_one(source)
     for name in source.sizes:
-        if match := IMAGE.match(left_out + name):
+        if match := IMAGE.match(composed(left_out + name)):
             images.setdefault(match[1], []).append(name)
-        elif match := MASK.match(left_out + name):
+        elif match := MASK.match(composed(left_out + name)):
             masks.setdefault(match[1], {}).setdefault(name.rsplit("/", 1)[0], []).append(name)
     table = _table(source)
     runs = _runs(source, table) if table else {}
@@ -89,7 +90,7 @@ def open_source(source: Source) -> Dataset:
             samples.append(Sample(stem, load, told, None, name, table, reason))
         else:
             unlabelled.append(Sample(stem, load, image_name=name))
-            if "test" not in name.removesuffix(f"{stem}/images/{stem}").lower():
+            if "test" not in composed(name).removesuffix(f"{stem}/images/{stem}").lower():
                 problems.append(unpaired_image(name))
     problems += [
         Problem("unpaired mask", f"{folder} has no image", "add the image or delete the masks", tuple(files))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from napari_unet.data.dataset import Dataset, Problem
 from napari_unet.data.file_names import composed, name_key
 from napari_unet.data.files.image_files import SEVERAL, is_image_name, suffix_of
-from napari_unet.data.files.loaders import ImageLoader, LabelMaskLoader
+from napari_unet.data.files.loaders import ImageLoader, LabelMaskLoader, ObjectFilesLoader
 from napari_unet.data.files.pages import PageLoader, count_pages_in, page_id, page_name, page_samples
 from napari_unet.data.formats.mask_meaning import find_meaning
 from napari_unet.data.formats.pairing import ambiguous, unpaired_image, unpaired_mask
@@ -50,6 +50,8 @@ MASK_AFFIX = re.compile(
     re.IGNORECASE,
 )
 IMAGE_AFFIX = re.compile(r"(?<=.)[_\-. ](?:images?|img|raw|sat)$|^(?:images?|img)[_\-. ](?=.)", re.IGNORECASE)
+# What file managers add to the name of a copy.
+COPY = re.compile(r"(?<=.)(?: - copy(?: \(\d+\))?| copy(?: \d+)?| \(\d+\))$", re.IGNORECASE)
 
 
 class Key(NamedTuple):
@@ -93,6 +95,7 @@ def sort_by_role(names: Iterable[str]) -> tuple[dict[Key, list[str]], dict[Key, 
     for key in [key for key in masks if key not in images]:
         # images/seg_1 and masks/seg_1: what looked like an ending is part of both names.
         exact = {Key(key.folder, name_key(_exact_stem(n))) for n in masks[key]}
+        exact = exact if exact & images.keys() else {Key(key.folder, name_key(COPY.sub("", key.stem)))}
         if len(exact) == 1 and (other := exact.pop()) in images:
             masks.setdefault(other, []).extend(masks.pop(key))
     return images, masks
@@ -101,7 +104,20 @@ def sort_by_role(names: Iterable[str]) -> tuple[dict[Key, list[str]], dict[Key, 
 def recognize(source: Source) -> bool:
     """Whether any image has a mask, clearly or not."""
     images, masks = sort_by_role(source.sizes)
-    return bool(images.keys() & masks.keys())
+    return bool(images.keys() & masks.keys()) or bool(objects_of(images, masks))
+
+
+def objects_of(images: dict[Key, list[str]], masks: dict[Key, list[str]]) -> dict[str, list[str]]:
+    """Image to its masks, where each object has a file: images/X.png with masks/X/1.png, 2.png and so on."""
+    folders: dict[str, list[str]] = {}
+    for key, names in masks.items():
+        folders.setdefault(key.folder, []).extend(names)
+    found = {}
+    for key, names in images.items():
+        folder = f"{key.folder}/{key.stem}" if key.folder else key.stem
+        if len(names) == 1 and key not in masks and folder in folders:
+            found[names[0]] = sorted(folders[folder])
+    return found
 
 
 class Pair(NamedTuple):
@@ -155,6 +171,9 @@ def open_source(source: Source) -> Dataset:
         If nothing pairs up, or the masks' values make no sense.
     """
     pairs, alone, problems = find_pairs(source.sizes)
+    objects = {} if pairs else objects_of(*sort_by_role(source.sizes))
+    if objects:
+        return _with_object_files(source, objects, alone, problems)
     if not pairs:
         raise DataError(
             f"{source.path} has no image with a mask",
@@ -183,6 +202,42 @@ def open_source(source: Source) -> Dataset:
         problems=(*problems, *found.problems),
         masks=found.words,
         several_values=found.several,
+    )
+
+
+def _with_object_files(
+    source: Source, objects: dict[str, list[str]], alone: list[str], problems: list[Problem]
+) -> Dataset:
+    """A data set in which each object has a mask of its own."""
+    used = {name for names in objects.values() for name in names}
+    twice = Counter(name_key(PurePosixPath(name).stem) for name in alone)
+    samples = [
+        Sample(
+            _identifier(image, twice),
+            ImageLoader(source, image),
+            ObjectFilesLoader(source, tuple(names)),
+            None,
+            image,
+            _parent(names[0]),
+            f"{len(names)} object mask{'s' * (len(names) != 1)} in {_parent(names[0])}/",
+        )
+        for image, names in objects.items()
+    ]
+    without = [name for name in alone if name not in objects]
+    return Dataset(
+        name=source.name,
+        format=NAME,
+        path=source.path,
+        samples=tuple(samples),
+        unlabelled=tuple(
+            sample for name in without for sample in page_samples(source, name, _identifier(name, twice))
+        ),
+        classes=("foreground",),
+        problems=(
+            *(problem for problem in problems if not used & set(problem.names)),
+            *(unpaired_image(name) for name in without),
+        ),
+        masks="one file an object",
     )
 
 

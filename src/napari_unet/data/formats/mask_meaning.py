@@ -7,7 +7,7 @@ mask. What was decided is said in words, and what is not certain is a problem.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,15 +18,23 @@ from napari_unet.data.formats.mask_sightings import (
     UNKNOWN_BELOW,
     Sightings,
 )
-from napari_unet.data.masks.mask_evidence import judge
-from napari_unet.data.masks.mask_pixels import decode_stored, is_lossy, is_lossy_tiff, stored_pages
+from napari_unet.data.masks.mask_evidence import NEARLY_ALL, judge
+from napari_unet.data.masks.mask_pixels import (
+    StoredMask,
+    decode_stored,
+    is_lossy,
+    is_lossy_tiff,
+    stored_pages,
+)
 from napari_unet.data.masks.mask_reading import current_mask_reading
 from napari_unet.data.masks.mask_values import MaskValues
 from napari_unet.errors import DataError
 from napari_unet.plain_json import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
+
+    from numpy.typing import NDArray
 
     from napari_unet.data.files.source import Source
 
@@ -36,6 +44,8 @@ FEWEST_LOOKED_AT = 8
 MANY_CLASSES = 8  # more of them, numbered on from 1, might be objects
 MOST_CLASSES = 255
 HALFWAY = 127
+HALF, UNCLEAR = 0.5, (0.35, 0.65)  # of the brightest channel
+FEWEST_OF_A_COLOUR = 0.1  # share of bright pixels
 SHOWN = 8  # values named in words
 THEY_ARE_OBJECTS = "if they number objects, say --masks-are objects"
 THEY_ARE_CLASSES = "if they are classes, say --masks-are classes"
@@ -133,6 +143,36 @@ def find_meaning(
     halfway = MaskValues("threshold", threshold=HALFWAY)
     by_name = {**dict.fromkeys(exact, meaning), **dict.fromkeys(lossy, halfway)}
     return Meaning(by_name, names or generic, problems, words, several)
+
+
+def meaning_of_layer(planes: Iterable[NDArray[np.generic]], name: str) -> MaskValues:
+    """What the numbers of a layer of labels stand for, by the rules of mask files.
+
+    In doubt they number objects, as labels in napari do.
+
+    Parameters
+    ----------
+    planes : iterable of numpy.ndarray
+        (Y, X) whole numbers each; as many are looked at as of files.
+    name : str
+        Of the layer.
+    """
+    seen = Sightings()
+    for number, plane in enumerate(planes):
+        if seen.pixels > PIXELS_LOOKED_AT and number >= FEWEST_LOOKED_AT:
+            seen.complete = False
+            break
+        seen.add(StoredMask(plane), name)
+    try:
+        meaning = _of_numbers(seen, name, (), [])
+    except DataError:
+        return MaskValues("objects")  # too many values for classes
+    if meaning.classes > 1:
+        verdict = judge(seen.pieces)
+        partly_seen = not seen.complete and max(seen.numbers()) > MAX_CLASSES
+        if not verdict.sure or verdict.single >= NEARLY_ALL or partly_seen:
+            return MaskValues("objects", unknown=meaning.unknown)
+    return meaning
 
 
 def _soft(meaning: MaskValues) -> bool:
@@ -306,6 +346,15 @@ def _in_words(meaning: MaskValues, seen: Sightings) -> str:
     return f"{where}{shown}: {len(meaning.values)} classes{unknown}"
 
 
+def _has_several_colours(pixels: NDArray[Any]) -> bool:
+    """Whether bright pixels (Y, X, C) are of more than one colour, whatever compression did to edges."""
+    bright = pixels[pixels.max(axis=2) > HALFWAY].astype(np.float32)
+    shares = bright / bright.max(axis=1, keepdims=True, initial=1)
+    clear = shares[((shares < UNCLEAR[0]) | (shares > UNCLEAR[1])).all(axis=1)] > HALF
+    counts = np.unique(clear, axis=0, return_counts=True)[1] if len(clear) else np.zeros(0, np.int64)
+    return int((counts >= FEWEST_OF_A_COLOUR * len(bright)).sum()) > 1
+
+
 def _check_lossy(source: Source, masks: Sequence[str], meaning: MaskValues) -> None:
     """Refuse lossy masks that cannot be black and white."""
     remedy = "save masks as PNG or TIFF without loss"
@@ -325,6 +374,13 @@ def _check_lossy(source: Source, masks: Sequence[str], meaning: MaskValues) -> N
             continue
         for stored in decoded:
             pixels = stored.numbers
+            if pixels.ndim == 3 and _has_several_colours(pixels):
+                raise DataError(
+                    f"{name} is {kind} in several colours",
+                    code="data.mask.lossy",
+                    expected="masks of several classes saved without loss",
+                    remedy=remedy,
+                )
             grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
             if grey.dtype != np.uint8:
                 raise DataError(

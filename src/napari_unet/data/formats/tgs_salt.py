@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset, Problem
+from napari_unet.data.file_names import composed
 from napari_unet.data.files.image_files import is_image_name
 from napari_unet.data.files.loaders import BinaryMaskLoader, ImageLoader, RunLengthLoader
 from napari_unet.data.formats.pairing import by_stem, unpaired_image, unpaired_mask
@@ -133,7 +134,7 @@ def _depths(source: Source, table: str) -> dict[str, int]:
     if not table:
         return {}
     try:
-        return {r["id"]: int(r["z"]) for r in read_table(source, table, ("id", "z"))}
+        return {composed(r["id"]): int(r["z"]) for r in read_table(source, table, ("id", "z"))}
     except ValueError as error:
         raise DataError(
             f"{table} has a depth that is not a whole number",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,11 +44,14 @@ class Verdict:
         Whether a person need not be asked.
     why : str
         In words.
+    single : float
+        Share of values that are one piece each, 0 to 1.
     """
 
     objects: bool
     sure: bool
     why: str
+    single: float = 0.0
 
 
 def pieces_of(pixels: NDArray[np.generic]) -> dict[int, Piece]:
@@ -105,10 +108,15 @@ def judge(masks: Sequence[dict[int, Piece]]) -> Verdict:
         ``pieces_of`` each.
     """
     masks = [mask for mask in masks if mask]
+    pieces = [piece for mask in masks for piece in mask.values()]
+    single = sum(piece.count == 1 for piece in pieces) / max(len(pieces), 1)
+    return replace(_judged(masks, single), single=single)
+
+
+def _judged(masks: Sequence[dict[int, Piece]], single: float) -> Verdict:
     values = set().union(*masks)
     counts = [len(mask) for mask in masks]
     pairs = sum(counts)
-    single = sum(piece.count == 1 for mask in masks for piece in mask.values()) / max(pairs, 1)
     why = f"{single:.0%} of the values in a mask are one piece each"
     sizes = [piece.size for mask in masks for piece in mask.values()]
     if sizes and float(np.median(sizes)) < FEWEST_PIXELS:
@@ -138,7 +146,7 @@ def judge(masks: Sequence[dict[int, Piece]]) -> Verdict:
         return Verdict(objects=True, sure=len(values) > MANY_CLASSES and single >= NEARLY_ALL, why=why)
     if len(values) > MANY_CLASSES:
         return Verdict(objects=True, sure=False, why=why)
-    doubtful = single >= NEARLY_ALL and max(counts) > 3
+    doubtful = single >= NEARLY_ALL and (max(counts) > 3 or len(values) > FEW_CLASSES)
     return Verdict(objects=False, sure=not doubtful, why=why)
 
 

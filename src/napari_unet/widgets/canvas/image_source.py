@@ -20,6 +20,7 @@ from napari_unet.widgets.canvas.layer_images import (
     is_ours,
     layer_samples,
     opened_data,
+    read_labels,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from napari_unet.data.files.pixel_size import PixelSize
     from napari_unet.data.sample import Sample
     from napari_unet.session.session import Session
+    from napari_unet.widgets.canvas.layer_images import LayerReading
 
 RGB = (3, 4)
 SETTLE = 400  # milliseconds after the last stroke on a reference until masks are compared with it
@@ -53,12 +55,14 @@ class Sources(QObject):  # type: ignore[misc]
         self.session = session
         self.layer: Any = None  # of the image at hand
         self.reference_layer: Any = None  # chosen for plain layers
+        self._reading: LayerReading | None = None  # of that
         self._where: dict[str, tuple[Any, tuple[int, ...] | None]] = {}
         self._datasets: dict[int, Collection] = {}
         self._plain = Collection("layers", [])
         self._slices: dict[str, tuple[Any, tuple[int, ...] | None]] = {}  # of plain layers
-        self._kept: dict[tuple[int, int, int, str], tuple[list[tuple[int, ...]], list[Sample]]] = {}
+        self._kept: dict[tuple[Any, ...], tuple[list[tuple[int, ...]], list[Sample]]] = {}
         self._moving = False
+        self._extent: list[list[float]] | None = None  # of the image in view, in the world
         self._fresh: Any = None  # layer of images that was added since the list was made
         self._hidden: set[Any] = set()  # layers that gave way to the image at hand
         self._soon = QTimer(self)
@@ -188,9 +192,9 @@ class Sources(QObject):  # type: ignore[misc]
             masks = id(full_resolution(reference)) if reference is not None else 0
             # A stack "p" has a slice "p [0]", and napari calls a second layer of that name "p [1]".
             for name in _names(str(layer.name)):
-                key = (id(layer), id(full_resolution(layer)), masks, name)
+                key = (id(layer), id(full_resolution(layer)), masks, name, masks and id(self._reading))
                 found = self._kept.get(key) or layer_samples(
-                    layer, reference, lambda: len(self._plain.classes), name
+                    layer, reference, self._reading, lambda: len(self._plain.classes), name
                 )
                 kept[key] = found
                 if not any(sample.id in where for sample in found[1]):
@@ -230,7 +234,11 @@ class Sources(QObject):  # type: ignore[misc]
         self._drawn.start()
 
     def _compare(self) -> None:
-        """Score all masks of plain layers anew."""
+        """Score all masks of plain layers again."""
+        reading = read_labels(self.reference_layer) if self.reference_layer is not None else None
+        if reading != self._reading:
+            self._reading = reading
+        self._plain.masks_mean(reading.classes if reading is not None else ("foreground",))
         self.session.runs.done.pop("report", None)  # of another reference
         for entry in self._plain.entries.values():
             entry.counts = entry.iou = None
@@ -338,6 +346,10 @@ class Sources(QObject):  # type: ignore[misc]
 
     def _go_to(self, layer: Any, index: tuple[int, ...]) -> None:
         """Show a slice of a layer, and none of the others."""
+        extent = np.round(layer.extent.world[:, -2:], 6).tolist()
+        if self._extent not in (None, extent):
+            self._fit.start()  # an image of another size or place
+        self._extent = extent
         others = {other for other, _ in self._where.values()} - {layer}
         gave_way = layer in self._hidden
         self._hidden = {other for other in (*others, *self._hidden) if other is not layer}

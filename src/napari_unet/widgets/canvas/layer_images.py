@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.data.formats.mask_meaning import meaning_of_layer
+from napari_unet.data.formats.mask_sightings import UNKNOWN, UNKNOWN_BELOW
 from napari_unet.data.masks.mask_pixels import StoredMask
 from napari_unet.data.masks.mask_values import MaskValues
 from napari_unet.data.sample import Sample
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import ReferenceMask
 
 MOST_SLICES = 100_000
-UNKNOWN, UNKNOWN_BELOW = 255, -1  # as in mask files
 FEWEST_OBJECTS = 2
 OURS = "napari_unet_layer"  # key of the metadata of layers that the workbench made
 
@@ -112,34 +113,90 @@ class _LoadSlice:
         return values[..., :3] if self.rgb else values[..., None]  # transparency is no data
 
 
+@dataclass(frozen=True)
+class LayerReading:
+    """What a Labels layer holds as reference masks.
+
+    Attributes
+    ----------
+    meaning : MaskValues
+        What its numbers stand for.
+    drawn : frozenset of tuple, optional
+        Index of every slice with something drawn on it; None where each slice is a mask, empty or not.
+    """
+
+    meaning: MaskValues
+    drawn: frozenset[tuple[int, ...]] | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes 1..K."""
+        count = self.meaning.classes
+        return ("foreground",) if count == 1 else tuple(f"class {n}" for n in range(1, count + 1))
+
+
+def read_labels(labels: Any) -> LayerReading:
+    """Look at the numbers of a Labels layer.
+
+    Slices that nobody has drawn on are no masks. Of a layer that comes from a file they are empty masks.
+
+    Parameters
+    ----------
+    labels : napari.layers.Labels
+        (..., Y, X).
+    """
+    array = full_resolution(labels)
+    indices = list(np.ndindex(*array.shape[:-2]))
+    if labels.source.path is not None or not isinstance(array, np.ndarray):
+        return LayerReading(meaning_of_layer((np.asarray(array[i]) for i in indices), str(labels.name)))
+    drawn = [index for index in indices if array[index].any()]
+    meaning = meaning_of_layer((array[index] for index in drawn), str(labels.name))
+    return LayerReading(meaning, frozenset(drawn))
+
+
 @dataclass(frozen=True, eq=False)
 class _LoadLabels:
     """Reads one slice of a Labels layer as a reference mask."""
 
     array: Any
     index: tuple[int, ...]
+    meaning: MaskValues
     classes: Callable[[], int]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _LoadLabels) and other.index == self.index and other.array is self.array
+        return (
+            isinstance(other, _LoadLabels)
+            and (other.index, other.meaning) == (self.index, self.meaning)
+            and other.array is self.array
+        )
 
     def __hash__(self) -> int:
         return hash((id(self.array), self.index))
 
     def __call__(self) -> ReferenceMask:
-        values = np.asarray(self.array[self.index[-(self.array.ndim - 2) :] if self.array.ndim > 2 else ()])
-        classes = self.classes()
-        numbers = tuple((number,) for number in range(1, classes + 1))
-        unknown = UNKNOWN if classes > 1 and values.max(initial=0) == UNKNOWN else UNKNOWN_BELOW
-        meaning = MaskValues("objects") if classes == 1 else MaskValues("values", numbers, unknown=unknown)
-        mask = meaning.read(StoredMask(values), "the layer of reference masks")
+        stored = StoredMask(np.asarray(self.array[self.index]))
+        meaning = self._for(self.classes(), int(stored.pixels.max(initial=0)))
+        mask = meaning.read(stored, "the layer of reference masks")
         if mask.objects is not None and len(np.unique(mask.objects[mask.objects > 0])) < FEWEST_OBJECTS:
             return replace(mask, objects=None)  # 0 and one number: nothing is told apart
         return mask
 
+    def _for(self, classes: int, highest: int) -> MaskValues:
+        """The meaning where there are as many classes; else by the number of classes alone."""
+        if self.meaning.classes == classes:
+            return self.meaning
+        if classes == 1:
+            return MaskValues("objects", unknown=self.meaning.unknown)
+        numbers = tuple((number,) for number in range(1, classes + 1))
+        return MaskValues("values", numbers, unknown=UNKNOWN if highest == UNKNOWN else UNKNOWN_BELOW)
+
 
 def layer_samples(
-    layer: Any, reference: Any = None, classes: Callable[[], int] = lambda: 1, name: str = ""
+    layer: Any,
+    reference: Any = None,
+    reading: LayerReading | None = None,
+    classes: Callable[[], int] = lambda: 1,
+    name: str = "",
 ) -> tuple[list[tuple[int, ...]], list[Sample]]:
     """Every slice of a layer as a sample.
 
@@ -149,9 +206,11 @@ def layer_samples(
         (..., Y, X), or (..., Y, X, 3 or 4) if its `rgb` is set.
     reference : napari.layers.Labels, optional
         Its reference masks, of the same size.
+    reading : LayerReading, optional
+        Of the reference; read if not given.
     classes : callable
-        Gives their number. With one, labels are numbers of objects; with more, labels above are an error,
-        but for 255, which is unknown.
+        Gives their number. With one, labels above 0 are foreground; with more, labels above are an
+        error, but for 255, which is unknown.
     name : str, optional
         Instead of the layer's own.
 
@@ -167,11 +226,16 @@ def layer_samples(
     samples = []
     name = name or str(layer.name)
     properties = {} if layer.source.path is None else {OPENED_FROM: str(layer.source.path)}
+    if reference is not None and reading is None:
+        reading = read_labels(reference)
     for index in indices:
         identifier = f"{name} [{', '.join(map(str, index))}]" if index else name
         load_mask = None
-        if reference is not None:
-            load_mask = _LoadLabels(full_resolution(reference), index, classes)
+        if reference is not None and reading is not None:
+            masks = full_resolution(reference)
+            place = index[len(index) - (masks.ndim - 2) :]  # one mask may serve all slices
+            if reading.drawn is None or place in reading.drawn:
+                load_mask = _LoadLabels(masks, place, reading.meaning, classes)
         load = _LoadSlice(array, index, bool(layer.rgb))
         samples.append(Sample(identifier, load, load_mask, name, properties=properties, load_region=load))
     return indices, samples

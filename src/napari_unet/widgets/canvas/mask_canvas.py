@@ -408,6 +408,19 @@ class Stage(QObject):  # type: ignore[misc]
         image = self.sources.layer
         if image is not None:
             layer_styles.place_over(layer, image)
+            self._rise_over(image)
+
+    def _rise_over(self, image: Any) -> None:
+        """Move our layers above an image that was opened after them, and take the mask to hand."""
+        every = self.viewer.layers
+        if image not in every:
+            return
+        place = every.index(image)
+        hidden = [n for n in range(place) if OURS in every[n].metadata]
+        if hidden:
+            every.move_multiple(hidden, place + 1)
+            if self.mask_layer in every:
+                every.selection.active = self.mask_layer
 
     def _listen(self, layer: Any, *, on: bool) -> None:
         for name in ("paint", "labels_update", "set_data"):

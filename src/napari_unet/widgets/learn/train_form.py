@@ -87,7 +87,9 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self.source_box = _combo("What to train on", "Images with masks, or what you corrected")
         self.source_box.currentIndexChanged.connect(lambda _: self.refresh_plan())
         column.addLayout(_row(QLabel("Train on"), self.source_box))
-        self.mask_box = _combo("Masks", "The Labels layer that holds the masks; every label is foreground")
+        self.mask_box = _combo(
+            "Masks", "The Labels layer with the masks; slices with nothing on them are left out"
+        )
         self.mask_box.activated.connect(lambda i: self.reference_wanted.emit(self.mask_box.itemData(i)))
         self.mask_row = QWidget()
         layout = _row(QLabel("Masks"), self.mask_box)
@@ -250,7 +252,10 @@ class TrainForm(QWidget):  # type: ignore[misc]
         planned = self._planned(chosen)
         plan = self.anew.plan
         if planned and plan is not None:
-            self.words.setText(f"{plan.split_words}\n{plan.forecast_words(float(self.minutes.value()))}")
+            some = self.anew.without_mask() if self.source_box.currentData() == "images" else ""
+            lines = [f"{some}."] if some else []
+            lines += [plan.split_words, plan.forecast_words(float(self.minutes.value()))]
+            self.words.setText("\n".join(lines))
         else:
             self.words.setText(why or CHECK)
         self.check_button.setEnabled(not why)

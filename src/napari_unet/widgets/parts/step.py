@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+LEAST = 356  # pixels that the steps need once there is something to see: no jump when it comes
 
 
 class Step(QWidget):  # type: ignore[misc]
@@ -76,6 +87,31 @@ class Column(QWidget):  # type: ignore[misc]
         """The least height that all of it needs at a width."""
         layout = self.layout()
         return int(layout.minimumHeightForWidth(width)) if layout is not None else -1
+
+
+class Scroll(QScrollArea):  # type: ignore[misc]
+    """Scrolls up and down only: it is as wide as what stands in it needs, whatever comes and goes there."""
+
+    def __init__(self, inside: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWidget(inside)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._fit()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Follow what is inside, which Qt has this object watch."""
+        if watched is self.widget() and event.type() == QEvent.Type.LayoutRequest:
+            self._fit()
+        return bool(super().eventFilter(watched, event))
+
+    def _fit(self) -> None:
+        needed = (
+            max(self.widget().minimumSizeHint().width(), LEAST) + self.verticalScrollBar().sizeHint().width()
+        )
+        if needed != self.minimumWidth():
+            self.setMinimumWidth(needed)
 
 
 class ElidedLabel(QLabel):  # type: ignore[misc]

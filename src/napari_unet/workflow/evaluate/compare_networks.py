@@ -131,8 +131,9 @@ class CompareNetworksTask:
             stage = Stage(on_progress, number, len(self.networks), "Network")
             done.append(self._one(name, dataset, split, stage, cancel))
             contest = self._contest(done, dataset, split)
+            contest = replace(contest, left_out=tuple(item.entry for item in left))
             write_contest(self.report, contest)
-        return replace(contest, left_out=tuple((item.name, item.sentence) for item in left))
+        return contest
 
     def _check_plan(self) -> None:
         """Refuse a folder in which networks were trained otherwise: they cannot be compared."""

@@ -102,7 +102,7 @@ class CompareReportTask:
             self._score(dataset, groups, model, parts[place].of, partial(_half, on_progress, place), cancel)
             for place, model in enumerate(models)
         )
-        old.evaluation.left_out.extend((item.name, item.sentence) for item in left)
+        old.evaluation.left_out.extend(item.entry for item in left)
         duel = Duel(names_of(self.old, self.new), old, new)
         by_id = {s.id: s for s in dataset.samples}
         galleries = duel.galleries(lambda i: (dataset.image(by_id[i]), dataset.mask(by_id[i])))

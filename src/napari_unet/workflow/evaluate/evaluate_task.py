@@ -171,7 +171,7 @@ class EvaluateTask:
             group, part = groups[identifier], parts.of[identifier]
             findings.add(identifier, group, part, reference, found.mask, found.probabilities, objects)
         check_some_left(problems, len(left) + len(dataset))
-        findings.evaluation.left_out.extend((item.name, item.sentence) for item in problems)
+        findings.evaluation.left_out.extend(item.entry for item in problems)
         self._write(
             dataset, model, findings, inspection, taken_for, copies_note(parts.named, parts.of), cancel
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_unet.atomic import check_outputs
 from napari_unet.data.catalog import open_dataset
+from napari_unet.data.file_names import composed
 from napari_unet.data.files.input_files import input_files
 from napari_unet.data.files.source import natural_key, open_source
 from napari_unet.data.masks.mask_tables import LAYOUTS, TableLayout
@@ -134,6 +135,9 @@ class SubmitTask:
             )
         chosen = self._chosen(dataset, layout, model)
         order, checked = self._order(layout, list(chosen))
+        # As the competition spells them, which may be otherwise than the names of its files.
+        by_name = {composed(image): sample for image, sample in chosen.items()}
+        chosen = {image: by_name[composed(image)] for image in order}
         unfinished = Unfinished(self.out, self._key(dataset, order))
         resumed = sum(image in unfinished.rows for image in order)
         names = {sample.id: image for image, sample in chosen.items()}
@@ -222,7 +226,8 @@ class SubmitTask:
                     )
                 rows = read_table(source, name, layout.columns)
                 wanted = list(dict.fromkeys(row[layout.columns[0]] for row in rows))
-                missing = sorted(set(wanted) - set(images))
+                there = set(map(composed, images))
+                missing = sorted(image for image in wanted if composed(image) not in there)
                 if missing and len(missing) == len(wanted):
                     continue  # of another stage
                 if missing:

@@ -48,10 +48,11 @@ PROGRAM = f"napari-unet-workbench {__version__}"
 
 @dataclass(frozen=True)
 class Failed:
-    """An image that cannot be exported, and why in one sentence."""
+    """An image that cannot be exported, and why: in one sentence, and the code of the error."""
 
     name: str
     sentence: str
+    code: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +116,11 @@ class ModelMasks:
         about = {"model": self.model.name, "threshold": settings.threshold, "program": PROGRAM}
         failed: list[Failed] = []
         results = segment_samples(
-            samples, model, settings, cancel, lambda s, error: failed.append(Failed(s.id, error.sentence))
+            samples,
+            model,
+            settings,
+            cancel,
+            lambda s, error: failed.append(Failed(s.id, error.sentence, error.code)),
         )
         for result in results:
             while failed:
@@ -358,7 +363,7 @@ def _each(items: Sequence[Any], read: Callable[[Any], SegmentedImage], cancel: C
             yield read(item)
         except WorkbenchError as error:
             name = item[1] if isinstance(item, tuple) else item.id
-            yield Failed(name, error.sentence)
+            yield Failed(name, error.sentence, error.code)
 
 
 def segmented(

@@ -320,7 +320,7 @@ class _Run:
             },
         )
         if self.left_out:
-            model.provenance["left_out"] = [[item.name, item.sentence] for item in self.left_out]
+            model.provenance["left_out"] = [list(item.entry) for item in self.left_out]
         else:
             model.provenance.pop("left_out", None)  # what the parent left out
         save_model(model, task.out)

@@ -12,7 +12,7 @@ from napari_unet.data.dataset import Dataset
 from napari_unet.data.sample import ReferenceMask
 from napari_unet.data.split import Split
 from napari_unet.errors import DataError, ModelError
-from napari_unet.workflow.inputs.image_reference import ImageReference, References, refer
+from napari_unet.workflow.inputs.image_reference import FileReference, ImageReference, References, refer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,7 +53,10 @@ class GivenData:
         """As a data set, with a cache of its own; errors as ``Correction.sample``."""
         references = References()
         samples = [item.sample(references) for item in self.items]
-        return replace(as_dataset(self.name, samples, self.classes), find_groups=None)
+        said = {item.image.masks_are for item in self.items if isinstance(item.image, FileReference)}
+        masks_are = said.pop() if len(said) == 1 else ""
+        dataset = as_dataset(self.name, samples, self.classes)
+        return replace(dataset, find_groups=None, masks_are=masks_are)
 
 
 def labelled_images(

@@ -23,16 +23,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An image that was left out, and why in one sentence."""
+    """An image that was left out, and why.
+
+    Attributes
+    ----------
+    name : str
+        Of the image.
+    sentence : str
+        Why, for a person.
+    code : str
+        Why, for programs: the code of the error; empty in what older versions wrote.
+    id : str
+        Of the image in its data set.
+    """
 
     name: str
     sentence: str
+    code: str = ""
     id: str = ""
 
     @classmethod
     def of(cls, sample: Sample, error: WorkbenchError) -> LeftOut:
         """From what reading it raised."""
-        return cls(sample.image_name or sample.id, error.sentence, sample.id)
+        return cls(sample.image_name or sample.id, error.sentence, error.code, sample.id)
+
+    @property
+    def entry(self) -> tuple[str, str, str]:
+        """Name, sentence and code, as reports and models keep them."""
+        return self.name, self.sentence, self.code
 
 
 class Written(list["Path"]):

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_unet.data.files.image_files import TIFF_SUFFIXES
-from napari_unet.data.files.lazy_files import is_zarr, pixels_of_tiff
+from napari_unet.data.files.lazy_files import is_zarr
+from napari_unet.data.files.lazy_tiff import pixels_of_tiff
 from napari_unet.data.files.reading import current_reading, reading_images
 from napari_unet.errors import SettingsError
 from napari_unet.settings import LargeImageSettings
-from napari_unet.workflow.inputs.left_out import Written
+from napari_unet.workflow.inputs.left_out import Written, check_some_left
 from napari_unet.workflow.large_images.segment_large import SegmentLargeTask
 from napari_unet.workflow.segment.segment_task import SegmentTask
 
@@ -82,7 +83,7 @@ class SegmentFilesTask:
             )
         streamed = SegmentLargeTask(
             large, self.model, self.out, self.settings, self.large, self.channels, self.overwrite,
-            self.cluster, self.objects,
+            self.cluster, self.objects, beside_others=bool(small),
         )  # fmt: skip
         streamed.check_targets()
         done = Written()
@@ -90,10 +91,12 @@ class SegmentFilesTask:
             reading = replace(current_reading(), channels=self.channels or current_reading().channels)
             task = SegmentTask(
                 small, self.model, self.out, self.probabilities, self.settings, self.objects, self.names,
-                self.format, self.disagreement, self.overwrite,
+                self.format, self.disagreement, self.overwrite, beside_others=bool(large),
             )  # fmt: skip
             with reading_images(reading):
                 done = task.run(on_progress, cancel)
         if large:
-            done += streamed.run(on_progress, cancel)
+            further = streamed.run(on_progress, cancel)
+            done = Written([*done, *further], [*done.left_out, *further.left_out])
+            check_some_left(done.left_out, len(done) + len(done.left_out))
         return done

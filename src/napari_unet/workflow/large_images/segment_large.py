@@ -5,25 +5,29 @@ from __future__ import annotations
 import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from napari_unet import __version__
 from napari_unet.atomic import check_outputs
 from napari_unet.data.file_names import safe_stem
-from napari_unet.data.files.lazy_files import open_lazy, stem_of
+from napari_unet.data.files.lazy_files import open_lazy_images
 from napari_unet.data.files.lazy_stack import in_order_of
+from napari_unet.data.files.lazy_tiff import count_tiff_stacks, stem_of_part
+from napari_unet.data.files.pages import page_name
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
-from napari_unet.errors import ModelError, OutputError, SettingsError
+from napari_unet.errors import ModelError, OutputError, SettingsError, WorkbenchError
 from napari_unet.export.label_store import RAW, LabelShape, LabelStore, unfinished
 from napari_unet.models.ensemble import Ensemble, load_any
 from napari_unet.progress import CancelToken, Progress, ignore_progress
 from napari_unet.settings import LargeImageSettings
+from napari_unet.workflow.inputs.left_out import LeftOut, Written, check_some_left
 from napari_unet.workflow.inputs.pixel_scaling import coarsest_useful
 from napari_unet.workflow.large_images.cluster_run import Errand, pack_model, run_on_cluster, spread_on
 from napari_unet.workflow.large_images.finish import settle
 from napari_unet.workflow.large_images.local_run import LocalRun
-from napari_unet.workflow.large_images.plan import Block, LargeImage, plan_large_image
+from napari_unet.workflow.large_images.plan import Block, LargeImage, check_channels, plan_large_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
     from napari_unet.workflow.large_images.local_run import Focus
 
 SUFFIX = ".ome.zarr"
+# Beginnings of the codes of errors that leave other images as they are.
+OF_ONE_IMAGE = ("data.image.", "data.file.", "model.channels.", "settings.channel.", "settings.level.")
 WORDS = {
     "image": "another image",
     "model": "another model",
@@ -80,6 +86,8 @@ class Begun:
 class SegmentLargeTask:
     """Segment large files one after another; each becomes an OME-Zarr of labels.
 
+    A TIFF with several series that differ in size becomes as many, STEM_000.ome.zarr and so on.
+
     Attributes
     ----------
     inputs : tuple of pathlib.Path
@@ -100,6 +108,9 @@ class SegmentLargeTask:
         Whether connected pieces get numbers of their own, in place of their classes.
     cluster : str or distributed.Client
         Whose workers do it, the address of a Dask scheduler or a client; empty: this process.
+    beside_others : bool
+        Whether the caller segments other images as well, so that it is no error if all of these are left
+        out.
     """
 
     inputs: tuple[Path, ...]
@@ -111,14 +122,17 @@ class SegmentLargeTask:
     overwrite: bool = False
     cluster: str | Client = ""
     objects: bool = False
+    beside_others: bool = False
 
-    def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
-        """Segment; gives the paths of the results. What is finished when it is stopped is gone on from.
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Written:
+        """Segment; gives the paths of the results. A run that was stopped continues where it was.
+
+        A damaged image of several is left out, and the others are segmented.
 
         Raises
         ------
         DataError, ModelError, SettingsError
-            If an image cannot be read, or does not fit the model or what was begun.
+            If no image can be read, or none fits the model, or one does not fit what was begun.
         OutputError
             If a result is in the way, or the disk refuses.
         Cancelled
@@ -139,40 +153,62 @@ class SegmentLargeTask:
         cluster: Cluster | None,
         on_progress: OnProgress,
         cancel: CancelToken,
-    ) -> list[Path]:
+    ) -> Written:
         level = None if self.large.level < 0 else self.large.level
-        done = []
-        for path, stem in zip(self.inputs, self.stems(), strict=True):
-            stack = open_lazy(path, level, coarsest_useful(model))
-            if self.channels:
-                stack = stack.choose(self.channels)
-            stack = in_order_of(model.normalization.channel_names, stack)
-            target = self.out / f"{stem}{SUFFIX}"
-            done.append(
-                segment_stack(
-                    stack, model, target, self.settings, self.large,
-                    precision=precision, overwrite=self.overwrite, on_progress=on_progress, cancel=cancel,
-                    cluster=cluster, source=self.model, objects=self.objects,
-                )
-            )  # fmt: skip
-        return done
+        done, left = [], []
+        results = self._results()
+        for path, stems in results:
+            for number, stem in enumerate(stems):
+                try:
+                    stack = self._stack(path, number, level, model)
+                    check_channels(stack, model)
+                    done.append(
+                        segment_stack(
+                            stack, model, self.out / f"{stem}{SUFFIX}", self.settings, self.large,
+                            precision=precision, overwrite=self.overwrite, on_progress=on_progress,
+                            cancel=cancel, cluster=cluster, source=self.model, objects=self.objects,
+                        )
+                    )  # fmt: skip
+                except WorkbenchError as error:
+                    if not error.code.startswith(OF_ONE_IMAGE):
+                        raise
+                    if len(results) == len(stems) == 1 and not self.beside_others:
+                        raise
+                    name = path.name if len(stems) == 1 else page_name(path.name, number)
+                    left.append(LeftOut(name, error.sentence, error.code, stem))
+        if not self.beside_others:
+            check_some_left(left, len(done) + len(left))
+        return Written(done, left)
+
+    def _stack(self, path: Path, number: int, level: int | None, model: Model) -> LazyStack:
+        """A stack of a file, with the channels that are wanted."""
+        stack = open_lazy_images(path, level, coarsest_useful(model))[number]
+        if self.channels:
+            stack = stack.choose(self.channels)
+        return in_order_of(model.normalization.channel_names, stack)
 
     def check_targets(self) -> None:
-        """Refuse to replace results that are there; what was begun is gone on with. See ``check_outputs``."""
-        targets = [self.out / f"{stem}{SUFFIX}" for stem in self.stems()]
+        """Refuse to replace results that are there; what was begun is continued. See ``check_outputs``."""
+        targets = [self.out / f"{stem}{SUFFIX}" for _, stems in self._results() for stem in stems]
         check_outputs(targets, self.inputs, overwrite=self.overwrite)
 
-    def stems(self) -> list[str]:
-        """Of the results."""
+    def _results(self) -> list[tuple[Path, list[str]]]:
+        """Each file with the stems of its results, all different."""
+        counts = [count_tiff_stacks(path) for path in self.inputs]
+        wanted = [
+            safe_stem(stem_of_part(path, number, count))
+            for path, count in zip(self.inputs, counts, strict=True)
+            for number in range(count)
+        ]
         taken: list[str] = []
-        for path in self.inputs:
-            base = stem = safe_stem(stem_of(path))
-            number = 1
+        for base in wanted:
+            stem, again = base, 1
             while stem.lower() in {t.lower() for t in taken}:
-                number += 1
-                stem = f"{base}_{number}"
+                again += 1
+                stem = f"{base}_{again}"
             taken.append(stem)
-        return taken
+        stems = iter(taken)
+        return [(path, list(islice(stems, count))) for path, count in zip(self.inputs, counts, strict=True)]
 
 
 def one_model(model: AnyModel, path: Path) -> Model:

@@ -133,7 +133,8 @@ class RecipeFiles:
         reference = used.image
         found: dict[str, Any] = {"id": reference.id, "part": None}
         if isinstance(reference, FileReference):
-            found |= {"place": Place.of(reference.path), "name": reference.id, "format": reference.format}
+            found |= {"place": Place.of(reference.path), "name": reference.id}
+            found |= {"format": reference.format, "masks_are": reference.masks_are}
         else:
             found |= self._image(used, reference)
         if used.mask is not None:

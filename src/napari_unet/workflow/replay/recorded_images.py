@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_unet.data.catalog import open_images
 from napari_unet.data.lossless_images import read_exactly
+from napari_unet.data.masks.mask_reading import Choice  # noqa: TC001 - pydantic reads it
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import DataError
@@ -45,6 +46,8 @@ class RecipeImage(Settings):
         Which image in it; empty where the file was written for the recipe and holds nothing else.
     format : str or None
         Layout of the data set; None for files.
+    masks_are : str
+        How the masks of the data set were read; see ``MaskReading``.
     part : tuple of int or None
         The rectangle that the file holds; None: the whole image.
     shape : tuple of int or None
@@ -67,6 +70,7 @@ class RecipeImage(Settings):
     place: Place
     name: str = ""
     format: str | None = None
+    masks_are: Choice = ""
     part: Rectangle | None = None
     shape: tuple[int, int] | None = None
     regions: tuple[Rectangle, ...] = ()
@@ -153,7 +157,8 @@ class RecipeImages:
             return Sample(image.id, partial(read_exactly, image.place.found))
         try:
             if image.format is not None:
-                return self._references.sample(FileReference(image.place.found, image.format, image.name))
+                found = FileReference(image.place.found, image.format, image.name, image.masks_are)
+                return self._references.sample(found)
             return self.in_file(image.place)[image.name]
         except (KeyError, FileNotFoundError) as error:
             raise DataError(

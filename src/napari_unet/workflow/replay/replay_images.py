@@ -239,7 +239,7 @@ class RecipeMasks:
                     raise result
                 yield self._segmented(opened, image, result, model)
             except WorkbenchError as error:
-                yield Failed(image.id, error.sentence)
+                yield Failed(image.id, error.sentence, error.code)
 
     def _segmented(
         self, opened: RecipeImages, image: RecipeImage, said: Assembled | None, model: AnyModel | None

@@ -56,6 +56,9 @@ class SegmentTask:
         Layout of the one input, if it is not to be recognized.
     overwrite : bool
         Whether files that are there are replaced; never those that are read.
+    beside_others : bool
+        Whether the caller segments other images as well, so that it is no error if all of these are left
+        out.
     """
 
     inputs: tuple[Path, ...]
@@ -68,6 +71,7 @@ class SegmentTask:
     format: str | None = None
     disagreement: bool = False
     overwrite: bool = False
+    beside_others: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Written:
         """Segment; give back the masks' paths. Damaged images are left out, masks before a stop stay."""
@@ -95,7 +99,8 @@ class SegmentTask:
             )
             for result in tracked(results, len(samples), "Segmenting", on_progress, cancel)
         )
-        check_some_left(left, len(samples))
+        if not self.beside_others:
+            check_some_left(left, len(samples))
         return Written(written, left)
 
     def _files(self, stem: str) -> tuple[Path, ...]:

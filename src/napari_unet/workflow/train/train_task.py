@@ -295,7 +295,7 @@ class _Run:
         if included:
             model.provenance["pretrained"] = included
         if self.left_out:
-            model.provenance["left_out"] = [[item.name, item.sentence] for item in self.left_out]
+            model.provenance["left_out"] = [list(item.entry) for item in self.left_out]
         if finished.averaged:
             model.provenance["averaged_snapshots"] = finished.averaged
         if tuned is not None:
