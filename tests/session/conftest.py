@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.fixture(scope="session")
+def salt(salt_folder: Path) -> Path:
+    """A made-up set of 24 tiles; a module may have another."""
+    return salt_folder
+
+
 @pytest.fixture
 def model(salt_model: Path) -> Path:
     """What the lesson starts from; a module may have another."""
@@ -20,7 +26,7 @@ def model(salt_model: Path) -> Path:
 
 
 @pytest.fixture
-def lesson(salt_folder: Path, model: Path, no_pause: None) -> Iterator[Lesson]:
-    lesson = Lesson(salt_folder, model)
+def lesson(salt: Path, model: Path, no_pause: None) -> Iterator[Lesson]:
+    lesson = Lesson(salt, model)
     yield lesson
     lesson.session.close()

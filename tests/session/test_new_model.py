@@ -41,11 +41,9 @@ def model(grey_model: Path) -> Path:
     return grey_model
 
 
-def test_a_plan_tells_split_cost_and_samples(salt_folder: Path) -> None:
-    plan = PlanTask(salt_folder, TINY).run(ignore_progress, CancelToken())
-    assert plan.split_words.startswith(
-        f"24 images of {open_dataset(salt_folder).name}: {len(plan.split.train)} to"
-    )
+def test_a_plan_tells_split_cost_and_samples(salt: Path) -> None:
+    plan = PlanTask(salt, TINY).run(ignore_progress, CancelToken())
+    assert plan.split_words.startswith(f"24 images of {open_dataset(salt).name}: {len(plan.split.train)} to")
     assert "2 held out to judge by" in plan.split_words
     assert plan.step is not None
     assert plan.step.seconds > 0
@@ -70,17 +68,17 @@ def test_a_plan_tells_split_cost_and_samples(salt_folder: Path) -> None:
 
 
 def test_a_network_that_does_not_fit_into_memory_is_not_tried(
-    salt_folder: Path, monkeypatch: pytest.MonkeyPatch
+    salt: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "napari_unet.workflow.train.forecast_task.expected_bytes", lambda network, batches: 2**60
     )
-    plan = PlanTask(salt_folder, TINY).run(ignore_progress, CancelToken())
+    plan = PlanTask(salt, TINY).run(ignore_progress, CancelToken())
     assert plan.step is None
     assert plan.forecast_words(5.0).startswith("This network needs about 1073741824.0 GB of memory")
 
 
-def test_expected_memory_by_hand(salt_folder: Path) -> None:
+def test_expected_memory_by_hand(salt: Path) -> None:
     """One level down: the sizes of what each layer keeps, counted by hand."""
     from napari_unet.models.normalization import Normalization
     from napari_unet.networks.registry import build_network, input_sizes
@@ -91,7 +89,7 @@ def test_expected_memory_by_hand(salt_folder: Path) -> None:
         "fast", ["filters=1", "depth=1", "block=plain", "normalization=none", "patch=32", "batch_size=2"]
     )
     network = build_network(plain.network, 0, "float32")
-    dataset = open_dataset(salt_folder)
+    dataset = open_dataset(salt)
     batches = TrainingBatches(
         dataset, Normalization(channels=1), plain.training, input_sizes(plain.network), 1
     )
@@ -134,7 +132,7 @@ def test_a_model_is_trained_planned_judged_and_kept(lesson: Lesson) -> None:
     result = learning.result
     assert isinstance(result, Trained)
     assert learning.losses
-    assert [v.note for v in learning.versions] == ["from start", f"trained anew, {result.verdict}"]
+    assert [v.note for v in learning.versions] == ["from grey", f"trained anew, {result.verdict}"]
     fresh = learning.candidate
     assert fresh is not None
     assert fresh.parent == 0
@@ -222,9 +220,9 @@ def test_corrections_are_parted_as_the_project_parts_them(tmp_path: Path) -> Non
         assert len(data.items) == 20
 
 
-def test_layers_at_hand_are_trained_on(model: Path, no_pause: None, salt_folder: Path) -> None:
+def test_layers_at_hand_are_trained_on(model: Path, no_pause: None, salt: Path) -> None:
     """Images that are in no file, one of them alone: batch statistics and all."""
-    lesson = Lesson(salt_folder, model)
+    lesson = Lesson(salt, model)
     rng = np.random.default_rng(0)
     labels = np.zeros((48, 48), np.uint8)
     labels[10:30, 12:40] = 1
@@ -292,10 +290,7 @@ def test_a_training_whose_project_cannot_be_made_does_not_wait_for_ever(
     assert told == [f"The training on {lesson.collection.name} was not started."] * 2
 
 
-def test_of_layers_the_images_without_a_mask_are_counted(
-    model: Path, monkeypatch: pytest.MonkeyPatch, salt: Path
-) -> None:
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
+def test_of_layers_the_images_without_a_mask_are_counted(model: Path, no_pause: None, salt: Path) -> None:
     lesson = Lesson(salt, model)
     labels = np.zeros((48, 48), np.uint8)
     labels[10:30, 12:40] = 1
