@@ -15,7 +15,7 @@ from PIL import Image
 from napari_unet.cli import main
 from support.tiny_models import write_tiny_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 SMALL = [
     "--minutes", "0.02", "--set", "network.depth=2", "--set", "network.filters=4", "--set",

@@ -24,8 +24,6 @@ from support.errors import raises_code
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("step_by_step")
-
 X = np.random.default_rng(0).standard_normal((1, 16, 16, 1)).astype(np.float32)
 
 

@@ -30,8 +30,6 @@ from support.tiny_models import provenance_of, write_tiny_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.usefixtures("step_by_step")
-
 
 @pytest.fixture(scope="module")
 def salt(salt_tiles: Callable[[int], Path]) -> Path:

@@ -34,7 +34,7 @@ from support.tiny_models import write_tiny_model
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 
 def table(path: Path, text: str) -> Path:

@@ -24,8 +24,6 @@ from support.errors import cli_error, raises_code
 if TYPE_CHECKING:
     from napari_unet.progress import Progress
 
-pytestmark = pytest.mark.usefixtures("step_by_step")
-
 
 def read_png(path: Path) -> np.ndarray:
     with Image.open(path) as picture:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 
 SHORT = FineTuneSettings(seconds=3.0, batch_pixels=2**15)

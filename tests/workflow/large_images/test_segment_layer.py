@@ -26,8 +26,6 @@ from napari_unet.workflow.large_images.segment_layer import SegmentLayerTask
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("step_by_step")
-
 SMALL, LARGE = LargeImageSettings(memory=0.15), LargeImageSettings(memory=2)
 
 

@@ -27,7 +27,7 @@ from support.tiny_models import write_tiny_model
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 QUICK = ["epochs=1", "steps_per_epoch=2", "filters=2", "batch_size=2", "depth=2"]
 
