@@ -1,6 +1,7 @@
 # make demo   set up, then train, segment and score on made-up images; opens napari if there is a screen
-# make test   set up, a virtual screen included where it may be installed, then run all tests
-# make check  ruff, mypy, and the plugin's manifest
+# make test   set up, a virtual screen included where it may be installed, then run all tests: ten minutes
+# make quick  the tests that take a moment, without windows: two minutes
+# make check  ruff, mypy (of the program, tests, benchmarks and docs), and the plugin's manifest
 # make bench  beside PyTorch, ONNX Runtime, OpenVINO, and the rest of docs/performance.md; quarter of an hour
 # make fuzz   open N damaged files of every kind (N=10000; SEED= KEEP= folder of those that fail): ten minutes
 # make window the benchmark of the real window, on a virtual screen
@@ -20,11 +21,11 @@ SCREEN := xvfb libgl1-mesa-dri libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 
 	libxcb-keysyms1 libxcb-shape0 libdbus-1-3
 WINDOW := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter-out Linux,$(shell uname -s)),window,headless)
 
-.PHONY: help demo test check bench results screenshots window fuzz setup screen clean
+.PHONY: help demo test quick check bench results screenshots window fuzz setup screen clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,10s/^# //p' Makefile
+	@sed -n '1,11s/^# //p' Makefile
 
 # Debian and Ubuntu part ensurepip from Python: the system's package, virtualenv or another pip stand in.
 $(VENV)/bin/python:
@@ -70,11 +71,16 @@ screen:
 demo: $(VENV)/.installed-$(WINDOW)
 	@$(BIN)/napari-unet demo --out demo --overwrite
 
+# Windows have a process of their own, as in use: Mesa and TensorFlow each bring an LLVM, and one process with
+# both crashes. It runs at the same time as the others, so that no core waits; what it said follows theirs.
 test: setup screen
-# Windows have a process of their own, as in use: Mesa and TensorFlow each bring an LLVM, and one
-# process with both crashes.
-	@$(BIN)/python -m pytest -m window --durations=15
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not window" --durations=25
+	@mkdir -p build; $(BIN)/python -m pytest -m window --durations=15 >build/windows.log 2>&1 & windows=$$!; \
+	trap 'kill $$windows' INT TERM; \
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not window" --durations=25; others=$$?; \
+	wait $$windows; windows=$$?; cat build/windows.log; [ $$others = 0 ] && [ $$windows = 0 ]
+
+quick: setup
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not window and not slow"
 
 check: setup
 	@$(BIN)/ruff check src tests benchmarks docs

@@ -70,7 +70,7 @@ def percentiles(
         tail = float(stats.norm.cdf(-stats.t.ppf(0.975, count - 1) * math.sqrt(count / (count - 1))))
     drawn = rng.multinomial(count, np.full(count, 1 / count), DRAWS).astype(float)
     ratios = (over @ drawn.T) / (under @ drawn.T)
-    return np.quantile(ratios, [tail, 1 - tail], axis=1).T
+    return np.asarray(np.quantile(ratios, [tail, 1 - tail], axis=1).T)
 
 
 def main() -> int:

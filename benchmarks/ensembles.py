@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -19,6 +19,9 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.hardware import default_precision
 from napari_unet.inference.predict import FLIPS
 from napari_unet.models.ensemble import Ensemble, load_any
+
+if TYPE_CHECKING:
+    from napari_unet.models.ensemble import AnyModel
 
 NAMES = ("iou", "pixel_error", "v_rand", "rand_error", "warping_error", "f1_50", "ap")
 
@@ -35,7 +38,9 @@ def main() -> int:
         return 1
     turns = model.recipe.inference.flips
     ways = ["none"] if turns == "none" else ["none", turns]
-    rows = [(f"member {n}", one) for n, (_, one) in enumerate(model.models(), start=1)]
+    rows: list[tuple[str, AnyModel]] = [
+        (f"member {n}", one) for n, (_, one) in enumerate(model.models(), start=1)
+    ]
     table: list[tuple[str, dict[str, Any]]] = []
     for way in ways:
         for name, one in [*rows, ("**ensemble**", model)]:

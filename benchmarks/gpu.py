@@ -20,6 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +150,7 @@ def their_inference(
         given = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
         with torch.inference_mode(), torch.autocast(device, kind, enabled=halved):
             found = torch.sigmoid(network(given).float())
-        return found.permute(0, 2, 3, 1).cpu().numpy()
+        return np.asarray(found.permute(0, 2, 3, 1).cpu())
 
     return run
 
@@ -169,7 +170,7 @@ def inference(model: Any, options: argparse.Namespace, folder: Path, limit: floa
     for batch in options.batches:
         images = images_of(batch, options.side)
         for name, run in (("ours", ours), ("PyTorch", theirs)):
-            seconds = clock(lambda run=run, images=images: run(images), options.seconds)
+            seconds = clock(partial(run, images), options.seconds)
             rate = batch * one / seconds
             rows.append(
                 {"program": name, "batch": batch, "ms": 1e3 * seconds, "images a second": batch / seconds,
@@ -214,7 +215,7 @@ def training(model: Any, options: argparse.Namespace, folder: Path) -> list[dict
     given = images_of(batch, side), targets_of(batch, side)
     rows = []
     for name, step in (("ours", our_step), ("PyTorch", their_step)):
-        seconds = clock(lambda step=step: step(*given), options.seconds)
+        seconds = clock(partial(step, *given), options.seconds)
         rows.append({"program": name, "batch": batch, "side": side, "ms": 1e3 * seconds})
     return rows
 

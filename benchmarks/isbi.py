@@ -81,7 +81,9 @@ def main() -> int:
     if isinstance(model, Ensemble):
         print("Best over thresholds:\n\n| | " + " | ".join(SCORES[name].title for name in NAMES) + " |")
         print("| --- |" + " --- |" * len(NAMES))
-        members = [(f"member {n}", one) for n, (_, one) in enumerate(model.models(), start=1)]
+        members: list[tuple[str, AnyModel]] = [
+            (f"member {n}", one) for n, (_, one) in enumerate(model.models(), start=1)
+        ]
         for title, one in [*members, ("**ensemble**", model)]:
             table = by_threshold(dataset, held, one)
             cells = [shown(name, table[best_threshold(table, name)][name]) for name in NAMES]

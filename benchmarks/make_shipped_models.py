@@ -111,7 +111,7 @@ def trained(task: TrainTask, dataset: Dataset, now: bool) -> Model:
         if not (task.out / SETTINGS_FILE).exists() or (task.out / STATE_FILE).exists():
             run_task(task)
         return load_model(task.out)
-    assert task.split is not None
+    assert isinstance(task.split, Path)
     split = Split.load(task.split)
     state = load_state(task.out / STATE_FILE)
     chosen = fit_recipe(task.recipe, dataset.subset(split.train))

@@ -25,7 +25,7 @@ def blob(rng: np.random.Generator, side: int) -> np.ndarray:
     y, x = np.mgrid[:side, :side]
     middle, radius = rng.random(2) * side, rng.random() * side / 2
     distance = np.hypot(y - middle[0], x - middle[1])
-    return (1 / (1 + np.exp((distance - radius) / 4))).astype(np.float32)[..., None]
+    return np.asarray(1 / (1 + np.exp((distance - radius) / 4)), np.float32)[..., None]
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ def main() -> int:
                     for change in changes:
                         stack.enter_context(change)
                     clocked = clock(
-                        lambda given=given: task.write(given, model, ignore_progress, CancelToken()),
+                        partial(task.write, given, model, ignore_progress, CancelToken()),
                         len(given),
                     )
                 found[way].append((*clocked, clocked[0] / alone))

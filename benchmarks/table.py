@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,8 +89,8 @@ def main() -> int:
 
     bar = table.view.verticalScrollBar()
     pages = range(0, bar.maximum() + 1, bar.pageStep())
-    first = [milliseconds(lambda place=place: bar.setValue(place)) for place in pages]
-    again = [milliseconds(lambda place=place: bar.setValue(place)) for place in reversed(pages)]
+    first = [milliseconds(partial(bar.setValue, place)) for place in pages]
+    again = [milliseconds(partial(bar.setValue, place)) for place in reversed(pages)]
     for name, steps in (("page, asks for pictures", first), ("page, back again", again)):
         limits[f"{name}, 99th percentile"] = 2 * FRAME_MS
         timings[f"{name}, 99th percentile"] = float(np.percentile(steps, 99))
@@ -99,7 +100,7 @@ def main() -> int:
     for _ in range(100):
         chosen = rng.integers(0, count, 5)
         news = [replace(rows[number], iou=float(rng.random())) for number in chosen]
-        steps.append(milliseconds(lambda news=news: table.update_rows(news)))
+        steps.append(milliseconds(partial(table.update_rows, news)))
     measure("tell counts and order", 50, table._tell)
     limits["100 updates of 5 rows"], timings["100 updates of 5 rows"] = 1000, sum(steps)
 

@@ -100,7 +100,7 @@ def by_training_apart(folder: Path, case: Case) -> Run:
 
     from napari_unet.networks import batch_norm
 
-    batch_norm._fused = lambda: keras.layers.BatchNormalization
+    batch_norm._fused = lambda: keras.layers.BatchNormalization  # type: ignore[assignment]
     return by_training(folder, case)
 
 

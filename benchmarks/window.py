@@ -63,7 +63,7 @@ class Heart:
     def stalls(self, start: float, end: float) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Milliseconds that each beat came late between two times."""
         beats = np.array([b for b in self.beats if start <= b <= end])
-        return np.maximum(np.diff(beats) * 1000 - BEAT, 0)
+        return np.asarray(np.maximum(np.diff(beats) * 1000 - BEAT, 0))
 
 
 def spin(until: Callable[[], bool], most: float = 120.0) -> float:

@@ -12,11 +12,14 @@ import gc
 import shutil
 import sys
 from ctypes.util import find_library
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+from support.tiny_models import provenance_of, without_graphs, write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,11 +61,34 @@ def data_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def salt_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A synthetic set of 24 tiles in the TGS layout."""
+def salt_tiles(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Gives the folder of a synthetic set of so many tiles in the TGS layout; tests only read it."""
     from napari_unet.data.synthetic import write_synthetic
 
-    return write_synthetic("salt", tmp_path_factory.mktemp("salt"), 24)
+    return cache(lambda count: write_synthetic("salt", tmp_path_factory.mktemp("set") / "salt", count))
+
+
+@pytest.fixture(scope="session")
+def salt_folder(salt_tiles: Callable[[int], Path]) -> Path:
+    """A synthetic set of 24 tiles in the TGS layout."""
+    return salt_tiles(24)
+
+
+@pytest.fixture(scope="session")
+def grey_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model of grey images, of no known data; tests only read it."""
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "grey")
+
+
+@pytest.fixture(scope="session")
+def salt_model(tmp_path_factory: pytest.TempPathFactory, salt_folder: Path) -> Path:
+    """A tiny model, trained, so it says, on the first half of the salt set; tests only read it."""
+    from napari_unet.data.catalog import open_dataset
+
+    dataset = open_dataset(salt_folder)
+    ids = [s.id for s in dataset.samples]
+    out = tmp_path_factory.mktemp("models") / "start"
+    return write_tiny_model(out, provenance=provenance_of(dataset, ids[:12], ids[12:]))
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +97,20 @@ def nuclei_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from napari_unet.data.synthetic import write_synthetic
 
     return write_synthetic("nuclei", tmp_path_factory.mktemp("nuclei"), 6)
+
+
+@pytest.fixture(scope="module")
+def step_by_step() -> Iterator[None]:
+    """TensorFlow computes without graphs in the tests of a module: tiny models take less time so."""
+    without_graphs()
+    yield
+    without_graphs(False)
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Overall scores are worked out at once, not after a pause in which more may change."""
+    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
 
 
 @pytest.fixture(autouse=True)

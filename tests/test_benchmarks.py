@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -99,7 +101,7 @@ def test_network_and_loss_in_pytorch_are_ours(tmp_path: Path) -> None:
     from napari_unet.training.losses import make_loss
     from side_by_side.case import network_settings, settle, write_arrays
     from side_by_side.torch_unet import fused, torch_loss, torch_unet
-    from tiny_models import without_graphs
+    from support.tiny_models import without_graphs
 
     without_graphs()
     try:

@@ -21,6 +21,8 @@ from napari_unet.cli import main
 from napari_unet.data.masks.mask_pixels import decode_labels
 from support.errors import cli_error
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--set", "epochs=2", "--set", "steps_per_epoch=4", "--set", "filters=2", "--set", "batch_size=4"]
 
 
@@ -337,7 +339,6 @@ def test_wrong_use_ends_with_two() -> None:
     assert caught.value.code == 2
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are different on Windows")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_training_goes_on(how: signal.Signals, salt_folder: Path, tmp_path: Path) -> None:

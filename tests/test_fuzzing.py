@@ -25,6 +25,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 DEEP = "[" * 100_000
 
 
+@pytest.mark.slow
 def test_some_damaged_files_of_every_kind() -> None:
     answer = subprocess.run(
         [sys.executable, str(BENCHMARKS / "fuzz.py"), "250", "--seed", "1", "--seconds", "20"],

@@ -14,6 +14,8 @@ from napari_unet.cli import main
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 COUNTS = (2, 3, 4, 5)  # objects in an image, by turns
 
 
@@ -143,7 +145,7 @@ def test_masks_saved_with_loss_are_cut_halfway(
     assert found["classes"] == ["foreground"]
     assert "saved with loss: above 127 is foreground" in str(found["masks"])
     # 2, 3, 4 and 5 squares of 256 pixels, twice each, in 96 x 96; loss moves a few pixels at most.
-    share = found["class_pixels"]["foreground"]  # type: ignore[index, call-overload]
+    share = found["class_pixels"]["foreground"]
     assert share == pytest.approx(28 * 256 / (8 * 96 * 96), rel=0.02)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from napari_unet.atomic import check_model, check_outputs
 from napari_unet.cli import main
 from napari_unet.cli.paths import matching
 from support.errors import cli_error, raises_code
+from support.folders import contents
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ def cut(path: Path) -> Path:
     return path
 
 
-def test_what_is_there_is_named_and_replaced_only_when_that_is_wanted(tmp_path):
+def test_what_is_there_is_named_and_replaced_only_when_that_is_wanted(tmp_path: Path) -> None:
     files = [tmp_path / f"{n}.png" for n in range(7)]
     check_outputs(files)
     for file in files:
@@ -42,7 +43,7 @@ def test_what_is_there_is_named_and_replaced_only_when_that_is_wanted(tmp_path):
 
 
 @pytest.mark.parametrize("link", ["hard", "symbolic", "folder", "same"])
-def test_an_input_is_never_replaced_under_any_name(tmp_path, link):
+def test_an_input_is_never_replaced_under_any_name(tmp_path: Path, link: str) -> None:
     given = tmp_path / "in" / "a.png"
     given.parent.mkdir()
     given.touch()
@@ -60,7 +61,7 @@ def test_an_input_is_never_replaced_under_any_name(tmp_path, link):
         check_outputs([target], [given], overwrite=True)
 
 
-def test_a_model_and_a_training_that_was_begun_are_not_replaced(tmp_path):
+def test_a_model_and_a_training_that_was_begun_are_not_replaced(tmp_path: Path) -> None:
     check_model(tmp_path)
     with raises_code("output.exists", "go on with --resume, or replace"):
         check_model(tmp_path, begun=True, or_else="go on with --resume")
@@ -70,7 +71,9 @@ def test_a_model_and_a_training_that_was_begun_are_not_replaced(tmp_path):
     check_model(tmp_path, overwrite=True)
 
 
-def test_segmenting_twice_and_over_an_image_and_past_a_damaged_one(tmp_path, capsys):
+def test_segmenting_twice_and_over_an_image_and_past_a_damaged_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in "abc":
         blobs(tmp_path / "in" / f"{name}.png")
     cut(tmp_path / "in" / "b.png")
@@ -93,7 +96,7 @@ def test_segmenting_twice_and_over_an_image_and_past_a_damaged_one(tmp_path, cap
     assert np.array_equal(np.asarray(Image.open(out / "a.png")), np.asarray(Image.open(out / "c.png")))
 
 
-def test_all_damaged_is_an_error(tmp_path):
+def test_all_damaged_is_an_error(tmp_path: Path) -> None:
     for name in "ab":
         cut(blobs(tmp_path / f"{name}.png"))
     command = ["segment", str(tmp_path / "[ab].png"), "--model", "nuclei", "--out", str(tmp_path / "out")]
@@ -102,7 +105,9 @@ def test_all_damaged_is_an_error(tmp_path):
     assert "2 images" in error.sentence
 
 
-def test_patterns_and_home_are_expanded_and_real_names_come_first(tmp_path, monkeypatch):
+def test_patterns_and_home_are_expanded_and_real_names_come_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("a2.png", "a10.png", "b[1].png", "sub/a3.png", "@eaDir/a4.png"):
         blobs(tmp_path / name)
     assert [p.name for p in matching(tmp_path / "*.png")] == ["a2.png", "a10.png", "b[1].png"]
@@ -119,7 +124,9 @@ def test_patterns_and_home_are_expanded_and_real_names_come_first(tmp_path, monk
         matching(tmp_path / "x*.png")
 
 
-def test_a_state_of_other_images_is_not_gone_on_with(tmp_path, caplog):
+def test_a_state_of_other_images_is_not_gone_on_with(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     from napari_unet.training.checkpoint import TrainingState, load_state, save_state
 
     save_state(TrainingState(step=7), tmp_path / "state.npz", "settings", "images")
@@ -141,7 +148,9 @@ def test_a_state_of_other_images_is_not_gone_on_with(tmp_path, caplog):
         ("ZYX", (3, 8, 9), 1, {}),
     ],
 )
-def test_a_page_of_a_hyperstack_knows_its_place(tmp_path, axes, shape, page, found):
+def test_a_page_of_a_hyperstack_knows_its_place(
+    tmp_path: Path, axes: str, shape: Any, page: int, found: Any
+) -> None:
     import tifffile
 
     from napari_unet.data.files.stack_axes import axes_of_page
@@ -152,7 +161,7 @@ def test_a_page_of_a_hyperstack_knows_its_place(tmp_path, axes, shape, page, fou
 
 
 @pytest.mark.parametrize(("unit", "micrometres"), [("um", 1.0), ("nm", 0.001), ("mm", 1000.0)])
-def test_a_saved_layer_keeps_the_size_of_its_pixels(tmp_path, unit, micrometres):
+def test_a_saved_layer_keeps_the_size_of_its_pixels(tmp_path: Path, unit: str, micrometres: float) -> None:
     from napari_unet.data.files.pixel_size import read_pixel_size
     from napari_unet.plugin.writer import write_tiff
 
@@ -167,7 +176,7 @@ def test_a_saved_layer_keeps_the_size_of_its_pixels(tmp_path, unit, micrometres)
 
 
 @pytest.fixture(scope="module")
-def there(tmp_path_factory):
+def there(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A data set, and something of each kind that a command could replace."""
     folder = tmp_path_factory.mktemp("there")
     for number in range(6):
@@ -183,10 +192,6 @@ def there(tmp_path_factory):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"mine")
     return folder
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 @pytest.mark.parametrize(
@@ -212,7 +217,9 @@ def contents(folder: Path) -> dict[str, bytes]:
         "project project pack --out file.zip",
     ],
 )
-def test_what_is_there_stays_and_the_sentence_names_the_flag(there, capsys, command):
+def test_what_is_there_stays_and_the_sentence_names_the_flag(
+    there: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
     before = contents(there)
     words = [
         str(there / word) if "/" in word or (there / word).exists() or word in {"new", "file.h5"} else word
@@ -226,7 +233,9 @@ def test_what_is_there_stays_and_the_sentence_names_the_flag(there, capsys, comm
     assert contents(there) == before
 
 
-def test_a_recipe_and_a_submission_never_replace_what_is_read(tmp_path, capsys):
+def test_a_recipe_and_a_submission_never_replace_what_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     image = blobs(tmp_path / "a.png")
     before = image.read_bytes()
     words = ["segment", str(image), "--model", "nuclei", "--out", str(tmp_path / "out"), "--overwrite"]
@@ -236,7 +245,7 @@ def test_a_recipe_and_a_submission_never_replace_what_is_read(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_comparison_of_networks_is_replaced_only_when_that_is_wanted(tmp_path):
+def test_a_comparison_of_networks_is_replaced_only_when_that_is_wanted(tmp_path: Path) -> None:
     from napari_unet.workflow.evaluate.compare_networks import CompareNetworksTask
 
     def plan(minutes: float, *, overwrite: bool = False) -> None:

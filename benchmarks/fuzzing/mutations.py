@@ -237,10 +237,10 @@ def _json(data: bytes, rng: Random, depth: int) -> bytes:
         case 0 if isinstance(holder, dict):
             del holder[key]
         case 1:
-            deep = value
+            nested: object = value
             for _ in range(int(rng.choice((1, 3, 200)))):
-                deep = [deep] if rng.random() < 0.5 else {"a": deep}
-            holder[key] = deep
+                nested = [nested] if rng.random() < 0.5 else {"a": nested}
+            holder[key] = nested
         case 2 if isinstance(value, list) and value:
             holder[key] = value * int(rng.choice((0, 2, 1000)))
         case 3:

@@ -38,7 +38,7 @@ class Case:
         raw = np.random.default_rng(0).standard_normal((self.batch, self.side, self.side, 1))
         axes = (1, 2, 3)
         normal = (raw - raw.mean(axes, keepdims=True)) / raw.std(axes, keepdims=True)
-        return normal.astype(np.float32)
+        return np.asarray(normal, np.float32)
 
 
 PAPER = Case("64 filters (the paper's size), one image of 256x256", 64, 1)
@@ -99,4 +99,4 @@ def write_arrays(network: Any, file: Path) -> None:
     for layer in network.layers:
         for number, array in enumerate(layer.get_weights()):
             arrays[f"{layer.name}/{number}"] = np.asarray(array, np.float32)
-    np.savez(file, **arrays)
+    np.savez(file, **arrays)  # type: ignore[arg-type]

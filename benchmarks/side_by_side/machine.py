@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def copy_by_torch() -> Callable[[], float]:
     return lambda: float(target.copy_(source)[0])
 
 
-PRODUCTS = {
+PRODUCTS: dict[str, dict[str, Callable[..., Any]]] = {
     "float32": {"PyTorch": product_by_torch, "NumPy": product_by_numpy, "OpenVINO": product_by_openvino},
     "bfloat16": {"PyTorch": product_by_torch, "OpenVINO": product_by_openvino},
 }

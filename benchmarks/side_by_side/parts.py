@@ -18,6 +18,7 @@ from side_by_side.turns import Contender, contenders, ratios, spread, take_turns
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     Row = dict[str, Any]
 
@@ -192,7 +193,7 @@ def clicks(options: argparse.Namespace) -> list[Row]:
     return measure(1 if options.quick else 5)
 
 
-PARTS = {
+PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "limits": limits, "inference-64": partial(inference, PAPER), "inference-16": partial(inference, SMALL),
     "training": training, "feeding": feeding, "tiles": tiles, "clicks": clicks,
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def _whole_way(model: Any) -> Run:
     from napari_unet.workflow.segment.segment_samples import segment_samples
 
     def run(images: np.ndarray) -> np.ndarray:
-        samples = [Sample(str(n), lambda n=n: images[n]) for n in range(len(images))]
+        samples = [Sample(str(n), partial(images.__getitem__, n)) for n in range(len(images))]
         return np.stack([result.probabilities for result in segment_samples(samples, model)])
 
     return run
@@ -93,7 +94,7 @@ def torch_eager(folder: Path, case: Case, precision: str, *, compiled: bool = Fa
         given = torch.from_numpy(images).permute(0, 3, 1, 2)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=halved):
             found = torch.sigmoid(network(given).float())
-        return found.permute(0, 2, 3, 1).numpy()
+        return np.asarray(found.permute(0, 2, 3, 1))
 
     return run
 

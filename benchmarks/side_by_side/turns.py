@@ -67,6 +67,7 @@ class Contender:
     def ask(self, calls: int) -> list[float]:
         """Have it run."""
         self.connection.send(calls)
+        taken: list[float]
         taken, self.last = self._answer()
         return taken
 

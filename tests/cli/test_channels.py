@@ -11,25 +11,13 @@ import pytest
 import tifffile
 from PIL import Image
 from scipy import ndimage
-from tests.tiny_models import without_graphs, write_tiny_model
 
 from napari_unet.cli import main
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _eager() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+pytestmark = pytest.mark.usefixtures("step_by_step")
 
 
 @pytest.fixture
@@ -72,10 +60,10 @@ def scores_in(report: Path) -> list[float]:
 
 
 def test_segment_and_run_give_the_masks_of_that_channel(
-    sets: tuple[Path, Path], model: Path, tmp_path: Path
+    sets: tuple[Path, Path], grey_model: Path, tmp_path: Path
 ) -> None:
     several, alone = sets
-    segment = ["segment", "--model", str(model), "--out"]
+    segment = ["segment", "--model", str(grey_model), "--out"]
     recipe = ["--save-recipe", str(tmp_path / "recipe.json")]
     command = [*segment, str(tmp_path / "a"), str(several / "images")]
     assert main([*command, "--channel", "gfp", *recipe]) == 0
@@ -86,10 +74,10 @@ def test_segment_and_run_give_the_masks_of_that_channel(
 
 
 def test_evaluate_and_run_give_the_scores_of_that_channel(
-    sets: tuple[Path, Path], model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    sets: tuple[Path, Path], grey_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     several, alone = sets
-    evaluate = ["evaluate", "--model", str(model), "--scores", "overlap", "--report"]
+    evaluate = ["evaluate", "--model", str(grey_model), "--scores", "overlap", "--report"]
     assert main([*evaluate, str(tmp_path / "none"), str(several)]) in {2, 3}
     assert "0 (DAPI), 1 (GFP), 2 (Cy5); choose with --channel" in capsys.readouterr().err
     recipe = ["--save-recipe", str(tmp_path / "recipe.json")]

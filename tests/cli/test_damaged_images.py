@@ -6,13 +6,16 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from napari_unet.cli import main
-from tiny_models import write_tiny_model
+from support.tiny_models import write_tiny_model
+
+pytestmark = pytest.mark.slow
 
 SMALL = [
     "--minutes", "0.02", "--set", "network.depth=2", "--set", "network.filters=4", "--set",
@@ -53,7 +56,7 @@ def last_line(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A data set with a damaged image and a mask of a wrong size, and a model that was trained on it."""
     folder = tmp_path_factory.mktemp("made")
     data = data_set(folder / "data", 12, damaged=3, small_mask=7)
@@ -61,7 +64,7 @@ def made(tmp_path_factory):
     return folder, data, folder / "model", code
 
 
-def test_training(made):
+def test_training(made: Any) -> None:
     _, _, model, code = made
     assert code == 3
     provenance = json.loads((model / "settings.json").read_text())["provenance"]
@@ -77,7 +80,7 @@ def test_training(made):
 
 
 @pytest.mark.parametrize("kind", ["folds", "seeds", "snapshots"])
-def test_training_several(tmp_path, capsys, kind):
+def test_training_several(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
     data = data_set(tmp_path / "data", 12)
     out = tmp_path / "out"
     assert main(["train", str(data), "--out", str(out), f"--{kind}", "2", *SMALL]) == 3
@@ -86,7 +89,7 @@ def test_training_several(tmp_path, capsys, kind):
 
 
 @pytest.mark.parametrize("fault", ["image", "mask"])
-def test_scoring(tmp_path, capsys, fault):
+def test_scoring(tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str) -> None:
     data = data_set(tmp_path / "data", damaged=3 if fault == "image" else None, small_mask=3)
     report = tmp_path / "report"
     assert main(["evaluate", str(data), "--model", "nuclei", "--report", str(report)]) == 3
@@ -98,7 +101,7 @@ def test_scoring(tmp_path, capsys, fault):
     assert sorted(row["image"] for row in rows) == ["0", "1", "2", "4", "5"]
 
 
-def test_scoring_masks_of_which_one_is_damaged(tmp_path, capsys):
+def test_scoring_masks_of_which_one_is_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = data_set(tmp_path / "data", damaged=None)
     masks = tmp_path / "masks"
     masks.mkdir()
@@ -113,7 +116,7 @@ def test_scoring_masks_of_which_one_is_damaged(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("fault", ["image", "mask"])
-def test_comparing(tmp_path, capsys, fault, made):
+def test_comparing(tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str, made: Any) -> None:
     data = data_set(tmp_path / "data", damaged=3 if fault == "image" else None, small_mask=3)
     model = str(made[2])
     command = ["compare", str(data), "--models", "nuclei", model, "--report", str(tmp_path / "report")]
@@ -126,7 +129,7 @@ def test_comparing(tmp_path, capsys, fault, made):
 
 
 @pytest.mark.parametrize("command", ["ensemble", "refine"])
-def test_choosing(tmp_path, capsys, command):
+def test_choosing(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     data = data_set(tmp_path / "data")
     out = str(tmp_path / "out")
     if command == "ensemble":
@@ -140,7 +143,7 @@ def test_choosing(tmp_path, capsys, command):
 
 
 @pytest.mark.parametrize("source", ["model", "references", "masks"])
-def test_exporting(tmp_path, capsys, source):
+def test_exporting(tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str) -> None:
     data = data_set(tmp_path / "data", damaged=3 if source == "model" else None, small_mask=3)
     words = ["export", str(data), "--format", "png", "--out", str(tmp_path / "out")]
     if source == "model":
@@ -154,7 +157,7 @@ def test_exporting(tmp_path, capsys, source):
     assert sorted(path.stem[:1] for path in (tmp_path / "out").glob("*.png")) == ["0", "1", "2", "4", "5"]
 
 
-def test_fine_tuning(tmp_path, capsys, made):
+def test_fine_tuning(tmp_path: Path, capsys: pytest.CaptureFixture[str], made: Any) -> None:
     data = data_set(tmp_path / "data", small_mask=4)
     words = ["finetune", "--model", str(made[2]), "--corrections", str(data), "--out", str(tmp_path / "out")]
     assert main([*words, "--minutes", "0.05", "--replay", str(made[1])]) == 3
@@ -164,7 +167,7 @@ def test_fine_tuning(tmp_path, capsys, made):
     assert "learned from 3 corrected images, 1 kept for judging; replayed training data" in said.out
 
 
-def test_comparing_networks(tmp_path, capsys):
+def test_comparing_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = data_set(tmp_path / "data", 12)
     words = ["compare-networks", str(data), "--networks", "unet", "--report", str(tmp_path / "report")]
     assert main([*words, *SMALL]) == 3
@@ -176,7 +179,7 @@ def test_comparing_networks(tmp_path, capsys):
     assert float(rows[0]["pooled_iou"]) >= 0
 
 
-def test_submitting(tmp_path, capsys, salt_folder):
+def test_submitting(tmp_path: Path, capsys: pytest.CaptureFixture[str], salt_folder: Path) -> None:
     data = Path(shutil.copytree(salt_folder, tmp_path / "data"))
     tests = sorted((data / "test" / "images").iterdir())
     (data / "sample_submission.csv").write_text("id,rle_mask\n" + "".join(f"{p.stem},1 1\n" for p in tests))
@@ -212,7 +215,9 @@ def test_submitting(tmp_path, capsys, salt_folder):
     assert first.stem not in {row["id"] for row in rows_of(tmp_path / "b.csv")}
 
 
-def test_submitting_masks_of_which_one_is_damaged(tmp_path, capsys, salt_folder):
+def test_submitting_masks_of_which_one_is_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], salt_folder: Path
+) -> None:
     tests = sorted((salt_folder / "test" / "images").iterdir())
     masks = tmp_path / "masks"
     masks.mkdir()

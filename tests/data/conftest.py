@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-Write = Callable[[Mapping[str, bytes]], Path]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from support.file_builders import Write
 
 
 @pytest.fixture

@@ -6,15 +6,19 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from file_builders import corner, grey, jpeg, png, tiff, unreadable, zipped
 
 from napari_unet.data.catalog import FORMATS, open_dataset, open_images, recognize
 from napari_unet.data.files.source import open_source
 from napari_unet.errors import DataError
 from support.errors import raises_code
+from support.file_builders import Write, corner, grey, jpeg, png, tiff, unreadable, zipped
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PAIRS = {
     "images/a.png": png(grey(1)),
@@ -42,13 +46,15 @@ LAYOUTS = {
 }
 
 
-def test_the_formats_have_the_names_of_the_command_line():
+def test_the_formats_have_the_names_of_the_command_line() -> None:
     assert set(FORMATS) == {*LAYOUTS, "images"}
     assert all(name == layout.name and layout.title for name, layout in FORMATS.items())
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_every_layout_is_recognized_in_folder_zip_and_zip_of_zip(folder, tmp_path, name):
+def test_every_layout_is_recognized_in_folder_zip_and_zip_of_zip(
+    folder: Write, tmp_path: Path, name: Any
+) -> None:
     path = tmp_path / "set.zip"
     nested = tmp_path / "nested.zip"
     path.write_bytes(zipped(LAYOUTS[name]))
@@ -67,7 +73,7 @@ def test_every_layout_is_recognized_in_folder_zip_and_zip_of_zip(folder, tmp_pat
         assert unreadable(dataset) == []
 
 
-def test_the_nested_zip_of_a_kaggle_download(tmp_path):
+def test_the_nested_zip_of_a_kaggle_download(tmp_path: Path) -> None:
     tgs = {f"images/{n}.png": png(grey(n)) for n in range(3)} | {
         f"masks/{n}.png": png(corner()) for n in range(3)
     }
@@ -80,7 +86,7 @@ def test_the_nested_zip_of_a_kaggle_download(tmp_path):
     assert np.array_equal(dataset[2].read_image()[..., 0], grey(2))
 
 
-def test_a_named_format_is_obeyed(folder):
+def test_a_named_format_is_obeyed(folder: Write) -> None:
     path = folder(LAYOUTS["tgs-salt"])
     assert open_dataset(path).format == "tgs-salt"
     assert open_dataset(path, format="image-mask-folders").format == "image-mask-folders"
@@ -98,17 +104,17 @@ def test_a_named_format_is_obeyed(folder):
         ({"tgs.zip": b""}, "open one of the zips in it, like tgs.zip"),
     ],
 )
-def test_wrong_folders(folder, files, reason):
+def test_wrong_folders(folder: Write, files: Any, reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         open_dataset(folder(files))
 
 
-def test_an_image_is_no_data_set(folder):
+def test_an_image_is_no_data_set(folder: Write) -> None:
     with raises_code("data.set.image", "a.png"):
         open_dataset(folder(PAIRS) / "images" / "a.png")
 
 
-def test_several_sets_in_one_folder_are_told(folder):
+def test_several_sets_in_one_folder_are_told(folder: Write) -> None:
     several = {f"one/{n}": d for n, d in LAYOUTS["cell-tracking"].items()}
     several |= {f"two/{n}.png": png(grey(n)) for n in range(30)}
     with raises_code("data.set.ambiguous", "30 image files"):
@@ -117,7 +123,7 @@ def test_several_sets_in_one_folder_are_told(folder):
     assert [(p.kind, len(p.names)) for p in named.problems] == [("left out", 30)]
 
 
-def test_a_mask_of_another_size_is_told_when_it_is_read(folder):
+def test_a_mask_of_another_size_is_told_when_it_is_read(folder: Write) -> None:
     dataset = open_dataset(folder(PAIRS | {"masks/b.png": png(np.zeros((6, 5), np.uint8))}))
     dataset[0].read_mask()
     message = ("data.mask.size", "masks/b.png", "images/b.png", "6 x 6", "5 x 6")
@@ -126,7 +132,7 @@ def test_a_mask_of_another_size_is_told_when_it_is_read(folder):
     assert unreadable(dataset) == ["b"]
 
 
-def test_damaged_files_are_told_by_name_and_do_not_stop_the_check(folder):
+def test_damaged_files_are_told_by_name_and_do_not_stop_the_check(folder: Write) -> None:
     whole = PAIRS["images/a.png"]
     dataset = open_dataset(folder(PAIRS | {"images/a.png": whole[: len(whole) // 2], "c.csv": b"x"}))
     with raises_code("data.image.unreadable", "images/a.png"):
@@ -134,17 +140,17 @@ def test_damaged_files_are_told_by_name_and_do_not_stop_the_check(folder):
     assert unreadable(dataset) == ["a"]
 
 
-def test_opening_reads_no_image(folder, monkeypatch):
+def test_opening_reads_no_image(folder: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder(LAYOUTS["tgs-salt"] | {"train/images/b.png": b"not read", "train/masks/b.png": b"not read"})
     assert len(open_dataset(path)) == 2
 
 
-def read_in_another_process(samples):
+def read_in_another_process(samples: Any) -> Any:
     return [(s.id, int(s.read_image()[0, 0, 0]), int(s.read_mask().labels.sum())) for s in samples]
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_samples_can_be_read_in_a_spawned_process(folder, tmp_path, packed):
+def test_samples_can_be_read_in_a_spawned_process(folder: Write, tmp_path: Path, packed: bool) -> None:
     path = folder(PAIRS)
     if packed:
         path = tmp_path / "outer.zip"
@@ -155,13 +161,16 @@ def test_samples_can_be_read_in_a_spawned_process(folder, tmp_path, packed):
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_samples_of_every_layout_can_be_pickled(folder, name):
+def test_samples_of_every_layout_can_be_pickled(folder: Write, name: Any) -> None:
     dataset = open_dataset(folder(LAYOUTS[name]))
-    for sample in pickle.loads(pickle.dumps((*dataset.samples, *dataset.unlabelled))):
-        sample.read_image()
+    samples = (*dataset.samples, *dataset.unlabelled)
+    assert samples
+    for before, after in zip(samples, pickle.loads(pickle.dumps(samples)), strict=True):
+        assert (after.id, after.group, after.has_mask) == (before.id, before.group, before.has_mask)
+        np.testing.assert_array_equal(after.read_image(), before.read_image())
 
 
-def test_opening_imports_no_image_library_and_nothing_heavy(folder):
+def test_opening_imports_no_image_library_and_nothing_heavy(folder: Write) -> None:
     code = (
         "import sys; from napari_unet.data.catalog import open_dataset; open_dataset(sys.argv[1])\n"
         "heavy = {'PIL', 'tifffile', 'imagecodecs', 'scipy', 'pandas', 'cv2', 'keras'}\n"
@@ -172,7 +181,7 @@ def test_opening_imports_no_image_library_and_nothing_heavy(folder):
     assert done.stdout.strip() == "[]"
 
 
-def test_images_from_files_stacks_folders_and_zips(folder, tmp_path):
+def test_images_from_files_stacks_folders_and_zips(folder: Write, tmp_path: Path) -> None:
     stack = tiff(np.stack([grey(n) for n in range(3)]), photometric="minisblack")
     root = folder(
         {"plain/a.png": png(grey(7)), "plain/notes.txt": b"", "s.tif": stack, "b.jpg": jpeg(grey(8))}
@@ -186,7 +195,7 @@ def test_images_from_files_stacks_folders_and_zips(folder, tmp_path):
     assert not any(s.has_mask for s in samples)
 
 
-def test_images_of_a_data_set_are_all_of_them_with_their_masks(folder):
+def test_images_of_a_data_set_are_all_of_them_with_their_masks(folder: Write) -> None:
     names = {"images/c.png": png(grey(3)), "images/d.png": png(grey(4)), "images/d.jpg": jpeg(grey(4)),
              "masks/d.png": png(corner())}  # fmt: skip
     samples = open_images([folder(PAIRS | names)])
@@ -196,7 +205,7 @@ def test_images_of_a_data_set_are_all_of_them_with_their_masks(folder):
     ]  # fmt: skip
 
 
-def test_ids_of_images_are_unique_whatever_they_are_called(folder):
+def test_ids_of_images_are_unique_whatever_they_are_called(folder: Write) -> None:
     root = folder(
         {"p/a.png": png(grey()), "q/a.png": png(grey()), "q/a_2.png": png(grey()), "r/a.png": png(grey())}
     )
@@ -212,13 +221,13 @@ def test_ids_of_images_are_unique_whatever_they_are_called(folder):
         ("empty", ("data.images.missing",)),
     ],
 )
-def test_images_that_are_not_there(folder, name, reason):
+def test_images_that_are_not_there(folder: Write, name: str, reason: Any) -> None:
     root = folder({"text.txt": b"hello", "empty/readme.md": b""})
     with raises_code(*reason):
         open_images([root / name])
 
 
-def test_a_damaged_stack_is_told_by_name(folder):
+def test_a_damaged_stack_is_told_by_name(folder: Write) -> None:
     root = folder({"bad.tif": b"II*\0garbage"})
     (sample,) = open_images([root / "bad.tif"])
     with raises_code("data.image.unreadable", "bad.tif"):
@@ -238,7 +247,7 @@ REAL = {
 
 @pytest.mark.parametrize("name", REAL)
 @pytest.mark.parametrize("way", ["zip", "folder", "zip in zip"])
-def test_real_data(real_data, tmp_path, name, way):
+def test_real_data(real_data: Path, tmp_path: Path, name: Any, way: str) -> None:
     path = real_data / f"{name}.zip"
     if way == "folder":
         with zipfile.ZipFile(path) as archive:
@@ -264,11 +273,11 @@ def test_real_data(real_data, tmp_path, name, way):
         assert mask.labels.max() <= len(classes)
 
 
-def test_real_nerve_masks_that_are_not_empty(real_data):
+def test_real_nerve_masks_that_are_not_empty(real_data: Path) -> None:
     dataset = open_dataset(real_data / "ultrasound-nerve.zip")
     assert sum(bool(s.read_mask().labels.any()) for s in dataset.samples) == 27
     assert dataset[0].read_image().shape == (420, 580, 1)
 
 
-def test_recognize_names_the_layout(folder):
+def test_recognize_names_the_layout(folder: Write) -> None:
     assert recognize(open_source(folder(PAIRS))) == "image-mask-folders"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from file_builders import CORNER_RUNS, corner, grey, jpeg, png, tiff, unreadable, zipped
 
 from napari_unet.data.catalog import open_dataset
 from support.errors import raises_code
+from support.file_builders import CORNER_RUNS, Write, corner, grey, jpeg, png, tiff, unreadable, zipped
 
 CORNER = (corner() > 0).astype(np.uint8)
 EMPTY = np.zeros((6, 6), np.uint8)
 
 
-def kinds(dataset):
+def kinds(dataset: Any) -> Any:
     return sorted((p.kind, p.names) for p in dataset.problems)
 
 
@@ -29,7 +31,7 @@ TGS = {
 }
 
 
-def test_tgs(folder):
+def test_tgs(folder: Write) -> None:
     dataset = open_dataset(folder(TGS))
     assert dataset.format == "tgs-salt"
     assert [s.id for s in dataset.samples] == ["aa", "bb", "cc"]
@@ -48,7 +50,7 @@ def test_tgs(folder):
     assert unreadable(dataset) == []
 
 
-def test_tgs_without_its_table_or_without_its_masks(folder):
+def test_tgs_without_its_table_or_without_its_masks(folder: Write) -> None:
     without_table = {n: d for n, d in TGS.items() if n != "train.csv"}
     dataset = open_dataset(folder(without_table))
     assert [s.id for s in dataset.samples] == ["aa", "bb"]
@@ -59,7 +61,7 @@ def test_tgs_without_its_table_or_without_its_masks(folder):
     assert np.array_equal(dataset[0].read_mask().labels, CORNER)
 
 
-def test_tgs_where_file_and_table_disagree_it_is_told(folder):
+def test_tgs_where_file_and_table_disagree_it_is_told(folder: Write) -> None:
     files = TGS | {"train.csv": f"id,rle_mask\naa,1 1\nbb,\ncc,{CORNER_RUNS}\n".encode()}
     dataset = open_dataset(folder(files))
     with raises_code("data.mask.contradiction", "train/masks/aa.png", "got 5"):
@@ -67,7 +69,7 @@ def test_tgs_where_file_and_table_disagree_it_is_told(folder):
     assert unreadable(dataset) == ["aa"]
 
 
-def test_tgs_with_two_files_of_one_name_takes_neither(folder):
+def test_tgs_with_two_files_of_one_name_takes_neither(folder: Write) -> None:
     files = TGS | {"train/masks/aa.jpg": jpeg(corner()), "train/masks/zz.png": png(EMPTY)}
     dataset = open_dataset(folder(files))
     assert dataset[0].mask_name == "train.csv"
@@ -88,12 +90,12 @@ def test_tgs_with_two_files_of_one_name_takes_neither(folder):
         ({"depths.csv": b"id,z\naa,deep\n"}, ("data.table.value",)),
     ],
 )
-def test_tgs_with_bad_tables(folder, files, reason):
+def test_tgs_with_bad_tables(folder: Write, files: Any, reason: Any) -> None:
     with raises_code(*reason):
         open_dataset(folder(TGS | files), format="tgs-salt")
 
 
-def test_tgs_with_runs_out_of_range_is_told_when_the_mask_is_read(folder):
+def test_tgs_with_runs_out_of_range_is_told_when_the_mask_is_read(folder: Write) -> None:
     dataset = open_dataset(folder(TGS | {"train.csv": b"id,rle_mask\ncc,36 2\n"}))
     with raises_code("data.runs.outside", "run lengths of cc"):
         dataset[-1].read_mask()
@@ -111,7 +113,7 @@ NERVE = {
 }
 
 
-def test_nerve(folder):
+def test_nerve(folder: Write) -> None:
     dataset = open_dataset(folder(NERVE))
     assert dataset.format == "ultrasound-nerve"
     assert [s.id for s in dataset.samples] == ["1_1", "1_2", "12_3"]
@@ -126,7 +128,7 @@ def test_nerve(folder):
     assert unreadable(dataset) == []
 
 
-def test_nerve_copies_with_lossy_masks(folder):
+def test_nerve_copies_with_lossy_masks(folder: Write) -> None:
     big = np.kron(corner(), np.ones((8, 8), np.uint8))
     files = {
         "images/3_7.jpg": jpeg(np.stack([big // 2] * 3, -1)),
@@ -139,7 +141,7 @@ def test_nerve_copies_with_lossy_masks(folder):
     assert np.array_equal(dataset[0].read_mask().labels, big > 127)
 
 
-def test_numbers_alone_do_not_make_a_nerve(folder):
+def test_numbers_alone_do_not_make_a_nerve(folder: Write) -> None:
     classes = np.array([[0, 1], [2, 2]], np.uint8)
     files = {"images/3_7.png": png(classes), "masks/3_7_mask.png": png(classes)}
     dataset = open_dataset(folder(files))
@@ -147,17 +149,17 @@ def test_numbers_alone_do_not_make_a_nerve(folder):
     assert np.array_equal(dataset[0].read_mask().labels, classes)
 
 
-def test_nerve_frames_are_known_by_their_size(folder):
+def test_nerve_frames_are_known_by_their_size(folder: Write) -> None:
     frame = tiff(np.zeros((420, 580), np.uint8))
     assert open_dataset(folder({"1_1.tif": frame, "1_1_mask.tif": frame})).format == "ultrasound-nerve"
 
 
-def test_nerve_with_a_bad_table(folder):
+def test_nerve_with_a_bad_table(folder: Write) -> None:
     with raises_code("data.table.id"):
         open_dataset(folder(NERVE | {"train_masks.csv": b"subject,img,pixels\n../1,2,\n"}))
 
 
-def slice_of(value):
+def slice_of(value: Any) -> Any:
     return png(np.full((512, 512), value, np.uint8))
 
 
@@ -166,7 +168,7 @@ ISBI = {f"train/image/{n}.png": slice_of(n) for n in (0, 2, 3, 10)} | {
 }
 
 
-def test_isbi_slices_are_in_the_order_of_their_numbers(folder):
+def test_isbi_slices_are_in_the_order_of_their_numbers(folder: Write) -> None:
     dataset = open_dataset(folder(ISBI | {"test/11.png": slice_of(1), "test/9.png": slice_of(1)}))
     assert (dataset.format, dataset.classes) == ("isbi2012", ("cell interior",))
     assert [s.id for s in dataset.samples] == ["0", "2", "3", "10"]
@@ -176,7 +178,7 @@ def test_isbi_slices_are_in_the_order_of_their_numbers(folder):
     assert dataset[3].read_image()[0, 0, 0] == 10
 
 
-def test_isbi_unpaired(folder):
+def test_isbi_unpaired(folder: Write) -> None:
     files = {n: d for n, d in ISBI.items() if n not in ("train/label/0.png", "train/image/2.png")}
     dataset = open_dataset(folder(files))
     assert [s.id for s in dataset.unlabelled] == ["0"]
@@ -186,14 +188,14 @@ def test_isbi_unpaired(folder):
     ]
 
 
-def test_numbered_slices_of_classes_are_not_isbi(folder):
+def test_numbered_slices_of_classes_are_not_isbi(folder: Write) -> None:
     labels = np.zeros((512, 512), np.uint8)
     labels[0, :2] = 1, 2
     dataset = open_dataset(folder({"train/image/1.png": slice_of(1), "train/label/1.png": png(labels)}))
     assert (dataset.format, len(dataset.classes)) == ("image-mask-folders", 2)
 
 
-def test_isbi_stacks(folder):
+def test_isbi_stacks(folder: Write) -> None:
     volume = np.stack([grey(n) for n in range(4)])
     labels = np.stack([corner(255), corner(0), corner(0), corner(255)])
     options = {"photometric": "minisblack"}
@@ -215,7 +217,7 @@ def test_isbi_stacks(folder):
         assert not dataset.problems
 
 
-def test_isbi_stacks_of_different_length(folder):
+def test_isbi_stacks_of_different_length(folder: Write) -> None:
     options = {"photometric": "minisblack"}
     root = folder(
         {
@@ -227,7 +229,7 @@ def test_isbi_stacks_of_different_length(folder):
         open_dataset(root)
 
 
-def nucleus(rows, columns):
+def nucleus(rows: Any, columns: Any) -> Any:
     mask = np.zeros((6, 6), np.uint8)
     mask[rows, columns] = 255
     return png(mask)
@@ -243,7 +245,7 @@ DSB = {
 }
 
 
-def test_dsb_nuclei_are_objects_and_the_smaller_stays_on_top(folder):
+def test_dsb_nuclei_are_objects_and_the_smaller_stays_on_top(folder: Write) -> None:
     dataset = open_dataset(folder(DSB))
     assert (dataset.format, dataset.classes) == ("dsb2018", ("nucleus",))
     assert [s.id for s in dataset.samples] == ["n1", "n2"]
@@ -261,7 +263,7 @@ def test_dsb_nuclei_are_objects_and_the_smaller_stays_on_top(folder):
     assert not dataset.problems
 
 
-def test_dsb_from_its_table(folder):
+def test_dsb_from_its_table(folder: Write) -> None:
     files = {n: d for n, d in DSB.items() if "/masks/" not in n}
     table = f"ImageId,EncodedPixels\nn1,{CORNER_RUNS}\nn1,36 1\nn2,6 1\n"
     dataset = open_dataset(folder(files | {"stage1_train_labels.csv": table.encode()}))
@@ -279,7 +281,7 @@ ONE = {
 
 
 @pytest.mark.parametrize("above", ["n1", "stage1_train/n1", "train/n1"])
-def test_dsb_with_one_image(folder, above):
+def test_dsb_with_one_image(folder: Write, above: str) -> None:
     root = folder({f"{above}/{name}": data for name, data in ONE.items()})
     archive = root.with_name("one.zip")
     archive.write_bytes(zipped({f"{above}/{name}": data for name, data in ONE.items()}))
@@ -295,7 +297,7 @@ def test_dsb_with_one_image(folder, above):
         assert not dataset.unlabelled
 
 
-def test_one_pair_of_the_folders_name_is_no_dsb(folder):
+def test_one_pair_of_the_folders_name_is_no_dsb(folder: Write) -> None:
     pair = {"cells/images/cells.png": png(grey()), "cells/masks/cells.png": png(corner())}
     assert open_dataset(folder(pair)).format == "image-mask-folders"
     more = {"cells/images/a.png": png(grey()), "cells/masks/a.png": png(corner())}
@@ -303,7 +305,7 @@ def test_one_pair_of_the_folders_name_is_no_dsb(folder):
     assert (dataset.format, len(dataset)) == ("image-mask-folders", 2)
 
 
-def test_dsb_problems(folder):
+def test_dsb_problems(folder: Write) -> None:
     files = DSB | {
         "stage1_train/n4/images/n4.png": png(grey(4)),
         "stage1_train/n5/masks/a.png": nucleus(0, 0),
@@ -314,7 +316,7 @@ def test_dsb_problems(folder):
     assert sorted(p.kind for p in dataset.problems) == ["ambiguous", "unpaired image", "unpaired mask"]
 
 
-def test_dsb_masks_of_several_sizes_are_told(folder):
+def test_dsb_masks_of_several_sizes_are_told(folder: Write) -> None:
     dataset = open_dataset(folder(DSB | {"stage1_train/n2/masks/w.png": png(np.zeros((5, 6), np.uint8))}))
     with raises_code("data.mask.size", "6 x 5", "6 x 6"):
         dataset[1].read_mask()

@@ -4,11 +4,11 @@ import io
 import struct
 import warnings
 import zlib
+from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
-from file_builders import jpeg, png, tiff
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -25,6 +25,7 @@ from napari_unet.data.files.image_files import (
 from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.errors import DataError
 from support.errors import raises_code
+from support.file_builders import jpeg, png, tiff
 
 RNG = np.random.default_rng(5)
 GREY = RNG.integers(0, 255, (7, 5), np.uint8)
@@ -34,7 +35,7 @@ DEEP = (RNG.integers(0, 65535, (7, 5)) | 1).astype(np.uint16)
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32, np.float32, np.float64])
 @pytest.mark.parametrize("compression", [None, "lzw", "zlib"])
-def test_tiff_keeps_every_type_and_value(dtype, compression):
+def test_tiff_keeps_every_type_and_value(dtype: Any, compression: Any) -> None:
     pixels = (RNG.random((7, 5)) * 200 - (100 if np.dtype(dtype).kind != "u" else 0)).astype(dtype)
     read = decode_image(tiff(pixels, compression=compression), "a.tif")
     assert read.dtype == dtype
@@ -51,38 +52,38 @@ def test_tiff_keeps_every_type_and_value(dtype, compression):
         {"predictor": 2, "compression": "lzw"},
     ],
 )
-def test_tiff_layouts(options):
+def test_tiff_layouts(options: Any) -> None:
     read = decode_image(tiff(DEEP, **options), "a.tif")
     assert read.dtype == np.dtype(np.uint16)
     assert read.dtype.isnative
     assert np.array_equal(read[..., 0], DEEP)
 
 
-def test_planar_tiff_has_its_channels_last():
+def test_planar_tiff_has_its_channels_last() -> None:
     planar = tiff(np.moveaxis(COLOUR, -1, 0), photometric="rgb", planarconfig="separate")
     assert np.array_equal(decode_image(planar, "a.tif"), COLOUR)
 
 
-def test_one_bit_is_bool():
+def test_one_bit_is_bool() -> None:
     bits = GREY > 100
     assert np.array_equal(decode_image(tiff(bits, photometric="minisblack"), "a.tif")[..., 0], bits)
     assert np.array_equal(decode_image(png(bits), "a.png")[..., 0], bits)
     assert decode_image(png(bits), "a.png").dtype == bool
 
 
-def test_png_of_every_kind():
+def test_png_of_every_kind() -> None:
     assert np.array_equal(decode_image(png(GREY), "a.png"), GREY[..., None])
     assert np.array_equal(decode_image(png(COLOUR), "a.png"), COLOUR)
     assert np.array_equal(decode_image(png(DEEP), "a.png"), DEEP[..., None])
     assert decode_image(png(DEEP), "a.png").dtype == np.uint16
 
 
-def test_sixteen_bit_colour_keeps_its_low_bits():
+def test_sixteen_bit_colour_keeps_its_low_bits() -> None:
     deep = np.stack([DEEP, DEEP[::-1], DEEP[:, ::-1]], -1)
     assert np.array_equal(decode_image(imagecodecs.png_encode(deep), "a.png"), deep)
 
 
-def test_transparency_is_no_data():
+def test_transparency_is_no_data() -> None:
     alpha = np.full((7, 5, 1), 255, np.uint8)
     opaque = np.concatenate([COLOUR, alpha], -1)
     assert np.array_equal(decode_image(png(opaque), "a.png"), COLOUR)
@@ -94,7 +95,7 @@ def test_transparency_is_no_data():
     assert np.array_equal(decode_image(png(grey_alpha), "a.png"), GREY[..., None])
 
 
-def test_palette_is_colours_for_images_and_indices_for_masks():
+def test_palette_is_colours_for_images_and_indices_for_masks() -> None:
     indices = np.array([[0, 1], [2, 1]], np.uint8)
     file = png(indices, "P")
     assert decode_image(file, "a.png").tolist() == [
@@ -104,7 +105,7 @@ def test_palette_is_colours_for_images_and_indices_for_masks():
     assert np.array_equal(decode_labels(file, "a.png"), indices)
 
 
-def test_palette_tiff():
+def test_palette_tiff() -> None:
     colours = np.zeros((3, 256), np.uint16)
     colours[:, 1] = (0xFF00, 0x8000, 0x0100)
     file = tiff(np.array([[0, 1]], np.uint8), photometric="palette", colormap=colours)
@@ -112,14 +113,14 @@ def test_palette_tiff():
     assert decode_labels(file, "a.tif").tolist() == [[0, 1]]
 
 
-def test_a_transparent_colour_in_a_palette_warns_of_nothing():
+def test_a_transparent_colour_in_a_palette_warns_of_nothing() -> None:
     file = png(np.array([[0, 1]], np.uint8), "P", transparency=b"\x00\xff")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert decode_image(file, "a.png").shape == (1, 2, 3)
 
 
-def test_jpeg_bmp_and_gif():
+def test_jpeg_bmp_and_gif() -> None:
     flat = np.full((8, 8), 77, np.uint8)
     assert np.abs(decode_image(jpeg(flat), "a.jpg").astype(int) - 77).max() <= 1
     for kind in ("BMP", "GIF"):
@@ -128,13 +129,13 @@ def test_jpeg_bmp_and_gif():
         assert np.array_equal(decode_labels(file.getvalue(), f"a.{kind.lower()}"), GREY)
 
 
-def test_grey_saved_as_colour_is_one_number_in_a_mask():
+def test_grey_saved_as_colour_is_one_number_in_a_mask() -> None:
     same = np.stack([GREY] * 3, -1)
     assert np.array_equal(decode_labels(png(same), "a.png"), GREY)
     assert decode_labels(png(COLOUR), "a.png").shape == (7, 5, 3)
 
 
-def test_the_content_counts_not_the_suffix():
+def test_the_content_counts_not_the_suffix() -> None:
     assert np.array_equal(decode_image(tiff(GREY), "a.png")[..., 0], GREY)
     assert np.array_equal(decode_image(png(GREY), "a.tif")[..., 0], GREY)
 
@@ -142,7 +143,7 @@ def test_the_content_counts_not_the_suffix():
 @pytest.mark.parametrize(
     "options", [{"photometric": "minisblack"}, {"imagej": True, "metadata": {"axes": "ZYX"}}]
 )
-def test_stacks_are_read_page_by_page(options):
+def test_stacks_are_read_page_by_page(options: Any) -> None:
     stack = np.stack([GREY, GREY + 1, GREY + 2])
     file = tiff(stack, **options)
     assert count_pages(file, "s.tif") == 3
@@ -155,13 +156,13 @@ def test_stacks_are_read_page_by_page(options):
         decode_image(file, "s.tif", 3)
 
 
-def test_stack_of_colour_pages():
+def test_stack_of_colour_pages() -> None:
     stack = np.stack([COLOUR, COLOUR[::-1]])
     file = tiff(stack, photometric="rgb")
     assert np.array_equal(decode_image(file, "s.tif", 1), COLOUR[::-1])
 
 
-def test_read_pages_of_a_single_image():
+def test_read_pages_of_a_single_image() -> None:
     assert np.array_equal(read_pages(png(COLOUR), "a.png"), COLOUR[None])
 
 
@@ -178,11 +179,11 @@ def test_read_pages_of_a_single_image():
         (tiff(np.stack([GREY] * 4), photometric="minisblack"), ImageHeader(7, 5, 1, "uint8", 4)),
     ],
 )
-def test_headers(file, expected):
+def test_headers(file: Any, expected: Any) -> None:
     assert image_header(file, "a") == expected
 
 
-def test_the_header_of_a_png_needs_its_first_bytes_alone():
+def test_the_header_of_a_png_needs_its_first_bytes_alone() -> None:
     assert image_header(png(GREY)[: image_files.HEAD_BYTES], "a.png") == ImageHeader(7, 5, 1, "uint8")
 
 
@@ -202,7 +203,7 @@ def png_declaring(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize(("width", "height"), [(100_000, 100_000), (2**31 - 1, 2**31 - 1), (20_000, 20_000)])
-def test_a_png_that_declares_a_huge_image_takes_no_memory(width, height):
+def test_a_png_that_declares_a_huge_image_takes_no_memory(width: Any, height: Any) -> None:
     import tracemalloc
 
     file = png_declaring(width, height)
@@ -214,7 +215,7 @@ def test_a_png_that_declares_a_huge_image_takes_no_memory(width, height):
     assert peak < 20_000_000
 
 
-def test_a_tiff_that_declares_a_huge_image_is_refused():
+def test_a_tiff_that_declares_a_huge_image_is_refused() -> None:
     good = tiff(np.zeros((4, 4), np.uint8), metadata=None)
     for tag in (256, 257):  # width and height, as one 32-bit number each
         old = struct.pack("<HHII", tag, 4, 1, 4)
@@ -224,7 +225,7 @@ def test_a_tiff_that_declares_a_huge_image_is_refused():
         decode_image(good, "bomb.tif")
 
 
-def test_a_tiff_that_declares_a_huge_tile_is_refused():
+def test_a_tiff_that_declares_a_huge_tile_is_refused() -> None:
     good = tiff(np.zeros((40, 40), np.uint8), tile=(32, 32), compression="zlib", metadata=None)
     old = struct.pack("<HHII", 323, 4, 1, 32)  # length of a tile
     assert good.count(old) == 1
@@ -233,14 +234,14 @@ def test_a_tiff_that_declares_a_huge_tile_is_refused():
         decode_image(bad, "bomb.tif")
 
 
-def test_the_bound_names_file_and_size(monkeypatch):
+def test_the_bound_names_file_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_files, "MAX_DECODED_BYTES", 30)
     for name, file in {"a.png": png(GREY), "a.tif": tiff(GREY), "a.jpg": jpeg(GREY)}.items():
         with raises_code("data.image.large", name, "5 x 7"):
             decode_image(file, name)
 
 
-def test_a_bound_for_all_pages_together(monkeypatch):
+def test_a_bound_for_all_pages_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_files, "MAX_DECODED_BYTES", 100)
     file = tiff(np.stack([GREY] * 3), photometric="minisblack")
     decode_image(file, "s.tif", 2)
@@ -248,7 +249,7 @@ def test_a_bound_for_all_pages_together(monkeypatch):
         read_pages(file, "s.tif")
 
 
-def test_nothing_and_text_are_no_images():
+def test_nothing_and_text_are_no_images() -> None:
     with raises_code("data.image.empty", "a.png"):
         decode_image(b"", "a.png")
     with raises_code("data.image.unreadable", "a.png"):
@@ -271,7 +272,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
-def test_files_cut_off_are_told_never_half_read(name, share):
+def test_files_cut_off_are_told_never_half_read(name: Any, share: float) -> None:
     file = FILES[name]
     cut = file[: int(len(file) * share)]
     with raises_code("data.image.unreadable", name):
@@ -283,7 +284,7 @@ def test_files_cut_off_are_told_never_half_read(name, share):
 @given(
     st.sampled_from(sorted(FILES)), st.lists(st.tuples(st.integers(0, 299), st.integers(0, 255)), max_size=5)
 )
-def test_altered_files_give_an_image_or_a_clear_error(name, changes):
+def test_altered_files_give_an_image_or_a_clear_error(name: Any, changes: Any) -> None:
     file = bytearray(FILES[name])
     for place, value in changes:
         file[place] = value

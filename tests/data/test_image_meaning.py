@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,11 +20,14 @@ from napari_unet.data.files.source import FolderSource
 from napari_unet.data.masks.mask_pixels import decode_labels
 from support.errors import raises_code
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 RNG = np.random.default_rng(0)
 ONE, TWO = RNG.integers(0, 250, (2, 20, 30), dtype=np.uint8)
 
 
-def tiff(pixels, **options):
+def tiff(pixels: Any, **options: Any) -> Any:
     file = io.BytesIO()
     tifffile.imwrite(file, pixels, **({"photometric": "minisblack"} | options))
     return file.getvalue()
@@ -31,7 +35,7 @@ def tiff(pixels, **options):
 
 @pytest.mark.parametrize("kind", range(1, 9))
 @pytest.mark.parametrize("ending", ["png", "webp", "tif"])
-def test_every_orientation_is_what_viewers_show(kind, ending):
+def test_every_orientation_is_what_viewers_show(kind: Any, ending: str) -> None:
     file, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = kind
     if ending == "tif":
@@ -49,7 +53,7 @@ def test_every_orientation_is_what_viewers_show(kind, ending):
         np.testing.assert_array_equal(decode_labels(file.getvalue(), f"a.{ending}"), shown)
 
 
-def test_white_is_zero_but_for_imagej_whose_inverting_table_says_nothing_of_the_pixels():
+def test_white_is_zero_but_for_imagej_whose_inverting_table_says_nothing_of_the_pixels() -> None:
     assert decode_image(tiff(ONE, photometric="miniswhite"), "a.tif")[0, 0, 0] == 255 - ONE[0, 0]
     deep = ONE.astype(np.uint16) * 9
     found = decode_image(tiff(deep, photometric="miniswhite"), "a.tif")
@@ -60,7 +64,7 @@ def test_white_is_zero_but_for_imagej_whose_inverting_table_says_nothing_of_the_
     np.testing.assert_array_equal(kept[..., 0], ONE)
 
 
-def test_channels_are_none_of_grey_and_alpha():
+def test_channels_are_none_of_grey_and_alpha() -> None:
     both = np.stack([ONE, TWO])
     file = tiff(both, imagej=True, metadata={"axes": "CYX", "Labels": ["GFP", "DAPI"]})
     found = decode_pixels(file, "a.tif")
@@ -73,7 +77,7 @@ def test_channels_are_none_of_grey_and_alpha():
     np.testing.assert_array_equal(decode_image(planar, "a.tif"), four)
 
 
-def test_a_channel_by_name_or_number():
+def test_a_channel_by_name_or_number() -> None:
     file = tiff(
         np.stack([ONE, TWO]), ome=True, metadata={"axes": "CYX", "Channel": {"Name": ["GFP", "DAPI"]}}
     )
@@ -86,7 +90,7 @@ def test_a_channel_by_name_or_number():
         decode_image(file, "a.tif", reading=ImageReading(channels=("Cy5",)))
 
 
-def test_axes_that_a_person_names():
+def test_axes_that_a_person_names() -> None:
     file = tiff(np.stack([ONE, TWO]))
     assert image_header(file, "a.tif").pages == 2
     assert "give --axes CYX" in image_header(file, "a.tif").note
@@ -103,7 +107,7 @@ def test_axes_that_a_person_names():
         ImageReading("YY")
 
 
-def test_series_of_any_shape_are_images_and_smaller_copies_are_not(tmp_path):
+def test_series_of_any_shape_are_images_and_smaller_copies_are_not(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "s.tif") as file:
         for pixels in (ONE, TWO[:10], TWO):
             file.write(pixels, photometric="minisblack")
@@ -117,7 +121,7 @@ def test_series_of_any_shape_are_images_and_smaller_copies_are_not(tmp_path):
     assert [s.id for s in page_samples(FolderSource(tmp_path), "p.tif")] == ["p"]
 
 
-def test_times_and_slices_are_images_with_channels():
+def test_times_and_slices_are_images_with_channels() -> None:
     stack = RNG.integers(0, 9, (2, 3, 4, 20, 30), dtype=np.uint8)
     for file in (
         tiff(stack, imagej=True, metadata={"axes": "TZCYX"}),
@@ -128,7 +132,7 @@ def test_times_and_slices_are_images_with_channels():
         np.testing.assert_array_equal(found, np.moveaxis(stack[1, 1], 0, -1))
 
 
-def test_values_without_data_are_not_numbers():
+def test_values_without_data_are_not_numbers() -> None:
     floats = ONE.astype(np.float32)
     floats[3, 4] = -9999
     tag = [(42113, "s", 0, "-9999", True)]
@@ -142,7 +146,7 @@ def test_values_without_data_are_not_numbers():
     assert decode_image(tiff(ONE, extratags=tag), "a.tif").dtype == np.uint8  # cannot hold it
 
 
-def test_jpeg_2000_and_colours_of_other_kinds():
+def test_jpeg_2000_and_colours_of_other_kinds() -> None:
     file = io.BytesIO()
     Image.fromarray(ONE).save(file, "JPEG2000")
     np.testing.assert_array_equal(decode_image(file.getvalue(), "a.jp2")[..., 0], ONE)
@@ -156,19 +160,19 @@ def test_jpeg_2000_and_colours_of_other_kinds():
     assert decode_image(file, "a.tif").tolist() == [[[255, 1, 0], [0, 0, 0]]]
 
 
-def test_complex_numbers_are_refused():
+def test_complex_numbers_are_refused() -> None:
     with raises_code("data.image.numbers"):
         decode_image(tiff(ONE.astype(np.complex64)), "a.tif")
 
 
-def test_loaders_keep_how_they_were_told_to_read(tmp_path):
+def test_loaders_keep_how_they_were_told_to_read(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(tiff(np.stack([ONE, TWO]), imagej=True, metadata={"axes": "CYX"}))
     with reading_images(ImageReading(channels=("1",))):
         (sample,) = page_samples(FolderSource(tmp_path), "a.tif")
     np.testing.assert_array_equal(sample.read_image()[..., 0], TWO)
 
 
-def test_a_channel_and_axes_travel_to_the_workers_of_a_cluster(tmp_path):
+def test_a_channel_and_axes_travel_to_the_workers_of_a_cluster(tmp_path: Path) -> None:
     """A worker gets the stack, not the flags."""
     pixels = np.random.default_rng(0).integers(0, 255, (3, 30, 40), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", metadata=None)
@@ -179,7 +183,7 @@ def test_a_channel_and_axes_travel_to_the_workers_of_a_cluster(tmp_path):
     np.testing.assert_array_equal(there.read((), np.s_[0:30], np.s_[5:40])[..., 0], pixels[2, :, 5:])
 
 
-def test_streams_give_a_model_its_channels_in_its_order():
+def test_streams_give_a_model_its_channels_in_its_order() -> None:
     stack = lazy_stack(np.stack([ONE, TWO]), axes="cyx", channels=["DAPI", "GFP"])
     for wanted, expected in ((("GFP", "DAPI"), [TWO, ONE]), (("GFP",), [TWO]), (("Cy5", "GFP"), [ONE, TWO])):
         found = in_order_of(wanted, stack).read((), np.s_[0:20], np.s_[0:30])

@@ -194,7 +194,7 @@ def test_lossy_masks_read_as_exact_ones(tmp_path: Path, suffix: str, options: di
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.float32])
 def test_minus_one_is_unknown(tmp_path: Path, dtype: type) -> None:
-    mask = (blocks(9, 2) > 0).astype(dtype)
+    mask = (blocks(9, 2) > 0).astype(dtype)  # type: ignore[var-annotated]
     mask[0, :5] = -1
     dataset = open_dataset(make(tmp_path, [mask], "tif"))
     read = dataset[0].read_mask()

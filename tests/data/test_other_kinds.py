@@ -121,8 +121,8 @@ def test_an_image_in_several_files_is_whole_or_not_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.stack(found), planes)
     (stack,) = open_lazy_images(tmp_path / "z0.ome.tif")
     for number, plane in enumerate(planes):
-        found = stack.read((number,), slice(0, 40), slice(0, 64))
-        np.testing.assert_array_equal(found[..., 0], plane)
+        found = stack.read((number,), slice(0, 40), slice(0, 64))  # type: ignore[assignment]
+        np.testing.assert_array_equal(found[..., 0], plane)  # type: ignore[call-overload]
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
         for number in range(2):
             archive.write(tmp_path / f"z{number}.ome.tif", f"z{number}.ome.tif")

@@ -4,22 +4,27 @@ import pickle
 import struct
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from file_builders import zipped
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.data.files import archive, source
 from napari_unet.data.files.source import FolderSource, ZipSource, natural_key, open_source, shared_folders
 from support.errors import raises_code
+from support.file_builders import Write, zipped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 FILES = {"a/2.txt": b"two", "a/10.txt": b"ten", "b.txt": b"b"}
 
 
 @pytest.fixture
-def zip_of(tmp_path):
-    def write(files, name="set.zip", method=zipfile.ZIP_DEFLATED):
+def zip_of(tmp_path: Path) -> Any:
+    def write(files: Any, name: Any = "set.zip", method: Any = zipfile.ZIP_DEFLATED) -> Any:
         path = tmp_path / name
         path.write_bytes(zipped(files, method))
         return path
@@ -27,7 +32,9 @@ def zip_of(tmp_path):
     return write
 
 
-def test_folder_and_zip_give_the_same_names_in_natural_order(folder, zip_of):
+def test_folder_and_zip_give_the_same_names_in_natural_order(
+    folder: Write, zip_of: Callable[..., Path]
+) -> None:
     for path in (folder(FILES), zip_of(FILES)):
         opened = open_source(path)
         assert opened.names() == ["a/2.txt", "a/10.txt", "b.txt"]
@@ -39,7 +46,7 @@ def test_folder_and_zip_give_the_same_names_in_natural_order(folder, zip_of):
             assert file.read() == b"wo"
 
 
-def test_what_operating_systems_strew_about_is_left_out(folder, zip_of):
+def test_what_operating_systems_strew_about_is_left_out(folder: Write, zip_of: Callable[..., Path]) -> None:
     junk = {
         "__MACOSX/a/._2.txt": b"",
         "a/.DS_Store": b"",
@@ -51,7 +58,9 @@ def test_what_operating_systems_strew_about_is_left_out(folder, zip_of):
     assert ZipSource(zip_of(FILES | junk)).names() == ["a/2.txt", "a/10.txt", "b.txt"]
 
 
-def test_folders_that_hold_everything_are_left_out_but_not_those_that_tell_the_layout(folder, zip_of):
+def test_folders_that_hold_everything_are_left_out_but_not_those_that_tell_the_layout(
+    folder: Write, zip_of: Callable[..., Path]
+) -> None:
     wrapped = {f"set/v1/{name}": data for name, data in FILES.items()}
     for path in (folder(wrapped), zip_of(wrapped)):
         opened = open_source(path)
@@ -65,24 +74,24 @@ def test_folders_that_hold_everything_are_left_out_but_not_those_that_tell_the_l
 
 
 @given(st.lists(st.from_regex(r"[a-c0-9]{1,3}(/[a-c0-9]{1,3}){0,3}", fullmatch=True), min_size=1))
-def test_the_shared_folders_are_at_the_front_of_every_name(names):
+def test_the_shared_folders_are_at_the_front_of_every_name(names: Any) -> None:
     shared = shared_folders(names)
     assert all(name.startswith(shared) and len(name) > len(shared) for name in names)
 
 
 @given(st.lists(st.text("ab01239_/", max_size=8), min_size=2))
-def test_any_names_can_be_ordered(names):
+def test_any_names_can_be_ordered(names: Any) -> None:
     ordered = sorted(names, key=natural_key)
     assert sorted(reversed(ordered), key=natural_key) == ordered
 
 
-def test_numbers_are_ordered_by_value():
+def test_numbers_are_ordered_by_value() -> None:
     names = ["s10", "s2", "s1", "s02", "s" + "9" * 5000]
     assert sorted(names, key=natural_key)[:4] == ["s1", "s02", "s2", "s10"]
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_zips_in_a_zip_are_folders(zip_of, method):
+def test_zips_in_a_zip_are_folders(zip_of: Callable[..., Path], method: Any) -> None:
     inner = zipped({"images/1.png": b"one", "masks/1.png": b"mask"})
     already = zipped({"test/2.png": b"two"})
     table = zipped({"runs.csv": b"id,rle"})
@@ -105,7 +114,9 @@ def test_zips_in_a_zip_are_folders(zip_of, method):
     assert again.read("train/images/1.png") == b"one"
 
 
-def test_a_stored_zip_in_a_zip_is_read_in_place(zip_of, monkeypatch):
+def test_a_stored_zip_in_a_zip_is_read_in_place(
+    zip_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(archive, "MAX_NESTED_BYTES", 0)
     inner = zipped({"1.png": b"one" * 100})
     assert (
@@ -115,7 +126,7 @@ def test_a_stored_zip_in_a_zip_is_read_in_place(zip_of, monkeypatch):
         ZipSource(zip_of({"train.zip": inner, "b": b""}, "deflated.zip"))
 
 
-def test_zips_of_a_download_in_a_folder_are_folders(folder):
+def test_zips_of_a_download_in_a_folder_are_folders(folder: Write) -> None:
     inner = zipped({"images/1.png": b"one"})
     path = folder(
         {"dl/train.zip": inner, "dl/stage1_test.zip": inner, "dl/depths.csv": b"", "dl/other.zip": inner}
@@ -130,20 +141,20 @@ def test_zips_of_a_download_in_a_folder_are_folders(folder):
     assert again.head("train/images/1.png", 2) == b"on"
 
 
-def test_an_unpacked_zip_beside_its_folder_is_not_read_twice(folder):
+def test_an_unpacked_zip_beside_its_folder_is_not_read_twice(folder: Write) -> None:
     path = folder({"train.zip": zipped({"1.png": b"zip"}), "train/1.png": b"file", "test.csv": b""})
     opened = FolderSource(path)
     assert opened.read("train/1.png") == b"file"
     assert opened.names() == ["test.csv", "train.zip", "train/1.png"]
 
 
-def test_only_the_named_files_are_looked_at(folder):
+def test_only_the_named_files_are_looked_at(folder: Write) -> None:
     opened = FolderSource(folder(FILES), only=["b.txt", "a/2.txt", "missing"])
     assert opened.names() == ["a/2.txt", "b.txt"]
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "C:/x", "a//x", "a\\..\\x"])
-def test_names_that_point_out_are_refused(tmp_path, name):
+def test_names_that_point_out_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "evil.zip"
     stand_in = "y" * len(name)
     path.write_bytes(zipped({stand_in: b"1"}).replace(stand_in.encode(), name.encode()))
@@ -151,24 +162,26 @@ def test_names_that_point_out_are_refused(tmp_path, name):
         ZipSource(path)
 
 
-def test_a_dot_in_front_of_names_is_left_out(zip_of):
+def test_a_dot_in_front_of_names_is_left_out(zip_of: Callable[..., Path]) -> None:
     assert ZipSource(zip_of({"./a/1.png": b"1", "./b.csv": b""})).names() == ["a/1.png", "b.csv"]
 
 
-def test_a_name_that_points_out_of_an_inner_zip_is_refused(zip_of):
+def test_a_name_that_points_out_of_an_inner_zip_is_refused(zip_of: Callable[..., Path]) -> None:
     inner = zipped({"yyyy": b"1"}).replace(b"yyyy", b"../y")
     with raises_code("data.archive.outside"):
         ZipSource(zip_of({"train.zip": inner}))
 
 
-def test_two_files_of_one_name_are_refused(tmp_path):
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "twice.zip"
     path.write_bytes(zipped({"aaaa": b"1", "bbbb": b"2"}).replace(b"bbbb", b"aaaa"))
     with raises_code("data.archive.duplicate", "aaaa"):
         ZipSource(path)
 
 
-def test_a_zip_bomb_is_told_by_its_declared_size(zip_of, monkeypatch):
+def test_a_zip_bomb_is_told_by_its_declared_size(
+    zip_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = zip_of({"bomb.png": b"\0" * 3_000_000})
     monkeypatch.setattr(archive, "BOMB_BYTES", 1_000_000)
     monkeypatch.setattr(archive, "MAX_RATIO", 500)
@@ -186,14 +199,14 @@ def declaring(data: bytes, size: int) -> bytes:
     return data[:central] + struct.pack("<I", size) + data[central + 4 :]
 
 
-def test_a_declared_size_above_the_bound_is_refused_before_reading(tmp_path):
+def test_a_declared_size_above_the_bound_is_refused_before_reading(tmp_path: Path) -> None:
     path = tmp_path / "large.zip"
     path.write_bytes(declaring(zipped({"large.tif": b"abc"}, zipfile.ZIP_STORED), 3 * 2**30))
     with raises_code("data.archive.large", "large.tif", "2.0 GB", "3.0 GB"):
         ZipSource(path)
 
 
-def test_an_entry_that_declares_too_little_cannot_unpack_to_more(tmp_path):
+def test_an_entry_that_declares_too_little_cannot_unpack_to_more(tmp_path: Path) -> None:
     path = tmp_path / "lie.zip"
     path.write_bytes(declaring(zipped({"lie.png": b"\0" * 5_000_000}), 100))
     opened = ZipSource(path)
@@ -201,7 +214,7 @@ def test_an_entry_that_declares_too_little_cannot_unpack_to_more(tmp_path):
         opened.read("lie.png")
 
 
-def test_a_large_file_is_refused_before_it_is_read(folder, monkeypatch):
+def test_a_large_file_is_refused_before_it_is_read(folder: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "MAX_FILE_BYTES", 2)
     opened = FolderSource(folder(FILES))
     assert opened.read("b.txt") == b"b"
@@ -210,7 +223,7 @@ def test_a_large_file_is_refused_before_it_is_read(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
-def test_a_zip_cut_off_is_told(zip_of, share):
+def test_a_zip_cut_off_is_told(zip_of: Callable[..., Path], share: float) -> None:
     path = zip_of({f"{i}.png": bytes(range(256)) * 9 for i in range(20)})
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
@@ -218,14 +231,14 @@ def test_a_zip_cut_off_is_told(zip_of, share):
         open_source(path)
 
 
-def test_an_inner_zip_cut_off_is_told(zip_of):
+def test_an_inner_zip_cut_off_is_told(zip_of: Callable[..., Path]) -> None:
     inner = zipped({"1.png": b"one" * 99})
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         with raises_code("data.archive.unreadable", "train.zip"):
             ZipSource(zip_of({"train.zip": inner[:-30]}, method=method))
 
 
-def test_a_damaged_entry_is_told_when_it_is_read(zip_of):
+def test_a_damaged_entry_is_told_when_it_is_read(zip_of: Callable[..., Path]) -> None:
     path = zip_of({"good.txt": b"fine", "bad.txt": b"damaged"}, method=zipfile.ZIP_STORED)
     path.write_bytes(path.read_bytes().replace(b"damaged", b"damagex"))
     opened = ZipSource(path)
@@ -234,7 +247,7 @@ def test_a_damaged_entry_is_told_when_it_is_read(zip_of):
         opened.read("bad.txt")
 
 
-def test_an_encrypted_entry_is_told(tmp_path):
+def test_an_encrypted_entry_is_told(tmp_path: Path) -> None:
     data = bytearray(zipped({"secret.png": b"abc"}))
     data[6] |= 1
     data[data.index(b"PK\x01\x02") + 8] |= 1
@@ -244,7 +257,9 @@ def test_an_encrypted_entry_is_told(tmp_path):
         ZipSource(path).read("secret.png")
 
 
-def test_too_many_files_are_told(folder, zip_of, monkeypatch):
+def test_too_many_files_are_told(
+    folder: Write, zip_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(archive, "MAX_FILES", 2)
     monkeypatch.setattr(source, "MAX_FILES", 2)
     for path in (folder(FILES), zip_of(FILES)):
@@ -252,7 +267,7 @@ def test_too_many_files_are_told(folder, zip_of, monkeypatch):
             open_source(path)
 
 
-def test_missing_and_strange_paths_are_told(tmp_path, folder):
+def test_missing_and_strange_paths_are_told(tmp_path: Path, folder: Write) -> None:
     with raises_code("data.file.missing"):
         open_source(tmp_path / "nothing")
     text = tmp_path / "notes.txt"
@@ -263,7 +278,7 @@ def test_missing_and_strange_paths_are_told(tmp_path, folder):
         FolderSource(folder(FILES)).read("c")
 
 
-def test_a_file_that_went_away_is_told(folder):
+def test_a_file_that_went_away_is_told(folder: Write) -> None:
     path = folder(FILES)
     opened = FolderSource(path)
     (path / "b.txt").unlink()
@@ -272,7 +287,7 @@ def test_a_file_that_went_away_is_told(folder):
             read("b.txt")
 
 
-def test_links_to_folders_are_not_followed(folder):
+def test_links_to_folders_are_not_followed(folder: Write) -> None:
     path = folder(FILES)
     try:
         (path / "a" / "loop").symlink_to(path, target_is_directory=True)
@@ -281,7 +296,7 @@ def test_links_to_folders_are_not_followed(folder):
     assert FolderSource(path).names() == ["a/2.txt", "a/10.txt", "b.txt"]
 
 
-def test_several_threads_read_at_once(zip_of):
+def test_several_threads_read_at_once(zip_of: Callable[..., Path]) -> None:
     files = {f"{i}.bin": bytes([i]) * 20_000 for i in range(40)}
     opened = ZipSource(zip_of({"train.zip": zipped(files)}, method=zipfile.ZIP_STORED))
     names = [f"train/{i}.bin" for i in range(40)] * 5

@@ -29,10 +29,7 @@ from napari_unet.workflow.inputs.image_reference import refer
 from napari_unet.workflow.segment.predict_task import PredictTask
 from napari_unet.workflow.segment.segment_samples import GPU_BATCH_PIXELS, segment_samples
 from napari_unet.workflow.train.recipes import fit_recipe, recipe
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tiny_models import write_tiny_model
+from support.tiny_models import write_tiny_model
 
 SOURCE = Path(hardware.__file__).parents[1]
 CARDS = {"NVIDIA A100": "mixed_bfloat16", "Tesla T4": "mixed_float16", "Tesla P100": "float32"}
@@ -103,7 +100,7 @@ def test_every_member_of_an_ensemble_computes_in_the_precision_of_the_card(
         "napari_unet.models.ensemble.load_model", lambda path, precision: asked.append(precision)
     )
     members = [Member(Path(name), 0.5) for name in "ab"]
-    settings = (recipe("fast"), Normalization(), ("a",), {})
+    settings: Any = (recipe("fast"), Normalization(), ("a",), {})
     made = ensemble_of(members, [settings, settings], Chosen(("a", "b"), (0.5, 0.5)), "uniform")
     assert isinstance(made, Ensemble)
     assert len(list(made.models())) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     for place in found:
         place.mkdir()
     monkeypatch.setattr(folders, "MEMORY_FOLDER", found[0])
-    monkeypatch.setattr(folders.tempfile, "tempdir", str(found[1]))
+    monkeypatch.setattr(tempfile, "tempdir", str(found[1]))
     return found
 
 

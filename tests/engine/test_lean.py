@@ -14,6 +14,8 @@ from napari_unet.engine import lean
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import gc, sys
 from napari_unet.engine.lean import SPARED, import_keras

@@ -4,9 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -17,24 +18,19 @@ from napari_unet.engine.inline import InlineEngine
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.engine.task import FromCaller, Job
 from napari_unet.errors import Cancelled, DataError
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from typing import TYPE_CHECKING
-
-from tasks import Ask, AskFromThreads, Count, Deaf, Die, Double, Fail, Fork, Look
-
 from support.errors import raises_code
+from support.tasks import Ask, AskFromThreads, Count, Deaf, Die, Double, Fail, Fork, Look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from napari_unet.progress import Progress
 
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessEngine]:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     engine = ProcessEngine()
     yield engine
     engine.close()
@@ -48,7 +44,7 @@ def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     for folder in folders:
         folder.mkdir()
     monkeypatch.setattr(engine_folders, "MEMORY_FOLDER", folders[0])
-    monkeypatch.setattr(engine_folders.tempfile, "tempdir", str(folders[1]))
+    monkeypatch.setattr(tempfile, "tempdir", str(folders[1]))
     return folders
 
 
@@ -122,7 +118,7 @@ def test_a_job_cancelled_while_the_process_starts_ends_at_once(engine: ProcessEn
 def test_a_deaf_task_is_ended_with_its_process_and_the_next_gets_a_new_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     engine = ProcessEngine(grace=0.4)
     seen: list[Progress] = []
     job = engine.submit(Deaf(), seen.append)
@@ -178,7 +174,7 @@ def test_every_thread_gets_the_answer_to_its_own_question(engine: ProcessEngine)
 
 
 def test_close_ends_everything(monkeypatch: pytest.MonkeyPatch, places: list[Path]) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     engine = ProcessEngine()
     seen: list[Progress] = []
     ended: list[Job] = []
@@ -220,16 +216,15 @@ def test_close_does_not_wait_for_what_a_library_started_in_the_process(
 
 
 def test_the_process_ends_when_its_parent_is_killed() -> None:
-    code = f"""
+    code = """
         import sys, time
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
         from napari_unet.engine.process import ProcessEngine
-        from tasks import Deaf
+        from support.tasks import Deaf
         engine = ProcessEngine()
         engine.submit(Deaf(), lambda p: print(engine.process_id, flush=True))
         time.sleep(60)
     """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     parent = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True, env=environment
     )
@@ -243,15 +238,16 @@ def test_the_process_ends_when_its_parent_is_killed() -> None:
 
 
 def test_callbacks_run_where_the_dispatcher_puts_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
-    calls = []
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    calls: list[Job] = []
     engine = ProcessEngine(calls.append)
     seen: list[Progress] = []
     ended: list[Job] = []
     job = engine.submit(Count(3), seen.append, ended.append)
     job.wait(30)
     time.sleep(0.1)
-    assert seen == ended == []
+    assert not seen
+    assert not ended
     for call in calls:
         call()
     assert ended == [job]

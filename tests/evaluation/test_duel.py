@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from test_page import SHAPE, half, read
 
 from napari_unet.data.sample import ReferenceMask
 from napari_unet.evaluation.collect import Findings
@@ -16,6 +15,7 @@ from napari_unet.evaluation.duel import Duel
 from napari_unet.evaluation.duel_page import caveats, summary, write_duel
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.settings import Recipe
+from support.pages import SHAPE, half, read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,18 +18,10 @@ from napari_unet.evaluation.score import Evaluation
 from napari_unet.evaluation.words import summary, warnings
 from napari_unet.settings import EvaluationSettings, Recipe
 from support.errors import raises_code
+from support.pages import SHAPE, half, read
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SHAPE = (8, 8)
-
-
-def half(share: float) -> np.ndarray:
-    """A mask of which a share, from the left, is foreground."""
-    mask = np.zeros(SHAPE, np.uint8)
-    mask[:, : round(8 * share)] = 1
-    return mask
 
 
 def findings(count: int = 24, part: str = "held-out", **more: Any) -> Findings:
@@ -57,35 +48,6 @@ def written(folder: Path, found: Findings, **more: Any) -> str:
     about: dict[str, Any] = {"name": "a set", "path": "a/path"}
     write_report(folder, found.evaluation, model={}, data=about, settings={}, background=background)
     return (folder / "report.html").read_text(encoding="utf-8")
-
-
-class Reader(HTMLParser):
-    """Follows the tags of a page and what they refer to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attributes)))
-        if tag not in {"meta", "img", "br"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not {"script", "style"} & set(self.open):
-            self.text += data
-
-
-def read(page: str) -> Reader:
-    reader = Reader()
-    reader.feed(page)
-    assert reader.open == []
-    return reader
 
 
 def test_the_page_is_one_file_that_asks_nothing_of_a_network(tmp_path: Path) -> None:
@@ -171,7 +133,7 @@ def test_warnings_of_what_makes_scores_less_than_they_seem() -> None:
 
 @pytest.mark.parametrize("rule", ["one", "zero", "skip"])
 def test_images_with_nothing_in_them_make_a_report_too(tmp_path: Path, rule: str) -> None:
-    found = Findings(Evaluation(settings=EvaluationSettings(empty=rule)))  # type: ignore[arg-type]
+    found = Findings(Evaluation(settings=EvaluationSettings(empty=rule)))
     for number in range(3):
         likely = np.zeros((*SHAPE, 1), np.float32)
         found.add(f"{number}", f"{number}", "unseen", ReferenceMask(half(0)), half(0), likely)

@@ -12,7 +12,6 @@ import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from reading import READERS, within
 
 from napari_unet.data.files.pixel_size import PixelSize, read_pixel_size
 from napari_unet.data.masks.run_length import decode_run_lengths
@@ -23,6 +22,7 @@ from napari_unet.export.segmented import SegmentedImage, class_colour
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.widgets.canvas.layer_styles import CLASS_COLOURS
 from support.errors import raises_code
+from support.reading import READERS, within
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,6 +24,8 @@ from support.errors import cli_error
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("onnx")
 yaml = pytest.importorskip("yaml")
 pytest.importorskip("bioimageio.spec")
@@ -123,7 +125,6 @@ sys.exit(0 if summary.status == "passed" else summary.model_dump_json(indent=1)[
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_their_program_checks_and_runs_it(tmp_path: Path, kind: str) -> None:
     """In a process of its own: it leaves files open."""

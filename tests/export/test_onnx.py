@@ -15,13 +15,13 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network, pixel_networks
 from napari_unet.settings import NetworkSettings, Recipe
 from support.errors import cli_error, raises_code
-from tiny_models import without_graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -38,13 +38,6 @@ UNETS: dict[str, dict[str, Any]] = {
     "valid-residual": {"padding": "valid"},
     "lite0": {"name": "encoder_unet", "encoder": "EfficientNetLite0", "filters": 2, "depth": 4},
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def at_once() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 def model_of(seed: int = 0, **options: Any) -> Model:
@@ -87,7 +80,7 @@ def test_unet(options: dict[str, Any]) -> None:
     model = model_of(**{**SMALL, **options})
     shapes = ((1, 64, 64), (2, 96, 128))
     if options.get("padding") == "valid":
-        shapes = tuple((n, model.sizes.at_least(y), model.sizes.at_least(x)) for n, y, x in shapes)
+        shapes = tuple((n, model.sizes.at_least(y), model.sizes.at_least(x)) for n, y, x in shapes)  # type: ignore[assignment]
     check_equal(model, shapes)
 
 

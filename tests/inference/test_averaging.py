@@ -88,7 +88,7 @@ def test_a_voice_that_looks_otherwise_answers_the_right_way_round() -> None:
 
 
 def test_answers_at_another_resolution_come_back_as_large_as_the_image() -> None:
-    half = Voice(lambda image, _: image[::2, ::2], lambda x: x, InputSizes(), PLAIN)
+    half = Voice(lambda image, _: image[::2, ::2], lambda x: x, InputSizes(), PLAIN)  # type: ignore[return-value]
     (found,) = ask_all([np.full((10, 8, 1), 0.5, np.float32)], ["even"], [half, voice(1.0, 1.0)])
     assert found is not None
     assert found.mean.shape == (10, 8, 1)

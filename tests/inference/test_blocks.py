@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def pooling_network(tile: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(pooled.repeat(4, 0).repeat(4, 1))
 
 
-def by_blocks(image, network, shown, sizes, halo, most):  # type: ignore[no-untyped-def]
+def by_blocks(image: Any, network: Any, shown: Any, sizes: Any, halo: Any, most: Any) -> Any:
     plan = plan_blocks(image.shape[:2], shown, sizes, halo, most)
     result = np.full(image.shape, np.nan, np.float32)
     for number in range(len(plan)):

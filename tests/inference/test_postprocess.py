@@ -54,7 +54,7 @@ def test_one_class_is_foreground_above_the_threshold_whatever_it_came_from(
 ) -> None:
     expected = (probabilities[..., 0] > threshold).astype(np.uint8)
     for activation in ("sigmoid", "softmax"):
-        found = mask_from_probabilities(probabilities, threshold, activation=activation)  # type: ignore[arg-type]
+        found = mask_from_probabilities(probabilities, threshold, activation=activation)
         np.testing.assert_array_equal(found, expected)
 
 

@@ -11,7 +11,7 @@ from napari_unet.settings import InferenceSettings
 
 
 def how(objects: str, core: float = 0.5) -> InferenceSettings:
-    return InferenceSettings(objects=objects, core=core)  # type: ignore[arg-type]
+    return InferenceSettings(objects=objects, core=core)
 
 
 def two_discs(apart: int = 14, radius: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -63,8 +63,8 @@ def test_the_hausdorff_distance_agrees_with_scikit_image_and_with_all_distances(
     from skimage.metrics import hausdorff_distance
 
     rng = np.random.default_rng(seed)
-    one, other = (disc(60, *rng.uniform(10, 50, 2), rng.uniform(4, 15)) for _ in range(2))
-    other |= disc(60, *rng.uniform(0, 60, 2), 6)  # may reach the border
+    one, other = (disc(60, rng.uniform(10, 50), rng.uniform(10, 50), rng.uniform(4, 15)) for _ in range(2))
+    other |= disc(60, rng.uniform(0, 60), rng.uniform(0, 60), 6)  # may reach the border
     edges = [mask & ~binary_erosion(mask) for mask in (one, other)]
     assert hausdorff(one, other, 100) == pytest.approx(hausdorff_distance(*edges), abs=1e-9)
     far = cdist(*(np.argwhere(edge) for edge in edges))
@@ -89,7 +89,7 @@ def test_outlines_by_the_empty_rules() -> None:
         counts = count_outlines(nothing, nothing, empty=rule)  # type: ignore[arg-type]
         np.testing.assert_allclose([counts.boundary_iou(rule), counts.hausdorff_95], [iou, distance])  # type: ignore[arg-type]
     counts = count_outlines(nothing, SQUARE.astype(np.uint8))
-    assert (counts.boundary_iou(), counts.hausdorff_95) == (0, pytest.approx(np.hypot(20, 20)))
+    assert (counts.boundary_iou(), counts.hausdorff_95) == (0, pytest.approx(np.hypot(20, 20)))  # type: ignore[comparison-overlap]
     weights = np.where(SQUARE, 0, 1).astype(np.float32)
     assert count_outlines(nothing, SQUARE, weights=weights).boundary_iou() == 1
     with pytest.raises(ValueError, match="cannot be compared"):
@@ -104,8 +104,8 @@ def test_boundary_iou_agrees_with_erosions_by_scipy(side: int) -> None:
     masks = np.zeros((2, side, side), np.uint8)
     for mask in masks:
         for label in (1, 2, 1):
-            mask[disc(side, *rng.uniform(0, side, 2), side / 4)] = label
-    counts = count_outlines(*masks, 2)
+            mask[disc(side, rng.uniform(0, side), rng.uniform(0, side), side / 4)] = label
+    counts = count_outlines(masks[0], masks[1], 2)
     width = max(1, round(0.02 * np.hypot(side, side)))
     for label in (1, 2):
         bands = [(m == label) & ~binary_erosion(m == label, np.ones((3, 3)), iterations=width) for m in masks]

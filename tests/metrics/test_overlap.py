@@ -192,4 +192,4 @@ def test_overlap_agrees_with_scikit_learn(seed: int, classes: int) -> None:
         (counts.recall(), metrics.recall_score(*pair, labels=named, average="micro")),
     ]
     for ours, theirs in told:
-        np.testing.assert_allclose(ours, theirs, atol=1e-9, rtol=0)
+        np.testing.assert_allclose(ours, theirs, atol=1e-9, rtol=0)  # type: ignore[call-overload]

@@ -56,7 +56,7 @@ def test_what_was_not_counted_has_no_score() -> None:
     assert {SCORES[name].family for name in scores_of(pixels)} == {"overlap"}
     assert math.isnan(SCORES["f1_50"](pixels))
     pool = everything(a, b) + pixels
-    assert pool.objects is pool.outlines is pool.regions is None
+    assert (pool.objects, pool.outlines, pool.regions) == (None, None, None)
     assert SCORES["pixel_error"](pool) == pytest.approx((a != b).mean())
 
 

@@ -14,7 +14,7 @@ from napari_unet.models.card import ModelCard
 from napari_unet.models.ensemble import Ensemble, Member, is_ensemble, load_any, save_ensemble
 from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, Model, load_model, read_settings
 from support.errors import raises_code
-from tiny_models import write_tiny_model
+from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -28,7 +28,7 @@ X = np.random.default_rng(0).standard_normal((1, 16, 16, 1)).astype(np.float32)
 
 
 def model(seed: int = 0, **network: object) -> Model:
-    settings = NetworkSettings(**{"filters": 2, "depth": 2, **network})  # type: ignore[arg-type]
+    settings = NetworkSettings(**{"filters": 2, "depth": 2, **network})
     names = tuple(f"class {n}" for n in range(1, settings.classes + 1))
     provenance = {"data": {"name": "made up"}, "scores": {"validation_iou": 0.5}}
     return Model(Recipe(network=settings), Normalization(), names, build_network(settings, seed), provenance)

@@ -22,13 +22,14 @@ from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow.large_images.plan import is_out_of_memory
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from support.errors import raises_code
-from tiny_models import without_graphs, write_tiny_model
+from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 pytest.importorskip("openvino")
 
@@ -42,13 +43,6 @@ UNETS: dict[str, dict[str, Any]] = {
     "presence": {"classes": 2, "presence": True},
     "lite0": {"name": "encoder_unet", "encoder": "EfficientNetLite0", "filters": 2, "depth": 4},
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def at_once() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ from napari_unet.networks.batch_norm import batch_normalization
 def beside_keras(momentum: float = 0.9) -> tuple[Any, Any]:
     import keras
 
-    own, theirs = batch_normalization("norm", momentum), keras.layers.BatchNormalization(momentum=momentum)
+    own: Any = batch_normalization("norm", momentum)
+    theirs = keras.layers.BatchNormalization(momentum=momentum)
     rng = np.random.default_rng(0)
     for layer in (own, theirs):
         layer.build((None, 6, 5, 3))
@@ -31,7 +32,7 @@ def test_it_has_the_class_name_that_files_of_weights_know() -> None:
 
 def test_statistics_by_hand() -> None:
     """Of 1, 3, 5, 7: mean 4, variance 5; a quarter of them is kept of 0 and 1."""
-    own = batch_normalization("norm", 0.75)
+    own: Any = batch_normalization("norm", 0.75)
     x = np.array([1, 3, 5, 7], np.float32).reshape(1, 2, 2, 1)
     y = np.asarray(own(x, training=True))
     np.testing.assert_allclose(y.ravel(), (x.ravel() - 4) / np.sqrt(5 + 1e-3), rtol=1e-6)
@@ -60,7 +61,7 @@ def test_in_bfloat16_statistics_stay_in_float32() -> None:
     import keras
 
     with_half = keras.DTypePolicy("mixed_bfloat16")
-    own = batch_normalization("norm", 0.9)
+    own: Any = batch_normalization("norm", 0.9)
     theirs = keras.layers.BatchNormalization(momentum=0.9, dtype=with_half)
     own.dtype_policy = with_half
     x = np.random.default_rng(2).normal(1, 2, (4, 8, 8, 3)).astype(np.float32)
@@ -84,7 +85,7 @@ def test_a_layer_of_an_encoder_without_scale_or_centre_answers_as_it_did(without
     import keras
 
     theirs = keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.99, **{without: False})
-    own = batch_normalization("norm", options=theirs.get_config())
+    own: Any = batch_normalization("norm", options=theirs.get_config())
     assert own.momentum == 0.95
     assert own.epsilon == 1e-5
     x = np.random.default_rng(2).normal(3, 2, (4, 6, 5, 3)).astype(np.float32)

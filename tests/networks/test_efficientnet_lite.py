@@ -17,13 +17,13 @@ from napari_unet.networks.vgg import PREFIX
 from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy
 from support.errors import raises_code
-from tiny_models import without_graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 TAPS = {
     1: "block0_project_norm",
@@ -51,13 +51,6 @@ BLOCKS = [
     (5, 112, 672, 192, 4, 5), (5, 192, 1152, 192, 5, 5), (5, 192, 1152, 192, 5, 5), (5, 192, 1152, 192, 5, 5),
     (3, 192, 1152, 320, 5, 5),
 ]  # fmt: skip
-
-
-@pytest.fixture(autouse=True, scope="module")
-def at_once() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 def settings(**changes: Any) -> NetworkSettings:

@@ -13,6 +13,8 @@ from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy
 from support.errors import raises_code
 
+pytestmark = pytest.mark.slow
+
 NAME = "MobileNetV3Small"
 
 
@@ -56,9 +58,9 @@ def test_encoders_of_another_make_answer_as_the_published_ones(name: str, side: 
     image = draw.standard_normal((1, 64, 64, 3)).astype(np.float32)
     theirs = np.pad(image, ((0, 0), (0, side - 64), (0, side - 64), (0, 0)))
     if name == "ConvNeXtTiny":  # takes grey levels and brings them to those of ImageNet
-        theirs = (theirs * [0.229, 0.224, 0.225] + [0.485, 0.456, 0.406]) * 255
+        theirs = (theirs * [0.229, 0.224, 0.225] + [0.485, 0.456, 0.406]) * 255  # type: ignore[assignment]
     else:
-        theirs = theirs / 2  # it was trained on images of that deviation
+        theirs = theirs / 2  # type: ignore[assignment]  # it was trained on images of that deviation
     expected = to_numpy(original(theirs.astype(np.float32), training=False))
     layers = [layer for layer in network.layers if layer.name.startswith("encoder_")]
     found = to_numpy(keras.Model(network.input, layers[-1].output)(image, training=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from napari_unet.networks.fcn import bilinear_kernel
 from napari_unet.networks.registry import build_network
@@ -16,6 +17,8 @@ from support.errors import raises_code
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.slow
 
 FILTERS = 2
 PLAIN = {"filters": FILTERS, "normalization": "none"}

@@ -14,6 +14,8 @@ from napari_unet.networks.registry import build_network, input_sizes, pixel_netw
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.training.fit import to_numpy
 
+pytestmark = pytest.mark.slow
+
 
 def settled(network: Any, seed: int = 0) -> None:
     """Give every normalization the scale, shift and statistics of a network that has learned."""

@@ -33,6 +33,8 @@ from support.errors import raises_code
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 TINY = NetworkSettings(name="mask_rcnn", filters=2, separation="objects")
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = [
     {},
     {"padding": "valid", "block": "plain", "normalization": "none", "dropout": 0.5, "activation": "softmax"},
@@ -268,7 +270,6 @@ print("fine")
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_trains_and_reloads_on_every_backend(backend: str, tmp_path: Path) -> None:
     pytest.importorskip(backend, reason=f"{backend} is not installed")

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from tests.tiny_models import without_graphs
 
 from napari_unet.inference.predict import (
     FLIPS,
@@ -20,18 +19,11 @@ from napari_unet.networks.registry import architectures, build_network
 from napari_unet.settings import NetworkSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+
 NARROW = ["attention_unet", "deep_contextual", "segnet", "unet", "unet_plus_plus"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _eager() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 def built(name: str, **changes: Any) -> Any:

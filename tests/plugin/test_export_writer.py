@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import errno
-import importlib.util
 import json
 import os
 from pathlib import Path
@@ -20,14 +19,8 @@ from napari_unet.data.sample import Sample
 from napari_unet.export.formats import FORMATS
 from napari_unet.plugin import export_writer, writer
 from napari_unet.session.layer_metadata import MASK_KEY, ShownMask
+from support import reading
 from support.errors import raises_code
-
-# The readers of the tests of exports: libraries that users of each format have.
-SPEC = importlib.util.spec_from_file_location("reading", Path(__file__).parents[1] / "export" / "reading.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-reading = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(reading)
 
 OBJECTS = np.array(
     [

@@ -188,7 +188,7 @@ def test_masks_that_do_not_fit_are_refused(corrections: Corrections) -> None:
     with raises_code("data.mask.size"):
         corrections.record("i0", np.zeros((9, 9), np.uint8), np.ones((9, 9), np.uint8))
     with raises_code("data.mask.size"):
-        corrections.record("i0", PREDICTED, PREDICTED.astype(np.int32))  # type: ignore[arg-type]
+        corrections.record("i0", PREDICTED, PREDICTED.astype(np.int32))
     with raises_code("data.image.unknown"):
         corrections.record("nobody", PREDICTED, painted((0, 2)))
     assert len(corrections) == 0

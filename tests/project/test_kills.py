@@ -13,16 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import h5py
-import kill_program
 import numpy as np
 import pytest
 
 from napari_unet.data.sample import Sample
 from napari_unet.models.model import read_settings
 from napari_unet.project.project import Project
+from support import kill_program
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.slow
 
 PEOPLE = 5  # who work side by side, each on a project of their own
 LEARN_EVERY = 5  # one of so many kills comes while it is being learned
@@ -107,7 +109,7 @@ def wait_for(log: Path, words: str, most: float = 60) -> None:
 def kill_again_and_again(folder: Path, seed: int, model: Path) -> dict[str, int]:
     """One project, killed many times; what is found after each is where the next begins."""
     forked = sys.platform != "win32"
-    context = multiprocessing.get_context("forkserver" if forked else "spawn")
+    context: Any = multiprocessing.get_context("forkserver" if forked else "spawn")
     chance = random.Random(seed)
     counts = {"kills": 0, "demanded": 0, "steps": 0, "restored": 0, "packs": 0, "versions": 0, "learned": 0}
     with Project.create(folder, [Sample(i, lambda: IMAGE) for i in kill_program.IDS]) as project:
@@ -167,12 +169,11 @@ def kill_again_and_again(folder: Path, seed: int, model: Path) -> dict[str, int]
     return counts
 
 
-@pytest.mark.slow
 def test_killed_a_hundred_times(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
+    context: Any = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
     if sys.platform != "win32":
         # What takes seconds to load is loaded once.
-        context.set_forkserver_preload(["kill_program", "keras"])
+        context.set_forkserver_preload(["support.kill_program", "keras"])
     model = tmp_path / "start"
     if LEARNS:
         maker = context.Process(target=kill_program.make_model, args=(str(model),))

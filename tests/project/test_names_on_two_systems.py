@@ -31,7 +31,7 @@ def spelled(name: str, form: str) -> str:
 
 
 def picture(number: int) -> np.ndarray:
-    return np.uint8(np.add.outer(np.arange(24) * 3, np.arange(30) * (number + 1)) % 251)
+    return np.uint8(np.add.outer(np.arange(24) * 3, np.arange(30) * (number + 1)) % 251)  # type: ignore[return-value]
 
 
 def mask(number: int) -> np.ndarray:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,77 +12,23 @@ from napari_unet.data.synthetic import write_synthetic
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.engine.task import Job, ignore_end
 from napari_unet.errors import DataError
-from napari_unet.evaluation.compare import compare
 from napari_unet.progress import ignore_progress
 from napari_unet.session.collection import Collection
 from napari_unet.session.learning import Learning
 from napari_unet.session.new_model import NewModelTraining
 from napari_unet.workflow.evaluate.compare_models import CompareTask
-from napari_unet.workflow.finetune.fine_tune_task import FineTuned, FineTuneTask
 from napari_unet.workflow.finetune.train_version import TrainVersionTask
 from napari_unet.workflow.train.forecast_task import PlanTask
 from napari_unet.workflow.train.recipes import recipe
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
-
-from test_learning import Lesson
-
-from tiny_models import provenance_of, without_graphs, write_tiny_model
+from support.rounds import Rounds, use, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from napari_unet.evaluation.compare import Comparison
+    from support.lesson import Lesson
 
-NAMES = [f"judge {n}" for n in range(8)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
-
-
-@pytest.fixture(scope="module")
-def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_synthetic("salt", tmp_path_factory.mktemp("background") / "salt", 24)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, salt: Path) -> Path:
-    dataset = open_dataset(salt)
-    ids = [s.id for s in dataset.samples]
-    out = tmp_path_factory.mktemp("models") / "start"
-    return write_tiny_model(out, provenance=provenance_of(dataset, ids[:12], ids[12:]))
-
-
-@pytest.fixture
-def lesson(salt: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lesson]:
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
-    lesson = Lesson(salt, model)
-    yield lesson
-    lesson.session.close()
-
-
-def verdict(gain: float) -> Comparison:
-    return compare(NAMES, [0.5] * 8, [0.5 + gain] * 8)
-
-
-class Rounds:
-    """Stands in for learning: every round ends at once, with the next of given gains."""
-
-    def __init__(self, gains: list[float], meanwhile: Callable[[], Any] = lambda: None) -> None:
-        self.gains, self.meanwhile = gains, meanwhile
-        self.learned: list[set[str]] = []
-
-    def run(self, task: FineTuneTask, on_progress: Any, cancel: Any) -> FineTuned:
-        self.learned.append({c.id for c in task.corrections})
-        shutil.copytree(task.model, task.out)
-        self.meanwhile()
-        comparison = verdict(self.gains[len(self.learned) - 1])
-        return FineTuned(task.out, comparison, (), (), (), "nothing", 1, 1.0)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 
 class Queue(InlineEngine):
@@ -102,11 +45,6 @@ class Queue(InlineEngine):
         job = self.jobs.pop(0)
         job.end("done", job.task.run(job.on_progress, job.cancel_token))
         job.on_end(job)
-
-
-def use(rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> Rounds:
-    monkeypatch.setattr(FineTuneTask, "run", lambda *arguments: rounds.run(*arguments))
-    return rounds
 
 
 def test_a_round_follows_when_there_are_new_strokes_and_only_then(

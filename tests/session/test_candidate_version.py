@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,36 +12,17 @@ from napari_unet.models.card import ModelCard
 from napari_unet.models.look import measure_look
 from napari_unet.project.model_versions import ModelStore
 from napari_unet.session.collection import Collection
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
-
-from test_background_job import Rounds, use
-from test_learning import Lesson, copy_that_knows
-
-from tiny_models import provenance_of, write_tiny_model
+from support.lesson import Lesson, copy_that_knows
+from support.rounds import Rounds, use
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_synthetic("salt", tmp_path_factory.mktemp("candidate") / "salt", 24)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, salt: Path) -> Path:
-    dataset = open_dataset(salt)
-    ids = [s.id for s in dataset.samples]
-    out = tmp_path_factory.mktemp("models") / "start"
-    return write_tiny_model(out, provenance=provenance_of(dataset, ids[:12], ids[12:]))
+    from pathlib import Path
 
 
 @pytest.fixture
-def lesson(salt: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lesson]:
+def lesson(salt: Path, model: Path, no_pause: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lesson]:
     """Rounds end at once, each better than the one before."""
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
     use(Rounds([0.1] * 9), monkeypatch)
     lesson = Lesson(salt, model).corrected(2)
     yield lesson

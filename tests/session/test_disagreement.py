@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -19,20 +19,15 @@ from napari_unet.workflow.ensemble.ensemble_task import EnsembleTask
 from napari_unet.workflow.review.disagreement_task import DisagreementTask
 from napari_unet.workflow.segment.predict_task import PredictTask, Region
 from napari_unet.workflow.segment.segment_samples import segment_samples
-from tiny_models import without_graphs, write_tiny_model
+from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("step_by_step")
+
 SIDE = 24
-
-
-@pytest.fixture(autouse=True, scope="module")
-def by_steps() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +64,7 @@ class Desk(InlineEngine):
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch, cards: dict[str, ModelCard]) -> Iterator[Session]:
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
+def session(no_pause: None, cards: dict[str, ModelCard]) -> Iterator[Session]:
     waiting: list[Callable[[], None]] = []
     session = Session(Desk(), waiting.append)
     session.projects.automatic = False
@@ -161,7 +155,7 @@ def test_a_part_or_too_much_is_not_compared(session: Session, monkeypatch: pytes
 
 
 def test_what_a_person_asks_for_comes_first(session: Session) -> None:
-    desk, unsure = session.runner.engine, watched(session)
+    desk, unsure = cast("Desk", session.runner.engine), watched(session)
     session.segment(("i0",))
     desk.kinds = [DisagreementTask, PredictTask]
     unsure.want(True)
@@ -176,7 +170,7 @@ def test_what_a_person_asks_for_comes_first(session: Session) -> None:
     session.workspace.select("i1")  # another image is at hand: it is the one that is asked about now
     assert again.state == "cancelled"
     (last,) = desk.held
-    assert last.task.image.id == "i1"
+    assert last.task.image.id == "i1"  # type: ignore[attr-defined]
     desk.let_go(last)
     assert unsure.values().shape == (SIDE, SIDE + 8)
     assert desk.held == []

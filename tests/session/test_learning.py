@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,111 +10,22 @@ import pytest
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.synthetic import write_synthetic
-from napari_unet.engine.inline import InlineEngine
 from napari_unet.errors import Cancelled, OutputError
-from napari_unet.models.card import ModelCard
-from napari_unet.models.look import measure_look, summarize_looks
+from napari_unet.models.look import measure_look
 from napari_unet.session.collection import Collection
-from napari_unet.session.session import Session
 from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
 from napari_unet.workflow.segment.suggest_model import suggest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tiny_models import provenance_of, write_tiny_model
+from support.lesson import copy_that_knows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from napari_unet.models.look import Look
     from napari_unet.progress import CancelToken
-    from napari_unet.project.project import Project
+    from support.lesson import Lesson
+
+pytestmark = pytest.mark.slow
 
 SECONDS = 1.5
-
-
-@pytest.fixture(scope="module")
-def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_synthetic("salt", tmp_path_factory.mktemp("learning") / "salt", 24)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, salt: Path) -> Path:
-    """Trained, so it says, on the first half of the salt set."""
-    dataset = open_dataset(salt)
-    ids = [s.id for s in dataset.samples]
-    out = tmp_path_factory.mktemp("models") / "start"
-    return write_tiny_model(out, provenance=provenance_of(dataset, ids[:12], ids[12:]))
-
-
-class Lesson:
-    """A session of the salt set with a model, and what it said."""
-
-    def __init__(self, salt: Path, model: Path) -> None:
-        self.waiting: list[Callable[[], None]] = []
-        self.session = Session(InlineEngine(), self.waiting.append)
-        self.learning = self.session.learning
-        self.background = self.session.background
-        self.candidate = self.session.candidate
-        self.new_model = self.session.new_model
-        self.failures: list[str] = []
-        self.session.runner.failed.connect(lambda sentence, details: self.failures.append(sentence))
-        dataset = open_dataset(salt)
-        self.collection = Collection(dataset.name, (*dataset.samples, *dataset.unlabelled), dataset)
-        self.session.workspace.choose_model(ModelCard.read(model))
-        self.session.workspace.show(self.collection)
-        self.settle()
-
-    def settle(self) -> None:
-        def pump() -> None:
-            while self.waiting:
-                self.waiting.pop(0)()
-
-        self.session.wait_idle(pump)
-
-    @property
-    def project(self) -> Project:
-        project = self.learning.project
-        assert project is not None
-        return project
-
-    def make_project(self) -> None:
-        self.session.painting.prepare()
-        self.settle()
-
-    def ids_of(self, part: str) -> list[str]:
-        labelled = [i for i, e in self.collection.entries.items() if e.sample.has_mask]
-        return [i for i in labelled if self.project.corrections.part(i) == part]
-
-    def correct(self, identifier: str, done: bool = False) -> None:
-        """Paint the truth where the prediction is wrong."""
-        self.session.segment([identifier])
-        truth = self.collection.entries[identifier].sample.read_mask().labels
-        self.session.painting.correct(identifier, truth)
-        if done:
-            self.session.painting.set_done([identifier])
-
-    def corrected(self, count: int = 2) -> Lesson:
-        self.make_project()
-        for identifier in self.ids_of("train")[:count]:
-            self.correct(identifier)
-        return self
-
-    def names(self) -> list[tuple[int, str, bool]]:
-        """Number of each version, what it came from, and whether it was discarded."""
-        return [(v.number, v.note.split()[0], v.discarded) for v in self.candidate.versions]
-
-    def in_use(self) -> int | None:
-        current = self.project.models.current
-        return None if current is None else current.number
-
-
-@pytest.fixture
-def lesson(salt: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lesson]:
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
-    lesson = Lesson(salt, model)
-    yield lesson
-    lesson.session.close()
 
 
 def test_what_is_in_the_way_is_said_one_thing_after_another(lesson: Lesson) -> None:
@@ -246,17 +153,6 @@ def test_after_a_roll_back_the_version_that_was_rejected_is_not_suggested(
     assert alone is not None
 
 
-def copy_that_knows(model: Path, look: Look, out: Path) -> Path:
-    """A copy of a model that was trained, so it says, on images that look like this."""
-    shutil.copytree(model, out)
-    file = out / "settings.json"
-    content = json.loads(file.read_text())
-    content["provenance"]["looks"] = summarize_looks([("dark", look)] * 8)
-    file.write_text(json.dumps(content))
-    return out
-
-
-@pytest.mark.slow
 def test_discard_leaves_the_old_version_in_use_and_the_next_round_starts_from_it(lesson: Lesson) -> None:
     lesson.corrected()
     session, learning = lesson.session, lesson.learning
@@ -316,7 +212,6 @@ def test_a_round_that_ends_early_leaves_all_as_it_was(
     assert learning.obstacle() == ""
 
 
-@pytest.mark.slow
 def test_stop_ends_early_and_judges_what_is_best_so_far(lesson: Lesson) -> None:
     lesson.corrected()
     lesson.background.validated.connect(lambda row: lesson.background.stop())

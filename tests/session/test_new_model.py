@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,44 +24,21 @@ from napari_unet.workflow.finetune.train_version import Trained
 from napari_unet.workflow.inputs.labelled_images import corrected_images
 from napari_unet.workflow.train.forecast_task import Plan, PlanTask, picture
 from napari_unet.workflow.train.recipes import recipe
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
-
-from test_learning import Lesson
-
-from tiny_models import without_graphs, write_tiny_model
+from support.lesson import Lesson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 TINY = recipe("fast", ["filters=2", "depth=2", "patch=64", "batch_size=4"])
 MINUTES = 0.02
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
-
-
-@pytest.fixture(scope="module")
-def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_synthetic("salt", tmp_path_factory.mktemp("anew") / "salt", 24)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "start")
-
-
 @pytest.fixture
-def lesson(salt: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lesson]:
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
-    lesson = Lesson(salt, model)
-    yield lesson
-    lesson.session.close()
+def model(grey_model: Path) -> Path:
+    """It knows no data, so that all of the set may be new to it."""
+    return grey_model
 
 
 def test_a_plan_tells_split_cost_and_samples(salt: Path) -> None:
@@ -157,7 +132,7 @@ def test_a_model_is_trained_planned_judged_and_kept(lesson: Lesson) -> None:
     result = lesson.candidate.result
     assert isinstance(result, Trained)
     assert lesson.background.losses
-    assert [v.note for v in lesson.candidate.versions] == ["from start", f"trained anew, {result.verdict}"]
+    assert [v.note for v in lesson.candidate.versions] == ["from grey", f"trained anew, {result.verdict}"]
     fresh = lesson.candidate.version
     assert fresh is not None
     assert fresh.parent == 0
@@ -174,7 +149,7 @@ def test_a_model_is_trained_planned_judged_and_kept(lesson: Lesson) -> None:
     assert session.workspace.model.path == fresh.path
     assert session.workspace.row(session.workspace.current).status == "segmented"
     # Any two versions, on what neither was trained on.
-    told = []
+    told: list[Any] = []
     learning.compare(1, 2, told.append)
     (comparison,) = told
     assert set(comparison.images) == set(split.held_out)
@@ -246,9 +221,8 @@ def test_corrections_are_parted_as_the_project_parts_them(tmp_path: Path) -> Non
         assert len(data.items) == 20
 
 
-def test_layers_at_hand_are_trained_on(model: Path, monkeypatch: pytest.MonkeyPatch, salt: Path) -> None:
+def test_layers_at_hand_are_trained_on(model: Path, no_pause: None, salt: Path) -> None:
     """Images that are in no file, one of them alone: batch statistics and all."""
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
     lesson = Lesson(salt, model)
     rng = np.random.default_rng(0)
     labels = np.zeros((48, 48), np.uint8)
@@ -284,7 +258,7 @@ def test_a_training_that_waits_for_a_project_starts_on_its_own_images_or_not_at_
     session.workspace.show(other)
     started: list[Any] = []
     lesson.background.run = lambda task, collection, finish: started.append((task.data, collection))  # type: ignore[method-assign, assignment, return-value]
-    told: list[str] = []
+    told: list[Any] = []
     session.projects.told.connect(told.append)
     lesson.new_model.train("images", TINY)  # waits: the project of `other` is being made
     session.workspace.show(lesson.collection)
@@ -307,7 +281,7 @@ def test_a_training_whose_project_cannot_be_made_does_not_wait_for_ever(
         raise OutputError("the disk is full", code="output.unwritable")
 
     monkeypatch.setattr("napari_unet.session.current_project.Project.create", refuse)
-    told: list[str] = []
+    told: list[Any] = []
     lesson.session.projects.told.connect(told.append)
     for _ in range(2):  # the second is asked for before the project is tried again
         lesson.new_model.train("images", TINY)
@@ -316,10 +290,7 @@ def test_a_training_whose_project_cannot_be_made_does_not_wait_for_ever(
     assert told == [f"The training on {lesson.collection.name} was not started."] * 2
 
 
-def test_of_layers_the_images_without_a_mask_are_counted(
-    model: Path, monkeypatch: pytest.MonkeyPatch, salt: Path
-) -> None:
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
+def test_of_layers_the_images_without_a_mask_are_counted(model: Path, no_pause: None, salt: Path) -> None:
     lesson = Lesson(salt, model)
     labels = np.zeros((48, 48), np.uint8)
     labels[10:30, 12:40] = 1

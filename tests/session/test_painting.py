@@ -96,8 +96,7 @@ class Sitting:
 
 
 @pytest.fixture
-def sittings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Sitting]]:
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
+def sittings(no_pause: None) -> Iterator[Callable[[], Sitting]]:
     made: list[Sitting] = []
 
     def sit() -> Sitting:
@@ -118,8 +117,8 @@ def sitting(sittings: Callable[[], Sitting]) -> Sitting:
 
 
 @pytest.fixture(scope="module")
-def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_synthetic("salt", tmp_path_factory.mktemp("painting") / "salt", 6)
+def salt(salt_tiles: Callable[[int], Path]) -> Path:
+    return salt_tiles(6)
 
 
 def of_folder(folder: Path) -> Collection:

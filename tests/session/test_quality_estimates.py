@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,13 +24,12 @@ from napari_unet.workflow.review.estimate_task import EstimateTask
 from napari_unet.workflow.review.quality_estimate import Doubt
 from napari_unet.workflow.review.queue import review_queue
 from napari_unet.workflow.segment.predict_task import RescoreTask
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tiny_models import write_tiny_model
+from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.usefixtures("step_by_step")
 
 SIDE = 24
 
@@ -44,8 +41,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[ModelCard]:
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch, models: list[ModelCard]) -> Iterator[Session]:
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
+def session(no_pause: None, models: list[ModelCard]) -> Iterator[Session]:
     waiting: list[Callable[[], None]] = []
     session = Session(InlineEngine(), waiting.append)
     session.projects.automatic = False
@@ -80,7 +76,7 @@ def test_every_image_without_a_reference_gets_an_estimate_and_a_reason(session: 
     estimates = session.estimates
     assert estimates.missing() == ids[1:]
     assert session.workspace.row(ids[1]).rank is None
-    told: list[str] = []
+    told: list[Any] = []
     session.workspace.rows_changed.connect(told.extend)
     ended: list[int] = []
     estimates.start(lambda: ended.append(1))
@@ -226,7 +222,7 @@ def test_the_task_tells_of_each_image_and_leaves_out_what_cannot_be_read(models:
         raise DataError("it is gone", code="data.image.unreadable")
 
     samples = [Sample("a", lambda: picture(0)), Sample("b", broken), Sample("c", lambda: picture(2))]
-    told = []
+    told: list[Any] = []
     task = EstimateTask(models[0].path, tuple(refer(s, None) for s in samples), models[0].recipe.inference)
     assert run_inline(task, told.append) == 2
     pieces = [p.piece for p in told if p.piece is not None]
@@ -314,7 +310,7 @@ def test_automatic_estimates_do_not_hold_up_what_is_looked_at(session: Session, 
     assert engine.run() is automatic
     assert isinstance(engine.run().task, kind)
     (again,) = engine.jobs
-    assert [reference.id for reference in again.task.images] == [ids[2]]
+    assert [reference.id for reference in again.task.images] == [ids[2]]  # type: ignore[attr-defined]
     engine.run()
     assert session.estimates.missing() == []
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,34 +20,26 @@ from napari_unet.session.score_table import ScoreBoard
 from napari_unet.session.session import Session
 from napari_unet.workflow.export.export_task import ExportTask
 from napari_unet.workflow.replay.run_record import ExportRun, RunRecipe, SegmentRun
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tiny_models import write_tiny_model
+from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("step_by_step")
 
 
 @pytest.fixture(scope="module")
-def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from napari_unet.data.synthetic import write_synthetic
-
-    return write_synthetic("salt", tmp_path_factory.mktemp("data") / "salt", 6)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "grey")
+def salt(salt_tiles: Callable[[int], Path]) -> Path:
+    return salt_tiles(6)
 
 
 @pytest.fixture
-def session(salt: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
+def session(salt: Path, grey_model: Path, no_pause: None) -> Iterator[Session]:
     session = Session(InlineEngine(), lambda function: function())
     session.projects.automatic = False
     dataset = open_dataset(salt)
-    session.workspace.choose_model(ModelCard.read(model))
+    session.workspace.choose_model(ModelCard.read(grey_model))
     session.workspace.show(Collection(dataset.name, (*dataset.samples, *dataset.unlabelled), dataset))
     yield session
     session.close()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import threading
 import time
 from collections import Counter
@@ -14,17 +13,19 @@ import pytest
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.sample import ReferenceMask, Sample
-from napari_unet.engine.hardware import default_precision
 from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.engine.task import Job
 from napari_unet.errors import Cancelled, DataError
 from napari_unet.inference import predict
+from napari_unet.models import cache
 from napari_unet.models.card import ModelCard
+from napari_unet.models.ensemble import load_any
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.session.collection import Collection
 from napari_unet.session.session import Session
 from napari_unet.settings import InferenceSettings
 from napari_unet.workflow.inputs.image_reference import CallReference, FileReference, References, refer
+from napari_unet.workflow.segment import predict_task
 from napari_unet.workflow.segment.predict_task import (
     Prediction,
     PredictTask,
@@ -32,27 +33,23 @@ from napari_unet.workflow.segment.predict_task import (
     RescoreTask,
     WarmTask,
     mask_file,
-    warm_models,
 )
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from support.errors import raises_code
-from tiny_models import provenance_of, write_tiny_model
+from support.tiny_models import provenance_of, write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from napari_unet.data.dataset import Dataset
 
+pytestmark = pytest.mark.usefixtures("step_by_step")
+
 SIDE = 24
 
 
 @pytest.fixture(scope="module")
-def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from napari_unet.data.synthetic import write_synthetic
-
-    return write_synthetic("salt", tmp_path_factory.mktemp("session") / "salt", 8)
+def salt(salt_tiles: Callable[[int], Path]) -> Path:
+    return salt_tiles(8)
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +112,7 @@ def dispatch() -> Waiting:
 
 
 @pytest.fixture
-def session(dispatch: Waiting, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
+def session(dispatch: Waiting, no_pause: None) -> Iterator[Session]:
     session = Session(InlineEngine(), dispatch)
     yield session
     folder = session.workspace.collection._folder if session.workspace.collection is not None else None
@@ -341,7 +337,7 @@ def test_a_preferred_tile_is_taken_instead_of_the_models(
     job = session.segment(collection.ids)
     assert job is not None
     assert job.state == "done"
-    assert job.task.settings.tile == expected
+    assert job.task.settings.tile == expected  # type: ignore[attr-defined]
     assert session.workspace.row("image 0").status == "segmented"
     assert session.workspace.inference == ModelCard.read(models["other"]).recipe.inference
 
@@ -517,7 +513,7 @@ def test_corrections_survive_a_new_segmentation_and_another_model(
         lambda: session.workspace.choose_model(ModelCard.read(models["grey"])),
         lambda: session.segment(collection.ids),
     ):
-        change()  # type: ignore[no-untyped-call]
+        change()
         painted_again = session.workspace.mask("image 0")
         assert session.workspace.row("image 0").status == "corrected"
         assert session.workspace.row("image 0").iou == pytest.approx(expected)
@@ -639,7 +635,7 @@ def test_another_model_forgets_what_the_last_one_said(
     assert collection.classes == ("one", "two")
     assert session.workspace.inference == ModelCard.read(models["two"]).recipe.inference
     session.segment(collection.ids)
-    assert session.workspace.mask("image 0").max() <= 2  # type: ignore[union-attr]
+    assert session.workspace.mask("image 0").max() <= 2
 
 
 def test_a_model_says_which_channels_it_wants(session: Session, models: dict[str, Path]) -> None:
@@ -741,22 +737,42 @@ def test_a_data_set_that_is_gone_is_told_image_by_image(
     assert all("is not there any more; open the data again" in p for p in problems)
 
 
-def test_warming_loads_and_runs(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    run_inline(WarmTask())
-    model = warm_models().load(models["other"], default_precision())
-    ran: list[tuple[int, ...]] = []
-    average = predict.average_over_flips
+def test_warming_loads_and_runs(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the first image that a person asks for waits for neither."""
+    own = cache.ModelCache(2)
+    monkeypatch.setattr(predict_task, "warm_models", lambda: own)
+    imported: list[str] = []
+    monkeypatch.setattr(predict_task, "import_keras", lambda: imported.append("keras"))
+    loaded: list[Path] = []
+    load, average = load_any, predict.average_over_flips
 
-    def noted(network: Any, images: Any, *more: Any) -> Any:
+    def noted_load(path: Path, precision: str) -> Any:
+        loaded.append(path)
+        return load(path, precision)
+
+    ran: list[tuple[int, ...]] = []
+
+    def noted_run(network: Any, images: Any, *more: Any) -> Any:
         ran.append(images.shape)
         return average(network, images, *more)
 
-    monkeypatch.setattr(predict, "average_over_flips", noted)
+    monkeypatch.setattr(cache, "load_any", noted_load)
+    monkeypatch.setattr(predict, "average_over_flips", noted_run)
+    run_inline(WarmTask())
+    assert (imported, loaded, ran) == (["keras"], [], [])
     run_inline(WarmTask(models["other"], (32, 32, 1)))
-    assert warm_models().load(models["other"], default_precision()) is model  # loaded once
-    assert ran
-    assert all(shape[1:] == (32, 32, 1) for shape in ran)
-    run_inline(WarmTask(models["wide"], (32, 32, 1)))  # does not fit: loaded all the same
+    assert loaded == [models["other"]]
+    warmed = list(ran)
+    assert {shape[1:] for shape in warmed} == {(32, 32, 1)}
+    reference = refer(Sample("own", lambda: picture(0, (32, 32))), None)
+    run_inline(PredictTask(models["other"], (reference,), tmp_path, InferenceSettings(flips="none")))
+    assert loaded == [models["other"]]  # once
+    assert ran[len(warmed) :] == warmed  # of the shapes that are built already
+    run_inline(WarmTask(models["wide"], (32, 32, 3)))  # takes five channels: loaded, and does not run
+    assert loaded == [models["other"], models["wide"]]
+    assert ran == 2 * warmed
 
 
 def test_a_task_that_is_cancelled_before_it_starts_leaves_no_file(

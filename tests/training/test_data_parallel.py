@@ -18,7 +18,7 @@ from support.errors import raises_code
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")]
 
 SCRIPT = """
 import json, sys

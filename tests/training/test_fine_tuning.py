@@ -22,6 +22,8 @@ from napari_unet.training.fine_tune import FineTuning
 from napari_unet.training.losses import make_loss
 from napari_unet.training.mixed_batches import MixedBatches, make_batches
 
+pytestmark = pytest.mark.slow
+
 NETWORK = NetworkSettings(filters=4, depth=2)
 TRAINING = TrainingSettings(patch=32)
 SETTINGS = FineTuneSettings(batch_pixels=8 * 32 * 32)
@@ -126,11 +128,7 @@ def test_pixels_without_a_finite_loss_are_spent_as_well() -> None:
 
 
 def statistics(network: object) -> list[np.ndarray]:
-    return [
-        np.array(v)
-        for v in network.variables
-        if "moving" in v.path  # type: ignore[attr-defined]
-    ]
+    return [np.array(v) for v in network.variables if "moving" in v.path]  # type: ignore[attr-defined]
 
 
 def test_it_learns_in_its_time_and_batch_statistics_stay(monkeypatch: pytest.MonkeyPatch) -> None:

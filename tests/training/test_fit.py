@@ -24,6 +24,8 @@ from napari_unet.training.schedule import learning_rate, progress_of
 from napari_unet.training.warm import WarmModel
 from support.errors import raises_code
 
+pytestmark = pytest.mark.slow
+
 NETWORK = NetworkSettings(filters=4, depth=2)
 SIZES = input_sizes(NETWORK)
 
@@ -190,7 +192,7 @@ def test_the_best_weights_are_kept() -> None:
 
 def test_patience_stops_early() -> None:
     settings = SETTINGS.model_copy(update={"epochs": 50, "patience": 2})
-    run = training(settings, validate=lambda: 0.5 if run.state.epoch == 1 else 0.1)
+    run = training(settings, validate=lambda: 0.5 if run.state.epoch == 1 else 0.1)  # type: ignore[has-type]
     run._validation_seconds = -1e9
     assert run.run().epoch == 3
 
@@ -214,7 +216,7 @@ def test_a_loss_that_is_not_a_number_ends_in_words() -> None:
 def test_after_a_stumble_it_goes_on_at_half_the_rate(precision: str) -> None:
     run = training(SETTINGS.model_copy(update={"precision": precision}))
     batch = run.batches.batch
-    stumbled = []
+    stumbled: list[int] = []
 
     def once_nan(step: int) -> tuple[np.ndarray, np.ndarray]:
         images, targets = batch(step)
@@ -277,7 +279,7 @@ def test_a_warm_network_in_half_precision_keeps_learning() -> None:
 def test_what_was_learned_before_it_went_wrong_is_kept() -> None:
     run = training(validate=lambda: 0.7)
     batch = run.batches.batch
-    run.batches.batch = lambda step: tuple(a * np.float32("nan" if step > 5 else 1) for a in batch(step))  # type: ignore[method-assign, assignment]
+    run.batches.batch = lambda step: tuple(a * np.float32("nan" if step > 5 else 1) for a in batch(step))  # type: ignore[assignment, method-assign, return-value]
     state = run.run()
     assert state.epoch == 1
     assert state.best_score == 0.7

@@ -24,6 +24,8 @@ from napari_unet.training.regions import (
     told,
 )
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = NetworkSettings(name="mask_rcnn", filters=2, separation="objects")
 
 

@@ -21,10 +21,11 @@ from napari_unet.training.fit import Training
 from napari_unet.training.losses import make_loss
 from napari_unet.training.schedule import descents, learning_rate
 from napari_unet.training.snapshots import average_of, settle
-from tiny_models import without_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 NETWORK = NetworkSettings(filters=2, depth=1)
 RESTARTS = TrainingSettings(
@@ -38,13 +39,6 @@ RESTARTS = TrainingSettings(
     learning_rate=0.01,
     warm_up=0.1,
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def by_steps() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 def test_the_rate_comes_down_three_times() -> None:

@@ -31,7 +31,6 @@ from napari_unet.training.mixed_batches import make_batches
 from napari_unet.training.warm import WarmModel
 from napari_unet.workflow.finetune.held_out_gate import Gate
 from napari_unet.workflow.train.train_task import start_from
-from tiny_models import without_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,11 +43,7 @@ RESTARTS = TrainingSettings(
 IMAGES = np.random.default_rng(0).normal(size=(2, 16, 16, 1)).astype(np.float32)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def by_steps() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
+pytestmark = pytest.mark.usefixtures("step_by_step")
 
 
 def new_model(seed: int = 0, network: NetworkSettings = NETWORK) -> Model:

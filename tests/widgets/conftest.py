@@ -6,15 +6,13 @@ import os
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-TESTS = Path(__file__).parents[1]
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +20,7 @@ def tiny_models(salt_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """grey (trained on half of the salt set), colour (5 channels), classes (2 classes)."""
     folder = tmp_path_factory.mktemp("models")
     subprocess.run(
-        [sys.executable, str(TESTS / "tiny_models.py"), str(folder), str(salt_folder)],
+        [sys.executable, "-m", "support.tiny_models", str(folder), str(salt_folder)],
         check=True,
         capture_output=True,
         timeout=120,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hands import LONG
 from qtpy.QtCore import QPoint, Qt
 
 from napari_unet.project.stroke import changed_runs
+from support.hands import LONG
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hands import click, segment, settled
+
+from support.hands import click, segment, settled
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +14,6 @@ from scipy import ndimage
 from napari_unet.models.card import ModelCard
 from napari_unet.widgets.canvas import large_masks
 from napari_unet.widgets.parts.preferences import Preferences
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.window
 SIDE = 2048
@@ -32,11 +29,10 @@ def image(tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def _small_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _small_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     chosen = Preferences(large_megapixels=1.0, memory=0.2)
     monkeypatch.setattr("napari_unet.widgets.workbench.read_preferences", lambda: chosen)
     monkeypatch.setattr(large_masks, "folder_for", lambda source: tmp_path / "masks")
-    return
 
 
 @pytest.mark.usefixtures("_small_limits")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hands import close_anyway
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QScrollArea
 
 from napari_unet.models.look import measure_look, summarize_looks
+from support.hands import close_anyway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

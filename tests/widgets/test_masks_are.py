@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hands import click
 from PIL import Image
 from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtWidgets import QScrollArea
@@ -15,6 +14,7 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.data.inspection import inspect_dataset
 from napari_unet.project.project import Project
 from napari_unet.session.auto_project import remembered_masks
+from support.hands import click
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hands import LONG, choose, click, press, segment, settled
 from qtpy.QtCore import Qt
+
+from support.hands import LONG, choose, click, press, segment, settled
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
-from hands import LONG, choose, click, segment, settled
+from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.data.masks.mask_pixels import decode_labels
+from support.hands import LONG, choose, click, segment, settled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,12 +28,11 @@ pytestmark = [
 @pytest.fixture
 def save(ready: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """(words of the menu, name) -> the recipe, saved with the button."""
-    from napari_unet.widgets.segment import run_record_button
     from napari_unet.workflow.replay.run_record import RunRecipe
 
     def click_and_save(words: str, name: str) -> RunRecipe:
         target = tmp_path / f"{name}.json"
-        monkeypatch.setattr(run_record_button.QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
         choose(qtbot, ready.segmenting.recipes, f"Save recipe: {words}")
         qtbot.waitUntil(target.exists, timeout=LONG)
         settled(ready, qtbot)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hands import LONG, segment
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_unet.project.journal import StrokeFile, read_strokes
 from napari_unet.project.project import Project
+from support.hands import LONG, segment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,7 +125,7 @@ def test_a_place_where_no_project_can_be_made_is_said_and_caught_up_with(
     monkeypatch.setattr(Project, "create", create)
     wanted = stroke(ready, qtbot, 20)
     qtbot.waitUntil(lambda: ready.session.painting.project is not None, timeout=LONG)
-    np.testing.assert_array_equal(ready.session.painting.project.corrections["p"].mask, wanted)
+    np.testing.assert_array_equal(ready.session.painting.project.corrections["p"].mask, wanted)  # type: ignore[attr-defined]
     assert len(notifications) == 1
 
 

@@ -6,9 +6,10 @@ import csv
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hands import LEFT, click, segment, settled
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
+
+from support.hands import LEFT, click, segment, settled
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hands import click, segment
 
 from napari_unet.models.look import measure_look, summarize_looks
+from support.hands import click, segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 import pytest
-from hands import LONG, click, close_anyway, segment
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QApplication, QMessageBox
+
+from support.hands import LONG, click, close_anyway, segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

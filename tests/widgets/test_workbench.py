@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hands import LEFT, click, segment, settled
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.layer_images import OURS
 from napari_unet.workflow.segment.predict_task import Region
+from support.hands import LEFT, click, segment, settled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,8 +110,6 @@ def test_a_model_is_opened_and_described(ready: Any, qtbot: Any, viewer: Any) ->
 def test_what_is_no_model_is_told(
     dock: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notifications: list[Any]
 ) -> None:
-    from qtpy.QtWidgets import QFileDialog
-
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
     dock.segmenting.model_button.menu().actions()[0].trigger()
     assert "There is no model in" in notifications[0].message
@@ -709,7 +708,7 @@ def test_layers_of_ours_can_be_deleted_and_come_again(salt: Any, viewer: Any, qt
     salt.step(-1)
     np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
     click(qtbot, salt.looking.errors_box)
-    assert salt.overlays.layers["errors"].visible
+    assert salt.overlays.layers["errors"].visible  # type: ignore[attr-defined]
     viewer.layers.remove(salt.stage.mask_layer)
     segment(salt, qtbot)
     np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
@@ -859,7 +858,6 @@ def test_the_window_has_no_network_in_it(salt: Any) -> None:
 def test_what_was_done_is_saved_as_a_recipe(
     ready: Any, viewer: Any, salt_folder: Path, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unet.widgets.segment import run_record_button
     from napari_unet.workflow.replay.run_record import RunRecipe, SegmentRun
 
     button = ready.segmenting.recipes
@@ -869,9 +867,7 @@ def test_what_was_done_is_saved_as_a_recipe(
     segment(ready, qtbot)
     assert not button.isHidden()
     target = tmp_path / "again"
-    monkeypatch.setattr(
-        run_record_button.QFileDialog, "getSaveFileName", lambda *_: (str(target), "Recipes (*.json)")
-    )
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), "Recipes (*.json)"))
     button._fill()
     assert [a.text() for a in button.choices.actions()] == ["Save recipe: Segmentation of 1 image…"]
     (action,) = button.choices.actions()

@@ -17,23 +17,17 @@ from napari_unet.models.model import Model, load_model, read_settings, save_mode
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
 from napari_unet.settings import NetworkSettings, Recipe
-from tiny_models import without_graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+
 PLAIN = {"filters": 4, "depth": 2, "block": "plain", "normalization": "none"}
 SHAPE = (64, 96, 1)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def at_once() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 def by_hand(
@@ -180,7 +174,7 @@ def test_ways_of_writing_it(
     images = images_to_compare(SHAPE)
     wanted = foreground(source, images, "classes" in options)
     if options.get("last") == "linear":
-        wanted = 1 / (1 + np.exp(-wanted))
+        wanted = 1 / (1 + np.exp(-wanted))  # type: ignore[assignment]
     np.testing.assert_allclose(load_model(tmp_path / "model").probabilities(images), wanted, atol=1e-4)
 
 

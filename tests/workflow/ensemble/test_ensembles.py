@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -29,22 +29,16 @@ from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.train_task import TrainTask
 from support.errors import cli_error, raises_code
-from tiny_models import provenance_of, without_graphs, write_tiny_model
+from support.tiny_models import provenance_of, write_tiny_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from napari_unet.data.dataset import Dataset
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+
 QUICK = ("epochs=1", "steps_per_epoch=2", "filters=2", "depth=2", "batch_size=2", "patch=32")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def by_steps() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +181,8 @@ def test_folds_by_groups_cover_all_and_hold_out_the_same() -> None:
 def test_members_are_trained_and_a_stopped_training_goes_on(
     kind: str, salt_folder: Path, tmp_path: Path
 ) -> None:
-    out, begun = tmp_path / "many", []
+    begun: list[Any] = []
+    out = tmp_path / "many"
     train = TrainTask(salt_folder, out, recipe("fast", QUICK))
     task = TrainMembersTask(train, kind, 2, begun.append)  # type: ignore[arg-type]
     many = run_inline(task)

@@ -23,22 +23,17 @@ from napari_unet.workflow.evaluate.cluster_evaluation import divided
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.train_task import TrainTask
 from support.errors import raises_code
-from tiny_models import provenance_of, without_graphs, write_tiny_model
+from support.folders import contents
+from support.tiny_models import provenance_of, write_tiny_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 QUICK = ("epochs=1", "steps_per_epoch=2", "filters=2", "depth=2", "batch_size=2", "patch=32")
 SPLIT = Split(("a", "b"), ("c",), ("d",))
 NAMES = ("01-seed", "02-seed")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def by_steps() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 def fine(folder: Path) -> None:
@@ -59,12 +54,6 @@ def begun(out: Path) -> Path:
     assert not (folder / RUNNING).exists()
     (folder / RUNNING).touch()
     return folder
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
-    }
 
 
 def test_a_run_goes_on_in_a_folder_that_workers_of_the_earlier_one_do_not_know(tmp_path: Path) -> None:

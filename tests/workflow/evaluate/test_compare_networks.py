@@ -17,20 +17,13 @@ from napari_unet.evaluation.contest import Contest, Contestant, cells_of, column
 from napari_unet.workflow.evaluate.compare_networks import CompareNetworksTask
 from napari_unet.workflow.train.recipes import recipe
 from support.errors import raises_code
-from tiny_models import without_graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+
 CHANGES = ("epochs=2", "steps_per_epoch=2", "filters=2", "depth=2", "batch_size=2", "patch=32")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def by_steps() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 def overall(pooled: float, mean: float, low: float, high: float, rand: float) -> dict[str, Any]:
@@ -90,7 +83,8 @@ def test_why_a_network_is_behind_is_told_by_its_grid_its_steps_and_its_curve() -
 def test_networks_are_trained_judged_and_a_stopped_comparison_goes_on(
     salt_folder: Path, tmp_path: Path
 ) -> None:
-    out, begun = tmp_path / "report", []
+    begun: list[Any] = []
+    out = tmp_path / "report"
     task = CompareNetworksTask(
         salt_folder,
         ("unet", "fcn32s"),

@@ -24,21 +24,16 @@ from napari_unet.session.session import Session
 from napari_unet.workflow.evaluate.compare_task import CompareReportTask, names_of
 from napari_unet.workflow.evaluate.evaluate_task import EvaluateTask
 from napari_unet.workflow.evaluate.shell_commands import training_command
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from support.errors import raises_code
-from tiny_models import provenance_of, write_tiny_model
+from support.tiny_models import provenance_of, write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(scope="module")
-def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from napari_unet.data.synthetic import write_synthetic
-
-    return write_synthetic("salt", tmp_path_factory.mktemp("reports") / "salt", 10)
+def salt(salt_tiles: Callable[[int], Path]) -> Path:
+    return salt_tiles(10)
 
 
 @pytest.fixture(scope="module")

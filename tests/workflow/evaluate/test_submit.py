@@ -29,10 +29,12 @@ from napari_unet.workflow.evaluate.evaluate_task import EvaluateTask
 from napari_unet.workflow.evaluate.score_submission import ScoreSubmissionTask, parse_size
 from napari_unet.workflow.evaluate.submit import SubmitTask
 from support.errors import cli_error, raises_code
-from tiny_models import write_tiny_model
+from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.slow
 
 
 def table(path: Path, text: str) -> Path:

@@ -143,7 +143,7 @@ def test_masks_of_a_model(salt_folder: Path, tmp_path: Path) -> None:
     from napari_unet.data.catalog import open_images
     from napari_unet.engine.hardware import default_precision
     from napari_unet.models.model import load_model
-    from tiny_models import write_tiny_model
+    from support.tiny_models import write_tiny_model
 
     model = write_tiny_model(tmp_path / "model")
     images = salt_folder / "train" / "images"

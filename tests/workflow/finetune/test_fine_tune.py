@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 SHORT = FineTuneSettings(seconds=3.0, batch_pixels=2**15)
 TINY = ["filters=2", "depth=2", "epochs=1", "steps_per_epoch=8", "batch_size=4", "held_out=0.25"]

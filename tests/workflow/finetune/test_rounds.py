@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,34 +12,16 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.data.sample import Sample
 from napari_unet.project.project import Project
 from napari_unet.workflow.finetune.project_examples import of_project
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from support.errors import cli_error
-from tiny_models import provenance_of, without_graphs, write_tiny_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from napari_unet.workflow.inputs.image_reference import ImageReference
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+
 SHORT = ["--minutes", "0.02"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, salt_folder: Path) -> Path:
-    """Trained, so it says, on the first half of the salt set."""
-    dataset = open_dataset(salt_folder)
-    ids = [s.id for s in dataset.samples]
-    out = tmp_path_factory.mktemp("models") / "start"
-    return write_tiny_model(out, provenance=provenance_of(dataset, ids[:12], ids[12:]))
 
 
 @pytest.fixture
@@ -66,7 +46,7 @@ def ids(references: tuple[ImageReference, ...]) -> set[str]:
     return {r.id for r in references}
 
 
-def test_a_projects_split_says_what_teaches_and_what_judges(folder: Path, model: Path) -> None:
+def test_a_projects_split_says_what_teaches_and_what_judges(folder: Path, salt_model: Path) -> None:
     from napari_unet.models.card import ModelCard
 
     with Project.open(folder, read_only=True) as project:
@@ -78,7 +58,7 @@ def test_a_projects_split_says_what_teaches_and_what_judges(folder: Path, model:
         assert not ids(material.others) & {*split.held_out, *split.train[:2]}
         assert material.replay is None
         # What the model says it trained on is replayed.
-        known = of_project(project, ModelCard.read(model).provenance)
+        known = of_project(project, ModelCard.read(salt_model).provenance)
         assert known.replay is not None
         assert known.replay_format == "tgs-salt"
         # Of an image in part corrected only the strokes count.
@@ -106,11 +86,11 @@ def test_where_nothing_is_held_out_every_fifth_done_image_is(tmp_path: Path) -> 
 
 
 def test_finetune_takes_a_project_and_adds_a_version(
-    folder: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, salt_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["finetune", "--corrections", str(folder), *SHORT]
     assert cli_error(*command).code == "model.version.missing"
-    assert main([*command, "--model", str(model)]) == 0
+    assert main([*command, "--model", str(salt_model)]) == 0
     said = capsys.readouterr().out
     assert "learned from 2 corrected images" in said
     assert "replayed training data" in said
@@ -130,14 +110,14 @@ def test_finetune_takes_a_project_and_adds_a_version(
 
 
 def test_finetune_of_a_project_says_what_is_wrong(
-    folder: Path, model: Path, tmp_path: Path, salt_folder: Path
+    folder: Path, salt_model: Path, tmp_path: Path, salt_folder: Path
 ) -> None:
     fresh = tmp_path / "fresh"
     Project.create(fresh, open_dataset(salt_folder)).close()
     memory = tmp_path / "memory"
     with Project.create(memory, [Sample("a", lambda: np.zeros((8, 8, 1), np.uint8))]) as project:
         project.corrections.record("a", np.zeros((8, 8), np.uint8), np.ones((8, 8), np.uint8))
-    begin = ["finetune", "--model", str(model), *SHORT, "--corrections"]
+    begin = ["finetune", "--model", str(salt_model), *SHORT, "--corrections"]
     for words, expected in (
         ([str(fresh)], "data.corrections.missing"),
         ([str(memory)], "data.images.missing"),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,23 +11,14 @@ import pytest
 from napari_unet.cli import main
 from napari_unet.data.synthetic import write_synthetic
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from tiny_models import without_graphs
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 TINY = [
     "filters=2", "depth=2", "epochs=1", "steps_per_epoch=2", "batch_size=2", "averaging=0", "held_out=0.25",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,6 @@ import pytest
 import tifffile
 import zarr
 from scipy import ndimage
-from tests.tiny_models import write_tiny_model
 
 from napari_unet.cli import main
 from napari_unet.data.files.lazy_files import open_lazy
@@ -88,11 +87,6 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
 def image_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((900, 1100)), 4)
     path = tmp_path_factory.mktemp("images") / "a.zarr"
@@ -105,7 +99,7 @@ def wait_for_workers(cluster: Cluster, count: int) -> None:
 
 
 def test_a_worker_is_killed_and_the_mask_is_the_same(
-    scheduler: Path, tmp_path: Path, model_path: Path, image_path: Path
+    scheduler: Path, tmp_path: Path, grey_model: Path, image_path: Path
 ) -> None:
     # Within the test, so that they travel by value: workers do not know the tests.
     def failing(number: int) -> int:
@@ -117,7 +111,7 @@ def test_a_worker_is_killed_and_the_mask_is_the_same(
         time.sleep(0.2)
         return number
 
-    model = load_model(model_path)
+    model = load_model(grey_model)
     settings = model.recipe.inference.model_copy(update={"minimum_size": 200})
     stack = open_lazy(image_path)
     local = segment_stack(stack, model, tmp_path / "local.ome.zarr", settings, SMALL)
@@ -139,7 +133,7 @@ def test_a_worker_is_killed_and_the_mask_is_the_same(
 
         out = segment_stack(
             stack, model, tmp_path / "far.ome.zarr", settings, SMALL,
-            cluster=cluster, source=model_path, on_progress=kill,
+            cluster=cluster, source=grey_model, on_progress=kill,
         )  # fmt: skip
         assert first.wait(10) == -signal.SIGKILL
         assert len(cluster.client.nthreads()) == 1
@@ -161,7 +155,7 @@ def test_a_worker_is_killed_and_the_mask_is_the_same(
         with raises_code("settings.cluster.storage", "/nowhere"):
             cluster.check(["/nowhere"])
         task = SegmentLargeTask(
-            (image_path,), model_path, tmp_path / "task", settings, SMALL, cluster=str(scheduler)
+            (image_path,), grey_model, tmp_path / "task", settings, SMALL, cluster=str(scheduler)
         )
         # Both in the precision that this machine chooses.
         (far,) = task.run(lambda progress: None, CancelToken())
@@ -179,11 +173,11 @@ def weights_of(folder: Path) -> list[np.ndarray]:
 
 
 def test_scores_and_members_are_those_of_this_process(
-    scheduler: Path, tmp_path: Path, model_path: Path, salt_folder: Path, monkeypatch: pytest.MonkeyPatch
+    scheduler: Path, tmp_path: Path, grey_model: Path, salt_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("napari_unet.workflow.evaluate.cluster_evaluation.TOGETHER", 2)
     ignored, never = (lambda _: None), CancelToken()
-    local = EvaluateTask(salt_folder, tmp_path / "local", model_path, inspect=False)
+    local = EvaluateTask(salt_folder, tmp_path / "local", grey_model, inspect=False)
     local.run(ignored, never)
     train = TrainTask(salt_folder, tmp_path / "here", recipe("fast", QUICK))
     TrainMembersTask(train, "seeds", 2).run(ignored, never)

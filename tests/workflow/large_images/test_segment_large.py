@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import zarr
 from scipy import ndimage
-from tests.tiny_models import without_graphs, write_tiny_model
 
 from napari_unet.data.files.lazy_stack import lazy_stack
 from napari_unet.data.files.pixel_size import PixelSize
 from napari_unet.data.sample import Sample
 from napari_unet.errors import Cancelled
 from napari_unet.inference.postprocess import connected_objects
+from napari_unet.inference.predict import average_over_flips
 from napari_unet.models.model import Model, load_model
 from napari_unet.models.normalization import resize
 from napari_unet.networks.cost import held_values, reach
@@ -29,30 +29,20 @@ from napari_unet.workflow.large_images.local_run import FinishedBlock
 from napari_unet.workflow.large_images.segment_large import segment_stack
 from napari_unet.workflow.segment.segment_samples import Segmentation, segment_samples
 from support.errors import raises_code
+from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 
 ROUNDING = 5e-4  # of a probability: a step of half precision, in which they are kept
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _eager() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
-
-
 @pytest.fixture(scope="module")
-def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def model(model_path: Path) -> Model:
-    return load_model(model_path)
+def model(grey_model: Path) -> Model:
+    return load_model(grey_model)
 
 
 @pytest.fixture(autouse=True)
@@ -294,7 +284,7 @@ def test_memory_that_does_not_last_halves_the_batch_and_is_said_once(
     tmp_path: Path, image: np.ndarray, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    true = large_module.average_over_flips
+    true = average_over_flips
 
     def scarce(network: Any, batch: np.ndarray, flips: str) -> np.ndarray:
         sizes.append(len(batch))
@@ -348,9 +338,9 @@ def test_where_there_are_no_data_nothing_is_marked(tmp_path: Path, image: np.nda
 
 
 def test_pixels_of_another_size_are_resized_to_the_models(
-    tmp_path: Path, image: np.ndarray, model_path: Path
+    tmp_path: Path, image: np.ndarray, grey_model: Path
 ) -> None:
-    knows = load_model(model_path)
+    knows = load_model(grey_model)
     training = knows.recipe.training.model_copy(update={"pixel_size": "0.5 um"})
     knows.recipe = knows.recipe.model_copy(update={"training": training})
     twice = image.repeat(2, 0).repeat(2, 1)
@@ -396,13 +386,12 @@ def test_how_far_a_network_sees_and_what_it_holds(model: Model) -> None:
     assert held_values(both, (10, 10)) == 100 * (3 + 5 + 8)
 
 
-@pytest.mark.slow
-def test_a_killed_program_goes_on(tmp_path: Path, image: np.ndarray, model_path: Path, model: Model) -> None:
+def test_a_killed_program_goes_on(tmp_path: Path, image: np.ndarray, grey_model: Path, model: Model) -> None:
     large = np.tile(image, (6, 6))
     zarr.create_array(tmp_path / "a.zarr", data=large, chunks=(512, 512))
     line = [
         sys.executable, "-m", "napari_unet.cli", "segment", str(tmp_path / "a.zarr"),
-        "--model", str(model_path), "--out", str(tmp_path / "out"), "--memory", "0.155",
+        "--model", str(grey_model), "--out", str(tmp_path / "out"), "--memory", "0.155",
     ]  # fmt: skip
     with subprocess.Popen(line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as program:
         chunks = tmp_path / "out" / "a.ome.zarr.unfinished" / "0" / "c"

@@ -22,7 +22,6 @@ from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.inputs.image_reference import CallReference
 from napari_unet.workflow.large_images.segment_large import segment_stack
 from napari_unet.workflow.large_images.segment_layer import SegmentLayerTask
-from tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,11 +33,6 @@ SMALL, LARGE = LargeImageSettings(memory=0.15), LargeImageSettings(memory=2)
 def image() -> np.ndarray:
     noise = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((240, 320)), 4)
     return (noise * 8000 + 30_000).clip(0, 65_535).astype(np.uint16)
-
-
-@pytest.fixture(scope="module")
-def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 def task_of(image: np.ndarray, model: Path, folder: Path) -> SegmentLayerTask:
@@ -53,9 +47,9 @@ def labels(path: Path) -> np.ndarray:
 
 
 def test_the_image_is_seen_at_the_size_of_the_models_pixels(
-    image: np.ndarray, model_path: Path, tmp_path: Path
+    image: np.ndarray, grey_model: Path, tmp_path: Path
 ) -> None:
-    model = load_model(model_path)
+    model = load_model(grey_model)
     training = model.recipe.training.model_copy(update={"pixel_size": "0.5 um"})
     model.recipe = model.recipe.model_copy(update={"training": training})
     knows = save_model(model, tmp_path / "knows")
@@ -76,10 +70,10 @@ def test_the_image_is_seen_at_the_size_of_the_models_pixels(
 
 
 def test_another_memory_goes_on_or_begins_beside_but_never_refuses(
-    image: np.ndarray, model_path: Path, tmp_path: Path
+    image: np.ndarray, grey_model: Path, tmp_path: Path
 ) -> None:
     """Tiles decide the mask only of networks that look at all of them; their work is begun anew."""
-    model = load_model(model_path)
+    model = load_model(grey_model)
     network = model.recipe.network.model_copy(update={"name": "scse_unet"})
     scse = Model(
         model.recipe.model_copy(update={"network": network}),
@@ -88,7 +82,7 @@ def test_another_memory_goes_on_or_begins_beside_but_never_refuses(
         build_network(network),
     )
     sees_all = save_model(scse, tmp_path / "scse")
-    for path, names in ((model_path, ["a tiny.ome.zarr"]), (sees_all, ["a tiny-2.ome.zarr"])):
+    for path, names in ((grey_model, ["a tiny.ome.zarr"]), (sees_all, ["a tiny-2.ome.zarr"])):
         folder = tmp_path / path.name / "masks"
         task = task_of(image, path, folder)
         cancel = CancelToken()

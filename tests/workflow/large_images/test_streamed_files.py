@@ -10,14 +10,15 @@ import tifffile
 import zarr
 from PIL import Image
 from scipy import ndimage
-from tests.tiny_models import without_graphs, write_tiny_model
 
 from napari_unet.cli import main
 from support.errors import cli_error
+from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("step_by_step")
 
 NOISE = ndimage.gaussian_filter(
     np.random.default_rng(0).standard_normal((48, 60)), 2
@@ -31,13 +32,6 @@ KINDS: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
     "CMYK": (INKS, {"photometric": "separated", "tile": (32, 32)}),
     "white is 0": (GREY, {"photometric": "miniswhite", "extratags": [(274, "H", 1, 3, True)]}),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _eager() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shutil
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +23,6 @@ from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.engine.task import FromCaller
 from napari_unet.models.card import ModelCard
-from napari_unet.models.model import load_model
 from napari_unet.session.collection import Collection
 from napari_unet.session.export_masks import masks_at_hand
 from napari_unet.session.run_history import _taught
@@ -41,38 +39,24 @@ from napari_unet.workflow.replay.run_record import ExportRun, FineTuneRun, RunRe
 from napari_unet.workflow.replay.save_record import SaveRecipeTask
 from napari_unet.workflow.segment.predict_task import Region
 from napari_unet.workflow.train.recipes import recipe
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from support.errors import cli_error
-from tiny_models import without_graphs, write_tiny_model
+from support.folders import contents, weights_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+
 NOISE = np.random.default_rng(0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def fast() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "grey")
-
-
 @pytest.fixture
-def session(model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
+def session(grey_model: Path, no_pause: None) -> Iterator[Session]:
     session = Session(InlineEngine(), lambda function: function())
     session.projects.automatic = False
-    session.workspace.choose_model(ModelCard.read(model))
+    session.workspace.choose_model(ModelCard.read(grey_model))
     yield session
     session.close()
 
@@ -186,7 +170,7 @@ def test_a_file_that_holds_the_pixels_is_named_instead(session: Session, tmp_pat
     assert main(["run", str(tmp_path / "r.json"), "--out", str(tmp_path / "no")]) == 2
 
 
-def test_parts_of_an_image(session: Session, tmp_path: Path, model: Path) -> None:
+def test_parts_of_an_image(session: Session, tmp_path: Path, grey_model: Path) -> None:
     """Two that overlap: only what they span is kept, and the later one counts."""
     pixels = blobs((150, 180))
     show(session, plain("large", pixels))
@@ -247,12 +231,6 @@ def export(session: Session, out: Path, formats: tuple[str, ...], sizes: Any = N
         lambda _: None,
         lambda _: session.runs.exported(task, source, session.workspace.inference),
     )
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        f.relative_to(folder).as_posix(): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()
-    }
 
 
 def test_masks_that_a_person_corrected_are_exported_as_they_were(session: Session, tmp_path: Path) -> None:
@@ -343,11 +321,7 @@ def test_a_report_on_layers_has_the_same_scores_again(session: Session, tmp_path
     assert first == again
 
 
-def weights(model: Path) -> list[bytes]:
-    return [array.tobytes() for array in load_model(model).network.get_weights()]
-
-
-def test_what_was_learned_from_is_in_the_recipe(session: Session, model: Path, tmp_path: Path) -> None:
+def test_what_was_learned_from_is_in_the_recipe(session: Session, grey_model: Path, tmp_path: Path) -> None:
     """Not what the project holds by the time that it is saved."""
     samples = [labelled(f"l [{n}]", n) for n in range(4)]
     lesson = samples[0].read_mask().labels.copy()
@@ -359,7 +333,7 @@ def test_what_was_learned_from_is_in_the_recipe(session: Session, model: Path, t
         return CallReference(sample.id, FromCaller(sample.read_image), taken)
 
     task = FineTuneTask(
-        model,
+        grey_model,
         (Correction(reference(samples[0], False), lesson, vouched, "group"),),
         tmp_path / "first",
         FineTuneSettings(megapixels=0.02, patch=32, batch_pixels=4096),
@@ -375,7 +349,7 @@ def test_what_was_learned_from_is_in_the_recipe(session: Session, model: Path, t
     assert not kept.by_time
     assert main(["run", str(tmp_path / "r.json"), "--out", str(tmp_path / "again")]) == 0
     assert first.replayed == "own predictions"
-    assert weights(tmp_path / "again") == weights(tmp_path / "first") != weights(model)
+    assert weights_in(tmp_path / "again") == weights_in(tmp_path / "first") != weights_in(grey_model)
     scores = [
         [row["held_out_iou"] for row in csv.DictReader((tmp_path / f / "metrics.csv").read_text().split())]
         for f in ("first", "again")
@@ -395,7 +369,7 @@ def test_a_training_on_layers(session: Session, tmp_path: Path) -> None:
     assert isinstance(kept.run, TrainRun)
     assert kept.run.classes == ("cell",)
     assert main(["run", str(tmp_path / "r.json"), "--out", str(tmp_path / "again")]) == 0
-    assert weights(tmp_path / "again") == weights(tmp_path / "first")
+    assert weights_in(tmp_path / "again") == weights_in(tmp_path / "first")
     assert (tmp_path / "again/split.json").read_bytes() == (tmp_path / "first/split.json").read_bytes()
 
 

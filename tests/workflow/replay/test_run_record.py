@@ -5,63 +5,47 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from napari_unet.cli import main
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.inline import run_inline
-from napari_unet.models.model import load_model
 from napari_unet.models.shipped import shipped_models
 from napari_unet.settings import FineTuneSettings
 from napari_unet.workflow.inputs.content_path import Place, content_hash
 from napari_unet.workflow.replay.replay_task import RepeatTask
 from napari_unet.workflow.replay.run_record import FineTuneRun, RunRecipe, SegmentRun, TrainRun
 from napari_unet.workflow.train.recipes import recipe
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from support.errors import raises_code
-from tiny_models import write_tiny_model
+from support.folders import contents, weights_in
+from support.tiny_models import write_tiny_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.slow
 
 QUICK = ["epochs=1", "steps_per_epoch=2", "filters=2", "batch_size=2", "depth=2"]
 
 
 @pytest.fixture(scope="module")
-def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from napari_unet.data.synthetic import write_synthetic
-
-    return write_synthetic("salt", tmp_path_factory.mktemp("data") / "salt", 8)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "grey")
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        f.relative_to(folder).as_posix(): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()
-    }
-
-
-def weights(model: Path) -> list[bytes]:
-    """The numbers alone: files name layers by how many the process made before."""
-    return [array.tobytes() for array in load_model(model).network.get_weights()]
+def salt(salt_tiles: Callable[[int], Path]) -> Path:
+    return salt_tiles(8)
 
 
 def run(*arguments: object) -> int:
     return main([str(a) for a in arguments])
 
 
-def test_a_segmentation_is_repeated_to_the_same_bytes(tmp_path: Path, salt: Path, model: Path) -> None:
+def test_a_segmentation_is_repeated_to_the_same_bytes(tmp_path: Path, salt: Path, grey_model: Path) -> None:
     first, second, file = tmp_path / "a", tmp_path / "b", tmp_path / "recipe.json"
     assert (
-        run("segment", salt, "--model", model, "--out", first, "--probabilities", "--save-recipe", file) == 0
+        run("segment", salt, "--model", grey_model, "--out", first, "--probabilities", "--save-recipe", file)
+        == 0
     )
     assert run("run", file, "--out", second) == 0
     assert len(contents(first)) == 20
@@ -69,10 +53,10 @@ def test_a_segmentation_is_repeated_to_the_same_bytes(tmp_path: Path, salt: Path
 
 
 def test_the_same_place_is_not_written_over_unasked(
-    tmp_path: Path, salt: Path, model: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, salt: Path, grey_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, file = tmp_path / "a", tmp_path / "recipe.json"
-    assert run("segment", salt, "--model", model, "--out", out, "--save-recipe", file) == 0
+    assert run("segment", salt, "--model", grey_model, "--out", out, "--save-recipe", file) == 0
     before = contents(out)
     (out / next(iter(before))).write_bytes(b"mine")
     assert run("run", file) == 2
@@ -80,7 +64,7 @@ def test_the_same_place_is_not_written_over_unasked(
     assert (out / next(iter(before))).read_bytes() == b"mine"
     assert run("run", file, "--overwrite") == 0
     assert contents(out) == before
-    assert run("segment", salt, "--model", model, "--out", out, "--save-recipe", file) == 2
+    assert run("segment", salt, "--model", grey_model, "--out", out, "--save-recipe", file) == 2
 
 
 def test_a_training_of_fixed_steps_gives_the_same_weights(tmp_path: Path, salt: Path) -> None:
@@ -89,32 +73,34 @@ def test_a_training_of_fixed_steps_gives_the_same_weights(tmp_path: Path, salt: 
     assert run("train", salt, "--out", first, "--seed", 3, *flags, "--save-recipe", file) == 0
     assert run("run", file, "--out", second) == 0
     assert json.loads(file.read_text())["run"]["recipe"]["training"]["seed"] == 3
-    assert weights(first) == weights(second)
+    assert weights_in(first) == weights_in(second)
     assert (first / "split.json").read_bytes() == (second / "split.json").read_bytes()
 
 
-def test_scores_and_exports_are_repeated(tmp_path: Path, salt: Path, model: Path) -> None:
+def test_scores_and_exports_are_repeated(tmp_path: Path, salt: Path, grey_model: Path) -> None:
     scores, masks = tmp_path / "scores.json", tmp_path / "export.json"
-    assert run("evaluate", salt, "--model", model, "--report", tmp_path / "r", "--save-recipe", scores) == 0
+    assert (
+        run("evaluate", salt, "--model", grey_model, "--report", tmp_path / "r", "--save-recipe", scores) == 0
+    )
     assert run("run", scores, "--out", tmp_path / "r2") == 0
     assert (tmp_path / "r/iou.csv").read_bytes() == (tmp_path / "r2/iou.csv").read_bytes()
     out = ["--out", tmp_path / "e", "--format", "npy", "--format", "run-lengths", "--save-recipe", masks]
-    assert run("export", salt, "--model", model, *out) == 0
+    assert run("export", salt, "--model", grey_model, *out) == 0
     assert run("run", masks, "--out", tmp_path / "e2") == 0
     assert len(contents(tmp_path / "e")) == 11
     assert contents(tmp_path / "e") == contents(tmp_path / "e2")
 
 
-def test_the_export_of_a_model_is_repeated(tmp_path: Path, model: Path) -> None:
+def test_the_export_of_a_model_is_repeated(tmp_path: Path, grey_model: Path) -> None:
     pytest.importorskip("onnx")
     first, second, file = tmp_path / "a.onnx", tmp_path / "b.onnx", tmp_path / "onnx.json"
-    assert run("export", "--model", model, "--to", "onnx", "--out", first, "--save-recipe", file) == 0
+    assert run("export", "--model", grey_model, "--to", "onnx", "--out", first, "--save-recipe", file) == 0
     assert run("run", file) == 2  # it is there
     assert run("run", file, "--out", second) == 0
     assert first.read_bytes() == second.read_bytes()
     said = ["--author", "Ada; Tests", "--licence", "CC-BY-4.0", "--title", "Cells"]
     zips, file = (tmp_path / "a.zip", tmp_path / "b.zip"), tmp_path / "zoo.json"
-    command = ["export", "--model", model, "--to", "bioimageio", "--out", zips[0], *said]
+    command = ["export", "--model", grey_model, "--to", "bioimageio", "--out", zips[0], *said]
     assert run(*command, "--save-recipe", file) == 0
     assert run("run", file, "--out", zips[1]) == 0
     files = [{name: a.read(name) for name in a.namelist()} for a in map(zipfile.ZipFile, zips)]
@@ -125,24 +111,24 @@ def test_the_export_of_a_model_is_repeated(tmp_path: Path, model: Path) -> None:
 
 
 def test_fine_tuning_of_a_fixed_amount_gives_the_same_weights(
-    tmp_path: Path, salt: Path, model: Path
+    tmp_path: Path, salt: Path, grey_model: Path
 ) -> None:
     settings = FineTuneSettings(megapixels=0.05, patch=32, batch_pixels=4096)
     done = RunRecipe.of(
-        FineTuneRun(data=Place.of(salt), model=Place.of(model), settings=settings), tmp_path / "none"
+        FineTuneRun(data=Place.of(salt), model=Place.of(grey_model), settings=settings), tmp_path / "none"
     )
     for name in ("a", "b"):
         run_inline(RepeatTask(done, tmp_path / name))
-    assert weights(tmp_path / "a") == weights(tmp_path / "b")
-    assert weights(tmp_path / "a") != weights(model)
+    assert weights_in(tmp_path / "a") == weights_in(tmp_path / "b")
+    assert weights_in(tmp_path / "a") != weights_in(grey_model)
 
 
 def test_changed_data_and_weights_are_refused_in_a_sentence(
-    tmp_path: Path, salt: Path, model: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, salt: Path, grey_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = tmp_path / "own"
     salt = Path(shutil.copytree(salt, tmp_path / "salt"))
-    shutil.copytree(model, own)
+    shutil.copytree(grey_model, own)
     file = tmp_path / "recipe.json"
     assert run("segment", salt, "--model", own, "--out", tmp_path / "a", "--save-recipe", file) == 0
     image = next((salt / "train/images").iterdir())
@@ -171,9 +157,9 @@ def test_changed_data_and_weights_are_refused_in_a_sentence(
     ],
 )
 def test_what_is_no_recipe_is_refused(
-    tmp_path: Path, salt: Path, model: Path, change: dict[str, Any], told: str
+    tmp_path: Path, salt: Path, grey_model: Path, change: dict[str, Any], told: str
 ) -> None:
-    made = RunRecipe.of(SegmentRun(data=(Place.of(salt),), model=Place.of(model)), tmp_path / "out")
+    made = RunRecipe.of(SegmentRun(data=(Place.of(salt),), model=Place.of(grey_model)), tmp_path / "out")
     made.save(tmp_path / "r.json")
     assert RunRecipe.load(tmp_path / "r.json") == made
     content = json.loads((tmp_path / "r.json").read_text())

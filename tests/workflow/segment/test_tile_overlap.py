@@ -15,11 +15,13 @@ from napari_unet.errors import DataError
 from napari_unet.workflow.segment import prefetch, segment_task
 from napari_unet.workflow.segment.prefetch import read_ahead, written_behind
 from napari_unet.workflow.segment.segment_task import SegmentTask
-from tiny_models import write_tiny_model
+from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.slow
 
 SECONDS = 20
 
@@ -99,7 +101,7 @@ def test_what_is_no_error_of_ours_ends_it() -> None:
 def test_whoever_stops_early_leaves_no_thread() -> None:
     ahead = read_ahead(images_of(1000, []))
     next(ahead)
-    ahead.close()
+    ahead.close()  # type: ignore[attr-defined]
     assert reading_threads() == 0
 
 
@@ -177,7 +179,7 @@ def test_segmenting_files_reads_ahead_and_writes_behind(
     salt_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: dict[str, set[str]] = {"read": set(), "written": set()}
-    load, write = ImageLoader.__call__, segment_task.write_mask
+    load, write = ImageLoader.__call__, segment_task.write_mask  # type: ignore[attr-defined]
     monkeypatch.setattr(
         ImageLoader, "__call__", lambda *a: threads["read"].add(threading.current_thread().name) or load(*a)
     )

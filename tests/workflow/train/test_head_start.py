@@ -16,26 +16,19 @@ from napari_unet.networks.vgg import PREFIX
 from napari_unet.training.fit import to_numpy
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.train_task import TrainTask
-from tiny_models import without_graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
     from typing import Any
 
     from napari_unet.models.model import Model
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+
 SHORT = [
     "network.name=encoder_unet", f"encoder={lite.NAME}", "depth=2", "filters=2", "epochs=1",
     "steps_per_epoch=5", "batch_size=2", "patch=32", "precision=float32", "averaging=0",
 ]  # fmt: skip
-
-
-@pytest.fixture(autouse=True, scope="module")
-def at_once() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 def trained(data: Path, out: Path, *changes: str, init: Path | None = None) -> Model:

@@ -21,21 +21,15 @@ from napari_unet.workflow.train.forecast_task import PlanTask
 from napari_unet.workflow.train.recipes import fit_recipe, own_separation, recipe
 from napari_unet.workflow.train.train_task import TrainTask
 from support.errors import raises_code
-from tiny_models import without_graphs
+from support.tiny_models import without_graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+
 QUICK = ("epochs=1", "steps_per_epoch=2", "filters=2", "batch_size=1", "patch=64", "flips=none")
-QUICK += ("network.name=mask_rcnn",)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def by_steps() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
+QUICK += ("network.name=mask_rcnn",)  # type: ignore[assignment]
 
 
 def test_trained_saved_used_and_refused(nuclei_folder: Path, tmp_path: Path) -> None:
@@ -70,7 +64,6 @@ def test_network_and_separation_go_together(nuclei_folder: Path) -> None:
         fit_recipe(recipe("fast", ["separation=objects"]), open_dataset(nuclei_folder))
 
 
-@pytest.mark.slow
 def test_a_training_of_it_is_forecast(nuclei_folder: Path) -> None:
     plan = run_inline(PlanTask(nuclei_folder, recipe("fast", QUICK)))
     assert plan.recipe.network.separation == "objects"
@@ -78,7 +71,6 @@ def test_a_training_of_it_is_forecast(nuclei_folder: Path) -> None:
     assert plan.step.seconds > 0
 
 
-@pytest.mark.slow
 def test_one_picture_is_learned_by_heart() -> None:
     """Three discs, each found once, within a few hundred steps."""
     from napari_unet.inference.objects import find_objects, split_outputs

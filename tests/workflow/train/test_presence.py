@@ -24,20 +24,14 @@ from napari_unet.workflow.large_images.plan import plan_large_image
 from napari_unet.workflow.segment.segment_samples import Segmentation, segment_samples
 from napari_unet.workflow.train import tune_threshold
 from support.errors import raises_code
-from tiny_models import without_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+
 SMALL = {"filters": 4, "depth": 2, "presence": True}
 TELLING = [name for name, one in sorted(architectures().items()) if "presence" in one.heeds]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def by_steps() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 def model_that_says(presence: float, **more: Any) -> Model:

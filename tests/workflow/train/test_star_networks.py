@@ -16,11 +16,11 @@ from napari_unet.workflow.ensemble.ensemble_task import EnsembleTask
 from napari_unet.workflow.segment.segment_samples import segment_samples, with_depth
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.train_task import TrainTask
-from tiny_models import without_graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 QUICK = (
     "epochs=1",
@@ -31,13 +31,6 @@ QUICK = (
     "patch=48",
     "separation=star",
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def by_steps() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
 
 
 def test_trained_saved_used_and_averaged(nuclei_folder: Path, tmp_path: Path) -> None:

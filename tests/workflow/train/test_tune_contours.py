@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,17 +16,9 @@ from napari_unet.models.model import load_model
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.train.tune_contours import rand_error_of
 from support.errors import cli_error
-from tiny_models import provenance_of, without_graphs, write_tiny_model
+from support.tiny_models import provenance_of, write_tiny_model
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(autouse=True, scope="module")
-def by_steps() -> Iterator[None]:
-    without_graphs()
-    yield
-    without_graphs(False)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 
 def test_the_error_falls_where_contours_close_a_gap() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SHAPE = (20, 20)
 
 
-def one_class(format: str, masks: list[np.ndarray], probabilities: list[np.ndarray]) -> tuple:
+def one_class(format: str, masks: list[np.ndarray], probabilities: list[np.ndarray]) -> Any:
     """A model that gives these probabilities, and the data."""
     samples = tuple(
         Sample(str(n), lambda: np.zeros((*SHAPE, 1), np.uint8), lambda mask=mask: mask)
@@ -37,7 +37,7 @@ def one_class(format: str, masks: list[np.ndarray], probabilities: list[np.ndarr
 
 def tuned(monkeypatch: pytest.MonkeyPatch, *case: object) -> tune_threshold.Tuned:
     model, dataset, results = case
-    monkeypatch.setattr(tune_threshold, "segment_samples", lambda *a, **k: iter(results))
+    monkeypatch.setattr(tune_threshold, "segment_samples", lambda *a, **k: iter(results))  # type: ignore[call-overload]
     return tune_threshold.tune(model, dataset)
 
 

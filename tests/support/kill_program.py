@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import random
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -32,8 +31,6 @@ from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
 from napari_unet.workflow.finetune.project_examples import gather
 from napari_unet.workflow.inputs.image_reference import CallReference
 from napari_unet.workflow.inputs.labelled_images import Correction
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -181,7 +178,7 @@ def start_learner() -> Connection:
     die_with_parent = 1
     ctypes.CDLL(None).prctl(die_with_parent, signal.SIGKILL)
     here.close()
-    from tiny_models import without_graphs
+    from support.tiny_models import without_graphs
 
     without_graphs()
     try:
@@ -208,7 +205,7 @@ def one_round(start: Path, out: Path, items: list[tuple[str, Any, Any]]) -> bool
 
 def make_model(folder: str) -> None:
     """The tiny network that learns, made where Keras is loaded."""
-    from tiny_models import without_graphs, write_tiny_model
+    from support.tiny_models import without_graphs, write_tiny_model
 
     without_graphs()
     write_tiny_model(Path(folder), classes=("one", "two"), filters=1, depth=1)

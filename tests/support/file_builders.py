@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import zipfile
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -12,8 +14,7 @@ from PIL import Image
 
 from napari_unet.errors import DataError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+Write = Callable[[Mapping[str, bytes]], Path]
 
 
 def png(pixels: np.ndarray, mode: str | None = None, **options: object) -> bytes:
@@ -64,7 +65,7 @@ def grey(value: int = 0, size: int = 6) -> np.ndarray:
 
 def corner(value: int = 255, size: int = 6, dtype: type = np.uint8) -> np.ndarray:
     """(size, size) mask with `value` in the 2 x 3 pixels (rows x columns) at the top left."""
-    mask = np.zeros((size, size), dtype)
+    mask = np.zeros((size, size), dtype)  # type: ignore[var-annotated]
     mask[:2, :3] = value
     return mask
 
@@ -72,7 +73,7 @@ def corner(value: int = 255, size: int = 6, dtype: type = np.uint8) -> np.ndarra
 CORNER_RUNS = "1 2 7 2 13 2"  # of corner(): columns of six pixels, two each
 
 
-def unreadable(dataset):
+def unreadable(dataset: Any) -> Any:
     """Ids of the samples whose image or mask cannot be read."""
     found = []
     for sample in (*dataset.samples, *dataset.unlabelled):
