@@ -9,7 +9,7 @@ import pytest
 
 from napari_unet.networks.fcn import bilinear_kernel
 from napari_unet.networks.registry import build_network
-from napari_unet.networks.transfer import freeze_encoder, related, take_over, use_pretrained
+from napari_unet.networks.transfer import freeze_encoder, related, copy_weights, use_pretrained
 from napari_unet.networks.vgg import CONVOLUTIONS, DEVIATION, WIDTHS, take_weights
 from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy
@@ -102,11 +102,11 @@ def test_stages_start_from_each_other_with_the_answer_of_the_coarser_one() -> No
     assert related(third, second)
     assert not related(second, first.model_copy(update={"filters": 4}))
     assert not related(NetworkSettings(), first)
-    taken = take_over(middle, coarse)
+    taken = copy_weights(middle, coarse)
     assert "score" in taken
     assert "encoder_fc6" in taken
     assert not any(name.startswith(("upscore", "score_pool")) for name in taken)
-    assert "score_pool4" in take_over(fine, middle)
+    assert "score_pool4" in copy_weights(fine, middle)
     image = np.random.default_rng(0).standard_normal((1, 100, 75, 1)).astype(np.float32)
     one, two, three = (to_numpy(n(image, training=False)) for n in (coarse, middle, fine))
     assert one.shape == two.shape == three.shape == (1, 100, 75, 1)

@@ -235,7 +235,7 @@ SILENT = {
     "training/forecast.py": "the network is thrown away",
 }
 METHODS = {"set_weights", "train_on_batch", "fit", "load_weights"}  # of a network of Keras
-FUNCTIONS = {"take_over", "use_pretrained", "load_weights"}  # of ours
+FUNCTIONS = {"copy_weights", "use_pretrained", "load_weights"}  # of ours
 ROOMS = ("models", "training", "inference", "evaluation", "export", "project", "workflow", "cli", "session")
 
 

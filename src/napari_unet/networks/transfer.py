@@ -24,7 +24,7 @@ def related(one: NetworkSettings, two: NetworkSettings) -> bool:
     return first.differing(one, two.model_copy(update={"name": one.name, "dropout": one.dropout})) == []
 
 
-def take_over(network: Any, parent: Any) -> list[str]:
+def copy_weights(network: Any, parent: Any) -> list[str]:
     """Give a network the weights of its relative, layer by layer, where name and shapes agree.
 
     Parameters

@@ -15,7 +15,7 @@ from napari_unet.project.corrections import Corrections
 from napari_unet.project.project import Project
 from napari_unet.project.project_file import PROJECT_FILE
 from napari_unet.session.auto_project import find_again, given_images, own_folder
-from napari_unet.session.found_project import Found, look_through, take_all, take_over
+from napari_unet.session.found_project import Found, look_through, replay_into, take_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -89,7 +89,7 @@ def take_all(collection: Collection, found: Found) -> dict[str, str]:
     return problems
 
 
-def take_over(project: Project, identifier: str, entry: Entry, since: int = 0, *, fresh: bool) -> int:
+def replay_into(project: Project, identifier: str, entry: Entry, since: int = 0, *, fresh: bool) -> int:
     """Take what was done to one image into a project, which may not know that image yet."""
     if identifier not in project.ids:
         project.add_images([entry.sample])

@@ -33,7 +33,7 @@ from napari_unet.models.model import (
     save_model,
 )
 from napari_unet.networks.registry import architecture, build_network, input_sizes
-from napari_unet.networks.transfer import freeze_encoder, related, take_over, use_pretrained
+from napari_unet.networks.transfer import freeze_encoder, related, copy_weights, use_pretrained
 from napari_unet.training.batches import TrainingBatches, prepare_sample
 from napari_unet.training.checkpoint import load_state, save_state
 from napari_unet.training.fit import Training
@@ -423,7 +423,7 @@ def start_from(model: Model, path: Path) -> dict[str, Any]:
     if not differences:
         model.network.set_weights(parent.network.get_weights())
     elif related(ours, theirs):
-        take_over(model.network, parent.network)
+        copy_weights(model.network, parent.network)
     else:
         raise ModelError(
             f"the network of {path} is not the one to be trained",
