@@ -9,7 +9,7 @@ import pytest
 
 from napari_unet.networks.fcn import bilinear_kernel
 from napari_unet.networks.registry import build_network
-from napari_unet.networks.transfer import freeze_encoder, related, copy_weights, use_pretrained
+from napari_unet.networks.transfer import copy_weights, freeze_encoder, related, use_pretrained
 from napari_unet.networks.vgg import CONVOLUTIONS, DEVIATION, WIDTHS, take_weights
 from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy

@@ -151,7 +151,7 @@ class CurrentProject:
             return
         # It came to the collection later, has another name now, or is not the image that the project knew.
         try:
-            take_over(project, identifier, entry, fresh=True)
+            replay_into(project, identifier, entry, fresh=True)
         except WorkbenchError as error:
             if (id(entry), error.sentence) != self._refused:
                 self._refused = id(entry), error.sentence

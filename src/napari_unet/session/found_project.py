@@ -83,7 +83,7 @@ def take_all(collection: Collection, found: Found) -> dict[str, str]:
             continue
         try:
             fresh = identifier in found.others and identifier not in found.taken
-            found.taken[identifier] = take_over(found.project, identifier, entry, since, fresh=fresh)
+            found.taken[identifier] = replay_into(found.project, identifier, entry, since, fresh=fresh)
         except WorkbenchError as error:
             problems[identifier] = error.sentence
     return problems

@@ -33,7 +33,7 @@ from napari_unet.models.model import (
     save_model,
 )
 from napari_unet.networks.registry import architecture, build_network, input_sizes
-from napari_unet.networks.transfer import freeze_encoder, related, copy_weights, use_pretrained
+from napari_unet.networks.transfer import copy_weights, freeze_encoder, related, use_pretrained
 from napari_unet.training.batches import TrainingBatches, prepare_sample
 from napari_unet.training.checkpoint import load_state, save_state
 from napari_unet.training.fit import Training
