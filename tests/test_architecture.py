@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -419,3 +420,26 @@ def test_a_heavy_load_behind_another_module_is_seen(tmp_path: Path) -> None:
     wanted = names(tmp_path / PACKAGE, "widgets")
     assert wanted == [f"{PACKAGE}.widgets", f"{PACKAGE}.widgets.bad"]
     assert loaded_by(wanted, tmp_path) & BACKENDS == {"keras"}
+
+
+WALKED = re.compile(r"^\d+\. `([\w/]+\.py)`: `([\w.]+)`", re.MULTILINE)
+
+
+def test_the_walks_through_the_code_name_functions_that_exist() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    steps = WALKED.findall(text)
+    assert len(steps) >= 25
+    missing = []
+    for file, name in steps:
+        body: list[ast.stmt] = ast.parse((SOURCE / file).read_text(encoding="utf-8")).body
+        for part in name.split("."):
+            found = [
+                node
+                for node in body
+                if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == part
+            ]
+            if not found:
+                missing.append(f"{file}: {name}")
+                break
+            body = found[0].body
+    assert missing == []

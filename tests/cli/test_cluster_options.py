@@ -8,6 +8,7 @@ import pytest
 
 from napari_unet.cli import main
 from napari_unet.errors import Cancelled
+from napari_unet.workflow.inputs.left_out import Written
 from napari_unet.workflow.large_images.segment_large import SegmentLargeTask
 from support.errors import cli_error
 
@@ -67,7 +68,12 @@ def test_large_images_are_segmented_where_it_was_said(
     assert main(command) == 130
     large: list[SegmentLargeTask] = []
     monkeypatch.setattr("napari_unet.workflow.large_images.segment_files.is_large", lambda path, stream: True)
-    monkeypatch.setattr(SegmentLargeTask, "run", lambda task, on_progress, cancel: large.append(task) or [])
+
+    def run(task: SegmentLargeTask, on_progress: Any, cancel: Any) -> Written:
+        large.append(task)
+        return Written()
+
+    monkeypatch.setattr(SegmentLargeTask, "run", run)
     for task in tasks:
         assert task.run(lambda progress: None, None) == []
     assert [task.cluster for task in large] == [ADDRESS, ""]
