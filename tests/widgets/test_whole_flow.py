@@ -225,7 +225,7 @@ def test_closing_the_window_during_a_task_asks(
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_closing_the_dock_leaves_nothing(
+def test_taking_the_dock_out_of_the_window_leaves_nothing(
     dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path], nothing_left: set[Any], busy: bool
 ) -> None:
     dock.session.workspace.load_model(tiny_models["grey"])
@@ -233,7 +233,7 @@ def test_closing_the_dock_leaves_nothing(
     qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == 40)
     segment(dock, qtbot, "all" if busy else "image", wait=not busy)
     wrapped = next(d for d in viewer.window._wrapped_dock_widgets.values() if d.inner_widget() is dock)
-    wrapped.destroyOnClose()  # what its cross does
+    viewer.window.remove_dock_widget(wrapped)
     qtbot.waitUntil(lambda: left_behind(nothing_left) == set(), timeout=10_000)
     # The viewer goes on without it, and with another.
     viewer.dims.set_current_step(0, 3)
