@@ -5,7 +5,7 @@
 # make bench  beside PyTorch, ONNX Runtime, OpenVINO, and the rest of docs/performance.md; quarter of an hour
 # make fuzz   open N damaged files of every kind (N=10000; SEED= KEEP= folder of those that fail): ten minutes
 # make window the benchmark of the real window, on a virtual screen
-# make results  recipes, networks, ensembles, objects on the real sets: hours, goes on where it was stopped
+# make results  recipes, networks, ensembles, objects on the real sets: hours, resumes where it was stopped
 #               (DATA= WORK= MINUTES= of each network, OBJECT_MINUTES= MEGAPIXELS= of each recipe, SETS="isbi2012 tgs-salt
 #               dsb2018" PARTS="recipes networks ensembles objects")
 # make screenshots  the pictures in docs/images, from the real window

@@ -15,7 +15,7 @@ machine is busy, and anyone gets the same curves. Only "speed" goes by the clock
 used, and at which scale, is in economy/case.py (PLANS); every figure of it can be given here.
 
 Every round of every arm is kept as JSON under --work; what is there already is not done again, so a run
-that was stopped goes on. Data sets are unpacked folders under --data (see README there).
+that was stopped continues. Data sets are unpacked folders under --data (see README there).
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.networks import efficientnet_lite as lite
+from napari_unet.networks.encoders import efficientnet_lite as lite
+from napari_unet.networks.encoders.vgg import PREFIX
 from napari_unet.networks.registry import build_network
-from napari_unet.networks.vgg import PREFIX
 from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy
 

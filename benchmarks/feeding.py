@@ -23,7 +23,7 @@ from napari_unet.data.synthetic import write_synthetic
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.settings import AugmentationSettings
-from napari_unet.training.batches import TrainingBatches
+from napari_unet.training.feeding.batches import TrainingBatches
 from napari_unet.training.fit import compile_network
 from napari_unet.training.losses import make_loss
 from napari_unet.workflow.train.recipes import fit_recipe, recipe

@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from napari_unet.engine.hardware import default_precision
-from napari_unet.networks.folding import fold
+from napari_unet.networks.graphs.folding import fold
 from napari_unet.networks.registry import build_network
 from napari_unet.settings import NetworkSettings
 

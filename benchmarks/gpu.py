@@ -157,7 +157,7 @@ def their_inference(
 
 def inference(model: Any, options: argparse.Namespace, folder: Path, limit: float) -> list[dict[str, Any]]:
     """Latency and throughput of both, batch by batch; images and answers travel to the card and back."""
-    from napari_unet.networks.cost import flop
+    from napari_unet.networks.graphs.cost import flop
 
     one = flop(model.network, (options.side, options.side)) / 1e12
     ours, theirs = model.probabilities, their_inference(model, options, folder)

@@ -22,7 +22,7 @@ import numpy as np
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.hardware import default_precision
-from napari_unet.evaluation.leakage import SeenImages
+from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.metrics.boundaries import pixel_error
 from napari_unet.metrics.overlap import count_overlap
@@ -72,7 +72,7 @@ def shown(name: str, value: float) -> str:
 def main() -> int:
     """Print a table in Markdown."""
     dataset, model = open_dataset(Path(sys.argv[1])), load_any(Path(sys.argv[2]), default_precision())
-    seen = SeenImages(model.provenance)
+    seen = TrainingMembership(model.provenance)
     held = [s for s in dataset.samples if seen.part(dataset.image(s)) not in {"train", "validation"}]
     if not held:
         print("the model has seen every slice")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.evaluation.leakage import SeenImages
+from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.progress import CancelToken
 from napari_unet.workflow.evaluate.evaluate_task import groups_of, model_predictions, objects_of
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def held_out(dataset: Dataset, model: AnyModel) -> Dataset:
     """The images of a data set that a model holds out, told by their pixels."""
-    seen = SeenImages(model.provenance)
+    seen = TrainingMembership(model.provenance)
     return dataset.subset(s.id for s in dataset.samples if seen.part(dataset.image(s)) == "held-out")
 
 

@@ -109,8 +109,8 @@ def bare_rate(model: Any, sides: tuple[int, ...] = (256, 512, 1024)) -> float:
 def one(image: Path, model_path: Path, out: Path, gigabytes: float) -> dict[str, float]:
     """Segment one image; then the bare network in the same process."""
     from napari_unet.data.files.lazy_files import open_lazy
+    from napari_unet.engine.fast_import import import_keras
     from napari_unet.engine.hardware import default_precision
-    from napari_unet.engine.lean import import_keras
     from napari_unet.models.model import load_model
     from napari_unet.settings import LargeImageSettings
     from napari_unet.workflow.large_images.plan import plan_large_image
@@ -146,10 +146,10 @@ def one(image: Path, model_path: Path, out: Path, gigabytes: float) -> dict[str,
 
 def work_of(plan: Any, network: Any, shape: tuple[int, int]) -> float:
     """Operations of all blocks against those of the network on so many pixels without any border."""
-    from napari_unet.networks.cost import flop
-    from napari_unet.networks.partial_output import narrowing
+    from napari_unet.networks.graphs.cost import flop
+    from napari_unet.networks.graphs.partial_output import partial_output
 
-    found = narrowing(network) if plan.narrow else None
+    found = partial_output(network) if plan.partial else None
     of_tile = (
         flop(network, plan.tile_shape) if found is None else found.flop(plan.tile_shape, plan.part_shape)
     )

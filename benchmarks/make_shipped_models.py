@@ -4,7 +4,7 @@
     python benchmarks/make_shipped_models.py nerve-and-vessel --data USGRA_SEG --work DIR --out FOLDER
 
 DSB2018 is stage1_train of the 2018 Data Science Bowl (BBBC038, CC0), USGRA_SEG the folder with images/ and
-masks/ of usgra-seg (CC-BY 4.0). A run that was stopped goes on where it was. The split is drawn by
+masks/ of usgra-seg (CC-BY 4.0). A run that was stopped resumes. The split is drawn by
 kind of image and written before anything is trained. Threshold, depth of cores and smallest size are
 chosen on validation images; held-out images are scored in the end and decide nothing.
 
@@ -27,7 +27,7 @@ import numpy as np
 from napari_unet.cli.running import epoch_line, run_task, start_backend
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split
-from napari_unet.models.look import kind_of, measure_look, summarize_looks
+from napari_unet.models.image_statistics import describe_image, kind_of, summarize_statistics
 from napari_unet.models.normalization import resize
 from napari_unet.workflow.train.recipes import recipe
 from shipped_cards import ABOUT, CLASSES, FLIPS, card_text
@@ -132,20 +132,20 @@ def looks_of(dataset: Dataset) -> list[dict[str, Any]]:
         image = sample.read_image()[..., :3]
         for factor in (0.5, 1.0, 2.0):
             shape = tuple(round(n * factor) for n in image.shape[:2])
-            look = measure_look(resize(image, shape))
+            look = describe_image(resize(image, shape))
             looks.append((kind_of(look), look))
-    return summarize_looks(looks)
+    return summarize_statistics(looks)
 
 
 def finish(name: str, model: Model, dataset: Dataset, out: Path) -> None:
     """Choose the last settings on validation images; write the model, its scores, its card."""
     from napari_unet.models.model import load_model, save_model
-    from napari_unet.workflow.train.tune_threshold import tune
+    from napari_unet.workflow.train.tune_threshold import tune_threshold
     from score_shipped import evaluate, figures, held_out
 
     plain = model.recipe.inference.model_copy(update={"flips": FLIPS[name]})
     model.recipe = model.recipe.model_copy(update={"inference": plain})
-    tuned = tune(model, dataset.subset(model.provenance["split"]["validation"]))
+    tuned = tune_threshold(model, dataset.subset(model.provenance["split"]["validation"]))
     model.recipe = model.recipe.model_copy(update={"inference": tuned.settings})
     model.classes = CLASSES[name]
     model.provenance["looks"] = looks_of(dataset.subset(model.provenance["split"]["train"]))
@@ -163,7 +163,7 @@ def finish(name: str, model: Model, dataset: Dataset, out: Path) -> None:
 
 
 def main() -> int:
-    """Train, or go on training, and write the model."""
+    """Train, or continue training, and write the model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("name", choices=sorted(SETTINGS))
     parser.add_argument("--data", type=Path, required=True)

@@ -50,12 +50,12 @@ def main() -> int:
     from napari_unet.engine.hardware import default_precision
     from napari_unet.models import native
     from napari_unet.models.model import load_model
-    from napari_unet.networks.partial_output import narrowing
+    from napari_unet.networks.graphs.partial_output import partial_output
 
     with tempfile.TemporaryDirectory() as folder:
         write_case(Case("parts", options.filters, 1, 256), Path(folder))
         model = load_model(Path(folder) / "model", default_precision())
-    plan = narrowing(model.inference_network)
+    plan = partial_output(model.inference_network)
     assert plan is not None
     draw = np.random.default_rng(0)
     print("tile   whole  part anywhere  part at its place")

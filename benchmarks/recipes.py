@@ -1,6 +1,6 @@
 """The recipe of each known set: trained on it, scored on what it held out, beside published scores.
 
-A training that was stopped goes on, and what is done is kept. WORK/recipes/NAME has model, report and
+A training that was stopped continues, and what is done is kept. WORK/recipes/NAME has model, report and
 curve.svg, WORK/recipes.md the tables.
 
 Run: python benchmarks/recipes.py --data DATA --work WORK [--recipes tgs-salt ...] [--megapixels M]
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_unet.evaluation.figures import BLUE, drawn
+from napari_unet.evaluation.report.figures import BLUE, drawn
 from running import call, find_set
 
 NERVE = "ultrasound-nerve-256"

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from napari_unet.data.sample import ReferenceMask
-from napari_unet.evaluation.collect import Findings
-from napari_unet.evaluation.page import Background
-from napari_unet.evaluation.report import write_report
+from napari_unet.evaluation.report.report_data import ReportData
+from napari_unet.evaluation.report.report_files import write_report
+from napari_unet.evaluation.report.report_page import Background
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.settings import EvaluationSettings, Recipe
 
@@ -36,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     plain = Evaluation(settings=EvaluationSettings(scores="overlap"), competition="tgs-salt")
-    found = Findings(Evaluation(settings=EvaluationSettings(scores="overlap"), competition="tgs-salt"))
+    found = ReportData(Evaluation(settings=EvaluationSettings(scores="overlap"), competition="tgs-salt"))
     spent = {"scores alone": 0.0, "scores, curves and small masks": 0.0}
     images = {}
     for number in range(options.images):

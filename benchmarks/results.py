@@ -1,4 +1,4 @@
-"""The tables of recipes, networks, ensembles and objects on the real sets; goes on where it was stopped.
+"""The tables of recipes, networks, ensembles and objects on the real sets; resumes where it was stopped.
 
 recipes    each recipe of a known set, trained and scored (benchmarks/recipes.py, tables in WORK/recipes.md)
 networks   on each set all networks, trained for the same time (`napari-unet compare-networks`)

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 def evaluate(model: Model, dataset: Dataset, settings: InferenceSettings | None = None) -> Evaluation:
     """Scores on every image of a data set, objects too where the reference has them."""
-    from napari_unet.evaluation.leakage import SeenImages
+    from napari_unet.evaluation.leakage import TrainingMembership
     from napari_unet.evaluation.score import Evaluation
     from napari_unet.workflow.segment.segment_samples import segment_samples
 
-    seen = SeenImages(model.provenance)
+    seen = TrainingMembership(model.provenance)
     evaluation = Evaluation(dataset.classes, competition=dataset.format)
     for result in segment_samples(dataset.samples, model, settings):
         reference = dataset.mask(result.sample)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_unet.data.catalog import open_dataset
-from napari_unet.engine.lean import import_keras
+from napari_unet.engine.fast_import import import_keras
 from napari_unet.inference.predict import predict_probabilities
 
 SIDE, RIM = 256, 112

@@ -19,7 +19,7 @@ import numpy as np
 
 from napari_unet.data.sample import Sample
 from napari_unet.engine.inline import InlineEngine
-from napari_unet.session.collection import Collection
+from napari_unet.session.images.collection import Collection
 from napari_unet.session.session import Session
 from napari_unet.workflow.segment.predict_task import Prediction, Region
 

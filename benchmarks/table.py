@@ -15,7 +15,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_unet.session.image_row import STATUSES, ImageRow
+from napari_unet.session.images.image_row import STATUSES, ImageRow
 from napari_unet.widgets.images.image_table import ImageTable
 from napari_unet.widgets.images.table_order import PARTS, Column
 

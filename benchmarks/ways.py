@@ -98,7 +98,7 @@ def by_training_apart(folder: Path, case: Case) -> Run:
     """The same with batch normalization as Keras computes it, by operations of their own."""
     import keras
 
-    from napari_unet.networks import batch_norm
+    from napari_unet.networks.layers import batch_norm
 
     batch_norm._fused = lambda: keras.layers.BatchNormalization  # type: ignore[assignment]
     return by_training(folder, case)

@@ -88,7 +88,7 @@ def rest(seconds: float) -> None:
 
 
 def measure(model: Path, data: Path, rounds: int) -> dict[str, float]:
-    """One sitting at the window."""
+    """One session at the window."""
     import napari
 
     from napari_unet.widgets.workbench import Workbench
@@ -107,19 +107,19 @@ def measure(model: Path, data: Path, rounds: int) -> dict[str, float]:
     rest(0)  # it is seen before anybody can click
     viewer.add_image(np.random.default_rng(0).integers(0, 255, (256, 256), dtype=np.uint8), name="one")
     bench.session.workspace.load_model(model)
-    spin(lambda: bench.segmenting.run_button.isEnabled())
-    bench.segmenting.run_button.click()
-    spin(lambda: bench.stage.mask_layer is not None)
+    spin(lambda: bench.segment_panel.run_button.isEnabled())
+    bench.segment_panel.run_button.click()
+    spin(lambda: bench.canvas.mask_layer is not None)
     out["first Segment, s"] = time.perf_counter() - start
     rest(1)
 
     warm = []
     shown: list[float] = []
-    bench.stage.mask_layer.events.set_data.connect(lambda _=None: shown.append(time.perf_counter()))
+    bench.canvas.mask_layer.events.set_data.connect(lambda _=None: shown.append(time.perf_counter()))
     for _ in range(rounds):
         shown.clear()
         start = time.perf_counter()
-        bench.segmenting.run_button.click()
+        bench.segment_panel.run_button.click()
         spin(lambda: bool(shown) and bench.session.runner.progress is None)
         warm.append(shown[0] - start)
         rest(0.1)
@@ -134,8 +134,8 @@ def measure(model: Path, data: Path, rounds: int) -> dict[str, float]:
         )
     )
     rest(2)
-    bench.segmenting.scope_box.setCurrentIndex(3)
-    bench.segmenting.run_button.click()
+    bench.segment_panel.scope_box.setCurrentIndex(3)
+    bench.segment_panel.run_button.click()
     spin(lambda: bench.session.runner.progress is not None and bench.session.runner.progress.done > 0)
     rest(1)
     start = time.perf_counter()
@@ -155,9 +155,9 @@ def measure(model: Path, data: Path, rounds: int) -> dict[str, float]:
     answers = []
     for _ in range(3):
         if bench.session.runner.progress is None:
-            bench.segmenting.run_button.click()
+            bench.segment_panel.run_button.click()
         spin(lambda: bench.session.runner.progress is not None and bench.session.runner.progress.done > 0)
-        bench.segmenting.cancel_button.click()
+        bench.segment_panel.cancel_button.click()
         answers.append(spin(lambda: bench.session.runner.progress is None))
         rest(0.2)
     out["Cancel answered, s"] = max(answers)

@@ -65,10 +65,10 @@ def photograph_scores(data: Path, model: Path) -> None:
     spin(lambda: bench.session.workspace.collection is not None)
     bench.session.workspace.load_model(model)
     rest(1)
-    bench.segmenting.scope_box.setCurrentIndex(bench.segmenting.scope_box.findData("all"))
-    bench.segmenting.run_button.click()
+    bench.segment_panel.scope_box.setCurrentIndex(bench.segment_panel.scope_box.findData("all"))
+    bench.segment_panel.run_button.click()
     spin(lambda: bench.session.runner.progress is None, 600)
-    buttons = bench.looking.all_scores
+    buttons = bench.review_panel.all_scores
     buttons.scores_button.click()
     spin(lambda: buttons.board._job is None and buttons.board.stale == 0, 300)
     dialog = buttons.dialog

@@ -83,18 +83,18 @@ def main() -> None:
         rest(1)
         photographer.take("2-open")
 
-        bench.segmenting.run_button.click()
-        spin(lambda: bench.stage.mask_layer is not None and bench.session.runner.progress is None)
+        bench.segment_panel.run_button.click()
+        spin(lambda: bench.canvas.mask_layer is not None and bench.session.runner.progress is None)
         photographer.take("3-segment")
 
-        bench.segmenting.scope_box.setCurrentIndex(bench.segmenting.scope_box.findData("all"))
-        bench.segmenting.run_button.click()
+        bench.segment_panel.scope_box.setCurrentIndex(bench.segment_panel.scope_box.findData("all"))
+        bench.segment_panel.run_button.click()
         spin(lambda: bench.session.runner.progress is None)
         spin(lambda: bench.session.workspace.overall is not None)
         rest(1)
-        bench.looking.worst_button.click()
+        bench.review_panel.worst_button.click()
         spin(lambda: bench.session.runner.progress is None)  # images without a reference get an estimate
-        bench.looking.errors_box.click()
+        bench.review_panel.errors_box.click()
         # Not the very worst, which has no pixel right: one that shows all three colours.
         rows = [r for r in bench.session.workspace.rows() if r.iou is not None and r.part == "held-out"]
         bench.session.workspace.select(min(rows, key=lambda r: abs((r.iou or 0) - 0.6)).id)
@@ -104,11 +104,11 @@ def main() -> None:
         viewer.theme = "light"
         photographer.take("5-light")
         viewer.theme = "dark"
-        bench.looking.errors_box.click()
-        bench.looking.unsure_box.click()
+        bench.review_panel.errors_box.click()
+        bench.review_panel.unsure_box.click()
         spin(lambda: bench.overlays.disagreement.values() is not None)
         photographer.take("9-unsure")
-        bench.looking.unsure_box.click()
+        bench.review_panel.unsure_box.click()
 
         # A person paints what is true on the eight worst images that the model was trained on.
         worst = [r for r in bench.session.workspace.rows() if r.part == "train" and r.iou is not None]
@@ -118,22 +118,22 @@ def main() -> None:
             bench.session.workspace.select(row.id)
             rest(0.2)
             truth = bench.session.workspace.collection.reference(row.id).labels
-            layer = bench.stage.mask_layer
+            layer = bench.canvas.mask_layer
             layer.mode = "paint"
             wrong = (layer.data != truth).nonzero()
             layer.data_setitem(wrong, truth[wrong])
             rest(0.3)
             if row.id == first:
-                bench.looking.vouched_box.click()
-                photographer.take("8-vouched")
-                bench.looking.vouched_box.click()
-            bench.looking.mend.done_button.click()
+                bench.review_panel.verified_box.click()
+                photographer.take("8-verified")
+                bench.review_panel.verified_box.click()
+            bench.review_panel.edit_bar.done_button.click()
             rest(0.2)
         spin(lambda: bench.session.painting.project is not None)
-        bench.teaching.heading.click()
+        bench.learn_panel.heading.click()
         session = bench.session
-        spin(bench.teaching.run_button.isEnabled)
-        bench.teaching.run_button.click()
+        spin(bench.learn_panel.run_button.isEnabled)
+        bench.learn_panel.run_button.click()
         # On a busy machine there may be no four looks in a minute.
         spin(lambda: len(session.background.curve) > 3 or session.candidate.version is not None)
         photographer.take("6-learn")

@@ -43,19 +43,56 @@ PARTS = {
         {"replay"},
     ),
     "session": (
-        {"layer_metadata"},
-        {"image_row"},
-        {"collection"},
-        {"overall_score", "auto_project", "data_problems"},
+        {"images"},
+        {"overall_score", "auto_project"},
         {"found_project"},
         {"task_runner"},
         {"workspace"},
         {"run_history", "current_project"},
-        {"painting", "quality_estimates", "disagreement", "score_table", "background_job", "export_masks"},
-        {"candidate_version"},
+        {"painting", "quality", "export_masks"},
+        {"learn"},
+        {"session"},
+    ),
+    "session/learn": (
+        {"background_job", "candidate_version"},
         {"new_model"},
         {"learning"},
-        {"session"},
+    ),
+    "evaluation": (
+        {"compare", "confidence", "leakage", "score"},
+        {"error_map"},
+        {"report"},
+    ),
+    "networks": (
+        {"sizes", "layers", "graphs"},
+        {"architecture"},
+        {"encoders"},
+        {"registry"},
+        {"heads", "transfer"},
+        {"deep_contextual", "deeplab", "encoder_unet", "fcn", "unet", "mask_rcnn"},
+        {"attention_unet", "scse_unet"},
+        {"segnet", "unet_plus_plus"},
+        {"onnx"},
+    ),
+    "training": (
+        {"entropy", "checkpoint", "feeding", "schedule"},
+        {"regions"},
+        {"learner", "losses"},
+        {"snapshots"},
+        {"fit"},
+        {"fine_tune", "forecast", "warm"},
+    ),
+    "project": (
+        {"corrections", "lock", "model_version", "project_file"},
+        {"image_links", "layout", "model_versions"},
+        {"project"},
+        {"pack", "status"},
+    ),
+    "export": (
+        {"masks", "models", "outlines", "segmented", "submission"},
+        {"coco", "geojson", "imagej_roi", "label_files", "ome_zarr", "tables"},
+        {"formats", "label_store"},
+        {"naming"},
     ),
     "widgets": (
         {"parts"},
@@ -176,6 +213,21 @@ def complaint(room: str, part: str, item: Import) -> str:
     return ""
 
 
+def nested(path: Path, root: Path, item: Import) -> str:
+    """What is wrong with one import inside a folder of a room, or nothing."""
+    inside = path.relative_to(root).as_posix()
+    for key in PARTS:
+        start = f"{PACKAGE}.{key.replace('/', '.')}."
+        if "/" in key and inside.startswith(f"{key}/") and item.name.startswith(start):
+            one, other = (
+                Path(inside.removeprefix(f"{key}/")).parts[0],
+                item.name.removeprefix(start).split(".")[0],
+            )
+            if Path(one).stem not in ("__init__", other):
+                return against(PARTS[key], Path(one).stem, other, "part")
+    return ""
+
+
 def violations(root: Path) -> list[str]:
     found = []
     for path in modules(root):
@@ -184,7 +236,7 @@ def violations(root: Path) -> list[str]:
         found += [
             f"{path.relative_to(root)} imports {item.name}: {wrong}"
             for item in imports(tree, package_of(path, root))
-            if (wrong := complaint(room, part_of(path, root), item))
+            if (wrong := complaint(room, part_of(path, root), item) or nested(path, root, item))
         ]
     return found
 
@@ -235,6 +287,29 @@ def test_no_files_import_each_other_in_a_circle() -> None:
     assert circles(SOURCE) == KNOWN_CIRCLES
 
 
+def test_no_two_classes_have_one_name() -> None:
+    """A name that stands twice is looked up twice."""
+    found: dict[str, list[str]] = {}
+    for path in modules(SOURCE):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(str(path.relative_to(SOURCE)))
+    assert len(found) > 300
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}
+
+
+SMALL_EQUALS = {"cli", "data/formats"}  # one short module a command or layout
+
+
+def test_no_folder_is_crowded() -> None:
+    crowded = {}
+    for folder in {path.parent for path in modules(SOURCE)}:
+        count = len([path for path in folder.glob("*.py") if path.name != "__init__.py"])
+        if count > 15 and folder.relative_to(SOURCE).as_posix() not in SMALL_EQUALS:
+            crowded[folder.relative_to(SOURCE).as_posix()] = count
+    assert crowded == {}
+
+
 def test_every_room_has_a_tier() -> None:
     rooms = {room_of(path, SOURCE) for path in modules(SOURCE)}
     assert {"data", "workflow", "widgets", "cli"} <= rooms <= set(floors(TIERS))
@@ -242,7 +317,8 @@ def test_every_room_has_a_tier() -> None:
 
 @pytest.mark.parametrize("room", PARTS)
 def test_every_part_of_a_room_has_a_tier(room: str) -> None:
-    parts = {part_of(path, SOURCE) for path in modules(SOURCE) if room_of(path, SOURCE) == room}
+    paths = [p for p in modules(SOURCE) if p.relative_to(SOURCE).as_posix().startswith(f"{room}/")]
+    parts = {part_of(path, SOURCE / Path(room).parent) for path in paths}
     assert len(parts) > 3
     assert parts - {""} <= set(floors(PARTS[room]))
 
@@ -289,7 +365,11 @@ def test_circles_are_found(tmp_path: Path, files: dict[str, str], expected: list
         ("data/bad.py", "from ..workflow import train", "against the arrow"),
         ("data/formats/bad.py", "from ... import workflow", "against the arrow"),
         ("workflow/__init__.py", "from ..widgets import canvas", "against the arrow"),
-        ("workflow/bad.py", "from napari_unet.session.collection import Collection", "against the arrow"),
+        (
+            "workflow/bad.py",
+            "from napari_unet.session.images.collection import Collection",
+            "against the arrow",
+        ),
         ("project/bad.py", "from napari_unet.workflow.inputs import content_path", "against the arrow"),
         ("project/bad.py", "from napari_unet.export import masks", "across rooms"),
         ("cli/bad.py", "from napari_unet.session.session import Session", "past the room"),
@@ -302,7 +382,11 @@ def test_circles_are_found(tmp_path: Path, files: dict[str, str], expected: list
             "across parts",
         ),
         ("workflow/new/bad.py", "from napari_unet.workflow.inputs import content_path", "part that is in no"),
-        ("session/collection.py", "from napari_unet.session.session import Session", "against the arrow"),
+        (
+            "session/images/collection.py",
+            "from napari_unet.session.session import Session",
+            "against the arrow",
+        ),
         (
             "widgets/parts/bad.py",
             "if TYPE_CHECKING:\n    from napari_unet.widgets.canvas import overlays",
@@ -352,8 +436,8 @@ def test_what_is_wrong_is_seen(tmp_path: Path, path: str, code: str, expected: s
         ("workflow/train/good.py", "from napari_unet.workflow.train import recipes"),
         ("workflow/replay/good.py", "from napari_unet.workflow.finetune import rounds"),
         ("workflow/evaluate/__init__.py", "from napari_unet.workflow.segment import predict_task"),
-        ("session/session.py", "from napari_unet.session.learning import Learning"),
-        ("plugin/good.py", "from napari_unet.session.layer_metadata import METADATA_KEY"),
+        ("session/session.py", "from napari_unet.session.learn.learning import Learning"),
+        ("plugin/good.py", "from napari_unet.session.images.layer_metadata import METADATA_KEY"),
         ("cli/good.py", "from napari_unet import __version__"),
     ],
 )

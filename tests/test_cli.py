@@ -435,7 +435,7 @@ def test_finetune_refuses_in_one_sentence(
     run = ["finetune", "--model", model, "--corrections", salt_folder, "--out"]
     assert cli_error(*run, model).code == "output.input"
     assert cli_error(*run, tmp_path / "a", "--minutes", "0").code == "settings.minutes.range"
-    assert cli_error(*run, tmp_path / "a", "--unvouched", 9).code == "data.masks.unverified"
+    assert cli_error(*run, tmp_path / "a", "--unverified", 9).code == "data.masks.unverified"
     (tmp_path / "empty").mkdir()
     refused(
         capsys, "finetune", "--model", model, "--corrections", tmp_path / "empty", "--out", tmp_path / "a"

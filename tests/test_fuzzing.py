@@ -85,11 +85,11 @@ def test_a_project_of_another_form(tmp_path: Path) -> None:
 
 
 def test_a_run_record_nested_without_end(tmp_path: Path) -> None:
-    from napari_unet.workflow.replay.run_record import RunRecipe
+    from napari_unet.workflow.replay.run_record import RunRecord
 
     (tmp_path / "record.json").write_text(DEEP, encoding="utf-8")
     with raises_code("data.record.unreadable"):
-        RunRecipe.load(tmp_path / "record.json")
+        RunRecord.load(tmp_path / "record.json")
 
 
 def npy(header: str, content: bytes = b"") -> bytes:

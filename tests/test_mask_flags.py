@@ -83,7 +83,7 @@ def test_a_numbered_set_is_scored_as_objects_by_nuclei(
 
 def test_a_run_record_repeats_how_masks_were_read(cells: Path, tmp_path: Path) -> None:
     record = tmp_path / "run.json"
-    arguments = [cells, "--masks", cells / "masks", "--report", tmp_path / "a", "--save-recipe", record]
+    arguments = [cells, "--masks", cells / "masks", "--report", tmp_path / "a", "--save-run", record]
     flags = ["--leave-out-problems", "--masks-are", "objects"]
     assert main(["evaluate", *map(str, arguments), *flags]) == 0
     stored = json.loads(record.read_text())
@@ -172,7 +172,7 @@ def train(data: Path, out: Path, *more: object) -> int:
 @pytest.mark.parametrize("said", ["objects", "classes"])
 def test_a_training_and_its_repetition_read_masks_as_said(cells: Path, tmp_path: Path, said: str) -> None:
     record = tmp_path / "run.json"
-    flags = ["--masks-are", said, "--leave-out-problems", "--save-recipe", record]
+    flags = ["--masks-are", said, "--leave-out-problems", "--save-run", record]
     assert train(cells, tmp_path / "a", *flags) == 0
     first = settings_of(tmp_path / "a")
     assert first["classes"] == (["foreground"] if said == "objects" else [f"class {n}" for n in range(1, 6)])
@@ -208,7 +208,7 @@ def test_fine_tuning_reads_corrections_and_replay_as_said(cells: Path, tmp_path:
     assert train(cells, tmp_path / "a", "--masks-are", "classes") == 0
     record = tmp_path / "run.json"
     arguments = ["--model", tmp_path / "a", "--corrections", cells, "--replay", cells, "--minutes", "0.05"]
-    flags = ["--masks-are", "classes", "--leave-out-problems", "--save-recipe", record]
+    flags = ["--masks-are", "classes", "--leave-out-problems", "--save-run", record]
     assert main(["finetune", *map(str, [*arguments, "--out", tmp_path / "b", *flags])]) == 0
     tuned = settings_of(tmp_path / "b")
     assert tuned["classes"] == [f"class {n}" for n in range(1, 6)]

@@ -63,8 +63,8 @@ def test_an_input_is_never_replaced_under_any_name(tmp_path: Path, link: str) ->
 
 def test_a_model_and_a_training_that_was_begun_are_not_replaced(tmp_path: Path) -> None:
     check_model(tmp_path)
-    with raises_code("output.exists", "go on with --resume, or replace"):
-        check_model(tmp_path, begun=True, or_else="go on with --resume")
+    with raises_code("output.exists", "resume with --resume, or replace"):
+        check_model(tmp_path, begun=True, or_else="resume with --resume")
     (tmp_path / "settings.json").touch()
     with raises_code("output.exists"):
         check_model(tmp_path)
@@ -239,7 +239,7 @@ def test_a_recipe_and_a_submission_never_replace_what_is_read(
     image = blobs(tmp_path / "a.png")
     before = image.read_bytes()
     words = ["segment", str(image), "--model", "nuclei", "--out", str(tmp_path / "out"), "--overwrite"]
-    assert main([*words, "--save-recipe", str(image)]) == 2
+    assert main([*words, "--save-run", str(image)]) == 2
     assert "reads, and would be replaced" in capsys.readouterr().err
     assert image.read_bytes() == before
     assert not (tmp_path / "out").exists()

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from economy.case import Case, Log
-from napari_unet.workflow.review.quality_estimate import calibrate, doubts
+from napari_unet.workflow.review.quality_estimate import agreement_of_members, calibrate
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +31,7 @@ def economy(options: argparse.Namespace) -> None:
 
 
 def run_arm(case: Case, arm: str) -> None:
-    """All rounds of one arm; goes on where it stopped."""
+    """All rounds of one arm; continues where it stopped."""
     log = Log(case.folder / f"{arm}{case.options.tag}.json")
     if arm == "everything":
         everything(case, log)
@@ -63,7 +63,7 @@ def loop(case: Case, arm: str, log: Log) -> None:
             chosen = case.offer(model or case.load(parent), done, known, count)
         done = [*done, *chosen]
         out = case.folder / f"{name}-{number}"
-        # What a given model was trained on is not at hand: it repeats itself on images not yet corrected.
+        # What a given model was trained on is not there: it repeats itself on images not yet corrected.
         given = case.options.model and arm != "no-replay"
         others = [i for i in case.parts["pool"] if i not in set(done)] if given else ()
         result = case.fine_tune(
@@ -112,7 +112,7 @@ def rank(case: Case) -> None:
         return
     model = case.load(case.train("start", case.parts["start"], case.plan.start))
     ids = case.parts["test"]
-    found = doubts(case.samples(ids), model)
+    found = agreement_of_members(case.samples(ids), model)
     truth = np.array(case.score(model, ids))
     halves = np.arange(len(ids)) % 2
     estimates = np.zeros(len(ids))

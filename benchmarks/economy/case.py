@@ -20,8 +20,8 @@ from napari_unet.models.shipped import locate
 from napari_unet.settings import FineTuneSettings
 from napari_unet.workflow.finetune.fine_tune_task import FineTuned, FineTuneTask
 from napari_unet.workflow.inputs.image_reference import FileReference
-from napari_unet.workflow.inputs.labelled_images import Correction
-from napari_unet.workflow.review.quality_estimate import calibrate, doubts
+from napari_unet.workflow.inputs.labelled_images import LabelledImage
+from napari_unet.workflow.review.quality_estimate import agreement_of_members, calibrate
 from napari_unet.workflow.review.queue import review_queue
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.train.recipes import recipe
@@ -186,16 +186,16 @@ class Case:
         """Where an image is."""
         return FileReference(self.dataset.path, self.dataset.format, identifier)
 
-    def correction(self, identifier: str, mask: ReferenceMask | None = None) -> Correction:
+    def correction(self, identifier: str, mask: ReferenceMask | None = None) -> LabelledImage:
         """What the simulated person made of an image: the true mask if nothing else is given."""
         if mask is None:
-            return Correction(self.reference(identifier))
-        return Correction(self.reference(identifier), mask.labels, mask.weights)
+            return LabelledImage(self.reference(identifier))
+        return LabelledImage(self.reference(identifier), mask.labels, mask.weights)
 
     def fine_tune(
         self,
         parent: Path,
-        corrections: Sequence[Correction],
+        corrections: Sequence[LabelledImage],
         out: Path,
         *,
         replay: bool = True,
@@ -227,7 +227,7 @@ class Case:
         left = [i for i in self.parts["pool"] if i not in set(done)]
         luck = np.random.default_rng((self.seed, len(done)))
         left = [left[i] for i in sorted(luck.permutation(len(left))[: self.options.offered_from])]
-        found = doubts(self.samples(left), model)
+        found = agreement_of_members(self.samples(left), model)
         calibration = calibrate([d for d, _ in known], [iou for _, iou in known])
         queue = review_queue(found, calibration, done=[d for d, _ in known])
         chosen = [turn.id for turn in queue][:count]

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.progress import Progress
-    from napari_unet.workflow.inputs.labelled_images import Correction
+    from napari_unet.workflow.inputs.labelled_images import LabelledImage
 
 STROKE_RADIUS = 3
 BRIGHT = 110  # mean grey of an image above which it is bright-field
 
 
 def strokes(options: argparse.Namespace) -> None:
-    """Rounds in which only a tenth of the wrong pixels is painted, nothing else is vouched for."""
+    """Rounds in which only a tenth of the wrong pixels is painted, nothing else is verified."""
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for name in options.sets:
             stroke_rounds(Case(options, name, seed))
@@ -45,7 +45,7 @@ def stroke_rounds(case: Case) -> None:
     parent = case.train("start", case.parts["start"], case.plan.start)
     scores = case.score(case.load(parent), case.parts["test"])
     log.add(corrections=0, iou=float(np.mean(scores)), scores=scores)
-    painted: list[Correction] = []
+    painted: list[LabelledImage] = []
     done: list[str] = []
     known: list[Any] = []
     luck = np.random.default_rng(case.seed)

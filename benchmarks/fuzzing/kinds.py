@@ -136,7 +136,7 @@ def read_model(folder: Path) -> None:
     find_models(folder)
     (path,) = folder.iterdir()
     card = ModelCard.read(locate(path))
-    _ = (card.name, card.trained_on, card.members, card.validation_iou, card.misfit(2))
+    _ = (card.name, card.trained_on, card.members, card.validation_iou, card.mismatch(2))
     model = load_any(path)
     if isinstance(model, Ensemble):
         list(model.models())
@@ -173,7 +173,7 @@ def read_project(folder: Path) -> None:
             with suppress(WorkbenchError):
                 project.models.compare(1, 2)
             with suppress(WorkbenchError):
-                project.models.lineage(2)
+                project.models.ancestors(2)
 
 
 def read_split(folder: Path) -> None:
@@ -186,12 +186,12 @@ def read_split(folder: Path) -> None:
 def read_record(folder: Path) -> None:
     """As what `run` repeats; images and masks beside it are read."""
     from napari_unet.errors import WorkbenchError
-    from napari_unet.workflow.replay.recorded_images import RecipeImages
-    from napari_unet.workflow.replay.run_record import RunRecipe, images_of, programs_differ
+    from napari_unet.workflow.replay.recorded_images import RecordedImages
+    from napari_unet.workflow.replay.run_record import RunRecord, images_of, programs_differ
 
-    record = RunRecipe.load(folder / "record.json")
+    record = RunRecord.load(folder / "record.json")
     _ = (record.by_time, record.changes(), programs_differ(record.program))
-    opened = RecipeImages()
+    opened = RecordedImages()
     for images in images_of(record.run).values():
         for image in images:
             with suppress(WorkbenchError):

@@ -83,8 +83,8 @@ def import_seeds() -> list[Files]:
 def project_seeds() -> list[Files]:
     """A project with versions of a model, strokes in masks and history, and strokes in the journal alone."""
     from napari_unet.data.catalog import open_dataset
+    from napari_unet.project.corrections.stroke import Stroke
     from napari_unet.project.project import Project
-    from napari_unet.project.stroke import Stroke
 
     model = model_files()
 
@@ -130,21 +130,21 @@ def record_seeds() -> list[Files]:
     """Run records: of a data set, and of images with masks beside the record."""
     from napari_unet.data.lossless_images import encode_exactly
     from napari_unet.settings import FineTuneSettings, Recipe
-    from napari_unet.workflow.inputs.content_path import Place
-    from napari_unet.workflow.replay.recorded_images import RecipeImage
-    from napari_unet.workflow.replay.run_record import FineTuneRun, RunRecipe, SegmentRun, TrainRun
+    from napari_unet.workflow.inputs.content_path import ContentPath
+    from napari_unet.workflow.replay.recorded_images import RecordedImage
+    from napari_unet.workflow.replay.run_record import FineTuneRun, RunRecord, SegmentRun, TrainRun
 
-    lost = Place(path="/nowhere/data", hash="0" * 32)
-    model = Place(path="nuclei", hash="0" * 32)
+    lost = ContentPath(path="/nowhere/data", hash="0" * 32)
+    model = ContentPath(path="nuclei", hash="0" * 32)
     tiff, raw = (encode_exactly(p[..., None], "a") for p in (picture(), picture("float64")))
     labels = encode_exactly((mask() // 255)[..., None], "a")
     files: Files = {f"record-images/a{tiff[0]}": tiff[1], f"record-images/b{raw[0]}": raw[1]}
     files[f"record-masks/a{labels[0]}"] = labels[1]
-    first, second = Place(path=f"record-images/a{tiff[0]}", hash="0"), f"record-images/b{raw[0]}"
-    truth = Place(path=f"record-masks/a{labels[0]}", hash="0")
+    first, second = ContentPath(path=f"record-images/a{tiff[0]}", hash="0"), f"record-images/b{raw[0]}"
+    truth = ContentPath(path=f"record-masks/a{labels[0]}", hash="0")
     images = (
-        RecipeImage(id="a", place=first, mask=truth, regions=((0, 0, 9, 9),), shape=(48, 48)),
-        RecipeImage(id="b", place=Place(path=second, hash="0"), part=(0, 0, 48, 48)),
+        RecordedImage(id="a", place=first, mask=truth, regions=((0, 0, 9, 9),), shape=(48, 48)),
+        RecordedImage(id="b", place=ContentPath(path=second, hash="0"), part=(0, 0, 48, 48)),
     )
     runs = (
         SegmentRun(data=(lost,), model=model),
@@ -153,7 +153,7 @@ def record_seeds() -> list[Files]:
     )
     out = []
     for run in runs:
-        record = RunRecipe(program={"keras": "3"}, run=run, out="/nowhere/out")
+        record = RunRecord(program={"keras": "3"}, run=run, out="/nowhere/out")
         out.append({**files, "record.json": json.dumps(record.model_dump(mode="json")).encode()})
     return out
 

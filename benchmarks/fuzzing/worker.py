@@ -76,7 +76,7 @@ def work(pipe: Connection, folder: Path, trace: Path, seed: int, limits: Limits)
     while (task := pipe.recv()) is not None:
         kind, seeds, numbers = task
         if KINDS[kind].keras:
-            from napari_unet.engine.lean import import_keras
+            from napari_unet.engine.fast_import import import_keras
 
             import_keras()
         for number in numbers:

@@ -75,10 +75,10 @@ def write_case(case: Case, folder: Path, *, precision: str = "float32") -> float
     float
         Operations for one batch, in 10**9.
     """
-    from napari_unet.export.onnx_model import write_onnx
+    from napari_unet.export.models.onnx_model import write_onnx
     from napari_unet.models.model import Model, save_model
     from napari_unet.models.normalization import Normalization
-    from napari_unet.networks.cost import flop
+    from napari_unet.networks.graphs.cost import flop
     from napari_unet.networks.registry import build_network
     from napari_unet.settings import InferenceSettings, Recipe
 

@@ -24,7 +24,7 @@ def step(name):
     global start
     told[name] = time.perf_counter() - start
     start = time.perf_counter()
-from napari_unet.engine.lean import import_keras
+from napari_unet.engine.fast_import import import_keras
 import_keras()
 from napari_unet.data.sample import Sample
 from napari_unet.engine.hardware import default_precision

@@ -42,7 +42,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Made anew, so that nothing is written through a link, and by the system, which knows the
+        # Made again, so that nothing is written through a link, and by the system, which knows the
         # permissions wanted: asking for the process's umask would change it for other threads.
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         try:

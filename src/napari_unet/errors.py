@@ -86,7 +86,7 @@ class SizeError(WorkbenchError):
 
 
 class TrainingError(WorkbenchError):
-    """A training run that cannot start or cannot go on."""
+    """A training run that cannot start or cannot resume."""
 
     subject = "training"
 

@@ -64,12 +64,12 @@ def test_segment_and_run_give_the_masks_of_that_channel(
 ) -> None:
     several, alone = sets
     segment = ["segment", "--model", str(grey_model), "--out"]
-    recipe = ["--save-recipe", str(tmp_path / "recipe.json")]
+    recipe = ["--save-run", str(tmp_path / "run.json")]
     command = [*segment, str(tmp_path / "a"), str(several / "images")]
     assert main([*command, "--channel", "gfp", *recipe]) == 0
     assert main([*segment, str(tmp_path / "b"), str(alone / "images")]) == 0
     assert_same_masks(tmp_path / "a", tmp_path / "b")
-    assert main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "c")]) == 0
+    assert main(["run", str(tmp_path / "run.json"), "--out", str(tmp_path / "c")]) == 0
     assert_same_masks(tmp_path / "c", tmp_path / "b")
 
 
@@ -80,15 +80,15 @@ def test_evaluate_and_run_give_the_scores_of_that_channel(
     evaluate = ["evaluate", "--model", str(grey_model), "--scores", "overlap", "--report"]
     assert main([*evaluate, str(tmp_path / "none"), str(several)]) in {2, 3}
     assert "0 (DAPI), 1 (GFP), 2 (Cy5); choose with --channel" in capsys.readouterr().err
-    recipe = ["--save-recipe", str(tmp_path / "recipe.json")]
+    recipe = ["--save-run", str(tmp_path / "run.json")]
     assert main([*evaluate, str(tmp_path / "a"), str(several), "--channel", "1", *recipe]) == 0
     assert main([*evaluate, str(tmp_path / "b"), str(alone)]) == 0
     expected = scores_in(tmp_path / "b")
     assert len(expected) == 3
     assert scores_in(tmp_path / "a") == expected
-    assert main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "c")]) == 0
+    assert main(["run", str(tmp_path / "run.json"), "--out", str(tmp_path / "c")]) == 0
     assert scores_in(tmp_path / "c") == expected
-    assert json.loads((tmp_path / "recipe.json").read_text(encoding="utf-8"))["channels"] == ["1"]
+    assert json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["channels"] == ["1"]
 
 
 def test_export_writes_that_channel(sets: tuple[Path, Path], tmp_path: Path) -> None:

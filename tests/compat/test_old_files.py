@@ -26,7 +26,7 @@ from napari_unet.models.model import load_model, read_settings
 from napari_unet.models.shipped import shipped_models
 from napari_unet.project.project import Project
 from napari_unet.workflow.large_images.segment_large import segment_stack
-from napari_unet.workflow.replay.run_record import RunRecipe, images_of
+from napari_unet.workflow.replay.run_record import RunRecord, images_of
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.train_task import TrainTask
@@ -171,20 +171,20 @@ def check_corrections(
         if identifier == skip:
             continue
         correction = corrections[identifier]
-        effort = correction.effort
+        effort = correction.stats
         assert {
             "number": effort.number,
             "done": effort.done,
             "strokes": effort.strokes,
             "changed": effort.changed,
             "seconds": effort.seconds,
-            "vouched": effort.vouched,
+            "vouched": effort.verified,
         } == {k: v for k, v in expected.items() if k not in ("kinds", "part")}
         assert [version.kind for version in corrections.versions(identifier)] == expected["kinds"]
         assert corrections.part(identifier) == expected["part"]
         for part, pixels in (
             ("mask", correction.mask),
-            ("vouched", correction.vouched),
+            ("vouched", correction.verified),
             ("prediction", correction.prediction),
         ):
             np.testing.assert_array_equal(
@@ -210,12 +210,12 @@ def test_corrections_are_as_they_were_left(
         assert project.corrections.total().strokes == 8
         assert project.images.check(8).good
     # By hand: the first stroke on cell_0 painted rows 2 to 8 of columns 3 to 19, and "erase" rows 30 to 35.
-    mask, vouched = arrays["project/cell_0/mask"], arrays["project/cell_0/vouched"]
+    mask, verified = arrays["project/cell_0/mask"], arrays["project/cell_0/vouched"]
     assert (mask[2:9, 3:20] == 1).all()
     assert (mask[:2, :5] == 255).all()
     assert (mask[30:36, 10:30] == 0).all()
-    assert vouched[:2, :5].all()
-    assert not vouched[20].any()  # the stroke there was taken back
+    assert verified[:2, :5].all()
+    assert not verified[20].any()  # the stroke there was taken back
 
 
 def test_the_index_of_masks_is_taken(
@@ -232,8 +232,8 @@ def test_the_index_of_masks_is_taken(
         os.utime(file, ns=(stamp, stamp))
     with Project.open(old / "project", read_only=True) as project:
         assert project.restored.problems == ()
-        effort = project.corrections.effort("cell_1")
-        assert (effort.number, effort.done, effort.strokes, effort.vouched) == (7, True, 1, 48)
+        effort = project.corrections.stats("cell_1")
+        assert (effort.number, effort.done, effort.strokes, effort.verified) == (7, True, 1, 48)
         check_corrections(project, arrays, numbers, skip="cell_1")
 
 
@@ -258,8 +258,8 @@ def test_an_old_project_is_worked_on_and_stays_readable(
         assert set(project.corrections) == {*PAINTED, "cell_3"}
         again = project.corrections["cell_3"]
         np.testing.assert_array_equal(again.mask, painted)
-        np.testing.assert_array_equal(again.vouched, painted > 0)
-        assert (again.effort.strokes, again.effort.vouched, again.effort.number) == (1, 18, 12)
+        np.testing.assert_array_equal(again.verified, painted > 0)
+        assert (again.stats.strokes, again.stats.verified, again.stats.number) == (1, 18, 12)
         for identifier in PAINTED:
             for part in ("mask", "prediction"):
                 np.testing.assert_array_equal(
@@ -297,7 +297,7 @@ def test_images_in_memory(unpacked: Path, arrays: dict[str, NDArray[Any]]) -> No
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_run_files_open_and_nothing_that_went_in_counts_as_changed(name: str, unpacked: Path) -> None:
-    found = RunRecipe.load(unpacked / "runs" / f"{name}.json")
+    found = RunRecord.load(unpacked / "runs" / f"{name}.json")
     assert found.run.command == COMMANDS[name]
     assert found.changes() == ()
     assert Path(found.out).is_relative_to(unpacked)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_unet.data.catalog import open_dataset, open_image_file, open_images
-from napari_unet.data.files import microscope_files
+from napari_unet.data.files.decoders import microscope_files
 from napari_unet.data.files.image_files import decode_image, image_header
 from napari_unet.data.files.pixel_size import PixelSize, read_pixel_size
 from napari_unet.data.files.reading import ImageReading

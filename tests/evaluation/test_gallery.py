@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from napari_unet.data.sample import ReferenceMask
-from napari_unet.evaluation.gallery import (
+from napari_unet.evaluation.report.gallery import (
     SIDE,
     MaskKeeper,
     choose,

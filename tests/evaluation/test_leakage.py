@@ -11,8 +11,8 @@ import pytest
 from napari_unet.data.image_hash import image_hash
 from napari_unet.data.resemblance import HASH, fingerprint, near_duplicates
 from napari_unet.data.split import Split
-from napari_unet.evaluation.leakage import SeenImages, trained_on_before
-from napari_unet.evaluation.words import copies_note
+from napari_unet.evaluation.leakage import TrainingMembership, trained_on_before
+from napari_unet.evaluation.report.summary_text import copies_note
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,27 +71,27 @@ CHANGED = {
 @pytest.mark.parametrize("copy", COPIES)
 def test_a_copy_with_other_channels_or_of_another_type_is_seen(copy: str, prints: bool, stored: str) -> None:
     """Also by models that keep hashes alone, those of earlier versions."""
-    seen = SeenImages(provenance(prints=prints, stored=COPIES[stored](TRAINED)))
+    seen = TrainingMembership(provenance(prints=prints, stored=COPIES[stored](TRAINED)))
     assert seen.part(COPIES[copy](TRAINED)) == "train"
     assert seen.part(COPIES[copy](OTHER)) == "unseen"
 
 
 @pytest.mark.parametrize("change", CHANGED)
 def test_a_changed_copy_is_seen(change: str) -> None:
-    seen = SeenImages(provenance())
+    seen = TrainingMembership(provenance())
     for image, part in ((TRAINED, "train"), (JUDGE, "held-out"), (OTHER, "unseen")):
         changed = np.asarray(CHANGED[change](image))
         assert seen.part(changed if changed.ndim == 3 else changed[..., None]) == part
     assert seen.changed_copies
-    assert not SeenImages(provenance(prints=False)).changed_copies
+    assert not TrainingMembership(provenance(prints=False)).changed_copies
 
 
 def test_without_a_record_nothing_is_known() -> None:
-    assert SeenImages({}).part(OTHER) == "not known"
+    assert TrainingMembership({}).part(OTHER) == "not known"
     # A version that was made from a model without a record knows its own corrections alone.
     version = {**provenance(), "seen_not_known": True}
-    assert SeenImages(version).part(TRAINED) == "train"
-    assert SeenImages(version).part(OTHER) == "not known"
+    assert TrainingMembership(version).part(TRAINED) == "train"
+    assert TrainingMembership(version).part(OTHER) == "not known"
 
 
 def test_an_image_of_one_value_is_known_by_its_shape_alone() -> None:
@@ -123,16 +123,16 @@ def test_what_the_model_that_was_started_from_was_trained_on_is_seen() -> None:
     }
     parent = {**fresh, "seen_before": trained_on_before(grandparent)}
     child = {**provenance_of(picture(5)), "seen_before": trained_on_before(parent)}
-    seen = SeenImages(child)
+    seen = TrainingMembership(child)
     for image in (TRAINED, OTHER, picture(5), rgb(TRAINED), np.ascontiguousarray(OTHER[::-1])):
         assert seen.part(image) == "train"
     assert seen.part(JUDGE) == "unseen"
     assert seen.part(picture(4)) == "unseen"
     # A judge of the child that its parent was trained on judges no more, and the split still names it.
     judge = {**provenance_of(picture(5), judge=TRAINED), "seen_before": trained_on_before(grandparent)}
-    assert SeenImages(judge).part(TRAINED) == "train"
-    assert SeenImages(judge).own_part("judge", TRAINED) == "held-out"
-    assert SeenImages(judge).own_part("judge", OTHER) == ""
+    assert TrainingMembership(judge).part(TRAINED) == "train"
+    assert TrainingMembership(judge).own_part("judge", TRAINED) == "held-out"
+    assert TrainingMembership(judge).own_part("judge", OTHER) == ""
     assert trained_on_before({}) == {"image_hashes": {}, "fingerprints": {}}
 
 

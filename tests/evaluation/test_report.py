@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_unet.data.sample import ReferenceMask
-from napari_unet.evaluation.report import notes, summary_lines, table_lines, write_report
+from napari_unet.evaluation.report.report_files import notes, summary_lines, table_lines, write_report
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.settings import EvaluationSettings
 from support.errors import raises_code

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from napari_unet.cli import main
-from napari_unet.export.model_zoo import preprocessing
+from napari_unet.export.models.model_zoo import preprocessing
 from napari_unet.models.model import Model, load_model, save_model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_unet.export.onnx_model import onnx_model, write_onnx
+from napari_unet.export.models.onnx_model import onnx_model, write_onnx
 from napari_unet.models.model import Model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network, pixel_networks

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from napari_unet.errors import ModelError
-from napari_unet.inference.ensemble import Opinions, Voice, ask_all, turn, turn_back, turns_of
+from napari_unet.inference.ensemble import (
+    EnsembleMember,
+    RunningMean,
+    flip_back,
+    flip_image,
+    flips_of,
+    predict_members,
+)
 from napari_unet.inference.predict import FLIPS
 from napari_unet.inference.selection import SquaredError, greedy_weights
 from napari_unet.networks.sizes import InputSizes
@@ -25,8 +32,8 @@ NAMES = ["wide", "square"]
 PLAIN = InferenceSettings(flips="none", tile=16, overlap=0)
 
 
-def voice(factor: float, weight: float, **more: Any) -> Voice:
-    return Voice(
+def voice(factor: float, weight: float, **more: Any) -> EnsembleMember:
+    return EnsembleMember(
         lambda image, _: image.astype(np.float32),
         lambda images: images * np.float32(factor),
         InputSizes(),
@@ -38,17 +45,17 @@ def voice(factor: float, weight: float, **more: Any) -> Voice:
 
 def test_the_eight_ways_to_look_at_an_image_are_all_there_are() -> None:
     image = np.arange(6, dtype=np.float32).reshape(2, 3, 1)
-    looks = [turn(image, flip) for flip in FLIPS["dihedral"]]
+    looks = [flip_image(image, flip) for flip in FLIPS["dihedral"]]
     turned = [np.rot90(m, k) for k in range(4) for m in (image, image[:, ::-1])]
     assert {(a.shape, a.tobytes()) for a in looks} == {(a.shape, a.tobytes()) for a in turned}
     assert len({(a.shape, a.tobytes()) for a in looks}) == 8
     for flip, look in zip(FLIPS["dihedral"], looks, strict=True):
-        assert (turn_back(look, flip) == image).all()
-    assert len(turns_of("dihedral", 8)) == 8
+        assert (flip_back(look, flip) == image).all()
+    assert len(flips_of("dihedral", 8)) == 8
 
 
 def test_mean_and_spread_by_hand() -> None:
-    opinions = Opinions((1, 2))
+    opinions = RunningMean((1, 2))
     for values, weight in (((0.0, 0.4), 0.25), ((1.0, 0.4), 0.5), ((1.0, 0.8), 0.25)):
         opinions.add(np.array(values, np.float32).reshape(1, 2, 1), weight)
     np.testing.assert_allclose(opinions.mean[0, :, 0], [0.75, 0.5], atol=1e-6)
@@ -57,7 +64,7 @@ def test_mean_and_spread_by_hand() -> None:
 
 
 def test_half_against_half_lies_a_half_apart() -> None:
-    opinions = Opinions((1, 1))
+    opinions = RunningMean((1, 1))
     for value in (0.0, 1.0, 0.0, 1.0):
         opinions.add(np.full((1, 1, 2), value, np.float32), 0.25)
     assert opinions.spread(2).item() == pytest.approx(0.5)
@@ -71,7 +78,7 @@ def test_voices_are_weighed_and_asked_one_after_another() -> None:
             alive.append(factor)
             yield voice(factor, weight)
 
-    found = ask_all(IMAGES, NAMES, voices())
+    found = predict_members(IMAGES, NAMES, voices())
     assert alive == [0.2, 0.6]
     for image, opinions in zip(IMAGES, found, strict=True):
         assert opinions is not None
@@ -82,14 +89,14 @@ def test_voices_are_weighed_and_asked_one_after_another() -> None:
 def test_a_voice_that_looks_otherwise_answers_the_right_way_round() -> None:
     ramp = np.linspace(0, 1, 8 * 8, dtype=np.float32).reshape(8, 8, 1)
     for flip in FLIPS["dihedral"]:
-        (found,) = ask_all([ramp], ["ramp"], [voice(1.0, 1.0, flip=flip)])
+        (found,) = predict_members([ramp], ["ramp"], [voice(1.0, 1.0, flip=flip)])
         assert found is not None
         np.testing.assert_allclose(found.mean, ramp, atol=1e-6)
 
 
 def test_answers_at_another_resolution_come_back_as_large_as_the_image() -> None:
-    half = Voice(lambda image, _: image[::2, ::2], lambda x: x, InputSizes(), PLAIN)  # type: ignore[return-value]
-    (found,) = ask_all([np.full((10, 8, 1), 0.5, np.float32)], ["even"], [half, voice(1.0, 1.0)])
+    half = EnsembleMember(lambda image, _: image[::2, ::2], lambda x: x, InputSizes(), PLAIN)  # type: ignore[return-value]
+    (found,) = predict_members([np.full((10, 8, 1), 0.5, np.float32)], ["even"], [half, voice(1.0, 1.0)])
     assert found is not None
     assert found.mean.shape == (10, 8, 1)
     np.testing.assert_allclose(found.mean, 0.5, atol=1e-6)
@@ -101,14 +108,16 @@ def test_an_image_that_does_not_fit_one_voice_is_left_out() -> None:
             raise ModelError("wide does not fit", code="model.channels.count")
         return image.astype(np.float32)
 
-    odd = Voice(picky, lambda x: x, InputSizes(), PLAIN)
+    odd = EnsembleMember(picky, lambda x: x, InputSizes(), PLAIN)
     told = []
-    found = ask_all(IMAGES, NAMES, [voice(1.0, 1.0), odd], None, lambda n, e: told.append((n, e.sentence)))
+    found = predict_members(
+        IMAGES, NAMES, [voice(1.0, 1.0), odd], None, lambda n, e: told.append((n, e.sentence))
+    )
     assert found[0] is None
     assert found[1] is not None
     assert told == [(0, "wide does not fit")]
     with raises_code("model.channels.count"):
-        ask_all(IMAGES, NAMES, [odd])
+        predict_members(IMAGES, NAMES, [odd])
 
 
 def test_greedy_adds_what_helps_and_takes_the_best_round() -> None:

@@ -8,11 +8,11 @@ import pytest
 from napari_unet.inference.objects import find_objects
 from napari_unet.inference.predict import FLIPS, predict_probabilities
 from napari_unet.inference.stars import Stars, find_stars, star_objects, suppress
-from napari_unet.networks.object_depth import distance_map
+from napari_unet.networks.layers.object_depth import distance_map
+from napari_unet.networks.layers.star_shape import LONGEST, UNIT, directions, encode, turned_rays
 from napari_unet.networks.sizes import InputSizes
-from napari_unet.networks.star_shape import LONGEST, UNIT, directions, encode, turned_rays
 from napari_unet.settings import InferenceSettings
-from napari_unet.training.star_targets import star_distances
+from napari_unet.training.feeding.star_targets import star_distances
 
 
 def discs() -> np.ndarray:

@@ -25,7 +25,7 @@ def two_discs(apart: int = 14, radius: int = 8) -> tuple[np.ndarray, np.ndarray,
 def test_touching_discs_are_one_piece_and_two_objects() -> None:
     mask, truth, depth = two_discs()
     assert find_objects(mask, how("connected")).max() == 1
-    found = find_objects(mask, how("learned"), separation=depth, kind="distance")
+    found = find_objects(mask, how("learned"), separation=depth, separation_kind="distance")
     # Smoothing may shift the line between the two, which is 12 pixels long, by a pixel.
     assert found.max() == 2
     assert (found != truth).sum() <= 12
@@ -48,10 +48,10 @@ def test_a_border_cuts_where_it_is() -> None:
 def test_a_core_that_is_too_shallow_cuts_nothing() -> None:
     mask, _, depth = two_discs()
     saddle = 0.3  # the discs meet 7 pixels from either middle: depth 1 - 7 / 8 there
-    assert find_objects(mask, how("learned", 0.05), separation=depth, kind="distance").max() == 1
-    assert find_objects(mask, how("learned", saddle), separation=depth, kind="distance").max() == 2
+    assert find_objects(mask, how("learned", 0.05), separation=depth, separation_kind="distance").max() == 1
+    assert find_objects(mask, how("learned", saddle), separation=depth, separation_kind="distance").max() == 2
     # Nothing is as deep as 1: every piece is whole.
-    assert find_objects(mask, how("learned", 1.0), separation=depth, kind="distance").max() == 1
+    assert find_objects(mask, how("learned", 1.0), separation=depth, separation_kind="distance").max() == 1
 
 
 def test_probability_parts_at_its_saddle() -> None:
@@ -65,9 +65,9 @@ def test_probability_parts_at_its_saddle() -> None:
 def test_auto_is_the_networks_way_if_it_has_one() -> None:
     mask, _, depth = two_discs()
     assert find_objects(mask, how("auto")).max() == 1
-    assert find_objects(mask, how("auto"), separation=depth, kind="distance").max() == 2
+    assert find_objects(mask, how("auto"), separation=depth, separation_kind="distance").max() == 2
     # An output whose meaning is not known cuts nothing.
-    assert find_objects(mask, how("learned"), separation=depth, kind="none").max() == 1
+    assert find_objects(mask, how("learned"), separation=depth, separation_kind="none").max() == 1
 
 
 @pytest.mark.parametrize("objects", ["connected", "shape", "probability", "learned"])

@@ -16,7 +16,7 @@ from napari_unet.inference.budget import NATIVE_SPARE, SPARE, TileCost
 from napari_unet.models import native
 from napari_unet.models.model import Model, load_model, save_model
 from napari_unet.models.normalization import Normalization
-from napari_unet.networks.cost import reach
+from napari_unet.networks.graphs.cost import reach
 from napari_unet.networks.registry import build_network, pixel_networks
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow.large_images.plan import is_out_of_memory
@@ -92,7 +92,7 @@ def check_equal(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
         classes = len(model.classes)
         np.testing.assert_array_equal(model.probabilities(images), found[..., :classes])
         rest = found.shape[-1] - classes - model.recipe.network.presence
-        apart = model.answers(apart=True, presence=False)(images)
+        apart = model.predictor(separation=True, presence=False)(images)
         kept = [*range(classes), *range(found.shape[-1] - rest, found.shape[-1])]
         np.testing.assert_array_equal(apart, found[..., kept])
 
@@ -129,7 +129,7 @@ def test_a_part_of_a_tile_is_answered_as_on_the_whole(name: str, monkeypatch: py
     tile = (part[0] + 2 * halo, part[1] + 2 * halo)
     image = np.random.default_rng(0).standard_normal((1, *tile, 1)).astype(np.float32)
     whole = model.outputs(image)
-    answer = model.answers_of_part(tile, part)
+    answer = model.predictor_of_part(tile, part)
     assert compiled[0] is not None
     for y, x in [(halo, halo), (0, 0), (2 * halo, halo), (0, 2 * halo)]:
         np.testing.assert_allclose(answer(image, (y, x)), whole[:, y : y + 32, x : x + 48], atol=1e-4)
@@ -146,7 +146,7 @@ def test_where_parts_lie_alike_one_is_compiled_for_their_place(
     model = model_of(name=name)
     tile, part, halo = (96, 112), (32, 48), 32
     image = np.random.default_rng(0).standard_normal((1, *tile, 1)).astype(np.float32)
-    answer = model.answers_of_part(tile, part)
+    answer = model.predictor_of_part(tile, part)
     assert places == [()]
     wanted = {at: answer(image, at) for at in [(0, 0), (halo, halo)]}
     for _ in range(2 + native.SETTLED):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_unet.networks.batch_norm import batch_normalization
+from napari_unet.networks.layers.batch_norm import batch_normalization
 
 
 def beside_keras(momentum: float = 0.9) -> tuple[Any, Any]:

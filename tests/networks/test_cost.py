@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_unet.networks.cost import cost_of, flop, receptive_field, seen_by
+from napari_unet.networks.graphs.cost import cost_of, flop, receptive_field, seen_by
 from napari_unet.networks.registry import architecture, build_network, pixel_networks
 from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy

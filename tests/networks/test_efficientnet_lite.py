@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_unet.networks import efficientnet_lite as lite
-from napari_unet.networks.cost import cost_of, flop, reach, receptive_field
-from napari_unet.networks.folding import fold
-from napari_unet.networks.partial_output import narrowing
+from napari_unet.networks.encoders import efficientnet_lite as lite
+from napari_unet.networks.encoders.vgg import PREFIX
+from napari_unet.networks.graphs.cost import cost_of, flop, reach, receptive_field
+from napari_unet.networks.graphs.folding import fold
+from napari_unet.networks.graphs.partial_output import partial_output
 from napari_unet.networks.registry import architecture, build_network, input_sizes
 from napari_unet.networks.transfer import freeze_encoder, use_pretrained
-from napari_unet.networks.vgg import PREFIX
 from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy
 from support.errors import raises_code
@@ -161,8 +161,8 @@ def test_the_depth_of_other_encoders_still_changes_nothing() -> None:
     chosen = architecture("encoder_unet")
     assert chosen.differing(settings(**other, depth=3), settings(**other, depth=5)) == []
     assert chosen.differing(settings(depth=3), settings(depth=5)) == ["depth"]
-    assert "depth" in chosen.heeded(settings())
-    assert "depth" not in chosen.heeded(settings(**other))
+    assert "depth" in chosen.settings_that_matter(settings())
+    assert "depth" not in chosen.settings_that_matter(settings(**other))
     assert input_sizes(settings(**other, depth=3)).multiple == 32
 
 
@@ -289,7 +289,7 @@ def test_normalizations_are_folded_away(depth: int) -> None:
 
 def test_a_part_is_answered_as_on_the_whole_tile() -> None:
     network = built(depth=3)
-    found = narrowing(network)
+    found = partial_output(network)
     assert found is not None
     halo = -(-(reach(network) or 0) // 8) * 8
     part = (32, 48)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from napari_unet.networks.encoder_unet import take_encoder
+from napari_unet.networks.encoders.vgg import for_channels
 from napari_unet.networks.registry import build_network
 from napari_unet.networks.transfer import freeze_encoder
-from napari_unet.networks.vgg import for_channels
 from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy
 from support.errors import raises_code

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from napari_unet.networks.encoders.vgg import CONVOLUTIONS, DEVIATION, WIDTHS, take_weights
 from napari_unet.networks.fcn import bilinear_kernel
 from napari_unet.networks.registry import build_network
 from napari_unet.networks.transfer import copy_weights, freeze_encoder, related, use_pretrained
-from napari_unet.networks.vgg import CONVOLUTIONS, DEVIATION, WIDTHS, take_weights
 from napari_unet.settings import NetworkSettings
 from napari_unet.training.fit import to_numpy
 from support.errors import raises_code

@@ -9,7 +9,7 @@ import pytest
 
 from napari_unet.models.model import Model
 from napari_unet.models.normalization import Normalization
-from napari_unet.networks.folding import fold
+from napari_unet.networks.graphs.folding import fold
 from napari_unet.networks.registry import build_network, input_sizes, pixel_networks
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.training.fit import to_numpy

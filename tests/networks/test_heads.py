@@ -53,7 +53,7 @@ def test_a_network_without_heads_is_trained_as_it_is() -> None:
 
 
 def test_max_unpooling_puts_values_back_where_they_were() -> None:
-    from napari_unet.networks.own_layers import max_pooling_with_indices, max_unpooling
+    from napari_unet.networks.layers.own_layers import max_pooling_with_indices, max_unpooling
 
     x = np.array([[1, 2, 9, 0], [4, 3, 0, 0], [0, 0, 5, 6], [7, 0, 8, 0]], np.float32)[None, ..., None]
     values, places = max_pooling_with_indices()()(x)
@@ -67,7 +67,7 @@ def test_max_unpooling_puts_values_back_where_they_were() -> None:
 def test_bilinear_enlarging_is_that_of_the_library(factor: int) -> None:
     import keras
 
-    from napari_unet.networks.own_layers import bilinear_upsampling
+    from napari_unet.networks.layers.own_layers import bilinear_upsampling
 
     x = np.random.default_rng(0).standard_normal((2, 5, 7, 3)).astype(np.float32)
     expected = keras.layers.UpSampling2D(factor, interpolation="bilinear")(x)

@@ -73,12 +73,12 @@ def test_those_that_do_not_take_a_setting_are_listed_without_it(capsys: pytest.C
 
 def test_objects_are_found_by_one_alone() -> None:
     objects = NetworkSettings(separation="objects", classes=3)
-    taken, note = architecture("unet").taken(objects)
+    taken, note = architecture("unet").supported_settings(objects)
     assert (taken.name, taken.separation, taken.classes, note) == ("unet", "none", 3, "separation=none")
     mask_rcnn = objects.model_copy(update={"name": "mask_rcnn"})
-    assert architecture("mask_rcnn").taken(objects) == (mask_rcnn, "")
+    assert architecture("mask_rcnn").supported_settings(objects) == (mask_rcnn, "")
     unet = NetworkSettings(separation="distance", presence=True)
-    assert architecture("unet").taken(unet) == (unet, "")
+    assert architecture("unet").supported_settings(unet) == (unet, "")
 
 
 def test_the_list_for_people_and_sizes_that_do_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,7 +86,7 @@ def test_the_list_for_people_and_sizes_that_do_not_fit(capsys: pytest.CaptureFix
     changes = [part for change in plain for part in ("--set", change)]
     assert main(["networks", "unet", *SMALL, *changes]) == 0
     out = capsys.readouterr().out
-    # Two levels: 4 * 3 pixels go on either way, so 4 n + 12, which is again a multiple of 4.
+    # Two levels: 4 * 3 pixels continue either way, so 4 n + 12, which is again a multiple of 4.
     assert "256x256" in out
     assert "multiples of 4, from" in out
     assert "The one to start with" in out

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.networks.cost import flop, receptive_field
-from napari_unet.networks.folding import fold
+from napari_unet.networks.graphs.cost import flop, receptive_field
+from napari_unet.networks.graphs.folding import fold
 from napari_unet.networks.mask_rcnn.boxes import (
     anchor_shapes,
     anchors,
@@ -21,7 +21,7 @@ from napari_unet.networks.mask_rcnn.boxes import (
     rows,
     suppress,
 )
-from napari_unet.networks.mask_rcnn.detections import paint, read_found
+from napari_unet.networks.mask_rcnn.detections import decode_detections, paint
 from napari_unet.networks.mask_rcnn.heads import proposals, regions_of
 from napari_unet.networks.mask_rcnn.network import input_sizes
 from napari_unet.networks.mask_rcnn.region_align import align
@@ -157,7 +157,7 @@ def test_align_by_hand() -> None:
     np.testing.assert_allclose(found[0], [[5.5, 7.5], [25.5, 27.5]])
     # Places 3.5 and 4.5, 1.5 and 2.5: rows 1.25 and 1.75, columns 0.25 and 0.75.
     np.testing.assert_allclose(found[1], [[12.75, 13.25], [17.75, 18.25]])
-    np.testing.assert_allclose(found[2], np.full((2, 2), 33.0))  # beyond the border the last pixel goes on
+    np.testing.assert_allclose(found[2], np.full((2, 2), 33.0))  # beyond the border the last pixel continues
     mean = to_numpy(align([level], (2,), boxes, 1, 2))[0, :2, 0, 0, 0]
     np.testing.assert_allclose(mean, [16.5, 15.5])  # four places in one part
 
@@ -226,7 +226,7 @@ def test_finds_are_painted_the_surest_first() -> None:
     expected[9, :2] = 0
     np.testing.assert_array_equal(numbers, expected)
     assert probabilities[5, 5].tolist() == [1, 1]
-    both = read_found(finds[None], (10, 12), 2)
+    both = decode_detections(finds[None], (10, 12), 2)
     assert both.shape == (1, 10, 12, 3)
     np.testing.assert_array_equal(both[0, ..., :2], probabilities)
     assert ((both[0, ..., 2] > 0) == (expected > 0)).all()

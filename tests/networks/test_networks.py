@@ -214,7 +214,7 @@ def test_mixed_precision_keeps_weights_and_logits_in_float32() -> None:
 
 BACKEND_CODE = """
 import numpy as np, keras
-from napari_unet.networks.folding import fold
+from napari_unet.networks.graphs.folding import fold
 from napari_unet.networks.heads import learner_of, set_share
 from napari_unet.networks.registry import build_network
 from napari_unet.settings import NetworkSettings, TrainingSettings

@@ -13,8 +13,8 @@ from napari_unet.inference.predict import (
     average_over_flips,
     average_part_over_flips,
 )
-from napari_unet.networks.cost import flop, held_values, reach
-from napari_unet.networks.partial_output import narrowing
+from napari_unet.networks.graphs.cost import flop, held_values, reach
+from napari_unet.networks.graphs.partial_output import partial_output
 from napari_unet.networks.registry import architectures, build_network
 from napari_unet.settings import NetworkSettings
 
@@ -33,7 +33,7 @@ def built(name: str, **changes: Any) -> Any:
 @pytest.mark.parametrize("name", NARROW)
 def test_a_part_is_answered_as_on_the_whole_tile(name: str) -> None:
     network = built(name)
-    found = narrowing(network)
+    found = partial_output(network)
     assert found is not None
     sees = reach(network)
     assert sees is not None
@@ -53,7 +53,7 @@ def test_a_part_is_answered_as_on_the_whole_tile(name: str) -> None:
 
 def test_what_is_answered_for_the_whole_tile_costs_as_much_as_the_network() -> None:
     network = built("unet")
-    found = narrowing(network)
+    found = partial_output(network)
     assert found is not None
     assert found.flop((64, 96), (64, 96)) == flop(network, (64, 96))
 
@@ -67,16 +67,16 @@ def test_work_and_memory_by_hand() -> None:
     both = keras.layers.Concatenate()([skip, keras.layers.Conv2DTranspose(3, 2, strides=2)(below)])
     network = keras.Model(image, both)
     # A transposed convolution without padding is not narrowed.
-    assert narrowing(network) is None
+    assert partial_output(network) is None
     up = keras.layers.Conv2DTranspose(3, 2, strides=2, padding="same")(below)
-    found = narrowing(keras.Model(image, keras.layers.Concatenate()([skip, up])))
+    found = partial_output(keras.Model(image, keras.layers.Concatenate()([skip, up])))
     assert found is not None
     # The bottom sees 4 of its pixels around: 8 of the image, and one more by the first convolution, which
     # is less than pays. So all is computed on the tile, and the answer is cut.
     assert sum(step.operation is None for step in found.steps) == 1
     wide = keras.layers.Conv2D(4, 13, padding="same")(keras.layers.MaxPooling2D(2)(skip))
     up = keras.layers.Conv2DTranspose(3, 2, strides=2, padding="same")(wide)
-    found = narrowing(keras.Model(image, keras.layers.Concatenate()([skip, up])))
+    found = partial_output(keras.Model(image, keras.layers.Concatenate()([skip, up])))
     assert found is not None
     # 6 of its pixels and one: 13 of the image are spared behind the bottom; tile 40, part 10.
     first, bottom, upward = 40 * 40 * 9 * 2, 20 * 20 * 169 * 2 * 4, 5 * 5 * 4 * 4 * 3
@@ -89,12 +89,12 @@ def test_work_and_memory_by_hand() -> None:
 def test_networks_with_other_pieces_are_left_whole(name: str) -> None:
     if name == "encoder_unet":
         pytest.skip("its weights are large, and its pieces are those of test_cost")
-    assert narrowing(built(name)) is None
+    assert partial_output(built(name)) is None
 
 
 def test_a_network_that_normalizes_over_the_image_sees_all_of_it() -> None:
     assert reach(built("unet", normalization="group")) is None
-    assert narrowing(built("unet", normalization="group")) is None
+    assert partial_output(built("unet", normalization="group")) is None
 
 
 @pytest.mark.parametrize("flips", sorted(FLIPS))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_unet.plugin import commands
-from napari_unet.session.layer_metadata import METADATA_KEY, OpenedData
+from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 from napari_unet.widgets.parts import one_dock
 
 

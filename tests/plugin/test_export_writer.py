@@ -18,7 +18,7 @@ from napari_unet.data.files.pixel_size import PixelSize, read_pixel_size
 from napari_unet.data.sample import Sample
 from napari_unet.export.formats import FORMATS
 from napari_unet.plugin import export_writer, writer
-from napari_unet.session.layer_metadata import MASK_KEY, ShownMask
+from napari_unet.session.images.layer_metadata import MASK_KEY, ShownMask
 from support import reading
 from support.errors import raises_code
 

@@ -9,7 +9,7 @@ import pytest
 from npe2 import PluginManifest
 
 from napari_unet.plugin import sample_data
-from napari_unet.session.layer_metadata import METADATA_KEY
+from napari_unet.session.images.layer_metadata import METADATA_KEY
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = ROOT / "src" / "napari_unet" / "napari.yaml"

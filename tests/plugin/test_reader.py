@@ -16,7 +16,7 @@ from napari_unet.data.stack import make_a_stack
 from napari_unet.data.synthetic import write_synthetic
 from napari_unet.plugin.dataset_layers import PROPERTIES_KEY, layers_of
 from napari_unet.plugin.reader import get_reader
-from napari_unet.session.layer_metadata import METADATA_KEY
+from napari_unet.session.images.layer_metadata import METADATA_KEY
 from support.errors import raises_code
 
 

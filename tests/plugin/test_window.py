@@ -13,7 +13,7 @@ from npe2 import PluginManager
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.plugin import commands
-from napari_unet.session.layer_metadata import METADATA_KEY
+from napari_unet.session.images.layer_metadata import METADATA_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.data.masks.run_length import decode_run_lengths
 from napari_unet.data.sample import Sample
 from napari_unet.plugin import writer
-from napari_unet.session.layer_metadata import METADATA_KEY, OpenedData
+from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 from support.errors import raises_code
 
 RNG = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Corrections: who vouches for what, worked out by hand."""
+"""Corrections: who verifies what, worked out by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.errors import raises_code
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_unet.project.corrections import Corrections
+    from napari_unet.project.corrections.corrections import Corrections
 
 IDS = tuple(f"i{n}" for n in range(12))
 
@@ -56,10 +56,10 @@ def test_painted_pixels_are_vouched_for(corrections: Corrections) -> None:
     corrections.record("i0", first, second, "erase", box=(0, 0, 1, 4))
     found = corrections["i0"]
     assert np.array_equal(found.mask, second)
-    assert places(found.vouched) == [(0, 0), (0, 2), (1, 2)]
+    assert places(found.verified) == [(0, 0), (0, 2), (1, 2)]
     assert np.array_equal(found.prediction, PREDICTED)
-    assert (found.effort.strokes, found.effort.changed, found.effort.vouched) == (2, 3, 3)
-    assert found.effort.seconds == 10
+    assert (found.stats.strokes, found.stats.changed, found.stats.verified) == (2, 3, 3)
+    assert found.stats.seconds == 10
     reference = found.reference()
     assert np.array_equal(reference.labels, second)
     assert reference.weights is not None
@@ -94,22 +94,22 @@ def test_taking_a_stroke_back_takes_back_that_one_vouched_for_it(corrections: Co
     stroke = corrections.record("i0", two, one)  # as napari's own undo shows it
     assert stroke is not None
     assert stroke.kind == "undo"
-    assert places(corrections["i0"].vouched) == [(0, 2)]
+    assert places(corrections["i0"].verified) == [(0, 2)]
     corrections.record("i0", one, two)  # redo
-    assert places(corrections["i0"].vouched) == [(0, 2), (0, 3)]
+    assert places(corrections["i0"].verified) == [(0, 2), (0, 3)]
     for _ in range(2):
         corrections.undo("i0")
     assert corrections.undo("i0") is None
-    assert not corrections["i0"].vouched.any()
+    assert not corrections["i0"].verified.any()
     assert np.array_equal(corrections["i0"].mask, PREDICTED)
-    assert corrections.effort("i0").strokes == 3
+    assert corrections.stats("i0").strokes == 3
 
 
 def test_painting_over_ones_own_stroke_keeps_vouching(corrections: Corrections) -> None:
     one = painted((0, 2), (0, 3))
     corrections.record("i0", PREDICTED, one)
     corrections.record("i0", one, painted((0, 2)))  # half of it back: no undo
-    assert places(corrections["i0"].vouched) == [(0, 2), (0, 3)]
+    assert places(corrections["i0"].verified) == [(0, 2), (0, 3)]
 
 
 def test_revert_to_prediction_and_back(corrections: Corrections) -> None:
@@ -121,8 +121,8 @@ def test_revert_to_prediction_and_back(corrections: Corrections) -> None:
     assert corrections.touched() == ()
     corrections.undo("i0")
     assert np.array_equal(corrections["i0"].mask, after)
-    assert corrections.effort("i0").done
-    assert places(corrections["i0"].vouched) == [(0, 2)]
+    assert corrections.stats("i0").done
+    assert places(corrections["i0"].verified) == [(0, 2)]
 
 
 def test_every_version_of_an_image_can_be_had_again(project: Project) -> None:
@@ -138,15 +138,15 @@ def test_every_version_of_an_image_can_be_had_again(project: Project) -> None:
             project.save()
         found = corrections["i0"]
         if not np.array_equal(found.mask, mask):
-            seen.append((found.mask, found.vouched))
+            seen.append((found.mask, found.verified))
     project.close()
     with Project.open(project.folder) as again:
         versions = again.corrections.versions("i0")
         assert [v.number for v in versions] == list(range(len(seen)))
-        for version, (mask, vouched) in zip(versions, seen, strict=True):
+        for version, (mask, verified) in zip(versions, seen, strict=True):
             again.corrections.revert_to("i0", version.number)
             assert np.array_equal(again.corrections["i0"].mask, mask)
-            assert np.array_equal(again.corrections["i0"].vouched, vouched)
+            assert np.array_equal(again.corrections["i0"].verified, verified)
         with raises_code("data.history.unknown"):
             again.corrections.revert_to("i0", 999)
 
@@ -205,7 +205,7 @@ def test_a_damaged_mask_is_set_aside_and_said(project: Project) -> None:
         again.corrections.record("i0", PREDICTED, painted((0, 3)))
     assert (project.folder / "masks" / "i0.damaged-1").read_bytes() == b"II*\0 spoilt"
     with Project.open(project.folder) as again:
-        assert places(again.corrections["i0"].vouched) == [(0, 3)]
+        assert places(again.corrections["i0"].verified) == [(0, 3)]
 
 
 def test_the_mask_file_is_a_mask_for_other_programs(project: Project) -> None:
@@ -232,15 +232,15 @@ def test_the_parts_of_one_drag_are_one_stroke(corrections: Corrections) -> None:
     corrections.record("i0", PREDICTED, first)
     corrections.record("i0", first, second, begun=0)
     corrections.record("i0", second, third, begun=0, box=(0, 0, 2, 4))
-    effort = corrections.effort("i0")
-    assert (effort.strokes, effort.changed, effort.vouched) == (1, 4, 4)
+    stats = corrections.stats("i0")
+    assert (stats.strokes, stats.changed, stats.verified) == (1, 4, 4)
     assert [(v.kind, v.pixels) for v in corrections.versions("i0")] == [("prediction", 0), ("paint", 4)]
     corrections.record("i0", third, painted((2, 0), on=third))
-    assert corrections.effort("i0").strokes == 2
+    assert corrections.stats("i0").strokes == 2
     corrections.undo("i0")
     corrections.undo("i0")
     assert np.array_equal(corrections["i0"].mask, PREDICTED)
-    assert not corrections["i0"].vouched.any()
+    assert not corrections["i0"].verified.any()
     assert corrections.undo("i0") is None
 
 
@@ -252,22 +252,22 @@ def test_a_drag_undone_in_the_layer_is_an_undo(corrections: Corrections) -> None
     undone = corrections.record("i0", second, PREDICTED)
     assert undone is not None
     assert undone.kind == "undo"
-    assert not corrections["i0"].vouched.any()
-    assert corrections.effort("i0").strokes == 1
+    assert not corrections["i0"].verified.any()
+    assert corrections.stats("i0").strokes == 1
 
 
 def test_what_does_not_follow_its_stroke_is_a_stroke_of_its_own(corrections: Corrections) -> None:
     """Nothing before it, another image, or a way back between: then it is counted."""
     corrections.record("i0", PREDICTED, painted((0, 2)), begun=0)
-    assert corrections.effort("i0").strokes == 1
+    assert corrections.stats("i0").strokes == 1
     corrections.record("i1", PREDICTED, painted((0, 2)), begun=0)
-    assert corrections.effort("i1").strokes == 1
+    assert corrections.stats("i1").strokes == 1
     corrections.revert("i0", painted((2, 2)))
     mask = corrections["i0"].mask
     corrections.record("i0", mask, painted((2, 3), on=mask), begun=0)
-    assert corrections.effort("i0").strokes == 2
+    assert corrections.stats("i0").strokes == 2
     corrections.record("i0", painted((2, 3), on=mask), painted((2, 0), (2, 3), on=mask), begun=3)
-    assert corrections.effort("i0").strokes == 5
+    assert corrections.stats("i0").strokes == 5
 
 
 def test_a_drag_is_one_stroke_in_a_project_that_is_opened_again(tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def test_a_drag_is_one_stroke_in_a_project_that_is_opened_again(tmp_path: Path) 
         project.corrections.record("i0", first, second, begun=0)
         project.corrections.record("i1", PREDICTED, first)
     with Project.open(tmp_path / "p") as project:
-        assert project.corrections.effort("i0").strokes == 1
+        assert project.corrections.stats("i0").strokes == 1
         assert project.corrections.total().strokes == 2
         assert [(v.kind, v.pixels) for v in project.corrections.versions("i0")][1:] == [("paint", 2)]
         project.corrections.revert_to("i0", 0)

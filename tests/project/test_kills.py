@@ -62,8 +62,8 @@ def state_of(project: Project, identifier: str) -> str:
             kill_program.prediction(identifier), np.zeros(kill_program.SHAPE, bool), False
         )
     c = project.corrections[identifier]
-    assert c.effort.vouched == c.vouched.sum()
-    return kill_program.digest(c.mask, c.vouched, c.effort.done)
+    assert c.stats.verified == c.verified.sum()
+    return kill_program.digest(c.mask, c.verified, c.stats.done)
 
 
 def check_models(project: Project, start: list[Any], log: list[dict[str, Any]]) -> None:
@@ -162,7 +162,7 @@ def kill_again_and_again(folder: Path, seed: int, model: Path) -> dict[str, int]
             project.corrections.revert_to(identifier, 0)
             back = project.corrections[identifier]
             assert np.array_equal(back.mask, kill_program.prediction(identifier))
-            assert not back.vouched.any()
+            assert not back.verified.any()
         counts["versions"] += len(project.models.versions())
     counts["learned"] += check_runs(folder)
     assert not list(folder.rglob(".partial-*"))

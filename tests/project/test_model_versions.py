@@ -48,9 +48,9 @@ def test_an_empty_store(tmp_path: Path) -> None:
 
 def test_versions_have_a_line(store: ModelStore) -> None:
     assert numbers(store) == [1, 2, 3]
-    assert store.lineage(3) == (3, 2, 1)
+    assert store.ancestors(3) == (3, 2, 1)
     branch = store.add(weights, parent=1)
-    assert store.lineage(branch.number) == (4, 1)
+    assert store.ancestors(branch.number) == (4, 1)
     assert current(store) == 3
     assert branch.name == "v004"
     assert (branch.path / "model.weights.h5").read_bytes() == b"weights"

@@ -21,8 +21,8 @@ from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split
 from napari_unet.errors import DataError
 from napari_unet.progress import CancelToken, ignore_progress
-from napari_unet.project.background_writer import Recorder
-from napari_unet.project.journal import StrokeFile
+from napari_unet.project.corrections.background_writer import BackgroundWriter
+from napari_unet.project.corrections.journal import StrokeFile
 from napari_unet.project.pack import PackTask
 from napari_unet.project.project import Project
 from support.errors import cli_error, raises_code
@@ -240,9 +240,9 @@ def test_a_disk_that_refuses_does_not_stop_painting(
 ) -> None:
     told: list[str] = []
     project.saving_changed.connect(told.append)
-    recorder = project.corrections.recorder
-    assert isinstance(recorder, Recorder)
-    recorder.retry_seconds = 0.05
+    writer = project.corrections.writer
+    assert isinstance(writer, BackgroundWriter)
+    writer.retry_seconds = 0.05
     before, after = masks()
     project.corrections.record(IDS[2], after, before)
     assert project.save()
@@ -251,10 +251,10 @@ def test_a_disk_that_refuses_does_not_stop_painting(
     project.corrections.record("a", before, after)
     project.corrections.record("a", after, after * 2)
     wait_for(lambda: told)
-    assert "Painting goes on" in told[0]
+    assert "Painting continues" in told[0]
     assert os.strerror(number) in told[0]
     assert project.trouble
-    assert recorder.waiting == 3
+    assert writer.waiting == 3
     assert (project.corrections["a"].mask == after * 2).all()
     with raises_code("output.project.unsaved"):
         project.close()
@@ -300,7 +300,7 @@ def test_a_folder_that_cannot_be_locked_is_opened_and_painting_goes_on(
 
     monkeypatch.setattr(ProjectLock, "acquire", refuse)
     with Project.open(project.folder) as again:
-        again.corrections.recorder.retry_seconds = 0.05  # type: ignore[union-attr]
+        again.corrections.writer.retry_seconds = 0.05  # type: ignore[union-attr]
         again.corrections.record("a", *masks())
         wait_for(lambda: again.trouble)
         monkeypatch.setattr(ProjectLock, "acquire", acquire)
@@ -309,9 +309,9 @@ def test_a_folder_that_cannot_be_locked_is_opened_and_painting_goes_on(
 
 
 def test_a_drive_that_vanishes_and_comes_back(project: Project) -> None:
-    recorder = project.corrections.recorder
-    assert recorder is not None
-    recorder.retry_seconds = 0.05
+    writer = project.corrections.writer
+    assert writer is not None
+    writer.retry_seconds = 0.05
     away = project.folder.rename(project.folder.with_name("away"))
     project.folder.mkdir()  # the mount point that stays behind
     project.corrections.record("a", *masks())
@@ -323,7 +323,7 @@ def test_a_drive_that_vanishes_and_comes_back(project: Project) -> None:
     wait_for(lambda: not project.trouble)
     project.close()
     with Project.open(project.folder) as again:
-        assert again.corrections["a"].effort.vouched == 18
+        assert again.corrections["a"].stats.verified == 18
 
 
 def test_pack_without_and_with_images(project: Project, tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ def test_pack_without_and_with_images(project: Project, tmp_path: Path) -> None:
     with Project.open(tmp_path / "unpacked") as again:
         assert again.images.check().good
         assert again.images.check().checked == 5
-        assert again.corrections["b/ä"].effort.vouched == 18
+        assert again.corrections["b/ä"].stats.verified == 18
     PackTask(project.folder, tmp_path / "small.zip").run(ignore_progress, CancelToken())
     with zipfile.ZipFile(tmp_path / "small.zip") as archive:
         assert not [n for n in archive.namelist() if n.startswith("images/")]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_unet.errors import DataError
-from napari_unet.project.journal import FRAME, Journal, StrokeFile, framed, read_strokes
-from napari_unet.project.stroke import HEAD, Stroke, changed_runs, joined, states
+from napari_unet.project.corrections.journal import FRAME, Journal, StrokeFile, framed, read_strokes
+from napari_unet.project.corrections.stroke import HEAD, Stroke, changed_runs, joined, states
 from support.errors import raises_code
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ pixels = arrays(np.uint16, (5, 7), elements=st.sampled_from([0, 1, 255, 256, 257
 def test_a_stroke_goes_to_bytes_there_and_back(before: np.ndarray, after: np.ndarray) -> None:
     written = Stroke(7, "ä/1", 1e9, "paint", (5, 7), *changed_runs(before, after), True, False, 1.25)
     read = Stroke.from_bytes(written.to_bytes())
-    mask, vouched = (before & 255).astype(np.uint8), before > 255
-    read.apply(mask, vouched)
-    assert np.array_equal(states(mask, vouched), after)
+    mask, verified = (before & 255).astype(np.uint8), before > 255
+    read.apply(mask, verified)
+    assert np.array_equal(states(mask, verified), after)
     assert read.pixels == (before != after).sum()
-    read.inverse().apply(mask, vouched)
-    assert np.array_equal(states(mask, vouched), before)
+    read.inverse().apply(mask, verified)
+    assert np.array_equal(states(mask, verified), before)
     assert (read.number, read.image, read.kind, read.done_before, read.done) == (
         7,
         "ä/1",
@@ -187,10 +187,10 @@ def test_two_strokes_joined_do_what_both_do(first: np.ndarray, second: np.ndarra
     one = Stroke(1, "a", 1.0, "paint", (5, 7), *changed_runs(first, second), seconds=2.0)
     other = Stroke(2, "a", 2.0, "paint", (5, 7), *changed_runs(second, third), seconds=0.5, begun=0)
     both = joined(one, other)
-    mask, vouched = (first & 255).astype(np.uint8), first > 255
-    both.apply(mask, vouched)
-    assert np.array_equal(states(mask, vouched), third)
-    both.inverse().apply(mask, vouched)
-    assert np.array_equal(states(mask, vouched), first)
+    mask, verified = (first & 255).astype(np.uint8), first > 255
+    both.apply(mask, verified)
+    assert np.array_equal(states(mask, verified), third)
+    both.inverse().apply(mask, verified)
+    assert np.array_equal(states(mask, verified), first)
     assert both.pixels == (first != third).sum()
     assert (both.number, both.seconds, both.begun) == (2, 2.5, 1)

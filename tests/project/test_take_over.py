@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.data.sample import Sample
-from napari_unet.project.corrections import Corrections
+from napari_unet.project.corrections.corrections import Corrections
 from napari_unet.project.project import Project
 from support.errors import raises_code
 
@@ -53,8 +53,8 @@ def test_strokes_in_memory_are_strokes_of_the_project(project: Project) -> None:
     found = project.corrections["a"]
     np.testing.assert_array_equal(found.mask, second)
     np.testing.assert_array_equal(found.prediction, PREDICTED)
-    assert places(found.vouched) == [(0, 0), (0, 2)]
-    assert (found.effort.done, found.effort.strokes, found.effort.changed) == (True, 2, 2)
+    assert places(found.verified) == [(0, 0), (0, 2)]
+    assert (found.stats.done, found.stats.strokes, found.stats.changed) == (True, 2, 2)
     kinds = [v.kind for v in project.corrections.versions("a")]
     assert kinds == ["prediction", "paint", "erase", "done"]
     # What was painted in memory is taken back in the project, one stroke at a time.
@@ -75,8 +75,8 @@ def test_they_are_on_the_disk_at_once(project: Project) -> None:
     for identifier, mask in masks.items():
         memory.record(identifier, PREDICTED, mask)
         project.corrections.take_over(identifier, memory, identifier)
-    recorder: Any = project.corrections.recorder
-    assert recorder.flush(10)
+    writer: Any = project.corrections.writer
+    assert writer.flush(10)
     with Project.open(project.folder, read_only=True) as other:  # as after a kill
         for identifier, mask in masks.items():
             np.testing.assert_array_equal(other.corrections.mask(identifier), mask)
@@ -96,7 +96,7 @@ def test_what_is_painted_now_goes_first_and_the_rest_of_what_was_painted_earlier
     project.corrections.take_over("a", memory, "a")
     wanted = painted((0, 2), (1, 2), on=earlier)
     np.testing.assert_array_equal(project.corrections.mask("a"), wanted)
-    assert places(project.corrections["a"].vouched) == [(0, 2), (1, 2), (2, 3)]
+    assert places(project.corrections["a"].verified) == [(0, 2), (1, 2), (2, 3)]
     project.corrections.undo("a")
     np.testing.assert_array_equal(project.corrections.mask("a"), painted((1, 2), on=earlier))
     project.corrections.undo("a")
@@ -117,13 +117,13 @@ def test_what_was_taken_back_in_memory_takes_nothing_back_in_the_project(project
 
 def test_an_image_done_in_memory_is_right_throughout_in_the_project(project: Project) -> None:
     project.corrections.record("a", PREDICTED, painted((0, 2), value=2))
-    project.corrections.undo("a")  # nothing is vouched for any more
+    project.corrections.undo("a")  # nothing is verified any more
     other = painted((2, 0), (2, 1))  # what a newer model predicts
     memory = Corrections.in_memory()
     memory.set_done("a", mask=other)
     project.corrections.take_over("a", memory, "a")
     np.testing.assert_array_equal(project.corrections.mask("a"), other)
-    assert project.corrections.effort("a").done
+    assert project.corrections.stats("a").done
 
 
 def test_a_second_time_only_what_came_since_is_taken(project: Project) -> None:
@@ -132,13 +132,13 @@ def test_a_second_time_only_what_came_since_is_taken(project: Project) -> None:
     memory.record("a", PREDICTED, first)
     taken = project.corrections.take_over("a", memory, "a")
     assert project.corrections.take_over("a", memory, "a", taken) == taken
-    memory.record("a", first, second, begun=0)  # the same drag goes on
+    memory.record("a", first, second, begun=0)  # the same drag continues
     taken = project.corrections.take_over("a", memory, "a", taken)
-    assert project.corrections.effort("a").strokes == 1
+    assert project.corrections.stats("a").strokes == 1
     np.testing.assert_array_equal(project.corrections.mask("a"), second)
     third = painted((1, 3), on=second)
     project.corrections.record("a", second, third, begun=0)  # and on, in the project
-    assert project.corrections.effort("a").strokes == 1
+    assert project.corrections.stats("a").strokes == 1
     project.corrections.undo("a")
     np.testing.assert_array_equal(project.corrections.mask("a"), PREDICTED)
 
@@ -152,8 +152,8 @@ def test_what_is_of_another_image_goes_but_its_history_stays(project: Project) -
     project.corrections.take_over("a", memory, "x", fresh=True)
     found = project.corrections["a"]
     np.testing.assert_array_equal(found.mask, painted((1, 1), on=start))
-    assert places(found.vouched) == [(1, 1)]
-    assert not found.effort.done
+    assert places(found.verified) == [(1, 1)]
+    assert not found.stats.done
     project.corrections.undo("a")
     np.testing.assert_array_equal(project.corrections.mask("a"), start)
     assert project.corrections.undo("a") is None
@@ -173,10 +173,10 @@ def test_a_file_that_cannot_be_read_is_set_aside_for_what_is_painted_now(project
         with raises_code("data.mask.unreadable"):
             again.corrections.take_over("a", memory, "a")
         again.corrections.take_over("a", memory, "a", fresh=True)
-        assert places(again.corrections["a"].vouched) == [(0, 3)]
+        assert places(again.corrections["a"].verified) == [(0, 3)]
     assert (project.folder / "masks" / "a.damaged-1").read_bytes() == b"II*\0 spoilt"
     with Project.open(project.folder) as again:
-        assert places(again.corrections["a"].vouched) == [(0, 3)]
+        assert places(again.corrections["a"].verified) == [(0, 3)]
 
 
 def test_what_does_not_fit_stays_where_it_is(project: Project) -> None:
@@ -204,7 +204,7 @@ def test_another_project_is_taken_over_with_its_history_even_where_that_is_spoil
         for identifier in IDS:
             other.corrections.take_over(identifier, old.corrections, identifier)
             np.testing.assert_array_equal(other.corrections.mask(identifier), second)
-            assert places(other.corrections[identifier].vouched) == [(0, 2), (2, 2)]
+            assert places(other.corrections[identifier].verified) == [(0, 2), (2, 2)]
         assert [v.kind for v in other.corrections.versions("a")] == ["prediction", "paint", "paint"]
         assert [v.kind for v in other.corrections.versions("b")] == ["prediction", "taken over"]
 
@@ -217,7 +217,7 @@ def test_a_mask_that_was_handed_out_never_changes() -> None:
     assert memory.mask("a") is mask
     memory.record("a", first, painted((2, 2), on=first))
     np.testing.assert_array_equal(mask, first)
-    assert places(correction.vouched) == [(0, 2)]
+    assert places(correction.verified) == [(0, 2)]
     with pytest.raises(ValueError, match="read-only"):
         mask[0, 0] = 2
     first[:] = 9  # what was given may be used again
@@ -244,7 +244,7 @@ def work(corrections: Corrections, operations: list[tuple[str, int, int, int, in
         elif kind == "undo":
             corrections.undo("a")
         elif kind == "done":
-            corrections.set_done("a", not corrections.effort("a").done, mask=before)
+            corrections.set_done("a", not corrections.stats("a").done, mask=before)
         elif kind == "revert":
             corrections.revert("a")
         elif known:
@@ -271,9 +271,9 @@ def test_whatever_was_done_in_memory_is_the_same_in_the_project(first: Any, seco
                     break
                 one, other = project.corrections["a"], direct.corrections["a"]
                 np.testing.assert_array_equal(one.mask, other.mask)
-                np.testing.assert_array_equal(one.vouched, other.vouched)
-                assert one.effort.done == other.effort.done
-                assert one.effort.vouched == one.vouched.sum()
+                np.testing.assert_array_equal(one.verified, other.verified)
+                assert one.stats.done == other.stats.done
+                assert one.stats.verified == one.verified.sum()
                 kinds = [[v.kind for v in p.corrections.versions("a")] for p in (project, direct)]
                 assert kinds[0] == kinds[1]
                 project.corrections.undo("a")

@@ -13,9 +13,9 @@ from napari_unet.engine.inline import InlineEngine
 from napari_unet.engine.task import Job, ignore_end
 from napari_unet.errors import DataError
 from napari_unet.progress import ignore_progress
-from napari_unet.session.collection import Collection
-from napari_unet.session.learning import Learning
-from napari_unet.session.new_model import NewModelTraining
+from napari_unet.session.images.collection import Collection
+from napari_unet.session.learn.learning import Learning
+from napari_unet.session.learn.new_model import NewModelTraining
 from napari_unet.workflow.evaluate.compare_models import CompareTask
 from napari_unet.workflow.finetune.train_version import TrainVersionTask
 from napari_unet.workflow.train.forecast_task import PlanTask
@@ -56,15 +56,15 @@ def test_a_round_follows_when_there_are_new_strokes_and_only_then(
     card = session.workspace.model
     learning.keep_learning(True, 60.0)
     assert len(rounds.learned) == 1
-    learning.go_on()
+    learning.start_waiting()
     assert len(rounds.learned) == 1  # nothing new
     held_out = lesson.ids_of("held-out")[0]
     lesson.correct(held_out)
-    learning.go_on()
+    learning.start_waiting()
     assert len(rounds.learned) == 1  # what judges teaches nothing
     fresh = lesson.ids_of("train")[2]
     lesson.correct(fresh)
-    learning.go_on()
+    learning.start_waiting()
     assert rounds.learned[1] == {*lesson.ids_of("train")[:2], fresh}
     # Twice better, and still nobody's choice but the person's.
     assert lesson.in_use() == 1
@@ -75,13 +75,13 @@ def test_a_round_follows_when_there_are_new_strokes_and_only_then(
     lesson.candidate.keep()
     assert lesson.in_use() == 3
     assert lesson.failures == []
-    # The next one goes on from what is in use.
+    # The next one continues from what is in use.
     lesson.correct(lesson.ids_of("train")[3])
-    learning.go_on()
+    learning.start_waiting()
     assert lesson.candidate.versions[-1].parent == 3
     learning.keep_learning(False, 60.0)
     lesson.correct(lesson.ids_of("train")[4])
-    learning.go_on()
+    learning.start_waiting()
     assert len(rounds.learned) == 3
 
 
@@ -94,7 +94,7 @@ def test_of_two_on_offer_the_better_stays_and_a_worse_one_is_never_used(
     learning.keep_learning(True, 60.0)
     first = lesson.candidate.result
     lesson.correct(lesson.ids_of("train")[2])
-    learning.go_on()
+    learning.start_waiting()
     assert lesson.names() == [(1, "from", False), (2, "better", False), (3, "worse", True)]
     assert lesson.candidate.version is not None
     assert lesson.candidate.version.number == 2
@@ -212,7 +212,7 @@ def test_corrections_that_cannot_be_read_are_said_in_a_sentence(
         raise DataError("the mask of a cannot be read", code="data.mask.unreadable")
 
     lesson.corrected(2)
-    monkeypatch.setattr(Learning, "material", staticmethod(unreadable))
+    monkeypatch.setattr(Learning, "examples", staticmethod(unreadable))
     monkeypatch.setattr(NewModelTraining, "_data", unreadable)
     assert lesson.learning.fine_tune(60.0) is None
     assert lesson.learning.compare(1, 1, lambda _: None) is None
@@ -239,7 +239,7 @@ def test_cancel_ends_the_rounds(lesson: Lesson, monkeypatch: pytest.MonkeyPatch)
     lesson.learning.keep_learning(True, 60.0)
     lesson.learning.cancel()
     lesson.correct(lesson.ids_of("train")[2])
-    lesson.learning.go_on()
+    lesson.learning.start_waiting()
     assert len(rounds.learned) == 1
     assert not lesson.learning.keep_going
 
@@ -248,15 +248,15 @@ def test_effort_is_told_once_a_round_was_kept(lesson: Lesson, monkeypatch: pytes
     use(Rounds([0.1]), monkeypatch)
     lesson.corrected(2)
     learning = lesson.learning
-    assert learning.effort() is None
+    assert learning.forecast() is None
     learning.fine_tune(60.0)
-    assert learning.effort() is None
+    assert learning.forecast() is None
     lesson.candidate.keep()
-    effort = learning.effort()
-    assert effort is not None
-    assert effort.gain == pytest.approx(0.1)
-    assert effort.corrections == 2
-    assert (effort.low, effort.expected, effort.high) == pytest.approx((0.0, 0.125, 0.25))
+    stats = learning.forecast()
+    assert stats is not None
+    assert stats.gain == pytest.approx(0.1)
+    assert stats.corrections == 2
+    assert (stats.low, stats.expected, stats.high) == pytest.approx((0.0, 0.125, 0.25))
 
 
 def test_an_offer_moves_along_with_its_project(

@@ -9,9 +9,9 @@ import pytest
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.synthetic import write_synthetic
 from napari_unet.models.card import ModelCard
-from napari_unet.models.look import measure_look
+from napari_unet.models.image_statistics import describe_image
 from napari_unet.project.model_versions import ModelStore
-from napari_unet.session.collection import Collection
+from napari_unet.session.images.collection import Collection
 from support.lesson import Lesson, copy_that_knows
 from support.rounds import Rounds, use
 
@@ -157,7 +157,7 @@ def test_what_a_person_went_back_from_is_never_suggested(lesson: Lesson, salt: P
     assert first in suggested
     assert second not in suggested
     # A copy of it elsewhere is a model as any other.
-    look = measure_look(lesson.collection.image(lesson.collection.ids[0]))
+    look = describe_image(lesson.collection.image(lesson.collection.ids[0]))
     copied = copy_that_knows(second, look, tmp_path / "v002")
     session.workspace.add_models(copied)
     assert copied in {c.path for c in candidate.suggestible()}
@@ -181,7 +181,7 @@ def test_damaged_versions_are_said_once_and_stop_nothing(lesson: Lesson) -> None
     assert candidate.versions == ()
     assert candidate.in_use is None
     assert candidate.earlier is None
-    assert lesson.learning.effort() is None
+    assert lesson.learning.forecast() is None
     candidate.suggestible()
     assert lesson.failures == []
     lesson.session.projects.project_changed.emit()

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from napari_unet.data.catalog import open_dataset
-from napari_unet.session.collection import Collection
-from napari_unet.session.data_problems import DataProblems
+from napari_unet.session.images.collection import Collection
+from napari_unet.session.images.data_problems import DataProblems
 
 if TYPE_CHECKING:
     from collections.abc import Callable

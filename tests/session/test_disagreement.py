@@ -1,4 +1,4 @@
-"""The map of where a model is unsure, kept up with the image at hand while it is wanted."""
+"""The map of where a model is unsure, kept up with the current image while it is wanted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.engine.task import Job
 from napari_unet.models.card import ModelCard
 from napari_unet.models.model import load_model
-from napari_unet.session.collection import Collection
+from napari_unet.session.images.collection import Collection
 from napari_unet.session.session import Session
 from napari_unet.workflow.ensemble.ensemble_task import EnsembleTask
 from napari_unet.workflow.review.disagreement_task import DisagreementTask
@@ -78,7 +78,7 @@ def session(no_pause: None, cards: dict[str, ModelCard]) -> Iterator[Session]:
 
 
 def watched(session: Session) -> Any:
-    from napari_unet.session.disagreement import Disagreement
+    from napari_unet.session.quality.disagreement import Disagreement
 
     return Disagreement(session.workspace, session.runner)
 
@@ -148,7 +148,7 @@ def test_a_part_or_too_much_is_not_compared(session: Session, monkeypatch: pytes
     unsure.want(True)
     session.segment(("i0",), Region(0, 0, 8, SIDE), (SIDE, SIDE + 8))
     assert unsure.words().startswith("Only a part is segmented")
-    monkeypatch.setattr("napari_unet.session.disagreement.MOST_PIXELS", SIDE * (SIDE + 8) - 1)
+    monkeypatch.setattr("napari_unet.session.quality.disagreement.MOST_PIXELS", SIDE * (SIDE + 8) - 1)
     session.segment(("i0",))
     assert unsure.words().startswith("Too large")
     assert unsure.values() is None
@@ -167,7 +167,7 @@ def test_what_a_person_asks_for_comes_first(session: Session) -> None:
     desk.let_go(job)
     (again,) = desk.held
     assert isinstance(again.task, DisagreementTask)
-    session.workspace.select("i1")  # another image is at hand: it is the one that is asked about now
+    session.workspace.select("i1")  # another image is current: it is the one that is asked about now
     assert again.state == "cancelled"
     (last,) = desk.held
     assert last.task.image.id == "i1"  # type: ignore[attr-defined]

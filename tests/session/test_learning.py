@@ -1,4 +1,4 @@
-"""From corrections to a verdict in a sitting: what can be learned, kept, discarded and rolled back."""
+"""From corrections to a verdict in a session: what can be learned, kept, discarded and rolled back."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.synthetic import write_synthetic
 from napari_unet.errors import Cancelled, OutputError
-from napari_unet.models.look import measure_look
-from napari_unet.session.collection import Collection
+from napari_unet.models.image_statistics import describe_image
+from napari_unet.session.images.collection import Collection
 from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
 from napari_unet.workflow.segment.suggest_model import suggest
 from support.lesson import copy_that_knows
@@ -91,7 +91,7 @@ def test_a_round_makes_two_versions_and_keep_uses_the_second(lesson: Lesson, mod
     assert second.note == result.comparison.verdict
     assert second.scores["held_out_iou"] == pytest.approx(result.comparison.new_iou)
     assert second.corrections == project.corrections.seen()
-    assert set(result.lessons) == set(lesson.ids_of("train")[:3])
+    assert set(result.learned_from) == set(lesson.ids_of("train")[:3])
     assert judge in result.comparison.images
     assert lesson.candidate.version == second
     assert lesson.in_use() == 1
@@ -127,10 +127,10 @@ def test_a_round_makes_two_versions_and_keep_uses_the_second(lesson: Lesson, mod
 def test_after_a_roll_back_the_version_that_was_rejected_is_not_suggested(
     lesson: Lesson, model: Path, tmp_path: Path
 ) -> None:
-    """Nor is it in the next sitting, where all versions are listed from the disk."""
+    """Nor is it in the next session, where all versions are listed from the disk."""
     lesson.make_project()
     session, project = lesson.session, lesson.project
-    look = measure_look(lesson.collection.image(lesson.collection.ids[0]))
+    look = describe_image(lesson.collection.image(lesson.collection.ids[0]))
     for note in ("good", "rejected"):
         session.workspace.add_models(
             project.models.add(copy_that_knows(model, look, tmp_path / note), note=note).path
@@ -256,6 +256,6 @@ def test_held_out_images_teach_nothing_before_and_after_they_are_done(lesson: Le
     lesson.learning.fine_tune(SECONDS)
     result = lesson.candidate.result
     assert result is not None
-    assert set(result.lessons) == set(lesson.ids_of("train")[:2])
+    assert set(result.learned_from) == set(lesson.ids_of("train")[:2])
     assert painted not in result.held_out  # its strokes judge nothing; its reference may
     assert done in result.comparison.images

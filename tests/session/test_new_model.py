@@ -1,4 +1,4 @@
-"""A new model from nothing in a sitting: planned, trained, judged, cut short, resumed."""
+"""A new model from nothing in a session: planned, trained, judged, cut short, resumed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.data.synthetic import write_synthetic
 from napari_unet.engine.task import Job
 from napari_unet.errors import OutputError
-from napari_unet.evaluation.leakage import SeenImages
+from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import CancelToken, ignore_progress
 from napari_unet.project.project import Project
-from napari_unet.session.collection import Collection
-from napari_unet.training.augmentation import Patch
+from napari_unet.session.images.collection import Collection
+from napari_unet.training.feeding.augmentation import Patch
 from napari_unet.training.forecast import StepCost
 from napari_unet.workflow.finetune.train_version import Trained
 from napari_unet.workflow.inputs.labelled_images import corrected_images
@@ -82,7 +82,7 @@ def test_expected_memory_by_hand(salt: Path) -> None:
     """One level down: the sizes of what each layer keeps, counted by hand."""
     from napari_unet.models.normalization import Normalization
     from napari_unet.networks.registry import build_network, input_sizes
-    from napari_unet.training.batches import TrainingBatches
+    from napari_unet.training.feeding.batches import TrainingBatches
     from napari_unet.training.forecast import expected_bytes
 
     plain = recipe(
@@ -132,13 +132,13 @@ def test_a_model_is_trained_planned_judged_and_kept(lesson: Lesson) -> None:
     result = lesson.candidate.result
     assert isinstance(result, Trained)
     assert lesson.background.losses
-    assert [v.note for v in lesson.candidate.versions] == ["from grey", f"trained anew, {result.verdict}"]
+    assert [v.note for v in lesson.candidate.versions] == ["from grey", f"trained again, {result.verdict}"]
     fresh = lesson.candidate.version
     assert fresh is not None
     assert fresh.parent == 0
     assert result.comparison is not None
     card = ModelCard.read(fresh.path)
-    split = SeenImages(card.provenance).split
+    split = TrainingMembership(card.provenance).split
     assert split is not None
     assert set(split.held_out) == set(project.split.held_out)  # judged as all of the project is
     assert set(result.comparison.images) == set(split.held_out)
@@ -259,7 +259,7 @@ def test_a_training_that_waits_for_a_project_starts_on_its_own_images_or_not_at_
     started: list[Any] = []
     lesson.background.run = lambda task, collection, finish: started.append((task.data, collection))  # type: ignore[method-assign, assignment, return-value]
     told: list[Any] = []
-    session.projects.told.connect(told.append)
+    session.projects.noted.connect(told.append)
     lesson.new_model.train("images", TINY)  # waits: the project of `other` is being made
     session.workspace.show(lesson.collection)
     lesson.settle()
@@ -282,7 +282,7 @@ def test_a_training_whose_project_cannot_be_made_does_not_wait_for_ever(
 
     monkeypatch.setattr("napari_unet.session.current_project.Project.create", refuse)
     told: list[Any] = []
-    lesson.session.projects.told.connect(told.append)
+    lesson.session.projects.noted.connect(told.append)
     for _ in range(2):  # the second is asked for before the project is tried again
         lesson.new_model.train("images", TINY)
         lesson.settle()

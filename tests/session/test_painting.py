@@ -1,4 +1,4 @@
-"""What is painted is kept: from the first stroke on, across sittings, and where the disk refuses."""
+"""What is painted is kept: from the first stroke on, across sessions, and where the disk refuses."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from napari_unet.errors import DataError, OutputError
 from napari_unet.inference.mask_edits import fill_holes
 from napari_unet.models.card import ModelCard
 from napari_unet.models.normalization import Normalization
-from napari_unet.project.correction import IGNORE
-from napari_unet.project.correction_store import CorrectionFiles
-from napari_unet.project.corrections import Corrections
+from napari_unet.project.corrections.correction import IGNORE
+from napari_unet.project.corrections.correction_store import CorrectionStore
+from napari_unet.project.corrections.corrections import Corrections
+from napari_unet.project.corrections.mask_files import MaskFolder
 from napari_unet.project.lock import ProjectLock
-from napari_unet.project.mask_files import MaskFolder
 from napari_unet.project.project import Project
 from napari_unet.session import current_project
 from napari_unet.session.auto_project import own_folder
-from napari_unet.session.collection import Collection
+from napari_unet.session.images.collection import Collection
 from napari_unet.session.session import Session
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow.segment.predict_task import Prediction, Region
@@ -55,7 +55,7 @@ class Sitting:
         self.failures: list[str] = []
         self.told: list[str] = []
         self.session.runner.failed.connect(lambda sentence, details: self.failures.append(sentence))
-        self.session.projects.told.connect(self.told.append)
+        self.session.projects.noted.connect(self.told.append)
 
     def pump(self) -> None:
         """Do what other threads handed over."""
@@ -122,7 +122,7 @@ def salt(salt_tiles: Callable[[int], Path]) -> Path:
 
 
 def of_folder(folder: Path) -> Collection:
-    """As it is opened anew: another data set, another collection."""
+    """As it is opened again: another data set, another collection."""
     dataset = open_dataset(folder)
     return Collection(dataset.name, (*dataset.samples, *dataset.unlabelled), dataset)
 
@@ -181,7 +181,7 @@ def test_the_first_stroke_makes_a_project_in_the_persons_folder(
     correction = project.corrections[ids[0]]
     np.testing.assert_array_equal(correction.mask, after)
     np.testing.assert_array_equal(correction.prediction, ring(101))
-    assert correction.vouched.sum() == 16
+    assert correction.verified.sum() == 16
     assert sitting.failures == []
 
 
@@ -207,8 +207,8 @@ def test_strokes_painted_while_the_project_is_made_are_kept_in_order(
     sitting.settle()
     corrections = sitting.project.corrections
     np.testing.assert_array_equal(corrections[ids[0]].mask, after)
-    assert corrections.effort(ids[0]).strokes == 2
-    assert corrections.effort(ids[1]).done
+    assert corrections.stats(ids[0]).strokes == 2
+    assert corrections.stats(ids[1]).done
     sitting.painting.undo(ids[0])
     assert sitting.mask(ids[0])[:4, :4].all()
 
@@ -255,7 +255,7 @@ def test_the_same_data_opened_again_is_as_it_was_left(sittings: Callable[[], Sit
     np.testing.assert_array_equal(second.mask(ids[1]), ring(101))
     assert rows[ids[0]].iou is not None
     assert collection.entries[ids[1]].done
-    assert second.told == ["2 corrected images of an earlier sitting are here again."]
+    assert second.told == ["2 corrected images of an earlier session are here again."]
     assert second.failures == []
 
 
@@ -352,7 +352,7 @@ def test_correct_undo_edit_and_revert(sitting: Sitting) -> None:
     whole = ring()
     whole[8:12, 8:12] = 1
     np.testing.assert_array_equal(sitting.mask(one), whole)
-    assert sitting.project.corrections[one].vouched.sum() == 16
+    assert sitting.project.corrections[one].verified.sum() == 16
     sitting.painting.undo(one)
     np.testing.assert_array_equal(sitting.mask(one), ring())
     sitting.painting.correct(one, second)
@@ -381,7 +381,7 @@ def test_what_is_as_predicted_is_no_correction(sitting: Sitting) -> None:
     assert sitting.project.corrections.touched() == ()
     sitting.painting.set_done([two])
     assert sitting.session.workspace.row(two).status == "done"
-    assert sitting.project.corrections[two].reference().weights is None  # vouched for throughout
+    assert sitting.project.corrections[two].reference().weights is None  # verified throughout
     sitting.painting.set_done([two], False)
     assert sitting.session.workspace.row(two).status == "segmented"
 
@@ -411,8 +411,8 @@ def test_corrections_move_into_a_folder_of_choice(
     sitting.failures.clear()
     assert old.read_only  # let go of
     np.testing.assert_array_equal(sitting.project.corrections[ids[0]].mask, after)
-    assert sitting.project.corrections[ids[0]].vouched.sum() == 16
-    assert sitting.project.corrections.effort(ids[1]).done
+    assert sitting.project.corrections[ids[0]].verified.sum() == 16
+    assert sitting.project.corrections.stats(ids[1]).done
     more = sitting.paint(ids[0], slice(0, 8), slice(0, 8))
     sitting.session.projects.use_folder(tmp_path / "mine")  # it is there already
     sitting.settle()
@@ -482,7 +482,7 @@ def test_where_nothing_can_be_written_that_is_told_once_and_painting_goes_on(
         after = sitting.paint(ids[0], slice(0, 4), slice(8, 12))
         sitting.painting.set_done([ids[1]])
         sitting.settle()
-        assert sitting.failures == ["the disk is full; make room; painting goes on in memory until then"]
+        assert sitting.failures == ["the disk is full; make room; painting continues in memory until then"]
         np.testing.assert_array_equal(sitting.mask(ids[0]), after)
         assert [sitting.session.workspace.row(i).status for i in ids[:2]] == ["corrected", "done"]
         patched.setattr(current_project, "RETRY_SECONDS", 0.0)
@@ -493,8 +493,8 @@ def test_where_nothing_can_be_written_that_is_told_once_and_painting_goes_on(
     sitting.settle()
     corrections = sitting.project.corrections
     np.testing.assert_array_equal(corrections[ids[0]].mask, after)
-    assert corrections[ids[0]].vouched.sum() == 3 * 16
-    assert corrections.effort(ids[1]).done
+    assert corrections[ids[0]].verified.sum() == 3 * 16
+    assert corrections.stats(ids[1]).done
     assert len(sitting.failures) == 1
 
 
@@ -622,14 +622,14 @@ def test_opening_a_project_reads_no_mask_in_the_windows_thread_and_keeps_none(
     scores = {i: first.session.workspace.row(i).iou for i in ids}
     first.session.close()
     threads: set[str] = set()
-    load = CorrectionFiles.load
+    load = CorrectionStore.load
 
-    def noted(files: CorrectionFiles, identifier: str) -> Any:
+    def noted(files: CorrectionStore, identifier: str) -> Any:
         threads.add(threading.current_thread().name)
         return load(files, identifier)
 
-    monkeypatch.setattr(CorrectionFiles, "load", noted)
-    monkeypatch.setattr("napari_unet.project.correction_store.MEMORY_BYTES", 0)
+    monkeypatch.setattr(CorrectionStore, "load", noted)
+    monkeypatch.setattr("napari_unet.project.corrections.correction_store.MEMORY_BYTES", 0)
     second = sittings()
     collection = second.show(of_folder(salt))
     assert threads
@@ -659,7 +659,7 @@ def test_a_stored_mask_that_cannot_be_read_any_more_is_told_in_its_row(
     def gone(self: object, identifier: str) -> Any:
         raise DataError(f"the correction of {identifier} cannot be read", code="data.image.unreadable")
 
-    monkeypatch.setattr(CorrectionFiles, "load", gone)
+    monkeypatch.setattr(CorrectionStore, "load", gone)
     assert second.session.workspace.mask(ids[0]) is None
     assert collection.entries[ids[0]].problem == f"the correction of {ids[0]} cannot be read"
     assert collection.entries[ids[0]].status != "corrected"
@@ -668,7 +668,7 @@ def test_a_stored_mask_that_cannot_be_read_any_more_is_told_in_its_row(
 @settings(max_examples=25)
 @given(data=st.data())
 def test_strokes_with_a_box_are_kept_as_those_without(data: st.DataObject) -> None:
-    """Painted on two images alike, one stroke by one: masks, what is vouched for, and each history agree."""
+    """Painted on two images alike, one stroke by one: masks, what is verified, and each history agree."""
     side = 12
     strokes = data.draw(
         st.lists(
@@ -698,7 +698,7 @@ def test_strokes_with_a_box_are_kept_as_those_without(data: st.DataObject) -> No
         kept = [project.corrections.get(n) for n in "ab"]
         if kept[0] is not None and kept[1] is not None:
             np.testing.assert_array_equal(kept[0].mask, kept[1].mask)
-            np.testing.assert_array_equal(kept[0].vouched, kept[1].vouched)
+            np.testing.assert_array_equal(kept[0].verified, kept[1].verified)
         assert (kept[0] is None) == (kept[1] is None)
         project.close()
 
@@ -721,19 +721,19 @@ def test_painting_hands_the_box_of_a_stroke_on(sitting: Sitting, monkeypatch: py
         sitting.painting.correct(ids[0], mask, box=(row, 1, row + 1, 4))
     assert boxes == [None, (2, 1, 3, 4)]  # the first is compared with the prediction as a whole
     np.testing.assert_array_equal(sitting.project.corrections.mask(ids[0]), mask)
-    assert sitting.project.corrections[ids[0]].vouched.sum() == 6
-    mask[[0, 2], 1:4] = 0  # all as predicted, by hand: the person vouches for it
+    assert sitting.project.corrections[ids[0]].verified.sum() == 6
+    mask[[0, 2], 1:4] = 0  # all as predicted, by hand: the person verified it
     sitting.painting.correct(ids[0], mask, box=(0, 1, 3, 4))
     np.testing.assert_array_equal(sitting.mask(ids[0]), ring())
-    assert sitting.painting.vouched(ids[0]).sum() == 6  # type: ignore[union-attr]
+    assert sitting.painting.verified(ids[0]).sum() == 6  # type: ignore[union-attr]
     assert sitting.session.workspace.row(ids[0]).status == "corrected"
 
 
 def test_masks_painted_earlier_leave_the_memory_once_they_are_saved(
     sitting: Sitting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.project.corrections.MOST_UNSAVED", 2)
-    monkeypatch.setattr("napari_unet.project.correction_store.MEMORY_BYTES", 0)
+    monkeypatch.setattr("napari_unet.project.corrections.corrections.MOST_UNSAVED", 2)
+    monkeypatch.setattr("napari_unet.project.corrections.correction_store.MEMORY_BYTES", 0)
     ids = with_rings(sitting, made_up(5))
     sitting.painting.prepare()
     sitting.settle()
@@ -742,7 +742,7 @@ def test_masks_painted_earlier_leave_the_memory_once_they_are_saved(
         wanted[identifier] = ring()
         wanted[identifier][0, : number + 1] = 1
         sitting.painting.correct(identifier, wanted[identifier])
-        assert sitting.project.corrections.recorder.flush()  # type: ignore[union-attr]
+        assert sitting.project.corrections.writer.flush()  # type: ignore[union-attr]
     files: Any = sitting.project.corrections._files
     assert set(files._loaded) <= set(ids[3:])
     assert sorted(p.name for p in files.masks.folder.glob("*.tif")) == [f"image {n}.tif" for n in range(5)]
@@ -759,8 +759,8 @@ def test_masks_painted_earlier_leave_the_memory_once_they_are_saved(
 def test_masks_stay_in_memory_while_the_disk_refuses_them(
     sitting: Sitting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.project.corrections.MOST_UNSAVED", 1)
-    monkeypatch.setattr("napari_unet.project.correction_store.MEMORY_BYTES", 0)
+    monkeypatch.setattr("napari_unet.project.corrections.corrections.MOST_UNSAVED", 1)
+    monkeypatch.setattr("napari_unet.project.corrections.correction_store.MEMORY_BYTES", 0)
     ids = with_rings(sitting, made_up(4))
     sitting.painting.prepare()
     sitting.settle()
@@ -772,7 +772,7 @@ def test_masks_stay_in_memory_while_the_disk_refuses_them(
         write(folder, identifier, stored)
 
     monkeypatch.setattr(MaskFolder, "write", refuse)
-    recorder: Any = sitting.project.corrections.recorder
+    recorder: Any = sitting.project.corrections.writer
     recorder.retry_seconds = 0.02
     for number, identifier in enumerate(ids):
         mask = ring()
@@ -810,7 +810,7 @@ def test_all_works_in_memory_until_there_is_a_project_and_can_be_taken_back_in_i
     sitting.painting.undo(one)
     np.testing.assert_array_equal(sitting.mask(one), masks[2])
     assert [v.pixels for v in sitting.painting.versions(one)] == [0, 4, 4, 4, 4]  # the last is the way back
-    assert sitting.painting.vouched(one).sum() == 8  # type: ignore[union-attr]
+    assert sitting.painting.verified(one).sum() == 8  # type: ignore[union-attr]
     sitting.painting.set_done([two])
     sitting.painting.revert(two)
     assert [sitting.session.workspace.row(i).status for i in (one, two)] == ["corrected", "segmented"]
@@ -946,7 +946,7 @@ def test_another_picture_under_the_same_name_does_not_get_what_was_painted(sitti
         np.testing.assert_array_equal(sitting.mask(one), ring())
     after = sitting.paint(one, slice(20, 22), slice(0, 2))
     np.testing.assert_array_equal(sitting.project.corrections.mask(one), after)
-    assert sitting.project.corrections[one].vouched.sum() == 4
+    assert sitting.project.corrections[one].verified.sum() == 4
 
 
 def test_painting_on_an_image_of_another_size_stays_in_memory_and_is_told_once(
@@ -992,7 +992,7 @@ def test_painting_goes_on_where_a_stored_mask_cannot_be_read(
     second.session.close()
     with Project.open(own_folder(second.shown[0]), read_only=True) as project:
         np.testing.assert_array_equal(project.corrections.mask(ids[0]), after)
-        assert project.corrections[ids[0]].vouched.sum() == 4
+        assert project.corrections[ids[0]].verified.sum() == 4
     assert file.with_suffix(".damaged-1").exists()
 
 
@@ -1004,7 +1004,7 @@ def test_two_hundred_corrected_images_open_without_their_masks_in_memory(
     for number, identifier in enumerate(ids):
         first.paint(identifier, slice(0, 1), slice(0, number % 20 + 1))
     first.session.close()
-    monkeypatch.setattr("napari_unet.project.correction_store.MEMORY_BYTES", 10 * 3 * SIDE * SIDE)
+    monkeypatch.setattr("napari_unet.project.corrections.correction_store.MEMORY_BYTES", 10 * 3 * SIDE * SIDE)
     second = sittings()
     second.shown.append(made_up(200))
     second.session.workspace.show(second.shown[0])
@@ -1016,7 +1016,7 @@ def test_two_hundred_corrected_images_open_without_their_masks_in_memory(
             calls.append(time.monotonic() - began)
         time.sleep(0.001)
     assert {r.status for r in second.session.workspace.rows()} == {"corrected"}
-    assert second.told == ["200 corrected images of an earlier sitting are here again."]
+    assert second.told == ["200 corrected images of an earlier session are here again."]
     assert max(calls) < 0.5  # reading 200 masks here takes longer
     files: Any = second.project.corrections._files
     assert len(files._loaded) <= 11
@@ -1033,7 +1033,7 @@ def test_taking_back_done_shows_what_the_model_predicts_now(sitting: Sitting) ->
     newer[:12] = 1
     for identifier in (one, two):
         predicted(sitting.shown[0], identifier, newer)
-    np.testing.assert_array_equal(sitting.mask(one), ring())  # as it was vouched for
+    np.testing.assert_array_equal(sitting.mask(one), ring())  # as it was verified
     sitting.painting.set_done([one, two], False)
     np.testing.assert_array_equal(sitting.mask(one), newer)
     np.testing.assert_array_equal(sitting.mask(two), painted)

@@ -13,15 +13,15 @@ from napari_unet.engine.task import Job, ignore_end
 from napari_unet.errors import Cancelled, DataError
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import Progress, ignore_progress
-from napari_unet.session.collection import Collection
-from napari_unet.session.disagreement import Disagreement
-from napari_unet.session.score_table import ScoreBoard
+from napari_unet.session.images.collection import Collection
+from napari_unet.session.quality.disagreement import Disagreement
+from napari_unet.session.quality.score_table import ScoreTable
 from napari_unet.session.session import Session
 from napari_unet.workflow.evaluate.stored_predictions import ScoreTask
 from napari_unet.workflow.inputs.image_reference import refer
 from napari_unet.workflow.review.disagreement_task import DisagreementTask
 from napari_unet.workflow.review.estimate_task import EstimateTask
-from napari_unet.workflow.review.quality_estimate import Doubt
+from napari_unet.workflow.review.quality_estimate import MemberAgreement
 from napari_unet.workflow.review.queue import review_queue
 from napari_unet.workflow.segment.predict_task import RescoreTask
 from support.tiny_models import write_tiny_model
@@ -94,7 +94,7 @@ def test_every_image_without_a_reference_gets_an_estimate_and_a_reason(session: 
     assert set(ids[1:]) <= set(told)
     # With too few known images the estimate is what was measured, as it is.
     assert estimates.calibration.known == 0
-    doubt = session.workspace.collection.entries[ids[1]].doubt
+    doubt = session.workspace.collection.entries[ids[1]].agreement
     assert rows[1].estimate == pytest.approx(doubt.raw)
     assert estimates.start() is None  # nothing is missing
 
@@ -147,17 +147,17 @@ def test_next_to_correct_is_what_most_is_learned_from(session: Session) -> None:
     assert estimates.to_correct() == []
     assert estimates.next_to_correct() == ""
     estimates.start()
-    expected = [turn.id for turn in review_queue([entries[i].doubt for i in ids])]
+    expected = [turn.id for turn in review_queue([entries[i].agreement for i in ids])]
     assert estimates.to_correct() == expected
     assert estimates.next_to_correct() == expected[0]
     assert [estimates.next_to_correct(i) for i in expected] == [*expected[1:], expected[0]]
     assert estimates.next_to_correct("none of them") == expected[0]
-    reasons = {turn.id: turn.reason for turn in review_queue([entries[i].doubt for i in ids])}
+    reasons = {turn.id: turn.reason for turn in review_queue([entries[i].agreement for i in ids])}
     assert {i: entries[i].reason for i in ids} == reasons
     assert any("drawn at random" in reason for reason in reasons.values())
     session.painting.set_done([expected[0]])
-    left = [entries[i].doubt for i in ids if i != expected[0]]
-    again = [turn.id for turn in review_queue(left, done=[entries[expected[0]].doubt])]
+    left = [entries[i].agreement for i in ids if i != expected[0]]
+    again = [turn.id for turn in review_queue(left, done=[entries[expected[0]].agreement])]
     assert estimates.to_correct() == again
     # Where the IoU of an image is known, the worst comes first.
     entries[ids[5]].iou = 0.0
@@ -205,7 +205,7 @@ def test_what_was_measured_before_a_stop_is_kept(session: Session) -> None:
         def submit(self, task: Any, on_progress: Any = None, on_end: Any = None) -> Any:
             def progressed(progress: Any) -> None:
                 on_progress(progress)
-                if isinstance(progress.piece, Doubt):
+                if isinstance(progress.piece, MemberAgreement):
                     raise Cancelled
 
             return super().submit(task, progressed, on_end)
@@ -259,7 +259,7 @@ def test_automatic_estimates_give_way_to_what_a_person_asks_for_and_resume(sessi
     session.segment(ids[:2])
     assert session.runner.busy
     for identifier in ids[:2]:
-        session.workspace.collection.entries[identifier].doubt = None
+        session.workspace.collection.entries[identifier].agreement = None
     engine.run()
     (automatic,) = engine.jobs
     assert isinstance(automatic.task, EstimateTask)
@@ -287,9 +287,9 @@ def test_automatic_estimates_do_not_hold_up_what_is_looked_at(session: Session, 
     session.workspace.select(ids[0])
     disagreement, scoreboard = (
         Disagreement(session.workspace, session.runner),
-        ScoreBoard(session.workspace, session.runner, session.runs),
+        ScoreTable(session.workspace, session.runner, session.history),
     )
-    session.workspace.collection.entries[ids[2]].doubt = None
+    session.workspace.collection.entries[ids[2]].agreement = None
     engine = session.runner.engine = Queue()
     session.estimates.keep_up()
     (automatic,) = engine.jobs
@@ -319,10 +319,10 @@ def test_estimates_of_another_model_are_not_taken(session: Session, models: list
     ids = segmented(session, images(2))
     session.estimates.start()
     engine = session.runner.engine = Queue()
-    session.workspace.collection.entries[ids[0]].doubt = None
+    session.workspace.collection.entries[ids[0]].agreement = None
     session.estimates.keep_up()
     (job,) = engine.jobs
     session.workspace.choose_model(models[1])
     assert job.cancel_token.cancelled
-    job.on_progress(Progress(1, 1, "late", piece=Doubt(ids[0], 0.5, 0.5)))
-    assert session.workspace.collection.entries[ids[0]].doubt is None
+    job.on_progress(Progress(1, 1, "late", piece=MemberAgreement(ids[0], 0.5, 0.5)))
+    assert session.workspace.collection.entries[ids[0]].agreement is None

@@ -1,4 +1,4 @@
-"""What was done in a sitting is saved as a recipe, and repeated outside it to the same masks and scores."""
+"""What was done in a session is saved as a recipe, and repeated outside it to the same masks and scores."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from napari_unet.data.files.pixel_size import PixelSize, parse_pixel_size
 from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.models.card import ModelCard
-from napari_unet.session.collection import Collection
-from napari_unet.session.export_masks import masks_at_hand
-from napari_unet.session.score_table import ScoreBoard
+from napari_unet.session.export_masks import current_masks
+from napari_unet.session.images.collection import Collection
+from napari_unet.session.quality.score_table import ScoreTable
 from napari_unet.session.session import Session
 from napari_unet.workflow.export.export_task import ExportTask
-from napari_unet.workflow.replay.run_record import ExportRun, RunRecipe, SegmentRun
+from napari_unet.workflow.replay.run_record import ExportRun, RunRecord, SegmentRun
 from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def test_masks_of_some_images_with_a_moved_threshold(session: Session, tmp_path:
     assert prediction is not None
     values = prediction.probabilities()
     session.workspace.set_postprocessing(float(np.median(values)), 3)
-    session.runs.save("segment", tmp_path / "recipe.json", lambda _: None)
-    assert main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "out")]) == 0
+    session.history.save("segment", tmp_path / "run.json", lambda _: None)
+    assert main(["run", str(tmp_path / "run.json"), "--out", str(tmp_path / "out")]) == 0
     files = sorted((tmp_path / "out").iterdir())
     assert [f.stem for f in files] == sorted(some)
     for file in files:
@@ -72,16 +72,16 @@ def test_an_export_is_repeated_to_the_same_bytes(session: Session, tmp_path: Pat
     assert session.workspace.collection is not None
     session.segment(session.workspace.collection.ids)
     size = PixelSize(0.5, 0.25, "nm")
-    source = masks_at_hand(session.workspace, session.workspace.collection.ids)
+    source = current_masks(session.workspace, session.workspace.collection.ids)
     task = ExportTask(source, tmp_path / "first", ("npy", "coco"), "{name}-m", "classes", False, size)
     session.runner.run(
-        task, 8, lambda _: None, lambda _: session.runs.exported(task, source, session.workspace.inference)
+        task, 8, lambda _: None, lambda _: session.history.exported(task, source, session.workspace.inference)
     )
-    session.runs.save("export", tmp_path / "recipe.json", lambda _: None)
-    recipe = RunRecipe.load(tmp_path / "recipe.json")
+    session.history.save("export", tmp_path / "run.json", lambda _: None)
+    recipe = RunRecord.load(tmp_path / "run.json")
     assert isinstance(recipe.run, ExportRun)
     assert recipe.run.pixel_size == "0.5x0.25 nm"
-    assert main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "again")]) == 0
+    assert main(["run", str(tmp_path / "run.json"), "--out", str(tmp_path / "again")]) == 0
     names = sorted(f.name for f in (tmp_path / "first").glob("*.npy"))
     assert len(names) == len(session.workspace.collection.ids)
     for name in names:
@@ -93,10 +93,12 @@ def test_a_report_is_repeated_to_the_same_scores(session: Session, tmp_path: Pat
     session.segment(session.workspace.collection.ids)
     session.workspace.set_postprocessing(0.4, 0)
     pages: list[Path] = []
-    ScoreBoard(session.workspace, session.runner, session.runs).write_report(tmp_path / "first", pages.append)
+    ScoreTable(session.workspace, session.runner, session.history).write_report(
+        tmp_path / "first", pages.append
+    )
     assert len(pages) == 1
-    session.runs.save("report", tmp_path / "recipe.json", lambda _: None)
-    assert main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "again")]) == 0
+    session.history.save("report", tmp_path / "run.json", lambda _: None)
+    assert main(["run", str(tmp_path / "run.json"), "--out", str(tmp_path / "again")]) == 0
     first, again = (
         list(csv.DictReader((tmp_path / f / "iou.csv").read_text().splitlines())) for f in ("first", "again")
     )
@@ -107,11 +109,11 @@ def test_a_report_is_repeated_to_the_same_scores(session: Session, tmp_path: Pat
 def test_another_model_forgets_the_recipe_of_its_masks(session: Session, tmp_path: Path) -> None:
     assert session.workspace.collection is not None
     session.segment(session.workspace.collection.ids[:1])
-    done = session.runs.done["segment"]().run
+    done = session.history.finished["segment"]().run
     assert isinstance(done, SegmentRun)
     assert done.names == session.workspace.collection.ids[:1]
     session.workspace.choose_model(ModelCard.read(write_tiny_model(tmp_path / "other", seed=4)))
-    assert "segment" not in session.runs.done
+    assert "segment" not in session.history.finished
 
 
 def test_the_size_of_pixels_that_layers_tell_goes_along(session: Session, tmp_path: Path) -> None:
@@ -119,16 +121,16 @@ def test_the_size_of_pixels_that_layers_tell_goes_along(session: Session, tmp_pa
     ids = session.workspace.collection.ids
     session.segment(ids)
     third = PixelSize(1 / 3, 1 / 3)  # no ten digits hold it
-    source = masks_at_hand(session.workspace, ids, dict.fromkeys(ids, third))
+    source = current_masks(session.workspace, ids, dict.fromkeys(ids, third))
     run_inline(ExportTask(source, tmp_path / "first", ("npy",)))
-    session.runs.exported(ExportTask(source, tmp_path, ("coco",)), source, session.workspace.inference)
-    run = session.runs.done["export"]().run
+    session.history.exported(ExportTask(source, tmp_path, ("coco",)), source, session.workspace.inference)
+    run = session.history.finished["export"]().run
     assert isinstance(run, ExportRun)
     assert parse_pixel_size(run.pixel_size) == third
-    source = masks_at_hand(session.workspace, ids, {ids[0]: third})
+    source = current_masks(session.workspace, ids, {ids[0]: third})
     run_inline(ExportTask(source, tmp_path / "again", ("npy",)))
-    session.runs.exported(ExportTask(source, tmp_path, ("coco",)), source, session.workspace.inference)
-    done = session.runs.done["export"]()
+    session.history.exported(ExportTask(source, tmp_path, ("coco",)), source, session.workspace.inference)
+    done = session.history.finished["export"]()
     sizes = [image.pixel_size for image in done.images["images"]]
     assert parse_pixel_size(sizes[0]) == third
     assert sizes[1:] == [""] * (len(ids) - 1)

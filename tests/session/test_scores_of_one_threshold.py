@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_unet.data.sample import Sample
-from napari_unet.session.collection import Collection
+from napari_unet.session.images.collection import Collection
 from napari_unet.session.overall_score import overall_of
 from napari_unet.settings import EvaluationSettings
 

@@ -21,7 +21,7 @@ from napari_unet.models import cache
 from napari_unet.models.card import ModelCard
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import CancelToken, Progress
-from napari_unet.session.collection import Collection
+from napari_unet.session.images.collection import Collection
 from napari_unet.session.session import Session
 from napari_unet.settings import InferenceSettings
 from napari_unet.workflow.inputs.image_reference import CallReference, FileReference, References, refer
@@ -214,7 +214,7 @@ def test_threshold_and_minimum_size_need_no_network(
     assert not session.workspace.mask("image 0").any()  # type: ignore[union-attr]
     session.rescore()
     assert tasks == [RescoreTask]
-    # The image at hand is scored by whoever shows it.
+    # The current image is scored by whoever shows it.
     assert session.workspace.row("image 0").iou == before["image 0"]
     session.workspace.score_mask("image 0", session.workspace.mask("image 0"))  # type: ignore[arg-type]
     assert {session.workspace.row(i).iou for i in collection.ids} == {0.0}
@@ -229,7 +229,7 @@ def test_threshold_and_minimum_size_need_no_network(
 def test_a_mask_is_made_and_scored_once_where_it_is_segmented(
     session: Session, dispatch: Waiting, models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unet.session import collection as shown
+    from napari_unet.session.images import collection as shown
     from napari_unet.workflow.segment import predict_task, segment_samples
 
     calls: Counter[str] = Counter()
@@ -553,7 +553,7 @@ def test_painting_without_a_prediction_counts_too(session: Session, dispatch: Wa
 def test_what_was_vouched_for_stays_as_it_was(session: Session, models: dict[str, Path]) -> None:
     collection = use(session, made_up(2), models["other"])
     session.painting.set_done(["image 0"])
-    assert session.workspace.row("image 0").status == "new"  # there is nothing to vouch for yet
+    assert session.workspace.row("image 0").status == "new"  # there is nothing to verify yet
     session.segment(collection.ids)
     mask = session.workspace.mask("image 0").copy()  # type: ignore[union-attr]
     session.painting.set_done(["image 0"])

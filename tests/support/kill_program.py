@@ -28,9 +28,9 @@ from napari_unet.project.pack import pack_project
 from napari_unet.project.project import Project
 from napari_unet.settings import FineTuneSettings
 from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
-from napari_unet.workflow.finetune.project_examples import gather
+from napari_unet.workflow.finetune.project_examples import collect_examples
 from napari_unet.workflow.inputs.image_reference import CallReference
-from napari_unet.workflow.inputs.labelled_images import Correction
+from napari_unet.workflow.inputs.labelled_images import LabelledImage
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -43,9 +43,9 @@ LEARNING = 1.5  # seconds of a round
 IDS = tuple(f"picture {n}/{'a' if n % 2 else 'ä'}" for n in range(5))
 
 
-def digest(mask: np.ndarray, vouched: np.ndarray, done: bool) -> str:
+def digest(mask: np.ndarray, verified: np.ndarray, done: bool) -> str:
     """What tells one state of an image from all others."""
-    return hashlib.blake2b(mask.tobytes() + vouched.tobytes() + bytes([done]), digest_size=8).hexdigest()
+    return hashlib.blake2b(mask.tobytes() + verified.tobytes() + bytes([done]), digest_size=8).hexdigest()
 
 
 def prediction(identifier: str) -> np.ndarray:
@@ -73,7 +73,7 @@ class Person:
         for identifier in IDS:
             if identifier in project.corrections:
                 c = project.corrections[identifier]
-                self.truth[identifier] = (c.mask, c.vouched, c.effort.done)
+                self.truth[identifier] = (c.mask, c.verified, c.stats.done)
             else:
                 self.truth[identifier] = (prediction(identifier), np.zeros(SHAPE, bool), False)
 
@@ -89,8 +89,8 @@ class Person:
         if kind in {"paint", "paint and undo"}:
             self.paint(identifier, undo=kind != "paint")
         elif kind == "done" and identifier in self.project.corrections:
-            mask, vouched, done = self.truth[identifier]
-            self.change(identifier, (mask, vouched, not done), lambda c: c.set_done(identifier, not done))
+            mask, verified, done = self.truth[identifier]
+            self.change(identifier, (mask, verified, not done), lambda c: c.set_done(identifier, not done))
         elif kind == "revert" and identifier in self.project.corrections:
             after = (prediction(identifier), np.zeros(SHAPE, bool), False)
             self.change(identifier, after, lambda c: c.revert(identifier))
@@ -104,7 +104,7 @@ class Person:
                 self.version(kind)
 
     def paint(self, identifier: str, undo: bool) -> None:
-        before, vouched, done = self.truth[identifier]
+        before, verified, done = self.truth[identifier]
         after = before.copy()
         y, x, size = (
             self.random.randrange(SHAPE[0]),
@@ -114,10 +114,10 @@ class Person:
         after[max(y - size, 0) : y + size, max(x - size, 0) : x + size] = self.random.choice([0, 1, 2, 255])
         if np.array_equal(before, after):
             return
-        painted = (after, vouched | (after != before), done)
+        painted = (after, verified | (after != before), done)
         self.change(identifier, painted, lambda c: c.record(identifier, before, after))
         if undo:
-            self.change(identifier, (before, vouched, done), lambda c: c.record(identifier, after, before))
+            self.change(identifier, (before, verified, done), lambda c: c.record(identifier, after, before))
 
     def change(self, identifier: str, after: tuple[np.ndarray, np.ndarray, bool], act: Any) -> None:
         told = digest(*after)
@@ -150,7 +150,7 @@ class Person:
         """Have it learned round after round while the other thread paints; versions are added, and kept."""
         samples = {i: Sample(i, lambda: IMAGE) for i in IDS}
         while True:
-            corrections = gather(self.project, samples, None, {}).corrections
+            corrections = collect_examples(self.project, samples, None, {}).corrections
             if not corrections:
                 time.sleep(0.05)
                 continue
@@ -192,7 +192,7 @@ def start_learner() -> Connection:
 def one_round(start: Path, out: Path, items: list[tuple[str, Any, Any]]) -> bool:
     """Fine-tune; whether there was anything to learn from."""
     corrections = [
-        Correction(CallReference(i, FromCaller(lambda: IMAGE)), labels, weights)
+        LabelledImage(CallReference(i, FromCaller(lambda: IMAGE)), labels, weights)
         for i, labels, weights in items
     ]
     settings = FineTuneSettings(seconds=LEARNING, patch=32)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.models.card import ModelCard
-from napari_unet.models.look import summarize_looks
-from napari_unet.session.collection import Collection
+from napari_unet.models.image_statistics import summarize_statistics
+from napari_unet.session.images.collection import Collection
 from napari_unet.session.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_unet.models.look import Look
+    from napari_unet.models.image_statistics import ImageStatistics
     from napari_unet.project.project import Project
 
 
@@ -83,11 +83,11 @@ class Lesson:
         return None if current is None else current.number
 
 
-def copy_that_knows(model: Path, look: Look, out: Path) -> Path:
+def copy_that_knows(model: Path, look: ImageStatistics, out: Path) -> Path:
     """A copy of a model that was trained, so it says, on images that look like this."""
     shutil.copytree(model, out)
     file = out / "settings.json"
     content = json.loads(file.read_text())
-    content["provenance"]["looks"] = summarize_looks([("dark", look)] * 8)
+    content["provenance"]["looks"] = summarize_statistics([("dark", look)] * 8)
     file.write_text(json.dumps(content))
     return out

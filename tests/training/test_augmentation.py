@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.settings import AugmentationSettings
-from napari_unet.training.augmentation import Patch, change_intensities, cut_patch, mirrored_indices
+from napari_unet.training.feeding.augmentation import Patch, change_intensities, cut_patch, mirrored_indices
 
 STILL = AugmentationSettings(symmetry="none")
 

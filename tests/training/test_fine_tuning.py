@@ -17,10 +17,10 @@ from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import FineTuneSettings, NetworkSettings, TrainingSettings
 from napari_unet.training import fine_tune
-from napari_unet.training.batches import prepare_sample
+from napari_unet.training.feeding.batches import prepare_sample
+from napari_unet.training.feeding.mixed_batches import MixedBatches, make_batches
 from napari_unet.training.fine_tune import FineTuning
 from napari_unet.training.losses import make_loss
-from napari_unet.training.mixed_batches import MixedBatches, make_batches
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ SETTINGS = FineTuneSettings(batch_pixels=8 * 32 * 32)
 
 
 def dataset(count: int, value: int, shape: tuple[int, int] = (32, 32), known: float = 1.0) -> Dataset:
-    """Images of one grey with a bright disc; of each the first rows are vouched for."""
+    """Images of one grey with a bright disc; of each the first rows are verified."""
 
     def sample(number: int) -> Sample:
         y, x = np.mgrid[: shape[0], : shape[1]]
@@ -150,8 +150,8 @@ def test_the_best_weights_are_kept() -> None:
     scores = iter([0.9, 0.3, 0.2, 0.1] + [0.0] * 99)
     seen: list[tuple[float, list[np.ndarray]]] = []
     run = tuning(settings=SETTINGS.model_copy(update={"megapixels": 0.1}))
-    run.look = lambda: next(scores)
-    run.on_look = lambda row: seen.append((row["held_out_iou"], run.network.get_weights()))
+    run.validate = lambda: next(scores)
+    run.on_validation = lambda row: seen.append((row["held_out_iou"], run.network.get_weights()))
     run.run()
     assert len(seen) >= 2
     best = max(seen, key=lambda s: s[0])[1]
@@ -162,7 +162,7 @@ def test_the_best_weights_are_kept() -> None:
 def test_without_a_score_the_last_weights_are_kept() -> None:
     last: list[list[np.ndarray]] = []
     run = tuning(settings=SETTINGS.model_copy(update={"megapixels": 0.1}))
-    run.on_look = lambda row: last.append(run.network.get_weights())
+    run.on_validation = lambda row: last.append(run.network.get_weights())
     run.run()
     for a, b in zip(last[-1], run.network.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)

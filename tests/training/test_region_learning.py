@@ -7,8 +7,8 @@ import pytest
 
 from napari_unet.networks.registry import build_network
 from napari_unet.settings import AugmentationSettings, NetworkSettings, TrainingSettings
-from napari_unet.training.augmentation import Patch
-from napari_unet.training.batches import TrainingBatches
+from napari_unet.training.feeding.augmentation import Patch
+from napari_unet.training.feeding.batches import TrainingBatches
 from napari_unet.training.fit import compile_network, to_numpy
 from napari_unet.training.learner import learner_for
 from napari_unet.training.losses import make_loss
@@ -19,9 +19,9 @@ from napari_unet.training.regions import (
     matched,
     mean_of,
     objects_of,
+    prepare_batch,
     region_loss,
     smooth_l1,
-    told,
 )
 
 pytestmark = pytest.mark.slow
@@ -65,7 +65,7 @@ def test_a_batch_is_told_in_tables_of_few_sizes() -> None:
         row, column = divmod(number, 8)
         many[8 * row : 8 * row + 4, 8 * column : 8 * column + 4] = number
     images = np.zeros((2, 64, 64, 1), np.float32)
-    (shown, numbers, objects, luck), wanted = told(images, np.stack([patch(few), patch(many)]), 5)
+    (shown, numbers, objects, luck), wanted = prepare_batch(images, np.stack([patch(few), patch(many)]), 5)
     assert shown is images
     assert numbers.shape == (2, 64, 64)
     assert objects.shape == (2, 32, 5)  # 16 rows, or 32, or 64 ...
@@ -73,8 +73,8 @@ def test_a_batch_is_told_in_tables_of_few_sizes() -> None:
     assert (objects[1, :20, 4] == 1).all()
     assert not wanted.any()
     assert luck.shape == (2, 1)
-    again = told(images, np.stack([patch(few), patch(many)]), 5)[0][3]
-    other = told(images, np.stack([patch(few), patch(many)]), 6)[0][3]
+    again = prepare_batch(images, np.stack([patch(few), patch(many)]), 5)[0][3]
+    other = prepare_batch(images, np.stack([patch(few), patch(many)]), 6)[0][3]
     np.testing.assert_array_equal(again, luck)
     assert not np.array_equal(other, luck)
 

@@ -15,12 +15,12 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.settings import NetworkSettings, TrainingSettings
 from napari_unet.training import fit
-from napari_unet.training.batches import TrainingBatches
 from napari_unet.training.checkpoint import TrainingState, load_state, save_state
+from napari_unet.training.feeding.batches import TrainingBatches
 from napari_unet.training.fit import Training
 from napari_unet.training.losses import make_loss
 from napari_unet.training.schedule import descents, learning_rate
-from napari_unet.training.snapshots import average_of, settle
+from napari_unet.training.snapshots import average_of, remeasure_batch_norm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,7 +128,7 @@ def test_statistics_are_those_of_what_the_network_computes_now() -> None:
     norm = next(layer for layer in network.layers if type(layer).__name__ == "BatchNormalization")
     gamma, beta, *_ = norm.get_weights()
     norm.set_weights([gamma, beta, np.full_like(beta, 7), np.full_like(beta, 9)])
-    settle(network, run.batches)
+    remeasure_batch_norm(network, run.batches)
     import keras
 
     before = keras.Model(network.input, norm.input)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from napari_unet.settings import NetworkSettings, TrainingSettings
+from napari_unet.training.feeding.star_targets import star_distances, star_targets
 from napari_unet.training.losses import make_loss
-from napari_unet.training.star_targets import star_distances, star_targets
 
 
 def square() -> np.ndarray:

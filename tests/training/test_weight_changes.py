@@ -23,13 +23,13 @@ from napari_unet.settings import (
     Recipe,
     TrainingSettings,
 )
-from napari_unet.training.batches import TrainingBatches
+from napari_unet.training.feeding.batches import TrainingBatches
+from napari_unet.training.feeding.mixed_batches import make_batches
 from napari_unet.training.fine_tune import FineTuning
 from napari_unet.training.fit import Training
 from napari_unet.training.losses import make_loss
-from napari_unet.training.mixed_batches import make_batches
 from napari_unet.training.warm import WarmModel
-from napari_unet.workflow.finetune.held_out_gate import Gate
+from napari_unet.workflow.finetune.held_out_gate import HeldOutGate
 from napari_unet.workflow.train.train_task import start_from
 
 if TYPE_CHECKING:
@@ -169,8 +169,8 @@ def test_fine_tuning_tells_after_every_step_and_every_look() -> None:
         SETTINGS,
         settings,
         1.0,
-        look=watched.check,
-        on_look=watched.check,
+        validate=watched.check,
+        on_validation=watched.check,
         weights_changed=watched.model.weights_changed,
         on_progress=watched.check,
     )
@@ -185,14 +185,14 @@ def test_the_gate_tells_which_of_the_two_is_judged(monkeypatch: pytest.MonkeyPat
     before = watched.model.network.get_weights()
     watched.model.network.set_weights([w + 0.3 for w in before])
     watched.model.weights_changed()
-    scores = Gate._scores
+    scores = HeldOutGate._scores
 
-    def checked(gate: Gate, dataset: Dataset) -> dict[str, float]:
+    def checked(gate: HeldOutGate, dataset: Dataset) -> dict[str, float]:
         watched.check()
         return scores(gate, dataset)
 
-    monkeypatch.setattr(Gate, "_scores", checked)
-    gate = Gate(watched.model, squares(3), EvaluationSettings(), ignore_progress, CancelToken())
+    monkeypatch.setattr(HeldOutGate, "_scores", checked)
+    gate = HeldOutGate(watched.model, squares(3), EvaluationSettings(), ignore_progress, CancelToken())
     gate.compare(before)
     old, new = watched.answers[1:]
     np.testing.assert_array_equal(old, watched.answers[0])

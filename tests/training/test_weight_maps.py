@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unet.networks.object_depth import distance_map
-from napari_unet.training.weight_maps import (
+from napari_unet.networks.layers.object_depth import distance_map
+from napari_unet.training.feeding.weight_maps import (
     border_map,
     border_weights,
     class_weights,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
-from napari_unet.project.stroke import changed_runs
+from napari_unet.project.corrections.stroke import changed_runs
 from support.hands import LONG
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ def large(ready: Any, viewer: Any, qtbot: Any) -> Any:
     mask[:8, :8] = 1
     session.painting.correct("large", mask)
     session.workspace.mask_changed.emit("large")
-    qtbot.waitUntil(lambda: ready.stage.mask_at_hand() is not None, timeout=LONG)
+    qtbot.waitUntil(lambda: ready.canvas.current_mask() is not None, timeout=LONG)
     viewer.reset_view()
-    layer = ready.stage.mask_layer
+    layer = ready.canvas.mask_layer
     viewer.layers.selection.active = layer
     layer.mode, layer.selected_label, layer.brush_size = "paint", 1, 10
     qtbot.wait(1500)  # until what the window does after a change has been done
@@ -62,7 +62,7 @@ def around(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> tuple[int, in
 def test_strokes_one_after_another_are_recorded_by_their_boxes(
     large: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session, stage = large.session, large.stage
+    session, stage = large.session, large.canvas
     corrections = session.painting.project.corrections
     given: list[Any] = []
     record = type(corrections).record
@@ -98,14 +98,14 @@ def test_strokes_one_after_another_are_recorded_by_their_boxes(
     assert box is None  # napari does not say where
     assert stroke.kind == "undo"
     np.testing.assert_array_equal(corrections.mask("large"), given[1][2])
-    assert corrections.effort("large").strokes == 4  # the mask it began with, and three: work that was done
+    assert corrections.stats("large").strokes == 4  # the mask it began with, and three: work that was done
     stage.mask_layer.redo()
     qtbot.waitUntil(lambda: len(given) == 5, timeout=LONG)
     np.testing.assert_array_equal(corrections.mask("large"), before)
 
 
 def test_what_another_program_sets_is_found_wherever_it_is(large: Any, qtbot: Any) -> None:
-    corrections, layer = large.session.painting.project.corrections, large.stage.mask_layer
+    corrections, layer = large.session.painting.project.corrections, large.canvas.mask_layer
     wanted = np.asarray(layer.data).copy()
     wanted[4000:4010, 4000:4020] = 1
     drag(large, qtbot, 0)

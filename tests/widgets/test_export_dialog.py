@@ -32,8 +32,8 @@ def test_masks_at_hand_are_exported_and_nothing_is_replaced_unasked(
     qtbot.waitUntil(lambda: len(session.workspace.rows()) == 30)
     segment(ready, qtbot)
     current = session.workspace.current
-    click(qtbot, ready.looking.mend.export_button)
-    dialog = ready.looking.mend.export_dialog
+    click(qtbot, ready.review_panel.edit_bar.export_button)
+    dialog = ready.review_panel.edit_bar.export_dialog
     assert dialog.preview.text() == "Choose a folder."
     assert not dialog.run_button.isEnabled()
     dialog.folder_edit.setText(str(tmp_path / "out"))
@@ -82,7 +82,7 @@ def test_the_menu_opens_the_dialog_which_knows_the_pixel_size_of_the_layer(
 
     monkeypatch.setattr(commands, "show_workbench", lambda viewer: ready)
     commands.export(viewer)
-    dialog = ready.looking.mend.export_dialog
+    dialog = ready.review_panel.edit_bar.export_dialog
     assert dialog.isVisible()
     assert dialog.preview.text() == "No such image has a mask: segment some first."
     images = np.random.default_rng(0).integers(0, 200, (2, 48, 40)).astype(np.uint8)
@@ -113,7 +113,7 @@ def test_the_menu_opens_the_dialog_which_knows_the_pixel_size_of_the_layer(
     session.workspace.select("second")
     settled(ready, qtbot)
     assert dialog.size_edit.text() == "3 nm"
-    assert ready.sources.pixel_sizes(["first", "second"])["second"] == PixelSize(7, 7)
+    assert ready.image_source.pixel_sizes(["first", "second"])["second"] == PixelSize(7, 7)
     dialog.close()
     assert first in viewer.layers
 
@@ -129,13 +129,13 @@ def test_the_mask_is_saved_from_napari_with_its_image_and_classes(
     segment(ready, qtbot)
     painted = np.zeros((101, 101), np.uint8)
     painted[10:20, 30:50], painted[40:42, :5], painted[60:65, 60:65] = 1, 1, 255
-    ready.stage.mask_layer.data = painted
+    ready.canvas.mask_layer.data = painted
     settled(ready, qtbot)
     pixels = session.workspace.collection.entries[session.workspace.current].sample.read_image()
     for objects in (False, True):
-        ready.stage.show_objects(objects)
-        ready.stage.mask_layer.units, ready.stage.mask_layer.scale = ("um", "um"), (2, 2)
-        data, about, _ = ready.stage.mask_layer.as_layer_data_tuple()
+        ready.canvas.show_objects(objects)
+        ready.canvas.mask_layer.units, ready.canvas.mask_layer.scale = ("um", "um"), (2, 2)
+        data, about, _ = ready.canvas.mask_layer.as_layer_data_tuple()
         export_writer.write_coco(str(tmp_path / f"{objects}.json"), data, about)
         content = json.loads((tmp_path / f"{objects}.json").read_text())
         assert sorted(a["area"] for a in content["annotations"]) == [10, 200]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_unet.inference.postprocess import connected_objects
-from napari_unet.widgets.canvas.label_numbering import CYCLE, IGNORED_OBJECT, Numbering
+from napari_unet.widgets.canvas.label_numbering import CYCLE, IGNORED_OBJECT, LabelNumbering
 from napari_unet.widgets.canvas.layer_styles import hatched, object_colormap
 
 
@@ -21,7 +21,7 @@ FOG = (0xB8, 0xB8, 0xB8)
 
 def test_classes_keep_their_numbers_and_what_is_beyond_is_the_last_class() -> None:
     mask = np.array([[0, 1, 2, 255]], np.uint8)
-    numbering = Numbering.of(mask, 2)
+    numbering = LabelNumbering.of(mask, 2)
     np.testing.assert_array_equal(numbering.labels, mask)
     assert numbering.labels is not mask
     assert [numbering.number_for(label) for label in (0, 1, 2, 255)] == [0, 1, 2, 255]
@@ -31,7 +31,7 @@ def test_classes_keep_their_numbers_and_what_is_beyond_is_the_last_class() -> No
 
 def test_objects_have_a_number_each_and_new_ones_one_of_their_class() -> None:
     mask = np.array([[1, 0, 2, 0, 255, 0, 1]], np.uint8)
-    numbering = Numbering.of(mask, 2, pieces(mask))
+    numbering = LabelNumbering.of(mask, 2, pieces(mask))
     labels = numbering.labels[0]
     assert labels[[1, 3, 5]].tolist() == [0, 0, 0]
     assert len({*labels[[0, 2, 6]].tolist()}) == 3
@@ -39,7 +39,7 @@ def test_objects_have_a_number_each_and_new_ones_one_of_their_class() -> None:
     np.testing.assert_array_equal(numbering.classes(numbering.labels), mask)
     one, two = numbering.number_for(1), numbering.number_for(2)
     assert one > labels[[0, 2, 6]].max()
-    # A number picked anew, as napari's "new label" does it, is an object of class 1.
+    # A number picked again, as napari's "new label" does it, is an object of class 1.
     beyond = np.array([[one, two, two + 1, IGNORED_OBJECT + 1, numbering.number_for(255)]])
     assert numbering.classes(beyond).tolist() == [[1, 2, 2, 1, 255]]
 
@@ -47,7 +47,7 @@ def test_objects_have_a_number_each_and_new_ones_one_of_their_class() -> None:
 def test_no_object_has_the_colour_of_what_is_ignored() -> None:
     mask = np.zeros((1, 301), np.uint8)
     mask[0, 1::2] = 1  # 150 objects
-    numbering = Numbering.of(mask, 1, pieces(mask))
+    numbering = LabelNumbering.of(mask, 1, pieces(mask))
     numbers = np.unique(numbering.labels)
     assert len(numbers) == 151
     colours = object_colormap()
@@ -61,7 +61,7 @@ def test_no_object_has_the_colour_of_what_is_ignored() -> None:
 @given(arrays(np.uint8, (6, 7), elements=st.sampled_from([0, 1, 2, 3, 255])), st.booleans())
 def test_a_mask_comes_back_from_its_numbers(mask: np.ndarray, as_objects: bool) -> None:
     objects = pieces(mask)
-    numbering = Numbering.of(mask, 3, objects if as_objects else None)
+    numbering = LabelNumbering.of(mask, 3, objects if as_objects else None)
     np.testing.assert_array_equal(numbering.classes(numbering.labels), mask)
     if as_objects:
         known = mask != 255

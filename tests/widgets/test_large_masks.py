@@ -1,4 +1,4 @@
-"""A large image in the window: its mask grows on disk from where the person looks, stops and goes on."""
+"""A large image in the window: its mask grows on disk from where the person looks, stops and continues."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_large_image_is_segmented_from_where_one_looks(
     viewer.layers["a"].corner_pixels = np.array([[1700, 1700], [SIDE - 1, SIDE - 1]])
     told: list[str] = []
     # The words are written at the same signal, just before.
-    ready._soon.timeout.connect(lambda: told.append(ready.segmenting.progress_words.text()))
+    ready._soon.timeout.connect(lambda: told.append(ready.segment_panel.progress_words.text()))
     pieces: list[Any] = []
     taken = ready.large._on_progress
 
@@ -57,7 +57,7 @@ def test_a_large_image_is_segmented_from_where_one_looks(
                 session.runner.cancel()
 
     ready.large._on_progress = stop_after_three
-    ready.segmenting.run_button.click()
+    ready.segment_panel.run_button.click()
     qtbot.waitUntil(lambda: session.runner.busy, timeout=5000)
     qtbot.waitUntil(lambda: not session.runner.busy, timeout=120_000)
     first = pieces[0]
@@ -79,7 +79,7 @@ def test_a_large_image_is_segmented_from_where_one_looks(
         taken(progress),
         pieces.append(progress.piece) if hasattr(progress.piece, "rows") else None,
     )
-    ready.segmenting.run_button.click()
+    ready.segment_panel.run_button.click()
     qtbot.waitUntil(lambda: session.runner.busy, timeout=5000)
     qtbot.waitUntil(lambda: not session.runner.busy, timeout=240_000)
     (out,) = (tmp_path / "masks").iterdir()
@@ -96,7 +96,7 @@ def test_a_large_image_is_segmented_from_where_one_looks(
     assert any("Megapixels" in words and "left" in words for words in told)
     # Asked for again, it is there.
     pieces.clear()
-    ready.segmenting.run_button.click()
+    ready.segment_panel.run_button.click()
     qtbot.waitUntil(lambda: not session.runner.busy, timeout=20_000)
     assert not pieces
     assert [path.name for path in (tmp_path / "masks").iterdir()] == [out.name]
@@ -131,7 +131,7 @@ def test_who_goes_to_another_image_finds_the_mask_where_it_belongs(
         taken(progress)
 
     ready.large._on_progress = leave
-    ready.segmenting.run_button.click()
+    ready.segment_panel.run_button.click()
     qtbot.waitUntil(lambda: session.runner.busy, timeout=5000)
     qtbot.waitUntil(lambda: not session.runner.busy, timeout=240_000)
     assert session.workspace.current == "b"
@@ -142,7 +142,7 @@ def test_who_goes_to_another_image_finds_the_mask_where_it_belongs(
     assert layer.data[0].shape == (SIDE, SIDE)
     ready.large._on_progress = taken
     session.workspace.select("a")
-    ready.segmenting.run_button.click()
+    ready.segment_panel.run_button.click()
     qtbot.waitUntil(lambda: session.runner.busy, timeout=5000)
     qtbot.waitUntil(lambda: not session.runner.busy, timeout=20_000)
     assert [one for one in viewer.layers if one.name.endswith("mask on disk")] == [layer]

@@ -13,7 +13,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QScrollArea
 
-from napari_unet.models.look import measure_look, summarize_looks
+from napari_unet.models.image_statistics import describe_image, summarize_statistics
 from support.hands import close_anyway
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def at_rest(dock: Any, qtbot: Any) -> None:
 
 
 def segment_all(dock: Any, qtbot: Any) -> None:
-    panel = dock.segmenting
+    panel = dock.segment_panel
     panel.scope_box.setCurrentIndex(panel.scope_box.findData("all"))
     click(qtbot, panel.run_button)
     at_rest(dock, qtbot)
@@ -93,8 +93,8 @@ def press(viewer: Any, key: str) -> None:
 
 
 def paint_truth(dock: Any) -> Any:
-    """Take up the brush and mend what is wrong with the mask at hand; gives back the mask."""
-    layer, current = dock.stage.mask_layer, dock.session.workspace.current
+    """Take up the brush and mend what is wrong with the current mask; gives back the mask."""
+    layer, current = dock.canvas.mask_layer, dock.session.workspace.current
     layer.mode = "paint"
     truth = dock.session.workspace.collection.entries[current].sample.read_mask().labels
     wrong = np.nonzero(np.asarray(layer.data) != truth)
@@ -103,7 +103,7 @@ def paint_truth(dock: Any) -> Any:
 
 
 def teaching(dock: Any) -> list[str]:
-    """Images with a reference to learn from, in the project at hand."""
+    """Images with a reference to learn from, in the current project."""
     part = dock.session.painting.project.corrections.part
     entries = dock.session.workspace.collection.entries.items()
     return [i for i, e in entries if e.sample.has_mask and part(i) == "train"]
@@ -122,13 +122,13 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
 ) -> None:
     viewer, dock = open_window()
     segment_all(dock, qtbot)
-    session, panel = dock.session, dock.teaching
+    session, panel = dock.session, dock.learn_panel
     # The first stroke makes a project.
     first = session.workspace.current
     wanted = {first: paint_truth(dock)}
     qtbot.waitUntil(lambda: session.workspace.row(first).status == "corrected")
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
-    click(qtbot, dock.looking.mend.done_button)
+    click(qtbot, dock.review_panel.edit_bar.done_button)
     assert session.workspace.row(first).status == "done"
     assert session.workspace.current != first
     for identifier in [i for i in teaching(dock) if i != first][:3]:
@@ -141,8 +141,8 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     assert panel.folded
     click(qtbot, panel.heading)
     assert not panel.folded
-    assert dock.looking.folded
-    assert dock.segmenting.folded
+    assert dock.review_panel.folded
+    assert dock.segment_panel.folded
     qtbot.waitUntil(panel.run_button.isEnabled)
     assert "to learn from" in panel.words.text()
     panel.seconds.setValue(120)
@@ -164,18 +164,18 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     assert not panel.gate.isHidden()
     qtbot.waitUntil(lambda: panel.gate in seen)
     assert not panel.run_button.isEnabled()
-    assert dock.stage.preview_layer is None
-    dock.segmenting.threshold.setValue(0.61)
+    assert dock.canvas.preview_layer is None
+    dock.segment_panel.threshold.setValue(0.61)
     click(qtbot, panel.keep_button)
     at_rest(dock, qtbot)
     assert panel.gate.isHidden()
     assert panel.verdict.text() == "v002 is in use now."
-    assert dock.segmenting.threshold.value() == pytest.approx(0.61)
+    assert dock.segment_panel.threshold.value() == pytest.approx(0.61)
     assert panel.version_row.box.count() == 2
     assert panel.version_row.box.currentText().startswith("v002")
     assert panel.version_row.box.currentText().split(",")[0].endswith("in use")
     assert session.workspace.model.path.name == "v002"
-    assert dock.segmenting.model_box.currentText() == "v002"
+    assert dock.segment_panel.model_box.currentText() == "v002"
     assert {r.status for r in session.workspace.rows() if r.id not in wanted} == {"segmented"}
     assert {session.workspace.row(i).status for i in wanted} == {"done"}
     click(qtbot, panel.version_row.back_button)
@@ -184,19 +184,19 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     assert panel.version_row.box.currentText().startswith("v001")
     assert panel.verdict.text() == "v001 is in use now."
     assert not panel.version_row.back_button.isEnabled()  # there is nothing older
-    assert dock.segmenting.threshold.value() == pytest.approx(0.61)
+    assert dock.segment_panel.threshold.value() == pytest.approx(0.61)
     assert told(notifications) == []
     # Another day.
     viewer.close()
     viewer, dock = open_window()
     qtbot.waitUntil(lambda: dock.session.painting.project is not None, timeout=LONG)
     qtbot.wait(400)
-    assert told(notifications) == [f"{len(wanted)} corrected images of an earlier sitting are here again."]
+    assert told(notifications) == [f"{len(wanted)} corrected images of an earlier session are here again."]
     assert {r.id for r in dock.session.workspace.rows() if r.status == "done"} == set(wanted)
     for identifier, mask in wanted.items():
         dock.session.workspace.select(identifier)
-        np.testing.assert_array_equal(dock.stage.mask_layer.data, mask)
-    assert dock.teaching.version_row.box.count() == 2
+        np.testing.assert_array_equal(dock.canvas.mask_layer.data, mask)
+    assert dock.learn_panel.version_row.box.count() == 2
     assert not NETWORKS & set(sys.modules)
 
 
@@ -204,7 +204,7 @@ def test_a_version_that_was_rejected_is_not_advertised_and_roll_back_leads_to_no
     open_window: Callable[[], tuple[Any, Any]], qtbot: Any, notifications: list[Any], tmp_path: Path
 ) -> None:
     viewer, dock = open_window()
-    session, row = dock.session, dock.teaching.version_row
+    session, row = dock.session, dock.learn_panel.version_row
     segment_all(dock, qtbot)
     paint_truth(dock)
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
@@ -213,13 +213,13 @@ def test_a_version_that_was_rejected_is_not_advertised_and_roll_back_leads_to_no
     knowing = tmp_path / "knowing"
     shutil.copytree(session.workspace.model.path, knowing)
     content = json.loads((knowing / "settings.json").read_text())
-    looks = [("salt", measure_look(collection.image(i))) for i in collection.ids]
-    content["provenance"]["looks"] = summarize_looks(looks)
+    looks = [("salt", describe_image(collection.image(i))) for i in collection.ids]
+    content["provenance"]["looks"] = summarize_statistics(looks)
     (knowing / "settings.json").write_text(json.dumps(content))
     for note in ("good", "worse"):
         store.add(knowing, note=note, keep=True)
     session.projects.project_changed.emit()
-    click(qtbot, dock.teaching.heading)
+    click(qtbot, dock.learn_panel.heading)
     assert row.box.currentText() == "v002 in use, worse"
     assert not row.use_button.isEnabled()  # it is that already
     row.box.setCurrentIndex(0)
@@ -229,27 +229,27 @@ def test_a_version_that_was_rejected_is_not_advertised_and_roll_back_leads_to_no
     click(qtbot, row.use_button)
     at_rest(dock, qtbot)
     assert session.workspace.model.path.name == "v002"
-    dock.segmenting.threshold.setValue(0.76)
+    dock.segment_panel.threshold.setValue(0.76)
     click(qtbot, row.back_button)
     at_rest(dock, qtbot)
     assert session.workspace.model.path.name == "v001"
-    assert dock.teaching.verdict.text() == "v001 is in use now."
+    assert dock.learn_panel.verdict.text() == "v001 is in use now."
     assert not row.back_button.isEnabled()
     assert row.back_button.toolTip() == "There is no older version to go back to"
-    assert dock.segmenting.threshold.value() == pytest.approx(0.76)
-    assert dock.segmenting.suggestion.suggestion.card.path.name == "v001"
-    assert dock.segmenting.suggestion.use_button.isHidden()  # it is in use
+    assert dock.segment_panel.threshold.value() == pytest.approx(0.76)
+    assert dock.segment_panel.suggestion.suggestion.card.path.name == "v001"
+    assert dock.segment_panel.suggestion.use_button.isHidden()  # it is in use
     assert told(notifications) == []
     # Another day, with the model that all began with: its version is suggested, not the rejected one.
     viewer.close()
     viewer, dock = open_window()
     qtbot.waitUntil(lambda: dock.session.painting.project is not None, timeout=LONG)
-    suggestion = dock.segmenting.suggestion
+    suggestion = dock.segment_panel.suggestion
     qtbot.waitUntil(lambda: suggestion.suggestion is not None, timeout=LONG)
     qtbot.wait(400)
     assert {"v001", "v002"} <= {p.name for p in dock.session.workspace.models}
     assert suggestion.suggestion.card.path.name == "v001"
-    assert dock.teaching.version_row.box.currentText() == "v001 in use, good"
+    assert dock.learn_panel.version_row.box.currentText() == "v001 in use, good"
 
 
 def test_cancelled_learning_leaves_all_as_it_was_and_discard_keeps_the_old(
@@ -257,7 +257,7 @@ def test_cancelled_learning_leaves_all_as_it_was_and_discard_keeps_the_old(
 ) -> None:
     _, dock = open_window()
     segment_all(dock, qtbot)
-    session, panel = dock.session, dock.teaching
+    session, panel = dock.session, dock.learn_panel
     card = session.workspace.model
     paint_truth(dock)
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
@@ -273,7 +273,7 @@ def test_cancelled_learning_leaves_all_as_it_was_and_discard_keeps_the_old(
     at_rest(dock, qtbot)
     assert panel.gate.isHidden()
     assert panel.verdict.isHidden()
-    assert dock.stage.preview_layer is None
+    assert dock.canvas.preview_layer is None
     assert len(session.candidate.versions) == 1
     click(qtbot, panel.run_button)
     qtbot.waitUntil(lambda: len(session.background.curve) > 0, timeout=LONG)
@@ -307,7 +307,7 @@ def test_a_new_model_is_planned_trained_and_compared(
     open_window: Callable[[], tuple[Any, Any]], qtbot: Any, notifications: list[Any]
 ) -> None:
     _, dock = open_window()
-    session, panel = dock.session, dock.teaching
+    session, panel = dock.session, dock.learn_panel
     form = panel.form
     click(qtbot, panel.heading)
     panel.tabs.setCurrentIndex(1)

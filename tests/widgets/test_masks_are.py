@@ -52,12 +52,12 @@ def choose(dock: Any, qtbot: Any, text: str) -> None:
     box.setFocus()
     while box.currentIndex() > 0:
         qtbot.keyClick(box, Qt.Key.Key_Up)
-        qtbot.waitUntil(lambda: not dock.sources._soon.isActive())
+        qtbot.waitUntil(lambda: not dock.image_source._soon.isActive())
     wanted = box.findText(text)
     assert wanted > 0
     for _ in range(wanted):
         qtbot.keyClick(box, Qt.Key.Key_Down)
-        qtbot.waitUntil(lambda: not dock.sources._soon.isActive())
+        qtbot.waitUntil(lambda: not dock.image_source._soon.isActive())
 
 
 def test_masks_are_read_again_as_a_person_says(dock: Any, viewer: Any, qtbot: Any, cells: Path) -> None:
@@ -143,15 +143,15 @@ def test_two_strokes_on_one_of_fifteen_slices_are_one_mask(dock: Any, viewer: An
     truth = viewer.add_labels(np.zeros((15, 64, 64), np.uint8), name="truth")
     qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == 15)
     viewer.layers.selection.active = viewer.layers["s"]
-    dock.sources.choose_reference(truth)
-    assert dock.session.new_model.sources() == {}  # nothing is drawn yet
+    dock.image_source.choose_reference(truth)
+    assert dock.session.new_model.image_source() == {}  # nothing is drawn yet
     for rows in (slice(5, 15), slice(40, 50)):
         rows_of, columns_of = (part.ravel() for part in np.mgrid[rows, 10:30])
         truth.data_setitem((np.full(200, 4), rows_of, columns_of), 1)
     words = "1 of 15 images has a mask; the others are left out"
-    qtbot.waitUntil(lambda: bool(dock.session.new_model.sources()))
+    qtbot.waitUntil(lambda: bool(dock.session.new_model.image_source()))
     assert [row.id for row in dock.session.workspace.rows() if row.has_reference] == ["s [4]"]
-    panel = dock.teaching
+    panel = dock.learn_panel
     click(qtbot, panel.heading)
     panel.tabs.setCurrentIndex(1)
     form = panel.form

@@ -1,4 +1,4 @@
-"""Reviewing by real clicks and keys: the queue without a reference, mending, ignoring, vouching."""
+"""Reviewing by real clicks and keys: the queue without a reference, mending, ignoring, verifying."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def stack(ready: Any, viewer: Any, qtbot: Any) -> Any:
 def paint(dock: Any, box: tuple[slice, slice], label: int) -> None:
     """One stroke of the brush, settled at once."""
     indices = tuple(i.ravel() for i in np.mgrid[box])
-    layer = dock.stage.mask_layer
+    layer = dock.canvas.mask_layer
     layer.data_setitem(indices, np.full(len(indices[0]), label, layer.dtype))
-    dock.stage.take_painting()
+    dock.canvas.take_painting()
 
 
 def shape_at_hand(dock: Any, drawn: np.ndarray) -> None:
-    """Make the mask at hand what is drawn, by painting."""
-    layer = dock.stage.mask_layer
+    """Make the current mask what is drawn, by painting."""
+    layer = dock.canvas.mask_layer
     where = np.nonzero(np.asarray(layer.data) != drawn)
     layer.data_setitem(where, drawn[where].astype(layer.dtype))
-    dock.stage.take_painting()
+    dock.canvas.take_painting()
 
 
 def point_at(dock: Any, row: int, column: int) -> None:
@@ -56,7 +56,7 @@ def point_at(dock: Any, row: int, column: int) -> None:
 
 
 def test_without_a_reference_the_worst_is_found_by_an_estimate(stack: Any, viewer: Any, qtbot: Any) -> None:
-    session, looking, table = stack.session, stack.looking, stack.images.table
+    session, looking, table = stack.session, stack.review_panel, stack.images.table
     assert "estimates the IoU" in looking.empty.text()
     assert not looking.empty.isHidden()
     assert looking.image_score.text() == ""
@@ -78,7 +78,7 @@ def test_without_a_reference_the_worst_is_found_by_an_estimate(stack: Any, viewe
     assert f"~{estimates[order[0]]:.2f}" in looking.image_score.text()
     assert looking.about_score.whole_text().lower() == rows[order[0]].reason.lower()
     # Done, and next: down the queue, not down the list as it was.
-    click(qtbot, looking.mend.done_button)
+    click(qtbot, looking.edit_bar.done_button)
     assert session.workspace.current == order[1]
     press(viewer, "Q")  # left for later
     assert session.workspace.current == order[2]
@@ -93,7 +93,7 @@ def test_without_a_reference_the_worst_is_found_by_an_estimate(stack: Any, viewe
 def test_correct_next_goes_where_most_is_learned_and_done_goes_on_there(
     stack: Any, viewer: Any, qtbot: Any
 ) -> None:
-    session, looking = stack.session, stack.looking
+    session, looking = stack.session, stack.review_panel
     click(qtbot, looking.correct_button)
     qtbot.waitUntil(lambda: session.runner.progress is None, timeout=LONG)
     estimates = session.estimates
@@ -112,15 +112,15 @@ def test_correct_next_goes_where_most_is_learned_and_done_goes_on_there(
 
 def test_cancel_of_the_estimate_keeps_what_is_there(stack: Any, qtbot: Any) -> None:
     session = stack.session
-    click(qtbot, stack.segmenting.heading)
-    assert stack.segmenting.folded
-    click(qtbot, stack.looking.worst_button)
-    assert not stack.segmenting.folded  # where Cancel is
-    stack.segmenting.show_job()
-    click(qtbot, stack.segmenting.cancel_button)
+    click(qtbot, stack.segment_panel.heading)
+    assert stack.segment_panel.folded
+    click(qtbot, stack.review_panel.worst_button)
+    assert not stack.segment_panel.folded  # where Cancel is
+    stack.segment_panel.show_job()
+    click(qtbot, stack.segment_panel.cancel_button)
     qtbot.waitUntil(lambda: session.runner.progress is None, timeout=LONG)
     assert {r.status for r in session.workspace.rows()} == {"segmented"}
-    click(qtbot, stack.looking.worst_button)
+    click(qtbot, stack.review_panel.worst_button)
     qtbot.waitUntil(lambda: session.runner.progress is None, timeout=LONG)
     assert None not in {r.estimate for r in session.workspace.rows()}
 
@@ -135,15 +135,15 @@ def test_grow_and_shrink_the_object_pointed_at(stack: Any, viewer: Any, qtbot: A
     wanted = drawn.copy()
     wanted[9:14, 10:13] = wanted[10:13, 9:14] = 1  # one pixel up, down, left and right
     np.testing.assert_array_equal(stack.session.workspace.mask(current), wanted)
-    np.testing.assert_array_equal(stack.stage.mask_layer.data, wanted)
+    np.testing.assert_array_equal(stack.canvas.mask_layer.data, wanted)
     point_at(stack, 31, 31)
-    choose(qtbot, stack.looking.mend.edit_button, "Shrink")
+    choose(qtbot, stack.review_panel.edit_bar.edit_button, "Shrink")
     wanted[30:33, 30:33] = 0
     wanted[31, 31] = 1
-    np.testing.assert_array_equal(stack.stage.mask_layer.data, wanted)
-    choose(qtbot, stack.looking.mend.edit_button, "Undo")
-    choose(qtbot, stack.looking.mend.edit_button, "Undo")
-    np.testing.assert_array_equal(stack.stage.mask_layer.data, drawn)
+    np.testing.assert_array_equal(stack.canvas.mask_layer.data, wanted)
+    choose(qtbot, stack.review_panel.edit_bar.edit_button, "Undo")
+    choose(qtbot, stack.review_panel.edit_bar.edit_button, "Undo")
+    np.testing.assert_array_equal(stack.canvas.mask_layer.data, drawn)
 
 
 def test_where_nothing_is_pointed_at_that_is_said(
@@ -159,16 +159,16 @@ def test_where_nothing_is_pointed_at_that_is_said(
         "There is no object to shrink under the pointer; "
         "point at an object on the canvas, then press Shift+G",
     ]
-    assert not stack.stage.mask_layer.data.any()
+    assert not stack.canvas.mask_layer.data.any()
 
 
 def test_among_objects_the_chosen_one_grows_where_nothing_is_pointed_at(stack: Any, viewer: Any) -> None:
     drawn = np.zeros((48, 40), np.uint8)
     drawn[10:13, 10:13] = drawn[30:33, 30:33] = 1
     shape_at_hand(stack, drawn)
-    stack.stage.show_objects(True)
+    stack.canvas.show_objects(True)
     point_at(stack, -20, 500)
-    stack.stage.mask_layer.selected_label = int(stack.stage.mask_layer.data[31, 31])
+    stack.canvas.mask_layer.selected_label = int(stack.canvas.mask_layer.data[31, 31])
     press(viewer, "G")
     mask = stack.session.workspace.mask(stack.session.workspace.current)
     assert mask[:20].sum() == 9
@@ -181,9 +181,9 @@ def test_classes_are_chosen_by_keys_and_by_the_legend(
     viewer.add_image(np.random.default_rng(1).integers(0, 200, (48, 40)).astype(np.uint8), name="p")
     dock.session.workspace.load_model(tiny_models["classes"])
     qtbot.waitUntil(lambda: dock.session.workspace.current == "p")
-    assert dock.looking.classes.isHidden()
+    assert dock.review_panel.classes.isHidden()
     segment(dock, qtbot)
-    layer, legend = dock.stage.mask_layer, dock.looking.classes
+    layer, legend = dock.canvas.mask_layer, dock.review_panel.classes
     assert not legend.isHidden()
     for words in ("background", "one", "two", "ignore"):
         assert words in legend.text()
@@ -201,7 +201,7 @@ def test_classes_are_chosen_by_keys_and_by_the_legend(
     assert layer.selected_label == 255
     assert "<u>ignore</u>" in legend.text()
     # Among objects the same keys paint the same classes.
-    dock.stage.show_objects(True)
+    dock.canvas.show_objects(True)
     press(layer, "2")
     paint(dock, np.s_[0:6, 0:6], layer.selected_label)
     press(layer, "I")
@@ -209,7 +209,7 @@ def test_classes_are_chosen_by_keys_and_by_the_legend(
     mask = dock.session.workspace.mask("p")
     assert (mask[0:6, 0:6] == 2).all()
     assert (mask[40:46, 30:36] == 255).all()
-    dock.stage.show_objects(False)
+    dock.canvas.show_objects(False)
     assert (layer.data[40:46, 30:36] == 255).all()
     assert (layer.data[0:6, 0:6] == 2).all()
 
@@ -229,7 +229,7 @@ def test_ignored_pixels_count_for_nothing_and_survive(
     segment(ready, qtbot)
     truth = session.workspace.collection.reference(current).labels
     predicted = session.workspace.mask(current).copy()
-    layer = ready.stage.mask_layer
+    layer = ready.canvas.mask_layer
     press(layer, "I")
     paint(ready, np.s_[0:50, 0:101], layer.selected_label)
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
@@ -237,7 +237,7 @@ def test_ignored_pixels_count_for_nothing_and_survive(
     both = ((truth[below] > 0) & (predicted[below] > 0)).sum()
     either = ((truth[below] > 0) | (predicted[below] > 0)).sum()
     assert session.workspace.row(current).iou == pytest.approx(both / either if either else 1.0)
-    click(qtbot, ready.looking.errors_box)
+    click(qtbot, ready.review_panel.errors_box)
     assert not ready.overlays.layers["errors"].data[0:50].any()
     # Nothing of it teaches, even once the image is done.
     session.painting.set_done([current])
@@ -246,8 +246,8 @@ def test_ignored_pixels_count_for_nothing_and_survive(
     assert (reference.weights[below] == 1).all()
     assert (reference.labels[0:50] == 0).all()
     # Undo and back, another image and back, and from the files.
-    choose(qtbot, ready.looking.mend.accept_button, "This image is not done")
-    choose(qtbot, ready.looking.mend.edit_button, "Undo")
+    choose(qtbot, ready.review_panel.edit_bar.accept_button, "This image is not done")
+    choose(qtbot, ready.review_panel.edit_bar.edit_button, "Undo")
     np.testing.assert_array_equal(layer.data, predicted)
     press(layer, "I")
     paint(ready, np.s_[0:10, 0:101], layer.selected_label)
@@ -266,14 +266,14 @@ def test_ignored_pixels_count_for_nothing_and_survive(
 
 
 def test_what_is_vouched_for_is_shown_on_demand(stack: Any, viewer: Any, qtbot: Any) -> None:
-    box = stack.looking.vouched_box
+    box = stack.review_panel.verified_box
     click(qtbot, box)
-    layer = stack.overlays.layers["vouched"]
+    layer = stack.overlays.layers["verified"]
     assert not layer.data.any()  # a prediction is no evidence
     assert not layer.editable
-    before = np.asarray(stack.stage.mask_layer.data).copy()
+    before = np.asarray(stack.canvas.mask_layer.data).copy()
     paint(stack, np.s_[10:20, 10:20], 1)
-    changed = stack.stage.mask_layer.data != before
+    changed = stack.canvas.mask_layer.data != before
     assert layer.data.any()
     assert not layer.data[~changed].any()
     paint(stack, np.s_[12:14, 12:14], 255)
@@ -290,15 +290,15 @@ def test_what_is_vouched_for_is_shown_on_demand(stack: Any, viewer: Any, qtbot: 
 
 
 def test_where_the_model_is_unsure_is_shown_on_demand(stack: Any, viewer: Any, qtbot: Any) -> None:
-    box, looking, unsure = stack.looking.unsure_box, stack.looking, stack.overlays.disagreement
+    box, looking, unsure = stack.review_panel.unsure_box, stack.review_panel, stack.overlays.disagreement
     active = viewer.layers.selection.active
     click(qtbot, box)
     qtbot.waitUntil(lambda: stack.overlays.layers["unsure"] is not None, timeout=LONG)
     layer = stack.overlays.layers["unsure"]
     assert layer.name == "disagreement"
-    assert viewer.layers.selection.active is active  # strokes go on into the mask
+    assert viewer.layers.selection.active is active  # strokes continue into the mask
     first = np.asarray(layer.data)
-    assert first.shape == stack.stage.mask_at_hand().shape
+    assert first.shape == stack.canvas.current_mask().shape
     assert 0 < first.max() <= 0.5
     np.testing.assert_array_equal(first, unsure.values())
     assert looking.legend.isHidden()
@@ -328,7 +328,7 @@ def test_where_the_model_is_unsure_is_shown_on_demand(stack: Any, viewer: Any, q
 
 
 def test_the_mask_is_hidden_and_shown_by_a_key(stack: Any, viewer: Any) -> None:
-    layer = stack.stage.mask_layer
+    layer = stack.canvas.mask_layer
     press(viewer, "H")
     assert not layer.visible
     press(viewer, "H")
@@ -336,7 +336,7 @@ def test_the_mask_is_hidden_and_shown_by_a_key(stack: Any, viewer: Any) -> None:
 
 
 def test_many_are_accepted_at_once_and_taken_back(stack: Any, qtbot: Any) -> None:
-    session, bar = stack.session, stack.looking.mend
+    session, bar = stack.session, stack.review_panel.edit_bar
     stack.images.table.select(["s [1]", "s [3]"])
     choose(qtbot, bar.accept_button, "Selected images (2)")
     done = lambda: [r.id for r in session.workspace.rows() if r.status == "done"]  # noqa: E731
@@ -349,12 +349,12 @@ def test_many_are_accepted_at_once_and_taken_back(stack: Any, qtbot: Any) -> Non
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
     settled(stack, qtbot)
     assert [
-        i for i in session.workspace.collection.ids if session.painting.project.corrections.effort(i).done
+        i for i in session.workspace.collection.ids if session.painting.project.corrections.stats(i).done
     ] == done()
 
 
 def test_an_earlier_mask_of_the_image_comes_back_and_can_be_undone(stack: Any, qtbot: Any) -> None:
-    session, bar, layer = stack.session, stack.looking.mend, stack.stage.mask_layer
+    session, bar, layer = stack.session, stack.review_panel.edit_bar, stack.canvas.mask_layer
     assert not bar.revert_button.isEnabled()
     predicted = np.asarray(layer.data).copy()
     paint(stack, np.s_[0:10, 0:10], 1)
@@ -363,7 +363,7 @@ def test_an_earlier_mask_of_the_image_comes_back_and_can_be_undone(stack: Any, q
     paint(stack, np.s_[0:10, 0:10], 0)
     second = np.asarray(layer.data).copy()
     settled(stack, qtbot)
-    assert stack.looking.hint.whole_text().startswith("2 strokes, ")
+    assert stack.review_panel.hint.whole_text().startswith("2 strokes, ")
     assert bar.revert_button.isEnabled()
     kinds = [v.kind for v in session.painting.versions(session.workspace.current)]
     assert kinds == ["prediction", "paint", "paint"]
@@ -383,13 +383,13 @@ def test_an_earlier_mask_of_the_image_comes_back_and_can_be_undone(stack: Any, q
 def test_with_all_steps_open_the_dock_fits_a_small_screen(stack: Any, viewer: Any, qtbot: Any) -> None:
     from qtpy.QtWidgets import QScrollArea
 
-    click(qtbot, stack.looking.worst_button)
+    click(qtbot, stack.review_panel.worst_button)
     qtbot.waitUntil(lambda: stack.session.runner.progress is None, timeout=LONG)
-    click(qtbot, stack.looking.vouched_box)
-    click(qtbot, stack.looking.unsure_box)
+    click(qtbot, stack.review_panel.verified_box)
+    click(qtbot, stack.review_panel.unsure_box)
     qtbot.waitUntil(lambda: stack.overlays.layers["unsure"] is not None, timeout=LONG)
-    assert not stack.segmenting.folded
-    assert not stack.looking.folded
+    assert not stack.segment_panel.folded
+    assert not stack.review_panel.folded
     area = stack.findChild(QScrollArea)
     # What 800 pixels leave below the menu and the title of the dock, and above the status bar.
     stack.resize(380, 720)
@@ -397,6 +397,10 @@ def test_with_all_steps_open_the_dock_fits_a_small_screen(stack: Any, viewer: An
     inside = area.widget()
     assert inside.heightForWidth(area.viewport().width()) <= 690
     # Nothing is cut off at the right.
-    rows = [stack.looking.buttons, stack.looking.mend, stack.segmenting.run_button.parentWidget()]
+    rows = [
+        stack.review_panel.buttons,
+        stack.review_panel.edit_bar,
+        stack.segment_panel.run_button.parentWidget(),
+    ]
     assert all(row.minimumSizeHint().width() <= area.viewport().width() - 16 for row in rows)
     assert stack.images.table.view.minimumSizeHint().height() < 120

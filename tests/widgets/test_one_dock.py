@@ -113,7 +113,7 @@ def test_the_cross_hides_and_what_was_there_comes_back(
     qtbot.wait(20)
     bench.session.workspace.load_model(tiny_models["grey"])
     viewer.add_image(np.arange(48 * 40, dtype=np.uint16).reshape(48, 40), name="mine")
-    qtbot.waitUntil(bench.segmenting.run_button.isEnabled)
+    qtbot.waitUntil(bench.segment_panel.run_button.isEnabled)
     keys = dict(viewer.keymap)
     assert keys
     (dock,) = docks(viewer)
@@ -124,7 +124,7 @@ def test_the_cross_hides_and_what_was_there_comes_back(
     assert not dock.isHidden()
     assert set(viewer.keymap) == set(keys)
     assert [row.id for row in bench.session.workspace.rows()] == ["mine"]
-    assert bench.segmenting.model_box.currentText() == "grey"
+    assert bench.segment_panel.model_box.currentText() == "grey"
 
 
 def test_the_cross_ends_no_work_and_says_that_it_continues(
@@ -135,7 +135,7 @@ def test_the_cross_ends_no_work_and_says_that_it_continues(
     by_menu(viewer)
     (bench,) = made
     qtbot.wait(20)
-    monkeypatch.setattr(Session, "at_stake", True)
+    monkeypatch.setattr(Session, "has_unsaved_work", True)
     (dock,) = docks(viewer)
     qtbot.mouseClick(cross(dock), Qt.MouseButton.LeftButton)
     monkeypatch.undo()
@@ -159,8 +159,8 @@ def test_a_dock_behind_another_keeps_its_keys(made: list[Any], viewer: Any, qtbo
 
 def test_the_mask_lies_over_an_image_that_was_opened_later(ready: Any, viewer: Any, qtbot: Any) -> None:
     def segment() -> None:
-        qtbot.waitUntil(ready.segmenting.run_button.isEnabled)
-        qtbot.mouseClick(ready.segmenting.run_button, Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(ready.segment_panel.run_button.isEnabled)
+        qtbot.mouseClick(ready.segment_panel.run_button, Qt.MouseButton.LeftButton)
         current = ready.session.workspace.current
         qtbot.waitUntil(lambda: ready.session.workspace.row(current).status == "segmented", timeout=20_000)
         qtbot.waitUntil(lambda: not ready.session.runner.busy, timeout=20_000)
@@ -170,7 +170,7 @@ def test_the_mask_lies_over_an_image_that_was_opened_later(ready: Any, viewer: A
     large = viewer.add_image(np.arange(96 * 120, dtype=np.uint16).reshape(96, 120), name="large")
     qtbot.waitUntil(lambda: ready.session.workspace.current == "large")
     segment()
-    mask = ready.stage.mask_layer
+    mask = ready.canvas.mask_layer
     assert viewer.layers.index(mask) > viewer.layers.index(large)
     assert mask.data.shape == (96, 120)
     assert viewer.layers.selection.active is mask
@@ -183,5 +183,5 @@ def test_the_dock_is_wide_enough_for_all_that_comes(ready: Any, viewer: Any, qtb
     viewer.window._qt_window.resize(900, 600)
     viewer.window._qt_window.show()
     area = ready.findChild(QScrollArea)
-    ready.segmenting.run_button.setMinimumWidth(450)
+    ready.segment_panel.run_button.setMinimumWidth(450)
     qtbot.waitUntil(lambda: area.viewport().width() >= area.widget().minimumSizeHint().width() >= 450)

@@ -15,7 +15,7 @@ from support.hands import LONG, choose, click, segment, settled
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_unet.workflow.replay.run_record import RunRecipe
+    from napari_unet.workflow.replay.run_record import RunRecord
 
 pytestmark = [
     pytest.mark.window,
@@ -28,25 +28,25 @@ pytestmark = [
 @pytest.fixture
 def save(ready: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """(words of the menu, name) -> the recipe, saved with the button."""
-    from napari_unet.workflow.replay.run_record import RunRecipe
+    from napari_unet.workflow.replay.run_record import RunRecord
 
-    def click_and_save(words: str, name: str) -> RunRecipe:
+    def click_and_save(words: str, name: str) -> RunRecord:
         target = tmp_path / f"{name}.json"
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
-        choose(qtbot, ready.segmenting.recipes, f"Save recipe: {words}")
+        choose(qtbot, ready.segment_panel.run_records, f"Save run: {words}")
         qtbot.waitUntil(target.exists, timeout=LONG)
         settled(ready, qtbot)
-        return RunRecipe.load(target)
+        return RunRecord.load(target)
 
     return click_and_save
 
 
-def repeat(dock: Any, qtbot: Any, recipe: RunRecipe, out: Path) -> None:
+def repeat(dock: Any, qtbot: Any, recipe: RunRecord, out: Path) -> None:
     """As `napari-unet run` does it, in the process that computes, for TensorFlow must not be in this one."""
-    from napari_unet.workflow.replay.replay_task import RepeatTask
+    from napari_unet.workflow.replay.replay_task import ReplayTask
 
     ended: list[Any] = []
-    dock.session.runner.engine.submit(RepeatTask(recipe, out), lambda _: None, ended.append)
+    dock.session.runner.engine.submit(ReplayTask(recipe, out), lambda _: None, ended.append)
     qtbot.waitUntil(lambda: bool(ended), timeout=LONG)
     assert ended[0].state == "done", ended[0].error
 
@@ -88,13 +88,13 @@ def test_what_is_in_view_and_an_export_of_what_was_painted_on_it(
     file = tmp_path / "out" / "large.png"
     np.testing.assert_array_equal(decode_labels(file.read_bytes(), file.name) > 0, mask > 0)
 
-    painted = ready.stage.mask_layer
+    painted = ready.canvas.mask_layer
     place = tuple(i.ravel() for i in np.mgrid[5:30, 5:60])
     painted.data_setitem(place, np.ones(len(place[0]), painted.dtype))
     qtbot.waitUntil(lambda: ready.session.workspace.row("large").status == "corrected", timeout=LONG)
     settled(ready, qtbot)
-    click(qtbot, ready.looking.mend.export_button)
-    dialog = ready.looking.mend.export_dialog
+    click(qtbot, ready.review_panel.edit_bar.export_button)
+    dialog = ready.review_panel.edit_bar.export_dialog
     for name, box in dialog.boxes.items():
         box.setChecked(name == "npy")
     dialog.folder_edit.setText(str(tmp_path / "exported"))
@@ -117,6 +117,6 @@ def test_a_name_that_got_its_ending_replaces_nothing_unasked(
     (tmp_path / "r.json").write_text("mine")
     told: list[str] = []
     ready.session.runner.failed.connect(lambda sentence, _: told.append(sentence))
-    ready.segmenting.recipes.save("segment", tmp_path / "r")
+    ready.segment_panel.run_records.save("segment", tmp_path / "r")
     assert told == [f"{tmp_path / 'r.json'} is there already; choose that very name to replace it"]
     assert (tmp_path / "r.json").read_text() == "mine"

@@ -11,7 +11,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_unet.project.journal import StrokeFile, read_strokes
+from napari_unet.project.corrections.journal import StrokeFile, read_strokes
 from napari_unet.project.project import Project
 from support.hands import LONG, segment
 
@@ -35,13 +35,13 @@ def kept(ready: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> Any:
     segment(ready, qtbot)
     ready.session.projects.use_folder(tmp_path / "kept")
     qtbot.waitUntil(lambda: ready.session.painting.project is not None, timeout=LONG)
-    ready.session.painting.project.corrections.recorder.retry_seconds = 0.05
+    ready.session.painting.project.corrections.writer.retry_seconds = 0.05
     return ready
 
 
 def stroke(dock: Any, qtbot: Any, top: int) -> np.ndarray:
     """Paint as a brush does, and let the window see it; gives back the mask."""
-    layer = dock.stage.mask_layer
+    layer = dock.canvas.mask_layer
     rows, columns = (i.ravel() for i in np.mgrid[top : top + 6, 0:30])
     layer.data_setitem((rows, columns), 1 - layer.data[rows, columns])
     wanted = np.asarray(layer.data).copy()
@@ -71,7 +71,7 @@ def test_a_disk_that_refuses_is_said_and_strokes_are_saved_once_it_takes_them(
     qtbot.waitUntil(lambda: len(notifications) == 1, timeout=LONG)
     (sentence,) = told(notifications)
     assert os.strerror(number) in sentence
-    assert "Painting goes on" in sentence
+    assert "Painting continues" in sentence
     wanted = stroke(kept, qtbot, 20)  # it does
     assert kept.session.workspace.row("s [0]").status == "corrected"
     full[0] = False
@@ -88,12 +88,12 @@ def test_a_folder_that_vanishes_while_painting_is_said_and_taken_up_again(
     away = folder.rename(folder.with_name("away"))
     stroke(kept, qtbot, 0)
     qtbot.waitUntil(lambda: len(notifications) == 1, timeout=LONG)
-    assert "Painting goes on" in told(notifications)[0]
-    # Every helper goes on in memory, too.
+    assert "Painting continues" in told(notifications)[0]
+    # Every helper continues in memory, too.
     wanted = stroke(kept, qtbot, 12)
-    kept.mending.mend("undo")
+    kept.mask_editing.edit("undo")
     wanted[12:18, 0:30] = 1 - wanted[12:18, 0:30]
-    np.testing.assert_array_equal(kept.stage.mask_layer.data, wanted)
+    np.testing.assert_array_equal(kept.canvas.mask_layer.data, wanted)
     assert not folder.exists()
     away.rename(folder)
     qtbot.waitUntil(lambda: len(notifications) == 2, timeout=LONG)
@@ -119,7 +119,7 @@ def test_a_place_where_no_project_can_be_made_is_said_and_caught_up_with(
     segment(ready, qtbot)
     stroke(ready, qtbot, 0)
     qtbot.waitUntil(lambda: len(notifications) == 1, timeout=LONG)
-    assert "painting goes on in memory" in told(notifications)[0]
+    assert "painting continues in memory" in told(notifications)[0]
     stroke(ready, qtbot, 10)
     assert ready.session.painting.project is None
     monkeypatch.setattr(Project, "create", create)
@@ -133,7 +133,7 @@ def test_a_drag_is_on_the_disk_while_it_goes_on_and_is_one_stroke(
     kept: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A brush that moves every 20 milliseconds, for two seconds, without being lifted."""
-    session, layer = kept.session, kept.stage.mask_layer
+    session, layer = kept.session, kept.canvas.mask_layer
     current, corrections = session.workspace.current, session.painting.project.corrections
     journal = session.painting.project.folder / "journal"
     held = [Qt.MouseButton.NoButton]
@@ -165,10 +165,10 @@ def test_a_drag_is_on_the_disk_while_it_goes_on_and_is_one_stroke(
     pieces = [s.begun for f in journal.glob("*.strokes") for s in read_strokes(f).strokes]
     assert len(pieces) > 1
     assert pieces == [1] + [0] * (len(pieces) - 1)
-    assert corrections.effort(current).strokes == 1
+    assert corrections.stats(current).strokes == 1
     drag(4, 10)
     qtbot.waitUntil(lambda: on_disk() == 90, timeout=1000)
-    assert corrections.effort(current).strokes == 2
+    assert corrections.stats(current).strokes == 2
     assert [v.pixels for v in corrections.versions(current)] == [0, 80, 10]
     for _ in range(2):
         session.painting.undo(current)

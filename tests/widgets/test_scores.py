@@ -35,17 +35,17 @@ def segmented(ready: Any, viewer: Any, salt_folder: Path, qtbot: Any) -> Any:
 
 def opened(dock: Any, qtbot: Any) -> Any:
     """The window of scores, complete."""
-    buttons = dock.looking.all_scores
+    buttons = dock.review_panel.all_scores
     click(qtbot, buttons.scores_button)
     scored(dock, qtbot)
     return buttons.dialog
 
 
 def scored(dock: Any, qtbot: Any) -> None:
-    board = dock.looking.all_scores.board
+    board = dock.review_panel.all_scores.board
     qtbot.waitUntil(lambda: board._job is None and board.stale == 0, timeout=60_000)
     settled(dock, qtbot)
-    dialog = dock.looking.all_scores.dialog
+    dialog = dock.review_panel.all_scores.dialog
     qtbot.waitUntil(lambda: not dialog._soon.isActive() and not dialog._rest.isActive())
 
 
@@ -61,7 +61,7 @@ def test_scores_are_listed_worst_first_and_follow_the_viewer_both_ways(segmented
     other = model.id_at(9)
     session.workspace.select(other)
     assert [i.row() for i in dialog.view.selectionModel().selectedRows()] == [9]
-    # Sorted the other way the row of the image at hand goes along.
+    # Sorted the other way the row of the current image goes along.
     header = dialog.view.horizontalHeader()
     column = model.columns.index("iou")
     x = header.sectionViewportPosition(column) + header.sectionSize(column) // 2
@@ -126,7 +126,7 @@ def test_a_threshold_that_was_chosen_here_is_said_beside_every_score(
         "threshold 0.7 instead of the model's own 0.5: chosen while these images were looked at, "
         "so the scores flatter the model"
     )
-    score = segmented.looking.overall_score
+    score = segmented.review_panel.overall_score
     path = tmp_path / "scores.csv"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
 
@@ -138,7 +138,7 @@ def test_a_threshold_that_was_chosen_here_is_said_beside_every_score(
     assert "threshold" not in score.text()
     assert "Careful" not in dialog.overall.text()
     assert all("threshold_note" not in row for row in saved())
-    segmented.segmenting.threshold.setValue(0.7)
+    segmented.segment_panel.threshold.setValue(0.7)
     scored(segmented, qtbot)
     assert score.text().endswith("; threshold chosen on these images")
     assert f"T{note[1:]}." in score.toolTip()
@@ -151,7 +151,7 @@ def test_a_threshold_that_was_chosen_here_is_said_beside_every_score(
     assert copied[0].split("\t")[-1] == "Threshold note"
     assert {line.split("\t")[-1] for line in copied[1:]} == {note}
     assert "(chosen on these images, so it flatters)" in dialog.plot.words.text()
-    segmented.segmenting.threshold.setValue(0.5)
+    segmented.segment_panel.threshold.setValue(0.5)
     scored(segmented, qtbot)
     assert "threshold" not in score.text()
     assert "Careful" not in dialog.overall.text()
@@ -168,8 +168,8 @@ def test_references_are_not_denied_where_an_image_without_one_is_segmented(
     session.workspace.select(bare)
     segment(ready, qtbot)
     assert session.workspace.row(bare).status == "segmented"
-    assert not ready.looking.empty.isHidden()
-    assert ready.looking.empty.text() == (
+    assert not ready.review_panel.empty.isHidden()
+    assert ready.review_panel.empty.text() == (
         "No image with a reference mask is segmented yet: Worst first estimates the IoU of each."
     )
 
@@ -178,11 +178,11 @@ def test_the_line_of_the_curve_and_the_slider_are_one(segmented: Any, qtbot: Any
     dialog = opened(segmented, qtbot)
     promised = dialog.plot.curve.at(0.7)
     dialog.plot._want(0.7)  # what a drag of the line ends in
-    assert segmented.segmenting.threshold.value() == pytest.approx(0.7)
+    assert segmented.segment_panel.threshold.value() == pytest.approx(0.7)
     assert segmented.session.workspace.inference.threshold == pytest.approx(0.7)
     scored(segmented, qtbot)
     assert dialog.board.mean_iou() == pytest.approx(promised)
-    segmented.segmenting.threshold.setValue(0.3)
+    segmented.segment_panel.threshold.setValue(0.3)
     assert dialog.plot._present.value() == pytest.approx(0.3)
     assert "Threshold 0.30" in dialog.plot.words.text()
     scored(segmented, qtbot)
@@ -198,7 +198,7 @@ def test_a_report_is_written_beside_earlier_ones_and_opened(
         lambda address: shown.append(address.toLocalFile()),
     )
     for count in (1, 2):
-        click(qtbot, segmented.looking.all_scores.report_button)
+        click(qtbot, segmented.review_panel.all_scores.report_button)
         qtbot.waitUntil(lambda: len(shown) == count, timeout=60_000)  # noqa: B023
         settled(segmented, qtbot)
     folders = sorted(p.name for p in tmp_path.iterdir())
@@ -213,4 +213,4 @@ def test_segmenting_goes_before_scoring_and_scores_come_after(segmented: Any, qt
     scored(segmented, qtbot)
     assert dialog.model.rowCount() == 24
     dialog.close()
-    assert not segmented.looking.all_scores.board.active
+    assert not segmented.review_panel.all_scores.board.active

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_unet.models.look import measure_look, summarize_looks
+from napari_unet.models.image_statistics import describe_image, summarize_statistics
 from support.hands import click, segment
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def ship(shipped: Path, tiny_models: dict[str, Path]) -> Callable[[str], Path]:
         shutil.copytree(tiny_models["grey"], folder)
         file = folder / "settings.json"
         content = json.loads(file.read_text())
-        looks = [("dark", measure_look(spots(seed))) for seed in range(100, 110)]
-        content["provenance"]["looks"] = summarize_looks(looks)
+        looks = [("dark", describe_image(spots(seed))) for seed in range(100, 110)]
+        content["provenance"]["looks"] = summarize_statistics(looks)
         content["provenance"]["about"] = {"title": "Spots of all kinds"}
         file.write_text(json.dumps(content))
         return folder
@@ -59,7 +59,7 @@ def cells(ship: Callable[[str], Path]) -> Path:
 def test_the_first_click_segments_an_image_that_a_shipped_model_knows(
     cells: Path, dock: Any, viewer: Any, qtbot: Any
 ) -> None:
-    panel = dock.segmenting
+    panel = dock.segment_panel
     assert panel.model_box.itemText(0) == "cells (shipped)"
     assert panel.model_box.currentIndex() == -1
     assert panel.run_button.toolTip() == "Choose a model first."
@@ -72,16 +72,16 @@ def test_the_first_click_segments_an_image_that_a_shipped_model_knows(
     assert not panel.suggestion.isHidden()
     assert panel.suggestion.use_button.isHidden()
     segment(dock, qtbot)
-    assert dock.stage.mask_layer.data.any()
+    assert dock.canvas.mask_layer.data.any()
 
 
 def test_another_model_stays_until_the_suggestion_is_taken(
     cells: Path, dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path]
 ) -> None:
     dock.session.workspace.load_model(tiny_models["grey"])
-    assert dock.segmenting.model_box.itemText(0) == "grey"  # one's own come first
+    assert dock.segment_panel.model_box.itemText(0) == "grey"  # one's own come first
     viewer.add_image(spots(1))
-    row = dock.segmenting.suggestion
+    row = dock.segment_panel.suggestion
     qtbot.waitUntil(lambda: not row.isHidden())
     assert dock.session.workspace.model.path == tiny_models["grey"]
     click(qtbot, row.use_button)
@@ -92,7 +92,7 @@ def test_another_model_stays_until_the_suggestion_is_taken(
 def test_an_image_of_another_kind_gets_no_suggestion(cells: Path, dock: Any, viewer: Any, qtbot: Any) -> None:
     stripes = np.tile(np.array([0, 0, 200, 200], np.uint8), (64, 16))
     viewer.add_image(stripes)
-    qtbot.waitUntil(lambda: bool(dock.segmenting.suggestion._looks))
+    qtbot.waitUntil(lambda: bool(dock.segment_panel.suggestion._statistics))
     assert dock.session.workspace.model is None
-    assert dock.segmenting.suggestion.isHidden()
-    assert not dock.segmenting.run_button.isEnabled()
+    assert dock.segment_panel.suggestion.isHidden()
+    assert not dock.segment_panel.run_button.isEnabled()

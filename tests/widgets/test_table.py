@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QColor, QPalette
 
-from napari_unet.session.image_row import ImageRow
+from napari_unet.session.images.image_row import ImageRow
 from napari_unet.widgets.images.image_table import ImageTable
 from napari_unet.widgets.images.table_model import DISPLAY, SORT_ROLE, TOOLTIP, ImageTableModel
 from napari_unet.widgets.images.table_order import Column, TableOrder

@@ -109,30 +109,30 @@ def test_from_a_zip_to_the_worst_image_and_a_correction(
     viewer.open(str(salt_zip), plugin=None)  # as when dropped
     qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == 30)
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tiny_models["grey"]))
-    dock.segmenting.model_button.menu().actions()[0].trigger()
-    assert dock.segmenting.model_box.currentText() == "grey"
+    dock.segment_panel.model_button.menu().actions()[0].trigger()
+    assert dock.segment_panel.model_box.currentText() == "grey"
     segment(dock, qtbot, "image")
     first = dock.session.workspace.current
     assert dock.session.workspace.row(first).status == "segmented"
-    assert dock.stage.mask_layer.data.any()
+    assert dock.canvas.mask_layer.data.any()
     segment(dock, qtbot, "all")
     scores = {r.id: r.iou for r in dock.session.workspace.rows() if r.iou is not None}
     assert len(scores) == 24
-    click(qtbot, dock.looking.worst_button)
+    click(qtbot, dock.review_panel.worst_button)
     worst = dock.session.workspace.current
     assert scores[worst] == min(scores.values())
     assert dock.images.table.current_id() == worst
-    click(qtbot, dock.looking.errors_box)
+    click(qtbot, dock.review_panel.errors_box)
     assert dock.overlays.layers["errors"].visible
     # A person paints the truth: nothing is wrong any more.
-    layer = dock.stage.mask_layer
+    layer = dock.canvas.mask_layer
     truth = dock.session.workspace.collection.entries[worst].sample.read_mask().labels
     wrong = np.nonzero(layer.data != truth)
     layer.data_setitem(wrong, truth[wrong])
     qtbot.waitUntil(lambda: dock.session.workspace.row(worst).status == "corrected")
     assert dock.session.workspace.row(worst).iou == 1.0
     assert not (dock.overlays.layers["errors"].data > 1).any()
-    click(qtbot, dock.looking.next_button)
+    click(qtbot, dock.review_panel.next_button)
     assert dock.session.workspace.current != worst
     assert [str(n.message) for n in notifications] == []
     assert not NETWORKS & set(sys.modules)
@@ -147,7 +147,7 @@ def test_a_killed_process_is_told_and_replaced(
     many(viewer)
     qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == MANY)
     segment(dock, qtbot, "image")
-    current, layer = dock.session.workspace.current, dock.stage.mask_layer
+    current, layer = dock.session.workspace.current, dock.canvas.mask_layer
     layer.data_setitem((np.arange(9), np.arange(9)), 1 - layer.data[np.arange(9), np.arange(9)])
     wanted = layer.data.copy()
     segment(dock, qtbot, "all", wait=False)
@@ -162,7 +162,7 @@ def test_a_killed_process_is_told_and_replaced(
     assert all(dock.session.workspace.mask(i) is not None for i in done)
     np.testing.assert_array_equal(layer.data, wanted)
     np.testing.assert_array_equal(dock.session.workspace.mask(current), wanted)
-    assert dock.segmenting.run_button.isEnabled()
+    assert dock.segment_panel.run_button.isEnabled()
     new = next(r.id for r in dock.session.workspace.rows() if r.status == "new")
     dock.session.workspace.select(new)
     segment(dock, qtbot, "image")
@@ -176,12 +176,12 @@ def test_cancel_keeps_what_is_finished(
     many(viewer)
     qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == MANY)
     segment(dock, qtbot, "all", wait=False)
-    assert dock.segmenting.pages.currentIndex() == 1
+    assert dock.segment_panel.pages.currentIndex() == 1
     qtbot.waitUntil(lambda: any(r.status == "segmented" for r in dock.session.workspace.rows()), timeout=LONG)
-    click(qtbot, dock.segmenting.cancel_button)
+    click(qtbot, dock.segment_panel.cancel_button)
     qtbot.waitUntil(lambda: not dock.session.runner.busy, timeout=10_000)
     qtbot.wait(50)
-    assert dock.segmenting.pages.currentIndex() == 0
+    assert dock.segment_panel.pages.currentIndex() == 0
     done = sum(r.status == "segmented" for r in dock.session.workspace.rows())
     assert 0 < done < MANY
     # Another list is taken to hand while a task runs.
@@ -235,7 +235,7 @@ def test_taking_the_dock_out_of_the_window_leaves_nothing(
     wrapped = next(d for d in viewer.window._wrapped_dock_widgets.values() if d.inner_widget() is dock)
     viewer.window.remove_dock_widget(wrapped)
     qtbot.waitUntil(lambda: left_behind(nothing_left) == set(), timeout=10_000)
-    # The viewer goes on without it, and with another.
+    # The viewer continues without it, and with another.
     viewer.dims.set_current_step(0, 3)
     for layer in list(viewer.layers):
         viewer.layers.remove(layer)

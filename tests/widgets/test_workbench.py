@@ -62,12 +62,12 @@ def reference_of(dock: Any, identifier: str) -> Any:
 
 def test_an_empty_window_says_what_to_do(dock: Any, qtbot: Any) -> None:
     assert "Open a data set above" in dock.images.table.message.text()
-    assert not dock.segmenting.run_button.isEnabled()
-    assert "Open a model" in dock.segmenting.about.text()
-    assert dock.segmenting.run_button.toolTip() == "Open a model first."
-    assert dock.segmenting.mask_part.isHidden()
-    assert not dock.looking.empty.isHidden()
-    assert dock.looking.histogram.isHidden()
+    assert not dock.segment_panel.run_button.isEnabled()
+    assert "Open a model" in dock.segment_panel.about.text()
+    assert dock.segment_panel.run_button.toolTip() == "Open a model first."
+    assert dock.segment_panel.mask_part.isHidden()
+    assert not dock.review_panel.empty.isHidden()
+    assert dock.review_panel.histogram.isHidden()
     for key in ("segment", "look", "open"):
         dock.start(key)
 
@@ -90,7 +90,7 @@ def test_a_dock_that_closes_leaves_the_keys_of_another_plugin(dock: Any, viewer:
 
 
 def test_a_model_is_opened_and_described(ready: Any, qtbot: Any, viewer: Any) -> None:
-    panel = ready.segmenting
+    panel = ready.segment_panel
     assert panel.model_box.currentText() == "grey"
     assert "12 images" in panel.about.text()
     assert "validation IoU 0.50" in panel.about.text()
@@ -107,7 +107,7 @@ def test_what_is_no_model_is_told(
     dock: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notifications: list[Any]
 ) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
-    dock.segmenting.model_button.menu().actions()[0].trigger()
+    dock.segment_panel.model_button.menu().actions()[0].trigger()
     assert "There is no model in" in notifications[0].message
 
 
@@ -177,7 +177,7 @@ def test_any_layer_is_listed_slice_by_slice_and_segmented(
     ]
     shape = (layer.data[0] if layer.multiscale else layer.data).shape
     shape = shape[-3:-1] if layer.rgb else shape[-2:]
-    mask = ready.stage.mask_layer
+    mask = ready.canvas.mask_layer
     assert mask.data.shape == shape
     np.testing.assert_array_equal(mask.data, ready.session.workspace.mask(ready.session.workspace.current))
     np.testing.assert_allclose(mask.scale, layer.scale[-2:])
@@ -198,7 +198,7 @@ def test_several_layers_are_one_list_and_the_one_at_hand_is_seen(ready: Any, vie
     assert (first.visible, second.visible) == (True, False)
     assert ready.session.workspace.current == "a"
     segment(ready, qtbot)
-    assert ready.stage.mask_layer.data.shape == (48, 40)
+    assert ready.canvas.mask_layer.data.shape == (48, 40)
     assert row_of(ready, "b").status == "new"
 
 
@@ -213,15 +213,15 @@ def test_images_of_several_sizes_and_colours_are_browsed(
         qtbot.wait(10)
         assert ready.session.workspace.current == identifier
         image = ready.session.workspace.collection.image(identifier)
-        np.testing.assert_array_equal(np.squeeze(ready.sources.layer.data), np.squeeze(image))
-        shapes.add(ready.sources.layer.data.shape)
+        np.testing.assert_array_equal(np.squeeze(ready.image_source.layer.data), np.squeeze(image))
+        shapes.add(ready.image_source.layer.data.shape)
     assert len(shapes) > 1
     segment(ready, qtbot)
-    assert ready.stage.mask_layer.data.shape == image.shape[:2]
+    assert ready.canvas.mask_layer.data.shape == image.shape[:2]
     click_row(ready, qtbot, ready.session.workspace.collection.ids[0])
     settled(ready, qtbot)
-    assert ready.stage.mask_layer.data.shape == ready.sources.layer.data.shape[:2]
-    assert not ready.stage.mask_layer.data.any()
+    assert ready.canvas.mask_layer.data.shape == ready.image_source.layer.data.shape[:2]
+    assert not ready.canvas.mask_layer.data.any()
     assert [str(n.message) for n in notifications] == []
 
 
@@ -239,11 +239,11 @@ def test_layers_called_as_slices_are_have_ids_of_their_own(ready: Any, viewer: A
     for identifier, data in zip(ids, images, strict=True):
         np.testing.assert_array_equal(ready.session.workspace.collection.image(identifier)[..., 0], data)
         assert row_of(ready, identifier).status == "segmented"
-    ready.sources.follow()
+    ready.image_source.follow()
     assert {r.status for r in ready.session.workspace.rows()} == {"segmented"}
     click_row(ready, qtbot, "p [0] (2)")
-    stroke(ready.stage.mask_layer)
-    wanted = ready.stage.mask_layer.data.copy()
+    stroke(ready.canvas.mask_layer)
+    wanted = ready.canvas.mask_layer.data.copy()
     stack.name = "q"
     qtbot.waitUntil(lambda: ready.session.workspace.collection.ids == ("q [0]", "q [1]", "p [0]", "p [1]"))
     np.testing.assert_array_equal(ready.session.workspace.mask("p [0]"), wanted)
@@ -275,7 +275,7 @@ def test_a_part_in_view_alone_is_segmented(ready: Any, viewer: Any, qtbot: Any) 
     segment(ready, qtbot, "view")
     (whole,) = ready.session.workspace.collection.entries["large"].prediction.regions
     assert whole == Region(0, 0, 200, 200)
-    assert ready.stage.mask_layer.data.shape == (200, 200)
+    assert ready.canvas.mask_layer.data.shape == (200, 200)
     ready.session.workspace.choose_model(None)
     ready.session.workspace.choose_model(next(iter(ready.session.workspace.models.values())))
     layer.corner_pixels = np.array([[20, 10], [79, 89]])
@@ -287,14 +287,14 @@ def test_a_part_in_view_alone_is_segmented(ready: Any, viewer: Any, qtbot: Any) 
     assert kept[region.slices].all()
     kept[region.slices] = False
     assert not kept.any()
-    assert ready.stage.mask_layer.data.shape == (200, 200)
+    assert ready.canvas.mask_layer.data.shape == (200, 200)
 
 
 def test_selected_rows_alone_are_segmented(ready: Any, viewer: Any, qtbot: Any) -> None:
     viewer.add_image(picture(0, (5, 32, 32)), name="s")
     qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 5)
     ready.images.table.select(["s [1]", "s [3]"])
-    panel = ready.segmenting
+    panel = ready.segment_panel
     assert "Selected rows (2)" in [panel.scope_box.itemText(n) for n in range(panel.scope_box.count())]
     segment(ready, qtbot, "selected")
     done = [r.id for r in ready.session.workspace.rows() if r.status == "segmented"]
@@ -306,7 +306,7 @@ def test_a_misfit_of_channels_is_explained_before_the_run(
 ) -> None:
     viewer.add_image(picture(0, (32, 32, 3)), rgb=True, name="colour")
     dock.session.workspace.load_model(tiny_models["colour"])
-    panel = dock.segmenting
+    panel = dock.segment_panel
     qtbot.waitUntil(lambda: "this one has 3" in panel.run_button.toolTip())
     assert "this one has 3" in panel.about.text()
     assert not panel.run_button.isEnabled()
@@ -329,43 +329,43 @@ def salt(ready: Any, viewer: Any, salt_folder: Path, qtbot: Any) -> Any:
 
 
 def test_the_threshold_moves_the_mask_at_once(salt: Any, qtbot: Any) -> None:
-    session, panel, current = salt.session, salt.segmenting, salt.session.workspace.current
+    session, panel, current = salt.session, salt.segment_panel, salt.session.workspace.current
     assert not panel.mask_part.isHidden()
     panel.threshold.setValue(0.2)
-    low = salt.stage.mask_layer.data.sum()
+    low = salt.canvas.mask_layer.data.sum()
     panel.threshold.setValue(0.8)
-    high = salt.stage.mask_layer.data.sum()
+    high = salt.canvas.mask_layer.data.sum()
     assert 0 < high < low
-    np.testing.assert_array_equal(salt.stage.mask_layer.data, session.workspace.mask(current))
+    np.testing.assert_array_equal(salt.canvas.mask_layer.data, session.workspace.mask(current))
     truth = reference_of(salt, current)
-    assert row_of(salt, current).iou == pytest.approx(iou_by_hand(truth, salt.stage.mask_layer.data))
+    assert row_of(salt, current).iou == pytest.approx(iou_by_hand(truth, salt.canvas.mask_layer.data))
     panel.minimum_size.setFocus()
     panel.minimum_size.selectAll()
     qtbot.keyClicks(panel.minimum_size, "9999")
     qtbot.keyClick(panel.minimum_size, Qt.Key.Key_Return)
-    assert not salt.stage.mask_layer.data.any()
+    assert not salt.canvas.mask_layer.data.any()
     settled(salt, qtbot)  # others are scored at rest
 
 
 def test_classes_and_objects(salt: Any, qtbot: Any) -> None:
-    classes = salt.stage.mask_layer.data.copy()
-    box = salt.segmenting.show_box
+    classes = salt.canvas.mask_layer.data.copy()
+    box = salt.segment_panel.show_box
     box.setFocus()
     qtbot.keyClick(box, Qt.Key.Key_Down)
-    objects = salt.stage.mask_layer.data
+    objects = salt.canvas.mask_layer.data
     # Each piece its own number, in order; one in 49 is left out: its colour is that of ignored pixels.
     numbers, pieces = np.unique(objects, return_inverse=True)
     np.testing.assert_array_equal(pieces.reshape(objects.shape), connected_objects(classes))
     assert not any((n - 1_000_000) % 49 == 0 for n in numbers)
-    # An object painted anew is foreground, and one that is erased is not.
-    painted(salt.stage.mask_layer, np.s_[0:5, 0:5], int(objects.max()) + 1)
+    # An object painted again is foreground, and one that is erased is not.
+    painted(salt.canvas.mask_layer, np.s_[0:5, 0:5], int(objects.max()) + 1)
     settled(salt, qtbot)
     assert row_of(salt, salt.session.workspace.current).status == "corrected"
     wanted = classes.copy()
     wanted[0:5, 0:5] = 1
     np.testing.assert_array_equal(salt.session.workspace.mask(salt.session.workspace.current), wanted)
     qtbot.keyClick(box, Qt.Key.Key_Up)
-    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
+    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)
 
 
 def stroke(layer: Any) -> None:
@@ -404,31 +404,31 @@ def replaced(layer: Any) -> None:
 
 @pytest.mark.parametrize("how", [stroke, brush, bucket, polygon, erase, in_place, replaced])
 def test_painting_is_a_correction_however_it_is_done(salt: Any, qtbot: Any, how: Any) -> None:
-    session, current, layer = salt.session, salt.session.workspace.current, salt.stage.mask_layer
+    session, current, layer = salt.session, salt.session.workspace.current, salt.canvas.mask_layer
     predicted = layer.data.copy()
     how(layer)
-    wanted = salt.stage.mask_layer.data.copy()
+    wanted = salt.canvas.mask_layer.data.copy()
     assert (wanted != predicted).any()
     settled(salt, qtbot)
     assert row_of(salt, current).status == "corrected"
     np.testing.assert_array_equal(session.workspace.mask(current), wanted)
     truth = reference_of(salt, current)
     assert row_of(salt, current).iou == pytest.approx(iou_by_hand(truth, wanted))
-    assert f"{iou_by_hand(truth, wanted):.3f}" in salt.looking.image_score.text()
+    assert f"{iou_by_hand(truth, wanted):.3f}" in salt.review_panel.image_score.text()
     assert "corrected" in layer_styles.text_overlay(salt.viewer).text
     # To another image and back.
-    qtbot.mouseClick(salt.looking.next_button, LEFT)
+    qtbot.mouseClick(salt.review_panel.next_button, LEFT)
     assert session.workspace.current != current
-    assert not salt.stage.mask_layer.data.any()
-    qtbot.mouseClick(salt.looking.previous_button, LEFT)
+    assert not salt.canvas.mask_layer.data.any()
+    qtbot.mouseClick(salt.review_panel.previous_button, LEFT)
     assert session.workspace.current == current
-    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
+    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)
 
 
 def test_a_stroke_just_before_going_on_is_kept(salt: Any, qtbot: Any) -> None:
     first = salt.session.workspace.current
-    stroke(salt.stage.mask_layer)
-    wanted = salt.stage.mask_layer.data.copy()
+    stroke(salt.canvas.mask_layer)
+    wanted = salt.canvas.mask_layer.data.copy()
     salt.step(1)  # at once
     np.testing.assert_array_equal(salt.session.workspace.mask(first), wanted)
     assert row_of(salt, salt.session.workspace.current).status == "new"
@@ -436,10 +436,10 @@ def test_a_stroke_just_before_going_on_is_kept(salt: Any, qtbot: Any) -> None:
 
 def test_a_scripted_edit_that_nobody_was_told_of_is_found_before_going_on(salt: Any, qtbot: Any) -> None:
     session, first = salt.session, salt.session.workspace.current
-    salt.stage.mask_layer.data[40:60] = 1  # no event comes of it
-    wanted = np.asarray(salt.stage.mask_layer.data).copy()
+    salt.canvas.mask_layer.data[40:60] = 1  # no event comes of it
+    wanted = np.asarray(salt.canvas.mask_layer.data).copy()
     settled(salt, qtbot)
-    click(qtbot, salt.looking.next_button)
+    click(qtbot, salt.review_panel.next_button)
     np.testing.assert_array_equal(session.workspace.mask(first), wanted)
     assert row_of(salt, first).status == "corrected"
 
@@ -447,7 +447,7 @@ def test_a_scripted_edit_that_nobody_was_told_of_is_found_before_going_on(salt: 
 def test_undo_after_a_new_prediction_writes_nothing_stale(
     salt: Any, qtbot: Any, tiny_models: dict[str, Path]
 ) -> None:
-    layer, current = salt.stage.mask_layer, salt.session.workspace.current
+    layer, current = salt.canvas.mask_layer, salt.session.workspace.current
     stroke(layer)
     settled(salt, qtbot)
     salt.session.painting.revert(current)
@@ -468,7 +468,7 @@ def test_undo_in_a_stack_reaches_no_slice_that_is_not_shown(ready: Any, viewer: 
     viewer.dims.set_current_step(0, 0)
     qtbot.waitUntil(lambda: ready.session.workspace.current == "s [0]")
     segment(ready, qtbot, "all")
-    layer = ready.stage.mask_layer
+    layer = ready.canvas.mask_layer
     stroke(layer)
     painted_first = np.asarray(layer.data).copy()
     viewer.dims.set_current_step(0, 1)  # the slider, before the stroke was looked at
@@ -488,7 +488,7 @@ def test_undo_in_a_stack_reaches_no_slice_that_is_not_shown(ready: Any, viewer: 
 
 
 def test_undo_takes_a_correction_back(salt: Any, qtbot: Any) -> None:
-    layer, current = salt.stage.mask_layer, salt.session.workspace.current
+    layer, current = salt.canvas.mask_layer, salt.session.workspace.current
     predicted = layer.data.copy()
     stroke(layer)
     settled(salt, qtbot)
@@ -502,7 +502,7 @@ def test_undo_takes_a_correction_back(salt: Any, qtbot: Any) -> None:
 
 
 def test_undo_reaches_no_other_image_and_no_newer_mask(salt: Any, qtbot: Any) -> None:
-    layer, first = salt.stage.mask_layer, salt.session.workspace.current
+    layer, first = salt.canvas.mask_layer, salt.session.workspace.current
     stroke(layer)
     settled(salt, qtbot)
     salt.step(1)
@@ -515,7 +515,7 @@ def test_undo_reaches_no_other_image_and_no_newer_mask(salt: Any, qtbot: Any) ->
     stroke(layer)
     settled(salt, qtbot)
     salt.session.painting.revert(salt.session.workspace.current)
-    salt.segmenting.threshold.setValue(0.3)
+    salt.segment_panel.threshold.setValue(0.3)
     newer = layer.data.copy()
     layer.undo()
     layer.redo()
@@ -528,16 +528,16 @@ def test_undo_reaches_no_other_image_and_no_newer_mask(salt: Any, qtbot: Any) ->
 def test_painting_survives_a_new_segmentation_and_another_model(
     salt: Any, qtbot: Any, tiny_models: dict[str, Path]
 ) -> None:
-    stroke(salt.stage.mask_layer)
-    wanted = salt.stage.mask_layer.data.copy()
+    stroke(salt.canvas.mask_layer)
+    wanted = salt.canvas.mask_layer.data.copy()
     segment(salt, qtbot)  # at once, before the stroke was looked at
-    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
-    salt.segmenting.threshold.setValue(0.9)
-    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
+    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)
+    salt.segment_panel.threshold.setValue(0.9)
+    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)
     salt.session.workspace.load_model(tiny_models["classes"])
-    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
+    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)
     segment(salt, qtbot)
-    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
+    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)
     assert row_of(salt, salt.session.workspace.current).status == "corrected"
 
 
@@ -554,8 +554,8 @@ def test_painting_goes_to_its_own_data_set(ready: Any, viewer: Any, qtbot: Any, 
     )
     second = ready.session.workspace.collection
     segment(ready, qtbot)
-    stroke(ready.stage.mask_layer)
-    wanted = ready.stage.mask_layer.data.copy()
+    stroke(ready.canvas.mask_layer)
+    wanted = ready.canvas.mask_layer.data.copy()
     viewer.layers.selection.active = sets[0]
     qtbot.waitUntil(lambda: ready.session.workspace.collection.name == "a")
     settled(ready, qtbot)
@@ -570,7 +570,7 @@ def test_classes_of_a_model_colour_the_mask(
     dock.session.workspace.load_model(tiny_models["classes"])
     qtbot.waitUntil(lambda: dock.session.workspace.current == "p")
     segment(dock, qtbot)
-    layer = dock.stage.mask_layer
+    layer = dock.canvas.mask_layer
     assert set(np.unique(layer.data)) <= {0, 1, 2}
     colours = layer.colormap.map(np.array([0, 1, 2, 3, 255], np.uint8)) * 255
     # Orange and blue, and the grey of what is ignored; neither background nor a class too many is seen.
@@ -592,43 +592,43 @@ def test_errors_are_coloured_and_counted(salt: Any, qtbot: Any) -> None:
     current = next(i for i in salt.session.workspace.collection.ids if 0 < reference_of(salt, i).mean() < 1)
     salt.session.workspace.select(current)
     segment(salt, qtbot)
-    click(qtbot, salt.looking.errors_box)
+    click(qtbot, salt.review_panel.errors_box)
     layer = salt.overlays.layers["errors"]
-    truth, mask = reference_of(salt, current) > 0, salt.stage.mask_layer.data > 0
+    truth, mask = reference_of(salt, current) > 0, salt.canvas.mask_layer.data > 0
     found = [int((layer.data == n).sum()) for n in (1, 2, 3)]
     assert found == [int((truth & mask).sum()), int((~truth & mask).sum()), int((truth & ~mask).sum())]
     assert all(found)
     assert row_of(salt, current).iou == pytest.approx(found[0] / sum(found))
     colours = [tuple(np.round(layer.get_color(n)[:3] * 255).astype(int)) for n in (1, 2, 3)]
     assert colours == [(0x56, 0xB4, 0xE9), (0xD5, 0x5E, 0x00), (0xF0, 0xE4, 0x42)]
-    assert not salt.looking.legend.isHidden()
+    assert not salt.review_panel.legend.isHidden()
     assert not layer.editable
     assert salt.viewer.layers.selection.active is not layer
-    assert salt.stage.mask_layer.contour == 1
-    stroke(salt.stage.mask_layer)
+    assert salt.canvas.mask_layer.contour == 1
+    stroke(salt.canvas.mask_layer)
     settled(salt, qtbot)
-    mask = salt.stage.mask_layer.data > 0
+    mask = salt.canvas.mask_layer.data > 0
     assert (layer.data == 2).sum() == (~truth & mask).sum()
-    click(qtbot, salt.looking.errors_box)
+    click(qtbot, salt.review_panel.errors_box)
     assert not layer.visible
-    assert salt.stage.mask_layer.contour == 0
+    assert salt.canvas.mask_layer.contour == 0
 
 
 def test_worst_first_and_the_histogram(salt: Any, qtbot: Any) -> None:
     segment(salt, qtbot, "all")
     rows = {r.id: r.iou for r in salt.session.workspace.rows() if r.iou is not None}
     assert len(rows) == 24
-    click(qtbot, salt.looking.worst_button)
+    click(qtbot, salt.review_panel.worst_button)
     assert rows[salt.session.workspace.current] == min(rows.values())
     shown = [rows[i] for i in salt.images.table.shown_ids()[:24]]
     assert shown == sorted(shown)
-    click(qtbot, salt.looking.next_button)
+    click(qtbot, salt.review_panel.next_button)
     assert rows[salt.session.workspace.current] == shown[1]
-    histogram = salt.looking.histogram
+    histogram = salt.review_panel.histogram
     qtbot.waitUntil(lambda: sum(histogram.counts) == 12)  # the unseen half
-    assert "12 unseen" in salt.looking.overall_score.text()
+    assert "12 unseen" in salt.review_panel.overall_score.text()
     unseen = [r.iou for r in salt.session.workspace.rows() if r.part == "held-out"]
-    assert f"{np.mean(unseen):.3f}" in salt.looking.overall_score.text()
+    assert f"{np.mean(unseen):.3f}" in salt.review_panel.overall_score.text()
     bar = int(np.argmax(histogram.counts))
     ground = histogram._ground()
     x = int(ground.left() + (bar + 0.5) * ground.width() / len(histogram.counts))
@@ -647,24 +647,24 @@ def test_a_labels_layer_is_chosen_as_the_reference(ready: Any, viewer: Any, qtbo
     truth = viewer.add_labels(labels, name="truth")
     viewer.add_labels(np.zeros((9, 9), np.uint8), name="of another size")
     viewer.layers.selection.active = viewer.layers["p"]
-    box = ready.looking.reference_box
+    box = ready.review_panel.reference_box
     qtbot.waitUntil(lambda: box.count() == 2)
     segment(ready, qtbot)
     assert row_of(ready, "p").iou is None
     box.setFocus()
     qtbot.keyClick(box, Qt.Key.Key_Down)
-    expected = iou_by_hand(labels, ready.stage.mask_layer.data)
+    expected = iou_by_hand(labels, ready.canvas.mask_layer.data)
     assert row_of(ready, "p").iou == pytest.approx(expected)
-    assert f"{expected:.3f}" in ready.looking.image_score.text()
+    assert f"{expected:.3f}" in ready.review_panel.image_score.text()
     # The person draws on the reference.
     painted(truth, np.s_[0:20, 0:20], 1)
     qtbot.waitUntil(
-        lambda: row_of(ready, "p").iou == pytest.approx(iou_by_hand(truth.data, ready.stage.mask_layer.data))
+        lambda: row_of(ready, "p").iou == pytest.approx(iou_by_hand(truth.data, ready.canvas.mask_layer.data))
     )
     viewer.layers.remove(truth)
     qtbot.waitUntil(lambda: row_of(ready, "p").iou is None)
     assert not row_of(ready, "p").has_reference
-    assert ready.looking.compare.isHidden()
+    assert ready.review_panel.compare.isHidden()
 
 
 def test_a_reference_of_two_classes_is_compared_class_by_class(
@@ -675,10 +675,10 @@ def test_a_reference_of_two_classes_is_compared_class_by_class(
     labels[20:] = 2
     viewer.add_labels(labels, name="truth")
     viewer.layers.selection.active = viewer.layers["p"]
-    dock.sources.choose_reference(viewer.layers["truth"])
+    dock.image_source.choose_reference(viewer.layers["truth"])
     dock.session.workspace.load_model(tiny_models["classes"])
     segment(dock, qtbot)
-    mask = dock.stage.mask_layer.data
+    mask = dock.canvas.mask_layer.data
     each = [((mask == n) & (labels == n)).sum() / ((mask == n) | (labels == n)).sum() for n in (1, 2)]
     assert row_of(dock, "p").iou == pytest.approx(np.mean(each))
 
@@ -687,27 +687,27 @@ def test_a_reference_of_two_classes_is_compared_class_by_class(
 
 
 def test_layers_of_ours_can_be_deleted_and_come_again(salt: Any, viewer: Any, qtbot: Any) -> None:
-    click(qtbot, salt.looking.errors_box)
-    stroke(salt.stage.mask_layer)
-    wanted = salt.stage.mask_layer.data.copy()
+    click(qtbot, salt.review_panel.errors_box)
+    stroke(salt.canvas.mask_layer)
+    wanted = salt.canvas.mask_layer.data.copy()
     current = salt.session.workspace.current
     viewer.layers.remove(salt.overlays.layers["errors"])
     assert salt.overlays.layers["errors"] is None
     qtbot.wait(20)
     for name in ("mask_layer", "probability_layer"):
-        viewer.layers.remove(getattr(salt.stage, name))
-        assert getattr(salt.stage, name) is None
+        viewer.layers.remove(getattr(salt.canvas, name))
+        assert getattr(salt.canvas, name) is None
         qtbot.wait(20)
-    assert not salt.looking.errors_box.isChecked()
+    assert not salt.review_panel.errors_box.isChecked()
     assert row_of(salt, current).status == "corrected"
     salt.step(1)
     salt.step(-1)
-    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
-    click(qtbot, salt.looking.errors_box)
+    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)
+    click(qtbot, salt.review_panel.errors_box)
     assert salt.overlays.layers["errors"].visible  # type: ignore[attr-defined]
-    viewer.layers.remove(salt.stage.mask_layer)
+    viewer.layers.remove(salt.canvas.mask_layer)
     segment(salt, qtbot)
-    np.testing.assert_array_equal(salt.stage.mask_layer.data, wanted)
+    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)
     ours = [layer.metadata[OURS] for layer in viewer.layers if OURS in layer.metadata]
     assert sorted(ours) == ["errors", "mask", "probabilities"]
 
@@ -719,7 +719,7 @@ def test_without_any_layer_the_dock_is_empty_and_starts_again(
     qtbot.waitUntil(lambda: salt.session.workspace.collection is None)
     settled(salt, qtbot)
     assert salt.session.workspace.rows() == []
-    assert not salt.segmenting.run_button.isEnabled()
+    assert not salt.segment_panel.run_button.isEnabled()
     assert not layer_styles.text_overlay(viewer).visible
     viewer.add_image(picture(), name="new")
     qtbot.waitUntil(lambda: salt.session.workspace.current == "new")
@@ -736,7 +736,7 @@ def test_an_image_that_goes_leaves_the_others(ready: Any, viewer: Any, qtbot: An
     viewer.layers.remove(b)
     qtbot.waitUntil(lambda: ready.session.workspace.collection.ids == ("a",))
     assert ready.session.workspace.current == "a"
-    np.testing.assert_array_equal(ready.stage.mask_layer.data, ready.session.workspace.mask("a"))
+    np.testing.assert_array_equal(ready.canvas.mask_layer.data, ready.session.workspace.mask("a"))
     assert viewer.layers["a"].visible
 
 
@@ -744,8 +744,8 @@ def test_a_layer_that_is_renamed_keeps_what_is_known_of_it(ready: Any, viewer: A
     layer = viewer.add_image(picture(0, (2, 48, 40)), name="old")
     qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 2)
     segment(ready, qtbot, "all")
-    stroke(ready.stage.mask_layer)
-    wanted = ready.stage.mask_layer.data.copy()
+    stroke(ready.canvas.mask_layer)
+    wanted = ready.canvas.mask_layer.data.copy()
     layer.name = "new"
     qtbot.waitUntil(lambda: ready.session.workspace.collection.ids == ("new [0]", "new [1]"))
     settled(ready, qtbot)
@@ -753,7 +753,7 @@ def test_a_layer_that_is_renamed_keeps_what_is_known_of_it(ready: Any, viewer: A
         r.status for r in ready.session.workspace.rows()
     ] == ["segmented", "corrected"]
     np.testing.assert_array_equal(ready.session.workspace.mask(ready.session.workspace.current), wanted)
-    np.testing.assert_array_equal(ready.stage.mask_layer.data, wanted)
+    np.testing.assert_array_equal(ready.canvas.mask_layer.data, wanted)
 
 
 def test_other_pixels_in_a_layer_are_another_image(ready: Any, viewer: Any, qtbot: Any) -> None:
@@ -763,11 +763,11 @@ def test_other_pixels_in_a_layer_are_another_image(ready: Any, viewer: Any, qtbo
     layer.data = picture(3, (60, 52))
     settled(ready, qtbot)
     assert row_of(ready, "p").status == "new"
-    assert not ready.stage.mask_layer.data.any()
-    assert ready.stage.mask_layer.data.shape == (60, 52)
+    assert not ready.canvas.mask_layer.data.any()
+    assert ready.canvas.mask_layer.data.shape == (60, 52)
     segment(ready, qtbot)
-    assert ready.stage.mask_layer.data.shape == (60, 52)
-    np.testing.assert_array_equal(ready.stage.mask_layer.data, ready.session.workspace.mask("p"))
+    assert ready.canvas.mask_layer.data.shape == (60, 52)
+    np.testing.assert_array_equal(ready.canvas.mask_layer.data, ready.session.workspace.mask("p"))
 
 
 # errors
@@ -793,7 +793,7 @@ def test_errors_come_with_details(
     box = next(w for w in ready.findChildren(QDialog) if w.isVisible())
     assert "Traceback" in box.findChild(QPlainTextEdit).toPlainText()
     box.close()
-    assert ready.segmenting.run_button.isEnabled()
+    assert ready.segment_panel.run_button.isEnabled()
 
 
 def broken_stack() -> Any:
@@ -841,7 +841,7 @@ def test_a_slice_that_cannot_be_shown_says_so_and_the_next_one_comes(
 def test_probabilities_gone_from_the_disk_do_not_stop_the_window(salt: Any, qtbot: Any) -> None:
     prediction = salt.session.workspace.collection.entries[salt.session.workspace.current].prediction
     prediction.file.unlink()
-    salt.stage._show_probabilities(salt.session.workspace.current)
+    salt.canvas._show_probabilities(salt.session.workspace.current)
     salt.step(1)
     salt.step(-1)
     assert "segment it again" in row_of(salt, prediction.id).problem
@@ -854,9 +854,9 @@ def test_the_window_has_no_network_in_it(salt: Any) -> None:
 def test_what_was_done_is_saved_as_a_recipe(
     ready: Any, viewer: Any, salt_folder: Path, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unet.workflow.replay.run_record import RunRecipe, SegmentRun
+    from napari_unet.workflow.replay.run_record import RunRecord, SegmentRun
 
-    button = ready.segmenting.recipes
+    button = ready.segment_panel.run_records
     assert button.isHidden()  # nothing was done
     viewer.open(str(salt_folder), plugin="napari-unet-workbench")
     qtbot.waitUntil(lambda: getattr(ready.session.workspace.collection, "dataset", None) is not None)
@@ -865,12 +865,12 @@ def test_what_was_done_is_saved_as_a_recipe(
     target = tmp_path / "again"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), "Recipes (*.json)"))
     button._fill()
-    assert [a.text() for a in button.choices.actions()] == ["Save recipe: Segmentation of 1 image…"]
+    assert [a.text() for a in button.choices.actions()] == ["Save run: Segmentation of 1 image…"]
     (action,) = button.choices.actions()
     action.trigger()
     qtbot.waitUntil((tmp_path / "again.json").exists)
     settled(ready, qtbot)
-    run = RunRecipe.load(tmp_path / "again.json").run
+    run = RunRecord.load(tmp_path / "again.json").run
     assert isinstance(run, SegmentRun)
     assert run.names == (ready.session.workspace.current,)
     assert run.data[0].path == str(salt_folder.resolve())

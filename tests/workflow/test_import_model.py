@@ -313,7 +313,7 @@ def _too_large(folder: Path) -> tuple[Path, Path]:
 
 
 def _changed(folder: Path, change: Callable[[dict[str, Any]], None]) -> tuple[Path, Path]:
-    """A .keras file whose description somebody wrote anew."""
+    """A .keras file whose description somebody wrote again."""
     by_hand().save(folder / "sound.keras")
     with (
         zipfile.ZipFile(folder / "sound.keras") as sound,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import add_overwrite_argument, run_task, start_backend, tell_left_out
+from napari_unet.cli.running import add_overwrite_argument, report_left_out, run_task, start_backend
 
 if TYPE_CHECKING:
     import argparse
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
-    from napari_unet.evaluation.duel_page import caveats, summary
+    from napari_unet.evaluation.report.comparison_page import caveats, summary
     from napari_unet.settings import EvaluationSettings
     from napari_unet.workflow.evaluate.compare_task import CompareReportTask
     from napari_unet.workflow.inputs.left_out import LeftOut
@@ -58,6 +58,10 @@ def run(options: argparse.Namespace) -> int:
     task = CompareReportTask(
         options.data, old, new, options.report, options.format, settings, options.overwrite
     )
-    duel = run_task(task)
-    print("\n".join([*summary(duel), *caveats(duel), f"report in {options.report / 'compare.html'}"]))
-    return tell_left_out([LeftOut(*item) for item in duel.old.evaluation.left_out])
+    comparison = run_task(task)
+    print(
+        "\n".join(
+            [*summary(comparison), *caveats(comparison), f"report in {options.report / 'compare.html'}"]
+        )
+    )
+    return report_left_out([LeftOut(*item) for item in comparison.old.evaluation.left_out])

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import add_overwrite_argument, run_task, start_backend, tell_left_out
+from napari_unet.cli.running import add_overwrite_argument, report_left_out, run_task, start_backend
 from napari_unet.cli.tables import print_table
 
 if TYPE_CHECKING:
     import argparse
 
-    from napari_unet.evaluation.contest import Contest
+    from napari_unet.evaluation.report.network_comparison import NetworkComparison
 
 NAME = "compare-networks"
 ABOUT = "Train several networks for the same time on the same images, and compare them."
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--report", type=Path, required=True, metavar="DIR",
-        help="for networks.html, .csv, .json, .md and the models; the same command again goes on there",
+        help="for networks.html, .csv, .json, .md and the models; the same command again resumes there",
     )  # fmt: skip
     parser.add_argument("--recipe", default="fast", help="fast, accurate or paper (default: %(default)s)")
     parser.add_argument(
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
-    from napari_unet.evaluation.contest import summary
+    from napari_unet.evaluation.report.network_comparison import summary
     from napari_unet.networks.registry import pixel_networks
     from napari_unet.settings import EvaluationSettings
     from napari_unet.workflow.evaluate.compare_networks import CompareNetworksTask
@@ -77,13 +77,13 @@ def run(options: argparse.Namespace) -> int:
         lambda name: print(name, file=sys.stderr, flush=True),
         options.overwrite,
     )
-    contest = run_task(task)
-    _print_table(contest)
-    print("\n".join([*summary(contest), f"report in {options.report / 'networks.html'}"]))
-    return tell_left_out([LeftOut(*item) for item in contest.left_out])
+    comparison = run_task(task)
+    _print_table(comparison)
+    print("\n".join([*summary(comparison), f"report in {options.report / 'networks.html'}"]))
+    return report_left_out([LeftOut(*item) for item in comparison.left_out])
 
 
-def _print_table(contest: Contest) -> None:
-    from napari_unet.evaluation.contest import cells_of, columns_of
+def _print_table(comparison: NetworkComparison) -> None:
+    from napari_unet.evaluation.report.network_comparison import cells_of, columns_of
 
-    print_table([(title, number) for title, number, _ in columns_of(contest)], cells_of(contest))
+    print_table([(title, number) for title, number, _ in columns_of(comparison)], cells_of(comparison))

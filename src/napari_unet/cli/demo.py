@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     parts = [options.out / part for part in ("nuclei", "data", "model", "masks", "report")]
     check_outputs(parts, overwrite=options.overwrite)
     start_backend()
-    from napari_unet.evaluation.report import summary_lines, table_lines
+    from napari_unet.evaluation.report.report_files import summary_lines, table_lines
     from napari_unet.workflow.demo import DemoTask, FirstMasksTask
     from napari_unet.workflow.doctor import screen_available
 

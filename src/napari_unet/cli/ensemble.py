@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import add_overwrite_argument, run_task, start_backend, tell_left_out
+from napari_unet.cli.running import add_overwrite_argument, report_left_out, run_task, start_backend
 from napari_unet.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     _print(chosen)
     kept = sum(weight > 0 for weight in chosen.weights)
     print(f"{kept} of {len(chosen.weights)} model{'s' * (len(chosen.weights) != 1)} in {options.out}")
-    return tell_left_out(chosen.left_out)
+    return report_left_out(chosen.left_out)
 
 
 def _print(chosen: Chosen) -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from napari_unet.cli.running import (
     add_overwrite_argument,
-    add_recipe_argument,
+    add_save_run_argument,
     recorded,
+    report_left_out,
     run_task,
     start_backend,
-    tell_left_out,
 )
 
 if TYPE_CHECKING:
@@ -44,16 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="have the workers of this Dask scheduler segment, like tcp://host:8786",
     )  # fmt: skip
     add_overwrite_argument(parser)
-    add_recipe_argument(parser)
+    add_save_run_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
-    from napari_unet.evaluation.report import summary_lines
+    from napari_unet.evaluation.report.report_files import summary_lines
     from napari_unet.settings import EvaluationSettings
     from napari_unet.workflow.evaluate.evaluate_task import EvaluateTask
-    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.inputs.left_out import LeftOut
     from napari_unet.workflow.replay.run_record import EvaluateRun
 
@@ -65,9 +65,9 @@ def run(options: argparse.Namespace) -> int:
 
     def describe() -> EvaluateRun:
         return EvaluateRun(
-            data=Place.of(options.data),
-            model=None if options.model is None else Place.of(options.model),
-            masks=None if options.masks is None else Place.of(options.masks),
+            data=ContentPath.of(options.data),
+            model=None if options.model is None else ContentPath.of(options.model),
+            masks=None if options.masks is None else ContentPath.of(options.masks),
             format=options.format,
             settings=settings,
         )
@@ -75,4 +75,4 @@ def run(options: argparse.Namespace) -> int:
     with recorded(options, options.report, describe):
         evaluation = run_task(task)
     print("\n".join([*summary_lines(evaluation), f"report in {options.report / 'report.html'}"]))
-    return tell_left_out([LeftOut(*item) for item in evaluation.left_out])
+    return report_left_out([LeftOut(*item) for item in evaluation.left_out])

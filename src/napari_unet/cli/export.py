@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from napari_unet.cli.running import (
     DONE,
-    add_recipe_argument,
+    add_save_run_argument,
     recorded,
+    report_left_out,
     run_task,
     start_backend,
-    tell_left_out,
 )
 from napari_unet.data.files.pixel_size import parse_pixel_size
 from napari_unet.errors import SettingsError
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--licence", default="", metavar="ID", help="of the model, such as CC-BY-4.0")
     parser.add_argument("--title", default="", help="of the model; default: the name of its folder")
-    add_recipe_argument(parser)
+    add_save_run_argument(parser)
     parser.add_argument("--layout", help="layout of DATA, if it is not to be recognized")
 
 
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     from napari_unet.workflow.export.export_task import ExportTask
     from napari_unet.workflow.export.mask_sources import ExportSource, ModelMasks, StoredMasks
-    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.inputs.left_out import LeftOut
     from napari_unet.workflow.replay.run_record import ExportRun
 
@@ -115,9 +115,9 @@ def run(options: argparse.Namespace) -> int:
 
     def describe() -> ExportRun:
         return ExportRun(
-            data=tuple(Place.of(path) for path in options.data),
-            model=None if options.model is None else Place.of(options.model),
-            masks=None if options.masks is None else Place.of(options.masks),
+            data=tuple(ContentPath.of(path) for path in options.data),
+            model=None if options.model is None else ContentPath.of(options.model),
+            masks=None if options.masks is None else ContentPath.of(options.masks),
             format=options.layout,
             classes=getattr(source, "classes", ()),
             formats=task.formats,
@@ -129,13 +129,13 @@ def run(options: argparse.Namespace) -> int:
     with recorded(options, options.out, describe):
         result = run_task(task)
     print(result.sentence)
-    return tell_left_out([LeftOut(one.name, one.sentence, one.code) for one in result.problems])
+    return report_left_out([LeftOut(one.name, one.sentence, one.code) for one in result.problems])
 
 
 def _export_model(options: argparse.Namespace) -> int:
-    from napari_unet.export.model_zoo import Attribution
+    from napari_unet.export.models.model_zoo import Attribution
     from napari_unet.workflow.export.export_model import ExportModelTask
-    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.replay.run_record import ExportModelRun
 
     if options.model is None:
@@ -155,7 +155,7 @@ def _export_model(options: argparse.Namespace) -> int:
 
     def describe() -> ExportModelRun:
         return ExportModelRun(
-            model=Place.of(options.model),
+            model=ContentPath.of(options.model),
             kind=options.to,
             authors=said.authors,
             licence=said.licence,

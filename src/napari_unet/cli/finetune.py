@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,17 +10,15 @@ from typing import TYPE_CHECKING
 
 from napari_unet.cli.running import (
     add_overwrite_argument,
-    add_recipe_argument,
+    add_save_run_argument,
     recorded,
+    report_left_out,
     run_task,
     start_backend,
-    tell_left_out,
 )
 from napari_unet.errors import SettingsError
 
 if TYPE_CHECKING:
-    import argparse
-
     from napari_unet.settings import FineTuneSettings
     from napari_unet.workflow.finetune.fine_tune_task import FineTuned
     from napari_unet.workflow.replay.run_record import FineTuneRun
@@ -40,9 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "are replayed with the model's own predictions",
     )  # fmt: skip
     parser.add_argument(
-        "--unvouched", type=int, metavar="VALUE",
-        help="value of mask pixels nobody vouches for (default: 255, unless masks are black and white)",
+        "--unverified", type=int, metavar="VALUE",
+        help="value of mask pixels that nobody verified (default: 255, unless masks are black and white)",
     )  # fmt: skip
+    # As earlier versions called it; to go with the next one.
+    parser.add_argument(
+        "--unvouched", type=int, dest="unverified", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
     parser.add_argument("--replay", type=Path, metavar="DATA", help="data set the model was trained on")
     parser.add_argument(
         "--out", type=Path, metavar="MODEL2",
@@ -52,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of patches and their order (default: 0)")
     parser.add_argument("--format", help="layout of the corrections, if it is not to be recognized")
     add_overwrite_argument(parser)
-    add_recipe_argument(parser)
+    add_save_run_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -87,7 +90,7 @@ def _of_folder(options: argparse.Namespace, settings: FineTuneSettings) -> int:
 
     classes = len(read_settings(options.model)[2])
     corrections, others, notes = read_corrections(
-        options.corrections, classes, options.format, options.unvouched
+        options.corrections, classes, options.format, options.unverified
     )
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
@@ -103,20 +106,20 @@ def _of_folder(options: argparse.Namespace, settings: FineTuneSettings) -> int:
     with recorded(options, options.out, lambda: _describe(options, options.model, settings)):
         result = run_task(task)
     _tell(result, options.model, str(options.out))
-    return tell_left_out(result.left_out)
+    return report_left_out(result.left_out)
 
 
 def _describe(options: argparse.Namespace, model: Path, settings: FineTuneSettings) -> FineTuneRun:
-    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.replay.run_record import FineTuneRun
 
     return FineTuneRun(
-        data=Place.of(options.corrections),
-        model=Place.of(model),
+        data=ContentPath.of(options.corrections),
+        model=ContentPath.of(model),
         settings=settings,
         format=options.format,
-        unvouched=options.unvouched,
-        replay=None if options.replay is None else Place.of(options.replay),
+        unverified=options.unverified,
+        replay=None if options.replay is None else ContentPath.of(options.replay),
     )
 
 
@@ -125,7 +128,7 @@ def _of_project(options: argparse.Namespace, settings: FineTuneSettings) -> int:
     from napari_unet.project.project import Project
     from napari_unet.workflow.finetune.rounds import add_version, first_version, round_of_project, start_of
 
-    for name in ("format", "unvouched"):
+    for name in ("format", "unverified"):
         if getattr(options, name) is not None:
             raise SettingsError(
                 f"--{name} is of no use with a project",
@@ -143,16 +146,16 @@ def _of_project(options: argparse.Namespace, settings: FineTuneSettings) -> int:
             result = run_task(task)
         if options.out is not None:
             _tell(result, model, str(options.out))
-            return tell_left_out(result.left_out)
+            return report_left_out(result.left_out)
         version = add_version(project, result, seen)
     _tell(result, model, f"{version.name} of {options.corrections}")
     print(f"use it with: napari-unet project {options.corrections} keep {version.number}")
-    return tell_left_out(result.left_out)
+    return report_left_out(result.left_out)
 
 
 def _tell(result: FineTuned, model: Path, where: str) -> None:
     print(
-        f"learned from {len(result.lessons)} corrected image{'s' * (len(result.lessons) != 1)}, "
+        f"learned from {len(result.learned_from)} corrected image{'s' * (len(result.learned_from) != 1)}, "
         f"{len(result.held_out)} kept for judging; replayed {result.replayed}; "
         f"{result.steps} steps in {result.seconds:.0f} s"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import add_overwrite_argument, run_task, start_backend, tell_left_out
+from napari_unet.cli.running import add_overwrite_argument, report_left_out, run_task, start_backend
 
 if TYPE_CHECKING:
     import argparse
@@ -32,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
-    from napari_unet.workflow.train.tune_contours import RefineTask
+    from napari_unet.workflow.train.tune_contours import TuneContoursTask
 
     found = run_task(
-        RefineTask(
+        TuneContoursTask(
             options.model,
             options.data,
             options.out,
@@ -51,4 +51,4 @@ def run(options: argparse.Namespace) -> int:
     )
     if not found.weight:
         print("no weight made it smaller, so that none are used")
-    return tell_left_out(found.left_out)
+    return report_left_out(found.left_out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
@@ -12,12 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_unet.atomic import MOST_NAMED
 from napari_unet.cli.paths import OUTPUTS
+from napari_unet.engine.fast_import import import_keras
 from napari_unet.engine.inline import run_inline
-from napari_unet.engine.lean import import_keras
 from napari_unet.progress import CancelToken, Progress
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
@@ -86,10 +86,14 @@ class Bar:
         self.bars.stop()
 
 
-def add_recipe_argument(parser: argparse.ArgumentParser) -> None:
-    """Let a command write the recipe that `napari-unet run` repeats it from."""
+def add_save_run_argument(parser: argparse.ArgumentParser) -> None:
+    """Let a command write the record that `napari-unet run` repeats it from."""
     parser.add_argument(
-        "--save-recipe", type=Path, metavar="FILE", help="write what `napari-unet run FILE` repeats this by"
+        "--save-run", type=Path, metavar="FILE", help="write what `napari-unet run FILE` repeats this by"
+    )
+    # As earlier versions called it; to go with the next one.
+    parser.add_argument(
+        "--save-recipe", type=Path, dest="save_run", default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
 
 
@@ -189,7 +193,7 @@ def add_overwrite_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
 
 
-def tell_left_out(left: Sequence[LeftOut]) -> int:
+def report_left_out(left: Sequence[LeftOut]) -> int:
     """Say which images were left out and why; give back the exit code."""
     from napari_unet.workflow.inputs.left_out import left_out_line
 
@@ -204,28 +208,28 @@ def tell_left_out(left: Sequence[LeftOut]) -> int:
 
 @contextmanager
 def recorded(options: argparse.Namespace, out: Path, describe: Callable[[], Run]) -> Iterator[None]:
-    """Write the recipe of what is done in the block, if that is asked for and the block ends well.
+    """Write the record of what is done in the block, if that is asked for and the block ends well.
 
     Parameters
     ----------
     options : argparse.Namespace
-        With `save_recipe`.
+        With `save_run`.
     out : pathlib.Path
         Where the result goes.
     describe : callable
         () -> Run; what goes in is hashed before the block, which may add files to it.
     """
-    from napari_unet.workflow.replay.run_record import RunRecipe, check_new
+    from napari_unet.workflow.replay.run_record import RunRecord, check_new
 
-    if options.save_recipe is None:
+    if options.save_run is None:
         yield
         return
     given = [path for name, value in vars(options).items() if name not in OUTPUTS for path in _paths(value)]
-    check_new(options.save_recipe, given, overwrite=getattr(options, "overwrite", False))
-    recipe = RunRecipe.of(describe(), out)
+    check_new(options.save_run, given, overwrite=getattr(options, "overwrite", False))
+    record = RunRecord.of(describe(), out)
     yield
-    recipe.save(options.save_recipe)
-    print(f"recipe in {options.save_recipe}; repeat it with: napari-unet run {options.save_recipe}")
+    record.save(options.save_run)
+    print(f"run record in {options.save_run}; repeat it with: napari-unet run {options.save_run}")
 
 
 def _paths(value: object) -> list[Path]:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import add_recipe_argument, recorded, run_task, start_backend, tell_left_out
+from napari_unet.cli.running import add_save_run_argument, recorded, report_left_out, run_task, start_backend
 from napari_unet.errors import Cancelled
 from napari_unet.settings import LargeImageSettings
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     large = parser.add_argument_group(
         "large images",
         "Zarr and OME-Zarr, and TIFF above 33 megapixels, are read and written block by block, into "
-        "OME-Zarr; a run that was stopped goes on where it was",
+        "OME-Zarr; a run that was stopped resumes",
     )
     fields = LargeImageSettings.model_fields
     large.add_argument("--stream", action="store_true", help="go about every TIFF that way")
@@ -61,13 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace masks that are there, and what was begun"
     )
-    add_recipe_argument(parser)
+    add_save_run_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
-    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.large_images.segment_files import SegmentFilesTask
     from napari_unet.workflow.replay.run_record import SegmentRun
     from napari_unet.workflow.train.recipes import checked
@@ -83,8 +83,8 @@ def run(options: argparse.Namespace) -> int:
 
     def describe() -> SegmentRun:
         return SegmentRun(
-            data=tuple(Place.of(path) for path in options.inputs),
-            model=Place.of(options.model),
+            data=tuple(ContentPath.of(path) for path in options.inputs),
+            model=ContentPath.of(options.model),
             probabilities=options.probabilities,
             objects=options.objects,
             disagreement=options.disagreement,
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
             written = run_task(task)
     except Cancelled:
         if any(options.out.glob("*.unfinished")):
-            print("what is finished is kept: the same command goes on from there", file=sys.stderr)
+            print("what is finished is kept: the same command resumes", file=sys.stderr)
         raise
     print(f"{len(written)} mask{'s' * (len(written) != 1)} in {options.out}")
-    return tell_left_out(written.left_out)
+    return report_left_out(written.left_out)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import add_overwrite_argument, run_task, start_backend, tell_left_out
+from napari_unet.cli.running import add_overwrite_argument, report_left_out, run_task, start_backend
 
 if TYPE_CHECKING:
     import argparse
@@ -57,4 +57,4 @@ def run(options: argparse.Namespace) -> int:
             "that nothing is there; replace the image and submit again",
             file=sys.stderr,
         )
-    return tell_left_out(result.left_out)
+    return report_left_out(result.left_out)

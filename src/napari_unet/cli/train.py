@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from napari_unet.cli.running import (
     add_overwrite_argument,
-    add_recipe_argument,
+    add_save_run_argument,
     epoch_line,
     recorded,
+    report_left_out,
     run_task,
     start_backend,
-    tell_left_out,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=None, help="same seed, same result (default: 0)")
     parser.add_argument("--init", type=Path, metavar="MODEL", help="start from the weights of a model")
     parser.add_argument("--split", type=Path, metavar="FILE", help="use this split")
-    parser.add_argument("--resume", action="store_true", help="go on where a killed training was")
+    parser.add_argument("--resume", action="store_true", help="resume a killed training")
     several = parser.add_mutually_exclusive_group()
     several.add_argument(
         "--folds", type=int, metavar="K", help="an ensemble of K models, each on another part of the data"
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--format", help="layout, if it is not to be recognized")
     add_overwrite_argument(parser)
-    add_recipe_argument(parser)
+    add_save_run_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.data.look_alikes import between_parts
     from napari_unet.data.split import Split
     from napari_unet.errors import SettingsError
-    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.inputs.left_out import LeftOut
     from napari_unet.workflow.replay.run_record import TrainRun
     from napari_unet.workflow.train.recipes import own_recipe, recipe
@@ -122,11 +122,11 @@ def run(options: argparse.Namespace) -> int:
 
     def describe() -> TrainRun:
         return TrainRun(
-            data=Place.of(options.data),
+            data=ContentPath.of(options.data),
             recipe=task.recipe,
             format=options.format,
             split=None if options.split is None else Split.load(options.split).to_json(),
-            init=None if options.init is None else Place.of(options.init),
+            init=None if options.init is None else ContentPath.of(options.init),
         )
 
     with recorded(options, options.out, describe):
@@ -141,7 +141,7 @@ def run(options: argparse.Namespace) -> int:
     for problem in between_parts(prints, {i: parts_of(i) or "" for i in prints}):
         more = f" and {len(problem.names) - 3} more" if len(problem.names) > 3 else ""
         print(f"{problem.message}: {', '.join(problem.names[:3])}{more}; {problem.remedy}")
-    return tell_left_out([LeftOut(*item) for item in model.provenance.get("left_out", ())])
+    return report_left_out([LeftOut(*item) for item in model.provenance.get("left_out", ())])
 
 
 def _train_several(options: argparse.Namespace, task: TrainTask, kind: Kind) -> int:
@@ -149,17 +149,17 @@ def _train_several(options: argparse.Namespace, task: TrainTask, kind: Kind) -> 
     from napari_unet.workflow.ensemble.train_members import TrainMembersTask
     from napari_unet.workflow.inputs.left_out import LeftOut
 
-    if options.save_recipe is not None:
+    if options.save_run is not None:
         raise SettingsError(
-            f"the training of several {kind} has no recipe yet that could be saved",
+            f"the training of several {kind} has no run record yet that could be saved",
             code="settings.record.unsupported",
-            remedy="leave --save-recipe out; the same command with the same seed trains the same models",
+            remedy="leave --save-run out; the same command with the same seed trains the same models",
         )
     count = getattr(options, kind)
     ensemble = run_task(TrainMembersTask(task, kind, count, lambda n: member_line(n, count), options.cluster))
     name = ensemble.provenance["data"]["name"]
     print(f"trained {count} {kind} on {name}; ensemble in {options.out}")
-    return tell_left_out([LeftOut(*item) for item in ensemble.provenance.get("left_out", ())])
+    return report_left_out([LeftOut(*item) for item in ensemble.provenance.get("left_out", ())])
 
 
 def member_line(number: int, count: int) -> None:

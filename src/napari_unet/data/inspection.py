@@ -291,11 +291,11 @@ KINDS = {
     "size": ("{n} masks differ in size from their image", "replace the masks or leave the images out"),
     "partial": (
         "{n} masks annotate only some of the pixels; the others count for nothing",
-        "go on, or finish the annotation",
+        "continue, or finish the annotation",
     ),
     "overlap": (
         "{n} images have object masks that overlap; the smaller object is kept on top",
-        "go on, or mend the masks",
+        "continue, or mend the masks",
     ),
 }
 

@@ -236,7 +236,7 @@ def make_split(
             f"the coverage of {unknown[0]} is not known",
             code="data.split.coverage",
             expected="a coverage for every image",
-            remedy="have it worked out anew from the masks",
+            remedy="have it worked out again from the masks",
         )
     groups = dataset.groups() if by_group else tuple(ids)
     strata = _strata(np.array([coverage[i] for i in ids]))

@@ -25,7 +25,7 @@ TILE = 101  # pixels either way of a TGS tile
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class SyntheticPicture:
     """A made-up image.
 
     Attributes
@@ -85,9 +85,9 @@ def salt_section(
     return _grey(image, 118, 38), salt.astype(np.uint8)
 
 
-def salt(count: int, rng: np.random.Generator) -> list[Picture]:
+def salt(count: int, rng: np.random.Generator) -> list[SyntheticPicture]:
     """Tiles cut side by side from sections; some black, one with a striped mask, as in the real set."""
-    pictures: list[Picture] = []
+    pictures: list[SyntheticPicture] = []
     while len(pictures) < count:
         image, mask = salt_section(rng, (TILE * 2, TILE * 4))
         for row in range(2):
@@ -100,11 +100,15 @@ def salt(count: int, rng: np.random.Generator) -> list[Picture]:
                 elif number % 40 == 29:
                     labels = np.zeros_like(labels)
                     labels[:, :50] = 1
-                pictures.append(Picture(f"{int(rng.integers(16**10)):010x}", tile, ReferenceMask(labels)))
+                pictures.append(
+                    SyntheticPicture(f"{int(rng.integers(16**10)):010x}", tile, ReferenceMask(labels))
+                )
     return pictures[:count]
 
 
-def nerve(count: int, rng: np.random.Generator, shape: tuple[int, int] = (420, 580)) -> list[Picture]:
+def nerve(
+    count: int, rng: np.random.Generator, shape: tuple[int, int] = (420, 580)
+) -> list[SyntheticPicture]:
     """Frames of ultrasound with speckle, bands of tissue, and in two of five a nerve."""
     from scipy import ndimage
 
@@ -131,11 +135,11 @@ def nerve(count: int, rng: np.random.Generator, shape: tuple[int, int] = (420, 5
         speckle = ndimage.gaussian_filter(rng.rayleigh(1.0, shape), (0.7, 1.4))
         image = fade * np.clip(95 + 38 * tissue, 8, 255) * (0.35 + 0.52 * speckle)
         picture = np.clip(image, 0, 255).astype(np.uint8)
-        pictures.append(Picture(f"{subject}_{frame}", picture, ReferenceMask(mask)))
+        pictures.append(SyntheticPicture(f"{subject}_{frame}", picture, ReferenceMask(mask)))
     return pictures
 
 
-def nuclei(count: int, rng: np.random.Generator, side: int = 256) -> list[Picture]:
+def nuclei(count: int, rng: np.random.Generator, side: int = 256) -> list[SyntheticPicture]:
     """Nuclei, mostly glowing on black, one image in five dark on pink; some touch."""
     from scipy import ndimage
 
@@ -169,11 +173,11 @@ def nuclei(count: int, rng: np.random.Generator, side: int = 256) -> list[Pictur
             grey = np.clip(255 * (glow + 0.015 * noise), 0, 255).astype(np.uint8)
             image = np.repeat(grey[..., None], 3, axis=2)
         labels = (objects > 0).astype(np.uint8)
-        pictures.append(Picture(name, image, ReferenceMask(labels, objects)))
+        pictures.append(SyntheticPicture(name, image, ReferenceMask(labels, objects)))
     return pictures
 
 
-def membranes(count: int, rng: np.random.Generator, side: int = 512) -> list[Picture]:
+def membranes(count: int, rng: np.random.Generator, side: int = 512) -> list[SyntheticPicture]:
     """Slices through packed cells: dark membranes, grainy insides, a few dark organelles."""
     from scipy import ndimage
     from scipy.spatial import cKDTree
@@ -193,11 +197,11 @@ def membranes(count: int, rng: np.random.Generator, side: int = 512) -> list[Pic
             organelles.astype(float), 1.5
         )
         mask = ReferenceMask(interior.astype(np.uint8))
-        pictures.append(Picture(str(number), _grey(image, 165, 34), mask))
+        pictures.append(SyntheticPicture(str(number), _grey(image, 165, 34), mask))
     return pictures
 
 
-MAKERS: dict[str, Callable[..., list[Picture]]] = {
+MAKERS: dict[str, Callable[..., list[SyntheticPicture]]] = {
     "salt": salt,
     "nerve": nerve,
     "nuclei": nuclei,
@@ -205,7 +209,7 @@ MAKERS: dict[str, Callable[..., list[Picture]]] = {
 }
 
 
-def make_pictures(kind: str, count: int, seed: int = 0) -> list[Picture]:
+def make_pictures(kind: str, count: int, seed: int = 0) -> list[SyntheticPicture]:
     """Make images with masks in memory.
 
     Parameters
@@ -219,7 +223,7 @@ def make_pictures(kind: str, count: int, seed: int = 0) -> list[Picture]:
 
     Returns
     -------
-    list of Picture
+    list of SyntheticPicture
         As long as `count`.
 
     Raises
@@ -285,7 +289,9 @@ def _save(path: Path, pixels: NDArray[Any], **options: Any) -> None:
         Image.fromarray(pixels).save(path)
 
 
-def _write_salt(folder: Path, train: list[Picture], test: list[Picture], rng: np.random.Generator) -> None:
+def _write_salt(
+    folder: Path, train: list[SyntheticPicture], test: list[SyntheticPicture], rng: np.random.Generator
+) -> None:
     runs, depths = ["id,rle_mask"], ["id,z"]
     depths += [f"{picture.name},{int(rng.integers(50, 960))}" for picture in [*train, *test]]
     for picture in train:
@@ -300,7 +306,9 @@ def _write_salt(folder: Path, train: list[Picture], test: list[Picture], rng: np
     (folder / "depths.csv").write_text("\n".join(depths) + "\n")
 
 
-def _write_nerve(folder: Path, train: list[Picture], test: list[Picture], rng: np.random.Generator) -> None:
+def _write_nerve(
+    folder: Path, train: list[SyntheticPicture], test: list[SyntheticPicture], rng: np.random.Generator
+) -> None:
     runs = ["subject,img,pixels"]
     for picture in train:
         _save(folder / f"train/{picture.name}.tif", picture.image)
@@ -311,7 +319,9 @@ def _write_nerve(folder: Path, train: list[Picture], test: list[Picture], rng: n
     (folder / "train_masks.csv").write_text("\n".join(runs) + "\n")
 
 
-def _write_nuclei(folder: Path, train: list[Picture], test: list[Picture], rng: np.random.Generator) -> None:
+def _write_nuclei(
+    folder: Path, train: list[SyntheticPicture], test: list[SyntheticPicture], rng: np.random.Generator
+) -> None:
     for stage, pictures in (("stage1_train", train), ("stage1_test", test)):
         for picture in pictures:
             base = folder / stage / picture.name
@@ -326,7 +336,7 @@ def _write_nuclei(folder: Path, train: list[Picture], test: list[Picture], rng: 
 
 
 def _write_membranes(
-    folder: Path, train: list[Picture], test: list[Picture], rng: np.random.Generator
+    folder: Path, train: list[SyntheticPicture], test: list[SyntheticPicture], rng: np.random.Generator
 ) -> None:
     for picture in train:
         _save(folder / f"train/image/{picture.name}.png", picture.image)

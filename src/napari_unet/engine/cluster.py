@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 PATIENCE = 10.0  # seconds until a scheduler that does not answer is given up
 AHEAD = 3  # tasks for each thread or worker that the scheduler knows of; of billions it would know too much
-LOOK = 50  # tasks after which threads and workers are counted anew: workers come and go
+LOOK = 50  # tasks after which threads and workers are counted again: workers come and go
 _SHARED: dict[str, Any] = {}  # in a worker: what was sent once and is used by many tasks
 _MADE: dict[str, Any] = {}  # in a worker: what was made of it
 
@@ -248,7 +248,7 @@ class Cluster:
             f"the scheduler {self.address} is gone",
             code="compute.scheduler.gone",
             got=str(reason) or type(reason).__name__,
-            remedy="start it again and go on: what is finished is kept",
+            remedy="start it again and continue: what is finished is kept",
         )
 
 

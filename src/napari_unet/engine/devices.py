@@ -33,7 +33,7 @@ def data_parallel(devices: Sequence[str] = ()) -> Iterator[int]:
     Raises
     ------
     SettingsError
-        If devices are named that are not there, or another back end computes.
+        If devices are named that are not there, or another backend computes.
     """
     import keras
 
@@ -66,7 +66,7 @@ def _checked(devices: list[str]) -> list[str]:
         raise SettingsError(
             f"{', '.join(devices)} cannot train together",
             code="settings.devices.unsupported",
-            expected="the back end jax",
+            expected="the backend jax",
             got=keras.backend.backend(),
             remedy="pip install jax, and set KERAS_BACKEND=jax",
         )

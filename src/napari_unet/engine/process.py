@@ -39,7 +39,7 @@ def _call_now(function: Callable[[], None]) -> None:
 class ProcessEngine:
     """Runs tasks one after another in a process that is started when needed and kept warm.
 
-    The process is this Python, started anew (never forked, and without the caller's main script). It
+    The process is this Python, started again (never forked, and without the caller's main script). It
     ends when this one does, however that happens. A task that does not hear that it is to stop is
     ended with its process; the next task gets a new one.
 
@@ -310,7 +310,7 @@ class _Process:
         def work() -> None:
             try:
                 value = True, pack(called(*unpack(arguments)), self.folders)
-            except Exception as error:  # noqa: BLE001 - it goes on to the task
+            except Exception as error:  # noqa: BLE001 - it is passed on to the task
                 value = False, pack(describe_failure(error), self.folders)
             self.send("answer", 0, value)
 

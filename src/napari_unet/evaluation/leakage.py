@@ -39,7 +39,7 @@ def trained_on_before(parent: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     }
 
 
-class SeenImages:
+class TrainingMembership:
     """The parts of the split that a model was trained with.
 
     Images are known again by their pixels, also with other channels (grey, RGB of equal channels, opaque

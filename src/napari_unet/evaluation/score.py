@@ -142,7 +142,7 @@ class Evaluation:
             count_regions(reference.labels, predicted, reference.weights) if self.parts_cells else None,
             self.settings.empty,
         )
-        rated = self.contest.score(counted) if self.contest is not None else None
+        rated = self.competition_score.score(counted) if self.competition_score is not None else None
         score = ImageScore(image, group, part, counted, scores_of(counted), rated)
         self.scores.append(score)
         return score
@@ -183,7 +183,7 @@ class Evaluation:
         return reduce(add, each)
 
     @property
-    def contest(self) -> Competition | None:
+    def competition_score(self) -> Competition | None:
         """The competition whose score is computed; none with several classes."""
         return COMPETITIONS.get(self.competition) if len(self.classes) == 1 else None
 
@@ -254,9 +254,9 @@ class Evaluation:
             name: (np.array([s.values[name] for s in scores]), None) for name in self.measured(scores)
         }
         columns["pooled_iou"] = (both, union)
-        if self.contest is not None:
+        if self.competition_score is not None:
             values = np.array([s.competition for s in scores], float)
-            out["competition"] = {"name": self.contest.name, "score": _mean(values)}
+            out["competition"] = {"name": self.competition_score.name, "score": _mean(values)}
             columns["competition"] = (values, None)
         intervals = self._intervals(columns, scores)
         out["ci95"] = {

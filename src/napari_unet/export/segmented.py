@@ -98,7 +98,7 @@ class SegmentedImage:
     file_name : str
         Of the image, for formats that refer to it; the name if empty.
     load_image : callable or None
-        () -> (Y, X, C) in the stored dtype; None where the image is not at hand.
+        () -> (Y, X, C) in the stored dtype; None where the image is not there.
     pixel_size : PixelSize or None
         None if unknown.
     about : mapping

@@ -77,7 +77,7 @@ def write_submission(
 
 
 class Unfinished:
-    """A submission under way: every finished image is on disk, so that a stopped run can go on.
+    """A submission under way: every finished image is on disk, so that a stopped run can resume.
 
     Parameters
     ----------

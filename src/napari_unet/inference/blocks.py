@@ -112,13 +112,13 @@ class BlockPlan:
     ----------
     rows, columns : BlockAxis
         Along Y and X.
-    narrow : bool
+    partial : bool
         Whether the network answers for the part of a tile alone.
     """
 
     rows: BlockAxis
     columns: BlockAxis
-    narrow: bool = False
+    partial: bool = False
 
     def __len__(self) -> int:
         return len(self.rows) * len(self.columns)
@@ -200,7 +200,7 @@ class BlockPlan:
         inner = []
         for axis, n in pairs:
             first, last = axis.needed(n)
-            origin = axis.start(n) + (axis.offset(n) if self.narrow else 0)
+            origin = axis.start(n) + (axis.offset(n) if self.partial else 0)
             inner.append(slice(first - origin, last - origin))
         part = outputs[inner[0], inner[1]]
         if all(axis.full == axis.size for axis, _ in pairs):

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.inference.predict import BATCH_PIXELS, MAX_BATCH
-from napari_unet.networks.cost import held_values
+from napari_unet.networks.graphs.cost import held_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_unet.networks.partial_output import Narrowing
+    from napari_unet.networks.graphs.partial_output import PartialOutput
     from napari_unet.networks.sizes import InputSizes
 
 GIGABYTE = 2**30
-ALWAYS = 150 * 2**20  # bytes: what a back end takes to compute at all, and the files that are open
-SPARE = 1.45  # what back ends hold above the tensors that are needed, measured
+ALWAYS = 150 * 2**20  # bytes: what a backend takes to compute at all, and the files that are open
+SPARE = 1.45  # what backends hold above the tensors that are needed, measured
 NATIVE_SPARE = 1.6  # the same of OpenVINO, which lays numbers out in blocks of channels
 LOOKED_AT = 256  # pixels; what is held grows with the area
 LARGEST_TILE = 4096
@@ -66,7 +66,7 @@ class TileCost:
         itemsize: int,
         channels: int,
         outputs: int,
-        narrow: Narrowing | None = None,
+        narrow: PartialOutput | None = None,
         halo: int = 0,
         spare: float = SPARE,
         whole: tuple[int, int] = (sys.maxsize, sys.maxsize),
@@ -83,7 +83,7 @@ class TileCost:
             Bytes of a number it computes with.
         channels, outputs : int
             Of what goes in, stored, and of what comes out.
-        narrow : Narrowing, optional
+        narrow : PartialOutput, optional
             Where only the middle of each tile is computed to the end.
         halo : int
             Pixels around that middle, along an axis of which a tile does not hold all.

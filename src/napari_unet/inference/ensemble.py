@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import WorkbenchError
-from napari_unet.inference.predict import FLIPS, predict_probabilities, rays_turned_back
+from napari_unet.inference.predict import FLIPS, predict_probabilities, rays_flipped_back
 from napari_unet.models.normalization import resize
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     Flip = tuple[bool, bool, bool]
 
-ASIDE: Flip = (False, False, False)
-MOST_TURNS = 4
+UPRIGHT: Flip = (False, False, False)
+MOST_FLIPS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Voice:
+class EnsembleMember:
     """One opinion: a network, how it wants its images, and how much it counts.
 
     Attributes
@@ -54,22 +54,22 @@ class Voice:
     sizes: InputSizes
     settings: InferenceSettings
     weight: float = 1.0
-    flip: Flip = ASIDE
+    flip: Flip = UPRIGHT
     rays: int = 0
 
     def outputs(
         self, images: Iterable[NDArray[np.float32]], cancel: CancelToken | None = None
     ) -> Iterator[NDArray[np.float32]]:
         """What it makes of prepared images, in order, the right way round again."""
-        turned = (turn(image, self.flip) for image in images)
+        flipped = (flip_image(image, self.flip) for image in images)
         for found in predict_probabilities(
-            turned, self.network, self.sizes, self.settings, cancel, self.rays
+            flipped, self.network, self.sizes, self.settings, cancel, self.rays
         ):
-            back = turn_back(found, self.flip)
-            yield rays_turned_back(back, self.rays, self.flip) if self.rays else back
+            back = flip_back(found, self.flip)
+            yield rays_flipped_back(back, self.rays, self.flip) if self.rays else back
 
 
-def turn(image: NDArray[np.float32], flip: Flip) -> NDArray[np.float32]:
+def flip_image(image: NDArray[np.float32], flip: Flip) -> NDArray[np.float32]:
     """Look at an image in another way: one of the eight of the dihedral group.
 
     Parameters
@@ -84,14 +84,14 @@ def turn(image: NDArray[np.float32], flip: Flip) -> NDArray[np.float32]:
     return np.ascontiguousarray(image[:: -1 if y else 1, :: -1 if x else 1])
 
 
-def turn_back(image: NDArray[np.float32], flip: Flip) -> NDArray[np.float32]:
+def flip_back(image: NDArray[np.float32], flip: Flip) -> NDArray[np.float32]:
     """Undo ``turn``."""
     y, x, transpose = flip
     image = image[:: -1 if y else 1, :: -1 if x else 1]
     return image.swapaxes(0, 1) if transpose else image
 
 
-def turns_of(symmetry: str, most: int = MOST_TURNS) -> tuple[Flip, ...]:
+def flips_of(symmetry: str, most: int = MOST_FLIPS) -> tuple[Flip, ...]:
     """Ways to look at an image that are compared: those the model was trained to be the same under."""
     flips = FLIPS.get(symmetry, FLIPS["none"])
     if len(flips) == 1:  # what was not trained still tells of doubt
@@ -101,7 +101,7 @@ def turns_of(symmetry: str, most: int = MOST_TURNS) -> tuple[Flip, ...]:
 
 
 @dataclass(eq=False)
-class Opinions:
+class RunningMean:
     """Weighted mean and spread of several opinions of one image, added one after another.
 
     Attributes
@@ -115,12 +115,12 @@ class Opinions:
     _square: NDArray[np.float32] | None = field(default=None, init=False)
     _weight: float = field(default=0.0, init=False)
 
-    def add(self, opinion: NDArray[np.float32], weight: float) -> None:
+    def add(self, probabilities: NDArray[np.float32], weight: float) -> None:
         """Take one more opinion.
 
         Parameters
         ----------
-        opinion : numpy.ndarray
+        probabilities : numpy.ndarray
             (Y, X, K) float32 in [0, 1], at any resolution.
         weight : float
             Above 0.
@@ -130,7 +130,7 @@ class Opinions:
         West 1979, doi:10.1145/359146.359153: mean and squared deviations are carried along, which does
         not cancel where opinions are nearly equal.
         """
-        full = resize(opinion, self.shape)
+        full = resize(probabilities, self.shape)
         self._weight += weight
         if self._mean is None or self._square is None:
             self._mean, self._square = full.copy(), np.zeros_like(full)
@@ -156,13 +156,13 @@ class Opinions:
         return np.asarray(np.sqrt(variance).max(axis=-1), np.float32)
 
 
-def ask_all(
+def predict_members(
     images: Sequence[NDArray[np.generic]],
     names: Sequence[str],
-    voices: Iterable[Voice],
+    members: Iterable[EnsembleMember],
     cancel: CancelToken | None = None,
     on_problem: Callable[[int, WorkbenchError], None] | None = None,
-) -> list[Opinions | None]:
+) -> list[RunningMean | None]:
     """Put several voices on the same images, one voice after another.
 
     Parameters
@@ -171,7 +171,7 @@ def ask_all(
         (Y, X, C) as stored.
     names : sequence of str
         For errors.
-    voices : iterable of Voice
+    members : iterable of EnsembleMember
         Each is done with before the next is asked for, so that one at a time need be in memory.
     cancel : CancelToken, optional
         Checked before every batch.
@@ -180,7 +180,7 @@ def ask_all(
 
     Returns
     -------
-    list of Opinions
+    list of RunningMean
         One an image; None for those that do not fit a voice.
 
     Raises
@@ -188,16 +188,18 @@ def ask_all(
     Cancelled
         When the token was set.
     """
-    found: list[Opinions | None] = [Opinions((image.shape[0], image.shape[1])) for image in images]
-    for voice in voices:
+    found: list[RunningMean | None] = [RunningMean((image.shape[0], image.shape[1])) for image in images]
+    for member in members:
         asked: list[int] = []
 
-        def prepared(voice: Voice = voice, asked: list[int] = asked) -> Iterator[NDArray[np.float32]]:
+        def prepared(
+            member: EnsembleMember = member, asked: list[int] = asked
+        ) -> Iterator[NDArray[np.float32]]:
             for number, image in enumerate(images):
                 if found[number] is None:
                     continue
                 try:
-                    ready = voice.prepare(image, names[number])
+                    ready = member.prepare(image, names[number])
                 except WorkbenchError as error:
                     if on_problem is None:
                         raise
@@ -207,8 +209,8 @@ def ask_all(
                 asked.append(number)
                 yield ready
 
-        for outputs in voice.outputs(prepared(), cancel):
-            opinions = found[asked.pop(0)]
-            if opinions is not None:
-                opinions.add(outputs, voice.weight)
+        for outputs in member.outputs(prepared(), cancel):
+            mean = found[asked.pop(0)]
+            if mean is not None:
+                mean.add(outputs, member.weight)
     return found

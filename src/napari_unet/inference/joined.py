@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Place = tuple[int, int]  # row and column of a part
+    PieceNumber = tuple[int, int]  # row and column of a part
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +92,11 @@ class JoinedPieces:
         Of whole pieces.
     """
 
-    areas: dict[Place, NDArray[np.int64]] = field(default_factory=dict)
-    numbers: dict[Place, NDArray[np.int64]] = field(default_factory=dict)
+    areas: dict[PieceNumber, NDArray[np.int64]] = field(default_factory=dict)
+    numbers: dict[PieceNumber, NDArray[np.int64]] = field(default_factory=dict)
     count: int = 0
 
-    def kept_numbers(self, minimum_size: int) -> dict[Place, NDArray[np.uint32]]:
+    def kept_numbers(self, minimum_size: int) -> dict[PieceNumber, NDArray[np.uint32]]:
         """Numbers of the whole pieces that are large enough, 1..M without a gap, by those in the parts.
 
         Parameters
@@ -117,7 +117,7 @@ class JoinedPieces:
         return {place: fresh[own] for place, own in self.numbers.items()}
 
 
-def join(parts: Mapping[Place, PartPieces]) -> JoinedPieces:
+def join(parts: Mapping[PieceNumber, PartPieces]) -> JoinedPieces:
     """Join what touches over the edges and corners of parts, and is of one class.
 
     Parameters
@@ -129,7 +129,7 @@ def join(parts: Mapping[Place, PartPieces]) -> JoinedPieces:
     from scipy import sparse
     from scipy.sparse.csgraph import connected_components
 
-    first: dict[Place, int] = {}
+    first: dict[PieceNumber, int] = {}
     total = 0
     for place in sorted(parts):
         first[place] = total
@@ -156,7 +156,7 @@ def join(parts: Mapping[Place, PartPieces]) -> JoinedPieces:
 
 
 def _touching(
-    parts: Mapping[Place, PartPieces], place: Place, first: Mapping[Place, int]
+    parts: Mapping[PieceNumber, PartPieces], place: PieceNumber, first: Mapping[PieceNumber, int]
 ) -> list[NDArray[np.int64]]:
     """Pairs of pieces of a part and of the parts right of, below, and diagonally below it."""
     row, column = place

@@ -25,7 +25,7 @@ def find_objects(
     settings: InferenceSettings,
     probabilities: NDArray[np.float32] | None = None,
     separation: NDArray[np.float32] | None = None,
-    kind: Separation = "none",
+    separation_kind: Separation = "none",
 ) -> NDArray[np.int32]:
     """Number the objects of a mask as the settings say.
 
@@ -43,7 +43,7 @@ def find_objects(
         (Y, X, K) float32 in [0, 1]; without them "probability" goes by the shape.
     separation : numpy.ndarray, optional
         (Y, X) float32 in [0, 1], the network's own output for it; without it "learned" cuts nothing.
-    kind : str
+    separation_kind : str
         What that output was trained to be, "distance" or "border".
 
     Returns
@@ -66,7 +66,7 @@ def find_objects(
     how = settings.objects
     if how == "auto":
         how = "connected" if separation is None else "learned"
-    if how == "learned" and (separation is None or kind == "none"):
+    if how == "learned" and (separation is None or separation_kind == "none"):
         how = "connected"
     if how == "probability" and probabilities is None:
         how = "shape"
@@ -81,7 +81,7 @@ def find_objects(
             probability = probabilities[..., min(int(label), probabilities.shape[-1]) - 1]
         if how == "learned":
             assert separation is not None
-            height, cores = _learned(inside, probability, separation, kind, settings.core)
+            height, cores = _learned(inside, probability, separation, separation_kind, settings.core)
         else:
             height, cores = _peaks(inside, probability if how == "probability" else None)
         grown = _grow(inside, height, cores)
@@ -122,14 +122,14 @@ def _learned(
     inside: NDArray[np.bool_],
     probability: NDArray[np.float32] | None,
     separation: NDArray[np.float32],
-    kind: Separation,
+    separation_kind: Separation,
     core: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """How deep inside objects pixels lie, by the network, and which are deep enough to be cores."""
     import cv2
 
     height = np.asarray(separation, np.float32)
-    if kind == "border":
+    if separation_kind == "border":
         certain = inside.astype(np.float32) if probability is None else probability
         height = np.asarray(certain * (1 - separation), np.float32)
     else:

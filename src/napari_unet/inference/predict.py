@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.inference.tiling import TilePlan, plan_tiles
-from napari_unet.networks.star_shape import turned_rays
+from napari_unet.networks.layers.star_shape import turned_rays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -130,7 +130,7 @@ def average_over_flips(
         out = out[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
         out = out.swapaxes(1, 2) if transpose else out
         if rays:
-            out = rays_turned_back(out, rays, (flip_y, flip_x, transpose))
+            out = rays_flipped_back(out, rays, (flip_y, flip_x, transpose))
         total = out if total is None else total + out
     assert total is not None
     return total / np.float32(len(FLIPS[flips]))
@@ -254,7 +254,7 @@ def predict_probabilities(
         yield _finished(queue.popleft())
 
 
-def rays_turned_back(
+def rays_flipped_back(
     outputs: NDArray[np.float32], rays: int, flip: tuple[bool, bool, bool]
 ) -> NDArray[np.float32]:
     """Outputs of which the last channels are rays, each in the channel of its direction in the image itself.

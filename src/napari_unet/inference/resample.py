@@ -52,7 +52,7 @@ class Resampling:
         places : numpy.ndarray
             Numbers of pixels after; any order, any of them more than once.
         start, stop : int
-            Of the pixels before that are at hand; all that `places` are made of must be among them.
+            Of the pixels before that are there; all that `places` are made of must be among them.
 
         Returns
         -------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.networks.star_shape import LONGEST, directions
+from napari_unet.networks.layers.star_shape import LONGEST, directions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -194,9 +194,10 @@ class ObjectTally:
 
         References
         ----------
-        2018 Data Science Bowl, https://www.kaggle.com/competitions/data-science-bowl-2018/overview/evaluation;
-        Caicedo et al. 2019, doi:10.1038/s41592-019-0612-7. Not the area under a curve that COCO calls AP:
-        objects of a mask have no confidence to be ranked by.
+        2018 Data Science Bowl,
+        https://www.kaggle.com/competitions/data-science-bowl-2018/overview/evaluation; Caicedo et al. 2019,
+        doi:10.1038/s41592-019-0612-7. Not the area under a curve that COCO calls AP: objects of a mask have
+        no confidence to be ranked by.
         """
         both = self.reference + self.predicted
         hits = self.hits.tolist() if threshold is None else [self.found(threshold)]

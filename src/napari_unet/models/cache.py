@@ -18,7 +18,7 @@ Key = tuple[str, str, tuple[int, ...]]
 
 
 class ModelCache:
-    """Keeps the last few models; one whose files changed is read anew.
+    """Keeps the last few models; one whose files changed is read again.
 
     Parameters
     ----------

@@ -82,7 +82,7 @@ class ModelCard:
         score = (self.provenance.get("scores") or {}).get("validation_iou")
         return float(score) if isinstance(score, int | float) else None
 
-    def misfit(self, channels: int) -> str:
+    def mismatch(self, channels: int) -> str:
         """Why images with so many channels do not fit; empty if they do."""
         wanted = self.normalization.channels
         if self.normalization.takes(channels):

@@ -151,7 +151,7 @@ def load_member(member: Member, precision: str = "float32") -> Model:
             f"the member {member.path} is not what it was when the ensemble was made",
             code="model.member.changed",
             expected=f"weights {member.hash}",
-            remedy="make the ensemble anew with `napari-unet ensemble`",
+            remedy="make the ensemble again with `napari-unet ensemble`",
         )
     model = load_model(member.path, precision)
     if member.head:
@@ -245,7 +245,7 @@ def _members(listed: Any, folder: Path, path: Path) -> tuple[Member, ...]:
             f"the settings of the ensemble {path} are damaged",
             code="model.settings.damaged",
             got=str(error),
-            remedy="make it anew with `napari-unet ensemble`",
+            remedy="make it again with `napari-unet ensemble`",
         ) from error
     return members
 

@@ -193,7 +193,7 @@ def _limits(values: NDArray[np.generic]) -> tuple[float, float]:
 def _extremes(
     normalization: Normalization, parts: Parts, shape: tuple[int, int], scaled: Intensities
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Percentiles of the very pixels that are looked at where the whole image is at hand."""
+    """Percentiles of the very pixels that are looked at where the whole image is there."""
     step = max(1, shape[0] * shape[1] // LOOKED_AT)
     looked_at = []
     for rows, columns, values in parts:

@@ -64,7 +64,7 @@ class SourceNetwork:
 
 
 @dataclass
-class _Layer:
+class _SourceLayer:
     kind: str
     config: dict[str, Any]
     sources: list[str]
@@ -121,7 +121,7 @@ def build_source(source: KerasFile, shape: tuple[int, int, int], most: int) -> S
     return SourceNetwork(network, activation, factor)
 
 
-def _parse(source: KerasFile) -> tuple[dict[str, _Layer], str]:
+def _parse(source: KerasFile) -> tuple[dict[str, _SourceLayer], str]:
     """The layers by name, each after those that it reads, and the name of the last."""
     config = source.config or {}
     if config.get("class_name") not in ("Functional", "Model"):
@@ -129,7 +129,7 @@ def _parse(source: KerasFile) -> tuple[dict[str, _Layer], str]:
     body = config["config"]
     if len(body["layers"]) > MAX_LAYERS:
         raise _refused(source.name, f"{len(body['layers'])} layers", f"at most {MAX_LAYERS}")
-    layers: dict[str, _Layer] = {}
+    layers: dict[str, _SourceLayer] = {}
     for entry in body["layers"]:
         kind, name = str(entry["class_name"]), str(entry["config"]["name"])
         if kind not in KNOWN or entry.get("module") not in (None, "keras.layers"):
@@ -140,7 +140,7 @@ def _parse(source: KerasFile) -> tuple[dict[str, _Layer], str]:
         sources = _names(nodes)
         if not all(other in layers for other in sources) or (not sources and kind != "InputLayer"):
             raise _refused(source.name, f"the layer {name}, which reads what is not there", "a whole network")
-        layers[name] = _Layer(kind, _plain(entry["config"], name, source.name), sources)
+        layers[name] = _SourceLayer(kind, _plain(entry["config"], name, source.name), sources)
     outputs = _names(body["output_layers"])
     if len(outputs) != 1 or sum(layer.kind == "InputLayer" for layer in layers.values()) != 1:
         raise _refused(source.name, f"{len(outputs)} outputs", "one input and one output")
@@ -189,7 +189,7 @@ def _plain(config: dict[str, Any], layer: str, file: str) -> dict[str, Any]:
     return {**kept, "dtype": "float32"}
 
 
-def _last(layers: dict[str, _Layer], end: str, file: str) -> tuple[str, str]:
+def _last(layers: dict[str, _SourceLayer], end: str, file: str) -> tuple[str, str]:
     """What is put on the logits, and the layer that gives them, now without it."""
     while layers[end].kind == "Activation" and layers[end].activation == "linear":
         end = layers[end].sources[0]
@@ -203,19 +203,23 @@ def _last(layers: dict[str, _Layer], end: str, file: str) -> tuple[str, str]:
     return activation, end
 
 
-def _take_rescaling(layers: dict[str, _Layer]) -> float:
+def _take_rescaling(layers: dict[str, _SourceLayer]) -> float:
     """Take a mere factor off the beginning, which is a matter of preparing images."""
     for name, layer in layers.items():
         if layer.kind == "Rescaling" and layers[layer.sources[0]].kind == "InputLayer":
             scale, offset = layer.config["scale"], layer.config.get("offset", 0)
             readers = sum(layer.sources[0] in other.sources for other in layers.values())
             if isinstance(scale, int | float) and scale > 0 and offset == 0 and readers == 1:
-                layers[name] = _Layer("Activation", {"name": name, "activation": "linear"}, layer.sources)
+                layers[name] = _SourceLayer(
+                    "Activation", {"name": name, "activation": "linear"}, layer.sources
+                )
                 return float(scale)
     return 1.0
 
 
-def _assemble(layers: dict[str, _Layer], end: str, shape: tuple[int, int, int], most: int, file: str) -> Any:
+def _assemble(
+    layers: dict[str, _SourceLayer], end: str, shape: tuple[int, int, int], most: int, file: str
+) -> Any:
     import keras
 
     tensors: dict[str, Any] = {}

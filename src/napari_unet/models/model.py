@@ -27,11 +27,11 @@ from napari_unet.models.hdf5 import open_hdf5
 from napari_unet.models.normalization import Normalization
 from napari_unet.models.provenance import check_provenance
 from napari_unet.models.shipped import locate, shipped_models
-from napari_unet.networks.folding import Folded, fold
+from napari_unet.networks.graphs.folding import Folded, fold
+from napari_unet.networks.graphs.partial_output import partial_output
+from napari_unet.networks.layers.star_shape import encode
 from napari_unet.networks.onnx.program import answer_channels
-from napari_unet.networks.partial_output import narrowing
 from napari_unet.networks.registry import architecture, build_network, count_parameters, input_sizes
-from napari_unet.networks.star_shape import encode
 from napari_unet.plain_json import BAD_CONTENT, parse_json
 from napari_unet.settings import SEPARATION_CHANNELS, Recipe
 
@@ -120,7 +120,7 @@ class Model:
         is installed (``models.native``). Changed weights are taken over here, not for each batch: ask
         again after ``weights_changed``.
         """
-        return self.answers(apart=False, presence=False)
+        return self.predictor(separation=False, presence=False)
 
     @property
     def outputs(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
@@ -131,17 +131,19 @@ class Model:
         A network with presence has that after the classes, in one channel more, the same for all pixels.
         """
         settings = self.recipe.network
-        return self.answers(apart=settings.separation != "none", presence=settings.presence)
+        return self.predictor(separation=settings.separation != "none", presence=settings.presence)
 
-    def answers(self, *, apart: bool, presence: bool) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    def predictor(
+        self, *, separation: bool, presence: bool
+    ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """As ``outputs``, with what tells objects apart, or with presence, only if it is wanted."""
         network = self.inference_network
         compiled = self._compile(network) if native.is_wanted(network) else None
         if compiled is not None:
-            return compiled.some(self._channels(apart, presence))
-        return self._answers(network, apart, presence)
+            return compiled.some(self._channels(separation, presence))
+        return self._predictor(network, separation, presence)
 
-    def answers_of_part(
+    def predictor_of_part(
         self, tile: tuple[int, int], part: tuple[int, int]
     ) -> Callable[[NDArray[np.float32], tuple[int, int]], NDArray[np.float32]]:
         """As ``outputs``, of a part of one tile, for which less is computed than for all of it.
@@ -164,7 +166,7 @@ class Model:
         ValueError
             If the network cannot be narrowed, see ``narrowing``; those with presence cannot.
         """
-        found = narrowing(self.inference_network)
+        found = partial_output(self.inference_network)
         if found is None:
             raise ValueError("the network answers for whole tiles only")
         if native.is_wanted(found.network):
@@ -173,39 +175,41 @@ class Model:
             compiled = build()
             if compiled is not None:
                 return native.NativeParts(compiled, build)
-        run = self._answers(found.build(tile, part), self.recipe.network.separation != "none", False)
+        run = self._predictor(found.build(tile, part), self.recipe.network.separation != "none", False)
         return lambda image, offset: run([image, np.asarray(offset, np.int32)])
 
-    def _answers(self, network: Any, apart: bool, presence: bool) -> Callable[[Any], NDArray[np.float32]]:
+    def _predictor(
+        self, network: Any, separation: bool, presence: bool
+    ) -> Callable[[Any], NDArray[np.float32]]:
         pixel = self.recipe.network.outputs
         classes = pixel - SEPARATION_CHANNELS[self.recipe.network.separation]
         scale = self.normalization.scale
         softmax = self.recipe.network.activation == "softmax"
-        read_found = architecture(self.recipe.network.name).read_found
+        decode = architecture(self.recipe.network.name).decode_detections
         named = self.recipe.network.classes
 
         def run(images: Any) -> NDArray[np.float32]:
             logits = np.asarray(network.predict_on_batch(images), np.float32)
-            if read_found is not None:
-                both = read_found(logits, (images.shape[1], images.shape[2]), named)
-                return both if apart else both[..., :named]
+            if decode is not None:
+                both = decode(logits, (images.shape[1], images.shape[2]), named)
+                return both if separation else both[..., :named]
             found = probabilities_of(logits[..., :classes], softmax)
             parts = [found]
             if presence:
                 parts.append(probabilities_of(logits[..., pixel:], softmax=False))
-            if apart:
+            if separation:
                 parts.append(probabilities_of(logits[..., classes : classes + 1], softmax=False))
                 parts.append(encode(logits[..., classes + 1 : pixel], scale))
             return found if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
         return run
 
-    def _channels(self, apart: bool, presence: bool) -> list[int]:
+    def _channels(self, separation: bool, presence: bool) -> list[int]:
         """Which of ``outputs`` are wanted."""
         settings = self.recipe.network
         first = settings.classes + settings.presence
         kept = list(range(first if presence else settings.classes))
-        return kept + list(range(first, answer_channels(settings))) if apart else kept
+        return kept + list(range(first, answer_channels(settings))) if separation else kept
 
     def _compile(self, network: Any) -> native.NativeNetwork | None:
         """The folded network as OpenVINO runs it; None if it cannot."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.networks.partial_output import Narrowing
+    from napari_unet.networks.graphs.partial_output import PartialOutput
     from napari_unet.settings import NetworkSettings
 
 VARIABLE = "NAPARI_UNET_RUNTIME"
@@ -54,7 +54,7 @@ class NativeNetwork:
             try:
                 answers = self._request.infer([ordered, *offset], share_inputs=True, share_outputs=True)
             except RuntimeError:
-                # One that ran out of memory goes on asking for as much, also for smaller images.
+                # One that ran out of memory keeps asking for as much, also for smaller images.
                 self._request = self._compiled.create_infer_request()
                 raise
             (found,) = answers.values()
@@ -150,7 +150,7 @@ def compile_network(
 
 
 def compile_part(
-    plan: Narrowing,
+    plan: PartialOutput,
     settings: NetworkSettings,
     scale: float,
     tile: tuple[int, int],
@@ -166,7 +166,7 @@ def compile_part(
 class NativeParts:
     """A narrowed network; where many parts begin at one place of their tiles, compiled for that place.
 
-    Where a part begins anywhere, tensors are laid out anew before they are cut, which takes a third of the
+    Where a part begins anywhere, tensors are laid out again before they are cut, which takes a third of the
     time. One program is in memory at a time.
 
     Parameters

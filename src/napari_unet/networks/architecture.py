@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Whether a network is built to be counted only, so that nobody needs its random weights.
 shapes_only: ContextVar[bool] = ContextVar("shapes only", default=False)
-HEEDED_BY_ALL = ("input_channels", "classes", "activation", "filters", "normalization", "separation")
+USED_BY_ALL = ("input_channels", "classes", "activation", "filters", "normalization", "separation")
 
 
 def none_of(settings: NetworkSettings) -> tuple[str, ...]:
@@ -77,10 +77,10 @@ class Architecture:
         (NetworkSettings, seed) -> keras.Model from (N, Y, X, C) float32 to float32 logits.
     input_sizes : callable
         (NetworkSettings) -> InputSizes.
-    heeds : tuple of str
-        Settings that matter to it besides those of ``HEEDED_BY_ALL``; others change nothing.
-    passed_over : callable
-        (NetworkSettings) -> those of `heeds` that matter nothing with these settings.
+    settings_used : tuple of str
+        Settings that matter to it besides those of ``USED_BY_ALL``; others change nothing.
+    settings_ignored : callable
+        (NetworkSettings) -> those of `settings_used` that matter nothing with these settings.
     paper : dict
         Settings that make it the network of its paper.
     heads : callable
@@ -95,7 +95,7 @@ class Architecture:
     included : callable
         (NetworkSettings) -> the published weights that come with the program, None if there are none. A
         training starts from them unless its settings say otherwise.
-    read_found : callable or None
+    decode_detections : callable or None
         For a network that answers with objects in place of pixels: (what it says of a batch, (Y, X) of the
         images, K) -> (N, Y, X, K + 1) float32 in [0, 1], probabilities and depth in the object. Its
         separation is "objects", and training has its own ways with it (``training.regions``).
@@ -110,27 +110,29 @@ class Architecture:
     when: str
     build: Callable[[NetworkSettings, int], Any]
     input_sizes: Callable[[NetworkSettings], InputSizes]
-    heeds: tuple[str, ...]
+    settings_used: tuple[str, ...]
     paper: dict[str, Any]
-    passed_over: Callable[[NetworkSettings], tuple[str, ...]] = none_of
+    settings_ignored: Callable[[NetworkSettings], tuple[str, ...]] = none_of
     heads: Callable[[NetworkSettings], tuple[str, ...]] = none_of
     family: str = ""
     pretrained: Callable[[Any, NetworkSettings, str], None] | None = None
     included: Callable[[NetworkSettings], IncludedWeights | None] = not_included
-    read_found: Callable[[NDArray[np.float32], tuple[int, int], int], NDArray[np.float32]] | None = None
+    decode_detections: Callable[[NDArray[np.float32], tuple[int, int], int], NDArray[np.float32]] | None = (
+        None
+    )
     grid: int = 1
 
     def differing(self, one: NetworkSettings, two: NetworkSettings) -> list[str]:
         """Names of the settings that this network heeds and that differ."""
-        heeded = ("name", *self.heeded(one))
+        heeded = ("name", *self.settings_that_matter(one))
         return [name for name in heeded if getattr(one, name) != getattr(two, name)]
 
-    def heeded(self, settings: NetworkSettings) -> tuple[str, ...]:
+    def settings_that_matter(self, settings: NetworkSettings) -> tuple[str, ...]:
         """Names of the settings, but "name", that matter to this network when they are as given."""
-        passed_over = self.passed_over(settings)
-        return tuple(name for name in (*HEEDED_BY_ALL, *self.heeds) if name not in passed_over)
+        passed_over = self.settings_ignored(settings)
+        return tuple(name for name in (*USED_BY_ALL, *self.settings_used) if name not in passed_over)
 
-    def taken(self, settings: NetworkSettings) -> tuple[NetworkSettings, str]:
+    def supported_settings(self, settings: NetworkSettings) -> tuple[NetworkSettings, str]:
         """The settings as this network takes them.
 
         Parameters
@@ -145,9 +147,9 @@ class Architecture:
         note : str
             What was changed, as "presence=false"; empty if nothing was.
         """
-        finds = self.read_found is not None
+        finds = self.decode_detections is not None
         changes: dict[str, Any] = {}
-        if settings.presence and "presence" not in self.heeds:
+        if settings.presence and "presence" not in self.settings_used:
             changes["presence"] = False
         if settings.separation != "none" and finds != (settings.separation == "objects"):
             changes["separation"] = "objects" if finds else "none"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.networks.architecture import Architecture
-from napari_unet.networks.blocks import Builder, padded
-from napari_unet.networks.own_layers import bilinear_upsampling
+from napari_unet.networks.layers.blocks import Builder, padded
+from napari_unet.networks.layers.own_layers import bilinear_upsampling
 from napari_unet.networks.sizes import InputSizes
 from napari_unet.networks.unet import assemble
 
@@ -66,6 +66,6 @@ ARCHITECTURE = Architecture(
     when="Small things in large images, where a plain U-Net finds too many.",
     build=build,
     input_sizes=input_sizes,
-    heeds=("depth", "block", "dropout", "presence"),
+    settings_used=("depth", "block", "dropout", "presence"),
     paper={"filters": 64, "normalization": "batch", "block": "plain"},
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.networks.architecture import Architecture
-from napari_unet.networks.blocks import Builder, padded
+from napari_unet.networks.layers.blocks import Builder, padded
 from napari_unet.networks.sizes import InputSizes
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ ARCHITECTURE = Architecture(
     when="Membranes and other thin borders that are told by their surroundings, as in electron microscopy.",
     build=build,
     input_sizes=input_sizes,
-    heeds=("dropout",),
+    settings_used=("dropout",),
     paper={"filters": 64, "normalization": "none", "dropout": 0.5, "activation": "softmax"},
     heads=heads,
 )

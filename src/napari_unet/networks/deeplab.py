@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.networks.architecture import Architecture
-from napari_unet.networks.blocks import Builder, padded
-from napari_unet.networks.own_layers import bilinear_upsampling, spread_like
+from napari_unet.networks.layers.blocks import Builder, padded
+from napari_unet.networks.layers.own_layers import bilinear_upsampling, spread_like
 from napari_unet.networks.sizes import InputSizes
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ ARCHITECTURE = Architecture(
     when="Large structures that only their wider surroundings tell apart; much faster than a U-Net.",
     build=build,
     input_sizes=input_sizes,
-    heeds=("dropout",),
+    settings_used=("dropout",),
     paper={"filters": 64, "input_channels": 3, "normalization": "batch"},
     grid=4,
 )

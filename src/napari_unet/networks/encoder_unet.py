@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import ModelError, SettingsError
-from napari_unet.networks import efficientnet_lite as lite
 from napari_unet.networks.architecture import Architecture, shapes_only
-from napari_unet.networks.batch_norm import batch_normalization
-from napari_unet.networks.blocks import Builder, padded
-from napari_unet.networks.cost import shaped
+from napari_unet.networks.encoders import efficientnet_lite as lite
+from napari_unet.networks.encoders.vgg import PREFIX, for_channels, published
+from napari_unet.networks.graphs.cost import shaped
+from napari_unet.networks.layers.batch_norm import batch_normalization
+from napari_unet.networks.layers.blocks import Builder, padded
 from napari_unet.networks.sizes import InputSizes
-from napari_unet.networks.vgg import PREFIX, for_channels, published
 
 if TYPE_CHECKING:
     from napari_unet.networks.architecture import IncludedWeights
@@ -148,7 +148,7 @@ def _encoder(settings: NetworkSettings, lay: Builder) -> Any:
         weights=None, include_top=False, input_shape=(kind.side, kind.side, 3)
     )
 
-    # Told by their place: Keras numbers the names of many layers anew each time.
+    # Told by their place: Keras numbers the names of many layers again each time.
     place = {id(layer): str(number) for number, layer in enumerate(original.operations)}
     for layer in original.layers:
         for number, inner in enumerate(getattr(layer, "layers", ())):
@@ -270,8 +270,8 @@ ARCHITECTURE = Architecture(
     when="Few annotated images: encoder=EfficientNetLite0 starts from ImageNet weights in the program.",
     build=build,
     input_sizes=input_sizes,
-    heeds=("block", "depth", "dropout", "encoder", "presence"),
-    passed_over=passed_over,
+    settings_used=("block", "depth", "dropout", "encoder", "presence"),
+    settings_ignored=passed_over,
     paper={"filters": 16, "input_channels": 3, "encoder": "ResNet50"},
     pretrained=pretrained,
     included=included,

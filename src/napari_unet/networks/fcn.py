@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.networks.architecture import Architecture
-from napari_unet.networks.blocks import Builder, padded
-from napari_unet.networks.own_layers import crop_like
+from napari_unet.networks.encoders.vgg import CONVOLUTIONS, PREFIX, level, pretrained
+from napari_unet.networks.layers.blocks import Builder, padded
+from napari_unet.networks.layers.own_layers import crop_like
 from napari_unet.networks.sizes import InputSizes
-from napari_unet.networks.vgg import CONVOLUTIONS, PREFIX, level, pretrained
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -137,7 +137,7 @@ def _architecture(stride: int, when: str) -> Architecture:
         when=when,
         build=partial(build, stride=stride),
         input_sizes=input_sizes,
-        heeds=("dropout",),
+        settings_used=("dropout",),
         paper={"filters": 64, "input_channels": 3, "normalization": "none", "dropout": 0.5},
         family="fcn",
         pretrained=pretrained,
@@ -148,5 +148,5 @@ def _architecture(stride: int, when: str) -> Architecture:
 ARCHITECTURES = (
     _architecture(32, "The first stage of training an FCN; by itself too coarse for most things."),
     _architecture(16, "The second stage of an FCN, started from FCN-32s with --init."),
-    _architecture(8, "Large, blob-like regions, ImageNet weights at hand; thin things get lost."),
+    _architecture(8, "Large, blob-like regions, ImageNet weights available; thin things get lost."),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.networks.own_layers import stacked_heads
+from napari_unet.networks.layers.own_layers import stacked_heads
 from napari_unet.networks.registry import architecture
 
 if TYPE_CHECKING:

@@ -50,7 +50,7 @@ def architecture(name: str) -> Architecture:
 
 def pixel_networks() -> list[str]:
     """Names of the networks that answer for each pixel, in order: all but those that answer with objects."""
-    return sorted(name for name, each in architectures().items() if each.read_found is None)
+    return sorted(name for name, each in architectures().items() if each.decode_detections is None)
 
 
 def build_network(settings: NetworkSettings, seed: int = 0, precision: str = "float32") -> Any:
@@ -80,8 +80,8 @@ def build_network(settings: NetworkSettings, seed: int = 0, precision: str = "fl
     import keras
 
     chosen = architecture(settings.name)
-    if settings.presence and "presence" not in chosen.heeds:
-        able = [name for name, one in sorted(architectures().items()) if "presence" in one.heeds]
+    if settings.presence and "presence" not in chosen.settings_used:
+        able = [name for name, one in sorted(architectures().items()) if "presence" in one.settings_used]
         raise SettingsError(
             f"the network {settings.name} does not tell whether there is anything in an image",
             code="settings.presence.unsupported",

@@ -1,11 +1,11 @@
-"""U-Net with scSE blocks: channels and places are weighed anew after each block."""
+"""U-Net with scSE blocks: channels and places are weighed again after each block."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.networks.architecture import Architecture
-from napari_unet.networks.blocks import Builder
+from napari_unet.networks.layers.blocks import Builder
 from napari_unet.networks.unet import HEEDS, assemble, input_sizes
 
 if TYPE_CHECKING:
@@ -63,6 +63,6 @@ ARCHITECTURE = Architecture(
     when="A little more than U-Net for little more time, where images are about as large as a tile.",
     build=build,
     input_sizes=input_sizes,
-    heeds=HEEDS,
+    settings_used=HEEDS,
     paper={"filters": 64, "normalization": "batch", "block": "plain"},
 )

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.networks.architecture import Architecture
 from napari_unet.networks.attention_unet import input_sizes
-from napari_unet.networks.blocks import Builder, padded
-from napari_unet.networks.own_layers import max_pooling_with_indices, max_unpooling
-from napari_unet.networks.vgg import CONVOLUTIONS, WIDTHS, level
+from napari_unet.networks.encoders.vgg import CONVOLUTIONS, WIDTHS, level
+from napari_unet.networks.layers.blocks import Builder, padded
+from napari_unet.networks.layers.own_layers import max_pooling_with_indices, max_unpooling
 
 if TYPE_CHECKING:
     from napari_unet.settings import NetworkSettings
@@ -73,6 +73,6 @@ ARCHITECTURE = Architecture(
     when="Large images in little memory: no features are carried across, only where the maxima were.",
     build=build,
     input_sizes=input_sizes,
-    heeds=("depth",),
+    settings_used=("depth",),
     paper={"filters": 64, "input_channels": 3, "depth": 5, "normalization": "batch"},
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.networks.architecture import Architecture
-from napari_unet.networks.blocks import Builder
+from napari_unet.networks.layers.blocks import Builder
 from napari_unet.networks.sizes import InputSizes
 
 if TYPE_CHECKING:
@@ -148,6 +148,6 @@ ARCHITECTURE = Architecture(
     when="The one to start with: sharp borders from few images, fast on any machine.",
     build=build,
     input_sizes=input_sizes,
-    heeds=HEEDS,
+    settings_used=HEEDS,
     paper={"filters": 64, "padding": "valid", "normalization": "none", "block": "plain", "dropout": 0.5},
 )

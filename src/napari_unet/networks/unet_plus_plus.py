@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.networks.architecture import Architecture
 from napari_unet.networks.attention_unet import input_sizes
-from napari_unet.networks.blocks import Builder, padded
+from napari_unet.networks.layers.blocks import Builder, padded
 
 if TYPE_CHECKING:
     from napari_unet.settings import NetworkSettings
@@ -79,7 +79,7 @@ ARCHITECTURE = Architecture(
     when="When a few points of IoU are worth several times the computing of a U-Net.",
     build=build,
     input_sizes=input_sizes,
-    heeds=("depth", "block", "dropout", "deep_supervision"),
+    settings_used=("depth", "block", "dropout", "deep_supervision"),
     paper={"filters": 32, "normalization": "none", "block": "plain", "deep_supervision": True},
     heads=heads,
 )

@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.session.layer_metadata import METADATA_KEY, OpenedData
+from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

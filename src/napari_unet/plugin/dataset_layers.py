@@ -12,7 +12,7 @@ import numpy as np
 from napari_unet.data.files.channels import channels_of
 from napari_unet.data.stack import make_a_stack
 from napari_unet.errors import DataError
-from napari_unet.session.layer_metadata import METADATA_KEY, OpenedData
+from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,11 +11,11 @@ import numpy as np
 from napari_unet.data.file_names import safe_stem
 from napari_unet.data.files.pixel_size import PixelSize, pixel_size_of_layer, unit_name
 from napari_unet.data.formats.mask_meaning import meaning_of_layer
-from napari_unet.data.masks.mask_pixels import StoredMask
+from napari_unet.data.masks.mask_pixels import MaskInFile
 from napari_unet.errors import OutputError
 from napari_unet.export.segmented import SegmentedImage, class_colour
 from napari_unet.inference.postprocess import connected_objects
-from napari_unet.session.layer_metadata import MASK_KEY, METADATA_KEY, OpenedData, ShownMask
+from napari_unet.session.images.layer_metadata import MASK_KEY, METADATA_KEY, OpenedData, ShownMask
 from napari_unet.workflow.export.mask_sources import PROGRAM
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _axes(about: Mapping[str, Any], key: str) -> list[Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class Meaning:
+class LayerMeaning:
     """What the numbers of a layer mean.
 
     Attributes
@@ -201,7 +201,7 @@ def masks_of(data: Any, about: Mapping[str, Any], path: str) -> LayerMasks:
             code="output.mask.objects",
             expected=f"labels up to {HIGHEST_OBJECT:,}",
             got=f"{highest:,}",
-            remedy="number the objects anew, or save as .tif or .npy",
+            remedy="number the objects again, or save as .tif or .npy",
         )
     shown = about.get("metadata", {}).get(MASK_KEY)
     if isinstance(shown, ShownMask) and labels.ndim == 2:
@@ -230,7 +230,7 @@ def _shown(labels: NDArray[Any], about: Mapping[str, Any], shown: ShownMask) -> 
     )
 
 
-def _read(labels: Any, about: Mapping[str, Any], meaning: Meaning) -> Iterator[SegmentedImage]:
+def _read(labels: Any, about: Mapping[str, Any], meaning: LayerMeaning) -> Iterator[SegmentedImage]:
     count = int(np.prod(labels.shape[:-2], dtype=np.int64))
     opened = about.get("metadata", {}).get(METADATA_KEY)
     known = {}
@@ -254,7 +254,7 @@ def _read(labels: Any, about: Mapping[str, Any], meaning: Meaning) -> Iterator[S
         )
 
 
-def _meaning(labels: Any, about: Mapping[str, Any], highest: int) -> Meaning:
+def _meaning(labels: Any, about: Mapping[str, Any], highest: int) -> LayerMeaning:
     """By what the layer tells of its numbers: its data set, its features, its colours; else as files are."""
     opened = about.get("metadata", {}).get(METADATA_KEY)
     if isinstance(opened, OpenedData):
@@ -262,7 +262,7 @@ def _meaning(labels: Any, about: Mapping[str, Any], highest: int) -> Meaning:
         if len(classes) >= highest and np.dtype(labels.dtype) != np.int32:
             return _as_classes(classes, about)
         if len(classes) == 1:
-            return Meaning("objects", classes, np.array([0, 1]))
+            return LayerMeaning("objects", classes, np.array([0, 1]))
     names = _names_in_features(about)
     if names and highest < len(names):
         return _named(names, about)
@@ -272,23 +272,23 @@ def _meaning(labels: Any, about: Mapping[str, Any], highest: int) -> Meaning:
         return _as_classes(tuple(f"class {n}" for n in range(1, named[-1] + 1)), about)
     values = meaning_of_layer(planes(labels), str(about.get("name") or "the layer"))
     if values.kind == "threshold":
-        numbers = StoredMask(np.arange(highest + 1, dtype=labels.dtype)[None])
-        return Meaning("classes", ("foreground",), values.read(numbers, "").labels[0].astype(np.int64))
+        numbers = MaskInFile(np.arange(highest + 1, dtype=labels.dtype)[None])
+        return LayerMeaning("classes", ("foreground",), values.read(numbers, "").labels[0].astype(np.int64))
     stored = [value for (value,) in values.values]
     if values.kind == "objects" or highest > max(0, values.unknown or 0, *stored):
-        return Meaning("objects", (UNNAMED,), np.array([0, 1]))
+        return LayerMeaning("objects", (UNNAMED,), np.array([0, 1]))
     class_of = np.zeros(stored[-1] + 2, np.int64)  # unknown pixels are background
     class_of[stored] = np.arange(1, len(stored) + 1)
     classes = tuple(f"class {value}" for value in stored) if len(stored) > 1 else ("foreground",)
-    return Meaning("classes", classes, class_of, _colours(about, stored))
+    return LayerMeaning("classes", classes, class_of, _colours(about, stored))
 
 
-def _as_classes(names: tuple[str, ...], about: Mapping[str, Any]) -> Meaning:
+def _as_classes(names: tuple[str, ...], about: Mapping[str, Any]) -> LayerMeaning:
     numbers = range(1, len(names) + 1)
-    return Meaning("classes", names, np.arange(len(names) + 1), _colours(about, numbers))
+    return LayerMeaning("classes", names, np.arange(len(names) + 1), _colours(about, numbers))
 
 
-def _named(names: list[str], about: Mapping[str, Any]) -> Meaning:
+def _named(names: list[str], about: Mapping[str, Any]) -> LayerMeaning:
     """Numbers with a name each: of classes, or, where names come again, of objects of these classes."""
     given = [name for name in names[1:] if name]
     if len(set(given)) == len(given):
@@ -298,7 +298,7 @@ def _named(names: list[str], about: Mapping[str, Any]) -> Meaning:
     classes = tuple(dict.fromkeys(every))
     place = {name: number for number, name in enumerate(classes, start=1)}
     first = [every.index(name) + 1 for name in classes]
-    return Meaning("objects", classes, np.array([0, *(place[n] for n in every)]), _colours(about, first))
+    return LayerMeaning("objects", classes, np.array([0, *(place[n] for n in every)]), _colours(about, first))
 
 
 def _names_in_features(about: Mapping[str, Any]) -> list[str]:

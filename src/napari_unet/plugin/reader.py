@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.data.catalog import find_format, open_dataset, open_image_file
-from napari_unet.data.files.microscope_files import PLUGINS
+from napari_unet.data.files.decoders.microscope_files import PLUGINS
 from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.plugin.commands import show_workbench_later

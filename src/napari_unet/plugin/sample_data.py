@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_unet.data.synthetic import Picture
+    from napari_unet.data.synthetic import SyntheticPicture
     from napari_unet.plugin.dataset_layers import LayerData
 
 COUNT = 8
@@ -24,10 +24,10 @@ CLASSES = {"salt": "salt", "nerve": "nerve", "nuclei": "nucleus", "membranes": "
 
 
 @dataclass(frozen=True, eq=False)
-class KeptImage:
+class ImageInMemory:
     """Gives an image that is in memory: () -> (Y, X, C)."""
 
-    picture: Picture
+    picture: SyntheticPicture
 
     def __call__(self) -> NDArray[np.generic]:
         """(Y, X, C) uint8."""
@@ -36,10 +36,10 @@ class KeptImage:
 
 
 @dataclass(frozen=True, eq=False)
-class KeptMask:
+class MaskInMemory:
     """Gives a reference mask that is in memory."""
 
-    picture: Picture
+    picture: SyntheticPicture
 
     def __call__(self) -> ReferenceMask:
         """The truth of the picture."""
@@ -70,8 +70,8 @@ def synthetic_dataset(kind: str, count: int = COUNT) -> Dataset:
         samples=tuple(
             Sample(
                 picture.name,
-                KeptImage(picture),
-                KeptMask(picture),
+                ImageInMemory(picture),
+                MaskInMemory(picture),
                 f"subject {picture.name.split('_')[0]}" if by_subject else None,
                 reason="made together",
             )

@@ -23,7 +23,7 @@ def show_demo(folder: Path) -> Any:
     Returns
     -------
     napari.Viewer
-        Its dock has the data and the model open; segmentation of all images goes on.
+        Its dock has the data and the model open; segmentation of all images continues.
     """
     import napari
     from qtpy.QtCore import QTimer

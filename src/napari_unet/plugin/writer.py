@@ -59,7 +59,7 @@ def write_tiff(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
             code="output.mask.objects",
             expected=f"labels up to {2**32 - 1}",
             got="a higher one",
-            remedy="number the objects anew, or save as .npy",
+            remedy="number the objects again, or save as .npy",
         )
     size = pixel_size_of_layer(about.get("scale", ()), about.get("units") or ())
     resolution = resolution_tags(size) if size is not None else {}

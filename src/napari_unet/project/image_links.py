@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken, OnProgress
 
 PACKED_FOLDER = "images"
-CHECKED = 20  # images held against their hashes when a folder is linked anew
+CHECKED = 20  # images held against their hashes when a folder is linked again
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class ProjectImages:
     link : DataLink
         Where the images are.
     given : Dataset or sequence of Sample
-        At hand already.
+        Loaded already.
     """
 
     def __init__(

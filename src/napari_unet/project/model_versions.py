@@ -295,7 +295,7 @@ class ModelStore:
         self._write(replace(self._state(), discarded=()))
         return len(gone)
 
-    def lineage(self, number: int) -> tuple[int, ...]:
+    def ancestors(self, number: int) -> tuple[int, ...]:
         """A version and what it came from, back to where its line starts."""
         parents = {v.number: v.parent for v in self.versions()}
         line = [self.version(number).number]
@@ -356,7 +356,7 @@ class ModelStore:
                 f"{path} cannot be read",
                 code="model.versions.unreadable",
                 got=str(error),
-                remedy="remove it and keep a version anew",
+                remedy="remove it and keep a version again",
             ) from error
 
     def _write(self, state: _State) -> None:

@@ -21,13 +21,13 @@ from napari_unet.data.masks.mask_reading import Choice, MaskReading, current_mas
 from napari_unet.data.split import Split, make_split
 from napari_unet.errors import DataError, OutputError
 from napari_unet.progress import ignore_progress
-from napari_unet.project.background_writer import Recorder
-from napari_unet.project.correction_store import CorrectionFiles, Restored
-from napari_unet.project.corrections import Corrections
+from napari_unet.project.corrections.background_writer import BackgroundWriter
+from napari_unet.project.corrections.correction_store import CorrectionStore, Restored
+from napari_unet.project.corrections.corrections import Corrections
+from napari_unet.project.corrections.mask_files import write_stored_mask
 from napari_unet.project.image_links import CHECKED, LinkCheck, ProjectImages, image_entries
 from napari_unet.project.layout import FOLDERS, SPLIT_FILE, check_empty, migrate, read_split
 from napari_unet.project.lock import ProjectLock
-from napari_unet.project.mask_files import write_stored_mask
 from napari_unet.project.model_versions import ModelStore
 from napari_unet.project.project_file import (
     PROJECT_FILE,
@@ -41,7 +41,7 @@ from napari_unet.project.project_file import (
 if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.project.journal import Journal
+    from napari_unet.project.corrections.journal import Journal
 
 NUMBERED = re.compile(r"(\d{4,9})-")
 Dispatch = Callable[[Callable[[], None]], None]
@@ -91,15 +91,15 @@ class Project:
         self.images = ProjectImages(folder, self._entries, self._stems, file.data, given)
         self.models = ModelStore(folder / "models")
         memory = threading.RLock()
-        self._files = CorrectionFiles(folder, self._shapes, self._stems, memory)
+        self._files = CorrectionStore(folder, self._shapes, self._stems, memory)
         self.restored: Restored = self._files.open()
         self.corrections = Corrections(
             self.images.sample, self._files, split.part_of, reserve=not split.held_out, lock=memory
         )
-        self._recorder: Recorder | None = None  # None while nothing may be changed
+        self._writer: BackgroundWriter | None = None  # None while nothing may be changed
         if lock is not None:
-            self._recorder = Recorder(self._files.append, self._files.save, self._ready, self._tell)
-            self.corrections.recorder = self._recorder
+            self._writer = BackgroundWriter(self._files.append, self._files.save, self._ready, self._tell)
+            self.corrections.writer = self._writer
 
     # making and opening
 
@@ -218,7 +218,7 @@ class Project:
         read_only : bool
             Look without changing anything, even while another window has it.
         images : Dataset or sequence of Sample
-            At hand already; those in memory only must be given to be known.
+            Loaded already; those in memory only must be given to be known.
         dispatch : callable
             Runs a function in the thread that signals shall come in.
 
@@ -259,19 +259,19 @@ class Project:
         OutputError
             If something cannot be saved; the project is open still, and ``rescue`` writes elsewhere.
         """
-        recorder = self._recorder
-        if recorder is None:
+        writer = self._writer
+        if writer is None:
             return
         if self._files.unsaved() and not self._saved() and not discard:
             raise OutputError(
                 f"the project {self.folder} cannot be saved",
                 code="output.project.unsaved",
-                got=recorder.trouble or "the disk does not answer",
+                got=writer.trouble or "the disk does not answer",
                 remedy="make room or bring the drive back, or save the masks elsewhere",
             )
-        self._recorder = self.corrections.recorder = None
+        self._writer = self.corrections.writer = None
         self.read_only = True
-        recorder.close()
+        writer.close()
         if self._project_lock is not None and self._project_lock.held:
             self._files.close()
             self._project_lock.release()
@@ -305,8 +305,8 @@ class Project:
     @property
     def trouble(self) -> str:
         """Why strokes are in memory only, in one sentence; empty if they are not."""
-        recorder = self._recorder
-        return recorder.trouble if recorder is not None else ""
+        writer = self._writer
+        return writer.trouble if writer is not None else ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -319,11 +319,11 @@ class Project:
         return self._saved(timeout)
 
     def _saved(self, timeout: float = 30.0) -> bool:
-        recorder = self._recorder
-        if recorder is None:
+        writer = self._writer
+        if writer is None:
             return True
         self.corrections.save()
-        return recorder.flush(timeout)
+        return writer.flush(timeout)
 
     def rescue(self, folder: Path) -> list[Path]:
         """Write the masks that could not be saved into another folder, as the project would.

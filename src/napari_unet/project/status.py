@@ -46,7 +46,7 @@ def _corrections(project: Project) -> list[str]:
     touched = corrections.touched()
     if not touched:
         return ["Corrections: none yet"]
-    done = [i for i in touched if corrections.effort(i).done]
+    done = [i for i in touched if corrections.stats(i).done]
     held_out = sum(corrections.part(i) == "held-out" for i in touched)
     total = corrections.total()
     return [

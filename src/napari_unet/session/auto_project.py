@@ -1,4 +1,4 @@
-"""The project that the images at hand have by themselves, and whether it belongs to them."""
+"""The project that the open images have by themselves, and whether it belongs to them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_unet.data.masks.mask_reading import Choice
     from napari_unet.data.sample import Sample
     from napari_unet.project.project import Project
-    from napari_unet.session.collection import Collection
+    from napari_unet.session.images.collection import Collection
 
 VARIABLE = "NAPARI_UNET_HOME"
 PIECE = slice(0, 512)  # of rows and columns, by which images without a file are told apart
@@ -78,7 +78,7 @@ def given_images(collection: Collection) -> Dataset | list[Sample]:
 
 
 def find_again(project: Project, collection: Collection) -> None:
-    """Link a project whose images were moved to the data set at hand, if that holds them.
+    """Link a project whose images were moved to the open data set, if that holds them.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from psygnal import Signal
 from napari_unet.engine.task import describe_failure
 from napari_unet.errors import Cancelled, WorkbenchError
 from napari_unet.progress import CancelToken
-from napari_unet.project.corrections import Corrections
+from napari_unet.project.corrections.corrections import Corrections
 from napari_unet.project.project import Project
 from napari_unet.project.project_file import PROJECT_FILE
 from napari_unet.session.auto_project import find_again, given_images, own_folder
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_unet.session.collection import Collection
+    from napari_unet.session.images.collection import Collection
     from napari_unet.session.task_runner import TaskRunner
     from napari_unet.session.workspace import Workspace
 
@@ -43,7 +43,7 @@ class CurrentProject:
         Whose thread makes projects.
     """
 
-    told = Signal(str)  # something a person should know, in one sentence
+    noted = Signal(str)  # something a person should know, in one sentence
     project_changed = Signal()
     project_failed = Signal(object)  # the collection whose project could not be opened or made
 
@@ -221,7 +221,7 @@ class CurrentProject:
             self._owners[key] = collection
             self._try_later(collection)
             if sentence not in ("", said) and not self._closing:
-                self.runner.failed.emit(f"{sentence}; painting goes on in memory until then", "")
+                self.runner.failed.emit(f"{sentence}; painting continues in memory until then", "")
             if not self._closing:
                 self.project_failed.emit(collection)
 
@@ -318,16 +318,16 @@ class CurrentProject:
     ) -> None:  # fmt: skip
         """Say what a project brought."""
         for note in found.project.notes:
-            self.told.emit(note)
+            self.noted.emit(note)
         for sentence in dict.fromkeys(problems.values()):
             self.runner.failed.emit(sentence, "")
         others = [i for i in found.others if i not in found.taken]
         if others:
-            self.told.emit(f"{len(others)} of the corrected images changed since: see their rows.")
+            self.noted.emit(f"{len(others)} of the corrected images changed since: see their rows.")
         if restored:
             count = f"{len(restored):,} corrected image{'s' * (len(restored) != 1)}"
             verb = "are" if len(restored) > 1 else "is"
-            self.told.emit(f"{count} of an earlier sitting {verb} here again.")
+            self.noted.emit(f"{count} of an earlier session {verb} here again.")
         changed = (*others, *problems, *restored, *merged)
         if changed and collection is self.workspace.collection:
             self.workspace.rows_changed.emit(changed)
@@ -335,4 +335,4 @@ class CurrentProject:
                 self.workspace.mask_changed.emit(self.workspace.current)
 
     def _on_saving(self, trouble: str) -> None:
-        self.told.emit(trouble or "All strokes are saved again.")
+        self.noted.emit(trouble or "All strokes are saved again.")

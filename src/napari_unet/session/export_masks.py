@@ -1,4 +1,4 @@
-"""Exporting what is at hand in a sitting: masks as corrected, else as predicted."""
+"""Exporting the masks of a session: as corrected, else as predicted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def exportable(workspace: Workspace) -> dict[str, tuple[str, ...]]:
-    """Ids of the images that have masks: "image" (the one at hand), "all", and "done"."""
+    """Ids of the images that have masks: "image" (the current one), "all", and "done"."""
     rows = [row for row in workspace.rows() if row.status != "new"]
     every = tuple(row.id for row in rows)
     return {
@@ -30,7 +30,7 @@ def exportable(workspace: Workspace) -> dict[str, tuple[str, ...]]:
     }
 
 
-def masks_at_hand(
+def current_masks(
     workspace: Workspace, identifiers: Sequence[str], pixel_sizes: Mapping[str, PixelSize] | None = None
 ) -> CallerMasks:
     """Masks and objects of images, as they are when the export comes to them.

@@ -11,7 +11,7 @@ from napari_unet.session.auto_project import other_images
 if TYPE_CHECKING:
     from napari_unet.metrics.overlap import OverlapCounts
     from napari_unet.project.project import Project
-    from napari_unet.session.collection import Collection, Entry
+    from napari_unet.session.images.collection import Collection, Entry
 
 
 @dataclass
@@ -65,7 +65,7 @@ def _move(before: Project, project: Project, found: Found) -> None:
     own = set(project.corrections)
     for identifier in before.corrections:
         if identifier in project.ids and identifier not in found.others:
-            found.taken[identifier] = before.corrections.effort(identifier).number
+            found.taken[identifier] = before.corrections.stats(identifier).number
             if identifier not in own:
                 found.taken[identifier] = project.corrections.take_over(
                     identifier, before.corrections, identifier
@@ -79,7 +79,7 @@ def take_all(collection: Collection, found: Found) -> dict[str, str]:
     for identifier, entry in entries.items():
         source, since = entry.corrections, found.taken.get(identifier, 0)
         mine = source is found.project.corrections or source.read_only
-        if mine or source.effort(entry.known_as).number <= since:
+        if mine or source.stats(entry.known_as).number <= since:
             continue
         try:
             fresh = identifier in found.others and identifier not in found.taken

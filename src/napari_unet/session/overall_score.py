@@ -15,7 +15,7 @@ from napari_unet.metrics.uncertainty import mean_interval, why_no_interval
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_unet.session.collection import Collection
+    from napari_unet.session.images.collection import Collection
     from napari_unet.settings import EvaluationSettings
 
 PAUSE = 0.25  # seconds between two overall scores

@@ -1,4 +1,4 @@
-"""What a person does to masks: painting, vouching, going back; kept on disk from the first stroke."""
+"""What a person does to masks: painting, verifying, going back; kept on disk from the first stroke."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import DataError, WorkbenchError
-from napari_unet.project.correction import IGNORE
+from napari_unet.project.corrections.correction import IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
-    from napari_unet.project.correction import MaskVersion
-    from napari_unet.project.corrections import Corrections
+    from napari_unet.project.corrections.correction import MaskVersion
+    from napari_unet.project.corrections.corrections import Corrections
+    from napari_unet.project.corrections.stroke import Box
     from napari_unet.project.project import Project
-    from napari_unet.project.stroke import Box
-    from napari_unet.session.collection import Collection, Entry
     from napari_unet.session.current_project import CurrentProject
+    from napari_unet.session.images.collection import Collection, Entry
     from napari_unet.session.task_runner import TaskRunner
     from napari_unet.session.workspace import Workspace
 
@@ -43,7 +43,7 @@ class Painting:
 
     def __init__(self, workspace: Workspace, runner: TaskRunner, projects: CurrentProject) -> None:
         self.workspace, self.runner, self.projects = workspace, runner, projects
-        self.accepted: tuple[str, ...] = ()  # ids that were vouched for at once, last time
+        self.accepted: tuple[str, ...] = ()  # ids that were accepted at once, last time
         self._last_predicted: tuple[object, object, NDArray[np.uint8] | None] | None = None
 
     @property
@@ -133,7 +133,7 @@ class Painting:
         Raises
         ------
         DataError
-            If there is none of this sitting.
+            If there is none of this session.
         """
         entry = self._entry(identifier)
         if entry is None or entry.corrections.undo(entry.known_as) is None:
@@ -177,8 +177,8 @@ class Painting:
         self.projects.keep(identifier)
         self._show(identifier)
 
-    def vouched(self, identifier: str) -> NDArray[np.bool_] | None:
-        """What a person vouches for: what was painted, or all of an image that is done, but nothing ignored.
+    def verified(self, identifier: str) -> NDArray[np.bool_] | None:
+        """What a person verified: what was painted, or all of an image that is done, but nothing ignored.
 
         Returns
         -------
@@ -192,7 +192,7 @@ class Painting:
             return np.asarray(mask != IGNORE)
         if not entry.is_corrected:
             return np.zeros(mask.shape, bool)
-        return np.asarray(entry.corrections[entry.known_as].vouched & (mask != IGNORE))
+        return np.asarray(entry.corrections[entry.known_as].verified & (mask != IGNORE))
 
     def _show(self, identifier: str) -> None:
         """Show the mask of an image as it is now: a newer model may have predicted another one."""
@@ -207,7 +207,7 @@ class Painting:
         self.workspace.score_changed.emit(identifier)
 
     def set_done(self, identifiers: Iterable[str], done: bool = True, *, together: bool = False) -> None:
-        """Vouch for the masks of images, which stay as they are from then on, or take that back.
+        """Verify the masks of images, which stay as they are from then on, or take that back.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What was done in a sitting, to be saved as recipes."""
+"""What was done in a session, to be saved as run records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_unet.data.files.pixel_size import PixelSize
     from napari_unet.data.sample import ReferenceMask
     from napari_unet.engine.task import Job
-    from napari_unet.session.collection import Collection
+    from napari_unet.session.images.collection import Collection
     from napari_unet.session.task_runner import TaskRunner
     from napari_unet.session.workspace import Workspace
     from napari_unet.settings import InferenceSettings
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from napari_unet.workflow.export.mask_sources import CallerMasks
     from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
     from napari_unet.workflow.finetune.train_version import TrainVersionTask
-    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.inputs.image_reference import ImageReference
-    from napari_unet.workflow.inputs.labelled_images import Correction
+    from napari_unet.workflow.inputs.labelled_images import LabelledImage
     from napari_unet.workflow.replay.attachments import UsedImage
     from napari_unet.workflow.replay.run_record import Run
     from napari_unet.workflow.segment.predict_task import Prediction, PredictTask
 
 
 @dataclass(frozen=True)
-class Done:
-    """A run of this sitting.
+class FinishedRun:
+    """A run of this session.
 
     Attributes
     ----------
@@ -57,8 +57,8 @@ class Done:
     images: Mapping[str, tuple[UsedImage, ...]] = field(default_factory=dict)
 
     @property
-    def beside(self) -> int:
-        """How many images may have to be written beside the recipe."""
+    def attached(self) -> int:
+        """How many images may have to be written beside the run record."""
         return len(
             {
                 used.image.id
@@ -69,10 +69,10 @@ class Done:
         )
 
 
-class SessionRuns:
-    """The last run of each kind in a sitting.
+class RunHistory:
+    """The last run of each kind in a session.
 
-    Only its task is kept until somebody asks: recipes are for few, and imports are slow.
+    Only its task is kept until somebody asks: run records are for few, and imports are slow.
 
     Parameters
     ----------
@@ -83,43 +83,43 @@ class SessionRuns:
 
     Attributes
     ----------
-    done : dict
+    finished : dict
         Kind of run ("segment", "learn", "export" or "report") to a function that describes the last one.
     """
 
     def __init__(self, workspace: Workspace, runner: TaskRunner) -> None:
         self.workspace, self.runner = workspace, runner
-        self.done: dict[str, Callable[[], Done]] = {}
+        self.finished: dict[str, Callable[[], FinishedRun]] = {}
 
     def forget_segmentation(self) -> None:
         """Forget what another model did: its masks are forgotten, too."""
-        self.done.pop("segment", None)
+        self.finished.pop("segment", None)
 
     def segmented(self, task: PredictTask, collection: Collection) -> None:
         """Remember a segmentation, and what of each image is segmented by now."""
         entries = collection.entries
         said = {i.id: entries[i.id].prediction for i in task.images if i.id in entries}
-        self.done["segment"] = partial(_segmentation, task, said)
+        self.finished["segment"] = partial(_segmentation, task, said)
 
     def fine_tuned(self, task: FineTuneTask) -> None:
         """Remember a round of learning."""
-        self.done["learn"] = partial(_fine_tuning, task)
+        self.finished["learn"] = partial(_fine_tuning, task)
 
     def trained(self, task: TrainVersionTask) -> None:
         """Remember a training from nothing."""
-        self.done["learn"] = partial(_training, task)
+        self.finished["learn"] = partial(_training, task)
 
     def exported(self, task: ExportTask, source: CallerMasks, inference: InferenceSettings) -> None:
-        """Remember an export of masks at hand, and the settings that these were made by."""
+        """Remember an export of the current masks, and the settings that these were made by."""
         model = None if self.workspace.model is None else self.workspace.model.path
-        self.done["export"] = partial(_export, task, source, model, inference)
+        self.finished["export"] = partial(_export, task, source, model, inference)
 
     def reported(self, task: ReportTask) -> None:
         """Remember a report."""
-        self.done["report"] = partial(_report, task, self.workspace.tiled_inference)
+        self.finished["report"] = partial(_report, task, self.workspace.tiled_inference)
 
     def save(self, kind: str, path: Path, on_saved: Callable[[Path], None]) -> Job | None:
-        """Write the recipe of a run, in the engine: images are read, what went in is hashed.
+        """Write the record of a run, in the engine: images are read, what went in is hashed.
 
         Parameters
         ----------
@@ -137,18 +137,18 @@ class SessionRuns:
             None if something else runs, or there is no such run.
         """
         from napari_unet.workflow.replay.run_record import SegmentRun
-        from napari_unet.workflow.replay.save_record import SaveRecipeTask
+        from napari_unet.workflow.replay.save_record import SaveRecordTask
 
-        if kind not in self.done or self.runner.busy:
+        if kind not in self.finished or self.runner.busy:
             return None
-        done = self.done[kind]()
+        done = self.finished[kind]()
         run = done.run
         if isinstance(run, SegmentRun) and run.settings is not None:
-            # Threshold and minimum size are followed at once: the masks at hand are of those of now.
+            # Threshold and minimum size are followed at once: the current masks are of those of now.
             now = self.workspace.inference
             made = {"threshold": now.threshold, "minimum_size": now.minimum_size}
             run = run.model_copy(update={"settings": run.settings.model_copy(update=made)})
-        task = SaveRecipeTask(run, path.parent / done.out, path, done.images)
+        task = SaveRecordTask(run, path.parent / done.out, path, done.images)
 
         def on_end(job: Job) -> None:
             if job.state == "done":
@@ -157,8 +157,8 @@ class SessionRuns:
         return self.runner.run(task, 0, lambda _: None, on_end)
 
 
-def _segmentation(task: PredictTask, said: Mapping[str, Prediction | None]) -> Done:
-    from napari_unet.workflow.inputs.content_path import Place
+def _segmentation(task: PredictTask, said: Mapping[str, Prediction | None]) -> FinishedRun:
+    from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.replay.run_record import SegmentRun
 
     images = [image for image in task.images if said.get(image.id) is not None]
@@ -166,24 +166,24 @@ def _segmentation(task: PredictTask, said: Mapping[str, Prediction | None]) -> D
     title = f"Segmentation of {_count(used)}"
     if any(image.regions for image in used):
         title = f"Segmentation of a part of {_count(used)}"
-    run = SegmentRun(model=Place.of(task.model), settings=task.settings)
+    run = SegmentRun(model=ContentPath.of(task.model), settings=task.settings)
     data, layout, names = _data_of(images)
     if data is not None and not any(image.regions for image in used):
         run = run.model_copy(update={"data": (data,), "format": layout, "names": names})
-        return Done(title, run, "masks")
-    return Done(title, run, "masks", {"images": used})
+        return FinishedRun(title, run, "masks")
+    return FinishedRun(title, run, "masks", {"images": used})
 
 
-def _fine_tuning(task: FineTuneTask) -> Done:
-    from napari_unet.workflow.inputs.content_path import Place
+def _fine_tuning(task: FineTuneTask) -> FinishedRun:
+    from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.replay.run_record import FineTuneRun
 
     run = FineTuneRun(
-        model=Place.of(task.model),
+        model=ContentPath.of(task.model),
         settings=task.settings,
         reserve=task.reserve,
         evaluation=task.evaluation,
-        replay=None if task.replay is None else Place.of(task.replay),
+        replay=None if task.replay is None else ContentPath.of(task.replay),
         replay_format=task.replay_format,
     )
     images = {
@@ -191,27 +191,29 @@ def _fine_tuning(task: FineTuneTask) -> Done:
         "judges": tuple(_labelled(image) for image in task.judges),
         "others": _plain(task.others),
     }
-    return Done(f"Fine-tuning on {_count(images['images'])}", run, "fine-tuned", images)
+    return FinishedRun(f"Fine-tuning on {_count(images['images'])}", run, "fine-tuned", images)
 
 
-def _training(task: TrainVersionTask) -> Done:
+def _training(task: TrainVersionTask) -> FinishedRun:
     from pathlib import Path
 
-    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.replay.run_record import TrainRun
 
     data = task.data
     split = task.split if isinstance(data, Path) else task.split or data.split
     run = TrainRun(recipe=task.recipe, split=None if split is None else split.to_json())
     if isinstance(data, Path):
-        run = run.model_copy(update={"data": Place.of(data), "format": task.format})
-        return Done("Training", run, "model")
+        run = run.model_copy(update={"data": ContentPath.of(data), "format": task.format})
+        return FinishedRun("Training", run, "model")
     run = run.model_copy(update={"name": data.name, "classes": data.classes})
-    return Done(f"Training on {_count(data.items)}", run, "model", {"images": _taught(data.items)})
+    return FinishedRun(f"Training on {_count(data.items)}", run, "model", {"images": _taught(data.items)})
 
 
-def _export(task: ExportTask, source: CallerMasks, model: Path | None, inference: InferenceSettings) -> Done:
-    from napari_unet.workflow.inputs.content_path import Place
+def _export(
+    task: ExportTask, source: CallerMasks, model: Path | None, inference: InferenceSettings
+) -> FinishedRun:
+    from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.replay.run_record import ExportRun
 
     images = [image for image in source.references if image.id in source.handed]
@@ -223,7 +225,7 @@ def _export(task: ExportTask, source: CallerMasks, model: Path | None, inference
     )
     predicted = model is not None and any(image.predicted for image in used)
     run = ExportRun(
-        model=Place.of(model) if model is not None and predicted else None,
+        model=ContentPath.of(model) if model is not None and predicted else None,
         settings=inference,
         classes=source.classes,
         formats=task.formats,
@@ -238,23 +240,23 @@ def _export(task: ExportTask, source: CallerMasks, model: Path | None, inference
         run = run.model_copy(
             update={"data": (data,), "format": layout, "names": names, "pixel_size": size, "classes": ()}
         )
-        return Done(title, run, "export")
-    return Done(title, run, "export", {"images": used})
+        return FinishedRun(title, run, "export")
+    return FinishedRun(title, run, "export", {"images": used})
 
 
-def _report(task: ReportTask, inference: InferenceSettings) -> Done:
-    from napari_unet.workflow.inputs.content_path import Place
+def _report(task: ReportTask, inference: InferenceSettings) -> FinishedRun:
+    from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.replay.run_record import EvaluateRun
 
-    run = EvaluateRun(model=Place.of(task.model), settings=task.rules.evaluation, inference=inference)
+    run = EvaluateRun(model=ContentPath.of(task.model), settings=task.rules.evaluation, inference=inference)
     title = f"Report on {_count(task.images)}"
     data, layout, names = _data_of([kept.image for kept in task.images])
     if data is not None and not task.masks_are:  # a path does not tell how its masks are to be read
         run = run.model_copy(update={"data": data, "format": layout, "names": names})
-        return Done(title, run, "report")
+        return FinishedRun(title, run, "report")
     run = run.model_copy(update={"name": task.name, "classes": task.rules.classes})
     used = tuple(_labelled(kept.image, kept.group or kept.image.id, kept.digest) for kept in task.images)
-    return Done(title, run, "report", {"images": used})
+    return FinishedRun(title, run, "report", {"images": used})
 
 
 def _predicted(
@@ -280,7 +282,7 @@ def _predicted(
     return UsedImage(image, regions, shape, prediction.digests, whole, mask=mask, pixel_size=pixel_size)
 
 
-def _taught(corrections: Iterable[Correction]) -> tuple[UsedImage, ...]:
+def _taught(corrections: Iterable[LabelledImage]) -> tuple[UsedImage, ...]:
     """Images with what a person said of them when learning began."""
     from napari_unet.data.sample import ReferenceMask
     from napari_unet.engine.task import FromCaller
@@ -319,16 +321,16 @@ def _count(images: Sequence[object]) -> str:
     return f"{len(images):,} image{'s' * (len(images) != 1)}"
 
 
-def _data_of(images: Sequence[ImageReference]) -> tuple[Place | None, str | None, tuple[str, ...]]:
+def _data_of(images: Sequence[ImageReference]) -> tuple[ContentPath | None, str | None, tuple[str, ...]]:
     """The one data set that images are of, its layout, and their ids; None if they are of no one set."""
-    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.inputs.content_path import ContentPath
 
     files = [image for image in images if isinstance(image, FileReference)]
     places = {(image.path, image.format) for image in files}
     if len(files) != len(images) or len(places) != 1:
         return None, None, ()
     ((path, layout),) = places
-    return Place.of(path), layout, tuple(image.id for image in files)
+    return ContentPath.of(path), layout, tuple(image.id for image in files)
 
 
 def _exact(size: PixelSize | None) -> str:

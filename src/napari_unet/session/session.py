@@ -1,4 +1,4 @@
-"""One sitting at the workbench: images, a model, what it said, and the engine that computes."""
+"""One session at the workbench: images, a model, what it said, and the engine that computes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import WorkbenchError
-from napari_unet.session.background_job import BackgroundJob
-from napari_unet.session.candidate_version import CandidateVersion
 from napari_unet.session.current_project import CurrentProject
-from napari_unet.session.learning import Learning
-from napari_unet.session.new_model import NewModelTraining
+from napari_unet.session.learn.background_job import BackgroundJob
+from napari_unet.session.learn.candidate_version import CandidateVersion
+from napari_unet.session.learn.learning import Learning
+from napari_unet.session.learn.new_model import NewModelTraining
 from napari_unet.session.painting import Painting
-from napari_unet.session.quality_estimates import Estimates
-from napari_unet.session.run_history import SessionRuns
+from napari_unet.session.quality.quality_estimates import QualityEstimates
+from napari_unet.session.run_history import RunHistory
 from napari_unet.session.task_runner import TaskRunner
 from napari_unet.session.workspace import Workspace
 from napari_unet.workflow.inputs.image_reference import refer
@@ -45,13 +45,13 @@ class Session:
     def __init__(self, engine: Engine, dispatch: Callable[[Callable[[], None]], None]) -> None:
         self.runner = TaskRunner(engine, dispatch)
         self.workspace = Workspace(self.runner)
-        self.runs = SessionRuns(self.workspace, self.runner)
+        self.history = RunHistory(self.workspace, self.runner)
         self.projects = CurrentProject(self.workspace, self.runner)
         self.painting = Painting(self.workspace, self.runner, self.projects)
-        self.estimates = Estimates(self.workspace, self.runner)
+        self.estimates = QualityEstimates(self.workspace, self.runner)
         self.background = BackgroundJob(self.workspace, self.runner)
         self.candidate = CandidateVersion(self.workspace, self.runner, self.painting)
-        parts = self.workspace, self.runner, self.painting, self.runs, self.background, self.candidate
+        parts = self.workspace, self.runner, self.painting, self.history, self.background, self.candidate
         self.new_model = NewModelTraining(*parts)
         self.learning = Learning(*parts)
         self._rescoring: Job | None = None
@@ -66,23 +66,23 @@ class Session:
         self.runner.stopping.connect(self.estimates.stop)
         self.workspace.opened.connect(self.learning.end_rounds)
         self.workspace.opened.connect(self.projects.look)
-        self.workspace.model_changed.connect(self.runs.forget_segmentation)
+        self.workspace.model_changed.connect(self.history.forget_segmentation)
         self.workspace.collection_changed.connect(self.new_model.drop_wish)
         self.projects.project_failed.connect(self.new_model.drop_wish)
         self.painting.done_changed.connect(self._on_done)
         # A training that waits for its project finds no version on offer, so it starts before one is.
-        self.projects.project_changed.connect(self.new_model.go_on)
-        self.projects.project_changed.connect(self.learning.go_on)
+        self.projects.project_changed.connect(self.new_model.start_waiting)
+        self.projects.project_changed.connect(self.learning.start_waiting)
         self.projects.project_changed.connect(self.candidate.follow_project)
         self.projects.project_changed.connect(self.candidate.offer_versions)
         self.background.started.connect(self.candidate.forget_verdict)
-        self.background.ended.connect(self.new_model.go_on)
-        self.background.ended.connect(self.learning.go_on)
+        self.background.ended.connect(self.new_model.start_waiting)
+        self.background.ended.connect(self.learning.start_waiting)
         self.candidate.again.connect(self._on_again)
         self.runner.job_changed.connect(self._rescore_if_wanted)
 
     def _on_done(self, identifiers: tuple[str, ...]) -> None:
-        self.estimates.settle()
+        self.estimates.update_estimates()
 
     def _on_again(self, identifiers: tuple[str, ...]) -> None:
         self.segment(identifiers)
@@ -146,8 +146,8 @@ class Session:
     # computing
 
     @property
-    def at_stake(self) -> bool:
-        """Whether work of the person's would be lost by closing now; estimates are made anew any time."""
+    def has_unsaved_work(self) -> bool:
+        """Whether work of the person's would be lost by closing now; estimates are made again any time."""
         segmenting = self.runner.job is not None and not isinstance(self.runner.job.task, EstimateTask)
         return segmenting or self.background.job is not None
 
@@ -209,7 +209,7 @@ class Session:
             self.workspace.score_overall()
             if job.state == "done":
                 if model is self.workspace.model:
-                    self.runs.segmented(task, collection)
+                    self.history.segmented(task, collection)
                 self.estimates.keep_up()
 
         return self.runner.run(task, len(identifiers), on_progress, on_end)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_unet.errors import ModelError, WorkbenchError
-from napari_unet.evaluation.words import threshold_note
+from napari_unet.evaluation.report.summary_text import threshold_note
 from napari_unet.models.card import ModelCard, find_models
 from napari_unet.models.shipped import shipped_models
-from napari_unet.session.data_problems import DataProblems
+from napari_unet.session.images.data_problems import DataProblems
 from napari_unet.session.overall_score import OverallScore
 from napari_unet.settings import EvaluationSettings, InferenceSettings
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_unet.session.collection import Collection
-    from napari_unet.session.image_row import ImageRow
+    from napari_unet.session.images.collection import Collection
+    from napari_unet.session.images.image_row import ImageRow
     from napari_unet.session.overall_score import Overall
     from napari_unet.session.task_runner import TaskRunner
     from napari_unet.workflow.segment.predict_task import Prediction
@@ -221,7 +221,7 @@ class Workspace:
         """Why the model cannot be put on images with so many channels; empty if it can."""
         if self.model is None or channels is None:
             return ""
-        return self.model.misfit(channels)
+        return self.model.mismatch(channels)
 
     @property
     def tiled_inference(self) -> InferenceSettings:
@@ -231,7 +231,7 @@ class Workspace:
         return self.inference.model_copy(update={"tile": max(self.tile, SMALLEST_TILE)})
 
     def set_postprocessing(self, threshold: float, minimum_size: int) -> None:
-        """Make masks from the kept probabilities anew; those of other images are scored aside."""
+        """Make masks from the kept probabilities again; those of other images are scored aside."""
         changed = {"threshold": threshold, "minimum_size": minimum_size}
         self.inference = self.inference.model_copy(update=changed)
         if self.collection is not None and self.current:

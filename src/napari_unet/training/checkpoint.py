@@ -1,4 +1,4 @@
-"""The state of a training run between two epochs, on disk, so that a killed run goes on."""
+"""The state of a training run between two epochs, on disk, so that a killed run resumes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Weights = list["NDArray[Any]"]
 
 @dataclass
 class TrainingState:
-    """Everything a run needs to go on as if it had never stopped.
+    """Everything a run needs to continue as if it had never stopped.
 
     Attributes
     ----------

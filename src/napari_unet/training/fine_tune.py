@@ -1,4 +1,4 @@
-"""Go on training a network, for seconds, on a few corrections and on what it knew before."""
+"""Continue training a network, for seconds, on a few corrections and on what it knew before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_unet.networks.heads import set_share
 from napari_unet.progress import CancelToken, OnProgress, Progress, ignore_progress
-from napari_unet.training.batches import made_ahead
+from napari_unet.training.feeding.batches import made_ahead
 from napari_unet.training.fit import compile_network, tell_nobody
 from napari_unet.training.schedule import learning_rate
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.settings import FineTuneSettings, TrainingSettings
-    from napari_unet.training.mixed_batches import MixedBatches
+    from napari_unet.training.feeding.mixed_batches import MixedBatches
 
-FIRST_LOOK = 4.0  # seconds after the first step, which itself takes seconds to be built
+FIRST_VALIDATION = 4.0  # seconds after the first step, which itself takes seconds to be built
 ROUNDS = 8  # looks in all, about
-LOOKING_SHARE = 0.2  # of the time, at most, after the first look
+VALIDATION_SHARE = 0.2  # of the time, at most, after the first look
 ASK_EVERY = 0.5  # seconds between two questions whether to stop
 
 
@@ -54,10 +54,10 @@ class FineTuning:
         Time to train; counts for nothing beside a budget in pixels.
     learner : keras.Model, optional
         The view of the network that is trained, with its auxiliary heads (``networks.heads``).
-    look : callable, optional
+    validate : callable, optional
         () -> held-out IoU of the network as it stands, or NaN; called now and then with the averaged
         weights in place.
-    on_look : callable, optional
+    on_validation : callable, optional
         (row of the history) -> None, after each look, with the averaged weights in place.
     stop : callable, optional
         () -> whether to stop now and keep the best.
@@ -76,8 +76,8 @@ class FineTuning:
     settings: FineTuneSettings
     seconds: float
     learner: Any = None
-    look: Callable[[], float] | None = None
-    on_look: Callable[[dict[str, float]], None] | None = None
+    validate: Callable[[], float] | None = None
+    on_validation: Callable[[dict[str, float]], None] | None = None
     stop: Callable[[], bool] | None = None
     weights_changed: Callable[[], None] = tell_nobody
     on_progress: OnProgress = ignore_progress
@@ -109,11 +109,11 @@ class FineTuning:
                 self.stopped = self._asked_to_stop()
                 if done >= 1 or self.stopped:
                     break
-                if done >= self._next_look:
-                    self._look()
+                if done >= self._next_validation:
+                    self._validate()
                 self._tell(done)
-        if self._looked_at != self.step:
-            self._look()
+        if self._validated_at != self.step:
+            self._validate()
         self._put(self._best)
         return self.history
 
@@ -122,7 +122,7 @@ class FineTuning:
         self._schedule = self.training.model_copy(update={**schedule, "schedule": "cosine"})
         freeze_statistics(self.network)
         self.learner = self.network if self.learner is None else self.learner
-        # As little as at the end of the training that it goes on from.
+        # As little as at the end of the training that it continues from.
         set_share(self.learner, self.training.auxiliary_weight, 1.0)
         if not self.learner.compiled:
             compile_network(self.learner, self.loss, self._schedule)
@@ -133,8 +133,8 @@ class FineTuning:
         self._started = self._asked = time.monotonic()
         self._tried = 0  # steps, those without a finite loss too
         self._built = 0.0
-        self._next_look = math.inf
-        self._looked_at = 0
+        self._next_validation = math.inf
+        self._validated_at = 0
 
     def _passed(self) -> float:
         return time.monotonic() - self._started
@@ -161,10 +161,10 @@ class FineTuning:
         self.weights_changed()
         self._tried += 1
         if self._tried == 1 and self.settings.megapixels:
-            self._next_look = 1 / ROUNDS
+            self._next_validation = 1 / ROUNDS
         elif self._tried == 1:
             self._built = self._done()
-            self._next_look = self._built + min(FIRST_LOOK / self.seconds, 1 / 6)
+            self._next_validation = self._built + min(FIRST_VALIDATION / self.seconds, 1 / 6)
         if not math.isfinite(value):  # as if nothing had been learned since the average was right
             self._put(self._average)
             for variable in self.learner.optimizer.variables:
@@ -185,7 +185,7 @@ class FineTuning:
         self._asked = now
         return bool(self.stop())
 
-    def _look(self) -> None:
+    def _validate(self) -> None:
         """Score the averaged weights, keep them if they are the best, and plan the next look."""
         started = time.monotonic()
         row = {
@@ -195,24 +195,24 @@ class FineTuning:
             "learning_rate": float(self.learner.optimizer.learning_rate),
         }
         self._losses = []
-        self._looked_at = self.step
+        self._validated_at = self.step
         current = self._get()
         self._put(self._average)
-        score = self.look() if self.look is not None else math.nan
+        score = self.validate() if self.validate is not None else math.nan
         if not score < self._best_score:  # without a score the last is the best
             self._best_score = score if math.isfinite(score) else self._best_score
             self._best = [w.copy() for w in self._average]
         row["held_out_iou"] = score
         self.history.append(row)
-        if self.on_look is not None:
-            self.on_look(row)
+        if self.on_validation is not None:
+            self.on_validation(row)
         self._put(current)
         took = time.monotonic() - started
         pause = 1 / ROUNDS
         # The first look has more to build. Where pixels count, the same seed shall look at the same steps.
         if len(self.history) > 1 and not self.settings.megapixels:
-            pause = max(pause, took / LOOKING_SHARE / self.seconds)
-        self._next_look = self._done() + pause
+            pause = max(pause, took / VALIDATION_SHARE / self.seconds)
+        self._next_validation = self._done() + pause
 
     def _tell(self, done: float) -> None:
         values = {"loss": self._losses[-1]} if self._losses else {}

@@ -1,4 +1,4 @@
-"""Fit a network to batches: one loop for epochs or a time budget, which can stop and go on."""
+"""Fit a network to batches: one loop for epochs or a time budget, which can stop and continue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_unet.networks.heads import set_share
 from napari_unet.progress import CancelToken, OnProgress, Progress, ignore_progress
 from napari_unet.training.checkpoint import TrainingState
 from napari_unet.training.schedule import descents, learning_rate, progress_of
-from napari_unet.training.snapshots import SETTLING, average_of, settle
+from napari_unet.training.snapshots import SETTLING, average_of, remeasure_batch_norm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.settings import TrainingSettings
-    from napari_unet.training.batches import TrainingBatches
+    from napari_unet.training.feeding.batches import TrainingBatches
 
     Stream = Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
@@ -54,7 +54,7 @@ class Training:
     learner : keras.Model, optional
         The view of the network that is trained, with its auxiliary heads (``networks.heads``) or its losses
         (``training.regions``).
-    told : callable, optional
+    prepare_batch : callable, optional
         (images, targets, step) -> what the learner is shown and what it is to answer, if it is not just that.
     validate : callable, optional
         () -> score of the network as it stands, higher is better.
@@ -77,7 +77,7 @@ class Training:
     loss: Callable[[Any, Any], Any]
     settings: TrainingSettings
     learner: Any = None
-    told: Callable[[Any, Any, int], tuple[Any, Any]] | None = None
+    prepare_batch: Callable[[Any, Any, int], tuple[Any, Any]] | None = None
     validate: Callable[[], float] | None = None
     save: Callable[[TrainingState], None] | None = None
     on_epoch: Callable[[dict[str, float]], None] | None = None
@@ -173,8 +173,8 @@ class Training:
             self.learner.optimizer.learning_rate = rate
             set_share(self.learner, settings.auxiliary_weight, self._progress())
             shown, wanted = images, targets
-            if self.told is not None:
-                shown, wanted = self.told(images, targets, state.step)
+            if self.prepare_batch is not None:
+                shown, wanted = self.prepare_batch(images, targets, state.step)
             value = float(np.ravel(self.learner.train_on_batch(shown, wanted))[0])
             self.weights_changed()
             if not math.isfinite(value):
@@ -281,7 +281,7 @@ class Training:
 
         Notes
         -----
-        Izmailov et al. 2018, arXiv:1803.05407; statistics of batch normalization are measured anew.
+        Izmailov et al. 2018, arXiv:1803.05407; statistics of batch normalization are measured again.
         """
         state = self.state
         count = len(state.snapshots) // max(len(state.average), 1)
@@ -289,7 +289,7 @@ class Training:
             return
         for last in range(2, count + 1):
             self._put_weights(average_of(state.snapshots, len(state.average), last))
-            settle(self.network, self.batches, self.cancel, min(SETTLING, state.step))
+            remeasure_batch_norm(self.network, self.batches, self.cancel, min(SETTLING, state.step))
             self.weights_changed()
             score = float(self.validate())
             if score > state.best_score:

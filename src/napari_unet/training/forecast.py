@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_unet.progress import CancelToken
     from napari_unet.settings import TrainingSettings
-    from napari_unet.training.batches import TrainingBatches
+    from napari_unet.training.feeding.batches import TrainingBatches
 
 WARM = 2  # steps before those that are timed: the first builds, the second still settles
 TIMED = 3  # steps at least, and for so long:
@@ -81,7 +81,7 @@ def measure_steps(
     loss: Callable[[Any, Any], Any],
     training: TrainingSettings,
     cancel: CancelToken,
-    told: Callable[[Any, Any, int], tuple[Any, Any]] | None = None,
+    prepare_batch: Callable[[Any, Any, int], tuple[Any, Any]] | None = None,
 ) -> StepCost:
     """Time a few steps of training; the network is spoilt afterwards.
 
@@ -97,13 +97,13 @@ def measure_steps(
         Optimizer.
     cancel : CancelToken
         Checked before each step.
-    told : callable, optional
+    prepare_batch : callable, optional
         As ``Training`` takes it.
     """
     compile_network(network, loss, training)
     given = [batches.batch(step) for step in range(WARM)]
-    if told is not None:
-        given = [told(*batch, step) for step, batch in enumerate(given)]
+    if prepare_batch is not None:
+        given = [prepare_batch(*batch, step) for step, batch in enumerate(given)]
     times: list[float] = []
     with PeakMemory() as memory:
         while len(times) < WARM + TIMED or sum(times[WARM:]) < TIMED_SECONDS:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.networks.heads import learner_of
 from napari_unet.networks.registry import architecture
-from napari_unet.training.regions import region_learner, told
+from napari_unet.training.regions import prepare_batch, region_learner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,13 +32,13 @@ def learner_for(
         With the same layers; what comes out is what ``losses.make_loss`` takes.
     told : callable or None
         (images, targets, step) -> (shown, wanted), for images (N, Y, X, C) float32 and targets as
-        ``TrainingBatches`` makes them; see ``regions.told``. None: images and targets as they are.
+        ``TrainingBatches`` makes them; see ``regions.prepare_batch``. None: images and targets as they are.
 
     Raises
     ------
     SettingsError
         If there is no network of that name.
     """
-    if architecture(settings.name).read_found is not None:
-        return region_learner(network), told
+    if architecture(settings.name).decode_detections is not None:
+        return region_learner(network), prepare_batch
     return learner_of(network, settings), None

@@ -1,7 +1,7 @@
 """How Mask R-CNN learns: which boxes and regions stand for which object, and five losses on them.
 
 All losses of a batch come out of one network, which is shown the objects beside the image; so it trains on
-every back end as any other does.
+every backend as any other does.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.networks.layers.own_layers import PACKAGE
 from napari_unet.networks.mask_rcnn.boxes import anchors, area, best, encode, overlaps, rows
 from napari_unet.networks.mask_rcnn.heads import MASK, SPREAD, regions_of, steps_of
 from napari_unet.networks.mask_rcnn.network import POOLED, READ_FROM, TRIED_ON
 from napari_unet.networks.mask_rcnn.region_align import region_align
-from napari_unet.networks.own_layers import PACKAGE
 from napari_unet.training.entropy import sigmoid_cross_entropy
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ STEEP = 1 / 9  # units, below which the loss of tried boxes is a parabola
 LOSSES = ("objectness", "tried boxes", "class", "box", "mask")
 
 
-def told(
+def prepare_batch(
     images: NDArray[np.float32], targets: NDArray[np.float32], step: int
 ) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.float32]]:
     """What the learner is shown of a batch.

@@ -1,4 +1,4 @@
-"""How long training goes on, and how fast it learns on the way."""
+"""How long training takes, and how fast it learns on the way."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.progress import CancelToken
-    from napari_unet.training.batches import TrainingBatches
+    from napari_unet.training.feeding.batches import TrainingBatches
 
 SETTLING = 60  # batches; what was before weighs 0.95 ** 60 then
 
@@ -38,10 +38,10 @@ def average_of(snapshots: Sequence[NDArray[np.float32]], size: int, last: int) -
     return [np.mean(snapshots[first + n :: size], axis=0, dtype=np.float32) for n in range(size)]
 
 
-def settle(
+def remeasure_batch_norm(
     network: Any, batches: TrainingBatches, cancel: CancelToken | None = None, count: int = SETTLING
 ) -> None:
-    """Measure the statistics of batch normalization anew, which no average of others is.
+    """Measure the statistics of batch normalization again, which no average of others is.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class WarmModel:
-    """Keeps the last model that was trained, as building its training step anew takes seconds.
+    """Keeps the last model that was trained, as building its training step again takes seconds.
 
     A model is taken out while it is trained, so that no two runs share one.
     """

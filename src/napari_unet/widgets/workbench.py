@@ -18,10 +18,10 @@ from qtpy.QtWidgets import (
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.session.session import Session
 from napari_unet.settings import EvaluationSettings
-from napari_unet.widgets.canvas.image_source import Sources
+from napari_unet.widgets.canvas.image_source import ImageSource
 from napari_unet.widgets.canvas.large_masks import LargeMasks
 from napari_unet.widgets.canvas.layer_images import view_of
-from napari_unet.widgets.canvas.mask_canvas import Stage
+from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
 from napari_unet.widgets.canvas.overlays import Overlays
 from napari_unet.widgets.images.images_panel import ImagesPanel
 from napari_unet.widgets.learn.learn_panel import LearnPanel
@@ -29,10 +29,10 @@ from napari_unet.widgets.parts import keys, one_dock
 from napari_unet.widgets.parts.dispatcher import Dispatcher
 from napari_unet.widgets.parts.notify import notify, notify_error
 from napari_unet.widgets.parts.preferences import read_preferences
-from napari_unet.widgets.parts.step import Column, Scroll
-from napari_unet.widgets.review.mask_editing import Mending
-from napari_unet.widgets.review.navigation import Reviewing
-from napari_unet.widgets.review.review_panel import LookPanel
+from napari_unet.widgets.parts.step import Scroll, StepColumn
+from napari_unet.widgets.review.mask_editing import MaskEditing
+from napari_unet.widgets.review.navigation import Navigation
+from napari_unet.widgets.review.review_panel import ReviewPanel
 from napari_unet.widgets.segment.segment_panel import SegmentPanel
 from napari_unet.workflow.segment.predict_task import Region
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 REFRESH = 100  # milliseconds between two looks at how far a task is
 SMALLEST_LIST = 154  # pixels: search, two images, and how many there are
-# The one button of a step that goes on is told by its colour; the rest is napari's theme.
+# The one button of a step that continues is told by its colour; the rest is napari's theme.
 STYLE = """
 QPushButton#primary:enabled { background-color: #2f6fbd; color: white; font-weight: bold; }
 QPushButton#primary:enabled:hover { background-color: #3d82d6; }
@@ -76,24 +76,24 @@ class Workbench(QWidget):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.setObjectName(one_dock.NAME)
-        # napari gives a proxy, which wraps every layer anew: a layer would never be itself.
+        # napari gives a proxy, which wraps every layer again: a layer would never be itself.
         napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.viewer = napari_viewer
         self.dispatcher = Dispatcher(self)
         self.session = Session(engine(self.dispatcher), self.dispatcher)
         self.session.workspace.offer_shipped_models()
-        if engine is ProcessEngine:  # one for each: segmenting goes on while it learns
+        if engine is ProcessEngine:  # one for each: segmenting continues while it learns
             self.session.background.make_engine = lambda: engine(self.dispatcher)
-        self.sources = Sources(napari_viewer, self.session, self)
-        self.stage = Stage(napari_viewer, self.session, self.sources, self)
-        self.overlays = Overlays(napari_viewer, self.session, self.stage)
-        self.mending = Mending(self.session, self.stage)
-        self.large = LargeMasks(napari_viewer, self.session, self.sources, self)
+        self.image_source = ImageSource(napari_viewer, self.session, self)
+        self.canvas = MaskCanvas(napari_viewer, self.session, self.image_source, self)
+        self.overlays = Overlays(napari_viewer, self.session, self.canvas)
+        self.mask_editing = MaskEditing(self.session, self.canvas)
+        self.large = LargeMasks(napari_viewer, self.session, self.image_source, self)
         self.images = ImagesPanel(self.session, napari_viewer, self.dispatcher, self)
-        self.segmenting = SegmentPanel(self.session, self)
-        self.looking = LookPanel(self.session, self)
-        self.teaching = LearnPanel(self.session, self)
-        self.reviewing = Reviewing(self.session, self.images, self.segmenting, self.stage)
+        self.segment_panel = SegmentPanel(self.session, self)
+        self.review_panel = ReviewPanel(self.session, self)
+        self.learn_panel = LearnPanel(self.session, self)
+        self.navigation = Navigation(self.session, self.images, self.segment_panel, self.canvas)
         self._activity: Any = None
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -106,23 +106,23 @@ class Workbench(QWidget):  # type: ignore[misc]
         self._build()
         self._connect()
         self._bind_keys()
-        self.sources.follow()
+        self.image_source.follow()
         QTimer.singleShot(0, self._settle)
 
     def _build(self) -> None:
-        inside = Column()
+        inside = StepColumn()
         column = QVBoxLayout(inside)
         column.setContentsMargins(8, 2, 8, 2)
         column.setSpacing(3)
         column.addWidget(self.images, 1)
-        column.addWidget(self.segmenting)
-        column.addWidget(self.looking)
-        column.addWidget(self.teaching)
-        self.teaching.set_folded(True)
+        column.addWidget(self.segment_panel)
+        column.addWidget(self.review_panel)
+        column.addWidget(self.learn_panel)
+        self.learn_panel.set_folded(True)
         # A small screen has no room for all.
-        for other in (self.segmenting, self.looking):
-            self.teaching.unfolded.connect(lambda step=other: step.set_folded(True))
-            other.unfolded.connect(lambda: self.teaching.set_folded(True))
+        for other in (self.segment_panel, self.review_panel):
+            self.learn_panel.unfolded.connect(lambda step=other: step.set_folded(True))
+            other.unfolded.connect(lambda: self.learn_panel.set_folded(True))
         self.images.table.setMinimumHeight(SMALLEST_LIST)
         area = Scroll(inside)
         shortcuts = QLabel(keys.short_words())
@@ -137,42 +137,42 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.setStyleSheet(STYLE)
 
     def _connect(self) -> None:
-        self.segmenting.channels = self.sources.channels
-        self.segmenting.suggestion.shape = self.sources.shape
-        self.segmenting.selected = self.images.table.selected_ids
-        self.segmenting.wanted.connect(self.segment)
-        self.segmenting.show_box.activated.connect(
-            lambda index: self.stage.show_objects(bool(self.segmenting.show_box.itemData(index)))
+        self.segment_panel.channels = self.image_source.channels
+        self.segment_panel.suggestion.shape = self.image_source.shape
+        self.segment_panel.selected = self.images.table.selected_ids
+        self.segment_panel.wanted.connect(self.segment)
+        self.segment_panel.show_box.activated.connect(
+            lambda index: self.canvas.show_objects(bool(self.segment_panel.show_box.itemData(index)))
         )
-        self.images.table.selection_changed.connect(lambda _: self.segmenting.refresh())
-        self.looking.references = self.sources.reference_choices
-        self.looking.chosen_reference = lambda: self.sources.reference_layer
-        self.looking.reference_wanted.connect(self.sources.choose_reference)
-        self.teaching.form.references = self.sources.reference_choices
-        self.teaching.form.chosen_reference = lambda: self.sources.reference_layer
-        self.teaching.form.reference_wanted.connect(self.sources.choose_reference)
-        self.looking.all_scores.tie_threshold(self.segmenting.threshold)
-        self.looking.overlay_wanted.connect(self._show_overlay)
-        self.overlays.gone.connect(lambda kind: self.looking.boxes[kind].setChecked(False))
-        self.looking.why_not_unsure = self.overlays.disagreement.words
-        self.overlays.told.connect(self.looking.refresh_legend)
-        self.looking.step_wanted.connect(self.step)
-        self.looking.worst_wanted.connect(self.reviewing.worst_first)
-        self.looking.correct_wanted.connect(self.reviewing.correct_next)
-        self.looking.range_wanted.connect(self._select_range)
-        mend = self.looking.mend
+        self.images.table.selection_changed.connect(lambda _: self.segment_panel.refresh())
+        self.review_panel.references = self.image_source.reference_choices
+        self.review_panel.chosen_reference = lambda: self.image_source.reference_layer
+        self.review_panel.reference_wanted.connect(self.image_source.choose_reference)
+        self.learn_panel.form.references = self.image_source.reference_choices
+        self.learn_panel.form.chosen_reference = lambda: self.image_source.reference_layer
+        self.learn_panel.form.reference_wanted.connect(self.image_source.choose_reference)
+        self.review_panel.all_scores.tie_threshold(self.segment_panel.threshold)
+        self.review_panel.overlay_wanted.connect(self._show_overlay)
+        self.overlays.gone.connect(lambda kind: self.review_panel.boxes[kind].setChecked(False))
+        self.review_panel.why_not_unsure = self.overlays.disagreement.words
+        self.overlays.map_changed.connect(self.review_panel.refresh_legend)
+        self.review_panel.step_wanted.connect(self.step)
+        self.review_panel.worst_wanted.connect(self.navigation.worst_first)
+        self.review_panel.correct_wanted.connect(self.navigation.correct_next)
+        self.review_panel.range_wanted.connect(self._select_range)
+        mend = self.review_panel.edit_bar
         mend.selected = self.images.table.selected_ids
-        mend.pixel_sizes = self.sources.pixel_sizes
-        mend.done_wanted.connect(self.reviewing.done_and_next)
-        mend.mend_wanted.connect(self.mending.mend)
-        mend.version_wanted.connect(self.mending.go_back)
-        mend.accept_wanted.connect(self.mending.accept)
-        self.looking.classes.chosen.connect(self.stage.choose_label)
-        self.stage.label_chosen.connect(self.looking.classes.mark)
-        self.session.workspace.rows_changed.connect(lambda _: self.looking.refresh())
-        self.session.projects.told.connect(notify)
-        self.session.background.previewed.connect(self.stage.show_preview)
-        self.session.background.changed.connect(self.stage.drop_preview)
+        mend.pixel_sizes = self.image_source.pixel_sizes
+        mend.done_wanted.connect(self.navigation.done_and_next)
+        mend.edit_wanted.connect(self.mask_editing.edit)
+        mend.version_wanted.connect(self.mask_editing.go_back)
+        mend.accept_wanted.connect(self.mask_editing.accept)
+        self.review_panel.classes.chosen.connect(self.canvas.choose_label)
+        self.canvas.label_chosen.connect(self.review_panel.classes.mark)
+        self.session.workspace.rows_changed.connect(lambda _: self.review_panel.refresh())
+        self.session.projects.noted.connect(notify)
+        self.session.background.previewed.connect(self.canvas.show_preview)
+        self.session.background.changed.connect(self.canvas.drop_preview)
         self.session.runner.failed.connect(self._on_failed)
         self.session.runner.job_changed.connect(self._on_job)
         self.session.workspace.model_changed.connect(self._warm)
@@ -186,19 +186,19 @@ class Workbench(QWidget):  # type: ignore[misc]
         self._bound += keys.bind(
             self.viewer,
             {
-                "S": lambda: self.segment(self.segmenting.scope),
+                "S": lambda: self.segment(self.segment_panel.scope),
                 "N": lambda: self.step(1),
                 "Shift-N": lambda: self.step(-1),
-                "W": self.reviewing.worst_first,
-                "Q": self.reviewing.next_worst,
-                "C": self.reviewing.correct_next,
-                "D": self.reviewing.done_and_next,
-                "T": self.looking.errors_box.toggle,
-                "O": self.looking.vouched_box.toggle,
-                "U": self.looking.unsure_box.toggle,
-                "H": self.stage.hide_mask,
-                "G": lambda: self.mending.mend("grow"),
-                "Shift-G": lambda: self.mending.mend("shrink"),
+                "W": self.navigation.worst_first,
+                "Q": self.navigation.next_worst,
+                "C": self.navigation.correct_next,
+                "D": self.navigation.done_and_next,
+                "T": self.review_panel.errors_box.toggle,
+                "O": self.review_panel.verified_box.toggle,
+                "U": self.review_panel.unsure_box.toggle,
+                "H": self.canvas.hide_mask,
+                "G": lambda: self.mask_editing.edit("grow"),
+                "Shift-G": lambda: self.mask_editing.edit("shrink"),
             },
         )
 
@@ -210,7 +210,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.session.workspace.evaluation = EvaluationSettings(confidence=preferences.confidence)
         self.session.workspace.tile = preferences.tile_size
         if preferences.start_process and not self.session.runner.busy:
-            self.session.warm()  # the slow imports go on beside what the window still has to do
+            self.session.warm()  # the slow imports continue beside what the window still has to do
         self._window = self.window()
         self._window.installEventFilter(self)
         around = one_dock.dock_around(self)
@@ -220,7 +220,7 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _warm(self) -> None:
         if not self.session.runner.busy and not self._closed:
-            shape, channels = self.sources.shape(), self.sources.channels()
+            shape, channels = self.image_source.shape(), self.image_source.channels()
             known = (*shape, channels) if shape is not None and channels is not None else None
             small = known if known is not None and known[0] * known[1] <= 2**20 else None
             self.session.warm(small)
@@ -235,39 +235,39 @@ class Workbench(QWidget):  # type: ignore[misc]
         """Go to a step: "open", "segment", "look" or "learn"."""
         widget = {
             "open": self.images.open_button,
-            "segment": self.segmenting.run_button,
-            "learn": self.teaching.run_button,
-            "look": self.looking.worst_button,
+            "segment": self.segment_panel.run_button,
+            "learn": self.learn_panel.run_button,
+            "look": self.review_panel.worst_button,
         }[step]
-        for panel in (self.segmenting, self.looking, self.teaching):
+        for panel in (self.segment_panel, self.review_panel, self.learn_panel):
             if panel.isAncestorOf(widget):
                 panel.set_folded(False)
         widget.setFocus()
 
     def export(self) -> None:
         """Open the dialog that exports masks."""
-        self.looking.set_folded(False)
-        self.stage.take_painting()
-        self.looking.mend.show_export()
+        self.review_panel.set_folded(False)
+        self.canvas.take_painting()
+        self.review_panel.edit_bar.show_export()
 
     def segment(self, scope: str) -> None:
         """Segment "image", "view", "selected" or "all"."""
         session = self.session
         if session.workspace.collection is None or session.workspace.model is None:
             self.session.runner.failed.emit(
-                self.segmenting.run_button.toolTip() or "Open images and a model.", ""
+                self.segment_panel.run_button.toolTip() or "Open images and a model.", ""
             )
             return
-        if session.runner.busy or session.workspace.mismatch(self.sources.channels()):
+        if session.runner.busy or session.workspace.mismatch(self.image_source.channels()):
             return
-        self.stage.take_painting()
-        self.stage.restore()
+        self.canvas.take_painting()
+        self.canvas.restore()
         preferences = read_preferences()  # may have been set since the dock opened
         session.workspace.tile = preferences.tile_size
         current = session.workspace.current
         if scope == "view":
-            shape = self.sources.shape()
-            view = view_of(self.sources.layer, shape) if shape is not None else None
+            shape = self.image_source.shape()
+            view = view_of(self.image_source.layer, shape) if shape is not None else None
             if view is None:
                 self.session.runner.failed.emit(
                     "No part of the image is in view: zoom out or press Home.", ""
@@ -281,7 +281,7 @@ class Workbench(QWidget):  # type: ignore[misc]
             "selected": self.images.table.selected_ids(),
             "all": session.workspace.collection.ids,
         }[scope]
-        # The image at hand first: that is where the person looks.
+        # The current image first: that is where the person looks.
         ordered = [i for i in ids if i == current] + [i for i in ids if i != current]
         if not self.large.segment(ordered, preferences):
             session.segment(ordered)
@@ -296,7 +296,7 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _show_overlay(self, kind: str, shown: bool) -> None:
         self.overlays.show(kind, shown)
-        self.looking.refresh()
+        self.review_panel.refresh()
 
     def _select_range(self, low: float, high: float) -> None:
         # The histogram is of these alone.
@@ -318,8 +318,8 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _refresh_layers(self) -> None:
         if not self._closed:
-            self.looking.refresh_references()
-            self.segmenting.refresh()
+            self.review_panel.refresh_references()
+            self.segment_panel.refresh()
 
     def _on_failed(self, sentence: str, details: str) -> None:
         notify_error(sentence, details, self)
@@ -338,7 +338,7 @@ class Workbench(QWidget):  # type: ignore[misc]
 
         if self._closed:
             return
-        self.segmenting.show_job()
+        self.segment_panel.show_job()
         progress = self.session.runner.progress
         if progress is None:
             if self._activity is not None:
@@ -359,7 +359,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self._bound.clear()
         if shown:
             self._bind_keys()
-        elif self.session.at_stake:
+        elif self.session.has_unsaved_work:
             notify("Work continues while the dock is hidden. Plugins > U-Net Workbench shows it again.")
 
     # the end
@@ -369,10 +369,10 @@ class Workbench(QWidget):  # type: ignore[misc]
         if watched is not self._window or self._closed:
             return False
         if event.type() == QEvent.Type.Close:
-            if self.session.at_stake and not self._may_stop():
+            if self.session.has_unsaved_work and not self._may_stop():
                 event.ignore()
                 return True
-            self.stage.take_painting()
+            self.canvas.take_painting()
             if not watched.isVisible():
                 self.shut_down()
             self._closing = True  # unless napari asks, too, and the answer is no
@@ -405,14 +405,14 @@ class Workbench(QWidget):  # type: ignore[misc]
         if self._window is not None and isalive(self._window):
             self._window.removeEventFilter(self)
         self._window = None
-        self.mending.close()
+        self.mask_editing.close()
         self.large.close()
-        self.stage.close()
+        self.canvas.close()
         self.overlays.close()
-        self.sources.close()
+        self.image_source.close()
         self._soon.stop()
         self.images.close_threads()
-        self.looking.all_scores.close_scores()
+        self.review_panel.all_scores.close_scores()
         self.viewer.layers.events.inserted.disconnect(self._on_layers)
         self.viewer.layers.events.removed.disconnect(self._on_layers)
         keys.release(self.viewer, self._bound)

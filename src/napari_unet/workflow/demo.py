@@ -11,9 +11,9 @@ from napari_unet.data.file_names import safe_stem
 from napari_unet.data.split import Split
 from napari_unet.data.synthetic import write_synthetic
 from napari_unet.engine.hardware import default_precision
-from napari_unet.evaluation.collect import Findings
-from napari_unet.evaluation.page import Background
-from napari_unet.evaluation.report import write_report
+from napari_unet.evaluation.report.report_data import ReportData
+from napari_unet.evaluation.report.report_files import write_report
+from napari_unet.evaluation.report.report_page import Background
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.export.masks import write_mask, write_objects
 from napari_unet.models.model import load_model
@@ -93,7 +93,7 @@ class DemoTask:
         model = load_model(self.out / "model", default_precision())
         held = open_dataset(data).subset(split.held_out)
         activation = model.recipe.network.activation
-        findings = Findings(Evaluation(held.classes, competition=held.format), activation)
+        findings = ReportData(Evaluation(held.classes, competition=held.format), activation)
         for result in segment_samples(held.samples, model, cancel=cancel):
             identifier = result.sample.id
             mask = held.mask(result.sample)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.networks.cost import cost_of
+from napari_unet.networks.graphs.cost import cost_of
 from napari_unet.networks.registry import architecture, architectures, build_network
 from napari_unet.progress import Progress
 
@@ -109,7 +109,7 @@ class ListNetworksTask:
         for done, name in enumerate(names):
             cancel.check()
             on_progress(Progress(done, len(names), f"Building {architecture(name).title}"))
-            taken, note = architecture(name).taken(self.settings)
+            taken, note = architecture(name).supported_settings(self.settings)
             found.append(replace(facts_of(taken), note=note))
         return sorted(found, key=lambda facts: (facts.name != "unet", facts.gflop))
 
@@ -120,11 +120,12 @@ def facts_of(settings: NetworkSettings) -> NetworkFacts:
     Raises
     ------
     SettingsError
-        If there is no such network, or it does not take the settings: see ``Architecture.taken``.
+        If there is no such network, or it does not take the settings: see
+        ``Architecture.supported_settings``.
     """
     chosen = architecture(settings.name)
     included = chosen.included(settings)
-    if chosen.read_found is not None:
+    if chosen.decode_detections is not None:
         settings = settings.model_copy(update={"separation": "objects"})
     sizes = chosen.input_sizes(settings)
     side = sizes.at_least(SIDE)
@@ -143,7 +144,7 @@ def facts_of(settings: NetworkSettings) -> NetworkFacts:
         offset=sizes.offset % sizes.multiple,
         margin=sizes.margin,
         heads=tuple(name.removesuffix("_float32") for name in chosen.heads(settings)),
-        settings=chosen.heeded(settings),
+        settings=chosen.settings_that_matter(settings),
         pretrained=chosen.pretrained is not None,
         weights=included.sentence if included else "",
     )

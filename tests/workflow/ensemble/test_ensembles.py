@@ -16,15 +16,15 @@ from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split
 from napari_unet.engine.inline import InlineEngine, run_inline
-from napari_unet.evaluation.leakage import SeenImages
+from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.models.card import ModelCard
 from napari_unet.models.ensemble import Ensemble, load_any
 from napari_unet.models.model import load_model
-from napari_unet.session.collection import Collection
+from napari_unet.session.images.collection import Collection
 from napari_unet.session.session import Session
 from napari_unet.workflow.ensemble.ensemble_task import EnsembleTask, merged_provenance
 from napari_unet.workflow.ensemble.train_members import TrainMembersTask, folds
-from napari_unet.workflow.review.quality_estimate import doubts
+from napari_unet.workflow.review.quality_estimate import agreement_of_members
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.train_task import TrainTask
@@ -90,7 +90,7 @@ def test_what_is_seen_by_one_is_seen_by_all(models: list[Path], salt: Dataset, t
     run_inline(EnsembleTask((models[0], other), tmp_path / "many"))
     card = ModelCard.read(tmp_path / "many")
     assert card.members == (("a", 0.5), ("d", 0.5))
-    seen = SeenImages(card.provenance)
+    seen = TrainingMembership(card.provenance)
     parts = [seen.part(salt.image(s)) for s in salt.samples]
     assert parts == ["train"] * 12 + ["unseen"] * 4 + ["held-out"] * 8
     assert card.provenance["data"]["name"] == salt.name
@@ -116,7 +116,7 @@ def test_greedy_is_no_worse_than_the_best_and_its_images_count_as_validation(
     card = ModelCard.read(tmp_path / "g")
     assert card.validation_iou == pytest.approx(chosen.score)
     assert len(card.members) == sum(w > 0 for w in chosen.weights)
-    seen = SeenImages(card.provenance)
+    seen = TrainingMembership(card.provenance)
     assert [seen.part(salt.image(s)) for s in salt.samples][8:16] == ["validation"] * 8
     weighted = run_inline(EnsembleTask(tuple(models), tmp_path / "w", "weighted", salt_folder))
     assert weighted.scores == chosen.scores
@@ -155,10 +155,10 @@ def test_doubts_of_an_ensemble_are_those_between_its_members(models: list[Path],
     rng = np.random.default_rng(0)
     samples = [Sample(n, lambda: rng.integers(0, 255, (20, 33, 1)).astype(np.uint8)) for n in "pq"]
     wrong = Sample("wrong", lambda: np.zeros((9, 9, 7), np.uint8))
-    same = doubts([samples[0], wrong, samples[1]], load_any(tmp_path / "same"))
+    same = agreement_of_members([samples[0], wrong, samples[1]], load_any(tmp_path / "same"))
     assert [d.id for d in same] == ["p", "q"]
     assert all(d.agreement == 1 and d.by_members for d in same)
-    assert all(d.agreement < 1 for d in doubts(samples, load_any(tmp_path / "many")))
+    assert all(d.agreement < 1 for d in agreement_of_members(samples, load_any(tmp_path / "many")))
 
 
 def test_folds_by_groups_cover_all_and_hold_out_the_same() -> None:

@@ -1,4 +1,4 @@
-"""Networks trained alike and compared: the table, its files, and a comparison that goes on."""
+"""Networks trained alike and compared: the table, its files, and a comparison that continues."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ import pytest
 
 from napari_unet.cli import main
 from napari_unet.engine.inline import run_inline
-from napari_unet.evaluation.contest import Contest, Contestant, cells_of, columns_of, markdown, summary
+from napari_unet.evaluation.report.network_comparison import (
+    ComparedNetwork,
+    NetworkComparison,
+    cells_of,
+    columns_of,
+    markdown,
+    summary,
+)
 from napari_unet.workflow.evaluate.compare_networks import CompareNetworksTask
 from napari_unet.workflow.train.recipes import recipe
 from support.errors import raises_code
@@ -31,16 +38,16 @@ def overall(pooled: float, mean: float, low: float, high: float, rand: float) ->
     return {"pooled_iou": pooled, "images": 3, "scores": scores, "ci95": {"mean_iou": [low, high]}}
 
 
-def contest() -> Contest:
+def contest() -> NetworkComparison:
     of_unet, of_fcn = overall(0.8, 0.7, 0.6, 0.75, 0.2), overall(0.6, 0.5, 0.4, 0.55, 0.4)
     of_deeplab = overall(0.9, 0.72, 0.65, 0.8, 0.1)
     networks = (
-        Contestant("unet", "U-Net", "First.", 2_000_000, 6.4, 256, 100, 60.0, 150.0, of_unet),
-        Contestant("fcn8s", "FCN-8s", "Blobs.", 8_400_000, 3.5, 256, 50, 61.0, 90.0, of_fcn),
-        Contestant("segnet", "SegNet", "Memory.", problem="the loss is not a number any more"),
-        Contestant("deeplab", "DeepLab", "Wide.", 1, 1.0, 256, 9, 60.0, 50.0, of_deeplab),
+        ComparedNetwork("unet", "U-Net", "First.", 2_000_000, 6.4, 256, 100, 60.0, 150.0, of_unet),
+        ComparedNetwork("fcn8s", "FCN-8s", "Blobs.", 8_400_000, 3.5, 256, 50, 61.0, 90.0, of_fcn),
+        ComparedNetwork("segnet", "SegNet", "Memory.", problem="the loss is not a number any more"),
+        ComparedNetwork("deeplab", "DeepLab", "Wide.", 1, 1.0, 256, 9, 60.0, 50.0, of_deeplab),
     )
-    return Contest(networks, {"name": "made up"}, 1.0, "fast", "napari-unet compare-networks x")
+    return NetworkComparison(networks, {"name": "made up"}, 1.0, "fast", "napari-unet compare-networks x")
 
 
 def test_the_table_ranks_by_pooled_iou_and_measures_by_unet() -> None:

@@ -18,8 +18,8 @@ from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.errors import Cancelled, OutputError
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import CancelToken, Progress
-from napari_unet.session.collection import Collection
-from napari_unet.session.score_table import ScoreBoard
+from napari_unet.session.images.collection import Collection
+from napari_unet.session.quality.score_table import ScoreTable
 from napari_unet.session.session import Session
 from napari_unet.workflow.evaluate.compare_task import CompareReportTask, names_of
 from napari_unet.workflow.evaluate.evaluate_task import EvaluateTask
@@ -188,7 +188,7 @@ def ids(session: Session) -> tuple[str, ...]:
 
 
 def test_the_board_scores_what_the_model_predicted_and_keeps_seen_images_apart(session: Session) -> None:
-    board = ScoreBoard(session.workspace, session.runner, session.runs)
+    board = ScoreTable(session.workspace, session.runner, session.history)
     board.watch(True)
     assert board.rows() == []
     session.segment(ids(session))
@@ -207,7 +207,7 @@ def test_the_board_scores_what_the_model_predicted_and_keeps_seen_images_apart(s
 
 
 def test_another_threshold_is_scored_anew_and_only_then(session: Session) -> None:
-    board = ScoreBoard(session.workspace, session.runner, session.runs)
+    board = ScoreTable(session.workspace, session.runner, session.history)
     board.watch(True)
     session.segment(ids(session))
     before = {s.id: s for s in board.rows()}
@@ -231,7 +231,7 @@ def test_a_threshold_other_than_the_models_own_is_said_wherever_a_score_is(
         "so the scores flatter the model"
     )
     session.segment(ids(session))
-    board = ScoreBoard(session.workspace, session.runner, session.runs)
+    board = ScoreTable(session.workspace, session.runner, session.history)
     assert session.workspace.threshold_note == ""
     board.write_report(tmp_path / "own", lambda _: None)
     rows = table(tmp_path / "own" / "iou.csv")
@@ -257,7 +257,7 @@ def test_a_threshold_other_than_the_models_own_is_said_wherever_a_score_is(
 
 
 def test_nothing_is_scored_while_nobody_looks(session: Session) -> None:
-    board = ScoreBoard(session.workspace, session.runner, session.runs)
+    board = ScoreTable(session.workspace, session.runner, session.history)
     session.segment(ids(session))
     assert board.rows() == []
     board.watch(True)
@@ -267,7 +267,7 @@ def test_nothing_is_scored_while_nobody_looks(session: Session) -> None:
 
 
 def test_painted_masks_are_never_counted_as_the_models(session: Session, tmp_path: Path) -> None:
-    board = ScoreBoard(session.workspace, session.runner, session.runs)
+    board = ScoreTable(session.workspace, session.runner, session.history)
     board.watch(True)
     session.segment(ids(session))
     before = board.mean_iou()
@@ -292,7 +292,7 @@ def test_the_windows_report_equals_that_of_the_shell(
     session: Session, salt: Path, models: dict[str, Path], tmp_path: Path
 ) -> None:
     session.segment(ids(session))
-    ScoreBoard(session.workspace, session.runner, session.runs).write_report(
+    ScoreTable(session.workspace, session.runner, session.history).write_report(
         tmp_path / "window", lambda _: None
     )
     run_inline(EvaluateTask(salt, tmp_path / "shell", models["grey"]))
@@ -305,7 +305,7 @@ def test_the_windows_report_equals_that_of_the_shell(
 
 def test_images_that_were_not_segmented_are_told_of(session: Session, tmp_path: Path) -> None:
     session.segment(ids(session)[:7])
-    board = ScoreBoard(session.workspace, session.runner, session.runs)
+    board = ScoreTable(session.workspace, session.runner, session.history)
     board.write_report(tmp_path, lambda _: None)
     page = (tmp_path / "report.html").read_text()
     assert "3 images with a reference were not segmented and are not in this report." in page
@@ -320,7 +320,7 @@ def test_probabilities_that_are_gone_are_told_of(session: Session, tmp_path: Pat
         assert prediction is not None
         assert prediction.file is not None
         prediction.file.unlink()
-    board = ScoreBoard(session.workspace, session.runner, session.runs)
+    board = ScoreTable(session.workspace, session.runner, session.history)
     board.watch(True)
     assert sum(bool(s.problem) for s in board.rows()) == 2
     board.write_report(tmp_path, lambda _: None)
@@ -329,7 +329,7 @@ def test_probabilities_that_are_gone_are_told_of(session: Session, tmp_path: Pat
 
 def test_without_predictions_there_is_no_report(session: Session, tmp_path: Path) -> None:
     assert (
-        ScoreBoard(session.workspace, session.runner, session.runs).write_report(tmp_path, lambda _: None)
+        ScoreTable(session.workspace, session.runner, session.history).write_report(tmp_path, lambda _: None)
         is None
     )
     assert not list(tmp_path.iterdir())

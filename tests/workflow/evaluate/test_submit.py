@@ -196,7 +196,7 @@ def test_a_model_submits_the_test_images_in_the_samples_order(
     assert other.read_bytes() == out.read_bytes()
     assert not kept.exists()
 
-    # Another model does not go on with what this one began.
+    # Another model does not continue with what this one began.
     token, task = CancelToken(), replace(task, overwrite=True)
     with pytest.raises(Cancelled):
         task.run(lambda p: token.cancel() if p.done == 2 else None, token)

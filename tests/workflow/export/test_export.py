@@ -233,7 +233,7 @@ def test_a_place_for_the_recipe_is_looked_for_first(nuclei_folder: Path, tmp_pat
         nuclei_folder,
         "--out",
         tmp_path / "out",
-        "--save-recipe",
+        "--save-run",
         tmp_path / "file" / "r.json",
     ]
     error = cli_error(*words)

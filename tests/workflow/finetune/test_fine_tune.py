@@ -15,14 +15,14 @@ from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import Cancelled
-from napari_unet.evaluation.leakage import SeenImages
+from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.models.model import load_model, read_settings
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import EvaluationSettings, FineTuneSettings
 from napari_unet.training.warm import warm_model
 from napari_unet.workflow.finetune.fine_tune_task import FineTuned, FineTuneTask
 from napari_unet.workflow.finetune.held_out_counts import NotJudging, counts_note
-from napari_unet.workflow.finetune.held_out_gate import Gate
+from napari_unet.workflow.finetune.held_out_gate import HeldOutGate
 from napari_unet.workflow.finetune.training_examples import (
     confident_mask,
     is_reserved,
@@ -30,7 +30,7 @@ from napari_unet.workflow.finetune.training_examples import (
     read_corrections,
 )
 from napari_unet.workflow.inputs.image_reference import CallReference, FileReference
-from napari_unet.workflow.inputs.labelled_images import Correction, as_dataset
+from napari_unet.workflow.inputs.labelled_images import LabelledImage, as_dataset
 from napari_unet.workflow.train.preview import Preview
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.train_task import TrainTask
@@ -63,13 +63,13 @@ def picture(number: int) -> tuple[np.ndarray, np.ndarray]:
     return (40 + 150 * labels + rng.integers(0, 30, labels.shape)).astype(np.uint8)[..., None], labels
 
 
-def correction(number: int, identifier: str = "", weights: np.ndarray | None = None) -> Correction:
+def correction(number: int, identifier: str = "", weights: np.ndarray | None = None) -> LabelledImage:
     image, labels = picture(number)
     reference = CallReference(identifier or f"band{number}", FromCaller(lambda: image))
-    return Correction(reference, labels, weights)
+    return LabelledImage(reference, labels, weights)
 
 
-def corrections(count: int) -> tuple[Correction, ...]:
+def corrections(count: int) -> tuple[LabelledImage, ...]:
     return tuple(correction(n) for n in range(count))
 
 
@@ -80,7 +80,7 @@ def files(folder: Path) -> dict[str, str]:
 def run(
     model: Path,
     out: Path,
-    given: tuple[Correction, ...],
+    given: tuple[LabelledImage, ...],
     tell: Callable[[Progress], Any] | None = None,
     **more: Any,
 ) -> FineTuned:
@@ -106,7 +106,7 @@ def test_a_round_leaves_the_old_model_alone_and_tells_what_the_new_one_saw(
     kept = {c.id for c in given if is_reserved(c.id)}
     assert kept
     assert set(result.held_out) == kept
-    assert set(result.lessons) == {c.id for c in given} - kept
+    assert set(result.learned_from) == {c.id for c in given} - kept
     assert set(result.comparison.images) == kept
     assert result.replayed == "nothing"
     assert result.steps > 0
@@ -118,11 +118,11 @@ def test_a_round_leaves_the_old_model_alone_and_tells_what_the_new_one_saw(
     assert provenance["lineage"][0]["model"] == str(model)
     assert provenance["comparison"]["verdict"] == result.comparison.verdict
     assert set(provenance["corrections"]) == {c.id for c in given}
-    seen = SeenImages(provenance)
+    seen = TrainingMembership(provenance)
     for one in given:
         image = one.image.image()  # type: ignore[union-attr]
         assert seen.part(image) == ("held-out" if one.id in kept else "train")
-    old = SeenImages(read_settings(model)[3])
+    old = TrainingMembership(read_settings(model)[3])
     assert old.part(picture(0)[0]) == "unseen"
     assert sorted(files(result.model)) == ["metrics.csv", "model.weights.h5", "settings.json", "split.json"]
     assert load_model(result.model).recipe.network == load_model(model).recipe.network
@@ -133,9 +133,9 @@ def test_an_image_the_model_has_learned_from_never_judges_it(model: Path, tmp_pa
     part = np.zeros((48, 48), np.float32)
     part[:4] = 1
     first = run(model, tmp_path / "a", (correction(0), correction(1, name, part)))
-    assert name in first.lessons  # strokes on it: not done, so nothing to judge by
+    assert name in first.learned_from  # strokes on it: not done, so nothing to judge by
     second = run(first.model, tmp_path / "b", (correction(0), correction(1, name)))
-    assert name in second.lessons
+    assert name in second.learned_from
     assert second.held_out == ()
     assert len(read_settings(second.model)[3]["lineage"]) == 2
 
@@ -143,11 +143,11 @@ def test_an_image_the_model_has_learned_from_never_judges_it(model: Path, tmp_pa
 def test_replay_of_the_training_data_judges_on_what_was_held_out(
     model: Path, salt_folder: Path, tmp_path: Path
 ) -> None:
-    split = SeenImages(read_settings(model)[3]).split
+    split = TrainingMembership(read_settings(model)[3]).split
     assert split is not None
     dataset = open_dataset(salt_folder)
     corrected = split.held_out[0]
-    given = (*corrections(3), Correction(FileReference(salt_folder, dataset.format, corrected)))
+    given = (*corrections(3), LabelledImage(FileReference(salt_folder, dataset.format, corrected)))
     result = run(model, tmp_path / "new", given, replay=salt_folder)
     assert result.replayed == "training data"
     assert set(result.comparison.images) - {c.id for c in given} <= set(split.held_out)
@@ -230,7 +230,7 @@ def test_the_gate_judges_as_many_as_there_is_time_for_but_not_too_few(model: Pat
     loaded = load_model(model)
     samples = [Sample(f"{n}", partial(_image, n), partial(_mask, n)) for n in range(60)]
     held = as_dataset("held out", samples, loaded.classes)
-    gate = Gate(loaded, held, EvaluationSettings(), lambda p: None, CancelToken())
+    gate = HeldOutGate(loaded, held, EvaluationSettings(), lambda p: None, CancelToken())
     weights = loaded.network.get_weights()
     hurried = gate.compare(weights, seconds=0.0)
     assert hurried.images == tuple(s.id for s in gate.judges[:24])
@@ -265,15 +265,15 @@ def test_the_counts_of_a_round_add_up_to_the_split(
     """Of eight images held out one is corrected, one is beyond what a round looks at, six judge."""
     monkeypatch.setattr("napari_unet.workflow.finetune.training_examples.MOST_JUDGED", 7)
     monkeypatch.setattr("napari_unet.workflow.finetune.fine_tune_task.MOST_JUDGED", 7)
-    split = SeenImages(read_settings(model)[3]).split
+    split = TrainingMembership(read_settings(model)[3]).split
     assert split is not None
     dataset = open_dataset(salt_folder)
     assert len(split.held_out) == 8
-    taken = open_replay(salt_folder, None, SeenImages(read_settings(model)[3]), 0)
+    taken = open_replay(salt_folder, None, TrainingMembership(read_settings(model)[3]), 0)
     assert len(taken.held_out) == 7
     assert set(taken.beyond) == set(split.held_out) - {s.id for s in taken.held_out.samples}
     corrected = taken.held_out.samples[0].id
-    given = (*corrections(2), Correction(FileReference(salt_folder, dataset.format, corrected)))
+    given = (*corrections(2), LabelledImage(FileReference(salt_folder, dataset.format, corrected)))
     result = run(model, tmp_path / "new", given, replay=salt_folder, reserve=False)
     assert len(result.comparison.images) == 6
     assert result.comparison.note.endswith(
@@ -285,7 +285,7 @@ def test_the_counts_of_a_round_add_up_to_the_split(
 def test_a_held_out_image_that_the_model_has_learnt_from_is_counted_apart(
     model: Path, salt_folder: Path, tmp_path: Path
 ) -> None:
-    split = SeenImages(read_settings(model)[3]).split
+    split = TrainingMembership(read_settings(model)[3]).split
     assert split is not None
     names = (split.train[0], *split.held_out[:3])
     judges = tuple(FileReference(salt_folder, None, name) for name in names)
@@ -319,7 +319,7 @@ def test_what_cannot_be_learned_from_is_refused_in_words(model: Path, tmp_path: 
     out = tmp_path / "new"
     nothing = np.zeros((48, 48), np.float32)
     image, labels = picture(0)
-    two = Correction(CallReference("a", FromCaller(lambda: image)), labels * np.uint8(2))
+    two = LabelledImage(CallReference("a", FromCaller(lambda: image)), labels * np.uint8(2))
     with raises_code("training.corrections.missing"):
         run(model, out, ())
     with raises_code("training.corrections.missing"):
@@ -375,7 +375,7 @@ def write_masks(folder: Path, masks: list[np.ndarray]) -> Path:
     return folder
 
 
-def masks_of(given: tuple[Correction, ...]) -> list[ReferenceMask]:
+def masks_of(given: tuple[LabelledImage, ...]) -> list[ReferenceMask]:
     return [c.image.mask() for c in given]  # type: ignore[union-attr,misc]
 
 
@@ -397,8 +397,8 @@ def test_black_and_white_masks_are_vouched_for_unless_said_otherwise(tmp_path: P
     given, _, notes = read_corrections(folder, 1)
     assert masks_of(given)[0].weights is None
     assert masks_of(given)[0].labels.max() == 1
-    assert any("--unvouched 255" in note for note in notes)
-    given, _, notes = read_corrections(folder, 1, unvouched=255)
+    assert any("--unverified 255" in note for note in notes)
+    given, _, notes = read_corrections(folder, 1, unverified=255)
     mask = masks_of(given)[0]
     assert mask.weights is not None
     np.testing.assert_array_equal(mask.weights == 0, picture(0)[1] == 1)
@@ -408,11 +408,11 @@ def test_black_and_white_masks_are_vouched_for_unless_said_otherwise(tmp_path: P
 def test_any_value_can_mean_not_vouched_for(tmp_path: Path) -> None:
     labels = picture(0)[1] * np.uint8(255)
     labels[40:] = 128
-    given, _, _ = read_corrections(write_masks(tmp_path, [labels]), 1, unvouched=128)
+    given, _, _ = read_corrections(write_masks(tmp_path, [labels]), 1, unverified=128)
     mask = masks_of(given)[0]
     assert mask.weights is not None
     np.testing.assert_array_equal(mask.weights == 0, labels == 128)
     np.testing.assert_array_equal(mask.labels, labels == 255)
-    given, _, _ = read_corrections(write_masks(tmp_path / "b", [labels]), 2, unvouched=128)
+    given, _, _ = read_corrections(write_masks(tmp_path / "b", [labels]), 2, unverified=128)
     with raises_code("data.mask.classes"):
         masks_of(given)

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_unet.project.model_versions import ModelStore
-from napari_unet.workflow.finetune.learning_curve import Round, effort_of, rounds_of
+from napari_unet.workflow.finetune.learning_curve import Round, forecast_of, rounds_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def test_before_the_first_round_nothing_is_said() -> None:
-    assert effort_of([]) is None
+    assert forecast_of([]) is None
 
 
 def test_one_round_is_an_upper_bound_and_half_of_it_the_guess() -> None:
-    effort = effort_of([Round(10, 300.0, 0.04, 0.02, 0.06)])
+    effort = forecast_of([Round(10, 300.0, 0.04, 0.02, 0.06)])
     assert effort is not None
     # 0.004 a correction, 0.006 at most: five more bring at most 0.03.
     assert (effort.low, effort.expected, effort.high) == pytest.approx((0.0, 0.01, 0.03))
@@ -30,14 +30,14 @@ def test_one_round_is_an_upper_bound_and_half_of_it_the_guess() -> None:
 
 
 def test_the_last_round_counts_not_the_first() -> None:
-    effort = effort_of([Round(10, 300.0, 0.10), Round(15, 400.0, 0.01)])
+    effort = forecast_of([Round(10, 300.0, 0.10), Round(15, 400.0, 0.01)])
     assert effort is not None
     assert effort.gain == pytest.approx(0.11)
     assert (effort.expected, effort.high) == pytest.approx((0.005, 0.01))
 
 
 def test_a_round_that_brought_nothing_promises_nothing() -> None:
-    effort = effort_of([Round(4, 10.0, -0.02)])
+    effort = forecast_of([Round(4, 10.0, -0.02)])
     assert effort is not None
     assert (effort.expected, effort.low, effort.high) == (0, 0, 0)
     assert effort.sentence == (
@@ -52,7 +52,7 @@ def test_a_curve_that_saturates_is_found_again() -> None:
 
     counts = [5, 10, 20, 30]
     rounds = [Round(n, 60.0 * n, gained(n) - gained(b)) for n, b in zip(counts, [0, *counts], strict=False)]
-    effort = effort_of(rounds)
+    effort = forecast_of(rounds)
     assert effort is not None
     assert effort.gain == pytest.approx(gained(30))
     assert effort.expected == pytest.approx(gained(35) - gained(30), rel=0.1)
@@ -66,7 +66,7 @@ def test_wide_intervals_of_the_rounds_make_a_wide_forecast() -> None:
         Round(15, 0, 0.02, 0.019, 0.021),
     ]
     unsure = [Round(r.corrections, 0, r.gain, r.gain - 0.05, r.gain + 0.05) for r in sure]
-    one, other = effort_of(sure), effort_of(unsure)
+    one, other = forecast_of(sure), forecast_of(unsure)
     assert one is not None
     assert other is not None
     assert one.expected == other.expected
@@ -74,7 +74,7 @@ def test_wide_intervals_of_the_rounds_make_a_wide_forecast() -> None:
 
 
 def test_nobody_gains_more_than_there_is() -> None:
-    effort = effort_of([Round(1, 0.0, 0.5)], ceiling=0.1)
+    effort = forecast_of([Round(1, 0.0, 0.5)], ceiling=0.1)
     assert effort is not None
     assert (effort.expected, effort.high) == (0.1, 0.1)
 

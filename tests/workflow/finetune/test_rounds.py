@@ -54,7 +54,7 @@ def test_a_projects_split_says_what_teaches_and_what_judges(folder: Path, salt_m
         material = of_project(project, {})
         assert {c.id for c in material.corrections} == set(split.train[:2])
         assert ids(material.judges) == set(split.held_out)  # the one that is done among them
-        assert material.aside == ()
+        assert material.reserved == ()
         assert not ids(material.others) & {*split.held_out, *split.train[:2]}
         assert material.replay is None
         # What the model says it trained on is replayed.
@@ -121,7 +121,7 @@ def test_finetune_of_a_project_says_what_is_wrong(
     for words, expected in (
         ([str(fresh)], "data.corrections.missing"),
         ([str(memory)], "data.images.missing"),
-        ([str(folder), "--unvouched", "255"], "settings.arguments.unused"),
+        ([str(folder), "--unverified", "255"], "settings.arguments.unused"),
         ([str(salt_folder)], "settings.arguments.missing"),
     ):
         assert cli_error(*begin, *words).code == expected

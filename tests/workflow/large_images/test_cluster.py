@@ -248,13 +248,13 @@ def test_results_in_order_do_not_pile_up(scheduler: Path, tmp_path: Path) -> Non
             time.sleep(0.02)
         return number * number
 
-    begun: list[int] = []
+    started: list[int] = []
 
     def look() -> bool:
         if len(list(tmp_path.glob("[0-9]*"))) < 6:
             return False
         time.sleep(1)
-        begun.extend(int(path.name) for path in tmp_path.glob("[0-9]*"))
+        started.extend(int(path.name) for path in tmp_path.glob("[0-9]*"))
         (tmp_path / "go").touch()
         return True
 
@@ -270,7 +270,7 @@ def test_results_in_order_do_not_pile_up(scheduler: Path, tmp_path: Path) -> Non
             found = list(cluster.spread_in_order(work, range(40), CancelToken()))
     assert found == [(number, number * number) for number in range(40)]
     # Three of each of two workers: the one that all wait for, and five that wait for it.
-    assert sorted(begun) == [0, 1, 2, 3, 4, 5]
+    assert sorted(started) == [0, 1, 2, 3, 4, 5]
 
 
 def test_members_outlive_a_worker_and_trainings_that_were_stopped(

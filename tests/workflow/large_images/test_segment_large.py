@@ -1,4 +1,4 @@
-"""Images that are never in memory as a whole: the same masks, bounded memory, runs that go on."""
+"""Images that are never in memory as a whole: the same masks, bounded memory, runs that continue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from napari_unet.inference.postprocess import connected_objects
 from napari_unet.inference.predict import average_over_flips
 from napari_unet.models.model import Model, load_model
 from napari_unet.models.normalization import resize
-from napari_unet.networks.cost import held_values, reach
+from napari_unet.networks.graphs.cost import held_values, reach
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.large_images import plan as large_module
@@ -103,7 +103,7 @@ def test_tiles_that_run_one_by_one_are_computed_for_their_middle_alone(
     settings = model.recipe.inference.model_copy(update={"batch_pixels": 1, "flips": "dihedral"})
     planned = large_module.plan_large_image(lazy_stack(image), model, settings, LargeImageSettings())
     plan = planned.plan
-    assert plan.narrow
+    assert plan.partial
     halo = plan.rows.halo
     assert plan.part_shape == (plan.tile_shape[0] - 2 * halo, plan.tile_shape[1] - 2 * halo)
     assert plan.offset(0) == (0, 0)
@@ -121,9 +121,9 @@ def test_where_parts_are_enough_the_whole_network_is_not_compiled(
     for pixels, compiled in ((1, []), (0, [model])):
         settings = model.recipe.inference.model_copy(update={"batch_pixels": pixels, "flips": "none"})
         large = large_module.plan_large_image(lazy_stack(image), model, settings, LargeImageSettings())
-        assert large.plan.narrow == (pixels == 1)
+        assert large.plan.partial == (pixels == 1)
         tile = np.zeros((*large.plan.tile_shape, 1), np.float32)
-        large_module.Runner(large, model).run(large.blocks[:1], [tile])
+        large_module.TileRunner(large, model).run(large.blocks[:1], [tile])
         assert asked == compiled
 
 
@@ -133,7 +133,7 @@ def test_of_a_strip_no_tile_is_narrowed_along_its_short_side(
     strip = image[:72]
     settings = model.recipe.inference.model_copy(update={"batch_pixels": 1})
     plan = large_module.plan_large_image(lazy_stack(strip), model, settings, LargeImageSettings()).plan
-    assert plan.narrow
+    assert plan.partial
     assert plan.tile_shape == (72, 128)
     assert plan.part_shape == (72, 128 - 2 * plan.columns.halo)
     out = segment_stack(lazy_stack(strip), model, tmp_path / "a.ome.zarr", settings)
@@ -303,7 +303,7 @@ def test_memory_that_does_not_last_halves_the_batch_and_is_said_once(
     assert sizes[:3] == [8, 4, 2]
     assert set(sizes[3:]) == {2}
     assert [m for m in messages if "memory" in m] == [
-        f"Out of memory: going on with batches of {n}" for n in (4, 2)
+        f"Out of memory: continuing with batches of {n}" for n in (4, 2)
     ]
     monkeypatch.setattr(large_module, "average_over_flips", lambda *a: (_ for _ in ()).throw(MemoryError()))
     with raises_code("compute.memory"):

@@ -72,7 +72,7 @@ def test_the_image_is_seen_at_the_size_of_the_models_pixels(
 def test_another_memory_goes_on_or_begins_beside_but_never_refuses(
     image: np.ndarray, grey_model: Path, tmp_path: Path
 ) -> None:
-    """Tiles decide the mask only of networks that look at all of them; their work is begun anew."""
+    """Tiles decide the mask only of networks that look at all of them; their work is begun again."""
     model = load_model(grey_model)
     network = model.recipe.network.model_copy(update={"name": "scse_unet"})
     scse = Model(
@@ -93,7 +93,7 @@ def test_another_memory_goes_on_or_begins_beside_but_never_refuses(
 
         with pytest.raises(Cancelled):
             task.run(stop, cancel)
-        (begun,) = folder.iterdir()
-        assert begun.name == "a tiny.ome.zarr.unfinished"
+        (started,) = folder.iterdir()
+        assert started.name == "a tiny.ome.zarr.unfinished"
         out = replace(task, large=LARGE).run(lambda _: None, CancelToken())
         assert [out.name] == names

@@ -23,20 +23,20 @@ from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.engine.task import FromCaller
 from napari_unet.models.card import ModelCard
-from napari_unet.session.collection import Collection
-from napari_unet.session.export_masks import masks_at_hand
+from napari_unet.session.export_masks import current_masks
+from napari_unet.session.images.collection import Collection
+from napari_unet.session.quality.score_table import ScoreTable
 from napari_unet.session.run_history import _taught
-from napari_unet.session.score_table import ScoreBoard
 from napari_unet.session.session import Session
 from napari_unet.settings import FineTuneSettings
 from napari_unet.workflow.export.export_task import ExportTask
 from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
 from napari_unet.workflow.finetune.train_version import TrainVersionTask
 from napari_unet.workflow.inputs.image_reference import OPENED_FROM, CallReference
-from napari_unet.workflow.inputs.labelled_images import Correction, labelled_images
+from napari_unet.workflow.inputs.labelled_images import LabelledImage, labelled_images
 from napari_unet.workflow.replay.recorded_images import given_data
-from napari_unet.workflow.replay.run_record import ExportRun, FineTuneRun, RunRecipe, SegmentRun, TrainRun
-from napari_unet.workflow.replay.save_record import SaveRecipeTask
+from napari_unet.workflow.replay.run_record import ExportRun, FineTuneRun, RunRecord, SegmentRun, TrainRun
+from napari_unet.workflow.replay.save_record import SaveRecordTask
 from napari_unet.workflow.segment.predict_task import Region
 from napari_unet.workflow.train.recipes import recipe
 from support.errors import cli_error
@@ -91,11 +91,11 @@ def show(session: Session, *samples: Sample) -> Collection:
     return collection
 
 
-def save(session: Session, kind: str, path: Path) -> RunRecipe:
+def save(session: Session, kind: str, path: Path) -> RunRecord:
     saved: list[Path] = []
-    session.runs.save(kind, path, saved.append)
+    session.history.save(kind, path, saved.append)
     assert saved == [path]
-    return RunRecipe.load(path)
+    return RunRecord.load(path)
 
 
 def repeat(path: Path, out: Path) -> dict[str, NDArray[Any]]:
@@ -212,7 +212,7 @@ def test_pixels_that_changed_since_are_refused(session: Session, tmp_path: Path)
     session.segment(["one"])
     pixels[5, 5] += 1
     failures = Failures(session)
-    session.runs.save("segment", tmp_path / "r.json", lambda _: pytest.fail("saved"))
+    session.history.save("segment", tmp_path / "r.json", lambda _: pytest.fail("saved"))
     assert len(failures) == 1
     assert failures[0].startswith("the pixels of one are others now than those that were segmented")
     assert not list(tmp_path.iterdir())
@@ -223,13 +223,13 @@ def export(session: Session, out: Path, formats: tuple[str, ...], sizes: Any = N
     ids = tuple(
         i for i, e in session.workspace.collection.entries.items() if e.prediction or e.corrected is not None
     )
-    source = masks_at_hand(session.workspace, ids, sizes)
+    source = current_masks(session.workspace, ids, sizes)
     task = ExportTask(source, out, formats, **options)
     session.runner.run(
         task,
         len(ids),
         lambda _: None,
-        lambda _: session.runs.exported(task, source, session.workspace.inference),
+        lambda _: session.history.exported(task, source, session.workspace.inference),
     )
 
 
@@ -309,7 +309,9 @@ def test_a_report_on_layers_has_the_same_scores_again(session: Session, tmp_path
     show(session, *(labelled(f"l [{n}]", n) for n in range(3)))
     session.segment(session.workspace.collection.ids if session.workspace.collection else ())
     pages: list[Path] = []
-    ScoreBoard(session.workspace, session.runner, session.runs).write_report(tmp_path / "first", pages.append)
+    ScoreTable(session.workspace, session.runner, session.history).write_report(
+        tmp_path / "first", pages.append
+    )
     assert len(pages) == 1
     save(session, "report", tmp_path / "r.json")
     assert main(["run", str(tmp_path / "r.json"), "--out", str(tmp_path / "again")]) == 0
@@ -325,8 +327,8 @@ def test_what_was_learned_from_is_in_the_recipe(session: Session, grey_model: Pa
     """Not what the project holds by the time that it is saved."""
     samples = [labelled(f"l [{n}]", n) for n in range(4)]
     lesson = samples[0].read_mask().labels.copy()
-    vouched = np.ones((64, 64), np.float32)
-    vouched[:, 32:] = 0
+    verified = np.ones((64, 64), np.float32)
+    verified[:, 32:] = 0
 
     def reference(sample: Sample, mask: bool) -> CallReference:
         taken = FromCaller(sample.read_mask) if mask else None
@@ -334,7 +336,7 @@ def test_what_was_learned_from_is_in_the_recipe(session: Session, grey_model: Pa
 
     task = FineTuneTask(
         grey_model,
-        (Correction(reference(samples[0], False), lesson, vouched, "group"),),
+        (LabelledImage(reference(samples[0], False), lesson, verified, "group"),),
         tmp_path / "first",
         FineTuneSettings(megapixels=0.02, patch=32, batch_pixels=4096),
         others=tuple(reference(s, False) for s in samples[2:]),
@@ -342,10 +344,10 @@ def test_what_was_learned_from_is_in_the_recipe(session: Session, grey_model: Pa
         reserve=False,
     )
     first = run_inline(task)
-    session.runs.fine_tuned(task)
+    session.history.fine_tuned(task)
     kept = save(session, "learn", tmp_path / "r.json")
     assert isinstance(kept.run, FineTuneRun)
-    assert kept.run.images[0].holds == ("labels", "vouched")
+    assert kept.run.images[0].holds == ("labels", "verified")
     assert not kept.by_time
     assert main(["run", str(tmp_path / "r.json"), "--out", str(tmp_path / "again")]) == 0
     assert first.replayed == "own predictions"
@@ -364,7 +366,7 @@ def test_a_training_on_layers(session: Session, tmp_path: Path) -> None:
         labelled_images("the layers", samples, None, ("cell",)), tmp_path / "first", quick
     )
     run_inline(task)
-    session.runs.trained(task)
+    session.history.trained(task)
     kept = save(session, "learn", tmp_path / "r.json")
     assert isinstance(kept.run, TrainRun)
     assert kept.run.classes == ("cell",)
@@ -395,8 +397,8 @@ def test_how_masks_of_a_data_set_were_read_is_recorded(
     assert opened.masks_are == said  # the model's provenance tells it
     assert opened.mask(opened.samples[0]).labels.max() == highest
     run = TrainRun(recipe=recipe("fast"), name="set", classes=dataset.classes)
-    run_inline(SaveRecipeTask(run, tmp_path / "m", tmp_path / "r.json", {"images": _taught(given.items)}))
-    kept = RunRecipe.load(tmp_path / "r.json").run
+    run_inline(SaveRecordTask(run, tmp_path / "m", tmp_path / "r.json", {"images": _taught(given.items)}))
+    kept = RunRecord.load(tmp_path / "r.json").run
     assert isinstance(kept, TrainRun)
     assert {image.masks_are for image in kept.images} == {said}
     again = given_data(kept.name, kept.images, kept.classes).open()
@@ -440,8 +442,8 @@ def test_saving_again_replaces_only_what_the_recipe_owns(
     mine.write_text("keep me")
     before = contents(tmp_path)
     failures = Failures(session)
-    session.runs.save("segment", saved, lambda _: pytest.fail("saved"))
-    assert "is there already, where images of the recipe would go" in failures[0]
+    session.history.save("segment", saved, lambda _: pytest.fail("saved"))
+    assert "is there already, where images of the run record would go" in failures[0]
     assert contents(tmp_path) == before
 
 
@@ -460,11 +462,11 @@ def test_a_full_disk_leaves_nothing(
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_bytes", full)
-        session.runs.save("segment", tmp_path / "r.json", lambda _: pytest.fail("saved"))
+        session.history.save("segment", tmp_path / "r.json", lambda _: pytest.fail("saved"))
     assert not list(tmp_path.iterdir())
     with monkeypatch.context() as patched:
         patched.setattr("napari_unet.workflow.replay.run_record.write_text", partial(_refuse, failures))
-        session.runs.save("segment", tmp_path / "r.json", lambda _: pytest.fail("saved"))
+        session.history.save("segment", tmp_path / "r.json", lambda _: pytest.fail("saved"))
     assert not list(tmp_path.iterdir())
     assert len(failures) == 2
     assert "No space left on device" in failures[0]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from napari_unet.workflow.review import diversity
 from napari_unet.workflow.review.diversity import appearance, mix_in, representative_order
-from napari_unet.workflow.review.quality_estimate import Doubt
+from napari_unet.workflow.review.quality_estimate import MemberAgreement
 from napari_unet.workflow.review.queue import review_queue
 
 
@@ -58,26 +58,30 @@ def test_every_image_has_one_place(count: int, seed: int) -> None:
 
 def test_no_single_first_choice_would_have_stood_for_more() -> None:
     rng = np.random.default_rng(3)
-    iou, looks = np.sort(rng.random(20)), rng.random((20, 2))
-    scaled = 2.563 * looks / (np.percentile(looks, 90, axis=0) - np.percentile(looks, 10, axis=0))
+    iou, appearances = np.sort(rng.random(20)), rng.random((20, 2))
+    scaled = (
+        2.563
+        * appearances
+        / (np.percentile(appearances, 90, axis=0) - np.percentile(appearances, 10, axis=0))
+    )
     likeness = np.exp(-((scaled[:, None] - scaled[None]) ** 2).mean(axis=2) / 0.5)
-    assert representative_order(iou, looks)[0] == int(np.argmax((1 - iou) @ likeness))
+    assert representative_order(iou, appearances)[0] == int(np.argmax((1 - iou) @ likeness))
 
 
 def test_the_queue_offers_what_others_are_like_and_says_so() -> None:
-    def doubt(name: str, agreement: float, kind: float) -> Doubt:
-        return Doubt(name, agreement, agreement, appearance=(kind, 1.0))
+    def measured(name: str, agreement: float, kind: float) -> MemberAgreement:
+        return MemberAgreement(name, agreement, agreement, appearance=(kind, 1.0))
 
     # Drawn are, in the order of their hashes: b, a, odd.
-    found = [doubt("odd", 0.30, 9), doubt("a", 0.40, 0), doubt("b", 0.42, 0)]
+    found = [measured("odd", 0.30, 9), measured("a", 0.40, 0), measured("b", 0.42, 0)]
     queue = review_queue(found)
-    assert [turn.id for turn in queue] == ["a", "b", "odd"]
+    assert [queued.id for queued in queue] == ["a", "b", "odd"]
     assert queue[0].reason.endswith("stands for others like it")
     assert queue[1].reason.endswith("drawn at random, so that what is usual is learned too")
     assert not queue[2].reason.endswith(("like it", "too"))
-    assert review_queue(found, done=[doubt("x", 0.9, 0)])[0].id == "odd"
+    assert review_queue(found, done=[measured("x", 0.9, 0)])[0].id == "odd"
     # Where the look of one is not known, the estimate alone decides.
-    assert [t.id for t in review_queue([*found, Doubt("d", 0.35, 0.35)])] == ["odd", "d", "a", "b"]
+    assert [t.id for t in review_queue([*found, MemberAgreement("d", 0.35, 0.35)])] == ["odd", "d", "a", "b"]
 
 
 def test_two_of_five_are_drawn() -> None:
@@ -104,16 +108,16 @@ def test_a_large_set_is_ordered_without_comparing_all_with_all(monkeypatch: pyte
 
 
 def test_what_shows_nothing_comes_last_and_stretches_no_scale() -> None:
-    def doubt(name: str, agreement: float, image: np.ndarray) -> Doubt:
+    def measured(name: str, agreement: float, image: np.ndarray) -> MemberAgreement:
         flat = np.zeros((*image.shape[:2], 1), np.float32)
-        return Doubt(name, agreement, agreement, appearance=appearance(image, flat))
+        return MemberAgreement(name, agreement, agreement, appearance=appearance(image, flat))
 
     rng = np.random.default_rng(0)
-    shown = [doubt(f"s{n}", 0.5 + n / 100, rng.normal(90 + 9 * n, 4, (8, 8, 1))) for n in range(5)]
-    black = doubt("black", 0.1, np.zeros((8, 8, 1)))
-    grey = doubt("grey", 0.2, np.full((8, 8, 1), 0.1, np.float32))
+    shown = [measured(f"s{n}", 0.5 + n / 100, rng.normal(90 + 9 * n, 4, (8, 8, 1))) for n in range(5)]
+    black = measured("black", 0.1, np.zeros((8, 8, 1)))
+    grey = measured("grey", 0.2, np.full((8, 8, 1), 0.1, np.float32))
     queue = review_queue([*shown, black, grey])
-    assert [turn.id for turn in queue] == [*(t.id for t in review_queue(shown)), "black", "grey"]
+    assert [queued.id for queued in queue] == [*(t.id for t in review_queue(shown)), "black", "grey"]
     assert queue[-1].reason == "the image has one grey value everywhere"
     assert [t.id for t in review_queue([black])] == ["black"]
     again = review_queue(shown, done=[black])  # one that was corrected stands for nothing
@@ -121,6 +125,6 @@ def test_what_shows_nothing_comes_last_and_stretches_no_scale() -> None:
 
 
 def test_the_reason_says_who_disagrees() -> None:
-    flips, members = (Doubt("a", 0.3, 0.8, by_members=by) for by in (False, True))
+    flips, members = (MemberAgreement("a", 0.3, 0.8, by_members=by) for by in (False, True))
     assert review_queue([flips])[0].reason == "estimated IoU 0.49: predictions of the flipped image differ"
     assert review_queue([members])[0].reason == "estimated IoU 0.49: members of the ensemble differ"

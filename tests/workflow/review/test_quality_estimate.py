@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from napari_unet.data.sample import Sample
-from napari_unet.inference.ensemble import turns_of
+from napari_unet.inference.ensemble import flips_of
 from napari_unet.models.model import Model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
@@ -15,10 +15,10 @@ from napari_unet.settings import InferenceSettings, NetworkSettings, Recipe
 from napari_unet.workflow.review.quality_estimate import (
     SOFT,
     Calibration,
-    Doubt,
+    MemberAgreement,
+    agreement_of_members,
     calibrate,
-    doubts,
-    measure_doubt,
+    measure_agreement,
 )
 from napari_unet.workflow.review.queue import review_queue
 
@@ -29,13 +29,13 @@ def map_of(*rows: list[float]) -> np.ndarray:
 
 def test_members_that_agree_and_are_sure_leave_no_doubt() -> None:
     sure = map_of([1, 1, 0, 0], [1, 1, 0, 0])
-    found = measure_doubt("a", [sure, sure], 0.5, "sigmoid")
+    found = measure_agreement("a", [sure, sure], 0.5, "sigmoid")
     assert (found.agreement, found.expected, found.empty) == (1.0, 1.0, False)
 
 
 def test_doubt_by_hand() -> None:
     one, other = map_of([0.9, 0.9, 0.0, 0.0]), map_of([0.9, 0.3, 0.0, 0.4])
-    found = measure_doubt("a", [one, other], 0.5, "sigmoid")
+    found = measure_agreement("a", [one, other], 0.5, "sigmoid")
     # The mean is 0.9 0.6 0 0.2: two pixels in its mask. The members have IoU 1 and 1/2 with it.
     assert found.agreement == pytest.approx(0.75)
     small = SOFT * 4
@@ -47,8 +47,8 @@ def test_an_empty_mask_is_doubted_as_far_as_something_might_be_there() -> None:
     nothing = np.zeros((50, 50, 1), np.float32)
     maybe = nothing.copy()
     maybe[:20, :20] = 0.4
-    calm = measure_doubt("a", [nothing, nothing], 0.5, "sigmoid")
-    uneasy = measure_doubt("b", [maybe, maybe], 0.5, "sigmoid")
+    calm = measure_agreement("a", [nothing, nothing], 0.5, "sigmoid")
+    uneasy = measure_agreement("b", [maybe, maybe], 0.5, "sigmoid")
     assert calm.empty
     assert uneasy.empty
     assert calm.expected == pytest.approx(1.0)
@@ -58,17 +58,20 @@ def test_an_empty_mask_is_doubted_as_far_as_something_might_be_there() -> None:
 def test_several_classes_count_alike() -> None:
     p = np.zeros((2, 4, 2), np.float32)
     p[0, :, 0], p[1, :, 1] = 1.0, 0.6
-    found = measure_doubt("a", [p], 0.5, "softmax")
+    found = measure_agreement("a", [p], 0.5, "softmax")
     small = SOFT * 8
     assert found.expected == pytest.approx((1 + (2.4 + small) / (4 + small)) / 2, rel=1e-5)
     assert found.agreement == 1.0
 
 
-def known_set(count: int = 60) -> tuple[list[Doubt], list[float]]:
+def known_set(count: int = 60) -> tuple[list[MemberAgreement], list[float]]:
     """Agreement tells, expectation is noise."""
     rng = np.random.default_rng(0)
     agreement = rng.uniform(0.2, 1.0, count)
-    found = [Doubt(f"i{n}", a, b) for n, (a, b) in enumerate(zip(agreement, rng.random(count), strict=True))]
+    found = [
+        MemberAgreement(f"i{n}", a, b)
+        for n, (a, b) in enumerate(zip(agreement, rng.random(count), strict=True))
+    ]
     return found, [float(a**3) for a in agreement]
 
 
@@ -87,7 +90,7 @@ def test_calibration_finds_what_tells_and_what_iou_goes_with_it() -> None:
 
 def test_more_agreement_never_means_less_iou() -> None:
     rng = np.random.default_rng(1)
-    found = [Doubt(str(n), float(a), 0.5) for n, a in enumerate(np.linspace(0.1, 0.9, 30))]
+    found = [MemberAgreement(str(n), float(a), 0.5) for n, a in enumerate(np.linspace(0.1, 0.9, 30))]
     calibration = calibrate(found, rng.random(30).tolist())  # nothing to be learned
     estimate = calibration.estimate(found)
     assert (np.diff(estimate) >= -1e-12).all()
@@ -102,10 +105,14 @@ def test_few_known_images_calibrate_nothing() -> None:
 
 
 def test_the_worst_comes_first_and_the_reason_is_told() -> None:
-    found = [Doubt("good", 0.99, 0.95), Doubt("torn", 0.3, 0.8), Doubt("grey", 0.9, 0.5)]
-    found.append(Doubt("nothing", 1.0, 0.2, empty=True))
+    found = [
+        MemberAgreement("good", 0.99, 0.95),
+        MemberAgreement("torn", 0.3, 0.8),
+        MemberAgreement("grey", 0.9, 0.5),
+    ]
+    found.append(MemberAgreement("nothing", 1.0, 0.2, empty=True))
     queue = review_queue(found, known={"good": 0.1})
-    assert [turn.id for turn in queue] == ["good", "nothing", "torn", "grey"]
+    assert [queued.id for queued in queue] == ["good", "nothing", "torn", "grey"]
     assert queue[0].known
     assert queue[0].reason == "IoU 0.10 with its reference mask"
     assert "nothing found, but not for certain" in queue[1].reason
@@ -114,9 +121,9 @@ def test_the_worst_comes_first_and_the_reason_is_told() -> None:
 
 
 def test_a_network_is_asked_under_the_flips_it_knows() -> None:
-    assert len(turns_of("horizontal")) == len(turns_of("none")) == 2
-    assert len(turns_of("dihedral")) == 4
-    assert turns_of("dihedral")[0] == (False, False, False)
+    assert len(flips_of("horizontal")) == len(flips_of("none")) == 2
+    assert len(flips_of("dihedral")) == 4
+    assert flips_of("dihedral")[0] == (False, False, False)
     network = NetworkSettings(filters=2, depth=2)
     recipe = Recipe(network=network, inference=InferenceSettings(flips="dihedral"))
     model = Model(recipe, Normalization(), ("foreground",), build_network(network, 0))
@@ -124,5 +131,5 @@ def test_a_network_is_asked_under_the_flips_it_knows() -> None:
     images = [rng.integers(0, 255, (20 + n, 33, 1)).astype(np.uint8) for n in range(3)]
     samples = [Sample(str(n), lambda image=image: image) for n, image in enumerate(images)]  # type: ignore[misc]
     wrong = Sample("wrong", lambda: np.zeros((9, 9, 7), np.uint8))
-    found = doubts([samples[0], wrong, *samples[1:]], model)
+    found = agreement_of_members([samples[0], wrong, *samples[1:]], model)
     assert [d.id for d in found] == ["0", "1", "2"]

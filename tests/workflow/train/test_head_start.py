@@ -9,10 +9,10 @@ import pytest
 
 from napari_unet.engine.inline import run_inline
 from napari_unet.models.model import load_model, read_settings
-from napari_unet.networks import efficientnet_lite as lite
+from napari_unet.networks.encoders import efficientnet_lite as lite
+from napari_unet.networks.encoders.vgg import PREFIX
 from napari_unet.networks.registry import build_network
 from napari_unet.networks.transfer import use_pretrained
-from napari_unet.networks.vgg import PREFIX
 from napari_unet.training.fit import to_numpy
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.train_task import TrainTask

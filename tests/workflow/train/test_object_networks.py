@@ -9,7 +9,7 @@ import pytest
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.inline import run_inline
-from napari_unet.export.onnx_model import onnx_model
+from napari_unet.export.models.onnx_model import onnx_model
 from napari_unet.models.model import Model, load_model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
@@ -43,7 +43,7 @@ def test_trained_saved_used_and_refused(nuclei_folder: Path, tmp_path: Path) -> 
     np.testing.assert_array_equal(outputs, trained.outputs(x))
     np.testing.assert_array_equal(outputs[..., :1], model.probabilities(x))
     for result in segment_samples(open_dataset(nuclei_folder).samples[:1], model):
-        assert result.kind == "distance"
+        assert result.separation_kind == "distance"
         assert result.outputs.shape == (*result.mask.shape, 2)
         assert ((result.objects > 0) == (result.mask > 0)).all()
     with raises_code("model.network.objects"):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
 SMALL = {"filters": 4, "depth": 2, "presence": True}
-TELLING = [name for name, one in sorted(architectures().items()) if "presence" in one.heeds]
+TELLING = [name for name, one in sorted(architectures().items()) if "presence" in one.settings_used]
 
 
 def model_that_says(presence: float, **more: Any) -> Model:
@@ -160,7 +160,7 @@ def test_what_is_read_by_region_is_not_judged_as_a_whole() -> None:
 def test_onnx_tells_it_in_a_channel_of_its_own() -> None:
     pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
-    from napari_unet.export.onnx_model import onnx_model, output_names
+    from napari_unet.export.models.onnx_model import onnx_model, output_names
 
     for more in ({}, {"separation": "border"}, {"classes": 2, "activation": "softmax"}):
         settings = NetworkSettings(**SMALL, **more)
@@ -197,8 +197,10 @@ def test_the_least_presence_is_chosen_on_validation_images(monkeypatch: pytest.M
     monkeypatch.setattr(tune_threshold, "segment_samples", segmented)
     model = model_that_says(0.4)
     data = Dataset("hand", "ultrasound-nerve", Path(), samples)
-    found = tune_threshold.tune(model, data)
+    found = tune_threshold.tune_threshold(model, data)
     assert asked[0].least_presence == 0  # or what is to be chosen would have been decided
     assert 0.45 <= found.settings.least_presence <= 0.6
     assert (found.value, found.settings.minimum_size) == (1.0, 0)
-    assert tune_threshold.tune(model, replace(data, samples=samples[:2])).settings.least_presence == 0
+    assert (
+        tune_threshold.tune_threshold(model, replace(data, samples=samples[:2])).settings.least_presence == 0
+    )

@@ -44,7 +44,7 @@ def test_trained_saved_used_and_averaged(nuclei_folder: Path, tmp_path: Path) ->
     samples = open_dataset(nuclei_folder).samples[:2]
     alone = list(segment_samples(samples, model))
     for result in alone:
-        assert result.kind == "distance"
+        assert result.separation_kind == "distance"
         assert result.outputs.shape == (*result.mask.shape, 2)
         assert ((result.objects > 0) == (result.mask > 0)).all()
     run_inline(EnsembleTask((tmp_path / "m", tmp_path / "m"), tmp_path / "two"))
@@ -52,7 +52,7 @@ def test_trained_saved_used_and_averaged(nuclei_folder: Path, tmp_path: Path) ->
         alone, segment_samples(samples, load_any(tmp_path / "two", default_precision())), strict=True
     ):
         np.testing.assert_allclose(one.probabilities, both.probabilities, atol=1e-3)
-        assert both.kind == "distance"
+        assert both.separation_kind == "distance"
 
 
 def test_polygons_take_the_place_of_the_rays() -> None:

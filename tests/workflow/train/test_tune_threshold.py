@@ -35,10 +35,10 @@ def one_class(format: str, masks: list[np.ndarray], probabilities: list[np.ndarr
     return model, dataset, results
 
 
-def tuned(monkeypatch: pytest.MonkeyPatch, *case: object) -> tune_threshold.Tuned:
+def tuned(monkeypatch: pytest.MonkeyPatch, *case: object) -> tune_threshold.TunedThreshold:
     model, dataset, results = case
     monkeypatch.setattr(tune_threshold, "segment_samples", lambda *a, **k: iter(results))  # type: ignore[call-overload]
-    return tune_threshold.tune(model, dataset)
+    return tune_threshold.tune_threshold(model, dataset)
 
 
 def disc(value: float, background: float) -> np.ndarray:

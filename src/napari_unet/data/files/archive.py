@@ -117,7 +117,7 @@ class _Entry(NamedTuple):
 class Archive:
     """The files of a zip; the files of zips inside appear in folders named after them.
 
-    Several threads may read at once. After pickling, the file is opened anew.
+    Several threads may read at once. After pickling, the file is opened again.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ class Archive:
                 f"{self.path} has two files named {name[:100]}",
                 code="data.archive.duplicate",
                 expected="every name once",
-                remedy="zip the folder anew",
+                remedy="zip the folder again",
             )
         self._entries[name] = _Entry(archive, info)
 

@@ -12,15 +12,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.files import pictures
-from napari_unet.data.files.microscope_files import (
+from napari_unet.data.files.decoders import pictures
+from napari_unet.data.files.decoders.microscope_files import (
     PLUGINS,
     MicroscopeImages,
     is_installed,
     opened_microscope_file,
 )
+from napari_unet.data.files.decoders.tiff_images import TiffImages, TiffPart, opened_tiff
 from napari_unet.data.files.reading import PLAIN, ImageReading, channel_numbers
-from napari_unet.data.files.tiff_images import TiffImages, TiffPart, opened_tiff
 from napari_unet.errors import DataError, WorkbenchError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.data.files.decoded_image import DecodedImage
+    from napari_unet.data.files.decoders.decoded_image import DecodedImage
 
 TIFF_SUFFIXES = {".tif", ".tiff"}
 SUFFIXES = TIFF_SUFFIXES | {

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from napari_unet.data.files.decoders.orientation import SIDEWAYS, stored_region, upright, upright_shape
 from napari_unet.data.files.image_files import as_nan
-from napari_unet.data.files.orientation import SIDEWAYS, stored_region, upright, upright_shape
 from napari_unet.data.files.reading import channel_numbers
 from napari_unet.errors import DataError, SettingsError
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.data.files.decoders.tiff_colours import StoredColours
     from napari_unet.data.files.pixel_size import PixelSize
-    from napari_unet.data.files.tiff_colours import StoredColours
 
 Index = tuple[int, ...]
 LOOKED_AT = 8  # patches along each axis that an image is known again by

@@ -13,6 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.file_names import stem_of
+from napari_unet.data.files.decoders.orientation import SIDEWAYS
+from napari_unet.data.files.decoders.tiff_images import (
+    TiffImages,
+    TiffPart,
+    check_alone,
+    nodata_of,
+    opened_tiff,
+)
 from napari_unet.data.files.image_files import (
     DAMAGE,
     HEAD_BYTES,
@@ -23,11 +31,9 @@ from napari_unet.data.files.image_files import (
     kind_of,
 )
 from napari_unet.data.files.lazy_stack import LazyStack, choose_level
-from napari_unet.data.files.orientation import SIDEWAYS
 from napari_unet.data.files.pages import page_id
 from napari_unet.data.files.pixel_size import PixelSize, read_pixel_size
 from napari_unet.data.files.reading import current_reading
-from napari_unet.data.files.tiff_images import TiffImages, TiffPart, check_alone, nodata_of, opened_tiff
 from napari_unet.data.files.unreadable import damaged_file
 from napari_unet.data.lzw import careful_tifffile
 from napari_unet.errors import DataError
@@ -88,7 +94,7 @@ class TiffPixels:
 
     def __getitem__(self, key: tuple[Any, ...]) -> Any:
         if self.mapped is not None:
-            # Mapped anew each time: what was read is given back with it, and does not add up.
+            # Mapped again each time: what was read is given back with it, and does not add up.
             array = np.memmap(self.path, self.dtype, "r", self.mapped, self.shape)
             return np.array(array[key])
         y, x = self.across

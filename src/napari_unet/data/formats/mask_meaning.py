@@ -20,7 +20,7 @@ from napari_unet.data.formats.mask_sightings import (
 )
 from napari_unet.data.masks.mask_evidence import NEARLY_ALL, judge
 from napari_unet.data.masks.mask_pixels import (
-    StoredMask,
+    MaskInFile,
     decode_stored,
     is_lossy,
     is_lossy_tiff,
@@ -162,7 +162,7 @@ def meaning_of_layer(planes: Iterable[NDArray[np.generic]], name: str) -> MaskVa
         if seen.pixels > PIXELS_LOOKED_AT and number >= FEWEST_LOOKED_AT:
             seen.complete = False
             break
-        seen.add(StoredMask(plane), name)
+        seen.add(MaskInFile(plane), name)
     try:
         meaning = _of_numbers(seen, name, (), [])
     except DataError:

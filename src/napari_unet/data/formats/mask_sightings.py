@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.masks.mask_evidence import Piece
-    from napari_unet.data.masks.mask_pixels import StoredMask
+    from napari_unet.data.masks.mask_pixels import MaskInFile
 
 MAX_CLASSES = 32
 UNKNOWN = 255  # in masks of classes: the borders of Pascal VOC, what Cityscapes leaves out
@@ -96,7 +96,7 @@ class Sightings:
     plain: bool = False
     pixels: int = 0
 
-    def add(self, mask: StoredMask, name: str) -> None:
+    def add(self, mask: MaskInFile, name: str) -> None:
         """Take in a mask.
 
         Raises

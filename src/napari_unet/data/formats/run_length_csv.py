@@ -140,7 +140,7 @@ def open_table(source: Source, table: str) -> Dataset:
     missing = tuple(stem for stem in runs if stem not in images)
     if missing:
         message = f"{len(missing)} images of {table} are not there"
-        problems.append(Problem("missing image", message, "fetch them, or go on with the others", missing))
+        problems.append(Problem("missing image", message, "fetch them, or continue with the others", missing))
     return Dataset(
         name=source.name,
         format=NAME,

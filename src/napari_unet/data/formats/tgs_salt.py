@@ -97,7 +97,7 @@ def open_source(source: Source) -> Dataset:
     problems += twice
     for stem, name in test.items():
         properties = {"z": depths[stem]} if stem in depths else {}
-        # The competition's ids are unique over both parts; other sets may number them anew.
+        # The competition's ids are unique over both parts; other sets may number them again.
         identifier = f"test_{stem}" if stem in images else stem
         unlabelled.append(
             Sample(identifier, ImageLoader(source, name), image_name=name, properties=properties)

@@ -32,7 +32,7 @@ LOSSY_TIFF = {6, 7, 33007, 34892, 50001}  # codes of JPEG and WebP; WebP may be 
 
 
 @dataclass(frozen=True, eq=False)
-class StoredMask:
+class MaskInFile:
     """What is stored in a mask file.
 
     Attributes
@@ -70,7 +70,7 @@ class StoredMask:
         return self.pixels
 
 
-def decode_stored(data: bytes | IO[bytes], name: str, page: int | None = None) -> StoredMask:
+def decode_stored(data: bytes | IO[bytes], name: str, page: int | None = None) -> MaskInFile:
     """Decode a mask file.
 
     Parameters
@@ -97,7 +97,7 @@ def decode_stored(data: bytes | IO[bytes], name: str, page: int | None = None) -
                     code="data.image.pages",
                     expected="one mask a class",
                 )
-            return StoredMask(np.stack(pages, axis=-1), channels=True)
+            return MaskInFile(np.stack(pages, axis=-1), channels=True)
     found = decode_pixels(data, name, page, palette_indices=True)
     pixels, alpha = found.pixels, None
     if found.alpha is not None and pixels.shape[2] > 1:
@@ -105,8 +105,8 @@ def decode_stored(data: bytes | IO[bytes], name: str, page: int | None = None) -
         pixels = np.delete(pixels, found.alpha, axis=2)
     count = pixels.shape[2]
     if count == 1 or (pixels == pixels[..., :1]).all():
-        return StoredMask(np.ascontiguousarray(pixels[..., 0]), alpha=alpha, inverted=found.inverted)
-    return StoredMask(pixels, not found.colour or count != 3, alpha, found.inverted)
+        return MaskInFile(np.ascontiguousarray(pixels[..., 0]), alpha=alpha, inverted=found.inverted)
+    return MaskInFile(pixels, not found.colour or count != 3, alpha, found.inverted)
 
 
 def decode_labels(data: bytes | IO[bytes], name: str, page: int | None = None) -> NDArray[np.generic]:
@@ -125,7 +125,7 @@ def decode_labels(data: bytes | IO[bytes], name: str, page: int | None = None) -
     return decode_stored(data, name, page).numbers
 
 
-def stored_pages(data: bytes | IO[bytes], name: str) -> Iterator[StoredMask]:
+def stored_pages(data: bytes | IO[bytes], name: str) -> Iterator[MaskInFile]:
     """Decode the masks in a file one by one; of most there is one."""
     for page in range(count_pages(data, name)):
         yield decode_stored(data, name, page)

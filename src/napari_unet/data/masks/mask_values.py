@@ -13,7 +13,7 @@ from napari_unet.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_unet.data.masks.mask_pixels import StoredMask
+    from napari_unet.data.masks.mask_pixels import MaskInFile
 
 
 @dataclass
@@ -55,12 +55,12 @@ class MaskValues:
         """K."""
         return len(self.values) if self.kind in {"values", "colours", "channels"} else 1
 
-    def read(self, stored: StoredMask, name: str) -> ReferenceMask:
+    def read(self, stored: MaskInFile, name: str) -> ReferenceMask:
         """The mask that a file stands for.
 
         Parameters
         ----------
-        stored : StoredMask
+        stored : MaskInFile
             What is in the file.
         name : str
             Of the file, for errors.

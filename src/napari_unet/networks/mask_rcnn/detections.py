@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.networks.object_depth import distance_map
+from napari_unet.networks.layers.object_depth import distance_map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,7 +16,9 @@ INSIDE = 0.5  # of a mask
 SCORE, CLASS, BEFORE_MASK = 4, 5, 6  # where in a find score, class and mask are; its box comes first
 
 
-def read_found(found: NDArray[np.float32], shape: tuple[int, int], classes: int) -> NDArray[np.float32]:
+def decode_detections(
+    found: NDArray[np.float32], shape: tuple[int, int], classes: int
+) -> NDArray[np.float32]:
     """Probabilities, and how deep in its object each pixel lies, of all images of a batch.
 
     So objects are blended over tiles, kept, corrected and exported as those of a network that learned the
@@ -54,7 +56,7 @@ def paint(
     finds : numpy.ndarray
         (R, 6 + S * S) float32, the surest first.
     shape, classes
-        As ``read_found``.
+        As ``decode_detections``.
 
     Returns
     -------

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.networks.layers.own_layers import PACKAGE
 from napari_unet.networks.mask_rcnn.boxes import (
     anchor_shapes,
     anchors,
@@ -22,12 +23,11 @@ from napari_unet.networks.mask_rcnn.boxes import (
     suppress,
 )
 from napari_unet.networks.mask_rcnn.detections import BEFORE_MASK, CLASS, SCORE
-from napari_unet.networks.own_layers import PACKAGE
 
 TRIED = len(anchor_shapes(1))  # boxes around each pixel of a level
 PIXELS_A_REGION = 256  # of the image: as many regions as fit into it at this size are looked at
 FEWEST, MOST = 16, 4096  # of them: the largest is that of a tile of 1024 pixels
-MOST_LOOKED_AT = 8192  # boxes, by pairs; more would take gigabytes
+MOST_DESCRIBED = 8192  # boxes, by pairs; more would take gigabytes
 PROPOSED_OVERLAP, FOUND_OVERLAP = 0.7, 0.5  # beyond which the worse of two boxes is left out
 LEAST_SCORE = 0.05
 LEAST_SIDE = 2.0  # pixels
@@ -138,8 +138,8 @@ def proposals() -> Any:
             tried = [anchors(level, stride) for level, stride in zip(levels, self.strides, strict=True)]
             around = ops.concatenate(tried, axis=0)[None] + ops.zeros_like(steps)
             wanted = regions_of(levels[0], self.strides[0])
-            more = ops.minimum(4 * wanted, MOST_LOOKED_AT)
-            looked_at = min(4 * wanted, MOST_LOOKED_AT) if isinstance(wanted, int) else more
+            more = ops.minimum(4 * wanted, MOST_DESCRIBED)
+            looked_at = min(4 * wanted, MOST_DESCRIBED) if isinstance(wanted, int) else more
             _, steps, around = best(logits[..., 0], looked_at, steps, around)
             shape = ops.shape(levels[0])
             height, width = shape[1] * self.strides[0], shape[2] * self.strides[0]
@@ -147,7 +147,7 @@ def proposals() -> Any:
             short = ops.minimum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
             kept = suppress(boxes, ops.cast(short >= LEAST_SIDE, "float32"), PROPOSED_OVERLAP)
             place = ops.cumsum(ops.ones_like(kept), axis=1)
-            return best(kept - place / MOST_LOOKED_AT, wanted, boxes * kept[..., None])[1]
+            return best(kept - place / MOST_DESCRIBED, wanted, boxes * kept[..., None])[1]
 
         def compute_output_spec(self, given: list[Any]) -> Any:
             level = given[2]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import SettingsError
 from napari_unet.networks.architecture import Architecture
-from napari_unet.networks.blocks import Builder, padded
-from napari_unet.networks.mask_rcnn.detections import read_found
+from napari_unet.networks.layers.blocks import Builder, padded
+from napari_unet.networks.mask_rcnn.detections import decode_detections
 from napari_unet.networks.mask_rcnn.heads import (
     MASK,
     box_head,
@@ -150,7 +150,7 @@ ARCHITECTURE = Architecture(
     when="Objects that touch or overlap without a border, told by their whole shape; time to train.",
     build=build,
     input_sizes=input_sizes,
-    heeds=("block",),
+    settings_used=("block",),
     paper={"filters": 64, "block": "residual", "normalization": "batch"},
-    read_found=read_found,
+    decode_detections=decode_detections,
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from napari_unet.networks.layers.own_layers import PACKAGE
 from napari_unet.networks.mask_rcnn.boxes import area
-from napari_unet.networks.own_layers import PACKAGE
 
 CELLS = 28  # pixels of its level that a box is at most wide, but for the coarsest level
 
@@ -16,7 +16,7 @@ def align(levels: list[Any], strides: tuple[int, ...], boxes: Any, size: int, sa
 
     Values between pixels are interpolated between their four neighbours; nothing is rounded. A box is
     read from the first level in which it is below 28 pixels wide and high (the root of its area), or
-    from the last. Beyond the image's borders the last pixel goes on.
+    from the last. Beyond the image's borders the last pixel continues.
 
     Parameters
     ----------

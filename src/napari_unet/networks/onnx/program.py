@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.networks.layers.star_shape import LONGEST, UNIT
 from napari_unet.networks.onnx.graph import OPSET, Graph, write_layer, write_network
-from napari_unet.networks.star_shape import LONGEST, UNIT
 from napari_unet.settings import SEPARATION_CHANNELS
 
 if TYPE_CHECKING:
-    from napari_unet.networks.partial_output import Extent, Narrowing
+    from napari_unet.networks.graphs.partial_output import Extent, PartialOutput
     from napari_unet.settings import NetworkSettings
 
 IR_VERSION = 8  # of the file; read by ONNX Runtime 1.13 and later
@@ -58,23 +58,23 @@ def onnx_program(onnx: Any, network: Any, settings: NetworkSettings, scale: floa
 
 def onnx_part_program(
     onnx: Any,
-    plan: Narrowing,
+    plan: PartialOutput,
     settings: NetworkSettings,
     scale: float,
     tile: tuple[int, int],
     part: tuple[int, int],
     place: tuple[int, int] | None = None,
 ) -> Any:
-    """Write a narrowed network, as ``Narrowing.build`` does, as an ONNX program.
+    """Write a narrowed network, as ``PartialOutput.build`` does, as an ONNX program.
 
     Parameters
     ----------
     onnx, settings, scale
         As ``onnx_program``; without presence.
-    plan : Narrowing
+    plan : PartialOutput
         Of the network.
     tile, part : (int, int)
-        (Y, X) of what goes in and comes out, as ``Narrowing.build`` has them.
+        (Y, X) of what goes in and comes out, as ``PartialOutput.build`` has them.
     place : (int, int), optional
         Row and column at which every part begins; if not given, each is told where it does.
 

@@ -10,8 +10,8 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_unet.data.files.pixel_size import pixel_size_of_layer
 from napari_unet.errors import DataError, WorkbenchError
-from napari_unet.session.collection import Collection
-from napari_unet.session.layer_metadata import METADATA_KEY, OpenedData
+from napari_unet.session.images.collection import Collection
+from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 from napari_unet.widgets.canvas.layer_images import (
     fits_as_reference,
     full_resolution,
@@ -35,7 +35,7 @@ RGB = (3, 4)
 SETTLE = 400  # milliseconds after the last stroke on a reference until masks are compared with it
 
 
-class Sources(QObject):  # type: ignore[misc]
+class ImageSource(QObject):  # type: ignore[misc]
     """Follows the viewer's image layers: the chosen one decides which images are listed.
 
     A layer that a reader of ours made stands for its data set, any other for its slices, together with
@@ -53,7 +53,7 @@ class Sources(QObject):  # type: ignore[misc]
         super().__init__(parent)
         self.viewer = viewer
         self.session = session
-        self.layer: Any = None  # of the image at hand
+        self.layer: Any = None  # of the current image
         self.reference_layer: Any = None  # chosen for plain layers
         self._reading: LayerReading | None = None  # of that
         self._where: dict[str, tuple[Any, tuple[int, ...] | None]] = {}
@@ -64,7 +64,7 @@ class Sources(QObject):  # type: ignore[misc]
         self._moving = False
         self._extent: list[list[float]] | None = None  # of the image in view, in the world
         self._fresh: Any = None  # layer of images that was added since the list was made
-        self._hidden: set[Any] = set()  # layers that gave way to the image at hand
+        self._hidden: set[Any] = set()  # layers that gave way to the current image
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
@@ -117,7 +117,7 @@ class Sources(QObject):  # type: ignore[misc]
     # which images are listed
 
     def follow(self) -> None:
-        """List the images of the layer that is chosen, or, if it shows none, go on with those at hand."""
+        """List the images of the layer that is chosen; if it shows none, keep those that are open."""
         self._soon.stop()
         images = [layer for layer in self.viewer.layers if is_image(layer)]
         active = self.viewer.layers.selection.active
@@ -210,7 +210,7 @@ class Sources(QObject):  # type: ignore[misc]
     # references of plain layers
 
     def reference_choices(self) -> list[Any]:
-        """Labels layers that could be the reference of the image at hand."""
+        """Labels layers that could be the reference of the current image."""
         from napari.layers import Labels
 
         if self.layer is None or opened_data(self.layer) is not None:
@@ -239,7 +239,7 @@ class Sources(QObject):  # type: ignore[misc]
         if reading != self._reading:
             self._reading = reading
         self._plain.masks_mean(reading.classes if reading is not None else ("foreground",))
-        self.session.runs.done.pop("report", None)  # of another reference
+        self.session.history.finished.pop("report", None)  # of another reference
         for entry in self._plain.entries.values():
             entry.counts = entry.iou = None
         self.follow()
@@ -259,7 +259,7 @@ class Sources(QObject):  # type: ignore[misc]
             return None
         return reference if fits_as_reference(reference, layer) else None
 
-    # the image at hand
+    # the current image
 
     def pixel_sizes(self, identifiers: Iterable[str]) -> dict[str, PixelSize]:
         """Size of a pixel of these images by scale and units of their layers, where these are lengths."""
@@ -277,11 +277,11 @@ class Sources(QObject):  # type: ignore[misc]
         return found
 
     def shape(self) -> tuple[int, int] | None:
-        """(Y, X) of the image at hand; None if there is none."""
+        """(Y, X) of the current image; None if there is none."""
         return None if self.layer is None else image_shape(self.layer)[:2]
 
     def channels(self) -> int | None:
-        """Of the image at hand; None if there is none."""
+        """Of the current image; None if there is none."""
         return None if self.layer is None else image_shape(self.layer)[2]
 
     def _axes(self, layer: Any) -> range:

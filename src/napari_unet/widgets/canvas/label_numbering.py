@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.project.correction import IGNORE
+from napari_unet.project.corrections.correction import IGNORE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +19,7 @@ BEYOND = 256  # place of all numbers above those of a mask of classes
 
 
 @dataclass(frozen=True, eq=False)
-class Numbering:
+class LabelNumbering:
     """Numbers of the editable layer: of classes, or an own one for every connected object.
 
     Ignored pixels are 255 among classes; among objects no other number is painted in their colour.
@@ -39,7 +39,9 @@ class Numbering:
     first_new: tuple[int, ...]
 
     @classmethod
-    def of(cls, mask: NDArray[np.uint8], classes: int, objects: NDArray[np.int32] | None = None) -> Numbering:
+    def of(
+        cls, mask: NDArray[np.uint8], classes: int, objects: NDArray[np.int32] | None = None
+    ) -> LabelNumbering:
         """Number a mask.
 
         Parameters

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import Progress
     from napari_unet.session.session import Session
     from napari_unet.settings import InferenceSettings
-    from napari_unet.widgets.canvas.image_source import Sources
+    from napari_unet.widgets.canvas.image_source import ImageSource
     from napari_unet.widgets.parts.preferences import Preferences
 
 SHOWN = "large mask"  # what a layer of such a mask says of itself
@@ -62,15 +62,15 @@ class LargeMasks(QObject):  # type: ignore[misc]
         Gets a layer for each mask.
     session : Session
         Runs the task.
-    sources : Sources
-        Knows the layer of the image at hand.
+    image_source : ImageSource
+        Knows the layer of the current image.
     """
 
-    def __init__(self, viewer: Any, session: Session, sources: Sources, parent: QObject) -> None:
+    def __init__(self, viewer: Any, session: Session, image_source: ImageSource, parent: QObject) -> None:
         super().__init__(parent)
         self.viewer = viewer
         self.session = session
-        self.sources = sources
+        self.image_source = image_source
         self.layer: Any = None  # of the mask that is being made
         self._seen: tuple[int, float, float] | None = None
         self._making: Making | None = None
@@ -89,7 +89,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
 
     def segment(self, identifiers: Sequence[str], preferences: Preferences) -> bool:
         """Segment this way, if it is one image, that is large, and the model can; says whether it is."""
-        session, layer = self.session, self.sources.layer
+        session, layer = self.session, self.image_source.layer
         if len(identifiers) != 1 or identifiers[0] != session.workspace.current or layer is None:
             return False
         shape = image_shape(layer)
@@ -117,7 +117,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
             LargeImageSettings(memory=preferences.memory),
             FromCaller(lambda: self._seen),
             preferences.cluster,
-            self.sources.pixel_sizes([session.workspace.current]).get(session.workspace.current),
+            self.image_source.pixel_sizes([session.workspace.current]).get(session.workspace.current),
         )
         self._look.start()
         session.runner.run(task, 0, self._on_progress, self._on_end)

@@ -10,11 +10,11 @@ import numpy as np
 
 from napari_unet.data.formats.mask_meaning import meaning_of_layer
 from napari_unet.data.formats.mask_sightings import UNKNOWN, UNKNOWN_BELOW
-from napari_unet.data.masks.mask_pixels import StoredMask
+from napari_unet.data.masks.mask_pixels import MaskInFile
 from napari_unet.data.masks.mask_values import MaskValues
 from napari_unet.data.sample import Sample
 from napari_unet.errors import DataError
-from napari_unet.session.layer_metadata import METADATA_KEY, OpenedData
+from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 from napari_unet.workflow.inputs.image_reference import OPENED_FROM
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class _LoadLabels:
         return hash((id(self.array), self.index))
 
     def __call__(self) -> ReferenceMask:
-        stored = StoredMask(np.asarray(self.array[self.index]))
+        stored = MaskInFile(np.asarray(self.array[self.index]))
         meaning = self._for(self.classes(), int(stored.pixels.max(initial=0)))
         mask = meaning.read(stored, "the layer of reference masks")
         if mask.objects is not None and len(np.unique(mask.objects[mask.objects > 0])) < FEWEST_OBJECTS:

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.evaluation.error_map import ERROR_COLOURS
-from napari_unet.project.correction import IGNORE
-from napari_unet.session.layer_metadata import MASK_KEY, ShownMask
+from napari_unet.project.corrections.correction import IGNORE
+from napari_unet.session.images.layer_metadata import MASK_KEY, ShownMask
 from napari_unet.widgets.canvas.label_numbering import CYCLE, IGNORED_OBJECT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_unet.session.collection import Collection
-    from napari_unet.widgets.canvas.label_numbering import Numbering
+    from napari_unet.session.images.collection import Collection
+    from napari_unet.widgets.canvas.label_numbering import LabelNumbering
 
 
-# Classes beyond the palette go on with napari's own colours.
+# Classes beyond the palette continue with napari's own colours.
 CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#0072B2", "#D55E00")
 
 IGNORED_COLOUR = "#B8B8B8"  # as fog: no class has a grey
-VOUCHED_COLOUR = "#CC79A7"  # hatched, so that it is told apart by shape as well
+VERIFIED_COLOUR = "#CC79A7"  # hatched, so that it is told apart by shape as well
 # Of disagreement, with how much of what lies below they hide.
 UNSURE_COLOURS = (("#5B1FBF", 0.0), ("#5B1FBF", 0.15), ("#B14EE9", 0.8), ("#FFE94A", 1.0))
 HATCHES = 40  # lines over the longer side
@@ -79,9 +79,9 @@ def error_colormap() -> Any:
     return _colormap(dict(enumerate(ERROR_COLOURS.values(), start=1)), "errors")
 
 
-def vouched_colormap() -> Any:
-    """Colour of what is vouched for."""
-    return _colormap({1: VOUCHED_COLOUR}, "vouched for")
+def verified_colormap() -> Any:
+    """Colour of what is verified."""
+    return _colormap({1: VERIFIED_COLOUR}, "verified")
 
 
 def unsure_colormap() -> Any:
@@ -137,7 +137,7 @@ def forget_history(layer: Any) -> None:
 
 
 def remember_meaning(
-    layer: Any, collection: Collection | None, identifier: str, numbering: Numbering
+    layer: Any, collection: Collection | None, identifier: str, numbering: LabelNumbering
 ) -> None:
     """Put into a layer what its numbers mean, for whoever saves it by napari's menu."""
     if collection is None or identifier not in collection.entries:

@@ -1,6 +1,6 @@
-"""The canvas: shows the image at hand with its mask, probabilities and errors, and hears of painting.
+"""The canvas: shows the current image with its mask, probabilities and errors, and hears of painting.
 
-One editable Labels layer, for the image at hand only: in a stack of masks, undo could reach into one
+One editable Labels layer, for the current image only: in a stack of masks, undo could reach into one
 that is not shown.
 """
 
@@ -18,10 +18,10 @@ from qtpy.QtWidgets import QApplication
 
 from napari_unet.errors import WorkbenchError
 from napari_unet.inference.postprocess import connected_objects
-from napari_unet.project.correction import IGNORE
+from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.canvas import layer_styles
-from napari_unet.widgets.canvas.label_numbering import Numbering
+from napari_unet.widgets.canvas.label_numbering import LabelNumbering
 from napari_unet.widgets.canvas.layer_images import OURS
 from napari_unet.widgets.parts import keys
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.project.stroke import Box
+    from napari_unet.project.corrections.stroke import Box
     from napari_unet.session.session import Session
-    from napari_unet.widgets.canvas.image_source import Sources
+    from napari_unet.widgets.canvas.image_source import ImageSource
 
 # Milliseconds from the last change until the mask is looked at, and from the first where one follows the
 # other. What is painted is on the disk within a second, so a drag is kept in parts.
@@ -42,7 +42,7 @@ PAINTING = ("paint", "fill", "erase", "polygon")
 LONG = 24  # characters of an id that the canvas has room for
 
 
-class Stage(QObject):  # type: ignore[misc]
+class MaskCanvas(QObject):  # type: ignore[misc]
     """Keeps mask, probabilities and preview in step with the session.
 
     Parameters
@@ -50,19 +50,19 @@ class Stage(QObject):  # type: ignore[misc]
     viewer : napari.Viewer
         Gets the layers.
     session : Session
-        Says what is at hand.
-    sources : Sources
+        Says what is open.
+    image_source : ImageSource
         Knows which layer shows which image.
     """
 
     mask_shown = Signal()  # the mask in the layer is another one now
     label_chosen = Signal(int)  # class that is painted with now: 0, 1..K, 255 ignore
 
-    def __init__(self, viewer: Any, session: Session, sources: Sources, parent: QObject) -> None:
+    def __init__(self, viewer: Any, session: Session, image_source: ImageSource, parent: QObject) -> None:
         super().__init__(parent)
         self.viewer = viewer
         self.session = session
-        self.sources = sources
+        self.image_source = image_source
         self.mask_layer: Any = None
         self.probability_layer: Any = None
         self.preview_layer: Any = None
@@ -75,13 +75,13 @@ class Stage(QObject):  # type: ignore[misc]
         self._unseen = ""  # id whose image could not be brought into view
         # As the layer showed it: a stroke is the difference to that, whatever the mask has become since.
         self._mask_in_layer: NDArray[np.uint8] | None = None
-        self._numbering: Numbering | None = None
+        self._numbering: LabelNumbering | None = None
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.timeout.connect(self.take_painting)
         self._waits_since = 0.0  # when what was not looked at yet began
         self._ended = 0  # strokes of the brush that ended since the mask was last looked at
-        self._moving = self._counted = False  # a stroke goes on; it is counted already
+        self._moving = self._counted = False  # a stroke continues; it is counted already
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(0)
@@ -117,8 +117,8 @@ class Stage(QObject):  # type: ignore[misc]
         if self.mask_layer is None:
             self._refresh()
 
-    def mask_at_hand(self) -> NDArray[np.uint8] | None:
-        """(Y, X) uint8: the mask of the image at hand as it is in the layer; None if there is none."""
+    def current_mask(self) -> NDArray[np.uint8] | None:
+        """(Y, X) uint8: the mask of the current image as it is in the layer; None if there is none."""
         return self._mask_in_layer if self._shown == self.session.workspace.current != "" else None
 
     def hide_mask(self) -> None:
@@ -138,7 +138,7 @@ class Stage(QObject):  # type: ignore[misc]
 
     def object_point(self) -> tuple[int, int] | None:
         """Row and column of what is pointed at, or of the object that is chosen; None if that is outside."""
-        layer, mask = self.mask_layer, self.mask_at_hand()
+        layer, mask = self.mask_layer, self.current_mask()
         if layer is None or mask is None:
             return None
         row, column = (math.floor(c + 0.5) for c in layer.world_to_data(self.viewer.cursor.position)[-2:])
@@ -151,7 +151,7 @@ class Stage(QObject):  # type: ignore[misc]
         return (int(chosen[0, 0]), int(chosen[0, 1])) if len(chosen) and layer.selected_label else None
 
     def show_preview(self, preview: Any) -> None:
-        """Outline what the network in training makes of the image at hand."""
+        """Outline what the network in training makes of the current image."""
         if preview.id != self.session.workspace.current:
             return
         found = (preview.probabilities.max(axis=-1) > self.session.workspace.inference.threshold).astype(
@@ -218,7 +218,7 @@ class Stage(QObject):  # type: ignore[misc]
         self._shown = self._unseen = ""
         if identifier:
             try:
-                self.sources.show_image(identifier)
+                self.image_source.show_image(identifier)
             except WorkbenchError as error:
                 self._unseen = identifier
                 self.session.workspace.report_problem(identifier, error.sentence)
@@ -252,7 +252,7 @@ class Stage(QObject):  # type: ignore[misc]
         return len(collection.classes) if collection is not None else 1
 
     def _refresh(self) -> None:
-        """Show mask, probabilities, errors and words of the image at hand."""
+        """Show mask, probabilities, errors and words of the current image."""
         identifier = self.session.workspace.current
         collection = self.session.workspace.collection
         if not identifier or collection is None:
@@ -266,9 +266,9 @@ class Stage(QObject):  # type: ignore[misc]
         self._refresh_text()
 
     def _clear(self) -> None:
-        """No mask for the image at hand: an empty one in the layer, if there is a layer."""
+        """No mask for the current image: an empty one in the layer, if there is a layer."""
         self._shown, self._mask_in_layer = "", None
-        shape = self.sources.shape()
+        shape = self.image_source.shape()
         if self.mask_layer is not None and shape is not None:
             self._shown = self.session.workspace.current
             self._mask_in_layer = np.zeros(shape, np.uint8)
@@ -299,7 +299,7 @@ class Stage(QObject):  # type: ignore[misc]
         """Put a mask into the editable layer, with nothing to undo."""
         chosen = self._chosen_label()
         objects = self._objects(mask) if self.as_objects else None
-        numbering = self._numbering = Numbering.of(mask, self._classes, objects)
+        numbering = self._numbering = LabelNumbering.of(mask, self._classes, objects)
         self._box, self._anywhere = None, False
         shown = numbering.labels  # a copy: painting must not reach what is kept
         wanted = (
@@ -325,7 +325,7 @@ class Stage(QObject):  # type: ignore[misc]
         self.mask_shown.emit()
 
     def _objects(self, mask: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """Objects of the mask at hand, told apart as the model does it."""
+        """Objects of the current mask, told apart as the model does it."""
         mask = np.where(mask == IGNORE, 0, mask).astype(np.uint8)
         collection, identifier = self.session.workspace.collection, self._shown
         if collection is None or identifier not in collection.entries:
@@ -405,8 +405,8 @@ class Stage(QObject):  # type: ignore[misc]
             every.selection.active = self.mask_layer
 
     def place(self, layer: Any) -> None:
-        """Lay a layer over the image at hand."""
-        image = self.sources.layer
+        """Lay a layer over the current image."""
+        image = self.image_source.layer
         if image is not None:
             layer_styles.place_over(layer, image)
             self._rise_over(image)

@@ -1,4 +1,4 @@
-"""What is laid over the mask on demand: errors, what a person vouches for, where the model is unsure."""
+"""What is laid over the mask on demand: errors, what a person verified, where the model is unsure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.evaluation.error_map import error_map
-from napari_unet.project.correction import IGNORE
-from napari_unet.session.disagreement import Disagreement
+from napari_unet.project.corrections.correction import IGNORE
+from napari_unet.session.quality.disagreement import Disagreement
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.layer_images import OURS
 
@@ -17,38 +17,38 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.session.session import Session
-    from napari_unet.widgets.canvas.mask_canvas import Stage
+    from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
 
-NAMES = {"errors": "errors", "vouched": "vouched for", "unsure": "disagreement"}  # of the layers
+NAMES = {"errors": "errors", "verified": "verified", "unsure": "disagreement"}  # of the layers
 MOST = 0.5  # standard deviation of probabilities of which half are 0 and half 1
 
 
 class Overlays(QObject):  # type: ignore[misc]
-    """Keeps the layers of errors, of what is vouched for, and of disagreement in step with the mask.
+    """Keeps the layers of errors, of what is verified, and of disagreement in step with the mask.
 
     Parameters
     ----------
     viewer : napari.Viewer
         Gets the layers.
     session : Session
-        Says what is at hand.
-    stage : Stage
+        Says what is open.
+    canvas : MaskCanvas
         Shows the mask.
     """
 
-    gone = Signal(str)  # a person deleted a layer: "errors", what is "vouched" for, or "unsure"
-    told = Signal()  # there is a map of where the model is unsure now, or none
+    gone = Signal(str)  # a person deleted a layer: "errors", what is "verified", or "unsure"
+    map_changed = Signal()  # there is a map of where the model is unsure now, or none
 
-    def __init__(self, viewer: Any, session: Session, stage: Stage) -> None:
-        super().__init__(stage)
+    def __init__(self, viewer: Any, session: Session, canvas: MaskCanvas) -> None:
+        super().__init__(canvas)
         self.viewer = viewer
         self.session = session
-        self.stage = stage
+        self.canvas = canvas
         self.disagreement = Disagreement(session.workspace, session.runner)
         self.shown = dict.fromkeys(NAMES, False)
         self.layers: dict[str, Any] = dict.fromkeys(NAMES)
         self.disagreement.changed.connect(self._on_disagreement)
-        stage.mask_shown.connect(self.refresh)
+        canvas.mask_shown.connect(self.refresh)
         session.workspace.score_changed.connect(self._on_change)
         session.workspace.rows_changed.connect(self._on_rows)
         viewer.layers.events.removed.connect(self._on_removed)
@@ -59,7 +59,7 @@ class Overlays(QObject):  # type: ignore[misc]
         self.viewer.layers.events.removed.disconnect(self._on_removed)
 
     def show(self, kind: str, shown: bool) -> None:
-        """Show "errors", what is "vouched" for, or where the model is "unsure"; or hide it."""
+        """Show "errors", what is "verified", or where the model is "unsure"; or hide it."""
         self.shown[kind] = shown
         if kind == "unsure":
             self.disagreement.want(shown)
@@ -68,12 +68,12 @@ class Overlays(QObject):  # type: ignore[misc]
             self.refresh()
 
     def refresh(self) -> None:
-        """Show what belongs to the image at hand."""
-        mask = self.stage.mask_at_hand()
-        errors, vouched = self._errors(mask), self._vouched(mask)
+        """Show what belongs to the current image."""
+        mask = self.canvas.current_mask()
+        errors, verified = self._errors(mask), self._verified(mask)
         self._put("errors", errors)
-        self._put("vouched", vouched)
-        mask_layer = self.stage.mask_layer
+        self._put("verified", verified)
+        mask_layer = self.canvas.mask_layer
         if mask_layer is not None:
             # Only where it is another: napari then says that all of the layer may have changed.
             if errors is None and mask_layer.contour:
@@ -86,7 +86,7 @@ class Overlays(QObject):  # type: ignore[misc]
             self.refresh()
 
     def _on_rows(self, identifiers: tuple[str, ...]) -> None:
-        if self.shown["vouched"] and self.session.workspace.current in identifiers:
+        if self.shown["verified"] and self.session.workspace.current in identifiers:
             self.refresh()
 
     def _errors(self, mask: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
@@ -99,17 +99,17 @@ class Overlays(QObject):  # type: ignore[misc]
             errors[mask == IGNORE] = 0
         return errors
 
-    def _vouched(self, mask: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
-        if not self.shown["vouched"] or mask is None:
+    def _verified(self, mask: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
+        if not self.shown["verified"] or mask is None:
             return None
-        vouched = self.session.painting.vouched(self.session.workspace.current)
-        if vouched is None or vouched.shape != mask.shape:
+        verified = self.session.painting.verified(self.session.workspace.current)
+        if verified is None or verified.shape != mask.shape:
             return None
-        return layer_styles.hatched(vouched)
+        return layer_styles.hatched(verified)
 
     def _on_disagreement(self) -> None:
         self._show_unsure()
-        self.told.emit()
+        self.map_changed.emit()
 
     def _show_unsure(self) -> None:
         self._put("unsure", self.disagreement.values() if self.shown["unsure"] else None)
@@ -127,7 +127,7 @@ class Overlays(QObject):  # type: ignore[misc]
         elif layer.data is not values:
             layer.data = values
         layer.visible = True
-        self.stage.place(layer)
+        self.canvas.place(layer)
 
     def _add(self, kind: str, values: NDArray[np.generic]) -> Any:
         about = {"name": NAMES[kind], "metadata": {OURS: kind}}
@@ -143,7 +143,7 @@ class Overlays(QObject):  # type: ignore[misc]
         colours, opacity = (
             (layer_styles.error_colormap(), 0.6)
             if kind == "errors"
-            else (layer_styles.vouched_colormap(), 0.9)
+            else (layer_styles.verified_colormap(), 0.9)
         )
         layer = self.viewer.add_labels(values, colormap=colours, opacity=opacity, **about)
         layer.editable = False

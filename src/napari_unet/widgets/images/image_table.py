@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_unet.session.image_row import ImageRow
+    from napari_unet.session.images.image_row import ImageRow
 
 SEARCH_PAUSE_MS = 150
 NEWS_PAUSE_MS = 250
@@ -96,7 +96,7 @@ class ImageTable(QWidget):  # type: ignore[misc]
         self.message = QLabel(alignment=Qt.AlignmentFlag.AlignCenter, wordWrap=True)
         self.clear_button = QPushButton("Clear the search")
         self.again_button = QToolButton(text="Sort again", autoRaise=True)
-        self.again_button.setToolTip("Rows have changed: filter and sort them anew")
+        self.again_button.setToolTip("Rows have changed: filter and sort them again")
         self.summary = QLabel()
         empty = QWidget()
         inside = QVBoxLayout(empty)
@@ -184,7 +184,7 @@ class ImageTable(QWidget):  # type: ignore[misc]
         return first.united(self.view.visualRect(self.view.index_of(ids[-1])))
 
     def next_image(self) -> str:
-        """Go on to the image below; gives its id, or an empty string at the end."""
+        """Go to the image below; gives its id, or an empty string at the end."""
         return self._step(1)
 
     def previous_image(self) -> str:
@@ -212,7 +212,7 @@ class ImageTable(QWidget):  # type: ignore[misc]
         return bool(header.sortIndicatorSection() == Column.IOU and rising)
 
     def refresh(self) -> None:
-        """Filter and sort anew, where updates have put rows out of order."""
+        """Filter and sort again, where updates have put rows out of order."""
         self.model.arrange()
 
     def set_filter(self, key: str) -> None:

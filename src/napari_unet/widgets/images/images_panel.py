@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QMenu
 
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.errors import WorkbenchError
-from napari_unet.session.layer_metadata import METADATA_KEY, OpenedData
+from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 from napari_unet.widgets.images.image_table import ImageTable
 from napari_unet.widgets.parts.step import Step
 

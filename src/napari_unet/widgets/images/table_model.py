@@ -11,7 +11,7 @@ from qtpy.QtGui import QPalette
 
 from napari_unet.widgets.images.table_order import Column, TableOrder
 from napari_unet.widgets.images.thumbnails import Thumbnails
-from napari_unet.widgets.parts.status_glyphs import Glyphs
+from napari_unet.widgets.parts.status_glyphs import StatusGlyphs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from qtpy.QtGui import QIcon, QPixmap
 
-    from napari_unet.session.image_row import ImageRow
+    from napari_unet.session.images.image_row import ImageRow
 
 # Plain numbers: looking a role up in its enumeration takes longer than the answer.
 DISPLAY = int(Qt.ItemDataRole.DisplayRole)
@@ -72,7 +72,7 @@ class ImageTableModel(QAbstractTableModel):  # type: ignore[misc]
     ) -> None:
         super().__init__(parent)
         self._thumbnails = Thumbnails(request_thumbnail, parent=self)
-        self._glyphs = Glyphs(QPalette())
+        self._glyphs = StatusGlyphs(QPalette())
         self._words, self._filter = "", "all"
         self._column: Column | None = None
         self._descending = False
@@ -126,7 +126,7 @@ class ImageTableModel(QAbstractTableModel):  # type: ignore[misc]
         self.rows_updated.emit()
 
     def arrange(self, words: str | None = None, key: str | None = None) -> None:
-        """Filter and sort anew; with no arguments, by what was asked for last.
+        """Filter and sort again; with no arguments, by what was asked for last.
 
         Parameters
         ----------
@@ -178,7 +178,7 @@ class ImageTableModel(QAbstractTableModel):  # type: ignore[misc]
 
     def set_palette(self, palette: QPalette) -> None:
         """Choose signs that can be seen on the ground of this palette."""
-        self._glyphs = Glyphs(palette)
+        self._glyphs = StatusGlyphs(palette)
 
     def glyph(self, sign: str) -> QIcon | None:
         """Sign that goes with the word for a status or part."""

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.session.image_row import STATUSES
+from napari_unet.session.images.image_row import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_unet.session.image_row import ImageRow
+    from napari_unet.session.images.image_row import ImageRow
 
 PARTS = ("train", "validation", "held-out", "unseen", "not known")
 PROBLEM = len(STATUSES)
@@ -123,7 +123,7 @@ class TableOrder:
             Each must be in the name or the group; case does not matter.
         key : str
             One of `FILTERS`.
-        column : Column or None
+        column : StepColumn or None
             What to sort by; None leaves the order in which the rows came.
         descending : bool
             Whether the greatest comes first. What has no value comes last either way, and equals stay in the

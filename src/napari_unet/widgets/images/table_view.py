@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QEvent, QItemSelection, QItemSelectionModel, QModelIndex, QSize, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
-from napari_unet.session.image_row import STATUSES
+from napari_unet.session.images.image_row import STATUSES
 from napari_unet.widgets.images.table_cells import MARGIN, PICTURE, ImageCell, StatusCell
 from napari_unet.widgets.images.table_model import HEADERS, ImageTableModel
 from napari_unet.widgets.images.table_order import PARTS, Column

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.widgets.learn.train_form import TrainForm
-from napari_unet.widgets.learn.training_curves import Curves
+from napari_unet.widgets.learn.training_curves import TrainingCurves
 from napari_unet.widgets.learn.versions_row import VersionsRow
 from napari_unet.widgets.parts.step import ElidedLabel, Step
 from napari_unet.widgets.parts.words import duration
@@ -47,7 +47,7 @@ class LearnPanel(Step):
         self._build_tune()
         self._build_ways()
         self._build_running()
-        self.curves = Curves()
+        self.curves = TrainingCurves()
         self.body.addWidget(self.curves)
         self.verdict = QLabel()
         self.verdict.setWordWrap(True)
@@ -58,8 +58,8 @@ class LearnPanel(Step):
         self.version_row.compare_wanted.connect(self.compare)
         self.body.addWidget(self.version_row)
         self._soon = self._timer(300, self.refresh)
-        self._pause = self._timer(PAUSE, self.learning.go_on)
-        self._look = self._timer(REFRESH, self._show_progress)
+        self._pause = self._timer(PAUSE, self.learning.start_waiting)
+        self._shown_at = self._timer(REFRESH, self._show_progress)
         self._seen = self._timer(REFRESH, self._bring_gate_into_view)
         self._connect()
         self.refresh()
@@ -75,8 +75,8 @@ class LearnPanel(Step):
         session, background = self.session, self.background
         for changed in (background.changed, self.candidate.changed, self.learning.changed):
             changed.connect(self.refresh)
-        background.validated.connect(lambda _: self._look.start(0))
-        background.progressed.connect(lambda: self._look.isActive() or self._look.start())
+        background.validated.connect(lambda _: self._shown_at.start(0))
+        background.progressed.connect(lambda: self._shown_at.isActive() or self._shown_at.start())
         session.projects.project_changed.connect(self.refresh)
         session.workspace.rows_changed.connect(self._on_rows)
         session.runner.job_changed.connect(self._on_job)
@@ -89,7 +89,7 @@ class LearnPanel(Step):
         self.form = TrainForm(self.session)
         self.tabs = QTabBar()
         self.tabs.addTab("Fine-tune")
-        self.tabs.setTabToolTip(0, "Go on from the model in use, with what you corrected")
+        self.tabs.setTabToolTip(0, "Start from the model in use, with what you corrected")
         self.tabs.addTab("New model")
         self.tabs.setTabToolTip(1, "Train a network from nothing")
         self.tabs.setExpanding(False)
@@ -157,7 +157,7 @@ class LearnPanel(Step):
     def _build_gate(self) -> None:
         self.keep_button = QPushButton("Keep")
         self.keep_button.setToolTip(
-            "Use the new version from now on; images are segmented anew with it, what you corrected stays"
+            "Use the new version from now on; images are segmented again with it, what you corrected stays"
         )
         self.keep_button.clicked.connect(self.candidate.keep)
         self.discard_button = QPushButton("Discard")
@@ -213,7 +213,7 @@ class LearnPanel(Step):
         why = learning.obstacle()
         project = learning.project
         self.words.setToolTip("" if project is None else f"Kept in {project.folder}")
-        effort = learning.effort()
+        effort = learning.forecast()
         said = [learning.summary() or "Corrected masks teach the model. " + why]
         said += [effort.sentence] if effort is not None else []
         self.words.setText("\n".join(said))

@@ -239,7 +239,7 @@ class TrainForm(QWidget):  # type: ignore[misc]
         if cut_short is not None:
             minutes = cut_short.recipe.training.minutes
             self.resume_button.setToolTip(
-                f"Go on with the training of {minutes:g} min that was stopped ({cut_short.folder.name})"
+                f"Resume the training of {minutes:g} min that was stopped ({cut_short.folder.name})"
             )
         self.refresh_plan()
 

@@ -18,7 +18,7 @@ TOOLTIP = (
 )
 
 
-class Curves(QWidget):  # type: ignore[misc]
+class TrainingCurves(QWidget):  # type: ignore[misc]
     """Two plots with one axis of time; hidden while there are fewer than two points."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -31,7 +31,7 @@ class Curves(QWidget):  # type: ignore[misc]
         self.hide()
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Start again."""
         if self.score_plot is not None:
             for curve in (self._iou, self._old, self._loss):
                 curve.setData([], [])

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSizePolicy, QWi
 
 if TYPE_CHECKING:
     from napari_unet.project.model_version import Version
-    from napari_unet.session.candidate_version import CandidateVersion
+    from napari_unet.session.learn.candidate_version import CandidateVersion
 
 
 class VersionsRow(QWidget):  # type: ignore[misc]

@@ -17,7 +17,7 @@ KEYS = {
     "C": "next to correct: one that stands for others",
     "D": "done, and next",
     "T": "errors on and off",
-    "O": "what is vouched for on and off",
+    "O": "verified pixels on and off",
     "U": "where the model is unsure on and off",
     "H": "mask hidden and shown",
     "G": "grow the object under the pointer",

@@ -28,7 +28,7 @@ def is_dark(palette: QPalette) -> bool:
     return bool(palette.color(QPalette.ColorRole.WindowText).lightness() > 127)
 
 
-class Glyphs:
+class StatusGlyphs:
     """The signs in the colours of a theme, each painted once.
 
     Parameters

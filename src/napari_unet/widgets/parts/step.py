@@ -77,7 +77,7 @@ class Step(QWidget):  # type: ignore[misc]
                 self.unfolded.emit()
 
 
-class Column(QWidget):  # type: ignore[misc]
+class StepColumn(QWidget):  # type: ignore[misc]
     """What stands in a scroll area, one below the other, and gives way before a scroll bar comes.
 
     Where lines wrap, a scroll area takes the height that a widget likes best as the least it needs.

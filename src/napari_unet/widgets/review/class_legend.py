@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, Signal
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_unet.project.correction import IGNORE
+from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.widgets.canvas.layer_styles import IGNORED_COLOUR, class_colour
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ LONGEST = 14  # characters of a class's name
 LAST_KEY = 9
 
 
-class PaintLegend(QLabel):  # type: ignore[misc]
+class ClassLegend(QLabel):  # type: ignore[misc]
     """A line with all classes; the one that is painted with is marked.
 
     Parameters

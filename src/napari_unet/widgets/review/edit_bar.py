@@ -1,4 +1,4 @@
-"""The row of buttons that vouch for a mask, mend it, and go back to an earlier one."""
+"""The row of buttons that verify a mask, mend it, and go back to an earlier one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_unet.data.files.pixel_size import PixelSize
-    from napari_unet.project.correction import MaskVersion
+    from napari_unet.project.corrections.correction import MaskVersion
     from napari_unet.session.session import Session
     from napari_unet.widgets.review.export_dialog import ExportDialog
 
@@ -24,8 +24,8 @@ MOST_VERSIONS = 20  # in the menu, the newest
 DAY = 86_400  # seconds
 
 
-class MendBar(QWidget):  # type: ignore[misc]
-    """Done, Mend and Revert for the image at hand, and accepting many at once.
+class EditBar(QWidget):  # type: ignore[misc]
+    """Done, Mend and Revert for the current image, and accepting many at once.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ class MendBar(QWidget):  # type: ignore[misc]
     """
 
     done_wanted = Signal()
-    mend_wanted = Signal(str)  # "fill", "drop", "smooth", "grow", "shrink", "undo", "revert"
-    version_wanted = Signal(int)  # number of a version of the image at hand
+    edit_wanted = Signal(str)  # "fill", "drop", "smooth", "grow", "shrink", "undo", "revert"
+    version_wanted = Signal(int)  # number of a version of the current image
     accept_wanted = Signal(tuple, bool)  # ids, and whether they are done or no longer
 
     def __init__(self, session: Session, parent: QWidget) -> None:
@@ -46,11 +46,11 @@ class MendBar(QWidget):  # type: ignore[misc]
         self.selected: Callable[[], tuple[str, ...]] = tuple
         self.pixel_sizes: Callable[[Sequence[str]], dict[str, PixelSize]] = lambda ids: {}
         self.done_button = QPushButton("Done, next")
-        self.done_button.setToolTip("Vouch for the whole mask, and go on to the next image (D)")
+        self.done_button.setToolTip("Verify the whole mask, and go to the next image (D)")
         self.done_button.clicked.connect(self.done_wanted)
-        self.accept_button = self._menu_button("Accept ▾", "Vouch for many masks at once, or take that back")
+        self.accept_button = self._menu_button("Accept ▾", "Verify many masks at once, or take that back")
         self.edit_button = self._menu_button(
-            "Mend ▾", "Change the mask at hand; each change can be undone here"
+            "Mend ▾", "Change the current mask; each change can be undone here"
         )
         self.revert_button = self._menu_button("Revert ▾", "Go back to the prediction, or to an earlier mask")
         self.accept_button.menu().aboutToShow.connect(self._fill_accept)
@@ -77,7 +77,7 @@ class MendBar(QWidget):  # type: ignore[misc]
         return button
 
     def refresh(self) -> None:
-        """Offer what can be done with the image at hand."""
+        """Offer what can be done with the current image."""
         session = self.session
         row = session.workspace.row(session.workspace.current) if session.workspace.current else None
         self.setVisible(row is not None and row.status != "new")
@@ -98,12 +98,12 @@ class MendBar(QWidget):  # type: ignore[misc]
         self.export_dialog.show()
         self.export_dialog.raise_()
 
-    def effort(self) -> tuple[str, str]:
-        """Work on the image at hand and on all, in words; empty where there was none."""
+    def stats_in_words(self) -> tuple[str, str]:
+        """Work on the current image and on all, in words; empty where there was none."""
         project = self.session.painting.project
         if project is None:
             return "", ""
-        one = project.corrections.effort(self.session.workspace.current)
+        one = project.corrections.stats(self.session.workspace.current)
         every = project.corrections.total()
         return in_words(one.strokes, one.changed, one.seconds), in_words(
             every.strokes, every.changed, every.seconds
@@ -116,9 +116,9 @@ class MendBar(QWidget):  # type: ignore[misc]
         menu.clear()
         for group in (WHOLE, OBJECT):
             for key, title in group.items():
-                menu.addAction(title, lambda k=key: self.mend_wanted.emit(k))
+                menu.addAction(title, lambda k=key: self.edit_wanted.emit(k))
             menu.addSeparator()
-        menu.addAction("Undo the last change of this image", lambda: self.mend_wanted.emit("undo"))
+        menu.addAction("Undo the last change of this image", lambda: self.edit_wanted.emit("undo"))
 
     def _fill_accept(self) -> None:
         menu, session = self.accept_button.menu(), self.session
@@ -142,7 +142,7 @@ class MendBar(QWidget):  # type: ignore[misc]
     def _fill_revert(self) -> None:
         menu = self.revert_button.menu()
         menu.clear()
-        menu.addAction("To the prediction", lambda: self.mend_wanted.emit("revert"))
+        menu.addAction("To the prediction", lambda: self.edit_wanted.emit("revert"))
         try:
             versions = self.session.painting.versions(self.session.workspace.current)
         except WorkbenchError as error:

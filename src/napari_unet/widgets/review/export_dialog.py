@@ -26,7 +26,7 @@ from napari_unet.data.files.pixel_size import parse_pixel_size
 from napari_unet.errors import WorkbenchError
 from napari_unet.export.formats import FORMATS
 from napari_unet.export.naming import PATTERN, plan_files
-from napari_unet.session.export_masks import exportable, masks_at_hand
+from napari_unet.session.export_masks import current_masks, exportable
 from napari_unet.widgets.parts.words import duration
 from napari_unet.workflow.export.export_task import Exported, ExportTask
 
@@ -285,7 +285,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         ids = self.ids(str(self.scope_box.currentData()))
         session = self.session
         source, inference = (
-            masks_at_hand(session.workspace, ids, self.pixel_sizes(ids)),
+            current_masks(session.workspace, ids, self.pixel_sizes(ids)),
             session.workspace.tiled_inference,
         )
         task = ExportTask(
@@ -301,7 +301,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
 
         def ended(job: Job) -> None:
             if job.state == "done":
-                session.runs.exported(task, source, inference)
+                session.history.exported(task, source, inference)
             self._on_end(job)
 
         job = session.runner.run(task, len(ids), lambda _: None, ended)

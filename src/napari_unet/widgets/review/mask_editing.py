@@ -1,4 +1,4 @@
-"""What the buttons and keys of mending do to the mask at hand."""
+"""What the buttons and keys of mending do to the current mask."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.session.session import Session
-    from napari_unet.widgets.canvas.mask_canvas import Stage
+    from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
 
 BREATH = 0.02  # seconds for which the window may be kept waiting
 FEW_PIXELS = 16  # smaller pieces are dropped where no minimum size is set
@@ -30,23 +30,23 @@ NAMES = {
 }
 
 
-class Mending:
-    """Changes masks as a whole or an object at a time, vouches for them, goes back.
+class MaskEditing:
+    """Changes masks as a whole or an object at a time, verifies them, goes back.
 
     Parameters
     ----------
     session : Session
         Whose masks are changed.
-    stage : Stage
+    canvas : MaskCanvas
         Knows what is pointed at, and hands in what was painted before.
     """
 
-    def __init__(self, session: Session, stage: Stage) -> None:
+    def __init__(self, session: Session, canvas: MaskCanvas) -> None:
         self.session = session
-        self.stage = stage
+        self.canvas = canvas
         self._accepting: list[str] = []
         self._done = True
-        self._next = QTimer(stage)
+        self._next = QTimer(canvas)
         self._next.setSingleShot(True)
         self._next.setInterval(0)
         self._next.timeout.connect(lambda: self._accept_some(BREATH))
@@ -57,12 +57,12 @@ class Mending:
         self._next.stop()
         self._accept_some(math.inf)
 
-    def mend(self, what: str) -> None:
-        """Change the mask of the image at hand: one of ``NAMES``, "undo" or "revert"."""
+    def edit(self, what: str) -> None:
+        """Change the mask of the current image: one of ``NAMES``, "undo" or "revert"."""
         current, painting = self.session.workspace.current, self.session.painting
         if not current:
             return
-        self.stage.take_painting()
+        self.canvas.take_painting()
         try:
             if what == "revert":
                 painting.revert(current)
@@ -74,17 +74,17 @@ class Mending:
             self.session.runner.failed.emit(error.sentence, "")
 
     def go_back(self, number: int) -> None:
-        """Go back to an earlier version of the mask of the image at hand."""
-        self.stage.take_painting()
+        """Go back to an earlier version of the mask of the current image."""
+        self.canvas.take_painting()
         try:
             self.session.painting.revert_to(self.session.workspace.current, number)
         except WorkbenchError as error:
             self.session.runner.failed.emit(error.sentence, "")
 
     def accept(self, ids: tuple[str, ...], done: bool) -> None:
-        """Vouch for masks, or no longer: a few at a time, so that the window does not wait for thousands."""
+        """Verify masks, or no longer: a few at a time, so that the window does not wait for thousands."""
         self.close()
-        self.stage.take_painting()
+        self.canvas.take_painting()
         self._accepting, self._done = list(ids), done
         if done:
             self.session.painting.accepted = ()
@@ -99,7 +99,7 @@ class Mending:
             if time.monotonic() > end and self._accepting:
                 self._next.start()
                 return
-        self.session.estimates.settle()
+        self.session.estimates.update_estimates()
 
     def _edit(self, what: str) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
         from napari_unet.inference import mask_edits
@@ -113,7 +113,7 @@ class Mending:
         if what in edits:
             return edits[what]  # type: ignore[no-any-return]
         change = mask_edits.grow if what == "grow" else mask_edits.shrink
-        point = self.stage.object_point()
+        point = self.canvas.object_point()
 
         def at_point(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
             if point is None or mask_edits.object_at(mask, point) is None:

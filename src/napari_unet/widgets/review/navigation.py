@@ -8,25 +8,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_unet.session.session import Session
-    from napari_unet.widgets.canvas.mask_canvas import Stage
+    from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
     from napari_unet.widgets.images.images_panel import ImagesPanel
     from napari_unet.widgets.segment.segment_panel import SegmentPanel
 
 
-class Reviewing:
+class Navigation:
     """Which image comes next.
 
     Parameters
     ----------
     session : Session
         Whose images are reviewed.
-    images, segmenting, stage
+    images, segment_panel, canvas
         The list, the step that has progress and Cancel, and the layers.
     """
 
-    def __init__(self, session: Session, images: ImagesPanel, segmenting: SegmentPanel, stage: Stage) -> None:
-        self.session, self.images, self.segmenting, self.stage = session, images, segmenting, stage
-        self._correcting = False  # Done goes on in that order
+    def __init__(
+        self, session: Session, images: ImagesPanel, segment_panel: SegmentPanel, canvas: MaskCanvas
+    ) -> None:
+        self.session, self.images, self.segment_panel, self.canvas = session, images, segment_panel, canvas
+        self._correcting = False  # Done continues in that order
 
     def worst_first(self) -> None:
         """Sort the list by IoU and go to the worst not done; where no IoU is known, estimate it first."""
@@ -41,16 +43,16 @@ class Reviewing:
         self._once_estimated(lambda: self._go_to(session.estimates.next_to_correct(passed)))
 
     def next_worst(self) -> None:
-        """Go to the worst image that is not done, after the one at hand."""
+        """Go to the worst image that is not done, after the current one."""
         self._correcting = False
         self._go_to(self.session.estimates.next_after(self.session.workspace.current))
 
     def done_and_next(self) -> None:
-        """Vouch for the mask of the image at hand, and go on in the queue, or else in the list."""
+        """Verify the mask of the current image, and continue in the queue, or else in the list."""
         current, estimates = self.session.workspace.current, self.session.estimates
         if not current:
             return
-        self.stage.take_painting()
+        self.canvas.take_painting()
         queued = not self._correcting and self.images.table.is_worst_first()
         following = estimates.next_after(current) if queued else ""
         self.session.painting.set_done([current])
@@ -65,7 +67,7 @@ class Reviewing:
     def _once_estimated(self, go: Callable[[], None]) -> None:
         before, estimates = self.session.workspace.current, self.session.estimates
         if estimates.missing():
-            self.segmenting.set_folded(False)  # progress and Cancel are there
+            self.segment_panel.set_folded(False)  # progress and Cancel are there
         if estimates.queue():  # nobody waits for the others; the list offers to be sorted again
             go()
             estimates.start()

@@ -19,17 +19,17 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.evaluation.error_map import ERROR_COLOURS
-from napari_unet.widgets.canvas.layer_styles import UNSURE_COLOURS, VOUCHED_COLOUR
+from napari_unet.widgets.canvas.layer_styles import UNSURE_COLOURS, VERIFIED_COLOUR
 from napari_unet.widgets.parts.step import ElidedLabel, Step
-from napari_unet.widgets.review.class_legend import PaintLegend
-from napari_unet.widgets.review.edit_bar import MendBar
+from napari_unet.widgets.review.class_legend import ClassLegend
+from napari_unet.widgets.review.edit_bar import EditBar
 from napari_unet.widgets.review.iou_histogram import IoUHistogram
 from napari_unet.widgets.review.scores_buttons import ScoresButtons
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_unet.session.image_row import ImageRow
+    from napari_unet.session.images.image_row import ImageRow
     from napari_unet.session.overall_score import Overall
     from napari_unet.session.session import Session
 
@@ -38,9 +38,9 @@ NO_REFERENCE = "There is no reference mask: Worst first estimates the IoU of eac
 NO_REFERENCE_HERE = "No image with a reference mask is segmented yet: Worst first estimates the IoU of each."
 TOGGLES = {
     "errors": ("Errors", "Show where mask and reference agree and where not (T)"),
-    "vouched": (
-        "Vouched",
-        "<qt>Show what you vouch for as pink lines: what you painted, or all of an image that is done; only "
+    "verified": (
+        "Verified",
+        "<qt>Show what you verified as pink lines: what you painted, or all of an image that is done; only "
         "that teaches and counts (O)</qt>",
     ),
     "unsure": (
@@ -51,18 +51,18 @@ TOGGLES = {
     ),
 }
 SIGNS = {  # colours over the mask, beside the boxes; those of errors are many, and have a line
-    "vouched": f'<span style="color:{VOUCHED_COLOUR}">▨</span>',
+    "verified": f'<span style="color:{VERIFIED_COLOUR}">▨</span>',
     "unsure": "".join(f'<span style="color:{colour}">■</span>' for colour, _ in UNSURE_COLOURS[1:]),
 }
 
 
-class LookPanel(Step):
-    """IoU of the image at hand and of all, the errors, and the way to the worst."""
+class ReviewPanel(Step):
+    """IoU of the current image and of all, the errors, and the way to the worst."""
 
     worst_wanted = Signal()
     correct_wanted = Signal()
     step_wanted = Signal(int)
-    overlay_wanted = Signal(str, bool)  # "errors", "vouched" or "unsure", shown or not
+    overlay_wanted = Signal(str, bool)  # "errors", "verified" or "unsure", shown or not
     range_wanted = Signal(float, float)
     reference_wanted = Signal(object)
 
@@ -100,7 +100,7 @@ class LookPanel(Step):
         self.correct_button.setToolTip(
             "<qt>Go to an image that stands for many that are probably wrong, or, two times in five, to one "
             "drawn at random (C); with reference masks to the worst. "
-            "Done (D) goes on to the next of them</qt>"
+            "Done (D) goes to the next of them</qt>"
         )
         self.correct_button.clicked.connect(self.correct_wanted)
         self.boxes = {}
@@ -108,7 +108,7 @@ class LookPanel(Step):
             self.boxes[kind] = box = QCheckBox(title)
             box.setToolTip(tip)
             box.toggled.connect(lambda shown, k=kind: self.overlay_wanted.emit(k, shown))
-        self.errors_box, self.vouched_box = self.boxes["errors"], self.boxes["vouched"]
+        self.errors_box, self.verified_box = self.boxes["errors"], self.boxes["verified"]
         self.unsure_box = self.boxes["unsure"]
         self.legend = QLabel()
         self.legend.setWordWrap(True)
@@ -158,9 +158,9 @@ class LookPanel(Step):
         rows.addLayout(overlays)
         self.body.addWidget(self.buttons)
         self.body.addWidget(self.legend)
-        self.mend = MendBar(session, self)
-        self.body.addWidget(self.mend)
-        self.classes = PaintLegend(self)
+        self.edit_bar = EditBar(session, self)
+        self.body.addWidget(self.edit_bar)
+        self.classes = ClassLegend(self)
         self.body.addWidget(self.classes)
         self.empty = QLabel()
         self.empty.setWordWrap(True)
@@ -186,7 +186,7 @@ class LookPanel(Step):
                 self.reference_box.setCurrentIndex(self.reference_box.count() - 1)
 
     def refresh(self) -> None:
-        """Show what is known of the image at hand."""
+        """Show what is known of the current image."""
         session = self.session
         row = session.workspace.row(session.workspace.current) if session.workspace.current else None
         iou = row.iou if row is not None else None
@@ -209,14 +209,14 @@ class LookPanel(Step):
         without = NO_REFERENCE_HERE if references else NO_REFERENCE
         self.empty.setText(without if self.worst_button.isEnabled() else NOT_SEGMENTED)
         self.empty.setVisible(not scored and (row is None or row.rank is None))
-        self.mend.refresh()
-        at_work = not self.mend.isHidden()
-        self.vouched_box.setEnabled(at_work)
+        self.edit_bar.refresh()
+        at_work = not self.edit_bar.isHidden()
+        self.verified_box.setEnabled(at_work)
         self.unsure_box.setEnabled(row is not None)
         self.classes.setVisible(at_work)
         if session.workspace.collection is not None:
             self.classes.set_classes(session.workspace.collection.classes)
-        here, every = self.mend.effort()
+        here, every = self.edit_bar.stats_in_words()
         self.hint.setText(here)
         self.hint.setToolTip(f"<qt>Work on this image; on all: {every or 'none'}</qt>")
         self.refresh_legend()

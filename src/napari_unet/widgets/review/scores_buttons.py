@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 from napari_unet.widgets.parts.notify import notify
 
 if TYPE_CHECKING:
-    from napari_unet.session.score_table import ScoreBoard
+    from napari_unet.session.quality.score_table import ScoreTable
     from napari_unet.session.session import Session
     from napari_unet.widgets.review.scores_dialog import ScoresDialog
 
@@ -50,11 +50,11 @@ class ScoresButtons(QWidget):  # type: ignore[misc]
         column.addWidget(self.report_button)
 
     @functools.cached_property
-    def board(self) -> ScoreBoard:
+    def board(self) -> ScoreTable:
         """All scores; made when they are first wanted."""
-        from napari_unet.session.score_table import ScoreBoard
+        from napari_unet.session.quality.score_table import ScoreTable
 
-        return ScoreBoard(self.session.workspace, self.session.runner, self.session.runs)
+        return ScoreTable(self.session.workspace, self.session.runner, self.session.history)
 
     def tie_threshold(self, slider: Any) -> None:
         """Let the line of the curve and a slider be where the other is."""

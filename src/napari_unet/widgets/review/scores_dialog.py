@@ -27,14 +27,14 @@ from qtpy.QtWidgets import (
 
 from napari_unet.atomic import write_text
 from napari_unet.errors import OutputError
-from napari_unet.evaluation.report import table_text, with_threshold_note
+from napari_unet.evaluation.report.report_files import table_text, with_threshold_note
 from napari_unet.widgets.parts.notify import notify, notify_error
 from napari_unet.widgets.review.iou_histogram import IoUHistogram
 from napari_unet.widgets.review.scores_model import SHOWN_FIRST, WHICH, ScoresModel, header_of
-from napari_unet.widgets.review.threshold_curve import ThresholdPlot
+from napari_unet.widgets.review.threshold_curve import ThresholdCurvePlot
 
 if TYPE_CHECKING:
-    from napari_unet.session.score_table import ScoreBoard
+    from napari_unet.session.quality.score_table import ScoreTable
     from napari_unet.session.session import Session
 
 SOON, SOON_OF_MANY = 150, 700  # milliseconds over which news are gathered
@@ -49,8 +49,8 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
     Parameters
     ----------
     session : Session
-        Whose image at hand follows the table, and the other way round.
-    board : ScoreBoard
+        Whose current image follows the table, and the other way round.
+    board : ScoreTable
         Keeps the scores.
     parent : QWidget, optional
         Owner.
@@ -59,7 +59,7 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
     threshold_wanted = Signal(float)
     report_wanted = Signal()
 
-    def __init__(self, session: Session, board: ScoreBoard, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, board: ScoreTable, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
         self.board = board
@@ -113,7 +113,7 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.histogram = IoUHistogram()
         self.histogram.range_selected.connect(self.select_range)
-        self.plot = ThresholdPlot()
+        self.plot = ThresholdCurvePlot()
         self.plot.threshold_wanted.connect(self.threshold_wanted)
         right = QWidget()
         column = QVBoxLayout(right)
@@ -222,7 +222,7 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
         self._rearrange(lambda: self.model.filter(str(self.which_box.itemData(index))))
 
     def _rearrange(self, change: Any) -> None:
-        """Change which rows are where; the image at hand stays the one that is selected."""
+        """Change which rows are where; the current image stays the one that is selected."""
         self._following = True
         try:
             change()

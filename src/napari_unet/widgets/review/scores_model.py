@@ -8,9 +8,9 @@ import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 from qtpy.QtGui import QFont
 
-from napari_unet.evaluation.words import meaning_of, title_of
+from napari_unet.evaluation.report.summary_text import meaning_of, title_of
 from napari_unet.metrics.registry import SCORES
-from napari_unet.session.collection import SEEN
+from napari_unet.session.images.collection import SEEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

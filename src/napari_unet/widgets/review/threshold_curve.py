@@ -18,7 +18,7 @@ TOOLTIP = (
 EMPTY = "Mean IoU at every threshold, once images with reference masks are segmented."
 
 
-class ThresholdPlot(QWidget):  # type: ignore[misc]
+class ThresholdCurvePlot(QWidget):  # type: ignore[misc]
     """A curve, the present threshold, and what both say in a line of text."""
 
     threshold_wanted = Signal(float)

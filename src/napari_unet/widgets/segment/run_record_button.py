@@ -1,4 +1,4 @@
-"""The button that saves recipes of what was done in this sitting."""
+"""The button that saves run records of what was done in this session."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from napari_unet.session.session import Session
 
 
-class RecipeButton(QToolButton):  # type: ignore[misc]
-    """Lists the last runs, and saves the recipe of one; hidden until there is a run.
+class RunRecordButton(QToolButton):  # type: ignore[misc]
+    """Lists the last runs, and saves the run record of one; hidden until there is a run.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ class RecipeButton(QToolButton):  # type: ignore[misc]
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
-        self.setText("Recipe ▾")
-        self.setToolTip("Save what was done as recipe.json: `napari-unet run recipe.json` repeats it")
+        self.setText("Save run ▾")
+        self.setToolTip("Save what was done as run.json: `napari-unet run run.json` repeats it")
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.choices = QMenu(self)
         self.choices.setToolTipsVisible(True)
@@ -41,30 +41,30 @@ class RecipeButton(QToolButton):  # type: ignore[misc]
 
     def refresh(self) -> None:
         """Be there once something was done."""
-        self.setVisible(bool(self.session.runs.done))
+        self.setVisible(bool(self.session.history.finished))
         self.setEnabled(not self.session.runner.busy)
 
     def _fill(self) -> None:
         self.choices.clear()
-        for kind, describe in self.session.runs.done.items():
+        for kind, describe in self.session.history.finished.items():
             done = describe()
-            action = self.choices.addAction(f"Save recipe: {done.title}…")
+            action = self.choices.addAction(f"Save run: {done.title}…")
             words = "Data, model, settings and versions, with hashes"
-            if done.beside:
+            if done.attached:
                 words += (
-                    f";\n{done.beside:,} image{'s' * (done.beside != 1)}, or masks of them, that no file "
+                    f";\n{done.attached:,} image{'s' * (done.attached != 1)}, or masks of them, that no file "
                     "holds as they are go into a folder beside it"
                 )
             action.setToolTip(words)
             action.triggered.connect(lambda _=False, k=kind: self._ask(k))
 
     def _ask(self, kind: str) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", "recipe.json", "Recipes (*.json)")
+        path, _ = QFileDialog.getSaveFileName(self, "Save the run", "run.json", "Run records (*.json)")
         if path:
             self.save(kind, Path(path))
 
     def save(self, kind: str, path: Path) -> None:
-        """Write the recipe of a run, and say so when it is written."""
+        """Write the record of a run, and say so when it is written."""
         if path.suffix.lower() != ".json":
             path = path.with_name(f"{path.name}.json")
             if path.exists():  # the person was asked about the other name
@@ -75,4 +75,4 @@ class RecipeButton(QToolButton):  # type: ignore[misc]
                 )
                 self.session.runner.failed.emit(error.sentence, "")
                 return
-        self.session.runs.save(kind, path, lambda saved: notify(f"The recipe is in {saved}"))
+        self.session.history.save(kind, path, lambda saved: notify(f"The run record is in {saved}"))

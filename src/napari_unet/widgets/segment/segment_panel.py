@@ -26,7 +26,7 @@ from superqt import QLabeledDoubleSlider
 from napari_unet.models.shipped import is_shipped
 from napari_unet.widgets.parts.step import ElidedLabel, Step
 from napari_unet.widgets.parts.words import duration
-from napari_unet.widgets.segment.run_record_button import RecipeButton
+from napari_unet.widgets.segment.run_record_button import RunRecordButton
 from napari_unet.widgets.segment.suggestion_row import SuggestionRow
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ class SegmentPanel(Step):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.scope_box, 1)
         row.addWidget(self.run_button, 1)
-        self.recipes = RecipeButton(self.session, self)
-        row.addWidget(self.recipes)
+        self.run_records = RunRecordButton(self.session, self)
+        row.addWidget(self.run_records)
 
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -261,7 +261,7 @@ class SegmentPanel(Step):
                 why = "Select rows in the list first."
         self.run_button.setEnabled(not why and not session.runner.busy)
         self.run_button.setToolTip(why or "Segment (S)")
-        self.recipes.refresh()
+        self.run_records.refresh()
         if collection is None or not any(e.prediction is not None for e in collection.entries.values()):
             self.mask_part.hide()
         else:

@@ -1,4 +1,4 @@
-"""One line under the models: which of them fits the image at hand, and why."""
+"""One line under the models: which of them fits the current image, and why."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_unet.errors import WorkbenchError
-from napari_unet.models.look import SIDE, measure_look
+from napari_unet.models.image_statistics import SIDE, describe_image
 from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.parts.step import ElidedLabel
 from napari_unet.workflow.segment.suggest_model import Suggestion, suggest
@@ -15,8 +15,8 @@ from napari_unet.workflow.segment.suggest_model import Suggestion, suggest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_unet.models.look import Look
-    from napari_unet.session.collection import Collection
+    from napari_unet.models.image_statistics import ImageStatistics
+    from napari_unet.session.images.collection import Collection
     from napari_unet.session.session import Session
 
 
@@ -39,8 +39,8 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
         self.session = session
         self.shape: Callable[[], tuple[int, int] | None] = lambda: None
         self.suggestion: Suggestion | None = None
-        self._looks: dict[str, tuple[Look, int]] = {}
-        self._looked_at: Collection | None = None
+        self._statistics: dict[str, tuple[ImageStatistics, int]] = {}
+        self._described: Collection | None = None
         self._chosen_here = False
         self.words = ElidedLabel()
         self.use_button = QPushButton("Use")
@@ -51,18 +51,18 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
         row.addWidget(self.words, 1)
         row.addWidget(self.use_button)
         self.hide()
-        session.workspace.current_changed.connect(lambda _: self.look())
+        session.workspace.current_changed.connect(lambda _: self.suggest_for())
         session.workspace.model_changed.connect(self._refresh)
         session.workspace.models_changed.connect(self._refresh)
 
-    def look(self) -> None:
-        """Look at the image at hand, unless that was done."""
+    def suggest_for(self) -> None:
+        """Look at the current image, unless that was done."""
         session, collection = self.session, self.session.workspace.collection
         identifier = session.workspace.current
-        if collection is not self._looked_at:
-            self._looked_at = collection
-            self._looks.clear()
-        if collection is None or not identifier or identifier in self._looks:
+        if collection is not self._described:
+            self._described = collection
+            self._statistics.clear()
+        if collection is None or not identifier or identifier in self._statistics:
             self._refresh()
             return
         shape = self.shape()
@@ -74,7 +74,7 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
                     image = collection.entries[identifier].sample.read_region(rows, columns)
                 else:
                     image = collection.image(identifier)
-                found = measure_look(image), image.shape[2]
+                found = describe_image(image), image.shape[2]
             except (WorkbenchError, OSError, KeyError, IndexError):
                 return  # where it is shown or segmented that is told
             session.runner.dispatch(lambda: self._keep(collection, identifier, found))
@@ -86,14 +86,14 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
         if self.suggestion is not None:
             self.session.workspace.choose_model(self.suggestion.card)
 
-    def _keep(self, collection: Collection, identifier: str, found: tuple[Look, int]) -> None:
-        if collection is self._looked_at:
-            self._looks[identifier] = found
+    def _keep(self, collection: Collection, identifier: str, found: tuple[ImageStatistics, int]) -> None:
+        if collection is self._described:
+            self._statistics[identifier] = found
             self._refresh()
 
     def _refresh(self) -> None:
         session = self.session
-        found = self._looks.get(session.workspace.current)
+        found = self._statistics.get(session.workspace.current)
         self.suggestion = suggest(*found, session.candidate.suggestible()) if found is not None else None
         suggestion = self.suggestion
         if suggestion is not None and session.workspace.model is None and not session.runner.busy:

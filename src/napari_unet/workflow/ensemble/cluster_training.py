@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from napari_unet.atomic import remove_partials
-from napari_unet.engine.lean import import_keras
+from napari_unet.engine.fast_import import import_keras
 from napari_unet.errors import SettingsError
 from napari_unet.models.model import SETTINGS_FILE, STATE_FILE
 from napari_unet.progress import CancelToken, Progress, ignore_progress
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import OnProgress
     from napari_unet.workflow.train.train_task import TrainTask
 
-LOOK = 1.0  # seconds between two looks whether a run goes on
+LOOK = 1.0  # seconds between two looks whether a run continues
 _TRAINING = Lock()  # one network at a time in a process
 
 
@@ -124,13 +124,13 @@ def _for_others(task: TrainTask) -> TrainTask:
         out=task.out.expanduser().resolve(),
         init=init.resolve() if init is not None and init.exists() else init,
         on_epoch=None,
-        on_look=None,
+        on_validation=None,
         stop=None,
     )
 
 
 def _train(member: _Member) -> None:
-    """In a worker: train one; go on where another was that died."""
+    """In a worker: train one; resume one that died."""
     task, going = member.task, WhileRunning(member.running)
     with _TRAINING:
         going.check()

@@ -13,7 +13,7 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import SettingsError
-from napari_unet.evaluation.leakage import SeenImages
+from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.selection import ROUNDS, SquaredError, greedy_weights
 from napari_unet.metrics.overlap import count_overlap, image_score
@@ -158,7 +158,7 @@ class EnsembleTask:
         ensemble = ensemble_of(members, settings, chosen, self.choose, self.inference)
         if self.data is not None:
             dataset, left = sound_part(open_dataset(self.data, self.format), on_progress, cancel)
-            judges = choosing_images(dataset, [SeenImages(s[3]) for s in settings], cancel)
+            judges = choosing_images(dataset, [TrainingMembership(s[3]) for s in settings], cancel)
             chosen, used = self._chosen(ensemble, dataset, judges, on_progress, cancel)
             chosen = replace(chosen, left_out=left)
         kept = [
@@ -194,7 +194,7 @@ class EnsembleTask:
         cancel: CancelToken,
     ) -> tuple[Chosen, dict[str, str]]:
         """Weights by images, and the ids of those images by their pixels' hash."""
-        answers = Answers(ensemble, dataset)
+        answers = MemberProbabilities(ensemble, dataset)
         samples = [sample for sample, _ in judges]
         for done, member in enumerate(ensemble.members):
             on_progress(Progress(done, len(ensemble.members), f"Asking {member.name}"))
@@ -219,7 +219,7 @@ class EnsembleTask:
 
 
 @dataclass(eq=False)
-class Answers:
+class MemberProbabilities:
     """What each member says of the images that are chosen by, in half precision.
 
     Attributes

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_unet.data.split import Split
 
 UNFINISHED = ".unfinished"  # how the names of folders end that hold runs
-RUNNING = "running"  # a file in the folder of a run, as long as that goes on
+RUNNING = "running"  # a file in the folder of a run, as long as that continues
 NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
 
 
@@ -46,7 +46,7 @@ def run_folder(
     names : sequence of str
         Of the members.
     earlier : pathlib.Path, optional
-        Folder with members to go on from, which are copied.
+        Folder with members to resume from, which are copied.
     check : callable
         (folder) -> None; raises if the run cannot start.
 

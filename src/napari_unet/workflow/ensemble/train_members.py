@@ -160,7 +160,7 @@ class TrainMembersTask:
         return replace(task, init=before, parent=str(self.train.out / MEMBERS / before.name))
 
     def _check_same_images(self, folder: Path, on_progress: OnProgress, cancel: CancelToken) -> None:
-        """Refuse to go on from members that were trained on other images under the same names."""
+        """Refuse to resume from members that were trained on other images under the same names."""
         finished = sorted(file.parent for file in folder.glob(f"*/{SETTINGS_FILE}"))
         if not finished:
             return

@@ -15,8 +15,8 @@ import numpy as np
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.cluster import made_of
+from napari_unet.engine.fast_import import import_keras
 from napari_unet.engine.hardware import default_precision
-from napari_unet.engine.lean import import_keras
 from napari_unet.errors import SettingsError, WorkbenchError
 from napari_unet.models.ensemble import load_any
 from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, model_folder
@@ -42,7 +42,7 @@ _LOADING, _COMPUTING = Lock(), Lock()
 
 
 @dataclass(frozen=True, eq=False)
-class EvaluateErrand:
+class EvaluationJob:
     """Everything a worker needs, sent once to each.
 
     Attributes
@@ -67,7 +67,7 @@ class EvaluateErrand:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class ClusterPrediction:
     """What a worker found of one image.
 
     Attributes
@@ -92,7 +92,7 @@ class Answer:
 class _Ready:
     """An errand in a worker, with what it opened."""
 
-    errand: EvaluateErrand
+    job: EvaluationJob
     folder: tempfile.TemporaryDirectory[str]  # members of an ensemble are read when their turn comes
     model: AnyModel
     dataset: Dataset
@@ -114,16 +114,16 @@ def pack_files(path: Path) -> dict[str, bytes]:
         }
 
 
-def answers_of_cluster(
-    cluster: Cluster, errand: EvaluateErrand, ids: Sequence[str], cancel: CancelToken
-) -> Iterator[Answer | LeftOut]:
+def predict_on_cluster(
+    cluster: Cluster, job: EvaluationJob, ids: Sequence[str], cancel: CancelToken
+) -> Iterator[ClusterPrediction | LeftOut]:
     """What the workers make of images, in order.
 
     Parameters
     ----------
     cluster : Cluster
         Connected.
-    errand : EvaluateErrand
+    job : EvaluationJob
         What they need.
     ids : sequence of str
         Of the images.
@@ -142,10 +142,10 @@ def answers_of_cluster(
     Cancelled
         When the token was set.
     """
-    cluster.check([str(errand.data)])
+    cluster.check([str(job.data)])
     name = f"napari-unet-{secrets.token_hex(8)}"
     asked = [_Predict(name, part) for part in divided(ids, cluster.workers)]
-    with cluster.shared(name, errand):
+    with cluster.shared(name, job):
         for _, found in cluster.spread_in_order(_predict, asked, cancel):
             yield from found
 
@@ -185,43 +185,43 @@ def check_shareable(data: Any, model: Path | None) -> Path:
     return data.expanduser().resolve()
 
 
-def _prepare(errand: EvaluateErrand) -> _Ready:
+def _prepare(job: EvaluationJob) -> _Ready:
     """In a worker: load the model and open the data set."""
     import_keras()
     folder = tempfile.TemporaryDirectory(prefix="napari-unet-model-")
-    for name, content in errand.files.items():
+    for name, content in job.files.items():
         file = Path(folder.name) / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     model = load_any(Path(folder.name), default_precision())  # of this machine
-    return _Ready(errand, folder, model, open_dataset(errand.data, errand.format))
+    return _Ready(job, folder, model, open_dataset(job.data, job.format))
 
 
-def _predict(task: _Predict) -> list[Answer | LeftOut]:
+def _predict(task: _Predict) -> list[ClusterPrediction | LeftOut]:
     """In a worker: segment some images."""
     with _LOADING:
         ready = made_of(task.name, _prepare)
     by_id = {sample.id: sample for sample in ready.dataset.samples}
     wanted = partial(_objects_wanted, ready)
-    found: list[Answer | LeftOut] = []
+    found: list[ClusterPrediction | LeftOut] = []
 
     def leave_out(sample: Sample, error: WorkbenchError) -> None:
         found.append(LeftOut.of(sample, error))
 
     with _COMPUTING:
         samples = [by_id[i] for i in task.ids]
-        results = segment_samples(samples, ready.model, ready.errand.settings, on_problem=leave_out)
+        results = segment_samples(samples, ready.model, ready.job.settings, on_problem=leave_out)
         for result in results:
             objects = result.objects if wanted(result.sample) else None
             probabilities = result.probabilities.astype(np.float16)
-            found.append(Answer(result.sample.id, result.mask, probabilities, objects))
+            found.append(ClusterPrediction(result.sample.id, result.mask, probabilities, objects))
     return found
 
 
 def _objects_wanted(ready: _Ready, sample: Any) -> bool:
-    if ready.errand.scores == "overlap":
+    if ready.job.scores == "overlap":
         return False
-    if ready.errand.scores == "all":
+    if ready.job.scores == "all":
         return True
     try:
         return ready.dataset.mask(sample).objects is not None

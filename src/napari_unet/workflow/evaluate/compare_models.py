@@ -11,7 +11,7 @@ import numpy as np
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError
 from napari_unet.evaluation.compare import Comparison, compare
-from napari_unet.evaluation.leakage import SeenImages
+from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.metrics.overlap import image_scores
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import Progress
@@ -114,7 +114,7 @@ def compare_models(
 
 def unseen(judges: Dataset, models: tuple[AnyModel, ...], cancel: CancelToken) -> tuple[Dataset, list[str]]:
     """The images that no model was trained on, and what a person should know of those that are left."""
-    seen = [SeenImages(model.provenance) for model in models]
+    seen = [TrainingMembership(model.provenance) for model in models]
     kept: list[Sample] = []
     trained = chosen = 0
     for sample in judges.samples:

@@ -18,7 +18,12 @@ from napari_unet.atomic import check_outputs, write_text
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import available_cores, default_precision, has_gpu, processor_name
 from napari_unet.errors import DataError, ModelError, OutputError, SettingsError, TrainingError
-from napari_unet.evaluation.contest import FILES, Contest, Contestant, write_contest
+from napari_unet.evaluation.report.network_comparison import (
+    FILES,
+    ComparedNetwork,
+    NetworkComparison,
+    write_network_comparison,
+)
 from napari_unet.models.model import METRICS_FILE, SETTINGS_FILE, SPLIT_FILE, STATE_FILE, load_model
 from napari_unet.networks.registry import architecture, architectures
 from napari_unet.progress import Progress, Stage
@@ -56,7 +61,7 @@ class CompareNetworksTask:
     """Train several networks alike and compare them.
 
     What was finished before a stop stays in the report's folder and is not done again: the same command
-    goes on where it was.
+    resumes.
 
     Attributes
     ----------
@@ -96,7 +101,7 @@ class CompareNetworksTask:
     on_network: Callable[[str], None] | None = None
     overwrite: bool = False
 
-    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Contest:
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> NetworkComparison:
         """Train and judge what is not there yet, and write the table after each network.
 
         Settings that a network does not take are as it takes them, and the table says so. One that cannot
@@ -125,16 +130,16 @@ class CompareNetworksTask:
         self._check_plan()
         dataset, left = sound_part(open_training_data(self.data, self.format), on_progress, cancel)
         split = self._split(dataset, on_progress, cancel).without(item.id for item in left)
-        done: list[Contestant] = []
+        done: list[ComparedNetwork] = []
         for number, name in enumerate(self.networks, start=1):
             if self.on_network is not None:
                 self.on_network(name)
             stage = Stage(on_progress, number, len(self.networks), "Network")
             done.append(self._one(name, dataset, split, stage, cancel))
-            contest = self._contest(done, dataset, split)
-            contest = replace(contest, left_out=tuple(item.entry for item in left))
-            write_contest(self.report, contest)
-        return contest
+            comparison = self._comparison(done, dataset, split)
+            comparison = replace(comparison, left_out=tuple(item.entry for item in left))
+            write_network_comparison(self.report, comparison)
+        return comparison
 
     def _check_plan(self) -> None:
         """Refuse a folder in which networks were trained otherwise: they cannot be compared."""
@@ -164,7 +169,7 @@ class CompareNetworksTask:
                     f"{self.report} holds another comparison",
                     code="output.different",
                     expected=f"the same {' and '.join(different)}",
-                    remedy="give another folder, the same settings to go on, or --overwrite to replace it",
+                    remedy="give another folder, the same settings to continue, or --overwrite to replace it",
                 )
         else:
             results = [*FILES, *self.networks]
@@ -197,11 +202,11 @@ class CompareNetworksTask:
 
     def _one(
         self, name: str, dataset: Dataset, split: Split, on_progress: OnProgress, cancel: CancelToken
-    ) -> Contestant:
+    ) -> ComparedNetwork:
         """Train and judge one network, as far as that is not done."""
         folder, chosen = self.report / name, architecture(name)
         model = folder / MODEL_FOLDER
-        network, note = chosen.taken(self.recipe.network)
+        network, note = chosen.supported_settings(self.recipe.network)
         training = self.recipe.training.model_copy(update={"minutes": self.minutes})
         train = TrainTask(
             self.data,
@@ -228,12 +233,12 @@ class CompareNetworksTask:
         except (TrainingError, ModelError, SettingsError, MemoryError) as error:
             facts = facts_of(network)
             sentence = getattr(error, "sentence", "") or "out of memory; use a smaller batch_size or patch"
-            return Contestant(
+            return ComparedNetwork(
                 name, chosen.title, chosen.when, facts.parameters, facts.gflop, facts.side,
                 problem=sentence, note=note,
             )  # fmt: skip
         facts = facts_of(loaded.recipe.network)
-        return Contestant(
+        return ComparedNetwork(
             name,
             chosen.title,
             chosen.when,
@@ -258,7 +263,9 @@ class CompareNetworksTask:
         write_text(file, json.dumps({"ms_per_megapixel": speed}))
         return speed
 
-    def _contest(self, done: Sequence[Contestant], dataset: Dataset, split: Split) -> Contest:
+    def _comparison(
+        self, done: Sequence[ComparedNetwork], dataset: Dataset, split: Split
+    ) -> NetworkComparison:
         cores = available_cores()
         on = "a GPU" if has_gpu() else f"{cores} core{'s' * (cores != 1)} of {processor_name()}"
         words: list[Any] = [
@@ -269,7 +276,7 @@ class CompareNetworksTask:
         for change in self.changes:
             words += ["--set", change]
         words += ["--format", self.format] if self.format else []
-        return Contest(
+        return NetworkComparison(
             tuple(done),
             {"name": dataset.name, "path": str(self.data), "format": dataset.format, "images": len(dataset)},
             self.minutes,

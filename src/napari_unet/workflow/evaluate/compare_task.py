@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from napari_unet import __version__
 from napari_unet.engine.hardware import default_precision
-from napari_unet.evaluation.collect import Findings
-from napari_unet.evaluation.duel import Duel
-from napari_unet.evaluation.duel_page import write_duel
+from napari_unet.evaluation.report.comparison_page import write_model_comparison
+from napari_unet.evaluation.report.model_comparison import ModelComparison
+from napari_unet.evaluation.report.report_data import ReportData
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import Progress, tracked
@@ -73,7 +73,7 @@ class CompareReportTask:
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
     overwrite: bool = False
 
-    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Duel:
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> ModelComparison:
         """Score both on all images that have a reference mask, and write the report.
 
         Raises
@@ -103,14 +103,14 @@ class CompareReportTask:
             for place, model in enumerate(models)
         )
         old.evaluation.left_out.extend(item.entry for item in left)
-        duel = Duel(names_of(self.old, self.new), old, new)
+        comparison = ModelComparison(names_of(self.old, self.new), old, new)
         by_id = {s.id: s for s in dataset.samples}
-        galleries = duel.galleries(lambda i: (dataset.image(by_id[i]), dataset.mask(by_id[i])))
+        galleries = comparison.galleries(lambda i: (dataset.image(by_id[i]), dataset.mask(by_id[i])))
         cancel.check()
         flags = evaluation_flags(self.settings, self.format)
-        write_duel(
+        write_model_comparison(
             self.report,
-            duel,
+            comparison,
             models=(about_model(models[0], self.old), about_model(models[1], self.new)),
             recipes=(models[0].recipe, models[1].recipe),
             data=about_data(dataset, self.data),
@@ -122,7 +122,7 @@ class CompareReportTask:
             versions=versions(),
             program=f"napari-unet-workbench {__version__}",
         )
-        return duel
+        return comparison
 
     def _score(
         self,
@@ -132,8 +132,8 @@ class CompareReportTask:
         parts: dict[str, str],
         on_progress: OnProgress,
         cancel: CancelToken,
-    ) -> Findings:
-        findings = Findings(Evaluation(dataset.classes, self.settings, dataset.format))
+    ) -> ReportData:
+        findings = ReportData(Evaluation(dataset.classes, self.settings, dataset.format))
         predictions = model_predictions(dataset, model, cancel)
         for found in tracked(predictions, len(dataset), "Comparing", on_progress, cancel):
             name = found.sample.id

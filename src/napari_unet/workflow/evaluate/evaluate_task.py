@@ -15,21 +15,21 @@ from napari_unet.data.inspection import Inspection, inspect_dataset
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, WorkbenchError
-from napari_unet.evaluation.collect import Findings
-from napari_unet.evaluation.leakage import LONG_LISTS, NOT_KNOWN, SeenImages
-from napari_unet.evaluation.page import Background
-from napari_unet.evaluation.report import write_report
+from napari_unet.evaluation.leakage import LONG_LISTS, NOT_KNOWN, TrainingMembership
+from napari_unet.evaluation.report.report_data import ReportData
+from napari_unet.evaluation.report.report_files import write_report
+from napari_unet.evaluation.report.report_page import Background
+from napari_unet.evaluation.report.summary_text import copies_note, threshold_note
 from napari_unet.evaluation.score import Evaluation
-from napari_unet.evaluation.words import copies_note, threshold_note
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
 from napari_unet.workflow.evaluate.cluster_evaluation import (
-    EvaluateErrand,
-    answers_of_cluster,
+    EvaluationJob,
     check_shareable,
     pack_files,
+    predict_on_cluster,
 )
 from napari_unet.workflow.evaluate.shell_commands import (
     command,
@@ -158,7 +158,7 @@ class EvaluateTask:
         inspect = self.inspect and not isinstance(self.data, GivenData)
         inspection = inspect_dataset(whole, on_progress, cancel, parts.named or None) if inspect else None
         activation = model.recipe.network.activation if model is not None else "sigmoid"
-        findings = Findings(Evaluation(dataset.classes, self.settings, dataset.format), activation)
+        findings = ReportData(Evaluation(dataset.classes, self.settings, dataset.format), activation)
         groups = groups_of(dataset)
         for found in tracked(predictions, len(dataset), "Scoring", on_progress, cancel):
             identifier = found.sample.id
@@ -188,9 +188,9 @@ class EvaluateTask:
         path = check_shareable(self.data, self.model)
         assert self.model is not None
         files = pack_files(self.model)
-        errand = EvaluateErrand(path, self.format, files, self.inference, self.settings.scores)
+        job = EvaluationJob(path, self.format, files, self.inference, self.settings.scores)
         by_id = {s.id: s for s in dataset.samples}
-        for found in answers_of_cluster(cluster, errand, [s.id for s in dataset.samples], cancel):
+        for found in predict_on_cluster(cluster, job, [s.id for s in dataset.samples], cancel):
             if isinstance(found, LeftOut):
                 on_problem(found)
                 continue
@@ -201,7 +201,7 @@ class EvaluateTask:
         self,
         dataset: Dataset,
         model: AnyModel | None,
-        findings: Findings,
+        findings: ReportData,
         inspection: Inspection | None,
         taken_for: list[str],
         copies: str,
@@ -388,7 +388,7 @@ def training_commands(model: AnyModel | None) -> tuple[str, ...]:
 
 def own_parts_of(dataset: Dataset, provenance: Mapping[str, Any]) -> dict[str, str]:
     """The part that the model's split names for each image, whatever copies there are; none without any."""
-    seen = SeenImages(provenance)
+    seen = TrainingMembership(provenance)
     parts = {s.id: seen.own_part(s.id, dataset.image(s)) for s in dataset.samples}
     return parts if any(parts.values()) else {}
 
@@ -412,7 +412,7 @@ class Parts:
     def __init__(self, model: AnyModel | None) -> None:
         self.of: dict[str, str] = {}
         self.named: dict[str, str] = {}
-        self._seen = None if model is None else SeenImages(model.provenance)
+        self._seen = None if model is None else TrainingMembership(model.provenance)
 
     def look(self, sample: Sample, image: NDArray[np.generic], mask: ReferenceMask | None) -> None:
         """Find the part of one more image."""

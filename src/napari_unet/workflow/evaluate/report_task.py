@@ -1,4 +1,4 @@
-"""A report of what a model said of images at hand, from the probabilities that were kept."""
+"""A report of what a model said of open images, from the probabilities that were kept."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.data.inspection import inspect_dataset
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.errors import DataError, WorkbenchError
-from napari_unet.evaluation.collect import Findings
 from napari_unet.evaluation.leakage import LONG_LISTS
-from napari_unet.evaluation.page import Background
-from napari_unet.evaluation.report import write_report
+from napari_unet.evaluation.report.report_data import ReportData
+from napari_unet.evaluation.report.report_files import write_report
+from napari_unet.evaluation.report.report_page import Background
+from napari_unet.evaluation.report.summary_text import copies_note, count_of, threshold_note
 from napari_unet.evaluation.score import Evaluation
-from napari_unet.evaluation.words import copies_note, count_of, threshold_note
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import Progress, tracked
 from napari_unet.workflow.evaluate.evaluate_task import check_writable, masks_in_words, own_parts_of
 from napari_unet.workflow.evaluate.shell_commands import command, evaluation_flags, training_command
-from napari_unet.workflow.evaluate.stored_predictions import open_kept
+from napari_unet.workflow.evaluate.stored_predictions import open_stored
 from napari_unet.workflow.segment.predict_task import find_sample
 from napari_unet.workflow.versions import versions
 
@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     from napari_unet.data.inspection import Inspection
     from napari_unet.data.sample import ReferenceMask
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.workflow.evaluate.stored_predictions import KeptImage, Opened, ScoreRules
+    from napari_unet.workflow.evaluate.stored_predictions import (
+        OpenedPrediction,
+        ScoreRules,
+        StoredPrediction,
+    )
 
 MOST_TOLD = 3  # images named that cannot be scored
 
@@ -48,7 +52,7 @@ class ReportTask:
 
     Attributes
     ----------
-    images : tuple of KeptImage
+    images : tuple of StoredPrediction
         At least one.
     rules : ScoreRules
         Of the masks and scores.
@@ -68,7 +72,7 @@ class ReportTask:
         How a person had the masks of the data set read; see ``MaskReading``.
     """
 
-    images: tuple[KeptImage, ...]
+    images: tuple[StoredPrediction, ...]
     rules: ScoreRules
     model: Path
     report: Path
@@ -101,10 +105,10 @@ class ReportTask:
         rules = self.rules
         same = dataset is not None and len(dataset.classes) == len(rules.classes)
         classes = dataset.classes if dataset is not None and same else rules.classes
-        findings = Findings(Evaluation(classes, rules.evaluation, rules.competition), rules.activation)
+        findings = ReportData(Evaluation(classes, rules.evaluation, rules.competition), rules.activation)
         problems: list[str] = []
         for opened in self._opened(problems, on_progress, cancel):
-            kept = opened.kept
+            kept = opened.stored
             group = groups.get(kept.image.id) or kept.group or kept.image.id
             findings.add(
                 kept.image.id,
@@ -127,16 +131,18 @@ class ReportTask:
         self._write(findings, dataset, inspection, (copies, problems), cancel)
         return self.report / "report.html"
 
-    def _opened(self, problems: list[str], on_progress: OnProgress, cancel: CancelToken) -> Iterator[Opened]:
+    def _opened(
+        self, problems: list[str], on_progress: OnProgress, cancel: CancelToken
+    ) -> Iterator[OpenedPrediction]:
         for kept in tracked(self.images, len(self.images), "Scoring", on_progress, cancel):
             try:
-                yield open_kept(kept, self.rules)
+                yield open_stored(kept, self.rules)
             except WorkbenchError as error:
                 problems.append(error.sentence)
 
     def _write(
         self,
-        findings: Findings,
+        findings: ReportData,
         dataset: Dataset | None,
         inspection: Inspection | None,
         told: tuple[str, list[str]],

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.evaluation.confidence import count_probabilities
-from napari_unet.evaluation.report import image_rows
+from napari_unet.evaluation.report.report_files import image_rows
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.inference.objects import find_objects, split_outputs
 from napari_unet.inference.postprocess import mask_from_probabilities
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class KeptImage:
+class StoredPrediction:
     """An image with a reference mask, and where the model's probabilities of it are kept.
 
     Attributes
@@ -43,7 +43,7 @@ class KeptImage:
         .npy, as in ``workflow.segment.predict_task.Prediction``.
     group, part : str
         See ``evaluation.score.ImageScore``.
-    kind : str
+    separation_kind : str
         What the last channel of the file tells objects apart by, or "none".
     digest : str
         Of the pixels that the model was put on; empty where that is not known.
@@ -53,7 +53,7 @@ class KeptImage:
     file: Path
     group: str = ""
     part: str = "unseen"
-    kind: Separation = "none"
+    separation_kind: Separation = "none"
     digest: str = ""
 
 
@@ -83,17 +83,17 @@ class ScoreRules:
 
 
 @dataclass(frozen=True, eq=False)
-class Opened:
+class OpenedPrediction:
     """A kept image, read: reference, probabilities, and the mask made of them."""
 
-    kept: KeptImage
+    stored: StoredPrediction
     reference: ReferenceMask
     probabilities: NDArray[np.float32]
     mask: NDArray[np.uint8]
     objects: tuple[NDArray[np.int32], NDArray[np.int32]] | None
 
 
-def open_kept(kept: KeptImage, rules: ScoreRules) -> Opened:
+def open_stored(stored: StoredPrediction, rules: ScoreRules) -> OpenedPrediction:
     """Read a kept image and make its mask.
 
     Raises
@@ -101,15 +101,15 @@ def open_kept(kept: KeptImage, rules: ScoreRules) -> Opened:
     DataError
         If the file is gone, or the reference cannot be read or does not fit.
     """
-    name = kept.image.id
+    name = stored.image.id
     try:
-        outputs = np.load(kept.file).astype(np.float32)
+        outputs = np.load(stored.file).astype(np.float32)
     except (OSError, ValueError) as error:
         raise DataError(
             f"the probabilities of {name} are gone", code="data.file.missing", remedy="segment it again"
         ) from error
     probabilities, separation = split_outputs(outputs, len(rules.classes))
-    sample = find_sample(kept.image)
+    sample = find_sample(stored.image)
     reference = sample.read_mask()
     if reference.labels.shape != probabilities.shape[:2]:
         raise DataError(
@@ -123,9 +123,9 @@ def open_kept(kept: KeptImage, rules: ScoreRules) -> Opened:
     mask = mask_from_probabilities(
         probabilities, settings.threshold, settings.minimum_size, activation=rules.activation
     )
-    number = partial(find_objects, mask, settings, probabilities, separation, kept.kind)
+    number = partial(find_objects, mask, settings, probabilities, separation, stored.separation_kind)
     objects = objects_of(reference, Predicted(sample, mask, number), rules.evaluation)
-    return Opened(kept, reference, probabilities, mask, objects)
+    return OpenedPrediction(stored, reference, probabilities, mask, objects)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,25 +154,25 @@ class ScoredImage:
 class ScoreTask:
     """Score kept probabilities by everything there is; each image comes as a piece, a ScoredImage."""
 
-    images: tuple[KeptImage, ...]
+    images: tuple[StoredPrediction, ...]
     rules: ScoreRules
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> None:
         """Score."""
-        for number, kept in enumerate(self.images):
+        for number, stored in enumerate(self.images):
             cancel.check()
-            piece = score_kept(kept, self.rules)
+            piece = score_stored(stored, self.rules)
             on_progress(Progress(number + 1, len(self.images), "Scoring", piece=piece))
 
 
-def score_kept(kept: KeptImage, rules: ScoreRules) -> ScoredImage:
+def score_stored(stored: StoredPrediction, rules: ScoreRules) -> ScoredImage:
     """Score one kept image."""
     evaluation = Evaluation(rules.classes, rules.evaluation, rules.competition)
     try:
-        opened = open_kept(kept, rules)
+        opened = open_stored(stored, rules)
     except WorkbenchError as error:
-        return ScoredImage(kept.image.id, {}, problem=error.sentence)
+        return ScoredImage(stored.image.id, {}, problem=error.sentence)
     reference = opened.reference
-    evaluation.add(kept.image.id, kept.group, kept.part, reference, opened.mask, opened.objects)
+    evaluation.add(stored.image.id, stored.group, stored.part, reference, opened.mask, opened.objects)
     counts = count_probabilities(reference.labels, opened.probabilities, reference.weights, rules.activation)
-    return ScoredImage(kept.image.id, image_rows(evaluation)[0], counts.iou(rules.evaluation.empty))
+    return ScoredImage(stored.image.id, image_rows(evaluation)[0], counts.iou(rules.evaluation.empty))

@@ -19,7 +19,7 @@ from napari_unet.data.masks.mask_tables import LAYOUTS, TableLayout
 from napari_unet.data.tables import header_in_words, header_of, read_table
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, ModelError, WorkbenchError
-from napari_unet.evaluation.leakage import SeenImages
+from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.export.submission import Unfinished, encode_mask, write_submission
 from napari_unet.models.ensemble import load_any
 from napari_unet.models.shipped import locate
@@ -158,7 +158,7 @@ class SubmitTask:
             nothing = {image: encode_mask(np.zeros((1, 1), np.uint8), layout) for image in missing}
             write_submission(self.out, layout, {**unfinished.rows, **nothing}, order)
         except BaseException:
-            unfinished.close(keep=self.model is not None)  # masks are read anew faster than compared
+            unfinished.close(keep=self.model is not None)  # masks are read again faster than compared
             raise
         unfinished.close(keep=False)
         rows = sum(len(nothing.get(image) or unfinished.rows[image]) for image in order)
@@ -198,12 +198,12 @@ class SubmitTask:
                     code="data.heldout.missing",
                     expected="a model",
                 )
-            seen = SeenImages(model.provenance)
+            seen = TrainingMembership(model.provenance)
             samples = [s for s in samples if self._is_held_out(dataset, s, seen)]
         return {s.id: s for s in samples}
 
     @staticmethod
-    def _is_held_out(dataset: Dataset, sample: Sample, seen: SeenImages) -> bool:
+    def _is_held_out(dataset: Dataset, sample: Sample, seen: TrainingMembership) -> bool:
         try:
             return seen.part(dataset.image(sample)) not in {"train", "validation"}
         except WorkbenchError:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from napari_unet.atomic import check_outputs
 from napari_unet.errors import OutputError
-from napari_unet.export.model_zoo import Attribution, write_package
-from napari_unet.export.onnx_model import write_onnx
+from napari_unet.export.models.model_zoo import Attribution, write_package
+from napari_unet.export.models.onnx_model import write_onnx
 from napari_unet.models.card import ModelCard
 from napari_unet.models.model import load_model
 from napari_unet.progress import Progress

@@ -56,7 +56,7 @@ class Failed:
 
 
 @dataclass(frozen=True, eq=False)
-class Opened:
+class OpenedMask:
     """Images with masks, read one at a time.
 
     Attributes
@@ -77,7 +77,7 @@ class Opened:
 class ExportSource(Protocol):
     """Knows which images there are, and reads them with their masks."""
 
-    def open(self) -> Opened:
+    def open(self) -> OpenedMask:
         """Look what there is."""
         ...
 
@@ -103,10 +103,10 @@ class ModelMasks:
     settings: InferenceSettings | None = None
     names: tuple[str, ...] | None = None
 
-    def open(self) -> Opened:
+    def open(self) -> OpenedMask:
         """Look what there is; the model is loaded when the first image is wanted."""
         samples = chosen_samples(open_images(self.inputs), self.names, str(self.inputs[0]))
-        return Opened(
+        return OpenedMask(
             tuple(s.id for s in samples), lambda cancel: self._segment(samples, cancel), input_files(samples)
         )
 
@@ -153,7 +153,7 @@ class StoredMasks:
     format: str | None = None
     classes: tuple[str, ...] = ()
 
-    def open(self) -> Opened:
+    def open(self) -> OpenedMask:
         """Look what there is."""
         if self.masks is not None:
             return self._beside(self.masks)
@@ -165,16 +165,16 @@ class StoredMasks:
                 return self._references(dataset.samples, dataset.classes)
         return self._beside(None)
 
-    def _references(self, samples: Sequence[Sample], classes: tuple[str, ...]) -> Opened:
+    def _references(self, samples: Sequence[Sample], classes: tuple[str, ...]) -> OpenedMask:
         def read(sample: Sample) -> SegmentedImage:
             mask = sample.read_mask()
             return segmented(sample, mask.labels, classes, mask.objects, roots=(self.data,))
 
-        return Opened(
+        return OpenedMask(
             tuple(s.id for s in samples), lambda cancel: _each(samples, read, cancel), input_files(samples)
         )
 
-    def _project(self) -> Opened:
+    def _project(self) -> OpenedMask:
         from napari_unet.project.project import Project
 
         project = Project.open(self.data, read_only=True)
@@ -194,9 +194,9 @@ class StoredMasks:
             roots = (Path(link),) if link is not None else ()
             return segmented(sample, known, tuple(project.file.classes), roots=roots)
 
-        return Opened(tuple(s.id for s in samples), lambda cancel: _each(samples, read, cancel))
+        return OpenedMask(tuple(s.id for s in samples), lambda cancel: _each(samples, read, cancel))
 
-    def _beside(self, masks: Path | None) -> Opened:
+    def _beside(self, masks: Path | None) -> OpenedMask:
         """Mask files: of the images in `data`, or alone."""
         source = open_source(masks or self.data)
         files = {Path(name).stem: name for name in source.sizes if is_image_name(name)}
@@ -229,7 +229,9 @@ class StoredMasks:
 
         inputs = [path for name in source.sizes if (path := source.file(name)) is not None]
         inputs += input_files([sample for sample, _, _ in pairs if sample is not None])
-        return Opened(tuple(stem for _, stem, _ in pairs), lambda cancel: _each(pairs, read, cancel), inputs)
+        return OpenedMask(
+            tuple(stem for _, stem, _ in pairs), lambda cancel: _each(pairs, read, cancel), inputs
+        )
 
     def _file(self, given: GivenMasks, sample: Sample | None, stem: str, name: str) -> SegmentedImage:
         if sample is not None and _is_image(given, name, sample):
@@ -270,7 +272,7 @@ class HandedMask:
 
 @dataclass(frozen=True, eq=False)
 class CallerMasks:
-    """Masks that whoever submitted the task has at hand: the window.
+    """Masks that whoever submitted the task has: the window.
 
     Attributes
     ----------
@@ -298,7 +300,7 @@ class CallerMasks:
     about: dict[str, Any] = field(default_factory=dict)
     handed: dict[str, HandedMask] = field(default_factory=dict)
 
-    def open(self) -> Opened:
+    def open(self) -> OpenedMask:
         """Look what there is."""
         known = References()
 
@@ -322,7 +324,7 @@ class CallerMasks:
             ask = self.objects
             return image if ask is None else replace(image, load_objects=lambda: ask(reference.id))
 
-        return Opened(
+        return OpenedMask(
             tuple(r.id for r in self.references),
             lambda cancel: _each(self.references, read, cancel),
             _files_of(self.references, known),

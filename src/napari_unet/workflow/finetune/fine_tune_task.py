@@ -16,18 +16,18 @@ from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError, OutputError, TrainingError, WorkbenchError
-from napari_unet.evaluation.leakage import SeenImages
+from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.metrics.uncertainty import FEWEST_GROUPS
 from napari_unet.models.model import METRICS_FILE, SPLIT_FILE, check_place, load_model, save_model
 from napari_unet.networks.heads import learner_of
 from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings, FineTuneSettings
+from napari_unet.training.feeding.mixed_batches import make_batches
 from napari_unet.training.fine_tune import FineTuning
 from napari_unet.training.losses import make_loss
-from napari_unet.training.mixed_batches import make_batches
 from napari_unet.training.warm import warm_model
 from napari_unet.workflow.finetune.held_out_counts import NotJudging
-from napari_unet.workflow.finetune.held_out_gate import LABELLED, Gate
+from napari_unet.workflow.finetune.held_out_gate import LABELLED, HeldOutGate
 from napari_unet.workflow.finetune.provenance import provenance_of_version, weights_hash
 from napari_unet.workflow.finetune.training_examples import (
     MOST_JUDGED,
@@ -36,7 +36,7 @@ from napari_unet.workflow.finetune.training_examples import (
     set_aside,
 )
 from napari_unet.workflow.inputs.image_reference import FileReference, References
-from napari_unet.workflow.inputs.labelled_images import Correction, as_dataset
+from napari_unet.workflow.inputs.labelled_images import LabelledImage, as_dataset
 from napari_unet.workflow.inputs.left_out import LeftOut, check_size, sound_part
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.train.preview import Preview
@@ -70,7 +70,7 @@ class FineTuned:
         The gate: old against new on held-out images.
     history : tuple of dict
         A row a look: seconds since the task began, step, loss, learning_rate, held_out_iou.
-    lessons, held_out : tuple of str
+    learned_from, held_out : tuple of str
         Ids of the corrections that were learned from, and of those kept for judging.
     replayed : str
         "training data", "own predictions" or "nothing".
@@ -87,7 +87,7 @@ class FineTuned:
     model: Path
     comparison: Comparison
     history: tuple[dict[str, float], ...]
-    lessons: tuple[str, ...]
+    learned_from: tuple[str, ...]
     held_out: tuple[str, ...]
     replayed: str
     steps: int
@@ -114,7 +114,7 @@ class FineTuneTask:
     ----------
     model : pathlib.Path
         To start from; never touched.
-    corrections : tuple of Correction
+    corrections : tuple of LabelledImage
         What was painted.
     out : pathlib.Path
         Folder of the new model.
@@ -144,7 +144,7 @@ class FineTuneTask:
     """
 
     model: Path
-    corrections: tuple[Correction, ...]
+    corrections: tuple[LabelledImage, ...]
     out: Path
     settings: FineTuneSettings = field(default_factory=FineTuneSettings)
     replay: Path | None = None
@@ -181,13 +181,13 @@ class FineTuneTask:
                 code="model.network.objects",
                 expected="a network that answers for each pixel",
                 got=model.recipe.network.name,
-                remedy="train it anew with the corrected masks, or fine-tune another network",
+                remedy="train it again with the corrected masks, or fine-tune another network",
             )
         # A machine that is slow to load will be slow to write.
         writing = WRITING * max((time.monotonic() - started) / LOADING, 1.0)
         model = warm_model().take(model)
         try:
-            return _Run(self, model, started, writing, on_progress, cancel).fine_tune()
+            return _FineTuning(self, model, started, writing, on_progress, cancel).fine_tune()
         finally:
             warm_model().keep(model)
 
@@ -210,7 +210,7 @@ class FineTuneTask:
 
 
 @dataclass
-class _Run:
+class _FineTuning:
     """One fine-tuning, its parts put together."""
 
     task: FineTuneTask
@@ -222,7 +222,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.references = References()
-        self.seen = SeenImages(self.model.provenance)
+        self.seen = TrainingMembership(self.model.provenance)
         self.settings = self.task.settings
         self.replayed = "nothing"
         self.left_out: list[LeftOut] = []
@@ -252,26 +252,26 @@ class _Run:
         )
         labelled = self._labelled(painted, replay)
         reserve = len(labelled) < FEWEST_GROUPS if task.reserve is None else task.reserve
-        lessons, reserved = set_aside(samples, painted, self.seen, reserve=reserve)
-        if not lessons:
+        learned_from, reserved = set_aside(samples, painted, self.seen, reserve=reserve)
+        if not learned_from:
             raise TrainingError(
                 "there is no correction to learn from",
                 code="training.corrections.missing",
-                expected="at least one image with pixels that are vouched for"
+                expected="at least one image with pixels that are verified"
                 + (", besides the one in five kept for judging" if reserved else ""),
                 remedy="correct more images",
             )
-        self.gate = Gate(
+        self.gate = HeldOutGate(
             model,
             as_dataset("held out", [*reserved, *labelled], model.classes),
             task.evaluation,
             self.on_progress,
             self.cancel,
             chosen_on=replay is not None and replay.chosen_on,
-            apart=self._apart(reserved, replay),
+            not_judging=self._apart(reserved, replay),
         )
         batches = make_batches(
-            painted.subset(s.id for s in lessons),
+            painted.subset(s.id for s in learned_from),
             self._replay(replay.train if replay else None),
             model.normalization,
             model.recipe.training,
@@ -280,7 +280,7 @@ class _Run:
             len(model.classes),
             model.recipe.network.separation,
         )
-        look, judging = self.gate.look()
+        look, judging = self.gate.validation()
         most = MOST_JUDGING * self.settings.seconds
         if judging > most and not self.settings.megapixels:
             judging /= self.gate.hurry()
@@ -293,8 +293,8 @@ class _Run:
             self.settings,
             seconds=max(left, LEAST_TRAINING * self.settings.seconds),
             learner=learner_of(model.network, model.recipe.network),
-            look=look,
-            on_look=self._on_look,
+            validate=look,
+            on_validation=self._on_validation,
             stop=self._stop,
             weights_changed=model.weights_changed,
             on_progress=self._on_step,
@@ -309,7 +309,7 @@ class _Run:
             task.model,
             self._parent_hash,
             painted,
-            lessons,
+            learned_from,
             reserved,
             {
                 "replay": self.replayed,
@@ -331,7 +331,7 @@ class _Run:
             task.out,
             comparison,
             tuple(self._history),
-            tuple(s.id for s in lessons),
+            tuple(s.id for s in learned_from),
             tuple(s.id for s in reserved),
             self.replayed,
             tuning.step,
@@ -363,7 +363,7 @@ class _Run:
                     code="model.classes.unknown",
                     expected=f"values 0 to {len(self.model.classes)}",
                     got=str(highest),
-                    remedy="mend the mask, or say which value is not vouched for",
+                    remedy="mend the mask, or say which value is not verified",
                 )
 
     def _labelled(self, painted: Dataset, replay: Replay | None) -> list[Sample]:
@@ -422,7 +422,7 @@ class _Run:
                 return as_dataset("replay", taught, self.model.classes)
         return None
 
-    def _on_look(self, row: dict[str, float]) -> None:
+    def _on_validation(self, row: dict[str, float]) -> None:
         row["seconds"] = self._passed()
         self._history.append(row)
         score = row["held_out_iou"]

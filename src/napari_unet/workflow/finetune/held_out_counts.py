@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_unet.evaluation.words import count_of
+from napari_unet.evaluation.report.summary_text import count_of
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class NotJudging:
     damaged: int = 0
 
 
-def counts_note(apart: NotJudging, choosing: int, judging: int, judged: int) -> str:
+def counts_note(not_judging: NotJudging, choosing: int, judging: int, judged: int) -> str:
     """Say why fewer images judged than are held out; empty if all did.
 
     Parameters
     ----------
-    apart : NotJudging
+    not_judging : NotJudging
         Those that take no part.
     choosing : int
         That choose the weights and do not judge.
@@ -46,23 +46,30 @@ def counts_note(apart: NotJudging, choosing: int, judging: int, judged: int) -> 
     judged : int
         That did, in the time there was.
     """
-    total = apart.learnt + apart.corrected + apart.beyond + apart.damaged + choosing + judging
+    total = (
+        not_judging.learnt
+        + not_judging.corrected
+        + not_judging.beyond
+        + not_judging.damaged
+        + choosing
+        + judging
+    )
     if judged == total:
         return ""
     whys = [
         (
-            apart.learnt,
+            not_judging.learnt,
             (
                 "the model has learnt from, as it is or as a copy",
                 "the model has learnt from, as they are or as copies",
             ),
         ),
-        (apart.corrected, ("was corrected", "were corrected")),
+        (not_judging.corrected, ("was corrected", "were corrected")),
         (
-            apart.beyond,
-            tuple(f"{verb} beyond the {apart.most:,} that a round looks at" for verb in ("is", "are")),
+            not_judging.beyond,
+            tuple(f"{verb} beyond the {not_judging.most:,} that a round looks at" for verb in ("is", "are")),
         ),
-        (apart.damaged, ("cannot be used", "cannot be used")),
+        (not_judging.damaged, ("cannot be used", "cannot be used")),
         (choosing, ("chooses the weights", "choose the weights")),
         (judging - judged, ("there was no time for", "there was no time for")),
     ]

@@ -15,7 +15,7 @@ from napari_unet.evaluation.compare import Comparison, compare
 from napari_unet.inference.predict import FLIPS
 from napari_unet.metrics.overlap import image_scores
 from napari_unet.progress import Progress
-from napari_unet.training.batches import prepare_sample
+from napari_unet.training.feeding.batches import prepare_sample
 from napari_unet.workflow.finetune.held_out_counts import NotJudging, counts_note
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.train.train_task import Validation
@@ -37,7 +37,7 @@ NOBODY = NotJudging()
 LABELLED = "labelled/"  # before ids, where those of several data sets meet
 
 
-class Gate:
+class HeldOutGate:
     """Held-out images, and the old and the new model on them.
 
     Parameters
@@ -54,7 +54,7 @@ class Gate:
         Checked before every batch.
     chosen_on : bool
         Whether the old model's weights were chosen on some of the images.
-    apart : NotJudging
+    not_judging : NotJudging
         Held-out images that are not among these.
 
     Attributes
@@ -73,7 +73,7 @@ class Gate:
         cancel: CancelToken,
         *,
         chosen_on: bool = False,
-        apart: NotJudging = NOBODY,
+        not_judging: NotJudging = NOBODY,
     ) -> None:
         self.model = model
         self.held_out = held_out
@@ -81,7 +81,7 @@ class Gate:
         self.on_progress = on_progress
         self.cancel = cancel
         self.old_live = math.nan
-        self.apart = apart
+        self.not_judging = not_judging
         order = sorted(held_out.samples, key=lambda s: hashlib.blake2b(s.id.encode()).digest())
         notes = []
         if len(order) >= ENOUGH_TO_PART:
@@ -97,7 +97,7 @@ class Gate:
         self.live, self.judges = tuple(live), tuple(judges)
         self.note = "; ".join(notes)
 
-    def look(self) -> tuple[Validation | None, float]:
+    def validation(self) -> tuple[Validation | None, float]:
         """What scores the live images, and how many seconds judging both models will take, about.
 
         Returns
@@ -155,7 +155,7 @@ class Gate:
             new |= self._scores(some)
         judges = [s for s in self.judges if s.id in new]
         choosing = len(self.held_out) - len(self.judges)
-        counts = counts_note(self.apart, choosing, len(self.judges), len(judges))
+        counts = counts_note(self.not_judging, choosing, len(self.judges), len(judges))
         note = "; ".join(filter(None, (self.note, counts)))
         ids = [s.id for s in judges]
         return compare(

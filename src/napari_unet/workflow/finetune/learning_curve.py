@@ -46,7 +46,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Effort:
+class Forecast:
     """What correcting has brought, and may bring.
 
     Attributes
@@ -105,7 +105,7 @@ def rounds_of(store: ModelStore) -> list[Round]:
     if current is None:
         return []
     versions = {v.number: v for v in store.versions()}
-    line = [versions[n] for n in reversed(store.lineage(current.number)) if n in versions]
+    line = [versions[n] for n in reversed(store.ancestors(current.number)) if n in versions]
     return [
         Round(
             len(v.corrections),
@@ -119,7 +119,7 @@ def rounds_of(store: ModelStore) -> list[Round]:
     ]
 
 
-def effort_of(rounds: Sequence[Round], ceiling: float = math.inf) -> Effort | None:
+def forecast_of(rounds: Sequence[Round], ceiling: float = math.inf) -> Forecast | None:
     """What rounds have brought, and what the next five corrections may bring.
 
     Parameters
@@ -131,7 +131,7 @@ def effort_of(rounds: Sequence[Round], ceiling: float = math.inf) -> Effort | No
 
     Returns
     -------
-    Effort or None
+    Forecast or None
         None before the first round.
 
     Notes
@@ -159,7 +159,7 @@ def effort_of(rounds: Sequence[Round], ceiling: float = math.inf) -> Effort | No
     ceiling = max(ceiling, 0.0)
     expected, low, high = (min(v, ceiling) for v in (expected, low, high))
     sure = all(r.high is not None for r in rounds)
-    return Effort(total, last.corrections, last.seconds / 60, expected, low, high, sure)
+    return Forecast(total, last.corrections, last.seconds / 60, expected, low, high, sure)
 
 
 def _saturating(rounds: Sequence[Round]) -> tuple[float, float, float] | None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import DataError
 from napari_unet.evaluation.leakage import NOT_KNOWN
-from napari_unet.project.correction import MaskSnapshot
+from napari_unet.project.corrections.correction import MaskSnapshot
 from napari_unet.workflow.inputs.image_reference import CallReference, refer
-from napari_unet.workflow.inputs.labelled_images import Correction
+from napari_unet.workflow.inputs.labelled_images import LabelledImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import Sample
-    from napari_unet.project.corrections import Corrections
+    from napari_unet.project.corrections.corrections import Corrections
     from napari_unet.project.project import Project
     from napari_unet.workflow.inputs.image_reference import ImageReference
 
@@ -27,22 +27,22 @@ MOST_OTHERS = 64  # images without corrections whose own predictions are replaye
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class ProjectExamples:
     """What a project gives to a round of learning.
 
     Attributes
     ----------
-    corrections : tuple of Correction
+    corrections : tuple of LabelledImage
         What is painted, but for what only judges; of that, images that are done are taken along where
         the task itself sets them aside.
     judges : tuple of ImageReference
         Images with a mask to judge by that nothing may be learned from.
-    aside : tuple of ImageReference
+    reserved : tuple of ImageReference
         Those among the corrections that a round sets aside to judge by.
     others : tuple of ImageReference
         Images nobody corrected.
     replay : pathlib.Path or None
-        The data set that the model was trained on, if it is at hand.
+        The data set that the model was trained on, if it is there.
     replay_format : str or None
         Its layout.
     reserve : bool
@@ -51,9 +51,9 @@ class Material:
         Id of every image with evidence to the number of its last stroke.
     """
 
-    corrections: tuple[Correction, ...]
+    corrections: tuple[LabelledImage, ...]
     judges: tuple[ImageReference, ...]
-    aside: tuple[ImageReference, ...]
+    reserved: tuple[ImageReference, ...]
     others: tuple[ImageReference, ...]
     replay: Path | None
     replay_format: str | None
@@ -63,17 +63,17 @@ class Material:
     @property
     def held_out(self) -> tuple[ImageReference, ...]:
         """All images to judge by."""
-        return (*self.judges, *self.aside)
+        return (*self.judges, *self.reserved)
 
 
-def gather(
+def collect_examples(
     project: Project,
     samples: Mapping[str, Sample],
     dataset: Dataset | None,
     provenance: Mapping[str, Any],
     part_of: Callable[[str], str] = lambda identifier: "",
     groups: Mapping[str, str] | None = None,
-) -> Material:
+) -> ProjectExamples:
     """Collect what a project has to learn from.
 
     Parameters
@@ -81,7 +81,7 @@ def gather(
     project : Project
         Whose corrections, split and rule of what judges count.
     samples : mapping
-        Id to image, of those at hand; corrections of others are left out.
+        Id to image, of those that are open; corrections of others are left out.
     dataset : Dataset or None
         Where the images come from.
     provenance : mapping
@@ -95,21 +95,23 @@ def gather(
     corrections = project.corrections
     touched = corrections.touched()
     groups = groups or {}
-    lessons: list[Correction] = []
+    learned_from: list[LabelledImage] = []
     aside: list[ImageReference] = []
     for identifier in touched:
         taught = teaches(corrections, identifier)
-        judges_later = corrections.reserve and corrections.effort(identifier).done
+        judges_later = corrections.reserve and corrections.stats(identifier).done
         if identifier in samples and (judges_later or taught):
             if not taught:
                 aside.append(_corrected(project, identifier, samples[identifier]))
             reference = corrections[identifier].reference()
             image = refer(samples[identifier], dataset)
-            lessons.append(Correction(image, reference.labels, reference.weights, groups.get(identifier, "")))
+            learned_from.append(
+                LabelledImage(image, reference.labels, reference.weights, groups.get(identifier, ""))
+            )
     judges, others = _judges_and_others(project, samples, dataset, part_of, set(touched))
     replay = trained_on(provenance, dataset)
-    return Material(
-        tuple(lessons),
+    return ProjectExamples(
+        tuple(learned_from),
         judges,
         tuple(aside),
         others,
@@ -152,7 +154,7 @@ def _judges_and_others(
             corrections = project.corrections
             # Where every fifth image is reserved, the task itself sets them aside.
             judging = not (corrections.reserve or teaches(corrections, identifier))
-            if judging and corrections.effort(identifier).done and len(judges) < MOST_JUDGES:
+            if judging and corrections.stats(identifier).done and len(judges) < MOST_JUDGES:
                 judges.append(_corrected(project, identifier, sample))
             continue
         part = part_of(identifier)
@@ -172,7 +174,7 @@ def _corrected(project: Project, identifier: str, sample: Sample) -> ImageRefere
     return CallReference(identifier, FromCaller(sample.read_image), FromCaller(mask))
 
 
-def of_project(project: Project, provenance: Mapping[str, Any]) -> Material:
+def of_project(project: Project, provenance: Mapping[str, Any]) -> ProjectExamples:
     """What a project has to learn from, with its images as they are on the disk.
 
     Raises
@@ -199,4 +201,4 @@ def of_project(project: Project, provenance: Mapping[str, Any]) -> Material:
         for part in ("train", "validation", "held_out"):
             parts |= dict.fromkeys(split.get(part) or (), part.replace("_", "-"))
     groups = {entry.id: entry.group for entry in project.file.images}
-    return gather(project, samples, dataset, provenance, lambda i: parts.get(i, ""), groups)
+    return collect_examples(project, samples, dataset, provenance, lambda i: parts.get(i, ""), groups)

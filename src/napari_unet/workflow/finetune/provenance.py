@@ -12,7 +12,7 @@ from napari_unet import __version__
 from napari_unet.data.image_hash import image_hash
 from napari_unet.data.resemblance import fingerprint
 from napari_unet.data.split import Split
-from napari_unet.evaluation.leakage import SeenImages
+from napari_unet.evaluation.leakage import TrainingMembership
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import ReferenceMask, Sample
 
 CORRECTED = "corrections/"  # before their ids in the split, where those of several data sets meet
-UNVOUCHED = np.uint8(255)
+UNVERIFIED = np.uint8(255)
 
 
 def provenance_of_version(
@@ -30,14 +30,14 @@ def provenance_of_version(
     parent_path: Path,
     parent_weights: str,
     painted: Dataset,
-    lessons: Sequence[Sample],
+    learned_from: Sequence[Sample],
     reserved: Sequence[Sample],
     about: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Of the parent's provenance what stays true, and what was learned on top of it.
 
     Corrections enter the split, those learned from as training images and those kept for judging as
-    held-out ones, with their hashes: so ``SeenImages`` knows them again wherever they turn up.
+    held-out ones, with their hashes: so ``TrainingMembership`` knows them again wherever they turn up.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def provenance_of_version(
         Hash of its weights.
     painted : Dataset
         All corrections.
-    lessons, reserved : sequence of Sample
+    learned_from, reserved : sequence of Sample
         Of those, what was learned from and what was kept for judging.
     about : mapping
         Scores, settings and whatever else there is to tell, plain JSON.
@@ -59,11 +59,11 @@ def provenance_of_version(
     # What a parent without a record was trained on stays unknown, whatever is learned on top.
     not_known = {} if hashes and not parent.get("seen_not_known") else {"seen_not_known": True}
     data: dict[str, Any] = dict(parent.get("data") or {})
-    split = SeenImages(parent).split or Split(train=(), data=str(data.get("name", "")))
+    split = TrainingMembership(parent).split or Split(train=(), data=str(data.get("name", "")))
     members = {part: list(getattr(split, part)) for part in ("train", "validation", "held_out")}
     groups = dict(split.groups)
     corrections: dict[str, dict[str, Any]] = dict(parent.get("corrections") or {})
-    for part, samples in (("train", lessons), ("held_out", reserved)):
+    for part, samples in (("train", learned_from), ("held_out", reserved)):
         for sample in samples:
             name = CORRECTED + sample.id
             for ids in members.values():
@@ -104,9 +104,9 @@ def provenance_of_version(
 
 
 def mask_hash(mask: ReferenceMask) -> str:
-    """Sixteen hexadecimal digits that tell what was vouched for from all else."""
+    """Sixteen hexadecimal digits that tell what was verified from all else."""
     known = np.ones(mask.labels.shape, bool) if mask.weights is None else mask.weights > 0
-    return image_hash(np.where(known, mask.labels, UNVOUCHED))
+    return image_hash(np.where(known, mask.labels, UNVERIFIED))
 
 
 def weights_hash(network: Any) -> str:

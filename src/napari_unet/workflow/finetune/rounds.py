@@ -97,21 +97,21 @@ def round_of_project(
     DataError
         If nothing was corrected, or the images are not there.
     """
-    material = of_project(project, ModelCard.read(model).provenance)
+    examples = of_project(project, ModelCard.read(model).provenance)
     if out is None:
         out = project.new_folder("runs", "fine-tune", {"seconds": settings.seconds}) / "model"
     task = FineTuneTask(
         model,
-        material.corrections,
+        examples.corrections,
         out,
         settings,
-        replay=replay or material.replay,
-        replay_format=None if replay else material.replay_format,
-        others=material.others,
-        judges=material.judges,
-        reserve=material.reserve,
+        replay=replay or examples.replay,
+        replay_format=None if replay else examples.replay_format,
+        others=examples.others,
+        judges=examples.judges,
+        reserve=examples.reserve,
     )
-    return task, material.seen
+    return task, examples.seen
 
 
 def add_version(
@@ -148,7 +148,7 @@ def add_version(
         found |= {"held_out_iou": result.held_out_iou, "validation_iou": result.validation_iou}
         if comparison is None and result.held_out_iou is not None:
             found["held_out_images"] = float(result.judged)
-        note = "trained anew" if comparison is None else f"trained anew, {note}"
+        note = "trained again" if comparison is None else f"trained again, {note}"
     return project.models.add(
         result.model,
         scores={name: value for name, value in found.items() if value is not None},

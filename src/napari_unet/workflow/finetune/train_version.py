@@ -1,4 +1,4 @@
-"""Training a new model in a sitting: curves, a preview, the best weights, and a verdict on them."""
+"""Training a new model in a session: curves, a preview, the best weights, and a verdict on them."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class TrainVersionTask:
     current : pathlib.Path, optional
         The version in use.
     resume : bool
-        Go on with a training that was cut short.
+        Resume a training that was cut short.
     preview : FromCaller, optional
         See ``FineTuneTask``.
     stop : FromCaller, optional
@@ -138,11 +138,11 @@ class TrainVersionTask:
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Trained:
         """Train and judge; errors as ``TrainTask.run``."""
-        return _Run(self, on_progress, cancel).run()
+        return _VersionTraining(self, on_progress, cancel).run()
 
 
 @dataclass
-class _Run:
+class _VersionTraining:
     task: TrainVersionTask
     on_progress: OnProgress
     cancel: CancelToken
@@ -166,7 +166,7 @@ class _Run:
                 task.split,
                 resume=task.resume,
                 on_epoch=self._on_epoch,
-                on_look=self._on_look,
+                on_validation=self._on_validation,
                 stop=self._stop,
             ).run(self._on_progress, self.cancel)
             comparison, note, iou = self._judge(model)
@@ -198,7 +198,7 @@ class _Run:
         last = self._last
         self.on_progress(Progress(last.done, last.total, last.message, row["seconds_left"], values))
 
-    def _on_look(self, model: Model, score: float) -> None:
+    def _on_validation(self, model: Model, score: float) -> None:
         """Show what the averaged weights make of the image that is looked at, once that is no mere noise."""
         asked: Any = None
         now = time.monotonic()

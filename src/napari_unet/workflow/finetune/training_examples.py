@@ -11,14 +11,14 @@ import numpy as np
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.files.loaders import LabelMaskLoader
 from napari_unet.data.masks.mask_checks import FittingMask
-from napari_unet.data.masks.mask_pixels import StoredMask, decode_labels, decode_stored
+from napari_unet.data.masks.mask_pixels import MaskInFile, decode_labels, decode_stored
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, current_mask_reading, reading_masks
 from napari_unet.data.masks.mask_values import MaskValues
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.workflow.inputs.image_reference import CallReference
-from napari_unet.workflow.inputs.labelled_images import Correction
+from napari_unet.workflow.inputs.labelled_images import LabelledImage
 from napari_unet.workflow.inputs.left_out import LeftOut, check_size
 from napari_unet.workflow.segment.segment_samples import segment_samples
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
-    from napari_unet.evaluation.leakage import SeenImages
+    from napari_unet.evaluation.leakage import TrainingMembership
     from napari_unet.inference.postprocess import Activation
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken
@@ -50,17 +50,17 @@ def is_reserved(identifier: str) -> bool:
 
 
 def is_done(mask: ReferenceMask) -> bool:
-    """Whether every pixel is vouched for."""
+    """Whether every pixel is verified."""
     return mask.weights is None or bool((mask.weights > 0).all())
 
 
 def set_aside(
-    samples: Sequence[Sample], dataset: Dataset, seen: SeenImages, *, reserve: bool = True
+    samples: Sequence[Sample], dataset: Dataset, seen: TrainingMembership, *, reserve: bool = True
 ) -> tuple[list[Sample], list[Sample]]:
     """Part corrections into those to learn from and those to judge by.
 
     Done images whose id says so are for judging, unless the model has trained on them already.
-    Corrections that vouch for nothing are in neither.
+    Corrections that verify nothing are in neither.
 
     Parameters
     ----------
@@ -68,25 +68,25 @@ def set_aside(
         Corrections.
     dataset : Dataset
         Through whose cache they are read.
-    seen : SeenImages
+    seen : TrainingMembership
         What the model has seen.
     reserve : bool
         Whether any is for judging.
 
     Returns
     -------
-    lessons, judges : list of Sample
+    learned_from, judges : list of Sample
         In order.
     """
-    lessons, judges = [], []
+    learned_from, judges = [], []
     for sample in samples:
         mask = dataset.mask(sample)
         kept = reserve and is_reserved(sample.id) and is_done(mask)
         if kept and seen.part(dataset.image(sample)) != "train":
             judges.append(sample)
         elif mask.weights is None or bool((mask.weights > 0).any()):
-            lessons.append(sample)
-    return lessons, judges
+            learned_from.append(sample)
+    return learned_from, judges
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class Replay:
 def open_replay(
     path: Path,
     format: str | None,
-    seen: SeenImages,
+    seen: TrainingMembership,
     seed: int,
     masks_are: Choice = "",
     on_problem: Callable[[LeftOut], object] | None = None,
@@ -127,7 +127,7 @@ def open_replay(
         Data set.
     format : str, optional
         Its layout, if it is not to be recognized.
-    seen : SeenImages
+    seen : TrainingMembership
         Of the model.
     seed : int
         Of the choice.
@@ -234,12 +234,12 @@ def own_predictions(
 
     for result in segment_samples(chosen, model, plain, cancel, leave_out):
         mask = confident_mask(result.probabilities, result.mask, model.recipe.network.activation)
-        taught.append(replace(result.sample, load_mask=_Kept(mask)))
+        taught.append(replace(result.sample, load_mask=_ChosenIds(mask)))
     return taught
 
 
 @dataclass(frozen=True, eq=False)
-class _Kept:
+class _ChosenIds:
     mask: ReferenceMask
 
     def __call__(self) -> ReferenceMask:
@@ -278,8 +278,8 @@ def confident_mask(
 
 
 def read_corrections(
-    path: Path, classes: int, format: str | None = None, unvouched: int | None = None
-) -> tuple[tuple[Correction, ...], tuple[ImageReference, ...], list[str]]:
+    path: Path, classes: int, format: str | None = None, unverified: int | None = None
+) -> tuple[tuple[LabelledImage, ...], tuple[ImageReference, ...], list[str]]:
     """Corrections from a folder, zip or table of images and masks.
 
     Parameters
@@ -290,13 +290,13 @@ def read_corrections(
         K of the model.
     format : str, optional
         Layout, if it is not to be recognized.
-    unvouched : int, optional
-        Value of the pixels in mask files that nobody vouches for. Without it that is 255, unless the
+    unverified : int, optional
+        Value of the pixels in mask files that nobody verifies. Without it that is 255, unless the
         masks have nothing but 0 and 255, which are background and foreground then.
 
     Returns
     -------
-    corrections : tuple of Correction
+    corrections : tuple of LabelledImage
         One for each image with a mask.
     others : tuple of ImageReference
         Images without a mask.
@@ -323,27 +323,29 @@ def read_corrections(
     for sample, group in zip(dataset.samples, groups, strict=True):
         load = sample.read_mask
         loader = sample.load_mask.load if isinstance(sample.load_mask, FittingMask) else sample.load_mask
-        if unvouched is not None:
+        if unverified is not None:
             if not isinstance(loader, LabelMaskLoader):
                 raise DataError(
-                    f"masks of the layout {dataset.format} have no value for pixels nobody vouches for",
+                    f"masks of the layout {dataset.format} have no value for pixels that nobody verified",
                     code="data.masks.unverified",
                     expected="folders of images and masks",
-                    remedy="leave out --unvouched: all pixels are vouched for",
+                    remedy="leave out --unverified: all pixels are verified",
                 )
-            load = PartialMaskLoader(loader, unvouched, classes)
+            load = PartialMaskLoader(loader, unverified, classes)
             if isinstance(sample.load_mask, FittingMask):
                 load = replace(sample.load_mask, load=load)
         elif isinstance(loader, LabelMaskLoader) and loader.meaning.kind == "threshold":
             pixels = decode_labels(loader.source.read(loader.name), loader.name, loader.page)
             black_and_white |= bool((pixels == BLACK_AND_WHITE).any())
         corrections.append(
-            Correction(CallReference(sample.id, FromCaller(sample.read_image), FromCaller(load)), group=group)
+            LabelledImage(
+                CallReference(sample.id, FromCaller(sample.read_image), FromCaller(load)), group=group
+            )
         )
     if black_and_white:
         notes.append(
-            "masks have nothing but 0 and 255, so 255 is foreground; if it means not vouched for, "
-            "say --unvouched 255"
+            "masks have nothing but 0 and 255, so 255 is foreground; if it means not verified, "
+            "say --unverified 255"
         )
     others = tuple(CallReference(s.id, FromCaller(s.read_image)) for s in dataset.unlabelled)
     return tuple(corrections), others, notes
@@ -351,20 +353,20 @@ def read_corrections(
 
 @dataclass(frozen=True, eq=False)
 class PartialMaskLoader:
-    """Reads a mask in which one value stands for pixels nobody vouches for.
+    """Reads a mask in which one value stands for pixels that nobody verified.
 
     Attributes
     ----------
     whole : LabelMaskLoader
         Where the mask is.
-    unvouched : int
+    unverified : int
         That value.
     classes : int
         K; with one class every other value but 0 is foreground.
     """
 
     whole: LabelMaskLoader
-    unvouched: int
+    unverified: int
     classes: int
 
     def __call__(self) -> ReferenceMask:
@@ -374,17 +376,17 @@ class PartialMaskLoader:
         pixels = stored.numbers
         if pixels.ndim == 3:
             pixels = pixels.max(axis=2)
-        known = pixels != self.unvouched
-        rest = StoredMask(np.where(known, pixels, 0))
+        known = pixels != self.unverified
+        rest = MaskInFile(np.where(known, pixels, 0))
         meaning = self._meaning()
         labels = rest.pixels.astype(np.int64) if meaning is None else meaning.read(rest, name).labels
         if int(labels.max(initial=0)) > self.classes or int(labels.min(initial=0)) < 0:
             raise DataError(
                 f"{name} has a class that the model does not know",
                 code="data.mask.classes",
-                expected=f"values 0 to {self.classes}, and {self.unvouched} for what is not vouched for",
+                expected=f"values 0 to {self.classes}, and {self.unverified} for what is not verified",
                 got=str(int(labels.max())),
-                remedy="mend the mask, or give another --unvouched",
+                remedy="mend the mask, or give another --unverified",
             )
         return ReferenceMask(labels.astype(np.uint8), weights=known.astype(np.float32))
 
@@ -395,7 +397,7 @@ class PartialMaskLoader:
             if meaning.kind == "threshold":
                 return replace(meaning, alpha=False)
             return MaskValues("objects")
-        values = tuple(value for value in meaning.values if value != (self.unvouched,))
+        values = tuple(value for value in meaning.values if value != (self.unverified,))
         if meaning.kind != "values" or len(values) != self.classes:
             return None
         return MaskValues("values", values)

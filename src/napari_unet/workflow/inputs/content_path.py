@@ -14,7 +14,7 @@ CHUNK = 2**20
 DIGEST = 16  # bytes
 
 
-class Place(Settings):
+class ContentPath(Settings):
     """A file or folder that goes into a run.
 
     Attributes
@@ -23,14 +23,14 @@ class Place(Settings):
         Absolute; or the name of a model that comes with the program; in a file, of what lies beside
         it, relative to its folder.
     hash : str
-        32 hexadecimal digits of its content, see ``content_hash``; empty until the recipe is made.
+        32 hexadecimal digits of its content, see ``content_hash``; empty until the run record is made.
     """
 
     path: str
     hash: str = ""
 
     @classmethod
-    def of(cls, path: Path | str) -> Place:
+    def of(cls, path: Path | str) -> ContentPath:
         """Name a place; nothing is read."""
         if str(path) in shipped_models():
             return cls(path=str(path))
@@ -54,13 +54,13 @@ class Hashes:
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
 
-    def current(self, place: Place) -> str:
-        """See ``Place.current_hash``."""
+    def current(self, place: ContentPath) -> str:
+        """See ``ContentPath.current_hash``."""
         if place.path not in self._known:
             self._known[place.path] = place.current_hash()
         return self._known[place.path]
 
-    def filled(self, place: Place) -> Place:
+    def filled(self, place: ContentPath) -> ContentPath:
         """The place with its hash, if it has none yet.
 
         Raises
@@ -75,7 +75,7 @@ class Hashes:
             raise DataError(
                 f"{place.path} is not there",
                 code="data.file.missing",
-                remedy="put it back before the recipe is saved",
+                remedy="put it back before the run is saved",
             )
         return place.model_copy(update={"hash": now})
 

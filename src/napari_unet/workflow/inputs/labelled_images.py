@@ -36,7 +36,7 @@ class GivenData:
     ----------
     name : str
         For people.
-    items : tuple of Correction
+    items : tuple of LabelledImage
         Each an image with what is known of its mask.
     classes : tuple of str
         Names of the classes 1..K.
@@ -45,12 +45,12 @@ class GivenData:
     """
 
     name: str
-    items: tuple[Correction, ...]
+    items: tuple[LabelledImage, ...]
     classes: tuple[str, ...]
     split: Split | None = None
 
     def open(self) -> Dataset:
-        """As a data set, with a cache of its own; errors as ``Correction.sample``."""
+        """As a data set, with a cache of its own; errors as ``LabelledImage.sample``."""
         references = References()
         samples = [item.sample(references) for item in self.items]
         said = {item.image.masks_are for item in self.items if isinstance(item.image, FileReference)}
@@ -64,7 +64,7 @@ def labelled_images(
 ) -> GivenData:
     """All images that have a reference mask."""
     items = [
-        Correction(refer(sample, dataset), group=sample.group or identifier)
+        LabelledImage(refer(sample, dataset), group=sample.group or identifier)
         for identifier, sample in samples.items()
         if sample.has_mask
     ]
@@ -84,29 +84,29 @@ def corrected_images(
     project : Project
         Whose corrections and rule count.
     samples : mapping
-        Id to image, of those at hand.
+        Id to image, of those that are open.
     dataset : Dataset or None
         Where they come from.
     groups : mapping
         Id to group.
     """
     corrections = project.corrections
-    items: list[Correction] = []
+    items: list[LabelledImage] = []
     parts: dict[str, list[str]] = {"train": [], "validation": [], "held_out": []}
     touched = [i for i in corrections.touched() if i in samples]
-    done = [i for i in touched if corrections.effort(i).done and corrections.part(i) == "train"]
+    done = [i for i in touched if corrections.stats(i).done and corrections.part(i) == "train"]
     choosing = _choosing(done, groups) if len(done) >= FEWEST_DONE else set()
     for identifier in touched:
         part = corrections.part(identifier)
         if part != "train":
-            part = "held_out" if corrections.effort(identifier).done else ""
+            part = "held_out" if corrections.stats(identifier).done else ""
         elif identifier in choosing:
             part = "validation"
         if part:
             reference = corrections[identifier].reference()
             group = groups.get(identifier) or identifier
             image = refer(samples[identifier], dataset)
-            items.append(Correction(image, reference.labels, reference.weights, group))
+            items.append(LabelledImage(image, reference.labels, reference.weights, group))
             parts[part].append(identifier)
     name = f"corrections of {project.name}"
     split = Split(
@@ -175,7 +175,7 @@ def check_classes(model: AnyModel, dataset: Dataset) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Correction:
+class LabelledImage:
     """An image with what a person says of it.
 
     Attributes
@@ -185,7 +185,7 @@ class Correction:
     labels : numpy.ndarray or None
         (Y, X) uint8, 0 background, 1..K.
     weights : numpy.ndarray or None
-        (Y, X) float32, 1 on pixels that are vouched for, 0 elsewhere; None: the image is done, all are.
+        (Y, X) float32, 1 on pixels that are verified, 0 elsewhere; None: the image is done, all are.
     group : str
         What must not be parted; the image itself if empty.
     """

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.files.source import Source
-    from napari_unet.data.masks.mask_pixels import StoredMask
+    from napari_unet.data.masks.mask_pixels import MaskInFile
     from napari_unet.data.sample import Sample
 
 
@@ -123,7 +123,7 @@ class GivenMasks:
         except DataError:
             return False  # told when it is read
 
-    def _of_classes(self, stored: StoredMask, name: str) -> GivenMask:
+    def _of_classes(self, stored: MaskInFile, name: str) -> GivenMask:
         pixels = stored.numbers
         known = [v for v in (self._values, self._as_channels(stored)) if v is not None]
         if pixels.ndim == 2 and pixels.dtype.kind in "buif":
@@ -145,7 +145,7 @@ class GivenMasks:
             got=_shown(pixels),
         )
 
-    def _as_channels(self, stored: StoredMask) -> MaskValues | None:
+    def _as_channels(self, stored: MaskInFile) -> MaskValues | None:
         if not stored.channels:
             return None
         channels, count = stored.pixels.shape[2], len(self.classes)

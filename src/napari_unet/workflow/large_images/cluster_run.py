@@ -12,12 +12,12 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from napari_unet.engine.cluster import made_of
+from napari_unet.engine.fast_import import import_keras
 from napari_unet.engine.hardware import default_precision
-from napari_unet.engine.lean import import_keras
 from napari_unet.export.label_store import LabelStore
 from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, Model, load_model, model_folder
-from napari_unet.workflow.large_images.local_run import FinishedBlock, State, write_block
-from napari_unet.workflow.large_images.plan import Block, Runner, measure_image, note_constant, read_tile
+from napari_unet.workflow.large_images.local_run import BlockProgress, FinishedBlock, write_block
+from napari_unet.workflow.large_images.plan import Block, TileRunner, measure_image, note_constant, read_tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,7 @@ _LOADING, _COMPUTING = Lock(), Lock()
 
 
 @dataclass(frozen=True, eq=False)
-class Errand:
+class ClusterJob:
     """Everything a worker needs, sent once to each.
 
     Attributes
@@ -57,13 +57,13 @@ class Errand:
 
 
 @dataclass(eq=False)
-class _Ready:
+class _ReadyWorker:
     """An errand in a worker, with what it opened."""
 
-    errand: Errand
+    job: ClusterJob
     model: Model
     store: LabelStore
-    runner: Runner
+    runner: TileRunner
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def pack_model(path: Path) -> dict[str, bytes]:
 
 def run_on_cluster(
     cluster: Cluster,
-    errand: Errand,
+    job: ClusterJob,
     todo: Sequence[Block],
     on_progress: OnProgress,
     cancel: CancelToken,
@@ -98,7 +98,7 @@ def run_on_cluster(
     ----------
     cluster : Cluster
         Connected.
-    errand : Errand
+    job : ClusterJob
         What they need.
     todo : sequence of Block
         That lack.
@@ -114,11 +114,11 @@ def run_on_cluster(
     Cancelled
         When it was stopped; what is finished stays.
     """
-    large = errand.large
-    cluster.check([str(errand.store), *map(str, paths_of(large))])
+    large = job.large
+    cluster.check([str(job.store), *map(str, paths_of(large))])
     name = f"napari-unet-{secrets.token_hex(8)}"
-    state = State(large, list(todo), time.monotonic())
-    with cluster.shared(name, errand):
+    state = BlockProgress(large, list(todo), time.monotonic())
+    with cluster.shared(name, job):
         images = sorted({block.image for block in todo})
         on_progress(state.progress("Measuring intensities"))
         asked = (_Measure(name, image) for image in images)
@@ -156,17 +156,17 @@ def _batches(
         yield _Segment(name, blocks, tuple(measured[block.image] for block in blocks))
 
 
-def _prepare(errand: Errand) -> _Ready:
+def _prepare(job: ClusterJob) -> _ReadyWorker:
     """In a worker: load the model and open the store."""
     import_keras()
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in errand.model.items():
+        for name, content in job.model.items():
             (Path(folder) / name).write_bytes(content)
-        model = load_model(folder, default_precision() if errand.precision == "auto" else errand.precision)
-    return _Ready(errand, model, LabelStore.open(errand.store), Runner(errand.large, model))
+        model = load_model(folder, default_precision() if job.precision == "auto" else job.precision)
+    return _ReadyWorker(job, model, LabelStore.open(job.store), TileRunner(job.large, model))
 
 
-def _ready(name: str) -> _Ready:
+def _ready(name: str) -> _ReadyWorker:
     with _LOADING:
         return made_of(name, _prepare)
 
@@ -174,13 +174,13 @@ def _ready(name: str) -> _Ready:
 def _measure(task: _Measure) -> Intensities:
     """In a worker: look at one image."""
     ready = _ready(task.name)
-    return measure_image(ready.errand.large, ready.model, task.image)
+    return measure_image(ready.job.large, ready.model, task.image)
 
 
 def _segment(task: _Segment) -> None:
     """In a worker: read, compute and write some blocks."""
     ready = _ready(task.name)
-    large = ready.errand.large
+    large = ready.job.large
     tiles = [
         read_tile(large, ready.model, block, found)
         for block, found in zip(task.blocks, task.intensities, strict=True)
@@ -188,4 +188,4 @@ def _segment(task: _Segment) -> None:
     with _COMPUTING:
         outputs = ready.runner.run(task.blocks, tiles)
     for block, output, found in zip(task.blocks, outputs, task.intensities, strict=True):
-        write_block(large, ready.model, ready.store, ready.errand.key, block, output, found.constant)
+        write_block(large, ready.model, ready.store, ready.job.key, block, output, found.constant)

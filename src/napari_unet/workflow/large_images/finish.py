@@ -53,7 +53,7 @@ class _Drop:
     numbers: NDArray[np.uint32] | None = None
 
 
-def settle(
+def finish_labels(
     store: LabelStore,
     minimum_size: int,
     on_progress: OnProgress,

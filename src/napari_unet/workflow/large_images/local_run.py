@@ -13,7 +13,7 @@ from napari_unet.progress import Progress
 from napari_unet.workflow.large_images.plan import (
     Block,
     LargeImage,
-    Runner,
+    TileRunner,
     is_out_of_memory,
     leave_blank,
     mask_of_block,
@@ -108,8 +108,8 @@ class LocalRun:
         ComputeError
             If memory does not last for a single tile.
         """
-        state = State(self.large, self._sorted(todo), time.monotonic())
-        runner = Runner(self.large, self.model, state.say_smaller(on_progress))
+        state = BlockProgress(self.large, self._sorted(todo), time.monotonic())
+        runner = TileRunner(self.large, self.model, state.say_smaller(on_progress))
         with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
             written: Future[None] | None = None
             upcoming = self._read_next(reader, state, focus, on_progress, cancel)
@@ -133,7 +133,7 @@ class LocalRun:
     def _sorted(self, todo: Sequence[Block]) -> list[Block]:
         """Blocks that lie alike in their tiles together, those of the borders first: they run faster so."""
         plan = self.large.plan
-        if not plan.narrow:
+        if not plan.partial:
             return list(todo)
         places = {number: plan.offset(number) for number in {block.number for block in todo}}
         often = Counter(places.values())
@@ -145,7 +145,7 @@ class LocalRun:
         return sorted(todo, key=alike)
 
     def _outputs(
-        self, runner: Runner, blocks: Sequence[Block], tiles: Sequence[NDArray[np.float32]]
+        self, runner: TileRunner, blocks: Sequence[Block], tiles: Sequence[NDArray[np.float32]]
     ) -> list[NDArray[np.float32]]:
         try:
             return runner.run(blocks, tiles)
@@ -163,7 +163,7 @@ class LocalRun:
     def _read_next(
         self,
         reader: ThreadPoolExecutor,
-        state: State,
+        state: BlockProgress,
         focus: Focus,
         on_progress: OnProgress,
         cancel: CancelToken,
@@ -191,7 +191,7 @@ class LocalRun:
         self,
         blocks: Sequence[Block],
         outputs: Sequence[NDArray[np.float32]],
-        state: State,
+        state: BlockProgress,
         on_progress: OnProgress,
         on_block: Callable[[Block], None] | None,
     ) -> None:
@@ -230,7 +230,7 @@ def write_block(
 
 
 @dataclass
-class State:
+class BlockProgress:
     """What lacks of a large image, and how fast it goes.
 
     Attributes
@@ -275,6 +275,6 @@ class State:
         """What tells of smaller batches."""
 
         def say(batch: int) -> None:
-            on_progress(self.progress(f"Out of memory: going on with batches of {batch}"))
+            on_progress(self.progress(f"Out of memory: continuing with batches of {batch}"))
 
         return say

@@ -19,8 +19,8 @@ from napari_unet.inference.predict import PartNetwork, average_over_flips, avera
 from napari_unet.models import native
 from napari_unet.models.intensities import Intensities, measure, prepare_part
 from napari_unet.models.normalization import known_pixels, scaled_shape
-from napari_unet.networks.cost import reach
-from napari_unet.networks.partial_output import narrowing
+from napari_unet.networks.graphs.cost import reach
+from napari_unet.networks.graphs.partial_output import partial_output
 from napari_unet.workflow.inputs.pixel_scaling import resizing
 from napari_unet.workflow.segment.segment_samples import GPU_BATCH_PIXELS
 
@@ -164,19 +164,19 @@ def plan_large_image(
     worth = settings.batch_pixels or (GPU_BATCH_PIXELS if has_gpu() else 0)
     budget = fit(cost, sizes, large.memory, worth)
     plan = plan_for(budget.tile)
-    narrow = narrowing(network) if budget.batch == 1 and len(plan) > 1 and not sizes.margin else None
+    narrow = partial_output(network) if budget.batch == 1 and len(plan) > 1 and not sizes.margin else None
     if narrow is not None:
         # Tiles run one by one, so each may answer for its middle alone, which takes less of everything.
         cost = TileCost.of(*known, narrow, -(-halo // sizes.step) * sizes.step, spare, whole)
-        plan = replace(plan_for(fit(cost, sizes, large.memory, worth).tile), narrow=True)
-    batch = 1 if plan.narrow else batch_for(cost, plan.tile_shape, large.memory, worth, _flips(settings))
+        plan = replace(plan_for(fit(cost, sizes, large.memory, worth).tile), partial=True)
+    batch = 1 if plan.partial else batch_for(cost, plan.tile_shape, large.memory, worth, _flips(settings))
     sides = tuple(_chunk(axis.block, axis.full) for axis in (plan.rows, plan.columns))
     return LargeImage(stack, settings, plan, batch, chunk or (sides[0], sides[1]), exact)
 
 
 def pixel_outputs(model: Model) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """As ``Model.outputs``, without what is said of an image as a whole: (N, Y', X', K) float32."""
-    return model.answers(apart=model.recipe.network.separation != "none", presence=False)
+    return model.predictor(separation=model.recipe.network.separation != "none", presence=False)
 
 
 def _flips(settings: InferenceSettings) -> int:
@@ -249,7 +249,7 @@ def read_tile(large: LargeImage, model: Model, block: Block, intensities: Intens
     return large.plan.cut(prepared, block.number)
 
 
-class Runner:
+class TileRunner:
     """Runs tiles in batches of one size; where memory does not last, in half of that from then on.
 
     Parameters
@@ -270,7 +270,9 @@ class Runner:
         self.batch = large.batch
         self.on_smaller = on_smaller
         self.model = model
-        self.narrow = PartNetwork(model.answers_of_part, self.plan.part_shape) if self.plan.narrow else None
+        self.partial = (
+            PartNetwork(model.predictor_of_part, self.plan.part_shape) if self.plan.partial else None
+        )
 
     @cached_property
     def network(self) -> Network:
@@ -295,11 +297,11 @@ class Runner:
         Raises
         ------
         MemoryError
-            If not even one tile fits; or whatever the back end raises then.
+            If not even one tile fits; or whatever the backend raises then.
         """
-        if self.narrow is not None:
+        if self.partial is not None:
             return [
-                average_part_over_flips(self.narrow, tile, self.plan.offset(block.number), self.flips)
+                average_part_over_flips(self.partial, tile, self.plan.offset(block.number), self.flips)
                 for block, tile in zip(blocks, tiles, strict=True)
             ]
         done: list[NDArray[np.float32]] = []
@@ -321,7 +323,7 @@ OUT_OF_MEMORY = ("out of memory", "resource_exhausted", "can't allocate memory",
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says so, in the words of any back end."""
+    """Whether an error says so, in the words of any backend."""
     name = type(error).__name__
     if isinstance(error, MemoryError) or name in {"ResourceExhaustedError", "OutOfMemoryError"}:
         return True
@@ -341,7 +343,7 @@ def mask_of_block(
     large : LargeImage
         Threshold and plan.
     outputs : numpy.ndarray
-        (Y', X', K) float32, from ``Runner.run``.
+        (Y', X', K) float32, from ``TileRunner.run``.
     block : Block
         That they are of.
     classes : int

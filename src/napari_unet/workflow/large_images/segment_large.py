@@ -24,8 +24,8 @@ from napari_unet.progress import CancelToken, Progress, ignore_progress
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.inputs.left_out import LeftOut, Written, check_some_left
 from napari_unet.workflow.inputs.pixel_scaling import coarsest_useful
-from napari_unet.workflow.large_images.cluster_run import Errand, pack_model, run_on_cluster, spread_on
-from napari_unet.workflow.large_images.finish import settle
+from napari_unet.workflow.large_images.cluster_run import ClusterJob, pack_model, run_on_cluster, spread_on
+from napari_unet.workflow.large_images.finish import finish_labels
 from napari_unet.workflow.large_images.local_run import LocalRun
 from napari_unet.workflow.large_images.plan import Block, LargeImage, check_channels, plan_large_image
 
@@ -56,7 +56,7 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Begun:
+class StartedResult:
     """A result that is being made.
 
     Attributes
@@ -264,7 +264,7 @@ def segment_stack(
     on_progress: OnProgress = ignore_progress,
     cancel: CancelToken | None = None,
 ) -> Path:
-    """Segment a stack that is never in memory as a whole; go on where an earlier run was stopped.
+    """Segment a stack that is never in memory as a whole; resume an earlier run that was stopped.
 
     Parameters
     ----------
@@ -326,15 +326,15 @@ def segment_stack(
             got=settings.objects,
             remedy="change it in the settings of the model, or leave out --objects",
         )
-    begun = begin(stack, model, out, settings, large, precision, overwrite, objects=objects)
+    started = start_result(stack, model, out, settings, large, precision, overwrite, objects=objects)
     if on_begun is not None:
-        on_begun(begun.store.path)
+        on_begun(started.store.path)
     if cluster is not None:
         assert source is not None
-        errand = Errand(begun.large, pack_model(source), precision, begun.store.path, begun.key)
-        run_on_cluster(cluster, errand, begun.todo, on_progress, cancel)
-        settle(
-            begun.store,
+        job = ClusterJob(started.large, pack_model(source), precision, started.store.path, started.key)
+        run_on_cluster(cluster, job, started.todo, on_progress, cancel)
+        finish_labels(
+            started.store,
             settings.minimum_size,
             on_progress,
             cancel,
@@ -342,15 +342,15 @@ def segment_stack(
             objects=objects,
         )
     else:
-        if begun.todo:
-            local = LocalRun(begun.large, model, begun.store, begun.key)
-            local.run(begun.todo, on_progress, cancel, focus, None if on_begun is None else begun.show)
-        settle(begun.store, settings.minimum_size, on_progress, cancel, objects=objects)
-    begun.store.finish(out)
+        if started.todo:
+            local = LocalRun(started.large, model, started.store, started.key)
+            local.run(started.todo, on_progress, cancel, focus, None if on_begun is None else started.show)
+        finish_labels(started.store, settings.minimum_size, on_progress, cancel, objects=objects)
+    started.store.finish(out)
     return out
 
 
-def begin(
+def start_result(
     stack: LazyStack,
     model: Model,
     out: Path,
@@ -360,7 +360,7 @@ def begin(
     overwrite: bool,
     *,
     objects: bool = False,
-) -> Begun:
+) -> StartedResult:
     """Make the store of a result, or take up one that was begun with the same image, model and settings.
 
     Raises
@@ -398,7 +398,7 @@ def begin(
     key = RAW if raw else "0"
     there = store.written(key)
     todo = [block for block in planned.blocks if not there.issuperset(planned.chunks(block))]
-    return Begun(store, planned, key, todo)
+    return StartedResult(store, planned, key, todo)
 
 
 def _remove(path: Path) -> None:
@@ -436,7 +436,7 @@ def about_result(
     }
 
 
-def goes_on(
+def can_resume(
     store: LabelStore,
     stack: LazyStack,
     model: Model,
@@ -444,7 +444,7 @@ def goes_on(
     large: LargeImageSettings,
     precision: str,
 ) -> bool:
-    """Whether what was begun in a store can be gone on with; not where another memory makes other tiles."""
+    """Whether what was begun in a store can be resumed; not where another memory makes other tiles."""
     planned = plan_large_image(stack, model, settings, large, tuple(store.about["chunk"]))
     wanted = about_result(stack, model, settings, large, precision) | _tiles(planned)
     return all(store.about.get(name) == wanted[name] for name in WORDS)
@@ -457,7 +457,7 @@ def _tiles(planned: LargeImage) -> dict[str, Any]:
 
 
 def check_same(then: dict[str, Any], now: dict[str, Any], out: Path) -> None:
-    """Refuse to go on with a result that was begun otherwise.
+    """Refuse to resume a result that was begun otherwise.
 
     Raises
     ------
@@ -478,5 +478,5 @@ def check_same(then: dict[str, Any], now: dict[str, Any], out: Path) -> None:
             code="output.different",
             expected=before,
             got=after,
-            remedy="go on as it was begun, choose another folder, or give --overwrite to begin anew",
+            remedy="continue as it was begun, choose another folder, or give --overwrite to start again",
         )

@@ -18,7 +18,7 @@ from napari_unet.workflow.inputs.image_reference import CallReference
 from napari_unet.workflow.large_images.segment_large import (
     SUFFIX,
     about_result,
-    goes_on,
+    can_resume,
     one_model,
     segment_stack,
 )
@@ -77,7 +77,7 @@ class SamplePixels:
 
 @dataclass(frozen=True, eq=False)
 class SegmentLayerTask:
-    """Segment one large image; what is finished when it is stopped is gone on from.
+    """Segment one large image; what is finished when it is stopped is resumed.
 
     Attributes
     ----------
@@ -183,7 +183,7 @@ class SegmentLayerTask:
                     return out
             elif unfinished(out).exists():
                 store = _opened(unfinished(out))
-                if store and goes_on(store, stack, model, self.settings, self.large, precision):
+                if store and can_resume(store, stack, model, self.settings, self.large, precision):
                     return out
             else:
                 return out

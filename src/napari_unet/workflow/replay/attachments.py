@@ -1,4 +1,4 @@
-"""What goes beside a recipe: images that are in no file as they were used, and masks that a person made."""
+"""What goes beside a run record: images that are in no file as they were used, and painted masks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from napari_unet.data.files.image_files import is_image_name
 from napari_unet.data.image_hash import image_hash
 from napari_unet.data.lossless_images import encode_exactly
 from napari_unet.errors import DataError, OutputError, WorkbenchError
-from napari_unet.workflow.inputs.content_path import Place, content_hash
+from napari_unet.workflow.inputs.content_path import ContentPath, content_hash
 from napari_unet.workflow.inputs.image_reference import FileReference
-from napari_unet.workflow.replay.recorded_images import RecipeImage, RecipeImages, files_of, mask_planes
+from napari_unet.workflow.replay.recorded_images import RecordedImage, RecordedImages, files_of, mask_planes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -33,14 +33,14 @@ ROOMS = ("images", "masks")
 
 @dataclass(frozen=True, eq=False)
 class UsedImage:
-    """An image as a run took it, on its way into a recipe.
+    """An image as a run took it, on its way into a run record.
 
     Attributes
     ----------
     image : ImageReference
         Where it is.
     regions : tuple of tuple of int
-        What was segmented, in order; all of it if empty. See ``RecipeImage``.
+        What was segmented, in order; all of it if empty. See ``RecordedImage``.
     shape : tuple of int or None
         (Y, X) of the whole image, where there are regions.
     digests : tuple of str
@@ -50,9 +50,9 @@ class UsedImage:
     predicted : bool
         Whether the model was put on it.
     mask : FromCaller or None
-        () -> ReferenceMask, to be kept beside the recipe.
+        () -> ReferenceMask, to be kept beside the run record.
     group, pixel_size : str
-        See ``RecipeImage``.
+        See ``RecordedImage``.
     """
 
     image: ImageReference
@@ -74,27 +74,27 @@ class UsedImage:
         return min(tops), min(lefts), max(bottoms), max(rights)
 
 
-class RecipeFiles:
-    """Folders beside a recipe; they appear whole, when the block ends well, or not at all.
+class RecordFiles:
+    """Folders beside a run record; they appear whole, when the block ends well, or not at all.
 
     Parameters
     ----------
     path : pathlib.Path
-        Of the recipe; the folders are called after it.
-    older : iterable of RecipeImage
-        Of the recipe that is there now, whose folders are replaced.
+        Of the run record; the folders are called after it.
+    older : iterable of RecordedImage
+        Of the run record that is there now, whose folders are replaced.
     names : iterable of str
         Ids of all images that may come.
 
     Raises
     ------
     OutputError
-        If a folder is there that does not belong to that recipe alone.
+        If a folder is there that does not belong to that run record alone.
     """
 
-    def __init__(self, path: Path, older: Iterable[RecipeImage], names: Iterable[str]) -> None:
+    def __init__(self, path: Path, older: Iterable[RecordedImage], names: Iterable[str]) -> None:
         self.folders = {room: path.with_name(f"{path.stem}-{room}") for room in ROOMS}
-        self.stale: list[Path] = []  # of the older recipe, not needed any more
+        self.stale: list[Path] = []  # of the older run record, not needed any more
         self.placed: list[Path] = []
         older = tuple(older)
         for folder in self.folders.values():
@@ -105,10 +105,10 @@ class RecipeFiles:
         self._stack = ExitStack()
         self._partial: dict[str, Path] = {}
         self._sources: dict[str, dict[str, str]] = {}  # file -> digest of an image in it -> its name there
-        self._opened = RecipeImages()
-        self._written: dict[tuple[str, Rectangle | None], Place] = {}
+        self._opened = RecordedImages()
+        self._written: dict[tuple[str, Rectangle | None], ContentPath] = {}
 
-    def __enter__(self) -> RecipeFiles:
+    def __enter__(self) -> RecordFiles:
         self._stack.__enter__()
         return self
 
@@ -120,7 +120,7 @@ class RecipeFiles:
             self.placed = [self.folders[room] for room in self._partial]
             self.stale = [folder for folder in self.stale if folder not in self.placed]
 
-    def add(self, used: UsedImage) -> RecipeImage:
+    def add(self, used: UsedImage) -> RecordedImage:
         """Name an image by its file, or write it; write its mask.
 
         Raises
@@ -133,14 +133,14 @@ class RecipeFiles:
         reference = used.image
         found: dict[str, Any] = {"id": reference.id, "part": None}
         if isinstance(reference, FileReference):
-            found |= {"place": Place.of(reference.path), "name": reference.id}
+            found |= {"place": ContentPath.of(reference.path), "name": reference.id}
             found |= {"format": reference.format, "masks_are": reference.masks_are}
         else:
             found |= self._image(used, reference)
         if used.mask is not None:
             pixels, found["holds"] = mask_planes(used.mask())
             found["mask"] = self._write("masks", reference.id, pixels)
-        return RecipeImage(
+        return RecordedImage(
             regions=used.regions,
             shape=used.shape,
             predicted=used.predicted,
@@ -164,11 +164,11 @@ class RecipeFiles:
                 raise DataError(
                     f"the pixels of {reference.id} are others now than those that were segmented",
                     code="data.image.changed",
-                    remedy="segment it again, then save the recipe",
+                    remedy="segment it again, then save the run",
                 )
         name = self._in_source(reference, pixels, part)
         if name:
-            return {"place": Place.of(reference.source), "name": name}
+            return {"place": ContentPath.of(reference.source), "name": name}
         key = reference.id, part
         if key not in self._written:
             self._written[key] = self._write("images", reference.id, pixels)
@@ -180,10 +180,10 @@ class RecipeFiles:
         if not reference.source or not path.is_file() or not is_image_name(path.name):
             return ""
         if path.parent.resolve() in {folder.resolve() for folder in self.folders.values()}:
-            return ""  # of the older recipe, which is about to go
+            return ""  # of the older run record, which is about to go
         wanted = image_hash(pixels)
         try:
-            candidates = self._opened.in_file(Place.of(path))
+            candidates = self._opened.in_file(ContentPath.of(path))
             if part is not None:
                 found = (
                     name
@@ -195,10 +195,10 @@ class RecipeFiles:
                 digests = {image_hash(s.read_image()): name for name, s in reversed(candidates.items())}
                 self._sources[reference.source] = digests
         except WorkbenchError:
-            return ""  # of a kind that napari alone reads, or damaged by now: the pixels are at hand
+            return ""  # of a kind that napari alone reads, or damaged by now: the pixels are there
         return self._sources[reference.source].get(wanted, "")
 
-    def _write(self, room: str, identifier: str, pixels: NDArray[Any]) -> Place:
+    def _write(self, room: str, identifier: str, pixels: NDArray[Any]) -> ContentPath:
         folder = self.folders[room]
         if room not in self._partial:
             self._partial[room] = self._stack.enter_context(atomic_folder(folder))
@@ -214,15 +214,15 @@ class RecipeFiles:
                 got=error.strerror or str(error),
                 remedy="choose another folder or make room",
             ) from error
-        return Place(path=f"{folder.name}/{file.name}", hash=content_hash(file))
+        return ContentPath(path=f"{folder.name}/{file.name}", hash=content_hash(file))
 
     def take_back(self) -> None:
-        """Remove the folders again, if the recipe itself could not be written."""
+        """Remove the folders again, if the run record itself could not be written."""
         for folder in self.placed:
             rmtree(folder, ignore_errors=True)
 
     def tidy(self) -> None:
-        """Remove what the older recipe had and this one has not."""
+        """Remove what the older run record had and this one has not."""
         for folder in self.stale:
             rmtree(folder, ignore_errors=True)
 
@@ -235,7 +235,7 @@ def _check_owned(folder: Path, files: Collection[Path]) -> None:
     if folder.is_dir() and {file.resolve() for file in files} >= {f.resolve() for f in folder.iterdir()}:
         return
     raise OutputError(
-        f"{folder} is there already, where images of the recipe would go",
+        f"{folder} is there already, where images of the run record would go",
         code="output.exists",
-        remedy="give the recipe another name",
+        remedy="give the run record another name",
     )

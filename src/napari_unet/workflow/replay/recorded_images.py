@@ -1,4 +1,4 @@
-"""Images that a recipe names one by one: those of layers, parts of images, images with masks of their own."""
+"""Images that a run record names: those of layers, parts of images, images with masks of their own."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import DataError
 from napari_unet.settings import Settings
-from napari_unet.workflow.inputs.content_path import Place  # noqa: TC001 - pydantic reads it
+from napari_unet.workflow.inputs.content_path import ContentPath  # noqa: TC001 - pydantic reads it
 from napari_unet.workflow.inputs.image_reference import CallReference, FileReference, References
-from napari_unet.workflow.inputs.labelled_images import Correction, GivenData
+from napari_unet.workflow.inputs.labelled_images import GivenData, LabelledImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from napari_unet.workflow.inputs.image_reference import ImageReference
 
 Rectangle = tuple[int, int, int, int]
-Plane = Literal["labels", "vouched", "objects"]
+Plane = Literal["labels", "verified", "objects"]
 
 
-class RecipeImage(Settings):
+class RecordedImage(Settings):
     """An image of a run, and what was done to it or known of it.
 
     Rectangles are top, left, bottom, right in pixels of the image; the ends are not part of them.
@@ -40,10 +40,10 @@ class RecipeImage(Settings):
     ----------
     id : str
         What results call it.
-    place : Place
+    place : ContentPath
         The file, or the data set.
     name : str
-        Which image in it; empty where the file was written for the recipe and holds nothing else.
+        Which image in it; empty where the file was written for the run record and holds nothing else.
     format : str or None
         Layout of the data set; None for files.
     masks_are : str
@@ -56,10 +56,10 @@ class RecipeImage(Settings):
         What was segmented, one after another; all of it if empty.
     predicted : bool
         Whether the model was put on it.
-    mask : Place or None
-        A mask of it beside the recipe: a person's, or the reference.
+    mask : ContentPath or None
+        A mask of it beside the run record: a person's, or the reference.
     holds : tuple of str
-        What the channels of that file are: "labels" 0..K, "vouched" 0 or 1, "objects" by number.
+        What the channels of that file are: "labels" 0..K, "verified" 0 or 1, "objects" by number.
     group : str
         What must not be parted.
     pixel_size : str
@@ -67,7 +67,7 @@ class RecipeImage(Settings):
     """
 
     id: str
-    place: Place
+    place: ContentPath
     name: str = ""
     format: str | None = None
     masks_are: Choice = ""
@@ -75,23 +75,23 @@ class RecipeImage(Settings):
     shape: tuple[int, int] | None = None
     regions: tuple[Rectangle, ...] = ()
     predicted: bool = True
-    mask: Place | None = None
+    mask: ContentPath | None = None
     holds: tuple[Plane, ...] = ("labels",)
     group: str = ""
     pixel_size: str = ""
 
     @property
-    def places(self) -> tuple[Place, ...]:
+    def paths(self) -> tuple[ContentPath, ...]:
         """All files and folders that it is read from."""
         return (self.place,) if self.mask is None else (self.place, self.mask)
 
-    def with_places(self, change: Callable[[Place], Place]) -> RecipeImage:
+    def with_paths(self, change: Callable[[ContentPath], ContentPath]) -> RecordedImage:
         """The same with other places."""
         mask = None if self.mask is None else change(self.mask)
         return self.model_copy(update={"place": change(self.place), "mask": mask})
 
     def read_mask(self) -> ReferenceMask:
-        """Read the mask beside the recipe.
+        """Read the mask beside the run record.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class RecipeImage(Settings):
         return ReferenceMask(
             np.ascontiguousarray(planes["labels"]).astype(np.uint8),
             planes["objects"].astype(np.int32) if "objects" in planes else None,
-            planes["vouched"].astype(np.float32) if "vouched" in planes else None,
+            planes["verified"].astype(np.float32) if "verified" in planes else None,
         )
 
 
@@ -119,22 +119,22 @@ def mask_planes(mask: ReferenceMask) -> tuple[NDArray[Any], tuple[Plane, ...]]:
     """What is written of a mask: (Y, X, C), and what the channels are; weights become 0 or 1."""
     planes: dict[Plane, NDArray[Any]] = {"labels": mask.labels}
     if mask.weights is not None:
-        planes["vouched"] = mask.weights > 0
+        planes["verified"] = mask.weights > 0
     if mask.objects is not None:
         planes["objects"] = mask.objects
     dtype = np.uint8 if mask.objects is None else np.int32
     return np.stack([plane.astype(dtype) for plane in planes.values()], axis=-1), tuple(planes)
 
 
-class RecipeImages:
-    """Opens images of a recipe; files and data sets stay open."""
+class RecordedImages:
+    """Opens images of a run record; files and data sets stay open."""
 
     def __init__(self) -> None:
         self._references = References()
         self._files: dict[str, dict[str, Sample]] = {}
 
-    def sample(self, image: RecipeImage) -> Sample:
-        """The image as it is called in the recipe, lazily read; with its mask if there is one.
+    def sample(self, image: RecordedImage) -> Sample:
+        """The image as it is called in the run record, lazily read; with its mask if there is one.
 
         Errors come when it is read: DataError if it is not there any more.
         """
@@ -152,7 +152,7 @@ class RecipeImages:
             load_region=lambda rows, columns: self._region(image, rows, columns),
         )
 
-    def _opened(self, image: RecipeImage) -> Sample:
+    def _opened(self, image: RecordedImage) -> Sample:
         if not image.name:
             return Sample(image.id, partial(read_exactly, image.place.found))
         try:
@@ -167,13 +167,13 @@ class RecipeImages:
                 remedy="put the file back",
             ) from error
 
-    def in_file(self, place: Place) -> dict[str, Sample]:
+    def in_file(self, place: ContentPath) -> dict[str, Sample]:
         """All images in a file, by their names in it; errors as ``open_images``."""
         if place.path not in self._files:
             self._files[place.path] = {s.id: s for s in open_images((place.found,))}
         return self._files[place.path]
 
-    def _region(self, image: RecipeImage, rows: slice, columns: slice) -> NDArray[np.generic]:
+    def _region(self, image: RecordedImage, rows: slice, columns: slice) -> NDArray[np.generic]:
         if image.part is None:
             return self._opened(image).read_region(rows, columns)
         top, left, bottom, right = image.part
@@ -185,25 +185,25 @@ class RecipeImages:
         moved = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
         return self._opened(image).read_region(*moved)
 
-    def reference(self, image: RecipeImage) -> ImageReference:
+    def reference(self, image: RecordedImage) -> ImageReference:
         """The image as tasks take it."""
         sample = self.sample(image)
         mask = None if sample.load_mask is None else FromCaller(sample.load_mask)
         return CallReference(image.id, FromCaller(sample.read_image), mask, FromCaller(sample.read_region))
 
-    def correction(self, image: RecipeImage) -> Correction:
+    def correction(self, image: RecordedImage) -> LabelledImage:
         """The image with what a person says of it."""
-        return Correction(self.reference(image), group=image.group)
+        return LabelledImage(self.reference(image), group=image.group)
 
 
 def given_data(
-    name: str, images: Iterable[RecipeImage], classes: tuple[str, ...], split: Split | None = None
+    name: str, images: Iterable[RecordedImage], classes: tuple[str, ...], split: Split | None = None
 ) -> GivenData:
     """Images with masks as data to train on, or to score on."""
-    opened = RecipeImages()
+    opened = RecordedImages()
     return GivenData(name, tuple(opened.correction(image) for image in images), classes, split)
 
 
-def files_of(images: Iterable[RecipeImage], folder: Path) -> set[Path]:
+def files_of(images: Iterable[RecordedImage], folder: Path) -> set[Path]:
     """Of the files that images are read from, those in a folder."""
-    return {place.found for image in images for place in image.places if place.found.parent == folder}
+    return {place.found for image in images for place in image.paths if place.found.parent == folder}

@@ -1,4 +1,4 @@
-"""Segmenting and exporting the images that a recipe names one by one."""
+"""Segmenting and exporting the images that a run record names one by one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from napari_unet.inference.objects import find_objects
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
-from napari_unet.workflow.export.mask_sources import PROGRAM, Failed, Opened, segmented
-from napari_unet.workflow.replay.recorded_images import RecipeImages
+from napari_unet.workflow.export.mask_sources import PROGRAM, Failed, OpenedMask, segmented
+from napari_unet.workflow.replay.recorded_images import RecordedImages
 from napari_unet.workflow.segment.predict_task import Region
 from napari_unet.workflow.segment.segment_samples import segment_samples
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings, Separation
-    from napari_unet.workflow.replay.recorded_images import RecipeImage
+    from napari_unet.workflow.replay.recorded_images import RecordedImage
     from napari_unet.workflow.segment.segment_samples import Segmentation
 
 Number = TypeVar("Number", bound=np.generic)
@@ -55,7 +55,7 @@ class Assembled:
         (Y, X, K) float32 in [0, 1] of that box, 0 where nothing was segmented.
     separation : numpy.ndarray or None
         (Y, X) float32 in [0, 1] of it.
-    kind : str
+    separation_kind : str
         See ``Segmentation``.
     """
 
@@ -64,7 +64,7 @@ class Assembled:
     box: Region
     probabilities: NDArray[np.float32]
     separation: NDArray[np.float32] | None
-    kind: Separation
+    separation_kind: Separation
 
     @classmethod
     def of(cls, shape: tuple[int, int], parts: Sequence[tuple[Region, Segmentation]]) -> Assembled:
@@ -83,7 +83,7 @@ class Assembled:
             probabilities[place] = part.probabilities
             if separation is not None:
                 separation[place] = part.separation
-        return cls(shape, regions, box, probabilities, separation, first.kind)
+        return cls(shape, regions, box, probabilities, separation, first.separation_kind)
 
     def mask(self, settings: InferenceSettings, model: AnyModel) -> NDArray[np.uint8]:
         """(Y, X) uint8, 0..K, of the whole image: each region by itself, as the window does it."""
@@ -101,7 +101,7 @@ class Assembled:
     def objects(self, mask: NDArray[np.uint8], settings: InferenceSettings) -> NDArray[np.int32]:
         """(Y, X) int32: the objects of a mask of the whole image, as predicted or corrected."""
         separation = None if self.separation is None else self._whole(self.separation)
-        return find_objects(mask, settings, self._whole(self.probabilities), separation, self.kind)
+        return find_objects(mask, settings, self._whole(self.probabilities), separation, self.separation_kind)
 
     def _whole(self, values: NDArray[Number]) -> NDArray[Number]:
         if values.shape[:2] == self.shape:
@@ -118,10 +118,10 @@ def _within(region: Region, box: Region) -> Region:
 
 
 def assemble(
-    images: Sequence[RecipeImage], model: AnyModel, settings: InferenceSettings, cancel: CancelToken
+    images: Sequence[RecordedImage], model: AnyModel, settings: InferenceSettings, cancel: CancelToken
 ) -> Iterator[Assembled | WorkbenchError]:
     """Put a model on images, or on their regions; what cannot be read comes as its error, in its place."""
-    opened = RecipeImages()
+    opened = RecordedImages()
     of: dict[int, tuple[int, Region | None]] = {}  # sample -> image, region
     kept: list[Sample] = []  # so that no other sample gets its number
     problems: dict[int, WorkbenchError] = {}
@@ -160,18 +160,18 @@ def assemble(
             yield Assembled.of(image.shape or found[0][1].mask.shape, found)
 
 
-def _load(opened: RecipeImages, image: RecipeImage, region: Region | None) -> NDArray[np.generic]:
+def _load(opened: RecordedImages, image: RecordedImage, region: Region | None) -> NDArray[np.generic]:
     sample = opened.sample(image)
     return sample.read_image() if region is None else sample.read_region(*region.slices)
 
 
 @dataclass(frozen=True)
 class SegmentImagesTask:
-    """Segment images of a recipe and write a mask for each, as ``SegmentTask`` does.
+    """Segment images of a run record and write a mask for each, as ``SegmentTask`` does.
 
     Attributes
     ----------
-    images : tuple of RecipeImage
+    images : tuple of RecordedImage
         With their regions, if only these were segmented; the mask is as large as the image.
     model : pathlib.Path
         Folder or zip.
@@ -181,7 +181,7 @@ class SegmentImagesTask:
         Instead of the model's own.
     """
 
-    images: tuple[RecipeImage, ...]
+    images: tuple[RecordedImage, ...]
     model: Path
     out: Path
     settings: InferenceSettings | None = None
@@ -202,12 +202,12 @@ class SegmentImagesTask:
 
 
 @dataclass(frozen=True)
-class RecipeMasks:
-    """Masks to export of the images of a recipe: those that a person made, else those of a model.
+class RecordedMasks:
+    """Masks to export of the images of a run record: those that a person made, else those of a model.
 
     Attributes
     ----------
-    images : tuple of RecipeImage
+    images : tuple of RecordedImage
         In order.
     model : pathlib.Path or None
         None if it was put on none of them.
@@ -217,20 +217,20 @@ class RecipeMasks:
         Their names.
     """
 
-    images: tuple[RecipeImage, ...]
+    images: tuple[RecordedImage, ...]
     model: Path | None
     settings: InferenceSettings
     classes: tuple[str, ...]
 
-    def open(self) -> Opened:
+    def open(self) -> OpenedMask:
         """Look what there is; the model is loaded when the first image is wanted."""
-        return Opened(tuple(image.id for image in self.images), self._read)
+        return OpenedMask(tuple(image.id for image in self.images), self._read)
 
     def _read(self, cancel: CancelToken) -> Iterator[SegmentedImage | Failed]:
         model = None if self.model is None else load_any(self.model, default_precision())
         predicted = [image for image in self.images if image.predicted and model is not None]
         said = iter(()) if model is None else assemble(predicted, model, self.settings, cancel)
-        opened = RecipeImages()
+        opened = RecordedImages()
         for image in self.images:
             cancel.check()
             result = next(said) if image.predicted and model is not None else None
@@ -242,7 +242,7 @@ class RecipeMasks:
                 yield Failed(image.id, error.sentence, error.code)
 
     def _segmented(
-        self, opened: RecipeImages, image: RecipeImage, said: Assembled | None, model: AnyModel | None
+        self, opened: RecordedImages, image: RecordedImage, said: Assembled | None, model: AnyModel | None
     ) -> SegmentedImage:
         settings = self.settings
         if image.mask is not None:

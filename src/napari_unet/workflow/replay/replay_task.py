@@ -1,4 +1,4 @@
-"""Repeating a run from its recipe."""
+"""Repeating a run from its run record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from napari_unet.data.files.reading import ImageReading, reading_images
 from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
 from napari_unet.data.split import Split
 from napari_unet.errors import DataError, OutputError
-from napari_unet.export.model_zoo import Attribution
+from napari_unet.export.models.model_zoo import Attribution
 from napari_unet.progress import Progress
 from napari_unet.project.project_file import PROJECT_FILE
 from napari_unet.settings import InferenceSettings
@@ -21,8 +21,8 @@ from napari_unet.workflow.export.mask_sources import ModelMasks, StoredMasks
 from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
 from napari_unet.workflow.finetune.training_examples import read_corrections
 from napari_unet.workflow.large_images.segment_files import SegmentFilesTask
-from napari_unet.workflow.replay.recorded_images import RecipeImages, given_data
-from napari_unet.workflow.replay.replay_images import RecipeMasks, SegmentImagesTask
+from napari_unet.workflow.replay.recorded_images import RecordedImages, given_data
+from napari_unet.workflow.replay.replay_images import RecordedMasks, SegmentImagesTask
 from napari_unet.workflow.replay.run_record import (
     EvaluateRun,
     ExportModelRun,
@@ -39,28 +39,28 @@ if TYPE_CHECKING:
 
     from napari_unet.engine.task import Task
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.workflow.inputs.content_path import Place
+    from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.inputs.labelled_images import GivenData
-    from napari_unet.workflow.replay.run_record import Run, RunRecipe
+    from napari_unet.workflow.replay.run_record import Run, RunRecord
 
 
 @dataclass(frozen=True, eq=False)
-class RepeatTask:
-    """Do again what a recipe says.
+class ReplayTask:
+    """Do again what a run record says.
 
     Attributes
     ----------
-    recipe : RunRecipe
+    record : RunRecord
         What to do.
     out : pathlib.Path
         Where the result goes.
     anyway : bool
-        Whether to go on where inputs or weights are no more what they were.
+        Whether to continue where inputs or weights are no more what they were.
     overwrite : bool
         Whether what is in `out` may be replaced.
     """
 
-    recipe: RunRecipe
+    record: RunRecord
     out: Path
     anyway: bool = False
     overwrite: bool = False
@@ -82,19 +82,19 @@ class RepeatTask:
         if not self.overwrite:
             check_empty(self.out)
         on_progress(Progress(0, 0, "Comparing with the recipe"))
-        changes = self.recipe.changes()
+        changes = self.record.changes()
         gone = [phrase for phrase in changes if phrase.endswith(" is gone")]
         if changes and (gone or not self.anyway):
             raise DataError(
                 "this run cannot be repeated as it was",
                 code="data.record.changed",
                 got="; ".join(gone or changes[:3]),
-                remedy="put it back" if gone else "put it back, or go on with --anyway",
+                remedy="put it back" if gone else "put it back, or continue with --anyway",
             )
         cancel.check()
-        masks = MaskReading(self.recipe.masks_are, self.recipe.leave_out_problems)
-        with reading_images(ImageReading(self.recipe.axes, self.recipe.channels)), reading_masks(masks):
-            run_again(self.recipe.run, self.out, on_progress, cancel, overwrite=self.overwrite)
+        masks = MaskReading(self.record.masks_are, self.record.leave_out_problems)
+        with reading_images(ImageReading(self.record.axes, self.record.channels)), reading_masks(masks):
+            run_again(self.record.run, self.out, on_progress, cancel, overwrite=self.overwrite)
         return changes
 
 
@@ -162,14 +162,16 @@ def _data(run: TrainRun | EvaluateRun) -> Path | GivenData:
     return given_data(run.name, run.images, run.classes)
 
 
-def _found(place: Place | None) -> Path | None:
+def _found(place: ContentPath | None) -> Path | None:
     return None if place is None else place.found
 
 
 def _export(run: ExportRun, out: Path, overwrite: bool) -> ExportTask:
-    source: ModelMasks | StoredMasks | RecipeMasks
+    source: ModelMasks | StoredMasks | RecordedMasks
     if run.images:
-        source = RecipeMasks(run.images, _found(run.model), run.settings or InferenceSettings(), run.classes)
+        source = RecordedMasks(
+            run.images, _found(run.model), run.settings or InferenceSettings(), run.classes
+        )
     elif run.model is not None:
         inputs = tuple(place.found for place in run.data)
         source = ModelMasks(inputs, run.model.found, run.settings, run.names)
@@ -184,14 +186,14 @@ def _learn_from_folder(run: FineTuneRun, out: Path) -> FineTuneTask:
 
     assert run.data is not None
     classes = len(read_settings(run.model.found)[2])
-    corrections, others, _ = read_corrections(run.data.found, classes, run.format, run.unvouched)
+    corrections, others, _ = read_corrections(run.data.found, classes, run.format, run.unverified)
     return FineTuneTask(
         run.model.found, corrections, out, run.settings, replay=_found(run.replay), others=others
     )
 
 
 def _learn_from_images(run: FineTuneRun, out: Path) -> FineTuneTask:
-    opened = RecipeImages()
+    opened = RecordedImages()
     return FineTuneTask(
         run.model.found,
         tuple(opened.correction(image) for image in run.images),

@@ -1,4 +1,4 @@
-"""The recipe of a run: command, data, model and settings as JSON, each known again by its content."""
+"""The record of a run: command, data, model and settings as JSON, each known again by its content."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from napari_unet.settings import (
     Recipe,
     Settings,
 )
-from napari_unet.workflow.inputs.content_path import Hashes, Place
-from napari_unet.workflow.replay.recorded_images import RecipeImage  # noqa: TC001 - pydantic reads it
+from napari_unet.workflow.inputs.content_path import ContentPath, Hashes
+from napari_unet.workflow.replay.recorded_images import RecordedImage  # noqa: TC001 - pydantic reads it
 from napari_unet.workflow.versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-VERSION = 1
-MOST_BYTES = 64 * 2**20  # of a recipe; a split of a million images is smaller
-# What is no part of a result: a recipe repeats on another kernel, too.
+VERSION = 2
+MOST_BYTES = 64 * 2**20  # of a run record; a split of a million images is smaller
+# What is no part of a result: a run repeats on another kernel, too.
 NO_MATTER = ("System",)
 
 
@@ -39,9 +39,9 @@ class SegmentRun(Settings):
     """Masks of images: all of `data`, some of it by name, or `images` one by one."""
 
     command: Literal["segment"] = "segment"
-    data: tuple[Place, ...] = ()
-    images: tuple[RecipeImage, ...] = ()
-    model: Place
+    data: tuple[ContentPath, ...] = ()
+    images: tuple[RecordedImage, ...] = ()
+    model: ContentPath
     format: str | None = None
     names: tuple[str, ...] | None = None
     settings: InferenceSettings | None = None
@@ -57,14 +57,14 @@ class TrainRun(Settings):
     """A model of a data set, or of images with masks that are called `name` together."""
 
     command: Literal["train"] = "train"
-    data: Place | None = None
-    images: tuple[RecipeImage, ...] = ()
+    data: ContentPath | None = None
+    images: tuple[RecordedImage, ...] = ()
     name: str = ""
     classes: tuple[str, ...] = ()
     recipe: Recipe
     format: str | None = None
     split: dict[str, Any] | None = None
-    init: Place | None = None
+    init: ContentPath | None = None
 
 
 class FineTuneRun(Settings):
@@ -75,17 +75,17 @@ class FineTuneRun(Settings):
     """
 
     command: Literal["finetune"] = "finetune"
-    data: Place | None = None
-    images: tuple[RecipeImage, ...] = ()
-    judges: tuple[RecipeImage, ...] = ()
-    others: tuple[RecipeImage, ...] = ()
+    data: ContentPath | None = None
+    images: tuple[RecordedImage, ...] = ()
+    judges: tuple[RecordedImage, ...] = ()
+    others: tuple[RecordedImage, ...] = ()
     reserve: bool | None = None
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
-    model: Place
+    model: ContentPath
     settings: FineTuneSettings
     format: str | None = None
-    unvouched: int | None = None
-    replay: Place | None = None
+    unverified: int | None = None
+    replay: ContentPath | None = None
     replay_format: str | None = None
 
 
@@ -93,10 +93,10 @@ class ExportRun(Settings):
     """Masks in files for other programs: of a model, in a folder, the data's own, or of `images`."""
 
     command: Literal["export"] = "export"
-    data: tuple[Place, ...] = ()
-    images: tuple[RecipeImage, ...] = ()
-    model: Place | None = None
-    masks: Place | None = None
+    data: tuple[ContentPath, ...] = ()
+    images: tuple[RecordedImage, ...] = ()
+    model: ContentPath | None = None
+    masks: ContentPath | None = None
     format: str | None = None
     classes: tuple[str, ...] = ()
     settings: InferenceSettings | None = None
@@ -111,7 +111,7 @@ class ExportModelRun(Settings):
     """A model as a file that other programs run."""
 
     command: Literal["export-model"] = "export-model"
-    model: Place
+    model: ContentPath
     kind: Literal["onnx", "bioimageio"]
     authors: tuple[str, ...] = ()
     licence: str = ""
@@ -122,12 +122,12 @@ class EvaluateRun(Settings):
     """Scores and a report, on a data set, or on images with masks that are called `name` together."""
 
     command: Literal["evaluate"] = "evaluate"
-    data: Place | None = None
-    images: tuple[RecipeImage, ...] = ()
+    data: ContentPath | None = None
+    images: tuple[RecordedImage, ...] = ()
     name: str = ""
     classes: tuple[str, ...] = ()
-    model: Place | None = None
-    masks: Place | None = None
+    model: ContentPath | None = None
+    masks: ContentPath | None = None
     format: str | None = None
     settings: EvaluationSettings = Field(default_factory=EvaluationSettings)
     inference: InferenceSettings | None = None
@@ -142,7 +142,7 @@ NAMES = {"data": "data", "model": "model", "masks": "masks", "init": "model", "r
 IMAGES = ("images", "judges", "others")  # fields of images named one by one
 
 
-class RunRecipe(Settings):
+class RunRecord(Settings):
     """What `napari-unet run` repeats.
 
     Attributes
@@ -172,8 +172,8 @@ class RunRecipe(Settings):
     channels: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, run: Run, out: Path) -> RunRecipe:
-        """Make the recipe of a run: what goes in is hashed.
+    def of(cls, run: Run, out: Path) -> RunRecord:
+        """Make the record of a run: what goes in is hashed.
 
         Raises
         ------
@@ -214,7 +214,7 @@ class RunRecipe(Settings):
         write_text(path, json.dumps(self.model_dump(mode="json"), indent=1) + "\n")
 
     @classmethod
-    def load(cls, path: Path) -> RunRecipe:
+    def load(cls, path: Path) -> RunRecord:
         """Read it.
 
         Raises
@@ -225,7 +225,7 @@ class RunRecipe(Settings):
         try:
             if path.stat().st_size > MOST_BYTES:
                 raise DataError(
-                    f"{path} is too large for a recipe",
+                    f"{path} is too large for a run record",
                     code="data.record.large",
                     expected=f"at most {MOST_BYTES:,} bytes",
                 )
@@ -233,33 +233,35 @@ class RunRecipe(Settings):
         except (OSError, ValueError) as error:
             got = error.strerror if isinstance(error, OSError) else "something that is no JSON"
             raise DataError(
-                f"the recipe {path} cannot be read",
+                f"the run record {path} cannot be read",
                 code="data.record.unreadable",
                 got=got or str(error),
-                remedy="give a recipe.json that was saved",
+                remedy="give a run record that was saved",
             ) from error
         if not isinstance(content, dict) or content.get("format") != cls.model_fields["format"].default:
             raise DataError(
-                f"{path} is no recipe of a run",
+                f"{path} is no record of a run",
                 code="data.record.foreign",
-                expected="what the window, or --save-recipe, wrote",
+                expected="what the window, or --save-run record, wrote",
                 remedy="give another file",
             )
         version = content.get("version")
         if isinstance(version, int) and version > VERSION:
             raise DataError(
-                f"the recipe {path} was written by a newer program",
+                f"the run record {path} was written by a newer program",
                 code="data.record.newer",
                 expected=f"version {VERSION}",
                 got=str(version),
                 remedy="upgrade napari-unet-workbench",
             )
+        if version == 1:
+            content = _from_1(content)
         try:
             found = cls.model_validate(content)
         except ValidationError as error:
             first = error.errors()[0]
             raise DataError(
-                f"the recipe {path} is damaged",
+                f"the run record {path} is damaged",
                 code="data.record.damaged",
                 expected=first["msg"],
                 got=".".join(map(str, first["loc"])),
@@ -268,12 +270,32 @@ class RunRecipe(Settings):
         return found.model_copy(update={"run": _beside(found.run, path.parent.resolve())})
 
 
-def images_of(run: Run) -> dict[str, tuple[RecipeImage, ...]]:
+def _from_1(content: dict[str, Any]) -> dict[str, Any]:
+    """A record of version 1: pixels that a person verified were called otherwise."""
+    run = content.get("run")
+    if not isinstance(run, dict):
+        return content
+    run = dict(run)
+    if "unvouched" in run:
+        run["unverified"] = run.pop("unvouched")
+    for name in IMAGES:
+        if isinstance(run.get(name), list):
+            run[name] = [_holds_from_1(image) for image in run[name]]
+    return {**content, "version": VERSION, "run": run}
+
+
+def _holds_from_1(image: Any) -> Any:
+    if not isinstance(image, dict) or not isinstance(image.get("holds"), list):
+        return image
+    return {**image, "holds": ["verified" if plane == "vouched" else plane for plane in image["holds"]]}
+
+
+def images_of(run: Run) -> dict[str, tuple[RecordedImage, ...]]:
     """Images that a run names one by one, by the name of the field."""
     return {name: getattr(run, name) for name in IMAGES if getattr(run, name, ())}
 
 
-def _places(run: Run) -> Iterator[tuple[str, Place]]:
+def _places(run: Run) -> Iterator[tuple[str, ContentPath]]:
     """What goes into a run, and what it is called for a person."""
     for name, called in NAMES.items():
         places = getattr(run, name, None) or ()
@@ -286,7 +308,7 @@ def _places(run: Run) -> Iterator[tuple[str, Place]]:
                 yield "mask", image.mask
 
 
-def _with_places(run: Run, change: Callable[[Place], Place]) -> Run:
+def _with_places(run: Run, change: Callable[[ContentPath], ContentPath]) -> Run:
     """The same run with other places."""
     found: dict[str, Any] = {}
     for name in NAMES:
@@ -296,20 +318,20 @@ def _with_places(run: Run, change: Callable[[Place], Place]) -> Run:
         elif places is not None:
             found[name] = change(places)
     for name, images in images_of(run).items():
-        found[name] = tuple(image.with_places(change) for image in images)
+        found[name] = tuple(image.with_paths(change) for image in images)
     return run.model_copy(update=found)
 
 
 def _beside(run: Run, folder: Path) -> Run:
-    """What lies beside the recipe, by where that is now."""
+    """What lies beside the run record, by where that is now."""
 
-    def found(place: Place) -> Place:
+    def found(place: ContentPath) -> ContentPath:
         if Path(place.path).is_absolute() or PureWindowsPath(place.path).is_absolute():
             return place
         return place.model_copy(update={"path": str(folder / place.path)})
 
     images = {
-        name: tuple(image.with_places(found) for image in images) for name, images in images_of(run).items()
+        name: tuple(image.with_paths(found) for image in images) for name, images in images_of(run).items()
     }
     return run.model_copy(update=images)
 

@@ -1,4 +1,4 @@
-"""Saving the recipe of a run that was done, with what is in no other file beside it."""
+"""Saving the record of a run that was done, with what is in no other file beside it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from napari_unet.errors import WorkbenchError
 from napari_unet.progress import Progress, tracked
-from napari_unet.workflow.replay.attachments import RecipeFiles
-from napari_unet.workflow.replay.run_record import RunRecipe, images_of
+from napari_unet.workflow.replay.attachments import RecordFiles
+from napari_unet.workflow.replay.run_record import RunRecord, images_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.workflow.replay.attachments import UsedImage
-    from napari_unet.workflow.replay.recorded_images import RecipeImage
+    from napari_unet.workflow.replay.recorded_images import RecordedImage
     from napari_unet.workflow.replay.run_record import Run
 
 
 @dataclass(frozen=True, eq=False)
-class SaveRecipeTask:
-    """Write the recipe of a run that was done; hashing what went in may take a while.
+class SaveRecordTask:
+    """Write the record of a run that was done; hashing what went in may take a while.
 
     Attributes
     ----------
@@ -32,9 +32,9 @@ class SaveRecipeTask:
     out : pathlib.Path
         Where its result went, or would go.
     path : pathlib.Path
-        Of the recipe.
+        Of the run record.
     images : mapping
-        Field of the run to the images in it: each is named by its file, or written beside the recipe.
+        Field of the run to the images in it: each is named by its file, or written beside the run record.
     """
 
     run_done: Run
@@ -55,27 +55,27 @@ class SaveRecipeTask:
             When the person stopped it.
         """
         every = [(name, image) for name, images in self.images.items() for image in images]
-        found: dict[str, list[RecipeImage]] = {}
-        files = RecipeFiles(self.path, self._older(), (image.image.id for _, image in every))
+        found: dict[str, list[RecordedImage]] = {}
+        files = RecordFiles(self.path, self._older(), (image.image.id for _, image in every))
         with files:
             for name, used in tracked(every, len(every), "Keeping the images", on_progress, cancel):
                 found.setdefault(name, []).append(files.add(used))
             on_progress(Progress(0, 0, "Hashing what went in"))
             run = self.run_done.model_copy(update={name: tuple(images) for name, images in found.items()})
-            recipe = RunRecipe.of(run, self.out)
+            record = RunRecord.of(run, self.out)
             cancel.check()
         try:
-            recipe.save(self.path)
+            record.save(self.path)
         except WorkbenchError:
             files.take_back()
             raise
         files.tidy()
         return self.path
 
-    def _older(self) -> tuple[RecipeImage, ...]:
-        """Images of the recipe that is replaced."""
+    def _older(self) -> tuple[RecordedImage, ...]:
+        """Images of the run record that is replaced."""
         with suppress(WorkbenchError):
             if self.path.exists():
-                older = images_of(RunRecipe.load(self.path).run)
+                older = images_of(RunRecord.load(self.path).run)
                 return tuple(image for images in older.values() for image in images)
         return ()

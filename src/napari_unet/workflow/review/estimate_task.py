@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.data.sample import Sample
 from napari_unet.engine.hardware import default_precision
-from napari_unet.workflow.review.quality_estimate import doubts
+from napari_unet.workflow.review.quality_estimate import agreement_of_members
 from napari_unet.workflow.segment.predict_task import find_sample, warm_models
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class EstimateTask:
     """Measure how far a model's predictions of each image agree under flips.
 
-    Every image comes as the piece of a Progress, a Doubt.
+    Every image comes as the piece of a Progress, a MemberAgreement.
 
     Attributes
     ----------
@@ -50,4 +50,4 @@ class EstimateTask:
         """
         model = warm_models().load(self.model, default_precision())
         samples = [Sample(r.id, lambda r=r: find_sample(r).read_image()) for r in self.images]  # type: ignore[misc]
-        return len(doubts(samples, model, cancel, on_progress, self.settings))
+        return len(agreement_of_members(samples, model, cancel, on_progress, self.settings))

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_unet.data.files.channels import channels_of
 from napari_unet.errors import WorkbenchError
-from napari_unet.inference.ensemble import turn, turn_back, turns_of
+from napari_unet.inference.ensemble import flip_back, flip_image, flips_of
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.metrics.overlap import count_overlap, scores_of_counts
@@ -37,7 +37,7 @@ CERTAIN = 0.999
 
 
 @dataclass(frozen=True)
-class Doubt:
+class MemberAgreement:
     """What the members say of one image without a reference.
 
     Attributes
@@ -69,13 +69,13 @@ class Doubt:
         return float(np.sqrt(self.agreement * self.expected))
 
 
-def measure_doubt(
+def measure_agreement(
     identifier: str,
     members: Sequence[NDArray[np.float32]],
     threshold: float,
     activation: Activation,
     weights: Sequence[float] | None = None,
-) -> Doubt:
+) -> MemberAgreement:
     """Compare what several predictions of one image say.
 
     Parameters
@@ -93,7 +93,7 @@ def measure_doubt(
 
     Returns
     -------
-    Doubt
+    MemberAgreement
         Agreement 1 where there is one member.
 
     Notes
@@ -121,18 +121,18 @@ def measure_doubt(
     if not expected:
         rest = float(mean.max(axis=2).sum(dtype=np.float64))
         expected.append(small / (rest + small))
-    return Doubt(
+    return MemberAgreement(
         identifier, float(np.average(scores, weights=weights)), float(np.mean(expected)), not mask.any()
     )
 
 
-def doubts(
+def agreement_of_members(
     samples: Sequence[Sample],
     model: AnyModel,
     cancel: CancelToken | None = None,
     on_progress: OnProgress = ignore_progress,
     settings: InferenceSettings | None = None,
-) -> list[Doubt]:
+) -> list[MemberAgreement]:
     """What a model's predictions under flips say of images, or those of an ensemble's members.
 
     Images that the model cannot take are left out.
@@ -146,37 +146,41 @@ def doubts(
     cancel : CancelToken, optional
         Checked before every batch.
     on_progress : callable
-        Takes a Progress after each image, whose piece is its Doubt.
+        Takes a Progress after each image, whose piece is its MemberAgreement.
     settings : InferenceSettings, optional
         Threshold, tiles and symmetry; the model's own by default.
 
     Returns
     -------
-    list of Doubt
+    list of MemberAgreement
         In order.
     """
     settings = settings or model.recipe.inference
     start = time.monotonic()
 
-    def tell(doubt: Doubt, read: NDArray[np.generic], members: list[NDArray[np.float32]]) -> None:
-        looks = appearance(read, np.mean(members, axis=0))
-        found.append(replace(doubt, appearance=looks, by_members=isinstance(model, Ensemble)))
+    def tell(
+        measured: MemberAgreement, read: NDArray[np.generic], members: list[NDArray[np.float32]]
+    ) -> None:
+        appearances = appearance(read, np.mean(members, axis=0))
+        found.append(replace(measured, appearance=appearances, by_members=isinstance(model, Ensemble)))
         left = (time.monotonic() - start) / len(found) * (len(samples) - len(found))
         on_progress(Progress(len(found), len(samples), "Estimating IoU", left, piece=found[-1]))
 
-    found: list[Doubt] = []
+    found: list[MemberAgreement] = []
     activation = model.recipe.network.activation
     if isinstance(model, Ensemble):
         from napari_unet.workflow.segment.segment_samples import (
-            answers_of_members,  # of no use to the dock when it opens
+            probabilities_of_members,  # of no use to the dock when it opens
         )
 
         plain = settings.model_copy(update={"flips": "none"})
         weights = [member.weight for member in model.members]
-        for sample, read, members in answers_of_members(samples, model, plain, cancel):
-            tell(measure_doubt(sample.id, members, settings.threshold, activation, weights), read, members)
+        for sample, read, members in probabilities_of_members(samples, model, plain, cancel):
+            tell(
+                measure_agreement(sample.id, members, settings.threshold, activation, weights), read, members
+            )
         return found
-    flips = turns_of(settings.flips)
+    flips = flips_of(settings.flips)
     plain = settings.model_copy(update={"flips": "none"})
     taken: list[tuple[Sample, NDArray[np.generic]]] = []
 
@@ -189,14 +193,14 @@ def doubts(
                 continue
             taken.append((sample, read))
             for flip in flips:
-                yield turn(image, flip)
+                yield flip_image(image, flip)
 
     answers: list[NDArray[np.float32]] = []
     for probabilities in predict_probabilities(turned(), model.probabilities, model.sizes, plain, cancel):
-        answers.append(turn_back(probabilities, flips[len(answers)]))
+        answers.append(flip_back(probabilities, flips[len(answers)]))
         if len(answers) == len(flips):
             sample, read = taken.pop(0)
-            tell(measure_doubt(sample.id, answers, settings.threshold, activation), read, answers)
+            tell(measure_agreement(sample.id, answers, settings.threshold, activation), read, answers)
             answers = []
     return found
 
@@ -223,31 +227,31 @@ class Calibration(Settings):
     values: tuple[float, ...] = ()
     known: int = 0
 
-    def weigh(self, found: Sequence[Doubt]) -> NDArray[np.float64]:
+    def weigh(self, found: Sequence[MemberAgreement]) -> NDArray[np.float64]:
         """(N,) the weighed sums."""
         return np.asarray(_features(found) @ np.array(self.weights))
 
-    def estimate(self, found: Sequence[Doubt]) -> NDArray[np.float64]:
+    def estimate(self, found: Sequence[MemberAgreement]) -> NDArray[np.float64]:
         """(N,) estimated IoU in [0, 1]."""
         if not found:
             return np.zeros(0)
         if not self.knots:
-            return np.array([doubt.raw for doubt in found])
+            return np.array([measured.raw for measured in found])
         return np.interp(self.weigh(found), self.knots, self.values)
 
 
-def _features(found: Sequence[Doubt]) -> NDArray[np.float64]:
+def _features(found: Sequence[MemberAgreement]) -> NDArray[np.float64]:
     measured = np.array([[d.agreement, d.expected] for d in found], np.float64).reshape(-1, 2)
     bounded = np.clip(measured, 1 - CERTAIN, CERTAIN)
     return np.asarray(np.log(bounded / (1 - bounded)))
 
 
-def calibrate(found: Sequence[Doubt], iou: Sequence[float]) -> Calibration:
+def calibrate(found: Sequence[MemberAgreement], iou: Sequence[float]) -> Calibration:
     """Learn to estimate IoU from images whose IoU is known.
 
     Parameters
     ----------
-    found : sequence of Doubt
+    found : sequence of MemberAgreement
         Of those images, before they were corrected.
     iou : sequence of float
         Of the predicted mask with the truth; NaN are left out.

@@ -14,14 +14,14 @@ from napari_unet.workflow.review.quality_estimate import CERTAIN, Calibration
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from napari_unet.workflow.review.quality_estimate import Doubt
+    from napari_unet.workflow.review.quality_estimate import MemberAgreement
 
 DRAWN = "drawn at random, so that what is usual is learned too"
 BLANK = "the image has one grey value everywhere"
 
 
 @dataclass(frozen=True)
-class Turn:
+class QueuedImage:
     """One image in the queue.
 
     Attributes
@@ -43,53 +43,55 @@ class Turn:
 
 
 def worst_first(
-    found: Iterable[Doubt],
+    found: Iterable[MemberAgreement],
     calibration: Calibration | None = None,
     known: Mapping[str, float] | None = None,
-) -> list[Turn]:
+) -> list[QueuedImage]:
     """Order images by IoU alone, as a table sorted by it does; parameters as ``review_queue``.
 
     Returns
     -------
-    list of Turn
+    list of QueuedImage
         Equal ones by the less certain, then by id.
     """
     listed = list(found)
     scores = dict(known or {})
     calibration = calibration or Calibration()
     sums = Calibration(weights=calibration.weights).weigh(listed)
-    turns: list[tuple[float, float, Turn]] = [
-        (iou, 0.0, Turn(identifier, iou, True, f"IoU {iou:.2f} with its reference mask"))
+    queued_images: list[tuple[float, float, QueuedImage]] = [
+        (iou, 0.0, QueuedImage(identifier, iou, True, f"IoU {iou:.2f} with its reference mask"))
         for identifier, iou in scores.items()
     ]
-    for doubt, iou, total in zip(listed, calibration.estimate(listed).tolist(), sums.tolist(), strict=True):
-        if doubt.id not in scores:
-            turns.append((iou, total, Turn(doubt.id, iou, False, _reason(doubt, iou))))
-    return [turn for _, _, turn in sorted(turns, key=lambda t: (t[0], t[1], t[2].id))]
+    for measured, iou, total in zip(
+        listed, calibration.estimate(listed).tolist(), sums.tolist(), strict=True
+    ):
+        if measured.id not in scores:
+            queued_images.append((iou, total, QueuedImage(measured.id, iou, False, _reason(measured, iou))))
+    return [queued for _, _, queued in sorted(queued_images, key=lambda t: (t[0], t[1], t[2].id))]
 
 
 def review_queue(
-    found: Iterable[Doubt],
+    found: Iterable[MemberAgreement],
     calibration: Calibration | None = None,
     known: Mapping[str, float] | None = None,
-    done: Iterable[Doubt] = (),
-) -> list[Turn]:
+    done: Iterable[MemberAgreement] = (),
+) -> list[QueuedImage]:
     """Order images for a person: first what stands for most that is wrong.
 
     Parameters
     ----------
-    found : iterable of Doubt
+    found : iterable of MemberAgreement
         Images not yet done.
     calibration : Calibration, optional
-        From doubts to IoU.
+        From agreement to IoU.
     known : mapping, optional
         Id to IoU with a reference mask, where there is one; images of which nothing else is known too.
-    done : iterable of Doubt
+    done : iterable of MemberAgreement
         Images corrected already.
 
     Returns
     -------
-    list of Turn
+    list of QueuedImage
         Worst first; equal ones by the less certain, then by id. Where the appearance of all images is
         known, the first 50 are those that stand for most that is wrong: see ``representative_order``;
         but two of every five are drawn by the hash of their id, as a network that only learns what it got
@@ -97,37 +99,37 @@ def review_queue(
     """
     listed = list(found)
     every = worst_first(listed, calibration, known)
-    looks = {doubt.id: doubt.appearance for doubt in listed}
-    if not all(looks.get(turn.id) for turn in every):
+    appearances = {measured.id: measured.appearance for measured in listed}
+    if not all(appearances.get(queued.id) for queued in every):
         return every
-    turns = [turn for turn in every if not is_blank(looks[turn.id])]
-    blank = [replace(turn, reason=BLANK) for turn in every if is_blank(looks[turn.id])]
-    if not turns:
+    queued_images = [queued for queued in every if not is_blank(appearances[queued.id])]
+    blank = [replace(queued, reason=BLANK) for queued in every if is_blank(appearances[queued.id])]
+    if not queued_images:
         return blank
     order = representative_order(
-        np.array([turn.iou for turn in turns]),
-        np.array([looks[turn.id] for turn in turns]).reshape(len(turns), -1),
+        np.array([queued.iou for queued in queued_images]),
+        np.array([appearances[queued.id] for queued in queued_images]).reshape(len(queued_images), -1),
         np.array([d.appearance for d in done if d.appearance and not is_blank(d.appearance)]),
     )
-    drawn = sorted(range(len(turns)), key=lambda n: blake2b(turns[n].id.encode()).digest())
+    drawn = sorted(range(len(queued_images)), key=lambda n: blake2b(queued_images[n].id.encode()).digest())
     mixed = mix_in(order, drawn)
     # An image that overtook a worse one is there for others that look like it, or by chance.
     worst_left = np.minimum.accumulate(np.array(mixed, np.intp)[::-1])[::-1]
     chosen = []
     for place, (n, least) in enumerate(zip(mixed, worst_left, strict=True)):
-        turn = turns[n]
+        queued = queued_images[n]
         if n > least:
             why = DRAWN if place < AHEAD and place % 5 in AT_RANDOM else "stands for others like it"
-            turn = replace(turn, reason=f"{turn.reason}; {why}")
-        chosen.append(turn)
+            queued = replace(queued, reason=f"{queued.reason}; {why}")
+        chosen.append(queued)
     return chosen + blank
 
 
-def _reason(doubt: Doubt, iou: float) -> str:
+def _reason(measured: MemberAgreement, iou: float) -> str:
     differ = (
-        "members of the ensemble differ" if doubt.by_members else "predictions of the flipped image differ"
+        "members of the ensemble differ" if measured.by_members else "predictions of the flipped image differ"
     )
-    why = differ if doubt.agreement < doubt.expected else "unsure pixels"
-    if doubt.empty:
+    why = differ if measured.agreement < measured.expected else "unsure pixels"
+    if measured.empty:
         why = "nothing found, but not for certain" if iou < CERTAIN else "nothing found"
     return f"estimated IoU {iou:.2f}: {why}"

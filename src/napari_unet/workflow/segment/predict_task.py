@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.sample import Sample
+from napari_unet.engine.fast_import import import_keras
 from napari_unet.engine.hardware import default_precision
-from napari_unet.engine.lean import import_keras
 from napari_unet.errors import DataError, OutputError, WorkbenchError
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.metrics.overlap import OverlapCounts, count_overlap
@@ -86,7 +86,7 @@ class Prediction:
         Why there is no prediction; empty if there is one.
     regions : tuple of Region
         What of the image was segmented, one after another.
-    kind : str
+    separation_kind : str
         What the last channel of the file tells objects apart by: "distance" or "border"; "none": nothing.
     digests : tuple of str
         Of the pixels that the model was put on, one a region, see ``image_hash``; empty for images of a
@@ -102,7 +102,7 @@ class Prediction:
     counts: OverlapCounts | None = None
     problem: str = ""
     regions: tuple[Region, ...] = ()
-    kind: Separation = "none"
+    separation_kind: Separation = "none"
     digests: tuple[str, ...] = ()
     made_with: tuple[float, int] | None = None
 
@@ -114,11 +114,11 @@ class Prediction:
     def probabilities(self) -> NDArray[np.float16]:
         """(Y, X, K) float16 in [0, 1], mapped from the file."""
         kept = self._kept()
-        return kept if self.kind == "none" else kept[..., :-1]
+        return kept if self.separation_kind == "none" else kept[..., :-1]
 
     def separation(self) -> NDArray[np.float16] | None:
         """(Y, X) float16 in [0, 1], mapped from the file: what tells objects apart, if the network does."""
-        return None if self.kind == "none" else self._kept()[..., -1]
+        return None if self.separation_kind == "none" else self._kept()[..., -1]
 
     def mask(self, threshold: float, minimum_size: int) -> NDArray[np.uint8] | None:
         """(Y, X) uint8, the mask that was made and scored when the image was segmented.
@@ -234,10 +234,10 @@ class PredictTask:
 
     def _predictions(self, model: AnyModel, cancel: CancelToken) -> Iterator[Prediction]:
         from napari_unet.data.image_hash import image_hash
-        from napari_unet.evaluation.leakage import SeenImages
+        from napari_unet.evaluation.leakage import TrainingMembership
         from napari_unet.workflow.segment.segment_samples import segment_samples
 
-        seen = SeenImages(model.provenance)
+        seen = TrainingMembership(model.provenance)
         by_id = {reference.id: reference for reference in self.images}
         about: dict[str, tuple[tuple[int, int], str, tuple[str, ...]]] = {}
         problems: list[Prediction] = []
@@ -280,7 +280,16 @@ class PredictTask:
             region = self.region or Region(0, 0, *shape)
             made_with = self.settings.threshold, self.settings.minimum_size
             yield Prediction(
-                identifier, file, shape, part, counts, problem, (region,), result.kind, digests, made_with
+                identifier,
+                file,
+                shape,
+                part,
+                counts,
+                problem,
+                (region,),
+                result.separation_kind,
+                digests,
+                made_with,
             )
         yield from _drained(problems)
 

@@ -77,7 +77,7 @@ class _Reader:
             yield sample
 
     def stop(self) -> None:
-        """End the thread after the image at hand."""
+        """End the thread after the current image."""
         with self._changed:
             self._stopped = True
             self._ready.clear()

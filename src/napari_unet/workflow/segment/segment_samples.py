@@ -13,14 +13,14 @@ from napari_unet.data.files.channels import channels_of
 from napari_unet.engine.hardware import has_gpu
 from napari_unet.errors import DataError, SettingsError, WorkbenchError
 from napari_unet.inference.contours import refine
-from napari_unet.inference.ensemble import Voice, ask_all, turns_of
+from napari_unet.inference.ensemble import EnsembleMember, flips_of, predict_members
 from napari_unet.inference.objects import find_objects, split_outputs
 from napari_unet.inference.postprocess import fade, mask_from_probabilities, without_presence
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.inference.stars import star_objects
 from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.normalization import is_constant, known_pixels, resize
-from napari_unet.networks.object_depth import distance_map
+from napari_unet.networks.layers.object_depth import distance_map
 from napari_unet.settings import RAYS, InferenceSettings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 GPU_BATCH_PIXELS = 2**21
 # Images that one member of an ensemble answers before the next is asked; more where each must be loaded
-# anew, as that takes about a second.
+# again, as that takes about a second.
 ASKED_IMAGES, ASKED_PIXELS = 64, 2**22
 LOADED_FOR_IMAGES, LOADED_FOR_PIXELS = 512, 2**25
 
@@ -63,7 +63,7 @@ class Segmentation:
         That the mask was made by.
     separation : numpy.ndarray or None
         (Y, X) float32 in [0, 1], the network's output that tells objects apart, if it has one.
-    kind : str
+    separation_kind : str
         What that output means, "none", "distance" or "border".
     disagreement : numpy.ndarray or None
         (Y, X) float32 in [0, 0.5], how far the members of an ensemble lie apart, or one model's answers
@@ -77,7 +77,7 @@ class Segmentation:
     probabilities: NDArray[np.float32]
     settings: InferenceSettings = field(default_factory=InferenceSettings)
     separation: NDArray[np.float32] | None = None
-    kind: Separation = "none"
+    separation_kind: Separation = "none"
     disagreement: NDArray[np.float32] | None = None
     presence: float = 1.0
 
@@ -91,7 +91,9 @@ class Segmentation:
     @cached_property
     def objects(self) -> NDArray[np.int32]:
         """(Y, X) int32, 0 background, one number an object, as the settings say."""
-        return find_objects(self.mask, self.settings, self.probabilities, self.separation, self.kind)
+        return find_objects(
+            self.mask, self.settings, self.probabilities, self.separation, self.separation_kind
+        )
 
 
 def segment_samples(
@@ -271,10 +273,10 @@ def _by_many(
         if on_problem is not None:
             tell = partial(_tell, asked, on_problem)
         images, names = [image for _, image in some], [sample.id for sample in asked]
-        found = ask_all(images, names, voices_of(model, settings), cancel, tell)
-        for sample, opinions in zip(asked, found, strict=True):
-            if opinions is not None:
-                yield sample, opinions.mean, opinions.spread(len(model.classes))
+        found = predict_members(images, names, members_of(model, settings), cancel, tell)
+        for sample, mean in zip(asked, found, strict=True):
+            if mean is not None:
+                yield sample, mean.mean, mean.spread(len(model.classes))
 
 
 def _tell(samples: Sequence[Sample], on_problem: OnProblem, number: int, error: WorkbenchError) -> None:
@@ -296,7 +298,7 @@ def _in_parts(
         yield part
 
 
-def answers_of_members(
+def probabilities_of_members(
     samples: Iterable[Sample], model: Ensemble, settings: InferenceSettings, cancel: CancelToken | None = None
 ) -> Iterator[tuple[Sample, NDArray[np.generic], list[NDArray[np.float32]]]]:
     """Each image with the probabilities of each member, (Y, X, K) float32; what does not fit is left out."""
@@ -304,10 +306,12 @@ def answers_of_members(
     for some in _in_parts(_readable(samples, ignored, model.normalization), ASKED_IMAGES, ASKED_PIXELS):
         images, names = [image for _, image in some], [sample.id for sample, _ in some]
         answers: list[list[NDArray[np.float32]]] = [[] for _ in some]
-        for voice in voices_of(model, settings):
-            for kept, opinions in zip(answers, ask_all(images, names, [voice], cancel, ignored), strict=True):
-                if opinions is not None:
-                    kept.append(opinions.mean[..., : len(model.classes)])
+        for member in members_of(model, settings):
+            for kept, mean in zip(
+                answers, predict_members(images, names, [member], cancel, ignored), strict=True
+            ):
+                if mean is not None:
+                    kept.append(mean.mean[..., : len(model.classes)])
         for (sample, image), members in zip(some, answers, strict=True):
             if len(members) == len(model.members):
                 yield sample, image, members
@@ -318,7 +322,7 @@ def rays_of(model: AnyModel) -> int:
     return RAYS if model.recipe.network.separation == "star" else 0
 
 
-def voices_of(model: AnyModel, settings: InferenceSettings) -> Iterator[Voice]:
+def members_of(model: AnyModel, settings: InferenceSettings) -> Iterator[EnsembleMember]:
     """What is averaged: the members of an ensemble, or one model's answers to the flipped image.
 
     Parameters
@@ -329,17 +333,19 @@ def voices_of(model: AnyModel, settings: InferenceSettings) -> Iterator[Voice]:
         Each member averages over these flips itself; one model answers each flip by itself.
     """
     if not isinstance(model, Ensemble):
-        turns = turns_of(settings.flips)
+        flips = flips_of(settings.flips)
         plain = settings.model_copy(update={"flips": "none"})
         prepare, rays = model.normalization.prepare, rays_of(model)
-        for flip in turns:
-            yield Voice(prepare, model.outputs, model.sizes, plain, 1 / len(turns), flip, rays)
+        for flip in flips:
+            yield EnsembleMember(prepare, model.outputs, model.sizes, plain, 1 / len(flips), flip, rays)
         return
     common = model.recipe.network
     for member, one in model.models():
-        network = one.answers(apart=common.separation != "none", presence=common.presence)
+        network = one.predictor(separation=common.separation != "none", presence=common.presence)
         rays = rays_of(model)
-        yield Voice(one.normalization.prepare, network, one.sizes, settings, member.weight, rays=rays)
+        yield EnsembleMember(
+            one.normalization.prepare, network, one.sizes, settings, member.weight, rays=rays
+        )
 
 
 def chosen_samples(samples: Sequence[Sample], names: tuple[str, ...] | None, where: str) -> Sequence[Sample]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_unet.models.look import ALIKE, closest_kind
+from napari_unet.models.image_statistics import ALIKE, closest_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari_unet.models.card import ModelCard
-    from napari_unet.models.look import Look
+    from napari_unet.models.image_statistics import ImageStatistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +33,13 @@ class Suggestion:
     difference: float
 
 
-def suggest(look: Look, channels: int, cards: Iterable[ModelCard]) -> Suggestion | None:
+def suggest(statistics: ImageStatistics, channels: int, cards: Iterable[ModelCard]) -> Suggestion | None:
     """The model whose training images an image looks most like.
 
     Parameters
     ----------
-    look : Look
-        Of the image, by ``measure_look``.
+    statistics : ImageStatistics
+        Of the image, by ``describe_image``.
     channels : int
         Of the image.
     cards : iterable of ModelCard
@@ -53,9 +53,9 @@ def suggest(look: Look, channels: int, cards: Iterable[ModelCard]) -> Suggestion
     best: Suggestion | None = None
     for card in cards:
         kinds = card.provenance.get("looks")
-        if not isinstance(kinds, list) or card.misfit(channels):
+        if not isinstance(kinds, list) or card.mismatch(channels):
             continue
-        kind, difference = closest_kind(look, kinds)
+        kind, difference = closest_kind(statistics, kinds)
         if difference > ALIKE or (best is not None and difference >= best.difference):
             continue
         images = f"{kind} training images" if kind else "training images"

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.progress import Progress
-from napari_unet.training.batches import PREPARED_BYTES, TrainingBatches
+from napari_unet.training.feeding.batches import PREPARED_BYTES, TrainingBatches
 from napari_unet.training.forecast import StepCost, expected_bytes, measure_steps
 from napari_unet.training.learner import learner_for
 from napari_unet.training.losses import make_loss
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from napari_unet.data.split import Split
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import Recipe
-    from napari_unet.training.augmentation import Patch
+    from napari_unet.training.feeding.augmentation import Patch
     from napari_unet.workflow.inputs.labelled_images import GivenData
 
 PICTURES = 12  # augmented samples that are shown
 PICTURE = 128  # pixels either way, at most
-LOOKS, FEW_LOOKS = 20, 8  # of a training by time, and of one of a large network, whose state is large
+VALIDATIONS, FEW_VALIDATIONS = (
+    20,
+    8,
+)  # of a training by time, and of one of a large network, whose state is large
 LARGE_NETWORK = 5_000_000  # weights
 FEWEST_STEPS = 5  # between two looks
 
@@ -117,7 +120,7 @@ class Plan:
 
     def recipe_for(self, minutes: float) -> Recipe:
         """The recipe with this time budget, and looks at a rate that makes a curve."""
-        looks = FEW_LOOKS if self.parameters > LARGE_NETWORK else LOOKS
+        looks = FEW_VALIDATIONS if self.parameters > LARGE_NETWORK else VALIDATIONS
         steps = max(self.steps(minutes) // looks, FEWEST_STEPS)
         training = self.recipe.training.model_copy(update={"minutes": minutes, "steps_per_epoch": steps})
         return self.recipe.model_copy(update={"training": training})

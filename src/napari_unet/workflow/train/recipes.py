@@ -268,7 +268,7 @@ def own_separation(network: NetworkSettings) -> Separation:
     SettingsError
         If network and separation do not go together.
     """
-    finds = architecture(network.name).read_found is not None
+    finds = architecture(network.name).decode_detections is not None
     if finds and network.separation == "none":
         return "objects"
     if finds != (network.separation == "objects"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.data.image_hash import image_hash
 from napari_unet.data.split import Split
 from napari_unet.errors import DataError
-from napari_unet.evaluation.leakage import NOT_KNOWN, SeenImages
+from napari_unet.evaluation.leakage import NOT_KNOWN, TrainingMembership
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ RANK = ("held-out", "unseen", NOT_KNOWN, "validation", "train")
 
 
 def choosing_images(
-    dataset: Dataset, seen: Sequence[SeenImages], cancel: CancelToken
+    dataset: Dataset, seen: Sequence[TrainingMembership], cancel: CancelToken
 ) -> list[tuple[Sample, str]]:
     """Images that an ensemble may be chosen by, with the hash of their pixels.
 
@@ -31,7 +31,7 @@ def choosing_images(
     ----------
     dataset : Dataset
         With reference masks.
-    seen : sequence of SeenImages
+    seen : sequence of TrainingMembership
         Of each model.
     cancel : CancelToken
         Checked before each image.

@@ -22,7 +22,7 @@ from napari_unet.evaluation.leakage import trained_on_before
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.metrics.overlap import count_overlap, image_score
-from napari_unet.models.look import kind_of, measure_look, summarize_looks
+from napari_unet.models.image_statistics import describe_image, kind_of, summarize_statistics
 from napari_unet.models.model import (
     METRICS_FILE,
     SPLIT_FILE,
@@ -34,15 +34,15 @@ from napari_unet.models.model import (
 )
 from napari_unet.networks.registry import architecture, build_network, input_sizes
 from napari_unet.networks.transfer import copy_weights, freeze_encoder, related, use_pretrained
-from napari_unet.training.batches import TrainingBatches, prepare_sample
 from napari_unet.training.checkpoint import load_state, save_state
+from napari_unet.training.feeding.batches import TrainingBatches, prepare_sample
+from napari_unet.training.feeding.weight_maps import class_weights
 from napari_unet.training.fit import Training
 from napari_unet.training.learner import learner_for
 from napari_unet.training.losses import make_loss
-from napari_unet.training.weight_maps import class_weights
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.training_data import prepare_training
-from napari_unet.workflow.train.tune_threshold import Tuned, tune
+from napari_unet.workflow.train.tune_threshold import TunedThreshold, tune_threshold
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,22 +51,22 @@ if TYPE_CHECKING:
     from napari_unet.data.split import Split
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import Recipe
-    from napari_unet.training.augmentation import Patch
+    from napari_unet.training.feeding.augmentation import Patch
     from napari_unet.workflow.inputs.labelled_images import GivenData
     from napari_unet.workflow.train.dataset_scan import DatasetScan
     from napari_unet.workflow.train.training_data import TrainingData
 
 MAX_VALIDATION_IMAGES = 64  # scored after an epoch
 MOST_TO_TUNE = 400  # images by which a threshold is chosen
-MOST_LOOKED_AT = 400  # images whose looks are kept
-# Settings that came later: as they are by themselves they change nothing, so that older states go on.
+MOST_DESCRIBED = 400  # images whose looks are kept
+# Settings that came later: as they are by themselves they change nothing, so that older states continue.
 ADDED = (
     ("network", "presence", False),
     ("training", "side", 0),
     ("training", "restarts", 2),
     ("inference", "least_presence", 0.0),
 )
-# Tiles decide no weights: states of any are gone on with, and these are what older ones were written with.
+# Tiles decide no weights: states of any are resumed, and these are what older ones were written with.
 TILES = {"tile": 512, "overlap": 64}
 GROUPS_TO_TUNE = 3  # a threshold that suits one or two groups may suit no other
 
@@ -92,10 +92,10 @@ class TrainTask:
     init : pathlib.Path, optional
         A model to start from.
     resume : bool
-        Go on with a run that was stopped or killed.
+        Resume a run that was stopped or killed.
     on_epoch : callable, optional
         Takes a row of the metrics after each epoch.
-    on_look : callable, optional
+    on_validation : callable, optional
         Takes the model and its score after each validation, with the averaged weights in place.
     stop : callable, optional
         () -> whether to stop now and keep the best.
@@ -115,7 +115,7 @@ class TrainTask:
     init: Path | None = None
     resume: bool = False
     on_epoch: OnEpoch | None = None
-    on_look: Callable[[Model, float], None] | None = None
+    on_validation: Callable[[Model, float], None] | None = None
     stop: Callable[[], bool] | None = None
     devices: tuple[str, ...] = ()
     parent: str = ""
@@ -148,7 +148,7 @@ class TrainTask:
         kept = self.out / SPLIT_FILE
         given = kept if self.resume and kept.exists() and self.split is None else self.split
         data = prepare_training(self.data, self.format, self.recipe, given, on_progress, cancel)
-        run = _Run(self, data, on_progress, cancel)
+        run = _Training(self, data, on_progress, cancel)
         with data_parallel(self.devices) as shares:
             return run.train(shares)
 
@@ -156,12 +156,12 @@ class TrainTask:
         """Refuse to replace a model, or a training that can be resumed."""
         begun = (self.out / STATE_FILE).exists()
         if not (begun and self.resume):
-            or_else = "go on with --resume" if begun else ""
+            or_else = "resume with --resume" if begun else ""
             check_model(self.out, overwrite=self.overwrite, or_else=or_else, begun=begun)
 
 
 @dataclass
-class _Run:
+class _Training:
     """One training, its parts put together."""
 
     task: TrainTask
@@ -230,10 +230,10 @@ class _Run:
         )
         self._history: list[dict[str, float]] = list(state.history) if state else []
         finished = run.run(state)
-        tuned: Tuned | None = None
+        tuned: TunedThreshold | None = None
         groups = {split.groups.get(s.id, s.id) for s in judging.samples}
         if training.tune_threshold and validation is not None and len(groups) >= GROUPS_TO_TUNE:
-            tuned = tune(model, judging, self.cancel, self.on_progress)
+            tuned = tune_threshold(model, judging, self.cancel, self.on_progress)
             model.recipe = recipe.model_copy(update={"inference": tuned.settings})
         model.provenance = provenance_of(
             data.scan,
@@ -261,8 +261,8 @@ class _Run:
 
     def _validate(self, model: Model, validation: Validation) -> float:
         score = validation()
-        if self.task.on_look is not None:
-            self.task.on_look(model, score)
+        if self.task.on_validation is not None:
+            self.task.on_validation(model, score)
         return score
 
     def _log_epoch(self, row: dict[str, float]) -> None:
@@ -296,7 +296,7 @@ class _Run:
 
 
 def training_fingerprint(recipe: Recipe, split: Split) -> str:
-    """Changes whenever going on with an older state would mix two trainings."""
+    """Changes whenever resuming an older state would mix two trainings."""
     settings = recipe.model_dump(mode="json")
     for free in ("megapixels", "epochs", "minutes", "patience"):
         settings["training"].pop(free)
@@ -343,8 +343,8 @@ def provenance_of(
     dataset = scan.dataset
     images = {sample.id: scan[sample].hash for sample in dataset.samples}
     prints = {sample.id: scan[sample].fingerprint for sample in dataset.samples}
-    looked_at = set(split.train[:MOST_LOOKED_AT])
-    looks = [measure_look(dataset.image(sample)) for sample in dataset.samples if sample.id in looked_at]
+    looked_at = set(split.train[:MOST_DESCRIBED])
+    looks = [describe_image(dataset.image(sample)) for sample in dataset.samples if sample.id in looked_at]
     digest = hashlib.sha256("".join(sorted(images.values())).encode()).hexdigest()
     return {
         "program": f"napari-unet-workbench {__version__}",
@@ -361,7 +361,7 @@ def provenance_of(
         "split": split.to_json(),
         "image_hashes": images,
         "fingerprints": prints,
-        "looks": summarize_looks((kind_of(look), look) for look in looks),
+        "looks": summarize_statistics((kind_of(look), look) for look in looks),
         "parent": parent,
         "scores": {"validation_iou": score} if score >= 0 else {},
         "steps": steps,

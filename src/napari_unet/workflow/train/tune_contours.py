@@ -11,7 +11,7 @@ from napari_unet.atomic import check_model
 from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError
-from napari_unet.evaluation.leakage import SeenImages
+from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.inference.contours import WEIGHTS, choose_weight, refine, watershed_contours
 from napari_unet.metrics.regions import compare_partitions, regions_of
 from napari_unet.models.ensemble import Ensemble, check_ensemble_place, load_any, save_ensemble
@@ -37,7 +37,7 @@ THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(2, 19))
 
 
 @dataclass(frozen=True)
-class Refined:
+class TunedContours:
     """What was chosen.
 
     Attributes
@@ -61,7 +61,7 @@ class Refined:
 
 
 @dataclass(frozen=True)
-class RefineTask:
+class TuneContoursTask:
     """Choose the weight of watershed contours, and write the model with it.
 
     Attributes
@@ -87,7 +87,7 @@ class RefineTask:
     tune_threshold: bool = False
     overwrite: bool = False
 
-    def run(self, on_progress: OnProgress, cancel: CancelToken) -> Refined:
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> TunedContours:
         """Choose and write.
 
         Raises
@@ -113,7 +113,7 @@ class RefineTask:
             )
         dataset, left = sound_part(open_dataset(self.data, self.format), on_progress, cancel)
         check_classes(model, dataset)
-        judges = choosing_images(dataset, [SeenImages(model.provenance)], cancel)
+        judges = choosing_images(dataset, [TrainingMembership(model.provenance)], cancel)
         inference = model.recipe.inference.model_copy(update={"refinement": 0.0})
         samples = [sample for sample, _ in judges]
         results = tracked(
@@ -127,11 +127,11 @@ class RefineTask:
         before = error(0.0, own)
         weight, threshold, after = choose_weight(error, WEIGHTS, thresholds)
         cancel.check()
-        found = Refined(weight, threshold, before, after, len(judges), left)
+        found = TunedContours(weight, threshold, before, after, len(judges), left)
         self._write(model, found, {digest: sample.id for sample, digest in judges})
         return found
 
-    def _write(self, model: AnyModel, found: Refined, used: dict[str, str]) -> None:
+    def _write(self, model: AnyModel, found: TunedContours, used: dict[str, str]) -> None:
         changes = {"refinement": found.weight, "threshold": found.threshold}
         inference = model.recipe.inference.model_copy(update=changes)
         model.recipe = model.recipe.model_copy(update={"inference": inference})

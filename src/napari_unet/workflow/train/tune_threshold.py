@@ -33,7 +33,7 @@ MOST_PIXELS = 60e6  # of all images together whose probabilities are kept in mem
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedThreshold:
     """What was chosen.
 
     Attributes
@@ -58,12 +58,12 @@ class Tuned:
         return {"score": self.score, "value": round(self.value, 4), "images": self.images}
 
 
-def tune(
+def tune_threshold(
     model: Model,
     validation: Dataset,
     cancel: CancelToken | None = None,
     on_progress: OnProgress = ignore_progress,
-) -> Tuned:
+) -> TunedThreshold:
     """Choose threshold, cores, least presence and smallest piece by the score that the data is judged by.
 
     That is the competition's where the data is one's, the average precision of objects where the
@@ -83,7 +83,7 @@ def tune(
 
     Returns
     -------
-    Tuned
+    TunedThreshold
         The settings with the best mean score: of equal thresholds the middle one, and a least presence or a
         smallest piece only where it brings 0.001 or more.
     """
@@ -110,7 +110,7 @@ def tune(
     side = int(np.median([result.mask.size for result, _ in kept]) * LARGEST_PIECE)
     sizes = [2**n for n in range(3, max(side, 8).bit_length())]
     chosen = judge.worth(chosen, "minimum_size", sizes)
-    return Tuned(chosen, judge.name, judge.score(chosen), len(kept))
+    return TunedThreshold(chosen, judge.name, judge.score(chosen), len(kept))
 
 
 @dataclass
@@ -152,7 +152,9 @@ class _Judge:
                 mask[:] = 0
             objects = None
             if self.objects and reference.objects is not None:
-                found = find_objects(mask, settings, result.probabilities, result.separation, result.kind)
+                found = find_objects(
+                    mask, settings, result.probabilities, result.separation, result.separation_kind
+                )
                 objects = reference.objects, found
             evaluation.add(result.sample.id, result.sample.id, "validation", reference, mask, objects)
         scores = evaluation.scores

@@ -1,0 +1,1 @@
+"""From scores to pages and tables that a person reads."""

@@ -1,0 +1,1 @@
+"""Published encoders, whose weights a network may start from."""

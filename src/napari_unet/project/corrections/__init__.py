@@ -1,0 +1,1 @@
+"""What a person painted: strokes, their journal, masks on the disk."""

@@ -1,0 +1,420 @@
+"""The open images, with what is known of each: predictions, corrections, scores."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.errors import WorkbenchError
+from napari_unet.inference.objects import find_objects
+from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.metrics.overlap import OverlapCounts, count_overlap, scores_of_counts
+from napari_unet.project.corrections.correction import IGNORE
+from napari_unet.project.corrections.corrections import Corrections
+from napari_unet.session.images.image_row import ImageRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import ReferenceMask, Sample
+    from napari_unet.metrics.overlap import EmptyRule
+    from napari_unet.models.card import ModelCard
+    from napari_unet.session.images.image_row import Status
+    from napari_unet.settings import InferenceSettings
+    from napari_unet.workflow.review.quality_estimate import MemberAgreement
+    from napari_unet.workflow.segment.predict_task import Prediction
+
+SEEN = ("train", "validation")
+
+
+@dataclass
+class Entry:
+    """What is known of one image.
+
+    Attributes
+    ----------
+    sample : Sample
+        The image.
+    prediction : Prediction or None
+        What the model said of it last.
+    part, group, problem : str
+        See ``ImageRow``.
+    flaw : str
+        What `inspect` says is wrong with the image or its reference mask; empty if nothing is known.
+    look_alike : str
+        Which other image it is nearly a copy of, in a sentence; empty if nothing is known.
+    counts : OverlapCounts or None
+        Agreement of the mask, corrected or predicted, with the reference.
+    iou : float or None
+        By these counts, mean over the classes in either mask; None without them.
+    agreement : MemberAgreement or None
+        How far the model's predictions of it under flips agree; None before they were compared.
+    estimate : float or None
+        IoU that is expected of the mask, 0 to 1; None where it is known, or was not estimated.
+    reason : str
+        What that is from, for a person.
+    scored_with : tuple of float or None
+        Threshold and minimum size of the predicted mask that the counts are of; None of any other mask.
+    corrections : Corrections
+        Who owns what a person made of the mask; the entry only reads it.
+    known_as : str
+        Id of the image there.
+    """
+
+    sample: Sample
+    prediction: Prediction | None = None
+    part: str = ""
+    group: str = ""
+    problem: str = ""
+    flaw: str = ""
+    look_alike: str = ""
+    counts: OverlapCounts | None = None
+    iou: float | None = None
+    agreement: MemberAgreement | None = None
+    estimate: float | None = None
+    reason: str = ""
+    scored_with: tuple[float, int] | None = None
+    corrections: Corrections = field(default_factory=Corrections.in_memory)
+    known_as: str = ""
+
+    def __post_init__(self) -> None:
+        self.known_as = self.known_as or self.sample.id
+
+    @property
+    def done(self) -> bool:
+        """Whether the person verified the mask."""
+        return self.corrections.stats(self.known_as).done
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether a person changed the mask or verifies it, without reading it."""
+        return self.corrections.has_evidence(self.known_as)
+
+    @property
+    def is_unsaved(self) -> bool:
+        """Whether something was painted that is in memory only."""
+        return self.corrections.is_in_memory and self.known_as in self.corrections
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Another one after each change of the corrected mask."""
+        return id(self.corrections), self.corrections.stats(self.known_as).number
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the image was segmented at once."""
+        return self.prediction is not None and self.prediction.file is not None and self.prediction.whole
+
+    @property
+    def corrected(self) -> NDArray[np.uint8] | None:
+        """(Y, X) uint8, what a person made of the mask, read-only; None while it is as predicted."""
+        if not self.is_corrected:
+            return None
+        try:
+            return self.corrections.mask(self.known_as)
+        except (WorkbenchError, KeyError) as error:
+            self.problem = error.sentence if isinstance(error, WorkbenchError) else "its correction is gone"
+            self.corrections = Corrections.in_memory()  # for what is painted from now on
+            return None
+
+    def score(
+        self,
+        counts: OverlapCounts | None,
+        empty: EmptyRule,
+        scored_with: tuple[float, int] | None = None,
+    ) -> None:
+        """Remember the agreement of the mask with the reference, None if there is none."""
+        self.counts = counts
+        self.scored_with = scored_with
+        value = float("nan") if counts is None else scores_of_counts(counts, empty).iou
+        self.iou = None if np.isnan(value) else float(value)
+
+    @property
+    def status(self) -> Status:
+        """How far the image has come."""
+        if self.done:
+            return "done"
+        if self.is_corrected:
+            return "corrected"
+        return "new" if self.prediction is None or self.prediction.file is None else "segmented"
+
+
+class Collection:
+    """Images that are worked through together: a data set, or the images of layers.
+
+    Parameters
+    ----------
+    name : str
+        For people.
+    samples : sequence of Sample
+        In order; ids differ.
+    dataset : Dataset, optional
+        Where they come from, if from one.
+
+    Attributes
+    ----------
+    memory : Corrections
+        Where corrections go while no project has them.
+    left : list of Entry
+        Images that left though they were painted and no project has that yet.
+    """
+
+    def __init__(self, name: str, samples: Sequence[Sample], dataset: Dataset | None = None) -> None:
+        self.name = name
+        self.dataset = dataset
+        self.memory = Corrections.in_memory()
+        self.left: list[Entry] = []
+        self.entries = self._new_entries(samples)
+        self.classes: tuple[str, ...] = dataset.classes if dataset is not None else ("foreground",)
+        self.activation: str = "sigmoid"
+        self.model: ModelCard | None = None  # whose predictions are kept
+        self.inspected = False  # whether flaws were looked for
+        self.leave_out_flaws = False  # of training and scores
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of all images, in order."""
+        return tuple(self.entries)
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something was painted that no project has."""
+        return any(e.is_unsaved for e in (*self.entries.values(), *self.left))
+
+    @property
+    def folder(self) -> Path:
+        """Where probabilities are kept while the collection is open."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="napari-unet-probabilities-")
+        return Path(self._folder.name)
+
+    def close(self) -> None:
+        """Remove what was kept on disk."""
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def update(self, samples: Iterable[Sample], before: Mapping[str, str] | None = None) -> bool:
+        """Take other samples; what is known of those that stay is kept.
+
+        Parameters
+        ----------
+        samples : iterable of Sample
+            An image is another one if the function that reads it is not equal to the one before.
+        before : mapping, optional
+            Id to the id that the image had before, where that differs.
+
+        Returns
+        -------
+        bool
+            Whether anything changed.
+        """
+        fresh = {s.id: s for s in samples}
+        old = self.entries
+        if list(fresh) == list(old) and all(old[i].sample is s for i, s in fresh.items()):
+            return False
+        if any(identifier in self.memory for identifier in fresh):
+            self.memory = Corrections.in_memory()  # what is there may be of another image of that name
+        self.entries = self._new_entries(fresh.values())
+        stay: set[int] = set()
+        for identifier, entry in self.entries.items():
+            known = old.get((before or {}).get(identifier, identifier))
+            if known is None or known.sample.load_image != entry.sample.load_image:
+                continue
+            if entry.sample.load_mask != known.sample.load_mask:
+                known.counts = known.iou = None
+            stay.add(id(known))
+            entry.__dict__.update(known.__dict__, sample=entry.sample, group=entry.group)
+        self.left += [e for e in old.values() if id(e) not in stay and e.is_unsaved]
+        return True
+
+    def _new_entries(self, samples: Iterable[Sample]) -> dict[str, Entry]:
+        return {s.id: Entry(s, group=s.group or "", corrections=self.memory) for s in samples}
+
+    def masks_mean(self, classes: tuple[str, ...]) -> None:
+        """Take the classes of reference masks; those of a model that was used go before."""
+        if self.model is None:
+            self.classes = classes
+
+    def row(self, identifier: str) -> ImageRow:
+        """The row of one image."""
+        entry = self.entries[identifier]
+        return ImageRow(
+            identifier,
+            entry.group,
+            entry.part,
+            entry.status,
+            entry.iou,
+            entry.sample.has_mask,
+            entry.problem or entry.flaw or entry.look_alike,
+            entry.estimate,
+            entry.reason,
+        )
+
+    def image(self, identifier: str) -> NDArray[np.generic]:
+        """(Y, X, C) in the stored dtype, through the data set's cache; do not write to it.
+
+        Raises
+        ------
+        WorkbenchError
+            If it cannot be read.
+        """
+        sample = self.entries[identifier].sample
+        return self.dataset.image(sample) if self.dataset is not None else sample.read_image()
+
+    def reference(self, identifier: str) -> ReferenceMask | None:
+        """The reference mask; None if there is none or it cannot be read."""
+        sample = self.entries[identifier].sample
+        if not sample.has_mask:
+            return None
+        try:
+            return self.dataset.mask(sample) if self.dataset is not None else sample.read_mask()
+        except WorkbenchError as error:
+            self.entries[identifier].problem = error.sentence
+            return None
+
+    def predicted_mask(self, identifier: str, settings: InferenceSettings) -> NDArray[np.uint8] | None:
+        """(Y, X) uint8 as it was segmented, or from the probabilities that were kept; None without these."""
+        prediction = self.entries[identifier].prediction
+        if prediction is None or prediction.file is None:
+            return None
+        made = prediction.mask(settings.threshold, settings.minimum_size)
+        if made is not None:
+            return made
+        try:
+            probabilities = prediction.probabilities()
+        except (OSError, ValueError):
+            entry = self.entries[identifier]
+            entry.prediction = None
+            entry.problem = "its probabilities are gone from the disk; segment it again"
+            return None
+        mask = np.zeros(probabilities.shape[:2], np.uint8)
+        for region in prediction.regions:
+            mask[region.slices] = mask_from_probabilities(
+                np.asarray(probabilities[region.slices], np.float32),
+                settings.threshold,
+                settings.minimum_size,
+                activation=self.activation,  # type: ignore[arg-type]
+            )
+        return mask
+
+    def mask(self, identifier: str, settings: InferenceSettings) -> NDArray[np.uint8] | None:
+        """(Y, X) uint8: the corrected mask, else the predicted one; None if there is neither."""
+        entry = self.entries[identifier]
+        if entry.is_corrected:
+            return entry.corrected
+        return self.predicted_mask(identifier, settings)
+
+    def objects(
+        self, identifier: str, mask: NDArray[np.uint8], settings: InferenceSettings
+    ) -> NDArray[np.int32]:
+        """Number the objects of a mask of an image, with what the network said of it as a help.
+
+        Parameters
+        ----------
+        identifier : str
+            Of the image.
+        mask : numpy.ndarray
+            (Y, X) uint8, 0..K, as predicted or corrected.
+        settings : InferenceSettings
+            How touching objects are told apart.
+
+        Returns
+        -------
+        numpy.ndarray
+            (Y, X) int32, 0 background; every pixel of the mask belongs to one object.
+        """
+        prediction = self.entries[identifier].prediction
+        if prediction is None or prediction.file is None or prediction.shape != mask.shape:
+            return find_objects(mask, settings)
+        try:
+            probabilities, separation = prediction.probabilities(), prediction.separation()
+        except (OSError, ValueError):
+            return find_objects(mask, settings)
+        return find_objects(
+            mask,
+            settings,
+            np.asarray(probabilities, np.float32),
+            None if separation is None else np.asarray(separation, np.float32),
+            prediction.separation_kind,
+        )
+
+    def count(
+        self,
+        identifier: str,
+        mask: NDArray[np.uint8],
+        empty: EmptyRule,
+        scored_with: tuple[float, int] | None = None,
+    ) -> None:
+        """Score a mask against the reference and remember it; ignored pixels do not count."""
+        self.entries[identifier].score(self.overlap(identifier, mask), empty, scored_with)
+
+    def overlap(self, identifier: str, mask: NDArray[np.uint8]) -> OverlapCounts | None:
+        """Agreement of a mask (Y, X) uint8 with the reference, ignored pixels aside; None without one."""
+        reference = self.reference(identifier)
+        ignored = mask == IGNORE
+        if reference is not None and reference.labels.shape == mask.shape and ignored.any():
+            weights = np.ones(mask.shape, np.float32) if reference.weights is None else reference.weights
+            reference = replace(reference, weights=np.where(ignored, 0, weights).astype(np.float32))
+            mask = np.where(ignored, 0, mask).astype(np.uint8)
+        fits = (
+            reference is not None
+            and reference.labels.shape == mask.shape
+            and int(reference.labels.max(initial=0)) <= len(self.classes)
+            and int(mask.max(initial=0)) <= len(self.classes)
+        )
+        if reference is None or not fits:
+            return None
+        return count_overlap(reference.labels, mask, len(self.classes), reference.weights)
+
+    @property
+    def flawed(self) -> list[str]:
+        """Ids of the images that `inspect` finds wrong."""
+        return [i for i, e in self.entries.items() if e.flaw]
+
+    def is_left_out(self, identifier: str) -> bool:
+        """Whether an image is left out of training and scores."""
+        return self.leave_out_flaws and bool(self.entries[identifier].flaw)
+
+    def forget_predictions(self) -> None:
+        """Forget what another model said; corrections and what was verified stay."""
+        for entry in self.entries.values():
+            entry.prediction = entry.agreement = entry.estimate = None
+            entry.problem = entry.reason = ""
+            entry.part = ""
+            if not entry.is_corrected:
+                entry.counts = entry.iou = None
+        self.close()
+
+    def scored(self) -> tuple[list[str], bool, int]:
+        """Images that overall scores are of, and whether the model has seen them in training.
+
+        Returns
+        -------
+        ids : list of str
+            With a score, unseen by the model; all with a score if every one was seen.
+        seen : bool
+            Whether they were seen.
+        left_out : int
+            Images with a score that are not among them.
+        """
+        known = [
+            (i, e)
+            for i, e in list(self.entries.items())
+            if e.iou is not None and e.prediction and not self.is_left_out(i)
+        ]
+        unseen = [i for i, e in known if e.part not in SEEN]
+        if unseen or not known:
+            return unseen, False, len(known) - len(unseen)
+        return [i for i, _ in known], True, 0

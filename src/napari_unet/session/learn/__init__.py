@@ -1,0 +1,1 @@
+"""Learning from corrections, beside what a person does."""

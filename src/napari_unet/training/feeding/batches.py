@@ -1,0 +1,407 @@
+"""Samples prepared for a network, and the endless, seeded stream of batches drawn from them."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.data.dataset import ArrayCache
+from napari_unet.data.files.channels import channels_of
+from napari_unet.errors import DataError, TrainingError
+from napari_unet.models.normalization import resize, scaled_shape
+from napari_unet.networks.layers.object_depth import distance_map
+from napari_unet.settings import SEPARATION_CHANNELS
+from napari_unet.training.feeding.augmentation import Patch, cut_patch
+from napari_unet.training.feeding.star_targets import star_targets
+from napari_unet.training.feeding.weight_maps import border_map, border_weights, separate_objects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import Sample
+    from napari_unet.models.normalization import Normalization
+    from napari_unet.networks.sizes import InputSizes
+    from napari_unet.settings import Separation, TrainingSettings
+
+    Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+MIN_STEPS_PER_EPOCH = 100
+BATCH_PIXELS = 2**18  # of an automatic batch
+PREPARED_BYTES = 3 * 1024**3
+FOREGROUND_POINTS = 512
+SPARSE = 0.5  # share of an image known below which patches are centred on what is
+AHEAD = 4  # batches made before they are asked for
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedSample:
+    """A sample as the network will see it, and where to look.
+
+    Attributes
+    ----------
+    whole : Patch
+        The image.
+    foreground : numpy.ndarray
+        (N, 2) int32: y and x of some pixels of the foreground; of a sparse sample, of any that are known.
+    sparse : bool
+        Whether little of the image is annotated, so that no patch is cut without looking.
+    """
+
+    whole: Patch
+    foreground: NDArray[np.int32]
+    sparse: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, in bytes."""
+        whole = self.whole
+        return whole.image.nbytes + whole.labels.nbytes + whole.weights.nbytes + self.foreground.nbytes
+
+
+def prepare_sample(
+    dataset: Dataset,
+    sample: Sample,
+    normalization: Normalization,
+    training: TrainingSettings,
+    class_weights: NDArray[np.float32] | None = None,
+    separation: Separation = "none",
+    connected: bool = True,
+) -> PreparedSample:
+    """Read, normalize and weigh one sample.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Whose cache is used.
+    sample : Sample
+        With a reference mask.
+    normalization : Normalization
+        Of the model in training.
+    training : TrainingSettings
+        Border weights count.
+    class_weights : numpy.ndarray, optional
+        (K + 1,) float32, background first.
+    separation : str
+        What the network learns besides the classes.
+    connected : bool
+        Whether connected foreground is an object where the mask does not tell objects apart;
+        otherwise the separation is unknown there.
+
+    Returns
+    -------
+    PreparedSample
+        At the model's scale.
+
+    Raises
+    ------
+    DataError
+        If mask and image differ in size.
+    """
+    image = dataset.image(sample)
+    mask = dataset.mask(sample)
+    if image.shape[:2] != mask.labels.shape:
+        raise DataError(
+            f"the mask of {sample.id} does not fit its image",
+            code="data.mask.size",
+            expected=f"{image.shape[1]} x {image.shape[0]} pixels",
+            got=f"{mask.labels.shape[1]} x {mask.labels.shape[0]}",
+            remedy="replace the mask or leave the image out",
+        )
+    if image.shape[2] > 1:
+        image = normalization.pick(image, *channels_of(sample), sample.id)
+    values = normalization.prepare(image, sample.id)
+    shape = scaled_shape(image.shape[:2], normalization.scale)
+    labels = resize(mask.labels[..., None], shape, nearest=True)[..., 0]
+    weights = np.ones(shape, np.float32)
+    if mask.weights is not None:
+        weights = resize(mask.weights[..., None], shape, nearest=True)[..., 0]
+    known = weights > 0
+    if class_weights is not None:
+        weights = weights * class_weights[labels]
+    if training.border_weight > 0:
+        objects = _objects(mask.objects, labels, shape)
+        labels = np.where(separate_objects(objects), labels, 0).astype(np.uint8)
+        border = border_weights(
+            np.where(labels > 0, objects, 0), training.border_weight, training.border_sigma
+        )
+        weights = weights + border * known
+    apart = _separation(mask.objects, labels, shape, separation, connected)
+    rng = np.random.default_rng(len(known))
+    sparse = bool(known.any()) and float(known.mean()) < SPARSE
+    places = np.flatnonzero(known if sparse else (labels > 0) & known)
+    if len(places) > FOREGROUND_POINTS:
+        places = rng.choice(places, FOREGROUND_POINTS, replace=False)
+    foreground = np.stack(np.unravel_index(places, shape), axis=1).astype(np.int32)
+    whole = Patch(values, np.ascontiguousarray(labels), np.ascontiguousarray(weights), apart)
+    return PreparedSample(whole, foreground, sparse)
+
+
+def _objects(
+    objects: NDArray[np.int32] | None, labels: NDArray[np.uint8], shape: tuple[int, int]
+) -> NDArray[np.int32]:
+    """Object numbers at the network's resolution; connected foreground where none are given."""
+    import cv2
+
+    if objects is None:
+        return np.asarray(cv2.connectedComponents((labels > 0).astype(np.uint8), connectivity=4)[1])
+    if objects.shape == shape:
+        return objects
+    resized = cv2.resize(objects, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.asarray(resized)
+
+
+def _separation(
+    objects: NDArray[np.int32] | None,
+    labels: NDArray[np.uint8],
+    shape: tuple[int, int],
+    separation_kind: Separation,
+    connected: bool,
+) -> NDArray[np.float32] | None:
+    """(Y, X) float32 that the network's last output is to become; None for a network without."""
+    if separation_kind == "none":
+        return None
+    if objects is None and not connected:
+        return np.full(shape, -1, np.float32)
+    numbered = _objects(objects, labels, shape)
+    if separation_kind in {"star", "objects"}:  # looked at in each patch, after it was turned and warped
+        return np.where(numbered > 0, numbered, 0).astype(np.float32)
+    return distance_map(numbered) if separation_kind == "distance" else border_map(numbered)
+
+
+class TrainingBatches:
+    """An endless, seeded stream of batches: step n is the same whenever it is asked for.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The training part.
+    normalization : Normalization
+        Of the model in training.
+    training : TrainingSettings
+        Batch, patch, augmentation, weights, seed.
+    sizes : InputSizes
+        Of the network.
+    classes : int
+        K.
+    class_weights : numpy.ndarray, optional
+        (K + 1,) float32.
+    separation, connected
+        See ``prepare_sample``.
+    shares : int
+        Devices that share each batch, which is filled up to a multiple of it.
+    shapes : sequence of tuple of int, optional
+        (Y, X) of each image, where they are known; otherwise the images are read.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        normalization: Normalization,
+        training: TrainingSettings,
+        sizes: InputSizes,
+        classes: int,
+        class_weights: NDArray[np.float32] | None = None,
+        separation: Separation = "none",
+        connected: bool = True,
+        shares: int = 1,
+        shapes: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
+        if len(dataset) == 0:
+            raise TrainingError(
+                "there is nothing to train on",
+                code="training.images.missing",
+                expected="at least one image with a mask",
+                got="none",
+                remedy="check the data set with `napari-unet inspect`",
+            )
+        self.dataset = dataset
+        self.normalization = normalization
+        self.training = training
+        self.sizes = sizes
+        self.classes = classes
+        self.class_weights = class_weights
+        self.separation = separation
+        self.connected = connected
+        self.shares = shares
+        self.cache = ArrayCache(PREPARED_BYTES)
+        if shapes is None:
+            shapes = [dataset.image(s).shape[:2] for s in dataset.samples]
+        shapes = [scaled_shape(shape, normalization.scale) for shape in shapes]
+        self.shape = self._patch_shape(shapes)
+        out = [n - 2 * sizes.margin for n in self.shape]
+        per_image = [-(-y // out[0]) * -(-x // out[1]) for y, x in shapes]
+        self._deck = np.repeat(np.arange(len(shapes)), per_image)
+        self._order: tuple[int, NDArray[np.intp]] | None = None
+        if classes > 255:
+            raise TrainingError(
+                "too many classes", code="training.classes.many", expected="at most 255", got=str(classes)
+            )
+
+    def _patch_shape(self, shapes: list[tuple[int, int]]) -> tuple[int, int]:
+        """Input size of the patches: the largest image's, bounded by the patch setting."""
+        longest = [min(max(s[axis] for s in shapes), self.training.patch) for axis in (0, 1)]
+        if self.training.augmentation.symmetry == "dihedral":
+            longest = [max(longest)] * 2
+        y, x = (self.sizes.for_output(n) for n in longest)
+        return y, x
+
+    @property
+    def patches_a_pass(self) -> int:
+        """Patches that cover every image about once."""
+        return len(self._deck)
+
+    @property
+    def batch_size(self) -> int:
+        """Patches a step: what the settings say, or 4 to 16 by their size; filled up for the shares."""
+        wanted = self.training.batch_size
+        if not wanted:
+            wanted = int(min(max(BATCH_PIXELS // (self.shape[0] * self.shape[1]), 4), 16))
+        return -(-wanted // self.shares) * self.shares
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that make a pass, or what the settings say."""
+        if self.training.steps_per_epoch:
+            return self.training.steps_per_epoch
+        return max(MIN_STEPS_PER_EPOCH, -(-len(self._deck) // self.batch_size))
+
+    @property
+    def pixels_a_step(self) -> int:
+        """Of all patches of a batch."""
+        return self.shape[0] * self.shape[1] * self.batch_size
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of a training by epochs or by megapixels."""
+        if self.training.epochs:
+            return self.training.epochs * self.steps_per_epoch
+        return max(1, round(self.training.megapixels * 1e6 / self.pixels_a_step))
+
+    def drawn(self, position: int) -> tuple[int, np.random.Generator]:
+        """Which image stands at a position of the endless stream, and the luck it has there."""
+        round_number, place = divmod(position, len(self._deck))
+        if self._order is None or self._order[0] != round_number:
+            luck = np.random.default_rng((self.training.seed, 1, round_number))
+            self._order = (round_number, luck.permutation(self._deck))
+        return int(self._order[1][place]), np.random.default_rng((self.training.seed, 2, position))
+
+    def _prepared(self, index: int) -> PreparedSample:
+        sample = self.dataset.samples[index]
+        prepared = self.cache.get(
+            (sample.id, "prepared"),
+            lambda: prepare_sample(
+                self.dataset,
+                sample,
+                self.normalization,
+                self.training,
+                self.class_weights,
+                self.separation,
+                self.connected,
+            ),
+        )
+        assert isinstance(prepared, PreparedSample)
+        return prepared
+
+    def patch(self, index: int, rng: np.random.Generator) -> Patch:
+        """Draw a patch from image number `index`."""
+        prepared = self._prepared(index)
+        have = prepared.whole.labels.shape
+        output = [n - 2 * self.sizes.margin for n in self.shape]
+        centre: list[float] = []
+        share = 1.0 if prepared.sparse else self.training.foreground_patches
+        on_foreground = len(prepared.foreground) > 0 and rng.random() < share
+        target = prepared.foreground[rng.integers(len(prepared.foreground))] if on_foreground else None
+        for axis in (0, 1):
+            spare = have[axis] - output[axis]
+            low, high = sorted(((output[axis] - 1) / 2, (output[axis] - 1) / 2 + spare))
+            if spare > 0 and target is not None:
+                jitter = rng.uniform(-0.25, 0.25) * output[axis]
+                centre.append(float(np.clip(target[axis] + jitter, low, high)))
+            else:
+                centre.append(rng.uniform(low, high))
+        return cut_patch(
+            prepared.whole,
+            (centre[0], centre[1]),
+            self.shape,
+            self.training.augmentation,
+            rng,
+        )
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step.
+
+        Returns
+        -------
+        images : numpy.ndarray
+            (N, Y, X, C) float32.
+        targets : numpy.ndarray
+            (N, Y', X', K + 1) float32: one-hot classes 1..K, then weights; (N, Y', X', K + 2) with the
+            separation before the weights, if the network has one, K + 34 for a star-convex one; for one
+            that finds objects their numbers, -1 where they are not known.
+        """
+        size = self.batch_size
+        return self.assemble([self.patch(*self.drawn(step * size + row)) for row in range(size)])
+
+    def assemble(self, patches: Sequence[Patch]) -> Batch:
+        """Put patches together; arrays as ``batch`` gives them."""
+        size = len(patches)
+        margin = self.sizes.margin
+        inner = slice(margin, -margin) if margin else slice(None)
+        channels = self.normalization.channels
+        output = [n - 2 * margin for n in self.shape]
+        images = np.empty((size, *self.shape, channels), np.float32)
+        apart = SEPARATION_CHANNELS[self.separation]
+        targets = np.empty((size, *output, self.classes + apart + 1), np.float32)
+        for row, patch in enumerate(patches):
+            images[row] = patch.image
+            labels = patch.labels[inner, inner]
+            for number in range(self.classes):
+                targets[row, ..., number] = labels == number + 1
+            if apart:
+                targets[row, ..., self.classes : -1] = self._apart(patch, inner)
+            targets[row, ..., -1] = patch.weights[inner, inner]
+        return images, targets
+
+    def _apart(self, patch: Patch, inner: slice) -> NDArray[np.float32]:
+        """(Y', X', 1) or (Y', X', 33) float32 that tells objects apart; -1 where that is not known."""
+        if patch.separation is None:
+            return np.full((1, 1, 1), -1, np.float32)
+        if self.separation == "star":
+            return star_targets(patch.separation)[inner, inner]
+        if self.separation == "objects":  # what lies beyond the image's borders is a mirror's
+            return np.where(patch.weights > 0, patch.separation, -1)[inner, inner, None]
+        return patch.separation[inner, inner, None]
+
+    def stream(self, first_step: int = 0) -> Generator[Batch, None, None]:
+        """Batches from a step on, made ahead in another thread, in order; close it when done."""
+        return made_ahead(self.batch, first_step)
+
+
+def made_ahead(batch: Callable[[int], Batch], first_step: int = 0) -> Generator[Batch, None, None]:
+    """Batches from a step on, made ahead in another thread, in order; close it when done.
+
+    Parameters
+    ----------
+    batch : callable
+        (step) -> batch.
+    first_step : int
+        Where to begin.
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
+    try:
+        waiting = deque(pool.submit(batch, first_step + n) for n in range(AHEAD))
+        step = first_step + AHEAD
+        while True:
+            ready = waiting.popleft().result()
+            waiting.append(pool.submit(batch, step))
+            step += 1
+            yield ready
+    finally:
+        pool.shutdown(cancel_futures=True)
