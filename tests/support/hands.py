@@ -33,7 +33,7 @@ def settled(dock: Any, qtbot: Any) -> None:
 
 def segment(dock: Any, qtbot: Any, scope: str = "image", wait: bool = True) -> None:
     """Choose what, press the button, wait for the end."""
-    panel = dock.segmenting
+    panel = dock.segment_panel
     panel.scope_box.setCurrentIndex(panel.scope_box.findData(scope))
     click(qtbot, panel.run_button)
     if wait:
