@@ -144,12 +144,12 @@ def test_two_strokes_on_one_of_fifteen_slices_are_one_mask(dock: Any, viewer: An
     qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == 15)
     viewer.layers.selection.active = viewer.layers["s"]
     dock.image_source.choose_reference(truth)
-    assert dock.session.new_model.image_source() == {}  # nothing is drawn yet
+    assert dock.session.new_model.sources() == {}  # nothing is drawn yet
     for rows in (slice(5, 15), slice(40, 50)):
         rows_of, columns_of = (part.ravel() for part in np.mgrid[rows, 10:30])
         truth.data_setitem((np.full(200, 4), rows_of, columns_of), 1)
     words = "1 of 15 images has a mask; the others are left out"
-    qtbot.waitUntil(lambda: bool(dock.session.new_model.image_source()))
+    qtbot.waitUntil(lambda: bool(dock.session.new_model.sources()))
     assert [row.id for row in dock.session.workspace.rows() if row.has_reference] == ["s [4]"]
     panel = dock.learn_panel
     click(qtbot, panel.heading)
