@@ -109,7 +109,7 @@ def test_a_budget_of_pixels_does_not_go_by_the_clock() -> None:
     pixels = SETTINGS.model_copy(update={"megapixels": 16 * 8 * 32 * 32 / 1e6})
     scores = iter(range(99))
     told: list[Progress] = []
-    run = tuning(1e-3, pixels, look=lambda: float(next(scores)), on_progress=told.append)
+    run = tuning(1e-3, pixels, validate=lambda: float(next(scores)), on_progress=told.append)
     history = run.run()
     assert run.step == 16
     assert [row["step"] for row in history] == [2, 4, 6, 8, 10, 12, 14, 16]
