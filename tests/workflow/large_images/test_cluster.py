@@ -340,7 +340,7 @@ def test_members_outlive_a_worker_and_trainings_that_were_stopped(
 
 
 def test_a_damaged_image_costs_itself_only(
-    scheduler: Path, tmp_path: Path, salt_folder: Path, model_path: Path, capsys: pytest.CaptureFixture[str]
+    scheduler: Path, tmp_path: Path, salt_folder: Path, grey_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Segmenting by blocks, scoring, and training members, all by the workers of a cluster."""
     grey = np.random.default_rng(0).integers(0, 255, (96, 96), dtype=np.uint8)
@@ -364,12 +364,12 @@ def test_a_damaged_image_costs_itself_only(
         wait_for_workers(cluster, 1)
         by = ["--cluster", str(scheduler)]
         out = tmp_path / "out"
-        command = ["segment", *map(str, files), "--model", str(model_path), "--out", str(out), "--stream"]
+        command = ["segment", *map(str, files), "--model", str(grey_model), "--out", str(out), "--stream"]
         assert main([*command, *by]) == 3
         assert last_line() == "1 image left out: b.tif"
         assert sorted(path.name for path in out.glob("*.ome.zarr")) == ["a.ome.zarr", "c.ome.zarr"]
         report = tmp_path / "report"
-        assert main(["evaluate", str(data), "--model", str(model_path), "--report", str(report), *by]) == 3
+        assert main(["evaluate", str(data), "--model", str(grey_model), "--report", str(report), *by]) == 3
         assert last_line() == left
         told = json.loads((report / "report.json").read_text())
         assert [item["code"] for item in told["left_out"]] == ["data.image.unreadable"]

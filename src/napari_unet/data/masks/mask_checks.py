@@ -108,10 +108,13 @@ def fit_masks(dataset: Dataset) -> Dataset:
 
 
 def _fitted(sample: Sample) -> Sample:
-    image = sample.load_image
-    if sample.load_mask is None or not isinstance(image, ImageLoader | PageLoader):
+    image, load = sample.load_image, sample.load_mask
+    if load is None or not isinstance(image, ImageLoader | PageLoader):
         return sample
-    mask = FittingMask(
-        sample.load_mask, image.source, image.name, sample.mask_name, image.page, image.reading
-    )
-    return replace(sample, load_mask=mask)
+
+    def fitting(load: Callable[[], ReferenceMask]) -> FittingMask:
+        return FittingMask(load, image.source, image.name, sample.mask_name, image.page, image.reading)
+
+    if isinstance(load, TabledMask):  # a file of another size is at fault, not the table
+        return replace(sample, load_mask=replace(load, load=fitting(load.load)))
+    return replace(sample, load_mask=fitting(load))
