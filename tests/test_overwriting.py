@@ -18,6 +18,8 @@ from support.folders import contents
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 def blobs(path: Path, seed: int = 0) -> Path:
     rows, columns = np.mgrid[:64, :80]

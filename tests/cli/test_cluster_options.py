@@ -15,6 +15,8 @@ from support.errors import cli_error
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 ADDRESS = "tcp://host:8786"
 
 

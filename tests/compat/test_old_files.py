@@ -34,6 +34,8 @@ from napari_unet.workflow.train.train_task import TrainTask
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 MADE_IN = "/home/anna/cells"
 PAINTED = ("cell_0", "cell_1", "cell_6", "cell_2")

@@ -247,6 +247,7 @@ REAL = {
 
 @pytest.mark.parametrize("name", REAL)
 @pytest.mark.parametrize("way", ["zip", "folder", "zip in zip"])
+@pytest.mark.slow
 def test_real_data(real_data: Path, tmp_path: Path, name: Any, way: str) -> None:
     path = real_data / f"{name}.zip"
     if way == "folder":

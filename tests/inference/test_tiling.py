@@ -112,6 +112,7 @@ def test_an_empty_image_is_refused_and_cancel_is_heard() -> None:
         list(predict_probabilities([image], lambda x: x, PADDED, InferenceSettings(), cancel))
 
 
+@pytest.mark.slow
 def test_the_real_unpadded_network_gives_the_same_in_tiles_and_whole() -> None:
     from napari_unet.networks.registry import build_network, input_sizes
     from napari_unet.settings import NetworkSettings

@@ -31,6 +31,8 @@ from support.errors import raises_code
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.slow
+
 TINY = NetworkSettings(filters=2, depth=2)
 
 

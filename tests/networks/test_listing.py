@@ -13,6 +13,8 @@ from support.errors import cli_error
 if TYPE_CHECKING:
     import pytest
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--set", "filters=2", "--set", "depth=2"]
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def lesson(salt: Path, model: Path, no_pause: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lesson]:

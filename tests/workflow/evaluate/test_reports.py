@@ -30,6 +30,8 @@ from support.tiny_models import provenance_of, write_tiny_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def salt(salt_tiles: Callable[[int], Path]) -> Path:

@@ -24,6 +24,8 @@ from support.errors import cli_error, raises_code
 if TYPE_CHECKING:
     from napari_unet.progress import Progress
 
+pytestmark = pytest.mark.slow
+
 
 def read_png(path: Path) -> np.ndarray:
     with Image.open(path) as picture:

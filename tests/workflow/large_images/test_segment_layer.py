@@ -26,6 +26,8 @@ from napari_unet.workflow.large_images.segment_layer import SegmentLayerTask
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 SMALL, LARGE = LargeImageSettings(memory=0.15), LargeImageSettings(memory=2)
 
 
