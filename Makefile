@@ -1,5 +1,5 @@
 # make demo   set up, then train, segment and score on made-up images; opens napari if there is a screen
-# make test   set up, a virtual screen included where it may be installed, then run all tests: ten minutes
+# make test   set up, a virtual screen included where it may be installed, then run all tests
 # make quick  the tests that take a moment, without windows: two minutes
 # make check  ruff, mypy (of the program, tests, benchmarks and docs), and the plugin's manifest
 # make bench  beside PyTorch, ONNX Runtime, OpenVINO, and the rest of docs/performance.md; quarter of an hour

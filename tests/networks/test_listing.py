@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+
+import pytest
 
 from napari_unet.cli import main
 from napari_unet.networks.registry import architecture, architectures
 from napari_unet.settings import NetworkSettings
 from support.errors import cli_error
-
-if TYPE_CHECKING:
-    import pytest
 
 pytestmark = pytest.mark.slow
 
