@@ -108,7 +108,7 @@ def ratio_interval(
     (sum d)^2 / sum d^2 - 1 with d the groups' denominators, which is G - 1 where all are alike.
     Of 95 % intervals of skewed scores over 5, 8, 12 and 36 groups 94.0 to 95.9 % hold the truth; of plain
     percentiles of a bootstrap 81, 87, 90, 93 % do, of expanded percentiles (Hesterberg 2015) 90, 92, 93,
-    94 %: ``benchmarks/coverage.py``.
+    94 %: ``benchmarks/interval_coverage.py``.
 
     References
     ----------

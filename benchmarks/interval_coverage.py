@@ -1,6 +1,6 @@
 """How many intervals hold the truth: simulated scores of 5, 8, 12 and 36 groups.
 
-    python benchmarks/coverage.py
+    python benchmarks/interval_coverage.py
 
 Groups differ in difficulty and in size, images vary within a group, a few fail outright: mean IoU about
 0.7, skewed to the left. Beside our intervals stand percentiles of a bootstrap over groups, plain and
