@@ -175,3 +175,28 @@ def test_masks_that_pair_with_nothing_are_told(folder: Path) -> None:
     fill(folder, lambda n: Image.fromarray(white(n)).save(folder / f"masks/other{n}.png"))
     (message,) = told(open_dataset(folder), "unpaired mask")
     assert message.startswith("masks/other0.png and 5 other files look like masks")
+
+
+@pytest.mark.parametrize(
+    ("palette", "object_index", "inverted"),
+    [((0, 0, 0, 255, 255, 255), 1, False), ((255, 255, 255, 0, 0, 0), 0, True)],
+    ids=["black first", "white first"],
+)
+def test_what_is_white_in_a_picture_of_two_colours_is_the_object(
+    palette: tuple[int, ...], object_index: int, inverted: bool
+) -> None:
+    import io
+
+    from PIL import Image
+
+    from napari_unet.data.masks.mask_pixels import decode_stored
+
+    indices = np.full((6, 8), 1 - object_index, np.uint8)
+    indices[2:4, 3:6] = object_index
+    picture = Image.fromarray(indices, mode="P")
+    picture.putpalette(palette)
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    found = decode_stored(file.getvalue(), "m.png")
+    assert np.argwhere(found.numbers).tolist() == [[y, x] for y in (2, 3) for x in (3, 4, 5)]
+    assert found.inverted is inverted

@@ -99,14 +99,22 @@ def decode_stored(data: bytes | IO[bytes], name: str, page: int | None = None) -
                 )
             return MaskInFile(np.stack(pages, axis=-1), channels=True)
     found = decode_pixels(data, name, page, palette_indices=True)
-    pixels, alpha = found.pixels, None
+    pixels, alpha, inverted = found.pixels, None, found.inverted
+    palette = found.palette if found.indices else None
+    if palette is not None and _white_then_black(palette) and pixels.max(initial=0) <= 1:
+        pixels, inverted = palette[pixels[..., 0], :1], True
     if found.alpha is not None and pixels.shape[2] > 1:
         alpha = np.ascontiguousarray(pixels[..., found.alpha])
         pixels = np.delete(pixels, found.alpha, axis=2)
     count = pixels.shape[2]
     if count == 1 or (pixels == pixels[..., :1]).all():
-        return MaskInFile(np.ascontiguousarray(pixels[..., 0]), alpha=alpha, inverted=found.inverted)
-    return MaskInFile(pixels, not found.colour or count != 3, alpha, found.inverted)
+        return MaskInFile(np.ascontiguousarray(pixels[..., 0]), alpha=alpha, inverted=inverted)
+    return MaskInFile(pixels, not found.colour or count != 3, alpha, inverted)
+
+
+def _white_then_black(palette: NDArray[np.uint8]) -> bool:
+    """Whether 0 is white and 1 is black, as in a file that says "white is 0": its picture counts."""
+    return len(palette) > 1 and bool((palette[0] == 255).all() and (palette[1] == 0).all())
 
 
 def decode_labels(data: bytes | IO[bytes], name: str, page: int | None = None) -> NDArray[np.generic]:
