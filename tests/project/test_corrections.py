@@ -24,7 +24,7 @@ IDS = tuple(f"i{n}" for n in range(12))
 def project(tmp_path: Path) -> Any:
     images = [Sample(i, lambda: np.zeros((3, 4, 1), np.uint8)) for i in IDS]
     with Project.create(tmp_path / "p", images, classes=("cell", "dirt")) as project:
-        project.corrections._clock = iter(range(0, 10_000, 10)).__next__  # ten seconds a stroke
+        project.corrections._edits.clock = iter(range(0, 10_000, 10)).__next__  # ten seconds a stroke
         yield project
 
 
@@ -156,12 +156,10 @@ def test_every_fifth_image_judges_and_is_never_trained_on(corrections: Correctio
         corrections.record(identifier, PREDICTED, painted((2, 2)))
     reserved = {i for i in IDS if corrections.part(i) == "held-out"}
     assert 0 < len(reserved) < len(IDS) / 2
-    assert {s.id for s in corrections.samples()} == set(IDS) - reserved
-    assert corrections.samples("held-out") == []
     for identifier in IDS:
         corrections.set_done(identifier)
-    assert {s.id for s in corrections.samples("held-out")} == reserved
-    assert {s.id for s in corrections.samples()} == set(IDS) - reserved
+    assert {i for i in IDS if corrections.part(i) == "held-out"} == reserved
+    assert {i for i in IDS if corrections.part(i) == "train"} == set(IDS) - reserved
     assert set(corrections.seen()) == set(IDS)
 
 
@@ -171,17 +169,18 @@ def test_a_split_decides_where_there_is_one(tmp_path: Path) -> None:
     with Project.create(tmp_path / "split", images, split=split) as project:
         for identifier in IDS:
             project.corrections.set_done(identifier, mask=PREDICTED)
-        assert {s.id for s in project.corrections.samples()} == set(IDS[:10])
-        assert {s.id for s in project.corrections.samples("held-out")} == set(IDS[10:])
+        assert {project.corrections.part(i) for i in IDS[:10]} == {"train"}
+        assert {project.corrections.part(i) for i in IDS[10:]} == {"held-out"}
 
 
-def test_samples_are_a_snapshot(corrections: Corrections) -> None:
+def test_a_correction_is_a_snapshot(corrections: Corrections) -> None:
     after = painted((2, 2))
-    train = next(i for i in IDS if corrections.part(i) == "train")
-    corrections.record(train, PREDICTED, after)
-    (sample,) = corrections.samples()
-    corrections.record(train, after, painted((2, 3), value=2, on=after))
-    assert np.array_equal(sample.read_mask().labels, after)
+    corrections.record("i0", PREDICTED, after)
+    found = corrections["i0"].reference()
+    corrections.record("i0", after, painted((2, 3), value=2, on=after))
+    assert np.array_equal(found.labels, after)
+    assert found.weights is not None
+    assert places(found.weights > 0) == [(2, 2)]
 
 
 def test_masks_that_do_not_fit_are_refused(corrections: Corrections) -> None:

@@ -84,8 +84,7 @@ def test_images_in_memory_are_known_by_name_and_that_is_said(tmp_path: Path) -> 
         assert project.images.attach(others).different == ("a",)
         assert project.images.attach(samples()).good
         assert project.notes == ()
-        (only,) = project.corrections.samples()
-        assert only.read_image().shape == (*SHAPE, 1)
+        assert project.images.sample("a").read_image().shape == (*SHAPE, 1)
 
 
 def test_nothing_is_overwritten(tmp_path: Path, project: Project) -> None:

@@ -732,7 +732,7 @@ def test_painting_hands_the_box_of_a_stroke_on(sitting: Sitting, monkeypatch: py
 def test_masks_painted_earlier_leave_the_memory_once_they_are_saved(
     sitting: Sitting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.project.corrections.corrections.MOST_UNSAVED", 2)
+    monkeypatch.setattr("napari_unet.project.corrections.mask_edits.MOST_UNSAVED", 2)
     monkeypatch.setattr("napari_unet.project.corrections.correction_store.MEMORY_BYTES", 0)
     ids = with_rings(sitting, made_up(5))
     sitting.painting.prepare()
@@ -759,7 +759,7 @@ def test_masks_painted_earlier_leave_the_memory_once_they_are_saved(
 def test_masks_stay_in_memory_while_the_disk_refuses_them(
     sitting: Sitting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.project.corrections.corrections.MOST_UNSAVED", 1)
+    monkeypatch.setattr("napari_unet.project.corrections.mask_edits.MOST_UNSAVED", 1)
     monkeypatch.setattr("napari_unet.project.corrections.correction_store.MEMORY_BYTES", 0)
     ids = with_rings(sitting, made_up(4))
     sitting.painting.prepare()

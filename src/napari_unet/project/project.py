@@ -93,9 +93,7 @@ class Project:
         memory = threading.RLock()
         self._files = CorrectionStore(folder, self._shapes, self._stems, memory)
         self.restored: Restored = self._files.open()
-        self.corrections = Corrections(
-            self.images.sample, self._files, split.part_of, reserve=not split.held_out, lock=memory
-        )
+        self.corrections = Corrections(self._files, split, memory)
         self._writer: BackgroundWriter | None = None  # None while nothing may be changed
         if lock is not None:
             self._writer = BackgroundWriter(self._files.append, self._files.save, self._ready, self._tell)
@@ -335,9 +333,8 @@ class Project:
         """
         written = []
         for identifier in self._files.unsaved():
-            correction = self.corrections[identifier]
             path = folder / f"{self._stems[identifier]}.tif"
-            write_stored_mask(path, correction.stored())
+            write_stored_mask(path, self.corrections[identifier])
             written.append(path)
         return written
 

@@ -8,12 +8,42 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.sample import ReferenceMask
-from napari_unet.project.corrections.mask_files import CorrectionStats, StoredCorrection
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 IGNORE = 255  # a class that says: nothing is known here
+
+
+@dataclass(frozen=True)
+class CorrectionStats:
+    """What is known of the correction of an image without its pixels.
+
+    Attributes
+    ----------
+    number : int
+        Of the last stroke in it.
+    done : bool
+        Whether the person verified the whole image.
+    strokes, changed : int
+        Made by hand, and the pixels that they changed.
+    seconds : float
+        Worked.
+    verified : int
+        Pixels that the person changed and so verified.
+    """
+
+    number: int = 0
+    done: bool = False
+    strokes: int = 0
+    changed: int = 0
+    seconds: float = 0.0
+    verified: int = 0
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether a person verified something: what was painted, or all of it."""
+        return self.done or self.verified > 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +52,6 @@ class Correction:
 
     Attributes
     ----------
-    id : str
-        Of the image.
     mask : numpy.ndarray
         (Y, X) uint8, 0 background, 1..K classes, 255 ignore.
     verified : numpy.ndarray
@@ -31,18 +59,13 @@ class Correction:
     prediction : numpy.ndarray
         (Y, X) uint8, what the person started from.
     stats : CorrectionStats
-        Whether done, strokes, changed pixels, seconds.
+        What is known without the pixels.
     """
 
-    id: str
     mask: NDArray[np.uint8]
     verified: NDArray[np.bool_]
     prediction: NDArray[np.uint8]
     stats: CorrectionStats
-
-    def stored(self) -> StoredCorrection:
-        """As it is written to a file."""
-        return StoredCorrection(self.mask, self.verified, self.prediction, self.stats)
 
     def reference(self) -> ReferenceMask:
         """Labels and weights to learn from: 1 where verified, or everywhere once done; ignored is 0."""

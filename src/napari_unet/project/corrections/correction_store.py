@@ -10,13 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import DataError, OutputError
+from napari_unet.project.corrections.correction import Correction, CorrectionStats
 from napari_unet.project.corrections.journal import Journal, StrokeFile, read_strokes
-from napari_unet.project.corrections.mask_files import (
-    CorrectionStats,
-    MaskFolder,
-    StoredCorrection,
-    read_stored_mask,
-)
+from napari_unet.project.corrections.mask_files import MaskFolder, read_stored_mask
 from napari_unet.project.corrections.memory_store import MemoryStore, frozen
 
 if TYPE_CHECKING:
@@ -120,9 +116,7 @@ class CorrectionStore(MemoryStore):
             if stored is None:
                 # Only where somebody removed the mask: the strokes at least are shown.
                 empty = np.zeros(self._shapes.get(identifier, stroke.shape), np.uint8)
-                stored = self.put(
-                    identifier, StoredCorrection(empty, empty > 0, empty.copy(), CorrectionStats())
-                )
+                stored = self.put(identifier, Correction(empty, empty > 0, empty.copy(), CorrectionStats()))
             self.take(stroke, stored)
             return True
         self._waiting.setdefault(identifier, []).append(stroke)
@@ -144,7 +138,7 @@ class CorrectionStore(MemoryStore):
             )
         return self._shapes[identifier]
 
-    def load(self, identifier: str) -> StoredCorrection | None:
+    def load(self, identifier: str) -> Correction | None:
         """The correction of an image, from memory or disk; None if nobody worked on it.
 
         Raises

@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import DataError, OutputError
+from napari_unet.data.split import Split
+from napari_unet.errors import DataError
 from napari_unet.project.corrections.background_writer import BackgroundWriter, NoWriter
-from napari_unet.project.corrections.correction import Correction, MaskSnapshot, MaskVersion
-from napari_unet.project.corrections.mask_files import CorrectionStats, StoredCorrection
+from napari_unet.project.corrections.correction import Correction, CorrectionStats, MaskVersion
+from napari_unet.project.corrections.mask_edits import NO_RUNS, MaskEdits, check_masks
 from napari_unet.project.corrections.memory_store import MemoryStore, frozen
 from napari_unet.project.corrections.stroke import (
     Box,
     Stroke,
     changed_runs,
-    done_again,
     ends_in,
     joined,
     states,
     takes_back,
 )
+from napari_unet.project.corrections.take_over import take_over
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_unet.data.sample import Sample
-
-IDLE_SECONDS = 30.0  # a longer pause between two strokes is no work
 RESERVED_OF = 5  # every fifth image judges and is never trained on
-MOST_UNDONE = 100
-MOST_UNSAVED = 4  # images whose masks are in memory only though their strokes are written
-NO_RUNS = changed_runs(np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.uint16))
-Part = Literal["train", "held-out"]
 
 
 class Corrections(Mapping[str, Correction]):
@@ -49,47 +42,39 @@ class Corrections(Mapping[str, Correction]):
 
     Parameters
     ----------
-    samples : callable
-        (id) -> the sample of an image.
     files : MemoryStore
-        Where masks are kept.
-    part_of : callable
-        (id) -> part in the project's split, or None.
-    reserve : bool
-        Whether every fifth image judges and is never trained on.
+        Where the masks are.
+    split : Split
+        Of the project; empty if it has none.
     lock : threading.RLock
         That of the files.
-    clock : callable
-        () -> seconds since 1970.
+
+    Attributes
+    ----------
+    reserve : bool
+        Whether every fifth image judges and is never trained on, as the split holds out none.
     """
 
-    def __init__(
-        self,
-        samples: Callable[[str], Sample],
-        files: MemoryStore,
-        part_of: Callable[[str], str | None],
-        reserve: bool,
-        lock: Any,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._sample, self._files, self._part_of = samples, files, part_of
-        self.reserve = reserve
-        self._clock = clock
-        self._lock: Any = lock
-        self._undoable: dict[str, list[Stroke]] = {}
-        self._last_time: float | None = None
-        self.writer: BackgroundWriter | NoWriter | None = None
+    def __init__(self, files: MemoryStore, split: Split, lock: Any) -> None:
+        self._files, self._lock, self._split = files, lock, split
+        self._edits = MaskEdits(files, lock)
+        self.reserve = not split.held_out
 
     @classmethod
     def in_memory(cls) -> Corrections:
         """Corrections of images that no project has yet."""
-
-        def nothing(identifier: str) -> Sample:
-            raise KeyError(identifier)
-
-        corrections = cls(nothing, MemoryStore(), lambda identifier: None, True, threading.RLock())
+        corrections = cls(MemoryStore(), Split(()), threading.RLock())
         corrections.writer = NoWriter()
         return corrections
+
+    @property
+    def writer(self) -> BackgroundWriter | NoWriter | None:
+        """What writes strokes and masks; None while every change is refused."""
+        return self._edits.writer
+
+    @writer.setter
+    def writer(self, writer: BackgroundWriter | NoWriter | None) -> None:
+        self._edits.writer = writer
 
     # reading
 
@@ -117,8 +102,7 @@ class Corrections(Mapping[str, Correction]):
             stored = self._files.load(identifier)
             if stored is None:
                 raise KeyError(identifier)
-            frozen(stored)
-            return Correction(identifier, stored.mask, stored.verified, stored.prediction, stored.stats)
+            return frozen(stored)
 
     def mask(self, identifier: str) -> NDArray[np.uint8]:
         """(Y, X) uint8: the mask of an image as a person left it; errors as of the correction."""
@@ -141,30 +125,21 @@ class Corrections(Mapping[str, Correction]):
 
     def stats(self, identifier: str) -> CorrectionStats:
         """What is known of a correction without its pixels; all zero if nobody worked on the image."""
-        return self._files.stats.get(identifier, CorrectionStats())
+        return self._files.stats_of(identifier)
 
     def total(self) -> CorrectionStats:
-        """Strokes, pixels and seconds of all images together; ``number`` is that of the last stroke."""
+        """Strokes, pixels and seconds of all images together."""
         with self._lock:
             every = list(self._files.stats.values())
         return CorrectionStats(
-            max((e.number for e in every), default=0),
-            False,
-            sum(e.strokes for e in every),
-            sum(e.changed for e in every),
-            sum(e.seconds for e in every),
-            sum(e.verified for e in every),
+            strokes=sum(e.strokes for e in every),
+            changed=sum(e.changed for e in every),
+            seconds=sum(e.seconds for e in every),
         )
-
-    @property
-    def last(self) -> int:
-        """Number of the last stroke."""
-        return self._files.last
 
     def has_evidence(self, identifier: str) -> bool:
         """Whether a person verifies something of an image: what was painted, or all of it."""
-        stats = self.stats(identifier)
-        return stats.done or stats.verified > 0
+        return self.stats(identifier).is_evidence
 
     def touched(self) -> tuple[str, ...]:
         """Ids of the images with evidence: something painted, or done."""
@@ -218,45 +193,43 @@ class Corrections(Mapping[str, Correction]):
             If the project is open for reading only.
         """
         with self._lock:
-            _check_masks(identifier, before, after)
+            check_masks(identifier, before, after)
             y0, x0, y1, x1 = (int(n) for n in box or (0, 0, *before.shape))
             old, new = before[y0:y1, x0:x1], after[y0:y1, x0:x1]
             touched = old != new
             stored = self._files.load(identifier)
             if stored is None and not touched.any():
                 return None
-            stored = stored or self._begin(identifier, before)
-            _check_masks(identifier, stored.mask, after)
+            stored = stored or self._edits.begin(identifier, before)
+            check_masks(identifier, stored.mask, after)
             verified = stored.verified[y0:y1, x0:x1]
             runs = changed_runs(
                 states(stored.mask[y0:y1, x0:x1], verified), states(new, verified | touched), (y0, x0)
             )
-            stroke = self._stroke(identifier, stored, kind, runs)
-            undone = self._undoable.get(identifier, [])
+            stroke = self._edits.stroke(identifier, stored, kind, runs)
+            undone = self._edits.undoable[identifier]
             last = undone[-1] if undone else None
             if begun == 0 and last and last.kind == kind and last.number == stored.stats.number:
                 if not stroke.pixels:
                     return None
                 stroke = replace(stroke, begun=0)
                 undone[-1] = joined(last, stroke)
-                return self._apply(stored, stroke)
+                return self._edits.do(stored, stroke)
             stroke = replace(stroke, begun=max(begun, 1))
             if undone and takes_back(stroke, undone[-1]):
-                return self._apply(stored, self._inverse(stored, undone.pop()))
+                return self._edits.do(stored, self._edits.inverse(identifier, stored))
             if not stroke.pixels:
                 return None
-            self._undoable.setdefault(identifier, []).append(stroke)
-            del self._undoable[identifier][:-MOST_UNDONE]
-            return self._apply(stored, stroke)
+            self._edits.remember(stroke)
+            return self._edits.do(stored, stroke)
 
     def undo(self, identifier: str) -> Stroke | None:
         """Take the last stroke on an image back; None if there is none of this session."""
         with self._lock:
-            undoable = self._undoable.get(identifier)
             stored = self._files.load(identifier)
-            if not undoable or stored is None:
+            if stored is None or not self._edits.undoable[identifier]:
                 return None
-            return self._apply(stored, self._inverse(stored, undoable.pop()))
+            return self._edits.do(stored, self._edits.inverse(identifier, stored))
 
     def set_done(
         self, identifier: str, done: bool = True, *, mask: NDArray[np.uint8] | None = None
@@ -286,15 +259,15 @@ class Corrections(Mapping[str, Correction]):
                     raise DataError(
                         f"{identifier} has no mask yet", code="data.mask.missing", remedy="segment it first"
                     )
-                _check_masks(identifier, mask, mask)
-                stored = self._begin(identifier, mask)
+                check_masks(identifier, mask, mask)
+                stored = self._edits.begin(identifier, mask)
             if stored.stats.done == done:
                 return None
             if done and mask is not None:
-                stored = self._based_on(stored, identifier, mask)
-            stroke = self._stroke(identifier, stored, "done" if done else "not done", NO_RUNS)
-            saved = self._apply(stored, replace(stroke, done=done))
-            self._save(identifier)
+                stored = self._edits.rebase(stored, identifier, mask)
+            stroke = self._edits.stroke(identifier, stored, "done" if done else "not done", NO_RUNS)
+            saved = self._edits.do(stored, replace(stroke, done=done))
+            self._edits.save(identifier)
             return saved
 
     def revert(self, identifier: str, prediction: NDArray[np.uint8] | None = None) -> Stroke | None:
@@ -304,7 +277,9 @@ class Corrections(Mapping[str, Correction]):
             if stored is None:
                 return None
             wanted = stored.prediction if prediction is None else prediction
-            return self._become(stored, identifier, "revert", wanted, np.zeros_like(stored.verified), False)
+            return self._edits.become(
+                stored, identifier, "revert", wanted, np.zeros_like(stored.verified), False
+            )
 
     def versions(self, identifier: str) -> tuple[MaskVersion, ...]:
         """Every state that the mask of an image was in, the oldest first.
@@ -358,13 +333,12 @@ class Corrections(Mapping[str, Correction]):
                     )
                 stroke.inverse().apply(mask, verified)
                 done = stroke.done_before
-            return self._become(stored, identifier, "earlier version", mask, verified, done)
+            return self._edits.become(stored, identifier, "earlier version", mask, verified, done)
 
     def save(self) -> None:
         """Have all masks written that changed; the journal shrinks when they are."""
         with self._lock:
-            for identifier in self._files.unsaved():
-                self._save(identifier)
+            self._edits.save_all()
 
     # another owner
 
@@ -400,84 +374,12 @@ class Corrections(Mapping[str, Correction]):
         OutputError
             If the project is open for reading only.
         """
-        with other._lock:
-            theirs = other._files.load(name)
-            if theirs is None or theirs.stats.number <= since:
-                return since
-            frozen(theirs)
-            undoable = len(other._undoable.get(name, ()))
-            try:
-                strokes = [s for s in other._files.history(name) if s.number > since]
-            except DataError:
-                strokes = []  # the mask is there all the same
-        with self._lock:
-            stored = self._start(identifier, theirs.prediction, fresh=fresh) if not since else None
-            for stroke in strokes:
-                self._do_again(identifier, stroke)
-            if stored is not None:
-                self._undoable[identifier] = (
-                    self._undoable.get(identifier, [])[-undoable:] if undoable else []
-                )
-            mine = self._files.load(identifier)
-            assert mine is not None
-            if not strokes or (stored is not None and not _equal(mine, theirs)):
-                painted = theirs.verified | theirs.stats.done
-                mask = theirs.mask if stored is not None else np.where(painted, theirs.mask, mine.mask)
-                verified = theirs.verified if stored is not None else theirs.verified | mine.verified
-                done = theirs.stats.done or (stored is None and mine.stats.done)
-                self._become(mine, identifier, "taken over", mask, verified, done)
-        return theirs.stats.number
+        return take_over(self._edits, identifier, other._edits, name, since, fresh=fresh)
 
     def forget(self, identifier: str) -> None:
         """Know nothing of an image any more, as it has another owner, or its file cannot be read."""
         with self._lock:
-            self._files.forget(identifier)
-            self._undoable.pop(identifier, None)
-
-    def _start(
-        self, identifier: str, prediction: NDArray[np.uint8], *, fresh: bool
-    ) -> StoredCorrection | None:
-        """What strokes from elsewhere begin with; None if they fall on what is painted here."""
-        self._check_size(identifier, prediction)
-        try:
-            stored = self._files.load(identifier)
-        except DataError:
-            if not fresh:
-                raise
-            self._files.forget(identifier)
-            stored = None
-        if stored is None:
-            return self._begin(identifier, prediction)
-        if fresh:
-            none = np.zeros_like(stored.verified)
-            self._become(stored, identifier, "prediction", prediction, none, False)
-            self._undoable.pop(identifier, None)
-            return self._files.load(identifier)
-        based = self._based_on(stored, identifier, prediction)
-        return None if self.has_evidence(identifier) else based
-
-    def _do_again(self, identifier: str, stroke: Stroke) -> None:
-        """Do a stroke from elsewhere to a mask that may be another one than it was made on."""
-        stored = self._files.load(identifier)
-        assert stored is not None
-        known, number = self._undoable.setdefault(identifier, []), self._files.last + 1
-        then: dict[str, Any] = {"number": number, "time": stroke.time, "seconds": stroke.seconds}
-        if stroke.kind == "undo" and known:
-            self._apply(stored, replace(self._inverse(stored, known.pop()), **then))
-            return
-        done = stored.stats.done
-        again = replace(done_again(stroke, stored.mask, stored.verified, done), image=identifier, **then)
-        if not again.pixels and again.done == done:
-            return
-        more = stroke.begun == 0 and bool(known) and known[-1].number == stored.stats.number
-        if stroke.begun == 0 and not more:
-            again = replace(again, begun=1)
-        if more:
-            known[-1] = joined(known[-1], again)
-        elif stroke.kind not in ("undo", "done", "not done", "prediction"):
-            known.append(again)
-            del known[:-MOST_UNDONE]
-        self._apply(stored, again)
+            self._edits.forget(identifier)
 
     # learning
 
@@ -487,143 +389,10 @@ class Corrections(Mapping[str, Correction]):
         The project's split decides. Where that holds no image out, every fifth is, by hash of its id,
         whether done already or not, so that what judges later was never trained on.
         """
-        known = self._part_of(identifier)
+        known = self._split.part_of(identifier)
         if known in {"validation", "held-out"}:
             return known
         if not self.reserve:
             return "train"
         digest = blake2b(identifier.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return "held-out" if int.from_bytes(digest, "big") % RESERVED_OF == 0 else "train"
-
-    def samples(self, part: Part = "train") -> list[Sample]:
-        """Samples to learn from, or, held out, to judge by: a snapshot, with weights for what is known.
-
-        Parameters
-        ----------
-        part : str
-            "train": whatever is verified. "held-out": images that are done.
-        """
-        found = []
-        for identifier in self.touched():
-            if self.part(identifier) != part or (part == "held-out" and not self.stats(identifier).done):
-                continue
-            sample = self._sample(identifier)
-            reference = self[identifier].reference()
-            found.append(
-                replace(sample, load_mask=MaskSnapshot.of(reference), mask_name="", reason="corrected")
-            )
-        return found
-
-    # inside
-
-    def _begin(self, identifier: str, prediction: NDArray[np.uint8]) -> StoredCorrection:
-        self._writable()
-        self._check_size(identifier, prediction)
-        start = prediction.copy()
-        start.flags.writeable = False
-        stored = StoredCorrection(start, np.zeros(start.shape, bool), start, CorrectionStats())
-        self._files.put(identifier, stored)
-        # Ahead of the first stroke, which says nothing of the pixels that it left alone.
-        self._save(identifier, first=True)
-        return stored
-
-    def _check_size(self, identifier: str, mask: NDArray[np.uint8]) -> None:
-        shape = self._files.shape(identifier)
-        if shape is not None and mask.shape != shape:
-            raise DataError(
-                f"the mask does not fit the image {identifier}",
-                code="data.mask.size",
-                expected=f"{shape[1]} x {shape[0]} pixels",
-                got=f"{mask.shape[1]} x {mask.shape[0]}",
-                remedy="segment it again",
-            )
-
-    def _based_on(
-        self, stored: StoredCorrection, identifier: str, prediction: NDArray[np.uint8]
-    ) -> StoredCorrection:
-        """The correction of an image on what is predicted now, where nothing of it is verified."""
-        if self.has_evidence(identifier) or np.array_equal(stored.mask, prediction):
-            return stored
-        _check_masks(identifier, stored.mask, prediction)
-        runs = changed_runs(states(stored.mask, stored.verified), states(prediction, stored.verified))
-        self._apply(stored, self._stroke(identifier, stored, "prediction", runs))
-        based = self._files.load(identifier)
-        assert based is not None
-        return based
-
-    def _become(
-        self, stored: StoredCorrection, identifier: str, kind: str, mask: NDArray[np.uint8],
-        verified: NDArray[np.bool_], done: bool,
-    ) -> Stroke | None:  # fmt: skip
-        _check_masks(identifier, stored.mask, mask)
-        runs = changed_runs(states(stored.mask, stored.verified), states(mask, verified))
-        stroke = replace(self._stroke(identifier, stored, kind, runs), done=done)
-        if not stroke.pixels and stored.stats.done == done:
-            return None
-        self._undoable.setdefault(identifier, []).append(stroke)
-        return self._apply(stored, stroke)
-
-    def _stroke(
-        self,
-        identifier: str,
-        stored: StoredCorrection,
-        kind: str,
-        runs: tuple[Box, NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint16], NDArray[np.uint16]],
-    ) -> Stroke:
-        now = self._clock()
-        worked = 0.0 if self._last_time is None else min(max(now - self._last_time, 0), IDLE_SECONDS)
-        shape = (int(stored.mask.shape[0]), int(stored.mask.shape[1]))
-        done = stored.stats.done
-        return Stroke(self._files.last + 1, identifier, now, kind, shape, *runs, done, done, worked)
-
-    def _inverse(self, stored: StoredCorrection, stroke: Stroke) -> Stroke:
-        done = stored.stats.done
-        inverse = self._stroke(stroke.image, stored, "undo", NO_RUNS)
-        back = stroke.inverse(
-            number=inverse.number, time=inverse.time, kind="undo", seconds=inverse.seconds, begun=1
-        )
-        changed_done = stroke.done != stroke.done_before
-        return replace(back, done_before=done, done=stroke.done_before if changed_done else done)
-
-    def _apply(self, stored: StoredCorrection, stroke: Stroke) -> Stroke:
-        self._writable()
-        assert self.writer is not None
-        self._files.take(stroke, stored)
-        self._last_time = stroke.time
-        self.writer.append(stroke)
-        if self._files.journal_is_full():
-            self.save()
-        older = self._files.changed_before(MOST_UNSAVED)
-        if older:
-            self._save(older)
-        return stroke
-
-    def _save(self, identifier: str, *, first: bool = False) -> None:
-        self._writable()
-        assert self.writer is not None
-        self.writer.save(identifier, first=first)
-
-    def _writable(self) -> None:
-        if self.writer is None:
-            raise OutputError(
-                "the project is open for reading only",
-                code="output.project.readonly",
-                remedy="open it again without reading only",
-            )
-
-
-def _check_masks(identifier: str, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
-    for mask in (before, after):
-        if mask.ndim != 2 or mask.dtype != np.uint8 or mask.shape != before.shape:
-            raise DataError(
-                f"the mask of {identifier} does not fit",
-                code="data.mask.size",
-                expected=f"uint8 of shape {before.shape}",
-                got=f"{mask.dtype} of shape {mask.shape}",
-                remedy="give masks of one image, before and after",
-            )
-
-
-def _equal(one: StoredCorrection, other: StoredCorrection) -> bool:
-    same = np.array_equal(one.mask, other.mask) and np.array_equal(one.verified, other.verified)
-    return same and one.stats.done == other.stats.done

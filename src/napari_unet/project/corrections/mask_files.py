@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,67 +12,19 @@ from napari_unet.data.files.image_files import DAMAGE
 from napari_unet.data.lzw import careful_tifffile
 from napari_unet.errors import DataError, OutputError
 from napari_unet.plain_json import BAD_CONTENT, parse_json
+from napari_unet.project.corrections.correction import Correction, CorrectionStats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
 
 INDEX = "index.json"
 PAGES = ("mask", "vouched", "prediction")  # as the first version called them; on the disk they stay
 VERSION = 1
 
 
-@dataclass(frozen=True)
-class CorrectionStats:
-    """What is known of the correction of an image without its pixels.
-
-    Attributes
-    ----------
-    number : int
-        Of the last stroke in it.
-    done : bool
-        Whether the person verified the whole image.
-    strokes, changed : int
-        Made by hand, and the pixels that they changed.
-    seconds : float
-        Worked.
-    verified : int
-        Pixels that the person changed and so verified.
-    """
-
-    number: int = 0
-    done: bool = False
-    strokes: int = 0
-    changed: int = 0
-    seconds: float = 0.0
-    verified: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class StoredCorrection:
-    """What the file of one image holds.
-
-    Attributes
-    ----------
-    mask : numpy.ndarray
-        (Y, X) uint8, 0 background, 1..K classes, 255 ignore.
-    verified : numpy.ndarray
-        (Y, X) bool.
-    prediction : numpy.ndarray
-        (Y, X) uint8, what the person started from.
-    stats : CorrectionStats
-        The rest.
-    """
-
-    mask: NDArray[np.uint8]
-    verified: NDArray[np.bool_]
-    prediction: NDArray[np.uint8]
-    stats: CorrectionStats
-
-
-def write_stored_mask(path: Path, stored: StoredCorrection) -> None:
+def write_stored_mask(path: Path, stored: Correction) -> None:
     """Write a TIFF whose first page is the mask, for any program, and whose others are for us.
 
     Raises
@@ -96,7 +47,7 @@ def write_stored_mask(path: Path, stored: StoredCorrection) -> None:
             )
 
 
-def read_stored_mask(path: Path, shape: tuple[int, int] | None = None) -> StoredCorrection:
+def read_stored_mask(path: Path, shape: tuple[int, int] | None = None) -> Correction:
     """Read what ``write_stored_mask`` wrote.
 
     Parameters
@@ -123,7 +74,7 @@ def read_stored_mask(path: Path, shape: tuple[int, int] | None = None) -> Stored
             mask, verified, prediction = (np.array(s.asarray(), np.uint8) for s in file.series)
     except DAMAGE as error:
         raise _damaged(path, error) from error
-    return StoredCorrection(mask, verified > 0, prediction, stats)
+    return Correction(mask, verified > 0, prediction, stats)
 
 
 def read_stats(path: Path) -> CorrectionStats:
@@ -205,7 +156,7 @@ class MaskFolder:
         """The file of an image."""
         return self.folder / f"{self.stems[identifier]}.tif"
 
-    def write(self, identifier: str, stored: StoredCorrection) -> None:
+    def write(self, identifier: str, stored: Correction) -> None:
         """Write the mask of an image; errors as ``write_stored_mask``."""
         write_stored_mask(self.path(identifier), stored)
 
@@ -214,8 +165,8 @@ class MaskFolder:
 
         Returns
         -------
-        efforts : dict
-            Id to effort, of the images that have a file.
+        stats : dict
+            Id to stats, of the images that have a file.
         problems : list of str
             Sentences on files that cannot be read.
         """

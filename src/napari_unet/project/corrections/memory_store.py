@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_unet.project.corrections.mask_files import CorrectionStats, StoredCorrection
+from napari_unet.project.corrections.correction import Correction, CorrectionStats
 from napari_unet.project.corrections.stroke import QUIET, VERIFIED, Stroke
 
 
@@ -21,7 +21,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.stats: dict[str, CorrectionStats] = {}
         self.last = 0
-        self._loaded: OrderedDict[str, StoredCorrection] = OrderedDict()
+        self._loaded: OrderedDict[str, Correction] = OrderedDict()
         self._dirty: dict[str, None] = {}  # changed since they were saved, the latest last
         self._waiting: dict[str, list[Stroke]] = {}  # not in the history yet
 
@@ -34,18 +34,18 @@ class MemoryStore:
         stored = self._loaded.get(identifier)
         return None if stored is None else (int(stored.mask.shape[0]), int(stored.mask.shape[1]))
 
-    def load(self, identifier: str) -> StoredCorrection | None:
+    def load(self, identifier: str) -> Correction | None:
         """The correction of an image; None if nobody worked on it."""
         return self._loaded.get(identifier)
 
-    def put(self, identifier: str, stored: StoredCorrection) -> StoredCorrection:
+    def put(self, identifier: str, stored: Correction) -> Correction:
         """Take in what a person starts from."""
         self._loaded[identifier] = stored
         self.stats[identifier] = stored.stats
         self._touch(identifier)
         return stored
 
-    def take(self, stroke: Stroke, stored: StoredCorrection) -> None:
+    def take(self, stroke: Stroke, stored: Correction) -> None:
         """Do a stroke to the mask in memory."""
         mask = stored.mask if stored.mask.flags.writeable else stored.mask.copy()
         verified = stored.verified if stored.verified.flags.writeable else stored.verified.copy()
@@ -94,7 +94,7 @@ class MemoryStore:
         self._dirty[identifier] = None
 
 
-def frozen(stored: StoredCorrection) -> StoredCorrection:
+def frozen(stored: Correction) -> Correction:
     """Make the arrays of a correction read-only, as somebody is about to hold them."""
     for array in (stored.mask, stored.verified, stored.prediction):
         array.flags.writeable = False
