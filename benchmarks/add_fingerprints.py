@@ -15,7 +15,7 @@ from pathlib import Path
 from napari_unet.atomic import write_text
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.image_hash import image_hash
-from napari_unet.data.resemblance import fingerprint
+from napari_unet.data.inspection.resemblance import fingerprint
 
 
 def main() -> None:

@@ -99,7 +99,8 @@ def settings_of(name: str, changes: list[str]) -> Recipe:
 
 def trained(task: TrainTask, dataset: Dataset, now: bool) -> Model:
     """The model of a training: to its end, or with the best weights that it has now."""
-    from napari_unet.models.model import SETTINGS_FILE, STATE_FILE, Model, load_model
+    from napari_unet.models.model import Model, load_model
+    from napari_unet.models.model_folder import SETTINGS_FILE, STATE_FILE
     from napari_unet.models.normalization import Normalization
     from napari_unet.networks.registry import build_network
     from napari_unet.training.checkpoint import load_state
@@ -174,7 +175,7 @@ def main() -> int:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings, changed")
     options = parser.parse_args()
     start_backend()
-    from napari_unet.models.model import SETTINGS_FILE
+    from napari_unet.models.model_folder import SETTINGS_FILE
     from napari_unet.workflow.train.train_task import TrainTask
 
     dataset = open_dataset(options.data)

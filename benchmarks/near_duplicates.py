@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from napari_unet.data.catalog import open_dataset
-from napari_unet.data.resemblance import HASH, Fingerprints, fingerprint, near_duplicates
+from napari_unet.data.inspection.resemblance import HASH, Fingerprints, fingerprint, near_duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -183,7 +183,7 @@ def test_a_provenance_as_it_should_be() -> None:
 
 
 def test_a_model_zip_whose_content_is_damaged(tmp_path: Path) -> None:
-    from napari_unet.models.model import read_description
+    from napari_unet.models.model_folder import read_description
 
     path = tmp_path / "m.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -312,7 +312,7 @@ def test_a_chunk_of_zarr_that_is_damaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{", DEEP, '{"a": 1}', "[1, 2]", '[""]', "\xff"])
 def test_names_of_classes_of_another_form(tmp_path: Path, text: str) -> None:
     from napari_unet.data.files.source import FolderSource
-    from napari_unet.data.formats.mask_meaning import declared_classes
+    from napari_unet.data.formats.declared_classes import declared_classes
 
     (tmp_path / "classes.json").write_text(text, encoding="latin-1")
     with raises_code("data.classes.malformed"):

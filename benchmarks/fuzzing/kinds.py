@@ -48,7 +48,7 @@ class Kind:
 def read_image(folder: Path) -> None:
     """As an image, as a mask, and by region."""
     from napari_unet.data.catalog import open_images
-    from napari_unet.data.files.image_files import TIFF_SUFFIXES
+    from napari_unet.data.files.decoders.image_kinds import TIFF_SUFFIXES
     from napari_unet.data.files.lazy_files import open_lazy
     from napari_unet.data.files.lazy_tiff import pixels_of_tiff
     from napari_unet.data.files.pixel_size import read_pixel_size
@@ -92,7 +92,7 @@ def read_zip(folder: Path) -> None:
 
 def _read_dataset(path: Path) -> None:
     from napari_unet.data.catalog import find_format, open_dataset
-    from napari_unet.data.inspection import inspect_dataset
+    from napari_unet.data.inspection.inspect_dataset import inspect_dataset
     from napari_unet.errors import WorkbenchError
 
     find_format(path)

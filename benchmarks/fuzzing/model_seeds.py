@@ -44,7 +44,7 @@ def model_seeds() -> list[Files]:
 def ensemble_seeds() -> list[Files]:
     """An ensemble of two models, in a folder and in a zip."""
     from napari_unet.models.ensemble import Ensemble, Member, save_ensemble
-    from napari_unet.models.model import read_settings
+    from napari_unet.models.model_folder import read_settings
 
     with TemporaryDirectory() as name:
         root = Path(name)

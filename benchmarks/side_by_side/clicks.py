@@ -28,15 +28,19 @@ from napari_unet.engine.fast_import import import_keras
 import_keras()
 from napari_unet.data.sample import Sample
 from napari_unet.engine.hardware import default_precision
-from napari_unet.models import model as models
+from pathlib import Path
+from napari_unet.models.model import Model
+from napari_unet.models.model_folder import WEIGHTS_FILE, read_settings
+from napari_unet.models.weights import load_weights
+from napari_unet.networks.registry import build_network
 from napari_unet.workflow.segment.segment_samples import segment_samples
 step("import")
-path = models.Path(sys.argv[1])
-recipe, normalization, classes, provenance = models.read_settings(path)
-network = models.build_network(recipe.network, precision=default_precision())
+path = Path(sys.argv[1])
+recipe, normalization, classes, provenance = read_settings(path)
+network = build_network(recipe.network, precision=default_precision())
 step("build")
-models.load_weights(network, path / models.WEIGHTS_FILE, str(path))
-model = models.Model(recipe, normalization, classes, network, provenance)
+load_weights(network, path / WEIGHTS_FILE, str(path))
+model = Model(recipe, normalization, classes, network, provenance)
 step("weights")
 def click():
     (result,) = segment_samples([Sample("a", lambda: image)], model)

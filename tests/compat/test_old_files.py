@@ -22,7 +22,8 @@ from napari_unet.data.split import Split
 from napari_unet.engine.inline import run_inline
 from napari_unet.models.card import ModelCard
 from napari_unet.models.ensemble import load_any
-from napari_unet.models.model import load_model, read_settings
+from napari_unet.models.model import load_model
+from napari_unet.models.model_folder import read_settings
 from napari_unet.models.shipped import shipped_models
 from napari_unet.project.project import Project
 from napari_unet.workflow.large_images.segment_large import segment_stack

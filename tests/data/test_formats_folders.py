@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.data.catalog import open_dataset
-from napari_unet.data.formats import mask_meaning
+from napari_unet.data.formats import lossy_masks
 from napari_unet.data.formats.image_mask_folders import find_pairs
 from support.errors import raises_code
 from support.file_builders import Write, corner, grey, jpeg, png, tiff
@@ -316,9 +316,9 @@ def test_bad_class_names(folder: Write, file: Any, reason: str) -> None:
 def test_a_value_seen_only_later_is_told_not_taken_for_another(
     folder: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mask_meaning, "MASKS_LOOKED_AT", 5)
+    monkeypatch.setattr(lossy_masks, "MASKS_LOOKED_AT", 5)
     masks = {f"m{n}": png(square(0, 255, 0, 0)) for n in range(40)}
-    looked_at = {masks_name for masks_name in mask_meaning._chosen(list(masks))}
+    looked_at = {masks_name for masks_name in lossy_masks.sample_of_masks(list(masks))}
     other = next(name for name in masks if name not in looked_at)
     dataset = dataset_of(folder, masks | {other: png(square(0, 128, 0, 0))})
     samples = {s.id: s for s in dataset.samples}

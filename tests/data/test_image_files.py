@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_unet.data.files import image_files
+from napari_unet.data.files.decoders import bounds
+from napari_unet.data.files.decoders.image_kinds import HEAD_BYTES
 from napari_unet.data.files.image_files import (
     ImageHeader,
     count_pages,
@@ -184,7 +185,7 @@ def test_headers(file: Any, expected: Any) -> None:
 
 
 def test_the_header_of_a_png_needs_its_first_bytes_alone() -> None:
-    assert image_header(png(GREY)[: image_files.HEAD_BYTES], "a.png") == ImageHeader(7, 5, 1, "uint8")
+    assert image_header(png(GREY)[:HEAD_BYTES], "a.png") == ImageHeader(7, 5, 1, "uint8")
 
 
 def png_declaring(width: int, height: int) -> bytes:
@@ -235,14 +236,14 @@ def test_a_tiff_that_declares_a_huge_tile_is_refused() -> None:
 
 
 def test_the_bound_names_file_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_files, "MAX_DECODED_BYTES", 30)
+    monkeypatch.setattr(bounds, "MAX_DECODED_BYTES", 30)
     for name, file in {"a.png": png(GREY), "a.tif": tiff(GREY), "a.jpg": jpeg(GREY)}.items():
         with raises_code("data.image.large", name, "5 x 7"):
             decode_image(file, name)
 
 
 def test_a_bound_for_all_pages_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_files, "MAX_DECODED_BYTES", 100)
+    monkeypatch.setattr(bounds, "MAX_DECODED_BYTES", 100)
     file = tiff(np.stack([GREY] * 3), photometric="minisblack")
     decode_image(file, "s.tif", 2)
     with raises_code("data.image.large"):

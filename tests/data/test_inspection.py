@@ -8,7 +8,8 @@ import pytest
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.dataset import Dataset, Problem
-from napari_unet.data.inspection import Inspection, inspect_dataset
+from napari_unet.data.inspection.inspect_dataset import inspect_dataset
+from napari_unet.data.inspection.inspection import Inspection
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.errors import DataError
 

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from napari_unet.data.catalog import open_dataset
-from napari_unet.data.inspection import inspect_dataset
+from napari_unet.data.inspection.inspect_dataset import inspect_dataset
 from support.errors import raises_code
 
 if TYPE_CHECKING:

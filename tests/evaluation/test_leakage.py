@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_unet.data.image_hash import image_hash
-from napari_unet.data.resemblance import HASH, fingerprint, near_duplicates
+from napari_unet.data.inspection.resemblance import HASH, fingerprint, near_duplicates
 from napari_unet.data.split import Split
 from napari_unet.evaluation.leakage import TrainingMembership, trained_on_before
 from napari_unet.evaluation.report.summary_text import copies_note

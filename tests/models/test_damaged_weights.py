@@ -14,15 +14,8 @@ import pytest
 
 from napari_unet.errors import ModelError
 from napari_unet.models.ensemble import load_any
-from napari_unet.models.model import (
-    MEMBERS,
-    SETTINGS_FILE,
-    WEIGHTS_FILE,
-    Model,
-    load_model,
-    read_settings,
-    save_model,
-)
+from napari_unet.models.model import Model, load_model, save_model
+from napari_unet.models.model_folder import MEMBERS, SETTINGS_FILE, WEIGHTS_FILE, read_settings
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network, count_parameters
 from napari_unet.settings import NetworkSettings, Recipe

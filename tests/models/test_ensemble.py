@@ -12,7 +12,8 @@ import pytest
 
 from napari_unet.models.card import ModelCard
 from napari_unet.models.ensemble import Ensemble, Member, is_ensemble, load_any, save_ensemble
-from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, Model, load_model, read_settings
+from napari_unet.models.model import Model, load_model
+from napari_unet.models.model_folder import SETTINGS_FILE, WEIGHTS_FILE, read_settings
 from support.errors import raises_code
 from support.tiny_models import write_tiny_model
 

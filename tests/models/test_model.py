@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_unet.models.model import (
-    SETTINGS_FILE,
-    WEIGHTS_FILE,
-    Model,
-    load_model,
-    read_description,
-    read_settings,
-    save_model,
-)
+from napari_unet.models.model import Model, load_model, save_model
+from napari_unet.models.model_folder import SETTINGS_FILE, WEIGHTS_FILE, read_description, read_settings
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
 from napari_unet.settings import NetworkSettings, Recipe

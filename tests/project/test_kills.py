@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from napari_unet.data.sample import Sample
-from napari_unet.models.model import read_settings
+from napari_unet.models.model_folder import read_settings
 from napari_unet.project.project import Project
 from support import kill_program
 

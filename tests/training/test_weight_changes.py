@@ -228,8 +228,9 @@ def test_another_network_needs_no_telling(tmp_path: Path) -> None:
 
 # Functions that change weights and need not say so, with the reason.
 SILENT = {
-    "models/adoption.py": "a network on its way into a model",
-    "models/keras_graph.py": "a network on its way into a model",
+    "models/keras_import/adoption.py": "a network on its way into a model",
+    "models/keras_import/keras_graph.py": "a network on its way into a model",
+    "models/weights.py": "a network on its way into a model",
     "models/model.py": "a network on its way into a model",
     "training/snapshots.py": "Training says it",
     "training/forecast.py": "the network is thrown away",

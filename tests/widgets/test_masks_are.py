@@ -11,7 +11,7 @@ from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtWidgets import QScrollArea
 
 from napari_unet.data.catalog import open_dataset
-from napari_unet.data.inspection import inspect_dataset
+from napari_unet.data.inspection.inspect_dataset import inspect_dataset
 from napari_unet.project.project import Project
 from napari_unet.session.auto_project import remembered_masks
 from support.hands import click

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from napari_unet.cli import main
-from napari_unet.models.adoption import test_images as images_to_compare
-from napari_unet.models.model import Model, load_model, read_settings, save_model
+from napari_unet.models.keras_import.adoption import test_images as images_to_compare
+from napari_unet.models.model import Model, load_model, save_model
+from napari_unet.models.model_folder import read_settings
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
 from napari_unet.settings import NetworkSettings, Recipe

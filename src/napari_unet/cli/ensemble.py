@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
     from napari_unet.errors import SettingsError
-    from napari_unet.models.model import read_settings
+    from napari_unet.models.model_folder import read_settings
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.ensemble.ensemble_task import EnsembleTask
 

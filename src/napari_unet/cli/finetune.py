@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
 def _of_folder(options: argparse.Namespace, settings: FineTuneSettings) -> int:
     """Learn from images and masks in any layout."""
     start_backend()
-    from napari_unet.models.model import read_settings
+    from napari_unet.models.model_folder import read_settings
     from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
     from napari_unet.workflow.finetune.training_examples import read_corrections
 

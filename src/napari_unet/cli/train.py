@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     start_backend()
     from napari_unet.data.catalog import find_format
-    from napari_unet.data.look_alikes import between_parts
+    from napari_unet.data.inspection.look_alikes import between_parts
     from napari_unet.data.split import Split
     from napari_unet.errors import SettingsError
     from napari_unet.workflow.inputs.content_path import ContentPath

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset, Problem
-from napari_unet.data.files.image_files import is_image_name
+from napari_unet.data.files.decoders.image_kinds import is_image_name
 from napari_unet.data.files.pages import page_samples
 from napari_unet.data.files.source import FolderSource, Source, open_source
 from napari_unet.data.files.unreadable import IMAGE_FORMATS, unreadable_file
@@ -23,7 +23,7 @@ from napari_unet.data.formats import (
     tgs_salt,
     ultrasound_nerve,
 )
-from napari_unet.data.inspection import without_problems
+from napari_unet.data.inspection.inspect_dataset import without_problems
 from napari_unet.data.masks.mask_checks import fit_masks
 from napari_unet.data.masks.mask_reading import current_mask_reading
 from napari_unet.data.sample import with_unique_ids

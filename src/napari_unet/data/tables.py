@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from napari_unet.data.file_names import composed
-from napari_unet.data.files.image_files import HEAD_BYTES, kind_of
+from napari_unet.data.files.decoders.image_kinds import HEAD_BYTES, kind_of
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:

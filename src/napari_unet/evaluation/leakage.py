@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.image_hash import image_hash
-from napari_unet.data.resemblance import Fingerprints, fingerprint
+from napari_unet.data.inspection.resemblance import Fingerprints, fingerprint
 from napari_unet.data.split import Split
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from napari_unet.models.ensemble import load_any
-from napari_unet.models.model import MEMBERS, SETTINGS_FILE, WEIGHTS_FILE
+from napari_unet.models.model_folder import MEMBERS, SETTINGS_FILE, WEIGHTS_FILE
 from napari_unet.models.shipped import locate
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.models.model import SETTINGS_FILE, read_settings
+from napari_unet.models.model_folder import SETTINGS_FILE, read_settings
 from napari_unet.models.shipped import locate
 
 if TYPE_CHECKING:

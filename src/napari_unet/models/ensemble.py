@@ -16,23 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.atomic import atomic_folder, write_text
 from napari_unet.errors import ModelError, OutputError
-from napari_unet.models.model import (
-    DAMAGED_ZIP,
-    MAX_SETTINGS_BYTES,
-    MAX_WEIGHTS_BYTES,
+from napari_unet.models.model import Model, load_model
+from napari_unet.models.model_folder import (
     MEMBERS,
+    MEMBERS_IN_ZIP,
     NEWEST_VERSION,
     OWN_FILES,
     SETTINGS_FILE,
     SPLIT_FILE,
     STATE_FILE,
     WEIGHTS_FILE,
-    Model,
-    check_bytes,
-    load_model,
+    Settings,
+    check_place,
+    describe,
     model_folder,
     read_description,
     read_settings,
+    unpack,
 )
 from napari_unet.models.shipped import locate
 from napari_unet.networks.heads import heads_of
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 ROOM = 2**30  # bytes of weights that stay loaded; beyond it members are loaded when their turn comes
 MOST_MEMBERS = 99
-IN_ZIP = re.compile(rf"(?:[^/]+/)?{MEMBERS}/([^/]+)/({re.escape(SETTINGS_FILE)}|{re.escape(WEIGHTS_FILE)})")
 
 
 @dataclass(frozen=True)
@@ -214,7 +213,7 @@ def _load_ensemble(path: Path, precision: str) -> Ensemble:
         return Ensemble(*settings, _members(listed, path, path), precision)
     folder = Path(tempfile.mkdtemp(prefix="napari-unet-"))
     try:
-        _unpack_members(path, folder)
+        unpack(path, folder, MEMBERS_IN_ZIP)
         ensemble = Ensemble(*settings, _members(listed, folder, path), precision)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -250,57 +249,6 @@ def _members(listed: Any, folder: Path, path: Path) -> tuple[Member, ...]:
     return members
 
 
-def _unpack_members(path: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                match = IN_ZIP.fullmatch(info.filename)
-                if match is None or match[1] in {".", ".."}:
-                    continue
-                limit = MAX_SETTINGS_BYTES if match[2] == SETTINGS_FILE else MAX_WEIGHTS_BYTES
-                check_bytes(info.file_size, limit, f"{info.filename} in {path}")
-                target = folder / MEMBERS / match[1] / match[2]
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(info) as source, target.open("wb") as file:
-                    shutil.copyfileobj(source, file, 1024**2)
-    except DAMAGED_ZIP as error:
-        raise ModelError(
-            f"the ensemble {path} cannot be read",
-            code="model.unreadable",
-            got=str(error),
-            remedy="copy or make it again",
-        ) from error
-
-
-def check_ensemble_place(path: Path) -> None:
-    """Refuse a place where an ensemble must not go.
-
-    Raises
-    ------
-    OutputError
-        If a file is in the way, or a folder with things in it that no model or ensemble left there.
-    """
-    if path.suffix.lower() == ".zip":
-        raise OutputError(
-            f"an ensemble is a folder, and {path} looks like an archive",
-            code="output.name.archive",
-            remedy="give a name without .zip; zip the folder when it is done, it is read as well",
-        )
-    if path.is_file():
-        raise OutputError(
-            f"{path} is a file", code="output.folder.file", expected="a new folder or an older ensemble"
-        )
-    strange = [p.name for p in path.iterdir() if p.name not in OWN_FILES | {MEMBERS}] if path.is_dir() else []
-    if strange:
-        raise OutputError(
-            f"{path} is a folder with other things in it",
-            code="output.folder.occupied",
-            expected="a new folder or an older ensemble",
-            got=strange[0],
-            remedy="choose another name",
-        )
-
-
 def save_ensemble(ensemble: Ensemble, path: Path, *, link: bool = False, split: Path | None = None) -> Path:
     """Write an ensemble as a folder that holds its members, whole or not at all.
 
@@ -327,7 +275,7 @@ def save_ensemble(ensemble: Ensemble, path: Path, *, link: bool = False, split: 
     OutputError
         If it cannot be written.
     """
-    check_ensemble_place(path)
+    check_place(path, "ensemble")
     if link and any(path.resolve() in member.path.resolve().parents for member in ensemble.members):
         raise OutputError(
             f"{path} holds members itself, so that they cannot be left elsewhere",
@@ -356,15 +304,10 @@ def save_ensemble(ensemble: Ensemble, path: Path, *, link: bool = False, split: 
                     "hash": digest,
                 }
             )
-        description = {
-            "format": "napari-unet model",
-            "version": NEWEST_VERSION,
-            "recipe": ensemble.recipe.model_dump(mode="json"),
-            "normalization": ensemble.normalization.model_dump(mode="json"),
-            "classes": list(ensemble.classes),
-            "provenance": ensemble.provenance,
-            MEMBERS: listed,
-        }
+        description = describe(
+            ensemble.recipe, ensemble.normalization, ensemble.classes, ensemble.provenance, NEWEST_VERSION
+        )
+        description[MEMBERS] = listed
         write_text(fresh / SETTINGS_FILE, json.dumps(description, indent=1))
         for name in OWN_FILES - {SETTINGS_FILE, WEIGHTS_FILE, STATE_FILE}:
             if (path / name).is_file():
@@ -374,7 +317,7 @@ def save_ensemble(ensemble: Ensemble, path: Path, *, link: bool = False, split: 
     return path
 
 
-def check_alike(settings: Sequence[tuple[Recipe, Normalization, tuple[str, ...], Any]]) -> None:
+def check_alike(settings: Sequence[Settings]) -> None:
     """Refuse models whose answers cannot be averaged.
 
     Raises

@@ -4,64 +4,47 @@ from __future__ import annotations
 
 import hashlib
 import json
-import lzma
 import shutil
-import struct
 import tempfile
-import warnings
 import zipfile
-import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from napari_unet.atomic import PARTIAL, write_text
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.models import native
-from napari_unet.models.hdf5 import open_hdf5
-from napari_unet.models.normalization import Normalization
-from napari_unet.models.provenance import check_provenance
+from napari_unet.models.model_folder import (
+    MAX_WEIGHTS_BYTES,
+    MEMBERS,
+    SETTINGS_FILE,
+    WEIGHTS_FILE,
+    check_bytes,
+    check_place,
+    describe,
+    model_folder,
+    parse_settings,
+    read_description,
+)
 from napari_unet.models.shipped import locate, shipped_models
+from napari_unet.models.weights import check_weights_size, halve_weights, load_weights
 from napari_unet.networks.graphs.folding import Folded, fold
 from napari_unet.networks.graphs.partial_output import partial_output
 from napari_unet.networks.layers.star_shape import encode
 from napari_unet.networks.onnx.program import answer_channels
-from napari_unet.networks.registry import architecture, build_network, count_parameters, input_sizes
-from napari_unet.plain_json import BAD_CONTENT, parse_json
+from napari_unet.networks.registry import architecture, build_network, input_sizes
 from napari_unet.settings import SEPARATION_CHANNELS, Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from napari_unet.models.normalization import Normalization
     from napari_unet.networks.sizes import InputSizes
-    from napari_unet.settings import NetworkSettings
-
-SETTINGS_FILE = "settings.json"
-WEIGHTS_FILE = "model.weights.h5"
-STATE_FILE = "training-state.npz"
-SPLIT_FILE = "split.json"
-METRICS_FILE = "metrics.csv"
-OWN_FILES = {SETTINGS_FILE, WEIGHTS_FILE, STATE_FILE, SPLIT_FILE, METRICS_FILE}
-FORMAT_VERSION = 1
-NEWEST_VERSION = 2  # of an ensemble, whose settings list its members
-MEMBERS = "members"  # what they are called in the settings, and their folder
-MAX_SETTINGS_BYTES = 64 * 1024**2
-# What unpacking a zip raises that is cut off, altered, encrypted or packed in an unknown way.
-DAMAGED_ZIP = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, ValueError, struct.error,
-)  # fmt: skip
-MAX_WEIGHTS_BYTES = 4 * 1024**3
-# Networks up to these take about 100 MB at most.
-FEW_FILTERS, FEW_DEEPEST = 32, 512
-SMALL_ENCODERS = {"MobileNetV2", "EfficientNetLite0"}
-BYTES_OF_A_WEIGHT, MOST_PACKED = 2, 4  # in half precision; how far somebody may have compressed the file
 
 
 @dataclass(eq=False)
@@ -234,31 +217,23 @@ class Model:
     def hash(self) -> str:
         """32 hexadecimal digits of all that decides what it says: network, preparation, classes, weights."""
         digest = hashlib.blake2b(digest_size=16)
-        told = self.description()
-        decides = {name: told[name] for name in ("normalization", "classes")}
-        if not decides["normalization"]["channel_names"]:  # likewise
-            decides["normalization"] = {
-                name: value for name, value in decides["normalization"].items() if name != "channel_names"
-            }
-        decides["network"] = dict(told["recipe"]["network"])
-        if not decides["network"]["presence"]:  # models without it keep the hash that they had before
+        described = self.description()
+        decides = {name: described[name] for name in ("normalization", "classes")}
+        decides["network"] = described["recipe"]["network"]
+        # Models without them keep the hash of earlier versions.
+        if not decides["normalization"]["channel_names"]:
+            del decides["normalization"]["channel_names"]
+        if not decides["network"]["presence"]:
             del decides["network"]["presence"]
         decides["pixel_size"] = self.recipe.training.pixel_size
         digest.update(json.dumps(decides, sort_keys=True).encode())
-        for array in _arrays(self.network):
+        for array in self.network.get_weights():
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     def description(self) -> dict[str, Any]:
         """What is written to settings.json."""
-        return {
-            "format": "napari-unet model",
-            "version": FORMAT_VERSION,
-            "recipe": self.recipe.model_dump(mode="json"),
-            "normalization": self.normalization.model_dump(mode="json"),
-            "classes": list(self.classes),
-            "provenance": self.provenance,
-        }
+        return describe(self.recipe, self.normalization, self.classes, self.provenance)
 
 
 def probabilities_of(logits: NDArray[np.float32], softmax: bool) -> NDArray[np.float32]:
@@ -329,62 +304,6 @@ def save_model(model: Model, path: Path, *, half: bool = False) -> Path:
     return path
 
 
-def halve_weights(file: Path) -> None:
-    """Store the convolutions in a file of weights in half precision, and leave out the optimizer.
-
-    Biases and normalization stay as they are: they are few, and a variance may be too large or too
-    small for half precision.
-    """
-    import h5py
-
-    smaller = file.with_suffix(".half")
-    with h5py.File(file, "r") as source, h5py.File(smaller, "w") as target:
-
-        def copy(name: str, item: Any) -> None:
-            if name.split("/")[0] == "optimizer":
-                return
-            if isinstance(item, h5py.Group):
-                target.require_group(name).attrs.update(item.attrs)
-                return
-            values = item[()]
-            if np.ndim(values) > 1:
-                values = values.astype(np.float16)
-            target.create_dataset(name, data=values).attrs.update(item.attrs)
-
-        target.attrs.update(source.attrs)
-        source.visititems(copy)
-    smaller.replace(file)
-
-
-def check_place(path: Path) -> None:
-    """Refuse a place where a model must not go.
-
-    Raises
-    ------
-    OutputError
-        If a file is in the way, or a folder with things in it that no model or training left there.
-    """
-    if path.suffix == ".zip":
-        return
-    if path.is_file():
-        raise OutputError(
-            f"{path} is a file", code="output.folder.file", expected="a new folder or an older model"
-        )
-    if path.is_dir() and not (path / SETTINGS_FILE).exists():
-        # A training that was killed while it wrote leaves the beginning of a file.
-        strange = [
-            p.name for p in path.iterdir() if p.name not in OWN_FILES and not p.name.startswith(PARTIAL)
-        ]
-        if strange:
-            raise OutputError(
-                f"{path} is a folder with other things in it",
-                code="output.folder.occupied",
-                expected="a new folder or an older model",
-                got=strange[0],
-                remedy="choose another name",
-            )
-
-
 def load_model(path: Path | str, precision: str = "float32") -> Model:
     """Read a model from a folder or a zip, building the network from the registry alone.
 
@@ -407,12 +326,7 @@ def load_model(path: Path | str, precision: str = "float32") -> Model:
         ``ensemble.load_any`` takes.
     """
     path = locate(path)
-    if path.is_file() and zipfile.is_zipfile(path):
-        with tempfile.TemporaryDirectory() as unpacked:
-            folder = Path(unpacked)
-            _unpack(path, folder)
-            return _load_folder(folder, path, precision)
-    if not path.is_dir():
+    if not (path.is_dir() or zipfile.is_zipfile(path)):
         raise ModelError(
             f"{path} is not a model",
             code="model.missing",
@@ -422,225 +336,28 @@ def load_model(path: Path | str, precision: str = "float32") -> Model:
             got="another file" if path.exists() else "nothing there",
             remedy="give the folder that `napari-unet train --out` wrote",
         )
-    return _load_folder(path, path, precision)
-
-
-@contextmanager
-def model_folder(path: Path) -> Iterator[Path]:
-    """Have a model as a folder, for as long as the context lasts: itself, or unpacked from its zip.
-
-    Raises
-    ------
-    ModelError
-        If the zip cannot be read.
-    """
-    path = locate(path)
-    if not path.is_file():
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as unpacked:
-        _unpack(path, Path(unpacked))
-        yield Path(unpacked)
-
-
-def read_description(path: Path) -> dict[str, Any]:
-    """Read the settings.json of a model without building the network.
-
-    Raises
-    ------
-    ModelError
-        If there is none, or it is not one of ours.
-    """
-    path = locate(path)
-    if path.is_file() and zipfile.is_zipfile(path):
-        with tempfile.TemporaryDirectory() as unpacked:
-            _unpack(path, Path(unpacked), names=(SETTINGS_FILE,))
-            return _description(Path(unpacked), path)
-    return _description(path, path)
-
-
-def _unpack(path: Path, folder: Path, names: tuple[str, ...] = (SETTINGS_FILE, WEIGHTS_FILE)) -> None:
-    """Take the files of a model, and only those, out of a zip."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                name = info.filename.rsplit("/", 1)[-1]
-                if name not in names or info.filename.count("/") > 1:
-                    continue
-                limit = MAX_SETTINGS_BYTES if name == SETTINGS_FILE else MAX_WEIGHTS_BYTES
-                check_bytes(info.file_size, limit, f"{name} in {path}")
-                with archive.open(info) as source, (folder / name).open("wb") as target:
-                    shutil.copyfileobj(source, target, 1024**2)
-    except DAMAGED_ZIP as error:
-        raise ModelError(
-            f"the model {path} cannot be read",
-            code="model.unreadable",
-            got=str(error),
-            remedy="copy or train it again",
-        ) from error
-
-
-def check_bytes(size: int, limit: int, name: str) -> None:
-    """Refuse a file that is too large; raises ModelError."""
-    if size > limit:
-        raise ModelError(
-            f"{name} is too large", code="model.large", expected=f"at most {limit} bytes", got=f"{size}"
-        )
-
-
-def _description(folder: Path, path: Path) -> dict[str, Any]:
-    file = folder / SETTINGS_FILE
-    try:
-        check_bytes(file.stat().st_size, MAX_SETTINGS_BYTES, str(file))
-        content = parse_json(file.read_bytes())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ModelError(
-            f"{path} is not a model",
-            code="model.missing",
-            expected=f"a folder with {SETTINGS_FILE} in it",
-            remedy="give the folder that `napari-unet train --out` wrote",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"the settings of the model {path} cannot be read",
-            code="model.settings.unreadable",
-            got=str(error),
-            remedy="train it again",
-        ) from error
-    if not isinstance(content, dict) or content.get("format") != "napari-unet model":
-        raise ModelError(
-            f"{path} is not a model of this program",
-            code="model.foreign",
-            remedy="train one with `napari-unet train`",
-        )
-    version = content.get("version")
-    if not isinstance(version, int) or version > NEWEST_VERSION:
-        raise ModelError(
-            f"the model {path} was written by a newer program",
-            code="model.newer",
-            expected=f"version {NEWEST_VERSION} or lower",
-            got=str(version),
-            remedy="upgrade napari-unet-workbench",
-        )
-    return content
-
-
-def read_settings(path: Path) -> tuple[Recipe, Normalization, tuple[str, ...], dict[str, Any]]:
-    """Read recipe, normalization, classes and provenance of a model without building the network.
-
-    Raises
-    ------
-    ModelError
-        If it is not a model of ours, is damaged, or is newer than this program.
-    """
-    return _parse(read_description(Path(path)), Path(path))
-
-
-def _parse(
-    content: dict[str, Any], path: Path
-) -> tuple[Recipe, Normalization, tuple[str, ...], dict[str, Any]]:
-    try:
-        recipe = Recipe.model_validate(content["recipe"])
-        normalization = Normalization.model_validate(content["normalization"])
-        if not isinstance(content["classes"], list):
-            raise TypeError("classes that are not a list")
-        classes = tuple(str(name) for name in content["classes"])
-        provenance = check_provenance(content["provenance"])
-    except (ValidationError, *BAD_CONTENT) as error:
-        raise ModelError(
-            f"the settings of the model {path} are damaged",
-            code="model.settings.damaged",
-            got=str(error),
-            remedy="train it again",
-        ) from error
-    if len(classes) != recipe.network.classes or normalization.channels != recipe.network.input_channels:
-        raise ModelError(
-            f"the settings of the model {path} contradict each other",
-            code="model.settings.contradiction",
-            remedy="train it again",
-        )
-    return recipe, normalization, classes, provenance
-
-
-def _load_folder(folder: Path, path: Path, precision: str) -> Model:
-    description = _description(folder, path)
-    recipe, normalization, classes, provenance = _parse(description, path)
-    if MEMBERS in description:
-        members = description[MEMBERS]
-        count = len(members) if isinstance(members, list) else 0
-        raise ModelError(
-            f"{path} is an ensemble",
-            code="model.ensemble",
-            expected="one network, whose weights can be changed or taken elsewhere",
-            got=f"{count} of them",
-            remedy=f"give one of its members, in its folder {MEMBERS}",
-        )
-    weights = folder / WEIGHTS_FILE
-    if not weights.is_file():
-        raise ModelError(
-            f"the model {path} has no {WEIGHTS_FILE}",
-            code="model.weights.missing",
-            remedy="copy or train it again",
-        )
-    check_bytes(weights.stat().st_size, MAX_WEIGHTS_BYTES, str(weights))
-    check_weights_size(recipe.network, weights, str(path))
-    network = build_network(recipe.network, precision=precision)
-    load_weights(network, weights, str(path))
+    with model_folder(path) as folder:
+        description = read_description(folder, path)
+        recipe, normalization, classes, provenance = parse_settings(description, path)
+        if MEMBERS in description:
+            members = description[MEMBERS]
+            count = len(members) if isinstance(members, list) else 0
+            raise ModelError(
+                f"{path} is an ensemble",
+                code="model.ensemble",
+                expected="one network, whose weights can be changed or taken elsewhere",
+                got=f"{count} of them",
+                remedy=f"give one of its members, in its folder {MEMBERS}",
+            )
+        weights = folder / WEIGHTS_FILE
+        if not weights.is_file():
+            raise ModelError(
+                f"the model {path} has no {WEIGHTS_FILE}",
+                code="model.weights.missing",
+                remedy="copy or train it again",
+            )
+        check_bytes(weights.stat().st_size, MAX_WEIGHTS_BYTES, str(weights))
+        check_weights_size(recipe.network, weights, str(path))
+        network = build_network(recipe.network, precision=precision)
+        load_weights(network, weights, str(path))
     return Model(recipe, normalization, classes, network, provenance)
-
-
-def check_weights_size(settings: NetworkSettings, file: Path, name: str) -> None:
-    """Refuse settings of a network that is much larger than the file of its weights, before it is built.
-
-    Raises
-    ------
-    ModelError
-        With both sizes.
-    """
-    deepest = settings.filters * 2**settings.depth
-    own_encoder = settings.name == "encoder_unet" and settings.encoder not in SMALL_ENCODERS
-    if settings.filters <= FEW_FILTERS and deepest <= FEW_DEEPEST and not own_encoder:
-        return
-    bytes_there, weights = file.stat().st_size, count_parameters(settings)
-    if BYTES_OF_A_WEIGHT * weights > MOST_PACKED * bytes_there:
-        raise ModelError(
-            f"the weights of the model {name} do not belong to its settings",
-            code="model.weights.small",
-            expected=f"{weights:,} weights",
-            got=f"a file of {bytes_there:,} bytes",
-            remedy="copy or train it again",
-        )
-
-
-def load_weights(network: Any, file: Path, name: str) -> None:
-    """Fill a network with weights from a file.
-
-    Raises
-    ------
-    ModelError
-        If the file is damaged or belongs to another network.
-    """
-    try:
-        with open_hdf5(file, network.count_params()), warnings.catch_warnings():
-            # Keras only warns of layers that the file lacks, and leaves them at random.
-            warnings.simplefilter("error", UserWarning)
-            network.load_weights(file)
-    except (OSError, RuntimeError, *BAD_CONTENT, UserWarning) as error:
-        raise ModelError(
-            f"the weights of the model {name} cannot be read",
-            code="model.weights.unreadable",
-            expected="an intact file that belongs to its settings",
-            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            remedy="copy or train it again",
-        ) from error
-    if not all(np.isfinite(w).all() for w in _arrays(network)):
-        raise ModelError(
-            f"the weights of the model {name} are not numbers",
-            code="model.weights.values",
-            remedy="train it again",
-        )
-
-
-def _arrays(network: Any) -> Iterator[NDArray[np.float32]]:
-    for array in network.get_weights():
-        yield np.asarray(array)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.atomic import PARTIAL, remove_partials, sync_folder, write_text
 from napari_unet.errors import ModelError, OutputError
-from napari_unet.models.model import WEIGHTS_FILE
+from napari_unet.models.model_folder import WEIGHTS_FILE
 from napari_unet.plain_json import BAD_CONTENT, parse_json
 from napari_unet.project.model_version import (
     VERSION_FILE,

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from napari_unet.atomic import check_outputs
 from napari_unet.errors import SettingsError
-from napari_unet.models.adoption import BY_NAME, adopt, weights_of
-from napari_unet.models.keras_files import read_keras_file
-from napari_unet.models.model import Model, check_place, save_model
+from napari_unet.models.keras_import.adoption import BY_NAME, adopt, weights_of
+from napari_unet.models.keras_import.keras_files import read_keras_file
+from napari_unet.models.model import Model, save_model
+from napari_unet.models.model_folder import check_place
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import architecture
 from napari_unet.plain_json import parse_json
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from napari_unet.models.adoption import Adopted
+    from napari_unet.models.keras_import.adoption import Adopted
     from napari_unet.progress import CancelToken, OnProgress
 
 SHORT = {"network", "classes", "normalization", "inference"}

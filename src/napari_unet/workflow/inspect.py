@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.data.catalog import open_dataset
-from napari_unet.data.inspection import Inspection, inspect_dataset
+from napari_unet.data.inspection.inspect_dataset import inspect_dataset
+from napari_unet.data.inspection.inspection import Inspection
 from napari_unet.data.split import Split
 
 if TYPE_CHECKING:

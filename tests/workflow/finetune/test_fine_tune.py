@@ -16,7 +16,8 @@ from napari_unet.engine.process import ProcessEngine
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import Cancelled
 from napari_unet.evaluation.leakage import TrainingMembership
-from napari_unet.models.model import load_model, read_settings
+from napari_unet.models.model import load_model
+from napari_unet.models.model_folder import read_settings
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import EvaluationSettings, FineTuneSettings
 from napari_unet.training.warm import warm_model

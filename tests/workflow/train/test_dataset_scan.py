@@ -13,7 +13,7 @@ import pytest
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.dataset import ArrayCache, Dataset
 from napari_unet.data.image_hash import image_hash
-from napari_unet.data.resemblance import fingerprint
+from napari_unet.data.inspection.resemblance import fingerprint
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.data.synthetic import write_synthetic
 from napari_unet.models.normalization import Normalization

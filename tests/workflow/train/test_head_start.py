@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from napari_unet.engine.inline import run_inline
-from napari_unet.models.model import load_model, read_settings
+from napari_unet.models.model import load_model
+from napari_unet.models.model_folder import read_settings
 from napari_unet.networks.encoders import efficientnet_lite as lite
 from napari_unet.networks.encoders.vgg import PREFIX
 from napari_unet.networks.registry import build_network

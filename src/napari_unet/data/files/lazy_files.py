@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from napari_unet.data.file_names import stem_of
-from napari_unet.data.files.image_files import DAMAGE, TIFF_SUFFIXES
+from napari_unet.data.files.decoders.damage import DAMAGE
+from napari_unet.data.files.decoders.image_kinds import TIFF_SUFFIXES
 from napari_unet.data.files.lazy_stack import LazyStack, choose_level, usual_axes
 from napari_unet.data.files.lazy_tiff import open_tiff_stacks
 from napari_unet.data.files.pixel_size import PixelSize, unit_name

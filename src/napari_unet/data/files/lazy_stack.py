@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from napari_unet.data.files.decoders.nodata import as_nan
 from napari_unet.data.files.decoders.orientation import SIDEWAYS, stored_region, upright, upright_shape
-from napari_unet.data.files.image_files import as_nan
 from napari_unet.data.files.reading import channel_numbers
 from napari_unet.errors import DataError, SettingsError
 

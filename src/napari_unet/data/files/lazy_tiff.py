@@ -13,23 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.file_names import stem_of
+from napari_unet.data.files.decoders.bounds import MAX_DECODED_BYTES, MAX_RATIO, PLAUSIBLE_BYTES
+from napari_unet.data.files.decoders.damage import DAMAGE
+from napari_unet.data.files.decoders.image_kinds import HEAD_BYTES, TIFF_SUFFIXES, kind_of
 from napari_unet.data.files.decoders.orientation import SIDEWAYS
-from napari_unet.data.files.decoders.tiff_images import (
-    TiffImages,
-    TiffPart,
-    check_alone,
-    nodata_of,
-    opened_tiff,
-)
-from napari_unet.data.files.image_files import (
-    DAMAGE,
-    HEAD_BYTES,
-    MAX_DECODED_BYTES,
-    MAX_RATIO,
-    PLAUSIBLE_BYTES,
-    TIFF_SUFFIXES,
-    kind_of,
-)
+from napari_unet.data.files.decoders.tiff_images import TiffImages, opened_tiff
+from napari_unet.data.files.decoders.tiff_part import TiffPart, check_alone, nodata_of
 from napari_unet.data.files.lazy_stack import LazyStack, choose_level
 from napari_unet.data.files.pages import page_id
 from napari_unet.data.files.pixel_size import PixelSize, read_pixel_size

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.data.files.decoders.image_kinds import suffix_of
 from napari_unet.data.files.decoders.microscope_files import PLUGINS
-from napari_unet.data.files.image_files import decode_image, suffix_of
+from napari_unet.data.files.image_files import decode_image
 from napari_unet.data.files.reading import ImageReading, current_reading
 from napari_unet.data.masks.mask_pixels import decode_labels, decode_stored
 from napari_unet.data.masks.mask_values import MaskValues

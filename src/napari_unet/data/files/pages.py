@@ -8,18 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from napari_unet.data.files.image_files import (
-    HEAD_BYTES,
-    LONG_HEAD_BYTES,
-    MAX_RATIO,
-    PLAUSIBLE_BYTES,
-    SEVERAL,
-    ImageHeader,
-    decode_image,
-    image_header,
-    kind_of,
-    suffix_of,
-)
+from napari_unet.data.files.decoders.bounds import MAX_RATIO, PLAUSIBLE_BYTES
+from napari_unet.data.files.decoders.image_kinds import HEAD_BYTES, SEVERAL, kind_of, suffix_of
+from napari_unet.data.files.image_files import LONG_HEAD_BYTES, ImageHeader, decode_image, image_header
 from napari_unet.data.files.loaders import ImageLoader
 from napari_unet.data.files.reading import ImageReading, current_reading
 from napari_unet.data.sample import Sample

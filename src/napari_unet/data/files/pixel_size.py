@@ -10,8 +10,9 @@ from xml.etree.ElementTree import ParseError
 
 import numpy as np
 
+from napari_unet.data.files.decoders.damage import DAMAGE
+from napari_unet.data.files.decoders.image_kinds import HEAD_BYTES, kind_of
 from napari_unet.data.files.decoders.microscope_files import is_installed, opened_microscope_file
-from napari_unet.data.files.image_files import DAMAGE, HEAD_BYTES, kind_of
 from napari_unet.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_unet.data.files.image_files import DAMAGE
+from napari_unet.data.files.decoders.damage import DAMAGE
 
 if TYPE_CHECKING:
     from pathlib import Path

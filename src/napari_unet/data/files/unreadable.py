@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_unet.data.files.decoders.image_kinds import HEAD_BYTES, SUFFIXES, kind_of
 from napari_unet.data.files.decoders.microscope_files import PLUGINS
-from napari_unet.data.files.image_files import HEAD_BYTES, SUFFIXES, kind_of
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:

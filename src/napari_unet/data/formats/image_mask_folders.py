@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from napari_unet.data.dataset import Dataset, Problem
 from napari_unet.data.file_names import composed, name_key
-from napari_unet.data.files.image_files import SEVERAL, is_image_name, suffix_of
+from napari_unet.data.files.decoders.image_kinds import SEVERAL, is_image_name, suffix_of
 from napari_unet.data.files.loaders import ImageLoader, LabelMaskLoader, ObjectFilesLoader
 from napari_unet.data.files.pages import PageLoader, count_pages_in, page_id, page_name, page_samples
 from napari_unet.data.formats.mask_meaning import find_meaning

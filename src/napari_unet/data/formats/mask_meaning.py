@@ -7,17 +7,12 @@ mask. What was decided is said in words, and what is not certain is a problem.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Problem
-from napari_unet.data.formats.mask_sightings import (
-    MAX_CLASSES,
-    UNKNOWN,
-    UNKNOWN_BELOW,
-    Sightings,
-)
+from napari_unet.data.formats.declared_classes import declared_classes
+from napari_unet.data.formats.lossy_masks import FEWEST_LOOKED_AT, HALFWAY, check_lossy, sample_of_masks
+from napari_unet.data.formats.mask_sightings import MAX_CLASSES, UNKNOWN, UNKNOWN_BELOW, Sightings
 from napari_unet.data.masks.mask_evidence import NEARLY_ALL, judge
 from napari_unet.data.masks.mask_pixels import (
     MaskInFile,
@@ -29,23 +24,23 @@ from napari_unet.data.masks.mask_pixels import (
 from napari_unet.data.masks.mask_reading import current_mask_reading
 from napari_unet.data.masks.mask_values import MaskValues
 from napari_unet.errors import DataError
-from napari_unet.plain_json import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_unet.data.files.source import Source
 
-MASKS_LOOKED_AT = 300
+
 PIXELS_LOOKED_AT = 2**25  # about half a second
-FEWEST_LOOKED_AT = 8
+
+
 MANY_CLASSES = 8  # more of them, numbered on from 1, might be objects
 MOST_CLASSES = 255
-HALFWAY = 127
-HALF, UNCLEAR = 0.5, (0.35, 0.65)  # of the brightest channel
-FEWEST_OF_A_COLOUR = 0.1  # share of bright pixels
+
+
 SHOWN = 8  # values named in words
 THEY_ARE_OBJECTS = "if they number objects, say --masks-are objects"
 THEY_ARE_CLASSES = "if they are classes, say --masks-are classes"
@@ -127,7 +122,7 @@ def find_meaning(
         words = _in_words(meaning, seen)
         several = seen.might_be_objects and (meaning.kind in {"values", "objects"} or not _soft(meaning))
     if lossy:
-        _check_lossy(source, lossy, meaning)
+        check_lossy(source, lossy, meaning)
         told = f"masks saved with loss: above {HALFWAY} is foreground"
         words = f"{words}; {told}" if words else told
     if names and named is None and len(names) != meaning.classes:
@@ -179,17 +174,11 @@ def _soft(meaning: MaskValues) -> bool:
     return bool(meaning.threshold or meaning.thresholds)
 
 
-def _chosen(masks: Sequence[str]) -> list[str]:
-    """Some of the masks in random order, the same every time."""
-    order = np.random.default_rng(0).permutation(len(masks))
-    return [masks[i] for i in order[:MASKS_LOOKED_AT]]
-
-
 def _look_at(source: Source, masks: Sequence[str], whole: Collection[str]) -> Sightings:
     seen = Sightings()
     looked_at = 0
     damaged: DataError | None = None
-    for name in _chosen(masks):
+    for name in sample_of_masks(masks):
         if seen.pixels > PIXELS_LOOKED_AT and looked_at >= FEWEST_LOOKED_AT:
             break
         try:
@@ -344,94 +333,3 @@ def _in_words(meaning: MaskValues, seen: Sightings) -> str:
     if len(meaning.values) == 1:
         return f"{where}{shown}: one class{unknown}"
     return f"{where}{shown}: {len(meaning.values)} classes{unknown}"
-
-
-def _has_several_colours(pixels: NDArray[Any]) -> bool:
-    """Whether bright pixels (Y, X, C) are of more than one colour, whatever compression did to edges."""
-    bright = pixels[pixels.max(axis=2) > HALFWAY].astype(np.float32)
-    shares = bright / bright.max(axis=1, keepdims=True, initial=1)
-    clear = shares[((shares < UNCLEAR[0]) | (shares > UNCLEAR[1])).all(axis=1)] > HALF
-    counts = np.unique(clear, axis=0, return_counts=True)[1] if len(clear) else np.zeros(0, np.int64)
-    return int((counts >= FEWEST_OF_A_COLOUR * len(bright)).sum()) > 1
-
-
-def _check_lossy(source: Source, masks: Sequence[str], meaning: MaskValues) -> None:
-    """Refuse lossy masks that cannot be black and white."""
-    remedy = "save masks as PNG or TIFF without loss"
-    kind = "a JPEG" if masks[0].lower().endswith(("jpg", "jpeg")) else "saved with loss"
-    if meaning.classes > 1 or meaning.kind == "objects":
-        raise DataError(
-            f"{masks[0]} is {kind} among masks of several classes",
-            code="data.mask.lossy",
-            expected="masks saved without loss",
-            remedy=remedy,
-        )
-    between = bright = highest = 0
-    for name in _chosen(masks)[:FEWEST_LOOKED_AT]:
-        try:
-            decoded = list(stored_pages(source.read(name), name))
-        except DataError:
-            continue
-        for stored in decoded:
-            pixels = stored.numbers
-            if pixels.ndim == 3 and _has_several_colours(pixels):
-                raise DataError(
-                    f"{name} is {kind} in several colours",
-                    code="data.mask.lossy",
-                    expected="masks of several classes saved without loss",
-                    remedy=remedy,
-                )
-            grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
-            if grey.dtype != np.uint8:
-                raise DataError(
-                    f"{name} was saved with loss in {grey.dtype}",
-                    code="data.mask.lossy",
-                    expected="8 bits",
-                    remedy=remedy,
-                )
-            histogram = np.bincount(grey.ravel(), minlength=256)
-            between += int(histogram[64:192].sum())
-            bright += int(histogram[192:].sum())
-            highest = max(highest, int(np.flatnonzero(histogram)[-1]))
-    if between > bright or 32 < highest <= HALFWAY:
-        called = "JPEGs" if kind == "a JPEG" else kind
-        raise DataError(
-            f"masks like {masks[0]} are {called} that are not black and white"
-            if kind == "a JPEG"
-            else f"masks like {masks[0]} are {called}, and not black and white",
-            code="data.mask.lossy",
-            expected="values near 0 and 255",
-            got=f"{between} pixels in between, {highest} the brightest",
-            remedy=remedy,
-        )
-
-
-def declared_classes(source: Source) -> tuple[str, ...]:
-    """Names of the classes 1..K in classes.txt or classes.json at the root; empty without them.
-
-    Raises
-    ------
-    DataError
-        If the file is not a list of names.
-    """
-    if "classes.json" in source.sizes:
-        try:
-            names = parse_json(source.read("classes.json"))
-        except ValueError as error:
-            raise DataError(
-                "classes.json is not JSON", code="data.classes.malformed", got=str(error)[:100]
-            ) from error
-        if not isinstance(names, list) or not all(isinstance(n, str) and n.strip() for n in names):
-            raise DataError(
-                "classes.json is not a list of names",
-                code="data.classes.malformed",
-                expected='like ["nerve", "vessel"]',
-            )
-    elif "classes.txt" in source.sizes:
-        text = source.read("classes.txt").decode("utf-8-sig", "replace")
-        names = [line.strip() for line in text.splitlines() if line.strip()]
-    else:
-        return ()
-    if len(names) > 1 and names[0].lower() == "background":
-        names = names[1:]
-    return tuple(names)

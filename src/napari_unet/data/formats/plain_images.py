@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset, Problem
-from napari_unet.data.files.image_files import is_image_name, suffix_of
+from napari_unet.data.files.decoders.image_kinds import is_image_name, suffix_of
 from napari_unet.data.files.pages import plain_samples
 from napari_unet.data.formats.image_mask_folders import sort_by_role
 from napari_unet.data.sample import with_unique_ids

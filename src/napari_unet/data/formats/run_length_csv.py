@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_unet.data.dataset import Dataset, Problem
 from napari_unet.data.file_names import composed
-from napari_unet.data.files.image_files import is_image_name
+from napari_unet.data.files.decoders.image_kinds import is_image_name
 from napari_unet.data.files.loaders import ImageLoader, RunLengthLoader, merge_objects
 from napari_unet.data.files.pages import read_header
 from napari_unet.data.formats.pairing import ambiguous

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset, Problem
 from napari_unet.data.file_names import composed
-from napari_unet.data.files.image_files import is_image_name
+from napari_unet.data.files.decoders.image_kinds import is_image_name
 from napari_unet.data.files.loaders import ImageLoader
 from napari_unet.data.formats.pairing import by_stem, sample_of, unpaired_image, unpaired_mask
 from napari_unet.data.sample import Sample

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Dataset
-from napari_unet.data.files.image_files import LOSSY_SUFFIXES, is_image_name, suffix_of
+from napari_unet.data.files.decoders.image_kinds import LOSSY_SUFFIXES, is_image_name, suffix_of
 from napari_unet.data.files.loaders import ImageLoader
 from napari_unet.data.files.pages import read_header
 from napari_unet.data.formats.pairing import by_stem, sample_of, unpaired_image, unpaired_mask

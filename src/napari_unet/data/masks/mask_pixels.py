@@ -8,14 +8,8 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.data.files.image_files import (
-    LOSSY_SUFFIXES,
-    SEVERAL,
-    TIFF_SUFFIXES,
-    count_pages,
-    decode_pixels,
-    suffix_of,
-)
+from napari_unet.data.files.decoders.image_kinds import LOSSY_SUFFIXES, SEVERAL, TIFF_SUFFIXES, suffix_of
+from napari_unet.data.files.image_files import count_pages, decode_pixels
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.atomic import atomic_path, write_text
-from napari_unet.data.files.image_files import DAMAGE
+from napari_unet.data.files.decoders.damage import DAMAGE
 from napari_unet.data.lzw import careful_tifffile
 from napari_unet.errors import DataError, OutputError
 from napari_unet.plain_json import BAD_CONTENT, parse_json

@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from napari_unet.data.inspection import inspect_dataset
+from napari_unet.data.inspection.inspect_dataset import inspect_dataset
 from napari_unet.errors import Cancelled
 from napari_unet.progress import CancelToken
 

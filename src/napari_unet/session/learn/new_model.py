@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import WorkbenchError
-from napari_unet.models.model import STATE_FILE
+from napari_unet.models.model_folder import STATE_FILE
 from napari_unet.plain_json import BAD_CONTENT, parse_json
 from napari_unet.settings import Recipe
 from napari_unet.workflow.train.recipes import with_open_channels

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from napari_unet.atomic import remove_partials
 from napari_unet.engine.fast_import import import_keras
 from napari_unet.errors import SettingsError
-from napari_unet.models.model import SETTINGS_FILE, STATE_FILE
+from napari_unet.models.model_folder import SETTINGS_FILE, STATE_FILE
 from napari_unet.progress import CancelToken, Progress, ignore_progress
 
 if TYPE_CHECKING:

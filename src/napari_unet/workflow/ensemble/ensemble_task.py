@@ -21,13 +21,12 @@ from napari_unet.models.ensemble import (
     Ensemble,
     Member,
     check_alike,
-    check_ensemble_place,
     is_ensemble,
     load_any,
     load_member,
     save_ensemble,
 )
-from napari_unet.models.model import read_settings
+from napari_unet.models.model_folder import check_place, read_settings
 from napari_unet.models.shipped import locate
 from napari_unet.progress import Progress
 from napari_unet.workflow.inputs.left_out import sound_part
@@ -137,7 +136,7 @@ class EnsembleTask:
         Cancelled
             When the person stopped it; nothing is written then.
         """
-        check_ensemble_place(self.out)
+        check_place(self.out, "ensemble")
         check_model(self.out, self.models, overwrite=self.overwrite)
         if self.choose != "uniform" and self.data is None:
             raise SettingsError(

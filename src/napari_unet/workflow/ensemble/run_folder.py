@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.atomic import PARTIAL, atomic_folder
 from napari_unet.errors import Cancelled
-from napari_unet.models.model import OWN_FILES, SETTINGS_FILE, SPLIT_FILE, STATE_FILE
+from napari_unet.models.model_folder import OWN_FILES, SETTINGS_FILE, SPLIT_FILE, STATE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -15,8 +15,15 @@ from napari_unet.data.image_hash import image_hash
 from napari_unet.data.split import Split
 from napari_unet.engine.cluster import connect
 from napari_unet.errors import DataError, SettingsError, TrainingError
-from napari_unet.models.ensemble import MOST_MEMBERS, Member, check_ensemble_place, save_ensemble
-from napari_unet.models.model import MEMBERS, SETTINGS_FILE, SPLIT_FILE, STATE_FILE, read_settings
+from napari_unet.models.ensemble import MOST_MEMBERS, Member, save_ensemble
+from napari_unet.models.model_folder import (
+    MEMBERS,
+    SETTINGS_FILE,
+    SPLIT_FILE,
+    STATE_FILE,
+    check_place,
+    read_settings,
+)
 from napari_unet.progress import Stage, tracked
 from napari_unet.workflow.ensemble.cluster_training import check_workers, train_on_cluster
 from napari_unet.workflow.ensemble.ensemble_task import Chosen, ensemble_of
@@ -83,7 +90,7 @@ class TrainMembersTask:
             If there are too few members, or groups for folds.
         """
         out = self.train.out
-        check_ensemble_place(out)
+        check_place(out, "ensemble")
         if not self.train.resume:
             check_model(out, overwrite=self.train.overwrite)
         if not FEWEST <= self.count <= MOST_MEMBERS:

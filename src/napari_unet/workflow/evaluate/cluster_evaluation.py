@@ -19,7 +19,7 @@ from napari_unet.engine.fast_import import import_keras
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import SettingsError, WorkbenchError
 from napari_unet.models.ensemble import load_any
-from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, model_folder
+from napari_unet.models.model_folder import SETTINGS_FILE, WEIGHTS_FILE, model_folder
 from napari_unet.workflow.inputs.left_out import LeftOut
 from napari_unet.workflow.segment.segment_samples import segment_samples
 

@@ -24,7 +24,8 @@ from napari_unet.evaluation.report.network_comparison import (
     NetworkComparison,
     write_network_comparison,
 )
-from napari_unet.models.model import METRICS_FILE, SETTINGS_FILE, SPLIT_FILE, STATE_FILE, load_model
+from napari_unet.models.model import load_model
+from napari_unet.models.model_folder import METRICS_FILE, SETTINGS_FILE, SPLIT_FILE, STATE_FILE
 from napari_unet.networks.registry import architecture, architectures
 from napari_unet.progress import Progress, Stage
 from napari_unet.settings import EvaluationSettings

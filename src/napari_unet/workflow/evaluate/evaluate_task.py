@@ -11,7 +11,8 @@ import numpy as np
 
 from napari_unet import __version__
 from napari_unet.atomic import check_can_be_made, check_outputs
-from napari_unet.data.inspection import Inspection, inspect_dataset
+from napari_unet.data.inspection.inspect_dataset import inspect_dataset
+from napari_unet.data.inspection.inspection import Inspection
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, WorkbenchError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet import __version__
 from napari_unet.data.catalog import open_dataset
-from napari_unet.data.inspection import inspect_dataset
+from napari_unet.data.inspection.inspect_dataset import inspect_dataset
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.evaluation.leakage import LONG_LISTS
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
-    from napari_unet.data.inspection import Inspection
+    from napari_unet.data.inspection.inspection import Inspection
     from napari_unet.data.sample import ReferenceMask
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.workflow.evaluate.stored_predictions import (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.data.files.image_files import is_image_name
+from napari_unet.data.files.decoders.image_kinds import is_image_name
 from napari_unet.data.files.pages import read_header
 from napari_unet.data.files.source import open_source
 from napari_unet.data.masks.mask_tables import MaskTable, read_mask_table

@@ -13,7 +13,8 @@ import numpy as np
 from napari_unet import __version__
 from napari_unet.data.catalog import find_format, open_dataset, open_images
 from napari_unet.data.file_names import name_key, unique_stems
-from napari_unet.data.files.image_files import SEVERAL, count_pages, is_image_name, suffix_of
+from napari_unet.data.files.decoders.image_kinds import SEVERAL, is_image_name, suffix_of
+from napari_unet.data.files.image_files import count_pages
 from napari_unet.data.files.input_files import input_files
 from napari_unet.data.files.pixel_size import PixelSize, read_pixel_size
 from napari_unet.data.files.source import open_source

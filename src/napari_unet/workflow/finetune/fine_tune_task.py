@@ -18,7 +18,8 @@ from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError, OutputError, TrainingError, WorkbenchError
 from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.metrics.uncertainty import FEWEST_GROUPS
-from napari_unet.models.model import METRICS_FILE, SPLIT_FILE, check_place, load_model, save_model
+from napari_unet.models.model import load_model, save_model
+from napari_unet.models.model_folder import METRICS_FILE, SPLIT_FILE, check_place
 from napari_unet.networks.heads import learner_of
 from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings, FineTuneSettings

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_unet import __version__
 from napari_unet.data.image_hash import image_hash
-from napari_unet.data.resemblance import fingerprint
+from napari_unet.data.inspection.resemblance import fingerprint
 from napari_unet.data.split import Split
 from napari_unet.evaluation.leakage import TrainingMembership
 

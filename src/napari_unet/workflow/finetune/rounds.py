@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.errors import ModelError
 from napari_unet.models.card import ModelCard
-from napari_unet.models.model import WEIGHTS_FILE, model_folder
+from napari_unet.models.model_folder import WEIGHTS_FILE, model_folder
 from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
 from napari_unet.workflow.finetune.project_examples import of_project
 from napari_unet.workflow.finetune.train_version import Trained

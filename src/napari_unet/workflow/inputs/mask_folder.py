@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.file_names import name_key, unique_stems
-from napari_unet.data.files.image_files import SEVERAL, count_pages, is_image_name, suffix_of
+from napari_unet.data.files.decoders.image_kinds import SEVERAL, is_image_name, suffix_of
+from napari_unet.data.files.image_files import count_pages
 from napari_unet.data.files.loaders import LabelMaskLoader
 from napari_unet.data.files.source import open_source
 from napari_unet.data.formats.mask_meaning import find_meaning

@@ -15,7 +15,8 @@ from napari_unet.engine.cluster import made_of
 from napari_unet.engine.fast_import import import_keras
 from napari_unet.engine.hardware import default_precision
 from napari_unet.export.label_store import LabelStore
-from napari_unet.models.model import SETTINGS_FILE, WEIGHTS_FILE, Model, load_model, model_folder
+from napari_unet.models.model import Model, load_model
+from napari_unet.models.model_folder import SETTINGS_FILE, WEIGHTS_FILE, model_folder
 from napari_unet.workflow.large_images.local_run import BlockProgress, FinishedBlock, write_block
 from napari_unet.workflow.large_images.plan import Block, TileRunner, measure_image, note_constant, read_tile
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from napari_unet.data.files.image_files import TIFF_SUFFIXES
+from napari_unet.data.files.decoders.image_kinds import TIFF_SUFFIXES
 from napari_unet.data.files.lazy_files import is_zarr
 from napari_unet.data.files.lazy_tiff import pixels_of_tiff
 from napari_unet.data.files.reading import current_reading, reading_images

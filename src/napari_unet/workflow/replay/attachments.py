@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.atomic import atomic_folder
 from napari_unet.data.file_names import unique_stems
-from napari_unet.data.files.image_files import is_image_name
+from napari_unet.data.files.decoders.image_kinds import is_image_name
 from napari_unet.data.image_hash import image_hash
 from napari_unet.data.lossless_images import encode_exactly
 from napari_unet.errors import DataError, OutputError, WorkbenchError

@@ -182,7 +182,7 @@ def _export(run: ExportRun, out: Path, overwrite: bool) -> ExportTask:
 
 
 def _learn_from_folder(run: FineTuneRun, out: Path) -> FineTuneTask:
-    from napari_unet.models.model import read_settings
+    from napari_unet.models.model_folder import read_settings
 
     assert run.data is not None
     classes = len(read_settings(run.model.found)[2])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.image_hash import image_hash
-from napari_unet.data.resemblance import fingerprint
+from napari_unet.data.inspection.resemblance import fingerprint
 from napari_unet.models.normalization import IntensitySums, intensity_sums
 from napari_unet.workflow.inputs.left_out import sound_part
 

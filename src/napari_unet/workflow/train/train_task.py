@@ -23,15 +23,8 @@ from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.metrics.overlap import count_overlap, image_score
 from napari_unet.models.image_statistics import describe_image, kind_of, summarize_statistics
-from napari_unet.models.model import (
-    METRICS_FILE,
-    SPLIT_FILE,
-    STATE_FILE,
-    Model,
-    check_place,
-    load_model,
-    save_model,
-)
+from napari_unet.models.model import Model, load_model, save_model
+from napari_unet.models.model_folder import METRICS_FILE, SPLIT_FILE, STATE_FILE, check_place
 from napari_unet.networks.registry import architecture, build_network, input_sizes
 from napari_unet.networks.transfer import copy_weights, freeze_encoder, related, use_pretrained
 from napari_unet.training.checkpoint import load_state, save_state

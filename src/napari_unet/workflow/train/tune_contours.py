@@ -14,8 +14,9 @@ from napari_unet.errors import ModelError
 from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.inference.contours import WEIGHTS, choose_weight, refine, watershed_contours
 from napari_unet.metrics.regions import compare_partitions, regions_of
-from napari_unet.models.ensemble import Ensemble, check_ensemble_place, load_any, save_ensemble
-from napari_unet.models.model import check_place, save_model
+from napari_unet.models.ensemble import Ensemble, load_any, save_ensemble
+from napari_unet.models.model import save_model
+from napari_unet.models.model_folder import check_place
 from napari_unet.progress import tracked
 from napari_unet.workflow.inputs.labelled_images import check_classes
 from napari_unet.workflow.inputs.left_out import sound_part
@@ -102,7 +103,7 @@ class TuneContoursTask:
             When the person stopped it; nothing is written then.
         """
         model = load_any(self.model, default_precision())
-        (check_ensemble_place if isinstance(model, Ensemble) else check_place)(self.out)
+        check_place(self.out, "ensemble" if isinstance(model, Ensemble) else "model")
         check_model(self.out, [self.model], overwrite=self.overwrite)
         if len(model.classes) != 1:
             raise ModelError(

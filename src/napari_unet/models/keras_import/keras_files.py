@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_unet.errors import ModelError
 from napari_unet.models.hdf5 import open_hdf5
-from napari_unet.models.model import DAMAGED_ZIP, MAX_WEIGHTS_BYTES
+from napari_unet.models.model_folder import DAMAGED_ZIP, MAX_WEIGHTS_BYTES, check_bytes
 from napari_unet.plain_json import BAD_CONTENT, parse_json
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def read_keras_file(path: Path, most: int) -> KerasFile:
     try:
         if path.suffix.lower() == ".keras":
             return _read_archive(path, most)
-        _check_bytes(path.stat().st_size, path.name)
+        check_bytes(path.stat().st_size, MAX_WEIGHTS_BYTES, path.name)
         with open_hdf5(path) as file:
             return _read_hdf5(file, path.name, most)
     except DAMAGED_ZIP as error:
@@ -136,13 +136,6 @@ def _damaged(name: str, got: str) -> ModelError:
     )
 
 
-def _check_bytes(size: int, name: str, limit: int = MAX_WEIGHTS_BYTES) -> None:
-    if size > limit:
-        raise ModelError(
-            f"{name} is too large", code="model.large", expected=f"at most {limit} bytes", got=f"{size}"
-        )
-
-
 def _read_archive(path: Path, most: int) -> KerasFile:
     """Read a .keras file: a zip of the network's description and its weights."""
     with zipfile.ZipFile(path) as archive:
@@ -150,8 +143,8 @@ def _read_archive(path: Path, most: int) -> KerasFile:
         for wanted in (CONFIG, WEIGHTS):
             if wanted not in names:
                 raise _damaged(path.name, f"no {wanted} in it")
-        _check_bytes(archive.getinfo(CONFIG).file_size, f"{CONFIG} in {path.name}", MAX_CONFIG_BYTES)
-        _check_bytes(archive.getinfo(WEIGHTS).file_size, f"{WEIGHTS} in {path.name}")
+        check_bytes(archive.getinfo(CONFIG).file_size, MAX_CONFIG_BYTES, f"{CONFIG} in {path.name}")
+        check_bytes(archive.getinfo(WEIGHTS).file_size, MAX_WEIGHTS_BYTES, f"{WEIGHTS} in {path.name}")
         config = parse_json(archive.read(CONFIG))
         with tempfile.TemporaryDirectory() as folder:
             unpacked = Path(folder) / WEIGHTS
@@ -182,7 +175,7 @@ def _read_hdf5(file: Any, name: str, most: int) -> KerasFile:
     config = None
     if "model_config" in file.attrs:
         text = file.attrs["model_config"]
-        _check_bytes(len(text), f"model_config in {name}", MAX_CONFIG_BYTES)
+        check_bytes(len(text), MAX_CONFIG_BYTES, f"model_config in {name}")
         config = parse_json(text)
     top = file.get("model_weights", file)
     if "layer_names" in top.attrs:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.errors import ModelError
-from napari_unet.models.keras_graph import build_source
+from napari_unet.models.keras_import.keras_graph import build_source
 from napari_unet.networks.registry import build_network, count_parameters, input_sizes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_unet.models.keras_files import KerasFile, StoredLayer
+    from napari_unet.models.keras_import.keras_files import KerasFile, StoredLayer
     from napari_unet.settings import NetworkSettings
 
 TOLERANCE = 1e-4

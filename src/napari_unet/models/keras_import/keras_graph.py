@@ -17,7 +17,7 @@ import numpy as np
 from napari_unet.errors import ModelError
 
 if TYPE_CHECKING:
-    from napari_unet.models.keras_files import KerasFile
+    from napari_unet.models.keras_import.keras_files import KerasFile
 
 MERGING = {"Add", "Average", "Concatenate", "Maximum", "Multiply"}
 WITH_WEIGHTS = {

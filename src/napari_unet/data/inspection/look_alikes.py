@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_unet.data.dataset import Problem
-from napari_unet.data.resemblance import HASH, nearest_copies, sets_of_copies
+from napari_unet.data.inspection.resemblance import HASH, nearest_copies, sets_of_copies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

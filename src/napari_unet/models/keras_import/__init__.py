@@ -1,0 +1,1 @@
+"""Networks that Keras saved, read as data and rebuilt as our own."""

@@ -1,0 +1,256 @@
+"""The folder or zip of a model: what is in it, where it may go, and its settings, without the network."""
+
+from __future__ import annotations
+
+import lzma
+import re
+import shutil
+import struct
+import tempfile
+import zipfile
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from napari_unet.atomic import PARTIAL
+from napari_unet.errors import ModelError, OutputError
+from napari_unet.models.normalization import Normalization
+from napari_unet.models.provenance import check_provenance
+from napari_unet.models.shipped import locate
+from napari_unet.plain_json import BAD_CONTENT, parse_json
+from napari_unet.settings import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SETTINGS_FILE = "settings.json"
+WEIGHTS_FILE = "model.weights.h5"
+STATE_FILE = "training-state.npz"
+SPLIT_FILE = "split.json"
+METRICS_FILE = "metrics.csv"
+OWN_FILES = {SETTINGS_FILE, WEIGHTS_FILE, STATE_FILE, SPLIT_FILE, METRICS_FILE}
+FORMAT_VERSION = 1
+NEWEST_VERSION = 2  # of an ensemble, whose settings list its members
+MEMBERS = "members"  # what they are called in the settings, and their folder
+MAX_SETTINGS_BYTES = 64 * 1024**2
+# What unpacking a zip raises that is cut off, altered, encrypted or packed in an unknown way.
+DAMAGED_ZIP = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, ValueError, struct.error,
+)  # fmt: skip
+MAX_WEIGHTS_BYTES = 4 * 1024**3
+# What a model, and an ensemble, may have in its zip; the zip may have one folder around all.
+IN_ZIP = re.compile(rf"(?:[^/]*/)?({re.escape(SETTINGS_FILE)}|{re.escape(WEIGHTS_FILE)})")
+SETTINGS_IN_ZIP = re.compile(rf"(?:[^/]*/)?({re.escape(SETTINGS_FILE)})")
+MEMBERS_IN_ZIP = re.compile(
+    rf"(?:[^/]+/)?({MEMBERS}/(?!\.{{1,2}}/)[^/]+/(?:{re.escape(SETTINGS_FILE)}|{re.escape(WEIGHTS_FILE)}))"
+)
+Settings = tuple[Recipe, Normalization, tuple[str, ...], dict[str, Any]]
+
+
+def check_place(path: Path, kind: str = "model") -> None:
+    """Refuse a place where a model, or an ensemble, must not go.
+
+    Raises
+    ------
+    OutputError
+        If a file is in the way, or a folder with things in it that no model or training left there.
+    """
+    if path.suffix.lower() == ".zip":
+        if kind == "model":
+            return
+        raise OutputError(
+            f"an ensemble is a folder, and {path} looks like an archive",
+            code="output.name.archive",
+            remedy="give a name without .zip; zip the folder when it is done, it is read as well",
+        )
+    wanted = f"a new folder or an older {kind}"
+    if path.is_file():
+        raise OutputError(f"{path} is a file", code="output.folder.file", expected=wanted)
+    # An ensemble replaces the whole folder; a model leaves in it what is not its own.
+    if not path.is_dir() or (kind == "model" and (path / SETTINGS_FILE).exists()):
+        return
+    for file in path.iterdir():
+        # A training that was killed while it wrote leaves the beginning of a file.
+        own = file.name.startswith(PARTIAL) if kind == "model" else file.name == MEMBERS
+        if file.name not in OWN_FILES and not own:
+            raise OutputError(
+                f"{path} is a folder with other things in it",
+                code="output.folder.occupied",
+                expected=wanted,
+                got=file.name,
+                remedy="choose another name",
+            )
+
+
+@contextmanager
+def model_folder(path: Path) -> Iterator[Path]:
+    """Have a model as a folder, for as long as the context lasts: itself, or unpacked from its zip.
+
+    Raises
+    ------
+    ModelError
+        If the zip cannot be read.
+    """
+    path = locate(path)
+    if not path.is_file():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as unpacked:
+        unpack(path, Path(unpacked))
+        yield Path(unpacked)
+
+
+def unpack(path: Path, folder: Path, wanted: re.Pattern[str] = IN_ZIP) -> None:
+    """Take the files of a model, and only those, out of a zip.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The zip.
+    folder : pathlib.Path
+        Where they go.
+    wanted : re.Pattern
+        Matches the names of what is wanted; its group is the path in the folder.
+
+    Raises
+    ------
+    ModelError
+        If the zip cannot be read, or is too large.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                match = wanted.fullmatch(info.filename)
+                if match is None:
+                    continue
+                target = folder / match[1]
+                limit = MAX_SETTINGS_BYTES if target.name == SETTINGS_FILE else MAX_WEIGHTS_BYTES
+                check_bytes(info.file_size, limit, f"{info.filename} in {path}")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(info) as source, target.open("wb") as file:
+                    shutil.copyfileobj(source, file, 1024**2)
+    except DAMAGED_ZIP as error:
+        raise ModelError(
+            f"the model {path} cannot be read",
+            code="model.unreadable",
+            got=str(error),
+            remedy="copy or train it again",
+        ) from error
+
+
+def check_bytes(size: int, limit: int, name: str) -> None:
+    """Refuse a file that is too large; raises ModelError."""
+    if size > limit:
+        raise ModelError(
+            f"{name} is too large", code="model.large", expected=f"at most {limit} bytes", got=f"{size}"
+        )
+
+
+def read_description(path: Path | str, name: Path | str = "") -> dict[str, Any]:
+    """Read the settings.json of a model without building the network.
+
+    Parameters
+    ----------
+    path : path or str
+        Folder or zip, or the name of a model that comes with the program.
+    name : path or str
+        What errors call it, if not `path`.
+
+    Raises
+    ------
+    ModelError
+        If there is none, or it is not one of ours.
+    """
+    path = locate(path)
+    if zipfile.is_zipfile(path):
+        with tempfile.TemporaryDirectory() as unpacked:
+            unpack(path, Path(unpacked), SETTINGS_IN_ZIP)
+            return read_description(unpacked, path)
+    file, path = path / SETTINGS_FILE, Path(name or path)
+    try:
+        check_bytes(file.stat().st_size, MAX_SETTINGS_BYTES, str(file))
+        content = parse_json(file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ModelError(
+            f"{path} is not a model",
+            code="model.missing",
+            expected=f"a folder with {SETTINGS_FILE} in it",
+            remedy="give the folder that `napari-unet train --out` wrote",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"the settings of the model {path} cannot be read",
+            code="model.settings.unreadable",
+            got=str(error),
+            remedy="train it again",
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != "napari-unet model":
+        raise ModelError(
+            f"{path} is not a model of this program",
+            code="model.foreign",
+            remedy="train one with `napari-unet train`",
+        )
+    version = content.get("version")
+    if not isinstance(version, int) or version > NEWEST_VERSION:
+        raise ModelError(
+            f"the model {path} was written by a newer program",
+            code="model.newer",
+            expected=f"version {NEWEST_VERSION} or lower",
+            got=str(version),
+            remedy="upgrade napari-unet-workbench",
+        )
+    return content
+
+
+def read_settings(path: Path) -> Settings:
+    """Read recipe, normalization, classes and provenance of a model without building the network.
+
+    Raises
+    ------
+    ModelError
+        If it is not a model of ours, is damaged, or is newer than this program.
+    """
+    return parse_settings(read_description(Path(path)), Path(path))
+
+
+def parse_settings(content: dict[str, Any], path: Path) -> Settings:
+    """Recipe, normalization, classes and provenance from a model's description; errors as above."""
+    try:
+        recipe = Recipe.model_validate(content["recipe"])
+        normalization = Normalization.model_validate(content["normalization"])
+        if not isinstance(content["classes"], list):
+            raise TypeError("classes that are not a list")
+        classes = tuple(str(name) for name in content["classes"])
+        provenance = check_provenance(content["provenance"])
+    except (ValidationError, *BAD_CONTENT) as error:
+        raise ModelError(
+            f"the settings of the model {path} are damaged",
+            code="model.settings.damaged",
+            got=str(error),
+            remedy="train it again",
+        ) from error
+    if len(classes) != recipe.network.classes or normalization.channels != recipe.network.input_channels:
+        raise ModelError(
+            f"the settings of the model {path} contradict each other",
+            code="model.settings.contradiction",
+            remedy="train it again",
+        )
+    return recipe, normalization, classes, provenance
+
+
+def describe(
+    recipe: Recipe, normalization: Normalization, classes: tuple[str, ...], provenance: dict[str, Any],
+    version: int = FORMAT_VERSION,
+) -> dict[str, Any]:  # fmt: skip
+    """What is written to settings.json."""
+    return {
+        "format": "napari-unet model",
+        "version": version,
+        "recipe": recipe.model_dump(mode="json"),
+        "normalization": normalization.model_dump(mode="json"),
+        "classes": list(classes),
+        "provenance": provenance,
+    }
