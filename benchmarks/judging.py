@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.progress import CancelToken
-from napari_unet.workflow.evaluate.evaluate_task import groups_of, model_predictions, objects_of
+from napari_unet.workflow.evaluate.evaluate_task import groups_of
+from napari_unet.workflow.evaluate.predicted_masks import model_predictions, objects_of
 
 if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset

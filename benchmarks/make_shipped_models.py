@@ -106,7 +106,7 @@ def trained(task: TrainTask, dataset: Dataset, now: bool) -> Model:
     from napari_unet.training.checkpoint import load_state
     from napari_unet.workflow.train.dataset_scan import DatasetScan
     from napari_unet.workflow.train.recipes import fit_recipe
-    from napari_unet.workflow.train.train_task import provenance_of
+    from napari_unet.workflow.train.trained_from import provenance_of
 
     if not now:
         if not (task.out / SETTINGS_FILE).exists() or (task.out / STATE_FILE).exists():

@@ -21,7 +21,7 @@ from napari_unet.data.sample import Sample
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.session.images.collection import Collection
 from napari_unet.session.session import Session
-from napari_unet.workflow.segment.predict_task import Prediction, Region
+from napari_unet.workflow.segment.prediction import Prediction, Region
 
 
 def measure(side: int, strokes: int) -> dict[bool, float]:

@@ -85,6 +85,7 @@ PARTS = {
     "project": (
         {"corrections", "lock", "model_version", "project_file"},
         {"image_links", "layout", "model_versions"},
+        {"new_project"},
         {"project"},
         {"pack", "status"},
     ),

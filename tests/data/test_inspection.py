@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -9,9 +9,11 @@ import pytest
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.dataset import Dataset, Problem
 from napari_unet.data.inspection.inspect_dataset import inspect_dataset
-from napari_unet.data.inspection.inspection import Inspection
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.errors import DataError
+
+if TYPE_CHECKING:
+    from napari_unet.data.inspection.inspection import Inspection
 
 RNG = np.random.default_rng(0)
 

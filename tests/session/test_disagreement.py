@@ -17,7 +17,8 @@ from napari_unet.session.images.collection import Collection
 from napari_unet.session.session import Session
 from napari_unet.workflow.ensemble.ensemble_task import EnsembleTask
 from napari_unet.workflow.review.disagreement_task import DisagreementTask
-from napari_unet.workflow.segment.predict_task import PredictTask, Region
+from napari_unet.workflow.segment.predict_task import PredictTask
+from napari_unet.workflow.segment.prediction import Region
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from support.tiny_models import write_tiny_model
 

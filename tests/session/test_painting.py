@@ -33,7 +33,7 @@ from napari_unet.session.auto_project import own_folder
 from napari_unet.session.images.collection import Collection
 from napari_unet.session.session import Session
 from napari_unet.settings import NetworkSettings, Recipe
-from napari_unet.workflow.segment.predict_task import Prediction, Region
+from napari_unet.workflow.segment.prediction import Prediction, Region
 from support.errors import raises_code
 
 if TYPE_CHECKING:

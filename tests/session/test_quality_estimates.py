@@ -23,7 +23,7 @@ from napari_unet.workflow.review.disagreement_task import DisagreementTask
 from napari_unet.workflow.review.estimate_task import EstimateTask
 from napari_unet.workflow.review.quality_estimate import MemberAgreement
 from napari_unet.workflow.review.queue import review_queue
-from napari_unet.workflow.segment.predict_task import RescoreTask
+from napari_unet.workflow.segment.rescore_task import RescoreTask
 from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:

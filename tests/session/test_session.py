@@ -26,14 +26,9 @@ from napari_unet.session.session import Session
 from napari_unet.settings import InferenceSettings
 from napari_unet.workflow.inputs.image_reference import CallReference, FileReference, References, refer
 from napari_unet.workflow.segment import predict_task
-from napari_unet.workflow.segment.predict_task import (
-    Prediction,
-    PredictTask,
-    Region,
-    RescoreTask,
-    WarmTask,
-    mask_file,
-)
+from napari_unet.workflow.segment.predict_task import PredictTask, WarmTask
+from napari_unet.workflow.segment.prediction import Prediction, Region, mask_file
+from napari_unet.workflow.segment.rescore_task import RescoreTask
 from support.errors import raises_code
 from support.tiny_models import provenance_of, write_tiny_model
 

@@ -17,8 +17,8 @@ from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import FineTuneSettings, NetworkSettings, TrainingSettings
 from napari_unet.training import fine_tune
-from napari_unet.training.feeding.batches import prepare_sample
 from napari_unet.training.feeding.mixed_batches import MixedBatches, make_batches
+from napari_unet.training.feeding.prepared_sample import prepare_sample
 from napari_unet.training.fine_tune import FineTuning
 from napari_unet.training.losses import make_loss
 

@@ -17,7 +17,8 @@ from napari_unet.networks.sizes import InputSizes
 from napari_unet.progress import CancelToken
 from napari_unet.settings import AugmentationSettings, NetworkSettings, Recipe, TrainingSettings
 from napari_unet.training.checkpoint import TrainingState, load_state, save_state
-from napari_unet.training.feeding.batches import TrainingBatches, prepare_sample
+from napari_unet.training.feeding.batches import TrainingBatches
+from napari_unet.training.feeding.prepared_sample import prepare_sample
 from napari_unet.training.fit import Training, forget_momentum
 from napari_unet.training.losses import make_loss
 from napari_unet.training.schedule import learning_rate, progress_of

@@ -30,7 +30,7 @@ from napari_unet.training.fit import Training
 from napari_unet.training.losses import make_loss
 from napari_unet.training.warm import WarmModel
 from napari_unet.workflow.finetune.held_out_gate import HeldOutGate
-from napari_unet.workflow.train.train_task import start_from
+from napari_unet.workflow.train.trained_from import start_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

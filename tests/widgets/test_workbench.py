@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.layer_images import OURS
-from napari_unet.workflow.segment.predict_task import Region
+from napari_unet.workflow.segment.prediction import Region
 from support.hands import LEFT, click, segment, settled
 
 if TYPE_CHECKING:

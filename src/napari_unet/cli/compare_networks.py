@@ -84,6 +84,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print_table(comparison: NetworkComparison) -> None:
-    from napari_unet.evaluation.report.network_comparison import cells_of, columns_of
+    from napari_unet.evaluation.report.network_page import cells_of, columns_of
 
     print_table([(title, number) for title, number, _ in columns_of(comparison)], cells_of(comparison))

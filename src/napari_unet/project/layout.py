@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import re
+from typing import TYPE_CHECKING, Any
 
 from napari_unet.atomic import write_text
+from napari_unet.data.file_names import safe_stem
 from napari_unet.data.split import Split
 from napari_unet.errors import OutputError
 from napari_unet.project.lock import HOLDER_FILE, LOCK_FILE
 from napari_unet.project.project_file import PROJECT_FILE, VERSION, ProjectFile
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 SPLIT_FILE = "split.json"
+NUMBERED = re.compile(r"(\d{4,9})-")
 FOLDERS = ("masks", "history", "journal", "models", "runs", "reports")
 
 
@@ -60,3 +65,19 @@ def read_split(folder: Path, version: int) -> Split:
 
 def _no_split(version: int) -> Split:
     return Split((), note=f"the project was of version {version}, which had no split")
+
+
+def numbered_folder(parent: Path, name: str, settings: Mapping[str, Any] | None) -> Path:
+    """Make the next folder in one whose folders are numbered: 0001-fine-tune; see ``Project.new_folder``."""
+    try:
+        parent.mkdir(exist_ok=True)
+        numbers = [int(m[1]) for p in parent.iterdir() if (m := NUMBERED.match(p.name))]
+        folder = parent / f"{max(numbers, default=0) + 1:04d}-{safe_stem(name)}"
+        folder.mkdir()
+    except OSError as error:
+        raise OutputError(
+            f"{parent} cannot be written", code="output.unwritable", got=error.strerror or str(error)
+        ) from error
+    if settings is not None:
+        write_text(folder / "settings.json", json.dumps(dict(settings), indent=1))
+    return folder

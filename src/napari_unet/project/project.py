@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_unet.atomic import remove_partials, write_text
-from napari_unet.data.dataset import Dataset
-from napari_unet.data.file_names import safe_stem, stems_on_disk, unique_stems
+from napari_unet.atomic import remove_partials
+from napari_unet.data.file_names import stems_on_disk, unique_stems
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, current_mask_reading, reading_masks
-from napari_unet.data.split import Split, make_split
 from napari_unet.errors import DataError, OutputError
 from napari_unet.progress import ignore_progress
 from napari_unet.project.corrections.background_writer import BackgroundWriter
@@ -26,9 +21,10 @@ from napari_unet.project.corrections.correction_store import CorrectionStore, Re
 from napari_unet.project.corrections.corrections import Corrections
 from napari_unet.project.corrections.mask_files import write_stored_mask
 from napari_unet.project.image_links import CHECKED, LinkCheck, ProjectImages, image_entries
-from napari_unet.project.layout import FOLDERS, SPLIT_FILE, check_empty, migrate, read_split
+from napari_unet.project.layout import migrate, numbered_folder, read_split
 from napari_unet.project.lock import ProjectLock
 from napari_unet.project.model_versions import ModelStore
+from napari_unet.project.new_project import make_project_folder
 from napari_unet.project.project_file import (
     PROJECT_FILE,
     VERSION,
@@ -39,11 +35,12 @@ from napari_unet.project.project_file import (
 )
 
 if TYPE_CHECKING:
+    from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import Sample
+    from napari_unet.data.split import Split
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.project.corrections.journal import Journal
 
-NUMBERED = re.compile(r"(\d{4,9})-")
 Dispatch = Callable[[Callable[[], None]], None]
 
 
@@ -148,54 +145,17 @@ class Project:
             If an image cannot be read, or there is none.
         """
         folder = Path(folder).expanduser()
-        check_empty(folder)
-        dataset = data if isinstance(data, Dataset) else None
-        samples = (*data.samples, *data.unlabelled) if isinstance(data, Dataset) else tuple(data)
-        if not samples:
-            raise DataError(
-                "a project without images", code="data.images.missing", remedy="open images first"
-            )
-        if len({s.id for s in samples}) < len(samples):
-            raise DataError(
-                "two images have one name", code="data.image.duplicate", remedy="rename one of them"
-            )
-        groups: dict[str, str] = {}
-        if dataset is not None:
-            groups = dict(zip((s.id for s in dataset.samples), dataset.groups(), strict=True))
-        read = dataset.image if dataset is not None else (lambda sample: sample.read_image())
-        entries = image_entries(samples, groups, read, on_progress, cancel, skip_unreadable)
-        if not entries:
-            raise DataError(
-                "no image can be read",
-                code="data.images.unusable",
-                remedy="see the list for what is wrong with each",
-            )
-        if split is None:
-            split = Split((), note="no reference masks: every fifth corrected image is held out")
-            if dataset is not None and len(dataset):
-                split = make_split(dataset, on_progress=on_progress, cancel=cancel)
-        on_disk = dataset is not None and dataset.path.exists() and all(s.image_name for s in samples)
-        if dataset is not None:
-            classes = dataset.classes
-        link = DataLink("memory")
-        if dataset is not None and on_disk:
-            link = DataLink.to(dataset.path, dataset.format, folder, dataset.masks_are)
-        title = name or folder.resolve().name
-        file = ProjectFile(title, _now(), tuple(classes), link, entries, dict(settings or {}))
-        lock = ProjectLock(folder)
-        try:
-            for part in FOLDERS:
-                (folder / part).mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-            split.save(folder / SPLIT_FILE)
-            file.save(folder)
-        except OSError as error:
-            raise OutputError(
-                f"the project {folder} cannot be made",
-                code="output.unwritable",
-                got=error.strerror or str(error),
-                remedy="choose another folder or make room",
-            ) from error
+        file, split, lock = make_project_folder(
+            folder,
+            data,
+            name,
+            tuple(classes),
+            split,
+            dict(settings or {}),
+            skip_unreadable,
+            on_progress,
+            cancel,
+        )
         return cls(folder, file, split, lock, dispatch, data)
 
     @classmethod
@@ -260,7 +220,7 @@ class Project:
         writer = self._writer
         if writer is None:
             return
-        if self._files.unsaved() and not self._saved() and not discard:
+        if self._files.unsaved() and not self.save() and not discard:
             raise OutputError(
                 f"the project {self.folder} cannot be saved",
                 code="output.project.unsaved",
@@ -314,9 +274,6 @@ class Project:
 
     def save(self, timeout: float = 30.0) -> bool:
         """Write all masks; gives back whether that worked."""
-        return self._saved(timeout)
-
-    def _saved(self, timeout: float = 30.0) -> bool:
         writer = self._writer
         if writer is None:
             return True
@@ -399,6 +356,19 @@ class Project:
         self.images.use(dataset, link)
         return check
 
+    def read_masks_as(self, masks_are: Choice) -> None:
+        """Read the masks of the data set so from now on, and remember it.
+
+        Raises
+        ------
+        OutputError
+            If the project is open for reading only, or cannot be written.
+        """
+        link = replace(self.file.data, masks_are=masks_are)
+        if link.kind == "dataset" and link != self.file.data:
+            self._change(replace(self.file, data=link))
+            self.images.use(None, link)
+
     def new_folder(self, room: str, name: str, settings: Mapping[str, Any] | None = None) -> Path:
         """Make a numbered folder for a run or a report: runs/0001-fine-tune.
 
@@ -419,19 +389,7 @@ class Project:
         if room not in {"runs", "reports"}:
             raise ValueError(f"a project has runs and reports, not {room}")
         self._writable()
-        parent = self.folder / room
-        try:
-            parent.mkdir(exist_ok=True)
-            numbers = [int(m[1]) for p in parent.iterdir() if (m := NUMBERED.match(p.name))]
-            folder = parent / f"{max(numbers, default=0) + 1:04d}-{safe_stem(name)}"
-            folder.mkdir()
-        except OSError as error:
-            raise OutputError(
-                f"{parent} cannot be written", code="output.unwritable", got=error.strerror or str(error)
-            ) from error
-        if settings is not None:
-            write_text(folder / "settings.json", json.dumps(dict(settings), indent=1))
-        return folder
+        return numbered_folder(self.folder / room, name, settings)
 
     # inside
 
@@ -440,19 +398,6 @@ class Project:
         self._shapes |= {i.id: i.shape[:2] for i in images}
         folders = [self.folder / part for part in ("masks", "history", "images")]
         self._stems |= stems_on_disk(unique_stems(i.id for i in images), folders)
-
-    def read_masks_as(self, masks_are: Choice) -> None:
-        """Read the masks of the data set so from now on, and remember it.
-
-        Raises
-        ------
-        OutputError
-            If the project is open for reading only, or cannot be written.
-        """
-        link = replace(self.file.data, masks_are=masks_are)
-        if link.kind == "dataset" and link != self.file.data:
-            self._change(replace(self.file, data=link))
-            self.images.use(None, link)
 
     def _change(self, file: ProjectFile) -> None:
         self._writable()
@@ -480,7 +425,3 @@ class Project:
 
     def _tell(self, sentence: str) -> None:
         self._dispatch(lambda: self.saving_changed.emit(sentence))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

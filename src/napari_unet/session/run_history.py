@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from napari_unet.workflow.inputs.labelled_images import LabelledImage
     from napari_unet.workflow.replay.attachments import UsedImage
     from napari_unet.workflow.replay.run_record import Run
-    from napari_unet.workflow.segment.predict_task import Prediction, PredictTask
+    from napari_unet.workflow.segment.predict_task import PredictTask
+    from napari_unet.workflow.segment.prediction import Prediction
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ from napari_unet.session.task_runner import TaskRunner
 from napari_unet.session.workspace import Workspace
 from napari_unet.workflow.inputs.image_reference import refer
 from napari_unet.workflow.review.estimate_task import EstimateTask
-from napari_unet.workflow.segment.predict_task import Prediction, PredictTask, RescoreTask, WarmTask
+from napari_unet.workflow.segment.predict_task import PredictTask, WarmTask
+from napari_unet.workflow.segment.prediction import Prediction
+from napari_unet.workflow.segment.rescore_task import RescoreTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from napari_unet.data.masks.mask_reading import Choice
     from napari_unet.engine.task import Engine, Job
     from napari_unet.progress import Progress
-    from napari_unet.workflow.segment.predict_task import Region
+    from napari_unet.workflow.segment.prediction import Region
 
 
 class Session:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_unet.session.images.image_row import ImageRow
     from napari_unet.session.overall_score import Overall
     from napari_unet.session.task_runner import TaskRunner
-    from napari_unet.workflow.segment.predict_task import Prediction
+    from napari_unet.workflow.segment.prediction import Prediction
 
 LARGE = 2**22  # pixels above which a mask is made in a thread, so that the window does not wait
 SMALLEST_TILE = 16  # pixels, as the settings have it

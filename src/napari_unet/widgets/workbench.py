@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
-from qtpy.QtWidgets import (
-    QApplication,
-    QLabel,
-    QMessageBox,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QLabel, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.session.session import Session
@@ -34,7 +27,7 @@ from napari_unet.widgets.review.mask_editing import MaskEditing
 from napari_unet.widgets.review.navigation import Navigation
 from napari_unet.widgets.review.review_panel import ReviewPanel
 from napari_unet.widgets.segment.segment_panel import SegmentPanel
-from napari_unet.workflow.segment.predict_task import Region
+from napari_unet.workflow.segment.prediction import Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable

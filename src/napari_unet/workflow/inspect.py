@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.inspection.inspect_dataset import inspect_dataset
-from napari_unet.data.inspection.inspection import Inspection
 from napari_unet.data.split import Split
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_unet.data.inspection.inspection import Inspection
     from napari_unet.progress import CancelToken, OnProgress
 
 

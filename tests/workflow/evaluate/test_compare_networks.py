@@ -13,14 +13,8 @@ import pytest
 
 from napari_unet.cli import main
 from napari_unet.engine.inline import run_inline
-from napari_unet.evaluation.report.network_comparison import (
-    ComparedNetwork,
-    NetworkComparison,
-    cells_of,
-    columns_of,
-    markdown,
-    summary,
-)
+from napari_unet.evaluation.report.network_comparison import ComparedNetwork, NetworkComparison, summary
+from napari_unet.evaluation.report.network_page import cells_of, columns_of, markdown
 from napari_unet.workflow.evaluate.compare_networks import CompareNetworksTask
 from napari_unet.workflow.train.recipes import recipe
 from support.errors import raises_code

@@ -37,7 +37,7 @@ from napari_unet.workflow.inputs.labelled_images import LabelledImage, labelled_
 from napari_unet.workflow.replay.recorded_images import given_data
 from napari_unet.workflow.replay.run_record import ExportRun, FineTuneRun, RunRecord, SegmentRun, TrainRun
 from napari_unet.workflow.replay.save_record import SaveRecordTask
-from napari_unet.workflow.segment.predict_task import Region
+from napari_unet.workflow.segment.prediction import Region
 from napari_unet.workflow.train.recipes import recipe
 from support.errors import cli_error
 from support.folders import contents, weights_in

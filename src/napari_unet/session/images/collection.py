@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_unet.session.images.image_row import Status
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.review.quality_estimate import MemberAgreement
-    from napari_unet.workflow.segment.predict_task import Prediction
+    from napari_unet.workflow.segment.prediction import Prediction
 
 SEEN = ("train", "validation")
 

@@ -9,7 +9,7 @@ from psygnal import Signal
 
 from napari_unet.workflow.inputs.image_reference import refer
 from napari_unet.workflow.review.disagreement_task import DisagreementTask
-from napari_unet.workflow.segment.predict_task import file_name
+from napari_unet.workflow.segment.prediction import file_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_unet.session.images.collection import Entry
     from napari_unet.session.task_runner import TaskRunner
     from napari_unet.session.workspace import Workspace
-    from napari_unet.workflow.segment.predict_task import Prediction
+    from napari_unet.workflow.segment.prediction import Prediction
 
 MOST_PIXELS = 2**24  # of an image: several opinions of it are in memory at once, and it is asked about again
 

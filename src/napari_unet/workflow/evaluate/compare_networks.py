@@ -18,12 +18,8 @@ from napari_unet.atomic import check_outputs, write_text
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import available_cores, default_precision, has_gpu, processor_name
 from napari_unet.errors import DataError, ModelError, OutputError, SettingsError, TrainingError
-from napari_unet.evaluation.report.network_comparison import (
-    FILES,
-    ComparedNetwork,
-    NetworkComparison,
-    write_network_comparison,
-)
+from napari_unet.evaluation.report.network_comparison import ComparedNetwork, NetworkComparison
+from napari_unet.evaluation.report.network_page import FILES, write_network_comparison
 from napari_unet.models.model import load_model
 from napari_unet.models.model_folder import METRICS_FILE, SETTINGS_FILE, SPLIT_FILE, STATE_FILE
 from napari_unet.networks.registry import architecture, architectures

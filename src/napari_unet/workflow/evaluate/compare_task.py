@@ -15,16 +15,9 @@ from napari_unet.evaluation.score import Evaluation
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import Progress, tracked
 from napari_unet.settings import EvaluationSettings
-from napari_unet.workflow.evaluate.evaluate_task import (
-    Parts,
-    about_data,
-    about_model,
-    check_report,
-    fitting_reference,
-    groups_of,
-    model_predictions,
-    objects_of,
-)
+from napari_unet.workflow.evaluate.evaluate_task import Parts, check_report, groups_of
+from napari_unet.workflow.evaluate.predicted_masks import fitting_reference, model_predictions, objects_of
+from napari_unet.workflow.evaluate.report_facts import about_data, about_model
 from napari_unet.workflow.evaluate.shell_commands import command, evaluation_flags
 from napari_unet.workflow.inputs.labelled_images import check_classes, open_labelled
 from napari_unet.workflow.inputs.left_out import sound_part

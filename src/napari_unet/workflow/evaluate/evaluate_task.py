@@ -12,17 +12,15 @@ import numpy as np
 from napari_unet import __version__
 from napari_unet.atomic import check_can_be_made, check_outputs
 from napari_unet.data.inspection.inspect_dataset import inspect_dataset
-from napari_unet.data.inspection.inspection import Inspection
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, WorkbenchError
-from napari_unet.evaluation.leakage import LONG_LISTS, NOT_KNOWN, TrainingMembership
+from napari_unet.evaluation.leakage import NOT_KNOWN, TrainingMembership
 from napari_unet.evaluation.report.report_data import ReportData
 from napari_unet.evaluation.report.report_files import write_report
 from napari_unet.evaluation.report.report_page import Background
 from napari_unet.evaluation.report.summary_text import copies_note, threshold_note
 from napari_unet.evaluation.score import Evaluation
-from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
@@ -32,16 +30,23 @@ from napari_unet.workflow.evaluate.cluster_evaluation import (
     pack_files,
     predict_on_cluster,
 )
-from napari_unet.workflow.evaluate.shell_commands import (
-    command,
-    evaluation_flags,
-    mask_flags,
-    training_command,
+from napari_unet.workflow.evaluate.predicted_masks import (
+    Predicted,
+    fitting_reference,
+    given_predictions,
+    model_predictions,
+    objects_of,
 )
+from napari_unet.workflow.evaluate.report_facts import (
+    about_data,
+    about_model,
+    masks_in_words,
+    training_commands,
+)
+from napari_unet.workflow.evaluate.shell_commands import command, evaluation_flags, mask_flags
 from napari_unet.workflow.inputs.labelled_images import GivenData, check_classes, open_labelled
-from napari_unet.workflow.inputs.left_out import LeftOut, check_size, check_some_left, sound_part
-from napari_unet.workflow.inputs.mask_folder import read_masks
-from napari_unet.workflow.segment.segment_samples import chosen_samples, segment_samples
+from napari_unet.workflow.inputs.left_out import LeftOut, check_some_left, sound_part
+from napari_unet.workflow.segment.segment_samples import chosen_samples
 from napari_unet.workflow.versions import versions
 
 if TYPE_CHECKING:
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
+    from napari_unet.data.inspection.inspection import Inspection
     from napari_unet.data.sample import ReferenceMask, Sample
     from napari_unet.engine.cluster import Cluster
     from napari_unet.models.ensemble import AnyModel
@@ -60,28 +66,6 @@ if TYPE_CHECKING:
 
 
 REPORT_FILES = ("report.html", "report.json", "iou.csv")
-
-
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """A mask on its way to be scored.
-
-    Attributes
-    ----------
-    sample : Sample
-        The image.
-    mask : numpy.ndarray
-        (Y, X) uint8, 0..K.
-    number_objects : callable
-        () -> (Y, X) int32, its objects; called where the reference tells objects apart.
-    probabilities : numpy.ndarray or None
-        (Y, X, K) float32 in [0, 1]; None where masks were given.
-    """
-
-    sample: Sample
-    mask: NDArray[np.uint8]
-    number_objects: Callable[[], NDArray[np.int32]]
-    probabilities: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -268,123 +252,9 @@ def check_report(
     check_writable(folder)
 
 
-def model_predictions(
-    dataset: Dataset,
-    model: AnyModel,
-    cancel: CancelToken,
-    settings: InferenceSettings | None = None,
-    on_problem: Callable[[LeftOut], object] | None = None,
-) -> Iterator[Predicted]:
-    """What a model makes of each image with a reference mask."""
-
-    def tell(sample: Sample, error: WorkbenchError) -> None:
-        if on_problem is None:
-            raise error
-        on_problem(LeftOut.of(sample, error))
-
-    for result in segment_samples(dataset.samples, model, settings, cancel, tell):
-        yield Predicted(result.sample, result.mask, partial(getattr, result, "objects"), result.probabilities)
-
-
-def given_predictions(
-    dataset: Dataset,
-    path: Path,
-    on_problem: Callable[[LeftOut], object],
-    on_meaning: Callable[[str], None] | None = None,
-) -> Iterator[Predicted]:
-    """Masks in a folder or zip, named after the images; `on_meaning` as of ``read_masks``."""
-
-    def tell(sample: Sample, error: WorkbenchError) -> None:
-        on_problem(LeftOut.of(sample, error))
-
-    for sample, mask, objects in read_masks(dataset, path, on_problem=tell, on_meaning=on_meaning):
-        yield Predicted(sample, mask, partial(np.asarray, objects))
-
-
-def fitting_reference(dataset: Dataset, sample: Sample, mask: NDArray[np.uint8]) -> ReferenceMask:
-    """The reference mask of an image, as large as the predicted one.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        That has it.
-    sample : Sample
-        Of the image.
-    mask : numpy.ndarray
-        (Y, X) uint8, the predicted one.
-
-    Raises
-    ------
-    DataError
-        If it is of another size.
-    """
-    reference = dataset.mask(sample)
-    check_size(sample, mask.shape, reference.labels.shape)
-    return reference
-
-
-def objects_of(
-    reference: ReferenceMask, found: Predicted, settings: EvaluationSettings
-) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
-    """Objects of the reference and of the mask, (Y, X) int32 each; None where they are not scored.
-
-    Where the reference does not tell objects apart they are scored only if all scores are wanted; its
-    connected pieces are objects then.
-    """
-    if settings.scores == "overlap" or (settings.scores == "auto" and reference.objects is None):
-        return None
-    ours = connected_objects(reference.labels) if reference.objects is None else reference.objects
-    return ours, found.number_objects()
-
-
 def groups_of(dataset: Dataset) -> dict[str, str]:
     """The group of each image, by its id."""
     return dict(zip((s.id for s in dataset.samples), dataset.groups(), strict=True))
-
-
-def about_model(model: AnyModel, path: Path | None) -> dict[str, Any]:
-    """What a report keeps of a model: settings, classes, provenance without the long lists."""
-    kept = {k: v for k, v in model.provenance.items() if k not in LONG_LISTS}
-    return {
-        "path": str(path),
-        "recipe": model.recipe.model_dump(mode="json"),
-        "classes": list(model.classes),
-        "provenance": kept,
-    }
-
-
-def about_data(dataset: Dataset, path: Path | None) -> dict[str, Any]:
-    """What a report keeps of a data set, or of images that are in none."""
-    if path is None:
-        return {"name": dataset.name}
-    return {
-        "path": str(path),
-        "name": dataset.name,
-        "format": dataset.format,
-        "group_rule": dataset.group_rule,
-        "problems": [p.message for p in dataset.problems],
-        "masks": dataset.masks,
-        "masks_are": dataset.masks_are,
-    }
-
-
-def masks_in_words(dataset: Dataset) -> tuple[str, ...]:
-    """What the reference masks were taken for, in a sentence, where their layout leaves that open."""
-    if not dataset.masks:
-        return ()
-    said = f", as --masks-are {dataset.masks_are} says" if dataset.masks_are else ""
-    doubts = [p.message for p in dataset.problems if p.kind == "interpretation"]
-    more = "".join(f" {doubt[:1].upper()}{doubt[1:]}." for doubt in doubts)
-    return (f"The values of the reference masks: {dataset.masks}{said}.{more}",)
-
-
-def training_commands(model: AnyModel | None) -> tuple[str, ...]:
-    """The command that trained a model, where it can be told."""
-    if model is None or model.provenance.get("parent") or model.provenance.get("ensemble"):
-        return ()
-    data = str((model.provenance.get("data") or {}).get("name") or "DATA")
-    line = training_command(model.recipe, data, "MODEL")
-    return (line,) if line else ()
 
 
 def own_parts_of(dataset: Dataset, provenance: Mapping[str, Any]) -> dict[str, str]:

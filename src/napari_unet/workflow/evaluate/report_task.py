@@ -18,7 +18,8 @@ from napari_unet.evaluation.report.summary_text import copies_note, count_of, th
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import Progress, tracked
-from napari_unet.workflow.evaluate.evaluate_task import check_writable, masks_in_words, own_parts_of
+from napari_unet.workflow.evaluate.evaluate_task import check_writable, own_parts_of
+from napari_unet.workflow.evaluate.report_facts import masks_in_words
 from napari_unet.workflow.evaluate.shell_commands import command, evaluation_flags, training_command
 from napari_unet.workflow.evaluate.stored_predictions import open_stored
 from napari_unet.workflow.segment.predict_task import find_sample

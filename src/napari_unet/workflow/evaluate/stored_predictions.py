@@ -16,7 +16,7 @@ from napari_unet.inference.objects import find_objects, split_outputs
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.progress import Progress
 from napari_unet.settings import EvaluationSettings, InferenceSettings
-from napari_unet.workflow.evaluate.evaluate_task import Predicted, objects_of
+from napari_unet.workflow.evaluate.predicted_masks import Predicted, objects_of
 from napari_unet.workflow.segment.predict_task import find_sample
 
 if TYPE_CHECKING:

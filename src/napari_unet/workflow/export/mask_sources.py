@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.inputs.image_reference import ImageReference
-    from napari_unet.workflow.segment.predict_task import Prediction
+    from napari_unet.workflow.segment.prediction import Prediction
 
 PAGE_NUMBER = re.compile(r"(?<=\w)\[(\d+)\]$")  # after the name of a stack, from 0
 IGNORE = 255  # in masks of projects: nobody knows

@@ -15,10 +15,10 @@ from napari_unet.evaluation.compare import Comparison, compare
 from napari_unet.inference.predict import FLIPS
 from napari_unet.metrics.overlap import image_scores
 from napari_unet.progress import Progress
-from napari_unet.training.feeding.batches import prepare_sample
+from napari_unet.training.feeding.prepared_sample import prepare_sample
 from napari_unet.workflow.finetune.held_out_counts import NotJudging, counts_note
 from napari_unet.workflow.segment.segment_samples import segment_samples
-from napari_unet.workflow.train.train_task import Validation
+from napari_unet.workflow.train.validation import Validation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

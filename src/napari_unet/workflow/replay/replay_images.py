@@ -20,7 +20,7 @@ from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
 from napari_unet.workflow.export.mask_sources import PROGRAM, Failed, OpenedMask, segmented
 from napari_unet.workflow.replay.recorded_images import RecordedImages
-from napari_unet.workflow.segment.predict_task import Region
+from napari_unet.workflow.segment.prediction import Region
 from napari_unet.workflow.segment.segment_samples import segment_samples
 
 if TYPE_CHECKING:

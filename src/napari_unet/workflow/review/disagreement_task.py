@@ -11,7 +11,8 @@ from napari_unet.data.sample import Sample
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import OutputError
 from napari_unet.progress import CancelToken, OnProgress, Progress
-from napari_unet.workflow.segment.predict_task import find_sample, keep_array, warm_models
+from napari_unet.workflow.segment.predict_task import find_sample, warm_models
+from napari_unet.workflow.segment.prediction import keep_array
 
 if TYPE_CHECKING:
     from pathlib import Path

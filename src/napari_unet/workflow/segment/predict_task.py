@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_unet.data.sample import Sample
 from napari_unet.engine.fast_import import import_keras
 from napari_unet.engine.hardware import default_precision
-from napari_unet.errors import DataError, OutputError, WorkbenchError
-from napari_unet.inference.postprocess import mask_from_probabilities
-from napari_unet.metrics.overlap import OverlapCounts, count_overlap
+from napari_unet.errors import DataError
 from napari_unet.progress import Progress
 from napari_unet.workflow.inputs.image_reference import CallReference, References
+from napari_unet.workflow.segment.prediction import (
+    Prediction,
+    Region,
+    count_against,
+    file_name,
+    keep,
+    mask_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +30,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.inference.postprocess import Activation
     from napari_unet.models.cache import ModelCache
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.settings import InferenceSettings, Separation
+    from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.inputs.image_reference import ImageReference
 
 SEVERAL = 2  # models kept warm
@@ -47,98 +51,6 @@ def warm_models() -> ModelCache:
 @functools.cache
 def _references() -> References:
     return References()
-
-
-@dataclass(frozen=True)
-class Region:
-    """A rectangle of an image, in pixels; the ends are not part of it."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """To index (Y, X)."""
-        return slice(self.top, self.bottom), slice(self.left, self.right)
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What a model said of one image, and where that is kept.
-
-    Attributes
-    ----------
-    id : str
-        Of the image.
-    file : pathlib.Path or None
-        .npy with (Y, X, K) float16 probabilities, and one channel more if the network tells objects
-        apart; None where something went wrong.
-    shape : tuple of int
-        (Y, X) of the image.
-    part : str
-        "train", "validation", "held-out" of the model's split, or "unseen", told by the pixels; empty
-        where only a part of them was read.
-    counts : OverlapCounts or None
-        Agreement of the mask with the reference; None without a reference.
-    problem : str
-        Why there is no prediction; empty if there is one.
-    regions : tuple of Region
-        What of the image was segmented, one after another.
-    separation_kind : str
-        What the last channel of the file tells objects apart by: "distance" or "border"; "none": nothing.
-    digests : tuple of str
-        Of the pixels that the model was put on, one a region, see ``image_hash``; empty for images of a
-        data set.
-    made_with : tuple of float or None
-        Threshold and minimum size of the mask that is kept in ``mask_file``; None if none is.
-    """
-
-    id: str
-    file: Path | None
-    shape: tuple[int, int] = (0, 0)
-    part: str = ""
-    counts: OverlapCounts | None = None
-    problem: str = ""
-    regions: tuple[Region, ...] = ()
-    separation_kind: Separation = "none"
-    digests: tuple[str, ...] = ()
-    made_with: tuple[float, int] | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Whether all of the image was segmented at once."""
-        return any((r.bottom - r.top, r.right - r.left) == self.shape for r in self.regions)
-
-    def probabilities(self) -> NDArray[np.float16]:
-        """(Y, X, K) float16 in [0, 1], mapped from the file."""
-        kept = self._kept()
-        return kept if self.separation_kind == "none" else kept[..., :-1]
-
-    def separation(self) -> NDArray[np.float16] | None:
-        """(Y, X) float16 in [0, 1], mapped from the file: what tells objects apart, if the network does."""
-        return None if self.separation_kind == "none" else self._kept()[..., -1]
-
-    def mask(self, threshold: float, minimum_size: int) -> NDArray[np.uint8] | None:
-        """(Y, X) uint8, the mask that was made and scored when the image was segmented.
-
-        None if it was made with another threshold or minimum size, or is gone from the disk.
-        """
-        if self.file is None or self.made_with != (threshold, minimum_size) or not self.file.exists():
-            return None
-        try:
-            kept = np.load(mask_file(self.file), mmap_mode="r")
-        except (OSError, ValueError):
-            return None
-        mask = np.zeros(kept.shape, np.uint8)
-        for region in self.regions:
-            mask[region.slices] = kept[region.slices]
-        return mask
-
-    def _kept(self) -> NDArray[np.float16]:
-        assert self.file is not None
-        return np.load(self.file, mmap_mode="r")  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -269,8 +181,8 @@ class PredictTask:
             identifier = result.sample.id
             shape, part, digests = about.pop(identifier)
             file = self.folder / file_name(identifier)
-            _keep(file, result.outputs.astype(np.float16), shape, self.region)
-            _keep(mask_file(file), result.mask, shape, self.region)
+            keep(file, result.outputs.astype(np.float16), shape, self.region)
+            keep(mask_file(file), result.mask, shape, self.region)
             if self.region is None:
                 counts, problem = count_against(
                     find_sample(by_id[identifier]), result.mask, len(model.classes)
@@ -294,84 +206,6 @@ class PredictTask:
         yield from _drained(problems)
 
 
-@dataclass(frozen=True, eq=False)
-class RescoreTask:
-    """Score kept probabilities with another threshold or minimum size, without the network.
-
-    Every image comes as the piece of a Progress: (id, OverlapCounts).
-
-    Attributes
-    ----------
-    images : tuple of ImageReference
-        With a reference mask.
-    files : tuple of pathlib.Path
-        Their probabilities.
-    classes : int
-        K.
-    activation : str
-        Of the network.
-    settings : InferenceSettings
-        Threshold and minimum size.
-    """
-
-    images: tuple[ImageReference, ...]
-    files: tuple[Path, ...]
-    classes: int
-    activation: Activation
-    settings: InferenceSettings
-
-    def run(self, on_progress: OnProgress, cancel: CancelToken) -> None:
-        """Score."""
-        pairs = list(zip(self.images, self.files, strict=True))
-        for number, (reference, file) in enumerate(pairs):
-            cancel.check()
-            try:
-                probabilities = np.load(file)[..., : self.classes].astype(np.float32)
-            except (OSError, ValueError):
-                continue  # gone from the disk, which is told where the mask is wanted
-            mask = mask_from_probabilities(
-                probabilities,
-                self.settings.threshold,
-                self.settings.minimum_size,
-                activation=self.activation,
-            )
-            counts, _ = count_against(find_sample(reference), mask, self.classes)
-            on_progress(Progress(number + 1, len(pairs), "Scoring again", piece=(reference.id, counts)))
-
-
-def file_name(identifier: str) -> str:
-    """Name of the file of an image's probabilities, the same in every task."""
-    return f"{hashlib.blake2b(identifier.encode(), digest_size=16).hexdigest()}.npy"
-
-
-def mask_file(probabilities: Path) -> Path:
-    """Where the mask is kept that was made of the probabilities in a file."""
-    return probabilities.with_suffix(".mask.npy")
-
-
-def count_against(sample: Sample, mask: NDArray[np.uint8], classes: int) -> tuple[OverlapCounts | None, str]:
-    """Agreement of a mask with the reference of its image.
-
-    Returns
-    -------
-    counts : OverlapCounts or None
-        None without a reference, or one that does not fit.
-    problem : str
-        Why there are none; empty if there are, or if there is no reference.
-    """
-    if not sample.has_mask:
-        return None, ""
-    try:
-        reference = sample.read_mask()
-    except WorkbenchError as error:
-        return None, error.sentence
-    if reference.labels.shape != mask.shape:
-        return None, "the reference mask has another size than the image"
-    if int(reference.labels.max(initial=0)) > classes:
-        return None, "the reference mask has more classes than the model"
-    return count_overlap(reference.labels, mask, classes, reference.weights), ""
-
-
 def find_sample(reference: ImageReference) -> Sample:
     """The image that is referred to; data sets opened for it stay open.
 
@@ -386,34 +220,6 @@ def find_sample(reference: ImageReference) -> Sample:
         raise DataError(
             f"{reference.id} is not there any more", code="data.file.missing", remedy="open the data again"
         ) from error
-
-
-def _keep(file: Path, values: NDArray[Any], shape: tuple[int, int], region: Region | None) -> None:
-    """Write probabilities or a mask, or those of a region into what is there of the whole image."""
-    try:
-        if region is None:
-            keep_array(file, values)
-            return
-        wanted = (*shape, *values.shape[2:])
-        if not file.exists() or np.load(file, mmap_mode="r").shape != wanted:
-            np.lib.format.open_memmap(file, "w+", values.dtype, wanted).flush()
-        whole = np.load(file, mmap_mode="r+")
-        whole[region.slices] = values
-        whole.flush()
-    except OSError as error:
-        raise OutputError(
-            f"the probabilities cannot be kept in {file.parent}",
-            code="output.unwritable",
-            got=error.strerror or str(error),
-            remedy="make room there",
-        ) from error
-
-
-def keep_array(file: Path, values: NDArray[Any]) -> None:
-    """Write a new file: the one before may be mapped, and one cut short would end who reads it."""
-    fresh = file.with_suffix(".partial.npy")
-    np.save(fresh, values)
-    fresh.replace(file)
 
 
 def _drained(problems: list[Prediction]) -> Iterator[Prediction]:

@@ -10,32 +10,30 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet import __version__
 from napari_unet.atomic import check_model, write_text
 from napari_unet.engine.devices import data_parallel
-from napari_unet.errors import ModelError, OutputError
+from napari_unet.errors import OutputError
 from napari_unet.evaluation.leakage import trained_on_before
-from napari_unet.inference.postprocess import mask_from_probabilities
-from napari_unet.inference.predict import predict_probabilities
-from napari_unet.metrics.overlap import count_overlap, image_score
-from napari_unet.models.image_statistics import describe_image, kind_of, summarize_statistics
-from napari_unet.models.model import Model, load_model, save_model
+from napari_unet.models.model import Model, save_model
 from napari_unet.models.model_folder import METRICS_FILE, SPLIT_FILE, STATE_FILE, check_place
-from napari_unet.networks.registry import architecture, build_network, input_sizes
-from napari_unet.networks.transfer import copy_weights, freeze_encoder, related, use_pretrained
+from napari_unet.networks.registry import build_network, input_sizes
+from napari_unet.networks.transfer import freeze_encoder, use_pretrained
 from napari_unet.training.checkpoint import load_state, save_state
-from napari_unet.training.feeding.batches import TrainingBatches, prepare_sample
+from napari_unet.training.feeding.batches import TrainingBatches
+from napari_unet.training.feeding.prepared_sample import prepare_sample
 from napari_unet.training.feeding.weight_maps import class_weights
 from napari_unet.training.fit import Training
 from napari_unet.training.learner import learner_for
 from napari_unet.training.losses import make_loss
 from napari_unet.workflow.train.recipes import recipe
+from napari_unet.workflow.train.trained_from import provenance_of, start_from
 from napari_unet.workflow.train.training_data import prepare_training
 from napari_unet.workflow.train.tune_threshold import TunedThreshold, tune_threshold
+from napari_unet.workflow.train.validation import Validation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,14 +42,13 @@ if TYPE_CHECKING:
     from napari_unet.data.split import Split
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import Recipe
-    from napari_unet.training.feeding.augmentation import Patch
     from napari_unet.workflow.inputs.labelled_images import GivenData
-    from napari_unet.workflow.train.dataset_scan import DatasetScan
     from napari_unet.workflow.train.training_data import TrainingData
 
 MAX_VALIDATION_IMAGES = 64  # scored after an epoch
 MOST_TO_TUNE = 400  # images by which a threshold is chosen
-MOST_DESCRIBED = 400  # images whose looks are kept
+
+
 # Settings that came later: as they are by themselves they change nothing, so that older states continue.
 ADDED = (
     ("network", "presence", False),
@@ -306,124 +303,3 @@ def evenly(ids: tuple[str, ...], most: int) -> tuple[str, ...]:
     if len(ids) <= most:
         return ids
     return tuple(ids[n * len(ids) // most] for n in range(most))
-
-
-def provenance_of(
-    scan: DatasetScan, split: Split, score: float, steps: int, seconds: float, parent: str = ""
-) -> dict[str, Any]:
-    """What a model says of where it came from.
-
-    Parameters
-    ----------
-    scan : DatasetScan
-        Of all images.
-    split : Split
-        That it was trained with.
-    score : float
-        Validation IoU; negative if there is none.
-    steps, seconds
-        Of training.
-    parent : str
-        The model whose weights it started from.
-
-    Returns
-    -------
-    dict
-        JSON throughout.
-    """
-    import keras
-
-    dataset = scan.dataset
-    images = {sample.id: scan[sample].hash for sample in dataset.samples}
-    prints = {sample.id: scan[sample].fingerprint for sample in dataset.samples}
-    looked_at = set(split.train[:MOST_DESCRIBED])
-    looks = [describe_image(dataset.image(sample)) for sample in dataset.samples if sample.id in looked_at]
-    digest = hashlib.sha256("".join(sorted(images.values())).encode()).hexdigest()
-    return {
-        "program": f"napari-unet-workbench {__version__}",
-        "keras": f"{keras.__version__} on {keras.backend.backend()}",
-        "data": {
-            "name": dataset.name,
-            "format": dataset.format,
-            "images": len(dataset),
-            "sha256": digest,
-            "licence": dataset.licence,
-            "citation": dataset.citation,
-            **({"masks_are": dataset.masks_are} if dataset.masks_are else {}),
-        },
-        "split": split.to_json(),
-        "image_hashes": images,
-        "fingerprints": prints,
-        "looks": summarize_statistics((kind_of(look), look) for look in looks),
-        "parent": parent,
-        "scores": {"validation_iou": score} if score >= 0 else {},
-        "steps": steps,
-        "seconds": round(seconds, 1),
-    }
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Images that the network does not train on, on which its weights are chosen.
-
-    Attributes
-    ----------
-    model : Model
-        In training.
-    patches : list of Patch
-        Whole images with labels and weights, at the network's resolution.
-    cancel : CancelToken
-        Asked before every batch.
-    """
-
-    model: Model
-    patches: list[Patch]
-    cancel: CancelToken
-
-    def __call__(self) -> float:
-        """Mean IoU at the model's threshold."""
-        settings = self.model.recipe.inference.model_copy(update={"flips": "none"})
-        activation = self.model.recipe.network.activation
-        results = predict_probabilities(
-            (p.image for p in self.patches), self.model.probabilities, self.model.sizes, settings, self.cancel
-        )
-        scores = []
-        for patch, probabilities in zip(self.patches, results, strict=True):
-            mask = mask_from_probabilities(probabilities, settings.threshold, activation=activation)
-            counted = count_overlap(patch.labels, mask, len(self.model.classes), patch.weights)
-            scores.append(image_score(counted.iou(), counted))
-        return float(np.mean(scores))
-
-
-def start_from(model: Model, path: Path) -> dict[str, Any]:
-    """Give a new model the weights of an older one.
-
-    Its network must be the same, or one of the same family: FCN-16s starts from FCN-32s, FCN-8s from either.
-
-    Returns
-    -------
-    dict
-        Provenance of the older one.
-
-    Raises
-    ------
-    ModelError
-        If their networks differ.
-    """
-    parent = load_model(path)
-    ours, theirs = model.recipe.network, parent.recipe.network
-    differences = [n for n in architecture(ours.name).differing(ours, theirs) if n != "dropout"]
-    if not differences:
-        model.network.set_weights(parent.network.get_weights())
-    elif related(ours, theirs):
-        copy_weights(model.network, parent.network)
-    else:
-        raise ModelError(
-            f"the network of {path} is not the one to be trained",
-            code="model.network.different",
-            expected=", ".join(f"{n} {getattr(ours, n)}" for n in differences),
-            got=", ".join(f"{n} {getattr(theirs, n)}" for n in differences),
-            remedy="change the settings with --set, or train without --init",
-        )
-    model.weights_changed()
-    return parent.provenance

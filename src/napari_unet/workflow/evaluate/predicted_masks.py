@@ -1,0 +1,118 @@
+"""Masks on their way to be scored: made by a model, or read from files, each with its reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.inference.postprocess import connected_objects
+from napari_unet.workflow.inputs.left_out import LeftOut, check_size
+from napari_unet.workflow.inputs.mask_folder import read_masks
+from napari_unet.workflow.segment.segment_samples import segment_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import ReferenceMask, Sample
+    from napari_unet.errors import WorkbenchError
+    from napari_unet.models.ensemble import AnyModel
+    from napari_unet.progress import CancelToken
+    from napari_unet.settings import EvaluationSettings, InferenceSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """A mask on its way to be scored.
+
+    Attributes
+    ----------
+    sample : Sample
+        The image.
+    mask : numpy.ndarray
+        (Y, X) uint8, 0..K.
+    number_objects : callable
+        () -> (Y, X) int32, its objects; called where the reference tells objects apart.
+    probabilities : numpy.ndarray or None
+        (Y, X, K) float32 in [0, 1]; None where masks were given.
+    """
+
+    sample: Sample
+    mask: NDArray[np.uint8]
+    number_objects: Callable[[], NDArray[np.int32]]
+    probabilities: NDArray[np.float32] | None = None
+
+
+def model_predictions(
+    dataset: Dataset,
+    model: AnyModel,
+    cancel: CancelToken,
+    settings: InferenceSettings | None = None,
+    on_problem: Callable[[LeftOut], object] | None = None,
+) -> Iterator[Predicted]:
+    """What a model makes of each image with a reference mask."""
+
+    def tell(sample: Sample, error: WorkbenchError) -> None:
+        if on_problem is None:
+            raise error
+        on_problem(LeftOut.of(sample, error))
+
+    for result in segment_samples(dataset.samples, model, settings, cancel, tell):
+        yield Predicted(result.sample, result.mask, partial(getattr, result, "objects"), result.probabilities)
+
+
+def given_predictions(
+    dataset: Dataset,
+    path: Path,
+    on_problem: Callable[[LeftOut], object],
+    on_meaning: Callable[[str], None] | None = None,
+) -> Iterator[Predicted]:
+    """Masks in a folder or zip, named after the images; `on_meaning` as of ``read_masks``."""
+
+    def tell(sample: Sample, error: WorkbenchError) -> None:
+        on_problem(LeftOut.of(sample, error))
+
+    for sample, mask, objects in read_masks(dataset, path, on_problem=tell, on_meaning=on_meaning):
+        yield Predicted(sample, mask, partial(np.asarray, objects))
+
+
+def fitting_reference(dataset: Dataset, sample: Sample, mask: NDArray[np.uint8]) -> ReferenceMask:
+    """The reference mask of an image, as large as the predicted one.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        That has it.
+    sample : Sample
+        Of the image.
+    mask : numpy.ndarray
+        (Y, X) uint8, the predicted one.
+
+    Raises
+    ------
+    DataError
+        If it is of another size.
+    """
+    reference = dataset.mask(sample)
+    check_size(sample, mask.shape, reference.labels.shape)
+    return reference
+
+
+def objects_of(
+    reference: ReferenceMask, found: Predicted, settings: EvaluationSettings
+) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
+    """Objects of the reference and of the mask, (Y, X) int32 each; None where they are not scored.
+
+    Where the reference does not tell objects apart they are scored only if all scores are wanted; its
+    connected pieces are objects then.
+    """
+    if settings.scores == "overlap" or (settings.scores == "auto" and reference.objects is None):
+        return None
+    ours = connected_objects(reference.labels) if reference.objects is None else reference.objects
+    return ours, found.number_objects()
