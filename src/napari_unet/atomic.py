@@ -21,7 +21,7 @@ PARTIAL = ".partial-"  # how the names of files begin that are not whole yet
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and move it there when the block ends well.
+    """Give a temporary path next to `path`, and move it there when the block ends well.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class _Made(Exception):  # noqa: N818 - leaves the block without putting anythin
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`, and move it there when the block ends well.
+    """Give a temporary folder next to `path`, and move it there when the block ends well.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """See to it that files moved into a folder are still there after a power cut, where that is to be had."""
+    """Make moves into a folder last through a power cut, where the system can do that."""
     if os.name == "nt":
         return  # folders cannot be opened there, and moves are written through
     with suppress(OSError):  # some network drives know no such thing

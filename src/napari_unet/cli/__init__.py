@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code.
     """
-    # TensorFlow greets in a dozen lines unless told, before it is imported, not to.
+    # TensorFlow greets in a dozen lines unless it is silenced before it is imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
     options = _parser().parse_args(arguments)

@@ -75,8 +75,8 @@ def run(options: argparse.Namespace) -> int:
     )
     chosen = run_task(task)
     _print(chosen)
-    kept = sum(weight > 0 for weight in chosen.weights)
-    print(f"{kept} of {len(chosen.weights)} model{'s' * (len(chosen.weights) != 1)} in {options.out}")
+    members_used = sum(weight > 0 for weight in chosen.weights)
+    print(f"{members_used} of {len(chosen.weights)} model{'s' * (len(chosen.weights) != 1)} in {options.out}")
     return report_left_out(chosen.left_out)
 
 

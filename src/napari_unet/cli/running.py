@@ -240,14 +240,14 @@ def _paths(value: object) -> list[Path]:
 def start_backend() -> None:
     """Import Keras with stderr turned away: TensorFlow greets there whatever its settings say."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    saved_stderr = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         import_keras()
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(saved_stderr, 2)
+        os.close(saved_stderr)
         os.close(nowhere)
 
 

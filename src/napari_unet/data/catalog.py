@@ -131,7 +131,7 @@ def open_dataset(path: Path | str, format: str | None = None) -> Dataset:
     Parameters
     ----------
     path : path or str
-        Folder, .zip (zips inside included), .csv, or the ISBI 2012 stack beside its labels.
+        Folder, .zip (zips inside included), .csv, or the ISBI 2012 stack next to its labels.
     format : str, optional
         A name from ``FORMATS``; without it the layout is recognized.
 

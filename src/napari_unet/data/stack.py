@@ -1,4 +1,4 @@
-"""Which images make one stack: of one size and kind, told by their files' headers."""
+"""Which images make one stack: of one size and kind, by their files' headers."""
 
 from __future__ import annotations
 

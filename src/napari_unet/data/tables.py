@@ -134,9 +134,9 @@ def _text(data: bytes, name: str) -> str:
 def _delimiter(text: str) -> tuple[str, str]:
     """What stands between the fields, by the first line; and the text without a line that only says so."""
     line, _, rest = text.partition("\n")
-    told = re.fullmatch(r"sep=(.)\s*", line, re.IGNORECASE)
-    if told is not None and told[1] in DELIMITERS:
-        return told[1], rest
+    named = re.fullmatch(r"sep=(.)\s*", line, re.IGNORECASE)
+    if named is not None and named[1] in DELIMITERS:
+        return named[1], rest
     header = QUOTED.sub("", (line.splitlines() or [""])[0])
     return max(DELIMITERS, key=header.count), text
 

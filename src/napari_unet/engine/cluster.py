@@ -89,7 +89,7 @@ class Cluster:
     def _scheduler(self) -> tuple[str, list[str]]:
         """What the scheduler has, which reads tasks before it passes them on."""
         try:
-            told: tuple[str, list[str]] = self.client.run_on_scheduler(_look, [])
+            answer: tuple[str, list[str]] = self.client.run_on_scheduler(_look, [])
         except (ImportError, RuntimeError) as error:
             raise SettingsError(
                 "the scheduler of the cluster does not know this program",
@@ -98,7 +98,7 @@ class Cluster:
                 got=str(error).splitlines()[0],
                 remedy="install the same everywhere",
             ) from error
-        return told
+        return answer
 
     @contextmanager
     def shared(self, name: str, value: object) -> Iterator[None]:

@@ -118,7 +118,7 @@ class ProcessEngine:
             self._thread.join(self.grace + 2)
 
     def _heard(self, job: Job) -> None:
-        """A job was cancelled: one that waits ends at once, one that runs is told."""
+        """A job was cancelled: one that waits ends at once, one that runs gets a message."""
         with self._wake:
             waiting = job in self._jobs
             if waiting:
@@ -173,16 +173,16 @@ class ProcessEngine:
         if not self._until_ready(job, process):
             return True
         number = process.send_task(job.task)
-        told: float | None = None
+        cancelled_at: float | None = None
         started = False
         while not job.ended:
             if self._closing:
                 process.end()
             if job.cancel_token.cancelled:
-                if told is None:
-                    told = time.monotonic()
+                if cancelled_at is None:
+                    cancelled_at = time.monotonic()
                     process.send("cancel", number)
-                elif time.monotonic() - told > self.grace:
+                elif time.monotonic() - cancelled_at > self.grace:
                     self._drop()
                     self._end(job, "cancelled")
                     return True

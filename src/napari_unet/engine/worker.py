@@ -106,14 +106,14 @@ class Worker:
     def _run(self, number: int, packed: Any) -> None:
         token = self.tokens[number]
         last = 0.0
-        told: frozenset[str] = frozenset()  # what kind of values came last: one of another kind comes seldom
+        last_values: frozenset[str] = frozenset()  # names of the values last sent: others come seldom
 
         def report(progress: Progress) -> None:
-            nonlocal last, told
+            nonlocal last, last_values
             now = time.monotonic()
-            before, told = told, frozenset(progress.values)
+            before, last_values = last_values, frozenset(progress.values)
             due = now - last >= PROGRESS_EVERY or progress.done >= progress.total
-            if due or progress.piece is not None or told != before:
+            if due or progress.piece is not None or last_values != before:
                 last = now
                 self._tell("progress", number, pack(progress, self.folders))
 

@@ -1,4 +1,4 @@
-"""Which images a model has seen, told by their pixels, not by their names."""
+"""Which images a model has seen, recognized by their pixels, not by their names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def trained_on_before(parent: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     Parameters
     ----------
     parent : mapping
-        Provenance of the other one: its training images, and what it had seen before.
+        Provenance of the other one: its training images, and what it saw before.
     """
     hashes: Mapping[str, str] = parent.get("image_hashes") or {}
     prints: Mapping[str, str] = parent.get("fingerprints") or {}

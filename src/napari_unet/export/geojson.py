@@ -50,12 +50,12 @@ def write_geojson(path: Path, image: SegmentedImage, numbers: Numbers = "objects
             file.write(",\n" if number else "\n")
             json.dump(_feature(image, found), file, ensure_ascii=False)
         size = image.pixel_size
-        told = {
+        about = {
             "image": image.file_name or image.name,
             "pixel_size": {"y": size.y, "x": size.x, "unit": size.unit} if size is not None else None,
             **image.about,
         }
-        file.write(f'\n], "properties": {json.dumps(told, ensure_ascii=False)}}}\n')
+        file.write(f'\n], "properties": {json.dumps(about, ensure_ascii=False)}}}\n')
     return path
 
 

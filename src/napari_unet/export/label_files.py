@@ -60,17 +60,17 @@ def write_png(path: Path, image: SegmentedImage, numbers: Numbers = "classes") -
     picture = Image.fromarray(labels)
     if labels.dtype == np.uint8 and numbers == "classes":
         picture.putpalette([part for colour in ((0, 0, 0), *image.colours) for part in colour])
-    told = PngImagePlugin.PngInfo()
-    told.add_text("Description", json.dumps(_about(image, numbers)))
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Description", json.dumps(_about(image, numbers)))
     sides = image.pixel_size.metres() if image.pixel_size is not None else None
     dots = (INCH / sides[1], INCH / sides[0]) if sides is not None else None
     with atomic_path(path) as partial:
-        picture.save(partial, format="PNG", compress_level=6, pnginfo=told, **({"dpi": dots} if dots else {}))
+        picture.save(partial, format="PNG", compress_level=6, pnginfo=info, **({"dpi": dots} if dots else {}))
     return path
 
 
 def resolution_tags(size: PixelSize) -> dict[str, Any]:
-    """How ``tifffile.imwrite`` is told the size of a pixel: as pixels a centimetre."""
+    """The size of a pixel for ``tifffile.imwrite``: as pixels a centimetre."""
     y, x = size.metres()
     return {"resolution": (0.01 / x, 0.01 / y), "resolutionunit": CENTIMETER}
 

@@ -1,4 +1,4 @@
-"""OME-Zarr: the image with its labels beside it, in levels of falling resolution."""
+"""OME-Zarr: the image with its labels, in levels of falling resolution."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_ome_zarr(path: Path, image: SegmentedImage, numbers: Numbers = "classe
     path : pathlib.Path
         Folder, named .zarr; replaced as a whole if it is there.
     image : SegmentedImage
-        What to write; without its image only the labels are filled, beside an empty image.
+        What to write; without its image only the labels are filled, and the image is empty.
     numbers : str
         "classes": labels are 0..K with names and colours; "objects": 0..N, each with its class.
 
@@ -110,8 +110,8 @@ def _write_levels(
         if max(values.shape[-2:]) <= SMALLEST:
             break
         values = halve(values)
-    told = {"version": "0.4"} if version == "0.4" else {}
-    return {**told, "name": image.name, "axes": axes, "datasets": datasets}
+    version_entry = {"version": "0.4"} if version == "0.4" else {}
+    return {**version_entry, "name": image.name, "axes": axes, "datasets": datasets}
 
 
 def _nearest(values: NDArray[Any]) -> NDArray[Any]:
@@ -152,5 +152,5 @@ def _label_table(image: SegmentedImage, numbers: Numbers, version: str) -> dict[
             {"label-value": o.number, "class": image.classes[o.label - 1], "area (pixels)": o.area}
             for o in found
         ]
-    told = {"version": "0.4"} if version == "0.4" else {}
-    return {**told, "colors": colours, "properties": names, "source": {"image": "../../"}}
+    version_entry = {"version": "0.4"} if version == "0.4" else {}
+    return {**version_entry, "colors": colours, "properties": names, "source": {"image": "../../"}}

@@ -82,7 +82,7 @@ class Unfinished:
     Parameters
     ----------
     path : pathlib.Path
-        Of the submission; kept is NAME.csv.unfinished beside it, one line of JSON an image.
+        Of the submission; NAME.csv.unfinished next to it has one line of JSON an image.
     key : str
         Of model, settings and data: what was kept under another key is not used.
     """

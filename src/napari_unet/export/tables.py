@@ -110,9 +110,9 @@ def open_measurements(path: Path, numbers: Numbers = "objects") -> Iterator[Call
     channels = 0
     with (
         atomic_path(path) as partial,
-        tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as kept,
+        tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as unsorted,
     ):
-        rows = csv.writer(kept, lineterminator="\n")
+        rows = csv.writer(unsorted, lineterminator="\n")
 
         def add(image: SegmentedImage) -> None:
             nonlocal channels
@@ -125,7 +125,7 @@ def open_measurements(path: Path, numbers: Numbers = "objects") -> Iterator[Call
 
         yield add
         # How many channels there are is known only now.
-        kept.seek(0)
+        unsorted.seek(0)
         with partial.open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
             names = [
@@ -134,7 +134,7 @@ def open_measurements(path: Path, numbers: Numbers = "objects") -> Iterator[Call
                 for name in PER_CHANNEL
             ]
             table.writerow([*FIXED, *names])
-            for row in csv.reader(kept):
+            for row in csv.reader(unsorted):
                 table.writerow(row + [""] * (len(FIXED) + len(names) - len(row)))
 
 

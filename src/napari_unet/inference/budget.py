@@ -55,7 +55,7 @@ class TileCost:
     """
 
     by_network: Callable[[tuple[int, int]], float]
-    beside: float
+    buffers: float
     whole: tuple[int, int] = (sys.maxsize, sys.maxsize)
 
     @classmethod
@@ -92,7 +92,7 @@ class TileCost:
         whole : (int, int)
             (Y, X) of a tile that holds all of an image.
         """
-        beside = 4.0 * (3 * channels + 3 * outputs)
+        buffers = 4.0 * (3 * channels + 3 * outputs)
         if narrow is not None:
             found = narrow  # a name that stays
 
@@ -103,10 +103,10 @@ class TileCost:
                 )
                 return found.held_values(tile, (y, x)) * itemsize * spare
 
-            return cls(of_part, beside, whole)
+            return cls(of_part, buffers, whole)
         side = sizes.at_least(LOOKED_AT + 2 * sizes.margin)
         each = held_values(network, (side, side)) / side**2 * itemsize * spare
-        return cls(lambda tile: each * tile[0] * tile[1], beside, whole)
+        return cls(lambda tile: each * tile[0] * tile[1], buffers, whole)
 
     def shape(self, side: int) -> tuple[int, int]:
         """(Y, X) of the largest tile whose sides are at most `side`."""
@@ -114,7 +114,7 @@ class TileCost:
 
     def bytes(self, tile: tuple[int, int]) -> float:
         """Of a tile (Y, X)."""
-        return self.by_network(tile) + self.beside * tile[0] * tile[1]
+        return self.by_network(tile) + self.buffers * tile[0] * tile[1]
 
 
 def fit(cost: TileCost, sizes: InputSizes, memory: float, batch_pixels: int = 0) -> Budget:

@@ -56,8 +56,8 @@ def drop_small(mask: NDArray[np.uint8], minimum_size: int) -> NDArray[np.uint8]:
     numpy.ndarray
         (Y, X) uint8.
     """
-    kept = remove_small(np.where(mask == IGNORE, 0, mask).astype(np.uint8), minimum_size)
-    return np.where(mask == IGNORE, mask, kept).astype(np.uint8)
+    cleaned = remove_small(np.where(mask == IGNORE, 0, mask).astype(np.uint8), minimum_size)
+    return np.where(mask == IGNORE, mask, cleaned).astype(np.uint8)
 
 
 def smooth(mask: NDArray[np.uint8], radius: int = 1) -> NDArray[np.uint8]:

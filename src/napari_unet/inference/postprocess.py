@@ -156,15 +156,15 @@ def remove_small(mask: NDArray[np.uint8], minimum_size: int) -> NDArray[np.uint8
     """
     import cv2
 
-    kept = mask.copy()
+    cleaned = mask.copy()
     for label in np.unique(mask[mask > 0]):
         _, pieces, statistics, _ = cv2.connectedComponentsWithStats(
             (mask == label).astype(np.uint8), connectivity=8
         )
         small = statistics[:, cv2.CC_STAT_AREA] < minimum_size
         small[0] = False
-        kept[small[pieces]] = 0
-    return kept
+        cleaned[small[pieces]] = 0
+    return cleaned
 
 
 def connected_objects(mask: NDArray[np.uint8]) -> NDArray[np.int32]:

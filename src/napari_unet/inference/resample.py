@@ -62,10 +62,10 @@ class Resampling:
         from scipy import sparse
 
         rows, columns, weights = self._area(places) if self.area else self._mixed(places)
-        kept = weights > 0
+        used = weights > 0
         columns = np.clip(columns, 0, self.before - 1) - start
         return sparse.csr_array(
-            (weights[kept].astype(np.float32), (rows[kept], columns[kept])),
+            (weights[used].astype(np.float32), (rows[used], columns[used])),
             shape=(len(places), stop - start),
         )
 

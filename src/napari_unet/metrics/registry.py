@@ -1,4 +1,4 @@
-"""All scores by name: what each is called, its range, which way is better, and how it is had.
+"""All scores by name: what each is called, its range, which way is better, and its function.
 
 A score is a function of what was counted in an image. Counts of images add up, so that the same
 function gives the pooled score of a set.

@@ -191,8 +191,8 @@ class Model:
         """Which of ``outputs`` are wanted."""
         settings = self.recipe.network
         first = settings.classes + settings.presence
-        kept = list(range(first if presence else settings.classes))
-        return kept + list(range(first, answer_channels(settings))) if separation else kept
+        channels = list(range(first if presence else settings.classes))
+        return channels + list(range(first, answer_channels(settings))) if separation else channels
 
     def _compile(self, network: Any) -> native.NativeNetwork | None:
         """The folded network as OpenVINO runs it; None if it cannot."""

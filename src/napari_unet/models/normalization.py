@@ -153,7 +153,7 @@ class Normalization(Settings):
             return image
         if have == 3 and self.channels == 1 and colour is not False:
             return image
-        told = (
+        named = (
             ", ".join(f"{n} ({one})" if one else str(n) for n, one in enumerate(names)) or f"0 to {have - 1}"
         )
         trained = f" ({', '.join(wanted)})" if wanted else ""
@@ -161,7 +161,7 @@ class Normalization(Settings):
             f"{name} does not fit the model",
             code="model.channels.count",
             expected=f"{self.channels} channel{'s' * (self.channels > 1)}{trained}",
-            got=f"{have}: {told}",
+            got=f"{have}: {named}",
             remedy="choose with --channel" if have > self.channels else "take another model",
         )
 

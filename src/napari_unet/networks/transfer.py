@@ -109,7 +109,7 @@ def freeze_encoder(network: Any, share: float) -> int:
     Raises
     ------
     SettingsError
-        If the network has no encoder that can be told from the rest.
+        If the network has no encoder that can be separated from the rest.
     """
     if share <= 0:
         return 0

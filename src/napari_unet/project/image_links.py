@@ -102,7 +102,7 @@ def image_entries(
 
 @dataclass(frozen=True)
 class _Missing:
-    """An image that cannot be had at the moment."""
+    """An image that cannot be read at the moment."""
 
     identifier: str
     remedy: str

@@ -49,7 +49,7 @@ def check_empty(folder: Path) -> None:
 
 
 def migrate(folder: Path, file: ProjectFile, version: int) -> None:
-    """Bring project.json up to date; what it was before stays beside it."""
+    """Bring project.json up to date; the older one stays next to it."""
     before = (folder / PROJECT_FILE).read_text(encoding="utf-8")
     write_text(folder / f"project.version-{version}.json", before)
     if not (folder / SPLIT_FILE).exists():
@@ -58,7 +58,7 @@ def migrate(folder: Path, file: ProjectFile, version: int) -> None:
 
 
 def read_split(folder: Path, version: int) -> Split:
-    """The split; an empty one for a project of a version that had none."""
+    """The split; an empty one for a project of a version without one."""
     path = folder / SPLIT_FILE
     return Split.load(path) if path.exists() or version == VERSION else _no_split(version)
 

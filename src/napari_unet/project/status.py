@@ -99,7 +99,7 @@ def _digits(name: str) -> int:
 
 
 def compare_lines(first: int, second: int, rows: Sequence[Difference]) -> list[str]:
-    """Two versions side by side; the change is told where both have a number."""
+    """Two versions side by side; the change is given where both have a number."""
     cells = [("", f"v{first:03d}", f"v{second:03d}", "change")]
     for row in rows:
         change = ""

@@ -25,7 +25,7 @@ Weights = list["NDArray[Any]"]
 
 @dataclass
 class TrainingState:
-    """Everything a run needs to continue as if it had never stopped.
+    """Everything a run needs to continue as if it never stopped.
 
     Attributes
     ----------

@@ -51,7 +51,7 @@ class FineTuning:
     settings : FineTuneSettings
         Rates and averaging; a budget in pixels, if the time shall not decide.
     seconds : float
-        Time to train; counts for nothing beside a budget in pixels.
+        Time to train; is ignored if there is a budget in pixels.
     learner : keras.Model, optional
         The view of the network that is trained, with its auxiliary heads (``networks.heads``).
     validate : callable, optional
@@ -87,7 +87,7 @@ class FineTuning:
     stopped: bool = False
 
     def run(self) -> list[dict[str, float]]:
-        """Train until the time is up or it is told to stop; leave the best weights in the network.
+        """Train until the time is up or `stop` says so; leave the best weights in the network.
 
         Returns
         -------
@@ -165,7 +165,7 @@ class FineTuning:
         elif self._tried == 1:
             self._built = self._done()
             self._next_validation = self._built + min(FIRST_VALIDATION / self.seconds, 1 / 6)
-        if not math.isfinite(value):  # as if nothing had been learned since the average was right
+        if not math.isfinite(value):  # nothing is learned since the average was right
             self._put(self._average)
             for variable in self.learner.optimizer.variables:
                 if "iteration" not in variable.path and "learning_rate" not in variable.path:
@@ -174,9 +174,9 @@ class FineTuning:
         self._losses.append(value)
         self.step += 1
         decay = min(self.settings.averaging, self.step / (10 + self.step))
-        for kept, now in zip(self._average, self.network.get_weights(), strict=True):
-            kept *= decay
-            kept += (1 - decay) * now
+        for average, now in zip(self._average, self.network.get_weights(), strict=True):
+            average *= decay
+            average += (1 - decay) * now
 
     def _asked_to_stop(self) -> bool:
         now = time.monotonic()

@@ -253,9 +253,9 @@ class Training:
         decay = self.settings.averaging**AVERAGE_EVERY if self.settings.averaging else 0.0
         updates = self.state.step // AVERAGE_EVERY
         decay = min(decay, (1 + updates) / (10 + updates))
-        for kept, now in zip(self.state.average, self.network.get_weights(), strict=True):
-            kept *= decay
-            kept += (1 - decay) * now
+        for average, now in zip(self.state.average, self.network.get_weights(), strict=True):
+            average *= decay
+            average += (1 - decay) * now
 
     def _score(self, last: bool) -> float:
         """Validation score of the averaged weights; NaN when skipped to keep within its share."""

@@ -30,7 +30,7 @@ def learner_for(
     -------
     learner : keras.Model
         With the same layers; what comes out is what ``losses.make_loss`` takes.
-    told : callable or None
+    prepare_batch : callable or None
         (images, targets, step) -> (shown, wanted), for images (N, Y, X, C) float32 and targets as
         ``TrainingBatches`` makes them; see ``regions.prepare_batch``. None: images and targets as they are.
 

@@ -192,8 +192,8 @@ def presence_loss(classes: Any, weights: Any, logits: Any) -> Any:
 
     known = ops.cast(weights > 0, "float32")
     there = ops.max(ops.max(classes, axis=-1, keepdims=True) * known, axis=(1, 2, 3))
-    told = ops.mean(known, axis=(1, 2, 3)) >= KNOWN_TO_BE_EMPTY
-    counts = ops.maximum(there, ops.cast(told, "float32"))
+    annotated = ops.mean(known, axis=(1, 2, 3)) >= KNOWN_TO_BE_EMPTY
+    counts = ops.maximum(there, ops.cast(annotated, "float32"))
     each = sigmoid_cross_entropy(there, ops.mean(logits, axis=(1, 2, 3)))
     return ops.sum(counts * each) / (ops.sum(counts) + SMOOTH)
 

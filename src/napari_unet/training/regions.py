@@ -1,6 +1,6 @@
 """How Mask R-CNN learns: which boxes and regions stand for which object, and five losses on them.
 
-All losses of a batch come out of one network, which is shown the objects beside the image; so it trains on
+All losses of a batch come out of one network, which gets the objects with the image; so it trains on
 every backend as any other does.
 """
 
@@ -103,7 +103,7 @@ def objects_of(target: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArra
 
 
 def region_learner(network: Any) -> Any:
-    """The view of a Mask R-CNN that is trained: from what ``told`` shows to the losses.
+    """The view of a Mask R-CNN that is trained: from what ``prepare_batch`` gives to the losses.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def tried_loss() -> Any:
 
     @keras.saving.register_keras_serializable(PACKAGE)
     class TriedLoss(keras.layers.Layer):  # type: ignore[misc]
-        """Logits, steps, what ``told`` shows, and the levels tried on, to two losses (N, 2)."""
+        """Logits, steps, what ``prepare_batch`` gives, and the levels tried on, to two losses (N, 2)."""
 
         def __init__(self, **options: Any) -> None:
             super().__init__(dtype="float32", **options)
@@ -275,7 +275,7 @@ def chosen_regions() -> Any:
 
     @keras.saving.register_keras_serializable(PACKAGE)
     class ChosenRegions(keras.layers.Layer):  # type: ignore[misc]
-        """Proposals, what ``told`` shows, and a level of stride 2, to regions and what is wanted there.
+        """Proposals, what ``prepare_batch`` gives and a level of stride 2 to regions and what is wanted.
 
         Regions (N, n, 4), those of objects in the first half; for each class, weight and four steps
         (N, n, 6); the first half again (N, n / 2, 4); for each of it class, weight, and the mask

@@ -1,4 +1,4 @@
-"""Averages of the weights that a network had at several moments of its training."""
+"""Averages of the weights of a network at several moments of its training."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class WarmModel:
     """
 
     def __init__(self) -> None:
-        self._kept: Model | None = None
+        self._warm: Model | None = None
 
     def take(self, model: Model) -> Model:
         """The model, built already if one of the same settings and precision was trained before.
@@ -34,21 +34,21 @@ class WarmModel:
         Model
             With the same weights, normalization, classes and provenance.
         """
-        kept, self._kept = self._kept, None
-        if kept is None or _kind(kept) != _kind(model):
+        warm, self._warm = self._warm, None
+        if warm is None or _kind(warm) != _kind(model):
             return model
-        for variable, value in zip(kept.network.variables, model.network.variables, strict=True):
+        for variable, value in zip(warm.network.variables, model.network.variables, strict=True):
             variable.assign(to_numpy(value))
-        kept.weights_changed()
-        forget_momentum(kept.network.optimizer, restart=True)
-        kept.recipe, kept.normalization, kept.classes = model.recipe, model.normalization, model.classes
-        kept.provenance = model.provenance
-        return kept
+        warm.weights_changed()
+        forget_momentum(warm.network.optimizer, restart=True)
+        warm.recipe, warm.normalization, warm.classes = model.recipe, model.normalization, model.classes
+        warm.provenance = model.provenance
+        return warm
 
     def keep(self, model: Model) -> None:
         """Give back a model that is not needed any more, however far its training went."""
         if model.network.compiled:
-            self._kept = model
+            self._warm = model
 
 
 @cache

@@ -285,7 +285,7 @@ def _advice_on_backend(versions: dict[str, str], backend: dict[str, Any]) -> lis
             return []
         finding = "networks are run by Keras; OpenVINO runs them sooner on a processor"
         return [Advice(finding, f'pip install "{OURS}[fast]"')]
-    if not versions["keras"]:  # without it no backend starts; that is told
+    if not versions["keras"]:  # without it no backend starts; that is reported
         return []
     name = backend.get("backend", "")
     if name not in BACKENDS:

@@ -47,7 +47,7 @@ def common_channels(samples: Sequence[Sample], count: int) -> tuple[str, ...]:
     Parameters
     ----------
     samples : sequence of Sample
-        The first speaks for all: names that differ are told when an image is read.
+        The first speaks for all: names that differ are reported when an image is read.
     count : int
         Channels of the network.
     """

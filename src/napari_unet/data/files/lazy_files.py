@@ -167,10 +167,10 @@ def _channels(group: Any, found: dict[str, Any], axes: str, array: Any) -> tuple
     if "c" not in axes:
         return (), False
     about = dict(group.attrs)
-    told = (about.get("ome", about).get("omero") or {}).get("channels") or []
+    described = (about.get("ome", about).get("omero") or {}).get("channels") or []
     count = array.shape[axes.index("c")]
-    if len(told) != count:
+    if len(described) != count:
         return (), False
-    colours = [str(channel.get("color", "")).upper() for channel in told]
+    colours = [str(channel.get("color", "")).upper() for channel in described]
     colour = colours == RGB and array.dtype == np.uint8
-    return tuple(str(channel.get("label", "")) for channel in told), colour
+    return tuple(str(channel.get("label", "")) for channel in described), colour

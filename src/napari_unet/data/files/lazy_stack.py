@@ -207,8 +207,8 @@ class LazyStack:
                 got=" ".join(str(error).split())[:200] or type(error).__name__,
                 remedy="copy or download it again",
             ) from error
-        kept = [a for a in self.axes if a in {"y", "x", along}]
-        values = np.transpose(values, [kept.index(a) for a in ("y", "x", *along)])
+        axes = [a for a in self.axes if a in {"y", "x", along}]
+        values = np.transpose(values, [axes.index(a) for a in ("y", "x", *along)])
         values = values if along else values[..., None]
         values = values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
         if self.stored is not None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MOST_CHANNELS = 1024  # that a network takes
-WIDE = 4  # strips this much wider than high are read whole and kept: blocks beside each other share them
+WIDE = 4  # strips this much wider than high are read whole and kept: neighbouring blocks share them
 KEPT_BYTES = 2**27  # of such strips
 
 
@@ -72,7 +72,7 @@ class TiffPixels:
     def __post_init__(self) -> None:
         self._lock = RLock()
         self._array: Any = None
-        self._kept: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._cache: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
@@ -108,18 +108,18 @@ class TiffPixels:
         y, x = self.across
         rest = tuple(str(part) for axis, part in enumerate(key) if axis not in (y, x))
         name = (number, *rest)
-        if name not in self._kept:
+        if name not in self._cache:
             rows = slice(number * self.chunks[y], min((number + 1) * self.chunks[y], self.shape[y]))
             whole = tuple(
                 rows if axis == y else slice(0, self.shape[x]) if axis == x else part
                 for axis, part in enumerate(key)
             )
-            self._kept[name] = np.asarray(self._opened()[whole])
+            self._cache[name] = np.asarray(self._opened()[whole])
             # The strip just read stays, however large it is.
-            while len(self._kept) > 1 and sum(s.nbytes for s in self._kept.values()) > KEPT_BYTES:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(name)
-        return self._kept[name]
+            while len(self._cache) > 1 and sum(s.nbytes for s in self._cache.values()) > KEPT_BYTES:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(name)
+        return self._cache[name]
 
     def _opened(self) -> Any:
         if self._array is None:
@@ -176,7 +176,7 @@ def open_tiff_stacks(path: Path, level: int | None, target: float | None) -> lis
                     got="another kind of file",
                     remedy="give it its own suffix",
                 )
-        # By its path: an OME-TIFF may refer to the files beside it.
+        # By its path: an OME-TIFF may refer to other files in its folder.
         with opened_tiff(path, path.name, current_reading()) as found:
             if note := found.note(path.name):
                 log.warning("%s", note)

@@ -131,7 +131,7 @@ def merge_objects(masks: list[NDArray[np.bool_]], name: str) -> ReferenceMask:
     for mask in masks:
         if mask.shape != shape:
             raise DataError(
-                f"the object masks beside {name} differ in size",
+                f"the object masks of {name} differ in size",
                 code="data.mask.size",
                 expected=f"{shape[1]} x {shape[0]}",
                 got=f"{mask.shape[1]} x {mask.shape[0]}",

@@ -196,11 +196,11 @@ def _of_tiff(opened: IO[bytes]) -> PixelSize | None:
     if None in sides:
         return None
     y, x = (float(side) for side in sides if side is not None)
-    told = str(imagej.get("unit", ""))
-    if told.strip().lower() in FOREIGN:
-        size = FOREIGN[told.strip().lower()]
+    stored_unit = str(imagej.get("unit", ""))
+    if stored_unit.strip().lower() in FOREIGN:
+        size = FOREIGN[stored_unit.strip().lower()]
         return PixelSize(size / y, size / x, "µm")
-    unit = unit_name(told)
+    unit = unit_name(stored_unit)
     if unit is not None:  # ImageJ counts pixels a unit, whatever the tag of the unit says
         return PixelSize(1 / y, 1 / x, unit)
     kind = int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 1
@@ -219,11 +219,11 @@ def _of_ome(text: str) -> PixelSize | None:
     for element in ElementTree.fromstring(text).iter():
         if element.tag.rsplit("}", 1)[-1] == "Pixels" and "PhysicalSizeX" in element.attrib:
             found = element.attrib
-            told = found.get("PhysicalSizeXUnit", "µm")
-            unit = unit_name(told)
+            stored_unit = found.get("PhysicalSizeXUnit", "µm")
+            unit = unit_name(stored_unit)
             y = float(found.get("PhysicalSizeY", found["PhysicalSizeX"]))
-            if told.strip().lower() in FOREIGN:
-                size = FOREIGN[told.strip().lower()]
+            if stored_unit.strip().lower() in FOREIGN:
+                size = FOREIGN[stored_unit.strip().lower()]
                 return PixelSize(y * size, float(found["PhysicalSizeX"]) * size, "µm")
             return PixelSize(y, float(found["PhysicalSizeX"]), unit) if unit else None
     return None

@@ -86,8 +86,8 @@ def open_source(source: Source) -> Dataset:
             samples.append(Sample(stem, load, objects, None, name, folder, reason))
         elif stem in runs:
             reason = f"{len(runs[stem])} rows in {table}"
-            told = ObjectRunsLoader(tuple(runs[stem]), source, name)
-            samples.append(Sample(stem, load, told, None, name, table, reason))
+            load_runs = ObjectRunsLoader(tuple(runs[stem]), source, name)
+            samples.append(Sample(stem, load, load_runs, None, name, table, reason))
         else:
             unlabelled.append(Sample(stem, load, image_name=name))
             if "test" not in composed(name).removesuffix(f"{stem}/images/{stem}").lower():

@@ -62,7 +62,7 @@ class Key(NamedTuple):
 
 
 def _role_and_folder(parts: tuple[str, ...]) -> tuple[str, str]:
-    """Role by folders ("image", "mask" or ""), and the path without what told it."""
+    """Role by folders ("image", "mask" or ""), and the path without the folder that says it."""
     roles, rest = [], []
     for part in parts:
         words = [word for word in WORDS.split(part.lower()) if word]
@@ -287,7 +287,7 @@ def _samples(source: Source, pair: Pair, identifier: str, meaning: MaskValues) -
 
 
 def _grouped(samples: list[list[Sample]]) -> Iterable[Sample]:
-    """Pages beside each other look alike, so that a split must not part them: stacks, or blocks of few."""
+    """Neighbouring pages look alike, so that a split must not part them: stacks, or blocks of few."""
     few = len(samples) < BLOCKS
     for of_file in samples:
         size = max(1, -(-len(of_file) // BLOCKS)) if few else len(of_file)

@@ -123,8 +123,8 @@ def find_meaning(
         several = seen.might_be_objects and (meaning.kind in {"values", "objects"} or not _soft(meaning))
     if lossy:
         check_lossy(source, lossy, meaning)
-        told = f"masks saved with loss: above {HALFWAY} is foreground"
-        words = f"{words}; {told}" if words else told
+        lossy_words = f"masks saved with loss: above {HALFWAY} is foreground"
+        words = f"{words}; {lossy_words}" if words else lossy_words
     if names and named is None and len(names) != meaning.classes:
         raise DataError(
             "the named classes do not fit the masks",
@@ -185,7 +185,7 @@ def _look_at(source: Source, masks: Sequence[str], whole: Collection[str]) -> Si
             data = source.read(name)
             decoded = [decode_stored(data, name)] if name in whole else list(stored_pages(data, name))
         except DataError as error:
-            damaged = damaged or error  # it costs itself only: whoever reads it later is told
+            damaged = damaged or error  # it costs itself only: whoever reads it later gets the error
             continue
         seen.lossy |= is_lossy_tiff(data, name)
         for mask in decoded:
@@ -230,7 +230,7 @@ def _of_numbers(seen: Sightings, name: str, names: tuple[str, ...], problems: li
     if unknown is None and seen.black_and_white(strict=choice == "classes" or len(names) > 1):
         if seen.complete or not positive or len(positive) > 1:
             return MaskValues("threshold")
-        # A value that shows up only in masks not looked at shall be told, not taken for the same.
+        # A value that shows up only in masks not looked at must be reported, not taken for the same.
         return MaskValues("values", ((positive[0],),))
     if choice != "objects" and unknown is None and seen.has_unknown(names):
         unknown = UNKNOWN

@@ -86,8 +86,8 @@ def sample_of(
             loader, reason = TabledMask(loader, runs, mask), f"{reason}, row in {table}"
         return replace(sample, load_mask=loader, mask_name=mask, reason=reason)
     if runs is not None:
-        told = RunLengthLoader((runs,), load, stem)
-        return replace(sample, load_mask=told, mask_name=table, reason=f"row in {table}")
+        load_runs = RunLengthLoader((runs,), load, stem)
+        return replace(sample, load_mask=load_runs, mask_name=table, reason=f"row in {table}")
     return sample
 
 

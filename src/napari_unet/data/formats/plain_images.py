@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Endings of files in which other programs keep outlines or masks.
 ANNOTATIONS = {".json", ".geojson", ".npy", ".npz", ".mat", ".roi", ".h5", ".hdf5"}
-TEXTS = {".txt", ".xml", ".csv"}  # beside an image of the same name
+TEXTS = {".txt", ".xml", ".csv"}  # next to an image of the same name
 NAME = "images"
 TITLE = "images without masks"
 

@@ -1,4 +1,4 @@
-"""Images beside a CSV table of run lengths, one row a mask or one row an object.
+"""Images next to a CSV table of run lengths, one row a mask or one row an object.
 
 Columns are an id (id, ImageId, img, ...; or subject and img) and run lengths (rle_mask, pixels,
 EncodedPixels, ...). Several rows of one image are objects, and then those of all images are. Groups
@@ -166,12 +166,12 @@ def _read_runs(source: Source, table: str) -> dict[str, list[str]]:
             expected="a column of ids and one like rle_mask or EncodedPixels",
             got=", ".join(header),
         )
-    if told := [c for c in CLASSES if c in header]:
+    if class_columns := [c for c in CLASSES if c in header]:
         raise DataError(
             f"{table} has run lengths of several classes",
             code="data.runs.classes",
             expected="one class",
-            got=f"the column {told[0]}",
+            got=f"the column {class_columns[0]}",
             remedy="save the rows of one class as a table of their own",
         )
     has_subject = _has_subject(source, table)

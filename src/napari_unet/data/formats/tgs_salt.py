@@ -50,9 +50,9 @@ def _train_folder(source: Source) -> str | None:
 
 
 def _table(source: Source, folder: str, name: str) -> str:
-    """Where a table lies: beside the folder train, or at the top; "" if nowhere."""
-    beside = folder.removesuffix("train/") + name
-    return next((n for n in (beside, name) if n in source.sizes), "")
+    """Where a table lies: next to the folder train, or at the top; "" if nowhere."""
+    next_to_folder = folder.removesuffix("train/") + name
+    return next((n for n in (next_to_folder, name) if n in source.sizes), "")
 
 
 def _stems(source: Source, folder: str) -> tuple[dict[str, str], list[Problem]]:

@@ -157,7 +157,7 @@ def inspect_dataset(
         Reports after each image; asked before each.
     parts : mapping, optional
         Id to "train", "validation" or "held-out", of the images that a split knows. Copies in different
-        parts are told then; else near-duplicates that a split by groups would not keep together.
+        parts are reported then; else near-duplicates that a split by groups would not keep together.
 
     Returns
     -------
@@ -300,6 +300,6 @@ def without_problems(dataset: Dataset) -> Dataset:
             remedy="see them with `napari-unet inspect`",
         )
     count = len(dataset) - len(left)
-    told = Problem("left out", f"{count} images with problems are left out", "", tuple(bad))
+    left_out = Problem("left out", f"{count} images with problems are left out", "", tuple(bad))
     unlabelled = dataset.unlabelled
-    return replace(dataset.subset(left), unlabelled=unlabelled, problems=(*dataset.problems, told))
+    return replace(dataset.subset(left), unlabelled=unlabelled, problems=(*dataset.problems, left_out))

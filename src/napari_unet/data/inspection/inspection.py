@@ -51,7 +51,7 @@ class Inspection:
     class_pixels : dict
         Share of all annotated pixels, per class.
     objects : dict
-        Smallest, median and largest number of objects in an image, where objects are told apart.
+        Smallest, median and largest number of objects in an image, where objects are numbered.
     groups : dict
         "rule", "count", "largest".
     problems : list of Problem

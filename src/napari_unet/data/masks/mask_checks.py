@@ -98,8 +98,8 @@ class TabledMask:
             If the run lengths make no sense.
         """
         height, width = mask.labels.shape
-        told = decode_run_lengths(self.runs, (height, width), self.name)
-        return int((told != (mask.labels > 0)).sum())
+        by_table = decode_run_lengths(self.runs, (height, width), self.name)
+        return int((by_table != (mask.labels > 0)).sum())
 
 
 def fit_masks(dataset: Dataset) -> Dataset:

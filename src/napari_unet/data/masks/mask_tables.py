@@ -108,7 +108,7 @@ def read_mask_table(path: Path) -> MaskTable:
     Returns
     -------
     MaskTable
-        The competition is told by the header.
+        The header names the competition.
 
     Raises
     ------

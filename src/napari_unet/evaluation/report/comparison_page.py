@@ -123,10 +123,10 @@ def write_model_comparison(
 
 def _overall(found: Comparison) -> dict[str, Any]:
     """A comparison without its lists of images, which the rows have."""
-    kept = found.to_json()
+    content = found.to_json()
     for key in ("images", "groups", "old", "new"):
-        del kept[key]
-    return {**kept, "images": len(found.images), "old": found.old_iou, "new": found.new_iou}
+        del content[key]
+    return {**content, "images": len(found.images), "old": found.old_iou, "new": found.new_iou}
 
 
 def summary(comparison: ModelComparison) -> list[str]:

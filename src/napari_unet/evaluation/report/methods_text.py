@@ -183,9 +183,9 @@ def _training(recipe: Recipe, provenance: Mapping[str, Any], cite: _Citations) -
         f"{cite(*works) if works else ''}, with {_augmentation(recipe)}."
     )
     if validation:
-        kept = "group" if training.split_by_group else "image"
+        unit = "group" if training.split_by_group else "image"
         text += (
-            f" Weights were chosen on {count_of(validation, 'further image')}; no {kept} was in more "
+            f" Weights were chosen on {count_of(validation, 'further image')}; no {unit} was in more "
             "than one part of the split."
         )
     return text

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SHOWN = (
     "iou", "f1_50", "ap", "pixel_error", "v_rand", "v_info", "rand_error", "warping_error", "boundary_iou",
 )  # fmt: skip
-FAIR = 0.9  # of U-Net's pooled IoU, below which a network is told as behind
+FAIR = 0.9  # of U-Net's pooled IoU, below which a network is reported as behind
 YARDSTICK = "unet"
 COARSE = 8  # pixels: a grid on which thin things are lost
 FEW = 2 / 3  # of U-Net's steps

@@ -185,7 +185,7 @@ def write_files(
     """
     serialized = json.dumps(_plain(content), indent=1, allow_nan=False)
     texts = dict(zip(names, (table, serialized, page), strict=True))
-    # All are written before any takes its place, so that a full disk does not leave new beside old.
+    # All are written before any takes its place, so that a full disk does not leave new files among old ones.
     with ExitStack() as stack:
         for name, text in texts.items():
             partial = stack.enter_context(atomic_path(folder / name))
@@ -251,7 +251,7 @@ def table_lines(evaluation: Evaluation, limit: int = 20) -> list[str]:
     return lines
 
 
-# Scores that the shell prints besides IoU, Dice and pixel error, where they were had.
+# Scores that the shell prints after IoU, Dice and pixel error, where they were computed.
 SHOWN = (
     "f1_50", "ap", "pq", "seg", "splits", "merges", "boundary_iou", "hausdorff_95",
     "v_rand", "v_info", "rand_error", "warping_error", "cells_split", "cells_merged", "holes",

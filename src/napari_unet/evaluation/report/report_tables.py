@@ -144,7 +144,7 @@ def image_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, 
     titles = dict(columns)
     keys = [k for k in rows[0] if k not in LEFT_OUT_OF_TABLE and any(r[k] not in (None, "") for r in rows)]
     keys = [k for k, _ in columns] or keys
-    kept = rows[: max(1, MOST_CELLS // len(keys))]
+    listed = rows[: max(1, MOST_CELLS // len(keys))]
     numbers = {k for k in keys if any(isinstance(r[k], int | float) for r in rows)}
     return {
         "columns": [
@@ -155,8 +155,8 @@ def image_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, 
             }
             for k in keys
         ],
-        "rows": [{"cells": [shown(row[k]) for k in keys], "seen": row.get("part") in SEEN} for row in kept],
-        "left_out": len(rows) - len(kept),
+        "rows": [{"cells": [shown(row[k]) for k in keys], "seen": row.get("part") in SEEN} for row in listed],
+        "left_out": len(rows) - len(listed),
     }
 
 

@@ -79,7 +79,7 @@ def output_names(model: Model) -> tuple[str, ...]:
 
 
 def metadata(model: Model) -> dict[str, Any]:
-    """What is kept in the file beside the graph, JSON throughout."""
+    """What the file holds besides the graph, JSON throughout."""
     sizes = model.sizes
     return {
         "axes": "NCYX",

@@ -34,7 +34,7 @@ ACTIVATIONS = {
     "relu6", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "swish", "tanh",
 }  # fmt: skip
 LAST = {"linear", "sigmoid", "softmax"}
-# Of no use once the weights are there, or able to take memory beside them.
+# Of no use once the weights are there, or able to take memory of their own.
 LEFT_OUT = re.compile(
     r"dtype|batch_(input_)?shape|seed|lora_.*|quantization_.*|.*_(initializer|regularizer|constraint)"
 )
@@ -171,7 +171,7 @@ def _names(item: Any) -> list[str]:
 
 def _plain(config: dict[str, Any], layer: str, file: str) -> dict[str, Any]:
     """The settings of a layer, as far as they are numbers, words and lists of those; computed in float32."""
-    kept = {}
+    allowed = {}
     for key, value in config.items():
         if LEFT_OUT.fullmatch(key):
             continue
@@ -183,10 +183,10 @@ def _plain(config: dict[str, Any], layer: str, file: str) -> dict[str, Any]:
         if key == "activation" and chosen is not None and chosen not in ACTIVATIONS:
             raise _refused(file, f"the layer {layer} with an activation of its own", "activations of Keras")
         if not isinstance(chosen, dict):
-            kept[key] = chosen
-    if kept.get("data_format") == "channels_first":
+            allowed[key] = chosen
+    if allowed.get("data_format") == "channels_first":
         raise _refused(file, f"the layer {layer} with channels first", "channels last")
-    return {**kept, "dtype": "float32"}
+    return {**allowed, "dtype": "float32"}
 
 
 def _last(layers: dict[str, _SourceLayer], end: str, file: str) -> tuple[str, str]:

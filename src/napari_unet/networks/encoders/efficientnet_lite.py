@@ -218,8 +218,8 @@ def take_weights(network: Any, settings: NetworkSettings, file: Path = WEIGHTS_F
         with h5py.File(file, "r") as stored:
             for layer in network.layers:
                 if layer.name.startswith(PREFIX) and layer.weights:
-                    kept = stored[layer.name.removeprefix(PREFIX)]
-                    weights = [np.asarray(kept[w.name][()], np.float32) for w in layer.weights]
+                    arrays = stored[layer.name.removeprefix(PREFIX)]
+                    weights = [np.asarray(arrays[w.name][()], np.float32) for w in layer.weights]
                     if layer.name == f"{PREFIX}stem":
                         weights = [fitted(weights[0], settings.input_channels)]
                     layer.set_weights(weights)

@@ -1,4 +1,4 @@
-"""What a network costs and sees: weights, operations, receptive field, told by its graph."""
+"""What a network costs and sees: weights, operations, receptive field, from its graph."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ def _fused() -> Any:
             # What comes out is the variance of a sample; Keras keeps that of the batch.
             count = tf.cast(tf.size(inputs, tf.int64) // inputs.shape[-1], "float32")
             variance = found.batch_variance * (count - 1) / count
-            for kept, now in ((self.moving_mean, found.batch_mean), (self.moving_variance, variance)):
-                kept.assign(kept * self.momentum + now * (1.0 - self.momentum))
+            for moving, now in ((self.moving_mean, found.batch_mean), (self.moving_variance, variance)):
+                moving.assign(moving * self.momentum + now * (1.0 - self.momentum))
             return found.y
 
     return BatchNormalization

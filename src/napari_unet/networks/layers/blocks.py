@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from napari_unet.settings import NetworkSettings
 
 GROUPS = 8
-STAR_FEATURES = 64  # channels that star-convex distances are told from
+STAR_FEATURES = 64  # channels from which star-convex distances are computed
 PRESENCE_FILTERS = 32
 
 

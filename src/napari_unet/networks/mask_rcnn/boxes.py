@@ -1,4 +1,4 @@
-"""Boxes on every backend: how much they overlap, how one is told from another, which are left out.
+"""Boxes on every backend: how much they overlap, how one is encoded from another, which are left out.
 
 A box is (top, left, bottom, right) in pixels: the first pixel's near edge and the last one's far edge.
 """

@@ -54,9 +54,9 @@ class Graph:
     def constant(self, values: NDArray[Any] | Sequence[int] | float) -> str:
         """Add a constant: float32, or int64 for integers; gives back its name."""
         array = np.asarray(values)
-        kept = array.astype(np.int64 if array.dtype.kind in "iu" else np.float32)
+        typed = array.astype(np.int64 if array.dtype.kind in "iu" else np.float32)
         name = f"constant_{len(self.constants)}"
-        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(kept), name))
+        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(typed), name))
         return name
 
     def per_channel(self, values: Any, channels: int) -> str:

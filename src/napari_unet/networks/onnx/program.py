@@ -34,7 +34,7 @@ def onnx_program(onnx: Any, network: Any, settings: NetworkSettings, scale: floa
     settings : NetworkSettings
         Of it.
     scale : float
-        That images are resized by, which distances along rays are told without.
+        That images are resized by, which distances along rays do not include.
     shrinks : bool
         Whether what comes out is smaller than what goes in.
 
@@ -76,7 +76,7 @@ def onnx_part_program(
     tile, part : (int, int)
         (Y, X) of what goes in and comes out, as ``PartialOutput.build`` has them.
     place : (int, int), optional
-        Row and column at which every part begins; if not given, each is told where it does.
+        Row and column at which every part begins; if not given, each part gets it.
 
     Returns
     -------

@@ -177,8 +177,8 @@ class CorrectionStore(MemoryStore):
             If its file cannot be read.
         """
         path = self._history_path(identifier)
-        kept = read_strokes(path).strokes if path.exists() else ()
-        both = {s.number: s for s in (*kept, *super().history(identifier))}
+        on_disk = read_strokes(path).strokes if path.exists() else ()
+        both = {s.number: s for s in (*on_disk, *super().history(identifier))}
         return [both[n] for n in sorted(both)]
 
     def _history_path(self, identifier: str) -> Path:

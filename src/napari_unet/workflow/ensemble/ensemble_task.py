@@ -160,13 +160,17 @@ class EnsembleTask:
             judges = choosing_images(dataset, [TrainingMembership(s[3]) for s in settings], cancel)
             chosen, used = self._chosen(ensemble, dataset, judges, on_progress, cancel)
             chosen = replace(chosen, left_out=left)
-        kept = [
+        weighted = [
             (replace(member, weight=weight), one)
             for member, one, weight in zip(members, settings, chosen.weights, strict=True)
             if weight > 0
         ]
         ensemble = ensemble_of(
-            [m for m, _ in kept], [s for _, s in kept], chosen, self.choose, self.inference
+            [m for m, _ in weighted],
+            [s for _, s in weighted],
+            chosen,
+            self.choose,
+            self.inference,
         )
         if self.choose != "uniform":
             note_chosen_by(ensemble.provenance, used)

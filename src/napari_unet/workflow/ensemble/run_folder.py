@@ -1,4 +1,4 @@
-"""Where members of an ensemble are trained until it is whole: a folder for each run, beside the ensemble."""
+"""Where members of an ensemble are trained until it is whole: a folder for each run, next to the ensemble."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run_folder(
 ) -> Iterator[Path]:
     """Have a folder for one run, which no worker of an earlier run knows.
 
-    Nothing else is touched before the check is passed; then earlier runs are told to stop. When the block
+    Nothing else is touched before the check is passed; then earlier runs have to stop. When the block
     ends well, all runs are removed. When it is stopped or fails, this run stays and earlier ones are removed,
     unless it failed before anything was learned: then earlier ones stay.
 

@@ -59,7 +59,7 @@ class TrainMembersTask:
       and seeds each member has all of it.
 
     All hold out the same images, so that the ensemble can be judged on them. They are trained in a folder
-    beside the ensemble's own; an older ensemble is replaced when all are there.
+    next to the ensemble's own; an older ensemble is replaced when all are there.
 
     Attributes
     ----------
@@ -182,9 +182,9 @@ class TrainMembersTask:
                         remedy="resume with the data that the training began with, or train without --resume",
                     )
 
-    def _split(self, kept: Path, on_progress: OnProgress, cancel: CancelToken) -> Split:
-        if self.train.resume and kept.exists() and self.train.split is None:
-            return Split.load(kept)
+    def _split(self, split_file: Path, on_progress: OnProgress, cancel: CancelToken) -> Split:
+        if self.train.resume and split_file.exists() and self.train.split is None:
+            return Split.load(split_file)
         whole = open_training_data(self.train.data, self.train.format)
         dataset, left = sound_part(whole, on_progress, cancel)
         training = self.train.recipe.training

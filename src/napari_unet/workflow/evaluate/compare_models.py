@@ -39,7 +39,7 @@ class CompareTask:
     old, new : pathlib.Path
         Models.
     judges : tuple of ImageReference
-        Images with masks; those that either model was trained on are left out, told by their pixels.
+        Images with masks; those that either model was trained on are left out, recognized by their pixels.
     evaluation : EvaluationSettings
         Empty rule and interval.
     """
@@ -82,7 +82,7 @@ def compare_models(
     old, new : Model or Ensemble
         With as many classes.
     judges : Dataset
-        What either was trained on is left out; what its weights were chosen on stays, and is told.
+        What either was trained on is left out; what its weights were chosen on stays, and is reported.
     rules : EvaluationSettings
         Empty rule and interval.
     on_progress, cancel
@@ -95,13 +95,13 @@ def compare_models(
             expected="as many classes in both",
             got=f"{', '.join(old.classes)} and {', '.join(new.classes)}",
         )
-    kept, notes = unseen(judges, (old, new), cancel)
+    unseen_images, notes = unseen(judges, (old, new), cancel)
     scores = [
-        score_model(model, kept, rules, on_progress, cancel, place / 2, 0.5)
+        score_model(model, unseen_images, rules, on_progress, cancel, place / 2, 0.5)
         for place, model in enumerate((old, new))
     ]
     names = dict(zip((s.id for s in judges.samples), judges.groups(), strict=True))
-    ids = [s.id for s in kept.samples]
+    ids = [s.id for s in unseen_images.samples]
     return compare(
         ids,
         np.array([scores[0][i] for i in ids]),
@@ -115,7 +115,7 @@ def compare_models(
 def unseen(judges: Dataset, models: tuple[AnyModel, ...], cancel: CancelToken) -> tuple[Dataset, list[str]]:
     """The images that no model was trained on, and what a person should know of those that are left."""
     seen = [TrainingMembership(model.provenance) for model in models]
-    kept: list[Sample] = []
+    unseen_images: list[Sample] = []
     trained = chosen = 0
     for sample in judges.samples:
         cancel.check()
@@ -124,13 +124,13 @@ def unseen(judges: Dataset, models: tuple[AnyModel, ...], cancel: CancelToken) -
             trained += 1
             continue
         chosen += "validation" in parts
-        kept.append(sample)
+        unseen_images.append(sample)
     notes = []
     if trained:
         notes.append(f"{trained} left out, as one of the two was trained on them")
     if chosen:
         notes.append(f"the weights of one of the two were chosen on {chosen} of them")
-    return judges.subset(s.id for s in kept), notes
+    return judges.subset(s.id for s in unseen_images), notes
 
 
 def score_model(

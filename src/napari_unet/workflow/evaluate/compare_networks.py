@@ -182,9 +182,9 @@ class CompareNetworksTask:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _split(self, dataset: Dataset, on_progress: OnProgress, cancel: CancelToken) -> Split:
-        kept = self.report / SPLIT_FILE
-        if kept.exists():
-            return Split.load(kept)
+        split_file = self.report / SPLIT_FILE
+        if split_file.exists():
+            return Split.load(split_file)
         split = split_for(self.data, dataset, self.recipe.training, self.split, on_progress, cancel)
         if not split.held_out:
             raise DataError(
@@ -194,7 +194,7 @@ class CompareNetworksTask:
                 got=split.note or "none in the split",
                 remedy="give more images, or a split with --split",
             )
-        split.save(kept)
+        split.save(split_file)
         return split
 
     def _one(

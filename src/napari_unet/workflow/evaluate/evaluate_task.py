@@ -265,7 +265,7 @@ def own_parts_of(dataset: Dataset, provenance: Mapping[str, Any]) -> dict[str, s
 
 
 class Parts:
-    """Which part of a model's split each image was in, told by its pixels, not by its name.
+    """Which part of a model's split each image was in, by its pixels, not by its name.
 
     Parameters
     ----------

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 def about_model(model: AnyModel, path: Path | None) -> dict[str, Any]:
     """What a report keeps of a model: settings, classes, provenance without the long lists."""
-    kept = {k: v for k, v in model.provenance.items() if k not in LONG_LISTS}
+    provenance = {k: v for k, v in model.provenance.items() if k not in LONG_LISTS}
     return {
         "path": str(path),
         "recipe": model.recipe.model_dump(mode="json"),
         "classes": list(model.classes),
-        "provenance": kept,
+        "provenance": provenance,
     }
 
 
@@ -51,7 +51,7 @@ def masks_in_words(dataset: Dataset) -> tuple[str, ...]:
 
 
 def training_commands(model: AnyModel | None) -> tuple[str, ...]:
-    """The command that trained a model, where it can be told."""
+    """The command that trained a model, where it is known."""
     if model is None or model.provenance.get("parent") or model.provenance.get("ensemble"):
         return ()
     data = str((model.provenance.get("data") or {}).get("name") or "DATA")

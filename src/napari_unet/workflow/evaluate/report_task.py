@@ -70,7 +70,7 @@ class ReportTask:
     corrected : int
         Of the images, how many have masks that a person corrected.
     masks_are : str
-        How a person had the masks of the data set read; see ``MaskReading``.
+        How a person wants the masks of the data set read; see ``MaskReading``.
     """
 
     images: tuple[StoredPrediction, ...]
@@ -146,7 +146,7 @@ class ReportTask:
         findings: ReportData,
         dataset: Dataset | None,
         inspection: Inspection | None,
-        told: tuple[str, list[str]],
+        notes: tuple[str, list[str]],
         cancel: CancelToken,
     ) -> None:
         by_id = {kept.image.id: kept.image for kept in self.images}
@@ -177,7 +177,7 @@ class ReportTask:
             versions=versions(),
             remarks=(
                 *(masks_in_words(dataset) if dataset is not None else ()),
-                *self._remarks(told[1], (note, told[0])),
+                *self._remarks(notes[1], (note, notes[0])),
             ),
             threshold_note=note,
         )
@@ -218,8 +218,8 @@ class ReportTask:
                 f"{'is' if self.waiting == 1 else 'are'} not in this report."
             )
         if problems:
-            told = "; ".join(problems[:MOST_TOLD])
-            remarks.append(f"{count_of(len(problems), 'image')} could not be scored: {told}.")
+            first = "; ".join(problems[:MOST_TOLD])
+            remarks.append(f"{count_of(len(problems), 'image')} could not be scored: {first}.")
         return tuple(remarks)
 
     def _commands(self, card: ModelCard) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ class ScoreSubmissionTask:
     Attributes
     ----------
     submission, truth : pathlib.Path
-        CSV tables of one competition, told by their headers.
+        CSV tables of one competition, recognized by their headers.
     images : pathlib.Path, optional
         Folder or zip of the images, for their sizes.
     size : tuple of int, optional

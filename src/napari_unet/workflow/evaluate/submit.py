@@ -56,7 +56,7 @@ class Submission:
     images, rows : int
         In it.
     resumed : int
-        Images of them that an earlier, stopped run had done.
+        Images of them that an earlier, stopped run did.
     checked : str
         Name of the sample submission it was held against, or "".
     left_out : tuple of LeftOut

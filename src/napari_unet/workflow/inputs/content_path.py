@@ -20,7 +20,7 @@ class ContentPath(Settings):
     Attributes
     ----------
     path : str
-        Absolute; or the name of a model that comes with the program; in a file, of what lies beside
+        Absolute; or the name of a model that comes with the program; in a file, of what lies next to
         it, relative to its folder.
     hash : str
         32 hexadecimal digits of its content, see ``content_hash``; empty until the run record is made.

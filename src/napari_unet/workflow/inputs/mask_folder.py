@@ -122,7 +122,7 @@ class GivenMasks:
         try:
             return suffix_of(name) in SEVERAL and count_pages(self.source.read(name), name) > 1
         except DataError:
-            return False  # told when it is read
+            return False  # reported when it is read
 
     def _of_classes(self, stored: MaskInFile, name: str) -> GivenMask:
         pixels = stored.numbers
@@ -200,7 +200,7 @@ def read_masks(
     on_problem : callable, optional
         Takes an image whose mask cannot be read, with the error; it is left out then.
     on_meaning : callable, optional
-        Is told once what the values of the masks were taken for.
+        Takes, once, what the values of the masks were taken for.
 
     Yields
     ------

@@ -22,8 +22,8 @@ MOST = 16.0  # times larger or smaller than the model's: what differs more is a 
 
 def pixel_size_of_model(model: Model) -> PixelSize | None:
     """Size of a pixel of the images a model was trained on, before they were resized; None if unknown."""
-    told = model.recipe.training.pixel_size
-    return parse_pixel_size(told) if told else None
+    pixel_size = model.recipe.training.pixel_size
+    return parse_pixel_size(pixel_size) if pixel_size else None
 
 
 def pixel_size_of_samples(samples: Sequence[Sample]) -> PixelSize | None:

@@ -1,4 +1,4 @@
-"""What goes beside a run record: images that are in no file as they were used, and painted masks."""
+"""What goes with a run record: images that are in no file as they were used, and painted masks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class UsedImage:
     predicted : bool
         Whether the model was put on it.
     mask : FromCaller or None
-        () -> ReferenceMask, to be kept beside the run record.
+        () -> ReferenceMask, to be written next to the run record.
     group, pixel_size : str
         See ``RecordedImage``.
     """
@@ -75,7 +75,7 @@ class UsedImage:
 
 
 class RecordFiles:
-    """Folders beside a run record; they appear whole, when the block ends well, or not at all.
+    """Folders next to a run record; they appear whole, when the block ends well, or not at all.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ class RecordFiles:
             rmtree(folder, ignore_errors=True)
 
     def tidy(self) -> None:
-        """Remove what the older run record had and this one has not."""
+        """Remove what belongs to the older run record and not to this one."""
         for folder in self.stale:
             rmtree(folder, ignore_errors=True)
 

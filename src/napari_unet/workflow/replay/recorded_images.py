@@ -57,7 +57,7 @@ class RecordedImage(Settings):
     predicted : bool
         Whether the model was put on it.
     mask : ContentPath or None
-        A mask of it beside the run record: a person's, or the reference.
+        A mask of it next to the run record: a person's, or the reference.
     holds : tuple of str
         What the channels of that file are: "labels" 0..K, "verified" 0 or 1, "objects" by number.
     group : str
@@ -91,7 +91,7 @@ class RecordedImage(Settings):
         return self.model_copy(update={"place": change(self.place), "mask": mask})
 
     def read_mask(self) -> ReferenceMask:
-        """Read the mask beside the run record.
+        """Read the mask next to the run record.
 
         Raises
         ------

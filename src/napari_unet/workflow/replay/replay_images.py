@@ -123,7 +123,7 @@ def assemble(
     """Put a model on images, or on their regions; what cannot be read comes as its error, in its place."""
     opened = RecordedImages()
     of: dict[int, tuple[int, Region | None]] = {}  # sample -> image, region
-    kept: list[Sample] = []  # so that no other sample gets its number
+    made: list[Sample] = []  # so that no other sample gets its number
     problems: dict[int, WorkbenchError] = {}
 
     def parts() -> Iterator[Sample]:
@@ -131,9 +131,9 @@ def assemble(
             for rectangle in image.regions or (None,):
                 region = None if rectangle is None else Region(*rectangle)
                 load = partial(_load, opened, image, region)
-                kept.append(Sample(image.id, load))
-                of[id(kept[-1])] = number, region
-                yield kept[-1]
+                made.append(Sample(image.id, load))
+                of[id(made[-1])] = number, region
+                yield made[-1]
 
     def failed(sample: Sample, error: WorkbenchError) -> None:
         problems.setdefault(of[id(sample)][0], error)

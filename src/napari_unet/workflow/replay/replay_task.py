@@ -66,7 +66,7 @@ class ReplayTask:
     overwrite: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> tuple[str, ...]:
-        """Repeat the run; gives back what had changed, which is nothing unless `anyway`.
+        """Repeat the run; gives back what changed, which is nothing unless `anyway`.
 
         Raises
         ------

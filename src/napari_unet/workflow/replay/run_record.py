@@ -323,7 +323,7 @@ def _with_places(run: Run, change: Callable[[ContentPath], ContentPath]) -> Run:
 
 
 def _beside(run: Run, folder: Path) -> Run:
-    """What lies beside the run record, by where that is now."""
+    """What lies next to the run record, by where that is now."""
 
     def found(place: ContentPath) -> ContentPath:
         if Path(place.path).is_absolute() or PureWindowsPath(place.path).is_absolute():

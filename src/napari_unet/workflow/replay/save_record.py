@@ -1,4 +1,4 @@
-"""Saving the record of a run that was done, with what is in no other file beside it."""
+"""Saving the record of a run that was done, with what is in no other file next to it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SaveRecordTask:
     path : pathlib.Path
         Of the run record.
     images : mapping
-        Field of the run to the images in it: each is named by its file, or written beside the run record.
+        Field of the run to the images in it: each is named by its file, or written next to the run record.
     """
 
     run_done: Run

@@ -12,7 +12,7 @@ from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import OutputError
 from napari_unet.progress import CancelToken, OnProgress, Progress
 from napari_unet.workflow.segment.predict_task import find_sample, warm_models
-from napari_unet.workflow.segment.prediction import keep_array
+from napari_unet.workflow.segment.prediction import store_array
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +63,7 @@ class DisagreementTask:
         (found,) = segment_samples([sample], model, self.settings, cancel, disagreement=True)
         assert found.disagreement is not None
         try:
-            keep_array(self.file, found.disagreement.astype(np.float16))
+            store_array(self.file, found.disagreement.astype(np.float16))
         except OSError as error:
             raise OutputError(
                 f"the disagreement cannot be kept in {self.file.parent}",

@@ -1,4 +1,4 @@
-"""What can be told of IoU without a reference: by what flips of an image disagree on."""
+"""IoU without a reference, estimated: by what flips of an image disagree on."""
 
 from __future__ import annotations
 
@@ -115,9 +115,9 @@ def measure_agreement(
         inside = mask == number + 1
         p = mean[..., number]
         if inside.any() or (classes == 1 and not mask.any()):
-            kept = float(p[inside].sum(dtype=np.float64))
-            outside = float(p.sum(dtype=np.float64)) - kept
-            expected.append((kept + small) / (int(inside.sum()) + outside + small))
+            inside_sum = float(p[inside].sum(dtype=np.float64))
+            outside = float(p.sum(dtype=np.float64)) - inside_sum
+            expected.append((inside_sum + small) / (int(inside.sum()) + outside + small))
     if not expected:
         rest = float(mean.max(axis=2).sum(dtype=np.float64))
         expected.append(small / (rest + small))

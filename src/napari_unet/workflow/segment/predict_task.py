@@ -20,8 +20,8 @@ from napari_unet.workflow.segment.prediction import (
     Region,
     count_against,
     file_name,
-    keep,
     mask_file,
+    store,
 )
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class PredictTask:
     folder : pathlib.Path
         Gets a file for each image.
     settings : InferenceSettings
-        Threshold and minimum size are for the scores; any others can be had from the files.
+        Threshold and minimum size are for the scores; for any others the files suffice.
     region : Region or None
         Only this part of the image; there must be one image then.
     shape : tuple of int or None
@@ -181,8 +181,8 @@ class PredictTask:
             identifier = result.sample.id
             shape, part, digests = about.pop(identifier)
             file = self.folder / file_name(identifier)
-            keep(file, result.outputs.astype(np.float16), shape, self.region)
-            keep(mask_file(file), result.mask, shape, self.region)
+            store(file, result.outputs.astype(np.float16), shape, self.region)
+            store(mask_file(file), result.mask, shape, self.region)
             if self.region is None:
                 counts, problem = count_against(
                     find_sample(by_id[identifier]), result.mask, len(model.classes)

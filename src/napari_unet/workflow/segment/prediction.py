@@ -49,7 +49,7 @@ class Prediction:
     shape : tuple of int
         (Y, X) of the image.
     part : str
-        "train", "validation", "held-out" of the model's split, or "unseen", told by the pixels; empty
+        "train", "validation", "held-out" of the model's split, or "unseen", by the pixels; empty
         where only a part of them was read.
     counts : OverlapCounts or None
         Agreement of the mask with the reference; None without a reference.
@@ -84,12 +84,12 @@ class Prediction:
 
     def probabilities(self) -> NDArray[np.float16]:
         """(Y, X, K) float16 in [0, 1], mapped from the file."""
-        kept = self._kept()
-        return kept if self.separation_kind == "none" else kept[..., :-1]
+        stored = self._stored()
+        return stored if self.separation_kind == "none" else stored[..., :-1]
 
     def separation(self) -> NDArray[np.float16] | None:
         """(Y, X) float16 in [0, 1], mapped from the file: what tells objects apart, if the network does."""
-        return None if self.separation_kind == "none" else self._kept()[..., -1]
+        return None if self.separation_kind == "none" else self._stored()[..., -1]
 
     def mask(self, threshold: float, minimum_size: int) -> NDArray[np.uint8] | None:
         """(Y, X) uint8, the mask that was made and scored when the image was segmented.
@@ -99,15 +99,15 @@ class Prediction:
         if self.file is None or self.made_with != (threshold, minimum_size) or not self.file.exists():
             return None
         try:
-            kept = np.load(mask_file(self.file), mmap_mode="r")
+            stored = np.load(mask_file(self.file), mmap_mode="r")
         except (OSError, ValueError):
             return None
-        mask = np.zeros(kept.shape, np.uint8)
+        mask = np.zeros(stored.shape, np.uint8)
         for region in self.regions:
-            mask[region.slices] = kept[region.slices]
+            mask[region.slices] = stored[region.slices]
         return mask
 
-    def _kept(self) -> NDArray[np.float16]:
+    def _stored(self) -> NDArray[np.float16]:
         assert self.file is not None
         return np.load(self.file, mmap_mode="r")  # type: ignore[no-any-return]
 
@@ -145,11 +145,11 @@ def count_against(sample: Sample, mask: NDArray[np.uint8], classes: int) -> tupl
     return count_overlap(reference.labels, mask, classes, reference.weights), ""
 
 
-def keep(file: Path, values: NDArray[Any], shape: tuple[int, int], region: Region | None) -> None:
+def store(file: Path, values: NDArray[Any], shape: tuple[int, int], region: Region | None) -> None:
     """Write probabilities or a mask, or those of a region into what is there of the whole image."""
     try:
         if region is None:
-            keep_array(file, values)
+            store_array(file, values)
             return
         wanted = (*shape, *values.shape[2:])
         if not file.exists() or np.load(file, mmap_mode="r").shape != wanted:
@@ -166,7 +166,7 @@ def keep(file: Path, values: NDArray[Any], shape: tuple[int, int], region: Regio
         ) from error
 
 
-def keep_array(file: Path, values: NDArray[Any]) -> None:
+def store_array(file: Path, values: NDArray[Any]) -> None:
     """Write a new file: the one before may be mapped, and one cut short would end who reads it."""
     fresh = file.with_suffix(".partial.npy")
     np.save(fresh, values)

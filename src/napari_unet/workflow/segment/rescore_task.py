@@ -55,7 +55,7 @@ class RescoreTask:
             try:
                 probabilities = np.load(file)[..., : self.classes].astype(np.float32)
             except (OSError, ValueError):
-                continue  # gone from the disk, which is told where the mask is wanted
+                continue  # gone from the disk, which is reported where the mask is wanted
             mask = mask_from_probabilities(
                 probabilities,
                 self.settings.threshold,

@@ -174,8 +174,8 @@ class PlanTask:
         cost = None
         if expected < free:
             loss = make_loss(recipe.network, recipe.training)
-            learner, told = learner_for(network, recipe.network)
-            cost = measure_steps(learner, batches, loss, recipe.training, cancel, told)
+            learner, prepare_batch = learner_for(network, recipe.network)
+            cost = measure_steps(learner, batches, loss, recipe.training, cancel, prepare_batch)
         memory = expected if cost is None else cost.memory + _still_to_come(batches, shapes)
         return Plan(
             data.dataset.name,

@@ -73,7 +73,7 @@ def choosing_images(
 
 
 def note_chosen_by(provenance: dict[str, Any], used: Mapping[str, str]) -> None:
-    """Have images that weights were chosen by count as validation images, told by hash to id.
+    """Have images that weights were chosen by count as validation images, by hash to id.
 
     Parameters
     ----------

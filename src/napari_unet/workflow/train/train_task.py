@@ -72,7 +72,7 @@ class TrainTask:
     data : pathlib.Path or GivenData
         Folder, zip or table; or images that only the caller has.
     out : pathlib.Path
-        Folder of the model; holds split.json and metrics.csv beside it, and the state until done.
+        Folder of the model; also holds split.json and metrics.csv, and the state until done.
     recipe : Recipe
         Settings, possibly automatic.
     format : str, optional
@@ -135,8 +135,8 @@ class TrainTask:
                 remedy="give a name without .zip; zip the folder when it is done, it is read as well",
             )
         self._check_new()
-        kept = self.out / SPLIT_FILE
-        given = kept if self.resume and kept.exists() and self.split is None else self.split
+        own_split = self.out / SPLIT_FILE
+        given = own_split if self.resume and own_split.exists() and self.split is None else self.split
         data = prepare_training(self.data, self.format, self.recipe, given, on_progress, cancel)
         run = _Training(self, data, on_progress, cancel)
         with data_parallel(self.devices) as shares:
@@ -202,14 +202,14 @@ class _Training:
         judging = data.dataset.subset(evenly(split.validation, MOST_TO_TUNE))
         held = data.dataset.subset(evenly(split.validation, MAX_VALIDATION_IMAGES))
         validation = self._validation(model, held) if len(held) else None
-        learner, told = learner_for(network, recipe.network)
+        learner, prepare_batch = learner_for(network, recipe.network)
         run = Training(
             network,
             batches,
             make_loss(recipe.network, training),
             training,
             learner,
-            told,
+            prepare_batch,
             validate=None if validation is None else partial(self._validate, model, validation),
             save=partial(save_state, path=state_file, fingerprint=fingerprint, content=content),
             on_epoch=self._log_epoch,

@@ -87,19 +87,19 @@ def tune_threshold(
         The settings with the best mean score: of equal thresholds the middle one, and a least presence or a
         smallest piece only where it brings 0.001 or more.
     """
-    kept: list[tuple[Segmentation, ReferenceMask]] = []
+    segmented: list[tuple[Segmentation, ReferenceMask]] = []
     pixels = 0
     drawn = np.random.default_rng(0).permutation(
         len(validation)
     )  # whatever memory has room for, of all groups
     untouched = model.recipe.inference.model_copy(update={"least_presence": 0.0})
     for result in segment_samples([validation.samples[n] for n in drawn], model, untouched, cancel):
-        kept.append((result, validation.mask(result.sample)))
-        on_progress(Progress(len(kept), len(validation), "Choosing the threshold", None))
+        segmented.append((result, validation.mask(result.sample)))
+        on_progress(Progress(len(segmented), len(validation), "Choosing the threshold", None))
         pixels += result.probabilities.size
         if pixels > MOST_PIXELS:
             break
-    judge = _Judge(model, validation.format, kept)
+    judge = _Judge(model, validation.format, segmented)
     chosen = untouched
     cores = CORES if model.recipe.network.separation != "none" and judge.objects else (chosen.core,)
     chosen = judge.best([chosen.model_copy(update={"core": core}) for core in cores])[0]
@@ -107,10 +107,10 @@ def tune_threshold(
     chosen = chosen.model_copy(update={"minimum_size": 0})
     if model.recipe.network.presence:
         chosen = judge.worth(chosen, "least_presence", PRESENCES)
-    side = int(np.median([result.mask.size for result, _ in kept]) * LARGEST_PIECE)
+    side = int(np.median([result.mask.size for result, _ in segmented]) * LARGEST_PIECE)
     sizes = [2**n for n in range(3, max(side, 8).bit_length())]
     chosen = judge.worth(chosen, "minimum_size", sizes)
-    return TunedThreshold(chosen, judge.name, judge.score(chosen), len(kept))
+    return TunedThreshold(chosen, judge.name, judge.score(chosen), len(segmented))
 
 
 @dataclass
@@ -119,10 +119,10 @@ class _Judge:
 
     model: Model
     format: str
-    kept: Sequence[tuple[Segmentation, ReferenceMask]]
+    segmented: Sequence[tuple[Segmentation, ReferenceMask]]
 
     def __post_init__(self) -> None:
-        self.objects = all(reference.objects is not None for _, reference in self.kept)
+        self.objects = all(reference.objects is not None for _, reference in self.segmented)
         self.name = "competition"
         if np.isnan(self.score(self.model.recipe.inference)):  # no competition, or one of objects without any
             self.name = "ap" if self.objects else "iou"
@@ -144,7 +144,7 @@ class _Judge:
             self.model.classes, EvaluationSettings(scores="overlap"), competition=self.format
         )
         activation = self.model.recipe.network.activation
-        for result, reference in self.kept:
+        for result, reference in self.segmented:
             mask = mask_from_probabilities(
                 result.probabilities, settings.threshold, settings.minimum_size, activation=activation
             )

@@ -86,12 +86,12 @@ def opened_tiff(file: IO[bytes] | Path, name: str, reading: ImageReading = PLAIN
 
 def images_of(tiff: Any, name: str, reading: ImageReading = PLAIN) -> TiffImages:
     """The images in a file that tifffile opened; errors as ``opened_tiff``."""
-    kept, left_out = _image_series(tiff)
-    told = (tiff.imagej_metadata or {}).get("images", 1)
-    first = kept[0]
+    chosen, left_out = _image_series(tiff)
+    declared = (tiff.imagej_metadata or {}).get("images", 1)
+    first = chosen[0]
     # Without the rest of its pixels an ImageJ stack would pass for a single image.
-    if told > int(np.prod(first.shape[:-2], dtype=np.int64)) and len(tiff.pages) < told:
-        raise ValueError(f"cut off: it should have {told} images")
+    if declared > int(np.prod(first.shape[:-2], dtype=np.int64)) and len(tiff.pages) < declared:
+        raise ValueError(f"cut off: it should have {declared} images")
     if np.dtype(first.dtype).kind == "c":
         raise DataError(
             f"{name} has complex numbers",
@@ -101,8 +101,8 @@ def images_of(tiff: Any, name: str, reading: ImageReading = PLAIN) -> TiffImages
             remedy="save their magnitude, or real and imaginary part as two channels",
         )
     if reading.axes:
-        return TiffImages(_as_told(kept, reading.axes, name), left_out)
-    parts = tuple(TiffPart((one,), one.axes, tuple(map(int, one.shape))) for one in kept)
+        return TiffImages(_by_axes(chosen, reading.axes, name), left_out)
+    parts = tuple(TiffPart((one,), one.axes, tuple(map(int, one.shape))) for one in chosen)
     for part in parts:
         if not {*"YX"} <= {*part.axes}:
             raise DataError(
@@ -117,15 +117,15 @@ def images_of(tiff: Any, name: str, reading: ImageReading = PLAIN) -> TiffImages
     return TiffImages(parts, left_out)
 
 
-def _as_told(kept: Sequence[Any], axes: str, name: str) -> tuple[TiffPart, ...]:
+def _by_axes(chosen: Sequence[Any], axes: str, name: str) -> tuple[TiffPart, ...]:
     """Parts by the axes that a person named."""
-    shape = tuple(map(int, kept[0].shape))
-    alike = all(one.shape == kept[0].shape and one.dtype == kept[0].dtype for one in kept)
-    if len(kept) > 1 and alike and len(axes) == len(shape) + 1:
-        return (TiffPart(tuple(kept), axes, (len(kept), *shape)),)
-    for one in kept:
+    shape = tuple(map(int, chosen[0].shape))
+    alike = all(one.shape == chosen[0].shape and one.dtype == chosen[0].dtype for one in chosen)
+    if len(chosen) > 1 and alike and len(axes) == len(shape) + 1:
+        return (TiffPart(tuple(chosen), axes, (len(chosen), *shape)),)
+    for one in chosen:
         check_axes(axes, one.shape, name)
-    return tuple(TiffPart((one,), axes, tuple(map(int, one.shape))) for one in kept)
+    return tuple(TiffPart((one,), axes, tuple(map(int, one.shape))) for one in chosen)
 
 
 def _check_thin(part: TiffPart, name: str) -> None:
@@ -150,14 +150,14 @@ def _image_series(tiff: Any) -> tuple[list[Any], str]:
     if len(series) == 1:
         return series, ""
     if series[0].kind in SLIDES or tiff.is_svs or tiff.is_ndpi or tiff.is_scn:
-        kept = series[:1]
+        chosen = series[:1]
     else:
-        kept = [one for one in series if not _is_beside(one)] or series[:1]
-    left = [one for one in series if one not in kept]
+        chosen = [one for one in series if not _is_beside(one)] or series[:1]
+    left = [one for one in series if one not in chosen]
     if not left:
-        return kept, ""
+        return chosen, ""
     named = ", ".join(one.name.lower() or "x".join(map(str, one.shape)) for one in left[:4])
-    return kept, f"{len(left)} smaller copies, labels or masks left aside ({named})"
+    return chosen, f"{len(left)} smaller copies, labels or masks left aside ({named})"
 
 
 def _is_beside(series: Any) -> bool:

@@ -196,7 +196,7 @@ COLOURS = {"RGB", "YCBCR", "SEPARATED", "CIELAB", "PALETTE"}
 
 @contextmanager
 def _opened(handle: Any) -> Iterator[None]:
-    """Open a file, maybe one beside the first, which tifffile closed after a look."""
+    """Open a file, maybe another than the first, which tifffile closed after a look."""
     closed = handle.closed
     if closed:
         handle.open()
