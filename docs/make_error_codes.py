@@ -19,6 +19,7 @@ KINDS = {
     if isinstance(kind, type) and issubclass(kind, errors.WorkbenchError)
 }
 VALUE = "…"
+REMEDY = errors.unwritable.__defaults__[0]  # what ``unwritable`` says where nothing else is given
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,18 @@ def constructions(source: Path = SOURCE) -> list[Construction]:
     found = []
     for path in sorted(source.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and _name(node.func) in KINDS:
+            if isinstance(node, ast.Call) and _name(node.func) in {*KINDS, "unwritable"}:
                 named = {k.arg: k.value for k in node.keywords}
+                kind = _name(node.func)
+                if kind == "unwritable":
+                    kind = "OutputError"
+                    remedy = node.args[2] if len(node.args) > 2 else ast.Constant(REMEDY)
+                    named = {"code": ast.Constant("output.unwritable"), "got": node.args[1], "remedy": remedy}
                 code = named.get("code")
                 found.append(
                     Construction(
                         f"{path.relative_to(source)}:{node.lineno}",
-                        _name(node.func),
+                        kind,
                         str(code.value) if isinstance(code, ast.Constant) else "",
                         _sentence(node, named),
                     )
@@ -94,7 +100,7 @@ def _name(node: ast.expr) -> str:
 def _sentence(call: ast.Call, named: dict[str | None, ast.expr]) -> str:
     what = _text(call.args[0]) if call.args else VALUE
     details = ", ".join(f"{word} {_text(named[word])}" for word in ("expected", "got") if word in named)
-    remedy = f"; {_text(named['remedy'])}" if "remedy" in named else ""
+    remedy = f"; {_text(named['remedy'])}" if "remedy" in named and _text(named["remedy"]) else ""
     return " ".join((f"{what}: {details}" if details else what).split()) + remedy
 
 

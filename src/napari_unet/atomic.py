@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.errors import OutputError
+from napari_unet.errors import OutputError, unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -54,12 +54,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written",
-            code="output.unwritable",
-            got=_reason(error),
-            remedy="choose another folder or make room",
-        ) from error
+        raise unwritable(f"{path} cannot be written", error) from error
 
 
 def check_outputs(
@@ -184,17 +179,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             for left in (partial, older):
                 _remove(left)
     except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written",
-            code="output.unwritable",
-            got=_reason(error),
-            remedy="choose another folder or make room",
-        ) from error
-
-
-def _reason(error: OSError) -> str:
-    """What the system said; NumPy tells how much it wrote instead."""
-    return error.strerror or f"no room for all of it ({error})"
+        raise unwritable(f"{path} cannot be written", error) from error
 
 
 def write_text(path: Path, text: str) -> None:

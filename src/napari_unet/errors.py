@@ -103,5 +103,12 @@ class ComputeError(WorkbenchError):
     subject = "compute"
 
 
+def unwritable(what: str, error: OSError, remedy: str = "choose another folder or make room") -> OutputError:
+    """The error to raise where the system refuses to write; `what` says what cannot be written."""
+    # NumPy tells how much it wrote instead of what the system said.
+    reason = error.strerror or f"no room for all of it ({error})"
+    return OutputError(what, code="output.unwritable", got=reason, remedy=remedy)
+
+
 class Cancelled(Exception):  # noqa: N818 - not an error: the person asked for it
     """The person stopped the task."""

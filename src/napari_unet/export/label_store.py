@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.atomic import sync_folder
-from napari_unet.errors import DataError, OutputError
+from napari_unet.errors import DataError, unwritable
 from napari_unet.export.ome_zarr import SMALLEST, describe
 from napari_unet.export.segmented import class_colour
 
@@ -303,11 +303,8 @@ def _disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written",
-            code="output.unwritable",
-            got=error.strerror or str(error),
-            remedy="make room or choose another folder; what is finished is kept",
+        raise unwritable(
+            f"{path} cannot be written", error, "make room or choose another folder; what is finished is kept"
         ) from error
 
 

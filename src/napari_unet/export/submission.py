@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.atomic import write_text
 from napari_unet.data.masks.run_length import encode_object_run_lengths, encode_run_lengths
-from napari_unet.errors import OutputError
+from napari_unet.errors import OutputError, unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -149,9 +149,4 @@ class Unfinished:
         self._file.flush()
 
     def _refused(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"{self.path} cannot be written",
-            code="output.unwritable",
-            got=error.strerror or str(error),
-            remedy="choose another folder or make room",
-        )
+        return unwritable(f"{self.path} cannot be written", error)

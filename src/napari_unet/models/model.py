@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.atomic import PARTIAL, write_text
-from napari_unet.errors import ModelError, OutputError
+from napari_unet.errors import ModelError, unwritable
 from napari_unet.models import native
 from napari_unet.models.model_folder import (
     MAX_WEIGHTS_BYTES,
@@ -295,12 +295,7 @@ def save_model(model: Model, path: Path, *, half: bool = False) -> Path:
                 path.rename(Path(partial) / "older")
             fresh.rename(path)
     except OSError as error:
-        raise OutputError(
-            f"the model {path} cannot be written",
-            code="output.unwritable",
-            got=error.strerror or str(error),
-            remedy="choose another folder or make room",
-        ) from error
+        raise unwritable(f"the model {path} cannot be written", error) from error
     return path
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.atomic import write_text
 from napari_unet.data.file_names import safe_stem
 from napari_unet.data.split import Split
-from napari_unet.errors import OutputError
+from napari_unet.errors import OutputError, unwritable
 from napari_unet.project.lock import HOLDER_FILE, LOCK_FILE
 from napari_unet.project.project_file import PROJECT_FILE, VERSION, ProjectFile
 
@@ -75,9 +75,7 @@ def numbered_folder(parent: Path, name: str, settings: Mapping[str, Any] | None)
         folder = parent / f"{max(numbers, default=0) + 1:04d}-{safe_stem(name)}"
         folder.mkdir()
     except OSError as error:
-        raise OutputError(
-            f"{parent} cannot be written", code="output.unwritable", got=error.strerror or str(error)
-        ) from error
+        raise unwritable(f"{parent} cannot be written", error, "") from error
     if settings is not None:
         write_text(folder / "settings.json", json.dumps(dict(settings), indent=1))
     return folder

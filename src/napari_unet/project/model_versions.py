@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.atomic import PARTIAL, remove_partials, sync_folder, write_text
-from napari_unet.errors import ModelError, OutputError
+from napari_unet.errors import ModelError, OutputError, unwritable
 from napari_unet.models.model_folder import WEIGHTS_FILE
 from napari_unet.plain_json import BAD_CONTENT, parse_json
 from napari_unet.project.model_version import (
@@ -162,11 +162,10 @@ class ModelStore:
                 fresh.rename(version.path)
             sync_folder(self.folder)
         except OSError as error:
-            raise OutputError(
+            raise unwritable(
                 f"a version in {self.folder} cannot be written",
-                code="output.unwritable",
-                got=error.strerror or str(error),
-                remedy="make room, or give the right to write there",
+                error,
+                "make room, or give the right to write there",
             ) from error
         if keep:
             self.keep(number)
@@ -210,11 +209,10 @@ class ModelStore:
                     fresh.rename(self.folder / path.name)
             sync_folder(self.folder)
         except OSError as error:
-            raise OutputError(
+            raise unwritable(
                 f"the versions of {other.folder} cannot be copied to {self.folder}",
-                code="output.unwritable",
-                got=error.strerror or str(error),
-                remedy="make room, or give the right to write there",
+                error,
+                "make room, or give the right to write there",
             ) from error
         self._write(state)
         return len(other._folders())

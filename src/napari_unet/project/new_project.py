@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.data.dataset import Dataset
 from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split, make_split
-from napari_unet.errors import DataError, OutputError
+from napari_unet.errors import DataError, unwritable
 from napari_unet.project.image_links import image_entries
 from napari_unet.project.layout import FOLDERS, SPLIT_FILE, check_empty
 from napari_unet.project.lock import ProjectLock
@@ -72,10 +72,5 @@ def make_project_folder(
         split.save(folder / SPLIT_FILE)
         file.save(folder)
     except OSError as error:
-        raise OutputError(
-            f"the project {folder} cannot be made",
-            code="output.unwritable",
-            got=error.strerror or str(error),
-            remedy="choose another folder or make room",
-        ) from error
+        raise unwritable(f"the project {folder} cannot be made", error) from error
     return file, split, lock

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.errors import OutputError, WorkbenchError
+from napari_unet.errors import WorkbenchError, unwritable
 from napari_unet.project.corrections.stroke import Stroke
 
 if TYPE_CHECKING:
@@ -156,9 +156,7 @@ class BackgroundWriter:
         except WorkbenchError as error:
             return error
         except OSError as error:
-            return OutputError(
-                "the project cannot be written to", code="output.unwritable", got=error.strerror or str(error)
-            )
+            return unwritable("the project cannot be written to", error, "")
         return None
 
     def _news(self, error: WorkbenchError | None) -> str | None:

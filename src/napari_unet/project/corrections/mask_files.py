@@ -10,7 +10,7 @@ import numpy as np
 from napari_unet.atomic import atomic_path, write_text
 from napari_unet.data.files.decoders.damage import DAMAGE
 from napari_unet.data.lzw import careful_tifffile
-from napari_unet.errors import DataError, OutputError
+from napari_unet.errors import DataError, unwritable
 from napari_unet.plain_json import BAD_CONTENT, parse_json
 from napari_unet.project.corrections.correction import Correction, CorrectionStats
 
@@ -226,6 +226,4 @@ class MaskFolder:
         try:
             return path.rename(aside) if path.exists() else None
         except OSError as error:
-            raise OutputError(
-                f"{path} cannot be renamed", code="output.unwritable", got=error.strerror or str(error)
-            ) from error
+            raise unwritable(f"{path} cannot be renamed", error, "") from error

@@ -13,7 +13,7 @@ from napari_unet.data.file_names import unique_stems
 from napari_unet.data.files.decoders.image_kinds import is_image_name
 from napari_unet.data.image_hash import image_hash
 from napari_unet.data.lossless_images import encode_exactly
-from napari_unet.errors import DataError, OutputError, WorkbenchError
+from napari_unet.errors import DataError, OutputError, WorkbenchError, unwritable
 from napari_unet.workflow.inputs.content_path import ContentPath, content_hash
 from napari_unet.workflow.inputs.image_reference import FileReference
 from napari_unet.workflow.replay.recorded_images import RecordedImage, RecordedImages, files_of, mask_planes
@@ -208,12 +208,7 @@ class RecordFiles:
         try:
             file.write_bytes(data)
         except OSError as error:
-            raise OutputError(
-                f"{folder / file.name} cannot be written",
-                code="output.unwritable",
-                got=error.strerror or str(error),
-                remedy="choose another folder or make room",
-            ) from error
+            raise unwritable(f"{folder / file.name} cannot be written", error) from error
         return ContentPath(path=f"{folder.name}/{file.name}", hash=content_hash(file))
 
     def take_back(self) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_unet.data.sample import Sample
 from napari_unet.engine.hardware import default_precision
-from napari_unet.errors import OutputError
+from napari_unet.errors import unwritable
 from napari_unet.progress import CancelToken, OnProgress, Progress
 from napari_unet.workflow.segment.predict_task import find_sample, warm_models
 from napari_unet.workflow.segment.prediction import store_array
@@ -65,11 +65,8 @@ class DisagreementTask:
         try:
             store_array(self.file, found.disagreement.astype(np.float16))
         except OSError as error:
-            raise OutputError(
-                f"the disagreement cannot be kept in {self.file.parent}",
-                code="output.unwritable",
-                got=error.strerror or str(error),
-                remedy="make room there",
+            raise unwritable(
+                f"the disagreement cannot be kept in {self.file.parent}", error, "make room there"
             ) from error
         on_progress(Progress(1, 1, "Comparing opinions"))
         return self.file

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import OutputError, WorkbenchError
+from napari_unet.errors import WorkbenchError, unwritable
 from napari_unet.metrics.overlap import OverlapCounts, count_overlap
 
 if TYPE_CHECKING:
@@ -158,11 +158,8 @@ def store(file: Path, values: NDArray[Any], shape: tuple[int, int], region: Regi
         whole[region.slices] = values
         whole.flush()
     except OSError as error:
-        raise OutputError(
-            f"the probabilities cannot be kept in {file.parent}",
-            code="output.unwritable",
-            got=error.strerror or str(error),
-            remedy="make room there",
+        raise unwritable(
+            f"the probabilities cannot be kept in {file.parent}", error, "make room there"
         ) from error
 
 
