@@ -9,7 +9,7 @@ from functools import reduce
 
 from napari_unet.settings import Recipe
 from napari_unet.workflow.train.dataset_recipes import SET_RECIPES
-from napari_unet.workflow.train.recipes import GENERAL, RECIPES, setting_paths
+from napari_unet.workflow.train.recipes import RECIPES, setting_paths
 
 
 def main() -> None:
@@ -17,12 +17,12 @@ def main() -> None:
     print("# Settings\n")
     print("Change them with `--set key=value`; the last part of a name will do where it is the only one.")
     print("Made by `python benchmarks/settings_table.py > docs/settings.md`.\n")
-    print("| setting | " + " | ".join(GENERAL) + " | what it does |")
-    print("| --- |" + " --- |" * (len(GENERAL) + 1))
+    print("| setting | " + " | ".join(RECIPES) + " | what it does |")
+    print("| --- |" + " --- |" * (len(RECIPES) + 1))
     for path, description in setting_paths().items():
         if path == ("name",):
             continue
-        values = (reduce(getattr, path, RECIPES[name]) for name in GENERAL)
+        values = (reduce(getattr, path, RECIPES[name]) for name in RECIPES)
         print(f"| `{'.'.join(path)}` | " + " | ".join(str(v) for v in values) + f" | {description} |")
     print("\n## Recipes of known sets\n")
     print("`train DATA --recipe NAME`; where they differ from the defaults that a setting has by itself:\n")

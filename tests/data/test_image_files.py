@@ -21,7 +21,6 @@ from napari_unet.data.files.image_files import (
     decode_image,
     decode_pixels,
     image_header,
-    read_pages,
 )
 from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.errors import DataError
@@ -150,7 +149,6 @@ def test_stacks_are_read_page_by_page(options: Any) -> None:
     assert count_pages(file, "s.tif") == 3
     for page in range(3):
         assert np.array_equal(decode_image(file, "s.tif", page)[..., 0], stack[page])
-    assert np.array_equal(read_pages(file, "s.tif")[..., 0], stack)
     with raises_code("data.image.stack", "3 images"):
         decode_image(file, "s.tif")
     with raises_code("data.image.page", "page 3"):
@@ -161,10 +159,6 @@ def test_stack_of_colour_pages() -> None:
     stack = np.stack([COLOUR, COLOUR[::-1]])
     file = tiff(stack, photometric="rgb")
     assert np.array_equal(decode_image(file, "s.tif", 1), COLOUR[::-1])
-
-
-def test_read_pages_of_a_single_image() -> None:
-    assert np.array_equal(read_pages(png(COLOUR), "a.png"), COLOUR[None])
 
 
 @pytest.mark.parametrize(
@@ -240,14 +234,6 @@ def test_the_bound_names_file_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, file in {"a.png": png(GREY), "a.tif": tiff(GREY), "a.jpg": jpeg(GREY)}.items():
         with raises_code("data.image.large", name, "5 x 7"):
             decode_image(file, name)
-
-
-def test_a_bound_for_all_pages_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "MAX_DECODED_BYTES", 100)
-    file = tiff(np.stack([GREY] * 3), photometric="minisblack")
-    decode_image(file, "s.tif", 2)
-    with raises_code("data.image.large"):
-        read_pages(file, "s.tif")
 
 
 def test_nothing_and_text_are_no_images() -> None:

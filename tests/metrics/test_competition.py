@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.metrics.competition import tgs_salt_score, ultrasound_nerve_score
+from napari_unet.metrics.overlap import count_overlap
 
 A = np.array([[1, 1, 0], [0, 0, 0]], np.uint8)
 B = np.array([[1, 0, 0], [1, 0, 0]], np.uint8)
@@ -37,13 +38,13 @@ def row(reference: int, predicted: int, both: int) -> tuple[np.ndarray, np.ndarr
 )
 def test_the_salt_competitions_score(reference: int, predicted: int, both: int, score: float) -> None:
     a, b = row(reference, predicted, both)
-    assert tgs_salt_score(a, b) == pytest.approx(score)
+    assert tgs_salt_score(count_overlap(a, b)) == pytest.approx(score)
 
 
 def test_the_nerve_competitions_score() -> None:
-    assert ultrasound_nerve_score(EMPTY, EMPTY) == 1
-    assert ultrasound_nerve_score(EMPTY, A) == 0
-    assert ultrasound_nerve_score(A, B) == pytest.approx(0.5)
+    assert ultrasound_nerve_score(count_overlap(EMPTY, EMPTY)) == 1
+    assert ultrasound_nerve_score(count_overlap(EMPTY, A)) == 0
+    assert ultrasound_nerve_score(count_overlap(A, B)) == pytest.approx(0.5)
 
 
 @given(st.integers(1, 400), st.data())
@@ -57,4 +58,4 @@ def test_the_salt_score_is_the_precision_of_one_object_at_ten_thresholds(
     b[0, 400] = both == 0  # not empty, whatever is shared
     # An IoU above t in hundredths is 100 both > t union; a hit is TP 1, a miss FP 1 and FN 1.
     precisions = [1.0 if 100 * both > t * union else 0.0 for t in range(50, 100, 5)]
-    assert tgs_salt_score(a, b) == pytest.approx(np.mean(precisions), abs=1e-12)
+    assert tgs_salt_score(count_overlap(a, b)) == pytest.approx(np.mean(precisions), abs=1e-12)

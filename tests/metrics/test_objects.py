@@ -193,6 +193,6 @@ def test_the_bowls_score_is_the_mean_over_ten_thresholds() -> None:
     # One of two nuclei is found exactly, the other missed, one invented: 1 / 3 at every threshold.
     reference = np.array([[1, 1, 0, 2, 2, 0, 0]], np.int32)
     predicted = np.array([[1, 1, 0, 0, 0, 0, 2]], np.int32)
-    assert data_science_bowl_score(reference, predicted) == pytest.approx(1 / 3)
-    assert data_science_bowl_score(reference, reference) == 1
-    assert data_science_bowl_score(reference * 0, predicted) == 0
+    assert data_science_bowl_score(tally_objects(reference, predicted)) == pytest.approx(1 / 3)
+    assert data_science_bowl_score(tally_objects(reference, reference)) == 1
+    assert data_science_bowl_score(tally_objects(reference * 0, predicted)) == 0

@@ -1,18 +1,17 @@
-"""Masks and probabilities to files, and masks back."""
+"""Masks and probabilities to files."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.atomic import atomic_path
-from napari_unet.data.masks.mask_pixels import decode_labels
-from napari_unet.errors import DataError, OutputError
+from napari_unet.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -82,58 +81,6 @@ def _check_suffix(path: Path, known: Sequence[str]) -> None:
         )
 
 
-def read_mask(path: Path, classes: int = 1) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Read a mask that ``write_mask`` wrote.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        .png, .tif or .tiff.
-    classes : int
-        K; with one class every value above 0 is class 1.
-
-    Returns
-    -------
-    numpy.ndarray
-        (Y, X) uint8, or uint16 where K is above 255; 0 background, 1..K.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, is a colour picture, or holds other labels.
-    """
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read",
-            code="data.file.unreadable",
-            got=error.strerror or str(error),
-            remedy="check the path",
-        ) from error
-    pixels = decode_labels(data, path.name)
-    if pixels.ndim != 2 or pixels.dtype.kind not in "bui":
-        raise DataError(
-            f"{path} is not a mask",
-            code="data.mask.colours",
-            expected="one whole number a pixel",
-            got="colours",
-        )
-    if classes == 1:
-        return np.asarray(pixels != 0, np.uint8)
-    found = int(pixels.max(initial=0))
-    if found > classes:
-        raise DataError(
-            f"{path} is not a mask of these classes",
-            code="data.mask.classes",
-            expected=f"values 0 to {classes}",
-            got=str(found),
-            remedy="choose the data set that the mask was made for",
-        )
-    return pixels.astype(np.uint8) if classes <= 255 else pixels.astype(np.uint16)
-
-
 def write_objects(path: Path, objects: NDArray[np.int32]) -> Path:
     """Write the numbers of objects as a deflated TIFF.
 
@@ -154,19 +101,8 @@ def write_objects(path: Path, objects: NDArray[np.int32]) -> Path:
     OutputError
         If it cannot be written.
     """
-    import tifffile
-
-    _check_suffix(path, TIFF)
     fits = int(objects.max(initial=0)) <= np.iinfo(np.uint16).max
-    with atomic_path(path) as partial:
-        tifffile.imwrite(
-            partial,
-            np.ascontiguousarray(objects, np.uint16 if fits else np.uint32),
-            compression="deflate",
-            photometric="minisblack",
-            metadata={"axes": "YX"},
-        )
-    return path
+    return _write_tiff(path, np.ascontiguousarray(objects, np.uint16 if fits else np.uint32))
 
 
 def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> Path:
@@ -189,18 +125,18 @@ def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> Path:
     OutputError
         If it cannot be written.
     """
+    planes = np.moveaxis(probabilities, -1, 0)
+    return _write_tiff(path, np.ascontiguousarray(planes[0] if len(planes) == 1 else planes, np.float32))
+
+
+def _write_tiff(path: Path, planes: NDArray[Any]) -> Path:
+    """Write (Y, X) or (C, Y, X) as a deflated TIFF."""
     import tifffile
 
     _check_suffix(path, TIFF)
-    planes = np.moveaxis(probabilities, -1, 0)
-    if len(planes) == 1:
-        planes = planes[0]
+    axes = "YX" if planes.ndim == 2 else "CYX"
     with atomic_path(path) as partial:
         tifffile.imwrite(
-            partial,
-            np.ascontiguousarray(planes, np.float32),
-            compression="deflate",
-            photometric="minisblack",
-            metadata={"axes": "YX" if planes.ndim == 2 else "CYX"},
+            partial, planes, compression="deflate", photometric="minisblack", metadata={"axes": axes}
         )
     return path

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.atomic import PARTIAL, remove_partials, sync_folder, write_text
+from napari_unet.atomic import PARTIAL, sync_folder, write_text
 from napari_unet.errors import ModelError, OutputError, unwritable
 from napari_unet.models.model_folder import WEIGHTS_FILE
 from napari_unet.plain_json import BAD_CONTENT, parse_json
@@ -61,10 +61,6 @@ class ModelStore:
         """The store that a model is a version of; None if it is none."""
         own = NAME.match(model.name) and (model / VERSION_FILE).is_file()
         return cls(model.parent) if own and (model.parent / STATE_FILE).is_file() else None
-
-    def clean(self) -> int:
-        """Remove what a killed program left; only for the one who holds the project. Gives how much."""
-        return remove_partials(self.folder) if self.folder.is_dir() else 0
 
     def versions(self) -> tuple[Version, ...]:
         """All versions, discarded ones too, the oldest first.

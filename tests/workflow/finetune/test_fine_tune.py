@@ -202,10 +202,10 @@ def test_a_warm_network_learns_as_a_cold_one_does(model: Path, tmp_path: Path) -
     pixels = SHORT.model_copy(update={"megapixels": 0.05})
     warm_model().take(load_model(model))  # whatever another test left
     cold = run(model, tmp_path / "cold", corrections(3), settings=pixels, reserve=False)
-    kept = warm_model()._kept
+    kept = warm_model()._warm
     assert kept is not None
     warm = run(model, tmp_path / "warm", corrections(3), settings=pixels, reserve=False)
-    assert warm_model()._kept is kept
+    assert warm_model()._warm is kept
     assert cold.steps == warm.steps > 0
     weights = [load_model(r.model).network.get_weights() for r in (cold, warm)]
     for a, b in zip(*weights, strict=True):

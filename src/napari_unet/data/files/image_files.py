@@ -188,29 +188,6 @@ def data_channels(
     return None if alpha is None else [number for number in range(count) if number != alpha]
 
 
-def read_pages(data: bytes | IO[bytes], name: str) -> NDArray[np.generic]:
-    """Decode every page of a file.
-
-    Returns
-    -------
-    numpy.ndarray
-        (N, Y, X, C) in the stored dtype.
-
-    Raises
-    ------
-    DataError
-        As ``decode_image``; the bound holds for all pages together. Also if they differ in size.
-    """
-    header = image_header(data, name)
-    check_bytes(header.pages * header.page_bytes, name, f"{header.pages} pages")
-    if header.pages == 1:
-        return decode_image(data, name)[None]
-    pages = [decode_image(data, name, page) for page in range(header.pages)]
-    if len({page.shape for page in pages}) > 1:
-        raise DataError(f"the pages of {name} differ in size", code="data.image.pages", expected="one size")
-    return np.stack(pages)
-
-
 def image_header(
     data: bytes | IO[bytes], name: str, page: int | None = None, reading: ImageReading = PLAIN
 ) -> ImageHeader:

@@ -92,7 +92,6 @@ RECIPES: dict[str, Recipe] = {
         inference=InferenceSettings(tile=572),
     ),
 }
-GENERAL = tuple(RECIPES)
 RECIPES |= SET_RECIPES
 
 Kind = TypeVar("Kind", bound=Settings)
