@@ -24,6 +24,11 @@ from support.tiny_models import provenance_of, without_graphs, write_tiny_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from napari_unet.engine.task import Engine
+    from napari_unet.models.card import ModelCard
+    from napari_unet.session.images.collection import Collection
+    from napari_unet.session.session import Session
+
 settings.register_profile("ours", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("ours")
 
@@ -111,6 +116,34 @@ def step_by_step() -> Iterator[None]:
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Overall scores are worked out at once, not after a pause in which more may change."""
     monkeypatch.setattr("napari_unet.session.overall_score.PAUSE", 0.0)
+
+
+@pytest.fixture
+def open_session(no_pause: None) -> Iterator[Callable[..., Session]]:
+    """Opens sessions that make no project by themselves; closes them in the end."""
+    from napari_unet.engine.inline import InlineEngine
+    from napari_unet.models.card import ModelCard
+    from napari_unet.session.session import Session
+
+    opened: list[Session] = []
+
+    def open_one(
+        model: ModelCard | Path,
+        collection: Collection | None = None,
+        dispatch: Callable[[Callable[[], None]], None] = lambda function: function(),
+        engine: Engine | None = None,
+    ) -> Session:
+        session = Session(engine or InlineEngine(), dispatch)
+        opened.append(session)
+        session.projects.automatic = False
+        session.workspace.choose_model(ModelCard.read(model) if isinstance(model, Path) else model)
+        if collection is not None:
+            session.workspace.show(collection)
+        return session
+
+    yield open_one
+    for session in opened:
+        session.close()
 
 
 @pytest.fixture(autouse=True)

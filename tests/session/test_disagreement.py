@@ -14,7 +14,6 @@ from napari_unet.engine.task import Job
 from napari_unet.models.card import ModelCard
 from napari_unet.models.model import load_model
 from napari_unet.session.images.collection import Collection
-from napari_unet.session.session import Session
 from napari_unet.workflow.ensemble.ensemble_task import EnsembleTask
 from napari_unet.workflow.review.disagreement_task import DisagreementTask
 from napari_unet.workflow.segment.predict_task import PredictTask
@@ -23,8 +22,10 @@ from napari_unet.workflow.segment.segment_samples import segment_samples
 from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from napari_unet.session.session import Session
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
@@ -65,17 +66,11 @@ class Desk(InlineEngine):
 
 
 @pytest.fixture
-def session(no_pause: None, cards: dict[str, ModelCard]) -> Iterator[Session]:
+def session(open_session: Callable[..., Session], cards: dict[str, ModelCard]) -> Session:
     waiting: list[Callable[[], None]] = []
-    session = Session(Desk(), waiting.append)
-    session.projects.automatic = False
-    session.workspace.choose_model(cards["both"])
     pictures = [np.random.default_rng(n).integers(0, 255, (SIDE, SIDE + 8, 1), np.uint8) for n in range(3)]
-    session.workspace.show(
-        Collection("made up", [Sample(f"i{n}", lambda p=p: p) for n, p in enumerate(pictures)])
-    )
-    yield session
-    session.close()
+    images = Collection("made up", [Sample(f"i{n}", lambda p=p: p) for n, p in enumerate(pictures)])
+    return open_session(cards["both"], images, waiting.append, Desk())
 
 
 def watched(session: Session) -> Any:

@@ -16,7 +16,6 @@ from napari_unet.progress import Progress, ignore_progress
 from napari_unet.session.images.collection import Collection
 from napari_unet.session.quality.disagreement import Disagreement
 from napari_unet.session.quality.score_table import ScoreTable
-from napari_unet.session.session import Session
 from napari_unet.workflow.evaluate.stored_predictions import ScoreTask
 from napari_unet.workflow.inputs.image_reference import refer
 from napari_unet.workflow.review.disagreement_task import DisagreementTask
@@ -27,7 +26,9 @@ from napari_unet.workflow.segment.rescore_task import RescoreTask
 from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from napari_unet.session.session import Session
 
 pytestmark = pytest.mark.usefixtures("step_by_step")
 
@@ -41,13 +42,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[ModelCard]:
 
 
 @pytest.fixture
-def session(no_pause: None, models: list[ModelCard]) -> Iterator[Session]:
+def session(open_session: Callable[..., Session], models: list[ModelCard]) -> Session:
     waiting: list[Callable[[], None]] = []
-    session = Session(InlineEngine(), waiting.append)
-    session.projects.automatic = False
-    session.workspace.choose_model(models[0])
-    yield session
-    session.close()
+    return open_session(models[0], dispatch=waiting.append)
 
 
 def picture(seed: int) -> np.ndarray[Any, Any]:

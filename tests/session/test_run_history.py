@@ -12,19 +12,20 @@ from napari_unet.cli import main
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.files.pixel_size import PixelSize, parse_pixel_size
 from napari_unet.data.masks.mask_pixels import decode_labels
-from napari_unet.engine.inline import InlineEngine, run_inline
+from napari_unet.engine.inline import run_inline
 from napari_unet.models.card import ModelCard
 from napari_unet.session.export_masks import current_masks
 from napari_unet.session.images.collection import Collection
 from napari_unet.session.quality.score_table import ScoreTable
-from napari_unet.session.session import Session
 from napari_unet.workflow.export.export_task import ExportTask
 from napari_unet.workflow.replay.run_record import ExportRun, RunRecord, SegmentRun
 from support.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from napari_unet.session.session import Session
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
@@ -35,14 +36,10 @@ def salt(salt_tiles: Callable[[int], Path]) -> Path:
 
 
 @pytest.fixture
-def session(salt: Path, grey_model: Path, no_pause: None) -> Iterator[Session]:
-    session = Session(InlineEngine(), lambda function: function())
-    session.projects.automatic = False
+def session(open_session: Callable[..., Session], salt: Path, grey_model: Path) -> Session:
     dataset = open_dataset(salt)
-    session.workspace.choose_model(ModelCard.read(grey_model))
-    session.workspace.show(Collection(dataset.name, (*dataset.samples, *dataset.unlabelled), dataset))
-    yield session
-    session.close()
+    every = (*dataset.samples, *dataset.unlabelled)
+    return open_session(grey_model, Collection(dataset.name, every, dataset))
 
 
 def test_masks_of_some_images_with_a_moved_threshold(session: Session, tmp_path: Path) -> None:

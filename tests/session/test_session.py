@@ -225,10 +225,11 @@ def test_a_mask_is_made_and_scored_once_where_it_is_segmented(
     session: Session, dispatch: Waiting, models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari_unet.session.images import collection as shown
-    from napari_unet.workflow.segment import prediction, segment_samples
+    from napari_unet.workflow.segment import prediction as predictions
+    from napari_unet.workflow.segment import segment_samples
 
     calls: Counter[str] = Counter()
-    places = {"worker": (segment_samples, prediction), "window": (shown, shown)}
+    places = {"worker": (segment_samples, predictions), "window": (shown, shown)}
     for place, modules in places.items():
         for module, name in zip(modules, ("mask_from_probabilities", "count_overlap"), strict=True):
             original = getattr(module, name)

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from napari_unet import __version__
+from napari_unet import PROGRAM
 from napari_unet.cli import (
     compare,
     compare_networks,
@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 done; 2 wrong use or unreadable input; 3 partly done, images that were "
         "left out are named; 130 cancelled.",
     )
-    parser.add_argument("--version", action="version", version=f"napari-unet-workbench {__version__}")
+    parser.add_argument("--version", action="version", version=PROGRAM)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:
         sub = commands.add_parser(command.NAME, help=command.ABOUT, description=command.ABOUT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_unet import __version__
@@ -294,8 +295,6 @@ def connect(address: str | Client) -> Iterator[Cluster]:
 
 def _look(paths: list[str]) -> tuple[str, list[str]]:
     """In a worker: which version it has, and which paths it does not see."""
-    from pathlib import Path
-
     from napari_unet import __version__ as version
 
     return version, [path for path in paths if not Path(path).exists()]
@@ -318,3 +317,21 @@ def made_of(name: str, make: Callable[[Any], Result]) -> Result:
         _MADE[name] = make(_SHARED[name])
     made: Result = _MADE[name]
     return made
+
+
+def shared_path(data: object) -> Path:
+    """The absolute path of data that a cluster's machines share.
+
+    Raises
+    ------
+    SettingsError
+        If the data are in no file.
+    """
+    if not isinstance(data, Path):
+        raise SettingsError(
+            "a cluster cannot read these images",
+            code="settings.cluster.storage",
+            expected="a data set on storage that all machines share",
+            remedy="leave out the cluster",
+        )
+    return data.expanduser().resolve()

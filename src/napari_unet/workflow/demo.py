@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_unet import __version__
+from napari_unet import PROGRAM
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.file_names import safe_stem
 from napari_unet.data.split import Split
@@ -111,7 +111,7 @@ class DemoTask:
             settings=evaluation.settings.model_dump(mode="json"),
             background=Background(
                 f"A U-Net on {name} tiles",
-                f"napari-unet-workbench {__version__}",
+                PROGRAM,
                 curve=findings.threshold_curve(),
                 reliable=findings.reliability(),
                 threshold=model.recipe.inference.threshold,

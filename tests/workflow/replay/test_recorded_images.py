@@ -20,14 +20,12 @@ from napari_unet.data.lossless_images import encode_exactly, read_exactly
 from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
 from napari_unet.data.sample import ReferenceMask, Sample
-from napari_unet.engine.inline import InlineEngine, run_inline
+from napari_unet.engine.inline import run_inline
 from napari_unet.engine.task import FromCaller
-from napari_unet.models.card import ModelCard
 from napari_unet.session.export_masks import current_masks
 from napari_unet.session.images.collection import Collection
 from napari_unet.session.quality.score_table import ScoreTable
 from napari_unet.session.run_history import _taught
-from napari_unet.session.session import Session
 from napari_unet.settings import FineTuneSettings
 from napari_unet.workflow.export.export_task import ExportTask
 from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
@@ -43,9 +41,9 @@ from support.errors import cli_error
 from support.folders import contents, weights_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
+
+    from napari_unet.session.session import Session
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
 
@@ -53,12 +51,8 @@ NOISE = np.random.default_rng(0)
 
 
 @pytest.fixture
-def session(grey_model: Path, no_pause: None) -> Iterator[Session]:
-    session = Session(InlineEngine(), lambda function: function())
-    session.projects.automatic = False
-    session.workspace.choose_model(ModelCard.read(grey_model))
-    yield session
-    session.close()
+def session(open_session: Callable[..., Session], grey_model: Path) -> Session:
+    return open_session(grey_model)
 
 
 class Failures(list[str]):

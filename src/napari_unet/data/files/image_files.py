@@ -107,7 +107,7 @@ def decode_pixels(
     """
     file = _as_file(data, name)
     if is_installed(suffix_of(name)):
-        with _read_microscope(file, name) as stack:
+        with as_damage(name), opened_microscope_file(file, name) as stack:
             check_page(page, stack.count, name)
             _microscope_header(stack, page or 0, name, reading)  # bounds the size
             return stack.decode(page or 0)
@@ -115,7 +115,7 @@ def decode_pixels(
     file.seek(0)
     kind = kind_of(head)
     if kind == "TIFF":
-        with _read_tiff(file, name, reading) as images:
+        with as_damage(name), opened_tiff(file, name, reading) as images:
             check_page(page, images.count, name)
             part, number = images.find(page or 0)
             check_part(part, images, name)
@@ -211,14 +211,14 @@ def image_header(
     """
     file = _as_file(data, name)
     if is_installed(suffix_of(name)):
-        with _read_microscope(file, name) as stack:
+        with as_damage(name), opened_microscope_file(file, name) as stack:
             check_page(page or 0, stack.count, name)
             return _microscope_header(stack, page or 0, name, reading)
     head = file.read(HEAD_BYTES)
     file.seek(0)
     kind = kind_of(head)
     if kind == "TIFF":
-        with _read_tiff(file, name, reading) as images:
+        with as_damage(name), opened_tiff(file, name, reading) as images:
             check_page(page or 0, images.count, name)
             return _tiff_header(images, page or 0, name, reading)
     with as_damage(name):
@@ -307,15 +307,3 @@ def _picture(file: IO[bytes], kind: str, name: str) -> Iterator[Any]:
         count = picture.width * picture.height * len(picture.getbands())
         check_bytes(count, name, f"{picture.width} x {picture.height} pixels", pictures.length(file))
         yield picture
-
-
-@contextmanager
-def _read_tiff(file: IO[bytes], name: str, reading: ImageReading) -> Iterator[TiffImages]:
-    with as_damage(name), opened_tiff(file, name, reading) as images:
-        yield images
-
-
-@contextmanager
-def _read_microscope(file: IO[bytes], name: str) -> Iterator[MicroscopeImages]:
-    with as_damage(name), opened_microscope_file(file, name) as images:
-        yield images

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet import __version__
+from napari_unet import PROGRAM
 from napari_unet.atomic import atomic_path
 from napari_unet.evaluation.report.report_page import Background, report_page
 from napari_unet.evaluation.score import Evaluation, ImageScore
@@ -94,7 +94,7 @@ def write_report(
     """
     rows = image_rows(evaluation)
     if background is None:
-        background = Background("Scores of masks", f"napari-unet-workbench {__version__}")
+        background = Background("Scores of masks", PROGRAM)
     overall = evaluation.overall()
     content = {
         "overall": overall,

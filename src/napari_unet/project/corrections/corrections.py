@@ -99,19 +99,20 @@ class Corrections(Mapping[str, Correction]):
             If its file cannot be read.
         """
         with self._lock:
-            stored = self._files.load(identifier)
-            if stored is None:
-                raise KeyError(identifier)
-            return frozen(stored)
+            return frozen(self._stored(identifier))
 
     def mask(self, identifier: str) -> NDArray[np.uint8]:
         """(Y, X) uint8: the mask of an image as a person left it; errors as of the correction."""
         with self._lock:
-            stored = self._files.load(identifier)
-            if stored is None:
-                raise KeyError(identifier)
-            stored.mask.flags.writeable = False
-            return stored.mask
+            mask = self._stored(identifier).mask
+            mask.flags.writeable = False
+            return mask
+
+    def _stored(self, identifier: str) -> Correction:
+        stored = self._files.load(identifier)
+        if stored is None:
+            raise KeyError(identifier)
+        return stored
 
     def __iter__(self) -> Iterator[str]:
         with self._lock:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from napari_unet.atomic import remove_partials
+from napari_unet.engine.cluster import shared_path
 from napari_unet.engine.fast_import import import_keras
-from napari_unet.errors import SettingsError
 from napari_unet.models.model_folder import SETTINGS_FILE, STATE_FILE
 from napari_unet.progress import CancelToken, Progress, ignore_progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from napari_unet.engine.cluster import Cluster
     from napari_unet.progress import OnProgress
@@ -110,17 +110,10 @@ def train_on_cluster(
 
 def _for_others(task: TrainTask) -> TrainTask:
     """The task as it can be sent, with paths that do not depend on where one stands."""
-    if not isinstance(task.data, Path):
-        raise SettingsError(
-            "a cluster cannot read these images",
-            code="settings.cluster.storage",
-            expected="a data set on storage that all machines share",
-            remedy="leave out the cluster",
-        )
     init = None if task.init is None else task.init.expanduser()
     return replace(
         task,
-        data=task.data.expanduser().resolve(),
+        data=shared_path(task.data),
         out=task.out.expanduser().resolve(),
         init=init.resolve() if init is not None and init.exists() else init,
         on_epoch=None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_unet import __version__
+from napari_unet import PROGRAM
 from napari_unet.atomic import check_model
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split
@@ -364,7 +364,7 @@ def merged_provenance(provenances: Iterable[Mapping[str, Any]]) -> dict[str, Any
         for kind, known in (provenance.get("seen_before") or {}).items():
             before[kind] |= {f"{number}/{name}": text for name, text in known.items()}
     return {
-        "program": f"napari-unet-workbench {__version__}",
+        "program": PROGRAM,
         "data": data,
         "split": merged.to_json(),
         "image_hashes": {name: digest for digest, name in ids.items()},

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.catalog import open_dataset
-from napari_unet.engine.cluster import made_of
+from napari_unet.engine.cluster import made_of, shared_path
 from napari_unet.engine.fast_import import import_keras
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import SettingsError, WorkbenchError
@@ -175,14 +175,7 @@ def check_shareable(data: Any, model: Path | None) -> Path:
             code="settings.cluster.unsupported",
             remedy="leave out --cluster",
         )
-    if not isinstance(data, Path):
-        raise SettingsError(
-            "a cluster cannot read these images",
-            code="settings.cluster.storage",
-            expected="a data set on storage that all machines share",
-            remedy="leave out the cluster",
-        )
-    return data.expanduser().resolve()
+    return shared_path(data)
 
 
 def _prepare(job: EvaluationJob) -> _Ready:

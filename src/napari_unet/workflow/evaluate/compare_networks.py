@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet import __version__
+from napari_unet import PROGRAM
 from napari_unet.atomic import check_outputs, write_text
 from napari_unet.data.split import Split
 from napari_unet.engine.hardware import available_cores, default_precision, has_gpu, processor_name
@@ -279,7 +279,7 @@ class CompareNetworksTask:
             self.minutes,
             self.recipe.name,
             command(*words),
-            f"napari-unet-workbench {__version__}",
+            PROGRAM,
             f"on {on}",
             versions(),
             {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_unet import __version__
+from napari_unet import PROGRAM
 from napari_unet.engine.hardware import default_precision
 from napari_unet.evaluation.report.comparison_page import write_model_comparison
 from napari_unet.evaluation.report.model_comparison import ModelComparison
@@ -113,7 +113,7 @@ class CompareReportTask:
                 "compare", self.data, "--models", self.old, self.new, "--report", self.report, *flags
             ),
             versions=versions(),
-            program=f"napari-unet-workbench {__version__}",
+            program=PROGRAM,
         )
         return comparison
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet import __version__
+from napari_unet import PROGRAM
 from napari_unet.atomic import check_can_be_made, check_outputs
 from napari_unet.data.inspection.inspect_dataset import inspect_dataset
 from napari_unet.engine.cluster import connect
@@ -196,7 +196,6 @@ class EvaluateTask:
         inference = None if model is None else self.inference or model.recipe.inference
         by_id = {s.id: s for s in dataset.samples}
         galleries = findings.galleries(lambda i: (dataset.image(by_id[i]), dataset.mask(by_id[i])))
-        program = f"napari-unet-workbench {__version__}"
         source = self.model or self.masks
         what = ["--model", str(self.model)] if model is not None else ["--masks", str(self.masks)]
         flags = [*evaluation_flags(self.settings, self.format), *mask_flags()]
@@ -206,7 +205,7 @@ class EvaluateTask:
         note = "" if model is None or inference is None else threshold_note(inference, model.recipe.inference)
         background = Background(
             title=f"{source.name if source else 'Masks'} on {dataset.name}",
-            program=program,
+            program=PROGRAM,
             curve=findings.threshold_curve(),
             reliable=findings.reliability(),
             threshold=inference.threshold if inference is not None else None,
@@ -232,7 +231,7 @@ class EvaluateTask:
             settings={
                 **self.settings.model_dump(mode="json"),
                 "inference": inference.model_dump(mode="json") if inference is not None else None,
-                "program": program,
+                "program": PROGRAM,
             },
             background=background,
         )

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_unet.data.dataset import Dataset
+    from napari_unet.models.card import ModelCard
     from napari_unet.models.ensemble import AnyModel
 
 
-def about_model(model: AnyModel, path: Path | None) -> dict[str, Any]:
+def about_model(model: AnyModel | ModelCard, path: Path | None) -> dict[str, Any]:
     """What a report keeps of a model: settings, classes, provenance without the long lists."""
     provenance = {k: v for k, v in model.provenance.items() if k not in LONG_LISTS}
     return {
@@ -50,7 +51,7 @@ def masks_in_words(dataset: Dataset) -> tuple[str, ...]:
     return (f"The values of the reference masks: {dataset.masks}{said}.{more}",)
 
 
-def training_commands(model: AnyModel | None) -> tuple[str, ...]:
+def training_commands(model: AnyModel | ModelCard | None) -> tuple[str, ...]:
     """The command that trained a model, where it is known."""
     if model is None or model.provenance.get("parent") or model.provenance.get("ensemble"):
         return ()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_unet import __version__
+from napari_unet import PROGRAM
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.inspection.inspect_dataset import inspect_dataset
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.errors import DataError, WorkbenchError
-from napari_unet.evaluation.leakage import LONG_LISTS
 from napari_unet.evaluation.report.report_data import ReportData
 from napari_unet.evaluation.report.report_files import write_report
 from napari_unet.evaluation.report.report_page import Background
@@ -18,9 +17,9 @@ from napari_unet.evaluation.report.summary_text import copies_note, count_of, th
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import Progress, tracked
-from napari_unet.workflow.evaluate.evaluate_task import check_writable, own_parts_of
-from napari_unet.workflow.evaluate.report_facts import masks_in_words
-from napari_unet.workflow.evaluate.shell_commands import command, evaluation_flags, training_command
+from napari_unet.workflow.evaluate.evaluate_task import check_writable, groups_of, own_parts_of
+from napari_unet.workflow.evaluate.report_facts import about_model, masks_in_words, training_commands
+from napari_unet.workflow.evaluate.shell_commands import command, evaluation_flags
 from napari_unet.workflow.evaluate.stored_predictions import open_stored
 from napari_unet.workflow.segment.predict_task import find_sample
 from napari_unet.workflow.versions import versions
@@ -102,7 +101,7 @@ class ReportTask:
         if dataset is not None:
             known = own_parts_of(dataset, ModelCard.read(self.model).provenance)
             inspection = inspect_dataset(dataset, on_progress, cancel, known or None)
-        groups = _groups(dataset)
+        groups = groups_of(dataset) if dataset is not None else {}
         rules = self.rules
         same = dataset is not None and len(dataset.classes) == len(rules.classes)
         classes = dataset.classes if dataset is not None and same else rules.classes
@@ -158,14 +157,12 @@ class ReportTask:
         galleries = findings.galleries(read)
         cancel.check()
         card = ModelCard.read(self.model)
-        program = f"napari-unet-workbench {__version__}"
         inference = self.rules.inference
         recipe = card.recipe.model_copy(update={"inference": inference})
         note = threshold_note(inference, card.recipe.inference)
-        kept = {k: v for k, v in card.provenance.items() if k not in LONG_LISTS}
         background = Background(
             title=f"{card.name} on {self.name}",
-            program=program,
+            program=PROGRAM,
             curve=findings.threshold_curve(),
             reliable=findings.reliability(),
             threshold=inference.threshold,
@@ -187,17 +184,12 @@ class ReportTask:
         write_report(
             self.report,
             findings.evaluation,
-            model={
-                "path": str(self.model),
-                "recipe": recipe.model_dump(mode="json"),
-                "classes": list(card.classes),
-                "provenance": kept,
-            },
+            model=about_model(replace(card, recipe=recipe), self.model),
             data=about,
             settings={
                 **self.rules.evaluation.model_dump(mode="json"),
                 "inference": inference.model_dump(mode="json"),
-                "program": program,
+                "program": PROGRAM,
                 "corrected": self.corrected,
             },
             background=background,
@@ -224,10 +216,7 @@ class ReportTask:
 
     def _commands(self, card: ModelCard) -> tuple[str, ...]:
         """Commands that give this report again; those that would give another are left out."""
-        lines = []
-        if not card.provenance.get("parent"):
-            data = str((card.provenance.get("data") or {}).get("name") or "DATA")
-            lines.append(training_command(card.recipe, data, "MODEL"))
+        lines = [*training_commands(card)]
         own, used = card.recipe.inference, self.rules.inference
         same = (own.threshold, own.minimum_size) == (used.threshold, used.minimum_size)
         if self.data is not None and same and not self.waiting:
@@ -236,10 +225,4 @@ class ReportTask:
             lines.append(
                 command("evaluate", self.data, "--model", self.model, "--report", self.report, *flags)
             )
-        return tuple(line for line in lines if line)
-
-
-def _groups(dataset: Dataset | None) -> dict[str, str]:
-    if dataset is None:
-        return {}
-    return dict(zip((s.id for s in dataset.samples), dataset.groups(), strict=True))
+        return tuple(lines)

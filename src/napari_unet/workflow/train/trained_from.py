@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from napari_unet import __version__
+from napari_unet import PROGRAM
 from napari_unet.errors import ModelError
 from napari_unet.models.image_statistics import describe_image, kind_of, summarize_statistics
 from napari_unet.models.model import Model, load_model
@@ -54,7 +54,7 @@ def provenance_of(
     looks = [describe_image(dataset.image(sample)) for sample in dataset.samples if sample.id in looked_at]
     digest = hashlib.sha256("".join(sorted(images.values())).encode()).hexdigest()
     return {
-        "program": f"napari-unet-workbench {__version__}",
+        "program": PROGRAM,
         "keras": f"{keras.__version__} on {keras.backend.backend()}",
         "data": {
             "name": dataset.name,
