@@ -49,7 +49,7 @@ def test_blended_windows_sum_to_one(size: int, tile: int, overlap: int) -> None:
     plan = plan_axis(size, PADDED, tile, overlap)
     total = np.zeros(size)
     for number in range(len(plan.starts)):
-        image, inside = plan.kept(number)
+        image, inside = plan.inner(number)
         total[image] += plan.windows[number][inside]
     np.testing.assert_allclose(total, 1, atol=1e-5)
     assert PADDED.fits(plan.tile)

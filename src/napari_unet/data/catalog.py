@@ -173,8 +173,8 @@ def _open(path: Path, format: str | None) -> Dataset:
     source = open_source(path)
     dataset = fit_masks(FORMATS[format or recognize(source)].open_source(source))
     if source.broken_links:
-        told = _broken(source.broken_links)
-        dataset = replace(dataset, problems=(*dataset.problems, told))
+        links = _broken(source.broken_links)
+        dataset = replace(dataset, problems=(*dataset.problems, links))
     left = _left_out(dataset, source)
     if not left:
         return dataset
@@ -198,12 +198,14 @@ def _broken(links: tuple[str, ...]) -> Problem:
 
 def _left_out(dataset: Dataset, source: Source) -> tuple[str, ...]:
     """Image files that belong to no sample and that no problem tells of."""
-    told = {name for problem in dataset.problems for name in problem.names}
+    reported = {name for problem in dataset.problems for name in problem.names}
     for sample in (*dataset.samples, *dataset.unlabelled):
-        told |= {PAGE.sub(r"\1", name) for name in (sample.image_name, sample.mask_name) if name}
-    # A mask kept as many files is named by their folder.
+        reported |= {PAGE.sub(r"\1", name) for name in (sample.image_name, sample.mask_name) if name}
+    # A mask in many files is named by their folder.
     return tuple(
-        n for n in source.sizes if is_image_name(n) and n not in told and n.rpartition("/")[0] not in told
+        n
+        for n in source.sizes
+        if is_image_name(n) and n not in reported and n.rpartition("/")[0] not in reported
     )
 
 

@@ -40,7 +40,7 @@ class ArrayCache:
         self._lock = Lock()
 
     def get(self, key: tuple[str, str], load: Callable[[], object]) -> object:
-        """Give back what is kept under `key`, or load and keep it."""
+        """Give back what is stored under `key`, or load and keep it."""
         with self._lock:
             if key in self._items:
                 self._items.move_to_end(key)

@@ -287,10 +287,10 @@ def _assign(
     overall = table.sum(axis=0) / table.sum()
     free = list(rng.permutation(len(table)))
     for later, (name, (target, most)) in enumerate(wanted.items()):
-        kept = len(wanted) - later  # a group for each part still to come, training among them
+        reserved = len(wanted) - later  # a group for each part still to come, training among them
         lacking = overall * target
         filled = 0
-        while filled < target and len(free) > kept:
+        while filled < target and len(free) > reserved:
             sizes = table[free].sum(axis=1)
             # What the part still lacks, less what a group would bring: the closest group is best.
             distance = np.abs(lacking - table[free]).sum(axis=1) / np.maximum(sizes, 1)

@@ -158,7 +158,7 @@ class ProcessEngine:
             self._process = None
 
     def _run(self, job: Job) -> None:
-        # A process that died while it had nothing to do is replaced without a word.
+        # A process that died while it was idle is replaced without a word.
         if not self._run_once(job, may_retry=True):
             self._run_once(job, may_retry=False)
 

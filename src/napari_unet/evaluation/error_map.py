@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.sample import ReferenceMask
 
-# Agreement in blue, what is too much in vermillion, what is missing in yellow: told apart by everybody.
+# Agreement in blue, what is too much in vermillion, what is missing in yellow: colours for everybody.
 ERROR_COLOURS = {"true positive": "#56B4E9", "false positive": "#D55E00", "false negative": "#F0E442"}
 
 

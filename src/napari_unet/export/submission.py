@@ -84,7 +84,7 @@ class Unfinished:
     path : pathlib.Path
         Of the submission; NAME.csv.unfinished next to it has one line of JSON an image.
     key : str
-        Of model, settings and data: what was kept under another key is not used.
+        Of model, settings and data: what was written under another key is not used.
     """
 
     def __init__(self, path: Path, key: str) -> None:

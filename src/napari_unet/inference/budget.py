@@ -48,7 +48,7 @@ class TileCost:
     ----------
     by_network : callable
         Of a tile (Y, X) while the network runs.
-    beside : float
+    buffers : float
         For each pixel: the tile that runs, the one that is read, the one that is written.
     whole : (int, int)
         (Y, X) of a tile that holds all of an image; none is larger.

@@ -81,29 +81,29 @@ def suppress(stars: Stars, overlap: float = OVERLAP) -> Stars:
     """
     corners = stars.corners
     low, high = np.floor(corners.min(axis=1)).astype(int), np.ceil(corners.max(axis=1)).astype(int)
-    kept: list[int] = []
+    accepted: list[int] = []
     drawn: list[NDArray[np.bool_]] = []
     for number in range(len(stars)):
         ours = filled(corners[number], low[number], high[number])
-        if _lies_on(number, ours, kept, drawn, low, high, overlap):
+        if _lies_on(number, ours, accepted, drawn, low, high, overlap):
             continue
-        kept.append(number)
+        accepted.append(number)
         drawn.append(ours)
-    return Stars(stars.middles[kept], stars.rays[kept], stars.depth[kept])
+    return Stars(stars.middles[accepted], stars.rays[accepted], stars.depth[accepted])
 
 
 def _lies_on(
     number: int,
     ours: NDArray[np.bool_],
-    kept: list[int],
+    accepted: list[int],
     drawn: list[NDArray[np.bool_]],
     low: NDArray[np.int_],
     high: NDArray[np.int_],
     overlap: float,
 ) -> bool:
-    if not kept:
+    if not accepted:
         return False
-    chosen = np.array(kept)
+    chosen = np.array(accepted)
     near = ((low[chosen] <= high[number]) & (high[chosen] >= low[number])).all(axis=1)
     for place in np.flatnonzero(near):
         other, theirs = chosen[place], drawn[place]

@@ -68,7 +68,7 @@ class AxisPlan:
         inside = start >= 0 and start + self.tile <= self.size
         return slice(start, start + self.tile) if inside else None
 
-    def kept(self, number: int) -> tuple[slice, slice]:
+    def inner(self, number: int) -> tuple[slice, slice]:
         """The part of the image tile `number` answers for, and that part within its output."""
         start = self.starts[number]
         first, last = max(start, 0), min(start + self.answered, self.size)
@@ -93,11 +93,11 @@ class AxisPlan:
             raw.append(window)
         total = np.zeros(self.size)
         for number, window in enumerate(raw):
-            image, tile = self.kept(number)
+            image, tile = self.inner(number)
             total[image] += window[tile]
         out = []
         for number, window in enumerate(raw):
-            image, tile = self.kept(number)
+            image, tile = self.inner(number)
             scaled = window.copy()
             scaled[tile] /= total[image]
             out.append(scaled.astype(np.float32))
@@ -226,8 +226,8 @@ class TilePlan:
             (Y', X', K) float32, the network's output.
         """
         row, column = divmod(number, len(self.columns.starts))
-        image_y, tile_y = self.rows.kept(row)
-        image_x, tile_x = self.columns.kept(column)
+        image_y, tile_y = self.rows.inner(row)
+        image_x, tile_x = self.columns.inner(column)
         part = tile[tile_y, tile_x]
         if len(self) > 1:
             weights = np.outer(self.rows.windows[row][tile_y], self.columns.windows[column][tile_x])

@@ -23,7 +23,7 @@ class ModelCache:
     Parameters
     ----------
     most : int
-        Models kept.
+        Models that stay loaded.
     """
 
     def __init__(self, most: int = 2) -> None:

@@ -88,7 +88,7 @@ def kind_of(statistics: ImageStatistics) -> str:
 
 
 def summarize_statistics(described: Iterable[tuple[str, ImageStatistics]]) -> list[dict[str, Any]]:
-    """Looks of a training set, kind by kind, to be kept with a model.
+    """Looks of a training set, kind by kind, to be stored with a model.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ LOOKED_AT = 2**20  # pixels that the percentiles are taken of
 
 
 class Normalization(Settings):
-    """How images are prepared, kept with the model so that training and use agree.
+    """How images are prepared, stored with the model so that training and use agree.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""A project as one zip, to be sent or kept."""
+"""A project as one zip, to be sent or archived."""
 
 from __future__ import annotations
 

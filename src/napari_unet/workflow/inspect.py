@@ -27,7 +27,7 @@ class InspectTask:
     format : str, optional
         Layout, if it is not to be recognized.
     split : pathlib.Path, optional
-        A split of these images: copies that lie in different parts of it are told.
+        A split of these images: copies that lie in different parts of it are reported.
     """
 
     data: Path

@@ -41,6 +41,8 @@ from support.errors import cli_error
 from support.folders import contents, weights_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from napari_unet.session.session import Session

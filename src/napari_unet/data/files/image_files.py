@@ -168,8 +168,8 @@ def decode_image(
         If it has no channel that was chosen.
     """
     found = decode_pixels(data, name, page, reading=reading)
-    kept = data_channels(found.pixels.shape[2], found.alpha, found.channel_names, reading, name)
-    pixels = found.pixels if kept is None else found.pixels[..., kept]
+    wanted = data_channels(found.pixels.shape[2], found.alpha, found.channel_names, reading, name)
+    pixels = found.pixels if wanted is None else found.pixels[..., wanted]
     return without_nodata(pixels, found.nodata)
 
 
@@ -246,22 +246,22 @@ def _tiff_header(images: TiffImages, page: int, name: str, reading: ImageReading
     part, _ = images.find(page)
     height, width = part.upright_shape
     names = part.names(part.channels)
-    kept = data_channels(part.channels, part.alpha, names, reading, name)
-    count = part.channels if kept is None else len(kept)
-    colour = part.colour and (kept is None or kept == [0, 1, 2])
+    wanted = data_channels(part.channels, part.alpha, names, reading, name)
+    count = part.channels if wanted is None else len(wanted)
+    colour = part.colour and (wanted is None or wanted == [0, 1, 2])
     dtype = "bool" if part.keyframe.bitspersample == 1 else part.dtype.name
     alike = len({(p.upright_shape, p.channels, p.dtype) for p in images.parts}) == 1
-    names = tuple(names[n] for n in kept) if names and kept is not None else names
+    names = tuple(names[n] for n in wanted) if names and wanted is not None else names
     return ImageHeader(height, width, count, dtype, images.count, alike, names, colour, images.note(name))
 
 
 def _microscope_header(stack: MicroscopeImages, page: int, name: str, reading: ImageReading) -> ImageHeader:
     scene, _, _ = stack.find(page)
     names = () if scene.colour else scene.channels
-    kept = data_channels(
+    wanted = data_channels(
         len(scene.channels), 3 if len(scene.channels) == 4 and scene.colour else None, names, reading, name
     )
-    chosen = tuple(range(len(scene.channels))) if kept is None else tuple(kept)
+    chosen = tuple(range(len(scene.channels))) if wanted is None else tuple(wanted)
     shape = f"{scene.width} x {scene.height} pixels, {len(scene.channels)} channels"
     check_bytes(scene.height * scene.width * len(scene.channels) * scene.dtype.itemsize, name, shape)
     alike = len({(s.height, s.width, s.channels, s.dtype) for s in stack.scenes}) == 1

@@ -97,8 +97,8 @@ class TiffPixels:
             found = np.concatenate(strips, axis=self._kept_axis(key))
             start = rows.start - first * self.chunks[y]
             inside = {y: slice(start, start + rows.stop - rows.start), x: key[x]}
-            kept = [axis for axis, part in enumerate(key) if isinstance(part, slice)]
-            return found[tuple(inside.get(axis, slice(None)) for axis in kept)]
+            sliced = [axis for axis, part in enumerate(key) if isinstance(part, slice)]
+            return found[tuple(inside.get(axis, slice(None)) for axis in sliced)]
 
     def _kept_axis(self, key: tuple[Any, ...]) -> int:
         """The number of y among the axes that are left."""

@@ -95,7 +95,7 @@ class RunLengthLoader:
 
 @dataclass(frozen=True)
 class ObjectFilesLoader:
-    """Reads a mask kept as one file an object."""
+    """Reads a mask of one file an object."""
 
     source: Source
     names: tuple[str, ...]

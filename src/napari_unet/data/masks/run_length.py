@@ -180,10 +180,10 @@ def encode_object_run_lengths(objects: NDArray[np.integer]) -> list[str]:
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
     lengths = np.diff(starts, append=flat.size)
     numbers = flat[starts]
-    kept = np.flatnonzero(numbers > 0)
-    kept = kept[np.argsort(numbers[kept], kind="stable")]
-    pairs = np.stack([starts[kept] + 1, lengths[kept]], axis=1)
-    cuts = np.flatnonzero(np.diff(numbers[kept])) + 1
+    inside = np.flatnonzero(numbers > 0)
+    inside = inside[np.argsort(numbers[inside], kind="stable")]
+    pairs = np.stack([starts[inside] + 1, lengths[inside]], axis=1)
+    cuts = np.flatnonzero(np.diff(numbers[inside])) + 1
     return [" ".join(map(str, part.ravel().tolist())) for part in np.split(pairs, cuts) if len(part)]
 
 

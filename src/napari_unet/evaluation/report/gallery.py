@@ -40,7 +40,7 @@ class MaskKeeper:
         self._packed[identifier] = small.shape, zlib.compress(small.tobytes(), 1)
 
     def mask(self, identifier: str) -> NDArray[np.uint8] | None:
-        """Give it back, shrunk to 320 pixels at most; None if it was never kept."""
+        """Give it back, shrunk to 320 pixels at most; None if it was never stored."""
         if identifier not in self._packed:
             return None
         shape, packed = self._packed[identifier]
@@ -233,7 +233,7 @@ def draw_all(
     read: Callable[[str], tuple[NDArray[np.generic], ReferenceMask]],
     keepers: Sequence[MaskKeeper],
 ) -> tuple[GalleryPicture, ...]:
-    """Draw images with the masks that were kept of them.
+    """Draw images with the masks that were stored of them.
 
     Parameters
     ----------

@@ -155,14 +155,14 @@ def suppress(boxes: Any, valid: Any, most: float) -> Any:
     before = place[:, :, None] > place[:, None]
     in_the_way = ops.cast(ops.logical_and(before, overlaps(boxes, boxes) > most), "float32")
 
-    def again(kept: Any, changed: Any) -> tuple[Any, Any]:
+    def again(survivors: Any, changed: Any) -> tuple[Any, Any]:
         del changed
-        hidden = ops.matmul(in_the_way, kept[..., None])[..., 0]
+        hidden = ops.matmul(in_the_way, survivors[..., None])[..., 0]
         now = valid * ops.cast(hidden < 0.5, "float32")
-        return now, ops.sum(ops.abs(now - kept))
+        return now, ops.sum(ops.abs(now - survivors))
 
-    def unsettled(kept: Any, changed: Any) -> Any:
-        del kept
+    def unsettled(survivors: Any, changed: Any) -> Any:
+        del survivors
         return changed > 0
 
     return ops.while_loop(unsettled, again, again(valid, None))[0]

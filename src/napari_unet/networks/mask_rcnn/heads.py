@@ -145,9 +145,9 @@ def proposals() -> Any:
             height, width = shape[1] * self.strides[0], shape[2] * self.strides[0]
             boxes = clipped(decode(steps, around), height, width)
             short = ops.minimum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
-            kept = suppress(boxes, ops.cast(short >= LEAST_SIDE, "float32"), PROPOSED_OVERLAP)
-            place = ops.cumsum(ops.ones_like(kept), axis=1)
-            return best(kept - place / MOST_DESCRIBED, wanted, boxes * kept[..., None])[1]
+            survivors = suppress(boxes, ops.cast(short >= LEAST_SIDE, "float32"), PROPOSED_OVERLAP)
+            place = ops.cumsum(ops.ones_like(survivors), axis=1)
+            return best(survivors - place / MOST_DESCRIBED, wanted, boxes * survivors[..., None])[1]
 
         def compute_output_spec(self, given: list[Any]) -> Any:
             level = given[2]
@@ -247,8 +247,8 @@ def found_boxes() -> Any:
             valid = ops.logical_and(table[..., SCORE] >= LEAST_SCORE, short >= LEAST_SIDE)
             # Far apart, so that only boxes of one class are in each other's way.
             apart = table[..., :4] + 1e5 * table[..., CLASS, None]
-            kept = suppress(apart, ops.cast(valid, "float32"), FOUND_OVERLAP)
-            return table * kept[..., None]
+            survivors = suppress(apart, ops.cast(valid, "float32"), FOUND_OVERLAP)
+            return table * survivors[..., None]
 
         def compute_output_spec(self, given: list[Any]) -> Any:
             return keras.KerasTensor((*given[0].shape[:2], BEFORE_MASK), "float32")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_unet.project.corrections.stroke import Stroke
 
-MEMORY_BYTES = 256 * 2**20  # of masks that are kept though they are saved
+MEMORY_BYTES = 256 * 2**20  # of masks that stay in memory though they are saved
 JOURNAL_BYTES = 32 * 2**20  # beyond this all masks are saved, and the journal begins again
 
 

@@ -236,7 +236,7 @@ class Journal:
             last[stroke.image] = max(last.get(stroke.image, 0), stroke.number)
 
     def compact(self, saved: Callable[[str], int], kept_in: Iterable[Path] = ()) -> int:
-        """Remove files whose every stroke is kept elsewhere.
+        """Remove files whose every stroke is stored elsewhere.
 
         Parameters
         ----------

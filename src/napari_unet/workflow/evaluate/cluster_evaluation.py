@@ -77,7 +77,7 @@ class ClusterPrediction:
     mask : numpy.ndarray
         (Y, X) uint8.
     probabilities : numpy.ndarray
-        (Y, X, K) float16, in which they are kept anywhere.
+        (Y, X, K) float16, in which they are stored everywhere.
     objects : numpy.ndarray or None
         (Y, X) int32, where they are scored.
     """

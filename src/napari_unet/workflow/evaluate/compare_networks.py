@@ -253,7 +253,7 @@ class CompareNetworksTask:
 
     @staticmethod
     def _speed(file: Path, model: Model, dataset: Dataset, split: Split, cancel: CancelToken) -> float:
-        """Milliseconds a megapixel, measured once and kept."""
+        """Milliseconds a megapixel, measured once and stored."""
         if file.exists():
             return float(json.loads(file.read_text(encoding="utf-8"))["ms_per_megapixel"])
         speed = round(milliseconds_per_megapixel(model, dataset, split.held_out, cancel), 2)

@@ -1,4 +1,4 @@
-"""A report of what a model said of open images, from the probabilities that were kept."""
+"""A report of what a model said of open images, from the stored probabilities."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ MOST_TOLD = 3  # images named that cannot be scored
 
 @dataclass(frozen=True, eq=False)
 class ReportTask:
-    """Write a report of what a model said of images, from the probabilities that were kept.
+    """Write a report of what a model said of images, from the stored probabilities.
 
     It is of the model's masks, never of masks that a person corrected.
 
@@ -108,12 +108,12 @@ class ReportTask:
         findings = ReportData(Evaluation(classes, rules.evaluation, rules.competition), rules.activation)
         problems: list[str] = []
         for opened in self._opened(problems, on_progress, cancel):
-            kept = opened.stored
-            group = groups.get(kept.image.id) or kept.group or kept.image.id
+            prediction = opened.stored
+            group = groups.get(prediction.image.id) or prediction.group or prediction.image.id
             findings.add(
-                kept.image.id,
+                prediction.image.id,
                 group,
-                kept.part,
+                prediction.part,
                 opened.reference,
                 opened.mask,
                 opened.probabilities,
@@ -126,7 +126,7 @@ class ReportTask:
                 got=problems[0] if problems else "no image",
             )
         on_progress(Progress(len(self.images), len(self.images), "Drawing the report"))
-        scored = {kept.image.id: kept.part for kept in self.images}
+        scored = {prediction.image.id: prediction.part for prediction in self.images}
         copies = copies_note({i: part for i, part in known.items() if i in scored}, scored)
         self._write(findings, dataset, inspection, (copies, problems), cancel)
         return self.report / "report.html"
@@ -134,9 +134,9 @@ class ReportTask:
     def _opened(
         self, problems: list[str], on_progress: OnProgress, cancel: CancelToken
     ) -> Iterator[OpenedPrediction]:
-        for kept in tracked(self.images, len(self.images), "Scoring", on_progress, cancel):
+        for prediction in tracked(self.images, len(self.images), "Scoring", on_progress, cancel):
             try:
-                yield open_stored(kept, self.rules)
+                yield open_stored(prediction, self.rules)
             except WorkbenchError as error:
                 problems.append(error.sentence)
 
@@ -148,7 +148,7 @@ class ReportTask:
         notes: tuple[str, list[str]],
         cancel: CancelToken,
     ) -> None:
-        by_id = {kept.image.id: kept.image for kept in self.images}
+        by_id = {prediction.image.id: prediction.image for prediction in self.images}
 
         def read(identifier: str) -> tuple[NDArray[np.generic], ReferenceMask]:
             sample = find_sample(by_id[identifier])

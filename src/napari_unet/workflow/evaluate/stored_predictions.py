@@ -1,4 +1,4 @@
-"""What the window asks about probabilities that are kept already: every score there is."""
+"""What the window asks about stored probabilities: every score there is."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class StoredPrediction:
-    """An image with a reference mask, and where the model's probabilities of it are kept.
+    """An image with a reference mask, and where the model's probabilities of it are stored.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class ScoreRules:
     activation : str
         Of its network.
     inference : InferenceSettings
-        Threshold, minimum size, how objects are told apart.
+        Threshold, minimum size, how objects are separated.
     evaluation : EvaluationSettings
         Empty rule, intervals.
     competition : str
@@ -84,7 +84,7 @@ class ScoreRules:
 
 @dataclass(frozen=True, eq=False)
 class OpenedPrediction:
-    """A kept image, read: reference, probabilities, and the mask made of them."""
+    """A stored prediction, read: reference, probabilities, and the mask made of them."""
 
     stored: StoredPrediction
     reference: ReferenceMask
@@ -94,7 +94,7 @@ class OpenedPrediction:
 
 
 def open_stored(stored: StoredPrediction, rules: ScoreRules) -> OpenedPrediction:
-    """Read a kept image and make its mask.
+    """Read a stored prediction and make its mask.
 
     Raises
     ------
@@ -152,7 +152,7 @@ class ScoredImage:
 
 @dataclass(frozen=True, eq=False)
 class ScoreTask:
-    """Score kept probabilities by everything there is; each image comes as a piece, a ScoredImage."""
+    """Score stored probabilities by everything there is; each image comes as a piece, a ScoredImage."""
 
     images: tuple[StoredPrediction, ...]
     rules: ScoreRules
@@ -166,7 +166,7 @@ class ScoreTask:
 
 
 def score_stored(stored: StoredPrediction, rules: ScoreRules) -> ScoredImage:
-    """Score one kept image."""
+    """Score one stored prediction."""
     evaluation = Evaluation(rules.classes, rules.evaluation, rules.competition)
     try:
         opened = open_stored(stored, rules)

@@ -96,7 +96,7 @@ class GivenMasks:
         mask = meaning.read(stored, name)
         objects = mask.objects
         if objects is not None and len(np.unique(objects[objects > 0])) < 2:
-            objects = None  # 0 and one number: nothing is told apart
+            objects = None  # 0 and one number: no objects are numbered
         return GivenMask(mask.labels, objects)
 
     def _find(self, name: str) -> MaskValues:

@@ -212,7 +212,7 @@ class RecordedMasks:
     model : pathlib.Path or None
         None if it was put on none of them.
     settings : InferenceSettings
-        How masks are made, and objects told apart.
+        How masks are made, and objects separated.
     classes : tuple of str
         Their names.
     """

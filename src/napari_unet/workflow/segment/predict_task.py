@@ -1,4 +1,4 @@
-"""What the window asks the computing process for: probabilities of images, kept in files, and scores."""
+"""What the window asks the computing process for: probabilities of images, in files, and scores."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model said of one image, and where that is kept.
+    """What a model said of one image, and where that is stored.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Prediction:
         Of the pixels that the model was put on, one a region, see ``image_hash``; empty for images of a
         data set.
     made_with : tuple of float or None
-        Threshold and minimum size of the mask that is kept in ``mask_file``; None if none is.
+        Threshold and minimum size of the mask in ``mask_file``; None if none is.
     """
 
     id: str
@@ -118,7 +118,7 @@ def file_name(identifier: str) -> str:
 
 
 def mask_file(probabilities: Path) -> Path:
-    """Where the mask is kept that was made of the probabilities in a file."""
+    """Where the mask lies that was made of the probabilities in a file."""
     return probabilities.with_suffix(".mask.npy")
 
 

@@ -23,7 +23,7 @@ from napari_unet.workflow.segment.predict_task import find_sample
 
 @dataclass(frozen=True, eq=False)
 class RescoreTask:
-    """Score kept probabilities with another threshold or minimum size, without the network.
+    """Score stored probabilities with another threshold or minimum size, without the network.
 
     Every image comes as the piece of a Progress: (id, OverlapCounts).
 

@@ -107,8 +107,8 @@ def segment_samples(
 ) -> Iterator[Segmentation]:
     """Segment images one after another, batched for the network, in order.
 
-    Probabilities are rounded to half precision, in which they are kept, before the mask is made: so
-    the mask is the same whether it is made now or later from what was kept.
+    Probabilities are rounded to half precision, in which they are stored, before the mask is made: so
+    the mask is the same whether it is made now or later from what was stored.
 
     Parameters
     ----------
@@ -307,11 +307,11 @@ def probabilities_of_members(
         images, names = [image for _, image in some], [sample.id for sample, _ in some]
         answers: list[list[NDArray[np.float32]]] = [[] for _ in some]
         for member in members_of(model, settings):
-            for kept, mean in zip(
+            for collected, mean in zip(
                 answers, predict_members(images, names, [member], cancel, ignored), strict=True
             ):
                 if mean is not None:
-                    kept.append(mean.mean[..., : len(model.classes)])
+                    collected.append(mean.mean[..., : len(model.classes)])
         for (sample, image), members in zip(some, answers, strict=True):
             if len(members) == len(model.members):
                 yield sample, image, members

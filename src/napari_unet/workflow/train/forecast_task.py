@@ -81,7 +81,7 @@ class Plan:
 
     @property
     def split_words(self) -> str:
-        """The split for a person: how many images are for what, and what is kept together."""
+        """The split for a person: how many images are for what, and what stays together."""
         split = self.split
         count = len(split.train) + len(split.validation) + len(split.held_out)
         words = (

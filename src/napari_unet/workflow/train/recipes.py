@@ -223,7 +223,7 @@ def fit_recipe(chosen: Recipe, dataset: Dataset, scan: DatasetScan | None = None
     Returns
     -------
     Recipe
-        Without automatic settings, as it is kept with the model.
+        Without automatic settings, as it is stored with the model.
     """
     step = max(1, -(-len(dataset) // IMAGES_LOOKED_AT))
     looked_at = dataset.samples[::step]

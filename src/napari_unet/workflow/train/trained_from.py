@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_unet.workflow.train.dataset_scan import DatasetScan
 
 
-MOST_DESCRIBED = 400  # images whose looks are kept
+MOST_DESCRIBED = 400  # images whose statistics are stored
 
 
 def provenance_of(
