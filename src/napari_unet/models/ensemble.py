@@ -9,7 +9,6 @@ import re
 import shutil
 import tempfile
 import weakref
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ from napari_unet.models.model_folder import (
     Settings,
     check_place,
     describe,
+    is_zip,
     model_folder,
     read_description,
     read_settings,
@@ -200,7 +200,7 @@ def is_ensemble(path: Path | str) -> bool:
 def load_any(path: Path | str, precision: str = "float32") -> AnyModel:
     """Read a model or an ensemble, to be used as it is; parameters and errors as ``load_model``."""
     path = locate(path)
-    exists = (path / SETTINGS_FILE).is_file() or (path.is_file() and zipfile.is_zipfile(path))
+    exists = (path / SETTINGS_FILE).is_file() or is_zip(path)
     if exists and is_ensemble(path):
         return _load_ensemble(path, precision)
     return load_model(path, precision)

@@ -25,6 +25,7 @@ from napari_unet.models.model_folder import (
     check_bytes,
     check_place,
     describe,
+    is_zip,
     model_folder,
     parse_settings,
     read_description,
@@ -321,7 +322,7 @@ def load_model(path: Path | str, precision: str = "float32") -> Model:
         ``ensemble.load_any`` takes.
     """
     path = locate(path)
-    if not (path.is_dir() or zipfile.is_zipfile(path)):
+    if not (path.is_dir() or is_zip(path)):
         raise ModelError(
             f"{path} is not a model",
             code="model.missing",

@@ -103,6 +103,11 @@ def model_folder(path: Path) -> Iterator[Path]:
         yield Path(unpacked)
 
 
+def is_zip(path: Path) -> bool:
+    """Whether a path is a zip; never waits for a pipe."""
+    return path.is_file() and zipfile.is_zipfile(path)
+
+
 def unpack(path: Path, folder: Path, wanted: re.Pattern[str] = IN_ZIP) -> None:
     """Take the files of a model, and only those, out of a zip.
 
@@ -165,7 +170,7 @@ def read_description(path: Path | str, name: Path | str = "") -> dict[str, Any]:
         If there is none, or it is not one of ours.
     """
     path = locate(path)
-    if zipfile.is_zipfile(path):
+    if is_zip(path):
         with tempfile.TemporaryDirectory() as unpacked:
             unpack(path, Path(unpacked), SETTINGS_IN_ZIP)
             return read_description(unpacked, path)
