@@ -201,7 +201,7 @@ def against(tiers: Sequence[set[str]], one: str, other: str, what: str) -> str:
 def complaint(room: str, part: str, item: Import) -> str:
     """What is wrong with one import, or nothing."""
     top, *rest = item.name.split(".")
-    if top == PACKAGE and rest and rest[0] not in {room, "__version__"}:
+    if top == PACKAGE and rest and rest[0] not in {room, "__version__", "PROGRAM"}:
         if (room, rest[0]) in APART:
             return "past the room between them"
         return against(TIERS, room, rest[0], "room")
