@@ -104,9 +104,18 @@ def nuclei_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_synthetic("nuclei", tmp_path_factory.mktemp("nuclei"), 6)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Have TensorFlow compute without graphs in slow tests, unless they ask for graphs.
+
+    Building a graph takes seconds; a tiny model needs milliseconds. Runs before the fixtures of a module.
+    """
+    if item.get_closest_marker("slow") and not item.get_closest_marker("window"):
+        without_graphs(not item.get_closest_marker("graphs"))
+
+
 @pytest.fixture(scope="module")
 def step_by_step() -> Iterator[None]:
-    """TensorFlow computes without graphs in the tests of a module: tiny models take less time so."""
+    """The same for the tests of a module that is not slow."""
     without_graphs()
     yield
     without_graphs(False)

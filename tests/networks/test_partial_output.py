@@ -21,7 +21,7 @@ from napari_unet.settings import NetworkSettings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 NARROW = ["attention_unet", "deep_contextual", "segnet", "unet", "unet_plus_plus"]
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_unet.evaluation.compare import Comparison
     from support.lesson import Lesson
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 
 class Queue(InlineEngine):

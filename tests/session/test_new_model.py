@@ -29,7 +29,7 @@ from support.lesson import Lesson
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 TINY = recipe("fast", ["filters=2", "depth=2", "patch=64", "batch_size=4"])
 MINUTES = 0.02

@@ -25,7 +25,7 @@ from napari_unet.training.schedule import learning_rate, progress_of
 from napari_unet.training.warm import WarmModel
 from support.errors import raises_code
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.graphs]
 
 NETWORK = NetworkSettings(filters=4, depth=2)
 SIZES = input_sizes(NETWORK)

@@ -25,7 +25,7 @@ from napari_unet.training.snapshots import average_of, remeasure_batch_norm
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 NETWORK = NetworkSettings(filters=2, depth=1)
 RESTARTS = TrainingSettings(

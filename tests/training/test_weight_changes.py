@@ -43,7 +43,7 @@ RESTARTS = TrainingSettings(
 IMAGES = np.random.default_rng(0).normal(size=(2, 16, 16, 1)).astype(np.float32)
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 
 def new_model(seed: int = 0, network: NetworkSettings = NETWORK) -> Model:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 PLAIN = {"filters": 4, "depth": 2, "block": "plain", "normalization": "none"}
 SHAPE = (64, 96, 1)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.dataset import Dataset
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 QUICK = ("epochs=1", "steps_per_epoch=2", "filters=2", "depth=2", "batch_size=2", "patch=32")
 

@@ -29,7 +29,7 @@ from support.tiny_models import provenance_of, write_tiny_model
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 QUICK = ("epochs=1", "steps_per_epoch=2", "filters=2", "depth=2", "batch_size=2", "patch=32")
 SPLIT = Split(("a", "b"), ("c",), ("d",))

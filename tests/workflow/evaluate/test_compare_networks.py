@@ -22,7 +22,7 @@ from support.errors import raises_code
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 CHANGES = ("epochs=2", "steps_per_epoch=2", "filters=2", "depth=2", "batch_size=2", "patch=32")
 

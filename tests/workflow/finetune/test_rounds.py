@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_unet.workflow.inputs.image_reference import ImageReference
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 SHORT = ["--minutes", "0.02"]
 

@@ -14,7 +14,7 @@ from napari_unet.data.synthetic import write_synthetic
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 TINY = [
     "filters=2", "depth=2", "epochs=1", "steps_per_epoch=2", "batch_size=2", "averaging=0", "held_out=0.25",

@@ -39,7 +39,7 @@ from support.errors import raises_code
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.graphs]  # as the workers compute
 ROOT = Path(__file__).parents[3]
 SMALL = LargeImageSettings(memory=0.15)  # of which the program itself takes most: the smallest tiles
 

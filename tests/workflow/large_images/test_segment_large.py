@@ -34,7 +34,7 @@ from support.tiny_models import write_tiny_model
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 
 ROUNDING = 5e-4  # of a probability: a step of half precision, in which they are kept

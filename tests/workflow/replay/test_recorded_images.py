@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from napari_unet.session.session import Session
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 NOISE = np.random.default_rng(0)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari_unet.models.model import Model
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 SHORT = [
     "network.name=encoder_unet", f"encoder={lite.NAME}", "depth=2", "filters=2", "epochs=1",

@@ -21,12 +21,11 @@ from napari_unet.workflow.train.forecast_task import PlanTask
 from napari_unet.workflow.train.recipes import fit_recipe, own_separation, recipe
 from napari_unet.workflow.train.train_task import TrainTask
 from support.errors import raises_code
-from support.tiny_models import without_graphs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 QUICK = ("epochs=1", "steps_per_epoch=2", "filters=2", "batch_size=1", "patch=64", "flips=none")
 QUICK += ("network.name=mask_rcnn",)  # type: ignore[assignment]
@@ -71,6 +70,7 @@ def test_a_training_of_it_is_forecast(nuclei_folder: Path) -> None:
     assert plan.step.seconds > 0
 
 
+@pytest.mark.graphs
 def test_one_picture_is_learned_by_heart() -> None:
     """Three discs, each found once, within a few hundred steps."""
     from napari_unet.inference.objects import find_objects, split_outputs
@@ -81,7 +81,6 @@ def test_one_picture_is_learned_by_heart() -> None:
     from napari_unet.training.learner import learner_for
     from napari_unet.training.losses import make_loss
 
-    without_graphs(False)
     y, x = np.mgrid[:64, :96]
     numbers = np.zeros((64, 96), np.float32)
     for number, (cy, cx, radius) in enumerate([(18, 20, 9), (40, 50, 12), (30, 78, 8)], start=1):

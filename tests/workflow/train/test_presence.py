@@ -28,7 +28,7 @@ from support.errors import raises_code
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 SMALL = {"filters": 4, "depth": 2, "presence": True}
 TELLING = [name for name, one in sorted(architectures().items()) if "presence" in one.settings_used]

@@ -20,7 +20,7 @@ from napari_unet.workflow.train.train_task import TrainTask
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 QUICK = (
     "epochs=1",

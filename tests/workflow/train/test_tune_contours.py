@@ -18,7 +18,7 @@ from napari_unet.workflow.train.tune_contours import rand_error_of
 from support.errors import cli_error
 from support.tiny_models import provenance_of, write_tiny_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("step_by_step")]
+pytestmark = pytest.mark.slow
 
 
 def test_the_error_falls_where_contours_close_a_gap() -> None:
