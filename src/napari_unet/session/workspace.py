@@ -60,6 +60,7 @@ class Workspace:
         self.model: ModelCard | None = None
         self.inference = InferenceSettings()
         self.tile = 0  # length of the sides of tiles, in pixels; 0: the model's own
+        self.link_objects = False  # whether an object of a stack has one number in all its slices
         self.evaluation = EvaluationSettings()
         self._overall = OverallScore(runner.dispatch, self.overall_changed.emit)
         self._problems = DataProblems(runner.dispatch, self.rows_changed.emit)

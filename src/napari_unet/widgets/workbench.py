@@ -189,6 +189,7 @@ class Workbench(QWidget):  # type: ignore[misc]
                 "T": self.review_panel.errors_box.toggle,
                 "O": self.review_panel.verified_box.toggle,
                 "U": self.review_panel.unsure_box.toggle,
+                "B": self.review_panel.boxes["probabilities"].toggle,
                 "H": self.canvas.hide_mask,
                 "G": lambda: self.mask_editing.edit("grow"),
                 "Shift-G": lambda: self.mask_editing.edit("shrink"),
@@ -240,7 +241,7 @@ class Workbench(QWidget):  # type: ignore[misc]
     def export(self) -> None:
         """Open the dialog that exports masks."""
         self.review_panel.set_folded(False)
-        self.canvas.take_painting()
+        self.canvas.take_everything()
         self.review_panel.edit_bar.show_export()
 
     def segment(self, scope: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,25 @@ if TYPE_CHECKING:
 
 RGB = (3, 4)
 SETTLE = 400  # milliseconds after the last stroke on a reference until masks are compared with it
+
+
+@dataclass(frozen=True, eq=False)
+class SlicePlace:
+    """Where an image lies in the stack that it is a slice of.
+
+    Attributes
+    ----------
+    layer : napari.layers.Image
+        The stack.
+    index : tuple of int
+        Of the slice over the leading axes.
+    leading : tuple of int
+        How many slices there are along each of these axes.
+    """
+
+    layer: Any
+    index: tuple[int, ...]
+    leading: tuple[int, ...]
 
 
 class ImageSource(QObject):  # type: ignore[misc]
@@ -279,6 +299,18 @@ class ImageSource(QObject):  # type: ignore[misc]
     def shape(self) -> tuple[int, int] | None:
         """(Y, X) of the current image; None if there is none."""
         return None if self.layer is None else image_shape(self.layer)[:2]
+
+    def slice_place(self, identifier: str) -> SlicePlace | None:
+        """Where an image lies in its stack; None of an image that is no slice, and of those of a data set."""
+        layer, index = self._slices.get(identifier, (None, None))
+        if layer is None or not index or self._where is not self._slices:
+            return None
+        leading = tuple(int(n) for n in full_resolution(layer).shape[: len(index)])
+        return SlicePlace(layer, index, leading)
+
+    def slices_of(self, layer: Any) -> dict[tuple[int, ...], str]:
+        """The id of every slice of a stack, by its index, in order."""
+        return {index: i for i, (owner, index) in self._slices.items() if owner is layer and index}
 
     def channels(self) -> int | None:
         """Of the current image; None if there is none."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -124,16 +126,33 @@ def text_overlay(viewer: Any) -> Any:
     return overlays.text if overlays is not None else viewer.text_overlay
 
 
-def forget_history(layer: Any) -> None:
-    """Leave nothing to undo in a Labels layer whose data was replaced.
+def forget_history(layer: Any, *, editable: bool = True) -> None:
+    """Leave nothing to undo in a Labels layer whose data was replaced, or that shows another slice.
 
-    napari keeps the strokes of the data before, and undo would write them into the new. It forgets them
-    when a layer stops being editable.
+    napari keeps the strokes of the data before, and undo would write them into the new, or into a slice
+    that is not in view. It forgets them when a layer stops being editable.
     """
     mode = layer.mode
     layer.editable = False
-    layer.editable = True
-    layer.mode = mode
+    if editable:
+        layer.editable = True
+        layer.mode = mode
+
+
+def remove_layer(viewer: Any, layer: Any) -> None:
+    """Take a layer out of the list without a pause.
+
+    napari looks for garbage among all objects there are, a quarter of a second, to be safe with drivers of
+    Windows. Elsewhere it is spared what was there before.
+    """
+    spared = sys.platform != "win32" and gc.get_freeze_count() == 0
+    if spared:
+        gc.freeze()
+    try:
+        viewer.layers.remove(layer)
+    finally:
+        if spared:
+            gc.unfreeze()
 
 
 def remember_meaning(
@@ -150,15 +169,16 @@ def remember_meaning(
 
 
 def place_over(layer: Any, image: Any) -> None:
-    """Lay a two-dimensional layer over the last two axes of another."""
+    """Lay a layer over as many of the last axes of another: a mask over its image, a stack over a stack."""
+    n = layer.ndim
     matrix = np.asarray(image.affine.affine_matrix)
-    affine = np.eye(3)
-    affine[:2, :2] = matrix[-3:-1, -3:-1]
-    affine[:2, 2] = matrix[-3:-1, -1]
+    affine = np.eye(n + 1)
+    affine[:n, :n] = matrix[-n - 1 : -1, -n - 1 : -1]
+    affine[:n, n] = matrix[-n - 1 : -1, -1]
     wanted = {
-        "scale": np.asarray(image.scale)[-2:],
-        "translate": np.asarray(image.translate)[-2:],
-        "rotate": np.asarray(image.rotate)[-2:, -2:],
+        "scale": np.asarray(image.scale)[-n:],
+        "translate": np.asarray(image.translate)[-n:],
+        "rotate": np.asarray(image.rotate)[-n:, -n:],
         "affine": affine,
     }
     for name, value in wanted.items():
@@ -167,5 +187,5 @@ def place_over(layer: Any, image: Any) -> None:
         if have.shape != value.shape or not np.array_equal(have, value):
             setattr(layer, name, value)
     units = getattr(image, "units", None)
-    if units is not None and tuple(layer.units) != tuple(units[-2:]):
-        layer.units = units[-2:]
+    if units is not None and tuple(layer.units) != tuple(units[-n:]):
+        layer.units = units[-n:]

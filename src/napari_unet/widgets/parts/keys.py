@@ -19,6 +19,7 @@ KEYS = {
     "T": "errors on and off",
     "O": "verified pixels on and off",
     "U": "where the model is unsure on and off",
+    "B": "probabilities on and off",
     "H": "mask hidden and shown",
     "G": "grow the object under the pointer",
     "Shift-G": "shrink the object under the pointer",

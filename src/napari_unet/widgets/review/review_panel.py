@@ -49,6 +49,7 @@ TOGGLES = {
         "its mirror images (U). From violet to yellow: standard deviation of the probabilities, up to 0.5, "
         "where half of them say no and half yes</qt>",
     ),
+    "probabilities": ("Probabilities", "Show the model's probabilities below the mask, 0 to 1 (B)"),
 }
 SIGNS = {  # colours over the mask, beside the boxes; those of errors are many, and have a line
     "verified": f'<span style="color:{VERIFIED_COLOUR}">▨</span>',
@@ -62,7 +63,7 @@ class ReviewPanel(Step):
     worst_wanted = Signal()
     correct_wanted = Signal()
     step_wanted = Signal(int)
-    overlay_wanted = Signal(str, bool)  # "errors", "verified" or "unsure", shown or not
+    overlay_wanted = Signal(str, bool)  # a key of ``TOGGLES``, shown or not
     range_wanted = Signal(float, float)
     reference_wanted = Signal(object)
 
@@ -213,6 +214,7 @@ class ReviewPanel(Step):
         at_work = not self.edit_bar.isHidden()
         self.verified_box.setEnabled(at_work)
         self.unsure_box.setEnabled(row is not None)
+        self.boxes["probabilities"].setEnabled(row is not None and row.status != "new")
         self.classes.setVisible(at_work)
         if session.workspace.collection is not None:
             self.classes.set_classes(session.workspace.collection.classes)

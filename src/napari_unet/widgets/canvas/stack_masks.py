@@ -1,0 +1,473 @@
+"""The masks of a stack: one array with all its slices, filled in as predictions and corrections arrive.
+
+Who made a mask of what stays with the session; the array is what the Labels layer shows, napari saves, and
+other plugins read.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_unet.inference.linked_objects import StackNumbers
+from napari_unet.inference.postprocess import connected_objects
+from napari_unet.project.corrections.correction import IGNORE
+from napari_unet.widgets.canvas.label_numbering import IGNORED_OBJECT, LabelNumbering, is_free
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from napari_unet.session.images.collection import Collection
+    from napari_unet.session.session import Session
+    from napari_unet.widgets.canvas.image_source import ImageSource, SlicePlace
+
+    Index = tuple[int, ...]
+    Key = tuple[Any, ...] | None  # what a slice is filled with: another one after each change
+
+IN_MEMORY = (
+    2**30
+)  # bytes of a stack of masks; a larger one lies in a file, of which napari reads what it shows
+AT_ONCE = 4  # slices that are given other numbers before the window has its turn
+PAUSE = 400  # milliseconds from the last change of a stack of objects until they are numbered through it
+
+
+class MaskStack:
+    """The array of one stack, and what is in each of its slices.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (..., Y, X).
+    as_objects : bool
+        Whether every object has a number of its own; else the numbers are classes.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray
+        (..., Y, X) uint8 classes or int32 objects; 0 in slices without a mask.
+    numbering : LabelNumbering or None
+        Of the objects of all slices; None before the first.
+    """
+
+    def __init__(self, shape: tuple[int, ...], as_objects: bool) -> None:
+        self.as_objects = as_objects
+        self.labels = room_for(shape, np.int32 if as_objects else np.uint8)
+        self.numbering: LabelNumbering | None = None
+        self.changes = 0
+        self.numbered_at: int | None = None  # its changes when its objects were numbered through all slices
+        self._filled: dict[Index, Key] = {}
+        self._sums: dict[Index, int] = {}
+        self._tables: dict[Index, NDArray[np.int32]] = {}  # numbers that a slice gets when it is its turn
+
+    def __len__(self) -> int:
+        """How many slices have a mask."""
+        return len(self._filled)
+
+    def key(self, index: Index) -> Key:
+        """What a slice is filled with."""
+        return self._filled.get(index)
+
+    @property
+    def filled(self) -> list[Index]:
+        """The slices that have a mask, in order."""
+        return sorted(self._filled)
+
+    def put(self, index: Index, key: Key, labels: NDArray[Any] | None) -> bool:
+        """Fill a slice, or empty it with None; says whether its pixels are others now."""
+        self._tables.pop(index, None)
+        self.changes += 1
+        if labels is None:
+            changed = index in self._filled
+            self.labels[index] = 0
+            self._filled.pop(index, None)
+            self._sums.pop(index, None)
+            return changed
+        changed = not np.array_equal(self.labels[index], labels)
+        if changed:
+            self.labels[index] = labels
+        self.note(index, key)
+        return changed
+
+    def note(self, index: Index, key: Key) -> None:
+        """A slice is what it should be: whatever becomes of its pixels from now on, another program did."""
+        self._filled[index] = key
+        self._sums[index] = _sum_of(self.labels[index])
+
+    def changed_by_others(self) -> list[Index]:
+        """Slices whose pixels are not those that were put there."""
+        found = []
+        for index in np.ndindex(*self.labels.shape[:-2]):
+            part = self.labels[index]
+            if index in self._sums:
+                if _sum_of(part) != self._sums[index]:
+                    found.append(index)
+            elif part.any():
+                found.append(index)
+        return found
+
+    def is_changed(self, index: Index) -> bool:
+        """Whether another program changed a slice that has a mask."""
+        return index in self._sums and _sum_of(self.labels[index]) != self._sums[index]
+
+    # objects through all slices
+
+    def use_tables(self, tables: dict[Index, NDArray[np.int32]], numbering: LabelNumbering) -> None:
+        """Give objects other numbers: a slice at once if it is asked for, else when it is its turn."""
+        self._tables = tables
+        self.numbering = numbering
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are slices whose objects get other numbers still."""
+        return bool(self._tables)
+
+    def settle(self, index: Index | None = None) -> bool:
+        """Give the objects of a slice, or of the next one, their numbers; says whether any is another."""
+        index = next(iter(self._tables)) if index is None else index
+        table = self._tables.pop(index, None)
+        if table is None:
+            return False
+        labels = self.labels[index]
+        ignored = labels == IGNORED_OBJECT
+        fresh = table[np.where(ignored, 0, labels)]
+        fresh[ignored] = IGNORED_OBJECT
+        if np.array_equal(fresh, labels):
+            return False
+        self.labels[index] = fresh
+        self._sums[index] = _sum_of(fresh)
+        return True
+
+    def settle_all(self) -> None:
+        """Give all objects their numbers, for whoever is about to read the whole."""
+        while self._tables:
+            self.settle()
+
+
+class StackMasks(QObject):  # type: ignore[misc]
+    """Keeps the masks of stacks in step with the session, a slice at a time, beside the window.
+
+    Parameters
+    ----------
+    session : Session
+        Has predictions and corrections.
+    image_source : ImageSource
+        Knows which image is which slice.
+    parent : QObject
+        Owner.
+    """
+
+    changed = Signal()  # slices that are not in view are others now
+    renumbered = Signal()  # objects have other numbers now, those of the slice in view as well
+
+    def __init__(self, session: Session, image_source: ImageSource, parent: QObject) -> None:
+        super().__init__(parent)
+        self.session, self.image_source = session, image_source
+        self.as_objects = False
+        self.in_view = ""  # id of the slice that is painted on: nobody else writes to it
+        self._stacks: dict[int, tuple[Any, MaskStack]] = {}  # by the layer of images
+        self._wanted: dict[str, None] = {}
+        self._busy = self._closed = False
+        self._pump = QTimer(self)
+        self._pump.setSingleShot(True)
+        self._pump.setInterval(0)
+        self._pump.timeout.connect(self._next)
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(PAUSE)
+        self._later.timeout.connect(self._number)
+        session.workspace.rows_changed.connect(self.want)
+        session.workspace.mask_changed.connect(self._on_mask)
+
+    def close(self) -> None:
+        """Fill nothing any more."""
+        self._closed = True
+        self._pump.stop()
+        self._later.stop()
+        self._wanted.clear()
+
+    @property
+    def filling(self) -> bool:
+        """Whether slices are not what they will be in a moment."""
+        waiting = any(stack.waiting for _, stack in self._stacks.values())
+        return self._busy or bool(self._wanted) or self._later.isActive() or waiting
+
+    def of(self, identifier: str) -> tuple[SlicePlace, MaskStack] | None:
+        """The stack that an image is a slice of, made and filled if it is new; None of a single image."""
+        place = self.image_source.slice_place(identifier)
+        if place is None:
+            return None
+        shape = (*place.leading, *self._sides(place.layer))
+        known = self._stacks.get(id(place.layer))
+        if known is None or known[1].labels.shape != shape or known[1].as_objects != self.as_objects:
+            known = self._stacks[id(place.layer)] = place.layer, MaskStack(shape, self.as_objects)
+            self.want(self.image_source.slices_of(place.layer).values())
+        return place, known[1]
+
+    def _sides(self, layer: Any) -> tuple[int, int]:
+        from napari_unet.widgets.canvas.layer_images import image_shape
+
+        return image_shape(layer)[:2]
+
+    def key(self, identifier: str) -> Key:
+        """What the slice of an image is to be filled with; None while it has no mask."""
+        collection = self.session.workspace.collection
+        entry = collection.entries.get(identifier) if collection is not None else None
+        if entry is None:
+            return None
+        if entry.is_corrected:
+            return entry.version
+        if entry.prediction is None or entry.prediction.file is None:
+            return None
+        return entry.prediction, self.session.workspace.postprocessing
+
+    def show_objects(self, objects: bool) -> None:
+        """Number objects from now on, or classes."""
+        if objects != self.as_objects:
+            self.as_objects = objects
+            self.forget()
+
+    def forget(self) -> None:
+        """Fill all stacks again."""
+        self._stacks.clear()
+        self._wanted.clear()
+
+    def number_again(self) -> None:
+        """Number the objects of all stacks again, linked or not."""
+        for _, stack in self._stacks.values():
+            stack.numbered_at = None
+        self._later.start()
+
+    # filling
+
+    def want(self, identifiers: Iterable[str]) -> None:
+        """Fill the slices of these images, where they have another mask than their slice shows."""
+        if not self._stacks or self._closed:
+            return
+        self._wanted.update(dict.fromkeys(identifiers))
+        self._pump.start()
+
+    def _on_mask(self, identifier: str) -> None:
+        """Another mask of the current image may come of a threshold, which all others follow."""
+        self.want([identifier])
+        for layer, stack in self._stacks.values():
+            if len(stack):
+                ids = self.image_source.slices_of(layer)
+                self.want(ids[index] for index in stack.filled if index in ids)
+
+    def _next(self) -> None:
+        """Have the next slice made that is not what it should be."""
+        self._drop_gone()
+        while self._wanted and not self._busy and not self._closed:
+            identifier = next(iter(self._wanted))
+            del self._wanted[identifier]
+            place = self.image_source.slice_place(identifier)
+            known = self._stacks.get(id(place.layer)) if place is not None else None
+            if place is None or known is None or identifier == self.in_view:
+                continue
+            key = self.key(identifier)
+            if key == known[1].key(place.index):
+                continue
+            if key is None:
+                known[1].put(place.index, None, None)
+                self.changed.emit()
+                continue
+            self._make(identifier, place, known[1], key)
+        if not self._wanted and not self._busy and self.as_objects:
+            self._later.start()
+
+    def _drop_gone(self) -> None:
+        layers = self.image_source.viewer.layers
+        self._stacks = {n: known for n, known in self._stacks.items() if known[0] in layers}
+
+    def _make(self, identifier: str, place: SlicePlace, stack: MaskStack, key: Key) -> None:
+        workspace = self.session.workspace
+        collection, settings = workspace.collection, workspace.inference
+        assert collection is not None
+        entry = collection.entries[identifier]
+        corrected = entry.corrected if entry.is_corrected else None
+        self._busy = True
+
+        def work() -> None:
+            mask = objects = None
+            try:
+                mask = corrected if corrected is not None else collection.predicted_mask(identifier, settings)
+                if mask is not None and stack.as_objects:
+                    objects = objects_of(collection, identifier, mask, settings)
+            finally:
+                self.session.runner.dispatch(lambda: self._take(identifier, place, stack, key, mask, objects))
+
+        self.session.runner.in_background(work)
+
+    def _take(
+        self,
+        identifier: str,
+        place: SlicePlace,
+        stack: MaskStack,
+        key: Key,
+        mask: NDArray[np.uint8] | None,
+        objects: NDArray[np.int32] | None,
+    ) -> None:
+        self._busy = False
+        if self._closed:
+            return
+        known = self._stacks.get(id(place.layer))
+        fits = mask is not None and mask.shape == stack.labels.shape[-2:]
+        if (
+            known is not None
+            and known[1] is stack
+            and identifier != self.in_view
+            and mask is not None
+            and fits
+        ):
+            if key == self.key(identifier):
+                self.fill(place.index, stack, key, mask, objects)
+                self.changed.emit()
+            else:
+                self._wanted[identifier] = None
+        self._pump.start()
+
+    def fill(
+        self,
+        index: Index,
+        stack: MaskStack,
+        key: Key,
+        mask: NDArray[np.uint8],
+        objects: NDArray[np.int32] | None,
+    ) -> bool:
+        """Put a mask into a slice, objects with numbers that no other slice has; says whether it differs."""
+        if objects is None:
+            return stack.put(index, key, mask)
+        numbering = LabelNumbering.of(mask, self._classes, objects, stack.numbering)
+        stack.numbering = numbering
+        changed = stack.put(index, key, numbering.labels)
+        self._later.start()
+        return changed
+
+    @property
+    def _classes(self) -> int:
+        collection = self.session.workspace.collection
+        return len(collection.classes) if collection is not None else 1
+
+    # objects through all slices
+
+    def _number(self) -> None:
+        """Number the objects of the next stack from its first slice to its last, beside the window."""
+        if self._busy or self._wanted or self._closed or not self.as_objects:
+            return
+        waiting = [s for _, s in self._stacks.values() if len(s) and s.numbered_at != s.changes]
+        if not waiting:
+            return
+        stack, linked = waiting[0], self.session.workspace.link_objects
+        stack.settle_all()
+        changes, indices, numbering = stack.changes, stack.filled, stack.numbering
+        assert numbering is not None
+        self._busy = True
+
+        def work() -> None:
+            tables = class_of = None
+            try:
+                tables, class_of = number_through(stack.labels, indices, numbering, linked)
+            finally:
+                self.session.runner.dispatch(lambda: self._use(stack, changes, tables, class_of))
+
+        self.session.runner.in_background(work)
+
+    def _use(
+        self,
+        stack: MaskStack,
+        changes: int,
+        tables: dict[Index, NDArray[np.int32]] | None,
+        class_of: NDArray[np.uint8] | None,
+    ) -> None:
+        self._busy = False
+        if self._closed:
+            return
+        self._pump.start()  # what was wanted meanwhile
+        if tables is None or class_of is None:
+            return
+        if stack.changes != changes:  # somebody paints: later
+            self._later.start()
+            return
+        stack.numbered_at = changes
+        stack.use_tables(tables, LabelNumbering.of_stack(class_of, self._classes))
+        self.renumbered.emit()
+        self._apply(stack)
+
+    def _apply(self, stack: MaskStack) -> None:
+        for _ in range(AT_ONCE):
+            if stack.waiting:
+                stack.settle()
+        if stack.waiting and not self._closed:
+            QTimer.singleShot(0, lambda: self._apply(stack))
+            return
+        self.changed.emit()
+        self._later.start()  # for the next stack
+
+
+def objects_of(
+    collection: Collection | None, identifier: str, mask: NDArray[np.uint8], settings: Any
+) -> NDArray[np.int32]:
+    """(Y, X) int32: the objects of a mask of an image, told apart as the model does it."""
+    mask = np.where(mask == IGNORE, 0, mask).astype(np.uint8)
+    if collection is None or identifier not in collection.entries:
+        return connected_objects(mask)
+    return collection.objects(identifier, mask, settings)
+
+
+def number_through(
+    labels: NDArray[np.int32], indices: list[Index], numbering: LabelNumbering, linked: bool
+) -> tuple[dict[Index, NDArray[np.int32]], NDArray[np.uint8]]:
+    """Number the objects of a stack from the first slice to the last.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        (..., Y, X) int32, no number twice in it but for one object.
+    indices : list of tuple
+        Of the slices that have a mask, in order.
+    numbering : LabelNumbering
+        Of `labels`.
+    linked : bool
+        Whether an object has one number in all slices.
+
+    Returns
+    -------
+    tables : dict
+        Index of a slice to what its numbers become, see ``StackNumbers.table``.
+    class_of : numpy.ndarray
+        (N + 1,) uint8: the class of each new number.
+    """
+    numbers, tables = StackNumbers(linked, is_free), {}
+    classes = {0: 0}
+    before: Index | None = None
+    for index in indices:
+        part = labels[index]
+        part = np.where(part == IGNORED_OBJECT, 0, part)
+        mask = numbering.classes(part)
+        if before is None or (*before[:-1], before[-1] + 1) != index:
+            numbers.start_again()
+        table = tables[index] = numbers.table(part, mask)
+        old = np.flatnonzero(table)
+        classes.update(zip(table[old].tolist(), numbering.classes(old).tolist(), strict=True))
+        before = index
+    class_of = np.ones(max(classes) + 1, np.uint8)
+    class_of[list(classes)] = list(classes.values())
+    return tables, class_of
+
+
+def room_for(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Zeros of a shape: in memory, or, where that is much, in a file that goes when nobody uses it."""
+    if int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize <= IN_MEMORY:
+        return np.zeros(shape, dtype)
+    with tempfile.TemporaryFile(prefix="napari-unet-masks-") as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def _sum_of(labels: NDArray[Any]) -> int:
+    return zlib.adler32(np.ascontiguousarray(labels))
