@@ -1,4 +1,4 @@
-"""A stack in, a stack out: one Labels layer with the masks of all slices; painting stays in the slice in view."""
+"""A stack in, a stack out: one Labels layer with all masks; painting stays in the slice in view."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_objects_have_one_number_through_all_slices_if_they_are_linked(
     corners = lambda labels: [(int(s[5, 5]), int(s[22, 22])) for s in labels]  # noqa: E731
     # The first is in three slices, moved by one row; the second is missing in one, which ends it.
     assert corners(separate) == [(1, 2), (3, 0), (4, 5), (0, 6)]
-    stack.canvas.link_objects(True)
+    stack.session.workspace.link(True)
     assert corners(whole(stack, qtbot)) == [(1, 2), (1, 0), (1, 3), (0, 3)]
     # A new object in one slice; afterwards it is one of those that are numbered.
     layer = stack.canvas.mask_layer

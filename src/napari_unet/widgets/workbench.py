@@ -133,6 +133,9 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.segment_panel.channels = self.image_source.channels
         self.segment_panel.suggestion.shape = self.image_source.shape
         self.segment_panel.selected = self.images.table.selected_ids
+        self.segment_panel.in_stack = lambda: (
+            self.image_source.slice_place(self.session.workspace.current) is not None
+        )
         self.segment_panel.wanted.connect(self.segment)
         self.segment_panel.show_box.activated.connect(
             lambda index: self.canvas.show_objects(bool(self.segment_panel.show_box.itemData(index)))
@@ -156,6 +159,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         mend = self.review_panel.edit_bar
         mend.selected = self.images.table.selected_ids
         mend.pixel_sizes = self.image_source.pixel_sizes
+        mend.stack_slices = self.image_source.stack_slices
         mend.done_wanted.connect(self.navigation.done_and_next)
         mend.edit_wanted.connect(self.mask_editing.edit)
         mend.version_wanted.connect(self.mask_editing.go_back)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
-from napari_unet.data.files.pixel_size import pixel_size_of_layer
+from napari_unet.data.files.pixel_size import pixel_size_of_layer, unit_name
 from napari_unet.errors import DataError, WorkbenchError
+from napari_unet.export.stacks import StackSlice
 from napari_unet.session.images.collection import Collection
 from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 from napari_unet.widgets.canvas.layer_images import (
@@ -312,6 +313,20 @@ class ImageSource(QObject):  # type: ignore[misc]
         """The id of every slice of a stack, by its index, in order."""
         return {index: i for i, (owner, index) in self._slices.items() if owner is layer and index}
 
+    def stack_slices(self, identifiers: Iterable[str]) -> dict[str, StackSlice]:
+        """Which of these images are slices of a stack, and where they lie in it."""
+        found = {}
+        depths: dict[int, tuple[float, str] | None] = {}
+        for identifier in identifiers:
+            place = self.slice_place(identifier)
+            if place is None:
+                continue
+            if id(place.layer) not in depths:
+                depths[id(place.layer)] = _depth(place.layer)
+            stack, depth = identifier[: identifier.rindex(" [")], depths[id(place.layer)]
+            found[identifier] = StackSlice(stack, place.index, place.leading, depth=depth)
+        return found
+
     def channels(self) -> int | None:
         """Of the current image; None if there is none."""
         return None if self.layer is None else image_shape(self.layer)[2]
@@ -455,6 +470,12 @@ def _names(name: str) -> Iterator[str]:
     yield name
     for number in itertools.count(2):
         yield f"{name} ({number})"
+
+
+def _depth(layer: Any) -> tuple[float, str] | None:
+    """From one slice of a stack to the next, with its unit; None where that is no length."""
+    name = unit_name(str(layer.units[-3]))
+    return (abs(float(layer.scale[-3])), name) if name is not None and layer.scale[-3] else None
 
 
 def _edits(layer: Any) -> list[Any]:

@@ -14,8 +14,11 @@ from napari_unet.session.images.layer_metadata import MASK_KEY, ShownMask
 from napari_unet.widgets.canvas.label_numbering import CYCLE, IGNORED_OBJECT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
+    from napari_unet.data.sample import Sample
     from napari_unet.session.images.collection import Collection
     from napari_unet.widgets.canvas.label_numbering import LabelNumbering
 
@@ -156,15 +159,19 @@ def remove_layer(viewer: Any, layer: Any) -> None:
 
 
 def remember_meaning(
-    layer: Any, collection: Collection | None, identifier: str, numbering: LabelNumbering
+    layer: Any,
+    collection: Collection | None,
+    identifier: str,
+    numbering: LabelNumbering,
+    slices: Callable[[], Sequence[Sample]] | None = None,
 ) -> None:
-    """Put into a layer what its numbers mean, for whoever saves it by napari's menu."""
+    """Put into a layer what its numbers mean, for whoever saves it by napari's menu; see ``ShownMask``."""
     if collection is None or identifier not in collection.entries:
         layer.metadata.pop(MASK_KEY, None)
         return
     entry = collection.entries[identifier]
     layer.metadata[MASK_KEY] = ShownMask(
-        entry.sample, tuple(collection.classes), numbering.classes, numbering.as_objects
+        entry.sample, tuple(collection.classes), numbering.classes, numbering.as_objects, slices
     )
 
 

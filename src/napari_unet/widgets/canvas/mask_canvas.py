@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.data.sample import Sample
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.image_source import ImageSource
     from napari_unet.widgets.canvas.stack_masks import MaskStack
@@ -114,11 +115,6 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         self.stacks.show_objects(objects)
         if self._mask_in_layer is not None:
             self._put(self._mask_in_layer)
-
-    def link_objects(self, link: bool) -> None:
-        """Give an object one number through all slices of a stack, or each slice its own numbers."""
-        self.session.workspace.link_objects = link
-        self.stacks.number_again()
 
     def restore(self) -> None:
         """Show the mask again if a person deleted its layer."""
@@ -262,7 +258,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def _on_collection(self) -> None:
         self._shown = ""
-        self._clear()
+        self._refresh()
 
     def _on_model(self) -> None:
         if self.mask_layer is not None:
@@ -289,9 +285,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
                 layer_styles.forget_history(self.mask_layer, editable=self._may_paint())
                 self.mask_layer.refresh()
             self.mask_layer.selected_label = self._numbering.number_for(chosen)
-            layer_styles.remember_meaning(
-                self.mask_layer, self.session.workspace.collection, self._shown, self._numbering
-            )
+            self._remember_meaning()
 
     def _may_paint(self) -> bool:
         """Whether the slice in view lies along the last two axes: else a stroke would go through slices."""
@@ -391,10 +385,10 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         self._stack, self._index = None, ()
         self.stacks.want([left] if left else [])
 
-    def _enter_slice(self) -> None:
-        """Have the stack of the image that is shown; what another program made of the slice counts."""
+    def _enter_slice(self, shape: tuple[int, ...]) -> None:
+        """Have the stack of the image that is shown, and leave the slice that was."""
         found = self.stacks.of(self._shown)
-        if found is None:
+        if found is None or found[1].labels.shape[-PLANE:] != shape:
             self._leave_slice()
             return
         (place, stack), before = found, self.stacks.in_view
@@ -407,7 +401,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
     def _put(self, mask: NDArray[np.uint8]) -> None:
         """Put a mask into the editable layer, with nothing to undo."""
         chosen = self._chosen_label()
-        self._enter_slice()
+        self._enter_slice(mask.shape)
         changed, numbering, shown = self._numbered(mask)
         self._numbering = numbering
         self._watch.forget_place()
@@ -428,12 +422,29 @@ class MaskCanvas(QObject):  # type: ignore[misc]
                 layer.data = shown
             elif changed:
                 layer.refresh()
-            layer_styles.remember_meaning(layer, self.session.workspace.collection, self._shown, numbering)
+            self._remember_meaning()
             layer_styles.forget_history(layer, editable=layer.ndim == PLANE or self._may_paint())
             if chosen <= self._classes or chosen == IGNORE:
                 layer.selected_label = numbering.number_for(chosen)
             self.place(layer)
         self.mask_shown.emit()
+
+    def _remember_meaning(self) -> None:
+        """Tell whoever saves the layer what its numbers are."""
+        collection, stack, numbering = self.session.workspace.collection, self._stack, self._numbering
+        place = self.image_source.slice_place(self._shown) if stack is not None else None
+        assert numbering is not None
+
+        def slices() -> list[Sample]:
+            assert stack is not None
+            assert place is not None
+            assert collection is not None
+            self.take_everything()
+            stack.settle_all()
+            return [collection.entries[i].sample for i in self.image_source.slices_of(place.layer).values()]
+
+        told = slices if place is not None else None
+        layer_styles.remember_meaning(self.mask_layer, collection, self._shown, numbering, told)
 
     def _numbered(self, mask: NDArray[np.uint8]) -> tuple[bool, LabelNumbering, NDArray[Any]]:
         """Number a mask: whether the layer shows others, what they mean, and the layer's array."""
@@ -506,7 +517,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
     def place(self, layer: Any) -> None:
         """Lay a layer over the current image."""
         image = self.image_source.layer
-        if image is not None:
+        if image is not None and image.ndim >= layer.ndim:
             layer_styles.place_over(layer, image)
             self._rise_over(image)
 

@@ -183,6 +183,7 @@ class StackMasks(QObject):  # type: ignore[misc]
         self._later.timeout.connect(self._number)
         session.workspace.rows_changed.connect(self.want)
         session.workspace.mask_changed.connect(self._on_mask)
+        session.workspace.linking_changed.connect(self._number_again)
 
     def close(self) -> None:
         """Fill nothing any more."""
@@ -237,7 +238,7 @@ class StackMasks(QObject):  # type: ignore[misc]
         self._stacks.clear()
         self._wanted.clear()
 
-    def number_again(self) -> None:
+    def _number_again(self) -> None:
         """Number the objects of all stacks again, linked or not."""
         for _, stack in self._stacks.values():
             stack.numbered_at = None

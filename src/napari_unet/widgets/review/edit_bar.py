@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_unet.data.files.pixel_size import PixelSize
+    from napari_unet.export.stacks import StackSlice
     from napari_unet.project.corrections.correction import MaskVersion
     from napari_unet.session.session import Session
     from napari_unet.widgets.review.export_dialog import ExportDialog
@@ -45,6 +46,7 @@ class EditBar(QWidget):  # type: ignore[misc]
         self.session = session
         self.selected: Callable[[], tuple[str, ...]] = tuple
         self.pixel_sizes: Callable[[Sequence[str]], dict[str, PixelSize]] = lambda ids: {}
+        self.stack_slices: Callable[[Sequence[str]], dict[str, StackSlice]] = lambda ids: {}
         self.done_button = QPushButton("Done, next")
         self.done_button.setToolTip("Verify the whole mask, and go to the next image (D)")
         self.done_button.clicked.connect(self.done_wanted)
@@ -92,7 +94,11 @@ class EditBar(QWidget):  # type: ignore[misc]
 
         if self.export_dialog is None:
             self.export_dialog = ExportDialog(
-                self.session, lambda: self.selected(), self, lambda ids: self.pixel_sizes(ids)
+                self.session,
+                lambda: self.selected(),
+                self,
+                lambda ids: self.pixel_sizes(ids),
+                lambda ids: self.stack_slices(ids),
             )
         self.export_dialog.refresh()
         self.export_dialog.show()

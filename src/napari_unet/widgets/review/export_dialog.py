@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from napari_unet.errors import WorkbenchError
 from napari_unet.export.formats import FORMATS
 from napari_unet.export.naming import PATTERN, plan_files
 from napari_unet.session.export_masks import current_masks, exportable
-from napari_unet.widgets.parts.words import duration
+from napari_unet.widgets.parts.words import LINK_TIP, duration
 from napari_unet.workflow.export.export_task import Exported, ExportTask
 
 if TYPE_CHECKING:
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
     from napari_unet.data.files.pixel_size import PixelSize
     from napari_unet.engine.task import Job
     from napari_unet.export.naming import ExportPlan
+    from napari_unet.export.stacks import StackSlice
     from napari_unet.session.session import Session
 
 SCOPES = {
+    "stack": "this stack",
     "image": "this image",
     "selected": "the selected images",
     "all": "all with a mask",
@@ -61,6 +64,8 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         Owner.
     pixel_sizes : callable, optional
         (ids) -> size of a pixel of those images whose layers tell it.
+    stack_slices : callable, optional
+        (ids) -> where those images that are slices of a stack lie in it.
     """
 
     def __init__(
@@ -69,11 +74,13 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         selected: Callable[[], tuple[str, ...]],
         parent: QWidget,
         pixel_sizes: Callable[[Sequence[str]], dict[str, PixelSize]] = lambda ids: {},
+        stack_slices: Callable[[Sequence[str]], dict[str, StackSlice]] = lambda ids: {},
     ) -> None:
         super().__init__(parent)
         self.session = session
         self.selected = selected
-        self.pixel_sizes = pixel_sizes
+        self.pixel_sizes, self.stack_slices = pixel_sizes, stack_slices
+        self._in_stack: bool | None = None  # whether the current image is a slice; None: not known yet
         self._offered = ""  # size that was filled in for the person
         self._job: Job | None = None
         self._existing: list[Path] = []  # files that would be replaced
@@ -88,6 +95,8 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         folder = QHBoxLayout()
         folder.addWidget(self.folder_edit, 1)
         folder.addWidget(self.browse_button)
+        form.addRow("Stacks", self.stacks_part)
+        self.stacks_title = form.labelForField(self.stacks_part)
         form.addRow("Folder", folder)
         form.addRow("Names", self.pattern_edit)
         form.addRow("Pixel size", self.size_edit)
@@ -132,6 +141,21 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.numbers_box.addItem("classes", "classes")
         self.numbers_box.addItem("objects", "objects")
         self.numbers_box.setToolTip("What the numbers in mask files are; objects are numbered from 1")
+        self.file_box = QComboBox()
+        self.file_box.addItem("one file for each stack", True)
+        self.file_box.addItem("one file for each slice", False)
+        self.file_box.setToolTip(
+            "<qt>TIFF, OME-TIFF and NumPy files hold a whole stack. Files of single slices have the number "
+            "of the slice in their name. Other formats write a file for each slice.</qt>"
+        )
+        self.link_box = QCheckBox("Link objects")
+        self.link_box.setToolTip(LINK_TIP)
+        self.link_box.toggled.connect(self.session.workspace.link)
+        self.stacks_part = QWidget()
+        row = QHBoxLayout(self.stacks_part)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.file_box, 1)
+        row.addWidget(self.link_box)
         self.folder_edit = QLineEdit()
         self.folder_edit.setPlaceholderText("a folder; it is made if need be")
         self.browse_button = QPushButton("Browse…")
@@ -147,6 +171,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         for edit in (self.folder_edit, self.pattern_edit, self.size_edit):
             edit.textChanged.connect(self.refresh)
         self.scope_box.currentIndexChanged.connect(self.refresh)
+        self.file_box.currentIndexChanged.connect(self.refresh)
 
     def _build_end(self) -> None:
         self.preview = QLabel()
@@ -180,6 +205,11 @@ class ExportDialog(QDialog):  # type: ignore[misc]
     def ids(self, scope: str) -> tuple[str, ...]:
         """Ids of the images of a scope that have masks."""
         found = exportable(self.session.workspace)
+        if scope == "stack":
+            places = self.stack_slices((*found["all"], self.session.workspace.current))
+            here = places.get(self.session.workspace.current)
+            every = found["all"] if here is not None else ()
+            return tuple(i for i in every if i in places and places[i].stack == here.stack)  # type: ignore[union-attr]
         if scope == "selected":
             wanted = set(self.selected())
             return tuple(i for i in found["all"] if i in wanted)
@@ -188,7 +218,42 @@ class ExportDialog(QDialog):  # type: ignore[misc]
     def _plan(self) -> ExportPlan:
         folder = Path(self.folder_edit.text().strip()).expanduser()
         ids = self.ids(str(self.scope_box.currentData()))
-        return plan_files(ids, folder, self.formats, self.pattern_edit.text())
+        slices = self.stack_slices(ids)
+        pattern = self.pattern_edit.text()
+        return plan_files(ids, folder, self.formats, pattern, slices, one_file=self._one_file(ids))
+
+    def _one_file(self, ids: tuple[str, ...]) -> bool:
+        """Whether stacks are one file each: never where a person wants a single slice."""
+        return bool(self.file_box.currentData()) and len(ids) > 1
+
+    def _show_stacks(self) -> None:
+        """Offer what there is for stacks where the current image is a slice of one."""
+        current = self.session.workspace.current
+        in_stack = current in self.stack_slices([current])
+        for widget in (self.stacks_part, self.stacks_title):
+            widget.setVisible(in_stack)
+        self.link_box.setChecked(self.session.workspace.link_objects)
+        if in_stack != self._in_stack:
+            self._in_stack = in_stack
+            self.scope_box.setCurrentIndex(self.scope_box.findData("stack" if in_stack else "image"))
+        view = self.scope_box.view()
+        view.setRowHidden(self.scope_box.findData("stack"), not in_stack)
+
+    def _empty_slices(self) -> str:
+        """How many slices will be empty in files of whole stacks, in a sentence; empty if none will be."""
+        ids = self.ids(str(self.scope_box.currentData()))
+        if not self._one_file(ids) or not any(FORMATS[name].stacked for name in self.formats):
+            return ""
+        stacks: dict[str, tuple[int, int]] = {}
+        for place in self.stack_slices(ids).values():
+            total = math.prod(place.leading)
+            stacks[place.stack] = stacks.get(place.stack, (0, total))[0] + 1, total
+        there, total = (sum(n) for n in zip(*stacks.values(), strict=True)) if stacks else (0, 0)
+        return (
+            f"{total - there:,} of {total:,} slices are not among them: empty in the file."
+            if total - there
+            else ""
+        )
 
     def _browse(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Export into this folder", self.folder_edit.text())
@@ -206,6 +271,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         for index in range(self.scope_box.count()):
             key = str(self.scope_box.itemData(index))
             self.scope_box.setItemText(index, f"{SCOPES[key]} ({len(self.ids(key)):,})")
+        self._show_stacks()
         self._offer_size()
         self.numbers_box.setEnabled(any(FORMATS[name].numbered for name in self.formats))
         self.run_button.setToolTip("")
@@ -255,7 +321,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         measure, room = self.preview.fontMetrics(), self.minimumWidth() - 40
         first = [measure.elidedText(p.name, Qt.TextElideMode.ElideMiddle, room) for p in paths[:SHOWN]]
         more = [f"… {len(paths):,} files"] if len(paths) > SHOWN else []
-        return "\n".join([*first, *more])
+        return "\n".join(filter(None, [*first, *more, self._empty_slices()]))
 
     def _show_job(self) -> None:
         running, progress = self._job is not None, self.session.runner.progress
@@ -296,6 +362,9 @@ class ExportDialog(QDialog):  # type: ignore[misc]
             self.numbers_box.currentData(),
             self.overwrite_box.isChecked(),
             parse_pixel_size(size) if size else None,
+            self._one_file(ids),
+            session.workspace.link_objects,
+            self.stack_slices(ids),
         )
         self.words.setText("")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QFileDialog,
     QFormLayout,
@@ -25,7 +26,7 @@ from superqt import QLabeledDoubleSlider
 
 from napari_unet.models.shipped import is_shipped
 from napari_unet.widgets.parts.step import ElidedLabel, Step
-from napari_unet.widgets.parts.words import duration
+from napari_unet.widgets.parts.words import LINK_TIP, duration
 from napari_unet.widgets.segment.run_record_button import RunRecordButton
 from napari_unet.widgets.segment.suggestion_row import SuggestionRow
 
@@ -52,6 +53,7 @@ class SegmentPanel(Step):
         self.session = session
         self.channels: Callable[[], int | None] = lambda: None
         self.selected: Callable[[], tuple[str, ...]] = tuple
+        self.in_stack: Callable[[], bool] = bool
         self._filling = False
         self._build_model()
         self._build_run()
@@ -167,7 +169,19 @@ class SegmentPanel(Step):
         row.addWidget(QLabel("Show"))
         row.addWidget(self.show_box, 1)
         form.addRow("Min. size", row)
+        self.link_box = QCheckBox("Link objects across slices")
+        self.link_box.setToolTip(LINK_TIP)
+        self.link_box.toggled.connect(self.session.workspace.link)
+        self.session.workspace.linking_changed.connect(self._show_link)
+        self.show_box.currentIndexChanged.connect(lambda _: self._show_link())
+        form.addRow(self.link_box)
+        self._show_link()
         self.body.addWidget(self.mask_part)
+
+    def _show_link(self) -> None:
+        """Offer to link objects where the current image is a slice of a stack and objects are shown."""
+        self.link_box.setChecked(self.session.workspace.link_objects)
+        self.link_box.setVisible(bool(self.show_box.currentData()) and self.in_stack())
 
     # models
 
@@ -262,6 +276,7 @@ class SegmentPanel(Step):
         self.run_button.setEnabled(not why and not session.runner.busy)
         self.run_button.setToolTip(why or "Segment (S)")
         self.run_records.refresh()
+        self._show_link()
         if collection is None or not any(e.prediction is not None for e in collection.entries.values()):
             self.mask_part.hide()
         else:
