@@ -92,7 +92,7 @@ PARTS = {
     "export": (
         {"masks", "models", "outlines", "segmented", "submission"},
         {"coco", "geojson", "imagej_roi", "label_files", "ome_zarr", "tables"},
-        {"formats", "label_store"},
+        {"formats", "label_store", "stacks"},
         {"naming"},
     ),
     "widgets": (

@@ -119,7 +119,7 @@ class ExportTask:
         plan.check(self.overwrite, opened.inputs)
         total, written, problems = len(opened.names), [], []
         start = time.monotonic()
-        stacks = _Stacks(self, slices)
+        stacks = _ExportedStacks(self, slices)
         with ExitStack() as stack:
             gatherers = [self._gather(stack, name, path) for name, path in plan.together.items()]
             place = {name: index for index, name in enumerate(opened.names)}
@@ -153,7 +153,7 @@ class ExportTask:
         plan: ExportPlan,
         index: int,
         gatherers: list[Callable[[SegmentedImage], None]],
-        stacks: _Stacks,
+        stacks: _ExportedStacks,
     ) -> list[Path]:
         if self.pixel_size is not None:
             image = replace(image, pixel_size=self.pixel_size)
@@ -169,7 +169,7 @@ class ExportTask:
         return written
 
 
-class _Stacks:
+class _ExportedStacks:
     """The stacks of one export: numbers of their objects, and files that hold all slices."""
 
     def __init__(self, task: ExportTask, slices: dict[str, StackSlice]) -> None:

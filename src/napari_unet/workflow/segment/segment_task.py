@@ -90,7 +90,7 @@ class SegmentTask:
         """Segment; give back the masks' paths. Damaged images are left out, masks before a stop stay."""
         samples = self._samples()
         stems = unique_stems(s.id for s in samples)
-        stacks = _Stacks(self, samples)
+        stacks = _SegmentedStacks(self, samples)
         files = [file for s in samples for file in self._files(stems[s.id], alone=s.id not in stacks)]
         check_outputs([*files, *stacks.paths], input_files(samples), overwrite=self.overwrite)
         return self.write(samples, load_any(self.model, default_precision()), on_progress, cancel)
@@ -106,7 +106,7 @@ class SegmentTask:
             lambda sample, error: left.append(LeftOut.of(sample, error)),
             disagreement=self.disagreement,
         )  # fmt: skip
-        stacks = _Stacks(self, samples)
+        stacks = _SegmentedStacks(self, samples)
 
         def calls() -> Iterator[tuple[Callable[[], Path | None], int]]:
             for result in tracked(results, len(samples), "Segmenting", on_progress, cancel):
@@ -154,7 +154,7 @@ class SegmentTask:
         return chosen_samples(samples, self.names, str(self.inputs[0]))
 
 
-class _Stacks:
+class _SegmentedStacks:
     """The stacks of one task, where they go into one file each; none where they do not."""
 
     def __init__(self, task: SegmentTask, samples: Sequence[Sample]) -> None:
