@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tifffile
 from qtpy.QtCore import QPoint, Qt
 
-from support.hands import LONG, mask_in_view, segment, settled
+from support.hands import LONG, click, mask_in_view, segment, settled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -203,3 +204,62 @@ def test_a_stack_that_is_larger_than_memory_lies_in_a_file(
     segment(ready, qtbot, "all")
     np.testing.assert_array_equal(whole(ready, qtbot), masks(ready))
     assert isinstance(ready.canvas.mask_layer.data, np.memmap)
+
+
+def test_napari_saves_all_slices(stack: Any, qtbot: Any, viewer: Any, tmp_path: Path) -> None:
+    """File > Save Selected Layers, right after Segment: the mask is selected."""
+    wanted = whole(stack, qtbot)
+    go_to(stack, qtbot, 2)
+    for name in ("mask.tif", "mask.ome.tif"):
+        viewer.layers.save(str(tmp_path / name), selected=True)
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / name), wanted)
+
+
+def test_the_dialog_exports_one_file_or_one_a_slice(stack: Any, qtbot: Any, tmp_path: Path) -> None:
+    go_to(stack, qtbot, 1)
+    click(qtbot, stack.review_panel.edit_bar.export_button)
+    dialog = stack.review_panel.edit_bar.export_dialog
+    dialog.folder_edit.setText(str(tmp_path))
+    assert dialog.scope_box.currentText() == f"this stack ({SLICES})"
+    assert dialog.preview.text() == "s_mask.tif"
+    click(qtbot, dialog.run_button)
+    qtbot.waitUntil(lambda: (tmp_path / "s_mask.tif").exists(), timeout=LONG)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "s_mask.tif"), masks(stack))
+    settled(stack, qtbot)
+    dialog.file_box.setCurrentIndex(dialog.file_box.findData(False))
+    assert dialog.preview.text().splitlines()[0] == "s_0_mask.tif"
+    dialog.file_box.setCurrentIndex(dialog.file_box.findData(True))
+    stack.images.table.select(["s [1]", "s [3]"])
+    dialog.scope_box.setCurrentIndex(dialog.scope_box.findData("selected"))
+    assert "2 of 4 slices are not among these: they are empty in the file." in dialog.preview.text()
+    dialog.scope_box.setCurrentIndex(dialog.scope_box.findData("image"))
+    assert dialog.preview.text().splitlines()[0] == "s_1_mask.tif"
+    # The box to link objects is one and the same in dialog and dock.
+    click(qtbot, dialog.link_box)
+    assert stack.session.workspace.link_objects
+    assert stack.segment_panel.link_box.isChecked()
+    dialog.close()
+
+
+def test_what_a_box_shows_is_in_the_list_of_layers_only_while_it_is_ticked(
+    stack: Any, qtbot: Any, viewer: Any
+) -> None:
+    names = lambda: [layer.name for layer in viewer.layers]  # noqa: E731
+    stack.overlays._tidy.setInterval(50)
+    for kind in ("probabilities", "verified"):
+        box = stack.review_panel.boxes[kind]
+        click(qtbot, box)
+        assert kind in names()
+        assert viewer.layers.selection.active is stack.canvas.mask_layer
+        stack.step(1)
+        assert kind in names()
+        click(qtbot, box)
+        assert not viewer.layers[kind].visible  # at once
+        qtbot.waitUntil(lambda: names() == ["s", "U-Net mask"])
+    click(qtbot, stack.review_panel.boxes["probabilities"])
+    layer = viewer.layers["probabilities"]
+    entry = stack.session.workspace.collection.entries[stack.session.workspace.current]
+    np.testing.assert_array_equal(layer.data, np.asarray(entry.prediction.probabilities()).max(axis=-1))
+    assert names() == ["s", "probabilities", "U-Net mask"]
+    viewer.layers.remove(layer)  # by a person
+    assert not stack.review_panel.boxes["probabilities"].isChecked()

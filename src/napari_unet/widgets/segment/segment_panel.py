@@ -284,7 +284,9 @@ class SegmentPanel(Step):
 
     def _mark(self, wrong: bool) -> None:
         """Mark the field that does not fit."""
-        self.model_box.setStyleSheet("QComboBox { border: 2px solid #D55E00; }" if wrong else "")
+        style = "QComboBox { border: 2px solid #D55E00; }" if wrong else ""
+        if self.model_box.styleSheet() != style:  # setting it costs a few milliseconds each time
+            self.model_box.setStyleSheet(style)
 
     def show_job(self) -> None:
         """Show how far the task is, if one runs."""
