@@ -235,6 +235,8 @@ def test_the_dialog_exports_one_file_or_one_a_slice(stack: Any, qtbot: Any, tmp_
     dialog.scope_box.setCurrentIndex(dialog.scope_box.findData("image"))
     assert dialog.preview.text().splitlines()[0] == "s_1_mask.tif"
     # The box to link objects is one and the same in dialog and dock.
+    assert not dialog.link_box.isEnabled()  # classes have no links
+    dialog.numbers_box.setCurrentIndex(dialog.numbers_box.findData("objects"))
     click(qtbot, dialog.link_box)
     assert stack.session.workspace.link_objects
     assert stack.segment_panel.link_box.isChecked()
@@ -263,3 +265,15 @@ def test_what_a_box_shows_is_in_the_list_of_layers_only_while_it_is_ticked(
     assert names() == ["s", "probabilities", "U-Net mask"]
     viewer.layers.remove(layer)  # by a person
     assert not stack.review_panel.boxes["probabilities"].isChecked()
+
+
+def test_the_pages_of_one_file_are_a_stack_too(ready: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 200, (3, *SHAPE)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "train-volume.tif", images, photometric="minisblack")
+    viewer.open(str(tmp_path / "train-volume.tif"), plugin="napari-unet-workbench")
+    qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 3)
+    segment(ready, qtbot, "all")
+    assert whole(ready, qtbot).shape == (3, *SHAPE)
+    np.testing.assert_array_equal(ready.canvas.mask_layer.data, masks(ready))
+    places = ready.image_source.stack_slices(ready.session.workspace.collection.ids)
+    assert [place.stack for place in places.values()] == ["train-volume"] * 3

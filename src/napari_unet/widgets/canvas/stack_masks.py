@@ -172,6 +172,7 @@ class StackMasks(QObject):  # type: ignore[misc]
         self.in_view = ""  # id of the slice that is painted on: nobody else writes to it
         self._stacks: dict[int, tuple[Any, MaskStack]] = {}  # by the layer of images
         self._wanted: dict[str, None] = {}
+        self._how = session.workspace.postprocessing  # that predicted masks were made with last
         self._busy = self._closed = False
         self._pump = QTimer(self)
         self._pump.setSingleShot(True)
@@ -256,7 +257,8 @@ class StackMasks(QObject):  # type: ignore[misc]
     def _on_mask(self, identifier: str) -> None:
         """Another mask of the current image may come of a threshold, which all others follow."""
         self.want([identifier])
-        for layer, stack in self._stacks.values():
+        how, self._how = self._how, self.session.workspace.postprocessing
+        for layer, stack in self._stacks.values() if how != self._how else ():
             if len(stack):
                 ids = self.image_source.slices_of(layer)
                 self.want(ids[index] for index in stack.filled if index in ids)

@@ -141,6 +141,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.numbers_box.addItem("classes", "classes")
         self.numbers_box.addItem("objects", "objects")
         self.numbers_box.setToolTip("What the numbers in mask files are; objects are numbered from 1")
+        self.numbers_box.currentIndexChanged.connect(self.refresh)
         self.file_box = QComboBox()
         self.file_box.addItem("one file for each stack", True)
         self.file_box.addItem("one file for each slice", False)
@@ -233,6 +234,8 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         for widget in (self.stacks_part, self.stacks_title):
             widget.setVisible(in_stack)
         self.link_box.setChecked(self.session.workspace.link_objects)
+        objects = self.numbers_box.currentData() == "objects"
+        self.link_box.setEnabled(objects or not all(FORMATS[name].numbered for name in self.formats))
         if in_stack != self._in_stack:
             self._in_stack = in_stack
             self.scope_box.setCurrentIndex(self.scope_box.findData("stack" if in_stack else "image"))
