@@ -708,12 +708,12 @@ def test_layers_of_ours_can_be_deleted_and_come_again(salt: Any, viewer: Any, qt
     assert row_of(salt, current).status == "corrected"
     salt.step(1)
     salt.step(-1)
-    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)
+    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)  # type: ignore[attr-defined]
     click(qtbot, salt.review_panel.errors_box)
     assert salt.overlays.layers["errors"].visible  # type: ignore[attr-defined]
     viewer.layers.remove(salt.canvas.mask_layer)
     segment(salt, qtbot)
-    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)
+    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)  # type: ignore[attr-defined]
     ours = [layer.metadata[OURS] for layer in viewer.layers if OURS in layer.metadata]
     assert sorted(ours) == ["errors", "mask"]
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.image_source import ImageSource
-    from napari_unet.widgets.canvas.stack_masks import MaskStack
+    from napari_unet.widgets.canvas.mask_stack import MaskStack
 
 # Milliseconds from the last change until the mask is looked at, and from the first where one follows the
 # other. What is painted is on the disk within a second, so a drag is kept in parts.
