@@ -269,8 +269,9 @@ def test_what_a_box_shows_is_in_the_list_of_layers_only_while_it_is_ticked(
 
 def test_the_pages_of_one_file_are_a_stack_too(ready: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 200, (3, *SHAPE)).astype(np.uint8)
-    tifffile.imwrite(tmp_path / "train-volume.tif", images, photometric="minisblack")
-    viewer.open(str(tmp_path / "train-volume.tif"), plugin="napari-unet-workbench")
+    for name, pages in (("train-volume.tif", images), ("train-labels.tif", (images > 99) * np.uint8(255))):
+        tifffile.imwrite(tmp_path / name, pages, photometric="minisblack")
+    viewer.open(str(tmp_path), plugin="napari-unet-workbench")
     qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 3)
     segment(ready, qtbot, "all")
     assert whole(ready, qtbot).shape == (3, *SHAPE)

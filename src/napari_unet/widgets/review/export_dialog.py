@@ -252,11 +252,9 @@ class ExportDialog(QDialog):  # type: ignore[misc]
             total = math.prod(place.leading)
             stacks[place.stack] = stacks.get(place.stack, (0, total))[0] + 1, total
         there, total = (sum(n) for n in zip(*stacks.values(), strict=True)) if stacks else (0, 0)
-        return (
-            f"{total - there:,} of {total:,} slices are not among them: empty in the file."
-            if total - there
-            else ""
-        )
+        if there == total:
+            return ""
+        return f"{total - there:,} of {total:,} slices are not among these: they are empty in the file."
 
     def _browse(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Export into this folder", self.folder_edit.text())
