@@ -160,6 +160,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         mend.selected = self.images.table.selected_ids
         mend.pixel_sizes = self.image_source.pixel_sizes
         mend.stack_slices = self.image_source.stack_slices
+        mend.export_button.pressed.connect(self.canvas.take_everything)
         mend.done_wanted.connect(self.navigation.done_and_next)
         mend.edit_wanted.connect(self.mask_editing.edit)
         mend.version_wanted.connect(self.mask_editing.go_back)
