@@ -282,7 +282,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         self._numbering = stack.numbering
         with self._quiet():
             if changed:
-                layer_styles.forget_history(self.mask_layer, editable=self._may_paint())
+                self._forget_history()
                 self.mask_layer.refresh()
             self.mask_layer.selected_label = self._numbering.number_for(chosen)
             self._remember_meaning()
@@ -423,9 +423,10 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             elif changed:
                 layer.refresh()
             self._remember_meaning()
-            layer_styles.forget_history(layer, editable=layer.ndim == PLANE or self._may_paint())
-            if chosen <= self._classes or chosen == IGNORE:
-                layer.selected_label = numbering.number_for(chosen)
+            self._forget_history()
+            number = numbering.number_for(chosen) if chosen <= self._classes or chosen == IGNORE else None
+            if number not in (None, layer.selected_label):
+                layer.selected_label = number
             self.place(layer)
         self.mask_shown.emit()
 
@@ -445,6 +446,15 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
         told = slices if place is not None else None
         layer_styles.remember_meaning(self.mask_layer, collection, self._shown, numbering, told)
+
+    def _forget_history(self) -> None:
+        """Leave nothing to undo in the layer; where nothing was painted there is nothing."""
+        layer, editable = self.mask_layer, self.mask_layer.ndim == PLANE or self._may_paint()
+        if self._watch.history:
+            layer_styles.forget_history(layer, editable=editable)
+            self._watch.history = False
+        elif layer.editable != editable:
+            layer.editable = editable
 
     def _numbered(self, mask: NDArray[np.uint8]) -> tuple[bool, LabelNumbering, NDArray[Any]]:
         """Number a mask: whether the layer shows others, what they mean, and the layer's array."""

@@ -29,11 +29,14 @@ class StrokeWatch:
     ----------
     touched : bool
         Whether something changed.
+    history : bool
+        Whether napari may have something to undo; set to False by who makes it forget.
     """
 
     def __init__(self, on_change: Callable[[], None], is_ours: Callable[[], bool]) -> None:
         self._on_change, self._is_ours = on_change, is_ours
         self.touched = False
+        self.history = False
         self._box: Box | None = None  # what was painted since, where napari says it
         self._anywhere = False  # whether something changed without napari saying where
         self._ended = 0  # strokes of the brush that ended since the mask was last looked at
@@ -55,6 +58,7 @@ class StrokeWatch:
         elif event.type == "labels_update":
             self._box = widened(self._box, event.offset, event.data.shape)
         if event is not None and event.type != "set_data":
+            self.history = True
             self._moving = event.type != "paint"  # which napari emits when the button is let go
             self._ended += event.type == "paint"
         self._on_change()
