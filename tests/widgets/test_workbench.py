@@ -785,9 +785,8 @@ def test_errors_come_with_details(
     shutil.rmtree(tmp_path / "gone")
     segment(ready, qtbot)
     assert "is not a model" in notifications[-1].message
-    (label, show) = notifications[-1].actions[0]
-    assert label == "Details"
-    show()
+    assert ready.status.words.toPlainText() == notifications[-1].message
+    click(qtbot, ready.status.details_button)
     from qtpy.QtWidgets import QDialog, QPlainTextEdit
 
     box = next(w for w in ready.findChildren(QDialog) if w.isVisible())

@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QLabel, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet.engine.process import ProcessEngine
+from napari_unet.session.outcome import Outcome
 from napari_unet.session.session import Session
 from napari_unet.settings import EvaluationSettings
 from napari_unet.widgets.canvas.image_source import ImageSource
@@ -22,6 +23,7 @@ from napari_unet.widgets.parts import keys, one_dock
 from napari_unet.widgets.parts.dispatcher import Dispatcher
 from napari_unet.widgets.parts.notify import notify, notify_error
 from napari_unet.widgets.parts.preferences import read_preferences
+from napari_unet.widgets.parts.status_line import StatusLine
 from napari_unet.widgets.parts.step import Scroll, StepColumn
 from napari_unet.widgets.review.mask_editing import MaskEditing
 from napari_unet.widgets.review.navigation import Navigation
@@ -87,13 +89,14 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.review_panel = ReviewPanel(self.session, self)
         self.learn_panel = LearnPanel(self.session, self)
         self.navigation = Navigation(self.session, self.images, self.segment_panel, self.canvas)
+        self.status = StatusLine(self)
         self._activity: Any = None
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(REFRESH)
         self._soon.timeout.connect(self._show_job)
         self._closed = False
-        self._closing = False
+        self._closing = self._hidden = False
         self._window: Any = None
         self._bound: list[Any] = []
         self._build()
@@ -126,6 +129,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         layout.setContentsMargins(0, 0, 0, 4)
         layout.setSpacing(2)
         layout.addWidget(area, 1)
+        layout.addWidget(self.status)
         layout.addWidget(shortcuts)
         self.setStyleSheet(STYLE)
 
@@ -163,7 +167,10 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.review_panel.classes.chosen.connect(self.canvas.choose_label)
         self.canvas.label_chosen.connect(self.review_panel.classes.mark)
         self.session.workspace.rows_changed.connect(lambda _: self.review_panel.refresh())
-        self.session.projects.noted.connect(notify)
+        self.session.projects.noted.connect(lambda sentence: self._on_outcome(Outcome(sentence)))
+        self.session.runner.succeeded.connect(self._on_outcome)
+        self.status.cancel_button.clicked.connect(self.session.runner.cancel)
+        self.segment_panel.toggled.connect(self._show_job)
         self.session.background.previewed.connect(self.canvas.show_preview)
         self.session.background.changed.connect(self.canvas.drop_preview)
         self.session.runner.failed.connect(self._on_failed)
@@ -315,7 +322,14 @@ class Workbench(QWidget):  # type: ignore[misc]
             self.segment_panel.refresh()
 
     def _on_failed(self, sentence: str, details: str) -> None:
-        notify_error(sentence, details, self)
+        self.status.show_error(sentence, details)
+        if self._hidden:
+            notify_error(sentence, details, self)
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        self.status.show_outcome(outcome)
+        if self._hidden:
+            notify(outcome.sentence)
 
     def _on_job(self) -> None:
         """A task began or ended: at once; it went on: a few times a second."""
@@ -332,7 +346,9 @@ class Workbench(QWidget):  # type: ignore[misc]
         if self._closed:
             return
         self.segment_panel.show_job()
-        progress = self.session.runner.progress
+        progress, what = self.session.runner.progress, self.session.runner.what
+        elsewhere = bool(what) or self.segment_panel.folded
+        self.status.show_work(what, progress if elsewhere else None)
         if progress is None:
             if self._activity is not None:
                 self._activity.close()
@@ -348,6 +364,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         """Keys work while the dock is shown: behind a hidden one nobody expects them."""
         if self._closed:
             return
+        self._hidden = not shown
         keys.release(self.viewer, self._bound)
         self._bound.clear()
         if shown:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
 
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, reading_masks
@@ -48,6 +48,7 @@ class ImagesPanel(Step):
         self, session: Session, viewer: Any, dispatch: Callable[[Callable[[], None]], None], parent: QWidget
     ) -> None:
         super().__init__(1, "Images", parent)
+        self.hint.cut = Qt.TextElideMode.ElideLeft
         self.session = session
         self.viewer = viewer
         self.dispatch = dispatch
@@ -110,23 +111,20 @@ class ImagesPanel(Step):
 
     def open_sample(self, key: str) -> None:
         """Show one of the made-up sets."""
-        from napari_unet.widgets.parts.notify import notify_error
-
         try:
             self.viewer.open_sample("napari-unet-workbench", key)
         except (KeyError, ValueError) as error:
-            notify_error(f"the sample {key} cannot be opened: {error}")
+            self.session.runner.failed.emit(f"the sample {key} cannot be opened: {error}", "")
 
     def open_paths(self, paths: list[str]) -> None:
         """Show files or folders in the viewer: data sets by our reader, the rest by napari's."""
-        from napari_unet.widgets.parts.notify import notify_error
-
         for path in paths:
             known = Path(path).is_dir() or Path(path).suffix.lower() in (".zip", ".csv", ".tsv")
             try:
                 self.viewer.open(path, plugin="napari-unet-workbench" if known else "napari")
             except (WorkbenchError, ValueError, OSError) as error:
-                notify_error(error.sentence if isinstance(error, WorkbenchError) else f"{path}: {error}")
+                sentence = error.sentence if isinstance(error, WorkbenchError) else f"{path}: {error}"
+                self.session.runner.failed.emit(sentence, "")
 
     def _choose_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Open a folder of images, with or without masks")

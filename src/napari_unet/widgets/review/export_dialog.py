@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -27,7 +26,8 @@ from napari_unet.errors import WorkbenchError
 from napari_unet.export.formats import FORMATS
 from napari_unet.export.naming import PATTERN, plan_files
 from napari_unet.session.export_masks import current_masks, exportable
-from napari_unet.widgets.parts.words import duration
+from napari_unet.session.outcome import Outcome
+from napari_unet.widgets.parts.words import count
 from napari_unet.workflow.export.export_task import Exported, ExportTask
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ SCOPES = {
 }
 COLUMNS = 2  # of formats
 SHOWN = 3  # names in the preview
+TOLD = 3  # images that could not be exported, with the reason
 
 
 class ExportDialog(QDialog):  # type: ignore[misc]
@@ -75,7 +76,6 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.selected = selected
         self.pixel_sizes = pixel_sizes
         self._offered = ""  # size that was filled in for the person
-        self._job: Job | None = None
         self._existing: list[Path] = []  # files that would be replaced
         self.setWindowTitle("Export masks")
         self.setMinimumWidth(520)
@@ -84,7 +84,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         form = QFormLayout()
         form.addRow("Images", self.scope_box)
         form.addRow("Formats", self.formats_part)
-        form.addRow("Numbers are", self.numbers_box)
+        form.addRow("Pixel values", self.numbers_box)
         folder = QHBoxLayout()
         folder.addWidget(self.folder_edit, 1)
         folder.addWidget(self.browse_button)
@@ -95,14 +95,12 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         layout.addLayout(form)
         layout.addWidget(self.preview)
         layout.addWidget(self.overwrite_box)
-        layout.addWidget(self.bar)
         row = QHBoxLayout()
-        row.addWidget(self.words, 1)
+        row.addStretch(1)
         row.addWidget(self.run_button)
-        row.addWidget(self.cancel_button)
         row.addWidget(self.close_button)
         layout.addLayout(row)
-        session.runner.job_changed.connect(self._show_job)
+        session.runner.job_changed.connect(self._on_images)
         for signal in (
             session.workspace.rows_changed,
             session.workspace.current_changed,
@@ -131,15 +129,17 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.numbers_box = QComboBox()
         self.numbers_box.addItem("classes", "classes")
         self.numbers_box.addItem("objects", "objects")
-        self.numbers_box.setToolTip("What the numbers in mask files are; objects are numbered from 1")
+        self.numbers_box.setToolTip(
+            "What the pixel values of mask files are: classes, or a number for each object"
+        )
         self.folder_edit = QLineEdit()
-        self.folder_edit.setPlaceholderText("a folder; it is made if need be")
+        self.folder_edit.setPlaceholderText("a folder; a new one is made")
         self.browse_button = QPushButton("Browse…")
         self.browse_button.clicked.connect(self._browse)
         self.pattern_edit = QLineEdit(PATTERN)
         self.pattern_edit.setToolTip("{name}, {index} (or {index:04}) and {format} are filled in")
         self.size_edit = QLineEdit()
-        self.size_edit.setPlaceholderText("of each layer or file; else like 0.65um or 0.5x0.65um (y, x)")
+        self.size_edit.setPlaceholderText("e.g. 0.65 um; leave empty to use that of each layer or file")
         self.size_edit.setToolTip(
             "Length of a pixel's sides, for formats and measurements that hold it. Filled in from scale and\n"
             "units of the layer where all images share them; empty, each has that of its layer, else its file"
@@ -154,19 +154,9 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.preview.setTextFormat(Qt.TextFormat.PlainText)
         self.overwrite_box = QCheckBox("Replace these files")
         self.overwrite_box.toggled.connect(self.refresh)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
-        self.bar.hide()
-        self.words = QLabel()
-        self.words.setWordWrap(True)
         self.run_button = QPushButton("Export")
         self.run_button.setDefault(True)
         self.run_button.clicked.connect(self.export)
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop; files that are finished stay")
-        self.cancel_button.clicked.connect(self.session.runner.cancel)
-        self.cancel_button.hide()
         self.close_button = QPushButton("Close")
         self.close_button.clicked.connect(self.close)
 
@@ -257,26 +247,10 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         more = [f"… {len(paths):,} files"] if len(paths) > SHOWN else []
         return "\n".join([*first, *more])
 
-    def _show_job(self) -> None:
-        running, progress = self._job is not None, self.session.runner.progress
-        self.bar.setVisible(running)
-        self.cancel_button.setVisible(running)
-        self.close_button.setVisible(not running)
-        if running and progress is not None:
-            self.bar.setRange(0, int(progress.total) if progress.done else 0)
-            self.bar.setValue(int(progress.done))
-            left = progress.seconds_left
-            words = (
-                f"{int(progress.done):,} of {int(progress.total):,}" if progress.done else progress.message
-            )
-            self.words.setText(words if left is None else f"{words}, {duration(left)} left")
-        elif self.isVisible():
-            self.refresh()
-
     # doing it
 
     def export(self) -> None:
-        """Write the files; what became of it is said in the dialog."""
+        """Write the files; the dock shows how far it is, and the result."""
         if self.session.runner.busy or self._obstacle()[0]:
             return
         size = self.size_edit.text().strip()
@@ -297,25 +271,27 @@ class ExportDialog(QDialog):  # type: ignore[misc]
             self.overwrite_box.isChecked(),
             parse_pixel_size(size) if size else None,
         )
-        self.words.setText("")
 
         def ended(job: Job) -> None:
             if job.state == "done":
                 session.history.exported(task, source, inference)
-            self._on_end(job)
+            if isinstance(job.result, Exported):
+                session.runner.succeeded.emit(Outcome(in_words(job.result), task.out))
+            elif job.cancel_token.cancelled:
+                session.runner.succeeded.emit(
+                    Outcome("Export stopped. Files that are finished stay.", task.out)
+                )
 
-        job = session.runner.run(task, len(ids), lambda _: None, ended)
-        self._job = None if job.ended else job
-        self._show_job()
-
-    def _on_end(self, job: Job) -> None:
-        self._job = None
-        result = job.result
-        if isinstance(result, Exported):
-            self.words.setText(result.sentence)
-            self.words.setToolTip("\n".join(problem.sentence for problem in result.problems[:20]))
-        else:
-            stopped = job.cancel_token.cancelled
-            self.words.setText("Stopped; finished files stay." if stopped else "Nothing more was written.")
         self.overwrite_box.setChecked(False)
-        self._show_job()
+        self.close()
+        session.runner.run(task, len(ids), lambda _: None, ended, "Exporting")
+
+
+def in_words(result: Exported) -> str:
+    """What was exported, and the first reasons why images were left out."""
+    words = f"Exported {count(result.images, 'image')} in {count(len(result.paths), 'file')}"
+    if not result.problems:
+        return f"{words}."
+    why = "; ".join(problem.sentence for problem in result.problems[:TOLD])
+    more = f"; and {len(result.problems) - TOLD:,} more" if len(result.problems) > TOLD else ""
+    return f"{words}; {len(result.problems):,} left out: {why}{more}."

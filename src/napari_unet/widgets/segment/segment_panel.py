@@ -25,7 +25,7 @@ from superqt import QLabeledDoubleSlider
 
 from napari_unet.models.shipped import is_shipped
 from napari_unet.widgets.parts.step import ElidedLabel, Step
-from napari_unet.widgets.parts.words import duration
+from napari_unet.widgets.parts.words import progress_words
 from napari_unet.widgets.segment.run_record_button import RunRecordButton
 from napari_unet.widgets.segment.suggestion_row import SuggestionRow
 
@@ -52,7 +52,7 @@ class SegmentPanel(Step):
         self.session = session
         self.channels: Callable[[], int | None] = lambda: None
         self.selected: Callable[[], tuple[str, ...]] = tuple
-        self._filling = False
+        self._filling = self._busy = False
         self._build_model()
         self._build_run()
         self._build_mask()
@@ -273,23 +273,16 @@ class SegmentPanel(Step):
 
     def show_job(self) -> None:
         """Show how far the task is, if one runs."""
-        progress = self.session.runner.progress
+        progress = None if self.session.runner.what else self.session.runner.progress
         running = progress is not None
-        if running != (self.pages.currentIndex() == 1):
+        if running != (self.pages.currentIndex() == 1) or self._busy != self.session.runner.busy:
             self.pages.setCurrentIndex(int(running))
+            self._busy = self.session.runner.busy
             self.refresh()
         if progress is not None:
-            total = int(progress.total)
-            self.bar.setRange(0, total if progress.done else 0)
+            self.bar.setRange(0, int(progress.total) if progress.done else 0)
             self.bar.setValue(int(progress.done))
-            words = progress.message
-            if progress.done and total > 1:
-                words = f"{int(progress.done):,} of {total:,}"
-                if progress.message != "Segmenting":
-                    words = f"{progress.message}: {words}"
-            if progress.seconds_left is not None and progress.done < progress.total:
-                words += f", {duration(progress.seconds_left)} left"
-            self.progress_words.setText(words)
+            self.progress_words.setText(progress_words(progress))
             if progress.done and not self.mask_part.isVisible():
                 self.refresh()
 
