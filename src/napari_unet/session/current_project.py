@@ -327,7 +327,7 @@ class CurrentProject:
         if restored:
             count = f"{len(restored):,} corrected image{'s' * (len(restored) != 1)}"
             verb = "are" if len(restored) > 1 else "is"
-            self.noted.emit(f"{count} of an earlier session {verb} here again.")
+            self.noted.emit(f"{count} {verb} restored from your last session.")
         changed = (*others, *problems, *restored, *merged)
         if changed and collection is self.workspace.collection:
             self.workspace.rows_changed.emit(changed)

@@ -148,6 +148,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.learn_panel.form.references = self.image_source.reference_choices
         self.learn_panel.form.chosen_reference = lambda: self.image_source.reference_layer
         self.learn_panel.form.reference_wanted.connect(self.image_source.choose_reference)
+        self.learn_panel.all_wanted.connect(lambda: self.segment("all"))
         self.review_panel.all_scores.tie_threshold(self.segment_panel.threshold)
         self.review_panel.overlay_wanted.connect(self._show_overlay)
         self.overlays.gone.connect(lambda kind: self.review_panel.boxes[kind].setChecked(False))
@@ -160,12 +161,16 @@ class Workbench(QWidget):  # type: ignore[misc]
         mend = self.review_panel.edit_bar
         mend.selected = self.images.table.selected_ids
         mend.pixel_sizes = self.image_source.pixel_sizes
+        mend.shows_objects = lambda: self.canvas.as_objects
         mend.done_wanted.connect(self.navigation.done_and_next)
         mend.edit_wanted.connect(self.mask_editing.edit)
         mend.version_wanted.connect(self.mask_editing.go_back)
         mend.accept_wanted.connect(self.mask_editing.accept)
         self.review_panel.classes.chosen.connect(self.canvas.choose_label)
         self.canvas.label_chosen.connect(self.review_panel.classes.mark)
+        self.canvas.mask_shown.connect(self._count_objects)
+        self.session.workspace.score_changed.connect(lambda _: self._count_objects())
+        self.session.workspace.current_changed.connect(lambda _: self._count_objects())
         self.session.workspace.rows_changed.connect(lambda _: self.review_panel.refresh())
         self.session.projects.noted.connect(lambda sentence: self._on_outcome(Outcome(sentence)))
         self.session.runner.succeeded.connect(self._on_outcome)
@@ -251,7 +256,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.review_panel.edit_bar.show_export()
 
     def segment(self, scope: str) -> None:
-        """Segment "image", "view", "selected" or "all"."""
+        """Segment "image", "view", "selected", "all" or "held-out"."""
         session = self.session
         if session.workspace.collection is None or session.workspace.model is None:
             self.session.runner.failed.emit(
@@ -280,6 +285,7 @@ class Workbench(QWidget):  # type: ignore[misc]
             "image": (current,) if current else (),
             "selected": self.images.table.selected_ids(),
             "all": session.workspace.collection.ids,
+            "held-out": self.segment_panel.held_out_ids(),
         }[scope]
         # The current image first: that is where the person looks.
         ordered = [i for i in ids if i == current] + [i for i in ids if i != current]
@@ -359,6 +365,9 @@ class Workbench(QWidget):  # type: ignore[misc]
         ahead = int(progress.done) - self._activity.n
         if ahead > 0:
             self._activity.update(ahead)
+
+    def _count_objects(self) -> None:
+        self.segment_panel.show_count(self.canvas.object_count())
 
     def _on_shown(self, shown: bool) -> None:
         """Keys work while the dock is shown: behind a hidden one nobody expects them."""

@@ -21,7 +21,7 @@ from napari_unet.inference.postprocess import connected_objects
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.canvas import layer_styles
-from napari_unet.widgets.canvas.label_numbering import LabelNumbering
+from napari_unet.widgets.canvas.label_numbering import IGNORED_OBJECT, LabelNumbering
 from napari_unet.widgets.canvas.layer_images import OURS
 from napari_unet.widgets.parts import keys
 
@@ -120,6 +120,19 @@ class MaskCanvas(QObject):  # type: ignore[misc]
     def current_mask(self) -> NDArray[np.uint8] | None:
         """(Y, X) uint8: the mask of the current image as it is in the layer; None if there is none."""
         return self._mask_in_layer if self._shown == self.session.workspace.current != "" else None
+
+    def object_count(self) -> int | None:
+        """How many objects the mask of the current image has; None where classes are shown, or no mask."""
+        mask = self.current_mask()
+        if mask is None or not self.as_objects or self.mask_layer is None:
+            return None
+        found = np.bincount(np.asarray(self.mask_layer.data).ravel(), minlength=IGNORED_OBJECT + 1)
+        found[[0, IGNORED_OBJECT]] = 0
+        return int(np.count_nonzero(found))
+
+    def take_brush(self) -> None:
+        """Activate the mask, with the brush in hand."""
+        self.choose_label(self._chosen_label())
 
     def hide_mask(self) -> None:
         """Hide the mask, or show it again."""
@@ -384,7 +397,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             overlay.visible = False
             return
         row = self.session.workspace.row(identifier)
-        words = [identifier if len(identifier) <= LONG else f"{identifier[:12]}…{identifier[-8:]}"]
+        words = [identifier if len(identifier) <= LONG else f"…{identifier[1 - LONG :]}"]
         if identifier == self._unseen:
             words.append("cannot be shown")
         if row.iou is not None:

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 HEIGHT = 190  # pixels of both together
 IOU, OLD, LOSS = "#E69F00", "#56B4E9", "#CC79A7"
+WORDS = "#909090"  # of the legend, on dark ground and on light
 TOOLTIP = (
-    "Above: IoU on images it does not learn from (orange), and of the model in use on the same ones (blue). "
-    "Below: the loss, what training makes small (purple). Both over seconds."
+    "<qt>Above: IoU on validation images, which the network does not learn from: of the new model (orange) "
+    "and of the model in use on the same images (blue). Below: the loss, which training makes small "
+    "(purple). The verdict is on held-out images and may differ.</qt>"
 )
 
 
@@ -55,6 +57,8 @@ class TrainingCurves(QWidget):  # type: ignore[misc]
             known = [(r["seconds"], r[name]) for r in looks if math.isfinite(r.get(name, math.nan))]
             curve.setData([t for t, _ in known], [v for _, v in known])
         self._loss.setData([t for t, _ in losses], [v for _, v in losses])
+        # From the start of training, not from some time before it.
+        self.score_plot.setXRange(0, max(t for t, _ in losses), padding=0)
         self.score_plot.setVisible(any(math.isfinite(r.get("held_out_iou", math.nan)) for r in looks))
         self.show()
 
@@ -78,8 +82,15 @@ class TrainingCurves(QWidget):  # type: ignore[misc]
         self.loss_plot.setLabel("bottom", "seconds")
         self.score_plot.getAxis("bottom").setStyle(showValues=False)
         self.loss_plot.setXLink(self.score_plot)
+        self.score_plot.getViewBox().setLimits(xMin=0)
+        self.score_plot.addLegend(offset=(-4, -4), labelTextColor=WORDS, labelTextSize="8pt")
         self._iou = self.score_plot.plot(
-            pen=pyqtgraph.mkPen(IOU, width=2), symbol="o", symbolSize=5, symbolBrush=IOU, symbolPen=None
+            name="validation, new model",
+            pen=pyqtgraph.mkPen(IOU, width=2),
+            symbol="o",
+            symbolSize=5,
+            symbolBrush=IOU,
+            symbolPen=None,
         )
-        self._old = self.score_plot.plot(pen=pyqtgraph.mkPen(OLD, width=1.5))
+        self._old = self.score_plot.plot(name="validation, old model", pen=pyqtgraph.mkPen(OLD, width=1.5))
         self._loss = self.loss_plot.plot(pen=pyqtgraph.mkPen(LOSS, width=2))

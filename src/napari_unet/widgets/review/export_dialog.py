@@ -76,6 +76,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.selected = selected
         self.pixel_sizes = pixel_sizes
         self._offered = ""  # size that was filled in for the person
+        self._numbers_chosen = False
         self._existing: list[Path] = []  # files that would be replaced
         self.setWindowTitle("Export masks")
         self.setMinimumWidth(520)
@@ -132,6 +133,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.numbers_box.setToolTip(
             "What the pixel values of mask files are: classes, or a number for each object"
         )
+        self.numbers_box.activated.connect(self._on_numbers)
         self.folder_edit = QLineEdit()
         self.folder_edit.setPlaceholderText("a folder; a new one is made")
         self.browse_button = QPushButton("Browse…")
@@ -174,6 +176,14 @@ class ExportDialog(QDialog):  # type: ignore[misc]
             wanted = set(self.selected())
             return tuple(i for i in found["all"] if i in wanted)
         return found[scope]
+
+    def offer_numbers(self, numbers: str) -> None:
+        """Offer "classes" or "objects", as they are shown, unless the person chose one here."""
+        if not self._numbers_chosen:
+            self.numbers_box.setCurrentIndex(self.numbers_box.findData(numbers))
+
+    def _on_numbers(self, index: int) -> None:
+        self._numbers_chosen = True
 
     def _plan(self) -> ExportPlan:
         folder = Path(self.folder_edit.text().strip()).expanduser()

@@ -1,4 +1,4 @@
-"""Step 3: look at masks, worst first, and mend them."""
+"""Step 3: look at masks, worst first, and correct them."""
 
 from __future__ import annotations
 
@@ -96,11 +96,11 @@ class ReviewPanel(Step):
             "reference, IoU is estimated from how far predictions of the flipped image agree. Next: Q</qt>"
         )
         self.worst_button.clicked.connect(self.worst_wanted)
-        self.correct_button = QPushButton("Correct")
+        self.correct_button = QPushButton("Correct next")
         self.correct_button.setToolTip(
-            "<qt>Go to an image that stands for many that are probably wrong, or, two times in five, to one "
-            "drawn at random (C); with reference masks to the worst. "
-            "Done (D) goes to the next of them</qt>"
+            "<qt>Go to the image whose correction probably helps most, and take the brush (C). With "
+            "reference masks that is the worst image. Without them, three of five images stand for many "
+            "others, and two are chosen at random. Done (D) goes to the next one.</qt>"
         )
         self.correct_button.clicked.connect(self.correct_wanted)
         self.boxes = {}
