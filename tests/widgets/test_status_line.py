@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QScrollArea
 
 from napari_unet.progress import Progress
 from napari_unet.session.outcome import Outcome
+from napari_unet.widgets.parts.keys_dialog import KeysDialog
 from support.hands import LONG, click, segment
 
 if TYPE_CHECKING:
@@ -148,3 +149,21 @@ def test_what_a_folded_step_does_is_shown_in_the_status_line(ready: Any, viewer:
     assert status.work.isHidden()
     runner.progress = None
     ready._show_job()
+
+
+def test_the_question_mark_lists_every_key_that_is_bound(ready: Any, viewer: Any, qtbot: Any) -> None:
+    viewer.add_image(np.random.default_rng(0).integers(0, 200, (48, 40)).astype(np.uint8), name="s")
+    qtbot.waitUntil(lambda: ready.session.workspace.current == "s")
+    segment(ready, qtbot)
+    click(qtbot, ready.help_button)
+    (dialog,) = ready.findChildren(KeysDialog)
+    assert dialog.isVisible()
+    bound = {str(key) for key in (*viewer.keymap, *ready.canvas.mask_layer.keymap)}
+    digits = {str(n) for n in range(1, 10)}
+    assert digits <= bound
+    assert "1 to 9" in dialog.shown
+    assert bound - digits <= set(dialog.shown)
+    # What is listed beyond that are napari's own tools, and what cancels.
+    assert set(dialog.shown) - bound == {"1 to 9", "P", "E", "F", "L", "Z", "Escape"}
+    assert ready.status.cancel_button.shortcut().toString() == "Esc"
+    dialog.close()

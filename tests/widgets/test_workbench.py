@@ -626,7 +626,7 @@ def test_worst_first_and_the_histogram(salt: Any, qtbot: Any) -> None:
     assert rows[salt.session.workspace.current] == shown[1]
     histogram = salt.review_panel.histogram
     qtbot.waitUntil(lambda: sum(histogram.counts) == 12)  # the unseen half
-    assert "12 unseen" in salt.review_panel.overall_score.text()
+    assert "12 images, unseen" in salt.review_panel.overall_score.text()
     unseen = [r.iou for r in salt.session.workspace.rows() if r.part == "held-out"]
     assert f"{np.mean(unseen):.3f}" in salt.review_panel.overall_score.text()
     bar = int(np.argmax(histogram.counts))

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
-from qtpy.QtWidgets import QApplication, QLabel, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QHBoxLayout,
+    QLabel,
+    QMessageBox,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.session.outcome import Outcome
@@ -21,6 +30,7 @@ from napari_unet.widgets.images.images_panel import ImagesPanel
 from napari_unet.widgets.learn.learn_panel import LearnPanel
 from napari_unet.widgets.parts import keys, one_dock
 from napari_unet.widgets.parts.dispatcher import Dispatcher
+from napari_unet.widgets.parts.keys_dialog import KeysDialog
 from napari_unet.widgets.parts.notify import notify, notify_error
 from napari_unet.widgets.parts.preferences import read_preferences
 from napari_unet.widgets.parts.status_line import StatusLine
@@ -42,7 +52,7 @@ SMALLEST_LIST = 154  # pixels: search, two images, and how many there are
 STYLE = """
 QPushButton#primary:enabled { background-color: #2f6fbd; color: white; font-weight: bold; }
 QPushButton#primary:enabled:hover { background-color: #3d82d6; }
-QToolButton#heading { font-weight: bold; border: none; background: transparent; padding: 2px; }
+QToolButton#heading { font-weight: bold; border: none; background: transparent; padding: 0px; }
 QToolButton::menu-indicator { image: none; }
 """
 
@@ -122,15 +132,23 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.images.table.setMinimumHeight(SMALLEST_LIST)
         area = Scroll(inside)
         shortcuts = QLabel(keys.short_words())
-        shortcuts.setToolTip(keys.all_in_words())
         shortcuts.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         shortcuts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.help_button = QToolButton()
+        self.help_button.setText("?")
+        self.help_button.setToolTip("Show all keys")
+        self.help_button.setAccessibleName("Show all keys")
+        self.help_button.clicked.connect(self.show_keys)
+        foot = QHBoxLayout()
+        foot.setContentsMargins(8, 0, 8, 0)
+        foot.addWidget(shortcuts, 1)
+        foot.addWidget(self.help_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 4)
         layout.setSpacing(2)
         layout.addWidget(area, 1)
         layout.addWidget(self.status)
-        layout.addWidget(shortcuts)
+        layout.addLayout(foot)
         self.setStyleSheet(STYLE)
 
     def _connect(self) -> None:
@@ -248,6 +266,10 @@ class Workbench(QWidget):  # type: ignore[misc]
             if panel.isAncestorOf(widget):
                 panel.set_folded(False)
         widget.setFocus()
+
+    def show_keys(self) -> None:
+        """Open the window that lists every key."""
+        KeysDialog(self).show()
 
     def export(self) -> None:
         """Open the dialog that exports masks."""

@@ -378,7 +378,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def _label_keys(self) -> dict[str, Callable[[], None]]:
         """Digits choose a class; napari's tools, which have them too, go by their letters in this layer."""
-        wanted = {str(number): number for number in range(10)} | {"I": IGNORE}
+        wanted = {keys.BACKGROUND_KEY: 0, keys.IGNORE_KEY: IGNORE} | {str(n): n for n in keys.DIGITS}
         return {key: functools.partial(self.choose_label, label) for key, label in wanted.items()}
 
     def _chosen_label(self) -> int:

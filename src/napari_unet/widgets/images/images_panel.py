@@ -71,7 +71,7 @@ class ImagesPanel(Step):
         for key, title in SAMPLES.items():
             samples.addAction(title, lambda k=key: self.open_sample(k))
         menu.addSeparator()
-        menu.addAction("Keep corrections in a folder…", self._choose_project)
+        menu.addAction("Save corrections in a folder…", self._choose_project)
         self.open_button.setMenu(menu)
         head = self.layout().itemAt(1).layout()
         assert isinstance(head, QHBoxLayout)
@@ -94,7 +94,7 @@ class ImagesPanel(Step):
         self.masks_are.setMinimumContentsLength(14)
         self.masks_are.hide()
         self.masks_are.activated.connect(self._read_masks_as)
-        self.body.addWidget(self.leave_out)
+        self.table.below.insertWidget(1, self.leave_out)
         self.body.addWidget(self.masks_are)
         self.table.image_activated.connect(session.workspace.select)
         session.workspace.collection_changed.connect(self._on_collection)

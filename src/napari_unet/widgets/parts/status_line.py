@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.widgets.parts.keys import CANCEL
 from napari_unet.widgets.parts.notify import details_box
 from napari_unet.widgets.parts.step import ElidedLabel
 from napari_unet.widgets.parts.words import progress_words
@@ -112,7 +113,8 @@ class StatusLine(QWidget):  # type: ignore[misc]
         first, second = QHBoxLayout(), QHBoxLayout()
         first.addWidget(self.words, 1)
         first.addWidget(self.clear_button, 0, Qt.AlignmentFlag.AlignTop)
-        second.addWidget(self.path, 1)
+        second.addStretch(1)
+        second.addWidget(self.path, 1000)
         for button in (self.details_button, self.folder_button, self.report_button):
             second.addWidget(button)
         right = QVBoxLayout()
@@ -134,7 +136,7 @@ class StatusLine(QWidget):  # type: ignore[misc]
         self.progress_words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop; files and masks that are finished stay (Escape)")
-        self.cancel_button.setShortcut("Escape")
+        self.cancel_button.setShortcut(CANCEL)
         self.work = QWidget()
         row = QHBoxLayout(self.work)
         row.setContentsMargins(0, 0, 0, 0)

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleSlider
 
 from napari_unet.models.shipped import is_shipped
+from napari_unet.widgets.parts.keys import CANCEL
 from napari_unet.widgets.parts.step import ElidedLabel, Step
 from napari_unet.widgets.parts.words import count, progress_words
 from napari_unet.widgets.segment.run_record_button import RunRecordButton
@@ -124,7 +125,7 @@ class SegmentPanel(Step):
         self.progress_words = ElidedLabel()
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop; images that are finished keep their masks (Escape)")
-        self.cancel_button.setShortcut("Escape")
+        self.cancel_button.setShortcut(CANCEL)
         self.cancel_button.clicked.connect(self.session.runner.cancel)
         running = QWidget()
         row = QHBoxLayout(running)
