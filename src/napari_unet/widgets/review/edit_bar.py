@@ -95,7 +95,7 @@ class EditBar(QWidget):  # type: ignore[misc]
             self.export_dialog = ExportDialog(
                 self.session, lambda: self.selected(), self, lambda ids: self.pixel_sizes(ids)
             )
-        self.export_dialog.offer_numbers("objects" if self.shows_objects() else "classes")
+        self.export_dialog.offer("objects" if self.shows_objects() else "classes")
         self.export_dialog.refresh()
         self.export_dialog.show()
         self.export_dialog.raise_()

@@ -76,7 +76,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.selected = selected
         self.pixel_sizes = pixel_sizes
         self._offered = ""  # size that was filled in for the person
-        self._numbers_chosen = False
+        self._chosen: set[QComboBox] = set()  # by the person, in this dialog
         self._existing: list[Path] = []  # files that would be replaced
         self.setWindowTitle("Export masks")
         self.setMinimumWidth(520)
@@ -133,7 +133,8 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.numbers_box.setToolTip(
             "What the pixel values of mask files are: classes, or a number for each object"
         )
-        self.numbers_box.activated.connect(self._on_numbers)
+        for box in (self.scope_box, self.numbers_box):
+            box.activated.connect(lambda _, b=box: self._chosen.add(b))
         self.folder_edit = QLineEdit()
         self.folder_edit.setPlaceholderText("a folder; a new one is made")
         self.browse_button = QPushButton("Browse…")
@@ -177,13 +178,13 @@ class ExportDialog(QDialog):  # type: ignore[misc]
             return tuple(i for i in found["all"] if i in wanted)
         return found[scope]
 
-    def offer_numbers(self, numbers: str) -> None:
-        """Offer "classes" or "objects", as they are shown, unless the person chose one here."""
-        if not self._numbers_chosen:
+    def offer(self, numbers: str) -> None:
+        """Offer all masks, with "classes" or "objects" as they are shown; what a person chose here stays."""
+        if self.numbers_box not in self._chosen:
             self.numbers_box.setCurrentIndex(self.numbers_box.findData(numbers))
-
-    def _on_numbers(self, index: int) -> None:
-        self._numbers_chosen = True
+        if self.scope_box not in self._chosen:
+            scope = "all" if len(self.ids("all")) > 1 else "image"
+            self.scope_box.setCurrentIndex(self.scope_box.findData(scope))
 
     def _plan(self) -> ExportPlan:
         folder = Path(self.folder_edit.text().strip()).expanduser()
