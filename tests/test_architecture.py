@@ -44,7 +44,7 @@ PARTS = {
     ),
     "session": (
         {"images"},
-        {"overall_score", "auto_project"},
+        {"overall_score", "auto_project", "outcome"},
         {"found_project"},
         {"task_runner"},
         {"workspace"},
@@ -54,6 +54,7 @@ PARTS = {
         {"session"},
     ),
     "session/learn": (
+        {"facts", "verdict"},
         {"background_job", "candidate_version"},
         {"new_model"},
         {"learning"},
