@@ -48,7 +48,7 @@ PARTS = {
         {"found_project"},
         {"task_runner"},
         {"workspace"},
-        {"run_history", "current_project"},
+        {"run_history", "current_project", "recent_projects"},
         {"painting", "quality", "export_masks"},
         {"learn"},
         {"session"},

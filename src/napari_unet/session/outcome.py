@@ -21,11 +21,14 @@ class Outcome:
         The file or folder that holds it.
     page : pathlib.Path or None
         A report that can be opened.
+    is_note : bool
+        Whether it is only something to know, no result of what a person asked for.
     """
 
     sentence: str
     path: Path | None = None
     page: Path | None = None
+    is_note: bool = False
 
     @property
     def folder(self) -> Path | None:

@@ -190,7 +190,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.session.workspace.score_changed.connect(lambda _: self._count_objects())
         self.session.workspace.current_changed.connect(lambda _: self._count_objects())
         self.session.workspace.rows_changed.connect(lambda _: self.review_panel.refresh())
-        self.session.projects.noted.connect(lambda sentence: self._on_outcome(Outcome(sentence)))
+        self.session.projects.noted.connect(self._on_noted)
         self.session.runner.succeeded.connect(self._on_outcome)
         self.status.cancel_button.clicked.connect(self.session.runner.cancel)
         self.segment_panel.toggled.connect(self._show_job)
@@ -353,6 +353,11 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.status.show_error(sentence, details)
         if self._hidden:
             notify_error(sentence, details, self)
+
+    def _on_noted(self, sentence: str) -> None:
+        project = self.session.projects.project
+        folder = None if project is None else project.folder
+        self._on_outcome(Outcome(sentence, folder, is_note=True))
 
     def _on_outcome(self, outcome: Outcome) -> None:
         self.status.show_outcome(outcome)

@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QMenu,
+    QToolButton,
+    QWidget,
+)
 
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.errors import WorkbenchError
 from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 from napari_unet.widgets.images.image_table import ImageTable
+from napari_unet.widgets.images.project_menu import ProjectMenu
 from napari_unet.widgets.parts.step import Step
 
 if TYPE_CHECKING:
@@ -71,7 +80,8 @@ class ImagesPanel(Step):
         for key, title in SAMPLES.items():
             samples.addAction(title, lambda k=key: self.open_sample(k))
         menu.addSeparator()
-        menu.addAction("Save corrections in a folder…", self._choose_project)
+        self.projects = ProjectMenu(session, menu, self.open_paths, self)
+        self.projects.renamed.connect(self._show_name)
         self.open_button.setMenu(menu)
         head = self.layout().itemAt(1).layout()
         assert isinstance(head, QHBoxLayout)
@@ -145,20 +155,18 @@ class ImagesPanel(Step):
         if paths:
             self.open_paths(paths)
 
-    def _choose_project(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "A new, empty folder for corrections, or a project")
-        if path:
-            self.session.projects.use_folder(Path(path))
+    def _show_name(self) -> None:
+        collection, project = self.session.workspace.collection, self.session.projects.project
+        name = collection.name if collection is not None and len(collection) else ""
+        self.hint.setText(name if project is None or not name else project.name)
 
     # the list
 
     def _on_collection(self) -> None:
-        collection = self.session.workspace.collection
         self._changed.clear()
         self.table.model.clear_thumbnails()
         self.table.set_rows(self.session.workspace.rows())
-        name = collection.name if collection is not None and len(collection) else ""
-        self.hint.setText(name)
+        self._show_name()
         self._show_leave_out()
         self._show_masks_are()
 

@@ -149,7 +149,7 @@ class StatusLine(QWidget):  # type: ignore[misc]
     def show_outcome(self, outcome: Outcome) -> None:
         """Show a result, with its path and what can be opened."""
         self._outcome, self._details = outcome, ""
-        self._say("result" if outcome.path is not None else "note", outcome.sentence)
+        self._say("note" if outcome.is_note else "result", outcome.sentence)
 
     def show_error(self, sentence: str, details: str = "") -> None:
         """Show an error in full; a button shows its details, if there are any."""
