@@ -35,7 +35,7 @@ def test_a_project_says_where_it_is_gets_a_name_and_is_opened_again(
     # The first stroke makes a project, and the dock says where.
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
     folder = session.painting.project.folder
-    assert status.words.toPlainText() == f"Corrections of the project {salt_folder.name} are saved here."
+    assert status.words.toPlainText() == "Corrections are saved in this folder."
     assert status.path.whole_text() == str(folder)
     # It moves to a folder of the person's, and gets a name.
     elsewhere = tmp_path / "corrections of november"

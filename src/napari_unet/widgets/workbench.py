@@ -34,7 +34,7 @@ from napari_unet.widgets.parts.keys_dialog import KeysDialog
 from napari_unet.widgets.parts.notify import notify, notify_error
 from napari_unet.widgets.parts.preferences import read_preferences
 from napari_unet.widgets.parts.status_line import StatusLine
-from napari_unet.widgets.parts.step import Scroll, StepColumn
+from napari_unet.widgets.parts.step import Scroll, Step, StepColumn
 from napari_unet.widgets.review.mask_editing import MaskEditing
 from napari_unet.widgets.review.navigation import Navigation
 from napari_unet.widgets.review.review_panel import ReviewPanel
@@ -126,11 +126,15 @@ class Workbench(QWidget):  # type: ignore[misc]
         column.addWidget(self.learn_panel)
         self.learn_panel.set_folded(True)
         # A small screen has no room for all.
-        for other in (self.segment_panel, self.review_panel):
-            self.learn_panel.unfolded.connect(lambda step=other: step.set_folded(True))
-            other.unfolded.connect(lambda: self.learn_panel.set_folded(True))
+        for step, other in (
+            (self.segment_panel, self.review_panel),
+            (self.review_panel, self.segment_panel),
+        ):
+            self.learn_panel.unfolded.connect(lambda step=step: step.set_folded(True))
+            step.unfolded.connect(lambda: self.learn_panel.set_folded(True))
+            step.unfolded.connect(lambda other=other: self._fold_soon(other))
         self.images.table.setMinimumHeight(SMALLEST_LIST)
-        area = Scroll(inside)
+        self.area = area = Scroll(inside)
         shortcuts = QLabel(keys.short_words())
         shortcuts.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         shortcuts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -351,6 +355,7 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _on_failed(self, sentence: str, details: str) -> None:
         self.status.show_error(sentence, details)
+        self._fold_soon(self.segment_panel)
         if self._hidden:
             notify_error(sentence, details, self)
 
@@ -361,6 +366,7 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _on_outcome(self, outcome: Outcome) -> None:
         self.status.show_outcome(outcome)
+        self._fold_soon(self.segment_panel)
         if self._hidden:
             notify(outcome.sentence)
 
@@ -392,6 +398,15 @@ class Workbench(QWidget):  # type: ignore[misc]
         ahead = int(progress.done) - self._activity.n
         if ahead > 0:
             self._activity.update(ahead)
+
+    def _fold_soon(self, step: Step) -> None:
+        """Fold a step if the dock has no room for it, once that is known."""
+
+        def fold() -> None:
+            if not self._closed and self.window().isVisible() and self.area.overflows:
+                step.set_folded(True)
+
+        QTimer.singleShot(0, fold)
 
     def _count_objects(self) -> None:
         self.segment_panel.show_count(self.canvas.object_count())

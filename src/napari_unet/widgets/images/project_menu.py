@@ -100,8 +100,9 @@ class ProjectMenu(QObject):  # type: ignore[misc]
         """Say in which folder the corrections are."""
         project = self.session.projects.project
         if project is not None:
-            words = f"Corrections of the project {project.name} are saved here."
-            self.session.runner.succeeded.emit(Outcome(words, project.folder))
+            self.session.runner.succeeded.emit(
+                Outcome("Corrections are saved in this folder.", project.folder)
+            )
 
     def _on_noted(self, sentence: str) -> None:
         self._noted = True

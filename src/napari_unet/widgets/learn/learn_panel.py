@@ -123,7 +123,9 @@ class LearnPanel(Step):
         self.keep_going.clicked.connect(
             lambda wanted: self.learning.keep_learning(wanted, float(self.seconds.value()))
         )
-        row = QHBoxLayout()
+        self.start = QWidget()
+        row = QHBoxLayout(self.start)
+        row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(QLabel("Time"))
         row.addWidget(self.seconds, 1)
         row.addWidget(self.run_button, 1)
@@ -133,7 +135,7 @@ class LearnPanel(Step):
         column.setSpacing(5)
         column.addWidget(self.facts)
         column.addWidget(self.words)
-        column.addLayout(row)
+        column.addWidget(self.start)
         column.addWidget(self.keep_going)
 
     def _build_running(self) -> None:
@@ -272,10 +274,18 @@ class LearnPanel(Step):
         self.run_button.setEnabled(not why)
         self.run_button.setToolTip(why or "Learn from the corrections, then judge old and new model")
         self.keep_going.setChecked(learning.keep_going)
+        # What can be answered now has the room: a small screen shows five images beside it.
+        waits = self.candidate.version is not None
+        learns = self.background.stoppable
+        self.start.setVisible(not (learns or waits) or learning.keep_going)
+        self.facts.setVisible(bool(facts) and not waits)
+        self.keep_going.setVisible(not waits or learning.keep_going)
+        self.curves.setVisible((learns or waits) and len(self.background.losses) > 1)
         if not self.background.losses:
             self.curves.clear()
         self._refresh_verdict()
         self.version_row.refresh()
+        self.version_row.setVisible(self.version_row.several and not waits)
         if self.tabs.currentIndex() == 1:
             self.form.refresh()
 

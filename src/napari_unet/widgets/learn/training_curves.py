@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-HEIGHT = 190  # pixels of both together
+HEIGHT = 150  # pixels of both together
 IOU, OLD, LOSS = "#E69F00", "#56B4E9", "#CC79A7"
 WORDS = "#909090"  # of the legend, on dark ground and on light
 TOOLTIP = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
     from napari_unet.project.model_version import Version
@@ -13,13 +13,20 @@ if TYPE_CHECKING:
 
 
 class VersionsRow(QWidget):  # type: ignore[misc]
-    """A list of versions and what can be done with them; hidden while there is only one."""
+    """A list of versions and what can be done with them.
+
+    Attributes
+    ----------
+    several : bool
+        Whether there is a choice.
+    """
 
     compare_wanted = Signal()
 
     def __init__(self, candidate: CandidateVersion, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.candidate = candidate
+        self.several = False
         self._number: int | None = None  # of the version in use
         self._earlier: Version | None = None
         self.box = QComboBox()
@@ -38,11 +45,14 @@ class VersionsRow(QWidget):  # type: ignore[misc]
         self.compare_button = QPushButton("Compare…")
         self.compare_button.setToolTip("Compare any two versions on the same held-out images")
         self.compare_button.clicked.connect(self.compare_wanted)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.box, 1)
+        row = QHBoxLayout()
         for button in (self.use_button, self.back_button, self.compare_button):
-            row.addWidget(button)
+            row.addWidget(button, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addWidget(self.box)
+        column.addLayout(row)
 
     def refresh(self) -> None:
         """List the versions, the one in use chosen."""
@@ -56,7 +66,7 @@ class VersionsRow(QWidget):  # type: ignore[misc]
         if number is not None:
             self.box.setCurrentIndex(self.box.findData(number))
         self.box.blockSignals(False)
-        self.setVisible(len(versions) > 1)
+        self.several = len(versions) > 1
         self._refresh_buttons()
 
     def _refresh_buttons(self) -> None:

@@ -112,10 +112,10 @@ class StatusLine(QWidget):  # type: ignore[misc]
         self.clear_button.clicked.connect(self.clear)
         first, second = QHBoxLayout(), QHBoxLayout()
         first.addWidget(self.words, 1)
+        first.addWidget(self.details_button, 0, Qt.AlignmentFlag.AlignTop)
         first.addWidget(self.clear_button, 0, Qt.AlignmentFlag.AlignTop)
-        second.addStretch(1)
-        second.addWidget(self.path, 1000)
-        for button in (self.details_button, self.folder_button, self.report_button):
+        second.addWidget(self.path, 1)
+        for button in (self.folder_button, self.report_button):
             second.addWidget(button)
         right = QVBoxLayout()
         right.setSpacing(2)

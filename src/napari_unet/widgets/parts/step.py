@@ -108,6 +108,12 @@ class Scroll(QScrollArea):  # type: ignore[misc]
             self._fit()
         return bool(super().eventFilter(watched, event))
 
+    @property
+    def overflows(self) -> bool:
+        """Whether what is inside needs more height than there is."""
+        inside = self.widget()
+        return bool(inside.heightForWidth(self.viewport().width()) > self.viewport().height())
+
     def _fit(self) -> None:
         needed = (
             max(self.widget().minimumSizeHint().width(), LEAST) + self.verticalScrollBar().sizeHint().width()
