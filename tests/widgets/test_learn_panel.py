@@ -102,13 +102,11 @@ def test_a_mean_that_fell_puts_discard_first_and_the_details_are_a_click_away(sa
     assert answers(panel) == ["Discard v002", "Keep v002"]
     assert panel.discard_button.objectName() == "primary"
     assert panel.keep_button.objectName() == ""
-    assert panel.details.isHidden()
     click(qtbot, panel.details_button)
-    assert not panel.details.isHidden()
-    assert "4 better, 4 worse, 0 the same" in panel.details.text()
+    assert "4 better, 4 worse, 0 the same" in panel.verdict.text()
     click(qtbot, panel.discard_button)
     assert panel.verdict.text() == "v002 is discarded. v001 stays in use."
-    assert panel.details.isHidden()
+    assert panel.details_button.isHidden()
     assert candidate.version is None
 
 
@@ -140,3 +138,42 @@ def test_curves_say_what_they_are_and_begin_at_0(ready: Any, qtbot: Any) -> None
     assert named == {"validation, new model", "validation, old model"}
     for plot in (curves.score_plot, curves.loss_plot):
         assert plot.viewRange()[0] == pytest.approx([0.0, 20.0])
+
+
+def rows_in_view(dock: Any) -> float:
+    view = dock.images.table.view
+    return float(view.viewport().height() / view.verticalHeader().defaultSectionSize())
+
+
+def test_five_images_are_in_view_with_any_one_step_open_on_a_small_screen(
+    salt: Any, viewer: Any, qtbot: Any
+) -> None:
+    viewer.window._qt_window.resize(1276, 770)  # of 1280 x 800, less the frame
+    viewer.window._qt_window.show()
+    correct(salt, qtbot)
+    bench, learn = salt, salt.learn_panel
+    # A result in the status line, and two steps open: no room for all, so Segment folds.
+    bench.segment_panel.set_folded(False)
+    bench.review_panel.set_folded(False)
+    bench.session.runner.failed.emit("It cannot be written: the disk is full; free some space", "Traceback")
+    qtbot.waitUntil(lambda: not bench.area.overflows)
+    for step in (bench.segment_panel, bench.review_panel):
+        bench.segment_panel.set_folded(True)
+        bench.review_panel.set_folded(True)
+        click(qtbot, step.heading)
+        qtbot.waitUntil(lambda: rows_in_view(bench) >= 5)
+    click(qtbot, learn.heading)
+    qtbot.waitUntil(lambda: rows_in_view(bench) >= 5)
+    bench.session.background.losses = [(t / 2, 1 / (1 + t)) for t in range(1, 40)]
+    learn.curves.show_rows(
+        [{"seconds": float(t), "held_out_iou": 0.6, "old_iou": 0.6} for t in range(1, 20)],
+        bench.session.background.losses,
+    )
+    offer(bench, [0.7] * 8, [0.6] * 8)
+    qtbot.waitUntil(lambda: rows_in_view(bench) >= 5)
+    assert not learn.curves.isHidden()
+    click(qtbot, learn.discard_button)
+    assert learn.curves.isHidden()
+    assert not learn.run_button.parentWidget().isHidden()
+    qtbot.waitUntil(lambda: rows_in_view(bench) >= 5)
+    assert not bench.area.verticalScrollBar().isVisible()

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-HEIGHT = 150  # pixels of both together
+HEIGHT, ALONE = 130, 90  # pixels of both together, and of the scores alone
 IOU, OLD, LOSS = "#E69F00", "#56B4E9", "#CC79A7"
 WORDS = "#909090"  # of the legend, on dark ground and on light
 TOOLTIP = (
@@ -31,6 +31,13 @@ class TrainingCurves(QWidget):  # type: ignore[misc]
         self.score_plot: Any = None
         self.loss_plot: Any = None
         self.hide()
+
+    def show_loss(self, shown: bool) -> None:
+        """Show the loss below the scores, or the scores alone: the loss is of no use for a verdict."""
+        if self.loss_plot is not None:
+            self.loss_plot.setVisible(shown)
+            self.score_plot.getAxis("bottom").setStyle(showValues=not shown)
+        self.setFixedHeight(HEIGHT if shown else ALONE)
 
     def clear(self) -> None:
         """Start again."""
