@@ -86,6 +86,7 @@ class LearnPanel(Step):
             signal.connect(self.refresh)
         session.workspace.opened.connect(self._on_opened)
         self.unfolded.connect(background.warm)
+        self.unfolded.connect(self.refresh)
         self.unfolded.connect(self._open_on_what_can_be_used)
 
     def _build_ways(self) -> None:

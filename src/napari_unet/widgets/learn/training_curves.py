@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
 HEIGHT, ALONE = 130, 90  # pixels of both together, and of the scores alone
 IOU, OLD, LOSS = "#E69F00", "#56B4E9", "#CC79A7"
-WORDS = "#909090"  # of the legend, on dark ground and on light
 TOOLTIP = (
     "<qt>Above: IoU on validation images, which the network does not learn from: of the new model (orange) "
     "and of the model in use on the same images (blue). Below: the loss, which training makes small "
@@ -75,11 +75,13 @@ class TrainingCurves(QWidget):  # type: ignore[misc]
 
         layout = self.layout()
         assert layout is not None
+        words = self.palette().color(QPalette.ColorRole.WindowText)
         self.score_plot, self.loss_plot = (pyqtgraph.PlotWidget(background=None) for _ in range(2))
         for plot, name in ((self.score_plot, "IoU"), (self.loss_plot, "loss")):
             plot.setLabel("left", name)
             for side in ("bottom", "left"):
                 plot.getAxis(side).enableAutoSIPrefix(False)
+                plot.getAxis(side).setTextPen(words)
             plot.getAxis("left").setWidth(48)
             plot.setMouseEnabled(x=False, y=False)
             plot.hideButtons()
@@ -90,7 +92,7 @@ class TrainingCurves(QWidget):  # type: ignore[misc]
         self.score_plot.getAxis("bottom").setStyle(showValues=False)
         self.loss_plot.setXLink(self.score_plot)
         self.score_plot.getViewBox().setLimits(xMin=0)
-        self.score_plot.addLegend(offset=(-4, -4), labelTextColor=WORDS, labelTextSize="8pt")
+        self.score_plot.addLegend(offset=(-4, -4), labelTextColor=words, labelTextSize="8pt")
         self._iou = self.score_plot.plot(
             name="validation, new model",
             pen=pyqtgraph.mkPen(IOU, width=2),
