@@ -246,7 +246,7 @@ def test_ignored_pixels_count_for_nothing_and_survive(
     assert (reference.weights[below] == 1).all()
     assert (reference.labels[0:50] == 0).all()
     # Undo and back, another image and back, and from the files.
-    choose(qtbot, ready.review_panel.edit_bar.accept_button, "This image is not done")
+    choose(qtbot, ready.review_panel.edit_bar.accept_button, "Mark as not done")
     choose(qtbot, ready.review_panel.edit_bar.edit_button, "Undo")
     np.testing.assert_array_equal(layer.data, predicted)
     press(layer, "I")
@@ -344,7 +344,7 @@ def test_many_are_accepted_at_once_and_taken_back(stack: Any, qtbot: Any) -> Non
     choose(qtbot, bar.accept_button, f"All images with a mask ({COUNT - 2})")
     qtbot.waitUntil(lambda: len(done()) == COUNT)
     settled(stack, qtbot)
-    choose(qtbot, bar.accept_button, f"Take the last acceptance back ({COUNT - 2})")
+    choose(qtbot, bar.accept_button, f"Undo last accept ({COUNT - 2})")
     qtbot.waitUntil(lambda: done() == ["s [1]", "s [3]"])
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
     settled(stack, qtbot)

@@ -633,7 +633,7 @@ def test_worst_first_and_the_histogram(salt: Any, qtbot: Any) -> None:
     assert rows[salt.session.workspace.current] == shown[1]
     histogram = salt.review_panel.histogram
     qtbot.waitUntil(lambda: sum(histogram.counts) == 12)  # the unseen half
-    assert "12 unseen" in salt.review_panel.overall_score.text()
+    assert "12 images, unseen" in salt.review_panel.overall_score.text()
     unseen = [r.iou for r in salt.session.workspace.rows() if r.part == "held-out"]
     assert f"{np.mean(unseen):.3f}" in salt.review_panel.overall_score.text()
     bar = int(np.argmax(histogram.counts))
@@ -791,9 +791,8 @@ def test_errors_come_with_details(
     shutil.rmtree(tmp_path / "gone")
     segment(ready, qtbot)
     assert "is not a model" in notifications[-1].message
-    (label, show) = notifications[-1].actions[0]
-    assert label == "Details"
-    show()
+    assert ready.status.words.toPlainText() == notifications[-1].message
+    click(qtbot, ready.status.details_button)
     from qtpy.QtWidgets import QDialog, QPlainTextEdit
 
     box = next(w for w in ready.findChildren(QDialog) if w.isVisible())

@@ -155,7 +155,7 @@ class RunHistory:
             if job.state == "done":
                 on_saved(job.result)
 
-        return self.runner.run(task, 0, lambda _: None, on_end)
+        return self.runner.run(task, 0, lambda _: None, on_end, "Saving the run")
 
 
 def _segmentation(task: PredictTask, said: Mapping[str, Prediction | None]) -> FinishedRun:

@@ -19,7 +19,7 @@ from napari_unet.errors import WorkbenchError
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.canvas import layer_styles
-from napari_unet.widgets.canvas.label_numbering import LabelNumbering
+from napari_unet.widgets.canvas.label_numbering import IGNORED_OBJECT, LabelNumbering
 from napari_unet.widgets.canvas.layer_images import OURS
 from napari_unet.widgets.canvas.stack_masks import StackMasks, objects_of
 from napari_unet.widgets.canvas.stroke_watch import StrokeWatch
@@ -124,6 +124,21 @@ class MaskCanvas(QObject):  # type: ignore[misc]
     def current_mask(self) -> NDArray[np.uint8] | None:
         """(Y, X) uint8: the mask of the current image as it is in the layer; None if there is none."""
         return self._mask_in_layer if self._shown == self.session.workspace.current != "" else None
+
+    def object_count(self) -> int | None:
+        """How many objects the mask of the current image has; None where classes are shown, or no mask."""
+        mask = self.current_mask()
+        if mask is None or not self.as_objects or self.mask_layer is None:
+            return None
+        found = np.bincount(
+            np.asarray(self.mask_layer.data[self._index]).ravel(), minlength=IGNORED_OBJECT + 1
+        )
+        found[[0, IGNORED_OBJECT]] = 0
+        return int(np.count_nonzero(found))
+
+    def take_brush(self) -> None:
+        """Activate the mask, with the brush in hand."""
+        self.choose_label(self._chosen_label())
 
     def hide_mask(self) -> None:
         """Hide the mask, or show it again."""
@@ -485,7 +500,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def _label_keys(self) -> dict[str, Callable[[], None]]:
         """Digits choose a class; napari's tools, which have them too, go by their letters in this layer."""
-        wanted = {str(number): number for number in range(10)} | {"I": IGNORE}
+        wanted = {keys.BACKGROUND_KEY: 0, keys.IGNORE_KEY: IGNORE} | {str(n): n for n in keys.DIGITS}
         return {key: functools.partial(self.choose_label, label) for key, label in wanted.items()}
 
     def _chosen_label(self) -> int:
@@ -504,7 +519,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             overlay.visible = False
             return
         row = self.session.workspace.row(identifier)
-        words = [identifier if len(identifier) <= LONG else f"{identifier[:12]}…{identifier[-8:]}"]
+        words = [identifier if len(identifier) <= LONG else f"…{identifier[1 - LONG :]}"]
         if identifier == self._unseen:
             words.append("cannot be shown")
         if row.iou is not None:

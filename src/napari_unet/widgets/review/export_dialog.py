@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -28,7 +27,8 @@ from napari_unet.errors import WorkbenchError
 from napari_unet.export.formats import FORMATS
 from napari_unet.export.naming import PATTERN, plan_files
 from napari_unet.session.export_masks import current_masks, exportable
-from napari_unet.widgets.parts.words import LINK_TIP, duration
+from napari_unet.session.outcome import Outcome
+from napari_unet.widgets.parts.words import LINK_TIP, count
 from napari_unet.workflow.export.export_task import Exported, ExportTask
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ SCOPES = {
 }
 COLUMNS = 2  # of formats
 SHOWN = 3  # names in the preview
+TOLD = 3  # images that could not be exported, with the reason
 
 
 class ExportDialog(QDialog):  # type: ignore[misc]
@@ -82,7 +83,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.pixel_sizes, self.stack_slices = pixel_sizes, stack_slices
         self._in_stack: bool | None = None  # whether the current image is a slice; None: not known yet
         self._offered = ""  # size that was filled in for the person
-        self._job: Job | None = None
+        self._chosen: set[QComboBox] = set()  # by the person, in this dialog
         self._existing: list[Path] = []  # files that would be replaced
         self.setWindowTitle("Export masks")
         self.setMinimumWidth(520)
@@ -91,7 +92,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         form = QFormLayout()
         form.addRow("Images", self.scope_box)
         form.addRow("Formats", self.formats_part)
-        form.addRow("Numbers are", self.numbers_box)
+        form.addRow("Pixel values", self.numbers_box)
         folder = QHBoxLayout()
         folder.addWidget(self.folder_edit, 1)
         folder.addWidget(self.browse_button)
@@ -104,14 +105,12 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         layout.addLayout(form)
         layout.addWidget(self.preview)
         layout.addWidget(self.overwrite_box)
-        layout.addWidget(self.bar)
         row = QHBoxLayout()
-        row.addWidget(self.words, 1)
+        row.addStretch(1)
         row.addWidget(self.run_button)
-        row.addWidget(self.cancel_button)
         row.addWidget(self.close_button)
         layout.addLayout(row)
-        session.runner.job_changed.connect(self._show_job)
+        session.runner.job_changed.connect(self._on_images)
         for signal in (
             session.workspace.rows_changed,
             session.workspace.current_changed,
@@ -140,8 +139,11 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.numbers_box = QComboBox()
         self.numbers_box.addItem("classes", "classes")
         self.numbers_box.addItem("objects", "objects")
-        self.numbers_box.setToolTip("What the numbers in mask files are; objects are numbered from 1")
-        self.numbers_box.currentIndexChanged.connect(self.refresh)
+        self.numbers_box.setToolTip(
+            "What the pixel values of mask files are: classes, or a number for each object"
+        )
+        for box in (self.scope_box, self.numbers_box):
+            box.activated.connect(lambda _, b=box: self._chosen.add(b))
         self.file_box = QComboBox()
         self.file_box.addItem("one file for each stack", True)
         self.file_box.addItem("one file for each slice", False)
@@ -158,13 +160,13 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         row.addWidget(self.file_box, 1)
         row.addWidget(self.link_box)
         self.folder_edit = QLineEdit()
-        self.folder_edit.setPlaceholderText("a folder; it is made if need be")
+        self.folder_edit.setPlaceholderText("a folder; a new one is made")
         self.browse_button = QPushButton("Browse…")
         self.browse_button.clicked.connect(self._browse)
         self.pattern_edit = QLineEdit(PATTERN)
         self.pattern_edit.setToolTip("{name}, {index} (or {index:04}) and {format} are filled in")
         self.size_edit = QLineEdit()
-        self.size_edit.setPlaceholderText("of each layer or file; else like 0.65um or 0.5x0.65um (y, x)")
+        self.size_edit.setPlaceholderText("e.g. 0.65 um; leave empty to use that of each layer or file")
         self.size_edit.setToolTip(
             "Length of a pixel's sides, for formats and measurements that hold it. Filled in from scale and\n"
             "units of the layer where all images share them; empty, each has that of its layer, else its file"
@@ -172,6 +174,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         for edit in (self.folder_edit, self.pattern_edit, self.size_edit):
             edit.textChanged.connect(self.refresh)
         self.scope_box.currentIndexChanged.connect(self.refresh)
+        self.numbers_box.currentIndexChanged.connect(self.refresh)
         self.file_box.currentIndexChanged.connect(self.refresh)
 
     def _build_end(self) -> None:
@@ -180,19 +183,9 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.preview.setTextFormat(Qt.TextFormat.PlainText)
         self.overwrite_box = QCheckBox("Replace these files")
         self.overwrite_box.toggled.connect(self.refresh)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
-        self.bar.hide()
-        self.words = QLabel()
-        self.words.setWordWrap(True)
         self.run_button = QPushButton("Export")
         self.run_button.setDefault(True)
         self.run_button.clicked.connect(self.export)
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop; files that are finished stay")
-        self.cancel_button.clicked.connect(self.session.runner.cancel)
-        self.cancel_button.hide()
         self.close_button = QPushButton("Close")
         self.close_button.clicked.connect(self.close)
 
@@ -216,6 +209,20 @@ class ExportDialog(QDialog):  # type: ignore[misc]
             return tuple(i for i in found["all"] if i in wanted)
         return found[scope]
 
+    def offer(self, numbers: str) -> None:
+        """Offer "classes" or "objects" as they are shown, and a scope; what a person chose here stays."""
+        if self.numbers_box not in self._chosen:
+            self.numbers_box.setCurrentIndex(self.numbers_box.findData(numbers))
+        self._offer_scope()
+
+    def _offer_scope(self) -> None:
+        """Offer the stack of the current image, else all masks."""
+        if self.scope_box not in self._chosen:
+            many = "stack" if self._in_stack else "all"
+            self.scope_box.setCurrentIndex(
+                self.scope_box.findData(many if len(self.ids(many)) > 1 else "image")
+            )
+
     def _plan(self) -> ExportPlan:
         folder = Path(self.folder_edit.text().strip()).expanduser()
         ids = self.ids(str(self.scope_box.currentData()))
@@ -238,7 +245,9 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.link_box.setEnabled(objects or not all(FORMATS[name].numbered for name in self.formats))
         if in_stack != self._in_stack:
             self._in_stack = in_stack
-            self.scope_box.setCurrentIndex(self.scope_box.findData("stack" if in_stack else "image"))
+            if not in_stack and self.scope_box.currentData() == "stack":
+                self._chosen.discard(self.scope_box)
+            self._offer_scope()
         view = self.scope_box.view()
         view.setRowHidden(self.scope_box.findData("stack"), not in_stack)
 
@@ -324,26 +333,10 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         more = [f"… {len(paths):,} files"] if len(paths) > SHOWN else []
         return "\n".join(filter(None, [*first, *more, self._empty_slices()]))
 
-    def _show_job(self) -> None:
-        running, progress = self._job is not None, self.session.runner.progress
-        self.bar.setVisible(running)
-        self.cancel_button.setVisible(running)
-        self.close_button.setVisible(not running)
-        if running and progress is not None:
-            self.bar.setRange(0, int(progress.total) if progress.done else 0)
-            self.bar.setValue(int(progress.done))
-            left = progress.seconds_left
-            words = (
-                f"{int(progress.done):,} of {int(progress.total):,}" if progress.done else progress.message
-            )
-            self.words.setText(words if left is None else f"{words}, {duration(left)} left")
-        elif self.isVisible():
-            self.refresh()
-
     # doing it
 
     def export(self) -> None:
-        """Write the files; what became of it is said in the dialog."""
+        """Write the files; the dock shows how far it is, and the result."""
         if self.session.runner.busy or self._obstacle()[0]:
             return
         size = self.size_edit.text().strip()
@@ -367,25 +360,27 @@ class ExportDialog(QDialog):  # type: ignore[misc]
             session.workspace.link_objects,
             self.stack_slices(ids),
         )
-        self.words.setText("")
 
         def ended(job: Job) -> None:
             if job.state == "done":
                 session.history.exported(task, source, inference)
-            self._on_end(job)
+            if isinstance(job.result, Exported):
+                session.runner.succeeded.emit(Outcome(in_words(job.result), task.out))
+            elif job.cancel_token.cancelled:
+                session.runner.succeeded.emit(
+                    Outcome("Export stopped. Files that are finished stay.", task.out)
+                )
 
-        job = session.runner.run(task, len(ids), lambda _: None, ended)
-        self._job = None if job.ended else job
-        self._show_job()
-
-    def _on_end(self, job: Job) -> None:
-        self._job = None
-        result = job.result
-        if isinstance(result, Exported):
-            self.words.setText(result.sentence)
-            self.words.setToolTip("\n".join(problem.sentence for problem in result.problems[:20]))
-        else:
-            stopped = job.cancel_token.cancelled
-            self.words.setText("Stopped; finished files stay." if stopped else "Nothing more was written.")
         self.overwrite_box.setChecked(False)
-        self._show_job()
+        self.close()
+        session.runner.run(task, len(ids), lambda _: None, ended, "Exporting")
+
+
+def in_words(result: Exported) -> str:
+    """What was exported, and the first reasons why images were left out."""
+    words = f"Exported {count(result.images, 'image')} in {count(len(result.paths), 'file')}"
+    if not result.problems:
+        return f"{words}."
+    why = "; ".join(problem.sentence for problem in result.problems[:TOLD])
+    more = f"; and {len(result.problems) - TOLD:,} more" if len(result.problems) > TOLD else ""
+    return f"{words}; {len(result.problems):,} left out: {why}{more}."

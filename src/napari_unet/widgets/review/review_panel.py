@@ -1,4 +1,4 @@
-"""Step 3: look at masks, worst first, and mend them."""
+"""Step 3: look at masks, worst first, and correct them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_unet.evaluation.error_map import ERROR_COLOURS
 from napari_unet.widgets.canvas.layer_styles import UNSURE_COLOURS, VERIFIED_COLOUR
 from napari_unet.widgets.parts.step import ElidedLabel, Step
+from napari_unet.widgets.parts.words import count
 from napari_unet.widgets.review.class_legend import ClassLegend
 from napari_unet.widgets.review.edit_bar import EditBar
 from napari_unet.widgets.review.iou_histogram import IoUHistogram
@@ -97,11 +98,11 @@ class ReviewPanel(Step):
             "reference, IoU is estimated from how far predictions of the flipped image agree. Next: Q</qt>"
         )
         self.worst_button.clicked.connect(self.worst_wanted)
-        self.correct_button = QPushButton("Correct")
+        self.correct_button = QPushButton("Correct next")
         self.correct_button.setToolTip(
-            "<qt>Go to an image that stands for many that are probably wrong, or, two times in five, to one "
-            "drawn at random (C); with reference masks to the worst. "
-            "Done (D) goes to the next of them</qt>"
+            "<qt>Go to the image whose correction probably helps most, and take the brush (C). With "
+            "reference masks that is the worst image. Without them, three of five images stand for many "
+            "others, and two are chosen at random. Done (D) goes to the next one.</qt>"
         )
         self.correct_button.clicked.connect(self.correct_wanted)
         self.boxes = {}
@@ -263,10 +264,12 @@ class ReviewPanel(Step):
         if overall is None:
             self.overall_score.setText("")
         else:
-            interval = "" if math.isnan(overall.low) else f" ({overall.low:.3f} to {overall.high:.3f})"
+            percent = f"{100 * self.session.workspace.evaluation.confidence:g} % CI"
+            low, high = f"{overall.low:.3f}", f"{overall.high:.3f}"
+            interval = "" if math.isnan(overall.low) else f" ({percent} {low} to {high})"
             mean = f"<b>{overall.mean_iou:.3f}</b>{interval}"
             note = self.session.workspace.threshold_note
-            words = f"All: {mean}, {overall.images:,} {seen_in_words(overall)}"
+            words = f"All: {mean}, {count(overall.images, 'image')}, {seen_in_words(overall)}"
             if overall.stale:
                 words += f"; {overall.stale:,} are being scored with the new threshold"
             if note:
