@@ -269,8 +269,8 @@ def line_table(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     for row in rows:
         for at in row.get("line", ()):
-            told = f"{at['new']:.3f} | {at['old']:.3f} | {at['judged new']:+.3f} | {at['judged old']:+.3f}"
-            lines += [f"| {row['case']} | {row['arm']} | {row['seed']} | {at['point']} | {told} |"]
+            scores = f"{at['new']:.3f} | {at['old']:.3f} | {at['judged new']:+.3f} | {at['judged old']:+.3f}"
+            lines += [f"| {row['case']} | {row['arm']} | {row['seed']} | {at['point']} | {scores} |"]
     return "\n".join(lines)
 
 

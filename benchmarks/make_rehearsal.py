@@ -3,7 +3,7 @@
     python benchmarks/make_rehearsal.py nuclei --data DSB2018 --out FOLDER
     python benchmarks/make_rehearsal.py nerve-and-vessel --data USGRA_SEG --out FOLDER
 
-Only images that the model was trained on are taken, told by their pixels; none that was held out or that
+Only images that the model was trained on are taken, known by their pixels; none that was held out or that
 chose weights. The same command writes the same crops. Licence and attribution of the data go into the file.
 FOLDER is that of the model: whoever puts the file there gives the crops away with the model, so the terms of
 the data must allow that.
@@ -40,8 +40,8 @@ def main() -> int:
     dataset = open_dataset(options.data)
     trained = [s.id for s in dataset.samples if seen.own_part(s.id, dataset.image(s)) == "train"]
     found = choose_rehearsal(dataset.subset(trained), normalization, COUNT[options.name], SEED)
-    told = ABOUT[options.name]
-    about = {"name": dataset.name, **{key: str(told[key]) for key in ("licence", "attribution")}}
+    described = ABOUT[options.name]
+    about = {"name": dataset.name, **{key: str(described[key]) for key in ("licence", "attribution")}}
     options.out.mkdir(parents=True, exist_ok=True)
     write_rehearsal(options.out, replace(found, about=about))
     size = (options.out / REHEARSAL_FILE).stat().st_size

@@ -157,8 +157,8 @@ def read_rehearsal(path: Path) -> Rehearsal | None:
             if len(about["crops"]) > MOST_CROPS:
                 raise ValueError(f"{len(about['crops'])} crops")
             crops = tuple(_crop(entry, number, arrays) for number, entry in enumerate(about["crops"]))
-            told = {str(key): str(value) for key, value in about["about"].items()}
-            return Rehearsal(crops, float(about["zoom"]), told)
+            described = {str(key): str(value) for key, value in about["about"].items()}
+            return Rehearsal(crops, float(about["zoom"]), described)
     except (*DAMAGED_ZIP, *BAD_CONTENT) as error:
         raise ModelError(
             f"{name} cannot be read",

@@ -202,10 +202,10 @@ class FineTuningRound(RoundMaterial):
             self._put(between(before, after, point))
             self._live()
             live, losses[point] = self._changes()
-            told = [(live, images)] if images else []
+            measured = [(live, images)] if images else []
             if folds is not None:
-                told.append((folds.change(point), len(folds.old)))
-            known = [(gain, count) for gain, count in told if math.isfinite(gain)]
+                measured.append((folds.change(point), len(folds.old)))
+            known = [(gain, count) for gain, count in measured if math.isfinite(gain)]
             total = sum(count for _, count in known)
             gains[point] = sum(gain * count for gain, count in known) / total if total else math.nan
         line = choose_point(gains, losses)
@@ -233,7 +233,7 @@ class FineTuningRound(RoundMaterial):
                 [*comparison.new, *(folds.new[point][i] for i in ids)],
                 [*comparison.groups, *(folds.groups[i] for i in ids)],
                 confidence=self.task.evaluation.confidence,
-                note="; ".join(filter(None, (self.new_gate.told, folds.note))),
+                note="; ".join(filter(None, (self.new_gate.remarks, folds.note))),
             )
         return comparison, forgetting
 

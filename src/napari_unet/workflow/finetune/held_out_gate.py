@@ -144,7 +144,7 @@ class HeldOutGate:
     old_live : float
         Mean IoU of the old model on the live images, at the network's resolution, without flips; NaN
         before the first look, or without images.
-    told : str
+    remarks : str
         What a person should know of the images, and of those that do not judge.
     live_change : float
         Of the mean IoU of the live images since the first look: that of the kind which lost most.
@@ -189,7 +189,7 @@ class HeldOutGate:
             notes.append("the old model was chosen on some of them")
         self.inference = model.recipe.inference
         self.live, self.judges = tuple(live), tuple(judges)
-        self.note = self.told = "; ".join(notes)
+        self.note = self.remarks = "; ".join(notes)
 
     def validation(self) -> tuple[Callable[[], float] | None, float]:
         """What scores the live images, and how many seconds judging both models will take, about.
@@ -264,7 +264,7 @@ class HeldOutGate:
         judges = [s for s in self.judges if s.id in new]
         choosing = len(self.held_out) - len(self.judges)
         counts = counts_note(self.not_judging, choosing, len(self.judges), len(judges))
-        self.told = note = "; ".join(filter(None, (self.note, counts)))
+        self.remarks = note = "; ".join(filter(None, (self.note, counts)))
         ids = [s.id for s in judges]
         return compare(
             [i.removeprefix(LABELLED) for i in ids],
@@ -322,7 +322,7 @@ def worst_kind(comparison: Comparison, kinds: Mapping[str, str]) -> Comparison:
         at = [n for n, name in enumerate(comparison.images) if name in part]
         first = comparison.images[at[0]]
         kind = kinds.get(first) or kinds.get(LABELLED + first, "")
-        told = (
+        remark = (
             f"the {kind} ones, which lost most; of all {len(comparison.images)} {comparison.difference:+.3f}"
         )
         found.append(
@@ -332,7 +332,7 @@ def worst_kind(comparison: Comparison, kinds: Mapping[str, str]) -> Comparison:
                 [comparison.new[n] for n in at],
                 [comparison.groups[n] for n in at],
                 confidence=comparison.confidence,
-                note="; ".join(filter(None, (told, comparison.note))),
+                note="; ".join(filter(None, (remark, comparison.note))),
             )
         )
     return min(found, key=lambda one: one.difference or 0.0)
