@@ -151,6 +151,7 @@ def finish(name: str, model: Model, dataset: Dataset, out: Path) -> None:
     model.classes = CLASSES[name]
     model.provenance["looks"] = looks_of(dataset.subset(model.provenance["split"]["train"]))
     model.provenance["about"] = {**ABOUT[name], "scores": {}}
+    model.provenance["data"].pop("path", None)  # of the machine that it was trained on
     save_model(model, out, half=True)
     written = load_model(out)
     scores = {

@@ -19,6 +19,7 @@ import pytest
 
 from napari_unet.cli import main
 from napari_unet.data.masks.mask_pixels import decode_labels
+from napari_unet.models.rehearsal import read_rehearsal
 from support.errors import cli_error
 
 pytestmark = pytest.mark.slow
@@ -29,7 +30,7 @@ QUICK = ["--set", "epochs=2", "--set", "steps_per_epoch=4", "--set", "filters=2"
 @pytest.fixture(scope="module")
 def model(salt_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("models") / "model"
-    assert main(["train", str(salt_folder), "--out", str(out), *QUICK]) == 0
+    assert main(["train", str(salt_folder), "--out", str(out), "--rehearsal", "3", *QUICK]) == 0
     return out
 
 
@@ -43,10 +44,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return sentences[0]
 
 
-def test_train_leaves_a_model_a_split_and_metrics(model: Path) -> None:
+def test_train_leaves_a_model_a_split_and_metrics(model: Path, salt_folder: Path) -> None:
     assert sorted(p.name for p in model.iterdir()) == [
         "metrics.csv",
         "model.weights.h5",
+        "rehearsal.npz",
         "settings.json",
         "split.json",
     ]
@@ -60,6 +62,11 @@ def test_train_leaves_a_model_a_split_and_metrics(model: Path) -> None:
     parts = [split["train"], split["validation"], split["held_out"]]
     assert sum(map(len, parts)) == 24
     assert all(parts)
+    rehearsal = read_rehearsal(model)
+    assert rehearsal is not None
+    assert len(rehearsal) == 3
+    assert {crop.id for crop in rehearsal.crops} < set(split["train"])
+    assert settings["provenance"]["data"]["path"] == str(salt_folder.resolve())
 
 
 def test_the_recipe_of_a_known_set_is_offered_where_none_was_chosen(

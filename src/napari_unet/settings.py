@@ -296,7 +296,7 @@ class FineTuneSettings(Settings):
         description="Budget in pixels of patches instead of time, so that it is the same on any machine; "
         "0 goes by time",
     )
-    learning_rate: float = Field(2e-3, gt=0.0, le=1.0, title="Learning rate", description="At its highest")
+    learning_rate: float = Field(1e-3, gt=0.0, le=1.0, title="Learning rate", description="At its highest")
     replay: Fraction = Field(
         0.5,
         title="Replay",
@@ -312,6 +312,13 @@ class FineTuneSettings(Settings):
         0.98, ge=0.0, lt=1.0, title="Weight averaging", description="Decay per step; 0 is off"
     )
     warm_up: Fraction = Field(0.05, title="Warm-up", description="Share of the time in which the rate climbs")
+    anchor: float = Field(
+        0.0,
+        ge=0.0,
+        title="Anchor",
+        description="How strongly weights are drawn to those of the old model: the share of the distance "
+        "taken back a step, over the learning rate (L2-SP); 0 is off",
+    )
     seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Of patches and their order")
 
 

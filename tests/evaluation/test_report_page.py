@@ -228,6 +228,18 @@ def test_the_methods_paragraph_names_whose_weights_were_started_from() -> None:
     assert "trained, starting from the weights of an earlier model, by" in text
 
 
+def test_the_methods_paragraph_tells_of_fine_tuning() -> None:
+    about = {"parent": "model", "replay": "rehearsal set", "line": {"point": 0.75}}
+    text, works = methods(findings().evaluation, Recipe(), about, "program 1", "salt")
+    number = next(n for n, work in enumerate(works, 1) if work.startswith("Wortsman M"))
+    assert "crops of the earlier training images were replayed against forgetting" in text
+    assert f"75 % of the way from the earlier ones to the fine-tuned ones [{number}]." in text
+    whole = {**about, "line": {"point": 1.0}, "replay": "own predictions"}
+    text, works = methods(findings().evaluation, Recipe(), whole, "program 1", "salt")
+    assert "the earlier model's own predictions were replayed against forgetting." in text
+    assert not [w for w in works if w.startswith("Wortsman")]
+
+
 def test_given_masks_have_methods_without_a_network() -> None:
     text, works = methods(findings().evaluation, None, {}, "program 1", "salt")
     assert text.startswith("Given masks were scored with program 1")

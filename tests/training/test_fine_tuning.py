@@ -184,3 +184,21 @@ def test_cancel_is_heard() -> None:
     with pytest.raises(Cancelled):
         run.run()
     assert run.step <= 2
+
+
+def test_the_anchor_takes_back_a_share_of_the_way() -> None:
+    run = tuning(1.0, SETTINGS.model_copy(update={"anchor": 4.0}))
+    run._begin()
+    kernel, first = run._anchors[0]
+    kernel.assign(first + 0.8)
+    run._draw_back(0.25)
+    np.testing.assert_allclose(np.asarray(kernel), first + 0.6, atol=1e-6)
+
+
+def test_batches_of_other_images_can_have_the_same_shape() -> None:
+    large, small = (
+        mixed(dataset(1, 0, (32, 32)), None),
+        mixed(dataset(2, 0, (16, 16)), dataset(1, 150, (16, 16))),
+    )
+    small.share_shape(large)
+    assert small.batch(0)[0].shape[1:3] == large.batch(0)[0].shape[1:3]

@@ -163,7 +163,7 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     assert told(notifications) == []
     assert panel.running.isHidden()
     assert not panel.answer.isHidden()
-    sentence = session.candidate.result.comparison.sentence
+    sentence = session.candidate.result.sentence
     assert panel.verdict.text() == session.candidate.headline
     click(qtbot, panel.details_button)
     assert panel.verdict.text().lower() == f"{sentence}.".lower()

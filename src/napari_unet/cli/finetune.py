@@ -46,7 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unvouched", type=int, dest="unverified", default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
-    parser.add_argument("--replay", type=Path, metavar="DATA", help="data set the model was trained on")
+    parser.add_argument(
+        "--replay", type=Path, metavar="DATA",
+        help="data set the model was trained on (default: that, if it is still there; else the rehearsal "
+        "set inside the model)",
+    )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="MODEL2",
         help="folder of the new model (default, of a project: it becomes a version there)",
@@ -103,8 +107,9 @@ def _of_folder(options: argparse.Namespace, settings: FineTuneSettings) -> int:
         others=others,
         overwrite=options.overwrite,
     )
-    with recorded(options, options.out, lambda: _describe(options, options.model, settings)):
+    with recorded(options, options.out, lambda: _describe(options, options.model, settings)) as found:
         result = run_task(task)
+        found["replayed"] = result.replayed
     _tell(result, options.model, str(options.out))
     return report_left_out(result.left_out)
 
@@ -142,8 +147,9 @@ def _of_project(options: argparse.Namespace, settings: FineTuneSettings) -> int:
             first_version(project.models, model)
         task, seen = round_of_project(project, model, settings, options.out, options.replay)
         task = replace(task, overwrite=options.overwrite)
-        with recorded(options, task.out, lambda: _describe(options, model, settings)):
+        with recorded(options, task.out, lambda: _describe(options, model, settings)) as found:
             result = run_task(task)
+            found["replayed"] = result.replayed
         if options.out is not None:
             _tell(result, model, str(options.out))
             return report_left_out(result.left_out)
@@ -156,11 +162,15 @@ def _of_project(options: argparse.Namespace, settings: FineTuneSettings) -> int:
 def _tell(result: FineTuned, model: Path, where: str) -> None:
     print(
         f"learned from {len(result.learned_from)} corrected image{'s' * (len(result.learned_from) != 1)}, "
-        f"{len(result.held_out)} kept for judging; replayed {result.replayed}; "
+        f"{len(result.held_out)} kept for judging; "
         f"{result.steps} steps in {result.seconds:.0f} s"
     )
-    print(result.comparison.sentence)
-    if result.comparison.verdict == "worse":
+    if result.point < 1:
+        print(f"took the weights {100 * result.point:.0f} % of the way from the old model to the trained one")
+    print(result.sentence)
+    if result.verdict == "worse":
         print(f"the new model in {where} is worse than {model}: keep the old one")
+    elif not result.judged:
+        print(f"nothing judged the new model in {where}: look at its masks before you use it")
     else:
         print(f"new model in {where}; {model} is as it was")

@@ -207,7 +207,9 @@ def report_left_out(left: Sequence[LeftOut]) -> int:
 
 
 @contextmanager
-def recorded(options: argparse.Namespace, out: Path, describe: Callable[[], Run]) -> Iterator[None]:
+def recorded(
+    options: argparse.Namespace, out: Path, describe: Callable[[], Run]
+) -> Iterator[dict[str, object]]:
     """Write the record of what is done in the block, if that is asked for and the block ends well.
 
     Parameters
@@ -218,16 +220,23 @@ def recorded(options: argparse.Namespace, out: Path, describe: Callable[[], Run]
         Where the result goes.
     describe : callable
         () -> Run; what goes in is hashed before the block, which may add files to it.
+
+    Yields
+    ------
+    dict
+        Takes fields of the run that are known only when it is done.
     """
     from napari_unet.workflow.replay.run_record import RunRecord, check_new
 
+    found: dict[str, object] = {}
     if options.save_run is None:
-        yield
+        yield found
         return
     given = [path for name, value in vars(options).items() if name not in OUTPUTS for path in _paths(value)]
     check_new(options.save_run, given, overwrite=getattr(options, "overwrite", False))
     record = RunRecord.of(describe(), out)
-    yield
+    yield found
+    record = record.model_copy(update={"run": record.run.model_copy(update=found)})
     record.save(options.save_run)
     print(f"run record in {options.save_run}; repeat it with: napari-unet run {options.save_run}")
 

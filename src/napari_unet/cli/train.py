@@ -44,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=None, help="same seed, same result (default: 0)")
     parser.add_argument("--init", type=Path, metavar="MODEL", help="start from the weights of a model")
     parser.add_argument("--split", type=Path, metavar="FILE", help="use this split")
+    parser.add_argument(
+        "--rehearsal", type=int, default=0, metavar="N",
+        help="put N crops of the training images and their masks into the model: whoever fine-tunes it later "
+        "needs them against forgetting, and can see them (default: none)",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="resume a killed training")
     several = parser.add_mutually_exclusive_group()
     several.add_argument(
@@ -107,7 +112,14 @@ def run(options: argparse.Namespace) -> int:
         on_epoch=epoch_line,
         devices=tuple(name.strip() for name in options.devices.split(",") if name.strip()),
         overwrite=options.overwrite,
+        rehearsal=options.rehearsal,
     )
+    if options.rehearsal < 0:
+        raise SettingsError(
+            "--rehearsal must not be negative",
+            code="settings.rehearsal.range",
+            got=str(options.rehearsal),
+        )
 
     if options.cluster and options.folds is None and options.seeds is None and options.snapshots is None:
         raise SettingsError(

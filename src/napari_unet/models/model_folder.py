@@ -31,7 +31,8 @@ WEIGHTS_FILE = "model.weights.h5"
 STATE_FILE = "training-state.npz"
 SPLIT_FILE = "split.json"
 METRICS_FILE = "metrics.csv"
-OWN_FILES = {SETTINGS_FILE, WEIGHTS_FILE, STATE_FILE, SPLIT_FILE, METRICS_FILE}
+REHEARSAL_FILE = "rehearsal.npz"
+OWN_FILES = {SETTINGS_FILE, WEIGHTS_FILE, STATE_FILE, SPLIT_FILE, METRICS_FILE, REHEARSAL_FILE}
 FORMAT_VERSION = 1
 NEWEST_VERSION = 2  # of an ensemble, whose settings list its members
 MEMBERS = "members"  # what they are called in the settings, and their folder
@@ -41,8 +42,11 @@ DAMAGED_ZIP = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, ValueError, struct.error,
 )  # fmt: skip
 MAX_WEIGHTS_BYTES = 4 * 1024**3
+MAX_REHEARSAL_BYTES = 64 * 1024**2
+MOST_BYTES = {SETTINGS_FILE: MAX_SETTINGS_BYTES, REHEARSAL_FILE: MAX_REHEARSAL_BYTES}
 # What a model, and an ensemble, may have in its zip; the zip may have one folder around all.
-IN_ZIP = re.compile(rf"(?:[^/]*/)?({re.escape(SETTINGS_FILE)}|{re.escape(WEIGHTS_FILE)})")
+PACKED_FILES = "|".join(map(re.escape, (SETTINGS_FILE, WEIGHTS_FILE, REHEARSAL_FILE)))
+IN_ZIP = re.compile(rf"(?:[^/]*/)?({PACKED_FILES})")
 SETTINGS_IN_ZIP = re.compile(rf"(?:[^/]*/)?({re.escape(SETTINGS_FILE)})")
 MEMBERS_IN_ZIP = re.compile(
     rf"(?:[^/]+/)?({MEMBERS}/(?!\.{{1,2}}/)[^/]+/(?:{re.escape(SETTINGS_FILE)}|{re.escape(WEIGHTS_FILE)}))"
@@ -103,6 +107,35 @@ def model_folder(path: Path) -> Iterator[Path]:
         yield Path(unpacked)
 
 
+def file_of_model(path: Path, name: str) -> bytes | None:
+    """The content of one file of a model, in a folder or zip; None if the model has no such file.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read, or is too large.
+    """
+    path = locate(path)
+    with tempfile.TemporaryDirectory() as unpacked:
+        folder = path
+        if path.is_file():
+            folder = Path(unpacked)
+            unpack(path, folder, re.compile(rf"(?:[^/]*/)?({re.escape(name)})"))
+        file = folder / name
+        if not file.is_file():
+            return None
+        check_bytes(file.stat().st_size, MOST_BYTES.get(name, MAX_WEIGHTS_BYTES), str(file))
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise ModelError(
+                f"{file} cannot be read",
+                code="model.unreadable",
+                got=str(error),
+                remedy="copy the model again",
+            ) from error
+
+
 def is_zip(path: Path) -> bool:
     """Whether a path is a zip; never waits for a pipe."""
     return path.is_file() and zipfile.is_zipfile(path)
@@ -132,7 +165,7 @@ def unpack(path: Path, folder: Path, wanted: re.Pattern[str] = IN_ZIP) -> None:
                 if match is None:
                     continue
                 target = folder / match[1]
-                limit = MAX_SETTINGS_BYTES if target.name == SETTINGS_FILE else MAX_WEIGHTS_BYTES
+                limit = MOST_BYTES.get(target.name, MAX_WEIGHTS_BYTES)
                 check_bytes(info.file_size, limit, f"{info.filename} in {path}")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(info) as source, target.open("wb") as file:

@@ -102,9 +102,9 @@ class RunHistory:
         said = {i.id: entries[i.id].prediction for i in task.images if i.id in entries}
         self.finished["segment"] = partial(_segmentation, task, said)
 
-    def fine_tuned(self, task: FineTuneTask) -> None:
-        """Remember a round of learning."""
-        self.finished["learn"] = partial(_fine_tuning, task)
+    def fine_tuned(self, task: FineTuneTask, replayed: str = "") -> None:
+        """Remember a round of learning, and what it replayed."""
+        self.finished["learn"] = partial(_fine_tuning, task, replayed)
 
     def trained(self, task: TrainVersionTask) -> None:
         """Remember a training from nothing."""
@@ -175,7 +175,7 @@ def _segmentation(task: PredictTask, said: Mapping[str, Prediction | None]) -> F
     return FinishedRun(title, run, "masks", {"images": used})
 
 
-def _fine_tuning(task: FineTuneTask) -> FinishedRun:
+def _fine_tuning(task: FineTuneTask, replayed: str) -> FinishedRun:
     from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.replay.run_record import FineTuneRun
 
@@ -186,6 +186,7 @@ def _fine_tuning(task: FineTuneTask) -> FinishedRun:
         evaluation=task.evaluation,
         replay=None if task.replay is None else ContentPath.of(task.replay),
         replay_format=task.replay_format,
+        replayed=replayed,
     )
     images = {
         "images": _taught(task.corrections),

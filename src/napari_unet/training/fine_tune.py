@@ -13,7 +13,7 @@ import numpy as np
 from napari_unet.networks.heads import set_share
 from napari_unet.progress import CancelToken, OnProgress, Progress, ignore_progress
 from napari_unet.training.feeding.batches import made_ahead
-from napari_unet.training.fit import compile_network, tell_nobody
+from napari_unet.training.fit import compile_network, tell_nobody, to_numpy
 from napari_unet.training.schedule import learning_rate
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class FineTuning:
         Takes a Progress after each step.
     cancel : CancelToken
         Checked before each step.
+    message : str
+        What the progress says.
     """
 
     network: Any
@@ -82,6 +84,7 @@ class FineTuning:
     weights_changed: Callable[[], None] = tell_nobody
     on_progress: OnProgress = ignore_progress
     cancel: CancelToken | None = None
+    message: str = "Learning from corrections"
     history: list[dict[str, float]] = field(default_factory=list)
     step: int = 0
     stopped: bool = False
@@ -128,6 +131,8 @@ class FineTuning:
             compile_network(self.learner, self.loss, self._schedule)
         self._average = self._get()
         self._best = self._get()
+        variables = self.network.trainable_variables if self.settings.anchor else []
+        self._anchors = [(variable, to_numpy(variable)) for variable in variables]
         self._best_score = -1.0
         self._losses: list[float] = []
         self._started = self._asked = time.monotonic()
@@ -158,6 +163,7 @@ class FineTuning:
         rate = learning_rate(self._schedule, min(share, 1.0))
         self.learner.optimizer.learning_rate = rate
         value = float(np.ravel(self.learner.train_on_batch(images, targets))[0])
+        self._draw_back(min(rate * self.settings.anchor, 1.0))
         self.weights_changed()
         self._tried += 1
         if self._tried == 1 and self.settings.megapixels:
@@ -177,6 +183,15 @@ class FineTuning:
         for average, now in zip(self._average, self.network.get_weights(), strict=True):
             average *= decay
             average += (1 - decay) * now
+
+    def _draw_back(self, share: float) -> None:
+        """Take back a share of the way from the first weights.
+
+        That is the penalty L2-SP, decoupled from the optimizer as weight decay is in AdamW (Li et al. 2018,
+        Explicit inductive bias for transfer learning, arXiv:1802.01483).
+        """
+        for variable, first in self._anchors:
+            variable.assign(variable + share * (first - variable))
 
     def _asked_to_stop(self) -> bool:
         now = time.monotonic()
@@ -222,7 +237,7 @@ class FineTuning:
         left = max(self.seconds - self._passed(), 0.0)
         if self.settings.megapixels:
             left = self._passed() * max(1 / done - 1, 0.0)
-        self.on_progress(Progress(min(done, 1.0), 1.0, "Learning from corrections", left, values))
+        self.on_progress(Progress(min(done, 1.0), 1.0, self.message, left, values))
 
 
 def freeze_statistics(network: Any) -> None:

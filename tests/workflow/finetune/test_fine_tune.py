@@ -16,19 +16,20 @@ from napari_unet.engine.process import ProcessEngine
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import Cancelled
 from napari_unet.evaluation.leakage import TrainingMembership
-from napari_unet.models.model import load_model
+from napari_unet.models.model import load_model, save_model
 from napari_unet.models.model_folder import read_settings
+from napari_unet.models.rehearsal import Rehearsal, RehearsalCrop, read_rehearsal, write_rehearsal
 from napari_unet.progress import CancelToken, Progress
 from napari_unet.settings import EvaluationSettings, FineTuneSettings
 from napari_unet.training.warm import warm_model
 from napari_unet.workflow.finetune.fine_tune_task import FineTuned, FineTuneTask
-from napari_unet.workflow.finetune.held_out_counts import NotJudging, counts_note
-from napari_unet.workflow.finetune.held_out_gate import HeldOutGate
+from napari_unet.workflow.finetune.held_out_gate import HeldOutGate, NotJudging, counts_note
 from napari_unet.workflow.finetune.training_examples import (
     confident_mask,
     is_reserved,
     open_replay,
     read_corrections,
+    set_aside,
 )
 from napari_unet.workflow.inputs.image_reference import CallReference, FileReference
 from napari_unet.workflow.inputs.labelled_images import LabelledImage, as_dataset
@@ -96,6 +97,23 @@ def test_one_in_five_is_for_judging_and_which_does_not_depend_on_the_others() ->
     assert reserved == [is_reserved(f"image {n}") for n in range(2000)]
 
 
+def test_from_five_on_one_in_five_judges_even_if_chance_spares_none(model: Path) -> None:
+    seen = TrainingMembership(read_settings(model)[3])
+    names = [name for n in range(99) if not is_reserved(name := f"x{n}")][:11]
+
+    def parts(count: int, reserve: bool = True) -> tuple[list[str], list[str]]:
+        samples = [Sample(i, partial(_image, n), partial(_mask, n)) for n, i in enumerate(names[:count])]
+        dataset = as_dataset("corrections", samples, ("foreground",))
+        learned, judges = set_aside(samples, dataset, seen, reserve=reserve)
+        return [s.id for s in learned], [s.id for s in judges]
+
+    assert [len(parts(n)[1]) for n in (1, 4, 5, 9, 10, 11)] == [0, 0, 1, 1, 2, 2]
+    learned, judges = parts(11)
+    assert set(learned) | set(judges) == set(names)
+    assert not set(learned) & set(judges)
+    assert parts(11, reserve=False) == (names, [])
+
+
 def test_a_round_leaves_the_old_model_alone_and_tells_what_the_new_one_saw(
     model: Path, tmp_path: Path
 ) -> None:
@@ -109,7 +127,13 @@ def test_a_round_leaves_the_old_model_alone_and_tells_what_the_new_one_saw(
     assert set(result.held_out) == kept
     assert set(result.learned_from) == {c.id for c in given} - kept
     assert set(result.comparison.images) == kept
-    assert result.replayed == "nothing"
+    assert result.cross_validated == ()
+    assert result.replayed == "recorded training data"
+    assert result.replay_sentence.endswith("still where they were")
+    held = TrainingMembership(read_settings(model)[3]).split
+    assert held is not None
+    assert result.forgetting is not None
+    assert set(result.forgetting.images) == set(held.held_out)
     assert result.steps > 0
     values = [p.values for p in told if "held_out_iou" in p.values]
     assert values
@@ -118,6 +142,8 @@ def test_a_round_leaves_the_old_model_alone_and_tells_what_the_new_one_saw(
     assert provenance["parent"] == str(model)
     assert provenance["lineage"][0]["model"] == str(model)
     assert provenance["comparison"]["verdict"] == result.comparison.verdict
+    assert provenance["verdict"] == result.verdict
+    assert provenance["line"]["point"] == result.point
     assert set(provenance["corrections"]) == {c.id for c in given}
     seen = TrainingMembership(provenance)
     for one in given:
@@ -137,7 +163,8 @@ def test_an_image_the_model_has_learned_from_never_judges_it(model: Path, tmp_pa
     assert name in first.learned_from  # strokes on it: not done, so nothing to judge by
     second = run(first.model, tmp_path / "b", (correction(0), correction(1, name)))
     assert name in second.learned_from
-    assert second.held_out == ()
+    assert second.held_out == second.cross_validated == second.comparison.images == ()
+    assert second.forgetting is not None  # of the data that the first model was trained on
     assert len(read_settings(second.model)[3]["lineage"]) == 2
 
 
@@ -151,9 +178,10 @@ def test_replay_of_the_training_data_judges_on_what_was_held_out(
     given = (*corrections(3), LabelledImage(FileReference(salt_folder, dataset.format, corrected)))
     result = run(model, tmp_path / "new", given, replay=salt_folder)
     assert result.replayed == "training data"
-    assert set(result.comparison.images) - {c.id for c in given} <= set(split.held_out)
-    assert corrected not in result.comparison.images or corrected in result.held_out
-    assert len(result.comparison.images) >= 3
+    assert set(result.comparison.images) <= {c.id for c in given}
+    assert result.forgetting is not None
+    assert set(result.forgetting.images) == set(split.held_out) - {corrected}
+    assert not set(result.forgetting.images) & set(result.comparison.images)
 
 
 def test_replay_of_a_data_set_the_model_never_saw_is_refused(
@@ -163,9 +191,56 @@ def test_replay_of_a_data_set_the_model_never_saw_is_refused(
         run(model, tmp_path / "new", corrections(2), replay=nuclei_folder)
 
 
-def test_other_images_are_replayed_with_the_models_own_predictions(model: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def stranger(model: Path, tmp_path: Path) -> Path:
+    """The model on a machine that does not have its data."""
+    loaded = load_model(model)
+    loaded.provenance["data"]["path"] = str(tmp_path / "gone")
+    return save_model(loaded, tmp_path / "stranger")
+
+
+def test_other_images_are_replayed_with_the_models_own_predictions(stranger: Path, tmp_path: Path) -> None:
     others = tuple(correction(n).image for n in range(50, 54))
-    assert run(model, tmp_path / "new", corrections(2), others=others).replayed == "own predictions"
+    result = run(stranger, tmp_path / "new", corrections(2), others=others)
+    assert result.replayed == "own predictions"
+    assert result.forgetting is None  # a model always agrees with itself
+
+
+def test_the_rehearsal_set_of_a_model_is_replayed_judges_and_travels_on(
+    stranger: Path, tmp_path: Path
+) -> None:
+    crops = []
+    for number in range(60, 72):
+        image, labels = picture(number)
+        crops.append(RehearsalCrop(f"crop{number}", image, labels))
+    write_rehearsal(stranger, Rehearsal(tuple(crops)))
+    others = (correction(50).image,)
+    result = run(stranger, tmp_path / "new", corrections(1), others=others)
+    assert result.replayed == "rehearsal set"
+    assert result.replay_sentence == "replayed 6 crops of the rehearsal set inside the model"
+    assert result.forgetting is not None
+    assert len(result.forgetting.images) == 6  # one in two judges and is not replayed
+    assert "the old model was trained on these images" in result.forgetting.note
+    assert set(result.comparison.images) == {"band0, first half", "band0, second half"}
+    carried = read_rehearsal(result.model)
+    assert carried is not None
+    assert [c.id for c in carried.crops] == [c.id for c in crops]
+
+
+def test_with_nothing_to_judge_by_that_is_said_before_the_training(
+    stranger: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = run(stranger, tmp_path / "a", corrections(1))
+    told: list[Progress] = []
+    caplog.clear()
+    second = run(first.model, tmp_path / "b", corrections(1), told.append)
+    assert not second.judged
+    assert second.first_button == "discard"
+    assert second.sentence.startswith("not judged")
+    begun = next(n for n, p in enumerate(told) if p.message.startswith("Learning"))
+    assert any("nothing judges" in p.message.lower() for p in told[:begun])
+    assert "nothing judges the new kind" in caplog.text
+    assert second.point == 0.5  # where nothing can be measured half of the way is taken
 
 
 def test_confidence_by_hand() -> None:
@@ -265,7 +340,7 @@ def test_the_counts_of_a_round_add_up_to_the_split(
 ) -> None:
     """Of eight images held out one is corrected, one is beyond what a round looks at, six judge."""
     monkeypatch.setattr("napari_unet.workflow.finetune.training_examples.MOST_JUDGED", 7)
-    monkeypatch.setattr("napari_unet.workflow.finetune.fine_tune_task.MOST_JUDGED", 7)
+    monkeypatch.setattr("napari_unet.workflow.finetune.judges.MOST_JUDGED", 7)
     split = TrainingMembership(read_settings(model)[3]).split
     assert split is not None
     dataset = open_dataset(salt_folder)
@@ -276,8 +351,9 @@ def test_the_counts_of_a_round_add_up_to_the_split(
     corrected = taken.held_out.samples[0].id
     given = (*corrections(2), LabelledImage(FileReference(salt_folder, dataset.format, corrected)))
     result = run(model, tmp_path / "new", given, replay=salt_folder, reserve=False)
-    assert len(result.comparison.images) == 6
-    assert result.comparison.note.endswith(
+    assert result.forgetting is not None
+    assert len(result.forgetting.images) == 6
+    assert result.forgetting.note.endswith(
         "the weights were chosen on these images too; 6 of 8 held-out images judge: 1 was corrected, "
         "1 is beyond the 7 that a round looks at"
     )
@@ -291,7 +367,8 @@ def test_a_held_out_image_that_the_model_has_learnt_from_is_counted_apart(
     names = (split.train[0], *split.held_out[:3])
     judges = tuple(FileReference(salt_folder, None, name) for name in names)
     result = run(model, tmp_path / "new", corrections(2), judges=judges, reserve=False)
-    assert set(result.comparison.images) == set(split.held_out[:3])
+    # Three are too few to tell, so the corrections judge by cross-validation as well.
+    assert set(result.comparison.images) == {*split.held_out[:3], "band0", "band1"}
     assert "3 of 4 held-out images judge: 1 the model has learnt from" in result.comparison.note
 
 

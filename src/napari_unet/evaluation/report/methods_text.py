@@ -20,6 +20,8 @@ WORKS = {
     "networks. ICML 2019.",
     "10.1007/978-3-319-24574-4_28": "Ronneberger O, Fischer P, Brox T. U-Net: convolutional networks for "
     "biomedical image segmentation. MICCAI 2015.",
+    "10.1109/CVPR52688.2022.00780": "Wortsman M, Ilharco G, Kim JW, et al. Robust fine-tuning of zero-shot "
+    "models. CVPR 2022.",
     "10.1109/CVPR.2015.7298965": "Long J, Shelhamer E, Darrell T. Fully convolutional networks for semantic "
     "segmentation. CVPR 2015.",
     "10.1109/CVPR.2016.90": "He K, Zhang X, Ren S, Sun J. Deep residual learning for image recognition. "
@@ -52,6 +54,15 @@ EMPTY_WORDS = {
     "one": "counted as 1",
     "zero": "counted as 0",
     "skip": "were left out",
+}
+
+
+WEIGHT_LINE = "10.1109/CVPR52688.2022.00780"
+REPLAYED = {
+    "training data": "images of the earlier training",
+    "recorded training data": "images of the earlier training",
+    "rehearsal set": "crops of the earlier training images",
+    "own predictions": "the earlier model's own predictions",
 }
 
 
@@ -106,7 +117,7 @@ def methods(
     said = []
     if recipe is not None:
         said += [_network(recipe, program, cite), _ensemble(provenance)]
-        said += [_training(recipe, provenance, cite), _masks(recipe)]
+        said += [_training(recipe, provenance, cite), _fine_tuning(provenance, cite), _masks(recipe)]
     else:
         said.append(f"Given masks were scored with {program}, a plugin of napari{cite(NAPARI)}.")
     said += _scoring(evaluation, overall or evaluation.overall(), data, recipe is not None, cite)
@@ -188,6 +199,23 @@ def _training(recipe: Recipe, provenance: Mapping[str, Any], cite: _Citations) -
             f" Weights were chosen on {count_of(validation, 'further image')}; no {unit} was in more "
             "than one part of the split."
         )
+    return text
+
+
+def _fine_tuning(provenance: Mapping[str, Any], cite: _Citations) -> str:
+    """Of the last round: what was replayed against forgetting, and how far the weights moved."""
+    text = ""
+    replayed = REPLAYED.get(str(provenance.get("replay") or ""))
+    if replayed:
+        text = f"In its last fine-tuning on corrections {replayed} were replayed against forgetting"
+        line = provenance.get("line")
+        point = line.get("point") if isinstance(line, dict) else None
+        if isinstance(point, int | float) and 0 < point < 1:
+            text += (
+                f"; its weights are {100 * point:.0f} % of the way from the earlier ones to the fine-tuned "
+                f"ones{cite(WEIGHT_LINE)}"
+            )
+        text += "."
     return text
 
 

@@ -113,8 +113,13 @@ class CandidateVersion:
 
     @property
     def fell(self) -> bool:
-        """Whether the version on offer has a lower mean IoU than the one in use."""
-        return self.version is not None and gained(self.version) < -TIE
+        """Whether the version on offer is worse than the one in use, or nothing tells that it is not."""
+        from napari_unet.workflow.finetune.fine_tuned import FineTuned
+
+        if self.version is None:
+            return False
+        worse = isinstance(self.result, FineTuned) and self.result.first_button == "discard"
+        return worse or gained(self.version) < -TIE
 
     # on offer
 

@@ -193,7 +193,7 @@ class Learning:
         assert current is not None
 
         def finish(result: FineTuned) -> None:
-            self.history.fine_tuned(task)
+            self.history.fine_tuned(task, result.replayed)
             self._judge(self.candidate.living(project), result, examples, current.number, collection)
 
         return self.background.run(task, collection, finish)

@@ -20,7 +20,12 @@ def verdict_line(result: FineTuned | Trained) -> str:
     result : FineTuned or Trained
         With the comparison of old and new, if there is one.
     """
+    from napari_unet.workflow.finetune.fine_tuned import FineTuned
+
     comparison = result.comparison
+    if isinstance(result, FineTuned) and result.forgetting is not None and result.forgetting.images:
+        new = _scores(result.comparison) if result.comparison.images else "not judged"
+        return f"{result.verdict.capitalize()}: new kind {new}; old kind {_scores(result.forgetting)}."
     if comparison is None or not comparison.images:
         words = result.sentence.split(";")[0]
         return f"{words[:1].upper()}{words[1:]}."
@@ -29,6 +34,12 @@ def verdict_line(result: FineTuned | Trained) -> str:
         f"{_direction(comparison)}: IoU {comparison.old_iou:.3f} before, {comparison.new_iou:.3f} now, "
         f"on {count:,} held-out image{'s' * (count != 1)}."
     )
+
+
+def _scores(comparison: Comparison) -> str:
+    """IoU of old and new, and on how many images."""
+    count = len(comparison.images)
+    return f"{comparison.old_iou:.3f} before, {comparison.new_iou:.3f} now, on {count:,} image{'s' * (count != 1)}"
 
 
 def _direction(comparison: Comparison) -> str:

@@ -49,6 +49,12 @@ class MixedBatches:
             larger = [max(n) for n in zip(self.corrections.shape, self.replay.shape, strict=True)]
             self.corrections.shape = self.replay.shape = (larger[0], larger[1])
 
+    def share_shape(self, other: MixedBatches) -> None:
+        """Cut patches as large as those of other batches: a training step is built for each shape."""
+        self.corrections.shape = other.corrections.shape
+        if self.replay is not None:
+            self.replay.shape = other.corrections.shape
+
     @property
     def size(self) -> int:
         """Patches a step."""

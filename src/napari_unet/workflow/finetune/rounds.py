@@ -9,6 +9,7 @@ from napari_unet.errors import ModelError
 from napari_unet.models.card import ModelCard
 from napari_unet.models.model_folder import WEIGHTS_FILE, model_folder
 from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
+from napari_unet.workflow.finetune.fine_tuned import FineTuned
 from napari_unet.workflow.finetune.project_examples import of_project
 from napari_unet.workflow.finetune.train_version import Trained
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from napari_unet.project.model_versions import ModelStore
     from napari_unet.project.project import Project
     from napari_unet.settings import FineTuneSettings
-    from napari_unet.workflow.finetune.fine_tune_task import FineTuned
 
 
 def start_of(project: Project, model: Path | None) -> Path:
@@ -144,6 +144,9 @@ def add_version(
         "held_out_images": None if comparison is None else float(len(comparison.images)),
     }
     note = result.verdict
+    if isinstance(result, FineTuned) and result.forgetting is not None:
+        found["known_before"] = result.forgetting.new_iou
+        found["forgotten"] = result.forgetting.difference
     if isinstance(result, Trained):
         found |= {"held_out_iou": result.held_out_iou, "validation_iou": result.validation_iou}
         if comparison is None and result.held_out_iou is not None:

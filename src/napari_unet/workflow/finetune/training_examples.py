@@ -45,8 +45,12 @@ BLACK_AND_WHITE = 255
 
 def is_reserved(identifier: str) -> bool:
     """Whether a done image is for judging, never for training: one in five, by the hash of its id."""
+    return _digest(identifier) % EVERY == 0
+
+
+def _digest(identifier: str) -> int:
     digest = hashlib.blake2b(identifier.encode("utf-8", "replace"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % EVERY == 0
+    return int.from_bytes(digest, "big")
 
 
 def is_done(mask: ReferenceMask) -> bool:
@@ -59,7 +63,8 @@ def set_aside(
 ) -> tuple[list[Sample], list[Sample]]:
     """Part corrections into those to learn from and those to judge by.
 
-    Done images whose id says so are for judging, unless the model has trained on them already.
+    Done images whose id says so are for judging, unless the model has trained on them already. Where those
+    are fewer than one in five, done images of the lowest hashes join them.
     Corrections that verify nothing are in neither.
 
     Parameters
@@ -86,7 +91,19 @@ def set_aside(
             judges.append(sample)
         elif mask.weights is None or bool((mask.weights > 0).any()):
             learned_from.append(sample)
+    if reserve and len(judges) < (wanted := (len(learned_from) + len(judges)) // EVERY):
+        more = _lowest(learned_from, dataset, seen, wanted - len(judges))
+        judges = [s for s in samples if s in judges or s in more]
+        learned_from = [s for s in learned_from if s not in more]
     return learned_from, judges
+
+
+def _lowest(
+    samples: Sequence[Sample], dataset: Dataset, seen: TrainingMembership, count: int
+) -> list[Sample]:
+    """Done images of the lowest hashes that the model does not know: chance may spare too few."""
+    able = [s for s in samples if is_done(dataset.mask(s)) and seen.part(dataset.image(s)) != "train"]
+    return sorted(able, key=lambda s: _digest(s.id))[: min(count, len(samples) - 1)]
 
 
 @dataclass(frozen=True, eq=False)

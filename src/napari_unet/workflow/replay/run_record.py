@@ -89,6 +89,7 @@ class FineTuneRun(Settings):
     unverified: int | None = None
     replay: ContentPath | None = None
     replay_format: str | None = None
+    replayed: str = ""  # what it turned out to be, as ``FineTuned.replayed``
 
 
 class SliceOf(Settings):

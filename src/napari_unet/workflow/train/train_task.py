@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ from napari_unet.errors import OutputError
 from napari_unet.evaluation.leakage import trained_on_before
 from napari_unet.models.model import Model, save_model
 from napari_unet.models.model_folder import METRICS_FILE, SPLIT_FILE, STATE_FILE, check_place
+from napari_unet.models.rehearsal import write_rehearsal
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.networks.transfer import freeze_encoder, use_pretrained
 from napari_unet.training.checkpoint import load_state, save_state
@@ -29,6 +31,7 @@ from napari_unet.training.feeding.weight_maps import class_weights
 from napari_unet.training.fit import Training
 from napari_unet.training.learner import learner_for
 from napari_unet.training.losses import make_loss
+from napari_unet.workflow.train.choose_rehearsal import choose_rehearsal
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.trained_from import provenance_of, start_from
 from napari_unet.workflow.train.training_data import prepare_training
@@ -36,8 +39,6 @@ from napari_unet.workflow.train.tune_threshold import TunedThreshold, tune_thres
 from napari_unet.workflow.train.validation import Validation
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.split import Split
     from napari_unet.progress import CancelToken, OnProgress
@@ -95,6 +96,8 @@ class TrainTask:
         What the new model says that it started from; empty: `init`.
     overwrite : bool
         Whether a model, or a training that was begun, may be replaced.
+    rehearsal : int
+        Crops of the training images to put into the model, for fine-tuning it later; 0: none.
     """
 
     data: Path | GivenData
@@ -110,6 +113,7 @@ class TrainTask:
     devices: tuple[str, ...] = ()
     parent: str = ""
     overwrite: bool = False
+    rehearsal: int = 0
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Model:
         """Train and write the model.
@@ -245,7 +249,14 @@ class _Training:
             model.provenance["averaged_snapshots"] = finished.averaged
         if tuned is not None:
             model.provenance["tuned"] = tuned.to_json()
+        if isinstance(self.task.data, Path):
+            # Where to look for what can be replayed when the model is fine-tuned.
+            model.provenance["data"]["path"] = str(self.task.data.resolve())
         save_model(model, out)
+        carried = None
+        if self.task.rehearsal > 0:
+            carried = choose_rehearsal(data.train, normalization, self.task.rehearsal, training.seed)
+        write_rehearsal(out, carried)
         state_file.unlink(missing_ok=True)
         return model
 

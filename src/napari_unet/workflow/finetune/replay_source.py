@@ -1,0 +1,190 @@
+"""What is replayed against forgetting, and what tells whether anything was forgotten."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from napari_unet.data.sample import ReferenceMask, Sample
+from napari_unet.errors import WorkbenchError
+from napari_unet.evaluation.report.summary_text import count_of
+from napari_unet.models.rehearsal import RehearsalCrop, read_rehearsal
+from napari_unet.workflow.finetune.training_examples import open_replay, own_predictions
+from napari_unet.workflow.inputs.labelled_images import as_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.evaluation.leakage import TrainingMembership
+    from napari_unet.models.model import Model
+    from napari_unet.progress import CancelToken
+    from napari_unet.workflow.finetune.training_examples import Replay
+    from napari_unet.workflow.inputs.left_out import LeftOut
+
+Replayed = Literal["training data", "recorded training data", "rehearsal set", "own predictions", "nothing"]
+JUDGING = 2  # one in so many of what is replayed judges, where nothing else does
+FEWEST_TO_PART = 6  # below that all of it is replayed
+
+
+@dataclass(frozen=True, eq=False)
+class ReplaySource:
+    """What a round replays, and what it asks whether the old kind of images is still known.
+
+    Attributes
+    ----------
+    kind : str
+        "training data" that was named, "recorded training data" that the model says it was trained on,
+        the "rehearsal set" inside the model, "own predictions" on images without masks, or "nothing".
+    train : Dataset or None
+        To replay.
+    judges : tuple of Sample
+        With reference masks; none of them is in `train`.
+    chosen_on : bool
+        Whether the old model's weights were chosen on the judges.
+    trained_on : bool
+        Whether the old model was trained on the judges.
+    beyond : frozenset of str
+        Ids of images that could have judged, and were not taken as there are enough.
+    """
+
+    kind: Replayed
+    train: Dataset | None = None
+    judges: tuple[Sample, ...] = ()
+    chosen_on: bool = False
+    trained_on: bool = False
+    beyond: frozenset[str] = frozenset()
+
+    @property
+    def sentence(self) -> str:
+        """What is replayed, for a person."""
+        count = 0 if self.train is None else len(self.train)
+        images = count_of(count, "image")
+        what = {
+            "training data": f"training data: {images}",
+            "recorded training data": f"training data that the model remembers: {images}, "
+            "still where they were",
+            "rehearsal set": f"{count_of(count, 'crop')} of the rehearsal set inside the model",
+            "own predictions": f"the model's own predictions on {images} without masks",
+            "nothing": "nothing: the model may forget what it knew",
+        }
+        return f"replayed {what[self.kind]}"
+
+
+def recorded_data(model: Model) -> Path | None:
+    """Where the data set is that a model was trained on, if something is still there."""
+    data = model.provenance.get("data") or {}
+    place = data.get("path")
+    if not isinstance(place, str) or not place:
+        return None
+    path = Path(place)
+    try:
+        return path if path.is_absolute() and path.exists() else None
+    except (OSError, ValueError):
+        return None
+
+
+def find_replay(
+    named: Path | None,
+    named_format: str | None,
+    model: Model,
+    folder: Path,
+    seen: TrainingMembership,
+    seed: int,
+    on_problem: Callable[[LeftOut], object],
+    on_note: Callable[[str], object],
+) -> ReplaySource:
+    """The first that there is: data that is named, data that the model remembers, its rehearsal set.
+
+    Parameters
+    ----------
+    named : pathlib.Path, optional
+        The data set that a person named, and its layout.
+    named_format : str, optional
+        Its layout.
+    model : Model
+        Before it learns.
+    folder : pathlib.Path
+        Where it was read from.
+    seen : TrainingMembership
+        What it has seen: images count as its training data by their pixels.
+    seed : int
+        Of what is taken of many.
+    on_problem : callable
+        Takes images that cannot be read.
+    on_note : callable
+        Takes what a person should know.
+
+    Raises
+    ------
+    DataError
+        If the data that is named is not what the model was trained on.
+    """
+    data = model.provenance.get("data") or {}
+    masks_are = data.get("masks_are", "")
+    if named is not None:
+        return _of_data(open_replay(named, named_format, seen, seed, masks_are, on_problem), "training data")
+    place = recorded_data(model)
+    if place is not None:
+        try:
+            found = open_replay(place, data.get("format"), seen, seed, masks_are, on_problem)
+        except WorkbenchError:
+            on_note(f"{place} is not what the model was trained on any more, so it is not replayed")
+        else:
+            return _of_data(found, "recorded training data")
+    try:
+        rehearsal = read_rehearsal(folder)
+    except WorkbenchError as error:
+        on_note(error.sentence)
+        rehearsal = None
+    if rehearsal is None:
+        return ReplaySource("nothing")
+    samples = [_sample(crop) for crop in rehearsal.full_size()]
+    replayed, judges = part(samples)
+    return ReplaySource(
+        "rehearsal set",
+        as_dataset("rehearsal", replayed, model.classes),
+        tuple(judges),
+        trained_on=True,
+    )
+
+
+def replay_own_predictions(
+    others: Sequence[Sample],
+    model: Model,
+    seed: int,
+    cancel: CancelToken,
+    on_problem: Callable[[LeftOut], object],
+) -> ReplaySource:
+    """What the model says now of images without masks; it cannot judge, as it only repeats the model."""
+    taught = own_predictions(others, model, seed, cancel, on_problem)
+    if not taught:
+        return ReplaySource("nothing")
+    return ReplaySource("own predictions", as_dataset("replay", taught, model.classes))
+
+
+def part(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """Part what is replayed from what judges: one in two, by the hash of its id, always the same."""
+    if len(samples) < FEWEST_TO_PART:
+        return list(samples), []
+    order = sorted(samples, key=lambda s: hashlib.blake2b(s.id.encode("utf-8", "replace")).digest())
+    judging = {s.id for s in order[: len(samples) // JUDGING]}
+    return [s for s in samples if s.id not in judging], [s for s in samples if s.id in judging]
+
+
+def _of_data(found: Replay, kind: Replayed) -> ReplaySource:
+    if len(found.held_out):
+        return ReplaySource(
+            kind, found.train, tuple(found.held_out.samples), found.chosen_on, beyond=found.beyond
+        )
+    replayed, judges = part(found.train.samples)
+    return ReplaySource(
+        kind, found.train.subset(s.id for s in replayed), tuple(judges), trained_on=bool(judges)
+    )
+
+
+def _sample(crop: RehearsalCrop) -> Sample:
+    mask = ReferenceMask(crop.labels, crop.objects)
+    return Sample(crop.id, lambda: crop.image, lambda: mask, group=crop.id)
