@@ -12,6 +12,7 @@ from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import Cancelled, DataError, SettingsError
 from napari_unet.export.label_store import LabelShape, LabelStore, unfinished
 from napari_unet.progress import Progress
+from napari_unet.project.corrections.disk_mask import strokes_are_due
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.inputs.image_reference import CallReference
 from napari_unet.workflow.large_images.cluster_run import ClusterJob, pack_model, run_on_cluster
@@ -158,11 +159,13 @@ class SegmentLayerTask:
             if todo:
                 self._segment(store, large, model, precision, todo, on_progress, cancel)
             # What was segmented just now is by these settings; what was there before may not be.
-            made = {**made_with, "objects": finish_layer(store, rule, again and bool(there), on_progress, cancel)}
+            count = finish_layer(store, rule, again and bool(there), on_progress, cancel)
         except Cancelled:
             store.set_state({"share": _share(store, large)})
             raise
-        store.set_state({**made, "share": _share(store, large)})
+        store.set_state({**made_with, "objects": count, "share": _share(store, large)})
+        if self.painted:
+            strokes_are_due(store.path)
         return store.path if len(lacks) > len(todo) else self._named(store, out)
 
     def _segment(
