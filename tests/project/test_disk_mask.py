@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_unet.project.corrections.disk_mask import DiskMask, corrections_folder, strokes_are_due
+from napari_unet.project.corrections.disk_mask import DiskMask, corrections_folder, note_making
 from support.errors import raises_code
 from support.large_masks import halved, levels_of, write_large_mask
 
@@ -151,15 +151,17 @@ def test_made_again_of_its_probabilities_it_gets_its_strokes_back(store: Path) -
     """A stroke that is undone then leaves the new prediction, not what was there before."""
     mask = DiskMask(store, "a")
     brush(mask, (100, 100), 30, 2)
-    mask.prepare_for_segmenting()
+    mask.close()
+    note_making(store, made=False)
     probabilities = np.zeros((*SHAPE, 1), np.float32)
     write_large_mask(store, probabilities, chunk=128)
     # Killed before the new mask was whole: the strokes are there all the same.
     killed = DiskMask(store, "a")
     assert (killed.read(slice(100, 130), slice(100, 130)) == 2).all()
-    killed.prepare_for_segmenting()
+    killed.close()
+    note_making(store, made=False)
     write_large_mask(store, probabilities, chunk=128)
-    strokes_are_due(store)
+    note_making(store, made=True)
     mask = DiskMask(store, "a")
     assert (mask.read(slice(100, 130), slice(100, 130)) == 2).all()
     assert mask.stats().verified == 900

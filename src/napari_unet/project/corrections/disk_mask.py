@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from napari_unet.project.corrections.mask_files import CorrectionStats
 
+Runs = tuple[Box, "NDArray[Any]", "NDArray[Any]", "NDArray[Any]", "NDArray[Any]"]
 IDLE_SECONDS = 30.0  # a longer pause between two strokes is no work
 NO_RUNS = changed_runs(np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.uint16))
 JOURNAL, PLACE = "strokes", "state.json"  # in the folder of corrections
@@ -256,13 +257,12 @@ class DiskMask:
             while self.log.live and self.log.live[-1].number > number:
                 self._take(self._inverse(self.log.live[-1]))
 
-    def _stroke(self, kind: str, runs: Any) -> Stroke:
+    def _stroke(self, kind: str, runs: Runs) -> Stroke:
         now = self._clock()
         worked = 0.0 if self._last_time is None else min(max(now - self._last_time, 0), IDLE_SECONDS)
         stats = self.log.stats
-        return Stroke(
-            stats.number + 1, self.name, now, kind, self.shape, *runs, stats.done, stats.done, worked
-        )
+        about = stats.number + 1, self.name, now, kind, self.shape
+        return Stroke(*about, *runs, stats.done, stats.done, worked)
 
     def _inverse(self, stroke: Stroke) -> Stroke:
         plain = self._stroke("undo", NO_RUNS)
@@ -312,15 +312,6 @@ class DiskMask:
         self._carry(strokes, fresh=False)
         self._have_painted()
         return len(strokes)
-
-    def prepare_for_segmenting(self) -> None:
-        """Close the mask ahead of what makes it again; its strokes are painted on it afterwards."""
-        self.flush()
-        if self.log.strokes and not self.read_only:
-            self._applied = 0
-            self._note_place()
-            self._on = ""
-        self.close()
 
     def _carry(self, strokes: Iterable[Stroke], *, fresh: bool) -> None:
         """Set on this mask what strokes set on another one: before them is what is here.
@@ -405,8 +396,18 @@ class DiskMask:
             self._project_lock.release()
 
 
-def strokes_are_due(path: Path) -> None:
-    """Say that a mask was made of probabilities again: what was painted on it is to be painted again.
+def note_making(path: Path, *, made: bool) -> None:
+    """Say of a mask that nobody has open that it is being made of probabilities again, or was.
+
+    While it is being made, and after a kill then, all strokes are painted on whatever is there. Once it was
+    made, they are set on the new mask: to take one back leaves what is predicted now.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Of the mask.
+    made : bool
+        Whether it is whole again.
 
     Raises
     ------
@@ -415,7 +416,12 @@ def strokes_are_due(path: Path) -> None:
     """
     folder = corrections_folder(path)
     if (folder / JOURNAL).exists():
-        write_text(folder / PLACE, json.dumps({"on": "prediction", "applied": 0}))
+        write_text(folder / PLACE, json.dumps({"on": "prediction" if made else "painted", "applied": 0}))
+
+
+def has_strokes(path: Path) -> bool:
+    """Whether somebody painted on a mask, ever."""
+    return (corrections_folder(path) / JOURNAL).exists()
 
 
 def corrections_folder(path: Path) -> Path:

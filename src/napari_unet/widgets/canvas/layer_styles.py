@@ -149,16 +149,25 @@ def remember_meaning(
     )
 
 
-def place_over(layer: Any, image: Any) -> None:
-    """Lay a two-dimensional layer over the last two axes of another."""
+def place_over(layer: Any, image: Any, first: tuple[int, int] = (0, 0)) -> None:
+    """Lay a two-dimensional layer over the last two axes of another.
+
+    Parameters
+    ----------
+    layer, image : napari layers
+        The one that is laid, and the other.
+    first : tuple of int
+        Row and column of the image on which its first pixel lies.
+    """
     matrix = np.asarray(image.affine.affine_matrix)
     affine = np.eye(3)
     affine[:2, :2] = matrix[-3:-1, -3:-1]
     affine[:2, 2] = matrix[-3:-1, -1]
+    rotate, scale = np.asarray(image.rotate)[-2:, -2:], np.asarray(image.scale)[-2:]
     wanted = {
-        "scale": np.asarray(image.scale)[-2:],
-        "translate": np.asarray(image.translate)[-2:],
-        "rotate": np.asarray(image.rotate)[-2:, -2:],
+        "scale": scale,
+        "translate": np.asarray(image.translate)[-2:] + rotate @ (scale * first),
+        "rotate": rotate,
         "affine": affine,
     }
     for name, value in wanted.items():

@@ -23,22 +23,21 @@ from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.label_numbering import LabelNumbering
 from napari_unet.widgets.canvas.layer_images import OURS
+from napari_unet.widgets.canvas.stroke_watch import LONGEST, PAINTING, SETTLE, shows_a_part, widened
 from napari_unet.widgets.parts import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from napari_unet.project.corrections.stroke import Box
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.image_source import ImageSource
+    from napari_unet.widgets.canvas.large_masks import LargeMasks
 
-# Milliseconds from the last change until the mask is looked at, and from the first where one follows the
-# other. What is painted is on the disk within a second, so a drag is kept in parts.
-SETTLE, LONGEST = 60, 500
+# As SETTLE and LONGEST, of masks that take a moment to be compared.
 SETTLE_LARGE, LONGEST_LARGE = 400, 800
-PAINTING = ("paint", "fill", "erase", "polygon")
 LONG = 24  # characters of an id that the canvas has room for
 
 
@@ -66,6 +65,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         self.mask_layer: Any = None
         self.probability_layer: Any = None
         self.preview_layer: Any = None
+        self.large: LargeMasks | None = None  # takes over where a mask is too large for this canvas
         self.as_objects = False
         self._setting = False
         self._touched = False
@@ -109,6 +109,8 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         """Show connected objects, or classes."""
         self.take_painting()
         self.as_objects = objects
+        if self.large is not None:
+            self.large.show_objects(objects)
         if self._mask_in_layer is not None:
             self._put(self._mask_in_layer)
 
@@ -123,11 +125,16 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def hide_mask(self) -> None:
         """Hide the mask, or show it again."""
-        if self.mask_layer is not None:
+        if self.large is not None and self.large.active:
+            self.large.hide()
+        elif self.mask_layer is not None:
             self.mask_layer.visible = not self.mask_layer.visible
 
     def choose_label(self, label: int) -> None:
         """Paint with a class from now on: 0 background, 1..K, 255 ignore; takes up the brush if none is."""
+        if self.large is not None and self.large.active:
+            self.large.choose_label(label)
+            return
         layer, numbering = self.mask_layer, self._numbering
         if layer is None or numbering is None or (label != IGNORE and label > self._classes):
             return
@@ -138,6 +145,8 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def object_point(self) -> tuple[int, int] | None:
         """Row and column of what is pointed at, or of the object that is chosen; None if that is outside."""
+        if self.large is not None and self.large.active:
+            return self.large.lens.object_point()
         layer, mask = self.mask_layer, self.current_mask()
         if layer is None or mask is None:
             return None
@@ -180,6 +189,8 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def take_painting(self) -> None:
         """Hand to the session what was painted since it was last looked at."""
+        if self.large is not None:
+            self.large.take_painting()
         self._settle.stop()
         layer, before = self.mask_layer, self._mask_in_layer
         if layer is None or before is None or not self._shown:
@@ -232,7 +243,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def _on_score(self, identifier: str) -> None:
         if identifier == self.session.workspace.current:
-            self._refresh_text()
+            self.refresh_text()
 
     def _on_removed(self, event: Any) -> None:
         if event.value is self.mask_layer:
@@ -259,16 +270,19 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             self._clear()
             return
         entry = collection.entries[identifier]
-        if entry.prediction is None and not entry.is_corrected:
+        if entry.disk is not None or (entry.prediction is None and not entry.is_corrected):
             self._clear()
         else:
             self.session.workspace.with_mask(identifier, lambda mask: self._show_mask(identifier, mask))
-        self._refresh_text()
+        self.refresh_text()
 
     def _clear(self) -> None:
         """No mask for the current image: an empty one in the layer, if there is a layer."""
         self._shown, self._mask_in_layer = "", None
         shape = self.image_source.shape()
+        if self.large is not None and self.large.active:
+            self._remove_layers()
+            shape = None
         if self.mask_layer is not None and shape is not None:
             self._shown = self.session.workspace.current
             self._mask_in_layer = np.zeros(shape, np.uint8)
@@ -276,7 +290,13 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         if self.probability_layer is not None:
             self.probability_layer.data = np.zeros(shape or (1, 1), np.float32)
         self.mask_shown.emit()
-        self._refresh_text()
+        self.refresh_text()
+
+    def _remove_layers(self) -> None:
+        """Give way to a mask on disk, which has layers of its own."""
+        for layer in (self.mask_layer, self.probability_layer):
+            if layer is not None and layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
 
     def _show_mask(self, identifier: str, mask: NDArray[np.uint8] | None) -> None:
         if identifier != self.session.workspace.current or mask is None:
@@ -377,7 +397,8 @@ class MaskCanvas(QObject):  # type: ignore[misc]
     def _on_label(self, event: Any = None) -> None:
         self.label_chosen.emit(self._chosen_label())
 
-    def _refresh_text(self) -> None:
+    def refresh_text(self) -> None:
+        """Say in the corner of the canvas what is shown."""
         overlay = layer_styles.text_overlay(self.viewer)
         identifier = self.session.workspace.current
         if not identifier or self.session.workspace.collection is None:
@@ -393,6 +414,8 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             words.append(row.part)
         if row.status in ("corrected", "done"):
             words.append(row.status)
+        if self.large is not None and self.large.words():
+            words.append(self.large.words())
         overlay.text = "  ·  ".join(words)
         overlay.visible = True
 
@@ -479,21 +502,3 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             yield
         finally:
             self._setting = before
-
-
-def shows_a_part(layer: Any) -> bool:
-    """Whether a layer is about to tell where it was painted, with ``labels_update``.
-
-    Where the picture on the screen has another size than the labels, napari first draws the whole again,
-    which comes as ``set_data``. Its own callbacks run ahead of all others: only the layer knows what for.
-    """
-    return getattr(layer, "_updated_slice", None) is not None
-
-
-def widened(box: Box | None, offset: Sequence[int], shape: Sequence[int]) -> Box:
-    """The smallest box that holds another and an array of a shape (rows, columns) at an offset."""
-    y0, x0 = (max(int(n), 0) for n in offset[-2:])
-    y1, x1 = int(offset[-2]) + int(shape[0]), int(offset[-1]) + int(shape[1])
-    if box is None:
-        return y0, x0, y1, x1
-    return min(box[0], y0), min(box[1], x0), max(box[2], y1), max(box[3], x1)

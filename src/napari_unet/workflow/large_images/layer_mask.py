@@ -72,15 +72,15 @@ class MaskRule:
         kept = np.moveaxis(np.rint(probabilities * FULL), -1, 0).astype(np.int16)
         for _ in range(MOST_ROUNDS):
             rounded = kept.clip(0, FULL).astype(np.uint8)
-            wrong = np.nonzero(self.mask(rounded) != mask)
-            if not len(wrong[0]):
+            rows, columns = np.nonzero(self.mask(rounded) != mask)
+            if not len(rows):
                 return rounded
-            wanted, there = mask[wrong], kept[(slice(None), *wrong)]
-            chosen = np.where(wanted > 0, wanted.astype(np.int64) - 1, there.argmax(axis=0))
-            columns = np.arange(len(wanted))
-            there[chosen, columns] += np.where(wanted > 0, 1, -1).astype(np.int16)
-            kept[(slice(None), *wrong)] = there
-        rounded[(slice(None), *wrong)] = FULL * (np.arange(len(kept))[:, None] == mask[wrong] - 1)
+            wanted, there = mask[rows, columns].astype(np.int64), kept[:, rows, columns]
+            moved = np.where(wanted > 0, wanted - 1, there.argmax(axis=0))
+            there[moved, np.arange(len(rows))] += np.where(wanted > 0, 1, -1).astype(np.int16)
+            kept[:, rows, columns] = there
+        certain = np.arange(len(kept))[:, None] == wanted - 1
+        rounded[:, rows, columns] = FULL * certain
         return rounded
 
 
@@ -119,23 +119,16 @@ def finish_layer(
     joined = join({part.place: pieces for part, pieces in found})
     numbers = joined.kept_numbers(rule.minimum_size)
     if makes:
-
-        def make(part: Part) -> Part:
+        for part in tracked(parts, len(parts), "Making the mask", on_progress, cancel):
             mask = mask_of(part)
             if drops:
                 mask = drop_small(mask, joined.areas[part.place], rule.minimum_size)
             if not np.array_equal(mask, read_part(store, part)):
                 store.write(0, part.index, part.rows, part.columns, mask)
-            return part
-
-        made = (make(part) for part in parts)
-        for _ in tracked(made, len(parts), "Making the mask", on_progress, cancel):
-            pass
     for level in range(1, len(store.levels)):
         parts = list(parts_of(store, str(level), level, PART // 2))
-        halved = (halve(part) for part in parts)
-        for _ in tracked(halved, len(parts), "Building coarser levels", on_progress, cancel):
-            pass
+        for part in tracked(parts, len(parts), "Building coarser levels", on_progress, cancel):
+            halve(part)
     return max((int(own.max(initial=0)) for own in numbers.values()), default=0)
 
 

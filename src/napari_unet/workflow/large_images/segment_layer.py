@@ -12,7 +12,7 @@ from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import Cancelled, DataError, SettingsError
 from napari_unet.export.label_store import LabelShape, LabelStore, unfinished
 from napari_unet.progress import Progress
-from napari_unet.project.corrections.disk_mask import strokes_are_due
+from napari_unet.project.corrections.disk_mask import has_strokes, note_making
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.inputs.image_reference import CallReference
 from napari_unet.workflow.large_images.cluster_run import ClusterJob, pack_model, run_on_cluster
@@ -81,6 +81,20 @@ class SamplePixels:
         return self.sample.read_region(key[0], key[1])[..., key[2]]
 
 
+def stack_of_sample(
+    sample: Sample, shape: tuple[int, int, int], pixel_size: PixelSize | None = None
+) -> LazyStack:
+    """An image (Y, X, C) that is read by region, as a stack of one."""
+    first = sample.read_region(slice(0, 1), slice(0, 1))
+    return LazyStack(sample.id, SamplePixels(sample, shape, first.dtype), "yxs", pixel_size=pixel_size)
+
+
+def image_of_mask(path: Path) -> str:
+    """The fingerprint of the image that a mask on disk is of; empty if it is no such mask."""
+    store = _opened(path)
+    return "" if store is None else str(store.about.get("image", ""))
+
+
 @dataclass(frozen=True, eq=False)
 class SegmentLayerTask:
     """Segment one large image, or what is in view of it; what is finished when it is stopped is resumed.
@@ -111,8 +125,6 @@ class SegmentLayerTask:
         Of the image, where that is known.
     region : Region, optional
         Only this part of the image; the rest can be segmented later, into the same labels.
-    painted : bool
-        Whether somebody painted on these labels, so that they are made of the probabilities again.
     """
 
     model: Path
@@ -126,7 +138,6 @@ class SegmentLayerTask:
     cluster: str = ""
     pixel_size: PixelSize | None = None
     region: Region | None = None
-    painted: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Path:
         """Segment; gives the path of the labels, that of unfinished ones where only a part was wanted.
@@ -151,21 +162,23 @@ class SegmentLayerTask:
         rule = MaskRule(self.settings.threshold, self.settings.minimum_size, model.recipe.network.activation)
         made_with = {"threshold": rule.threshold, "minimum_size": rule.minimum_size}
         state = store.state
-        again = self.painted or any(state.get(name) != value for name, value in made_with.items())
+        again = any(state.get(name) != value for name, value in made_with.items())
         if not todo and not again:
             return store.path if lacks else self._named(store, out)
+        again = (again or has_strokes(out)) and bool(
+            there
+        )  # else all of it is made by these settings just now
+        note_making(out, made=False)
         store.set_state({})
         try:
             if todo:
                 self._segment(store, large, model, precision, todo, on_progress, cancel)
-            # What was segmented just now is by these settings; what was there before may not be.
-            count = finish_layer(store, rule, again and bool(there), on_progress, cancel)
+            count = finish_layer(store, rule, again, on_progress, cancel)
         except Cancelled:
             store.set_state({"share": _share(store, large)})
             raise
         store.set_state({**made_with, "objects": count, "share": _share(store, large)})
-        if self.painted:
-            strokes_are_due(store.path)
+        note_making(out, made=True)
         return store.path if len(lacks) > len(todo) else self._named(store, out)
 
     def _segment(
@@ -201,7 +214,7 @@ class SegmentLayerTask:
             return True
         rows, columns = large.plan.result(block.number)
         inside = rows.start < self.region.bottom and rows.stop > self.region.top
-        return inside and columns.start < self.region.right and columns.stop > self.region.left
+        return bool(inside and columns.start < self.region.right and columns.stop > self.region.left)
 
     def _named(self, store: LabelStore, out: Path) -> Path:
         """Give whole labels their name."""
@@ -210,10 +223,7 @@ class SegmentLayerTask:
     def _stack(self) -> LazyStack:
         if self.cluster:
             return self._stack_of_file()
-        sample = find_sample(self.image)
-        first = sample.read_region(slice(0, 1), slice(0, 1))
-        pixels = SamplePixels(sample, self.shape, first.dtype)
-        return LazyStack(self.stem, pixels, "yxs", pixel_size=self.pixel_size)
+        return stack_of_sample(find_sample(self.image), self.shape, self.pixel_size)
 
     def _stack_of_file(self) -> LazyStack:
         """The file that the image was opened from, which other machines can read, too."""
