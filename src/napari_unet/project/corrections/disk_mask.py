@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.project.corrections.mask_files import CorrectionStats
+    from napari_unet.project.corrections.correction import CorrectionStats
 
 Runs = tuple[Box, "NDArray[Any]", "NDArray[Any]", "NDArray[Any]", "NDArray[Any]"]
 IDLE_SECONDS = 30.0  # a longer pause between two strokes is no work

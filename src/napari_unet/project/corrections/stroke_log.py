@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.project.corrections.mask_files import CorrectionStats
+from napari_unet.project.corrections.correction import CorrectionStats
 from napari_unet.project.corrections.mask_pyramid import do_to, part_of
 from napari_unet.project.corrections.stroke import QUIET, VERIFIED, Box, Stroke, joined
 

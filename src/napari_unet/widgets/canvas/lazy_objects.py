@@ -44,6 +44,11 @@ class LazyObjects:
         return len(self.labels.shape)
 
     @property
+    def size(self) -> int:
+        """Pixels."""
+        return int(np.prod(self.labels.shape))
+
+    @property
     def dtype(self) -> Any:
         """Of the numbers."""
         return np.dtype(np.int32)

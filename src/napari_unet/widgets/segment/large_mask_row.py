@@ -67,10 +67,10 @@ class LargeMaskRow(QWidget):  # type: ignore[misc]
             return
         disk = collection.entries[current].disk
         folder = self.session.disk_masks.folder(current) if disk is None else disk.path.parent
-        if disk is None:
+        if self.session.disk_masks.making == current:
+            words = "Large image: its mask is being made on disk."
+        elif disk is None:
             words = "Large image: its mask goes to disk."
-            if self.session.disk_masks.making == current:
-                words = "Large image: its mask grows on disk."
         else:
             words = self._about(current, disk.share)
             if disk.problem:
