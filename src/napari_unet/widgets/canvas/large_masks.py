@@ -82,7 +82,8 @@ class LargeMasks(QObject):  # type: ignore[misc]
         session.workspace.collection_changed.connect(self._update)
         session.workspace.model_changed.connect(self._update)
         session.workspace.leaving.connect(self.take_painting)
-        for event in (viewer.camera.events.center, viewer.camera.events.zoom):
+        self._camera = layer_styles.camera_of(viewer)
+        for event in (self._camera.events.center, self._camera.events.zoom):
             event.connect(self._on_camera)
         viewer.layers.events.removed.connect(self._on_removed)
 
@@ -98,7 +99,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
         self.lens.close()
         for timer in (self._look, self._growing, self._soon, self._rest):
             timer.stop()
-        for event in (self.viewer.camera.events.center, self.viewer.camera.events.zoom):
+        for event in (self._camera.events.center, self._camera.events.zoom):
             event.disconnect(self._on_camera)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
 

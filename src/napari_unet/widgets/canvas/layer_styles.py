@@ -124,6 +124,12 @@ def text_overlay(viewer: Any) -> Any:
     return overlays.text if overlays is not None else viewer.text_overlay
 
 
+def camera_of(viewer: Any) -> Any:
+    """The camera of the canvas, where this version of napari keeps it."""
+    scene = getattr(viewer, "scene", None)
+    return viewer.camera if scene is None else scene.camera
+
+
 def forget_history(layer: Any) -> None:
     """Leave nothing to undo in a Labels layer whose data was replaced.
 

@@ -293,7 +293,8 @@ class Lens(QObject):  # type: ignore[misc]
             return
         middle = [(box[n] + box[n + 2]) / 2 - self.crop.box[n] for n in range(2)]
         world = self.layer.data_to_world(middle)
-        self.viewer.camera.center = (*self.viewer.camera.center[:-2], *world[-2:])
+        camera = layer_styles.camera_of(self.viewer)
+        camera.center = (*camera.center[:-2], *world[-2:])
 
     def _on_label(self, event: Any = None) -> None:
         if self.crop is not None and self.layer is not None:
