@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.engine.task import FromCaller
@@ -66,6 +67,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
         self.layer: Any = None  # shows the whole mask
         self.hidden = self.as_objects = False
         self._path: Path | None = None  # of the mask that is shown
+        self._shown: tuple[Path, bool, int] | None = None  # and how it is shown
         self._image: Any = None  # layer of the image whose mask is being made
         self._seen: tuple[int, float, float] | None = None
         self._look = self._timer(LOOK, self._where, repeats=True)
@@ -238,6 +240,9 @@ class LargeMasks(QObject):  # type: ignore[misc]
         """Show a mask on disk on all its levels, in the layer there is."""
         import zarr
 
+        if self.layer is not None and self._shown == (path, self.as_objects, self._classes):
+            self._refresh()
+            return
         group = zarr.open_group(path, mode="r")
         levels = [group[one["path"]] for one in group.attrs["ome"]["multiscales"][0]["datasets"]]
         data = [LazyObjects(level, 2**n) for n, level in enumerate(levels)] if self.as_objects else levels
@@ -263,9 +268,12 @@ class LargeMasks(QObject):  # type: ignore[misc]
         else:
             if not layer_styles.same_colormap(self.layer, colours):
                 self.layer.colormap = colours
+            if several:
+                # napari takes the coarsest level of new data, and the corners of the level before.
+                self.layer.corner_pixels = np.array([[0, 0], np.subtract(levels[-1].shape, 1)])
             self.layer.data = data if several else data[0]
         self.layer.metadata[LARGE_MASK_KEY] = str(path)
-        self._path = path
+        self._path, self._shown = path, (path, self.as_objects, self._classes)
         self._place(self.layer, (0, 0))
 
     @property
@@ -335,7 +343,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
 
     def _on_removed(self, event: Any) -> None:
         if event.value is self.layer:
-            self.layer, self._path = None, None
+            self.layer = self._path = self._shown = None
 
     # what panels and keys ask for
 
