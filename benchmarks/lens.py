@@ -127,9 +127,8 @@ def measure(folder: Path, side: int, strokes: int) -> dict[str, float]:
     chance = np.random.default_rng(0)
     start, most = time.perf_counter(), 0.0
     for number in range(strokes):
-        layer.selected_label = number % 2
         count = len(disk.log.strokes)
-        drag(canvas, 8 * (number % 9) - 32)
+        drag(canvas, 48 * (number % 5) - 96)  # where nothing was painted yet
         released = time.perf_counter()
         spin(partial(is_kept, bench, disk, count), 10)
         journal.append(time.perf_counter() - released)

@@ -55,7 +55,8 @@ def test_a_stroke_is_in_the_mask_on_all_levels(store: Path) -> None:
 def test_levels_are_those_of_a_full_rebuild_whatever_is_painted_and_undone(store: Path) -> None:
     chance = random.Random(3)
     plain = levels_of(store)[0]
-    mask, undo = DiskMask(store, "a"), []
+    mask = DiskMask(store, "a")
+    undo: list[np.ndarray] = []
     for _ in range(120):
         if undo and chance.random() < 0.3:
             mask.undo()
@@ -211,7 +212,7 @@ def test_killed_at_any_moment_nothing_older_than_a_second_is_lost(
     store: Path, tmp_path: Path, seed: int
 ) -> None:
     plain = levels_of(store)[0]
-    context = multiprocessing.get_context("forkserver" if os.name != "nt" else "spawn")
+    context: Any = multiprocessing.get_context("forkserver" if os.name != "nt" else "spawn")
     for round_number in range(3):
         log = tmp_path / f"{round_number}.log"
         process = context.Process(target=paint_until_killed, args=(store, log, seed * 100 + round_number))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.project.corrections.correction import MaskVersion
+    from napari_unet.project.corrections.disk_mask import DiskMask
     from napari_unet.project.corrections.stroke import Box
     from napari_unet.project.project import Project
     from napari_unet.session.current_project import CurrentProject
@@ -96,7 +97,7 @@ class Painting:
 
     def correct_part(
         self,
-        identifier: str,
+        disk: DiskMask,
         before: NDArray[np.uint8],
         after: NDArray[np.uint8],
         origin: tuple[int, int],
@@ -106,16 +107,16 @@ class Painting:
         begun: int = 1,
     ) -> None:
         """Take what a person made of a part of the mask of a large image; see ``DiskMask.paint``."""
-        entry = self._entry(identifier)
-        if entry is None or entry.disk is None:
-            return
+        entries = self.workspace.collection.entries if self.workspace.collection is not None else {}
+        identifier = next((i for i, entry in entries.items() if entry.disk is disk), "")
         try:
-            entry.disk.paint(before, after, origin, kind, box=box, begun=begun)
+            disk.paint(before, after, origin, kind, box=box, begun=begun)
         except WorkbenchError as error:
             self.runner.failed.emit(error.sentence, "")
             self.workspace.mask_changed.emit(identifier)  # not what was wanted
             return
-        self.workspace.rows_changed.emit((identifier,))
+        if identifier:
+            self.workspace.rows_changed.emit((identifier,))
 
     def _change(self, identifier: str, change: Callable[[Any, str], Any]) -> None:
         """Have a change made by whoever owns the correction of an image, and kept."""

@@ -238,9 +238,7 @@ class Lens(QObject):  # type: ignore[misc]
         before = crop.mask[y0:y1, x0:x1].copy()
         crop.mask[y0:y1, x0:x1] = part
         origin = crop.box[0] + y0, crop.box[1] + x0
-        self.session.painting.correct_part(
-            self.session.workspace.current, before, part, origin, begun=watch.strokes_begun()
-        )
+        self.session.painting.correct_part(crop.disk, before, part, origin, begun=watch.strokes_begun())
 
     def edit(self, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], kind: str) -> None:
         """Change what the lens shows by a function of it, as if it was painted."""
@@ -249,9 +247,7 @@ class Lens(QObject):  # type: ignore[misc]
         if crop is None:
             return
         after = change(crop.mask.copy())
-        self.session.painting.correct_part(
-            self.session.workspace.current, crop.mask, after, crop.box[:2], kind
-        )
+        self.session.painting.correct_part(crop.disk, crop.mask, after, crop.box[:2], kind)
         self.reload()
 
     def choose_label(self, label: int) -> None:
