@@ -139,7 +139,7 @@ class DiskMasks:
     def segment(self, identifier: str, region: Region | None = None) -> bool:
         """Segment an image, or a part of it, into a mask on disk; says whether that was begun."""
         collection, model, wishes = self.workspace.collection, self.workspace.model, self.wishes(identifier)
-        if collection is None or model is None or wishes is None or self.runner.busy:
+        if collection is None or model is None or wishes is None or self.runner.busy or self.making:
             return False
         entry = collection.entries[identifier]
         if entry.done:
@@ -148,15 +148,9 @@ class DiskMasks:
                 "",
             )
             return False
-        before = entry.disk
-        if before is not None:
-            before.close()  # what is painted is in the journal, and is painted again on what comes
+        before, inference = entry.disk, self.workspace.inference
         self.making = identifier
-        try:
-            task = self._task(collection, entry, model, self.workspace.inference, wishes, region)
-        except BaseException:
-            self.making = ""
-            raise
+        self.changed.emit(identifier)
 
         def on_progress(progress: Progress) -> None:
             from napari_unet.workflow.large_images.segment_layer import LargeMask
@@ -178,7 +172,22 @@ class DiskMasks:
                 return
             self._open(collection, identifier, Path(path), before)
 
-        self.runner.run(task, 0, on_progress, on_end)
+        def start() -> None:
+            if self.runner.busy or collection is not self.workspace.collection:
+                self.making = ""  # something else was begun meanwhile
+                self.changed.emit(identifier)
+                return
+            task = self._task(collection, entry, model, inference, wishes, region)
+            self.runner.run(task, 0, on_progress, on_end)
+
+        def close_first(mask: DiskMask) -> None:
+            mask.close()  # what is painted is in the journal, and is painted again on what comes
+            self.runner.dispatch(start)
+
+        if before is None:
+            start()
+        else:
+            self._submit(partial(close_first, before))
         return True
 
     def _task(
@@ -207,7 +216,7 @@ class DiskMasks:
     def follow_settings(self) -> bool:
         """Make a mask again that is of another threshold or minimum size; says whether one is made now."""
         collection, inference = self.workspace.collection, self.workspace.inference
-        if collection is None or self.workspace.model is None or self.runner.busy:
+        if collection is None or self.workspace.model is None or self.runner.busy or self.making:
             return False
         for identifier, entry in collection.entries.items():
             if entry.disk is None or entry.is_corrected or entry.disk.read_only:
@@ -236,7 +245,7 @@ class DiskMasks:
 
         self._submit(work)
 
-    def _submit(self, work: Callable[[], None]) -> None:
+    def _submit(self, work: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # closed
             self._thread.submit(work)
 

@@ -76,6 +76,7 @@ class DiskMask:
         self._closed = False
         self._on = "painted"  # what the mask on disk is: "painted", or the "prediction" without any stroke
         self._applied = 0  # number of the last stroke that is in the mask on disk
+        self._noted = 0  # what of that is noted beside the journal
         self.log = StrokeLog()
         self.writer = BackgroundWriter(self._write, self._paint, on_trouble=on_trouble)
         try:
@@ -94,6 +95,7 @@ class DiskMask:
         with suppress(OSError, *BAD_CONTENT):
             place = parse_json((self.folder / PLACE).read_bytes())
             self._on, self._applied = str(place["on"]), int(place["applied"])
+            self._noted = self._applied
         if self.problem:
             return
         if self._on == "prediction":
@@ -369,6 +371,7 @@ class DiskMask:
 
     def _note_place(self) -> None:
         write_text(self.folder / PLACE, json.dumps({"on": self._on, "applied": self._applied}))
+        self._noted = self._applied
 
     @property
     def waiting(self) -> int:
@@ -389,7 +392,7 @@ class DiskMask:
         if self._journal is not None:
             self._journal.close()
         if self._project_lock is not None and self._project_lock.held:
-            if written and self.log.strokes and self._on == "painted":
+            if written and self._applied != self._noted:
                 self.pyramid.sync()
                 with suppress(OSError, OutputError):
                     self._note_place()
