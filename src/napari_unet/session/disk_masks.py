@@ -20,7 +20,7 @@ from napari_unet.project.corrections.disk_mask import DiskMask, corrections_fold
 from napari_unet.session.auto_project import own_masks
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.inputs.image_reference import OPENED_FROM, refer
-from napari_unet.workflow.segment.predict_task import Region
+from napari_unet.workflow.segment.prediction import Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_unet.session.session import Session
     from napari_unet.settings import InferenceSettings
     from napari_unet.widgets.canvas.image_source import ImageSource
-    from napari_unet.workflow.segment.predict_task import Region
+    from napari_unet.workflow.segment.prediction import Region
 
 WHOLE = "large mask"  # what the layer that shows all of such a mask says of itself
 REFRESH = 500  # milliseconds between two looks at what has been finished

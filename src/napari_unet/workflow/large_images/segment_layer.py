@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.inputs.image_reference import ImageReference
     from napari_unet.workflow.large_images.plan import Block, LargeImage
-    from napari_unet.workflow.segment.predict_task import Region
+    from napari_unet.workflow.segment.prediction import Region
 
 
 @dataclass(frozen=True)
