@@ -6,8 +6,9 @@ Makes an image and its mask on disk, opens them in napari with the dock, and pai
 lens: drags of 40 moves, with a move of the view after every fifth. Prints
 
 - seconds from the release of the button until the stroke is in the journal, and in the mask on all levels;
-- how late the window's timer of 5 ms came meanwhile ("stall"), and the processor time that the window's
-  thread took between two of its beats ("busy"), which other programs on the machine do not change;
+- how late the window's timer of 5 ms came meanwhile ("stall"), also for strokes on a plain layer of napari;
+- the processor time that the window's thread took between two of its beats ("busy"), which other programs on
+  the machine do not change;
 - how far the memory of the window's process grew over that with the image shown;
 - how many levels are not those of a full rebuild.
 """
@@ -112,6 +113,7 @@ def measure(folder: Path, side: int, strokes: int) -> dict[str, float]:
     camera = camera_of(viewer)
     camera.zoom = 1
     rest(3)
+    plain = plain_stalls(viewer, strokes // 3)
     before = memory()
     collection = session.workspace.collection
     assert collection is not None
@@ -151,6 +153,8 @@ def measure(folder: Path, side: int, strokes: int) -> dict[str, float]:
         "stroke on all levels, worst, s": max(painted),
         "stall 99th percentile, ms": float(np.percentile(stalls, 99)),
         "stall worst, ms": float(stalls.max()),
+        "plain napari, stall 99th percentile, ms": float(np.percentile(plain, 99)),
+        "plain napari, stall worst, ms": float(plain.max()),
         "busy 99th percentile, ms": float(np.percentile(used, 99)),
         "busy worst, ms": float(used.max()),
         "memory grew, MB": most - before,
@@ -160,6 +164,27 @@ def measure(folder: Path, side: int, strokes: int) -> dict[str, float]:
     rest(0.2)
     out["levels that differ from a full rebuild"] = float(levels_differ(path))
     return out
+
+
+def plain_stalls(viewer: Any, strokes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """How late the timer comes while the same is painted on a layer of napari that nobody watches."""
+    from napari_unet.widgets.canvas.lens import SIDE
+
+    layer = viewer.add_labels(np.zeros((SIDE, SIDE), np.uint8), opacity=0.55)
+    layer.translate = np.subtract(viewer.layers[0].extent.world[1] / 2, SIDE / 2)
+    viewer.layers.selection.active = layer
+    layer.mode, layer.brush_size, layer.selected_label = "paint", 20, 1
+    rest(1)
+    canvas = viewer.window._qt_viewer.canvas.native
+    heart, start = Heart(), time.perf_counter()
+    for number in range(strokes):
+        drag(canvas, 48 * (number % 5) - 96)
+        rest(0.2)
+    stalls = heart.stalls(start, time.perf_counter())
+    heart.timer.stop()
+    viewer.layers.remove(layer)
+    rest(1)
+    return stalls
 
 
 def is_kept(bench: Any, disk: Any, count: int) -> bool:
