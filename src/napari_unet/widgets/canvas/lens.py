@@ -19,7 +19,7 @@ from napari_unet.session.images.layer_metadata import LARGE_MASK_KEY
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.label_numbering import LabelNumbering
 from napari_unet.widgets.canvas.layer_images import OURS
-from napari_unet.widgets.canvas.stroke_watch import PAINTING, StrokeWatch
+from napari_unet.widgets.canvas.lens_watch import PAINTING, LensWatch
 from napari_unet.widgets.parts import keys
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Lens(QObject):  # type: ignore[misc]
             None  # makes the mask of probabilities, while the one on disk is of another threshold
         )
         self.editable = True
-        self._watch: StrokeWatch | None = None
+        self._watch: LensWatch | None = None
         self._label = 1
         self._wanted: tuple[DiskMask, Box] | None = None
         self._asked = 0  # parts that were asked for; an older answer is of no use
@@ -198,7 +198,7 @@ class Lens(QObject):  # type: ignore[misc]
         self.layer = self.viewer.add_labels(
             labels, name="U-Net mask", metadata={OURS: "mask"}, opacity=0.55, colormap=colours
         )
-        self._watch = StrokeWatch(self.layer, self.take_painting, self)
+        self._watch = LensWatch(self.layer, self.take_painting, self)
         self._watch.ignoring = True
         wanted = {str(number): number for number in range(10)} | {"I": IGNORE}
         chosen = {key: functools.partial(self.choose_label, label) for key, label in wanted.items()}

@@ -23,7 +23,7 @@ from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.label_numbering import LabelNumbering
 from napari_unet.widgets.canvas.layer_images import OURS
-from napari_unet.widgets.canvas.stroke_watch import LONGEST, PAINTING, SETTLE, shows_a_part, widened
+from napari_unet.widgets.canvas.lens_watch import LONGEST, PAINTING, SETTLE, shows_a_part, widened
 from napari_unet.widgets.parts import keys
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ PAINTING = ("paint", "fill", "erase", "polygon")
 EVENTS = ("paint", "labels_update", "set_data")
 
 
-class StrokeWatch(QObject):  # type: ignore[misc]
+class LensWatch(QObject):  # type: ignore[misc]
     """Watches one layer; a moment after something was painted, and now and then in a long stroke, it says so.
 
     Parameters
