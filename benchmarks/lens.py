@@ -28,8 +28,9 @@ from typing import Any
 import numpy as np
 
 from napari_unet.engine.hardware import available_cores, processor_name
+from roads.waiting import rest, spin
 from slides import write_mask, write_pyramid
-from window import BEAT, Heart, rest, spin
+from window import BEAT, Heart
 
 LIMITS = {
     "stroke in the journal, worst, s": 1.0,

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from roads.waiting import rest, spin
 from slides import write_slide
-from window import rest, spin
 
 
 class Hand:
@@ -107,8 +107,10 @@ def road(folder: Path, side: int) -> dict[str, float]:
     dialog.folder_edit.setText(str(folder / "out"))
     hand.clicks += 2  # Browse, and the folder
     spin(lambda: dialog.run_button.isEnabled())
+    said: list[object] = []
+    session.runner.succeeded.connect(said.append)
     hand.click(dialog.run_button)
-    spin(lambda: "1 image" in dialog.words.text(), 600)
+    spin(lambda: bool(said), 600)
     seconds = time.perf_counter() - start
     dialog.close()
     bench.large.disk.flush()  # type: ignore[union-attr]

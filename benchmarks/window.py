@@ -1,4 +1,4 @@
-"""How the real window feels: opening the dock, the first and later clicks on Segment, stalls, Cancel.
+"""How the real window feels: clicks and seconds to a result; the dock, Segment, stalls, Cancel.
 
 Needs a screen (a virtual one will do: `xvfb-run python benchmarks/window.py`, or DISPLAY of an Xvfb).
 Everything is measured in the window's own process with a heartbeat timer; the network runs in its own.
@@ -16,18 +16,18 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from napari_unet.data.synthetic import write_synthetic
 from napari_unet.engine.hardware import available_cores, processor_name
+from roads.every import EVERY
+from roads.road import drive, write_table
+from roads.waiting import rest, spin
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
+PAGE = Path(__file__).parents[1] / "docs" / "window.md"
 BEAT = 5  # milliseconds between two beats of the heart
-LOOK = 3  # milliseconds between two looks at whether something is so
 LIMITS = {
     "dock opens, s": 0.5,
     "first Segment, s": 6.0,
@@ -65,27 +65,6 @@ class Heart:
         """Milliseconds that each beat came late between two times."""
         beats = np.array([b for b in self.beats if start <= b <= end])
         return np.asarray(np.maximum(np.diff(beats) * 1000 - BEAT, 0))
-
-
-def spin(until: Callable[[], bool], most: float = 120.0) -> float:
-    """Let the window live, in its own event loop, until something is so; gives the seconds it took."""
-    from qtpy.QtCore import QEventLoop, QTimer
-
-    start = time.perf_counter()
-    loop, timer = QEventLoop(), QTimer()
-    timer.timeout.connect(lambda: loop.quit() if until() or time.perf_counter() - start > most else None)
-    timer.start(LOOK)
-    loop.exec()
-    timer.stop()
-    if time.perf_counter() - start > most:
-        raise TimeoutError("waited in vain")
-    return time.perf_counter() - start
-
-
-def rest(seconds: float) -> None:
-    """Let the window live for a while."""
-    end = time.perf_counter() + seconds
-    spin(lambda: time.perf_counter() >= end)
 
 
 def measure(model: Path, data: Path, rounds: int) -> dict[str, float]:
@@ -178,7 +157,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="warm clicks")
     parser.add_argument("--slide", type=int, default=6000, help="pixels of the side of a slide; 0: none")
     parser.add_argument("--json", type=Path, help="write the figures here")
+    letters = "".join(road.letter for road in EVERY)
+    parser.add_argument("--roads", default=letters, help="letters of the roads to drive, e.g. ae")
+    parser.add_argument("--page", type=Path, default=PAGE, help="page with the table of roads")
+    parser.add_argument("--only-roads", action="store_true", help="leave out how the window feels")
     options = parser.parse_args()
+    driven = [drive(road) for road in EVERY if road.letter in options.roads]
+    for one in driven:
+        print(one.row)
+    write_table(options.page, driven)
+    if options.only_roads:
+        return
     with tempfile.TemporaryDirectory() as folder:
         model, data = Path(folder) / "model", Path(folder) / "tiles"
         subprocess.run([sys.executable, "-c", MAKE_MODEL, model], check=True, capture_output=True)

@@ -44,16 +44,17 @@ PARTS = {
     ),
     "session": (
         {"images"},
-        {"overall_score", "auto_project"},
+        {"overall_score", "auto_project", "outcome"},
         {"found_project"},
         {"task_runner"},
         {"workspace"},
-        {"run_history", "current_project"},
+        {"run_history", "current_project", "recent_projects"},
         {"painting", "quality", "export_masks", "disk_masks"},
         {"learn"},
         {"session"},
     ),
     "session/learn": (
+        {"facts", "verdict"},
         {"background_job", "candidate_version"},
         {"new_model"},
         {"learning"},
@@ -93,7 +94,7 @@ PARTS = {
     "export": (
         {"masks", "models", "outlines", "segmented", "submission"},
         {"coco", "geojson", "imagej_roi", "label_files", "ome_zarr", "tables"},
-        {"formats", "label_store"},
+        {"formats", "label_store", "stacks"},
         {"naming"},
     ),
     "widgets": (

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from napari_unet.data.dataset import Dataset
 from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.data.masks.run_length import decode_run_lengths
 from napari_unet.data.sample import Sample
-from napari_unet.plugin import writer
-from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
+from napari_unet.plugin import export_writer, writer
+from napari_unet.session.images.layer_metadata import MASK_KEY, METADATA_KEY, OpenedData, ShownMask
 from support.errors import raises_code
 
 RNG = np.random.default_rng(0)
@@ -137,3 +138,42 @@ def test_napari_finds_the_writer_by_the_manifest(plugin_manager: Any, tmp_path: 
     layer = (BINARY, {"name": "mask", "metadata": {}}, "labels")
     assert io_utils._write(path, [layer], _pm=plugin_manager) == [path]
     assert Path(path).is_file()
+
+
+def test_the_mask_of_a_stack_is_saved_with_all_its_slices(tmp_path: Path) -> None:
+    """As the workbench shows it: objects of two classes, ignored pixels, one number through slices."""
+    labels = np.zeros((11, 13, 17), np.int32)
+    labels[:, 2:5, 2:5] = 7  # of class 1, in all slices
+    labels[3, 8:10, 8:12] = 9  # of class 2
+    labels[0, 12, :] = 1_000_000
+    class_of = np.zeros(1_000_001, np.uint8)
+    class_of[[7, 9, 1_000_000]] = 1, 2, 255
+    samples = [Sample(f"s [{n}]", lambda: np.zeros((13, 17, 1), np.uint8), image_name="s") for n in range(11)]
+    asked = []
+
+    def slices() -> list[Sample]:
+        asked.append(True)
+        return samples
+
+    shown = ShownMask(samples[3], ("cell", "debris"), lambda part: class_of[part], True, slices)
+    about = {"name": "U-Net mask", "metadata": {MASK_KEY: shown}}
+    wanted = np.where(labels == 1_000_000, 0, labels)
+    writer.write_tiff(str(tmp_path / "plain.tif"), labels, about)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "plain.tif"), labels)
+    export_writer.write_ome_tiff(str(tmp_path / "m.ome.tif"), labels, about)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "m.ome.tif"), wanted)
+    made = export_writer.write_geojson(str(tmp_path / "m.geojson"), labels, about)
+    assert [Path(path).name for path in made] == [f"s_{n:02}.geojson" for n in range(11)]
+    found = json.loads(Path(made[3]).read_text())["features"]
+    assert sorted(one["properties"]["classification"]["name"] for one in found) == ["cell", "debris"]
+    assert asked  # what is on its way into the layer is there before it is read
+
+
+def test_files_of_single_slices_are_numbered_with_zeros(tmp_path: Path) -> None:
+    samples = [Sample(f"s [{n}]", lambda: np.zeros((4, 5, 1), np.uint8), image_name="s") for n in range(11)]
+    labels = np.zeros((11, 4, 5), np.uint8)
+    labels[10, 1, 2] = 1
+    shown = ShownMask(samples[0], ("cell",), lambda part: part, False, lambda: samples)
+    made = writer.write_png(str(tmp_path / "out.png"), labels, {"name": "x", "metadata": {MASK_KEY: shown}})
+    assert [Path(path).name for path in made] == [f"s_{n:02}.png" for n in range(11)]
+    np.testing.assert_array_equal(decode_labels(Path(made[10]).read_bytes(), "a.png"), labels[10] * 255)

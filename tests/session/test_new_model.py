@@ -44,7 +44,7 @@ def model(grey_model: Path) -> Path:
 def test_a_plan_tells_split_cost_and_samples(salt: Path) -> None:
     plan = PlanTask(salt, TINY).run(ignore_progress, CancelToken())
     assert plan.split_words.startswith(f"24 images of {open_dataset(salt).name}: {len(plan.split.train)} to")
-    assert "2 held out to judge by" in plan.split_words
+    assert "2 held out for the test" in plan.split_words
     assert plan.step is not None
     assert plan.step.seconds > 0
     assert plan.batch == 4

@@ -255,7 +255,7 @@ def test_the_same_data_opened_again_is_as_it_was_left(sittings: Callable[[], Sit
     np.testing.assert_array_equal(second.mask(ids[1]), ring(101))
     assert rows[ids[0]].iou is not None
     assert collection.entries[ids[1]].done
-    assert second.told == ["2 corrected images of an earlier session are here again."]
+    assert second.told == ["2 corrected images are restored from your last session."]
     assert second.failures == []
 
 
@@ -1016,7 +1016,7 @@ def test_two_hundred_corrected_images_open_without_their_masks_in_memory(
             calls.append(time.monotonic() - began)
         time.sleep(0.001)
     assert {r.status for r in second.session.workspace.rows()} == {"corrected"}
-    assert second.told == ["200 corrected images of an earlier session are here again."]
+    assert second.told == ["200 corrected images are restored from your last session."]
     assert max(calls) < 0.5  # reading 200 masks here takes longer
     files: Any = second.project.corrections._files
     assert len(files._loaded) <= 11

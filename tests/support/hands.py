@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import QPoint, Qt, QTimer
 
 LEFT = Qt.MouseButton.LeftButton
@@ -38,6 +39,20 @@ def segment(dock: Any, qtbot: Any, scope: str = "image", wait: bool = True) -> N
     click(qtbot, panel.run_button)
     if wait:
         settled(dock, qtbot)
+
+
+def mask_in_view(dock: Any) -> Any:
+    """(Y, X): the mask layer's plane in view; a view, so what is written to it is in the layer."""
+    layer = dock.canvas.mask_layer
+    step = dock.viewer.dims.current_step[-layer.ndim :]
+    return layer.data[tuple(int(n) for n in step[:-2])]
+
+
+def pixels_in_view(dock: Any, rows: Any, columns: Any) -> tuple[Any, ...]:
+    """Indices of pixels of the plane in view, as the layer of the mask takes them."""
+    layer = dock.canvas.mask_layer
+    step = dock.viewer.dims.current_step[-layer.ndim :]
+    return (*(np.full(len(rows), int(n)) for n in step[:-2]), rows, columns)
 
 
 def press(owner: Any, key: str) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,15 +74,44 @@ def make_engine(warm_engine: Any) -> Callable[[Any], SharedEngine]:
     return lambda dispatch: SharedEngine(warm_engine, dispatch)
 
 
+@dataclass(frozen=True)
+class Said:
+    """What the status line was asked to say."""
+
+    message: str
+    details: str = ""
+
+
 @pytest.fixture
-def notifications() -> Iterator[list[Any]]:
-    """What napari was asked to tell the person."""
+def toasts() -> Iterator[list[Any]]:
+    """What napari itself was asked to tell the person."""
     from napari.utils.notifications import notification_manager
 
     told: list[Any] = []
     notification_manager.notification_ready.connect(told.append)
     yield told
     notification_manager.notification_ready.disconnect(told.append)
+
+
+@pytest.fixture
+def notifications(toasts: list[Any], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the person was told: by napari, and errors and notes (no results) by the status line."""
+    from napari_unet.widgets.parts.status_line import StatusLine
+
+    show_error, show_outcome = StatusLine.show_error, StatusLine.show_outcome
+
+    def error(line: Any, sentence: str, details: str = "") -> None:
+        show_error(line, sentence, details)
+        toasts.append(Said(line.words.toPlainText(), details))
+
+    def outcome(line: Any, what: Any) -> None:
+        show_outcome(line, what)
+        if line.kind == "note":
+            toasts.append(Said(line.words.toPlainText()))
+
+    monkeypatch.setattr(StatusLine, "show_error", error)
+    monkeypatch.setattr(StatusLine, "show_outcome", outcome)
+    return toasts
 
 
 @pytest.fixture

@@ -53,8 +53,12 @@ def test_masks_at_hand_are_exported_and_nothing_is_replaced_unasked(
     painted[60:65, 60:65] = 255
     session.painting.correct(current, painted)
     click(qtbot, dialog.run_button)
-    qtbot.waitUntil(lambda: "1 image in 3 files" in dialog.words.text(), timeout=60_000)
+    assert not dialog.isVisible()  # how far it is and what comes of it is said in the dock
+    said = "Exported 1 image in 3 files."
+    qtbot.waitUntil(lambda: ready.status.words.toPlainText() == said, timeout=60_000)
     settled(ready, qtbot)
+    assert ready.status.path.whole_text() == str(tmp_path / "out")
+    assert dialog.preview.text().count("\n") == 2  # no word of files that are there already
     file = tmp_path / "out" / f"{current}_m.png"
     written = decode_labels(file.read_bytes(), file.name) > 0
     assert np.array_equal(written, painted == 1)
@@ -62,6 +66,7 @@ def test_masks_at_hand_are_exported_and_nothing_is_replaced_unasked(
     assert found["area"] == 200
     assert found["bbox"] == [30, 10, 20, 10]
     # The same again would replace three files.
+    click(qtbot, ready.review_panel.edit_bar.export_button)
     assert "3 of these files are there already" in dialog.preview.text()
     assert not dialog.run_button.isEnabled()
     click(qtbot, dialog.overwrite_box)
@@ -103,8 +108,10 @@ def test_the_menu_opens_the_dialog_which_knows_the_pixel_size_of_the_layer(
     assert dialog.size_edit.text() == ""
     dialog.folder_edit.setText(str(tmp_path))
     click(qtbot, dialog.run_button)
-    qtbot.waitUntil(lambda: "2 images in 2 files" in dialog.words.text(), timeout=60_000)
+    said = "Exported 2 images in 2 files."
+    qtbot.waitUntil(lambda: ready.status.words.toPlainText() == said, timeout=60_000)
     settled(ready, qtbot)
+    commands.export(viewer)
     assert read_pixel_size(tmp_path / "first_mask.tif") == PixelSize(0.5, 0.25)
     assert read_pixel_size(tmp_path / "second_mask.tif") is None
     # What a person writes stays, whichever images are chosen, and counts for all.

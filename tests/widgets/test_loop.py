@@ -144,7 +144,11 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     assert dock.review_panel.folded
     assert dock.segment_panel.folded
     qtbot.waitUntil(panel.run_button.isEnabled)
-    assert "to learn from" in panel.words.text()
+    facts = panel.facts.values()
+    assert int(facts["Train"]) + int(facts["Held-out"]) == len(session.painting.project.corrections.touched())
+    assert int(facts["Train"]) > 0
+    assert list(facts) == ["Train", "Held-out", "Strokes", "Painted"]
+    assert panel.words.isHidden()
     panel.seconds.setValue(120)
     click(qtbot, panel.run_button)
     assert not panel.running.isHidden()
@@ -158,9 +162,13 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     at_rest(dock, qtbot)
     assert told(notifications) == []
     assert panel.running.isHidden()
-    assert not panel.verdict.isHidden()
+    assert not panel.answer.isHidden()
     sentence = session.candidate.result.comparison.sentence
+    assert panel.verdict.text() == session.candidate.headline
+    click(qtbot, panel.details_button)
     assert panel.verdict.text().lower() == f"{sentence}.".lower()
+    click(qtbot, panel.details_button)
+    assert panel.verdict.text() == session.candidate.headline
     assert not panel.gate.isHidden()
     qtbot.waitUntil(lambda: panel.gate in seen)
     assert not panel.run_button.isEnabled()
@@ -191,7 +199,7 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     viewer, dock = open_window()
     qtbot.waitUntil(lambda: dock.session.painting.project is not None, timeout=LONG)
     qtbot.wait(400)
-    assert told(notifications) == [f"{len(wanted)} corrected images of an earlier session are here again."]
+    assert told(notifications) == [f"{len(wanted)} corrected images are restored from your last session."]
     assert {r.id for r in dock.session.workspace.rows() if r.status == "done"} == set(wanted)
     for identifier, mask in wanted.items():
         dock.session.workspace.select(identifier)
@@ -272,7 +280,7 @@ def test_cancelled_learning_leaves_all_as_it_was_and_discard_keeps_the_old(
     click(qtbot, panel.cancel_button)
     at_rest(dock, qtbot)
     assert panel.gate.isHidden()
-    assert panel.verdict.isHidden()
+    assert panel.answer.isHidden()
     assert dock.canvas.preview_layer is None
     assert len(session.candidate.versions) == 1
     click(qtbot, panel.run_button)
@@ -323,8 +331,10 @@ def test_a_new_model_is_planned_trained_and_compared(
     assert not panel.running.isHidden()
     assert panel.stop_button.isHidden()  # there is no best to be kept of a plan
     at_rest(dock, qtbot)
-    assert "held out to judge by" in form.words.text()
-    assert "GB of memory" in form.words.text()
+    facts = form.facts.values()
+    assert sum(int(facts[part]) for part in ("Train", "Validation", "Held-out")) == 24
+    assert facts["Time"] == "10 min"
+    assert facts["Memory"].endswith(" GB")
     click(qtbot, form.samples_button)
     assert len(form._dialog.findChildren(type(form.words))) == 13
     form._dialog.close()
@@ -349,7 +359,8 @@ def test_a_new_model_is_planned_trained_and_compared(
     at_rest(dock, qtbot)
     assert told(notifications) == []
     assert session.candidate.version is not None
-    assert panel.verdict.text().lower().startswith(session.candidate.result.sentence.lower())
+    assert panel.verdict.text() == session.candidate.headline
+    assert session.candidate.sentence.lower().startswith(session.candidate.result.sentence.lower())
     click(qtbot, panel.keep_button)
     at_rest(dock, qtbot)
     assert session.workspace.model.path.name == "v002"

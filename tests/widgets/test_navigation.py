@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from support.hands import LONG, choose, click, press, segment, settled
+from support.hands import LONG, choose, click, mask_in_view, pixels_in_view, press, segment, settled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def stack(ready: Any, viewer: Any, qtbot: Any) -> Any:
 
 def paint(dock: Any, box: tuple[slice, slice], label: int) -> None:
     """One stroke of the brush, settled at once."""
-    indices = tuple(i.ravel() for i in np.mgrid[box])
+    indices = pixels_in_view(dock, *(i.ravel() for i in np.mgrid[box]))
     layer = dock.canvas.mask_layer
     layer.data_setitem(indices, np.full(len(indices[0]), label, layer.dtype))
     dock.canvas.take_painting()
@@ -44,8 +44,8 @@ def paint(dock: Any, box: tuple[slice, slice], label: int) -> None:
 def shape_at_hand(dock: Any, drawn: np.ndarray) -> None:
     """Make the current mask what is drawn, by painting."""
     layer = dock.canvas.mask_layer
-    where = np.nonzero(np.asarray(layer.data) != drawn)
-    layer.data_setitem(where, drawn[where].astype(layer.dtype))
+    where = np.nonzero(mask_in_view(dock) != drawn)
+    layer.data_setitem(pixels_in_view(dock, *where), drawn[where].astype(layer.dtype))
     dock.canvas.take_painting()
 
 
@@ -135,15 +135,15 @@ def test_grow_and_shrink_the_object_pointed_at(stack: Any, viewer: Any, qtbot: A
     wanted = drawn.copy()
     wanted[9:14, 10:13] = wanted[10:13, 9:14] = 1  # one pixel up, down, left and right
     np.testing.assert_array_equal(stack.session.workspace.mask(current), wanted)
-    np.testing.assert_array_equal(stack.canvas.mask_layer.data, wanted)
+    np.testing.assert_array_equal(mask_in_view(stack), wanted)
     point_at(stack, 31, 31)
     choose(qtbot, stack.review_panel.edit_bar.edit_button, "Shrink")
     wanted[30:33, 30:33] = 0
     wanted[31, 31] = 1
-    np.testing.assert_array_equal(stack.canvas.mask_layer.data, wanted)
+    np.testing.assert_array_equal(mask_in_view(stack), wanted)
     choose(qtbot, stack.review_panel.edit_bar.edit_button, "Undo")
     choose(qtbot, stack.review_panel.edit_bar.edit_button, "Undo")
-    np.testing.assert_array_equal(stack.canvas.mask_layer.data, drawn)
+    np.testing.assert_array_equal(mask_in_view(stack), drawn)
 
 
 def test_where_nothing_is_pointed_at_that_is_said(
@@ -159,7 +159,7 @@ def test_where_nothing_is_pointed_at_that_is_said(
         "There is no object to shrink under the pointer; "
         "point at an object on the canvas, then press Shift+G",
     ]
-    assert not stack.canvas.mask_layer.data.any()
+    assert not mask_in_view(stack).any()
 
 
 def test_among_objects_the_chosen_one_grows_where_nothing_is_pointed_at(stack: Any, viewer: Any) -> None:
@@ -168,7 +168,7 @@ def test_among_objects_the_chosen_one_grows_where_nothing_is_pointed_at(stack: A
     shape_at_hand(stack, drawn)
     stack.canvas.show_objects(True)
     point_at(stack, -20, 500)
-    stack.canvas.mask_layer.selected_label = int(stack.canvas.mask_layer.data[31, 31])
+    stack.canvas.mask_layer.selected_label = int(mask_in_view(stack)[31, 31])
     press(viewer, "G")
     mask = stack.session.workspace.mask(stack.session.workspace.current)
     assert mask[:20].sum() == 9
@@ -246,7 +246,7 @@ def test_ignored_pixels_count_for_nothing_and_survive(
     assert (reference.weights[below] == 1).all()
     assert (reference.labels[0:50] == 0).all()
     # Undo and back, another image and back, and from the files.
-    choose(qtbot, ready.review_panel.edit_bar.accept_button, "This image is not done")
+    choose(qtbot, ready.review_panel.edit_bar.accept_button, "Mark as not done")
     choose(qtbot, ready.review_panel.edit_bar.edit_button, "Undo")
     np.testing.assert_array_equal(layer.data, predicted)
     press(layer, "I")
@@ -271,9 +271,9 @@ def test_what_is_vouched_for_is_shown_on_demand(stack: Any, viewer: Any, qtbot: 
     layer = stack.overlays.layers["verified"]
     assert not layer.data.any()  # a prediction is no evidence
     assert not layer.editable
-    before = np.asarray(stack.canvas.mask_layer.data).copy()
+    before = mask_in_view(stack).copy()
     paint(stack, np.s_[10:20, 10:20], 1)
-    changed = stack.canvas.mask_layer.data != before
+    changed = mask_in_view(stack) != before
     assert layer.data.any()
     assert not layer.data[~changed].any()
     paint(stack, np.s_[12:14, 12:14], 255)
@@ -344,7 +344,7 @@ def test_many_are_accepted_at_once_and_taken_back(stack: Any, qtbot: Any) -> Non
     choose(qtbot, bar.accept_button, f"All images with a mask ({COUNT - 2})")
     qtbot.waitUntil(lambda: len(done()) == COUNT)
     settled(stack, qtbot)
-    choose(qtbot, bar.accept_button, f"Take the last acceptance back ({COUNT - 2})")
+    choose(qtbot, bar.accept_button, f"Undo last accept ({COUNT - 2})")
     qtbot.waitUntil(lambda: done() == ["s [1]", "s [3]"])
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
     settled(stack, qtbot)
@@ -354,14 +354,14 @@ def test_many_are_accepted_at_once_and_taken_back(stack: Any, qtbot: Any) -> Non
 
 
 def test_an_earlier_mask_of_the_image_comes_back_and_can_be_undone(stack: Any, qtbot: Any) -> None:
-    session, bar, layer = stack.session, stack.review_panel.edit_bar, stack.canvas.mask_layer
+    session, bar = stack.session, stack.review_panel.edit_bar
     assert not bar.revert_button.isEnabled()
-    predicted = np.asarray(layer.data).copy()
+    predicted = mask_in_view(stack).copy()
     paint(stack, np.s_[0:10, 0:10], 1)
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
-    first = np.asarray(layer.data).copy()
+    first = mask_in_view(stack).copy()
     paint(stack, np.s_[0:10, 0:10], 0)
-    second = np.asarray(layer.data).copy()
+    second = mask_in_view(stack).copy()
     settled(stack, qtbot)
     assert stack.review_panel.hint.whole_text().startswith("2 strokes, ")
     assert bar.revert_button.isEnabled()
@@ -369,15 +369,15 @@ def test_an_earlier_mask_of_the_image_comes_back_and_can_be_undone(stack: Any, q
     assert kinds == ["prediction", "paint", "paint"]
     pixels = int((first != predicted).sum())
     choose(qtbot, bar.revert_button, f"paint, {pixels:,} px", anywhere=True)
-    np.testing.assert_array_equal(layer.data, first)
+    np.testing.assert_array_equal(mask_in_view(stack), first)
     assert session.workspace.row(session.workspace.current).status == "corrected"
     choose(qtbot, bar.edit_button, "Undo")
-    np.testing.assert_array_equal(layer.data, second)
+    np.testing.assert_array_equal(mask_in_view(stack), second)
     choose(qtbot, bar.revert_button, "To the prediction")
-    np.testing.assert_array_equal(layer.data, predicted)
+    np.testing.assert_array_equal(mask_in_view(stack), predicted)
     assert session.workspace.row(session.workspace.current).status == "segmented"
     choose(qtbot, bar.edit_button, "Undo")
-    np.testing.assert_array_equal(layer.data, second)
+    np.testing.assert_array_equal(mask_in_view(stack), second)
 
 
 def test_with_all_steps_open_the_dock_fits_a_small_screen(stack: Any, viewer: Any, qtbot: Any) -> None:

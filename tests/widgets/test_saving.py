@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_unet.project.corrections.journal import StrokeFile, read_strokes
 from napari_unet.project.project import Project
-from support.hands import LONG, segment
+from support.hands import LONG, mask_in_view, pixels_in_view, segment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,8 +43,9 @@ def stroke(dock: Any, qtbot: Any, top: int) -> np.ndarray:
     """Paint as a brush does, and let the window see it; gives back the mask."""
     layer = dock.canvas.mask_layer
     rows, columns = (i.ravel() for i in np.mgrid[top : top + 6, 0:30])
-    layer.data_setitem((rows, columns), 1 - layer.data[rows, columns])
-    wanted = np.asarray(layer.data).copy()
+    before = mask_in_view(dock)[rows, columns]
+    layer.data_setitem(pixels_in_view(dock, rows, columns), 1 - before)
+    wanted = mask_in_view(dock).copy()
     qtbot.waitUntil(lambda: (dock.session.workspace.mask(dock.session.workspace.current) == wanted).all())
     return wanted
 
@@ -93,7 +94,7 @@ def test_a_folder_that_vanishes_while_painting_is_said_and_taken_up_again(
     wanted = stroke(kept, qtbot, 12)
     kept.mask_editing.edit("undo")
     wanted[12:18, 0:30] = 1 - wanted[12:18, 0:30]
-    np.testing.assert_array_equal(kept.canvas.mask_layer.data, wanted)
+    np.testing.assert_array_equal(mask_in_view(kept), wanted)
     assert not folder.exists()
     away.rename(folder)
     qtbot.waitUntil(lambda: len(notifications) == 2, timeout=LONG)
@@ -138,7 +139,7 @@ def test_a_drag_is_on_the_disk_while_it_goes_on_and_is_one_stroke(
     journal = session.painting.project.folder / "journal"
     held = [Qt.MouseButton.NoButton]
     monkeypatch.setattr(QApplication, "mouseButtons", staticmethod(lambda: held[0]))
-    predicted = np.asarray(layer.data).copy()
+    predicted = mask_in_view(kept).copy()
 
     def on_disk() -> int:
         """Pixels of the image that are in the journal."""
@@ -151,7 +152,7 @@ def test_a_drag_is_on_the_disk_while_it_goes_on_and_is_one_stroke(
         with layer.block_history():  # as napari does it from pressing the button until it is let go
             for place in range(moves):
                 y, x = np.array([row + place // 40]), np.array([place % 40])
-                layer.data_setitem((y, x), 1 - layer.data[y, x])
+                layer.data_setitem(pixels_in_view(kept, y, x), 1 - mask_in_view(kept)[y, x])
                 qtbot.wait(20)
                 behind.append(place + 1 - (on_disk() - before))
             held[0] = Qt.MouseButton.NoButton

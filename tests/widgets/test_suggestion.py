@@ -60,13 +60,13 @@ def test_the_first_click_segments_an_image_that_a_shipped_model_knows(
     cells: Path, dock: Any, viewer: Any, qtbot: Any
 ) -> None:
     panel = dock.segment_panel
-    assert panel.model_box.itemText(0) == "cells (shipped)"
+    assert panel.model_box.itemText(0) == "cells (built-in)"
     assert panel.model_box.currentIndex() == -1
     assert panel.run_button.toolTip() == "Choose a model first."
     viewer.add_image(spots(0))
     qtbot.waitUntil(lambda: dock.session.workspace.model is not None)
     assert dock.session.workspace.model.path == cells
-    assert panel.model_box.currentText() == "cells (shipped)"
+    assert panel.model_box.currentText() == "cells (built-in)"
     words = panel.suggestion.words.whole_text()
     assert words == "cells fits: looks like its dark training images"
     assert not panel.suggestion.isHidden()

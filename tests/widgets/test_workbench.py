@@ -13,7 +13,7 @@ from napari_unet.inference.postprocess import connected_objects
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.layer_images import OURS
 from napari_unet.workflow.segment.prediction import Region
-from support.hands import LEFT, click, segment, settled
+from support.hands import LEFT, click, mask_in_view, pixels_in_view, segment, settled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,15 +176,15 @@ def test_any_layer_is_listed_slice_by_slice_and_segmented(
         r.problem for r in ready.session.workspace.rows()
     ]
     shape = (layer.data[0] if layer.multiscale else layer.data).shape
-    shape = shape[-3:-1] if layer.rgb else shape[-2:]
     mask = ready.canvas.mask_layer
-    assert mask.data.shape == shape
-    np.testing.assert_array_equal(mask.data, ready.session.workspace.mask(ready.session.workspace.current))
-    np.testing.assert_allclose(mask.scale, layer.scale[-2:])
-    np.testing.assert_allclose(mask.translate, layer.translate[-2:])
+    assert mask.data.shape == (shape[:-1] if layer.rgb else shape)  # stack in, stack out
+    in_view = ready.session.workspace.mask(ready.session.workspace.current)
+    np.testing.assert_array_equal(mask_in_view(ready), in_view)
+    np.testing.assert_allclose(mask.scale, layer.scale)
+    np.testing.assert_allclose(mask.translate, layer.translate)
     for identifier in ids[1:]:
         ready.session.workspace.select(identifier)
-        np.testing.assert_array_equal(mask.data, ready.session.workspace.mask(identifier))
+        np.testing.assert_array_equal(mask_in_view(ready), ready.session.workspace.mask(identifier))
     step = viewer.dims.current_step[: viewer.dims.ndim - 2]
     assert ids[-1] == "picture" or ids[-1] == f"picture [{', '.join(str(int(s)) for s in step)}]"
 
@@ -372,6 +372,13 @@ def stroke(layer: Any) -> None:
     painted(layer, np.s_[10:30, 20:38])
 
 
+def stroke_in_view(dock: Any) -> None:
+    """The same in the slice of a stack that is in view."""
+    rows, columns = (i.ravel() for i in np.mgrid[10:30, 20:38])
+    layer = dock.canvas.mask_layer
+    layer.data_setitem(pixels_in_view(dock, rows, columns), np.full(len(rows), 1, layer.dtype))
+
+
 def brush(layer: Any) -> None:
     layer.brush_size = 15
     layer.paint((30, 30), 1)
@@ -469,21 +476,21 @@ def test_undo_in_a_stack_reaches_no_slice_that_is_not_shown(ready: Any, viewer: 
     qtbot.waitUntil(lambda: ready.session.workspace.current == "s [0]")
     segment(ready, qtbot, "all")
     layer = ready.canvas.mask_layer
-    stroke(layer)
-    painted_first = np.asarray(layer.data).copy()
+    stroke_in_view(ready)
+    painted_first = mask_in_view(ready).copy()
     viewer.dims.set_current_step(0, 1)  # the slider, before the stroke was looked at
     qtbot.waitUntil(lambda: ready.session.workspace.current == "s [1]")
-    second = np.asarray(layer.data).copy()
+    second = mask_in_view(ready).copy()
     layer.undo()
     settled(ready, qtbot)
-    np.testing.assert_array_equal(layer.data, second)
+    np.testing.assert_array_equal(mask_in_view(ready), second)
     np.testing.assert_array_equal(ready.session.workspace.mask("s [0]"), painted_first)
-    stroke(layer)
+    stroke_in_view(ready)
     viewer.dims.set_current_step(0, 0)
     qtbot.waitUntil(lambda: ready.session.workspace.current == "s [0]")
     layer.undo()
     settled(ready, qtbot)
-    np.testing.assert_array_equal(layer.data, painted_first)
+    np.testing.assert_array_equal(mask_in_view(ready), painted_first)
     assert [r.status for r in ready.session.workspace.rows()] == ["corrected", "corrected", "segmented"]
 
 
@@ -626,7 +633,7 @@ def test_worst_first_and_the_histogram(salt: Any, qtbot: Any) -> None:
     assert rows[salt.session.workspace.current] == shown[1]
     histogram = salt.review_panel.histogram
     qtbot.waitUntil(lambda: sum(histogram.counts) == 12)  # the unseen half
-    assert "12 unseen" in salt.review_panel.overall_score.text()
+    assert "12 images, unseen" in salt.review_panel.overall_score.text()
     unseen = [r.iou for r in salt.session.workspace.rows() if r.part == "held-out"]
     assert f"{np.mean(unseen):.3f}" in salt.review_panel.overall_score.text()
     bar = int(np.argmax(histogram.counts))
@@ -694,22 +701,21 @@ def test_layers_of_ours_can_be_deleted_and_come_again(salt: Any, viewer: Any, qt
     viewer.layers.remove(salt.overlays.layers["errors"])
     assert salt.overlays.layers["errors"] is None
     qtbot.wait(20)
-    for name in ("mask_layer", "probability_layer"):
-        viewer.layers.remove(getattr(salt.canvas, name))
-        assert getattr(salt.canvas, name) is None
-        qtbot.wait(20)
+    viewer.layers.remove(salt.canvas.mask_layer)
+    assert salt.canvas.mask_layer is None
+    qtbot.wait(20)
     assert not salt.review_panel.errors_box.isChecked()
     assert row_of(salt, current).status == "corrected"
     salt.step(1)
     salt.step(-1)
-    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)
+    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)  # type: ignore[attr-defined]
     click(qtbot, salt.review_panel.errors_box)
     assert salt.overlays.layers["errors"].visible  # type: ignore[attr-defined]
     viewer.layers.remove(salt.canvas.mask_layer)
     segment(salt, qtbot)
-    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)
+    np.testing.assert_array_equal(salt.canvas.mask_layer.data, wanted)  # type: ignore[attr-defined]
     ours = [layer.metadata[OURS] for layer in viewer.layers if OURS in layer.metadata]
-    assert sorted(ours) == ["errors", "mask", "probabilities"]
+    assert sorted(ours) == ["errors", "mask"]
 
 
 def test_without_any_layer_the_dock_is_empty_and_starts_again(
@@ -744,8 +750,8 @@ def test_a_layer_that_is_renamed_keeps_what_is_known_of_it(ready: Any, viewer: A
     layer = viewer.add_image(picture(0, (2, 48, 40)), name="old")
     qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 2)
     segment(ready, qtbot, "all")
-    stroke(ready.canvas.mask_layer)
-    wanted = ready.canvas.mask_layer.data.copy()
+    stroke_in_view(ready)
+    wanted = mask_in_view(ready).copy()
     layer.name = "new"
     qtbot.waitUntil(lambda: ready.session.workspace.collection.ids == ("new [0]", "new [1]"))
     settled(ready, qtbot)
@@ -753,7 +759,7 @@ def test_a_layer_that_is_renamed_keeps_what_is_known_of_it(ready: Any, viewer: A
         r.status for r in ready.session.workspace.rows()
     ] == ["segmented", "corrected"]
     np.testing.assert_array_equal(ready.session.workspace.mask(ready.session.workspace.current), wanted)
-    np.testing.assert_array_equal(ready.canvas.mask_layer.data, wanted)
+    np.testing.assert_array_equal(mask_in_view(ready), wanted)
 
 
 def test_other_pixels_in_a_layer_are_another_image(ready: Any, viewer: Any, qtbot: Any) -> None:
@@ -785,9 +791,8 @@ def test_errors_come_with_details(
     shutil.rmtree(tmp_path / "gone")
     segment(ready, qtbot)
     assert "is not a model" in notifications[-1].message
-    (label, show) = notifications[-1].actions[0]
-    assert label == "Details"
-    show()
+    assert ready.status.words.toPlainText() == notifications[-1].message
+    click(qtbot, ready.status.details_button)
     from qtpy.QtWidgets import QDialog, QPlainTextEdit
 
     box = next(w for w in ready.findChildren(QDialog) if w.isVisible())
@@ -841,7 +846,8 @@ def test_a_slice_that_cannot_be_shown_says_so_and_the_next_one_comes(
 def test_probabilities_gone_from_the_disk_do_not_stop_the_window(salt: Any, qtbot: Any) -> None:
     prediction = salt.session.workspace.collection.entries[salt.session.workspace.current].prediction
     prediction.file.unlink()
-    salt.canvas._show_probabilities(salt.session.workspace.current)
+    click(qtbot, salt.review_panel.boxes["probabilities"])
+    assert salt.overlays.layers["probabilities"] is None
     salt.step(1)
     salt.step(-1)
     assert "segment it again" in row_of(salt, prediction.id).problem

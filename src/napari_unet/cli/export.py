@@ -63,6 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pixel-size", metavar="SIZE", help="like 0.65um, or 0.5x0.65um (y, x); default: what the files say"
     )
+    parser.add_argument(
+        "--one-file", action="store_true",
+        help="write one TIFF, OME-TIFF or .npy for all slices of a stack (default: one for each)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--link-objects", action="store_true",
+        help="give an object of a stack one number in all slices, where it overlaps itself",
+    )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument(
         "--author", action="append", default=[], metavar="NAME; AFFILIATION", dest="authors",
@@ -111,6 +119,8 @@ def run(options: argparse.Namespace) -> int:
         options.numbers,
         options.overwrite,
         parse_pixel_size(options.pixel_size) if options.pixel_size else None,
+        options.one_file,
+        options.link_objects,
     )
 
     def describe() -> ExportRun:
@@ -124,6 +134,8 @@ def run(options: argparse.Namespace) -> int:
             pattern=options.name,
             numbers=options.numbers,
             pixel_size=options.pixel_size or "",
+            one_file=options.one_file,
+            link_objects=options.link_objects,
         )
 
     with recorded(options, options.out, describe):

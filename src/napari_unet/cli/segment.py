@@ -29,6 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--objects", action="store_true", help="write a TIFF with a number for each object, not its class"
     )
+    parser.add_argument(
+        "--one-file", action="store_true",
+        help="write one TIFF for all slices of a stack (default: a file for each)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--link-objects", action="store_true",
+        help="with --objects: give an object of a stack one number in all slices, where it overlaps itself",
+    )  # fmt: skip
     parser.add_argument("--probabilities", action="store_true", help="write probabilities as well")
     parser.add_argument(
         "--disagreement",
@@ -79,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
         objects=options.objects, large=large, channels=tuple(options.channel),
         overwrite=options.overwrite, stream=options.stream,
         disagreement=options.disagreement, cluster=options.cluster,
+        one_file=options.one_file, link_objects=options.link_objects,
     )  # fmt: skip
 
     def describe() -> SegmentRun:
@@ -91,6 +100,8 @@ def run(options: argparse.Namespace) -> int:
             large=large,
             channels=tuple(options.channel),
             stream=options.stream,
+            one_file=options.one_file,
+            link_objects=options.link_objects,
         )
 
     try:

@@ -47,6 +47,8 @@ class ExportFormat:
         Opens one file for all images. Of this and `write` one is given.
     numbered : bool
         Whether a person chooses if its numbers are classes or objects; objects otherwise.
+    stacked : bool
+        Whether one file may hold all slices of a stack.
     """
 
     name: str
@@ -57,6 +59,7 @@ class ExportFormat:
     write: Write | None = None
     gather: Gather | None = None
     numbered: bool = False
+    stacked: bool = False
 
     @property
     def together(self) -> bool:
@@ -69,7 +72,7 @@ FORMATS: dict[str, ExportFormat] = {
     for entry in (
         ExportFormat(
             "tiff", "TIFF masks", ".tif", "numbers of classes or objects, colours, pixel size",
-            "any program for images", write=write_tiff, numbered=True,
+            "any program for images", write=write_tiff, numbered=True, stacked=True,
         ),
         ExportFormat(
             "png", "PNG masks", ".png", "numbers of classes with their colours, or of objects",
@@ -77,7 +80,7 @@ FORMATS: dict[str, ExportFormat] = {
         ),
         ExportFormat(
             "ome-tiff", "OME-TIFF masks", ".ome.tif", "numbers, physical pixel size, names of the classes",
-            "Fiji, QuPath, OMERO, napari", write=write_ome_tiff, numbered=True,
+            "Fiji, QuPath, OMERO, napari", write=write_ome_tiff, numbered=True, stacked=True,
         ),
         ExportFormat(
             "ome-zarr", "OME-Zarr 0.5", ".ome.zarr", "image with labels beside it, colours, pixel size",
@@ -89,7 +92,7 @@ FORMATS: dict[str, ExportFormat] = {
         ),
         ExportFormat(
             "npy", "NumPy arrays", ".npy", "numbers of classes or objects", "Python",
-            write=write_npy, numbered=True,
+            write=write_npy, numbered=True, stacked=True,
         ),
         ExportFormat(
             "run-lengths", "Run lengths (CSV)", ".csv", "masks of all images as Kaggle's tables have them",

@@ -102,6 +102,33 @@ def write_tiff(path: Path, image: SegmentedImage, numbers: Numbers = "classes") 
     return path
 
 
+def write_tiff_stack(
+    path: Path,
+    pages: Iterator[NDArray[Any]],
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    like: SegmentedImage,
+    numbers: Numbers = "classes",
+) -> Path:
+    """Write a stack of masks as one deflated TIFF, a page a slice; parameters as ``write_ome_stack``."""
+    import tifffile
+
+    resolution = resolution_tags(like.pixel_size) if like.pixel_size is not None else {}
+    axes = "TZYX"[-len(shape) :] if len(shape) <= 4 else "Q" * (len(shape) - 2) + "YX"
+    with atomic_path(path) as partial:
+        tifffile.imwrite(
+            partial,
+            (page.astype(dtype, copy=False) for page in pages),
+            shape=shape,
+            dtype=dtype,
+            compression="deflate",
+            photometric="minisblack",
+            metadata={"axes": axes, **_about(like, numbers)},
+            **resolution,
+        )
+    return path
+
+
 def write_ome_tiff(path: Path, image: SegmentedImage, numbers: Numbers = "classes") -> Path:
     """Write a mask as OME-TIFF; parameters and errors as ``write_tiff``.
 

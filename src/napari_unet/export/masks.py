@@ -45,7 +45,7 @@ def write_mask(path: Path, mask: NDArray[np.integer], classes: int = 1) -> Path:
     ValueError
         If a label is below 0 or above K.
     """
-    values = _stored_values(mask, classes)
+    values = stored_values(mask, classes)
     _check_suffix(path, (".png", *TIFF))
     with atomic_path(path) as partial:
         if path.suffix.lower() == ".png":
@@ -59,7 +59,8 @@ def write_mask(path: Path, mask: NDArray[np.integer], classes: int = 1) -> Path:
     return path
 
 
-def _stored_values(mask: NDArray[np.integer], classes: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def stored_values(mask: NDArray[np.integer], classes: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """(Y, X): what ``write_mask`` writes of a mask; errors as there."""
     if mask.ndim != 2:
         raise ValueError(f"a mask is (Y, X), not {mask.shape}")
     lowest, highest = int(mask.min(initial=0)), int(mask.max(initial=0))

@@ -12,8 +12,10 @@ from napari_unet.errors import OutputError, SettingsError
 from napari_unet.export.formats import export_format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from napari_unet.export.stacks import StackSlice
 
 PATTERN = "{name}_mask"
 FIELDS = ("name", "index", "format")
@@ -26,7 +28,7 @@ class ExportPlan:
     Attributes
     ----------
     files : dict
-        Format to one path an image, in their order.
+        Format to one path an image, in their order; slices of a stack may share one.
     together : dict
         Format to the one path for all images.
     """
@@ -38,7 +40,7 @@ class ExportPlan:
     def paths(self) -> tuple[Path, ...]:
         """Of all files, image by image."""
         rows = zip(*self.files.values(), strict=True)
-        return (*(path for row in rows for path in row), *self.together.values())
+        return (*dict.fromkeys(path for row in rows for path in row), *self.together.values())
 
     def existing(self) -> list[Path]:
         """What is there already and would be replaced."""
@@ -63,7 +65,15 @@ class ExportPlan:
         check_outputs(self.paths, inputs, overwrite=overwrite)
 
 
-def plan_files(names: Sequence[str], out: Path, formats: Sequence[str], pattern: str = PATTERN) -> ExportPlan:
+def plan_files(
+    names: Sequence[str],
+    out: Path,
+    formats: Sequence[str],
+    pattern: str = PATTERN,
+    slices: Mapping[str, StackSlice] | None = None,
+    *,
+    one_file: bool = False,
+) -> ExportPlan:
     """Work out the name of every file.
 
     Parameters
@@ -77,6 +87,10 @@ def plan_files(names: Sequence[str], out: Path, formats: Sequence[str], pattern:
     pattern : str
         Of the files of one image, without suffix: text with {name}, {index} (from 1; {index:04} has
         four digits) and {format}. Formats that put all images into one file are called by their name.
+    slices : mapping, optional
+        Names of images that are slices of a stack, to their places.
+    one_file : bool
+        Whether a stack is one file, in formats that can hold it.
 
     Returns
     -------
@@ -100,24 +114,37 @@ def plan_files(names: Sequence[str], out: Path, formats: Sequence[str], pattern:
         if entry.together:
             together[entry.name] = out / f"{entry.name}{entry.suffix}"
             continue
-        filled = {name: _fill(pattern, name, index, entry.name) for index, name in enumerate(names, start=1)}
-        if len(set(filled.values())) < len(filled):
+        called = {name: _called(name, slices or {}, one_file and entry.stacked) for name in names}
+        numbers = {known: number for number, known in enumerate(dict.fromkeys(called.values()), start=1)}
+        texts = {known: _fill(pattern, known[0], number, entry.name) for known, number in numbers.items()}
+        filled = {name: texts[known] for name, known in called.items()}
+        if len(set(filled.values())) < len(texts):
             raise SettingsError(
                 f"the naming pattern {pattern!r} gives several images one name",
                 code="settings.pattern.ambiguous",
                 expected="{name} or {index} in it",
                 remedy=f"take {PATTERN}",
             )
-        stems = unique_stems(filled.values())
+        stems = unique_stems(dict.fromkeys(filled.values()))
         files[entry.name] = tuple(out / f"{stems[text]}{entry.suffix}" for text in filled.values())
     plan = ExportPlan(files, together)
-    if len({str(path).lower() for path in plan.paths}) < len(plan.paths):
+    if len({str(path).lower() for path in plan.paths}) < sum(
+        len(set(paths)) for paths in (*files.values(), *([path] for path in together.values()))
+    ):
         raise SettingsError(
             "two formats would write the same file",
             code="settings.format.duplicate",
             remedy="put {format} into the pattern",
         )
     return plan
+
+
+def _called(name: str, slices: Mapping[str, StackSlice], whole: bool) -> tuple[str, str]:
+    """What the file of an image is called, and what tells it from others of that name."""
+    place = slices.get(name)
+    if place is None:
+        return name, name
+    return (place.stack, f"[{place.stack}]") if whole else (place.file_name, name)
 
 
 def _check_pattern(pattern: str) -> None:

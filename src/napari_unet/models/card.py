@@ -82,6 +82,11 @@ class ModelCard:
         score = (self.provenance.get("scores") or {}).get("validation_iou")
         return float(score) if isinstance(score, int | float) else None
 
+    @property
+    def tells_objects_apart(self) -> bool:
+        """Whether it learned to part objects that touch."""
+        return self.recipe.network.separation != "none"
+
     def mismatch(self, channels: int) -> str:
         """Why images with so many channels do not fit; empty if they do."""
         wanted = self.normalization.channels

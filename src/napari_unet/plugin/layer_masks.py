@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.data.sample import Sample
     from napari_unet.export.segmented import Colour, Numbers
 
 HIGHEST_OBJECT = 2**24 - 1  # each number costs a place in a list
@@ -84,6 +85,13 @@ def highest_label(labels: Any, path: str) -> int:
     return highest
 
 
+def ready(about: Mapping[str, Any]) -> None:
+    """Have the pixels of the workbench's own layer be what they are to be, before anybody reads them."""
+    shown = about.get("metadata", {}).get(MASK_KEY)
+    if isinstance(shown, ShownMask) and shown.slices is not None:
+        shown.slices()
+
+
 def stack_of(data: Any, about: Mapping[str, Any], path: str) -> Any:
     """The array of a layer, (Y, X) or (N, Y, X).
 
@@ -112,6 +120,9 @@ def image_names(about: Mapping[str, Any], count: int) -> list[str]:
         return list(opened.ids)
     if isinstance(shown, ShownMask) and count == 1:
         return [shown.sample.id]
+    if isinstance(shown, ShownMask) and shown.slices is not None and shown.sample.image_name:
+        name = safe_stem(shown.sample.image_name)
+        return [f"{name}_{index:0{len(str(count - 1))}d}" for index in range(count)]
     name = safe_stem(str(about.get("name") or "mask"))
     return [name] if count == 1 else [f"{name}_{index:0{len(str(count - 1))}d}" for index in range(count)]
 
@@ -208,6 +219,8 @@ def masks_of(data: Any, about: Mapping[str, Any], path: str) -> LayerMasks:
             expected="a layer with pixels in it",
             got=" x ".join(map(str, labels.shape)),
         )
+    shown = about.get("metadata", {}).get(MASK_KEY)
+    slices = shown.slices() if isinstance(shown, ShownMask) and shown.slices is not None else ()
     highest = highest_label(labels, path)
     if highest > HIGHEST_OBJECT:
         raise OutputError(
@@ -217,27 +230,39 @@ def masks_of(data: Any, about: Mapping[str, Any], path: str) -> LayerMasks:
             got=f"{highest:,}",
             remedy="number the objects again, or save as .tif or .npy",
         )
-    shown = about.get("metadata", {}).get(MASK_KEY)
-    if isinstance(shown, ShownMask) and labels.ndim == 2:
-        image = _shown(np.asarray(labels), about, shown)
+    if isinstance(shown, ShownMask):
         numbers: Numbers = "objects" if shown.objects else "classes"
-        return LayerMasks(numbers, highest, iter((image.labels(numbers),)), iter((image,)))
+        count = int(np.prod(labels.shape[:-2], dtype=np.int64))
+        if labels.ndim == 2:
+            image = _shown(np.asarray(labels), about, shown, shown.sample, shown.sample.id)
+            return LayerMasks(numbers, highest, iter((image.labels(numbers),)), iter((image,)))
+        if len(slices) == count:
+            names = image_names(about, count)
+
+            def images() -> Iterator[SegmentedImage]:
+                for sample, name, page in zip(slices, names, planes(labels), strict=True):
+                    yield _shown(page, about, shown, sample, name)
+
+            pages = (image.labels(numbers) for image in images())
+            return LayerMasks(numbers, highest, pages, images())
     meaning = _meaning(labels, about, highest)
     return LayerMasks(meaning.numbers, highest, planes(labels), _read(labels, about, meaning))
 
 
-def _shown(labels: NDArray[Any], about: Mapping[str, Any], shown: ShownMask) -> SegmentedImage:
-    """The mask that the workbench shows; ignored pixels are background."""
+def _shown(
+    labels: NDArray[Any], about: Mapping[str, Any], shown: ShownMask, sample: Sample, name: str
+) -> SegmentedImage:
+    """The mask that the workbench shows, or a slice of it; ignored pixels are background."""
     mask = np.asarray(shown.class_of(labels))
     mask = np.where(mask > len(shown.classes), 0, mask).astype(np.uint8)
     objects = np.where(mask > 0, labels, 0).astype(np.int32)
     return SegmentedImage(
-        shown.sample.id,
+        name,
         mask,
         (lambda: objects) if shown.objects else (lambda: connected_objects(mask)),
         shown.classes,
-        shown.sample.image_name,
-        shown.sample.read_image,
+        sample.image_name,
+        sample.read_image,
         pixel_size_of(about),
         {"program": PROGRAM},
         _colours(about, range(1, len(shown.classes) + 1)),

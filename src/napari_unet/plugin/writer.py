@@ -17,7 +17,7 @@ from napari_unet.errors import OutputError
 from napari_unet.export.label_files import resolution_tags
 from napari_unet.export.masks import write_mask
 from napari_unet.plugin.export_writer import write_ome_tiff
-from napari_unet.plugin.layer_masks import finest, highest_label, image_names, planes, stack_of
+from napari_unet.plugin.layer_masks import finest, highest_label, image_names, planes, ready, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +51,7 @@ def write_tiff(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
 
     if path.lower().endswith((".ome.tif", ".ome.tiff")):  # older napari looks at the last suffix alone
         return write_ome_tiff(path, data, about)
+    ready(about)
     labels = finest(data, about)
     dtype = np.min_scalar_type(max(highest_label(labels, path), 1))
     if dtype.itemsize > 4:
@@ -80,6 +81,7 @@ def write_tiff(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
 
 def write_npy(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
     """Write labels as they are, in NumPy's format; arguments and errors as ``write_tiff``."""
+    ready(about)
     labels = finest(data, about)
     with atomic_path(Path(path)) as partial, partial.open("wb") as file:
         np.save(file, np.asarray(labels), allow_pickle=False)
@@ -112,6 +114,7 @@ def write_png(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
         If there are more dimensions, a label is below 0 or above 65535, the folder has files in it,
         or something cannot be written.
     """
+    ready(about)
     labels = stack_of(data, about, path)
     highest = highest_label(labels, path)
     if highest > HIGHEST_IN_PNG:
@@ -165,6 +168,7 @@ def write_run_lengths(path: str, data: Any, about: Mapping[str, Any]) -> list[st
     OutputError
         If there are more dimensions, a label is below 0, or the file cannot be written.
     """
+    ready(about)
     labels = stack_of(data, about, path)
     highest_label(labels, path)
     names = image_names(about, 1 if labels.ndim == 2 else len(labels))

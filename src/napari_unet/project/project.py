@@ -399,6 +399,17 @@ class Project:
         folders = [self.folder / part for part in ("masks", "history", "images")]
         self._stems |= stems_on_disk(unique_stems(i.id for i in images), folders)
 
+    def rename(self, name: str) -> None:
+        """Call the project otherwise; its folder stays.
+
+        Raises
+        ------
+        OutputError
+            If the project is open for reading only, or cannot be written.
+        """
+        if name.strip() and name.strip() != self.name:
+            self._change(replace(self.file, name=name.strip()))
+
     def _change(self, file: ProjectFile) -> None:
         self._writable()
         file.save(self.folder)

@@ -51,6 +51,7 @@ class CurrentProject:
         self.workspace, self.runner = workspace, runner
         self.automatic = True  # whether a project is made without being asked for
         self.by_collection: dict[int, Project] = {}  # by the id of the collection
+        self.wanted: dict[Path, Path] = {}  # folder of a project by the data it is opened for next
         self._owners: dict[int, Collection] = {}  # kept, so that no other gets the id of one
         self._opened: dict[Path, Project] = {}  # by folder: two collections may be of one data set
         self._making: dict[int, tuple[Collection, CancelToken]] = {}
@@ -98,9 +99,11 @@ class CurrentProject:
         collection = self.workspace.collection
         if collection is None or not len(collection) or not self.automatic or self.project is not None:
             return
+        dataset = collection.dataset
+        wanted = None if dataset is None else self.wanted.pop(dataset.path.resolve(), None)
 
         def look(cancel: CancelToken) -> Project | None:
-            folder = own_folder(collection)
+            folder = wanted or own_folder(collection)
             return self._open(folder, collection) if (folder / PROJECT_FILE).is_file() else None
 
         self._in_background(collection, look)
@@ -331,7 +334,7 @@ class CurrentProject:
         if restored:
             count = f"{len(restored):,} corrected image{'s' * (len(restored) != 1)}"
             verb = "are" if len(restored) > 1 else "is"
-            self.noted.emit(f"{count} of an earlier session {verb} here again.")
+            self.noted.emit(f"{count} {verb} restored from your last session.")
         changed = (*others, *problems, *restored, *merged)
         if changed and collection is self.workspace.collection:
             self.workspace.rows_changed.emit(changed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -161,7 +161,7 @@ class RunHistory:
             if job.state == "done":
                 on_saved(job.result)
 
-        return self.runner.run(task, 0, lambda _: None, on_end)
+        return self.runner.run(task, 0, lambda _: None, on_end, "Saving the run")
 
 
 def _segmentation(task: PredictTask, said: Mapping[str, Prediction | None]) -> FinishedRun:
@@ -221,7 +221,7 @@ def _export(
     task: ExportTask, source: CallerMasks, model: Path | None, inference: InferenceSettings
 ) -> FinishedRun:
     from napari_unet.workflow.inputs.content_path import ContentPath
-    from napari_unet.workflow.replay.run_record import ExportRun
+    from napari_unet.workflow.replay.run_record import ExportRun, SliceOf
 
     images = [image for image in source.references if image.id in source.handed]
     handed = [source.handed[image.id] for image in images]
@@ -238,6 +238,9 @@ def _export(
         formats=task.formats,
         pattern=task.pattern,
         numbers=task.numbers,
+        one_file=task.one_file,
+        link_objects=task.link_objects,
+        slices={name: SliceOf(**asdict(place)) for name, place in task.slices.items()},
     )
     title = f"Export of {_count(used)}"
     data, layout, names = _data_of(images)

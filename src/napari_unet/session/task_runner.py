@@ -31,6 +31,7 @@ class TaskRunner:
     """
 
     failed = Signal(str, str)  # sentence, details
+    succeeded = Signal(object)  # an Outcome to be shown
     job_changed = Signal()
     starting = Signal()  # a task is about to run: what computes by itself gives way
     ended = Signal()  # a task has ended: what gave way may resume
@@ -41,6 +42,7 @@ class TaskRunner:
         self.dispatch = dispatch
         self.job: Job | None = None
         self.progress: Progress | None = None
+        self.what = ""  # what the task writes, for people; empty where a step of the dock shows it
         self._thread = ThreadPoolExecutor(1, "session")
         self._last: Future[None] | None = None  # the thread does one thing after the other
 
@@ -62,7 +64,14 @@ class TaskRunner:
         """Whether a task of the person's runs or waits."""
         return self.job is not None
 
-    def run(self, task: Task[Any], total: int, on_progress: OnProgress, on_end: Callable[[Job], None]) -> Job:
+    def run(
+        self,
+        task: Task[Any],
+        total: int,
+        on_progress: OnProgress,
+        on_end: Callable[[Job], None],
+        what: str = "",
+    ) -> Job:
         """Run a task of the person's: its progress is shown, it can be cancelled, its error is told.
 
         Parameters
@@ -73,8 +82,11 @@ class TaskRunner:
             Units of it, until it tells itself; 0 if unknown.
         on_progress, on_end : callable
             Take each Progress, and the ended Job.
+        what : str
+            What it writes, like "Exporting": no step of the dock shows how far it is then.
         """
         self.starting.emit()
+        self.what = what
         self.progress = Progress(0, total, "Starting")
         self.job_changed.emit()
 

@@ -51,6 +51,7 @@ class Workspace:
     model_changed = Signal()  # another model is used
     models_changed = Signal()  # other models are on offer
     overall_changed = Signal()
+    linking_changed = Signal()  # objects of stacks are linked across slices now, or not any more
 
     def __init__(self, runner: TaskRunner) -> None:
         self.runner = runner
@@ -60,6 +61,7 @@ class Workspace:
         self.model: ModelCard | None = None
         self.inference = InferenceSettings()
         self.tile = 0  # length of the sides of tiles, in pixels; 0: the model's own
+        self.link_objects = False  # whether an object of a stack has one number in all its slices
         self.evaluation = EvaluationSettings()
         self._overall = OverallScore(runner.dispatch, self.overall_changed.emit)
         self._problems = DataProblems(runner.dispatch, self.rows_changed.emit)
@@ -238,6 +240,12 @@ class Workspace:
             entry = self.collection.entries[self.current]
             if not entry.is_corrected and entry.is_segmented:
                 self.mask_changed.emit(self.current)
+
+    def link(self, link: bool) -> None:
+        """Give an object of a stack one number in all its slices, or each slice its own numbers."""
+        if link != self.link_objects:
+            self.link_objects = link
+            self.linking_changed.emit()
 
     def mask(self, identifier: str) -> NDArray[np.uint8] | None:
         """(Y, X) uint8 with classes 1..K: as corrected, else as predicted; None if there is neither."""

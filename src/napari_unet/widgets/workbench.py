@@ -6,9 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
-from qtpy.QtWidgets import QApplication, QLabel, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QHBoxLayout,
+    QLabel,
+    QMessageBox,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_unet.engine.process import ProcessEngine
+from napari_unet.session.outcome import Outcome
 from napari_unet.session.session import Session
 from napari_unet.settings import EvaluationSettings
 from napari_unet.widgets.canvas.image_source import ImageSource
@@ -20,9 +30,11 @@ from napari_unet.widgets.images.images_panel import ImagesPanel
 from napari_unet.widgets.learn.learn_panel import LearnPanel
 from napari_unet.widgets.parts import keys, one_dock
 from napari_unet.widgets.parts.dispatcher import Dispatcher
+from napari_unet.widgets.parts.keys_dialog import KeysDialog
 from napari_unet.widgets.parts.notify import notify, notify_error
 from napari_unet.widgets.parts.preferences import read_preferences
-from napari_unet.widgets.parts.step import Scroll, StepColumn
+from napari_unet.widgets.parts.status_line import StatusLine
+from napari_unet.widgets.parts.step import Scroll, Step, StepColumn
 from napari_unet.widgets.review.mask_editing import MaskEditing
 from napari_unet.widgets.review.navigation import Navigation
 from napari_unet.widgets.review.review_panel import ReviewPanel
@@ -41,7 +53,7 @@ SMALLEST_LIST = 154  # pixels: search, two images, and how many there are
 STYLE = """
 QPushButton#primary:enabled { background-color: #2f6fbd; color: white; font-weight: bold; }
 QPushButton#primary:enabled:hover { background-color: #3d82d6; }
-QToolButton#heading { font-weight: bold; border: none; background: transparent; padding: 2px; }
+QToolButton#heading { font-weight: bold; border: none; background: transparent; padding: 0px; }
 QToolButton::menu-indicator { image: none; }
 """
 
@@ -91,13 +103,14 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.review_panel = ReviewPanel(self.session, self)
         self.learn_panel = LearnPanel(self.session, self)
         self.navigation = Navigation(self.session, self.images, self.segment_panel, self.canvas)
+        self.status = StatusLine(self)
         self._activity: Any = None
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(REFRESH)
         self._soon.timeout.connect(self._show_job)
         self._closed = False
-        self._closing = False
+        self._closing = self._hidden = False
         self._window: Any = None
         self._bound: list[Any] = []
         self._build()
@@ -117,26 +130,42 @@ class Workbench(QWidget):  # type: ignore[misc]
         column.addWidget(self.learn_panel)
         self.learn_panel.set_folded(True)
         # A small screen has no room for all.
-        for other in (self.segment_panel, self.review_panel):
-            self.learn_panel.unfolded.connect(lambda step=other: step.set_folded(True))
-            other.unfolded.connect(lambda: self.learn_panel.set_folded(True))
+        for step, other in (
+            (self.segment_panel, self.review_panel),
+            (self.review_panel, self.segment_panel),
+        ):
+            self.learn_panel.unfolded.connect(lambda step=step: step.set_folded(True))
+            step.unfolded.connect(lambda: self.learn_panel.set_folded(True))
+            step.unfolded.connect(lambda other=other: self._fold_soon(other))
         self.images.table.setMinimumHeight(SMALLEST_LIST)
-        area = Scroll(inside)
+        self.area = area = Scroll(inside)
         shortcuts = QLabel(keys.short_words())
-        shortcuts.setToolTip(keys.all_in_words())
         shortcuts.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         shortcuts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.help_button = QToolButton()
+        self.help_button.setText("?")
+        self.help_button.setToolTip("Show all keys")
+        self.help_button.setAccessibleName("Show all keys")
+        self.help_button.clicked.connect(self.show_keys)
+        foot = QHBoxLayout()
+        foot.setContentsMargins(8, 0, 8, 0)
+        foot.addWidget(shortcuts, 1)
+        foot.addWidget(self.help_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 4)
         layout.setSpacing(2)
         layout.addWidget(area, 1)
-        layout.addWidget(shortcuts)
+        layout.addWidget(self.status)
+        layout.addLayout(foot)
         self.setStyleSheet(STYLE)
 
     def _connect(self) -> None:
         self.segment_panel.channels = self.image_source.channels
         self.segment_panel.suggestion.shape = self.image_source.shape
         self.segment_panel.selected = self.images.table.selected_ids
+        self.segment_panel.in_stack = lambda: (
+            self.image_source.slice_place(self.session.workspace.current) is not None
+        )
         self.segment_panel.wanted.connect(self.segment)
         self.segment_panel.show_box.activated.connect(
             lambda index: self.canvas.show_objects(bool(self.segment_panel.show_box.itemData(index)))
@@ -151,6 +180,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.learn_panel.form.references = self.image_source.reference_choices
         self.learn_panel.form.chosen_reference = lambda: self.image_source.reference_layer
         self.learn_panel.form.reference_wanted.connect(self.image_source.choose_reference)
+        self.learn_panel.all_wanted.connect(lambda: self.segment("all"))
         self.review_panel.all_scores.tie_threshold(self.segment_panel.threshold)
         self.review_panel.overlay_wanted.connect(self._show_overlay)
         self.overlays.gone.connect(lambda kind: self.review_panel.boxes[kind].setChecked(False))
@@ -163,14 +193,23 @@ class Workbench(QWidget):  # type: ignore[misc]
         mend = self.review_panel.edit_bar
         mend.selected = self.images.table.selected_ids
         mend.pixel_sizes = self.image_source.pixel_sizes
+        mend.stack_slices = self.image_source.stack_slices
+        mend.export_button.pressed.connect(self.canvas.take_everything)
+        mend.shows_objects = lambda: self.canvas.as_objects
         mend.done_wanted.connect(self.navigation.done_and_next)
         mend.edit_wanted.connect(self.mask_editing.edit)
         mend.version_wanted.connect(self.mask_editing.go_back)
         mend.accept_wanted.connect(self.mask_editing.accept)
         self.review_panel.classes.chosen.connect(self.canvas.choose_label)
         self.canvas.label_chosen.connect(self.review_panel.classes.mark)
+        self.canvas.mask_shown.connect(self._count_objects)
+        self.session.workspace.score_changed.connect(lambda _: self._count_objects())
+        self.session.workspace.current_changed.connect(lambda _: self._count_objects())
         self.session.workspace.rows_changed.connect(lambda _: self.review_panel.refresh())
-        self.session.projects.noted.connect(notify)
+        self.session.projects.noted.connect(self._on_noted)
+        self.session.runner.succeeded.connect(self._on_outcome)
+        self.status.cancel_button.clicked.connect(self.session.runner.cancel)
+        self.segment_panel.toggled.connect(self._show_job)
         self.session.background.previewed.connect(self.canvas.show_preview)
         self.session.background.changed.connect(self.canvas.drop_preview)
         self.session.runner.failed.connect(self._on_failed)
@@ -196,6 +235,7 @@ class Workbench(QWidget):  # type: ignore[misc]
                 "T": self.review_panel.errors_box.toggle,
                 "O": self.review_panel.verified_box.toggle,
                 "U": self.review_panel.unsure_box.toggle,
+                "B": self.review_panel.boxes["probabilities"].toggle,
                 "H": self.canvas.hide_mask,
                 "G": lambda: self.mask_editing.edit("grow"),
                 "Shift-G": lambda: self.mask_editing.edit("shrink"),
@@ -245,14 +285,18 @@ class Workbench(QWidget):  # type: ignore[misc]
                 panel.set_folded(False)
         widget.setFocus()
 
+    def show_keys(self) -> None:
+        """Open the window that lists every key."""
+        KeysDialog(self).show()
+
     def export(self) -> None:
         """Open the dialog that exports masks."""
         self.review_panel.set_folded(False)
-        self.canvas.take_painting()
+        self.canvas.take_everything()
         self.review_panel.edit_bar.show_export()
 
     def segment(self, scope: str) -> None:
-        """Segment "image", "view", "selected" or "all"."""
+        """Segment "image", "view", "selected", "all" or "held-out"."""
         session = self.session
         if session.workspace.collection is None or session.workspace.model is None:
             self.session.runner.failed.emit(
@@ -283,6 +327,7 @@ class Workbench(QWidget):  # type: ignore[misc]
             "image": (current,) if current else (),
             "selected": self.images.table.selected_ids(),
             "all": session.workspace.collection.ids,
+            "held-out": self.segment_panel.held_out_ids(),
         }[scope]
         # The current image first: that is where the person looks.
         ordered = [i for i in ids if i == current] + [i for i in ids if i != current]
@@ -325,7 +370,21 @@ class Workbench(QWidget):  # type: ignore[misc]
             self.segment_panel.refresh()
 
     def _on_failed(self, sentence: str, details: str) -> None:
-        notify_error(sentence, details, self)
+        self.status.show_error(sentence, details)
+        self._fold_soon(self.segment_panel)
+        if self._hidden:
+            notify_error(sentence, details, self)
+
+    def _on_noted(self, sentence: str) -> None:
+        project = self.session.projects.project
+        folder = None if project is None else project.folder
+        self._on_outcome(Outcome(sentence, folder, is_note=True))
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        self.status.show_outcome(outcome)
+        self._fold_soon(self.segment_panel)
+        if self._hidden:
+            notify(outcome.sentence)
 
     def _on_job(self) -> None:
         """A task began or ended: at once; it went on: a few times a second."""
@@ -342,7 +401,9 @@ class Workbench(QWidget):  # type: ignore[misc]
         if self._closed:
             return
         self.segment_panel.show_job()
-        progress = self.session.runner.progress
+        progress, what = self.session.runner.progress, self.session.runner.what
+        elsewhere = bool(what) or self.segment_panel.folded
+        self.status.show_work(what, progress if elsewhere else None)
         if progress is None:
             if self._activity is not None:
                 self._activity.close()
@@ -354,10 +415,23 @@ class Workbench(QWidget):  # type: ignore[misc]
         if ahead > 0:
             self._activity.update(ahead)
 
+    def _fold_soon(self, step: Step) -> None:
+        """Fold a step if the dock has no room for it, once that is known."""
+
+        def fold() -> None:
+            if not self._closed and self.window().isVisible() and self.area.overflows:
+                step.set_folded(True)
+
+        QTimer.singleShot(0, fold)
+
+    def _count_objects(self) -> None:
+        self.segment_panel.show_count(self.canvas.object_count())
+
     def _on_shown(self, shown: bool) -> None:
         """Keys work while the dock is shown: behind a hidden one nobody expects them."""
         if self._closed:
             return
+        self._hidden = not shown
         keys.release(self.viewer, self._bound)
         self._bound.clear()
         if shown:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -55,12 +55,16 @@ class ShownMask:
         (Y, X) numbers of the layer -> (Y, X) uint8: their classes, above K where they are ignored.
     objects : bool
         Whether every object has a number of its own.
+    slices : callable or None
+        () -> the images of all slices, in order, where the layer holds the masks of a stack; whoever reads
+        its pixels calls this first, as the numbers of objects may still be on their way.
     """
 
     sample: Sample
     classes: tuple[str, ...]
     class_of: Callable[[NDArray[Any]], NDArray[np.uint8]]
     objects: bool
+    slices: Callable[[], Sequence[Sample]] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ShownMask:
         """Stay the same in a copy of the layer: nothing here changes, and images are large."""

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from psygnal import Signal
 
 from napari_unet.errors import WorkbenchError
+from napari_unet.evaluation.compare import TIE
 from napari_unet.models.card import ModelCard
 from napari_unet.project.model_versions import ModelStore
+from napari_unet.session.learn.verdict import verdict_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,6 +62,7 @@ class CandidateVersion:
         self._home: Project | None = None  # of the version, whatever images are shown by now
         self._made_by: FineTuned | Trained | None = None  # what the version came of
         self._against = ""  # name of the version that it was judged against
+        self.came_into_use = False  # whether the last answer put another version into use
 
     @property
     def project(self) -> Project | None:
@@ -102,6 +105,16 @@ class CandidateVersion:
             than = f", judged against {self._against}" if self._against else ""
             words.append(f"{self.version.name} is still on offer: {self.version.note}{than}.")
         return " ".join(words)
+
+    @property
+    def headline(self) -> str:
+        """The verdict on one line; ``sentence`` has all of it."""
+        return verdict_line(self.result) if self.result is not None else self.sentence
+
+    @property
+    def fell(self) -> bool:
+        """Whether the version on offer has a lower mean IoU than the one in use."""
+        return self.version is not None and gained(self.version) < -TIE
 
     # on offer
 
@@ -146,14 +159,14 @@ class CandidateVersion:
             self.runner.failed.emit(error.sentence, "")
             return
         self.version, self.result, self._home = fresh, result, project
-        self._made_by, self.note = result, note
+        self._made_by, self.note, self.came_into_use = result, note, False
         self._against = "" if current is None else current.name
         self.changed.emit()
 
     def forget_verdict(self) -> None:
         """Let go of the verdict of the round before, as another one begins."""
         if self.result is not None or self.note:
-            self.result, self.note = None, ""
+            self.result, self.note, self.came_into_use = None, "", False
             self.changed.emit()
 
     def keep(self) -> None:
@@ -197,6 +210,7 @@ class CandidateVersion:
 
     def _use(self, version: Version, note: str) -> None:
         self.result, self.note = None, note  # the verdict was of another choice
+        self.came_into_use = True
         collection = self.workspace.collection
         before = []
         if collection is not None:
@@ -263,6 +277,13 @@ class CandidateVersion:
             self.workspace.choose_model(card)
         else:
             self.workspace.models_changed.emit()
+
+    def left_to_segment(self) -> int:
+        """Images that the version which just came into use did not segment; 0 where none just did."""
+        collection = self.workspace.collection
+        if not self.came_into_use or collection is None:
+            return 0
+        return sum(entry.prediction is None for entry in collection.entries.values())
 
     def suggestible(self) -> list[ModelCard]:
         """Models that may be suggested: of the versions of a project the one in use alone.

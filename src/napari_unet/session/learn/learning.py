@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import WorkbenchError
+from napari_unet.session.learn.facts import Fact
 from napari_unet.settings import FineTuneSettings
 from napari_unet.workflow.finetune.learning_curve import forecast_of, rounds_of
 
@@ -109,6 +110,27 @@ class Learning:
             words += f", {judging} to judge by"
         strokes = f"{total.strokes} stroke{'s' * (total.strokes != 1)}"
         return f"{words}; {strokes}, {total.changed:,} pixels, {total.seconds / 60:.0f} min"
+
+    def facts(self) -> list[Fact]:
+        """What there is to learn from, as a small table; empty before anything was corrected."""
+        project = self.project
+        if project is None or not project.corrections.touched():
+            return []
+        touched, total = project.corrections.touched(), project.corrections.total()
+        teaching = len(self._teaching_strokes(project))
+        painted = f"{total.seconds:.0f} s" if total.seconds < 60 else f"{total.seconds / 60:.0f} min"
+        effort = self.forecast()
+        gained = "" if effort is None else f" {effort.sentence}"
+        return [
+            Fact("Train", f"{teaching:,}", f"Corrected images that the model learns from.{gained}"),
+            Fact(
+                "Held-out",
+                f"{len(touched) - teaching:,}",
+                "Corrected images that the model never learns from: they help to judge it.",
+            ),
+            Fact("Strokes", f"{total.strokes:,}", f"{total.changed:,} pixels were painted."),
+            Fact("Painted", painted, "Time of painting on all images."),
+        ]
 
     @staticmethod
     def _teaching_strokes(project: Project) -> dict[str, int]:

@@ -138,6 +138,11 @@ class NewModelTraining:
             return "There is no mask to learn from: open images with masks, choose a Labels layer, or paint."
         return ""
 
+    @property
+    def waits(self) -> bool:
+        """Whether a training starts as soon as there is a project for it."""
+        return self._waiting is not None
+
     def make_plan(self, source: Source, recipe: Recipe) -> None:
         """Look at the data and try a few steps; the plan comes with the end of the task."""
         from napari_unet.workflow.train.forecast_task import PlanTask

@@ -211,7 +211,7 @@ class ScoreTable:
                 self.history.reported(task)
                 on_written(job.result)
 
-        return self.runner.run(task, len(entries), lambda _: None, on_end)
+        return self.runner.run(task, len(entries), lambda _: None, on_end, "Writing the report")
 
     def _rules(self, collection: Collection) -> ScoreRules:
         layout = collection.dataset.format if collection.dataset is not None else ""

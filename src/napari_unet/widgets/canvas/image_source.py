@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
-from napari_unet.data.files.pixel_size import pixel_size_of_layer
+from napari_unet.data.files.pixel_size import pixel_size_of_layer, unit_name
 from napari_unet.errors import DataError, WorkbenchError
+from napari_unet.export.stacks import StackSlice, slices_of_files
 from napari_unet.session.images.collection import Collection
 from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 from napari_unet.widgets.canvas.layer_images import (
@@ -33,6 +35,25 @@ if TYPE_CHECKING:
 
 RGB = (3, 4)
 SETTLE = 400  # milliseconds after the last stroke on a reference until masks are compared with it
+
+
+@dataclass(frozen=True, eq=False)
+class SlicePlace:
+    """Where an image lies in the stack that it is a slice of.
+
+    Attributes
+    ----------
+    layer : napari.layers.Image
+        The stack.
+    index : tuple of int
+        Of the slice over the leading axes.
+    leading : tuple of int
+        How many slices there are along each of these axes.
+    """
+
+    layer: Any
+    index: tuple[int, ...]
+    leading: tuple[int, ...]
 
 
 class ImageSource(QObject):  # type: ignore[misc]
@@ -60,6 +81,7 @@ class ImageSource(QObject):  # type: ignore[misc]
         self._datasets: dict[int, Collection] = {}
         self._plain = Collection("layers", [])
         self._slices: dict[str, tuple[Any, tuple[int, ...] | None]] = {}  # of plain layers
+        self._pages: dict[str, StackSlice] = {}  # images of a data set that are the pages of one file
         self._kept: dict[tuple[Any, ...], tuple[list[tuple[int, ...]], list[Sample]]] = {}
         self._moving = False
         self._extent: list[list[float]] | None = None  # of the image in view, in the world
@@ -172,8 +194,12 @@ class ImageSource(QObject):  # type: ignore[misc]
         slices = full_resolution(layer).shape[0] if layer.ndim > 2 else 1
         stack = layer.ndim > 2 and len(opened.ids) == slices
         self._where = {i: (layer, None) for i in collection.ids}
+        self._pages = {}
         if stack:
             self._where.update({i: (layer, (n,)) for n, i in enumerate(opened.ids)})
+            pages = slices_of_files(collection.entries[i].sample for i in opened.ids)
+            if len(pages) == slices and len({page.stack for page in pages.values()}) == 1:
+                self._pages = pages
         again = self.session.workspace.current if collection is self.session.workspace.collection else ""
         self.session.workspace.show(collection, again or (opened.ids[0] if opened.ids else ""))
         # The dock may have taken room from the canvas since the layer was added.
@@ -283,6 +309,41 @@ class ImageSource(QObject):  # type: ignore[misc]
     def shape(self) -> tuple[int, int] | None:
         """(Y, X) of the current image; None if there is none."""
         return None if self.layer is None else image_shape(self.layer)[:2]
+
+    def slice_place(self, identifier: str) -> SlicePlace | None:
+        """Where an image lies in its stack; None of an image that is no slice.
+
+        The images of a data set that are shown as a stack are no slices, but for the pages of one file.
+        """
+        layer, index = self._where.get(identifier, (None, None))
+        if layer is None or not index:
+            return None
+        if identifier not in self._pages and opened_data(layer) is not None:
+            return None
+        leading = tuple(int(n) for n in full_resolution(layer).shape[: len(index)])
+        return SlicePlace(layer, index, leading)
+
+    def slices_of(self, layer: Any) -> dict[tuple[int, ...], str]:
+        """The id of every slice of a stack, by its index, in order."""
+        return {index: i for i, (owner, index) in self._where.items() if owner is layer and index}
+
+    def stack_slices(self, identifiers: Iterable[str]) -> dict[str, StackSlice]:
+        """Which of these images are slices of a stack, and where they lie in it."""
+        found = {}
+        depths: dict[int, tuple[float, str] | None] = {}
+        for identifier in identifiers:
+            place = self.slice_place(identifier)
+            if place is None:
+                continue
+            if id(place.layer) not in depths:
+                depths[id(place.layer)] = _depth(place.layer)
+            depth, page = depths[id(place.layer)], self._pages.get(identifier)
+            if page is not None:
+                found[identifier] = replace(page, depth=depth)
+                continue
+            stack = identifier[: identifier.rindex(" [")]
+            found[identifier] = StackSlice(stack, place.index, place.leading, depth=depth)
+        return found
 
     def channels(self) -> int | None:
         """Of the current image; None if there is none."""
@@ -427,6 +488,12 @@ def _names(name: str) -> Iterator[str]:
     yield name
     for number in itertools.count(2):
         yield f"{name} ({number})"
+
+
+def _depth(layer: Any) -> tuple[float, str] | None:
+    """From one slice of a stack to the next, with its unit; None where that is no length."""
+    name = unit_name(str(layer.units[-3]))
+    return (abs(float(layer.scale[-3])), name) if name is not None and layer.scale[-3] else None
 
 
 def _edits(layer: Any) -> list[Any]:

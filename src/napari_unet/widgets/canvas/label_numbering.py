@@ -40,7 +40,11 @@ class LabelNumbering:
 
     @classmethod
     def of(
-        cls, mask: NDArray[np.uint8], classes: int, objects: NDArray[np.int32] | None = None
+        cls,
+        mask: NDArray[np.uint8],
+        classes: int,
+        objects: NDArray[np.int32] | None = None,
+        others: LabelNumbering | None = None,
     ) -> LabelNumbering:
         """Number a mask.
 
@@ -52,23 +56,39 @@ class LabelNumbering:
             K.
         objects : numpy.ndarray, optional
             (Y, X) int32: its objects from 1, which get a number of their own each; 0 where there is none.
+        others : LabelNumbering, optional
+            Of objects in other slices of the same stack: their numbers stay, and are not given again.
         """
         if objects is None:
             class_of = np.minimum(np.arange(BEYOND + 1), classes).astype(np.uint8)
             class_of[IGNORE] = IGNORE
             return cls(mask.copy(), class_of, tuple(range(1, classes + 1)))
         ignored = mask == IGNORE
-        numbers = np.concatenate([[0], _object_numbers(int(objects.max(initial=0)))])
+        taken = 0 if others is None else others.first_new[-1] + NEW_OBJECTS
+        numbers = np.concatenate([[0], _object_numbers(int(objects.max(initial=0)), taken)])
         labels = numbers[objects].astype(np.int32)
-        top = int(labels.max(initial=0))
+        top = max(int(labels.max(initial=0)), taken)
         labels[ignored] = IGNORED_OBJECT
-        class_of = np.ones(max(top + NEW_OBJECTS * classes, IGNORED_OBJECT) + 2, np.uint8)
+        known = np.zeros(0, np.uint8) if others is None else others.class_of[:-1]
+        class_of, first_new = _room_for_new(known, top, classes)
         class_of[labels.ravel()] = mask.ravel()
         class_of[0], class_of[IGNORED_OBJECT] = 0, IGNORE
-        starts = [top + 1 + NEW_OBJECTS * number for number in range(classes)]
-        for number, start in enumerate(starts, start=1):
-            class_of[start : start + NEW_OBJECTS] = number
-        return cls(labels, class_of, tuple(starts))
+        return cls(labels, class_of, first_new)
+
+    @classmethod
+    def of_stack(cls, class_of: NDArray[np.uint8], classes: int) -> LabelNumbering:
+        """The numbering of a stack whose objects have the numbers 1, 2, ... through all slices.
+
+        Parameters
+        ----------
+        class_of : numpy.ndarray
+            (N + 1,) uint8: the class of each number up to the highest.
+        classes : int
+            K.
+        """
+        room, first_new = _room_for_new(class_of, len(class_of) - 1, classes)
+        room[0], room[IGNORED_OBJECT] = 0, IGNORE
+        return cls(np.zeros((0, 0), np.int32), room, first_new)
 
     @property
     def as_objects(self) -> bool:
@@ -88,7 +108,24 @@ class LabelNumbering:
         return self.first_new[label - 1] if label else 0
 
 
-def _object_numbers(count: int) -> NDArray[np.int64]:
-    """As many numbers from 1 that are not painted in the colour of ignored pixels."""
-    enough = np.arange(1, count + count // (CYCLE - 1) + 2)
+def is_free(number: int) -> bool:
+    """Whether an object may have a number: it is not painted in the colour of ignored pixels."""
+    return (number - 1) % CYCLE != (IGNORED_OBJECT - 1) % CYCLE
+
+
+def _room_for_new(
+    known: NDArray[np.uint8], top: int, classes: int
+) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+    """Classes of numbers, with numbers above the highest for what is new; and the first one of each class."""
+    class_of = np.ones(max(top + NEW_OBJECTS * classes, IGNORED_OBJECT, len(known)) + 2, np.uint8)
+    class_of[: len(known)] = known
+    starts = [top + 1 + NEW_OBJECTS * number for number in range(classes)]
+    for number, start in enumerate(starts, start=1):
+        class_of[start : start + NEW_OBJECTS] = number
+    return class_of, tuple(starts)
+
+
+def _object_numbers(count: int, taken: int) -> NDArray[np.int64]:
+    """As many numbers above `taken` that are not painted in the colour of ignored pixels."""
+    enough = np.arange(taken + 1, taken + count + count // (CYCLE - 1) + 3)
     return np.asarray(enough[(enough - 1) % CYCLE != (IGNORED_OBJECT - 1) % CYCLE][:count])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +14,11 @@ from napari_unet.session.images.layer_metadata import MASK_KEY, ShownMask
 from napari_unet.widgets.canvas.label_numbering import CYCLE, IGNORED_OBJECT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
+    from napari_unet.data.sample import Sample
     from napari_unet.session.images.collection import Collection
     from napari_unet.widgets.canvas.label_numbering import LabelNumbering
 
@@ -130,33 +135,54 @@ def camera_of(viewer: Any) -> Any:
     return viewer.camera if scene is None else scene.camera
 
 
-def forget_history(layer: Any) -> None:
-    """Leave nothing to undo in a Labels layer whose data was replaced.
+def forget_history(layer: Any, *, editable: bool = True) -> None:
+    """Leave nothing to undo in a Labels layer whose data was replaced, or that shows another slice.
 
-    napari keeps the strokes of the data before, and undo would write them into the new. It forgets them
-    when a layer stops being editable.
+    napari keeps the strokes of the data before, and undo would write them into the new, or into a slice
+    that is not in view. It forgets them when a layer stops being editable.
     """
     mode = layer.mode
     layer.editable = False
-    layer.editable = True
-    layer.mode = mode
+    if editable:
+        layer.editable = True
+        layer.mode = mode
+
+
+def remove_layer(viewer: Any, layer: Any) -> None:
+    """Take a layer out of the list without a pause.
+
+    napari looks for garbage among all objects there are, a quarter of a second, to be safe with drivers of
+    Windows. Elsewhere it is spared what was there before.
+    """
+    spared = sys.platform != "win32" and gc.get_freeze_count() == 0
+    if spared:
+        gc.freeze()
+    try:
+        viewer.layers.remove(layer)
+    finally:
+        if spared:
+            gc.unfreeze()
 
 
 def remember_meaning(
-    layer: Any, collection: Collection | None, identifier: str, numbering: LabelNumbering
+    layer: Any,
+    collection: Collection | None,
+    identifier: str,
+    numbering: LabelNumbering,
+    slices: Callable[[], Sequence[Sample]] | None = None,
 ) -> None:
-    """Put into a layer what its numbers mean, for whoever saves it by napari's menu."""
+    """Put into a layer what its numbers mean, for whoever saves it by napari's menu; see ``ShownMask``."""
     if collection is None or identifier not in collection.entries:
         layer.metadata.pop(MASK_KEY, None)
         return
     entry = collection.entries[identifier]
     layer.metadata[MASK_KEY] = ShownMask(
-        entry.sample, tuple(collection.classes), numbering.classes, numbering.as_objects
+        entry.sample, tuple(collection.classes), numbering.classes, numbering.as_objects, slices
     )
 
 
 def place_over(layer: Any, image: Any, first: tuple[int, int] = (0, 0)) -> None:
-    """Lay a two-dimensional layer over the last two axes of another.
+    """Lay a layer over as many of the last axes of another: a mask over its image, a stack over a stack.
 
     Parameters
     ----------
@@ -165,14 +191,16 @@ def place_over(layer: Any, image: Any, first: tuple[int, int] = (0, 0)) -> None:
     first : tuple of int
         Row and column of the image on which its first pixel lies.
     """
+    n = layer.ndim
     matrix = np.asarray(image.affine.affine_matrix)
-    affine = np.eye(3)
-    affine[:2, :2] = matrix[-3:-1, -3:-1]
-    affine[:2, 2] = matrix[-3:-1, -1]
-    rotate, scale = np.asarray(image.rotate)[-2:, -2:], np.asarray(image.scale)[-2:]
+    affine = np.eye(n + 1)
+    affine[:n, :n] = matrix[-n - 1 : -1, -n - 1 : -1]
+    affine[:n, n] = matrix[-n - 1 : -1, -1]
+    rotate, scale = np.asarray(image.rotate)[-n:, -n:], np.asarray(image.scale)[-n:]
+    place = np.concatenate([np.zeros(n - 2), first])
     wanted = {
         "scale": scale,
-        "translate": np.asarray(image.translate)[-2:] + rotate @ (scale * first),
+        "translate": np.asarray(image.translate)[-n:] + rotate @ (scale * place),
         "rotate": rotate,
         "affine": affine,
     }
@@ -182,5 +210,5 @@ def place_over(layer: Any, image: Any, first: tuple[int, int] = (0, 0)) -> None:
         if have.shape != value.shape or not np.array_equal(have, value):
             setattr(layer, name, value)
     units = getattr(image, "units", None)
-    if units is not None and tuple(layer.units) != tuple(units[-2:]):
-        layer.units = units[-2:]
+    if units is not None and tuple(layer.units) != tuple(units[-n:]):
+        layer.units = units[-n:]

@@ -1,7 +1,7 @@
-"""The canvas: shows the current image with its mask, probabilities and errors, and hears of painting.
+"""The canvas: shows the current image with its mask, and hears of painting.
 
-One editable Labels layer, for the current image only: in a stack of masks, undo could reach into one
-that is not shown.
+One editable Labels layer: the mask of the current image, or the masks of all slices of its stack. Painting
+changes the slice in view, and undo never reaches into another one.
 """
 
 from __future__ import annotations
@@ -13,36 +13,39 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.errors import WorkbenchError
-from napari_unet.inference.postprocess import connected_objects
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.canvas import layer_styles
-from napari_unet.widgets.canvas.label_numbering import LabelNumbering
+from napari_unet.widgets.canvas.label_numbering import IGNORED_OBJECT, LabelNumbering
 from napari_unet.widgets.canvas.layer_images import OURS
-from napari_unet.widgets.canvas.lens_watch import LONGEST, PAINTING, SETTLE, shows_a_part, widened
+from napari_unet.widgets.canvas.lens_watch import LONGEST, PAINTING, SETTLE
+from napari_unet.widgets.canvas.stack_masks import StackMasks, objects_of
+from napari_unet.widgets.canvas.stroke_watch import StrokeWatch
 from napari_unet.widgets.parts import keys
+from napari_unet.widgets.parts.notify import notify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from napari_unet.project.corrections.stroke import Box
+    from napari_unet.data.sample import Sample
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.image_source import ImageSource
     from napari_unet.widgets.canvas.large_masks import LargeMasks
+    from napari_unet.widgets.canvas.mask_stack import MaskStack
 
 # As SETTLE and LONGEST, of masks that take a moment to be compared.
 SETTLE_LARGE, LONGEST_LARGE = 400, 800
 LONG = 24  # characters of an id that the canvas has room for
+PLANE = 2  # axes of the slice in view
 
 
 class MaskCanvas(QObject):  # type: ignore[misc]
-    """Keeps mask, probabilities and preview in step with the session.
+    """Keeps mask and preview in step with the session.
 
     Parameters
     ----------
@@ -62,16 +65,16 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         self.viewer = viewer
         self.session = session
         self.image_source = image_source
+        self.stacks = StackMasks(session, image_source, self)
         self.mask_layer: Any = None
-        self.probability_layer: Any = None
         self.preview_layer: Any = None
         self.large: LargeMasks | None = None  # takes over where a mask is too large for this canvas
         self.as_objects = False
         self._setting = False
-        self._touched = False
+        self._watch = StrokeWatch(self._wait, lambda: self._setting)
         self._shown = ""  # id whose mask is in the layer
-        self._box: Box | None = None  # what was painted since, where napari says it
-        self._anywhere = False  # whether something changed without napari saying where
+        self._stack: MaskStack | None = None  # whose slice that is
+        self._index: tuple[int, ...] = ()  # of the slice in the layer
         self._unseen = ""  # id whose image could not be brought into view
         # As the layer showed it: a stroke is the difference to that, whatever the mask has become since.
         self._mask_in_layer: NDArray[np.uint8] | None = None
@@ -80,26 +83,26 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         self._settle.setSingleShot(True)
         self._settle.timeout.connect(self.take_painting)
         self._waits_since = 0.0  # when what was not looked at yet began
-        self._ended = 0  # strokes of the brush that ended since the mask was last looked at
-        self._moving = self._counted = False  # a stroke continues; it is counted already
-        self._later = QTimer(self)
-        self._later.setSingleShot(True)
-        self._later.setInterval(0)
-        self._later.timeout.connect(lambda: self._show_probabilities(self._shown))
         session.workspace.current_changed.connect(self._on_current)
         session.workspace.mask_changed.connect(self._on_mask)
         session.workspace.score_changed.connect(self._on_score)
         session.workspace.leaving.connect(self.take_painting)
         session.workspace.collection_changed.connect(self._on_collection)
         session.workspace.model_changed.connect(self._on_model)
+        self.stacks.changed.connect(self._on_slices)
+        self.stacks.renumbered.connect(self._on_renumbered)
         viewer.layers.events.removed.connect(self._on_removed)
+        for event in (viewer.dims.events.ndisplay, viewer.dims.events.order):
+            event.connect(self._on_view)
 
     def close(self) -> None:
         """Let go of the viewer, and hand in the last stroke."""
-        self.take_painting()
+        self.take_everything()
         self._settle.stop()
-        self._later.stop()
+        self.stacks.close()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
+        for event in (self.viewer.dims.events.ndisplay, self.viewer.dims.events.order):
+            event.disconnect(self._on_view)
         if self.mask_layer is not None:
             self._listen(self.mask_layer, on=False)
 
@@ -107,10 +110,11 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def show_objects(self, objects: bool) -> None:
         """Show connected objects, or classes."""
-        self.take_painting()
+        self.take_everything()
         self.as_objects = objects
         if self.large is not None:
             self.large.show_objects(objects)
+        self.stacks.show_objects(objects)
         if self._mask_in_layer is not None:
             self._put(self._mask_in_layer)
 
@@ -122,6 +126,21 @@ class MaskCanvas(QObject):  # type: ignore[misc]
     def current_mask(self) -> NDArray[np.uint8] | None:
         """(Y, X) uint8: the mask of the current image as it is in the layer; None if there is none."""
         return self._mask_in_layer if self._shown == self.session.workspace.current != "" else None
+
+    def object_count(self) -> int | None:
+        """How many objects the mask of the current image has; None where classes are shown, or no mask."""
+        mask = self.current_mask()
+        if mask is None or not self.as_objects or self.mask_layer is None:
+            return None
+        found = np.bincount(
+            np.asarray(self.mask_layer.data[self._index]).ravel(), minlength=IGNORED_OBJECT + 1
+        )
+        found[[0, IGNORED_OBJECT]] = 0
+        return int(np.count_nonzero(found))
+
+    def take_brush(self) -> None:
+        """Activate the mask, with the brush in hand."""
+        self.choose_label(self._chosen_label())
 
     def hide_mask(self) -> None:
         """Hide the mask, or show it again."""
@@ -156,7 +175,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             return row, column
         if not self.as_objects:
             return None
-        chosen = np.argwhere(np.asarray(layer.data) == layer.selected_label)
+        chosen = np.argwhere(np.asarray(layer.data[self._index]) == layer.selected_label)
         return (int(chosen[0, 0]), int(chosen[0, 1])) if len(chosen) and layer.selected_label else None
 
     def show_preview(self, preview: Any) -> None:
@@ -185,7 +204,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
     def drop_preview(self) -> None:
         """Take the preview away once nothing is learned any more."""
         if self.session.background.job is None and self.preview_layer is not None:
-            self.viewer.layers.remove(self.preview_layer)
+            layer_styles.remove_layer(self.viewer, self.preview_layer)
 
     def take_painting(self) -> None:
         """Hand to the session what was painted since it was last looked at."""
@@ -195,13 +214,13 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         layer, before = self.mask_layer, self._mask_in_layer
         if layer is None or before is None or not self._shown:
             return
-        if not self._touched and before.size > LARGE:
+        if not self._watch.touched and before.size > LARGE:
             return
-        self._touched = False
-        box, self._box, self._anywhere = (None if self._anywhere else self._box), None, False
-        labels = np.asarray(layer.data)
-        if labels.shape != before.shape or self._numbering is None:
+        box = self._watch.take_box()
+        fits = layer.data.shape[-2:] == before.shape and layer.data.ndim == len(self._index) + PLANE
+        if not fits or self._numbering is None:
             return
+        labels = np.asarray(layer.data[self._index])
         y0, x0, y1, x1 = box or (0, 0, *before.shape)
         part = self._numbering.classes(labels[y0:y1, x0:x1])
         if not np.array_equal(part, before[y0:y1, x0:x1]):
@@ -210,19 +229,105 @@ class MaskCanvas(QObject):  # type: ignore[misc]
                 classes = before.copy()  # others may hold the one before
                 classes[y0:y1, x0:x1] = part
             self._mask_in_layer = classes
-            self.session.painting.correct(self._shown, classes, box=box, begun=self._strokes_begun())
-        elif self._ended:
-            self._ended, self._counted = 0, False
+            self.session.painting.correct(self._shown, classes, box=box, begun=self._watch.take_strokes())
+            self._note_slice()
+        else:
+            self._watch.nothing_changed()
+
+    def _note_slice(self) -> None:
+        """The slice in view was painted; its objects are numbered again once it is left."""
+        stack = self._stack
+        if stack is not None and stack.as_objects:
+            stack.note(self._index, stack.key(self._index))
+            stack.changes += 1
+        elif stack is not None:
+            stack.note(self._index, self.stacks.key(self._shown))
+
+    def take_everything(self) -> None:
+        """Hand in what was painted, and what other programs wrote into slices that are not in view."""
+        self.take_painting()
+        stack = self._stack
+        place = self.image_source.slice_place(self._shown) if stack is not None else None
+        if stack is None or place is None:
+            return
+        ids = self.image_source.slices_of(place.layer)
+        for index in stack.changed_by_others():
+            if index != self._index and index in ids:
+                self._hand_in(ids[index], stack, index)
+
+    def _take_what_others_wrote(self, identifier: str) -> None:
+        """What another program made of a slice counts from when a person comes to it, at the latest."""
+        found = self.stacks.of(identifier) if identifier else None
+        if found is not None and found[1].is_changed(found[0].index):
+            self._hand_in(identifier, found[1], found[0].index)
+
+    def _on_data(self, event: Any = None) -> None:
+        """Another program gave the layer another array: it is the stack's from now on."""
+        stack, data = self._stack, self.mask_layer.data
+        if self._setting or stack is None or data is stack.labels or data.shape != stack.labels.shape:
+            return
+        stack.labels = data if isinstance(data, np.ndarray) and data.flags.writeable else np.array(data)
+        self.take_everything()
+
+    def _hand_in(self, identifier: str, stack: MaskStack, index: tuple[int, ...]) -> None:
+        """Record what another program made of a slice."""
+        numbering = stack.numbering if stack.as_objects else self._numbering
+        if numbering is None:
+            return
+        classes = numbering.classes(stack.labels[index])
+        mask = self.session.workspace.mask(identifier)
+        if mask is None or not np.array_equal(mask, classes):
+            self.session.painting.correct(identifier, classes)
+        stack.note(index, self.stacks.key(identifier))
 
     # what the session says
 
     def _on_collection(self) -> None:
         self._shown = ""
-        self._clear()
+        self._refresh()
 
     def _on_model(self) -> None:
         if self.mask_layer is not None:
             self.mask_layer.colormap = layer_styles.class_colormap(self._classes)
+
+    def _on_slices(self) -> None:
+        """Slices that are not in view changed: the view of the whole shows them."""
+        layer = self.mask_layer
+        if layer is not None and self.viewer.dims.ndisplay > PLANE and not self.stacks.filling:
+            with self._quiet():
+                layer.refresh()
+
+    def _on_renumbered(self) -> None:
+        """Objects have other numbers: the slice in view first, whose strokes nobody takes back by the old."""
+        stack = self._stack
+        if stack is None or stack.numbering is None or not stack.as_objects or self.mask_layer is None:
+            return
+        self.take_painting()
+        chosen = self._chosen_label()
+        changed = stack.settle(self._index)
+        self._numbering = stack.numbering
+        with self._quiet():
+            if changed:
+                self._forget_history()
+                self.mask_layer.refresh()
+            self.mask_layer.selected_label = self._numbering.number_for(chosen)
+            self._remember_meaning()
+
+    def _may_paint(self) -> bool:
+        """Whether the slice in view lies along the last two axes: else a stroke would go through slices."""
+        dims = self.viewer.dims
+        return dims.ndisplay == PLANE and tuple(dims.order[-PLANE:]) == (dims.ndim - 2, dims.ndim - 1)
+
+    def _on_view(self, event: Any = None) -> None:
+        if self.mask_layer is not None and self.mask_layer.ndim > PLANE:
+            self.take_painting()
+            with self._quiet():
+                self.mask_layer.editable = self._may_paint()
+
+    def _on_edit_dimensions(self, event: Any = None) -> None:
+        if self.mask_layer.n_edit_dimensions != PLANE:
+            self.mask_layer.n_edit_dimensions = PLANE
+            notify("Painting changes the slice in view only: the mask of each slice has its own history.")
 
     def _on_current(self, identifier: str) -> None:
         self.take_painting()
@@ -234,6 +339,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
                 self._unseen = identifier
                 self.session.workspace.report_problem(identifier, error.sentence)
                 self.session.runner.failed.emit(error.sentence, "")
+        self._take_what_others_wrote(identifier)
         self._refresh()
 
     def _on_mask(self, identifier: str) -> None:
@@ -250,8 +356,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             self.take_painting()
             self._listen(event.value, on=False)
             self._shown, self._mask_in_layer, self.mask_layer = "", None, None
-        elif event.value is self.probability_layer:
-            self.probability_layer = None
+            self._leave_slice()
         elif event.value is self.preview_layer:
             self.preview_layer = None
 
@@ -263,7 +368,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         return len(collection.classes) if collection is not None else 1
 
     def _refresh(self) -> None:
-        """Show mask, probabilities, errors and words of the current image."""
+        """Show mask and words of the current image."""
         identifier = self.session.workspace.current
         collection = self.session.workspace.collection
         if not identifier or collection is None:
@@ -279,6 +384,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
     def _clear(self) -> None:
         """No mask for the current image: an empty one in the layer, if there is a layer."""
         self._shown, self._mask_in_layer = "", None
+        self._leave_slice()
         shape = self.image_source.shape()
         if self.large is not None and self.large.active:
             self._remove_layers()
@@ -287,14 +393,12 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             self._shown = self.session.workspace.current
             self._mask_in_layer = np.zeros(shape, np.uint8)
             self._put(self._mask_in_layer)
-        if self.probability_layer is not None:
-            self.probability_layer.data = np.zeros(shape or (1, 1), np.float32)
         self.mask_shown.emit()
         self.refresh_text()
 
     def _remove_layers(self) -> None:
         """Give way to a mask on disk, which has layers of its own."""
-        for layer in (self.mask_layer, self.probability_layer):
+        for layer in (self.mask_layer,):
             if layer is not None and layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
 
@@ -309,19 +413,33 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         self._shown, self._mask_in_layer = identifier, mask
         self._put(mask)
         self.session.workspace.score_mask(identifier, mask)
-        if self.probability_layer is None:
-            # A hidden layer may come a moment after the mask that somebody is waiting for.
-            self._later.start()
-        else:
-            self._show_probabilities(identifier)
+
+    def _leave_slice(self) -> None:
+        """No slice is in view any more; the one that was is filled like all others."""
+        left, self.stacks.in_view = self.stacks.in_view, ""
+        self._stack, self._index = None, ()
+        self.stacks.want([left] if left else [])
+
+    def _enter_slice(self, shape: tuple[int, ...]) -> None:
+        """Have the stack of the image that is shown, and leave the slice that was."""
+        found = self.stacks.of(self._shown)
+        if found is None or found[1].labels.shape[-PLANE:] != shape:
+            self._leave_slice()
+            return
+        (place, stack), before = found, self.stacks.in_view
+        if before != self._shown:
+            self.stacks.in_view = self._shown
+            self.stacks.want([before] if before else [])
+            stack.settle(place.index)
+        self._stack, self._index = stack, place.index
 
     def _put(self, mask: NDArray[np.uint8]) -> None:
         """Put a mask into the editable layer, with nothing to undo."""
         chosen = self._chosen_label()
-        objects = self._objects(mask) if self.as_objects else None
-        numbering = self._numbering = LabelNumbering.of(mask, self._classes, objects)
-        self._box, self._anywhere = None, False
-        shown = numbering.labels  # a copy: painting must not reach what is kept
+        self._enter_slice(mask.shape)
+        changed, numbering, shown = self._numbered(mask)
+        self._numbering = numbering
+        self._watch.forget_place()
         wanted = (
             layer_styles.object_colormap() if self.as_objects else layer_styles.class_colormap(self._classes)
         )
@@ -337,55 +455,72 @@ class MaskCanvas(QObject):  # type: ignore[misc]
                 layer.colormap = wanted
             if layer.data is not shown:
                 layer.data = shown
-            layer_styles.remember_meaning(layer, self.session.workspace.collection, self._shown, numbering)
-            layer_styles.forget_history(layer)
-            if chosen <= self._classes or chosen == IGNORE:
-                layer.selected_label = numbering.number_for(chosen)
+            elif changed:
+                layer.refresh()
+            self._remember_meaning()
+            self._forget_history()
+            number = numbering.number_for(chosen) if chosen <= self._classes or chosen == IGNORE else None
+            if number not in (None, layer.selected_label):
+                layer.selected_label = number
             self.place(layer)
         self.mask_shown.emit()
 
-    def _objects(self, mask: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """Objects of the current mask, told apart as the model does it."""
-        mask = np.where(mask == IGNORE, 0, mask).astype(np.uint8)
-        collection, identifier = self.session.workspace.collection, self._shown
-        if collection is None or identifier not in collection.entries:
-            return connected_objects(mask)
-        return collection.objects(identifier, mask, self.session.workspace.inference)
+    def _remember_meaning(self) -> None:
+        """Tell whoever saves the layer what its numbers are."""
+        collection, stack, numbering = self.session.workspace.collection, self._stack, self._numbering
+        place = self.image_source.slice_place(self._shown) if stack is not None else None
+        assert numbering is not None
 
-    def _show_probabilities(self, identifier: str) -> None:
-        collection = self.session.workspace.collection
-        if collection is None or not identifier or identifier != self.session.workspace.current:
-            return
-        prediction = collection.entries[identifier].prediction
-        if prediction is None or prediction.file is None:
-            return
-        try:
-            kept = prediction.probabilities()
-        except (OSError, ValueError):
-            return  # gone from the disk, which is told where the mask is wanted
-        if kept.shape[0] * kept.shape[1] > LARGE:
-            values: NDArray[Any] = kept[..., 0]  # mapped; read as far as it is shown
-        else:
-            values = np.asarray(kept.max(axis=-1), np.float32)
-        if self.probability_layer is None:
-            self.probability_layer = self.viewer.add_image(
-                values,
-                name="probabilities",
-                metadata={OURS: "probabilities"},
-                visible=False,
-                colormap="magma",
-                contrast_limits=(0, 1),
-                opacity=0.7,
-                blending="translucent_no_depth",
-            )
-            self._below_mask(self.probability_layer)
-        else:
-            self.probability_layer.data = values
-        self.place(self.probability_layer)
+        def slices() -> list[Sample]:
+            assert stack is not None
+            assert place is not None
+            assert collection is not None
+            self.take_everything()
+            stack.settle_all()
+            return [collection.entries[i].sample for i in self.image_source.slices_of(place.layer).values()]
+
+        told = slices if place is not None else None
+        layer_styles.remember_meaning(self.mask_layer, collection, self._shown, numbering, told)
+
+    def _forget_history(self) -> None:
+        """Leave nothing to undo in the layer; where nothing was painted there is nothing."""
+        layer, editable = self.mask_layer, self.mask_layer.ndim == PLANE or self._may_paint()
+        if self._watch.history:
+            layer_styles.forget_history(layer, editable=editable)
+            self._watch.history = False
+        elif layer.editable != editable:
+            layer.editable = editable
+
+    def _numbered(self, mask: NDArray[np.uint8]) -> tuple[bool, LabelNumbering, NDArray[Any]]:
+        """Number a mask: whether the layer shows others, what they mean, and the layer's array."""
+        stack = self._stack
+        if stack is None:
+            # A copy: painting must not reach what is kept.
+            numbering = LabelNumbering.of(mask, self._classes, self._objects(mask))
+            return True, numbering, numbering.labels
+        key = self.stacks.key(self._shown)
+        if not stack.as_objects:
+            changed = stack.put(self._index, key, mask if key is not None else None)
+            return changed, LabelNumbering.of(mask, self._classes), stack.labels
+        changed = False
+        if stack.numbering is None or stack.key(self._index) != key or key is None:
+            objects = self._objects(mask)
+            assert objects is not None
+            changed = self.stacks.fill(self._index, stack, key, mask, objects)
+        assert stack.numbering is not None
+        return changed, stack.numbering, stack.labels
+
+    def _objects(self, mask: NDArray[np.uint8]) -> NDArray[np.int32] | None:
+        """Objects of the current mask, told apart as the model does it; None where classes are shown."""
+        if not self.as_objects:
+            return None
+        return objects_of(
+            self.session.workspace.collection, self._shown, mask, self.session.workspace.inference
+        )
 
     def _label_keys(self) -> dict[str, Callable[[], None]]:
         """Digits choose a class; napari's tools, which have them too, go by their letters in this layer."""
-        wanted = {str(number): number for number in range(10)} | {"I": IGNORE}
+        wanted = {keys.BACKGROUND_KEY: 0, keys.IGNORE_KEY: IGNORE} | {str(n): n for n in keys.DIGITS}
         return {key: functools.partial(self.choose_label, label) for key, label in wanted.items()}
 
     def _chosen_label(self) -> int:
@@ -405,7 +540,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             overlay.visible = False
             return
         row = self.session.workspace.row(identifier)
-        words = [identifier if len(identifier) <= LONG else f"{identifier[:12]}…{identifier[-8:]}"]
+        words = [identifier if len(identifier) <= LONG else f"…{identifier[1 - LONG :]}"]
         if identifier == self._unseen:
             words.append("cannot be shown")
         if row.iou is not None:
@@ -421,16 +556,16 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     # small things
 
-    def _below_mask(self, layer: Any) -> None:
+    def put_below_mask(self, layer: Any) -> None:
+        """Move a layer under the mask."""
         every = self.viewer.layers
         if self.mask_layer in every and layer in every:
             every.move(every.index(layer), every.index(self.mask_layer))
-            every.selection.active = self.mask_layer
 
     def place(self, layer: Any) -> None:
         """Lay a layer over the current image."""
         image = self.image_source.layer
-        if image is not None:
+        if image is not None and image.ndim >= layer.ndim:
             layer_styles.place_over(layer, image)
             self._rise_over(image)
 
@@ -447,13 +582,12 @@ class MaskCanvas(QObject):  # type: ignore[misc]
                 every.selection.active = self.mask_layer
 
     def _listen(self, layer: Any, *, on: bool) -> None:
-        for name in ("paint", "labels_update", "set_data"):
-            event = getattr(layer.events, name, None)
-            if event is not None:
-                (event.connect if on else event.disconnect)(self._on_painted)
+        self._watch.listen(layer, on=on)
         for event, function in (
             (layer.events.mode, self._on_mode),
             (layer.events.selected_label, self._on_label),
+            (layer.events.n_edit_dimensions, self._on_edit_dimensions),
+            (layer.events.data, self._on_data),
         ):
             (event.connect if on else event.disconnect)(function)
 
@@ -461,18 +595,6 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         """A brush was taken up: have a place for the strokes to come."""
         if not self._setting and str(self.mask_layer.mode) in PAINTING:
             self.session.painting.prepare()
-
-    def _on_painted(self, event: Any = None) -> None:
-        if not self._setting:
-            self._touched = True
-            if event is None or event.type == "set_data":  # undo, redo, and what other programs change
-                self._anywhere |= event is None or not shows_a_part(event.source)
-            elif event.type == "labels_update":
-                self._box = widened(self._box, event.offset, event.data.shape)
-            if event is not None and event.type != "set_data":
-                self._moving = event.type != "paint"  # which napari emits when the button is let go
-                self._ended += event.type == "paint"
-            self._wait()
 
     def _wait(self) -> None:
         """Look at the mask soon: when nothing changed for a moment, or while one change follows another."""
@@ -483,17 +605,6 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             self._waits_since = now
         left = longest - (now - self._waits_since) * 1000
         self._settle.start(max(0, min(settle, int(left))))
-
-    def _strokes_begun(self) -> int:
-        """How many strokes of the brush began since the mask was last looked at; 0 if one only went on."""
-        held = QApplication.mouseButtons() != Qt.MouseButton.NoButton
-        goes_on = self._moving and held
-        begun = self._ended - (self._counted and self._ended > 0)
-        begun += goes_on and (self._ended > 0 or not self._counted)
-        if not (begun or self._counted):
-            begun = 1  # by no brush: undone in the layer, or changed by another program
-        self._ended, self._counted = 0, goes_on
-        return begun
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:

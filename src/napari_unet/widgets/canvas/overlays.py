@@ -1,30 +1,41 @@
-"""What is laid over the mask on demand: errors, what a person verified, where the model is unsure."""
+"""What is shown with the mask on demand: errors, what is verified, where the model is unsure, probabilities.
+
+A layer is in the list of layers only while its box is ticked. One that is not shown any more is hidden at
+once and leaves the list a moment later, so that a look back and forth costs nothing.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.evaluation.error_map import error_map
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.quality.disagreement import Disagreement
+from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.layer_images import OURS
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
 
-NAMES = {"errors": "errors", "verified": "verified", "unsure": "disagreement"}  # of the layers
+NAMES = {  # of the layers
+    "errors": "errors",
+    "verified": "verified",
+    "unsure": "disagreement",
+    "probabilities": "probabilities",
+}
+LINGER = 3000  # milliseconds that a hidden layer stays in the list
 MOST = 0.5  # standard deviation of probabilities of which half are 0 and half 1
 
 
 class Overlays(QObject):  # type: ignore[misc]
-    """Keeps the layers of errors, of what is verified, and of disagreement in step with the mask.
+    """Keeps layers of errors, verified pixels, disagreement and probabilities in step with the mask.
 
     Parameters
     ----------
@@ -36,7 +47,7 @@ class Overlays(QObject):  # type: ignore[misc]
         Shows the mask.
     """
 
-    gone = Signal(str)  # a person deleted a layer: "errors", what is "verified", or "unsure"
+    gone = Signal(str)  # a person deleted a layer: a key of ``NAMES``
     map_changed = Signal()  # there is a map of where the model is unsure now, or none
 
     def __init__(self, viewer: Any, session: Session, canvas: MaskCanvas) -> None:
@@ -47,6 +58,10 @@ class Overlays(QObject):  # type: ignore[misc]
         self.disagreement = Disagreement(session.workspace, session.runner)
         self.shown = dict.fromkeys(NAMES, False)
         self.layers: dict[str, Any] = dict.fromkeys(NAMES)
+        self._tidy = QTimer(self)
+        self._tidy.setSingleShot(True)
+        self._tidy.setInterval(LINGER)
+        self._tidy.timeout.connect(self._remove_hidden)
         self.disagreement.changed.connect(self._on_disagreement)
         canvas.mask_shown.connect(self.refresh)
         session.workspace.score_changed.connect(self._on_change)
@@ -56,10 +71,11 @@ class Overlays(QObject):  # type: ignore[misc]
     def close(self) -> None:
         """Let go of the viewer, and stop what is compared."""
         self.disagreement.want(False)
+        self._tidy.stop()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
 
     def show(self, kind: str, shown: bool) -> None:
-        """Show "errors", what is "verified", or where the model is "unsure"; or hide it."""
+        """Show "errors", what is "verified", where the model is "unsure", or "probabilities"; or hide it."""
         self.shown[kind] = shown
         if kind == "unsure":
             self.disagreement.want(shown)
@@ -73,6 +89,7 @@ class Overlays(QObject):  # type: ignore[misc]
         errors, verified = self._errors(mask), self._verified(mask)
         self._put("errors", errors)
         self._put("verified", verified)
+        self._put("probabilities", self._probabilities())
         mask_layer = self.canvas.mask_layer
         if mask_layer is not None:
             # Only where it is another: napari then says that all of the layer may have changed.
@@ -107,6 +124,21 @@ class Overlays(QObject):  # type: ignore[misc]
             return None
         return layer_styles.hatched(verified)
 
+    def _probabilities(self) -> NDArray[np.floating] | None:
+        """(Y, X) in [0, 1]: of the class that is likeliest; of the first one of a large image."""
+        collection = self.session.workspace.collection
+        entry = None if collection is None else collection.entries.get(self.session.workspace.current)
+        prediction = None if entry is None else entry.prediction
+        if not self.shown["probabilities"] or prediction is None or prediction.file is None:
+            return None
+        try:
+            kept = prediction.probabilities()
+        except (OSError, ValueError):
+            return None  # gone from the disk, which is said where the mask is wanted
+        if kept.shape[0] * kept.shape[1] > LARGE:
+            return kept[..., 0]  # mapped; read as far as it is shown
+        return np.asarray(kept.max(axis=-1), np.float32)
+
     def _on_disagreement(self) -> None:
         self._show_unsure()
         self.map_changed.emit()
@@ -119,18 +151,37 @@ class Overlays(QObject):  # type: ignore[misc]
         if values is None:
             if layer is not None:
                 layer.visible = False
+                self._tidy.start()
             return
         if layer is None:
             active = self.viewer.layers.selection.active
             layer = self.layers[kind] = self._add(kind, values)
-            self.viewer.layers.selection.active = active
+            if active in self.viewer.layers:
+                self.viewer.layers.selection.active = active
         elif layer.data is not values:
             layer.data = values
         layer.visible = True
         self.canvas.place(layer)
 
+    def _remove_hidden(self) -> None:
+        for kind, layer in self.layers.items():
+            if layer is not None and not self.shown[kind]:
+                self.layers[kind] = None
+                layer_styles.remove_layer(self.viewer, layer)
+
     def _add(self, kind: str, values: NDArray[np.generic]) -> Any:
         about = {"name": NAMES[kind], "metadata": {OURS: kind}}
+        if kind == "probabilities":
+            layer = self.viewer.add_image(
+                values,
+                colormap="magma",
+                contrast_limits=(0, 1),
+                opacity=0.7,
+                blending="translucent_no_depth",
+                **about,
+            )
+            self.canvas.put_below_mask(layer)
+            return layer
         if kind == "unsure":
             return self.viewer.add_image(
                 values,

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
+    QSizePolicy,
     QStackedWidget,
     QToolButton,
     QVBoxLayout,
@@ -110,12 +111,12 @@ class ImageTable(QWidget):  # type: ignore[misc]
         above, below = QHBoxLayout(), QHBoxLayout()
         above.addWidget(self.search, 1)
         above.addWidget(self.filter)
+        self.below = below
         below.addWidget(self.summary, 1)
         below.addWidget(self.again_button)
-        # The line keeps its height when the button comes and goes.
-        policy = self.again_button.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self.again_button.setSizePolicy(policy)
+        # The line keeps its height when the button comes and goes, and widens nothing.
+        below.addStrut(self.again_button.sizeHint().height())
+        self.summary.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)

@@ -7,13 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QMenu,
+    QToolButton,
+    QWidget,
+)
 
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.errors import WorkbenchError
 from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 from napari_unet.widgets.images.image_table import ImageTable
+from napari_unet.widgets.images.project_menu import ProjectMenu
 from napari_unet.widgets.parts.step import Step
 
 if TYPE_CHECKING:
@@ -48,6 +57,7 @@ class ImagesPanel(Step):
         self, session: Session, viewer: Any, dispatch: Callable[[Callable[[], None]], None], parent: QWidget
     ) -> None:
         super().__init__(1, "Images", parent)
+        self.hint.cut = Qt.TextElideMode.ElideLeft
         self.session = session
         self.viewer = viewer
         self.dispatch = dispatch
@@ -70,7 +80,8 @@ class ImagesPanel(Step):
         for key, title in SAMPLES.items():
             samples.addAction(title, lambda k=key: self.open_sample(k))
         menu.addSeparator()
-        menu.addAction("Keep corrections in a folder…", self._choose_project)
+        self.projects = ProjectMenu(session, menu, self.open_paths, self)
+        self.projects.renamed.connect(self._show_name)
         self.open_button.setMenu(menu)
         head = self.layout().itemAt(1).layout()
         assert isinstance(head, QHBoxLayout)
@@ -93,7 +104,7 @@ class ImagesPanel(Step):
         self.masks_are.setMinimumContentsLength(14)
         self.masks_are.hide()
         self.masks_are.activated.connect(self._read_masks_as)
-        self.body.addWidget(self.leave_out)
+        self.table.below.insertWidget(1, self.leave_out)
         self.body.addWidget(self.masks_are)
         self.table.image_activated.connect(session.workspace.select)
         session.workspace.collection_changed.connect(self._on_collection)
@@ -110,23 +121,20 @@ class ImagesPanel(Step):
 
     def open_sample(self, key: str) -> None:
         """Show one of the made-up sets."""
-        from napari_unet.widgets.parts.notify import notify_error
-
         try:
             self.viewer.open_sample("napari-unet-workbench", key)
         except (KeyError, ValueError) as error:
-            notify_error(f"the sample {key} cannot be opened: {error}")
+            self.session.runner.failed.emit(f"the sample {key} cannot be opened: {error}", "")
 
     def open_paths(self, paths: list[str]) -> None:
         """Show files or folders in the viewer: data sets by our reader, the rest by napari's."""
-        from napari_unet.widgets.parts.notify import notify_error
-
         for path in paths:
             known = Path(path).is_dir() or Path(path).suffix.lower() in (".zip", ".csv", ".tsv")
             try:
                 self.viewer.open(path, plugin="napari-unet-workbench" if known else "napari")
             except (WorkbenchError, ValueError, OSError) as error:
-                notify_error(error.sentence if isinstance(error, WorkbenchError) else f"{path}: {error}")
+                sentence = error.sentence if isinstance(error, WorkbenchError) else f"{path}: {error}"
+                self.session.runner.failed.emit(sentence, "")
 
     def _choose_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Open a folder of images, with or without masks")
@@ -147,20 +155,18 @@ class ImagesPanel(Step):
         if paths:
             self.open_paths(paths)
 
-    def _choose_project(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "A new, empty folder for corrections, or a project")
-        if path:
-            self.session.projects.use_folder(Path(path))
+    def _show_name(self) -> None:
+        collection, project = self.session.workspace.collection, self.session.projects.project
+        name = collection.name if collection is not None and len(collection) else ""
+        self.hint.setText(name if project is None or not name else project.name)
 
     # the list
 
     def _on_collection(self) -> None:
-        collection = self.session.workspace.collection
         self._changed.clear()
         self.table.model.clear_thumbnails()
         self.table.set_rows(self.session.workspace.rows())
-        name = collection.name if collection is not None and len(collection) else ""
-        self.hint.setText(name)
+        self._show_name()
         self._show_leave_out()
         self._show_masks_are()
 

@@ -44,7 +44,7 @@ class ImageCell(QStyledItemDelegate):  # type: ignore[misc]
         left, top = cell.rect.left() + MARGIN, cell.rect.top() + (cell.rect.height() - PICTURE) // 2
         _paint_picture(painter, QRectF(left, top, PICTURE, PICTURE), model.thumbnail(index.row()))
         lines: list[Line] = [(None, row.id)]
-        if self.two_lines and row.group:
+        if self.two_lines and row.group and not row.group.endswith(row.id):
             lines.append((None, row.group))
         _paint_lines(painter, cell, cell.rect.adjusted(MARGIN + PICTURE + GAP, 0, -MARGIN, 0), lines)
 
@@ -99,7 +99,7 @@ def _paint_lines(painter: QPainter, cell: QStyleOptionViewItem, space: QRect, li
             left += SIZE + GAP
         line = QRect(left, top, space.right() - left + 1, height)
         painter.setPen(colour)
-        elided = cell.fontMetrics.elidedText(text, Qt.TextElideMode.ElideMiddle, line.width())
+        elided = cell.fontMetrics.elidedText(text, Qt.TextElideMode.ElideLeft, line.width())
         painter.drawText(line, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, elided)
         top += height
         colour.setAlphaF(0.75)

@@ -58,6 +58,7 @@ class ImageTableView(QTableView):  # type: ignore[misc]
         self.setStyleSheet("QTableView { alternate-background-color: rgba(128, 128, 128, 28); }")
         self.setShowGrid(False)
         self.setWordWrap(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideLeft)
         self.setTabKeyNavigation(False)
         self.setIconSize(QSize(SIZE, SIZE))
         rows, columns = self.verticalHeader(), self.horizontalHeader()

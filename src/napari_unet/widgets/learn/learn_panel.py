@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.widgets.learn.facts_table import FactsTable
 from napari_unet.widgets.learn.train_form import TrainForm
 from napari_unet.widgets.learn.training_curves import TrainingCurves
 from napari_unet.widgets.learn.versions_row import VersionsRow
@@ -35,6 +36,8 @@ REFRESH = 100  # milliseconds between two looks at how far learning is
 class LearnPanel(Step):
     """Fine-tunes, shows the curves and the verdict, keeps versions."""
 
+    all_wanted = Signal()  # all images are to be segmented with the version that came into use
+
     def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(4, "Learn", parent, foldable=True)
         self.session = session
@@ -44,15 +47,14 @@ class LearnPanel(Step):
         self._comparing: CompareDialog | None = None
         self.words = QLabel()
         self.words.setWordWrap(True)
+        self.facts = FactsTable("What the model can learn from")
+        self._tab_chosen = False  # by the person, for these images
         self._build_tune()
         self._build_ways()
         self._build_running()
         self.curves = TrainingCurves()
         self.body.addWidget(self.curves)
-        self.verdict = QLabel()
-        self.verdict.setWordWrap(True)
-        self.verdict.hide()
-        self.body.addWidget(self.verdict)
+        self._build_verdict()
         self._build_gate()
         self.version_row = VersionsRow(self.candidate)
         self.version_row.compare_wanted.connect(self.compare)
@@ -82,16 +84,19 @@ class LearnPanel(Step):
         session.runner.job_changed.connect(self._on_job)
         for signal in (session.workspace.collection_changed, session.workspace.model_changed):
             signal.connect(self.refresh)
+        session.workspace.opened.connect(self._on_opened)
         self.unfolded.connect(background.warm)
+        self.unfolded.connect(self.refresh)
+        self.unfolded.connect(self._open_on_what_can_be_used)
 
     def _build_ways(self) -> None:
         """Fine-tune what is there, or train from nothing."""
         self.form = TrainForm(self.session)
         self.tabs = QTabBar()
         self.tabs.addTab("Fine-tune")
-        self.tabs.setTabToolTip(0, "Start from the model in use, with what you corrected")
+        self.tabs.setTabToolTip(0, "Improve the model in use with the masks that you corrected")
         self.tabs.addTab("New model")
-        self.tabs.setTabToolTip(1, "Train a network from nothing")
+        self.tabs.setTabToolTip(1, "Train a new model on images with masks")
         self.tabs.setExpanding(False)
         self.tabs.setDrawBase(False)
         self.body.addWidget(self.tabs)
@@ -99,6 +104,7 @@ class LearnPanel(Step):
             self.body.addWidget(page)
         self.form.hide()
         self.tabs.currentChanged.connect(self._on_tab)
+        self.tabs.tabBarClicked.connect(self._on_tab_clicked)
 
     def _build_tune(self) -> None:
         self.seconds = QSpinBox()
@@ -112,13 +118,15 @@ class LearnPanel(Step):
         self.run_button.clicked.connect(lambda: self.learning.fine_tune(float(self.seconds.value())))
         self.keep_going = QCheckBox("Keep learning while I paint")
         self.keep_going.setToolTip(
-            "A round follows the other as soon as there are new strokes. Each starts from the version in "
-            "use, and none is used before you keep it"
+            "<qt>A new round starts as soon as there are new strokes. Each round starts from the version in "
+            "use. No new version is used before you keep it.</qt>"
         )
         self.keep_going.clicked.connect(
             lambda wanted: self.learning.keep_learning(wanted, float(self.seconds.value()))
         )
-        row = QHBoxLayout()
+        self.start = QWidget()
+        row = QHBoxLayout(self.start)
+        row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(QLabel("Time"))
         row.addWidget(self.seconds, 1)
         row.addWidget(self.run_button, 1)
@@ -126,8 +134,9 @@ class LearnPanel(Step):
         column = QVBoxLayout(self.tune)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(5)
+        column.addWidget(self.facts)
         column.addWidget(self.words)
-        column.addLayout(row)
+        column.addWidget(self.start)
         column.addWidget(self.keep_going)
 
     def _build_running(self) -> None:
@@ -154,20 +163,40 @@ class LearnPanel(Step):
         self.running.hide()
         self.body.addWidget(self.running)
 
+    def _build_verdict(self) -> None:
+        self.verdict = QLabel()
+        self.verdict.setWordWrap(True)
+        self.details_button = QPushButton("Details")
+        self.details_button.setToolTip("Interval, wins and losses, and what to know besides")
+        self.details_button.setCheckable(True)
+        self.details_button.toggled.connect(lambda _: self._refresh_verdict())
+        self.verdict.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.again_button = QPushButton("Segment all again")
+        self.again_button.clicked.connect(self.all_wanted)
+        self.answer = QWidget()
+        row = QHBoxLayout(self.answer)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.verdict, 1)
+        row.addWidget(self.details_button, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(self.again_button, 0, Qt.AlignmentFlag.AlignTop)
+        self.answer.hide()
+        self.body.addWidget(self.answer)
+
     def _build_gate(self) -> None:
         self.keep_button = QPushButton("Keep")
         self.keep_button.setToolTip(
-            "Use the new version from now on; images are segmented again with it, what you corrected stays"
+            "<qt>Use the new version from now on. Images that were segmented before are segmented again; "
+            "what you corrected stays.</qt>"
         )
         self.keep_button.clicked.connect(self.candidate.keep)
         self.discard_button = QPushButton("Discard")
-        self.discard_button.setToolTip("Stay with the version in use")
+        self.discard_button.setToolTip("Do not use the new version; the one in use stays")
         self.discard_button.clicked.connect(self.candidate.discard)
         self.gate = QWidget()
-        row = QHBoxLayout(self.gate)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.keep_button, 1)
-        row.addWidget(self.discard_button, 1)
+        self._gate_row = QHBoxLayout(self.gate)
+        self._gate_row.setContentsMargins(0, 0, 0, 0)
+        self._gate_row.addWidget(self.keep_button, 1)
+        self._gate_row.addWidget(self.discard_button, 1)
         self.gate.hide()
         self.body.addWidget(self.gate)
 
@@ -187,6 +216,21 @@ class LearnPanel(Step):
             self._comparing = None
 
     # what happens
+
+    def _on_opened(self) -> None:
+        self._tab_chosen = False
+        if not self.folded:
+            self._open_on_what_can_be_used()
+
+    def _on_tab_clicked(self, index: int) -> None:
+        self._tab_chosen = True
+
+    def _open_on_what_can_be_used(self) -> None:
+        """Show the new model where there is nothing to fine-tune, but masks to train on."""
+        if self._tab_chosen or self.background.job is not None or self.candidate.version is not None:
+            return
+        nothing = self.session.workspace.model is None or not self.learning.facts()
+        self.tabs.setCurrentIndex(int(nothing and bool(self.session.new_model.sources())))
 
     def _on_tab(self, index: int) -> None:
         self.tune.setVisible(index == 0)
@@ -211,36 +255,65 @@ class LearnPanel(Step):
         learning = self.learning
         self._busy = self.session.runner.busy
         why = learning.obstacle()
-        project = learning.project
-        self.words.setToolTip("" if project is None else f"Kept in {project.folder}")
-        effort = learning.forecast()
-        said = [learning.summary() or "Corrected masks teach the model. " + why]
-        said += [effort.sentence] if effort is not None else []
-        self.words.setText("\n".join(said))
-        running = self.background.job is not None
+        facts = learning.facts()
+        self.facts.show_facts(facts)
+        waiting = self.session.new_model.waits
+        running = self.background.job is not None or waiting
+        self.words.setText(why if facts else f"Corrected masks teach the model. {why}")
+        self.words.setVisible(not facts or bool(why and not running and self.candidate.version is None))
+        if running and self.running.isHidden():
+            self.bar.setValue(0)
+            self.progress_words.setText("Making a project" if waiting else "Starting")
         self.running.setVisible(running)
         self.stop_button.setVisible(self.background.stoppable)
         self.run_button.setEnabled(not why)
         self.run_button.setToolTip(why or "Learn from the corrections, then judge old and new model")
         self.keep_going.setChecked(learning.keep_going)
+        # What can be answered now has the room: a small screen shows five images beside it.
+        waits = self.candidate.version is not None
+        learns = self.background.stoppable
+        self.start.setVisible(not (learns or waits) or learning.keep_going)
+        self.facts.setVisible(bool(facts) and not (learns or waits))
+        self.keep_going.setVisible(not waits or learning.keep_going)
+        self.curves.setVisible((learns or waits) and len(self.background.losses) > 1)
+        self.curves.show_loss(not waits)
         if not self.background.losses:
             self.curves.clear()
         self._refresh_verdict()
         self.version_row.refresh()
+        self.version_row.setVisible(self.version_row.several and not waits)
         if self.tabs.currentIndex() == 1:
             self.form.refresh()
 
     def _refresh_verdict(self) -> None:
-        waiting, words = self.candidate.version, self.candidate.sentence
+        waiting, words = self.candidate.version, self.candidate.headline
         if waiting is not None and self.gate.isHidden():
             self._seen.start()
         self.gate.setVisible(waiting is not None)
         self.keep_button.setEnabled(not self._busy)
         if waiting is not None:
             self.keep_button.setText(f"Keep {waiting.name}")
-        self.verdict.setText(words)
-        self.verdict.setVisible(bool(words))
-        self.keep_button.setDefault(waiting is not None and waiting.note == "better")
+            self.discard_button.setText(f"Discard {waiting.name}")
+            self._put_first(self.discard_button if self.candidate.fell else self.keep_button)
+        more = self.candidate.sentence
+        whole = more != words and self.details_button.isChecked()
+        self.verdict.setText(more if whole else words)
+        self.answer.setVisible(bool(words))
+        self.details_button.setVisible(more != words)
+        left = self.candidate.left_to_segment()
+        self.again_button.setVisible(left > 0 and not self._busy)
+        self.again_button.setToolTip(f"Segment all images with this version: {left:,} are not yet")
+
+    def _put_first(self, button: QPushButton) -> None:
+        """What the verdict speaks for comes first, and is marked."""
+        self._gate_row.insertWidget(0, button, 1)
+        for one in (self.keep_button, self.discard_button):
+            name = "primary" if one is button else ""
+            one.setDefault(one is button)
+            if one.objectName() != name:
+                one.setObjectName(name)
+                one.style().unpolish(one)
+                one.style().polish(one)
 
     def _bring_gate_into_view(self) -> None:
         """A small screen may show the curves and not what is to be decided."""

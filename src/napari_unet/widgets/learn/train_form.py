@@ -23,6 +23,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.errors import WorkbenchError
+from napari_unet.session.learn.facts import plan_facts
+from napari_unet.widgets.learn.facts_table import FactsTable
 from napari_unet.widgets.learn.settings_form import SettingsForm
 from napari_unet.workflow.train.recipes import RECIPES, recipe
 
@@ -48,7 +50,7 @@ FIRST = "unet"
 SETTINGS_HEIGHT = 140  # pixels
 COLUMNS = 4  # of samples
 SIDE = 128  # pixels of a sample on the screen
-CHECK = "Check first: it shows the split, what the training will take, and samples of what it will see."
+CHECK = "Check data first: it shows how the images are split, the memory, and samples."
 
 
 class TrainForm(QWidget):  # type: ignore[misc]
@@ -76,6 +78,8 @@ class TrainForm(QWidget):  # type: ignore[misc]
         column.setSpacing(5)
         self._build_data(column)
         self._build_recipe(column)
+        self.facts = FactsTable("What the training will use")
+        column.addWidget(self.facts)
         self.words = QLabel(CHECK)
         self.words.setWordWrap(True)
         column.addWidget(self.words)
@@ -159,10 +163,10 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self.refresh_plan()
 
     def _build_buttons(self, column: QVBoxLayout) -> None:
-        self.check_button = QPushButton("Check")
+        self.check_button = QPushButton("Check data")
         self.check_button.clicked.connect(self._on_check)
         self.samples_button = QPushButton("Samples…")
-        self.samples_button.setToolTip("A few samples as the network will see them, changed at random")
+        self.samples_button.setToolTip("Show a few samples as the network will see them, changed at random")
         self.samples_button.clicked.connect(self.show_samples)
         self.train_button = QPushButton("Train")
         self.train_button.setObjectName("primary")
@@ -252,18 +256,24 @@ class TrainForm(QWidget):  # type: ignore[misc]
         planned = self._planned(chosen)
         plan = self.new_model.plan
         if planned and plan is not None:
+            minutes = float(self.minutes.value())
             some = self.new_model.without_mask() if self.source_box.currentData() == "images" else ""
-            lines = [f"{some}."] if some else []
-            lines += [plan.split_words, plan.forecast_words(float(self.minutes.value()))]
-            self.words.setText("\n".join(lines))
+            lines = [f"{some}." if some else "", plan.warning(minutes)]
+            self.words.setText("\n".join(filter(None, lines)))
+            self.words.setVisible(any(lines))
+            self.facts.show_facts(plan_facts(plan, minutes))
         else:
             self.words.setText(why or CHECK)
+            self.words.show()
+            self.facts.show_facts([])
         self.check_button.setEnabled(not why)
-        self.check_button.setToolTip(why or "Look at the data and try a few steps; takes seconds")
+        self.check_button.setToolTip(
+            why or "Look at the images and try a few steps: takes seconds, trains nothing"
+        )
         self.samples_button.setEnabled(planned)
         possible = planned and plan is not None and plan.step is not None
         self.train_button.setEnabled(not why and possible)
-        self.train_button.setToolTip(why or ("Train a new model" if planned else "Check first"))
+        self.train_button.setToolTip(why or ("Train a new model" if planned else "Check the data first"))
         self.resume_button.setEnabled(not why)
 
     def _planned(self, chosen: Recipe) -> bool:
@@ -300,7 +310,9 @@ def samples_dialog(pictures: NDArray[np.uint8], parent: QWidget) -> QDialog:
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.setWindowTitle("What the network will see")
     grid = QGridLayout(dialog)
-    words = QLabel("Samples, changed at random as in training. Orange: annotated borders. Dark: counts not.")
+    words = QLabel(
+        "Samples, changed at random as in training. Annotated borders are orange. Dark areas are ignored."
+    )
     words.setWordWrap(True)
     grid.addWidget(words, 0, 0, 1, COLUMNS)
     for number, pixels in enumerate(pictures):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-HEIGHT = 190  # pixels of both together
+HEIGHT, ALONE = 130, 90  # pixels of both together, and of the scores alone
 IOU, OLD, LOSS = "#E69F00", "#56B4E9", "#CC79A7"
 TOOLTIP = (
-    "Above: IoU on images it does not learn from (orange), and of the model in use on the same ones (blue). "
-    "Below: the loss, what training makes small (purple). Both over seconds."
+    "<qt>Above: IoU on validation images, which the network does not learn from: of the new model (orange) "
+    "and of the model in use on the same images (blue). Below: the loss, which training makes small "
+    "(purple). The verdict is on held-out images and may differ.</qt>"
 )
 
 
@@ -29,6 +31,13 @@ class TrainingCurves(QWidget):  # type: ignore[misc]
         self.score_plot: Any = None
         self.loss_plot: Any = None
         self.hide()
+
+    def show_loss(self, shown: bool) -> None:
+        """Show the loss below the scores, or the scores alone: the loss is of no use for a verdict."""
+        if self.loss_plot is not None:
+            self.loss_plot.setVisible(shown)
+            self.score_plot.getAxis("bottom").setStyle(showValues=not shown)
+        self.setFixedHeight(HEIGHT if shown else ALONE)
 
     def clear(self) -> None:
         """Start again."""
@@ -55,6 +64,8 @@ class TrainingCurves(QWidget):  # type: ignore[misc]
             known = [(r["seconds"], r[name]) for r in looks if math.isfinite(r.get(name, math.nan))]
             curve.setData([t for t, _ in known], [v for _, v in known])
         self._loss.setData([t for t, _ in losses], [v for _, v in losses])
+        # From the start of training, not from some time before it.
+        self.score_plot.setXRange(0, max(t for t, _ in losses), padding=0)
         self.score_plot.setVisible(any(math.isfinite(r.get("held_out_iou", math.nan)) for r in looks))
         self.show()
 
@@ -64,11 +75,13 @@ class TrainingCurves(QWidget):  # type: ignore[misc]
 
         layout = self.layout()
         assert layout is not None
+        words = self.palette().color(QPalette.ColorRole.WindowText)
         self.score_plot, self.loss_plot = (pyqtgraph.PlotWidget(background=None) for _ in range(2))
         for plot, name in ((self.score_plot, "IoU"), (self.loss_plot, "loss")):
             plot.setLabel("left", name)
             for side in ("bottom", "left"):
                 plot.getAxis(side).enableAutoSIPrefix(False)
+                plot.getAxis(side).setTextPen(words)
             plot.getAxis("left").setWidth(48)
             plot.setMouseEnabled(x=False, y=False)
             plot.hideButtons()
@@ -78,8 +91,15 @@ class TrainingCurves(QWidget):  # type: ignore[misc]
         self.loss_plot.setLabel("bottom", "seconds")
         self.score_plot.getAxis("bottom").setStyle(showValues=False)
         self.loss_plot.setXLink(self.score_plot)
+        self.score_plot.getViewBox().setLimits(xMin=0)
+        self.score_plot.addLegend(offset=(-4, -4), labelTextColor=words, labelTextSize="8pt")
         self._iou = self.score_plot.plot(
-            pen=pyqtgraph.mkPen(IOU, width=2), symbol="o", symbolSize=5, symbolBrush=IOU, symbolPen=None
+            name="validation, new model",
+            pen=pyqtgraph.mkPen(IOU, width=2),
+            symbol="o",
+            symbolSize=5,
+            symbolBrush=IOU,
+            symbolPen=None,
         )
-        self._old = self.score_plot.plot(pen=pyqtgraph.mkPen(OLD, width=1.5))
+        self._old = self.score_plot.plot(name="validation, old model", pen=pyqtgraph.mkPen(OLD, width=1.5))
         self._loss = self.loss_plot.plot(pen=pyqtgraph.mkPen(LOSS, width=2))

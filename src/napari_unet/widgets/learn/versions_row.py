@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
     from napari_unet.project.model_version import Version
@@ -13,36 +13,46 @@ if TYPE_CHECKING:
 
 
 class VersionsRow(QWidget):  # type: ignore[misc]
-    """A list of versions and what can be done with them; hidden while there is only one."""
+    """A list of versions and what can be done with them.
+
+    Attributes
+    ----------
+    several : bool
+        Whether there is a choice.
+    """
 
     compare_wanted = Signal()
 
     def __init__(self, candidate: CandidateVersion, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.candidate = candidate
+        self.several = False
         self._number: int | None = None  # of the version in use
         self._earlier: Version | None = None
         self.box = QComboBox()
         self.box.setAccessibleName("Versions of the model")
         self.box.setToolTip(
-            "Versions of the model in this project, with IoU and verdict of when they were made. Over other "
-            "images, or without flips, the same model has another IoU: Compare… puts both on the same."
+            "<qt>Versions of the model in this project. Two numbers are the mean IoU before and after that "
+            "round, on the same held-out images. Compare… puts any two versions on the same images.</qt>"
         )
         self.box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.box.currentIndexChanged.connect(lambda _: self._refresh_buttons())
         self.use_button = QPushButton("Use")
-        self.use_button.setToolTip("Use the version chosen from now on")
+        self.use_button.setToolTip("Segment with the selected version from now on")
         self.use_button.clicked.connect(lambda: candidate.roll_back(self.box.currentData()))
         self.back_button = QPushButton("Roll back")
         self.back_button.clicked.connect(lambda: candidate.roll_back())
         self.compare_button = QPushButton("Compare…")
-        self.compare_button.setToolTip("Put any two versions on the same held-out images")
+        self.compare_button.setToolTip("Compare any two versions on the same held-out images")
         self.compare_button.clicked.connect(self.compare_wanted)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.box, 1)
+        row = QHBoxLayout()
         for button in (self.use_button, self.back_button, self.compare_button):
-            row.addWidget(button)
+            row.addWidget(button, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addWidget(self.box)
+        column.addLayout(row)
 
     def refresh(self) -> None:
         """List the versions, the one in use chosen."""
@@ -56,7 +66,7 @@ class VersionsRow(QWidget):  # type: ignore[misc]
         if number is not None:
             self.box.setCurrentIndex(self.box.findData(number))
         self.box.blockSignals(False)
-        self.setVisible(len(versions) > 1)
+        self.several = len(versions) > 1
         self._refresh_buttons()
 
     def _refresh_buttons(self) -> None:
@@ -72,16 +82,16 @@ class VersionsRow(QWidget):  # type: ignore[misc]
 
 
 def words_of(version: Version, current: int | None) -> str:
-    """A version on one line, with its IoU: "v002 in use, 0.812 over 131 held-out, better".
+    """A version on one line: "v002 in use, better: 0.672 before, 0.703 now on 132 images".
 
-    Two versions may have been judged on different images, which the number of images tells.
+    Both numbers are of the same held-out images. Without such a pair there is no number: two versions
+    may have been judged on different images, or with and without flips.
     """
-    score, of = version.scores.get("held_out_iou"), "held-out"
-    if score is None:
-        score, of = version.scores.get("validation_iou"), "validation"
     words = f"{version.name} in use" if version.number == current else version.name
-    images = version.scores.get("held_out_images") if of == "held-out" else None
-    over = "" if images is None else f"over {images:.0f} "
-    words += f", {score:.3f} {over}{of}" if score is not None else ""
     words += f", {version.note}" if version.note else ""
+    scores = version.scores
+    if {"held_out_iou", "difference", "held_out_images"} <= set(scores):
+        new, images = scores["held_out_iou"], int(scores["held_out_images"])
+        before = new - scores["difference"]
+        words += f": {before:.3f} before, {new:.3f} now on {images:,} image{'s' * (images != 1)}"
     return words + (", discarded" if version.discarded else "")

@@ -10,21 +10,29 @@ if TYPE_CHECKING:
 # In napari's writing, with what they do; those of napari's own tools are left to them.
 KEYS = {
     "S": "segment",
-    "N": "next image",
-    "Shift-N": "previous image",
-    "W": "worst first",
-    "Q": "next worst that is not done",
-    "C": "next to correct: one that stands for others",
-    "D": "done, and next",
-    "T": "errors on and off",
-    "O": "verified pixels on and off",
-    "U": "where the model is unsure on and off",
-    "H": "mask hidden and shown",
+    "N": "go to the next image",
+    "Shift-N": "go to the previous image",
+    "W": "sort the worst images first and go to the worst",
+    "Q": "go to the next worst image that is not done",
+    "C": "go to the next image to correct and take the brush",
+    "D": "mark the image as done and go to the next",
+    "T": "show or hide errors",
+    "O": "show or hide verified pixels",
+    "U": "show or hide where the model is unsure",
+    "B": "show or hide probabilities",
+    "H": "show or hide the mask",
     "G": "grow the object under the pointer",
     "Shift-G": "shrink the object under the pointer",
 }
-LABEL_KEYS = {"0 to 9": "paint with background, or with a class", "I": "paint what is to be ignored"}
+BACKGROUND_KEY, IGNORE_KEY, DIGITS = "0", "I", range(1, 10)
+LABEL_KEYS = {
+    BACKGROUND_KEY: "paint background",
+    f"{DIGITS[0]} to {DIGITS[-1]}": "paint with this class",
+    IGNORE_KEY: "paint pixels that are ignored",
+}
 TOOL_KEYS = {"P": "brush", "E": "eraser", "F": "fill", "L": "pick a label", "Z": "move the image"}
+CANCEL = "Escape"
+DOCK_KEYS = {CANCEL: "cancel what runs; finished masks and files stay"}
 SHORT = {"S": "segment", "N": "next", "W": "worst", "D": "done", "H": "mask"}
 
 
@@ -46,14 +54,17 @@ def release(owner: Any, bound: list[Callable[[Any], object]]) -> None:
         owner.bind_key(key, None, overwrite=True)
 
 
-def all_in_words() -> str:
-    """Every key with what it does, for a tooltip."""
-    every = {**KEYS, **LABEL_KEYS, **{key: f"napari's {tool}" for key, tool in TOOL_KEYS.items()}}
-    rows = "".join(
-        f"<tr><td><b>{key.replace('-', '+')}</b>&nbsp;&nbsp;</td><td>{what}</td></tr>"
-        for key, what in every.items()
-    )
-    return f"<qt>Keys while the pointer is over the canvas<table>{rows}</table></qt>"
+def every_key() -> dict[str, dict[str, str]]:
+    """Every key with what it does, by the place where it works."""
+    sections = {
+        "Over the canvas": KEYS,
+        "While the layer of the mask is active": LABEL_KEYS,
+        "Tools of napari in that layer": TOOL_KEYS,
+        "In the dock": DOCK_KEYS,
+    }
+    return {
+        title: {key.replace("-", "+"): what for key, what in keys.items()} for title, keys in sections.items()
+    }
 
 
 def short_words() -> str:

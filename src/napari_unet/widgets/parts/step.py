@@ -31,6 +31,7 @@ class Step(QWidget):  # type: ignore[misc]
     """
 
     unfolded = Signal()
+    toggled = Signal()  # folded or unfolded
 
     def __init__(
         self, number: int, title: str, parent: QWidget | None = None, *, foldable: bool = False
@@ -75,6 +76,7 @@ class Step(QWidget):  # type: ignore[misc]
             self.heading.setArrowType(Qt.ArrowType.RightArrow if folded else Qt.ArrowType.DownArrow)
             if not folded:
                 self.unfolded.emit()
+            self.toggled.emit()
 
 
 class StepColumn(QWidget):  # type: ignore[misc]
@@ -106,6 +108,12 @@ class Scroll(QScrollArea):  # type: ignore[misc]
             self._fit()
         return bool(super().eventFilter(watched, event))
 
+    @property
+    def overflows(self) -> bool:
+        """Whether what is inside needs more height than there is."""
+        inside = self.widget()
+        return bool(inside.heightForWidth(self.viewport().width()) > self.viewport().height())
+
     def _fit(self) -> None:
         needed = (
             max(self.widget().minimumSizeHint().width(), LEAST) + self.verticalScrollBar().sizeHint().width()
@@ -115,11 +123,26 @@ class Scroll(QScrollArea):  # type: ignore[misc]
 
 
 class ElidedLabel(QLabel):  # type: ignore[misc]
-    """A line of text that is cut in the middle where there is no room; the tooltip has all of it."""
+    """A line of text that is cut where there is no room; the tooltip has all of it.
 
-    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    text : str
+        Shown first.
+    parent : QWidget, optional
+        Owner.
+    cut : Qt.TextElideMode
+        Where it is cut: sentences at their end, names and paths at the front, where they are alike.
+    """
+
+    def __init__(
+        self,
+        text: str = "",
+        parent: QWidget | None = None,
+        cut: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+    ) -> None:
         super().__init__(parent)
-        self._whole = ""
+        self._whole, self.cut = "", cut
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.setMinimumWidth(20)
         self.setText(text)
@@ -140,7 +163,7 @@ class ElidedLabel(QLabel):  # type: ignore[misc]
 
     def _elide(self) -> None:
         room = max(self.width() - 2, 10)
-        shown = self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideMiddle, room)
+        shown = self.fontMetrics().elidedText(self._whole, self.cut, room)
         if shown != super().text():
             super().setText(shown)
         self.setToolTip(self._whole if shown != self._whole else "")

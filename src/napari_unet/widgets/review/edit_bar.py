@@ -1,4 +1,4 @@
-"""The row of buttons that verify a mask, mend it, and go back to an earlier one."""
+"""The row of buttons that verify a mask, clean it up, and go back to an earlier one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_unet.data.files.pixel_size import PixelSize
+    from napari_unet.export.stacks import StackSlice
     from napari_unet.project.corrections.correction import MaskVersion
     from napari_unet.session.session import Session
     from napari_unet.widgets.review.export_dialog import ExportDialog
@@ -25,12 +26,12 @@ DAY = 86_400  # seconds
 
 
 class EditBar(QWidget):  # type: ignore[misc]
-    """Done, Mend and Revert for the current image, and accepting many at once.
+    """Done, Clean up and Revert for the current image, and accepting many at once.
 
     Parameters
     ----------
     session : Session
-        Whose image is mended.
+        Whose image is edited.
     parent : QWidget
         Owner.
     """
@@ -45,12 +46,14 @@ class EditBar(QWidget):  # type: ignore[misc]
         self.session = session
         self.selected: Callable[[], tuple[str, ...]] = tuple
         self.pixel_sizes: Callable[[Sequence[str]], dict[str, PixelSize]] = lambda ids: {}
+        self.stack_slices: Callable[[Sequence[str]], dict[str, StackSlice]] = lambda ids: {}
+        self.shows_objects: Callable[[], bool] = lambda: False
         self.done_button = QPushButton("Done, next")
-        self.done_button.setToolTip("Verify the whole mask, and go to the next image (D)")
+        self.done_button.setToolTip("Mark the whole mask as verified, and go to the next image (D)")
         self.done_button.clicked.connect(self.done_wanted)
-        self.accept_button = self._menu_button("Accept ▾", "Verify many masks at once, or take that back")
+        self.accept_button = self._menu_button("Accept ▾", "Mark many masks as verified, or undo that")
         self.edit_button = self._menu_button(
-            "Mend ▾", "Change the current mask; each change can be undone here"
+            "Clean up ▾", "Change the mask of this image; each change can be undone here"
         )
         self.revert_button = self._menu_button("Revert ▾", "Go back to the prediction, or to an earlier mask")
         self.accept_button.menu().aboutToShow.connect(self._fill_accept)
@@ -92,8 +95,13 @@ class EditBar(QWidget):  # type: ignore[misc]
 
         if self.export_dialog is None:
             self.export_dialog = ExportDialog(
-                self.session, lambda: self.selected(), self, lambda ids: self.pixel_sizes(ids)
+                self.session,
+                lambda: self.selected(),
+                self,
+                lambda ids: self.pixel_sizes(ids),
+                lambda ids: self.stack_slices(ids),
             )
+        self.export_dialog.offer("objects" if self.shows_objects() else "classes")
         self.export_dialog.refresh()
         self.export_dialog.show()
         self.export_dialog.raise_()
@@ -130,10 +138,10 @@ class EditBar(QWidget):  # type: ignore[misc]
         self._offer(menu, f"All images with a mask ({len(every):,})", every, True)
         menu.addSeparator()
         last = tuple(i for i in session.painting.accepted if i in rows and rows[i].status == "done")
-        self._offer(menu, f"Take the last acceptance back ({len(last):,})", last, False)
+        self._offer(menu, f"Undo last accept ({len(last):,})", last, False)
         current = session.workspace.current
         done = (current,) if current in rows and rows[current].status == "done" else ()
-        self._offer(menu, "This image is not done", done, False)
+        self._offer(menu, "Mark as not done", done, False)
 
     def _offer(self, menu: QMenu, title: str, ids: tuple[str, ...], done: bool) -> None:
         action = menu.addAction(title, lambda: self.accept_wanted.emit(ids, done))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -27,7 +27,8 @@ from napari_unet.errors import WorkbenchError
 from napari_unet.export.formats import FORMATS
 from napari_unet.export.naming import PATTERN, plan_files
 from napari_unet.session.export_masks import current_masks, exportable, segmented_in_part
-from napari_unet.widgets.parts.words import duration
+from napari_unet.session.outcome import Outcome
+from napari_unet.widgets.parts.words import LINK_TIP, count
 from napari_unet.workflow.export.export_task import Exported, ExportTask
 
 if TYPE_CHECKING:
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
     from napari_unet.data.files.pixel_size import PixelSize
     from napari_unet.engine.task import Job
     from napari_unet.export.naming import ExportPlan
+    from napari_unet.export.stacks import StackSlice
     from napari_unet.session.session import Session
 
 SCOPES = {
+    "stack": "this stack",
     "image": "this image",
     "selected": "the selected images",
     "all": "all with a mask",
@@ -46,6 +49,7 @@ SCOPES = {
 }
 COLUMNS = 2  # of formats
 SHOWN = 3  # names in the preview
+TOLD = 3  # images that could not be exported, with the reason
 
 
 class ExportDialog(QDialog):  # type: ignore[misc]
@@ -61,6 +65,8 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         Owner.
     pixel_sizes : callable, optional
         (ids) -> size of a pixel of those images whose layers tell it.
+    stack_slices : callable, optional
+        (ids) -> where those images that are slices of a stack lie in it.
     """
 
     def __init__(
@@ -69,13 +75,15 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         selected: Callable[[], tuple[str, ...]],
         parent: QWidget,
         pixel_sizes: Callable[[Sequence[str]], dict[str, PixelSize]] = lambda ids: {},
+        stack_slices: Callable[[Sequence[str]], dict[str, StackSlice]] = lambda ids: {},
     ) -> None:
         super().__init__(parent)
         self.session = session
         self.selected = selected
-        self.pixel_sizes = pixel_sizes
+        self.pixel_sizes, self.stack_slices = pixel_sizes, stack_slices
+        self._in_stack: bool | None = None  # whether the current image is a slice; None: not known yet
         self._offered = ""  # size that was filled in for the person
-        self._job: Job | None = None
+        self._chosen: set[QComboBox] = set()  # by the person, in this dialog
         self._existing: list[Path] = []  # files that would be replaced
         self.setWindowTitle("Export masks")
         self.setMinimumWidth(520)
@@ -84,10 +92,12 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         form = QFormLayout()
         form.addRow("Images", self.scope_box)
         form.addRow("Formats", self.formats_part)
-        form.addRow("Numbers are", self.numbers_box)
+        form.addRow("Pixel values", self.numbers_box)
         folder = QHBoxLayout()
         folder.addWidget(self.folder_edit, 1)
         folder.addWidget(self.browse_button)
+        form.addRow("Stacks", self.stacks_part)
+        self.stacks_title = form.labelForField(self.stacks_part)
         form.addRow("Folder", folder)
         form.addRow("Names", self.pattern_edit)
         form.addRow("Pixel size", self.size_edit)
@@ -95,14 +105,12 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         layout.addLayout(form)
         layout.addWidget(self.preview)
         layout.addWidget(self.overwrite_box)
-        layout.addWidget(self.bar)
         row = QHBoxLayout()
-        row.addWidget(self.words, 1)
+        row.addStretch(1)
         row.addWidget(self.run_button)
-        row.addWidget(self.cancel_button)
         row.addWidget(self.close_button)
         layout.addLayout(row)
-        session.runner.job_changed.connect(self._show_job)
+        session.runner.job_changed.connect(self._on_images)
         for signal in (
             session.workspace.rows_changed,
             session.workspace.current_changed,
@@ -131,15 +139,34 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.numbers_box = QComboBox()
         self.numbers_box.addItem("classes", "classes")
         self.numbers_box.addItem("objects", "objects")
-        self.numbers_box.setToolTip("What the numbers in mask files are; objects are numbered from 1")
+        self.numbers_box.setToolTip(
+            "What the pixel values of mask files are: classes, or a number for each object"
+        )
+        for box in (self.scope_box, self.numbers_box):
+            box.activated.connect(lambda _, b=box: self._chosen.add(b))
+        self.file_box = QComboBox()
+        self.file_box.addItem("one file for each stack", True)
+        self.file_box.addItem("one file for each slice", False)
+        self.file_box.setToolTip(
+            "<qt>TIFF, OME-TIFF and NumPy files hold a whole stack. Files of single slices have the number "
+            "of the slice in their name. Other formats write a file for each slice.</qt>"
+        )
+        self.link_box = QCheckBox("Link objects")
+        self.link_box.setToolTip(LINK_TIP)
+        self.link_box.toggled.connect(self.session.workspace.link)
+        self.stacks_part = QWidget()
+        row = QHBoxLayout(self.stacks_part)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.file_box, 1)
+        row.addWidget(self.link_box)
         self.folder_edit = QLineEdit()
-        self.folder_edit.setPlaceholderText("a folder; it is made if need be")
+        self.folder_edit.setPlaceholderText("a folder; a new one is made")
         self.browse_button = QPushButton("Browse…")
         self.browse_button.clicked.connect(self._browse)
         self.pattern_edit = QLineEdit(PATTERN)
         self.pattern_edit.setToolTip("{name}, {index} (or {index:04}) and {format} are filled in")
         self.size_edit = QLineEdit()
-        self.size_edit.setPlaceholderText("of each layer or file; else like 0.65um or 0.5x0.65um (y, x)")
+        self.size_edit.setPlaceholderText("e.g. 0.65 um; leave empty to use that of each layer or file")
         self.size_edit.setToolTip(
             "Length of a pixel's sides, for formats and measurements that hold it. Filled in from scale and\n"
             "units of the layer where all images share them; empty, each has that of its layer, else its file"
@@ -147,6 +174,8 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         for edit in (self.folder_edit, self.pattern_edit, self.size_edit):
             edit.textChanged.connect(self.refresh)
         self.scope_box.currentIndexChanged.connect(self.refresh)
+        self.numbers_box.currentIndexChanged.connect(self.refresh)
+        self.file_box.currentIndexChanged.connect(self.refresh)
 
     def _build_end(self) -> None:
         self.preview = QLabel()
@@ -154,19 +183,9 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.preview.setTextFormat(Qt.TextFormat.PlainText)
         self.overwrite_box = QCheckBox("Replace these files")
         self.overwrite_box.toggled.connect(self.refresh)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
-        self.bar.hide()
-        self.words = QLabel()
-        self.words.setWordWrap(True)
         self.run_button = QPushButton("Export")
         self.run_button.setDefault(True)
         self.run_button.clicked.connect(self.export)
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop; files that are finished stay")
-        self.cancel_button.clicked.connect(self.session.runner.cancel)
-        self.cancel_button.hide()
         self.close_button = QPushButton("Close")
         self.close_button.clicked.connect(self.close)
 
@@ -180,15 +199,71 @@ class ExportDialog(QDialog):  # type: ignore[misc]
     def ids(self, scope: str) -> tuple[str, ...]:
         """Ids of the images of a scope that have masks."""
         found = exportable(self.session.workspace)
+        if scope == "stack":
+            places = self.stack_slices((*found["all"], self.session.workspace.current))
+            here = places.get(self.session.workspace.current)
+            every = found["all"] if here is not None else ()
+            return tuple(i for i in every if i in places and places[i].stack == here.stack)  # type: ignore[union-attr]
         if scope == "selected":
             wanted = set(self.selected())
             return tuple(i for i in found["all"] if i in wanted)
         return found[scope]
 
+    def offer(self, numbers: str) -> None:
+        """Offer "classes" or "objects" as they are shown, and a scope; what a person chose here stays."""
+        if self.numbers_box not in self._chosen:
+            self.numbers_box.setCurrentIndex(self.numbers_box.findData(numbers))
+        self._offer_scope()
+
+    def _offer_scope(self) -> None:
+        """Offer the stack of the current image, else all masks."""
+        if self.scope_box not in self._chosen:
+            many = "stack" if self._in_stack else "all"
+            self.scope_box.setCurrentIndex(
+                self.scope_box.findData(many if len(self.ids(many)) > 1 else "image")
+            )
+
     def _plan(self) -> ExportPlan:
         folder = Path(self.folder_edit.text().strip()).expanduser()
         ids = self.ids(str(self.scope_box.currentData()))
-        return plan_files(ids, folder, self.formats, self.pattern_edit.text())
+        slices = self.stack_slices(ids)
+        pattern = self.pattern_edit.text()
+        return plan_files(ids, folder, self.formats, pattern, slices, one_file=self._one_file(ids))
+
+    def _one_file(self, ids: tuple[str, ...]) -> bool:
+        """Whether stacks are one file each: never where a person wants a single slice."""
+        return bool(self.file_box.currentData()) and len(ids) > 1
+
+    def _show_stacks(self) -> None:
+        """Offer what there is for stacks where the current image is a slice of one."""
+        current = self.session.workspace.current
+        in_stack = current in self.stack_slices([current])
+        for widget in (self.stacks_part, self.stacks_title):
+            widget.setVisible(in_stack)
+        self.link_box.setChecked(self.session.workspace.link_objects)
+        objects = self.numbers_box.currentData() == "objects"
+        self.link_box.setEnabled(objects or not all(FORMATS[name].numbered for name in self.formats))
+        if in_stack != self._in_stack:
+            self._in_stack = in_stack
+            if not in_stack and self.scope_box.currentData() == "stack":
+                self._chosen.discard(self.scope_box)
+            self._offer_scope()
+        view = self.scope_box.view()
+        view.setRowHidden(self.scope_box.findData("stack"), not in_stack)
+
+    def _empty_slices(self) -> str:
+        """How many slices will be empty in files of whole stacks, in a sentence; empty if none will be."""
+        ids = self.ids(str(self.scope_box.currentData()))
+        if not self._one_file(ids) or not any(FORMATS[name].stacked for name in self.formats):
+            return ""
+        stacks: dict[str, tuple[int, int]] = {}
+        for place in self.stack_slices(ids).values():
+            total = math.prod(place.leading)
+            stacks[place.stack] = stacks.get(place.stack, (0, total))[0] + 1, total
+        there, total = (sum(n) for n in zip(*stacks.values(), strict=True)) if stacks else (0, 0)
+        if there == total:
+            return ""
+        return f"{total - there:,} of {total:,} slices are not among these: they are empty in the file."
 
     def _browse(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Export into this folder", self.folder_edit.text())
@@ -206,6 +281,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         for index in range(self.scope_box.count()):
             key = str(self.scope_box.itemData(index))
             self.scope_box.setItemText(index, f"{SCOPES[key]} ({len(self.ids(key)):,})")
+        self._show_stacks()
         self._offer_size()
         self.numbers_box.setEnabled(any(FORMATS[name].numbered for name in self.formats))
         self.run_button.setToolTip("")
@@ -258,28 +334,12 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         measure, room = self.preview.fontMetrics(), self.minimumWidth() - 40
         first = [measure.elidedText(p.name, Qt.TextElideMode.ElideMiddle, room) for p in paths[:SHOWN]]
         more = [f"… {len(paths):,} files"] if len(paths) > SHOWN else []
-        return "\n".join([*first, *more])
-
-    def _show_job(self) -> None:
-        running, progress = self._job is not None, self.session.runner.progress
-        self.bar.setVisible(running)
-        self.cancel_button.setVisible(running)
-        self.close_button.setVisible(not running)
-        if running and progress is not None:
-            self.bar.setRange(0, int(progress.total) if progress.done else 0)
-            self.bar.setValue(int(progress.done))
-            left = progress.seconds_left
-            words = (
-                f"{int(progress.done):,} of {int(progress.total):,}" if progress.done else progress.message
-            )
-            self.words.setText(words if left is None else f"{words}, {duration(left)} left")
-        elif self.isVisible():
-            self.refresh()
+        return "\n".join(filter(None, [*first, *more, self._empty_slices()]))
 
     # doing it
 
     def export(self) -> None:
-        """Write the files; what became of it is said in the dialog."""
+        """Write the files; the dock shows how far it is, and the result."""
         if self.session.runner.busy or self._obstacle()[0]:
             return
         size = self.size_edit.text().strip()
@@ -299,26 +359,31 @@ class ExportDialog(QDialog):  # type: ignore[misc]
             self.numbers_box.currentData(),
             self.overwrite_box.isChecked(),
             parse_pixel_size(size) if size else None,
+            self._one_file(ids),
+            session.workspace.link_objects,
+            self.stack_slices(ids),
         )
-        self.words.setText("")
 
         def ended(job: Job) -> None:
             if job.state == "done":
                 session.history.exported(task, source, inference)
-            self._on_end(job)
+            if isinstance(job.result, Exported):
+                session.runner.succeeded.emit(Outcome(in_words(job.result), task.out))
+            elif job.cancel_token.cancelled:
+                session.runner.succeeded.emit(
+                    Outcome("Export stopped. Files that are finished stay.", task.out)
+                )
 
-        job = session.runner.run(task, len(ids), lambda _: None, ended)
-        self._job = None if job.ended else job
-        self._show_job()
-
-    def _on_end(self, job: Job) -> None:
-        self._job = None
-        result = job.result
-        if isinstance(result, Exported):
-            self.words.setText(result.sentence)
-            self.words.setToolTip("\n".join(problem.sentence for problem in result.problems[:20]))
-        else:
-            stopped = job.cancel_token.cancelled
-            self.words.setText("Stopped; finished files stay." if stopped else "Nothing more was written.")
         self.overwrite_box.setChecked(False)
-        self._show_job()
+        self.close()
+        session.runner.run(task, len(ids), lambda _: None, ended, "Exporting")
+
+
+def in_words(result: Exported) -> str:
+    """What was exported, and the first reasons why images were left out."""
+    words = f"Exported {count(result.images, 'image')} in {count(len(result.paths), 'file')}"
+    if not result.problems:
+        return f"{words}."
+    why = "; ".join(problem.sentence for problem in result.problems[:TOLD])
+    more = f"; and {len(result.problems) - TOLD:,} more" if len(result.problems) > TOLD else ""
+    return f"{words}; {len(result.problems):,} left out: {why}{more}."

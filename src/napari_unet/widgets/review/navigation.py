@@ -40,7 +40,12 @@ class Navigation:
         session = self.session
         passed = session.workspace.current if self._correcting else ""
         self._correcting = True
-        self._once_estimated(lambda: self._go_to(session.estimates.next_to_correct(passed)))
+
+        def go() -> None:
+            self._go_to(session.estimates.next_to_correct(passed))
+            self.canvas.take_brush()
+
+        self._once_estimated(go)
 
     def next_worst(self) -> None:
         """Go to the worst image that is not done, after the current one."""
@@ -60,6 +65,8 @@ class Navigation:
             following = estimates.next_to_correct()
         if following:
             self._go_to(following)
+            if self._correcting:
+                self.canvas.take_brush()
         else:
             self.images.flush()
             self.images.table.next_image()

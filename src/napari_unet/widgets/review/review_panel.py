@@ -1,4 +1,4 @@
-"""Step 3: look at masks, worst first, and mend them."""
+"""Step 3: look at masks, worst first, and correct them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_unet.evaluation.error_map import ERROR_COLOURS
 from napari_unet.widgets.canvas.layer_styles import UNSURE_COLOURS, VERIFIED_COLOUR
 from napari_unet.widgets.parts.step import ElidedLabel, Step
+from napari_unet.widgets.parts.words import count
 from napari_unet.widgets.review.class_legend import ClassLegend
 from napari_unet.widgets.review.edit_bar import EditBar
 from napari_unet.widgets.review.iou_histogram import IoUHistogram
@@ -49,6 +50,7 @@ TOGGLES = {
         "its mirror images (U). From violet to yellow: standard deviation of the probabilities, up to 0.5, "
         "where half of them say no and half yes</qt>",
     ),
+    "probabilities": ("Probabilities", "Show the model's probabilities below the mask, 0 to 1 (B)"),
 }
 SIGNS = {  # colours over the mask, beside the boxes; those of errors are many, and have a line
     "verified": f'<span style="color:{VERIFIED_COLOUR}">▨</span>',
@@ -62,7 +64,7 @@ class ReviewPanel(Step):
     worst_wanted = Signal()
     correct_wanted = Signal()
     step_wanted = Signal(int)
-    overlay_wanted = Signal(str, bool)  # "errors", "verified" or "unsure", shown or not
+    overlay_wanted = Signal(str, bool)  # a key of ``TOGGLES``, shown or not
     range_wanted = Signal(float, float)
     reference_wanted = Signal(object)
 
@@ -96,11 +98,11 @@ class ReviewPanel(Step):
             "reference, IoU is estimated from how far predictions of the flipped image agree. Next: Q</qt>"
         )
         self.worst_button.clicked.connect(self.worst_wanted)
-        self.correct_button = QPushButton("Correct")
+        self.correct_button = QPushButton("Correct next")
         self.correct_button.setToolTip(
-            "<qt>Go to an image that stands for many that are probably wrong, or, two times in five, to one "
-            "drawn at random (C); with reference masks to the worst. "
-            "Done (D) goes to the next of them</qt>"
+            "<qt>Go to the image whose correction probably helps most, and take the brush (C). With "
+            "reference masks that is the worst image. Without them, three of five images stand for many "
+            "others, and two are chosen at random. Done (D) goes to the next one.</qt>"
         )
         self.correct_button.clicked.connect(self.correct_wanted)
         self.boxes = {}
@@ -213,6 +215,7 @@ class ReviewPanel(Step):
         at_work = not self.edit_bar.isHidden()
         self.verified_box.setEnabled(at_work)
         self.unsure_box.setEnabled(row is not None)
+        self.boxes["probabilities"].setEnabled(row is not None and row.status != "new")
         self.classes.setVisible(at_work)
         if session.workspace.collection is not None:
             self.classes.set_classes(session.workspace.collection.classes)
@@ -261,10 +264,12 @@ class ReviewPanel(Step):
         if overall is None:
             self.overall_score.setText("")
         else:
-            interval = "" if math.isnan(overall.low) else f" ({overall.low:.3f} to {overall.high:.3f})"
+            percent = f"{100 * self.session.workspace.evaluation.confidence:g} % CI"
+            low, high = f"{overall.low:.3f}", f"{overall.high:.3f}"
+            interval = "" if math.isnan(overall.low) else f" ({percent} {low} to {high})"
             mean = f"<b>{overall.mean_iou:.3f}</b>{interval}"
             note = self.session.workspace.threshold_note
-            words = f"All: {mean}, {overall.images:,} {seen_in_words(overall)}"
+            words = f"All: {mean}, {count(overall.images, 'image')}, {seen_in_words(overall)}"
             if overall.stale:
                 words += f"; {overall.stale:,} are being scored with the new threshold"
             if note:

@@ -11,7 +11,7 @@ from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
-from napari_unet.widgets.parts.notify import notify
+from napari_unet.session.outcome import Outcome
 
 if TYPE_CHECKING:
     from napari_unet.session.quality.score_table import ScoreTable
@@ -89,7 +89,7 @@ class ScoresButtons(QWidget):  # type: ignore[misc]
             return
         project = session.painting.project
         start = str(project.folder / "reports") if project is not None else ""
-        chosen = QFileDialog.getExistingDirectory(self, "A folder in which the report gets a folder", start)
+        chosen = QFileDialog.getExistingDirectory(self, "Choose where to save the report", start)
         if chosen:
             self.write(Path(chosen))
 
@@ -102,7 +102,7 @@ class ScoresButtons(QWidget):  # type: ignore[misc]
             self.session.runner.failed.emit("Segment images that have reference masks first.", "")
 
     def _written(self, page: Path) -> None:
-        notify(f"The report is in {page}")
+        self.session.runner.succeeded.emit(Outcome("The report is written.", page.parent, page))
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(page)))
 
     def close_scores(self) -> None:

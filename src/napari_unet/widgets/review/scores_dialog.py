@@ -28,7 +28,7 @@ from qtpy.QtWidgets import (
 from napari_unet.atomic import write_text
 from napari_unet.errors import OutputError
 from napari_unet.evaluation.report.report_files import table_text, with_threshold_note
-from napari_unet.widgets.parts.notify import notify, notify_error
+from napari_unet.session.outcome import Outcome
 from napari_unet.widgets.review.iou_histogram import IoUHistogram
 from napari_unet.widgets.review.scores_model import SHOWN_FIRST, WHICH, ScoresModel, header_of
 from napari_unet.widgets.review.threshold_curve import ThresholdCurvePlot
@@ -346,7 +346,7 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
         lines = ["\t".join(header_of(key) for key in columns)]
         lines += ["\t".join(_cell(row[key]) for key in columns) for row in rows]
         QApplication.clipboard().setText("\n".join(lines))
-        notify(f"{len(lines) - 1:,} rows are on the clipboard.")
+        self.session.runner.succeeded.emit(Outcome(f"{len(lines) - 1:,} rows are on the clipboard."))
 
     def save(self) -> None:
         """Save all columns of all rows."""
@@ -359,7 +359,9 @@ class ScoresDialog(QDialog):  # type: ignore[misc]
                 Path(path), table_text(with_threshold_note(rows, self.session.workspace.threshold_note))
             )
         except OutputError as error:
-            notify_error(error.sentence)
+            self.session.runner.failed.emit(error.sentence, "")
+        else:
+            self.session.runner.succeeded.emit(Outcome("The scores are saved.", Path(path)))
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
         """Keep scores up to date while it is open."""

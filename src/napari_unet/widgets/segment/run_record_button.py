@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QFileDialog, QMenu, QToolButton, QWidget
 
 from napari_unet.errors import OutputError
-from napari_unet.widgets.parts.notify import notify
+from napari_unet.session.outcome import Outcome
 
 if TYPE_CHECKING:
     from napari_unet.session.session import Session
@@ -75,4 +75,6 @@ class RunRecordButton(QToolButton):  # type: ignore[misc]
                 )
                 self.session.runner.failed.emit(error.sentence, "")
                 return
-        self.session.history.save(kind, path, lambda saved: notify(f"The run record is in {saved}"))
+        self.session.history.save(
+            kind, path, lambda saved: self.session.runner.succeeded.emit(Outcome("The run is saved.", saved))
+        )

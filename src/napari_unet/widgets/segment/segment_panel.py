@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QFileDialog,
     QFormLayout,
@@ -24,8 +25,9 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleSlider
 
 from napari_unet.models.shipped import is_shipped
+from napari_unet.widgets.parts.keys import CANCEL
 from napari_unet.widgets.parts.step import ElidedLabel, Step
-from napari_unet.widgets.parts.words import duration
+from napari_unet.widgets.parts.words import LINK_TIP, count, progress_words
 from napari_unet.widgets.segment.run_record_button import RunRecordButton
 from napari_unet.widgets.segment.suggestion_row import SuggestionRow
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from napari_unet.session.session import Session
 
 SCOPES = {"image": "This image", "view": "What is in view", "selected": "Selected rows", "all": "All"}
+HELD_OUT = "held-out"  # scope and part; offered where the model's split has such images
 AT_REST = 400  # milliseconds after which other images are scored with a new threshold
 MANY = 5  # rows; fewer are not counted on the button
 MOST_NAMED = 3  # members of an ensemble
@@ -52,7 +55,8 @@ class SegmentPanel(Step):
         self.session = session
         self.channels: Callable[[], int | None] = lambda: None
         self.selected: Callable[[], tuple[str, ...]] = tuple
-        self._filling = False
+        self.in_stack: Callable[[], bool] = bool
+        self._filling = self._busy = self._apart = False
         self._build_model()
         self._build_run()
         self._build_mask()
@@ -123,7 +127,7 @@ class SegmentPanel(Step):
         self.progress_words = ElidedLabel()
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop; images that are finished keep their masks (Escape)")
-        self.cancel_button.setShortcut("Escape")
+        self.cancel_button.setShortcut(CANCEL)
         self.cancel_button.clicked.connect(self.session.runner.cancel)
         running = QWidget()
         row = QHBoxLayout(running)
@@ -161,13 +165,29 @@ class SegmentPanel(Step):
         self.show_box.addItem("Classes", False)
         self.show_box.addItem("Objects", True)
         self.show_box.setAccessibleName("Show classes or objects")
-        self.show_box.setToolTip("Number masks by class, or give every connected object a number of its own")
+        self.show_box.setToolTip("One colour for each class, or one for each object")
+        self.object_count = QLabel()
+        self.object_count.setToolTip("Objects in the mask of this image, as it is now")
+        self.object_count.hide()
         row = QHBoxLayout()
         row.addWidget(self.minimum_size, 1)
         row.addWidget(QLabel("Show"))
         row.addWidget(self.show_box, 1)
+        row.addWidget(self.object_count)
         form.addRow("Min. size", row)
+        self.link_box = QCheckBox("Link objects across slices")
+        self.link_box.setToolTip(LINK_TIP)
+        self.link_box.toggled.connect(self.session.workspace.link)
+        self.session.workspace.linking_changed.connect(self._show_link)
+        self.show_box.currentIndexChanged.connect(lambda _: self._show_link())
+        form.addRow(self.link_box)
+        self._show_link()
         self.body.addWidget(self.mask_part)
+
+    def _show_link(self) -> None:
+        """Offer to link objects where the current image is a slice of a stack and objects are shown."""
+        self.link_box.setChecked(self.session.workspace.link_objects)
+        self.link_box.setVisible(bool(self.show_box.currentData()) and self.in_stack())
 
     # models
 
@@ -194,7 +214,7 @@ class SegmentPanel(Step):
             for path, card in sorted(
                 self.session.workspace.models.items(), key=lambda item: is_shipped(item[0])
             ):
-                title = f"{card.name} (shipped)" if is_shipped(path) else card.name
+                title = f"{card.name} (built-in)" if is_shipped(path) else card.name
                 self.model_box.addItem(title, path)
                 about = (card.provenance.get("about") or {}).get("title") or str(path)
                 self.model_box.setItemData(self.model_box.count() - 1, about, Qt.ItemDataRole.ToolTipRole)
@@ -205,11 +225,26 @@ class SegmentPanel(Step):
             )
             paths = [self.model_box.itemData(n) for n in range(self.model_box.count())]
             self.model_box.setCurrentIndex(paths.index(chosen.path) if chosen is not None else -1)
+            self._offer_objects()
             self.threshold.setValue(self.session.workspace.inference.threshold)
             self.minimum_size.setValue(self.session.workspace.inference.minimum_size)
         finally:
             self._filling = False
         self.refresh()
+
+    def _offer_objects(self) -> None:
+        """Show objects of a model that tells them apart, and classes of any other, when it is chosen."""
+        model = self.session.workspace.model
+        apart = model is not None and model.tells_objects_apart
+        if model is not None and apart != self._apart:
+            self._apart = apart
+            self.show_box.setCurrentIndex(int(apart))
+            self.show_box.activated.emit(int(apart))
+
+    def show_count(self, objects: int | None) -> None:
+        """Say how many objects the mask has; None where classes are shown, or there is no mask."""
+        self.object_count.setVisible(objects is not None)
+        self.object_count.setText("" if objects is None else f"<b>{count(objects, 'object')}</b>")
 
     def _on_postprocessing(self, value: Any = None) -> None:
         if self._filling:
@@ -223,73 +258,84 @@ class SegmentPanel(Step):
 
     @property
     def scope(self) -> str:
-        """What is to be segmented: "image", "view", "selected" or "all"."""
+        """What is to be segmented: "image", "view", "selected", "all" or "held-out"."""
         return str(self.scope_box.currentData())
 
     def refresh(self) -> None:
         """Say what can be done, and if not, why."""
         session = self.session
         collection = session.workspace.collection
-        count = len(collection) if collection is not None else 0
+        number = len(collection) if collection is not None else 0
         chosen = len(self.selected())
         titles = {
             "image": "This image",
             "view": "What is in view",
             "selected": f"Selected rows ({chosen:,})",
-            "all": f"All {count:,} images" if count > 1 else "All images",
+            "all": f"All {number:,} images" if number > 1 else "All images",
         }
         for index, key in enumerate(SCOPES):
             self.scope_box.setItemText(index, titles[key])
+        self._offer_held_out()
         misfit = session.workspace.mismatch(self.channels())
         self._mark(bool(misfit))
         if session.workspace.model is None:
             verb = "Choose" if session.workspace.models else "Open"
-            train = "<code>napari-unet train</code>"
-            self.about.setText(
-                f"Choose a model, or open one that {train} wrote."
-                if session.workspace.models
-                else f"Open a model that {train} wrote."
-            )
+            self.about.setText(f"{verb} a model, or train one in step 4, Learn.")
             why = f"{verb} a model first."
         elif misfit:
             self.about.setText(misfit)
             why = misfit
         else:
             self.about.setText(about(session.workspace.model))
-            why = "" if count else "Open images first."
-            if count and self.scope == "selected" and not chosen:
+            why = "" if number else "Open images first."
+            if number and self.scope == "selected" and not chosen:
                 why = "Select rows in the list first."
         self.run_button.setEnabled(not why and not session.runner.busy)
         self.run_button.setToolTip(why or "Segment (S)")
         self.run_records.refresh()
+        self._show_link()
         if collection is None or not any(e.is_segmented for e in collection.entries.values()):
             self.mask_part.hide()
         else:
             self.mask_part.show()
 
+    def _offer_held_out(self) -> None:
+        """Offer the held-out images alone, where there are some: they give the honest score."""
+        ids = self.held_out_ids()
+        place = self.scope_box.findData(HELD_OUT)
+        if ids and place < 0:
+            self.scope_box.addItem("", HELD_OUT)
+            place = self.scope_box.count() - 1
+        elif not ids and place >= 0:
+            self.scope_box.removeItem(place)
+        if ids:
+            self.scope_box.setItemText(place, f"Held-out only ({len(ids):,})")
+
+    def held_out_ids(self) -> tuple[str, ...]:
+        """Ids of the images that training kept away from the model."""
+        collection = self.session.workspace.collection
+        if collection is None:
+            return ()
+        return tuple(i for i, entry in collection.entries.items() if entry.part == HELD_OUT)
+
     def _mark(self, wrong: bool) -> None:
         """Mark the field that does not fit."""
-        self.model_box.setStyleSheet("QComboBox { border: 2px solid #D55E00; }" if wrong else "")
+        style = "QComboBox { border: 2px solid #D55E00; }" if wrong else ""
+        if self.model_box.styleSheet() != style:  # setting it costs a few milliseconds each time
+            self.model_box.setStyleSheet(style)
 
     def show_job(self) -> None:
         """Show how far the task is, if one runs."""
-        progress = self.session.runner.progress
+        progress = None if self.session.runner.what else self.session.runner.progress
         running = progress is not None
-        if running != (self.pages.currentIndex() == 1):
+        if running != (self.pages.currentIndex() == 1) or self._busy != self.session.runner.busy:
             self.pages.setCurrentIndex(int(running))
+            self._busy = self.session.runner.busy
             self.refresh()
         if progress is not None:
-            total = int(progress.total)
-            self.bar.setRange(0, total if progress.done else 0)
+            self.bar.setRange(0, int(progress.total) if progress.done else 0)
             self.bar.setValue(int(progress.done))
-            words = progress.message
-            if progress.done and total > 1:
-                words = f"{int(progress.done):,} of {total:,}"
-                if progress.message != "Segmenting":
-                    words = f"{progress.message}: {words}"
-            if progress.seconds_left is not None and progress.done < progress.total:
-                words += f", {duration(progress.seconds_left)} left"
-            self.progress_words.setText(words)
+            self.progress_words.setText(progress_words(progress))
             if progress.done and not self.mask_part.isVisible():
                 self.refresh()
 

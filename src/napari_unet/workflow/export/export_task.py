@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import OutputError
 from napari_unet.export.formats import export_format
 from napari_unet.export.naming import PATTERN, plan_files
+from napari_unet.export.stacks import StackFile, StackSlice
 from napari_unet.progress import Progress
 from napari_unet.workflow.export.mask_sources import Failed
+from napari_unet.workflow.inputs.stack_objects import StackObjects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,11 +38,14 @@ class Exported:
         In them.
     problems : tuple of Failed
         Images that are not, and why.
+    empty : int
+        Slices without a mask in files of whole stacks.
     """
 
     paths: tuple[Path, ...]
     images: int
     problems: tuple[Failed, ...] = ()
+    empty: int = 0
 
     @property
     def sentence(self) -> str:
@@ -48,7 +53,9 @@ class Exported:
         files = f"{len(self.paths):,} file{'s' * (len(self.paths) != 1)}"
         where = f" in {self.paths[0].parent}" if self.paths else ""
         left = f"; {len(self.problems):,} left out" if self.problems else ""
-        return f"{self.images:,} image{'s' * (self.images != 1)} in {files}{where}{left}"
+        slices = f"{self.empty:,} slice{'s' * (self.empty != 1)}"
+        empty = f"; {slices} without a mask left empty" if self.empty else ""
+        return f"{self.images:,} image{'s' * (self.images != 1)} in {files}{where}{left}{empty}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +78,12 @@ class ExportTask:
         Whether files that are there may be replaced.
     pixel_size : PixelSize or None
         Of all images, instead of what is known of each.
+    one_file : bool
+        Whether a stack is one file, in formats that can hold it; its objects are numbered through.
+    link_objects : bool
+        Whether an object of a stack has one number in all slices, see ``StackNumbers``.
+    slices : dict
+        Names of images that are slices of a stack, to their places; else what the source knows.
     """
 
     source: ExportSource
@@ -80,6 +93,9 @@ class ExportTask:
     numbers: Numbers = "classes"
     overwrite: bool = False
     pixel_size: PixelSize | None = None
+    one_file: bool = False
+    link_objects: bool = False
+    slices: dict[str, StackSlice] = field(default_factory=dict)
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Exported:
         """Export.
@@ -98,10 +114,12 @@ class ExportTask:
         """
         on_progress(Progress(0, 0, "Looking for images"))
         opened = self.source.open()
-        plan = plan_files(opened.names, self.out, self.formats, self.pattern)
+        slices = self.slices or opened.slices
+        plan = plan_files(opened.names, self.out, self.formats, self.pattern, slices, one_file=self.one_file)
         plan.check(self.overwrite, opened.inputs)
         total, written, problems = len(opened.names), [], []
         start = time.monotonic()
+        stacks = _ExportedStacks(self, slices)
         with ExitStack() as stack:
             gatherers = [self._gather(stack, name, path) for name, path in plan.together.items()]
             place = {name: index for index, name in enumerate(opened.names)}
@@ -109,7 +127,7 @@ class ExportTask:
                 if isinstance(image, Failed):
                     problems.append(image)
                 else:
-                    written += self._write(image, plan, place[image.name], gatherers)
+                    written += self._write(stacks.numbered(image), plan, place[image.name], gatherers, stacks)
                 left = (time.monotonic() - start) / done * (total - done)
                 on_progress(Progress(done, total, "Exporting", left))
                 cancel.check()
@@ -120,7 +138,9 @@ class ExportTask:
                     got=problems[0].sentence if problems else "no images",
                     remedy="" if problems else "open or segment some first",
                 )
-        return Exported((*written, *plan.together.values()), total - len(problems), tuple(problems))
+            written += stacks.write()
+        paths = (*written, *plan.together.values())
+        return Exported(paths, total - len(problems), tuple(problems), stacks.empty)
 
     def _gather(self, stack: ExitStack, name: str, path: Path) -> Callable[[SegmentedImage], None]:
         gather = export_format(name).gather
@@ -133,6 +153,7 @@ class ExportTask:
         plan: ExportPlan,
         index: int,
         gatherers: list[Callable[[SegmentedImage], None]],
+        stacks: _ExportedStacks,
     ) -> list[Path]:
         if self.pixel_size is not None:
             image = replace(image, pixel_size=self.pixel_size)
@@ -140,7 +161,46 @@ class ExportTask:
             add(image)
         written = []
         for name, paths in plan.files.items():
+            if stacks.add(image, name, paths[index]):
+                continue
             write = export_format(name).write
             assert write is not None
             written.append(write(paths[index], image, self.numbers))
+        return written
+
+
+class _ExportedStacks:
+    """The stacks of one export: numbers of their objects, and files that hold all slices."""
+
+    def __init__(self, task: ExportTask, slices: dict[str, StackSlice]) -> None:
+        self.task, self.slices = task, slices
+        self.empty = 0
+        self._objects = StackObjects(task.link_objects)
+        self._files: dict[Path, StackFile] = {}
+        self._missing: dict[str, int] = {}  # name of a stack to how many of its slices have no mask
+
+    def numbered(self, image: SegmentedImage) -> SegmentedImage:
+        """A slice with the numbers that its objects have in the whole stack, where these are wanted."""
+        place, task = self.slices.get(image.name), self.task
+        wanted = any(task.numbers == "objects" or not export_format(f).numbered for f in task.formats)
+        if place is None or not wanted or not (task.one_file or task.link_objects):
+            return image
+        objects = self._objects.number(image.objects, image.mask, place)
+        return replace(image, load_objects=lambda: objects)
+
+    def add(self, image: SegmentedImage, kind: str, path: Path) -> bool:
+        """Take a slice for the file of its stack; False where it gets a file of its own."""
+        place = self.slices.get(image.name)
+        if place is None or not self.task.one_file or not export_format(kind).stacked:
+            return False
+        if path not in self._files:
+            self._files[path] = StackFile(path, kind, self.task.numbers, place.leading)
+        self._files[path].add(image.labels(self.task.numbers), image, place)
+        self._missing[place.stack] = self._files[path].missing
+        return True
+
+    def write(self) -> list[Path]:
+        """Write the files of whole stacks."""
+        written = [path for file in self._files.values() if (path := file.write()) is not None]
+        self.empty = sum(self._missing.values())
         return written

@@ -23,6 +23,7 @@ from napari_unet.data.masks.mask_pixels import decode_labels
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.segmented import SegmentedImage, StackPosition
+from napari_unet.export.stacks import StackSlice, slices_of_files
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.ensemble import load_any
 from napari_unet.project.project_file import PROJECT_FILE
@@ -69,11 +70,14 @@ class OpenedMask:
         (token) -> iterator over a SegmentedImage or a Failed for each, in that order.
     inputs : iterable of pathlib.Path
         Files that are read, which no export replaces.
+    slices : dict
+        Names of images that are slices of a stack, to their places.
     """
 
     names: tuple[str, ...]
     images: Callable[[CancelToken], Iterator[SegmentedImage | Failed]]
     inputs: Iterable[Path] = ()
+    slices: dict[str, StackSlice] = field(default_factory=dict)
 
 
 class ExportSource(Protocol):
@@ -107,9 +111,13 @@ class ModelMasks:
 
     def open(self) -> OpenedMask:
         """Look what there is; the model is loaded when the first image is wanted."""
-        samples = chosen_samples(open_images(self.inputs), self.names, str(self.inputs[0]))
+        every = open_images(self.inputs)
+        samples = chosen_samples(every, self.names, str(self.inputs[0]))
         return OpenedMask(
-            tuple(s.id for s in samples), lambda cancel: self._segment(samples, cancel), input_files(samples)
+            tuple(s.id for s in samples),
+            lambda cancel: self._segment(samples, cancel),
+            input_files(samples),
+            slices_of_files(every),
         )
 
     def _segment(self, samples: Sequence[Sample], cancel: CancelToken) -> Iterator[SegmentedImage | Failed]:
@@ -173,7 +181,10 @@ class StoredMasks:
             return segmented(sample, mask.labels, classes, mask.objects, roots=(self.data,))
 
         return OpenedMask(
-            tuple(s.id for s in samples), lambda cancel: _each(samples, read, cancel), input_files(samples)
+            tuple(s.id for s in samples),
+            lambda cancel: _each(samples, read, cancel),
+            input_files(samples),
+            slices_of_files(samples),
         )
 
     def _project(self) -> OpenedMask:
@@ -196,7 +207,11 @@ class StoredMasks:
             roots = (Path(link),) if link is not None else ()
             return segmented(sample, known, tuple(project.file.classes), roots=roots)
 
-        return OpenedMask(tuple(s.id for s in samples), lambda cancel: _each(samples, read, cancel))
+        return OpenedMask(
+            tuple(s.id for s in samples),
+            lambda cancel: _each(samples, read, cancel),
+            slices=slices_of_files(project.images.sample(i) for i in project.ids),
+        )
 
     def _beside(self, masks: Path | None) -> OpenedMask:
         """Mask files: of the images in `data`, or alone."""
@@ -232,7 +247,10 @@ class StoredMasks:
         inputs = [path for name in source.sizes if (path := source.file(name)) is not None]
         inputs += input_files([sample for sample, _, _ in pairs if sample is not None])
         return OpenedMask(
-            tuple(stem for _, stem, _ in pairs), lambda cancel: _each(pairs, read, cancel), inputs
+            tuple(stem for _, stem, _ in pairs),
+            lambda cancel: _each(pairs, read, cancel),
+            inputs,
+            slices_of_files(sample for sample, _, _ in pairs if sample is not None),
         )
 
     def _file(self, given: GivenMasks, sample: Sample | None, stem: str, name: str) -> SegmentedImage:

@@ -11,6 +11,7 @@ from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
 from napari_unet.data.split import Split
 from napari_unet.errors import DataError, OutputError
 from napari_unet.export.models.model_zoo import Attribution
+from napari_unet.export.stacks import StackSlice
 from napari_unet.progress import Progress
 from napari_unet.project.project_file import PROJECT_FILE
 from napari_unet.settings import InferenceSettings
@@ -131,6 +132,7 @@ def _task(run: Run, out: Path, overwrite: bool) -> Task[Any]:
                 tuple(place.found for place in run.data), run.model.found, out, run.probabilities,
                 run.settings, run.objects, run.names, run.format, run.disagreement, overwrite,
                 large=run.large, channels=run.channels, stream=run.stream,
+                one_file=run.one_file, link_objects=run.link_objects,
             )  # fmt: skip
         case SegmentRun():
             return SegmentImagesTask(run.images, run.model.found, out, run.settings)
@@ -178,7 +180,11 @@ def _export(run: ExportRun, out: Path, overwrite: bool) -> ExportTask:
     else:
         source = StoredMasks(run.data[0].found, _found(run.masks), run.format, run.classes)
     size = parse_pixel_size(run.pixel_size) if run.pixel_size else None
-    return ExportTask(source, out, run.formats, run.pattern, run.numbers, overwrite, size)
+    slices = {name: StackSlice(**dict(place)) for name, place in run.slices.items()}
+    return ExportTask(
+        source, out, run.formats, run.pattern, run.numbers, overwrite, size, run.one_file, run.link_objects,
+        slices,
+    )  # fmt: skip
 
 
 def _learn_from_folder(run: FineTuneRun, out: Path) -> FineTuneTask:

@@ -51,6 +51,8 @@ class SegmentRun(Settings):
     large: LargeImageSettings = Field(default_factory=LargeImageSettings)
     channels: tuple[str, ...] = ()
     stream: bool = False
+    one_file: bool = False
+    link_objects: bool = False
 
 
 class TrainRun(Settings):
@@ -89,6 +91,16 @@ class FineTuneRun(Settings):
     replay_format: str | None = None
 
 
+class SliceOf(Settings):
+    """Which slice of which stack an image is, see ``StackSlice``."""
+
+    stack: str
+    index: tuple[int, ...]
+    leading: tuple[int, ...]
+    name: str = ""
+    depth: tuple[float, str] | None = None
+
+
 class ExportRun(Settings):
     """Masks in files for other programs: of a model, in a folder, the data's own, or of `images`."""
 
@@ -105,6 +117,9 @@ class ExportRun(Settings):
     pattern: str = PATTERN
     numbers: Literal["classes", "objects"] = "classes"
     pixel_size: str = ""
+    one_file: bool = False
+    link_objects: bool = False
+    slices: dict[str, SliceOf] = Field(default_factory=dict)
 
 
 class ExportModelRun(Settings):

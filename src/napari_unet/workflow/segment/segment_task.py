@@ -11,18 +11,25 @@ from napari_unet.data.catalog import open_dataset, open_images
 from napari_unet.data.file_names import unique_stems
 from napari_unet.data.files.input_files import input_files
 from napari_unet.engine.hardware import default_precision
-from napari_unet.export.masks import write_mask, write_objects, write_probabilities
+from napari_unet.export.masks import stored_values, write_mask, write_objects, write_probabilities
+from napari_unet.export.segmented import SegmentedImage
+from napari_unet.export.stacks import StackFile, StackSlice, slices_of_files
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
 from napari_unet.workflow.inputs.left_out import LeftOut, Written, check_some_left
+from napari_unet.workflow.inputs.stack_objects import StackObjects
 from napari_unet.workflow.segment.prefetch import read_ahead, written_behind
 from napari_unet.workflow.segment.segment_samples import chosen_samples, segment_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_unet.data.sample import Sample
+    from napari_unet.export.segmented import Numbers
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
@@ -59,6 +66,10 @@ class SegmentTask:
     beside_others : bool
         Whether the caller segments other images as well, so that it is no error if all of these are left
         out.
+    one_file : bool
+        Whether all slices of a stack go into one TIFF; their objects are numbered through.
+    link_objects : bool
+        Whether an object of a stack has one number in all slices, see ``StackNumbers``.
     """
 
     inputs: tuple[Path, ...]
@@ -72,13 +83,16 @@ class SegmentTask:
     disagreement: bool = False
     overwrite: bool = False
     beside_others: bool = False
+    one_file: bool = False
+    link_objects: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Written:
         """Segment; give back the masks' paths. Damaged images are left out, masks before a stop stay."""
         samples = self._samples()
         stems = unique_stems(s.id for s in samples)
-        files = (file for s in samples for file in self._files(stems[s.id]))
-        check_outputs(files, input_files(samples), overwrite=self.overwrite)
+        stacks = _SegmentedStacks(self, samples)
+        files = [file for s in samples for file in self._files(stems[s.id], alone=s.id not in stacks)]
+        check_outputs([*files, *stacks.paths], input_files(samples), overwrite=self.overwrite)
         return self.write(samples, load_any(self.model, default_precision()), on_progress, cancel)
 
     def write(
@@ -92,28 +106,38 @@ class SegmentTask:
             lambda sample, error: left.append(LeftOut.of(sample, error)),
             disagreement=self.disagreement,
         )  # fmt: skip
-        written = written_behind(
-            (
-                partial(self._write_one, result, stems[result.sample.id], len(model.classes)),
-                result.probabilities.nbytes,
-            )
-            for result in tracked(results, len(samples), "Segmenting", on_progress, cancel)
-        )
+        stacks = _SegmentedStacks(self, samples)
+
+        def calls() -> Iterator[tuple[Callable[[], Path | None], int]]:
+            for result in tracked(results, len(samples), "Segmenting", on_progress, cancel):
+                objects = stacks.take(result, model.classes)
+                alone = result.sample.id not in stacks
+                stem, classes = stems[result.sample.id], len(model.classes)
+                write = partial(self._write_one, result, objects, stem, classes, alone=alone)
+                yield write, result.probabilities.nbytes
+            for file in stacks.files():
+                yield file.write, 0
+
+        written = [path for path in written_behind(calls()) if path is not None]
         if not self.beside_others:
             check_some_left(left, len(samples))
         return Written(written, left)
 
-    def _files(self, stem: str) -> tuple[Path, ...]:
-        """All that may be written of an image."""
-        names = [f"{stem}.tif" if self.objects else f"{stem}.png"]
+    def _files(self, stem: str, *, alone: bool) -> tuple[Path, ...]:
+        """All that may be written of an image, but for the file of its stack."""
+        names = [f"{stem}.tif" if self.objects else f"{stem}.png"] * alone
         names += [f"{stem}_probabilities.tif"] * self.probabilities
         names += [f"{stem}_disagreement.tif"] * self.disagreement
         return tuple(self.out / name for name in names)
 
-    def _write_one(self, result: Segmentation, stem: str, classes: int) -> Path:
-        if self.objects:
-            path = write_objects(self.out / f"{stem}.tif", result.objects)
-        else:
+    def _write_one(
+        self, result: Segmentation, objects: NDArray[np.int32] | None, stem: str, classes: int, *, alone: bool
+    ) -> Path | None:
+        """Write what there is of an image, but a slice that is in the file of its stack."""
+        path = None
+        if alone and objects is not None:
+            path = write_objects(self.out / f"{stem}.tif", objects)
+        elif alone:
             path = write_mask(self.out / f"{stem}.png", result.mask, classes)
         if self.probabilities:
             write_probabilities(self.out / f"{stem}_probabilities.tif", result.probabilities)
@@ -128,3 +152,54 @@ class SegmentTask:
             dataset = open_dataset(self.inputs[0], self.format)
             samples = (*dataset.samples, *dataset.unlabelled)
         return chosen_samples(samples, self.names, str(self.inputs[0]))
+
+
+class _SegmentedStacks:
+    """The stacks of one task, where they go into one file each; none where they do not."""
+
+    def __init__(self, task: SegmentTask, samples: Sequence[Sample]) -> None:
+        self.task = task
+        wanted = task.one_file or task.link_objects
+        self.slices: dict[str, StackSlice] = slices_of_files(samples) if wanted else {}
+        stacks = dict.fromkeys(place.stack for place in self.slices.values())
+        stems = unique_stems(stacks)
+        self._paths = {stack: task.out / f"{stems[stack]}.tif" for stack in stacks}
+        self._objects = StackObjects(task.link_objects)
+        self._files: dict[str, StackFile] = {}
+
+    def __contains__(self, identifier: str) -> bool:
+        """Whether an image goes into the file of its stack."""
+        return self.task.one_file and identifier in self.slices
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Of the files of stacks."""
+        return tuple(self._paths.values()) if self.task.one_file else ()
+
+    def take(self, result: Segmentation, classes: tuple[str, ...]) -> NDArray[np.int32] | None:
+        """Put a slice into the file of its stack.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            (Y, X) int32: its objects with their numbers in the stack; None where classes are wanted.
+        """
+        place, task = self.slices.get(result.sample.id), self.task
+        objects = result.objects if task.objects else None
+        if place is None:
+            return objects
+        if objects is not None:
+            objects = self._objects.number(objects, result.mask, place)
+        if task.one_file:
+            image = SegmentedImage(place.stack, result.mask, lambda: result.objects, classes)
+            if place.stack not in self._files:
+                numbers: Numbers = "objects" if task.objects else "classes"
+                path = self._paths[place.stack]
+                self._files[place.stack] = StackFile(path, "tiff", numbers, place.leading)
+            labels = stored_values(result.mask, len(classes)) if objects is None else objects
+            self._files[place.stack].add(labels, image, place)
+        return objects
+
+    def files(self) -> Iterator[StackFile]:
+        """The files, once all slices are in them."""
+        yield from self._files.values()

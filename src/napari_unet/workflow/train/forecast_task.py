@@ -86,7 +86,7 @@ class Plan:
         count = len(split.train) + len(split.validation) + len(split.held_out)
         words = (
             f"{count} image{'s' * (count != 1)} of {self.data}: {len(split.train)} to train on, "
-            f"{len(split.validation)} to choose the weights by, {len(split.held_out)} held out to judge by"
+            f"{len(split.validation)} for validation, {len(split.held_out)} held out for the test"
         )
         groups = len({split.groups.get(i, i) for i in (*split.train, *split.validation, *split.held_out)})
         if split.group_rule != "image" and groups != count:
@@ -111,12 +111,20 @@ class Plan:
             f"About {steps:,} steps of {self.batch} patches of {y} x {x} ({self.step.seconds:.2g} s each), "
             f"{passes:,.0f} for every image; {memory}."
         )
+        return f"{words} {self.warning(minutes)}".rstrip()
+
+    def warning(self, minutes: float) -> str:
+        """What speaks against it: too little memory, or too short a time; empty if nothing does."""
+        if self.step is None:
+            return "There is not enough memory: take a smaller batch, patch, or fewer filters."
+        y, x = self.patch
+        words = []
         if self.memory > self.free:
-            words += " That may not be enough: take a smaller batch or patch."
+            words.append("That may not be enough: take a smaller batch or patch.")
         wanted = self.recipe.training.megapixels * 1e6 / (y * x * self.batch) * self.step.seconds / 60
         if not self.recipe.training.epochs and minutes < wanted / 2:
-            words += f" The whole course of this recipe would take {wanted:,.0f} min."
-        return words
+            words.append(f"The whole course of this recipe would take {wanted:,.0f} min.")
+        return " ".join(words)
 
     def recipe_for(self, minutes: float) -> Recipe:
         """The recipe with this time budget, and looks at a rate that makes a curve."""

@@ -1,0 +1,1 @@
+"""What a person wants from the window, from start to result, by real clicks."""

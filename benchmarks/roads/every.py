@@ -1,0 +1,7 @@
+"""All roads, in the order of their letters."""
+
+from __future__ import annotations
+
+from roads import jpg_folder, nuclei_count, saved_stack
+
+EVERY = (nuclei_count.ROAD, saved_stack.ROAD, jpg_folder.ROAD)

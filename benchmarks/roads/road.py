@@ -1,0 +1,104 @@
+"""A road: what a person wants, how it is done, and the table of all roads."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roads.hand import Hand
+from roads.waiting import rest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BEGIN, END = "<!-- roads: make window writes this table -->", "<!-- end of roads -->"
+HEAD = "| what a person wants | clicks | seconds | what came of it |\n| --- | --- | --- | --- |"
+
+
+@dataclass(frozen=True)
+class Road:
+    """One way through the window.
+
+    Attributes
+    ----------
+    letter, title : str
+        Which, and what a person wants.
+    prepare : callable
+        Gets an empty folder; makes the data there.
+    drive : callable
+        Gets a hand and that folder; clicks until the result is there, and says what it is.
+    """
+
+    letter: str
+    title: str
+    prepare: Callable[[Path], object]
+    drive: Callable[[Hand, Path], str]
+
+
+@dataclass(frozen=True)
+class Driven:
+    """A road that was driven.
+
+    Attributes
+    ----------
+    road : Road
+        Which.
+    clicks : int
+        From the open window of napari to the result.
+    seconds : float
+        That the program took; a hand and a thinking head come on top.
+    result : str
+        What came of it.
+    """
+
+    road: Road
+    clicks: int
+    seconds: float
+    result: str
+
+    @property
+    def row(self) -> str:
+        """Of the table in docs/window.md."""
+        return (
+            f"| ({self.road.letter}) {self.road.title} | {self.clicks} | {self.seconds:.1f} | {self.result} |"
+        )
+
+
+def drive(road: Road) -> Driven:
+    """Drive a road in a window of its own, with a computing process that starts with the dock."""
+    import napari
+
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        road.prepare(data)
+        viewer = napari.Viewer(show=True)
+        rest(1)
+        hand = Hand(viewer)
+        start = time.perf_counter()
+        result = road.drive(hand, data)
+        driven = Driven(road, hand.clicks, time.perf_counter() - start - hand.paused, result)
+        viewer.close()
+        rest(0.2)
+    return driven
+
+
+def write_table(path: Path, driven: list[Driven]) -> None:
+    """Put the rows into a page; those of roads that were not driven stay.
+
+    Raises
+    ------
+    ValueError
+        If the page has no place for them.
+    """
+    text = path.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"{path} has no place for the roads: {BEGIN} ... {END}")
+    before, rest_ = text.split(BEGIN)
+    inside, after = rest_.split(END)
+    rows = {line[:5]: line for line in inside.splitlines() if line.startswith("| (")}
+    rows |= {one.row[:5]: one.row for one in driven}
+    table = "\n".join([HEAD, *(rows[key] for key in sorted(rows))])
+    path.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")

@@ -1,0 +1,45 @@
+"""Let the window live, in its own event loop, until something is so."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOOK = 3  # milliseconds between two looks at whether something is so
+
+
+def spin(until: Callable[[], bool], most: float = 120.0) -> float:
+    """Wait until something is so; gives the seconds it took.
+
+    Parameters
+    ----------
+    until : callable
+        () -> whether it is so.
+    most : float
+        Seconds after which it is given up.
+
+    Raises
+    ------
+    TimeoutError
+        If it does not come.
+    """
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    start = time.perf_counter()
+    loop, timer = QEventLoop(), QTimer()
+    timer.timeout.connect(lambda: loop.quit() if until() or time.perf_counter() - start > most else None)
+    timer.start(LOOK)
+    loop.exec()
+    timer.stop()
+    if time.perf_counter() - start > most:
+        raise TimeoutError("waited in vain")
+    return time.perf_counter() - start
+
+
+def rest(seconds: float) -> None:
+    """Let the window live for a while."""
+    end = time.perf_counter() + seconds
+    spin(lambda: time.perf_counter() >= end)

@@ -1,0 +1,81 @@
+"""A person who paints in the slices of a stack, in a real window, until killed.
+
+Before each stroke it writes down what the slice shall be after it, and afterwards that it was painted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+SHAPE = (6, 40, 50)
+NAME = "stack"
+
+
+def digest(mask: Any) -> str:
+    """What tells one mask from all others."""
+    return hashlib.blake2b(np.ascontiguousarray(mask, np.uint8).tobytes(), digest_size=8).hexdigest()
+
+
+def main(log: str, seed: int) -> None:
+    """Open a window, and paint; never ends."""
+    import napari
+    from qtpy.QtWidgets import QApplication
+
+    from napari_unet.widgets.workbench import Workbench
+
+    class NoEngine:
+        """Computes nothing."""
+
+        def submit(self, *_: Any) -> Any:
+            return None
+
+        def close(self) -> None:
+            pass
+
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+
+    def write(**line: Any) -> None:
+        os.write(handle, json.dumps({**line, "t": time.monotonic()}).encode() + b"\n")
+
+    def live(until: Any) -> None:
+        end = time.monotonic() + 30
+        while not until() and time.monotonic() < end:
+            QApplication.processEvents()
+            time.sleep(0.002)
+
+    viewer = napari.Viewer(show=False)
+    viewer.add_image(np.zeros(SHAPE, np.uint8), name=NAME)
+    dock = Workbench(viewer, lambda dispatch: NoEngine())
+    session = dock.session
+    live(lambda: session.workspace.current != "")
+    session.painting.correct(session.workspace.current, np.eye(*SHAPE[1:], dtype=np.uint8))
+    session.workspace.mask_changed.emit(session.workspace.current)
+    live(lambda: session.painting.project is not None and dock.canvas.mask_layer is not None)
+    layer, chance = dock.canvas.mask_layer, random.Random(seed)
+    write(open=str(session.painting.project.folder))
+    while True:
+        number = chance.randrange(SHAPE[0])
+        viewer.dims.set_current_step(0, number)
+        live(lambda number=number: session.workspace.current == f"{NAME} [{number}]")
+        for _ in range(chance.randrange(1, 4)):
+            row, column = chance.randrange(SHAPE[1] - 5), chance.randrange(SHAPE[2] - 5)
+            box = np.mgrid[number : number + 1, row : row + 5, column : column + 5].reshape(3, -1)
+            after = np.asarray(layer.data[number]).copy()
+            after[row : row + 5, column : column + 5] = label = chance.randrange(2)
+            write(will=number, state=digest(after))
+            layer.data_setitem(tuple(box), np.full(box.shape[1], label, layer.dtype))
+            write(did=number, state=digest(after))
+            pause = time.monotonic() + chance.random() * 0.1
+            live(lambda pause=pause: time.monotonic() > pause)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
