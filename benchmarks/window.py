@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -154,6 +155,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000, help="tiles of 101x101 in the made-up set")
     parser.add_argument("--data", type=Path, help="a data set instead of made-up tiles")
     parser.add_argument("--rounds", type=int, default=15, help="warm clicks")
+    parser.add_argument("--slide", type=int, default=6000, help="pixels of the side of a slide; 0: none")
     parser.add_argument("--json", type=Path, help="write the figures here")
     letters = "".join(road.letter for road in EVERY)
     parser.add_argument("--roads", default=letters, help="letters of the roads to drive, e.g. ae")
@@ -172,6 +174,11 @@ def main() -> None:
         if options.data is None:
             write_synthetic("salt", data, options.images)
         figures = measure(model, options.data or data, options.rounds)
+        if options.slide:
+            from slide_road import road  # which takes this module's clock
+
+            os.environ["NAPARI_UNET_HOME"] = str(Path(folder) / "home")
+            figures |= road(Path(folder), options.slide)
     print(f"{processor_name()}, {available_cores()} cores, Python {platform.python_version()}")
     print(f"{'':42}{'measured':>10}{'wanted':>10}")
     for name, value in figures.items():

@@ -49,7 +49,7 @@ PARTS = {
         {"task_runner"},
         {"workspace"},
         {"run_history", "current_project", "recent_projects"},
-        {"painting", "quality", "export_masks"},
+        {"painting", "quality", "export_masks", "disk_masks"},
         {"learn"},
         {"session"},
     ),
@@ -84,7 +84,8 @@ PARTS = {
         {"fine_tune", "forecast", "warm"},
     ),
     "project": (
-        {"corrections", "lock", "model_version", "project_file"},
+        {"lock"},
+        {"corrections", "model_version", "project_file"},
         {"image_links", "layout", "model_versions"},
         {"new_project"},
         {"project"},

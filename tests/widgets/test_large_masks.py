@@ -1,44 +1,119 @@
-"""A large image in the window: its mask grows on disk from where the person looks, stops and continues."""
+"""A large image in the window: its mask grows on disk, has a status, is painted on, exported as a whole."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
+from qtpy.QtCore import QPoint
 from scipy import ndimage
 
 from napari_unet.models.card import ModelCard
-from napari_unet.widgets.canvas import large_masks
+from napari_unet.widgets.canvas import large_masks, lens
+from napari_unet.widgets.canvas.layer_styles import camera_of
 from napari_unet.widgets.parts.preferences import Preferences
+from support import hands
+from support.large_masks import halved, levels_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.window
 SIDE = 2048
+SMALL = (700, 600)
+
+
+def blobs(shape: tuple[int, int]) -> np.ndarray:
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(shape), 4)
+    return (noise * 900 + 128).clip(0, 255).astype(np.uint8)
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Any:
-    noise = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((512, 512)), 4)
-    tile = (noise * 900 + 128).clip(0, 255).astype(np.uint8)
+    tile = blobs((512, 512))
     array = zarr.create_array(tmp_path / "a.zarr", shape=(SIDE, SIDE), chunks=(512, 512), dtype=np.uint8)
     array[:] = np.tile(tile, (SIDE // 512, SIDE // 512))
     return array
 
 
 @pytest.fixture
-def _small_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    chosen = Preferences(large_megapixels=1.0, memory=0.2)
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images from 0.1 megapixels are large, blocks are small, and so is the lens."""
+    chosen = Preferences(large_megapixels=0.1, memory=0.2)
     monkeypatch.setattr("napari_unet.widgets.workbench.read_preferences", lambda: chosen)
-    monkeypatch.setattr(large_masks, "folder_for", lambda source: tmp_path / "masks")
+    monkeypatch.setattr(lens, "SIDE", 256)
+    monkeypatch.setattr(lens, "STEP", 32)
 
 
-@pytest.mark.usefixtures("_small_limits")
-def test_a_large_image_is_segmented_from_where_one_looks(
-    ready: Any, image: Any, qtbot: Any, tmp_path: Path
-) -> None:
+@pytest.fixture
+def slide(ready: Any, small_limits: None, qtbot: Any) -> Iterator[Any]:
+    """The dock with a "large" image of 700 x 600 pixels."""
+    ready.large.preferences = ready.large.preferences.model_copy(update={"large_megapixels": 0.1})
+    ready.viewer.add_image(blobs(SMALL), name="a", contrast_limits=(0, 255))
+    qtbot.waitUntil(lambda: ready.session.workspace.current == "a", timeout=5000)
+    yield ready
+
+
+def segment(dock: Any, qtbot: Any, scope: str = "image") -> None:
+    panel = dock.segment_panel
+    panel.scope_box.setCurrentIndex(panel.scope_box.findData(scope))
+    hands.click(qtbot, panel.run_button)
+    at_rest(dock, qtbot)
+
+
+def at_rest(dock: Any, qtbot: Any) -> None:
+    qtbot.waitUntil(
+        lambda: (
+            not dock.session.runner.busy
+            and dock.large.disk is not None
+            and not dock.large.disk.read_only
+            and dock.large.masks.making == ""
+        ),
+        timeout=hands.LONG,
+    )
+
+
+def look_at(dock: Any, place: tuple[float, float], zoom: float) -> None:
+    """Move the view, and draw it, which a window that is not shown does not do by itself."""
+    camera_of(dock.viewer).center = place
+    camera_of(dock.viewer).zoom = zoom
+    dock.viewer.window._qt_viewer.canvas.on_draw(None)
+
+
+def zoom_in(dock: Any, qtbot: Any, place: tuple[float, float] = (350, 300)) -> None:
+    look_at(dock, place, 5)
+    qtbot.waitUntil(lambda: dock.large.lens_is_shown and dock.large.lens.layer.visible, timeout=5000)
+
+
+def drag(dock: Any, qtbot: Any, steps: int = 8) -> None:
+    """Paint from the middle of the canvas to the right, with the mouse."""
+    canvas = dock.viewer.window._qt_viewer.canvas.native
+    start = QPoint(canvas.width() // 2, canvas.height() // 2)
+    qtbot.mousePress(canvas, hands.LEFT, pos=start)
+    for step in range(1, steps + 1):
+        qtbot.mouseMove(canvas, start + QPoint(8 * step, 0))
+        qtbot.wait(10)
+    qtbot.mouseRelease(canvas, hands.LEFT, pos=start + QPoint(8 * steps, 0))
+
+
+def painted(dock: Any) -> bool:
+    """Whether a stroke was handed in, to its end."""
+    return dock.session.workspace.row("a").status == "corrected" and not dock.large.lens._watch.touched
+
+
+def pixels(dock: Any) -> np.ndarray:
+    """The mask as it is on disk."""
+    assert dock.large.disk.flush()
+    return levels_of(dock.large.disk.path)[0]
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_a_large_image_is_segmented_from_where_one_looks(ready: Any, image: Any, qtbot: Any) -> None:
     viewer, session = ready.viewer, ready.session
     viewer.add_image(image, name="a", contrast_limits=(0, 255))
     qtbot.waitUntil(lambda: session.workspace.current == "a", timeout=5000)
@@ -47,23 +122,30 @@ def test_a_large_image_is_segmented_from_where_one_looks(
     # The words are written at the same signal, just before.
     ready._soon.timeout.connect(lambda: told.append(ready.segment_panel.progress_words.text()))
     pieces: list[Any] = []
-    taken = ready.large._on_progress
+    grown: list[str] = []
+    ready.large.masks.grew.connect(grown.append)
+    run = session.runner.run
 
-    def stop_after_three(progress: Any) -> None:
-        taken(progress)
-        if hasattr(progress.piece, "rows"):
-            pieces.append(progress.piece)
-            if len(pieces) == 3:
-                session.runner.cancel()
+    def watched(task: Any, total: int, on_progress: Any, on_end: Any) -> Any:
+        def progressed(progress: Any) -> None:
+            on_progress(progress)
+            if hasattr(progress.piece, "rows"):
+                pieces.append(progress.piece)
+                if len(pieces) == stop_after:
+                    session.runner.cancel()
 
-    ready.large._on_progress = stop_after_three
+        return run(task, total, progressed, on_end)
+
+    session.runner.run = watched
+    stop_after = 3
     ready.segment_panel.run_button.click()
     qtbot.waitUntil(lambda: session.runner.busy, timeout=5000)
     qtbot.waitUntil(lambda: not session.runner.busy, timeout=120_000)
+    masks = session.disk_masks.folder("a")
     first = pieces[0]
     assert first.rows.start > SIDE / 2
     assert first.columns.start > SIDE / 2
-    (unfinished,) = (tmp_path / "masks").iterdir()
+    (unfinished,) = masks.iterdir()
     assert unfinished.name.endswith(".unfinished")
     layer = ready.large.layer
     assert layer.multiscale
@@ -71,21 +153,21 @@ def test_a_large_image_is_segmented_from_where_one_looks(
     rows, columns = (slice(p.start // 4, p.stop // 4) for p in (first.rows, first.columns))
     assert np.asarray(layer.data[2][rows, columns]).any()
     assert not np.asarray(layer.data[2][: SIDE // 16, : SIDE // 16]).any()
+    qtbot.waitUntil(lambda: session.workspace.row("a").status == "segmented", timeout=5000)
+    assert 0 < ready.large.disk.share < 1
 
     files = {path: path.stat().st_mtime_ns for path in (unfinished / "0" / "c").glob("*/*")}
     assert len(files) >= 3
     pieces.clear()
-    ready.large._on_progress = lambda progress: (
-        taken(progress),
-        pieces.append(progress.piece) if hasattr(progress.piece, "rows") else None,
-    )
+    stop_after = -1
     ready.segment_panel.run_button.click()
     qtbot.waitUntil(lambda: session.runner.busy, timeout=5000)
     qtbot.waitUntil(lambda: not session.runner.busy, timeout=240_000)
-    (out,) = (tmp_path / "masks").iterdir()
+    (out,) = masks.iterdir()
     assert out.name.endswith(".ome.zarr")
     for path, stamp in files.items():
         assert (out / path.relative_to(unfinished)).stat().st_mtime_ns == stamp
+    qtbot.waitUntil(lambda: ready.large.disk.path == out, timeout=5000)
     assert ready.large.layer is layer
     assert Path(layer.data[0].store.root) == out
     found = np.asarray(layer.data[0])
@@ -99,53 +181,207 @@ def test_a_large_image_is_segmented_from_where_one_looks(
     ready.segment_panel.run_button.click()
     qtbot.waitUntil(lambda: not session.runner.busy, timeout=20_000)
     assert not pieces
-    assert [path.name for path in (tmp_path / "masks").iterdir()] == [out.name]
+    assert [path.name for path in masks.iterdir()] == [out.name]
 
 
-def test_masks_go_beside_the_image(tmp_path: Path) -> None:
-    image = tmp_path / "a.zarr"
-    image.mkdir()
-    assert large_masks.folder_for(str(image)) == tmp_path
-    assert large_masks.folder_for(None) == Path.home() / large_masks.ELSEWHERE
-    assert large_masks.folder_for(str(tmp_path / "gone" / "b.zarr")) == Path.home() / large_masks.ELSEWHERE
+def test_it_has_a_status_a_count_and_a_place_that_is_told(slide: Any, qtbot: Any, tmp_path: Path) -> None:
+    row, session = slide.large_mask_row, slide.session
+    folder = session.disk_masks.folder("a")
+    assert str(folder) in row.path.toolTip()
+    assert not folder.exists()  # nothing is written unasked
+    segment(slide, qtbot)
+    assert session.workspace.row("a").status == "segmented"
+    mask = pixels(slide)
+    qtbot.waitUntil(lambda: "being" not in row.words.text(), timeout=5000)
+    count = ndimage.label(mask, np.ones((3, 3)))[1]
+    assert count > 10
+    assert row.words.text() == f"{count:,} objects"
+    assert [layer.name for layer in slide.viewer.layers] == ["a", "U-Net mask, whole"]
+    # The next one goes where the person says.
+    session.disk_masks.choose_folder("a", tmp_path)
+    session.workspace.load_model(session.workspace.model.path.parent / "grey")
+    assert session.disk_masks.folder("a") == tmp_path
 
 
-@pytest.mark.usefixtures("_small_limits")
-def test_who_goes_to_another_image_finds_the_mask_where_it_belongs(
+@pytest.mark.usefixtures("small_limits")
+def test_what_is_in_view_first_and_then_all_is_one_mask_and_exported_whole(
     ready: Any, image: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    slide = ready
+    slide.viewer.add_image(image[:1024, :1024], name="a", contrast_limits=(0, 255))
+    qtbot.waitUntil(lambda: slide.session.workspace.current == "a", timeout=5000)
+    look_at(slide, (40, 40), 12)
+    segment(slide, qtbot, "view")
+    part = pixels(slide)
+    assert 0 < slide.large.disk.share < 1
+    assert part[:100, :100].any()
+    assert not part[-100:].any()
+    dialog = exporting(slide, qtbot, tmp_path / "part")
+    assert not dialog.run_button.isEnabled()
+    assert "part" in dialog.preview.text()
+    dialog.close()
+    segment(slide, qtbot)
+    assert slide.large.disk.share == 1
+    whole = pixels(slide)
+    assert whole.sum() > part.sum()
+    np.testing.assert_array_equal(whole[part > 0], 1)
+    ours = [layer.name for layer in slide.viewer.layers if layer.name != "a"]
+    assert sorted(ours) == ["U-Net mask", "U-Net mask, whole"]
+    assert sum(layer.visible for layer in slide.viewer.layers if layer.name != "a") == 1
+    dialog = exporting(slide, qtbot, tmp_path / "out")
+    dialog.boxes["measurements"].setChecked(True)
+    dialog.boxes["ome-tiff"].setChecked(True)
+    said: list[Any] = []
+    slide.session.runner.succeeded.connect(said.append)
+    hands.click(qtbot, dialog.run_button)
+    qtbot.waitUntil(lambda: bool(said), timeout=hands.LONG)
+    written = {path.name: path for path in (tmp_path / "out").iterdir()}
+    np.testing.assert_array_equal(tifffile.imread(written["a_mask.tif"]), whole)
+    np.testing.assert_array_equal(tifffile.imread(written["a_mask.ome.tif"]), whole)
+    rows = written["measurements.csv"].read_text().splitlines()
+    assert len(rows) - 1 == ndimage.label(whole, np.ones((3, 3)))[1]
+
+
+def exporting(dock: Any, qtbot: Any, folder: Path) -> Any:
+    hands.click(qtbot, dock.review_panel.edit_bar.export_button)
+    dialog = dock.review_panel.edit_bar.export_dialog
+    dialog.scope_box.setCurrentIndex(dialog.scope_box.findData("image"))
+    dialog.folder_edit.setText(str(folder))
+    return dialog
+
+
+def test_threshold_and_minimum_size_make_the_mask_again(slide: Any, qtbot: Any) -> None:
+    segment(slide, qtbot)
+    first = pixels(slide)
+    panel = slide.segment_panel
+    panel.threshold.setValue(0.6)
+    qtbot.waitUntil(lambda: slide.large.disk.state.get("threshold") == 0.6, timeout=hands.LONG)
+    at_rest(slide, qtbot)
+    higher = pixels(slide)
+    assert higher.sum() < first.sum()
+    assert not higher[first == 0].any()
+    pieces, _ = ndimage.label(higher, np.ones((3, 3)))
+    areas = np.bincount(pieces.ravel())
+    panel.minimum_size.setValue(60)
+    qtbot.waitUntil(lambda: slide.large.disk.state.get("minimum_size") == 60, timeout=hands.LONG)
+    at_rest(slide, qtbot)
+    large = pixels(slide)
+    np.testing.assert_array_equal(large, higher * (areas >= 60)[pieces])
+    assert slide.large_mask_row.words.text() == f"{(areas[1:] >= 60).sum():,} objects"
+    panel.minimum_size.setValue(0)
+    panel.threshold.setValue(0.5)
+    qtbot.waitUntil(lambda: slide.large.disk.state.get("threshold") == 0.5, timeout=hands.LONG)
+    at_rest(slide, qtbot)
+    np.testing.assert_array_equal(pixels(slide), first)
+
+
+def test_a_stroke_through_the_lens_is_on_disk_on_all_levels_and_undone(slide: Any, qtbot: Any) -> None:
+    segment(slide, qtbot)
+    before = pixels(slide)
+    zoom_in(slide, qtbot)
+    layer = slide.large.lens.layer
+    assert layer.name == "U-Net mask"
+    assert layer.data.shape == (256, 256)
+    assert not slide.large.layer.visible
+    hands.press(layer, "0")
+    assert layer.mode == "paint"
+    layer.brush_size = 12
+    drag(slide, qtbot)
+    qtbot.waitUntil(lambda: painted(slide), timeout=1000)
+    after = pixels(slide)
+    assert (after != before).sum() > 30
+    rows, columns = np.nonzero(after != before)
+    row, column = slide.viewer.cursor.position  # where the mouse was let go
+    assert abs(rows.mean() - row) < 8
+    assert column - 30 < columns.min() < columns.max() < column + 8
+    top, left, bottom, right = slide.large.lens.crop.box
+    np.testing.assert_array_equal(layer.data, after[top:bottom, left:right])
+    for found, wanted in zip(levels_of(slide.large.disk.path), halved(after, 3), strict=False):
+        np.testing.assert_array_equal(found, wanted)
+    # The view moves on, the lens with it, and what was painted is there when it comes back.
+    zoom_in(slide, qtbot, (100, 100))
+    qtbot.waitUntil(lambda: slide.large.lens.crop.box[0] < 64, timeout=5000)
+    top, left, bottom, right = slide.large.lens.crop.box
+    np.testing.assert_array_equal(layer.data, after[top:bottom, left:right])
+    np.testing.assert_array_equal(layer.translate, [top, left])
+    hands.press(layer, "Ctrl-Z")
+    qtbot.waitUntil(lambda: slide.session.workspace.row("a").status == "segmented", timeout=5000)
+    np.testing.assert_array_equal(pixels(slide), before)
+
+
+def test_done_and_mending_work_on_it(slide: Any, qtbot: Any) -> None:
+    segment(slide, qtbot)
+    zoom_in(slide, qtbot)
+    before = pixels(slide)
+    slide.mask_editing.edit("fill")
+    after = pixels(slide)
+    top, left, bottom, right = slide.large.lens.crop.box
+    inside = np.zeros(before.shape, bool)
+    inside[top:bottom, left:right] = True
+    assert (after > before).any()
+    assert not (after != before)[~inside].any()
+    hands.click(qtbot, slide.review_panel.edit_bar.done_button)
+    assert slide.session.workspace.row("a").status == "done"
+    told: list[str] = []
+    slide.session.runner.failed.connect(lambda sentence, _: told.append(sentence))
+    slide.segment_panel.run_button.click()
+    assert not slide.session.runner.busy
+    assert "not done" in told[0]
+
+
+def test_corrections_are_there_in_the_next_session(slide: Any, qtbot: Any) -> None:
+    segment(slide, qtbot)
+    zoom_in(slide, qtbot)
+    layer = slide.large.lens.layer
+    hands.press(layer, "0")
+    layer.brush_size = 12
+    drag(slide, qtbot)
+    qtbot.waitUntil(lambda: painted(slide), timeout=1000)
+    after = pixels(slide)
+    # As if the program was started again: nothing of the image is known.
+    data = slide.viewer.layers["a"].data
+    slide.viewer.layers.clear()
+    qtbot.wait(50)
+    slide.session.disk_masks._asked.clear()
+    slide.viewer.add_image(data, name="a", contrast_limits=(0, 255))
+    qtbot.waitUntil(lambda: slide.large.disk is not None, timeout=5000)
+    assert slide.session.workspace.row("a").status == "corrected"
+    np.testing.assert_array_equal(pixels(slide), after)
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_who_goes_to_another_image_finds_the_mask_where_it_belongs(
+    ready: Any, image: Any, qtbot: Any
 ) -> None:
     viewer, session = ready.viewer, ready.session
     viewer.add_image(image, name="a", contrast_limits=(0, 255))
-    viewer.add_image(image[:700, :500], name="b", contrast_limits=(0, 255))
+    viewer.add_image(image[:300, :300], name="b", contrast_limits=(0, 255))
     qtbot.waitUntil(
         lambda: session.workspace.collection is not None and len(session.workspace.collection) == 2,
         timeout=5000,
     )
     session.workspace.select("a")
     qtbot.waitUntil(lambda: session.workspace.current == "a", timeout=5000)
-    taken = ready.large._on_progress
+    begun: list[str] = []
 
-    def leave(progress: Any) -> None:
-        if session.workspace.current == "a":  # before anything of the mask is there
-            session.workspace.select("b")
-        taken(progress)
+    def leave(identifier: str, path: Path) -> None:
+        begun.append(identifier)
+        session.workspace.select("b")  # before anything of the mask is there
 
-    ready.large._on_progress = leave
+    session.disk_masks.begun.connect(leave)
     ready.segment_panel.run_button.click()
     qtbot.waitUntil(lambda: session.runner.busy, timeout=5000)
     qtbot.waitUntil(lambda: not session.runner.busy, timeout=240_000)
+    assert begun == ["a"]
     assert session.workspace.current == "b"
-    (out,) = (tmp_path / "masks").iterdir()
-    (layer,) = [one for one in viewer.layers if one.name.endswith("mask on disk")]
-    assert layer.name == "a grey: mask on disk"
+    qtbot.waitUntil(lambda: session.workspace.row("a").status == "segmented", timeout=5000)
+    assert session.workspace.row("b").status == "new"
+    assert not [one for one in viewer.layers if one.name.startswith("U-Net mask")]
+    (out,) = session.disk_masks.folder("a").iterdir()
+    session.workspace.select("a")
+    (layer,) = [one for one in viewer.layers if one.name == "U-Net mask, whole"]
     assert Path(layer.data[0].store.root) == out
     assert layer.data[0].shape == (SIDE, SIDE)
-    ready.large._on_progress = taken
-    session.workspace.select("a")
-    ready.segment_panel.run_button.click()
-    qtbot.waitUntil(lambda: session.runner.busy, timeout=5000)
-    qtbot.waitUntil(lambda: not session.runner.busy, timeout=20_000)
-    assert [one for one in viewer.layers if one.name.endswith("mask on disk")] == [layer]
 
 
 def test_models_that_see_an_image_as_a_whole_do_not_go_by_blocks(tiny_models: dict[str, Path]) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 UNFINISHED = ".unfinished"  # how the names of stores end that lack something
 RAW = "raw"  # masks before small pieces are dropped, gone from what is finished
+PROBABILITIES = "probabilities"  # (..., K, Y, X) uint8, 255 is 1, where masks are to be made again
+STATE = "napari_unet_mask"  # attribute that says what the mask in it was made with
 ABOUT = "napari_unet"  # attribute that says how the labels came about
 VERSION = "0.5"
 
@@ -113,6 +115,7 @@ class LabelStore:
         about: Mapping[str, Any],
         *,
         raw: bool = False,
+        probabilities: bool = False,
     ) -> LabelStore:
         """Make an empty store.
 
@@ -130,6 +133,8 @@ class LabelStore:
             How the labels come about: JSON throughout.
         raw : bool
             Whether masks are kept as they are before small pieces are dropped.
+        probabilities : bool
+            Whether there is room for the probability of each class, from which masks can be made again.
 
         Raises
         ------
@@ -159,6 +164,16 @@ class LabelStore:
                     fill_value=0,
                     # An empty chunk is a chunk, too: that it is there says that it was looked at.
                     config={"write_empty_chunks": True},
+                )
+            if probabilities:
+                chunk = tuple(min(c, s) for c, s in zip(shape.chunk, shape.size, strict=True))
+                group.create_array(
+                    PROBABILITIES,
+                    shape=(*lead, len(classes), *shape.size),
+                    dtype="uint8",
+                    chunks=(*(1,) * len(lead), 1, *chunk),
+                    dimension_names=[*names[:-2], "class", "y", "x"],
+                    fill_value=0,
                 )
             colours = [
                 {"label-value": n, "rgba": [*class_colour(n), 255]} for n in range(1, len(classes) + 1)
@@ -200,8 +215,32 @@ class LabelStore:
         return dict(self.group.attrs[ABOUT])
 
     def array(self, key: str | int = 0) -> Any:
-        """A level by its number, or ``RAW``."""
-        return self.group[str(key)]
+        """A level by its number, ``RAW`` or ``PROBABILITIES``."""
+        import zarr
+
+        with zarr.config.set({"array.write_empty_chunks": True}):  # which an opened array does not remember
+            return self.group[str(key)]
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether masks can be made again without the network."""
+        return PROBABILITIES in self.group
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the mask in it was made with; empty while it is being made."""
+        return dict(self.group.attrs.get(STATE) or {})
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Say what the mask in it was made with.
+
+        Raises
+        ------
+        OutputError
+            If the disk refuses.
+        """
+        with _disk(self.path):
+            self.group.attrs[STATE] = dict(state)
 
     @property
     def levels(self) -> list[Any]:
@@ -241,6 +280,13 @@ class LabelStore:
         """
         with _disk(self.path):
             self.array(key)[(*index, rows, columns)] = values
+
+    def write_probabilities(
+        self, index: Index, rows: slice, columns: slice, values: NDArray[np.uint8]
+    ) -> None:
+        """Write the probabilities, (K, Y, X) uint8, of a part; as ``write``."""
+        with _disk(self.path):
+            self.array(PROBABILITIES)[(*index, slice(None), rows, columns)] = values
 
     def halve(self, level: int, index: Index, rows: slice, columns: slice) -> None:
         """Make a part of a level, in pixels of it, of the level below: every second pixel."""

@@ -15,7 +15,13 @@ from napari_unet.data.masks.mask_pixels import MaskInFile
 from napari_unet.errors import OutputError
 from napari_unet.export.segmented import SegmentedImage, class_colour
 from napari_unet.inference.postprocess import connected_objects
-from napari_unet.session.images.layer_metadata import MASK_KEY, METADATA_KEY, OpenedData, ShownMask
+from napari_unet.session.images.layer_metadata import (
+    LARGE_MASK_KEY,
+    MASK_KEY,
+    METADATA_KEY,
+    OpenedData,
+    ShownMask,
+)
 from napari_unet.workflow.export.mask_sources import PROGRAM
 
 if TYPE_CHECKING:
@@ -34,7 +40,15 @@ UNNAMED = "object"
 
 
 def finest(data: Any, about: Mapping[str, Any]) -> Any:
-    """The array of a layer; that of the finest scale where there are several."""
+    """The array of a layer; that of the finest scale where there are several.
+
+    A layer that shows a part of a mask on disk stands for all of it: nobody saves a part as if it was all.
+    """
+    large = about.get("metadata", {}).get(LARGE_MASK_KEY)
+    if large:
+        import zarr
+
+        return zarr.open_group(large, mode="r")["0"]
     return data[0] if isinstance(data, list) or about.get("multiscale") else data
 
 

@@ -55,10 +55,19 @@ def _folder(name: str, place: str, more: str = "") -> Path:
 
 def own_projects() -> Path:
     """Folder of projects that nobody gave a place: in NAPARI_UNET_HOME, else in the person's data folder."""
+    return _home() / "projects"
+
+
+def own_masks() -> Path:
+    """Folder of masks of large images that nobody gave a place."""
+    return _home() / "masks"
+
+
+def _home() -> Path:
     from platformdirs import user_data_path
 
     given = os.environ.get(VARIABLE, "")
-    return (Path(given).expanduser() if given else user_data_path("napari-unet")) / "projects"
+    return Path(given).expanduser() if given else user_data_path("napari-unet")
 
 
 def _first_pixels(collection: Collection) -> str:
@@ -74,7 +83,7 @@ def given_images(collection: Collection) -> Dataset | list[Sample]:
     """What a project is made of: the data set of a collection, else the images themselves."""
     if collection.dataset is not None:
         return collection.dataset
-    return [e.sample for e in collection.entries.values()]
+    return [e.sample for e in collection.entries.values() if e.disk is None]
 
 
 def find_again(project: Project, collection: Collection) -> None:

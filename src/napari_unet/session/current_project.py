@@ -146,6 +146,8 @@ class CurrentProject:
     def keep(self, identifier: str) -> None:
         """Have what was just done to an image in its project: now, or as soon as there is one."""
         collection, project = self.workspace.collection, self.project
+        if collection is not None and collection.entries[identifier].disk is not None:
+            return  # a large image keeps its strokes beside its mask
         if collection is None or project is None:
             self.prepare()
             return
@@ -160,7 +162,7 @@ class CurrentProject:
                 self._refused = id(entry), error.sentence
                 self.runner.failed.emit(error.sentence, "")
             return
-        if entry.corrections.is_in_memory:
+        if isinstance(entry.corrections, Corrections) and entry.corrections.is_in_memory:
             entry.corrections.forget(entry.known_as)
         entry.corrections, entry.known_as = project.corrections, identifier
 
@@ -277,6 +279,8 @@ class CurrentProject:
             if identifier in found.others and identifier not in found.taken:
                 entry.corrections, entry.known_as = collection.memory, identifier
                 entry.problem = found.others[identifier]
+                continue
+            if entry.disk is not None:
                 continue
             shown = entry.is_corrected
             entry.corrections, entry.known_as = project.corrections, identifier

@@ -12,11 +12,15 @@ from napari_unet.workflow.inputs.image_reference import refer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_unet.data.files.pixel_size import PixelSize
     from napari_unet.session.workspace import Workspace
+
+
+ALL = 1 - 1e-9  # of an image
 
 
 def exportable(workspace: Workspace) -> dict[str, tuple[str, ...]]:
@@ -28,6 +32,27 @@ def exportable(workspace: Workspace) -> dict[str, tuple[str, ...]]:
         "all": every,
         "done": tuple(row.id for row in rows if row.status == "done"),
     }
+
+
+def segmented_in_part(workspace: Workspace, identifiers: Sequence[str]) -> str:
+    """Why images cannot be exported as a whole, in a sentence; empty if they can.
+
+    A mask that a person made or verified is whole whatever a model was put on.
+    """
+    collection = workspace.collection
+    assert collection is not None
+    for identifier in identifiers:
+        entry = collection.entries[identifier]
+        if entry.disk is not None:
+            share = entry.disk.share
+            part = share < ALL
+        else:
+            share = 0.0
+            part = entry.prediction is not None and not entry.is_whole and not entry.is_corrected
+        if part:
+            much = f" ({100 * share:.2g} %)" if share else ""
+            return f"Only a part of {identifier}{much} is segmented. Segment this image, then export it."
+    return ""
 
 
 def current_masks(
@@ -55,8 +80,11 @@ def current_masks(
     highest = len(collection.classes)
     handed: dict[str, HandedMask] = {}
 
-    def mask(identifier: str) -> NDArray[np.uint8] | None:
+    def mask(identifier: str) -> NDArray[np.uint8] | Path | None:
         entry = collection.entries[identifier]
+        if entry.disk is not None:
+            entry.disk.flush()
+            return entry.disk.path  # no large mask travels between processes
         corrected = entry.is_corrected
         found = collection.mask(identifier, settings)
         if found is None:
@@ -67,7 +95,7 @@ def current_masks(
 
     def objects(identifier: str) -> NDArray[np.int32]:
         found = mask(identifier)
-        assert found is not None
+        assert isinstance(found, np.ndarray)
         return collection.objects(identifier, found, settings)
 
     about: dict[str, Any] = {"threshold": settings.threshold, "minimum_size": settings.minimum_size}

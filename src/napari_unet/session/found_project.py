@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import WorkbenchError
+from napari_unet.project.corrections.corrections import Corrections
 from napari_unet.session.auto_project import other_images
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def take_all(collection: Collection, found: Found) -> dict[str, str]:
     entries = {e.sample.id: e for e in collection.left} | dict(list(collection.entries.items()))
     for identifier, entry in entries.items():
         source, since = entry.corrections, found.taken.get(identifier, 0)
+        if entry.disk is not None or not isinstance(source, Corrections):
+            continue  # a large image keeps its strokes beside its mask
         mine = source is found.project.corrections or source.read_only
         if mine or source.stats(entry.known_as).number <= since:
             continue
@@ -91,6 +94,7 @@ def take_all(collection: Collection, found: Found) -> dict[str, str]:
 
 def replay_into(project: Project, identifier: str, entry: Entry, since: int = 0, *, fresh: bool) -> int:
     """Take what was done to one image into a project, which may not know that image yet."""
+    assert isinstance(entry.corrections, Corrections)
     if identifier not in project.ids:
         project.add_images([entry.sample])
     return project.corrections.take_over(identifier, entry.corrections, entry.known_as, since, fresh=fresh)

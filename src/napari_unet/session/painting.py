@@ -10,6 +10,7 @@ from psygnal import Signal
 
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.project.corrections.correction import IGNORE
+from napari_unet.project.corrections.corrections import Corrections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.project.corrections.correction import MaskVersion
-    from napari_unet.project.corrections.corrections import Corrections
+    from napari_unet.project.corrections.disk_mask import DiskMask
     from napari_unet.project.corrections.stroke import Box
     from napari_unet.project.project import Project
     from napari_unet.session.current_project import CurrentProject
@@ -94,12 +95,35 @@ class Painting:
         )
         self.workspace.score_mask(identifier, mask)
 
-    def _change(self, identifier: str, change: Callable[[Corrections, str], Any]) -> None:
+    def correct_part(
+        self,
+        disk: DiskMask,
+        before: NDArray[np.uint8],
+        after: NDArray[np.uint8],
+        origin: tuple[int, int],
+        kind: str = "paint",
+        *,
+        box: Box | None = None,
+        begun: int = 1,
+    ) -> None:
+        """Take what a person made of a part of the mask of a large image; see ``DiskMask.paint``."""
+        entries = self.workspace.collection.entries if self.workspace.collection is not None else {}
+        identifier = next((i for i, entry in entries.items() if entry.disk is disk), "")
+        try:
+            disk.paint(before, after, origin, kind, box=box, begun=begun)
+        except WorkbenchError as error:
+            self.runner.failed.emit(error.sentence, "")
+            self.workspace.mask_changed.emit(identifier)  # not what was wanted
+            return
+        if identifier:
+            self.workspace.rows_changed.emit((identifier,))
+
+    def _change(self, identifier: str, change: Callable[[Any, str], Any]) -> None:
         """Have a change made by whoever owns the correction of an image, and kept."""
         collection = self.workspace.collection
         assert collection is not None
         entry = collection.entries[identifier]
-        if entry.corrections.read_only:  # of a project that was closed
+        if entry.corrections.read_only and entry.disk is None:  # of a project that was closed
             entry.corrections = collection.memory
         try:
             change(entry.corrections, entry.known_as)
@@ -192,6 +216,7 @@ class Painting:
             return np.asarray(mask != IGNORE)
         if not entry.is_corrected:
             return np.zeros(mask.shape, bool)
+        assert isinstance(entry.corrections, Corrections)
         return np.asarray(entry.corrections[entry.known_as].verified & (mask != IGNORE))
 
     def _show(self, identifier: str) -> None:

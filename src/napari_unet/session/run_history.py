@@ -111,7 +111,13 @@ class RunHistory:
         self.finished["learn"] = partial(_training, task)
 
     def exported(self, task: ExportTask, source: CallerMasks, inference: InferenceSettings) -> None:
-        """Remember an export of the current masks, and the settings that these were made by."""
+        """Remember an export of the current masks, and the settings that these were made by.
+
+        Masks of large images are on disk alone: an export of these cannot be repeated from a record.
+        """
+        if not source.handed:
+            self.finished.pop("export", None)
+            return
         model = None if self.workspace.model is None else self.workspace.model.path
         self.finished["export"] = partial(_export, task, source, model, inference)
 

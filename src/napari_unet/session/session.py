@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.errors import WorkbenchError
 from napari_unet.session.current_project import CurrentProject
+from napari_unet.session.disk_masks import DiskMasks
 from napari_unet.session.learn.background_job import BackgroundJob
 from napari_unet.session.learn.candidate_version import CandidateVersion
 from napari_unet.session.learn.learning import Learning
@@ -50,6 +51,7 @@ class Session:
         self.history = RunHistory(self.workspace, self.runner)
         self.projects = CurrentProject(self.workspace, self.runner)
         self.painting = Painting(self.workspace, self.runner, self.projects)
+        self.disk_masks = DiskMasks(self.workspace, self.runner)
         self.estimates = QualityEstimates(self.workspace, self.runner)
         self.background = BackgroundJob(self.workspace, self.runner)
         self.candidate = CandidateVersion(self.workspace, self.runner, self.painting)
@@ -95,6 +97,7 @@ class Session:
         self.background.close()
         self.runner.close_engine()
         self.workspace.finish()
+        self.disk_masks.close()
         self.projects.finish()
         self.runner.close_thread()  # strokes may wait for a project that is being made
         self.projects.close()
@@ -228,6 +231,9 @@ class Session:
         self._rescore_wanted = collection is not None and self.runner.busy
         if collection is None or self.workspace.model is None or self.runner.busy:
             self.workspace.score_overall()  # which leaves out scores of an earlier threshold
+            return
+        if self.disk_masks.follow_settings():
+            self._rescore_wanted = True  # of the others, once that mask is made
             return
         how = self.workspace.postprocessing
         wanted = [

@@ -238,7 +238,7 @@ class Workspace:
         self.inference = self.inference.model_copy(update=changed)
         if self.collection is not None and self.current:
             entry = self.collection.entries[self.current]
-            if not entry.is_corrected and entry.prediction is not None:
+            if not entry.is_corrected and entry.is_segmented:
                 self.mask_changed.emit(self.current)
 
     def link(self, link: bool) -> None:

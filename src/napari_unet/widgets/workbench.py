@@ -38,6 +38,7 @@ from napari_unet.widgets.parts.step import Scroll, Step, StepColumn
 from napari_unet.widgets.review.mask_editing import MaskEditing
 from napari_unet.widgets.review.navigation import Navigation
 from napari_unet.widgets.review.review_panel import ReviewPanel
+from napari_unet.widgets.segment.large_mask_row import LargeMaskRow
 from napari_unet.widgets.segment.segment_panel import SegmentPanel
 from napari_unet.workflow.segment.prediction import Region
 
@@ -94,8 +95,11 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.overlays = Overlays(napari_viewer, self.session, self.canvas)
         self.mask_editing = MaskEditing(self.session, self.canvas)
         self.large = LargeMasks(napari_viewer, self.session, self.image_source, self)
+        self.canvas.large = self.large
         self.images = ImagesPanel(self.session, napari_viewer, self.dispatcher, self)
         self.segment_panel = SegmentPanel(self.session, self)
+        self.large_mask_row = LargeMaskRow(self.session, lambda: self.large.active, self.segment_panel)
+        self.segment_panel.body.addWidget(self.large_mask_row)
         self.review_panel = ReviewPanel(self.session, self)
         self.learn_panel = LearnPanel(self.session, self)
         self.navigation = Navigation(self.session, self.images, self.segment_panel, self.canvas)
@@ -166,6 +170,9 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.segment_panel.show_box.activated.connect(
             lambda index: self.canvas.show_objects(bool(self.segment_panel.show_box.itemData(index)))
         )
+        self.large.changed.connect(self.large_mask_row.refresh)
+        self.large.changed.connect(self.canvas.refresh_text)
+        self.large.lens.label_chosen.connect(self.review_panel.classes.mark)
         self.images.table.selection_changed.connect(lambda _: self.segment_panel.refresh())
         self.review_panel.references = self.image_source.reference_choices
         self.review_panel.chosen_reference = lambda: self.image_source.reference_layer
@@ -242,6 +249,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         preferences = read_preferences()  # napari reads every plugin's manifest for it
         self.session.workspace.evaluation = EvaluationSettings(confidence=preferences.confidence)
         self.session.workspace.tile = preferences.tile_size
+        self.large.preferences = preferences
         if preferences.start_process and not self.session.runner.busy:
             self.session.warm()  # the slow imports continue beside what the window still has to do
         self._window = self.window()
@@ -311,6 +319,8 @@ class Workbench(QWidget):  # type: ignore[misc]
                 )
                 return
             whole = shape is not None and view == (0, 0, *shape)
+            if self.large.segment([current], preferences, None if whole else Region(*view)):
+                return
             session.segment([current], *((None, None) if whole else (Region(*view), shape)))
             return
         ids = {

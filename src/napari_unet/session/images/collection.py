@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import ReferenceMask, Sample
     from napari_unet.metrics.overlap import EmptyRule
     from napari_unet.models.card import ModelCard
+    from napari_unet.project.corrections.disk_mask import DiskMask
     from napari_unet.session.images.image_row import Status
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.review.quality_estimate import MemberAgreement
@@ -66,6 +67,8 @@ class Entry:
         Who owns what a person made of the mask; the entry only reads it.
     known_as : str
         Id of the image there.
+    disk : DiskMask or None
+        The mask of an image that is too large to have it in memory; it owns what a person painted, too.
     """
 
     sample: Sample
@@ -81,8 +84,9 @@ class Entry:
     estimate: float | None = None
     reason: str = ""
     scored_with: tuple[float, int] | None = None
-    corrections: Corrections = field(default_factory=Corrections.in_memory)
+    corrections: Corrections | DiskMask = field(default_factory=Corrections.in_memory)
     known_as: str = ""
+    disk: DiskMask | None = None
 
     def __post_init__(self) -> None:
         self.known_as = self.known_as or self.sample.id
@@ -114,8 +118,11 @@ class Entry:
 
     @property
     def corrected(self) -> NDArray[np.uint8] | None:
-        """(Y, X) uint8, what a person made of the mask, read-only; None while it is as predicted."""
-        if not self.is_corrected:
+        """(Y, X) uint8, what a person made of the mask, read-only; None while it is as predicted.
+
+        None of a large image, too, whose mask stays on disk.
+        """
+        if not self.is_corrected or self.disk is not None:
             return None
         try:
             return self.corrections.mask(self.known_as)
@@ -143,7 +150,20 @@ class Entry:
             return "done"
         if self.is_corrected:
             return "corrected"
-        return "new" if self.prediction is None or self.prediction.file is None else "segmented"
+        return "segmented" if self.is_segmented else "new"
+
+    @property
+    def is_segmented(self) -> bool:
+        """Whether there is a predicted mask."""
+        return self.disk is not None or (self.prediction is not None and self.prediction.file is not None)
+
+    def use_disk(self, disk: DiskMask | None) -> None:
+        """Have another mask on disk, or none any more; what was segmented in memory is of no use then."""
+        self.disk = disk
+        self.corrections = disk if disk is not None else Corrections.in_memory()
+        if disk is not None:
+            self.prediction = self.counts = self.iou = None
+            self.problem = ""
 
 
 class Collection:
@@ -393,6 +413,8 @@ class Collection:
             entry.prediction = entry.agreement = entry.estimate = None
             entry.problem = entry.reason = ""
             entry.part = ""
+            if entry.disk is not None and not entry.is_corrected:
+                entry.use_disk(None)
             if not entry.is_corrected:
                 entry.counts = entry.iou = None
         self.close()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 METADATA_KEY = "napari_unet"
 # Key of layer metadata under which the layer of the current mask tells what its numbers are: a ShownMask.
 MASK_KEY = "napari_unet_mask"
+# Key of layer metadata under which a layer tells that it shows a part of a mask on disk, and of which.
+LARGE_MASK_KEY = "napari_unet_large_mask"
 
 
 @dataclass(frozen=True, eq=False)

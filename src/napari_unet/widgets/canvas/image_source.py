@@ -302,6 +302,10 @@ class ImageSource(QObject):  # type: ignore[misc]
                 found[identifier] = size
         return found
 
+    def layer_of(self, identifier: str) -> Any:
+        """The layer that shows an image; None if there is none."""
+        return self._where.get(identifier, (None, None))[0]
+
     def shape(self) -> tuple[int, int] | None:
         """(Y, X) of the current image; None if there is none."""
         return None if self.layer is None else image_shape(self.layer)[:2]

@@ -1,180 +1,400 @@
-"""Images too large to be segmented as a whole: their masks are on disk, and grow from where one looks."""
+"""Large images: their masks are on disk, seen as a whole or through a lens to paint on."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unet.data.file_names import safe_stem
 from napari_unet.engine.task import FromCaller
-from napari_unet.export.label_store import UNFINISHED
+from napari_unet.errors import DataError
+from napari_unet.session.disk_masks import LargeImageWishes
+from napari_unet.session.images.layer_metadata import LARGE_MASK_KEY
 from napari_unet.settings import LargeImageSettings
+from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.layer_images import OURS, image_shape, view_of
-from napari_unet.widgets.canvas.layer_styles import class_colormap
-from napari_unet.workflow.inputs.image_reference import refer
+from napari_unet.widgets.canvas.lazy_objects import LazyObjects
+from napari_unet.widgets.canvas.lens import Lens, fits
+from napari_unet.widgets.parts.preferences import Preferences
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    from napari_unet.engine.task import Job
+    from numpy.typing import NDArray
+
     from napari_unet.models.card import ModelCard
-    from napari_unet.progress import Progress
+    from napari_unet.project.corrections.disk_mask import DiskMask
+    from napari_unet.project.corrections.stroke import Box
     from napari_unet.session.session import Session
     from napari_unet.settings import InferenceSettings
     from napari_unet.widgets.canvas.image_source import ImageSource
-    from napari_unet.widgets.parts.preferences import Preferences
+    from napari_unet.workflow.segment.prediction import Region
 
-SHOWN = "large mask"  # what a layer of such a mask says of itself
+WHOLE = "large mask"  # what the layer that shows all of such a mask says of itself
 REFRESH = 500  # milliseconds between two looks at what has been finished
-LOOK = 200  # milliseconds between two looks at where a person looks
-ELSEWHERE = "napari-unet-masks"  # folder in the person's own, for images that are in no file
-
-
-@dataclass(frozen=True, eq=False)
-class Making:
-    """What is being segmented, whatever else the person goes to meanwhile.
-
-    Attributes
-    ----------
-    image : napari layer
-        Of the image.
-    name : str
-        What the layer of its mask is called.
-    classes : int
-        Of the model.
-    """
-
-    image: Any
-    name: str
-    classes: int
+LOOK = 200  # milliseconds between two looks at where a person looks, while a mask is made
+SOON = 50  # milliseconds from a move of the view until it is looked at
+REST = 2000  # milliseconds after the last stroke until objects are counted again
+ALL = 0.9995  # of an image is all of it, in words
 
 
 class LargeMasks(QObject):  # type: ignore[misc]
-    """Has large images segmented block by block, and shows what is there.
+    """Has large images segmented block by block, shows their masks, and the lens to paint on them.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Gets a layer for each mask.
+        Gets two layers, of which one is seen: the whole mask, or the lens at full resolution.
     session : Session
-        Runs the task.
+        Owns the masks.
     image_source : ImageSource
         Knows the layer of the current image.
     """
 
+    changed = Signal()  # what there is to say of the mask of the current image
+
     def __init__(self, viewer: Any, session: Session, image_source: ImageSource, parent: QObject) -> None:
         super().__init__(parent)
-        self.viewer = viewer
-        self.session = session
-        self.image_source = image_source
-        self.layer: Any = None  # of the mask that is being made
+        self.viewer, self.session, self.image_source = viewer, session, image_source
+        self.masks = session.disk_masks
+        self.masks.wishes = self._wishes
+        self.preferences = Preferences()
+        self.lens = Lens(viewer, session, self._place, self)
+        self.lens.shown.connect(self._arrange)
+        self.layer: Any = None  # shows the whole mask
+        self.hidden = self.as_objects = False
+        self._path: Path | None = None  # of the mask that is shown
+        self._shown: tuple[Path, bool, int] | None = None  # and how it is shown
+        self._image: Any = None  # layer of the image whose mask is being made
         self._seen: tuple[int, float, float] | None = None
-        self._making: Making | None = None
-        self._look = QTimer(self)
-        self._look.setInterval(LOOK)
-        self._look.timeout.connect(self._where)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(REFRESH)
-        self._soon.timeout.connect(self._refresh)
+        self._look = self._timer(LOOK, self._where, repeats=True)
+        self._growing = self._timer(REFRESH, self._refresh)
+        self._soon = self._timer(SOON, self._on_view)
+        self._rest = self._timer(REST, self._count)
+        self.masks.begun.connect(self._on_begun)
+        self.masks.grew.connect(self._on_grew)
+        self.masks.changed.connect(self._on_changed)
+        self.masks.counted.connect(lambda _: self.changed.emit())
+        session.workspace.current_changed.connect(lambda _: self._update())
+        session.workspace.mask_changed.connect(self._on_mask)
+        session.workspace.rows_changed.connect(self._on_rows)
+        session.workspace.collection_changed.connect(self._update)
+        session.workspace.model_changed.connect(self._update)
+        session.workspace.leaving.connect(self.take_painting)
+        self._camera = layer_styles.camera_of(viewer)
+        for event in (self._camera.events.center, self._camera.events.zoom):
+            event.connect(self._on_camera)
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    def _timer(self, milliseconds: int, slot: Callable[[], None], *, repeats: bool = False) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(not repeats)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(slot)
+        return timer
 
     def close(self) -> None:
-        """Look at nothing any more."""
-        self._look.stop()
-        self._soon.stop()
+        """Hand in the last stroke, and look at nothing any more."""
+        self.lens.close()
+        for timer in (self._look, self._growing, self._soon, self._rest):
+            timer.stop()
+        for event in (self._camera.events.center, self._camera.events.zoom):
+            event.disconnect(self._on_camera)
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
 
-    def segment(self, identifiers: Sequence[str], preferences: Preferences) -> bool:
-        """Segment this way, if it is one image, that is large, and the model can; says whether it is."""
-        session, layer = self.session, self.image_source.layer
-        if len(identifiers) != 1 or identifiers[0] != session.workspace.current or layer is None:
-            return False
-        shape = image_shape(layer)
-        if shape[0] * shape[1] <= preferences.large_megapixels * 1e6:
-            return False
-        assert session.workspace.collection is not None
-        assert session.workspace.model is not None
-        if not goes_by_blocks(session.workspace.model, session.workspace.inference):
-            return False
-        sample = session.workspace.collection.entries[session.workspace.current].sample
-        name = f"{session.workspace.current} {session.workspace.model.name}"
-        self._making = Making(layer, f"{name}: mask on disk", len(session.workspace.model.classes))
-        self._where()
-        from napari_unet.workflow.large_images.segment_layer import (
-            SegmentLayerTask,  # of no use to the dock when it opens
-        )
+    # which images these are
 
-        task = SegmentLayerTask(
-            session.workspace.model.path,
-            refer(sample, session.workspace.collection.dataset),
-            shape,
-            folder_for(layer.source.path),
-            safe_stem(name),
-            session.workspace.inference,
-            LargeImageSettings(memory=preferences.memory),
+    @property
+    def disk(self) -> DiskMask | None:
+        """The mask on disk of the current image."""
+        collection, current = self.session.workspace.collection, self.session.workspace.current
+        if collection is None or current not in collection.entries:
+            return None
+        return collection.entries[current].disk
+
+    @property
+    def active(self) -> bool:
+        """Whether the mask of the current image is one on disk, or would be."""
+        if self.disk is not None:
+            return True
+        workspace = self.session.workspace
+        if not workspace.current or not self._is_large(self.image_source.layer):
+            return False
+        return workspace.model is None or goes_by_blocks(workspace.model, workspace.inference)
+
+    def _is_large(self, layer: Any) -> bool:
+        if layer is None:
+            return False
+        height, width, _ = image_shape(layer)
+        return height * width > self.preferences.large_megapixels * 1e6
+
+    def _wishes(self, identifier: str) -> LargeImageWishes | None:
+        layer = self.image_source.layer_of(identifier)
+        if layer is None:
+            return None
+        return LargeImageWishes(
+            image_shape(layer),
+            LargeImageSettings(memory=self.preferences.memory),
+            self.preferences.cluster,
             FromCaller(lambda: self._seen),
-            preferences.cluster,
-            self.image_source.pixel_sizes([session.workspace.current]).get(session.workspace.current),
+            self.image_source.pixel_sizes([identifier]).get(identifier),
         )
-        self._look.start()
-        session.runner.run(task, 0, self._on_progress, self._on_end)
+
+    # segmenting
+
+    def segment(
+        self, identifiers: Sequence[str], preferences: Preferences, region: Region | None = None
+    ) -> bool:
+        """Segment this way, if it is one image, that is large, and the model can; says whether it is."""
+        self.preferences = preferences
+        workspace, layer = self.session.workspace, self.image_source.layer
+        if len(identifiers) != 1 or identifiers[0] != workspace.current or not self._is_large(layer):
+            return False
+        assert workspace.model is not None
+        if not goes_by_blocks(workspace.model, workspace.inference):
+            return False
+        self.take_painting()
+        self._image = layer
+        self._where()
+        if self.masks.segment(identifiers[0], region):
+            self._look.start()
         return True
-
-    def _on_progress(self, progress: Progress) -> None:
-        from napari_unet.workflow.large_images.segment_layer import LargeMask
-
-        if isinstance(progress.piece, LargeMask):
-            self._show(progress.piece.path)
-        elif progress.piece is not None and not self._soon.isActive():
-            self._soon.start()
-
-    def _on_end(self, job: Job) -> None:
-        self._look.stop()
-        self._soon.stop()
-        if job.state == "done":
-            self._show(job.result)  # it has its name only now
-        self._refresh()
 
     def _where(self) -> None:
         """Keep in mind what is in the middle of the view, for who asks from another thread."""
-        image = self._making.image if self._making is not None else None
-        if image not in self.viewer.layers:
+        if self._image not in self.viewer.layers:
             return
-        view = view_of(image, image_shape(image)[:2])
+        view = view_of(self._image, image_shape(self._image)[:2])
         if view is not None:
             self._seen = (0, (view[0] + view[2]) / 2, (view[1] + view[3]) / 2)
 
-    def _show(self, path: Path) -> None:
-        """Show labels on disk, in the layer there is of them."""
-        import zarr
+    def _on_begun(self, identifier: str, path: Path) -> None:
+        if identifier == self.session.workspace.current:
+            self.lens.set_editable(False)
+            self._show_whole(path)
+            self.changed.emit()
 
-        making = self._making
-        assert making is not None
-        group = zarr.open_group(path, mode="r")
-        datasets = group.attrs["ome"]["multiscales"][0]["datasets"]
-        levels = [group[one["path"]] for one in datasets]
-        data = levels if len(levels) > 1 else levels[0]
-        mark = (SHOWN, str(path).removesuffix(UNFINISHED))
-        self.layer = next((one for one in self.viewer.layers if one.metadata.get(OURS) == mark), None)
-        if self.layer is not None:
-            self.layer.data = data
-            return
-        self.layer = self.viewer.add_labels(
-            data,
-            multiscale=len(levels) > 1,
-            name=making.name,
-            colormap=class_colormap(making.classes),
-            scale=making.image.scale[-2:],
-            translate=making.image.translate[-2:],
-            metadata={OURS: mark},
-        )
+    def _on_grew(self, identifier: str) -> None:
+        if not self._growing.isActive():
+            self._growing.start()
+
+    def _on_changed(self, identifier: str) -> None:
+        self._look.stop()
+        self._growing.stop()
+        if identifier == self.session.workspace.current:
+            self._update()
 
     def _refresh(self) -> None:
-        if self.layer in self.viewer.layers:
+        if self.layer in self.viewer.layers and self.layer.visible:
             self.layer.refresh()
+
+    # showing
+
+    def _update(self) -> None:
+        """Show the mask of the current image, if that is on disk; else nothing of this kind."""
+        workspace, disk = self.session.workspace, self.disk
+        if not self.active:
+            self._clear()
+            self.changed.emit()
+            return
+        making = self.masks.making == workspace.current
+        if disk is None:
+            if not making:
+                self._clear()
+                layer = self.image_source.layer
+                if layer is not None:
+                    size = self.image_source.pixel_sizes([workspace.current]).get(workspace.current)
+                    self.masks.restore(workspace.current, image_shape(layer), size)
+            self.changed.emit()
+            return
+        self.lens.set_editable(not making)
+        self.lens.rule = self._rule(disk)
+        self._show_whole(disk.path)
+        if self.lens.crop is not None and self.lens.crop.disk is not disk:
+            self.lens.crop = None  # of the mask before, which is the same in most places
+        self._on_view()
+        self.lens.reload()
+        self.changed.emit()
+
+    def _rule(self, disk: DiskMask) -> Any:
+        """What makes the lens follow a threshold that the mask on disk does not have yet."""
+        workspace = self.session.workspace
+        if disk.has_evidence() or workspace.model is None:
+            return None
+        if disk.state.get("threshold") in (None, workspace.inference.threshold):
+            return None
+        from napari_unet.workflow.large_images.layer_mask import MaskRule
+
+        return MaskRule(workspace.inference.threshold, 0, workspace.model.recipe.network.activation)
+
+    def _clear(self) -> None:
+        self.lens.drop()
+        self._path = None
+        if self.layer is not None and self.layer in self.viewer.layers:
+            self.viewer.layers.remove(self.layer)
+
+    def _show_whole(self, path: Path) -> None:
+        """Show a mask on disk on all its levels, in the layer there is."""
+        import zarr
+
+        if self.layer is not None and self._shown == (path, self.as_objects, self._classes):
+            self._refresh()
+            return
+        group = zarr.open_group(path, mode="r")
+        levels = [group[one["path"]] for one in group.attrs["ome"]["multiscales"][0]["datasets"]]
+        data = [LazyObjects(level, 2**n) for n, level in enumerate(levels)] if self.as_objects else levels
+        colours = (
+            layer_styles.object_colormap() if self.as_objects else layer_styles.class_colormap(self._classes)
+        )
+        several = len(levels) > 1
+        if self.layer is not None and self.layer.multiscale != several:
+            self.viewer.layers.remove(self.layer)
+        if self.layer is None:
+            active = self.viewer.layers.selection.active
+            self.layer = self.viewer.add_labels(
+                data if several else data[0],
+                multiscale=several,
+                name="U-Net mask, whole",
+                opacity=0.55,
+                colormap=colours,
+                metadata={OURS: WHOLE},
+                visible=not self.hidden,
+            )
+            if active is not None:
+                self.viewer.layers.selection.active = active
+        else:
+            if not layer_styles.same_colormap(self.layer, colours):
+                self.layer.colormap = colours
+            if several:
+                # napari takes the coarsest level of new data, and the corners of the level before.
+                self.layer.corner_pixels = np.array([[0, 0], np.subtract(levels[-1].shape, 1)])
+            self.layer.data = data if several else data[0]
+        self.layer.metadata[LARGE_MASK_KEY] = str(path)
+        self._path, self._shown = path, (path, self.as_objects, self._classes)
+        self._place(self.layer, (0, 0))
+
+    @property
+    def _classes(self) -> int:
+        collection = self.session.workspace.collection
+        return len(collection.classes) if collection is not None else 1
+
+    def _place(self, layer: Any, first: tuple[int, int]) -> None:
+        """Lay a layer over the image, with its first pixel at a row and column of that."""
+        image = self.image_source.layer
+        if image is None:
+            return
+        layer_styles.place_over(layer, image, first)
+        every = self.viewer.layers
+        if image in every and layer in every and every.index(layer) < every.index(image):
+            every.move(every.index(layer), every.index(image) + 1)
+
+    def _on_camera(self, event: Any = None) -> None:
+        if not self._soon.isActive():
+            self._soon.start()
+
+    @property
+    def view(self) -> Box | None:
+        """What of the current image is in view."""
+        image, shape = self.image_source.layer, self.image_source.shape()
+        return None if image is None or shape is None else view_of(image, shape)
+
+    def _on_view(self) -> None:
+        disk, view = self.disk, self.view
+        if disk is None or view is None or self._path is None:
+            return
+        if fits(view):
+            self.lens.look_at(disk, view)
+        self._arrange()
+
+    @property
+    def lens_is_shown(self) -> bool:
+        """Whether the mask is seen through the lens, where it can be painted on."""
+        view, crop = self.view, self.lens.crop
+        return view is not None and crop is not None and crop.disk is self.disk and fits(view)
+
+    def _arrange(self) -> None:
+        """Show either the lens or the whole."""
+        close = self.lens_is_shown
+        lens = self.lens.layer
+        if lens is not None and lens.visible != (close and not self.hidden):
+            lens.visible = close and not self.hidden
+        # While the lens follows the view, what it does not cover yet is left out rather than drawn twice.
+        if self.layer is not None and self.layer.visible != (not close and not self.hidden):
+            self.layer.visible = not close and not self.hidden
+        every = self.viewer.layers
+        if close and every.selection.active in (None, self.layer, self.image_source.layer):
+            every.selection.active = lens
+        self.changed.emit()
+
+    def _on_mask(self, identifier: str) -> None:
+        if identifier and identifier == self.session.workspace.current and self.active:
+            self._update()
+
+    def _on_rows(self, identifiers: tuple[str, ...]) -> None:
+        if self.session.workspace.current in identifiers and self.disk is not None:
+            self._rest.start()
+            self.changed.emit()
+
+    def _count(self) -> None:
+        self.masks.count_objects(self.session.workspace.current)
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value is self.layer:
+            self.layer = self._path = self._shown = None
+
+    # what panels and keys ask for
+
+    def take_painting(self) -> None:
+        """Hand in what was painted since it was last looked at."""
+        self.lens.take_painting()
+
+    def hide(self) -> None:
+        """Hide the mask, or show it again."""
+        self.hidden = not self.hidden
+        self._arrange()
+
+    def show_objects(self, objects: bool) -> None:
+        """Show connected objects, or classes."""
+        if objects != self.as_objects:
+            self.take_painting()
+            self.as_objects = self.lens.as_objects = objects
+            if self._path is not None and self._path.exists():
+                self._show_whole(self._path)
+            self.lens.reload()
+
+    def choose_label(self, label: int) -> None:
+        """Paint with a class from now on, if the lens is shown."""
+        if self.lens_is_shown:
+            self.lens.choose_label(label)
+
+    def edit(self, change: Callable[[NDArray[Any]], NDArray[Any]], kind: str) -> None:
+        """Change what the lens shows of the mask.
+
+        Raises
+        ------
+        DataError
+            If the mask is seen as a whole.
+        """
+        if not self.lens_is_shown or not self.lens.editable:
+            raise DataError(
+                "a large mask is changed where it is seen at full resolution",
+                code="data.mask.view",
+                remedy="zoom in until the mask can be painted on",
+            )
+        self.lens.edit(change, kind)
+
+    def words(self) -> str:
+        """What to say in the corner of the canvas."""
+        disk = self.disk
+        if disk is None or self.masks.making == self.session.workspace.current:
+            return ""
+        with suppress(OSError, KeyError, ValueError):
+            if disk.share < ALL:
+                return f"{100 * disk.share:.2g} % segmented"
+        return "" if self.lens_is_shown else "zoom in to paint"
 
 
 def goes_by_blocks(model: ModelCard, settings: InferenceSettings) -> bool:
@@ -182,10 +402,3 @@ def goes_by_blocks(model: ModelCard, settings: InferenceSettings) -> bool:
     network = model.recipe.network
     whole = settings.refinement or (network.presence and settings.least_presence)
     return not (model.members or network.separation == "objects" or whole)
-
-
-def folder_for(source: str | None) -> Path:
-    """Where the mask of an image goes: beside its file, else into a folder of the person's own."""
-    if source is not None and Path(source).exists() and os.access(Path(source).parent, os.W_OK):
-        return Path(source).parent
-    return Path.home() / ELSEWHERE

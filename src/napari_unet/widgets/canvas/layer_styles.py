@@ -129,6 +129,12 @@ def text_overlay(viewer: Any) -> Any:
     return overlays.text if overlays is not None else viewer.text_overlay
 
 
+def camera_of(viewer: Any) -> Any:
+    """The camera of the canvas, where this version of napari keeps it."""
+    scene = getattr(viewer, "scene", None)
+    return viewer.camera if scene is None else scene.camera
+
+
 def forget_history(layer: Any, *, editable: bool = True) -> None:
     """Leave nothing to undo in a Labels layer whose data was replaced, or that shows another slice.
 
@@ -175,17 +181,27 @@ def remember_meaning(
     )
 
 
-def place_over(layer: Any, image: Any) -> None:
-    """Lay a layer over as many of the last axes of another: a mask over its image, a stack over a stack."""
+def place_over(layer: Any, image: Any, first: tuple[int, int] = (0, 0)) -> None:
+    """Lay a layer over as many of the last axes of another: a mask over its image, a stack over a stack.
+
+    Parameters
+    ----------
+    layer, image : napari layers
+        The one that is laid, and the other.
+    first : tuple of int
+        Row and column of the image on which its first pixel lies.
+    """
     n = layer.ndim
     matrix = np.asarray(image.affine.affine_matrix)
     affine = np.eye(n + 1)
     affine[:n, :n] = matrix[-n - 1 : -1, -n - 1 : -1]
     affine[:n, n] = matrix[-n - 1 : -1, -1]
+    rotate, scale = np.asarray(image.rotate)[-n:, -n:], np.asarray(image.scale)[-n:]
+    place = np.concatenate([np.zeros(n - 2), first])
     wanted = {
-        "scale": np.asarray(image.scale)[-n:],
-        "translate": np.asarray(image.translate)[-n:],
-        "rotate": np.asarray(image.rotate)[-n:, -n:],
+        "scale": scale,
+        "translate": np.asarray(image.translate)[-n:] + rotate @ (scale * place),
+        "rotate": rotate,
         "affine": affine,
     }
     for name, value in wanted.items():

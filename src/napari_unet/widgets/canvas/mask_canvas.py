@@ -21,6 +21,7 @@ from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.label_numbering import IGNORED_OBJECT, LabelNumbering
 from napari_unet.widgets.canvas.layer_images import OURS
+from napari_unet.widgets.canvas.lens_watch import LONGEST, PAINTING, SETTLE
 from napari_unet.widgets.canvas.stack_masks import StackMasks, objects_of
 from napari_unet.widgets.canvas.stroke_watch import StrokeWatch
 from napari_unet.widgets.parts import keys
@@ -34,13 +35,11 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.image_source import ImageSource
+    from napari_unet.widgets.canvas.large_masks import LargeMasks
     from napari_unet.widgets.canvas.mask_stack import MaskStack
 
-# Milliseconds from the last change until the mask is looked at, and from the first where one follows the
-# other. What is painted is on the disk within a second, so a drag is kept in parts.
-SETTLE, LONGEST = 60, 500
+# As SETTLE and LONGEST, of masks that take a moment to be compared.
 SETTLE_LARGE, LONGEST_LARGE = 400, 800
-PAINTING = ("paint", "fill", "erase", "polygon")
 LONG = 24  # characters of an id that the canvas has room for
 PLANE = 2  # axes of the slice in view
 
@@ -69,6 +68,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         self.stacks = StackMasks(session, image_source, self)
         self.mask_layer: Any = None
         self.preview_layer: Any = None
+        self.large: LargeMasks | None = None  # takes over where a mask is too large for this canvas
         self.as_objects = False
         self._setting = False
         self._watch = StrokeWatch(self._wait, lambda: self._setting)
@@ -112,6 +112,8 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         """Show connected objects, or classes."""
         self.take_everything()
         self.as_objects = objects
+        if self.large is not None:
+            self.large.show_objects(objects)
         self.stacks.show_objects(objects)
         if self._mask_in_layer is not None:
             self._put(self._mask_in_layer)
@@ -142,11 +144,16 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def hide_mask(self) -> None:
         """Hide the mask, or show it again."""
-        if self.mask_layer is not None:
+        if self.large is not None and self.large.active:
+            self.large.hide()
+        elif self.mask_layer is not None:
             self.mask_layer.visible = not self.mask_layer.visible
 
     def choose_label(self, label: int) -> None:
         """Paint with a class from now on: 0 background, 1..K, 255 ignore; takes up the brush if none is."""
+        if self.large is not None and self.large.active:
+            self.large.choose_label(label)
+            return
         layer, numbering = self.mask_layer, self._numbering
         if layer is None or numbering is None or (label != IGNORE and label > self._classes):
             return
@@ -157,6 +164,8 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def object_point(self) -> tuple[int, int] | None:
         """Row and column of what is pointed at, or of the object that is chosen; None if that is outside."""
+        if self.large is not None and self.large.active:
+            return self.large.lens.object_point()
         layer, mask = self.mask_layer, self.current_mask()
         if layer is None or mask is None:
             return None
@@ -199,6 +208,8 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def take_painting(self) -> None:
         """Hand to the session what was painted since it was last looked at."""
+        if self.large is not None:
+            self.large.take_painting()
         self._settle.stop()
         layer, before = self.mask_layer, self._mask_in_layer
         if layer is None or before is None or not self._shown:
@@ -338,7 +349,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def _on_score(self, identifier: str) -> None:
         if identifier == self.session.workspace.current:
-            self._refresh_text()
+            self.refresh_text()
 
     def _on_removed(self, event: Any) -> None:
         if event.value is self.mask_layer:
@@ -364,23 +375,32 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             self._clear()
             return
         entry = collection.entries[identifier]
-        if entry.prediction is None and not entry.is_corrected:
+        if entry.disk is not None or (entry.prediction is None and not entry.is_corrected):
             self._clear()
         else:
             self.session.workspace.with_mask(identifier, lambda mask: self._show_mask(identifier, mask))
-        self._refresh_text()
+        self.refresh_text()
 
     def _clear(self) -> None:
         """No mask for the current image: an empty one in the layer, if there is a layer."""
         self._shown, self._mask_in_layer = "", None
         self._leave_slice()
         shape = self.image_source.shape()
+        if self.large is not None and self.large.active:
+            self._remove_layers()
+            shape = None
         if self.mask_layer is not None and shape is not None:
             self._shown = self.session.workspace.current
             self._mask_in_layer = np.zeros(shape, np.uint8)
             self._put(self._mask_in_layer)
         self.mask_shown.emit()
-        self._refresh_text()
+        self.refresh_text()
+
+    def _remove_layers(self) -> None:
+        """Give way to a mask on disk, which has layers of its own."""
+        for layer in (self.mask_layer,):
+            if layer is not None and layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
 
     def _show_mask(self, identifier: str, mask: NDArray[np.uint8] | None) -> None:
         if identifier != self.session.workspace.current or mask is None:
@@ -512,7 +532,8 @@ class MaskCanvas(QObject):  # type: ignore[misc]
     def _on_label(self, event: Any = None) -> None:
         self.label_chosen.emit(self._chosen_label())
 
-    def _refresh_text(self) -> None:
+    def refresh_text(self) -> None:
+        """Say in the corner of the canvas what is shown."""
         overlay = layer_styles.text_overlay(self.viewer)
         identifier = self.session.workspace.current
         if not identifier or self.session.workspace.collection is None:
@@ -528,6 +549,8 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             words.append(row.part)
         if row.status in ("corrected", "done"):
             words.append(row.status)
+        if self.large is not None and self.large.words():
+            words.append(self.large.words())
         overlay.text = "  ·  ".join(words)
         overlay.visible = True
 

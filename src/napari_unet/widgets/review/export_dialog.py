@@ -26,7 +26,7 @@ from napari_unet.data.files.pixel_size import parse_pixel_size
 from napari_unet.errors import WorkbenchError
 from napari_unet.export.formats import FORMATS
 from napari_unet.export.naming import PATTERN, plan_files
-from napari_unet.session.export_masks import current_masks, exportable
+from napari_unet.session.export_masks import current_masks, exportable, segmented_in_part
 from napari_unet.session.outcome import Outcome
 from napari_unet.widgets.parts.words import LINK_TIP, count
 from napari_unet.workflow.export.export_task import Exported, ExportTask
@@ -316,6 +316,9 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         """What keeps from exporting, in a sentence, and the files that would be replaced."""
         if not self.ids(str(self.scope_box.currentData())):
             return "No such image has a mask: segment some first.", []
+        part = segmented_in_part(self.session.workspace, self.ids(str(self.scope_box.currentData())))
+        if part:
+            return part, []
         if not self.folder_edit.text().strip():
             return "Choose a folder.", []
         try:

@@ -68,6 +68,8 @@ class MaskEditing:
                 painting.revert(current)
             elif what == "undo":
                 painting.undo(current)
+            elif self.canvas.large is not None and self.canvas.large.active:
+                self.canvas.large.edit(self._edit(what), NAMES[what])
             else:
                 painting.edit(current, self._edit(what), NAMES[what])
         except WorkbenchError as error:

@@ -294,7 +294,7 @@ class SegmentPanel(Step):
         self.run_button.setToolTip(why or "Segment (S)")
         self.run_records.refresh()
         self._show_link()
-        if collection is None or not any(e.prediction is not None for e in collection.entries.values()):
+        if collection is None or not any(e.is_segmented for e in collection.entries.values()):
             self.mask_part.hide()
         else:
             self.mask_part.show()

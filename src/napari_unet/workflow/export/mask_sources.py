@@ -27,6 +27,7 @@ from napari_unet.export.stacks import StackSlice, slices_of_files
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.models.ensemble import load_any
 from napari_unet.project.project_file import PROJECT_FILE
+from napari_unet.workflow.export.whole_mask import number_whole, read_whole_mask
 from napari_unet.workflow.inputs.image_reference import FileReference, References
 from napari_unet.workflow.inputs.mask_folder import GivenMasks
 from napari_unet.workflow.segment.segment_samples import chosen_samples, segment_samples
@@ -298,7 +299,7 @@ class CallerMasks:
     references : tuple of ImageReference
         The images.
     mask : FromCaller
-        (id) -> (Y, X) uint8, 0..K, or None if there is none.
+        (id) -> (Y, X) uint8, 0..K, or None if there is none; of a large image the path of its mask on disk.
     classes : tuple of str
         Their names.
     objects : FromCaller or None
@@ -329,6 +330,9 @@ class CallerMasks:
                 raise DataError(
                     f"{reference.id} has no mask yet", code="data.mask.missing", remedy="segment it first"
                 )
+            large = isinstance(mask, Path)
+            if large:
+                mask = read_whole_mask(mask, reference.id)
             known_mask = np.where(mask > len(self.classes), 0, mask).astype(np.uint8)
             try:
                 sample = known.sample(reference)
@@ -340,6 +344,8 @@ class CallerMasks:
             size = self.pixel_sizes.get(reference.id)
             about = {"program": PROGRAM, **self.about}
             image = segmented(sample, known_mask, self.classes, None, size, about, roots)
+            if large:
+                return replace(image, load_objects=lambda: number_whole(known_mask, reference.id))
             ask = self.objects
             return image if ask is None else replace(image, load_objects=lambda: ask(reference.id))
 

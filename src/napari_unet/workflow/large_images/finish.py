@@ -32,7 +32,7 @@ def one_by_one(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """A part of an array in a store."""
 
     store: Path
@@ -47,7 +47,7 @@ class _Part:
 class _Drop:
     """A part, with the areas that its pieces have as wholes; or their numbers, if objects are wanted."""
 
-    part: _Part
+    part: Part
     areas: NDArray[np.int64]
     minimum_size: int
     numbers: NDArray[np.uint32] | None = None
@@ -82,21 +82,21 @@ def finish_labels(
         for index in np.ndindex(*raw.shape[:-2]):
             _drop_small(store, index, minimum_size, on_progress, cancel, spread, objects)
     for level in range(1, len(store.levels)):
-        parts = list(_parts_of(store, str(level), level, PART // 2))
-        found = spread(_halve, parts)
+        parts = list(parts_of(store, str(level), level, PART // 2))
+        found = spread(halve, parts)
         for _ in tracked(found, len(parts), "Building coarser levels", on_progress, cancel):
             pass
 
 
-def _parts_of(
+def parts_of(
     store: LabelStore, key: str, level: int, side: int, index: Index | None = None
-) -> Iterator[_Part]:
+) -> Iterator[Part]:
     """Parts of an array that are written at once: whole files of it, image by image."""
     array = store.array(key)
     for one in np.ndindex(*array.shape[:-2]) if index is None else [index]:
         for r, rows in enumerate(_cut(array.shape[-2], array.chunks[-2], side)):
             for c, columns in enumerate(_cut(array.shape[-1], array.chunks[-1], side)):
-                yield _Part(store.path, level, one, rows, columns, (r, c))
+                yield Part(store.path, level, one, rows, columns, (r, c))
 
 
 def _cut(size: int, chunk: int, wanted: int) -> list[slice]:
@@ -113,7 +113,7 @@ def _drop_small(
     spread: Spread,
     objects: bool,
 ) -> None:
-    parts = list(_parts_of(store, RAW, 0, PART, index))
+    parts = list(parts_of(store, RAW, 0, PART, index))
     found = tracked(spread(_look, parts), len(parts), "Joining pieces", on_progress, cancel)
     joined = join({part.place: pieces for part, pieces in found})
     numbers = joined.kept_numbers(minimum_size) if objects else {}
@@ -123,12 +123,12 @@ def _drop_small(
         pass
 
 
-def _raw(part: _Part) -> tuple[LabelStore, NDArray[np.uint8]]:
+def _raw(part: Part) -> tuple[LabelStore, NDArray[np.uint8]]:
     store = LabelStore.open(part.store)
     return store, np.asarray(store.array(RAW)[(*part.index, part.rows, part.columns)])
 
 
-def _look(part: _Part) -> PartPieces:
+def _look(part: Part) -> PartPieces:
     return look_at_part(_raw(part)[1])
 
 
@@ -143,5 +143,6 @@ def _drop(drop: _Drop) -> None:
     store.write(0, part.index, part.rows, part.columns, kept)
 
 
-def _halve(part: _Part) -> None:
+def halve(part: Part) -> None:
+    """Make a part of a level of the level below."""
     LabelStore.open(part.store).halve(part.level, part.index, part.rows, part.columns)

@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import ComputeError
+from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.progress import Progress
+from napari_unet.workflow.large_images.layer_mask import MaskRule
 from napari_unet.workflow.large_images.plan import (
     Block,
     LargeImage,
     TileRunner,
     is_out_of_memory,
     leave_blank,
-    mask_of_block,
     measure_image,
     nearest_first,
     note_constant,
+    probabilities_of_block,
     read_tile,
 )
 
@@ -87,6 +89,8 @@ class LocalRun:
         cancel: CancelToken,
         focus: Focus = lambda: None,
         on_block: Callable[[Block], None] | None = None,
+        *,
+        part: bool = False,
     ) -> None:
         """Run blocks, in order or what is looked at first.
 
@@ -100,6 +104,8 @@ class LocalRun:
             Asked before each batch.
         on_block : callable
             Told of each block that is written, in the thread that writes.
+        part : bool
+            Whether these blocks alone are wanted, and their megapixels counted.
 
         Raises
         ------
@@ -108,7 +114,7 @@ class LocalRun:
         ComputeError
             If memory does not last for a single tile.
         """
-        state = BlockProgress(self.large, self._sorted(todo), time.monotonic())
+        state = BlockProgress(self.large, self._sorted(todo), time.monotonic(), part)
         runner = TileRunner(self.large, self.model, state.say_smaller(on_progress))
         with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
             written: Future[None] | None = None
@@ -223,10 +229,16 @@ def write_block(
     OutputError
         If the disk refuses.
     """
-    activation = model.recipe.network.activation
-    mask = mask_of_block(large, outputs, block, len(model.classes), activation)
+    probabilities = probabilities_of_block(large, outputs, block, len(model.classes))
+    rule = MaskRule(large.settings.threshold, 0, model.recipe.network.activation)
+    found = mask_from_probabilities(probabilities, rule.threshold, activation=rule.activation)
+    mask = found.copy()
     leave_blank(large, block, mask, constant)
-    store.write(key, large.stack.indices[block.image], *large.plan.result(block.number), mask)
+    index, place = large.stack.indices[block.image], large.plan.result(block.number)
+    if store.has_probabilities:
+        probabilities[mask != found] = 0
+        store.write_probabilities(index, *place, rule.keep(probabilities, mask))
+    store.write(key, index, *place, mask)  # last: that it is there says that the block is finished
 
 
 @dataclass
@@ -241,14 +253,17 @@ class BlockProgress:
         Not yet taken.
     start : float
         By the monotonic clock.
+    part : bool
+        Whether nothing else of the image is wanted.
     """
 
     large: LargeImage
     todo: list[Block]
     start: float
+    part: bool = False
 
     def __post_init__(self) -> None:
-        self.total = sum(map(self.large.pixels, self.large.blocks)) / 1e6
+        self.total = sum(map(self.large.pixels, self.todo if self.part else self.large.blocks)) / 1e6
         self.before = self.total - sum(map(self.large.pixels, self.todo)) / 1e6
         self.now = 0.0
 

@@ -14,7 +14,6 @@ from napari_unet.engine.hardware import has_gpu
 from napari_unet.errors import ModelError
 from napari_unet.inference.blocks import BlockPlan, plan_blocks
 from napari_unet.inference.budget import NATIVE_SPARE, SPARE, TileCost, batch_for, fit
-from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import PartNetwork, average_over_flips, average_part_over_flips
 from napari_unet.models import native
 from napari_unet.models.intensities import Intensities, measure, prepare_part
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.files.lazy_stack import LazyStack
-    from napari_unet.inference.postprocess import Activation
     from napari_unet.models.model import Model
     from napari_unet.settings import InferenceSettings, LargeImageSettings
 
@@ -333,10 +331,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def mask_of_block(
-    large: LargeImage, outputs: NDArray[np.float32], block: Block, classes: int, activation: Activation
-) -> NDArray[np.uint8]:
-    """What the network said of a tile, as a mask of its block, small pieces and all.
+def probabilities_of_block(
+    large: LargeImage, outputs: NDArray[np.float32], block: Block, classes: int
+) -> NDArray[np.float32]:
+    """What the network said of a tile, as probabilities of its block.
 
     Parameters
     ----------
@@ -348,24 +346,12 @@ def mask_of_block(
         That they are of.
     classes : int
         Of the model; further channels are not looked at.
-    activation : str
-        "sigmoid" or "softmax".
 
     Returns
     -------
     numpy.ndarray
-        (Y, X) uint8, as large as the block's result.
-    """
-    probabilities = probabilities_of_block(large, outputs, block, classes)
-    return mask_from_probabilities(probabilities, large.settings.threshold, activation=activation)
-
-
-def probabilities_of_block(
-    large: LargeImage, outputs: NDArray[np.float32], block: Block, classes: int
-) -> NDArray[np.float32]:
-    """(Y, X, K) float32 in [0, 1], rounded to half precision as those of small images are.
-
-    Parameters as ``mask_of_block``.
+        (Y, X, K) float32 in [0, 1], as large as the block's result, rounded to half precision as those
+        of small images are.
     """
     full = large.plan.finish(outputs[..., :classes], block.number)
     return np.clip(full, 0.0, 1.0).astype(np.float16).astype(np.float32)

@@ -387,10 +387,10 @@ def start_result(
     if path.exists():
         store = LabelStore.open(path)
         planned = plan_large_image(stack, model, settings, large, tuple(store.about["chunk"]))
-        check_same(store.about, wanted | _tiles(planned), out)
+        check_same(store.about, wanted | tiles_of(planned), out)
     else:
         planned = plan_large_image(stack, model, settings, large)
-        about = wanted | _tiles(planned)
+        about = wanted | tiles_of(planned)
         dtype = "uint32" if objects else "uint8"
         shape = LabelShape(stack.leading, stack.shape[:2], planned.chunk, dtype, stack.pixel_size)
         classes = () if objects else model.classes
@@ -436,21 +436,7 @@ def about_result(
     }
 
 
-def can_resume(
-    store: LabelStore,
-    stack: LazyStack,
-    model: Model,
-    settings: InferenceSettings,
-    large: LargeImageSettings,
-    precision: str,
-) -> bool:
-    """Whether what was begun in a store can be resumed; not where another memory makes other tiles."""
-    planned = plan_large_image(stack, model, settings, large, tuple(store.about["chunk"]))
-    wanted = about_result(stack, model, settings, large, precision) | _tiles(planned)
-    return all(store.about.get(name) == wanted[name] for name in WORDS)
-
-
-def _tiles(planned: LargeImage) -> dict[str, Any]:
+def tiles_of(planned: LargeImage) -> dict[str, Any]:
     """How it is gone about; that decides the result only where tiles do not see all that the network does."""
     plan = None if planned.exact else [planned.plan.rows.block, planned.plan.columns.block]
     return {"chunk": list(planned.chunk), "plan": plan}

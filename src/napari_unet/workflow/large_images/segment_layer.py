@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +9,22 @@ from napari_unet.data.files.lazy_files import open_lazy
 from napari_unet.data.files.lazy_stack import LazyStack
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
-from napari_unet.errors import DataError, SettingsError
-from napari_unet.export.label_store import LabelStore, unfinished
+from napari_unet.errors import Cancelled, DataError, SettingsError
+from napari_unet.export.label_store import LabelShape, LabelStore, unfinished
 from napari_unet.progress import Progress
+from napari_unet.project.corrections.disk_mask import has_strokes, note_making
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.inputs.image_reference import CallReference
+from napari_unet.workflow.large_images.cluster_run import ClusterJob, pack_model, run_on_cluster
+from napari_unet.workflow.large_images.layer_mask import MaskRule, finish_layer
+from napari_unet.workflow.large_images.local_run import LocalRun
+from napari_unet.workflow.large_images.plan import plan_large_image
 from napari_unet.workflow.large_images.segment_large import (
     SUFFIX,
     about_result,
-    can_resume,
+    check_pixels,
     one_model,
-    segment_stack,
+    tiles_of,
 )
 from napari_unet.workflow.segment.predict_task import find_sample, warm_models
 
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.inputs.image_reference import ImageReference
+    from napari_unet.workflow.large_images.plan import Block, LargeImage
+    from napari_unet.workflow.segment.prediction import Region
 
 
 @dataclass(frozen=True)
@@ -75,9 +81,25 @@ class SamplePixels:
         return self.sample.read_region(key[0], key[1])[..., key[2]]
 
 
+def stack_of_sample(
+    sample: Sample, shape: tuple[int, int, int], pixel_size: PixelSize | None = None
+) -> LazyStack:
+    """An image (Y, X, C) that is read by region, as a stack of one."""
+    first = sample.read_region(slice(0, 1), slice(0, 1))
+    return LazyStack(sample.id, SamplePixels(sample, shape, first.dtype), "yxs", pixel_size=pixel_size)
+
+
+def image_of_mask(path: Path) -> str:
+    """The fingerprint of the image that a mask on disk is of; empty if it is no such mask."""
+    store = _opened(path)
+    return "" if store is None else str(store.about.get("image", ""))
+
+
 @dataclass(frozen=True, eq=False)
 class SegmentLayerTask:
-    """Segment one large image; what is finished when it is stopped is resumed.
+    """Segment one large image, or what is in view of it; what is finished when it is stopped is resumed.
+
+    Probabilities stay beside the mask, so that another threshold or minimum size needs no network.
 
     Attributes
     ----------
@@ -101,6 +123,8 @@ class SegmentLayerTask:
         Address of a Dask scheduler whose workers do it; empty: this process.
     pixel_size : PixelSize, optional
         Of the image, where that is known.
+    region : Region, optional
+        Only this part of the image; the rest can be segmented later, into the same labels.
     """
 
     model: Path
@@ -113,9 +137,10 @@ class SegmentLayerTask:
     focus: FromCaller | None = None
     cluster: str = ""
     pixel_size: PixelSize | None = None
+    region: Region | None = None
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Path:
-        """Segment; gives the path of the labels.
+        """Segment; gives the path of the labels, that of unfinished ones where only a part was wanted.
 
         Raises
         ------
@@ -127,31 +152,78 @@ class SegmentLayerTask:
         on_progress(Progress(0, 0, "Loading the model"))
         precision = default_precision()
         model = one_model(warm_models().load(self.model, precision), self.model)
+        check_pixels(model)
         stack = self._stack()
-        out = self._place(stack, model, precision)
-        if out.exists():
-            on_progress(Progress(1, 1, "Segmenting", piece=LargeMask(out)))
-            return out
+        out, store, large = self._place(stack, model, precision)
+        on_progress(Progress(0, 0, "Segmenting", piece=LargeMask(store.path)))
+        there = store.written()
+        lacks = [block for block in large.blocks if not there.issuperset(large.chunks(block))]
+        todo = [block for block in lacks if self._is_wanted(large, block)]
+        rule = MaskRule(self.settings.threshold, self.settings.minimum_size, model.recipe.network.activation)
+        made_with = {"threshold": rule.threshold, "minimum_size": rule.minimum_size}
+        state = store.state
+        again = any(state.get(name) != value for name, value in made_with.items())
+        if not todo and not again:
+            return store.path if lacks else self._named(store, out)
+        again = (again or has_strokes(out)) and bool(
+            there
+        )  # else all of it is made by these settings just now
+        note_making(out, made=False)
+        store.set_state({})
+        try:
+            if todo:
+                self._segment(store, large, model, precision, todo, on_progress, cancel)
+            count = finish_layer(store, rule, again, on_progress, cancel)
+        except Cancelled:
+            store.set_state({"share": _share(store, large)})
+            raise
+        store.set_state({**made_with, "objects": count, "share": _share(store, large)})
+        note_making(out, made=True)
+        return store.path if len(lacks) > len(todo) else self._named(store, out)
+
+    def _segment(
+        self,
+        store: LabelStore,
+        large: LargeImage,
+        model: Model,
+        precision: str,
+        todo: list[Block],
+        on_progress: OnProgress,
+        cancel: CancelToken,
+    ) -> None:
+        """Have blocks segmented, here or on a cluster."""
 
         def counted(progress: Progress) -> None:
             message = "Megapixels" if progress.message == "Segmenting" else progress.message
             on_progress(replace(progress, message=message))
 
-        with connect(self.cluster) if self.cluster else nullcontext() as cluster:
-            return segment_stack(
-                stack, model, out, self.settings, self.large, precision=precision,
-                focus=self.focus or (lambda: None), cluster=cluster, source=self.model,
-                on_begun=lambda store: on_progress(Progress(0, 0, "Megapixels", piece=LargeMask(store))),
-                on_progress=counted, cancel=cancel,
-            )  # fmt: skip
+        part = self.region is not None
+        if self.cluster:
+            with connect(self.cluster) as cluster:
+                job = ClusterJob(large, pack_model(self.model), precision, store.path, "0")
+                run_on_cluster(cluster, job, todo, counted, cancel)
+            return
+        index = large.stack.indices[0]
+        LocalRun(large, model, store, "0").run(
+            todo, counted, cancel, self.focus or (lambda: None),
+            lambda block: store.preview(0, index, *large.plan.result(block.number)), part=part,
+        )  # fmt: skip
+
+    def _is_wanted(self, large: LargeImage, block: Block) -> bool:
+        if self.region is None:
+            return True
+        rows, columns = large.plan.result(block.number)
+        inside = rows.start < self.region.bottom and rows.stop > self.region.top
+        return bool(inside and columns.start < self.region.right and columns.stop > self.region.left)
+
+    def _named(self, store: LabelStore, out: Path) -> Path:
+        """Give whole labels their name."""
+        return out if store.path == out else store.finish(out).path
 
     def _stack(self) -> LazyStack:
         if self.cluster:
             return self._stack_of_file()
-        sample = find_sample(self.image)
-        first = sample.read_region(slice(0, 1), slice(0, 1))
-        pixels = SamplePixels(sample, self.shape, first.dtype)
-        return LazyStack(self.stem, pixels, "yxs", pixel_size=self.pixel_size)
+        return stack_of_sample(find_sample(self.image), self.shape, self.pixel_size)
 
     def _stack_of_file(self) -> LazyStack:
         """The file that the image was opened from, which other machines can read, too."""
@@ -170,24 +242,45 @@ class SegmentLayerTask:
             remedy="save and open it as OME-Zarr, or take the cluster out of the preferences",
         )
 
-    def _place(self, stack: LazyStack, model: Model, precision: str) -> Path:
+    def _place(self, stack: LazyStack, model: Model, precision: str) -> tuple[Path, LabelStore, LargeImage]:
         """Where labels that come about this way are, were begun, or can go without replacing others."""
         folder = self.folder.expanduser().resolve()
-        wanted = about_result(stack, model, self.settings, self.large, precision)
+        wanted = self._about(stack, model, precision)
         number = 1
         while True:
             out = folder / f"{self.stem}{'' if number == 1 else f'-{number}'}{SUFFIX}"
-            if out.exists():
-                store = _opened(out)
-                if store is not None and all(store.about.get(n) == value for n, value in wanted.items()):
-                    return out
-            elif unfinished(out).exists():
-                store = _opened(unfinished(out))
-                if store and can_resume(store, stack, model, self.settings, self.large, precision):
-                    return out
-            else:
-                return out
+            path = out if out.exists() else unfinished(out)
+            store = _opened(path) if path.exists() else None
+            if store is not None and store.has_probabilities:
+                large = plan_large_image(stack, model, self.settings, self.large, tuple(store.about["chunk"]))
+                # Of what is whole the tiles that it was made of do not matter.
+                now = wanted if path == out else wanted | tiles_of(large)
+                if all(store.about.get(name) == value for name, value in now.items()):
+                    return out, store, large
+            elif not path.exists():
+                large = plan_large_image(stack, model, self.settings, self.large)
+                shape = LabelShape(stack.leading, stack.shape[:2], large.chunk, "uint8", stack.pixel_size)
+                about = wanted | tiles_of(large)
+                return (
+                    out,
+                    LabelStore.create(path, shape, stack.name, model.classes, about, probabilities=True),
+                    large,
+                )
             number += 1
+
+    def _about(self, stack: LazyStack, model: Model, precision: str) -> dict[str, Any]:
+        """What decides the probabilities."""
+        about = about_result(stack, model, self.settings, self.large, precision)
+        decides = dict(about["settings"])
+        del decides["threshold"], decides["minimum_size"]  # of which any can be had
+        return about | {"settings": decides}
+
+
+def _share(store: LabelStore, large: LargeImage) -> float:
+    """How much of the image is segmented, 0 to 1."""
+    there = store.written()
+    done = sum(large.pixels(block) for block in large.blocks if there.issuperset(large.chunks(block)))
+    return float(done / sum(map(large.pixels, large.blocks)))
 
 
 def _opened(path: Path) -> LabelStore | None:

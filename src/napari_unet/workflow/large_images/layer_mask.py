@@ -1,0 +1,177 @@
+"""The mask of a large image of the window: made of probabilities on disk, and its objects counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.errors import DataError
+from napari_unet.export.label_store import PROBABILITIES, LabelStore, unfinished
+from napari_unet.inference.joined import drop_small, join, look_at_part
+from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.progress import tracked
+from napari_unet.workflow.large_images.finish import PART, halve, parts_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_unet.inference.postprocess import Activation
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.workflow.large_images.finish import Part
+
+IGNORE = 255  # in masks that people painted: nobody knows
+FULL = 255  # how a probability of 1 is kept
+MOST_ROUNDS = 6  # in which a rounded probability is moved to the right side of the threshold
+
+
+@dataclass(frozen=True)
+class MaskRule:
+    """How probabilities become a mask.
+
+    Attributes
+    ----------
+    threshold : float
+        In [0, 1].
+    minimum_size : int
+        In pixels; connected pieces with fewer are dropped.
+    activation : str
+        Of the network.
+    """
+
+    threshold: float
+    minimum_size: int
+    activation: Activation
+
+    def mask(self, kept: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(Y, X) uint8, 0..K, of (K, Y, X) uint8; small pieces are in it still."""
+        if len(kept) == 1:
+            table = (np.arange(FULL + 1, dtype=np.float32) / FULL > self.threshold).astype(np.uint8)
+            return np.asarray(table[kept[0]])
+        probabilities = np.moveaxis(kept, 0, -1).astype(np.float32) / np.float32(FULL)
+        return mask_from_probabilities(probabilities, self.threshold, activation=self.activation)
+
+    def keep(self, probabilities: NDArray[np.float32], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Round probabilities to 8 bits so that they make the same mask.
+
+        Parameters
+        ----------
+        probabilities : numpy.ndarray
+            (Y, X, K) float32 in [0, 1].
+        mask : numpy.ndarray
+            (Y, X) uint8, 0..K, made of them by this rule.
+
+        Returns
+        -------
+        numpy.ndarray
+            (K, Y, X) uint8.
+        """
+        kept = np.moveaxis(np.rint(probabilities * FULL), -1, 0).astype(np.int16)
+        for _ in range(MOST_ROUNDS):
+            rounded = kept.clip(0, FULL).astype(np.uint8)
+            rows, columns = np.nonzero(self.mask(rounded) != mask)
+            if not len(rows):
+                return rounded
+            wanted, there = mask[rows, columns].astype(np.int64), kept[:, rows, columns]
+            moved = np.where(wanted > 0, wanted - 1, there.argmax(axis=0))
+            there[moved, np.arange(len(rows))] += np.where(wanted > 0, 1, -1).astype(np.int16)
+            kept[:, rows, columns] = there
+        certain = np.arange(len(kept))[:, None] == wanted - 1
+        rounded[:, rows, columns] = FULL * certain
+        return rounded
+
+
+def finish_layer(
+    store: LabelStore, rule: MaskRule, again: bool, on_progress: OnProgress, cancel: CancelToken
+) -> int:
+    """Finish the mask of a large image, of all of it or of what is segmented so far.
+
+    Parameters
+    ----------
+    store : LabelStore
+        With probabilities.
+    rule : MaskRule
+        How they become the mask.
+    again : bool
+        Whether the mask in the store may be of another rule, or painted on: it is made anew.
+    on_progress, cancel
+        As everywhere.
+
+    Returns
+    -------
+    int
+        Connected objects in the mask.
+    """
+    drops = rule.minimum_size > 1
+    makes = again or drops
+    parts = list(parts_of(store, "0", 0, PART))
+
+    def mask_of(part: Part) -> NDArray[np.uint8]:
+        if not makes:
+            return read_part(store, part)
+        return rule.mask(np.asarray(store.array(PROBABILITIES)[:, part.rows, part.columns]))
+
+    looked = ((part, look_at_part(mask_of(part))) for part in parts)
+    found = tracked(looked, len(parts), "Counting objects", on_progress, cancel)
+    joined = join({part.place: pieces for part, pieces in found})
+    numbers = joined.kept_numbers(rule.minimum_size)
+    if makes:
+        for part in tracked(parts, len(parts), "Making the mask", on_progress, cancel):
+            mask = mask_of(part)
+            if drops:
+                mask = drop_small(mask, joined.areas[part.place], rule.minimum_size)
+            if not np.array_equal(mask, read_part(store, part)):
+                store.write(0, part.index, part.rows, part.columns, mask)
+    for level in range(1, len(store.levels)):
+        parts = list(parts_of(store, str(level), level, PART // 2))
+        for part in tracked(parts, len(parts), "Building coarser levels", on_progress, cancel):
+            halve(part)
+    return max((int(own.max(initial=0)) for own in numbers.values()), default=0)
+
+
+def read_part(store: LabelStore, part: Part) -> NDArray[Any]:
+    """(Y, X): the labels of a part as they are in the store."""
+    return np.asarray(store.array(part.level)[(*part.index, part.rows, part.columns)])
+
+
+@dataclass(frozen=True)
+class CountObjectsTask:
+    """Count the connected objects of a mask on disk as it is, painting and all.
+
+    Attributes
+    ----------
+    store : pathlib.Path
+        Of the mask.
+    """
+
+    store: Path
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> int:
+        """Count."""
+        store = open_finished_or_not(self.store)
+        parts = list(parts_of(store, "0", 0, PART))
+        looked = ((part, look_at_part(known(read_part(store, part)))) for part in parts)
+        found = tracked(looked, len(parts), "Counting objects", on_progress, cancel)
+        return join({part.place: pieces for part, pieces in found}).count
+
+
+def known(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A mask with what is to be ignored as background."""
+    return np.where(mask == IGNORE, 0, mask).astype(np.uint8)
+
+
+def open_finished_or_not(path: Path) -> LabelStore:
+    """Open a mask by the name that it has when it is whole, or has already.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    for place in (path, unfinished(path)):
+        if place.exists():
+            return LabelStore.open(place)
+    raise DataError(f"the mask {path} is gone", code="data.store.missing", remedy="segment the image again")
