@@ -114,6 +114,7 @@ def test_from_five_on_one_in_five_judges_even_if_chance_spares_none(model: Path)
     assert parts(11, reserve=False) == (names, [])
 
 
+@pytest.mark.graphs  # step by step too few steps fit into its seconds
 def test_a_round_leaves_the_old_model_alone_and_tells_what_the_new_one_saw(
     model: Path, tmp_path: Path
 ) -> None:
@@ -335,6 +336,7 @@ def test_what_became_of_every_held_out_image_is_told() -> None:
     )
 
 
+@pytest.mark.graphs  # step by step too few steps fit into its seconds
 def test_the_counts_of_a_round_add_up_to_the_split(
     model: Path, salt_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

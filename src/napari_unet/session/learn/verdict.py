@@ -39,7 +39,8 @@ def verdict_line(result: FineTuned | Trained) -> str:
 def _scores(comparison: Comparison) -> str:
     """IoU of old and new, and on how many images."""
     count = len(comparison.images)
-    return f"{comparison.old_iou:.3f} before, {comparison.new_iou:.3f} now, on {count:,} image{'s' * (count != 1)}"
+    images = f"{count:,} image{'s' * (count != 1)}"
+    return f"{comparison.old_iou:.3f} before, {comparison.new_iou:.3f} now, on {images}"
 
 
 def _direction(comparison: Comparison) -> str:
