@@ -36,7 +36,7 @@ ABOUT: dict[str, dict[str, Any]] = {
         "licence": "CC-BY 4.0 (data, and weights made from it)",
         "attribution": "Trained on usgra-seg, whose authors publish it under CC-BY 4.0 "
         "(https://creativecommons.org/licenses/by/4.0/); the images were scaled down, made grey and "
-        "augmented for training, none is contained",
+        "augmented for training; 40 scaled crops with their masks are in rehearsal.npz",
         "look": {"channels": [1, 2, 3, 4], "ground": "dark", "fits": "speckle"},
         "pixel_size": "frames of about 500 to 800 pixels across; scaled to three eighths before the network",
         "command": "python benchmarks/make_shipped_models.py nerve-and-vessel --data usgra-seg --work WORK "
@@ -71,6 +71,9 @@ def card_text(model: Model) -> str:
         f"- Data: {about['data']}",
         f"- Licence: {about['licence']}",
         f"- Attribution: {about['attribution']}",
+        "- Inside: rehearsal.npz, crops of training images with masks, which fine-tuning replays so that the "
+        "model forgets less; made by `python benchmarks/make_rehearsal.py "
+        f"{recipe.name} --data DATA --out FOLDER`",
         f"- Network: {network.name}, {network.filters} filters, depth {network.depth}, "
         f"{network.normalization} normalization, {network.block} blocks, "
         f"{int(model.network.count_params()):,} weights stored in half precision"
