@@ -75,15 +75,19 @@ class StrokeWatch:
         return box
 
     def take_strokes(self) -> int:
-        """How many strokes of the brush began since the mask was last looked at; 0 if one only went on."""
+        """How many strokes of the brush began since the mask was last looked at; 0 if one only continued."""
         held = QApplication.mouseButtons() != Qt.MouseButton.NoButton
-        goes_on = self._moving and held
+        continues = self._moving and held
         begun = self._ended - (self._counted and self._ended > 0)
-        begun += goes_on and (self._ended > 0 or not self._counted)
+        begun += continues and (self._ended > 0 or not self._counted)
         if not (begun or self._counted):
             begun = 1  # by no brush: undone in the layer, or changed by another program
-        self._ended, self._counted = 0, goes_on
-        return begun
+        self._ended, self._counted = 0, continues
+        return int(begun)
+
+    def forget_strokes(self) -> None:
+        """Strokes until now are of no interest any more."""
+        self._ended, self._counted, self._moving = 0, False, False
 
     def nothing_changed(self) -> None:
         """The mask is as before: strokes that ended changed nothing."""
