@@ -24,10 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from add_likeness import SIZES, likeness_of
 from napari_unet.cli.running import epoch_line, run_task, start_backend
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split
 from napari_unet.models.image_statistics import describe_image, kind_of, summarize_statistics
+from napari_unet.models.likeness import KEY
 from napari_unet.models.normalization import resize
 from napari_unet.workflow.train.recipes import recipe
 from shipped_cards import ABOUT, CLASSES, FLIPS, card_text
@@ -122,7 +124,8 @@ def trained(task: TrainTask, dataset: Dataset, now: bool) -> Model:
     normalization = Normalization(
         channels=chosen.network.input_channels, intensities=training.intensities, scale=training.scale
     )
-    about = provenance_of(DatasetScan(dataset), split, state.best_score, state.step, state.seconds)
+    scan = DatasetScan(dataset)
+    about = provenance_of(scan, split, normalization, state.best_score, state.step, state.seconds)
     return Model(chosen, normalization, dataset.classes, network, about)
 
 
@@ -150,6 +153,10 @@ def finish(name: str, model: Model, dataset: Dataset, out: Path) -> None:
     model.recipe = model.recipe.model_copy(update={"inference": tuned.settings})
     model.classes = CLASSES[name]
     model.provenance["looks"] = looks_of(dataset.subset(model.provenance["split"]["train"]))
+    split = Split.from_json(model.provenance["split"], "split")
+    likeness = likeness_of(dataset, split, model.normalization, SIZES)
+    assert likeness is not None
+    model.provenance[KEY] = likeness.to_json()
     model.provenance["about"] = {**ABOUT[name], "scores": {}}
     model.provenance["data"].pop("path", None)  # of the machine that it was trained on
     save_model(model, out, half=True)

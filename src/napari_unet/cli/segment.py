@@ -112,4 +112,7 @@ def run(options: argparse.Namespace) -> int:
             print("what is finished is kept: the same command resumes", file=sys.stderr)
         raise
     print(f"{len(written)} mask{'s' * (len(written) != 1)} in {options.out}")
+    if written.unlike:
+        sys.stdout.flush()
+        print(f"note: {written.unlike}", file=sys.stderr)
     return report_left_out(written.left_out)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.models.normalization import LUMA, Span, limits_of, to_float
+from napari_unet.models.normalization import LUMA, USUAL_TOPS, Span, limits_of, to_float
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +24,15 @@ BRIGHT = 0.5
 # The least by which images of one kind may differ in each number.
 FLOOR = np.array([0.06, 0.06, 0.5, 0.12, 0.25, 0.05], np.float64)
 ALIKE = 1.2  # root mean square of the differences, in deviations, up to which a look fits
+
+LOOKED_AT = 2**16  # pixels, at least, that percentiles are taken of
+OCTAVES = 5  # from details of 2 pixels to those of 32
+# What each number of ``describe_image`` is; the first six are those that kinds are told by.
+NAMES = (
+    "median", "bright_share", "skewness", "fine_share", "direction", "colourfulness",
+    *(f"octave_{n}" for n in range(1, OCTAVES + 1)), "brightness", "contrast",
+)  # fmt: skip
+OF_KINDS = len(FLOOR)
 
 ImageStatistics = tuple[float, ...]
 
@@ -41,7 +50,9 @@ def describe_image(image: NDArray[np.generic]) -> ImageStatistics:
     tuple of float
         Of intensities between the 1st and 99th percentile, scaled to 0 to 1: median; share above a half;
         skewness; share of fine detail (below two pixels); logarithm of the detail up and down over that
-        left and right; colourfulness. All zero for a constant image.
+        left and right; colourfulness; share of the variance in details of 2, 4, 8, 16 and 32 pixels. Of
+        intensities as they are, 0 to 1 of the range of their dtype: mean, and distance of these percentiles.
+        All zero for a constant image. ``NAMES`` has their names.
     """
     import cv2
 
@@ -51,22 +62,71 @@ def describe_image(image: NDArray[np.generic]) -> ImageStatistics:
     values = to_float(middle, span)
     colour = values.shape[2] == 3
     grey = np.asarray(values @ LUMA if colour else values[..., 0], np.float32)
-    low, high = (float(v) for v in np.percentile(grey, (1, 99)))
+    looked_at = grey.ravel()[:: max(1, grey.size // LOOKED_AT) | 1]  # an odd step meets every column
+    low, high = (float(v) for v in np.percentile(looked_at, (1, 99)))
     if high - low < FAINTEST:
-        return (0.0,) * len(FLOOR)
-    unit = np.clip((grey - low) / (high - low), 0, 1)
-    spread = max(float(unit.std()), FAINTEST)
+        return (0.0,) * len(NAMES)
+    unit = np.clip((grey - np.float32(low)) / np.float32(high - low), 0, 1)
+    mean, spread = _mean_and_spread(unit)
+    spread = max(spread, FAINTEST)
+    away = unit - np.float32(mean)
     fine = unit - cv2.GaussianBlur(unit, (0, 0), 2)
     down, across = (_steps(unit, axis) + FAINTEST for axis in (0, 1))
-    shown = float((values.max(axis=2) - values.min(axis=2)).mean()) / (high - low) if colour else 0.0
+    shown = _colourfulness(values) / (high - low) if colour else 0.0
     return (
-        float(np.median(unit)),
+        float(np.median(unit.ravel()[:: max(1, unit.size // LOOKED_AT) | 1])),
         float((unit > 0.5).mean()),
-        float(((unit - unit.mean()) ** 3).mean()) / spread**3,
-        float(fine.std()) / spread,
+        float((away * away * away).mean()) / spread**3,
+        _mean_and_spread(fine)[1] / spread,
         float(np.log(down / across)),
         min(shown, 1.0),
+        *_octaves(unit, spread),
+        *(value / _top(span) for value in _as_stored(float(grey.mean()), high - low, span)),
     )
+
+
+def _octaves(unit: NDArray[np.float32], spread: float) -> list[float]:
+    """Share of the variance that is lost each time that 2 x 2 pixels become their mean."""
+    import cv2
+
+    shares, before = [], spread**2
+    for _ in range(OCTAVES):
+        height, width = (n // 2 for n in unit.shape)
+        if not height or not width:
+            shares.append(0.0)
+            continue
+        even = unit[: 2 * height, : 2 * width]
+        unit = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+        after = _mean_and_spread(unit)[1] ** 2
+        shares.append(max(before - after, 0.0) / spread**2)
+        before = after
+    return shares
+
+
+def _mean_and_spread(values: NDArray[np.float32]) -> tuple[float, float]:
+    import cv2
+
+    mean, deviation = cv2.meanStdDev(values)
+    return float(mean.item()), float(deviation.item())
+
+
+def _colourfulness(values: NDArray[np.float32]) -> float:
+    """Mean distance between the largest and the smallest channel."""
+    red, green, blue = (values[..., c] for c in range(3))
+    most = np.maximum(np.maximum(red, green), blue)
+    return float((most - np.minimum(np.minimum(red, green), blue)).mean())
+
+
+def _as_stored(mean: float, contrast: float, span: Span | None) -> tuple[float, float]:
+    return (mean, contrast) if span is None else (mean * span.size + span.offset, contrast * span.size)
+
+
+def _top(span: Span | None) -> float:
+    """What counts as 1: the top of the dtype, or of the smallest type of a picture that holds the values."""
+    if span is None:
+        return 1.0
+    most = max(abs(span.offset), abs(span.offset + span.size))
+    return next((top for top in USUAL_TOPS if most <= top), most)
 
 
 def _steps(unit: NDArray[np.float32], axis: int) -> float:
@@ -102,7 +162,7 @@ def summarize_statistics(described: Iterable[tuple[str, ImageStatistics]]) -> li
     """
     kinds: dict[str, list[ImageStatistics]] = {}
     for kind, statistics in described:
-        kinds.setdefault(kind, []).append(statistics)
+        kinds.setdefault(kind, []).append(statistics[:OF_KINDS])
     return [
         {
             "kind": kind,
@@ -135,7 +195,7 @@ def closest_kind(statistics: ImageStatistics, kinds: Sequence[Mapping[str, Any]]
     for kind in kinds:
         try:
             mean, deviation = np.array(kind["mean"], float), np.array(kind["deviation"], float)
-            difference = (np.array(statistics) - mean) / np.hypot(deviation, FLOOR)
+            difference = (np.array(statistics[:OF_KINDS]) - mean) / np.hypot(deviation, FLOOR)
         except (KeyError, TypeError, ValueError):
             continue  # of another program, or damaged: nothing can be said by it
         distance = float(np.sqrt((difference**2).mean()))

@@ -104,6 +104,7 @@ def write_report(
         "settings": settings,
         "notes": [*background.remarks, *notes(evaluation)],
         "left_out": left_out_rows(evaluation.left_out),
+        "unlike": background.unlike,
         **_confidence(background),
     }
     if evaluation.seen and evaluation.unseen:

@@ -59,6 +59,8 @@ class Background:
         What else a reader must know, set off as a warning.
     threshold_note : str
         Why the threshold makes the scores flatter, for every row of the table; it is among the remarks too.
+    unlike : mapping or None
+        "images" that do not look like those that the model was trained on; None where that is not known.
     """
 
     title: str
@@ -75,6 +77,7 @@ class Background:
     versions: tuple[tuple[str, str], ...] = ()
     remarks: tuple[str, ...] = ()
     threshold_note: str = ""
+    unlike: Mapping[str, Any] | None = None
 
 
 def report_page(

@@ -1,13 +1,14 @@
-"""One line under the models: which of them fits the current image, and why."""
+"""Lines under the models: which of them fits the current image, and whether the one in use knows its kind."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_unet.errors import WorkbenchError
 from napari_unet.models.image_statistics import SIDE, describe_image
+from napari_unet.models.likeness import Likeness
 from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.parts.step import ElidedLabel
 from napari_unet.workflow.segment.suggest_model import Suggestion, suggest
@@ -15,16 +16,20 @@ from napari_unet.workflow.segment.suggest_model import Suggestion, suggest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_unet.models.card import ModelCard
     from napari_unet.models.image_statistics import ImageStatistics
     from napari_unet.session.images.collection import Collection
     from napari_unet.session.session import Session
+
+UNLIKE = "This image does not look like those that {} was trained on ({}). Check the mask."
 
 
 class SuggestionRow(QWidget):  # type: ignore[misc]
     """Looks at each image that is taken to hand, aside, and offers the model that fits best.
 
     Where no model was chosen yet it is chosen at once, so that the first click on Segment does something
-    useful; the line says so.
+    useful; the line says so. Where the image does not look like the training images of the model in use,
+    another line says that; it stops nobody.
 
     Parameters
     ----------
@@ -42,14 +47,20 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
         self._statistics: dict[str, tuple[ImageStatistics, int]] = {}
         self._described: Collection | None = None
         self._chosen_here = False
+        self._known: ModelCard | None = None
+        self._likeness: Likeness | None = None
         self.words = ElidedLabel()
         self.use_button = QPushButton("Use")
         self.use_button.setToolTip("Segment with this model from now on")
         self.use_button.clicked.connect(self.use)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.words, 1)
-        row.addWidget(self.use_button)
+        self.warning = QLabel()
+        self.warning.setWordWrap(True)
+        rows = QGridLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setColumnStretch(0, 1)
+        rows.addWidget(self.words, 0, 0)
+        rows.addWidget(self.use_button, 0, 1)
+        rows.addWidget(self.warning, 1, 0, 1, 2)
         self.hide()
         session.workspace.current_changed.connect(lambda _: self.suggest_for())
         session.workspace.model_changed.connect(self._refresh)
@@ -104,10 +115,23 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
         chosen = suggestion is not None and used is not None and used.path == suggestion.card.path
         if not chosen:
             self._chosen_here = False
-        self.setVisible(suggestion is not None and (not chosen or self._chosen_here))
-        self.use_button.setVisible(not chosen)
+        why = self._unlike(*found, used) if found is not None and used is not None else ""
+        offered = suggestion is not None and (not chosen or (self._chosen_here and not why))
+        self.words.setVisible(offered)
+        self.use_button.setVisible(offered and not chosen)
         if suggestion is not None:
             self.words.setText(suggestion.reason)
+        self.warning.setText(UNLIKE.format(used.name, why) if why and used is not None else "")
+        self.warning.setVisible(bool(why))
+        self.setVisible(offered or bool(why))
+
+    def _unlike(self, look: ImageStatistics, channels: int, used: ModelCard) -> str:
+        """What is unlike the training images of the model in use; empty if nothing, or not known."""
+        if used is not self._known:
+            self._known, self._likeness = used, Likeness.of_model(used.provenance)
+        if self._likeness is None or used.mismatch(channels):
+            return ""
+        return self._likeness.compare(look).why
 
 
 def _middle(size: int) -> slice:

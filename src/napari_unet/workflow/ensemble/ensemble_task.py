@@ -26,6 +26,7 @@ from napari_unet.models.ensemble import (
     load_member,
     save_ensemble,
 )
+from napari_unet.models.likeness import KEY
 from napari_unet.models.model_folder import check_place, read_settings
 from napari_unet.models.shipped import locate
 from napari_unet.progress import Progress
@@ -372,6 +373,7 @@ def merged_provenance(provenances: Iterable[Mapping[str, Any]]) -> dict[str, Any
         **({"seen_before": before} if before["image_hashes"] else {}),
         **({} if all(map(_recorded, listed)) else {"seen_not_known": True}),
         "looks": next((p["looks"] for p in listed if p.get("looks")), []),
+        **next(({KEY: p[KEY]} for p in listed if p.get(KEY)), {}),
         "scores": {},
         "seconds": round(sum(float(p.get("seconds") or 0) for p in listed), 1),
         "steps": sum(int(p.get("steps") or 0) for p in listed),

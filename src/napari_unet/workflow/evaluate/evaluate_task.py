@@ -20,7 +20,7 @@ from napari_unet.evaluation.report.report_data import ReportData
 from napari_unet.evaluation.report.report_files import write_report
 from napari_unet.evaluation.report.report_page import Background
 from napari_unet.evaluation.report.summary_text import copies_note, threshold_note
-from napari_unet.evaluation.score import Evaluation
+from napari_unet.evaluation.score import SEEN, Evaluation
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
@@ -47,6 +47,7 @@ from napari_unet.workflow.evaluate.shell_commands import command, evaluation_fla
 from napari_unet.workflow.inputs.labelled_images import GivenData, check_classes, open_labelled
 from napari_unet.workflow.inputs.left_out import LeftOut, check_some_left, sound_part
 from napari_unet.workflow.segment.segment_samples import chosen_samples
+from napari_unet.workflow.segment.unlike_images import UnlikeImages
 from napari_unet.workflow.versions import versions
 
 if TYPE_CHECKING:
@@ -126,7 +127,14 @@ class EvaluateTask:
         taken_for: list[str] = []
         model = load_any(self.model, default_precision()) if self.model is not None else None
         parts = Parts(model)
-        dataset, left = sound_part(dataset, on_progress, cancel, parts.look)
+        unlike = UnlikeImages(model.provenance, model.normalization) if model is not None else None
+
+        def look(sample: Sample, image: NDArray[np.generic], mask: ReferenceMask | None) -> None:
+            parts.look(sample, image, mask)
+            if unlike is not None and parts.of[sample.id] not in SEEN:
+                unlike.look(sample, image)
+
+        dataset, left = sound_part(dataset, on_progress, cancel, look)
         problems: list[LeftOut] = list(left)
         if model is not None:
             check_classes(model, dataset)
@@ -157,9 +165,8 @@ class EvaluateTask:
             findings.add(identifier, group, part, reference, found.mask, found.probabilities, objects)
         check_some_left(problems, len(left) + len(dataset))
         findings.evaluation.left_out.extend(item.entry for item in problems)
-        self._write(
-            dataset, model, findings, inspection, taken_for, copies_note(parts.named, parts.of), cancel
-        )
+        copies = copies_note(parts.named, parts.of)
+        self._write(dataset, model, findings, inspection, taken_for, copies, unlike, cancel)
         return findings.evaluation
 
     def _predictions_of(
@@ -190,6 +197,7 @@ class EvaluateTask:
         inspection: Inspection | None,
         taken_for: list[str],
         copies: str,
+        unlike: UnlikeImages | None,
         cancel: CancelToken,
     ) -> None:
         cancel.check()
@@ -203,6 +211,7 @@ class EvaluateTask:
         if not isinstance(self.data, GivenData):
             commands += (command("evaluate", self.data, *what, "--report", self.report, *flags),)
         note = "" if model is None or inference is None else threshold_note(inference, model.recipe.inference)
+        said = unlike.sentence if unlike is not None else ""
         background = Background(
             title=f"{source.name if source else 'Masks'} on {dataset.name}",
             program=PROGRAM,
@@ -218,9 +227,10 @@ class EvaluateTask:
             remarks=(
                 *masks_in_words(dataset),
                 *(f"The values of the masks that were scored: {words}." for words in taken_for),
-                *(f"{words[:1].upper()}{words[1:]}." for words in (note, copies) if words),
+                *(f"{words[:1].upper()}{words[1:]}." for words in (note, copies, said) if words),
             ),
             threshold_note=note,
+            unlike=unlike.to_json() if unlike is not None else None,
         )
         cancel.check()
         write_report(

@@ -14,7 +14,7 @@ from napari_unet.evaluation.report.report_data import ReportData
 from napari_unet.evaluation.report.report_files import write_report
 from napari_unet.evaluation.report.report_page import Background
 from napari_unet.evaluation.report.summary_text import copies_note, count_of, threshold_note
-from napari_unet.evaluation.score import Evaluation
+from napari_unet.evaluation.score import SEEN, Evaluation
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import Progress, tracked
 from napari_unet.workflow.evaluate.evaluate_task import check_writable, groups_of, own_parts_of
@@ -22,6 +22,7 @@ from napari_unet.workflow.evaluate.report_facts import about_model, masks_in_wor
 from napari_unet.workflow.evaluate.shell_commands import command, evaluation_flags
 from napari_unet.workflow.evaluate.stored_predictions import open_stored
 from napari_unet.workflow.segment.predict_task import find_sample
+from napari_unet.workflow.segment.unlike_images import UnlikeImages
 from napari_unet.workflow.versions import versions
 
 if TYPE_CHECKING:
@@ -107,8 +108,13 @@ class ReportTask:
         classes = dataset.classes if dataset is not None and same else rules.classes
         findings = ReportData(Evaluation(classes, rules.evaluation, rules.competition), rules.activation)
         problems: list[str] = []
+        card = ModelCard.read(self.model)
+        unlike = UnlikeImages(card.provenance, card.normalization)
         for opened in self._opened(problems, on_progress, cancel):
             prediction = opened.stored
+            if unlike.is_known and prediction.part not in SEEN:
+                sample = find_sample(prediction.image)
+                unlike.look(sample, sample.read_image())
             group = groups.get(prediction.image.id) or prediction.group or prediction.image.id
             findings.add(
                 prediction.image.id,
@@ -128,7 +134,7 @@ class ReportTask:
         on_progress(Progress(len(self.images), len(self.images), "Drawing the report"))
         scored = {prediction.image.id: prediction.part for prediction in self.images}
         copies = copies_note({i: part for i, part in known.items() if i in scored}, scored)
-        self._write(findings, dataset, inspection, (copies, problems), cancel)
+        self._write(findings, dataset, inspection, (copies, problems), unlike, cancel)
         return self.report / "report.html"
 
     def _opened(
@@ -146,6 +152,7 @@ class ReportTask:
         dataset: Dataset | None,
         inspection: Inspection | None,
         notes: tuple[str, list[str]],
+        unlike: UnlikeImages,
         cancel: CancelToken,
     ) -> None:
         by_id = {prediction.image.id: prediction.image for prediction in self.images}
@@ -174,9 +181,10 @@ class ReportTask:
             versions=versions(),
             remarks=(
                 *(masks_in_words(dataset) if dataset is not None else ()),
-                *self._remarks(notes[1], (note, notes[0])),
+                *self._remarks(notes[1], (note, notes[0], unlike.sentence)),
             ),
             threshold_note=note,
+            unlike=unlike.to_json(),
         )
         about: dict[str, Any] = {"name": self.name}
         if dataset is not None:

@@ -13,6 +13,8 @@ from napari_unet.data.image_hash import image_hash
 from napari_unet.data.inspection.resemblance import fingerprint
 from napari_unet.data.split import Split
 from napari_unet.evaluation.leakage import TrainingMembership
+from napari_unet.models.image_statistics import describe_image
+from napari_unet.models.likeness import KEY, Likeness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,6 +89,8 @@ def provenance_of_version(
         held_out=tuple(members["held_out"]),
         groups=groups,
     )
+    likeness = Likeness.of_model(parent)
+    looks = [describe_image(painted.image(s)) for s in learned_from] if likeness is not None else []
     digest = hashlib.sha256("".join(sorted(hashes.values())).encode()).hexdigest()
     return {
         **parent,
@@ -99,6 +103,7 @@ def provenance_of_version(
         "fingerprints": prints,
         **not_known,
         "corrections": corrections,
+        **({KEY: likeness.with_more(looks).to_json()} if likeness is not None else {}),
         **about,
     }
 

@@ -60,11 +60,17 @@ class Written(list["Path"]):
     ----------
     left_out : tuple of LeftOut
         Images that nothing was written for.
+    unlike : str
+        Which images do not look like those that the model was trained on, in a sentence; empty if all do,
+        or nobody knows.
     """
 
-    def __init__(self, paths: Iterable[Path] = (), left_out: Iterable[LeftOut] = ()) -> None:
+    def __init__(
+        self, paths: Iterable[Path] = (), left_out: Iterable[LeftOut] = (), unlike: str = ""
+    ) -> None:
         super().__init__(paths)
         self.left_out = tuple(left_out)
+        self.unlike = unlike
 
 
 def left_out_line(left: Sequence[LeftOut]) -> str:

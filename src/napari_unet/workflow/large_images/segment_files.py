@@ -91,6 +91,6 @@ class SegmentFilesTask(SegmentTask):
                 done = SegmentTask.run(these, on_progress, cancel)
         if large:
             further = streamed.run(on_progress, cancel)
-            done = Written([*done, *further], [*done.left_out, *further.left_out])
+            done = Written([*done, *further], [*done.left_out, *further.left_out], done.unlike)
             check_some_left(done.left_out, len(done) + len(done.left_out))
         return done

@@ -20,6 +20,7 @@ from napari_unet.workflow.inputs.left_out import LeftOut, Written, check_some_le
 from napari_unet.workflow.inputs.stack_objects import StackObjects
 from napari_unet.workflow.segment.prefetch import read_ahead, written_behind
 from napari_unet.workflow.segment.segment_samples import chosen_samples, segment_samples
+from napari_unet.workflow.segment.unlike_images import UnlikeImages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -101,8 +102,9 @@ class SegmentTask:
         """Segment these with a model that is loaded; the rest as ``run``."""
         stems = unique_stems(s.id for s in samples)
         left: list[LeftOut] = []
+        unlike = UnlikeImages(model.provenance, model.normalization)
         results = segment_samples(
-            read_ahead(samples), model, self.settings, cancel,
+            read_ahead(unlike.watched(samples)), model, self.settings, cancel,
             lambda sample, error: left.append(LeftOut.of(sample, error)),
             disagreement=self.disagreement,
         )  # fmt: skip
@@ -121,7 +123,7 @@ class SegmentTask:
         written = [path for path in written_behind(calls()) if path is not None]
         if not self.beside_others:
             check_some_left(left, len(samples))
-        return Written(written, left)
+        return Written(written, left, unlike.sentence)
 
     def _files(self, stem: str, *, alone: bool) -> tuple[Path, ...]:
         """All that may be written of an image, but for the file of its stack."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.models.image_statistics import ALIKE, closest_kind
+from napari_unet.models.likeness import Likeness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,6 +60,10 @@ def suggest(statistics: ImageStatistics, channels: int, cards: Iterable[ModelCar
         if difference > ALIKE or (best is not None and difference >= best.difference):
             continue
         images = f"{kind} training images" if kind else "training images"
-        reason = f"{card.name} fits: looks like its {images}"
+        likeness = Likeness.of_model(card.provenance)
+        if likeness is not None and likeness.compare(statistics).is_unlike:
+            reason = f"{card.name} is closest: looks a little like its {images}"
+        else:
+            reason = f"{card.name} fits: looks like its {images}"
         best = Suggestion(card, reason, difference)
     return best

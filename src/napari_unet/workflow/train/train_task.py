@@ -232,6 +232,7 @@ class _Training:
         model.provenance = provenance_of(
             data.scan,
             split,
+            normalization,
             finished.best_score,
             finished.step,
             finished.seconds,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet import PROGRAM
 from napari_unet.errors import ModelError
 from napari_unet.models.image_statistics import describe_image, kind_of, summarize_statistics
+from napari_unet.models.likeness import KEY, Likeness, evenly_spaced
 from napari_unet.models.model import Model, load_model
 from napari_unet.networks.registry import architecture
 from napari_unet.networks.transfer import copy_weights, related
@@ -15,7 +16,10 @@ from napari_unet.networks.transfer import copy_weights, related
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_unet.data.dataset import Dataset
     from napari_unet.data.split import Split
+    from napari_unet.models.image_statistics import ImageStatistics
+    from napari_unet.models.normalization import Normalization
     from napari_unet.workflow.train.dataset_scan import DatasetScan
 
 
@@ -23,7 +27,13 @@ MOST_DESCRIBED = 400  # images whose statistics are stored
 
 
 def provenance_of(
-    scan: DatasetScan, split: Split, score: float, steps: int, seconds: float, parent: str = ""
+    scan: DatasetScan,
+    split: Split,
+    normalization: Normalization,
+    score: float,
+    steps: int,
+    seconds: float,
+    parent: str = "",
 ) -> dict[str, Any]:
     """What a model says of where it came from.
 
@@ -33,6 +43,8 @@ def provenance_of(
         Of all images.
     split : Split
         That it was trained with.
+    normalization : Normalization
+        How it prepares images.
     score : float
         Validation IoU; negative if there is none.
     steps, seconds
@@ -50,8 +62,11 @@ def provenance_of(
     dataset = scan.dataset
     images = {sample.id: scan[sample].hash for sample in dataset.samples}
     prints = {sample.id: scan[sample].fingerprint for sample in dataset.samples}
-    looked_at = set(split.train[:MOST_DESCRIBED])
-    looks = [describe_image(dataset.image(sample)) for sample in dataset.samples if sample.id in looked_at]
+    trained = split.train[:MOST_DESCRIBED]
+    looks = _looks_of(dataset, trained)
+    others = _looks_of(dataset, (*split.validation, *split.held_out))
+    groups = [split.groups.get(identifier, identifier) for identifier in trained]
+    likeness = Likeness.of_training(looks, groups, normalization, others)
     digest = hashlib.sha256("".join(sorted(images.values())).encode()).hexdigest()
     return {
         "program": PROGRAM,
@@ -69,11 +84,19 @@ def provenance_of(
         "image_hashes": images,
         "fingerprints": prints,
         "looks": summarize_statistics((kind_of(look), look) for look in looks),
+        **({KEY: likeness.to_json()} if likeness is not None else {}),
         "parent": parent,
         "scores": {"validation_iou": score} if score >= 0 else {},
         "steps": steps,
         "seconds": round(seconds, 1),
     }
+
+
+def _looks_of(dataset: Dataset, ids: tuple[str, ...]) -> list[ImageStatistics]:
+    """Of these images, or of so many from all of them."""
+    by_id = {sample.id: sample for sample in dataset.samples}
+    wanted = [ids[n] for n in evenly_spaced(len(ids), MOST_DESCRIBED)]
+    return [describe_image(dataset.image(by_id[identifier])) for identifier in wanted]
 
 
 def start_from(model: Model, path: Path) -> dict[str, Any]:
