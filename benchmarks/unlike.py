@@ -7,12 +7,17 @@ quarters for training, the rest held out; three draws. From the training part co
 channel and intensities evened out by itself would keep; no network is needed. Printed are, in percent: false
 alarms among held-out images; hits among all images of each other set; and hits among held-out images that
 were changed. What was measured of each image is kept in DIR, so that a run that was stopped resumes.
+
+    python benchmarks/unlike.py DATA --segment MODEL
+
+segments up to 100 images and prints what the comparison costs beside that.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +29,7 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.models.image_statistics import ImageStatistics, describe_image, kind_of
 from napari_unet.models.likeness import Likeness
 from napari_unet.models.normalization import Normalization
+from napari_unet.workflow.segment.unlike_images import UnlikeImages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 
 MOST = 300  # images of a set, drawn by a seed
 HELD_OUT, DRAWS = 0.25, 3
+COST_IMAGES = 100
 PLAIN = "as it is"
 
 
@@ -89,12 +96,44 @@ def unlike_share(likeness: Likeness, looks: list[ImageStatistics]) -> float:
     return 100 * float(np.mean([likeness.compare(look).is_unlike for look in looks]))
 
 
+def print_cost(data: Path, path: Path) -> None:
+    """Processor time of the comparison, and of all that a segmentation takes."""
+    from napari_unet.cli.running import start_backend
+
+    start_backend()
+    from napari_unet.models.ensemble import load_any
+    from napari_unet.workflow.segment.segment_samples import segment_samples
+
+    model = load_any(path)
+    unlike = UnlikeImages(model.provenance, model.normalization)
+    samples = open_dataset(data).samples[:COST_IMAGES]
+    for _ in segment_samples(samples[:2], model):
+        pass  # the first call of a shape builds a graph
+    images = [sample.read_image() for sample in samples]
+    start = time.process_time()
+    for sample, image in zip(samples, images, strict=True):
+        unlike.look(sample, image)
+    compared = time.process_time() - start
+    start = time.process_time()
+    for _ in segment_samples(samples, model):
+        pass
+    segmented = time.process_time() - start
+    print(
+        f"{len(samples)} images: {1000 * compared / len(samples):.2f} ms an image to compare, "
+        f"{1000 * segmented / len(samples):.1f} ms to segment: {100 * compared / segmented:.2f} %"
+    )
+
+
 def main() -> None:
     """Print three tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+")
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("unlike"))
+    parser.add_argument("--segment", type=Path, metavar="MODEL")
     options = parser.parse_args()
+    if options.segment is not None:
+        print_cost(options.data[0], options.segment)
+        return
     options.work.mkdir(parents=True, exist_ok=True)
     sets: dict[str, list[Look]] = {}
     for path in options.data:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from napari_unet.models.image_statistics import describe_image, summarize_statistics
+from napari_unet.models.likeness import KEY, Likeness
+from napari_unet.models.normalization import Normalization
 from support.hands import click, segment
 
 if TYPE_CHECKING:
@@ -42,7 +44,12 @@ def ship(shipped: Path, tiny_models: dict[str, Path]) -> Callable[[str], Path]:
         shutil.copytree(tiny_models["grey"], folder)
         file = folder / "settings.json"
         content = json.loads(file.read_text())
-        looks = [("dark", describe_image(spots(seed))) for seed in range(100, 110)]
+        looks = [("dark", describe_image(spots(seed))) for seed in range(100, 130)]
+        likeness = Likeness.of_training(
+            [look for _, look in looks], [str(n) for n in range(30)], Normalization(channels=1)
+        )
+        assert likeness is not None
+        content["provenance"][KEY] = likeness.to_json()
         content["provenance"]["looks"] = summarize_statistics(looks)
         content["provenance"]["about"] = {"title": "Spots of all kinds"}
         file.write_text(json.dumps(content))
@@ -71,6 +78,7 @@ def test_the_first_click_segments_an_image_that_a_shipped_model_knows(
     assert words == "cells fits: looks like its dark training images"
     assert not panel.suggestion.isHidden()
     assert panel.suggestion.use_button.isHidden()
+    assert panel.suggestion.warning.isHidden()
     segment(dock, qtbot)
     assert dock.canvas.mask_layer.data.any()
 
@@ -96,3 +104,21 @@ def test_an_image_of_another_kind_gets_no_suggestion(cells: Path, dock: Any, vie
     assert dock.session.workspace.model is None
     assert dock.segment_panel.suggestion.isHidden()
     assert not dock.segment_panel.run_button.isEnabled()
+
+
+def test_an_image_unlike_the_training_images_is_told(
+    cells: Path, dock: Any, viewer: Any, qtbot: Any, tiny_models: dict[str, Path]
+) -> None:
+    row = dock.segment_panel.suggestion
+    dock.session.workspace.load_model(cells)
+    viewer.add_image(255 - spots(3), name="inverted")
+    qtbot.waitUntil(lambda: not row.warning.isHidden())
+    assert row.warning.text() == (
+        "This image does not look like those that cells was trained on (brighter). Check the mask."
+    )
+    assert row.words.isHidden() and row.use_button.isHidden()
+    segment(dock, qtbot)  # it stops nobody
+    dock.session.workspace.load_model(tiny_models["grey"])  # which does not say what it was trained on
+    assert row.warning.isHidden()
+    dock.session.workspace.load_model(cells)
+    assert not row.warning.isHidden()
