@@ -26,6 +26,7 @@ from napari_unet.models.normalization import resize, scaled_shape
 
 if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
+    from napari_unet.models.image_statistics import ImageStatistics
     from napari_unet.models.normalization import Normalization
 
 SIZES = (0.5, 2.0)
@@ -35,7 +36,10 @@ def likeness_of(
     dataset: Dataset, split: Split, normalization: Normalization, sizes: tuple[float, ...] = ()
 ) -> Likeness | None:
     """What the training images of a model look like, at these other sizes too."""
-    looks, groups, others, variants = [], [], [], []
+    looks: list[ImageStatistics] = []
+    others: list[ImageStatistics] = []
+    variants: list[ImageStatistics] = []
+    groups: list[str] = []
     training, unseen = set(split.train), {*split.validation, *split.held_out}
     for sample in dataset.samples:
         if sample.id in training:

@@ -25,7 +25,7 @@ BRIGHT = 0.5
 FLOOR = np.array([0.06, 0.06, 0.5, 0.12, 0.25, 0.05], np.float64)
 ALIKE = 1.2  # root mean square of the differences, in deviations, up to which a look fits
 
-LOOKED_AT = 2**16  # pixels, at least, that percentiles are taken of
+LOOKED_AT = 2**14  # pixels, about, that percentiles are taken of
 OCTAVES = 5  # from details of 2 pixels to those of 32
 # What each number of ``describe_image`` is; the first six are those that kinds are told by.
 NAMES = (
@@ -63,7 +63,7 @@ def describe_image(image: NDArray[np.generic]) -> ImageStatistics:
     colour = values.shape[2] == 3
     grey = np.asarray(values @ LUMA if colour else values[..., 0], np.float32)
     looked_at = grey.ravel()[:: max(1, grey.size // LOOKED_AT) | 1]  # an odd step meets every column
-    low, high = (float(v) for v in np.percentile(looked_at, (1, 99)))
+    low, median, high = (float(v) for v in np.percentile(looked_at, (1, 50, 99)))
     if high - low < FAINTEST:
         return (0.0,) * len(NAMES)
     unit = np.clip((grey - np.float32(low)) / np.float32(high - low), 0, 1)
@@ -74,7 +74,7 @@ def describe_image(image: NDArray[np.generic]) -> ImageStatistics:
     down, across = (_steps(unit, axis) + FAINTEST for axis in (0, 1))
     shown = _colourfulness(values) / (high - low) if colour else 0.0
     return (
-        float(np.median(unit.ravel()[:: max(1, unit.size // LOOKED_AT) | 1])),
+        (median - low) / (high - low),
         float((unit > 0.5).mean()),
         float((away * away * away).mean()) / spread**3,
         _mean_and_spread(fine)[1] / spread,

@@ -140,10 +140,10 @@ class Likeness:
     @classmethod
     def of_model(cls, provenance: Mapping[str, Any]) -> Likeness | None:
         """What a model says of its training images; None if it says nothing that is understood."""
-        said = provenance.get(KEY)
+        said: Any = provenance.get(KEY)
         try:
             names = tuple(map(str, said["numbers"]))
-            rows, scale = np.array(said["rows"], float), np.array(said["scale"], float)
+            rows, scale = np.array(said["rows"], np.float64), np.array(said["scale"], np.float64)
             limit = float(said["limit"])
             right = rows.ndim == 2 and rows.shape[1] == scale.size == len(names) > 0 and len(rows) > 0
             if not right or not set(names) <= set(NAMES) or not limit > 0 or not (scale > 0).all():
@@ -217,7 +217,7 @@ class Likeness:
         """Mean octave of the details; what lies in none is in the next."""
         shares = [(TEXTURE.index(n), v**2) for n, v in zip(self.names, values, strict=True) if "octave" in n]
         rest = max(1 - sum(share for _, share in shares), 0.0)
-        return sum(n * share for n, share in shares) + (OCTAVES + 1) * rest
+        return float(sum(n * share for n, share in shares) + (OCTAVES + 1) * rest)
 
 
 def visible_numbers(normalization: Normalization) -> tuple[str, ...]:
@@ -250,7 +250,7 @@ def _numbers(look: ImageStatistics, names: Sequence[str]) -> NDArray[np.float64]
         elif name == "skewness":
             value = float(np.arcsinh(value))
         found.append(value)
-    return np.array(found, float)
+    return np.array(found, np.float64)
 
 
 def _distances(
