@@ -77,6 +77,10 @@ def test_training(made: Any) -> None:
     assert small.endswith("7.png")
     assert "64 x 48" in why
     assert "64 x 32" in why
+    # What its training images look like, and on how many others that was tried.
+    untrained = len(parts["validation"]) + len(parts["held_out"])
+    assert provenance["likeness"]["measured_on"]["images"] == untrained > 0
+    assert len(provenance["likeness"]["rows"]) == len(parts["train"])
 
 
 @pytest.mark.parametrize("kind", ["folds", "seeds", "snapshots"])

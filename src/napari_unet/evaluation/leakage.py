@@ -16,13 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NOT_KNOWN = "not known"
-LONG_LISTS = {
-    "image_hashes",
-    "fingerprints",
-    "seen_before",
-    "split",
-    "likeness",
-}  # of a provenance, not for reports
+# Of a provenance, not for reports.
+LONG_LISTS = {"image_hashes", "fingerprints", "seen_before", "split", "likeness"}
 GREATEST = 65_535
 
 
