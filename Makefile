@@ -2,7 +2,7 @@
 # make test   set up, a virtual screen included where it may be installed, then run all tests
 # make quick  the tests that take a moment, without windows: two minutes
 # make check  ruff, mypy (of the program, tests, benchmarks and docs), and the plugin's manifest
-# make bench  beside PyTorch, ONNX Runtime, OpenVINO, and the rest of docs/performance.md; quarter of an hour
+# make bench  beside PyTorch, ONNX Runtime, OpenVINO, and the rest of docs/benchmarks/performance.md; quarter of an hour
 # make fuzz   open N damaged files of every kind (N=10000; SEED= KEEP= folder of those that fail): ten minutes
 # make window the benchmark of the real window, on a virtual screen
 # make results  recipes, networks, ensembles, objects on the real sets: hours, resumes where it was stopped
