@@ -13,8 +13,8 @@ from napari_unet.cli import COMMANDS, _parser
 PAGE = Path(__file__).parent / "reference" / "command-line.md"
 HEAD = """# Command line
 
-`python docs/make_command_line.py` writes this page from the parser of the program. `napari-unet COMMAND --help` says
-the same in the shell. What the exit codes mean: [exit codes](exit-codes.md).
+`python docs/make_command_line.py` writes this page from the parser of the program.
+`napari-unet COMMAND --help` says the same in the shell. What the exit codes mean: [exit codes](exit-codes.md).
 """
 
 
@@ -55,7 +55,11 @@ def _section(name: str, command: argparse.ArgumentParser) -> list[str]:
 
 def _spelling(action: argparse.Action) -> str:
     if action.choices and not isinstance(action.choices, range):
-        value = action.metavar if isinstance(action.metavar, str) else "{" + ",".join(map(str, action.choices)) + "}"
+        value = (
+            action.metavar
+            if isinstance(action.metavar, str)
+            else "{" + ",".join(map(str, action.choices)) + "}"
+        )
     else:
         value = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
     if not action.option_strings:

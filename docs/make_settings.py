@@ -16,11 +16,12 @@ PAGE = Path(__file__).parent / "reference" / "settings.md"
 HEAD = """# Settings
 
 `python docs/make_settings.py` writes this page from the settings of the program. Change one with
-`napari-unet train DATA --out MODEL --set key=value`. The last part of a name is enough where only one setting has it:
-`--set filters=32`. In the window, the tab *New model* shows the same settings with these descriptions.
+`napari-unet train DATA --out MODEL --set key=value`. The last part of a name is enough where only one
+setting has it: `--set filters=32`. In the window, the tab *New model* shows the same settings with these
+descriptions.
 
-The columns show the values in the three general recipes: `fast` for minutes on two cores, `accurate` for more time,
-`paper` for the U-Net of Ronneberger et al. 2015.
+The columns show the values in the three general recipes: `fast` for minutes on two cores, `accurate` for
+more time, `paper` for the U-Net of Ronneberger et al. 2015.
 """
 SETS = """
 ## Recipes of known sets
