@@ -32,12 +32,13 @@ Choose one with `train DATA --recipe NAME`. The table shows where a recipe diffe
 
 def page() -> str:
     """The page in Markdown."""
+    general = [name for name in RECIPES if name not in SET_RECIPES]
     paths = {path: text for path, text in setting_paths().items() if path != ("name",)}
-    lines = [HEAD, "| setting | " + " | ".join(RECIPES) + " | what it does |"]
-    lines.append("| --- |" + " --- |" * (len(RECIPES) + 1))
+    lines = [HEAD, "| setting | what it does | " + " | ".join(general) + " |"]
+    lines.append("| --- |" + " --- |" * (len(general) + 1))
     for path, description in paths.items():
-        values = (str(reduce(getattr, path, RECIPES[name])) for name in RECIPES)
-        lines.append(f"| `{'.'.join(path)}` | " + " | ".join(values) + f" | {description} |")
+        values = (str(reduce(getattr, path, RECIPES[name])) for name in general)
+        lines.append(f"| `{'.'.join(path)}` | {description} | " + " | ".join(values) + " |")
     lines += [SETS, "| recipe | settings |", "| --- | --- |"]
     plain = Recipe()
     for name, recipe in SET_RECIPES.items():
