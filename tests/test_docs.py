@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from napari_unet.cli import _parser
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -30,6 +33,20 @@ def test_the_page_of_commands_has_needed_arguments_choices_and_defaults() -> Non
     assert "    napari-unet evaluate DATA --report DIR (--model MODEL | --masks DIR) [options]\n" in page
     assert "| `--masks-are {objects,classes}` |" in page
     assert "(default: demo)" in page
+
+
+def test_every_command_that_is_shown_is_understood() -> None:
+    numbers = dict.fromkeys(("M", "K", "V", "GB"), "2")
+    shown = []
+    for page in [ROOT / "README.md", *PAGES]:
+        text = page.read_text(encoding="utf-8").replace("\\\n", "")
+        shown += re.findall(r"^    napari-unet ([^|#\n]+?)\s*(?:#.*)?$", text, re.MULTILINE)
+    assert len(shown) > 60
+    parser = _parser()
+    for command in shown:
+        words = shlex.split(command.replace("...", "").replace("[", "").replace("]", ""))
+        if words[-1:] != ["options"]:  # of the page of commands
+            parser.parse_args([numbers.get(word, word) for word in words])  # exits where it fails
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES], ids=lambda p: p.name)
