@@ -14,7 +14,7 @@ PAGE = Path(__file__).parent / "reference" / "command-line.md"
 HEAD = """# Command line
 
 `python docs/make_command_line.py` writes this page from the parser of the program.
-`napari-unet COMMAND --help` says the same in the shell. Every command ends with an [exit code](exit-codes.md).
+`napari-unet COMMAND --help` says the same in the shell. See also [exit codes](exit-codes.md).
 """
 
 
