@@ -1,8 +1,9 @@
 # make demo   set up, then train, segment and score on made-up images; opens napari if there is a screen
 # make test   set up, a virtual screen included where it may be installed, then run all tests
 # make quick  the tests that take a moment, without windows: two minutes
-# make check  ruff, mypy (of the program, tests, benchmarks and docs), and the plugin's manifest
-# make bench  beside PyTorch, ONNX Runtime, OpenVINO, and the rest of docs/performance.md; quarter of an hour
+# make check  ruff, mypy (of the program, tests, benchmarks and docs), the plugin's manifest, and the documentation
+# make docs   the documentation as a site in build/site; a link that leads nowhere is an error
+# make bench  beside PyTorch, ONNX Runtime, OpenVINO, and the rest of docs/benchmarks/performance.md; quarter of an hour
 # make fuzz   open N damaged files of every kind (N=10000; SEED= KEEP= folder of those that fail): ten minutes
 # make window the benchmark of the real window, on a virtual screen
 # make results  recipes, networks, ensembles, objects on the real sets: hours, resumes where it was stopped
@@ -21,11 +22,11 @@ SCREEN := xvfb libgl1-mesa-dri libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 
 	libxcb-keysyms1 libxcb-shape0 libdbus-1-3
 WINDOW := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter-out Linux,$(shell uname -s)),window,headless)
 
-.PHONY: help demo test quick check bench results screenshots window fuzz setup screen clean
+.PHONY: help demo test quick check docs bench results screenshots window fuzz setup screen clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,11s/^# //p' Makefile
+	@sed -n '1,12s/^# //p' Makefile
 
 # Debian and Ubuntu part ensurepip from Python: the system's package, virtualenv or another pip stand in.
 $(VENV)/bin/python:
@@ -82,11 +83,18 @@ test: setup screen
 quick: setup
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not window and not slow"
 
-check: setup
+check: setup docs
 	@$(BIN)/ruff check src tests benchmarks docs
 	@$(BIN)/ruff format --check src tests benchmarks docs
 	@$(BIN)/mypy
 	@$(BIN)/npe2 validate napari-unet-workbench
+
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/bin/python
+	@$(PIP) install -q -e ".[docs]"
+	@touch $@
+
+docs: $(VENV)/.installed-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 screenshots: setup screen
 # The window needs a screen; a virtual one has the same picture everywhere.

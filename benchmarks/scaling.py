@@ -1,4 +1,4 @@
-"""What a worker, the scheduler and the store cost: the figures docs/scaling.md reckons with.
+"""What a worker, the scheduler and the store cost: the figures docs/benchmarks/scaling.md reckons with.
 
     python benchmarks/scaling.py
 

@@ -26,7 +26,7 @@ from roads.every import EVERY
 from roads.road import drive, write_table
 from roads.waiting import rest, spin
 
-PAGE = Path(__file__).parents[1] / "docs" / "window.md"
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "window.md"
 BEAT = 5  # milliseconds between two beats of the heart
 LIMITS = {
     "dock opens, s": 0.5,

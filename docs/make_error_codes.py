@@ -1,4 +1,4 @@
-"""Write docs/error-codes.md: every code of an error with its sentences, read from the source.
+"""Write docs/reference/error-codes.md: every code of an error with its sentences, read from the source.
 
 python docs/make_error_codes.py
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from napari_unet import errors
 
 SOURCE = Path(__file__).parents[1] / "src" / "napari_unet"
-PAGE = Path(__file__).parent / "error-codes.md"
+PAGE = Path(__file__).parent / "reference" / "error-codes.md"
 KINDS = {
     kind.__name__: kind
     for kind in vars(errors).values()

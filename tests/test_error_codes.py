@@ -36,7 +36,7 @@ def test_every_error_has_a_code_that_begins_with_the_subject_of_its_class(writer
 
 
 def test_the_page_lists_the_codes_of_this_source(writer: dict[str, Any]) -> None:
-    written = (DOCS / "error-codes.md").read_text(encoding="utf-8")
+    written = (DOCS / "reference" / "error-codes.md").read_text(encoding="utf-8")
     assert written == writer["page"](), "run: python docs/make_error_codes.py"
 
 

@@ -61,7 +61,7 @@ class Driven:
 
     @property
     def row(self) -> str:
-        """Of the table in docs/window.md."""
+        """Of the table in docs/benchmarks/window.md."""
         return (
             f"| ({self.road.letter}) {self.road.title} | {self.clicks} | {self.seconds:.1f} | {self.result} |"
         )

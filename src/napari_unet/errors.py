@@ -14,7 +14,8 @@ class WorkbenchError(Exception):
         The thing that is wrong, named so that a person can find it ("train/12.png cannot be read").
     code : str
         What kind of error this is, for programs ("data.image.unreadable"): it stays when the sentence
-        becomes a better one. It begins with the `subject` of the class; docs/error-codes.md lists all.
+        becomes a better one. It begins with the `subject` of the class; the page
+        of error codes (docs/reference/error-codes.md) lists all.
     expected : str, optional
         What would have been right.
     got : str, optional

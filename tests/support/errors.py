@@ -20,7 +20,7 @@ def raises_code(code: str, *values: object) -> Iterator[pytest.ExceptionInfo[Wor
     Parameters
     ----------
     code : str
-        Like "data.mask.size"; docs/error-codes.md lists all.
+        Like "data.mask.size"; docs/reference/error-codes.md lists all.
     *values
         What the sentence must name, such as a file or a size worked out by hand.
     """

@@ -164,7 +164,7 @@ def read_import_settings(file: Path) -> ImportSettings:
             code="settings.value",
             expected=first["msg"],
             got=str(first["input"])[:80],
-            remedy="see docs/settings.md",
+            remedy="see docs/reference/settings.md",
         ) from error
     architecture(recipe.network.name)
     _check_whole(recipe.network, normalization, names, file)

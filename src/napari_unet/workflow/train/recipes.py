@@ -203,7 +203,7 @@ def _path_of(key: str) -> tuple[str, ...]:
         import difflib
 
         close = difflib.get_close_matches(key, [p[-1] for p in paths], n=3)
-        hint = f"did you mean {' or '.join(close)}" if close else "docs/settings.md lists all"
+        hint = f"did you mean {' or '.join(close)}" if close else "docs/reference/settings.md lists all"
         raise SettingsError(f"there is no setting {key!r}", code="settings.unknown", remedy=hint)
     return ends[0]
 
