@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 TIERS = (
     {"__init__"},
     {"settings", "errors"},
-    {"atomic", "gpu_memory", "plain_json", "progress"},
+    {"atomic", "gpu_memory", "plain_json", "progress", "setting_values"},
     {"metrics"},
     {"networks"},
     {"data", "models", "engine"},

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from napari_unet import networks
-from napari_unet.errors import SettingsError
+from napari_unet.errors import SettingsError, did_you_mean
 from napari_unet.gpu_memory import share_gpus
 from napari_unet.networks.architecture import Architecture, shapes_only
 
@@ -42,8 +42,7 @@ def architecture(name: str) -> Architecture:
         raise SettingsError(
             f"there is no network called {name!r}",
             code="settings.network.unknown",
-            expected=f"one of {', '.join(sorted(known))}",
-            got=name,
+            remedy=did_you_mean(name, sorted(known)),
         )
     return known[name]
 
