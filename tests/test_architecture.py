@@ -21,6 +21,7 @@ TIERS = (
     {"__init__"},
     {"settings", "errors"},
     {"atomic", "gpu_memory", "plain_json", "progress", "setting_values"},
+    {"quiet_import"},
     {"metrics"},
     {"networks"},
     {"data", "models", "engine"},

@@ -214,8 +214,8 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Any:
         "import-model file.h5 --settings file.json --out model",
         "submit data --model nuclei --out file.csv",
         "demo --out shown",
-        "evaluate data --model nuclei --report new --save-recipe file.json",
-        "segment data/images --model nuclei --out new --save-recipe file.json",
+        "evaluate data --model nuclei --out new --save-run file.json",
+        "segment data/images --model nuclei --out new --save-run file.json",
         "project project pack --out file.zip",
     ],
 )

@@ -15,6 +15,7 @@ from napari_unet.cli.running import DONE, add_overwrite_argument, epoch_line, ru
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
 NAME = "demo"
 ABOUT = "Make images, train on them for a minute, segment, show the scores."
@@ -33,6 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _say_nothing(text: str) -> None:
+    """For programs, which read one JSON text in the end."""
+
+
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     parts = [options.out / part for part in ("nuclei", "data", "model", "masks", "report")]
@@ -45,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     started = time.monotonic()
     scores = run_task(FirstMasksTask(options.out)).overall()["scores"]
     took = time.monotonic() - started
-    talk = (lambda text: None) if options.json else partial(print, flush=True)
+    talk: Callable[[str], None] = _say_nothing if options.json else partial(print, flush=True)
     talk(
         f"built-in model nuclei on {scores['iou']['images']} made-up images, {took:.0f} s: "
         f"mean IoU {scores['iou']['mean']:.2f}, F1 of objects {scores['f1_50']['mean']:.2f}; "

@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
         self.words = list(sys.argv[1:] if args is None else args)
         return super().parse_known_args(self.words, namespace)
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; words that nobody takes end the program."""
         options, rest = self.parse_known_args(args, namespace)
         if rest:

@@ -110,7 +110,7 @@ def _show(options: argparse.Namespace, versions: list[int]) -> None:
     if options.action == "compare":
         first, second = versions
         difference = project.models.compare(first, second)
-        show(options, asdict(difference), compare_lines(first, second, difference))
+        show(options, [asdict(one) for one in difference], compare_lines(first, second, difference))
     else:
         show(options, _status_facts(project), status_lines(project))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 from contextlib import contextmanager
@@ -309,17 +308,8 @@ def _paths(value: object) -> list[Path]:
 
 
 def start_backend() -> None:
-    """Import Keras with stderr turned away: TensorFlow greets there whatever its settings say."""
-    sys.stderr.flush()
-    saved_stderr = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        import_keras()
-    finally:
-        os.dup2(saved_stderr, 2)
-        os.close(saved_stderr)
-        os.close(nowhere)
+    """Import Keras, without what serves nobody here."""
+    import_keras()
 
 
 def clock_time(seconds: float) -> str:

@@ -37,7 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="Folder of the masks.")
     numbers = parser.add_mutually_exclusive_group()
     numbers.add_argument(
-        "--classes", action="store_false", dest="objects", help="Write the class of each pixel (default)."
+        "--classes",
+        action="store_false",
+        dest="objects",
+        default=False,
+        help="Write the class of each pixel (default).",
     )
     numbers.add_argument(
         "--objects", action="store_true", help="Write a TIFF with the number of the object of each pixel."

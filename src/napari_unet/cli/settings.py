@@ -41,7 +41,11 @@ def run(options: argparse.Namespace) -> int:
 
         values = recipe(options.recipe).model_dump()
     facts = [one for one in _walk(Recipe, values, ()) if one["name"] != "name"]
-    groups = {"finetune": FineTuneSettings, "large": LargeImageSettings, "scores": EvaluationSettings}
+    groups: dict[str, type[BaseModel]] = {
+        "finetune": FineTuneSettings,
+        "large": LargeImageSettings,
+        "scores": EvaluationSettings,
+    }
     for group, kind in groups.items():
         facts += _walk(kind, kind().model_dump(), (group,))
     chosen = _named(facts, options.name) if options.name else facts

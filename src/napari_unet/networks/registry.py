@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet import networks
 from napari_unet.errors import SettingsError, did_you_mean
-from napari_unet.gpu_memory import share_gpus
 from napari_unet.networks.architecture import Architecture, shapes_only
+from napari_unet.quiet_import import import_keras_quietly
 
 if TYPE_CHECKING:
     from napari_unet.networks.sizes import InputSizes
@@ -75,7 +75,7 @@ def build_network(settings: NetworkSettings, seed: int = 0, precision: str = "fl
     SettingsError
         If there is no such network, or presence is wanted of one that does not tell it.
     """
-    share_gpus()
+    import_keras_quietly()
     import keras
 
     chosen = architecture(settings.name)
@@ -101,7 +101,7 @@ def count_parameters(settings: NetworkSettings) -> int:
 
     Errors as of ``build_network``.
     """
-    share_gpus()
+    import_keras_quietly()
     import keras
 
     def count() -> int:

@@ -231,6 +231,6 @@ class ReportTask:
             flags = evaluation_flags(self.rules.evaluation, self.rules.competition)
             flags += ["--masks-are", self.masks_are] if self.masks_are else []
             lines.append(
-                command("evaluate", self.data, "--model", self.model, "--report", self.report, *flags)
+                command("evaluate", self.data, "--model", self.model, "--out", self.report, *flags)
             )
         return tuple(lines)
