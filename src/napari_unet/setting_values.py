@@ -89,7 +89,7 @@ def bounds_of(metadata: Iterable[Any]) -> str:
     if low.startswith("from") and high.startswith("to"):
         return f"{low} {high}"
     high = high.replace("to ", "at most ") if high.startswith("to") else high
-    low = low.replace("from ", "of at least ") if not high else low
+    low = low.replace("from ", "of at least ")
     return f"{low} and {high}" if low and high else low or high
 
 
