@@ -191,7 +191,7 @@ def test_a_model_of_another_network_is_not_started_from(
         (["--set", "filters"], "expected key=value"),
         (["--recipe", "slow"], "no recipe 'slow'"),
         (["--network", "vnet"], "no network called 'vnet'"),
-        (["--set", "learning_rat=1"], "did you mean learning_rate"),
+        (["--set", "learning_rat=1"], "did you mean 'learning_rate'?"),
         (["--layout", "nifti"], "no layout 'nifti'"),
     ],
 )

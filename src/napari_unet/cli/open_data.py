@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     import argparse
 
 NAME = "open"
-ABOUT = "Open the window on images, a data set or a project."
+ABOUT = "Open the window on images or a data set."
 EXAMPLES = ("open images", "open slide.tif")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
-        "data", type=Path, nargs="+", metavar="DATA", help="Files, folders, zips, data sets or a project."
+        "data", type=Path, nargs="+", metavar="DATA", help="Images to open: files, folders, zips, data sets."
     )
 
 

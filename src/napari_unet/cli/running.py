@@ -217,7 +217,7 @@ def notes_on_stderr(*, quiet: bool = False, verbose: bool = False) -> Iterator[N
 def add_layout_argument(parser: argparse.ArgumentParser, of: str = "the data") -> None:
     """Let a command be told the layout of a data set."""
     parser.add_argument(
-        "--layout", metavar="NAME", help=f"Layout of {of}, such as pairs or tgs-salt (default: recognized)."
+        "--layout", metavar="NAME", help=f"Layout of {of}, such as tgs-salt (default: recognized)."
     )
 
 
