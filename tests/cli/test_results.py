@@ -141,3 +141,19 @@ def test_what_is_no_image_is_told_what_is_read(
         said = capsys.readouterr().err
         assert "is not an image" in said
         assert "png, tif" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--minutes 9999", "seconds needs a number above 0 and at most 86,400, got 599940.0"),
+        ("--minutes nan", "seconds needs a number above 0 and at most 86,400, got nan"),
+        ("--seed -1", "seed needs a whole number of at least 0 and below 2,147,483,648, got -1"),
+    ],
+)
+def test_a_wrong_time_or_seed_of_finetune_is_refused_in_words(
+    words: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["finetune", "--model", "nuclei", "--corrections", str(tmp_path), "--out", str(tmp_path / "o")]
+    assert main([*given, *words.split()]) == 2
+    assert capsys.readouterr().err == f"napari-unet: {says}\n"

@@ -70,12 +70,13 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     from napari_unet.project.project_file import PROJECT_FILE
     from napari_unet.settings import FineTuneSettings
+    from napari_unet.workflow.train.recipes import checked
 
     if options.minutes <= 0:
         raise SettingsError(
             "--minutes must be above 0", code="settings.minutes.range", got=f"{options.minutes:g}"
         )
-    settings = FineTuneSettings(seconds=60 * options.minutes, seed=options.seed)
+    settings = checked(FineTuneSettings, {"seconds": 60 * options.minutes, "seed": options.seed})
     if (options.corrections / PROJECT_FILE).is_file():
         return _of_project(options, settings)
     for name in ("model", "out"):
