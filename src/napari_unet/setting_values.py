@@ -101,7 +101,7 @@ def _constraints(metadata: Iterable[Any]) -> list[Any]:
 
 
 def _number(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if value < 1e5 else f"{value:,.0f}"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:g}"
 
 
 def _kinds(annotation: Any) -> Sequence[Any]:
