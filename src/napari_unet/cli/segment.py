@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.cli.results import left_out_facts, show
-from napari_unet.cli.running import add_save_run_argument, recorded, report_left_out, run_task, start_backend
+from napari_unet.cli.running import (
+    add_save_run_argument,
+    note,
+    recorded,
+    report_left_out,
+    run_task,
+    start_backend,
+)
 from napari_unet.errors import Cancelled
 from napari_unet.settings import InferenceSettings, LargeImageSettings
 
