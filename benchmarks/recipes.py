@@ -133,7 +133,7 @@ def one_recipe(name: str, data: Path, folder: Path, amount: list[str]) -> str:
         kept.write_text(" ".join(amount), encoding="utf-8")
         call("train", data, "--out", model, "--recipe", name, *amount, "--resume")
     if not (report / "report.json").exists():
-        call("evaluate", data, "--model", model, "--report", report)
+        call("evaluate", data, "--model", model, "--out", report)
     content = json.loads((report / "report.json").read_text(encoding="utf-8"))
     curve = read_curve(model / "metrics.csv")
     draw_curve(curve, folder / "curve.svg")

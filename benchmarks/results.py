@@ -68,7 +68,7 @@ def one_set(name: str, data: Path, options: argparse.Namespace, parts: Sequence[
     report = work / f"{name}-networks"
     if "networks" in parts:
         how = ["--networks", options.networks, "--minutes", minutes]
-        call("compare-networks", data, *how, "--report", report)
+        call("compare-networks", data, *how, "--out", report)
     texts = [f"## {name}\n"]
     if (report / "networks.md").exists():
         texts.append((report / "networks.md").read_text(encoding="utf-8"))

@@ -97,7 +97,7 @@ def main() -> None:
         data, model = Path(folder) / "seismic tiles", Path(folder) / "salt-u-net"
         shutil.copytree(demo.resolve() / "data", data)
         shutil.copytree(demo.resolve() / "model", model)
-        run(Path(folder), "evaluate", data.name, "--model", model.name, "--report", "report")
+        run(Path(folder), "evaluate", data.name, "--model", model.name, "--out", "report")
         photograph_page(Path(folder) / "report" / "report.html", "report")
         photograph_scores(data, model)
 

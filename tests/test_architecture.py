@@ -20,7 +20,8 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 TIERS = (
     {"__init__"},
     {"settings", "errors"},
-    {"atomic", "gpu_memory", "plain_json", "progress"},
+    {"atomic", "gpu_memory", "plain_json", "progress", "setting_values"},
+    {"quiet_import"},
     {"metrics"},
     {"networks"},
     {"data", "models", "engine"},

@@ -133,7 +133,7 @@ def test_a_stack_gives_a_mask_a_page(model: Path, tmp_path: Path) -> None:
 def test_evaluate_a_model_and_its_masks_agree(
     model: Path, salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    by_model = ["evaluate", str(salt_folder), "--model", str(model), "--report", str(tmp_path / "r")]
+    by_model = ["evaluate", str(salt_folder), "--model", str(model), "--out", str(tmp_path / "r")]
     assert main(by_model) == 0
     assert "mean IoU" in capsys.readouterr().out
     report = json.loads((tmp_path / "r" / "report.json").read_text())
@@ -142,7 +142,7 @@ def test_evaluate_a_model_and_its_masks_agree(
     assert {i for i, part in parts.items() if part == "held-out"} <= set(split["held_out"])
     assert report["overall"]["images"] == sum(p in {"held-out", "unseen"} for p in parts.values())
     assert main(["segment", str(salt_folder), "--model", str(model), "--out", str(tmp_path / "m")]) == 0
-    by_masks = ["evaluate", str(salt_folder), "--masks", str(tmp_path / "m"), "--report", str(tmp_path / "s")]
+    by_masks = ["evaluate", str(salt_folder), "--masks", str(tmp_path / "m"), "--out", str(tmp_path / "s")]
     assert main(by_masks) == 0
     again = json.loads((tmp_path / "s" / "report.json").read_text())
     ious = {row["image"]: row["iou"] for row in report["images"]}
@@ -187,12 +187,12 @@ def test_a_model_of_another_network_is_not_started_from(
     ("arguments", "says"),
     [
         (["--set", "colour=red"], "no setting 'colour'"),
-        (["--set", "filters=0"], "greater than or equal to 1"),
+        (["--set", "filters=0"], "filters needs a whole number from 1 to 512"),
         (["--set", "filters"], "expected key=value"),
         (["--recipe", "slow"], "no recipe 'slow'"),
         (["--network", "vnet"], "no network called 'vnet'"),
-        (["--set", "learning_rat=1"], "did you mean learning_rate"),
-        (["--format", "nifti"], "no format 'nifti'"),
+        (["--set", "learning_rat=1"], "did you mean 'learning_rate'?"),
+        (["--layout", "nifti"], "no layout 'nifti'"),
     ],
 )
 def test_wrong_settings(
@@ -327,7 +327,7 @@ def test_a_single_image_is_trained_on_and_the_split_says_so(
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "d" / part / "one.png")
     assert main(["train", str(tmp_path / "d"), "--out", str(tmp_path / "m"), *QUICK]) == 0
     assert "too few to keep any aside" in capsys.readouterr().out
-    run = ["evaluate", str(tmp_path / "d"), "--model", str(tmp_path / "m"), "--report", str(tmp_path / "r")]
+    run = ["evaluate", str(tmp_path / "d"), "--model", str(tmp_path / "m"), "--out", str(tmp_path / "r")]
     assert main(run) == 0
     assert "flatter" in capsys.readouterr().out
 
@@ -342,7 +342,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_wrong_use_ends_with_two() -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["evaluate", "x", "--report", "y"])
+        main(["evaluate", "x", "--out", "y"])
     assert caught.value.code == 2
 
 

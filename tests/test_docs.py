@@ -30,7 +30,7 @@ def test_a_generated_page_is_that_of_this_source(script: str, name: str) -> None
 def test_the_page_of_commands_has_needed_arguments_choices_and_defaults() -> None:
     page = runpy.run_path(str(DOCS / "make_command_line.py"))["page"]()
     assert "    napari-unet train DATA --out MODEL [options]\n" in page
-    assert "    napari-unet evaluate DATA --report DIR (--model MODEL | --masks DIR) [options]\n" in page
+    assert "    napari-unet evaluate DATA --out DIR (--model MODEL | --masks DIR) [options]\n" in page
     assert "| `--masks-are {objects,classes}` |" in page
     assert "(default: demo)" in page
 

@@ -69,7 +69,7 @@ def test_a_numbered_set_is_scored_as_objects_by_nuclei(
     cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = tmp_path / "r"
-    arguments = ["--model", "nuclei", "--report", report, "--leave-out-problems"]
+    arguments = ["--model", "nuclei", "--out", report, "--leave-out-problems"]
     assert main(["evaluate", str(cells), *map(str, arguments)]) == 0
     told = capsys.readouterr().out
     assert "over 7 images" in told
@@ -83,7 +83,7 @@ def test_a_numbered_set_is_scored_as_objects_by_nuclei(
 
 def test_a_run_record_repeats_how_masks_were_read(cells: Path, tmp_path: Path) -> None:
     record = tmp_path / "run.json"
-    arguments = [cells, "--masks", cells / "masks", "--report", tmp_path / "a", "--save-run", record]
+    arguments = [cells, "--masks", cells / "masks", "--out", tmp_path / "a", "--save-run", record]
     flags = ["--leave-out-problems", "--masks-are", "objects"]
     assert main(["evaluate", *map(str, arguments), *flags]) == 0
     stored = json.loads(record.read_text())
@@ -108,7 +108,7 @@ def test_masks_with_values_far_apart_are_scored_by_their_own_values(tmp_path: Pa
     values = {1: 205, 2: 420, 3: 500, 4: 0, 5: 0}
     data = write_set(tmp_path / "set", values, "tif")
     flags = ["--masks-are", "classes"]
-    arguments = [data, "--masks", data / "masks", "--report", tmp_path / "r"]
+    arguments = [data, "--masks", data / "masks", "--out", tmp_path / "r"]
     assert main(["evaluate", *map(str, arguments), *flags]) == 0
     content = json.loads((tmp_path / "r/report.json").read_text())
     assert [row["iou"] for row in content["images"]] == [1] * 8
@@ -117,7 +117,7 @@ def test_masks_with_values_far_apart_are_scored_by_their_own_values(tmp_path: Pa
 
 def test_unknown_pixels_of_given_masks_do_not_count(tmp_path: Path) -> None:
     data = write_set(tmp_path / "set", {1: 1, 2: 2, 3: 255, 4: 255, 5: 255})
-    arguments = [data, "--masks", data / "masks", "--report", tmp_path / "r", "--masks-are", "classes"]
+    arguments = [data, "--masks", data / "masks", "--out", tmp_path / "r", "--masks-are", "classes"]
     assert main(["evaluate", *map(str, arguments)]) == 0
     content = json.loads((tmp_path / "r/report.json").read_text())
     assert [row["iou"] for row in content["images"]] == [1] * 8
@@ -196,10 +196,10 @@ def test_models_of_numbered_masks_are_compared_as_said(
         assert train(cells, tmp_path / name, "--masks-are", "classes", "--seed", seed) == 0
     models = ["--models", str(tmp_path / "a"), str(tmp_path / "b")]
     # The values alone tell of objects, and these models have five classes.
-    assert main(["compare", str(cells), *models, "--report", str(tmp_path / "r")]) == 2
+    assert main(["compare", str(cells), *models, "--out", str(tmp_path / "r")]) == 2
     assert "different classes" in capsys.readouterr().err
     flags = ["--masks-are", "classes", "--leave-out-problems"]
-    assert main(["compare", str(cells), *models, "--report", str(tmp_path / "r"), *flags]) == 0
+    assert main(["compare", str(cells), *models, "--out", str(tmp_path / "r"), *flags]) == 0
     rows = (tmp_path / "r/compare.csv").read_text().splitlines()
     assert sorted(row.split(",")[0] for row in rows[1:]) == [f"c{n}" for n in range(8) if n != 3]
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import difflib
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+AS_CLOSE = 0.05  # a second word is offered if it is as close as the first
 
 
 class WorkbenchError(Exception):
@@ -102,6 +109,26 @@ class ComputeError(WorkbenchError):
     """Work that broke off: the computing process ended, memory ran out, or the program is at fault."""
 
     subject = "compute"
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """The question "did you mean 'x'?", or a list of what there is where nothing comes close.
+
+    Parameters
+    ----------
+    given : str
+        What a person typed.
+    known : iterable of str
+        What there is.
+    """
+    names = list(dict.fromkeys(known))
+    lower = {name.lower(): name for name in reversed(names)}
+    close = difflib.get_close_matches(given.lower(), lower, n=2, cutoff=0.7)
+    ratios = [difflib.SequenceMatcher(None, name, given.lower()).ratio() for name in close]
+    close = [name for name, ratio in zip(close, ratios, strict=True) if ratio > ratios[0] - AS_CLOSE]
+    if close:
+        return f"did you mean {' or '.join(repr(lower[name]) for name in close)}?"
+    return f"choose one of {', '.join(names)}"
 
 
 def unwritable(what: str, error: OSError, remedy: str = "choose another folder or make room") -> OutputError:

@@ -77,7 +77,7 @@ def test_evaluate_and_run_give_the_scores_of_that_channel(
     sets: tuple[Path, Path], grey_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     several, alone = sets
-    evaluate = ["evaluate", "--model", str(grey_model), "--scores", "overlap", "--report"]
+    evaluate = ["evaluate", "--model", str(grey_model), "--scores", "overlap", "--out"]
     assert main([*evaluate, str(tmp_path / "none"), str(several)]) in {2, 3}
     assert "0 (DAPI), 1 (GFP), 2 (Cy5); choose with --channel" in capsys.readouterr().err
     recipe = ["--save-run", str(tmp_path / "run.json")]
@@ -106,6 +106,6 @@ def test_export_writes_that_channel(sets: tuple[Path, Path], tmp_path: Path) -> 
 def test_workers_of_a_cluster_that_would_not_know_are_not_asked(
     flags: list[str], sets: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["evaluate", str(sets[0]), "--model", "nuclei", "--report", str(tmp_path / "r")]
+    command = ["evaluate", str(sets[0]), "--model", "nuclei", "--out", str(tmp_path / "r")]
     assert main([*command, "--cluster", "tcp://host:8786", *flags]) == 2
     assert "leave out --cluster, or --channel and --axes" in capsys.readouterr().err

@@ -56,7 +56,7 @@ def test_one_model_is_trained_where_it_was_said(tasks: list[Any], salt_folder: P
 
 
 def test_images_are_scored_where_it_was_said(tasks: list[Any], tmp_path: Path) -> None:
-    command = ["evaluate", str(tmp_path), "--model", "nuclei", "--report", str(tmp_path / "r")]
+    command = ["evaluate", str(tmp_path), "--model", "nuclei", "--out", str(tmp_path / "r")]
     assert main([*command, "--cluster", ADDRESS]) == 130
     assert main(command) == 130
     assert [task.cluster for task in tasks] == [ADDRESS, ""]

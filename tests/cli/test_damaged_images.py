@@ -96,7 +96,7 @@ def test_training_several(tmp_path: Path, capsys: pytest.CaptureFixture[str], ki
 def test_scoring(tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str) -> None:
     data = data_set(tmp_path / "data", damaged=3 if fault == "image" else None, small_mask=3)
     report = tmp_path / "report"
-    assert main(["evaluate", str(data), "--model", "nuclei", "--report", str(report)]) == 3
+    assert main(["evaluate", str(data), "--model", "nuclei", "--out", str(report)]) == 3
     assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
     (left,) = left_out_in(report / "report.json")
     assert (left["image"], left["code"]) == ("images/3.png", CODES[fault])
@@ -113,7 +113,7 @@ def test_scoring_masks_of_which_one_is_damaged(tmp_path: Path, capsys: pytest.Ca
         content = file.read_bytes()
         (masks / file.name).write_bytes(content[:60] if file.name == "2.png" else content)
     report = tmp_path / "report"
-    assert main(["evaluate", str(data), "--masks", str(masks), "--report", str(report)]) == 3
+    assert main(["evaluate", str(data), "--masks", str(masks), "--out", str(report)]) == 3
     assert last_line(capsys.readouterr().err) == "1 image left out: images/2.png"
     rows = rows_of(report / "iou.csv")
     assert {row["image"]: float(row["iou"]) for row in rows} == dict.fromkeys("01345", 1.0)
@@ -123,7 +123,7 @@ def test_scoring_masks_of_which_one_is_damaged(tmp_path: Path, capsys: pytest.Ca
 def test_comparing(tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str, made: Any) -> None:
     data = data_set(tmp_path / "data", damaged=3 if fault == "image" else None, small_mask=3)
     model = str(made[2])
-    command = ["compare", str(data), "--models", "nuclei", model, "--report", str(tmp_path / "report")]
+    command = ["compare", str(data), "--models", "nuclei", model, "--out", str(tmp_path / "report")]
     assert main(command) == 3
     assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
     (left,) = left_out_in(tmp_path / "report" / "compare.json")
@@ -173,7 +173,7 @@ def test_fine_tuning(tmp_path: Path, capsys: pytest.CaptureFixture[str], made: A
 
 def test_comparing_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = data_set(tmp_path / "data", 12)
-    words = ["compare-networks", str(data), "--networks", "unet", "--report", str(tmp_path / "report")]
+    words = ["compare-networks", str(data), "--networks", "unet", "--out", str(tmp_path / "report")]
     assert main([*words, *SMALL]) == 3
     assert last_line(capsys.readouterr().err) == "1 image left out: images/3.png"
     (left,) = left_out_in(tmp_path / "report" / "networks.json")

@@ -23,8 +23,8 @@ COMMANDS: dict[str, Callable[[str, str], list[str]]] = {
     "segment --stream": lambda path, out: ["segment", path, "--model", "nuclei", "--out", out, "--stream"],
     "segment --model": lambda path, out: ["segment", "a.png", "--model", path, "--out", out],
     "train": lambda path, out: ["train", path, "--out", out],
-    "evaluate": lambda path, out: ["evaluate", path, "--model", "nuclei", "--report", out],
-    "evaluate --masks": lambda path, out: ["evaluate", "data", "--masks", path, "--report", out],
+    "evaluate": lambda path, out: ["evaluate", path, "--model", "nuclei", "--out", out],
+    "evaluate --masks": lambda path, out: ["evaluate", "data", "--masks", path, "--out", out],
     "inspect": lambda path, out: ["inspect", path],
     "export": lambda path, out: ["export", path, "--model", "nuclei", "--format", "png", "--out", out],
     "export --masks": lambda path, out: ["export", "a.png", "--masks", path, "--format", "png", "--out", out],
@@ -32,7 +32,7 @@ COMMANDS: dict[str, Callable[[str, str], list[str]]] = {
 WRITING = {
     "segment": lambda out: ["segment", "a.png", "--model", "nuclei", "--out", out],
     "train": lambda out: ["train", "data", "--out", out],
-    "evaluate": lambda out: ["evaluate", "data", "--masks", "data/masks", "--report", out],
+    "evaluate": lambda out: ["evaluate", "data", "--masks", "data/masks", "--out", out],
     "export": lambda out: ["export", "data", "--format", "png", "--out", out],
 }
 IMPOSSIBLE = {

@@ -318,7 +318,7 @@ def test_a_model_that_is_gone_is_told(session: Session, models: dict[str, Path],
     job = session.segment(collection.ids)
     assert job is not None
     assert job.state == "failed"
-    assert "is not a model" in told.failures[0][0]
+    assert "there is no model" in told.failures[0][0]
     assert "Traceback" in told.failures[0][1]
     assert not session.runner.busy
     assert session.runner.progress is None

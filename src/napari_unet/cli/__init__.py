@@ -6,32 +6,39 @@ left out are named; 130 cancelled.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from napari_unet import PROGRAM
 from napari_unet.cli import (
     compare,
     compare_networks,
+    completion,
     demo,
     doctor,
     ensemble,
     evaluate,
     export,
     finetune,
+    help,
     import_model,
     inspect,
+    models,
     networks,
+    open_data,
     project,
     refine,
     run,
     score,
     segment,
+    settings,
     submit,
     train,
 )
+from napari_unet.cli.old_spellings import modern
+from napari_unet.cli.parsing import COMMON, Parser, add_common_arguments, examples
 from napari_unet.cli.paths import expand_paths
 from napari_unet.cli.running import (
     DONE,
@@ -39,6 +46,7 @@ from napari_unet.cli.running import (
     WRONG,
     add_mask_arguments,
     add_reading_arguments,
+    clock_time,
     mask_reading_of,
     notes_on_stderr,
     reading_of,
@@ -46,28 +54,39 @@ from napari_unet.cli.running import (
 from napari_unet.errors import Cancelled, WorkbenchError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
-# Each has NAME, ABOUT, add_arguments(parser) and run(options); in the order of the help.
+# Each has NAME, ABOUT, EXAMPLES, add_arguments(parser) and run(options); in the order of the help.
 COMMANDS = (
+    demo,
+    open_data,
+    segment,
+    models,
     inspect,
-    networks,
     train,
     finetune,
-    ensemble,
-    refine,
-    segment,
     evaluate,
     compare,
-    compare_networks,
     export,
+    project,
+    networks,
+    compare_networks,
+    settings,
+    ensemble,
+    refine,
     import_model,
     submit,
     score,
     run,
-    project,
     doctor,
-    demo,
+    completion,
+    help,
+)
+EXAMPLES = (
+    "demo",
+    "segment images --model nuclei --out masks",
+    "train data --out my-model",
 )
 
 
@@ -91,12 +110,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code.
     """
-    # TensorFlow greets in a dozen lines unless it is silenced before it is imported.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
-    options = _parser().parse_args(arguments)
-    with notes_on_stderr():
-        return _run(options)
+    parser = _parser()
+    options = parser.parse_args(modern(sys.argv[1:] if arguments is None else arguments))
+    if not hasattr(options, "command"):
+        # A script that lost its command has to notice, so this is wrong use; stdout is for results.
+        print(parser.format_help(), end="", file=sys.stderr)
+        return WRONG
+    started = time.monotonic()
+    with notes_on_stderr(quiet=options.quiet, verbose=options.verbose):
+        code = _run(options)
+    if options.verbose:
+        print(f"time: {clock_time(time.monotonic() - started)}", file=sys.stderr)
+    return code
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -114,6 +139,8 @@ def _run(options: argparse.Namespace) -> int:
         if options.debug:
             raise
         print(f"napari-unet: {error.sentence}", file=sys.stderr)
+        if options.verbose:
+            print(f"code: {error.code}", file=sys.stderr)
         return WRONG
     except MemoryError as error:
         if options.debug:
@@ -131,22 +158,27 @@ def _run(options: argparse.Namespace) -> int:
         return WRONG
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="napari-unet",
         description="Segment images with U-Nets: train, segment, and trust the scores.",
-        epilog="Exit codes: 0 done; 2 wrong use or unreadable input; 3 partly done, images that were "
-        "left out are named; 130 cancelled.",
+        epilog=examples(EXAMPLES) + "\n\nExit codes: 0 done; 2 wrong use or unreadable input; 3 partly done, "
+        "images that were left out are named; 130 cancelled.",
     )
-    parser.add_argument("--version", action="version", version=PROGRAM)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=PROGRAM, help="Show the version.")
+    add_common_arguments(parser)
+    parser.set_defaults(root=parser, **COMMON)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in COMMANDS:
-        sub = commands.add_parser(command.NAME, help=command.ABOUT, description=command.ABOUT)
-        sub.add_argument("--debug", action="store_true", help="show where an error came from")
+        sub = commands.add_parser(
+            command.NAME, help=command.ABOUT, description=command.ABOUT, epilog=examples(command.EXAMPLES)
+        )
         command.add_arguments(sub)
         if command in READ_IMAGES:
             add_reading_arguments(sub)
         if command in READ_MASKS:
             add_mask_arguments(sub)
-        sub.set_defaults(command=command.run)
+        add_common_arguments(sub)
+        sub.set_defaults(command=command.run, parser=sub)
+    parser.commands = commands
     return parser

@@ -5,43 +5,46 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import add_overwrite_argument, report_left_out, run_task, start_backend
+from napari_unet.cli.results import left_out_facts, show
+from napari_unet.cli.running import (
+    add_empty_argument,
+    add_layout_argument,
+    add_overwrite_argument,
+    add_scores_argument,
+    report_left_out,
+    run_task,
+    start_backend,
+)
 
 if TYPE_CHECKING:
     import argparse
 
 NAME = "compare"
 ABOUT = "Compare two models on the same data, image by image."
+EXAMPLES = ("compare data --models nuclei my-model --out comparison",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("data", type=Path, metavar="DATA", help="data set with reference masks")
+    parser.add_argument("data", type=Path, metavar="DATA", help="Data set with reference masks.")
     parser.add_argument(
         "--models",
         type=Path,
         nargs=2,
         required=True,
         metavar=("OLD", "NEW"),
-        help="folders or zips of models",
+        help="The two models: folders, zips or names of built-in models.",
     )
     parser.add_argument(
-        "--report",
+        "--out",
         type=Path,
         required=True,
         metavar="DIR",
-        help="for compare.html, .json and .csv",
+        help="Folder of the report: compare.html, .json and .csv.",
     )
-    parser.add_argument("--format", help="layout, if it is not to be recognized")
-    parser.add_argument(
-        "--empty", choices=("one", "zero", "skip"), default="one",
-        help="score where both masks are empty (default: one)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--scores", choices=("auto", "overlap", "all"), default="auto",
-        help="auto: what the data has (default); overlap: pixels alone; all: objects and outlines, too",
-    )  # fmt: skip
-
+    add_layout_argument(parser)
+    add_empty_argument(parser)
+    add_scores_argument(parser)
     add_overwrite_argument(parser)
 
 
@@ -55,13 +58,18 @@ def run(options: argparse.Namespace) -> int:
 
     old, new = options.models
     settings = EvaluationSettings(empty=options.empty, scores=options.scores)
-    task = CompareReportTask(
-        options.data, old, new, options.report, options.format, settings, options.overwrite
-    )
+    task = CompareReportTask(options.data, old, new, options.out, options.layout, settings, options.overwrite)
     comparison = run_task(task)
-    print(
-        "\n".join(
-            [*summary(comparison), *caveats(comparison), f"report in {options.report / 'compare.html'}"]
-        )
+    left = [LeftOut(*item) for item in comparison.old.evaluation.left_out]
+    page = options.out / "compare.html"
+    show(
+        options,
+        {
+            "models": [old, new],
+            "iou": comparison.comparison.to_json(),
+            "report": page,
+            "left_out": left_out_facts(left),
+        },
+        [*summary(comparison), *caveats(comparison), f"report in {page}"],
     )
-    return report_left_out([LeftOut(*item) for item in comparison.old.evaluation.left_out])
+    return report_left_out(left)

@@ -6,7 +6,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import add_overwrite_argument, report_left_out, run_task, start_backend
+from napari_unet.cli.results import left_out_facts, show
+from napari_unet.cli.running import (
+    QUIET,
+    add_layout_argument,
+    add_overwrite_argument,
+    add_scores_argument,
+    add_set_argument,
+    report_left_out,
+    run_task,
+    start_backend,
+)
 from napari_unet.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -16,39 +26,37 @@ if TYPE_CHECKING:
 
 NAME = "compare-networks"
 ABOUT = "Train several networks for the same time on the same images, and compare them."
+EXAMPLES = ("compare-networks data --networks unet,segnet --minutes 5 --out comparison",)
 EVERY = "all"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("data", type=Path, metavar="DATA", help="data set with reference masks")
+    parser.add_argument("data", type=Path, metavar="DATA", help="Data set with reference masks.")
     parser.add_argument(
         "--networks",
         default=EVERY,
         metavar="A,B,C",
-        help="names from `napari-unet networks` (default: all that answer for each pixel)",
+        help="Networks; `napari-unet networks` lists them (default: all that answer for each pixel).",
     )
     parser.add_argument(
         "--minutes",
         type=float,
         default=10.0,
-        help="of training for each; 0: the recipe's amount (default: %(default)g)",
+        help="Minutes of training for each network. 0: the amount of the recipe (default: %(default)g).",
     )
     parser.add_argument(
-        "--report", type=Path, required=True, metavar="DIR",
-        help="for networks.html, .csv, .json, .md and the models; the same command again resumes there",
+        "--out", type=Path, required=True, metavar="DIR",
+        help="Folder of networks.html, .csv, .json, .md and the models. The same command resumes there.",
     )  # fmt: skip
-    parser.add_argument("--recipe", default="fast", help="fast, accurate or paper (default: %(default)s)")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes", help="change a setting"
+        "--recipe", default="fast", help="Name of the recipe: fast, accurate or paper (default: %(default)s)."
     )
+    add_set_argument(parser)
     add_overwrite_argument(parser)
-    parser.add_argument("--split", type=Path, metavar="FILE", help="use this split")
-    parser.add_argument("--format", help="layout, if it is not to be recognized")
-    parser.add_argument(
-        "--scores", choices=("auto", "overlap", "all"), default="auto",
-        help="auto: what the data has (default); overlap: pixels alone; all: objects and outlines, too",
-    )  # fmt: skip
+    parser.add_argument("--split", type=Path, metavar="FILE", help="File with the split to use.")
+    add_layout_argument(parser)
+    add_scores_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -68,19 +76,30 @@ def run(options: argparse.Namespace) -> int:
         options.data,
         names,
         options.minutes,
-        options.report,
+        options.out,
         recipe(options.recipe, [*options.changes, f"training.minutes={options.minutes}"]),
-        options.format,
+        options.layout,
         options.split,
         EvaluationSettings(scores=options.scores),
         tuple(options.changes),
-        lambda name: print(name, file=sys.stderr, flush=True),
+        lambda name: None if QUIET.get() else print(name, file=sys.stderr, flush=True),
         options.overwrite,
     )
     comparison = run_task(task)
-    _print_table(comparison)
-    print("\n".join([*summary(comparison), f"report in {options.report / 'networks.html'}"]))
-    return report_left_out([LeftOut(*item) for item in comparison.left_out])
+    left = [LeftOut(*item) for item in comparison.left_out]
+    page = options.out / "networks.html"
+    facts = {
+        "networks": [
+            {"name": one.name, "pooled_iou": one.pooled_iou, "minutes": comparison.minutes}
+            for one in comparison.ranked
+        ],
+        "report": page,
+        "left_out": left_out_facts(left),
+    }
+    if not options.json:
+        _print_table(comparison)
+    show(options, facts, [*summary(comparison), f"report in {page}"])
+    return report_left_out(left)
 
 
 def _print_table(comparison: NetworkComparison) -> None:

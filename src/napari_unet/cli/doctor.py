@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from napari_unet.cli.results import show
 from napari_unet.cli.running import DONE
 
 if TYPE_CHECKING:
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 NAME = "doctor"
 ABOUT = "Say what this machine can do, and what is missing."
+EXAMPLES = ("doctor", "doctor --json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    """Declare what the command takes: nothing of its own."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -24,5 +24,5 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.workflow.doctor import examine
 
     report = examine()
-    print(json.dumps(report.to_json(), indent=1) if options.json else "\n".join(report.lines()))
+    show(options, report.to_json(), report.lines())
     return DONE

@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import add_overwrite_argument, report_left_out, run_task, start_backend
+from napari_unet.cli.results import left_out_facts, show
+from napari_unet.cli.running import (
+    add_layout_argument,
+    add_overwrite_argument,
+    report_left_out,
+    run_task,
+    start_backend,
+)
 from napari_unet.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -15,30 +22,49 @@ if TYPE_CHECKING:
 
 NAME = "ensemble"
 ABOUT = "Make an ensemble: several models whose probabilities are averaged, used like a model."
+EXAMPLES = ("ensemble fold-1 fold-2 fold-3 --out folds",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="folders, zips, ensembles")
-    parser.add_argument("--out", type=Path, required=True, metavar="ENSEMBLE", help="its folder")
+    parser.add_argument(
+        "models", type=Path, nargs="+", metavar="MODEL", help="Models to average: folders, zips or ensembles."
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="ENSEMBLE", help="Folder of the ensemble.")
     parser.add_argument(
         "--choose",
         choices=("uniform", "weighted", "greedy"),
         default="uniform",
-        help="all alike, the best weights, or one after another while the IoU rises (default: %(default)s)",
+        help="How to weigh the models. uniform: all alike. weighted: the best weights. greedy: one after "
+        "another while the IoU rises (default: %(default)s).",
     )
     parser.add_argument(
-        "--data", type=Path, help="to choose by: images that no model was trained on and none holds out"
+        "--data",
+        type=Path,
+        metavar="DATA",
+        help="Data set for the choice: images that no model was trained on or holds out.",
     )
-    parser.add_argument("--format", help="layout of the data, if it is not to be recognized")
-    parser.add_argument("--head", default="", help="let this auxiliary head answer in each model, as c1")
+    add_layout_argument(parser)
+    parser.add_argument(
+        "--head",
+        default="",
+        metavar="NAME",
+        help="Auxiliary head whose answer counts in each model, such as c1.",
+    )
     parser.add_argument(
         "--flips",
         choices=("none", "horizontal", "dihedral"),
-        help="average over flips, or flips and quarter turns (default: as the first model)",
+        help="Flips to average over; dihedral adds quarter turns (default: as the first model).",
     )
-    parser.add_argument("--threshold", type=float, help="of the mask (default: as the first model)")
-    parser.add_argument("--link", action="store_true", help="leave the models where they are, do not copy")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="Probability from which a pixel is foreground (default: as the first model).",
+    )
+    parser.add_argument(
+        "--link", action="store_true", help="Leave the models where they are instead of copying them."
+    )
     add_overwrite_argument(parser)
 
 
@@ -67,16 +93,32 @@ def run(options: argparse.Namespace) -> int:
         options.out,
         options.choose,
         options.data,
-        options.format,
+        options.layout,
         options.head,
         options.link,
         inference,
         options.overwrite,
     )
     chosen = run_task(task)
-    _print(chosen)
+    if not options.json:
+        _print(chosen)
     members_used = sum(weight > 0 for weight in chosen.weights)
-    print(f"{members_used} of {len(chosen.weights)} model{'s' * (len(chosen.weights) != 1)} in {options.out}")
+    show(
+        options,
+        {
+            "ensemble": options.out,
+            "members": [
+                {"name": name, "weight": weight}
+                for name, weight in zip(chosen.names, chosen.weights, strict=True)
+            ],
+            "iou_alone": chosen.scores,
+            "iou": chosen.score,
+            "iou_uniform": chosen.uniform,
+            "images": chosen.images,
+            "left_out": left_out_facts(chosen.left_out),
+        },
+        [f"{members_used} of {len(chosen.weights)} model{'s' * (len(chosen.weights) != 1)} in {options.out}"],
+    )
     return report_left_out(chosen.left_out)
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_unet.cli.results import left_out_facts, show
 from napari_unet.cli.running import (
+    add_empty_argument,
+    add_layout_argument,
     add_overwrite_argument,
     add_save_run_argument,
+    add_scores_argument,
     recorded,
     report_left_out,
     run_task,
@@ -19,29 +23,38 @@ if TYPE_CHECKING:
 
 NAME = "evaluate"
 ABOUT = "Score a model, or masks, against reference masks."
+EXAMPLES = ("evaluate data --model my-model --out report", "evaluate data --masks masks --out report --json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("data", type=Path, metavar="DATA", help="data set with reference masks")
+    parser.add_argument("data", type=Path, metavar="DATA", help="Data set with reference masks.")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--model", type=Path, metavar="MODEL", help="folder or zip of a model")
-    what.add_argument("--masks", type=Path, metavar="DIR", help="masks named after the images")
-    parser.add_argument(
-        "--report", type=Path, required=True, metavar="DIR", help="for report.html, report.json and iou.csv"
+    what.add_argument(
+        "--model",
+        type=Path,
+        metavar="MODEL",
+        help="Model to score: folder, zip, ensemble or name of a built-in one.",
     )
-    parser.add_argument("--format", help="layout, if it is not to be recognized")
+    what.add_argument(
+        "--masks",
+        type=Path,
+        metavar="DIR",
+        help="Folder of masks to score, which have the names of the images.",
+    )
     parser.add_argument(
-        "--empty", choices=("one", "zero", "skip"), default="one",
-        help="score where both masks are empty (default: one)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--scores", choices=("auto", "overlap", "all"), default="auto",
-        help="overlap: pixels alone; auto: what fits the data; all: objects and membranes, too",
-    )  # fmt: skip
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="Folder of report.html, report.json and iou.csv.",
+    )
+    add_layout_argument(parser)
+    add_empty_argument(parser)
+    add_scores_argument(parser)
     parser.add_argument(
         "--cluster", default="", metavar="ADDRESS",
-        help="have the workers of this Dask scheduler segment, like tcp://host:8786",
+        help="Address of a Dask scheduler whose workers segment, such as tcp://host:8786.",
     )  # fmt: skip
     add_overwrite_argument(parser)
     add_save_run_argument(parser)
@@ -59,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
 
     settings = EvaluationSettings(empty=options.empty, scores=options.scores)
     task = EvaluateTask(
-        options.data, options.report, options.model, options.masks, options.format, settings,
+        options.data, options.out, options.model, options.masks, options.layout, settings,
         cluster=options.cluster, overwrite=options.overwrite,
     )  # fmt: skip
 
@@ -68,11 +81,14 @@ def run(options: argparse.Namespace) -> int:
             data=ContentPath.of(options.data),
             model=None if options.model is None else ContentPath.of(options.model),
             masks=None if options.masks is None else ContentPath.of(options.masks),
-            format=options.format,
+            format=options.layout,
             settings=settings,
         )
 
-    with recorded(options, options.report, describe):
+    with recorded(options, options.out, describe):
         evaluation = run_task(task)
-    print("\n".join([*summary_lines(evaluation), f"report in {options.report / 'report.html'}"]))
-    return report_left_out([LeftOut(*item) for item in evaluation.left_out])
+    left = [LeftOut(*item) for item in evaluation.left_out]
+    page = options.out / "report.html"
+    facts = {"overall": evaluation.overall(), "report": page, "left_out": left_out_facts(left)}
+    show(options, facts, [*summary_lines(evaluation), f"report in {page}"])
+    return report_left_out(left)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_unet.cli.results import left_out_facts, show
 from napari_unet.cli.running import (
     DONE,
+    add_layout_argument,
     add_save_run_argument,
     recorded,
     report_left_out,
@@ -24,62 +26,77 @@ if TYPE_CHECKING:
 
 NAME = "export"
 ABOUT = "Export masks and objects, or a model, for other programs."
+EXAMPLES = (
+    "export images --model nuclei --format geojson --format measurements --out files",
+    "export --model my-model --to onnx --out my-model.onnx",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
-        "data", type=Path, nargs="*", metavar="DATA",
-        help="project, data set with reference masks, folder of masks; images with --model or --masks",
+        "data", type=Path, nargs="*", default=[], metavar="DATA",
+        help="Project, data set with reference masks, or folder of masks. With --model or --masks: images.",
     )  # fmt: skip
     parser.add_argument(
         "--model",
         type=Path,
         metavar="MODEL",
-        help="segment the images with this model, or with --to export it",
+        help="Model that segments the images. With --to: the model to export.",
     )
-    parser.add_argument("--masks", type=Path, metavar="DIR", help="masks named after the images in DATA")
-    parser.add_argument("--to", choices=tuple(SUFFIXES), help="export the model itself; no DATA then")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="PATH", help="folder of the files; with --to the file"
+        "--masks", type=Path, metavar="DIR", help="Folder of masks, which have the names of the images."
+    )
+    parser.add_argument(
+        "--to", choices=tuple(SUFFIXES), help="Export the model itself in this format, without DATA."
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="PATH", help="Folder of the files. With --to: the file."
     )
     parser.add_argument(
         "--format", action="append", default=[], choices=tuple(FORMATS), dest="formats",
-        help="may be given several times (default: tiff)",
+        metavar="FORMAT",
+        help=f"File format to write: {', '.join(FORMATS)}. Repeat it for several (default: tiff).",
     )  # fmt: skip
     parser.add_argument(
         "--numbers", choices=("classes", "objects"), default="classes",
-        help="what the numbers in masks shall be (default: classes)",
+        help="Meaning of the numbers in written masks (default: classes).",
     )  # fmt: skip
     parser.add_argument(
         "--classes",
         metavar="A,B,...",
-        help="names of the classes in mask files; without, numbers are objects",
+        help="Names of the classes in mask files. Without it, numbers are objects.",
     )
     parser.add_argument(
         "--name", default=PATTERN, metavar="PATTERN",
-        help=f"of the files, with {{name}}, {{index}}, {{format}} (default: {PATTERN})".replace("%", "%%"),
+        help="Pattern of file names, with {name}, {index}, {format} (default: %(default)s).",
     )  # fmt: skip
     parser.add_argument(
-        "--pixel-size", metavar="SIZE", help="like 0.65um, or 0.5x0.65um (y, x); default: what the files say"
+        "--pixel-size",
+        metavar="SIZE",
+        help="Pixel size, such as 0.65um, or 0.5x0.65um for y and x (default: what the files say).",
     )
     parser.add_argument(
         "--one-file", action="store_true",
-        help="write one TIFF, OME-TIFF or .npy for all slices of a stack (default: one for each)",
+        help="Write one TIFF, OME-TIFF or .npy for all slices of a stack (default: one for each).",
     )  # fmt: skip
     parser.add_argument(
         "--link-objects", action="store_true",
-        help="give an object of a stack one number in all slices, where it overlaps itself",
+        help="Give an object of a stack one number in all slices where it overlaps itself.",
     )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument("--overwrite", action="store_true", help="Replace existing files.")
     parser.add_argument(
         "--author", action="append", default=[], metavar="NAME; AFFILIATION", dest="authors",
-        help="of the model, for --to bioimageio; may be given several times",
+        help="Author of the model, for --to bioimageio. Repeat it for several.",
     )  # fmt: skip
-    parser.add_argument("--licence", default="", metavar="ID", help="of the model, such as CC-BY-4.0")
-    parser.add_argument("--title", default="", help="of the model; default: the name of its folder")
+    parser.add_argument(
+        "--licence", default="", metavar="ID", help="Licence of the model, such as CC-BY-4.0."
+    )
+    parser.add_argument(
+        "--title", default="", metavar="TEXT", help="Title of the model (default: the name of its folder)."
+    )
     add_save_run_argument(parser)
-    parser.add_argument("--layout", help="layout of DATA, if it is not to be recognized")
+    add_layout_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -140,8 +157,10 @@ def run(options: argparse.Namespace) -> int:
 
     with recorded(options, options.out, describe):
         result = run_task(task)
-    print(result.sentence)
-    return report_left_out([LeftOut(one.name, one.sentence, one.code) for one in result.problems])
+    left = [LeftOut(one.name, one.sentence, one.code) for one in result.problems]
+    facts = {"files": result.paths, "images": result.images, "left_out": left_out_facts(left)}
+    show(options, facts, [result.sentence])
+    return report_left_out(left)
 
 
 def _export_model(options: argparse.Namespace) -> int:
@@ -176,5 +195,5 @@ def _export_model(options: argparse.Namespace) -> int:
 
     with recorded(options, options.out, describe):
         written = run_task(task)
-    print(f"{options.model} as {written}")
+    show(options, {"model": options.model, "file": written}, [f"{options.model} as {written}"])
     return DONE

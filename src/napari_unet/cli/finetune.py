@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_unet.cli.results import left_out_facts, show
 from napari_unet.cli.running import (
+    add_layout_argument,
     add_overwrite_argument,
     add_save_run_argument,
+    note,
     recorded,
     report_left_out,
     run_task,
@@ -19,45 +20,48 @@ from napari_unet.cli.running import (
 from napari_unet.errors import SettingsError
 
 if TYPE_CHECKING:
+    import argparse
+
     from napari_unet.settings import FineTuneSettings
     from napari_unet.workflow.finetune.fine_tune_task import FineTuned
     from napari_unet.workflow.replay.run_record import FineTuneRun
 
 NAME = "finetune"
 ABOUT = "Let a model learn from corrections, and compare it with the old one."
+EXAMPLES = ("finetune --model nuclei --corrections corrected --out better",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
         "--model", type=Path, metavar="MODEL",
-        help="folder or zip to start from (default: the version in use, of a project)",
+        help="Model to start from: folder or zip (default: the version in use of the project).",
     )  # fmt: skip
     parser.add_argument(
         "--corrections", type=Path, required=True, metavar="DIR",
-        help="a project; or images and corrected masks: folder, zip or table; images without a mask there "
-        "are replayed with the model's own predictions",
+        help="Project, or folder, zip or table of images and corrected masks. Images without a mask are "
+        "replayed with the model's own predictions.",
     )  # fmt: skip
     parser.add_argument(
         "--unverified", type=int, metavar="VALUE",
-        help="value of mask pixels that nobody verified (default: 255, unless masks are black and white)",
+        help="Value of mask pixels that nobody verified (default: 255, unless masks are black and white).",
     )  # fmt: skip
-    # As earlier versions called it; to go with the next one.
-    parser.add_argument(
-        "--unvouched", type=int, dest="unverified", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-    )
     parser.add_argument(
         "--replay", type=Path, metavar="DATA",
-        help="data set the model was trained on (default: that, if it is still there; else the rehearsal "
-        "set inside the model)",
+        help="Data set that the model was trained on (default: that one if it is still there, else the "
+        "rehearsal set inside the model).",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="MODEL2",
-        help="folder of the new model (default, of a project: it becomes a version there)",
+        help="Folder of the new model (default: it becomes a version of the project).",
     )  # fmt: skip
-    parser.add_argument("--minutes", type=float, default=1.0, help="time budget (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of patches and their order (default: 0)")
-    parser.add_argument("--format", help="layout of the corrections, if it is not to be recognized")
+    parser.add_argument(
+        "--minutes", type=float, default=1.0, help="Minutes of learning (default: %(default)s)."
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="Seed of the patches and their order (default: 0)."
+    )
+    add_layout_argument(parser, "the corrections")
     add_overwrite_argument(parser)
     add_save_run_argument(parser)
 
@@ -66,12 +70,13 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     from napari_unet.project.project_file import PROJECT_FILE
     from napari_unet.settings import FineTuneSettings
+    from napari_unet.workflow.train.recipes import checked
 
     if options.minutes <= 0:
         raise SettingsError(
             "--minutes must be above 0", code="settings.minutes.range", got=f"{options.minutes:g}"
         )
-    settings = FineTuneSettings(seconds=60 * options.minutes, seed=options.seed)
+    settings = checked(FineTuneSettings, {"seconds": 60 * options.minutes, "seed": options.seed})
     if (options.corrections / PROJECT_FILE).is_file():
         return _of_project(options, settings)
     for name in ("model", "out"):
@@ -94,10 +99,10 @@ def _of_folder(options: argparse.Namespace, settings: FineTuneSettings) -> int:
 
     classes = len(read_settings(options.model)[2])
     corrections, others, notes = read_corrections(
-        options.corrections, classes, options.format, options.unverified
+        options.corrections, classes, options.layout, options.unverified
     )
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    for line in notes:
+        note(line)
     task = FineTuneTask(
         options.model,
         corrections,
@@ -110,7 +115,7 @@ def _of_folder(options: argparse.Namespace, settings: FineTuneSettings) -> int:
     with recorded(options, options.out, lambda: _describe(options, options.model, settings)) as found:
         result = run_task(task)
         found["replayed"] = result.replayed
-    _tell(result, options.model, str(options.out))
+    _tell(options, result, options.model, str(options.out))
     return report_left_out(result.left_out)
 
 
@@ -122,7 +127,7 @@ def _describe(options: argparse.Namespace, model: Path, settings: FineTuneSettin
         data=ContentPath.of(options.corrections),
         model=ContentPath.of(model),
         settings=settings,
-        format=options.format,
+        format=options.layout,
         unverified=options.unverified,
         replay=None if options.replay is None else ContentPath.of(options.replay),
     )
@@ -133,7 +138,7 @@ def _of_project(options: argparse.Namespace, settings: FineTuneSettings) -> int:
     from napari_unet.project.project import Project
     from napari_unet.workflow.finetune.rounds import add_version, first_version, round_of_project, start_of
 
-    for name in ("format", "unverified"):
+    for name in ("layout", "unverified"):
         if getattr(options, name) is not None:
             raise SettingsError(
                 f"--{name} is of no use with a project",
@@ -151,26 +156,39 @@ def _of_project(options: argparse.Namespace, settings: FineTuneSettings) -> int:
             result = run_task(task)
             found["replayed"] = result.replayed
         if options.out is not None:
-            _tell(result, model, str(options.out))
+            _tell(options, result, model, str(options.out))
             return report_left_out(result.left_out)
         version = add_version(project, result, seen)
-    _tell(result, model, f"{version.name} of {options.corrections}")
-    print(f"use it with: napari-unet project {options.corrections} keep {version.number}")
+    use = f"use it with: napari-unet project {options.corrections} keep {version.number}"
+    _tell(options, result, model, f"{version.name} of {options.corrections}", use)
     return report_left_out(result.left_out)
 
 
-def _tell(result: FineTuned, model: Path, where: str) -> None:
-    print(
+def _tell(options: argparse.Namespace, result: FineTuned, model: Path, where: str, *further: str) -> None:
+    facts = {
+        "model": result.model,
+        "learned_from": result.learned_from,
+        "held_out": result.held_out,
+        "steps": result.steps,
+        "seconds": result.seconds,
+        "verdict": result.verdict,
+        "judged": result.judged,
+        "sentence": result.sentence,
+        "left_out": left_out_facts(result.left_out),
+    }
+    lines = [
         f"learned from {len(result.learned_from)} corrected image{'s' * (len(result.learned_from) != 1)}, "
         f"{len(result.held_out)} kept for judging; "
         f"{result.steps} steps in {result.seconds:.0f} s"
-    )
+    ]
     if result.point < 1:
-        print(f"took the weights {100 * result.point:.0f} % of the way from the old model to the trained one")
-    print(result.sentence)
+        share = 100 * result.point
+        lines.append(f"took the weights {share:.0f} % of the way from the old model to the trained one")
+    lines.append(result.sentence)
     if result.verdict == "worse":
-        print(f"the new model in {where} is worse than {model}: keep the old one")
+        lines.append(f"the new model in {where} is worse than {model}: keep the old one")
     elif not result.judged:
-        print(f"nothing judged the new model in {where}: look at its masks before you use it")
+        lines.append(f"nothing judged the new model in {where}: look at its masks before you use it")
     else:
-        print(f"new model in {where}; {model} is as it was")
+        lines.append(f"new model in {where}; {model} is as it was")
+    show(options, facts, [*lines, *further])

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, add_overwrite_argument, run_task, start_backend
+from napari_unet.cli.results import show
+from napari_unet.cli.running import DONE, add_overwrite_argument, note, run_task, start_backend
 
 if TYPE_CHECKING:
     import argparse
 
 NAME = "import-model"
 ABOUT = "Make a model of a plain Keras file, given the settings of its network."
+EXAMPLES = ("import-model unet.keras --settings network.json --out my-model",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,13 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file",
         type=Path,
         metavar="FILE",
-        help=".keras, or .h5 of a whole model or of weights, as Keras saves",
+        help="File that Keras saved: .keras, or .h5 of a whole model or of weights.",
     )
     parser.add_argument(
         "--settings", type=Path, required=True, metavar="JSON",
-        help="network and classes, and normalization if need be; or the settings.json of a model",
+        help="JSON file with network, classes and, if need be, normalization; or settings.json of a model.",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder or .zip of the model")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="Folder or .zip of the new model."
+    )
     add_overwrite_argument(parser)
 
 
@@ -38,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
     imported = run_task(ImportModelTask(options.file, options.settings, options.out, options.overwrite))
     for line in imported.found:
-        print(f"note: {line}", file=sys.stderr)
-    print(f"{options.file} as the model {imported.out}")
+        note(line)
+    facts = {"model": imported.out, "notes": imported.found}
+    show(options, facts, [f"{options.file} as the model {imported.out}"])
     return DONE

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, run_task
+from napari_unet.cli.results import show
+from napari_unet.cli.running import DONE, add_layout_argument, run_task
 
 if TYPE_CHECKING:
     import argparse
 
 NAME = "inspect"
 ABOUT = "Say what a data set is, and what is wrong with it."
+EXAMPLES = ("inspect data", "inspect data --pairs", "inspect data --json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("data", type=Path, metavar="DATA", help="folder, zip or CSV table")
-    parser.add_argument("--format", help="layout, if it is not to be recognized")
+    parser.add_argument("data", type=Path, metavar="DATA", help="Folder, zip or CSV table of the data set.")
+    add_layout_argument(parser)
     parser.add_argument(
         "--split",
         type=Path,
         metavar="FILE",
-        help="split.json of a model, to be told of copies that lie in different parts of it",
+        help="The split.json of a model: copies of an image in different parts of it are named.",
     )
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.add_argument(
-        "--pairs", action="store_true", help="list which mask belongs to which image, and why"
+        "--pairs", action="store_true", help="List which mask belongs to which image, and why."
     )
 
 
@@ -37,10 +37,11 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.workflow.inspect import InspectTask
 
     if options.pairs:
-        dataset = open_dataset(options.data, options.format)
-        for sample in dataset.samples:
-            print(f"{sample.image_name}\t{sample.mask_name}\t{sample.reason}")
+        dataset = open_dataset(options.data, options.layout)
+        pairs = [(one.image_name, one.mask_name, one.reason) for one in dataset.samples]
+        facts = [dict(zip(("image", "mask", "reason"), pair, strict=True)) for pair in pairs]
+        show(options, facts, map("\t".join, pairs))
         return DONE
-    inspection = run_task(InspectTask(options.data, options.format, options.split))
-    print(json.dumps(inspection.to_json(), indent=1) if options.json else inspection.summary())
+    inspection = run_task(InspectTask(options.data, options.layout, options.split))
+    show(options, inspection.to_json(), [inspection.summary()])
     return DONE

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.cli.results import show
+from napari_unet.cli.running import DONE, add_set_argument, run_task, start_backend
 
 if TYPE_CHECKING:
     import argparse
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 NAME = "networks"
 ABOUT = "List the networks: weights, operations, what they see and take, and when to choose which."
+EXAMPLES = ("networks", "networks unet segnet --json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("names", nargs="*", metavar="NETWORK", help="only these (default: all)")
-    parser.add_argument("--recipe", default="fast", help="whose settings count (default: %(default)s)")
+    parser.add_argument("names", nargs="*", metavar="NETWORK", help="Networks to list (default: all).")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes", help="change a setting"
+        "--recipe", default="fast", help="Recipe whose settings count (default: %(default)s)."
     )
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    add_set_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,9 +34,8 @@ def run(options: argparse.Namespace) -> int:
 
     settings = recipe(options.recipe, options.changes).network
     facts = run_task(ListNetworksTask(settings, tuple(options.names)))
-    if options.json:
-        print(json.dumps([each.to_json() for each in facts], indent=1))
-    else:
+    show(options, [each.to_json() for each in facts])
+    if not options.json:
         _print_table(facts)
     return DONE
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # whoever reads it says so, or makes it
 SHOWN = 120  # characters of a path in a sentence
-OUTPUTS = {"out", "report", "save_run"}  # of these no pattern is expanded: nothing need be there
+OUTPUTS = {"out", "save_run"}  # of these no pattern is expanded: nothing need be there
 
 
 def expand_paths(options: argparse.Namespace) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from napari_unet.cli.results import show
 from napari_unet.cli.running import DONE, add_overwrite_argument, run_task
 from napari_unet.errors import SettingsError
 
 if TYPE_CHECKING:
     import argparse
 
+    from napari_unet.project.project import Project
+
 NAME = "project"
 ABOUT = "Look at a project, compare, keep and roll back its models, find moved images again, pack it."
+EXAMPLES = ("project my-project", "project my-project keep 2", "project my-project pack --out my-project.zip")
 TAKES = {  # fewest and most words behind an action, and what they are
     "compare": (2, 2, "two versions"),
     "keep": (1, 1, "one version"),
@@ -23,21 +28,25 @@ TAKES = {  # fewest and most words behind an action, and what they are
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("folder", type=Path, metavar="PATH", help="folder of the project")
+    parser.add_argument("folder", type=Path, metavar="PATH", help="Folder of the project.")
     parser.add_argument(
         "action", nargs="?", choices=("status", "compare", "keep", "rollback", "relink", "pack"),
         default="status",
-        help="status (default); compare A B; keep V, to use it from now on; rollback [V], to the version "
-        "before without V; relink DATA, where the images are now; pack",
+        help="What to do: show the status (default), compare A B, keep V (use this version), rollback [V], "
+        "relink DATA where the images are now, or pack the project.",
     )  # fmt: skip
     parser.add_argument(
-        "words", nargs="*", metavar="V", help="numbers of versions, like 2 or v002; or the data set"
+        "words",
+        nargs="*",
+        default=[],
+        metavar="V",
+        help="Numbers of versions, such as 2 or v002; or the data set.",
     )
-    parser.add_argument("--out", type=Path, metavar="ZIP", help="of pack (default: PATH.zip)")
-    parser.add_argument("--images", action="store_true", help="pack the images as well")
+    parser.add_argument("--out", type=Path, metavar="ZIP", help="Zip that pack writes (default: PATH.zip).")
+    parser.add_argument("--images", action="store_true", help="Pack the images as well.")
     add_overwrite_argument(parser)
     parser.add_argument(
-        "--force", action="store_true", help="relink even if images are missing or have changed"
+        "--force", action="store_true", help="Relink even if images are missing or have changed."
     )
 
 
@@ -69,7 +78,8 @@ def _pack(options: argparse.Namespace) -> None:
     folder = options.folder.expanduser().resolve()
     out = options.out or folder.with_name(f"{folder.name}.zip")
     run_task(PackTask(folder, out, options.images, options.overwrite))
-    print(f"packed in {out}, {out.stat().st_size:,} bytes")
+    size = out.stat().st_size
+    show(options, {"zip": out, "bytes": size}, [f"packed in {out}, {size:,} bytes"])
 
 
 def _relink(options: argparse.Namespace) -> None:
@@ -78,8 +88,9 @@ def _relink(options: argparse.Namespace) -> None:
     (data,) = options.words
     with Project.open(options.folder) as project:
         check = project.relink(Path(data), accept_different=options.force)
-    print(check.sentence)
-    print(f"{options.folder} has its images from {Path(data).resolve()}")
+    where = Path(data).resolve()
+    facts = {"project": options.folder, "images": where, "check": check.sentence}
+    show(options, facts, [check.sentence, f"{options.folder} has its images from {where}"])
 
 
 def _use(options: argparse.Namespace, versions: list[int]) -> None:
@@ -88,7 +99,7 @@ def _use(options: argparse.Namespace, versions: list[int]) -> None:
     with Project.open(options.folder) as project:
         models = project.models
         version = models.keep(*versions) if options.action == "keep" else models.roll_back(*versions)
-    print(f"{version.name} is in use")
+    show(options, {"in_use": version.name}, [f"{version.name} is in use"])
 
 
 def _show(options: argparse.Namespace, versions: list[int]) -> None:
@@ -98,10 +109,23 @@ def _show(options: argparse.Namespace, versions: list[int]) -> None:
     project = Project.open(options.folder, read_only=True)
     if options.action == "compare":
         first, second = versions
-        lines = compare_lines(first, second, project.models.compare(first, second))
+        difference = project.models.compare(first, second)
+        show(options, [asdict(one) for one in difference], compare_lines(first, second, difference))
     else:
-        lines = status_lines(project)
-    print("\n".join(lines))
+        show(options, _status_facts(project), status_lines(project))
+
+
+def _status_facts(project: Project) -> dict[str, Any]:
+    current = project.models.current
+    return {
+        "name": project.name,
+        "images": len(project.ids),
+        "split": {part: len(getattr(project.split, part)) for part in ("train", "validation", "held_out")},
+        "corrected": list(project.corrections.touched()),
+        "versions": [asdict(version) for version in project.models.versions()],
+        "in_use": None if current is None else current.name,
+        "notes": list(project.notes),
+    }
 
 
 def _version_number(text: str) -> int:

@@ -5,27 +5,38 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import add_overwrite_argument, report_left_out, run_task, start_backend
+from napari_unet.cli.results import left_out_facts, show
+from napari_unet.cli.running import (
+    add_layout_argument,
+    add_overwrite_argument,
+    report_left_out,
+    run_task,
+    start_backend,
+)
 
 if TYPE_CHECKING:
     import argparse
 
 NAME = "refine"
 ABOUT = "Close gaps in membranes by watershed contours, as far as the Rand error on validation images falls."
+EXAMPLES = ("refine my-model --data data --out my-model-2",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="model or ensemble of cell interiors")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="Model or ensemble of cell interiors.")
     parser.add_argument(
         "--data",
         type=Path,
         required=True,
-        help="to choose by: images neither trained on nor held out",
+        metavar="DATA",
+        help="Data set for the choice: images that are neither trained on nor held out.",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="MODEL2", help="the model with contours")
-    parser.add_argument("--tune-threshold", action="store_true", help="choose the threshold as well")
-    parser.add_argument("--format", help="layout, if it is not to be recognized")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="MODEL2", help="Folder of the model with contours."
+    )
+    parser.add_argument("--tune-threshold", action="store_true", help="Choose the threshold as well.")
+    add_layout_argument(parser)
     add_overwrite_argument(parser)
 
 
@@ -39,16 +50,18 @@ def run(options: argparse.Namespace) -> int:
             options.model,
             options.data,
             options.out,
-            options.format,
+            options.layout,
             options.tune_threshold,
             options.overwrite,
         )
     )
     images = f"{found.images} image{'s' * (found.images != 1)}"
-    print(
+    lines = [
         f"Rand error on {images}: {found.before:.4f} before, {found.after:.4f} with contours weighing "
         f"{found.weight:g} at threshold {found.threshold:g}; model in {options.out}"
-    )
+    ]
     if not found.weight:
-        print("no weight made it smaller, so that none are used")
+        lines.append("no weight makes it smaller, so contours have none")
+    facts = {name: getattr(found, name) for name in ("weight", "threshold", "before", "after", "images")}
+    show(options, {**facts, "model": options.out, "left_out": left_out_facts(found.left_out)}, lines)
     return report_left_out(found.left_out)

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import DONE, run_task, start_backend
+from napari_unet.cli.results import show
+from napari_unet.cli.running import DONE, note, run_task, start_backend
 
 if TYPE_CHECKING:
     import argparse
 
 NAME = "run"
 ABOUT = "Repeat a run from the record that it saved."
+EXAMPLES = ("run segmentation.json --out again",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
-        "record", type=Path, metavar="RECORD", help="run record that the window or a command saved"
+        "record", type=Path, metavar="RECORD", help="Run record that the window or a command saved."
     )
     parser.add_argument(
-        "--out", type=Path, metavar="PATH", help="where the result goes (default: where it went before)"
+        "--out", type=Path, metavar="PATH", help="Place of the result (default: the same as before)."
     )
     parser.add_argument(
-        "--anyway", action="store_true", help="continue where data or weights are no more what they were"
+        "--anyway", action="store_true", help="Continue even if data or weights have changed."
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument("--overwrite", action="store_true", help="Replace existing files.")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,11 +40,12 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.workflow.replay.replay_task import ReplayTask
 
     for phrase in programs_differ(record.program):
-        print(f"note: {phrase}", file=sys.stderr)
+        note(phrase)
     if record.by_time:
-        print("note: a time budget decides how far it goes, so the result differs a little", file=sys.stderr)
+        note("a time budget decides how far it goes, so the result differs a little")
     changes = run_task(ReplayTask(record, out, options.anyway, options.overwrite))
     for phrase in changes:
-        print(f"note: {phrase}; the result may be another", file=sys.stderr)
-    print(f"{record.run.command} repeated; the result is in {out}")
+        note(f"{phrase}; the result may be another")
+    facts = {"command": record.run.command, "out": out, "changes": list(changes)}
+    show(options, facts, [f"{record.run.command} repeated; the result is in {out}"])
     return DONE

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
-import os
 import signal
 import sys
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +17,7 @@ from napari_unet.engine.inline import run_inline
 from napari_unet.progress import CancelToken, Progress
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_unet.workflow.replay.run_record import Run
 
 DONE, WRONG, PARTLY, STOPPED = 0, 2, 3, 130
+QUIET: ContextVar[bool] = ContextVar("quiet", default=False)  # whether neither notes nor progress are shown
 Result = TypeVar("Result")
 
 
@@ -54,6 +55,12 @@ class Bar:
 
     def __enter__(self) -> Bar:
         from rich.console import Console
+
+        console = Console(stderr=True)
+        # In a pipe there is no bar to be seen, and rich would leave a blank line.
+        self.shown = console.is_interactive and not QUIET.get()
+        if not self.shown:
+            return self
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn
         from rich.progress import Progress as Bars
 
@@ -62,7 +69,7 @@ class Bar:
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.fields[left]}"),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
         )
         self.bars.start()
@@ -71,6 +78,8 @@ class Bar:
 
     def show(self, progress: Progress) -> None:
         """Take a report of a task."""
+        if not self.shown:
+            return
         left = progress.seconds_left
         if self.row is None:
             self.row = self.bars.add_task(progress.message, left="", total=progress.total or None)
@@ -83,18 +92,16 @@ class Bar:
         )
 
     def __exit__(self, *error: object) -> None:
-        self.bars.stop()
+        if self.shown:
+            self.bars.stop()
 
 
 def add_save_run_argument(parser: argparse.ArgumentParser) -> None:
     """Let a command write the record that `napari-unet run` repeats it from."""
     parser.add_argument(
-        "--save-run", type=Path, metavar="FILE", help="write what `napari-unet run FILE` repeats this by"
-    )
-    # As earlier versions called it; to go with the next one.
-    parser.add_argument(
-        "--save-recipe", type=Path, dest="save_run", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-    )
+        "--save-run", type=Path, metavar="FILE",
+        help="Write a record of this run; `napari-unet run FILE` repeats it.",
+    )  # fmt: skip
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,11 +109,11 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("reading images")
     group.add_argument(
         "--channel", action="append", default=[], metavar="NAME",
-        help="name or number, from 0, of a channel to read; once for each (default: all)",
+        help="Channel to read, by name or by number from 0. Repeat it for several channels (default: all).",
     )  # fmt: skip
     group.add_argument(
         "--axes", default="", metavar="LETTERS",
-        help="axes of TIFF and Zarr files that do not say them, or wrongly: CYX (channels), TYX (images)",
+        help="Axes of TIFF and Zarr files that name none or wrong ones: CYX for channels, TYX for images.",
     )  # fmt: skip
 
 
@@ -137,11 +144,11 @@ def add_mask_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("reading masks")
     group.add_argument(
         "--masks-are", choices=("objects", "classes"), default="",
-        help="what different values in a mask are (default: as the values tell; see `inspect`)",
+        help="What the values in a mask count (default: `inspect` shows what the values suggest).",
     )  # fmt: skip
     group.add_argument(
         "--leave-out-problems", action="store_true",
-        help="leave out images that are unreadable, constant, copies, or have striped or contradictory masks",
+        help="Leave out images that are unreadable, constant or copies, and those with faulty masks.",
     )  # fmt: skip
 
 
@@ -166,9 +173,23 @@ def mask_reading_of(options: argparse.Namespace) -> MaskReading:
     return reading
 
 
+def note(text: str) -> None:
+    """Tell something on stderr that is neither result nor error."""
+    if not QUIET.get():
+        print(f"note: {text}", file=sys.stderr, flush=True)
+
+
 @contextmanager
-def notes_on_stderr() -> Iterator[None]:
-    """Show what the program notes on its way, one line each, on stderr; the same only once."""
+def notes_on_stderr(*, quiet: bool = False, verbose: bool = False) -> Iterator[None]:
+    """Show what the program notes on its way, one line each, on stderr; the same only once.
+
+    Parameters
+    ----------
+    quiet : bool
+        Whether to show neither notes nor progress.
+    verbose : bool
+        Whether to show what the program logs besides its notes, too.
+    """
     seen: set[str] = set()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("note: %(message)s"))
@@ -181,16 +202,53 @@ def notes_on_stderr() -> Iterator[None]:
     root = logging.getLogger("napari_unet")
     root.addHandler(handler)
     before, root.propagate = root.propagate, False
+    level = root.level
+    root.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING)
+    token = QUIET.set(quiet)
     try:
         yield
     finally:
+        QUIET.reset(token)
+        root.setLevel(level)
         root.propagate = before
         root.removeHandler(handler)
 
 
+def add_layout_argument(parser: argparse.ArgumentParser, of: str = "the data") -> None:
+    """Let a command be told the layout of a data set."""
+    parser.add_argument(
+        "--layout", metavar="NAME", help=f"Layout of {of}, such as tgs-salt (default: recognized)."
+    )
+
+
+def add_set_argument(parser: argparse.ArgumentParser) -> None:
+    """Let a command change settings of a recipe."""
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
+        help="Change a setting; `napari-unet settings` lists them.",
+    )  # fmt: skip
+
+
+def add_scores_argument(parser: argparse.ArgumentParser) -> None:
+    """Let a command be told which scores to compute."""
+    parser.add_argument(
+        "--scores", choices=("auto", "overlap", "all"), default="auto",
+        help="Scores to compute. auto: those that fit the data (default). overlap: pixels alone. "
+        "all: objects and outlines, too.",
+    )  # fmt: skip
+
+
+def add_empty_argument(parser: argparse.ArgumentParser) -> None:
+    """Let a command be told what a pair of empty masks counts."""
+    parser.add_argument(
+        "--empty", choices=("one", "zero", "skip"), default="one",
+        help="Score of an image where both masks are empty (default: one).",
+    )  # fmt: skip
+
+
 def add_overwrite_argument(parser: argparse.ArgumentParser) -> None:
     """Let a command replace what is there; what it reads it never replaces."""
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument("--overwrite", action="store_true", help="Replace existing files.")
 
 
 def report_left_out(left: Sequence[LeftOut]) -> int:
@@ -200,7 +258,7 @@ def report_left_out(left: Sequence[LeftOut]) -> int:
     if not left:
         return DONE
     for item in left[:MOST_NAMED]:
-        print(f"note: {item.sentence}", file=sys.stderr)
+        note(item.sentence)
     sys.stdout.flush()
     print(left_out_line(left), file=sys.stderr)
     return PARTLY
@@ -238,7 +296,10 @@ def recorded(
     yield found
     record = record.model_copy(update={"run": record.run.model_copy(update=found)})
     record.save(options.save_run)
-    print(f"run record in {options.save_run}; repeat it with: napari-unet run {options.save_run}")
+    print(
+        f"run record in {options.save_run}; repeat it with: napari-unet run {options.save_run}",
+        file=sys.stderr if options.json else sys.stdout,
+    )
 
 
 def _paths(value: object) -> list[Path]:
@@ -247,17 +308,8 @@ def _paths(value: object) -> list[Path]:
 
 
 def start_backend() -> None:
-    """Import Keras with stderr turned away: TensorFlow greets there whatever its settings say."""
-    sys.stderr.flush()
-    saved_stderr = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        import_keras()
-    finally:
-        os.dup2(saved_stderr, 2)
-        os.close(saved_stderr)
-        os.close(nowhere)
+    """Import Keras, without what serves nobody here."""
+    import_keras()
 
 
 def clock_time(seconds: float) -> str:
@@ -269,6 +321,8 @@ def clock_time(seconds: float) -> str:
 
 def epoch_line(row: dict[str, float]) -> None:
     """Print a row of the training log on stderr."""
+    if QUIET.get():
+        return
     scored = row["validation_iou"]
     iou = f"{scored:.3f}" if scored == scored else "  -  "  # NaN where validation was skipped
     print(

@@ -6,70 +6,115 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.running import add_save_run_argument, recorded, report_left_out, run_task, start_backend
+from napari_unet.cli.results import left_out_facts, show
+from napari_unet.cli.running import (
+    add_save_run_argument,
+    note,
+    recorded,
+    report_left_out,
+    run_task,
+    start_backend,
+)
 from napari_unet.errors import Cancelled
-from napari_unet.settings import LargeImageSettings
+from napari_unet.settings import InferenceSettings, LargeImageSettings
 
 if TYPE_CHECKING:
     import argparse
 
 NAME = "segment"
 ABOUT = "Segment images: one mask for each."
+EXAMPLES = (
+    "segment images --model nuclei --out masks",
+    "segment stack.tif --model my-model --objects --out masks",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
-        "inputs", type=Path, nargs="+", metavar="INPUT", help="files, folders, zips, data sets, Zarr"
+        "inputs", type=Path, nargs="+", metavar="INPUT", help="Images: files, folders, zips, data sets, Zarr."
     )
     parser.add_argument(
-        "--model", type=Path, required=True, metavar="MODEL", help="folder, zip, ensemble or shipped model"
+        "--model",
+        type=Path,
+        required=True,
+        metavar="MODEL",
+        help="Model: folder, zip, ensemble or the name of a built-in one.",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the masks")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="Folder of the masks.")
+    numbers = parser.add_mutually_exclusive_group()
+    numbers.add_argument(
+        "--classes",
+        action="store_false",
+        dest="objects",
+        default=False,
+        help="Write the class of each pixel (default).",
+    )
+    numbers.add_argument(
+        "--objects", action="store_true", help="Write a TIFF with the number of the object of each pixel."
+    )
     parser.add_argument(
-        "--objects", action="store_true", help="write a TIFF with a number for each object, not its class"
-    )
+        "--threshold", type=float, metavar="P",
+        help="Probability from which a pixel is foreground (default: the model's own).",
+    )  # fmt: skip
+    parser.add_argument(
+        "--minimum-size", type=int, metavar="PIXELS",
+        help="Size below which a piece of foreground is dropped (default: the model's own).",
+    )  # fmt: skip
     parser.add_argument(
         "--one-file", action="store_true",
-        help="write one TIFF for all slices of a stack (default: a file for each)",
+        help="Write one TIFF for all slices of a stack (default: a file for each).",
     )  # fmt: skip
     parser.add_argument(
         "--link-objects", action="store_true",
-        help="with --objects: give an object of a stack one number in all slices, where it overlaps itself",
+        help="Give an object of a stack one number in all slices where it overlaps itself, with --objects.",
     )  # fmt: skip
-    parser.add_argument("--probabilities", action="store_true", help="write probabilities as well")
+    parser.add_argument("--probabilities", action="store_true", help="Write probabilities as well.")
     parser.add_argument(
         "--disagreement",
         action="store_true",
-        help="write how far members of an ensemble, or answers to the flipped image, lie apart",
+        help="Write how far members of an ensemble, or answers to the flipped image, lie apart.",
     )
     large = parser.add_argument_group(
         "large images",
-        "Zarr and OME-Zarr, and TIFF above 33 megapixels, are read and written block by block, into "
-        "OME-Zarr; a run that was stopped resumes",
+        "Zarr, OME-Zarr and TIFF above 33 megapixels are read and written block by block, into OME-Zarr. "
+        "A run that was stopped resumes.",
     )
     fields = LargeImageSettings.model_fields
-    large.add_argument("--stream", action="store_true", help="go about every TIFF that way")
+    large.add_argument("--stream", action="store_true", help="Treat every TIFF as a large image.")
     large.add_argument(
         "--memory", type=float, metavar="GB", default=fields["memory"].default,
-        help=f"{fields['memory'].description} (default: {fields['memory'].default})",
+        help=f"{fields['memory'].description} (default: {fields['memory'].default}).",
     )  # fmt: skip
     large.add_argument(
         "--context", type=int, metavar="PIXELS", default=fields["context"].default,
-        help=f"{fields['context'].description} (default: {fields['context'].default})",
+        help=f"{fields['context'].description} (default: {fields['context'].default}).",
     )  # fmt: skip
     large.add_argument(
         "--level", type=int, metavar="N", default=fields["level"].default,
-        help=f"{fields['level'].description} (default: {fields['level'].default})",
+        help=f"{fields['level'].description} (default: {fields['level'].default}).",
     )  # fmt: skip
     large.add_argument(
         "--cluster", default="", metavar="ADDRESS",
-        help="have the workers of this Dask scheduler do it, like tcp://host:8786",
+        help="Address of a Dask scheduler whose workers segment, such as tcp://host:8786.",
     )  # fmt: skip
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace masks that are there, and what was begun"
+        "--overwrite", action="store_true", help="Replace existing masks, also unfinished ones."
     )
     add_save_run_argument(parser)
+
+
+def _settings(options: argparse.Namespace) -> InferenceSettings | None:
+    """The settings of the model with what was asked for; None if that is nothing."""
+    from napari_unet.models.model_folder import read_settings
+    from napari_unet.workflow.train.recipes import checked
+
+    given = {"threshold": options.threshold, "minimum_size": options.minimum_size}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if not changes:
+        return None
+    checked(InferenceSettings, changes)  # before the model is read
+    return InferenceSettings(**{**read_settings(options.model)[0].inference.model_dump(), **changes})
 
 
 def run(options: argparse.Namespace) -> int:
@@ -84,6 +129,7 @@ def run(options: argparse.Namespace) -> int:
     large = checked(LargeImageSettings, given)
     task = SegmentFilesTask(
         tuple(options.inputs), options.model, options.out, options.probabilities,
+        settings=_settings(options),
         objects=options.objects, large=large, channels=tuple(options.channel),
         overwrite=options.overwrite, stream=options.stream,
         disagreement=options.disagreement, cluster=options.cluster,
@@ -95,6 +141,7 @@ def run(options: argparse.Namespace) -> int:
             data=tuple(ContentPath.of(path) for path in options.inputs),
             model=ContentPath.of(options.model),
             probabilities=options.probabilities,
+            settings=task.settings,
             objects=options.objects,
             disagreement=options.disagreement,
             large=large,
@@ -109,10 +156,11 @@ def run(options: argparse.Namespace) -> int:
             written = run_task(task)
     except Cancelled:
         if any(options.out.glob("*.unfinished")):
-            print("what is finished is kept: the same command resumes", file=sys.stderr)
+            print("finished parts stay: the same command resumes", file=sys.stderr)
         raise
-    print(f"{len(written)} mask{'s' * (len(written) != 1)} in {options.out}")
+    facts = {"masks": list(written), "out": options.out, "left_out": left_out_facts(written.left_out)}
+    show(options, facts, [f"{len(written)} mask{'s' * (len(written) != 1)} in {options.out}"])
     if written.unlike:
         sys.stdout.flush()
-        print(f"note: {written.unlike}", file=sys.stderr)
+        note(written.unlike)
     return report_left_out(written.left_out)

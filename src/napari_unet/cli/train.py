@@ -6,10 +6,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_unet.cli.results import left_out_facts, show
 from napari_unet.cli.running import (
+    QUIET,
+    add_layout_argument,
     add_overwrite_argument,
     add_save_run_argument,
+    add_set_argument,
     epoch_line,
+    note,
     recorded,
     report_left_out,
     run_task,
@@ -24,54 +29,68 @@ if TYPE_CHECKING:
 
 NAME = "train"
 ABOUT = "Train a model on a data set."
+EXAMPLES = ("train data --out my-model", "train data --out my-model --minutes 10 --set training.patch=192")
 DEFAULT = "fast"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("data", type=Path, metavar="DATA", help="folder, zip or CSV table")
-    parser.add_argument("--out", type=Path, required=True, metavar="MODEL", help="folder of the model")
+    parser.add_argument("data", type=Path, metavar="DATA", help="Data set: folder, zip or CSV table.")
+    parser.add_argument("--out", type=Path, required=True, metavar="MODEL", help="Folder of the new model.")
     parser.add_argument(
         "--recipe",
-        help="fast, accurate, paper, or one for a known set: tgs-salt, ultrasound-nerve, isbi2012, dsb2018, "
-        "cell-tracking (default: fast)",
+        metavar="NAME",
+        help="Recipe: fast, accurate, paper, or one for a known set: tgs-salt, ultrasound-nerve, isbi2012, "
+        "dsb2018, cell-tracking (default: fast).",
     )
-    parser.add_argument("--network", help="name of the network, instead of the recipe's")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes", help="change a setting"
+        "--network",
+        metavar="NAME",
+        help="Network instead of the recipe's; `napari-unet networks` lists them.",
     )
-    parser.add_argument("--minutes", type=float, help="time budget, instead of the recipe's amount")
-    parser.add_argument("--seed", type=int, default=None, help="same seed, same result (default: 0)")
-    parser.add_argument("--init", type=Path, metavar="MODEL", help="start from the weights of a model")
-    parser.add_argument("--split", type=Path, metavar="FILE", help="use this split")
+    add_set_argument(parser)
+    parser.add_argument("--minutes", type=float, help="Minutes of training, instead of the recipe's amount.")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=None,
+        help="Seed of everything random: same seed, same result (default: 0).",
+    )
+    parser.add_argument("--init", type=Path, metavar="MODEL", help="Model whose weights to start from.")
+    parser.add_argument("--split", type=Path, metavar="FILE", help="File with the split to use.")
     parser.add_argument(
         "--rehearsal", type=int, default=0, metavar="N",
-        help="put N crops of the training images and their masks into the model: whoever fine-tunes it later "
-        "needs them against forgetting, and can see them (default: none)",
+        help="Number of crops of training images and masks to put into the model. Fine-tuning needs them "
+        "against forgetting, and whoever has the model can see them (default: none).",
     )  # fmt: skip
-    parser.add_argument("--resume", action="store_true", help="resume a killed training")
+    parser.add_argument("--resume", action="store_true", help="Resume a killed training.")
     several = parser.add_mutually_exclusive_group()
     several.add_argument(
-        "--folds", type=int, metavar="K", help="an ensemble of K models, each on another part of the data"
+        "--folds",
+        type=int,
+        metavar="K",
+        help="Train an ensemble of K models, each on another part of the data.",
     )
-    several.add_argument("--seeds", type=int, metavar="K", help="an ensemble of K models of other seeds")
+    several.add_argument(
+        "--seeds", type=int, metavar="K", help="Train an ensemble of K models with different seeds."
+    )
     several.add_argument(
         "--snapshots",
         type=int,
         metavar="K",
-        help="an ensemble of K stages of one training, which share its amount; folds and seeds have it each",
+        help="Train an ensemble of K stages of one training, which share its amount.",
     )
     parser.add_argument(
         "--devices",
         default="",
         metavar="NAME,NAME",
-        help="share each batch, as gpu:0,gpu:1; with JAX alone (default: all graphics processors)",
+        help="Devices that share each batch, such as gpu:0,gpu:1, with JAX alone (default: all GPUs).",
     )
     parser.add_argument(
         "--cluster", default="", metavar="ADDRESS",
-        help="have the workers of this Dask scheduler train folds or seeds, like tcp://host:8786",
+        help="Address of a Dask scheduler whose workers train folds or seeds, such as tcp://host:8786.",
     )  # fmt: skip
-    parser.add_argument("--format", help="layout, if it is not to be recognized")
+    add_layout_argument(parser)
     add_overwrite_argument(parser)
     add_save_run_argument(parser)
 
@@ -98,14 +117,14 @@ def run(options: argparse.Namespace) -> int:
         changes.append(f"training.seed={options.seed}")
     chosen = recipe(options.recipe or DEFAULT, changes)
     if options.recipe is None:
-        hint = own_recipe(options.format or find_format(options.data) or "", DEFAULT)
+        hint = own_recipe(options.layout or find_format(options.data) or "", DEFAULT)
         if hint:
-            print(hint, file=sys.stderr, flush=True)
+            note(hint)
     task = TrainTask(
         options.data,
         options.out,
         chosen,
-        options.format,
+        options.layout,
         options.split,
         options.init,
         options.resume,
@@ -136,7 +155,7 @@ def run(options: argparse.Namespace) -> int:
         return TrainRun(
             data=ContentPath.of(options.data),
             recipe=task.recipe,
-            format=options.format,
+            format=options.layout,
             split=None if options.split is None else Split.load(options.split).to_json(),
             init=None if options.init is None else ContentPath.of(options.init),
         )
@@ -145,15 +164,24 @@ def run(options: argparse.Namespace) -> int:
         model = run_task(task)
     split = model.provenance["split"]
     parts = ", ".join(f"{len(split[p])} {p.replace('_', '-')}" for p in ("train", "validation", "held_out"))
-    print(f"trained on {model.provenance['data']['name']} ({parts}); model in {options.out}")
+    lines = [f"trained on {model.provenance['data']['name']} ({parts}); model in {options.out}"]
     if split["note"]:
-        print(split["note"])
+        lines.append(split["note"])
     parts_of = Split.from_json(split, "the split").part_of
     prints = model.provenance["fingerprints"]
     for problem in between_parts(prints, {i: parts_of(i) or "" for i in prints}):
         more = f" and {len(problem.names) - 3} more" if len(problem.names) > 3 else ""
-        print(f"{problem.message}: {', '.join(problem.names[:3])}{more}; {problem.remedy}")
-    return report_left_out([LeftOut(*item) for item in model.provenance.get("left_out", ())])
+        lines.append(f"{problem.message}: {', '.join(problem.names[:3])}{more}; {problem.remedy}")
+    left = [LeftOut(*item) for item in model.provenance.get("left_out", ())]
+    facts = {
+        "model": options.out,
+        "images": {part: len(split[part]) for part in ("train", "validation", "held_out")},
+        "scores": model.provenance.get("scores", {}),
+        "notes": lines[1:],
+        "left_out": left_out_facts(left),
+    }
+    show(options, facts, lines)
+    return report_left_out(left)
 
 
 def _train_several(options: argparse.Namespace, task: TrainTask, kind: Kind) -> int:
@@ -170,10 +198,13 @@ def _train_several(options: argparse.Namespace, task: TrainTask, kind: Kind) -> 
     count = getattr(options, kind)
     ensemble = run_task(TrainMembersTask(task, kind, count, lambda n: member_line(n, count), options.cluster))
     name = ensemble.provenance["data"]["name"]
-    print(f"trained {count} {kind} on {name}; ensemble in {options.out}")
-    return report_left_out([LeftOut(*item) for item in ensemble.provenance.get("left_out", ())])
+    left = [LeftOut(*item) for item in ensemble.provenance.get("left_out", ())]
+    facts = {"ensemble": options.out, kind: count, "left_out": left_out_facts(left)}
+    show(options, facts, [f"trained {count} {kind} on {name}; ensemble in {options.out}"])
+    return report_left_out(left)
 
 
 def member_line(number: int, count: int) -> None:
     """Say on stderr which model is trained now."""
-    print(f"model {number} of {count}", file=sys.stderr, flush=True)
+    if not QUIET.get():
+        print(f"model {number} of {count}", file=sys.stderr, flush=True)

@@ -28,7 +28,7 @@ from napari_unet.data.masks.mask_checks import fit_masks
 from napari_unet.data.masks.mask_reading import current_mask_reading
 from napari_unet.data.sample import with_unique_ids
 from napari_unet.data.tables import header_in_words, is_table_name
-from napari_unet.errors import DataError, SettingsError
+from napari_unet.errors import DataError, SettingsError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -162,9 +162,9 @@ def open_dataset(path: Path | str, format: str | None = None) -> Dataset:
 def _open(path: Path, format: str | None) -> Dataset:
     if format is not None and format not in FORMATS:
         raise SettingsError(
-            f"there is no format {format!r}",
+            f"there is no layout {format!r}",
             code="settings.format.unknown",
-            expected=f"one of {', '.join(FORMATS)}",
+            remedy=did_you_mean(format, FORMATS),
         )
     if path.is_file() and is_table_name(path.name):
         return fit_masks(_open_table(path, format))
@@ -185,7 +185,7 @@ def _open(path: Path, format: str | None) -> Dataset:
             code="data.set.ambiguous",
             expected="the folder of one",
             got=message,
-            remedy="give the folder of one of them, or name the format",
+            remedy="give the folder of one of them, or name the layout with --layout",
         )
     problem = Problem("left out", message, "check that this is the right folder and format", left)
     return replace(dataset, problems=(*dataset.problems, problem))

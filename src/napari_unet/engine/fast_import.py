@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from napari_unet.engine.hardware import share_gpus
+from napari_unet.quiet_import import without_greeting
 
 # Keras takes these where they are installed: tables, plots, wrappers and pictures that nobody wants of it
 # here. Whoever wants the packages themselves finds them afterwards.
@@ -35,7 +36,8 @@ def import_keras() -> None:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        import keras  # noqa: F401
+        with without_greeting():
+            import keras  # noqa: F401
     finally:
         for name in hidden:
             del sys.modules[name]

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from napari_unet.gpu_memory import share_gpus as share_gpus
+from napari_unet.quiet_import import import_keras_quietly
 
 INTERESTING = frozenset(
     {
@@ -117,7 +118,7 @@ def has_gpu() -> bool:
 @cache
 def working_gpu() -> str | None:
     """Name of the graphics processor on which Keras computes in this process; None if it has none."""
-    share_gpus()
+    import_keras_quietly()
     import keras
 
     backend = keras.backend.backend()

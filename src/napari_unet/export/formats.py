@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_unet.errors import SettingsError
+from napari_unet.errors import SettingsError, did_you_mean
 from napari_unet.export.coco import open_coco
 from napari_unet.export.geojson import write_geojson
 from napari_unet.export.imagej_roi import write_imagej_rois
@@ -130,7 +130,6 @@ def export_format(name: str) -> ExportFormat:
         raise SettingsError(
             f"there is no format {name!r}",
             code="settings.format.unknown",
-            expected=f"one of {', '.join(FORMATS)}",
-            got=name,
+            remedy=did_you_mean(name, FORMATS),
         )
     return FORMATS[name]

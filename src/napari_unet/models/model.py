@@ -29,8 +29,9 @@ from napari_unet.models.model_folder import (
     model_folder,
     parse_settings,
     read_description,
+    which_model,
 )
-from napari_unet.models.shipped import locate, shipped_models
+from napari_unet.models.shipped import locate
 from napari_unet.models.weights import check_weights_size, halve_weights, load_weights
 from napari_unet.networks.graphs.folding import Folded, fold
 from napari_unet.networks.graphs.partial_output import partial_output
@@ -324,13 +325,9 @@ def load_model(path: Path | str, precision: str = "float32") -> Model:
     path = locate(path)
     if not (path.is_dir() or is_zip(path)):
         raise ModelError(
-            f"{path} is not a model",
+            f"{path} is not a model" if path.exists() else f"there is no model {str(path)!r}",
             code="model.missing",
-            expected=", ".join(
-                [f"a folder or .zip with {SETTINGS_FILE} and {WEIGHTS_FILE}", *shipped_models()]
-            ),
-            got="another file" if path.exists() else "nothing there",
-            remedy="give the folder that `napari-unet train --out` wrote",
+            remedy=which_model(path),
         )
     with model_folder(path) as folder:
         description = read_description(folder, path)

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from napari_unet.atomic import PARTIAL
-from napari_unet.errors import ModelError, OutputError
+from napari_unet.errors import ModelError, OutputError, did_you_mean
 from napari_unet.models.normalization import Normalization
 from napari_unet.models.provenance import check_provenance
-from napari_unet.models.shipped import locate
+from napari_unet.models.shipped import locate, shipped_models
 from napari_unet.plain_json import BAD_CONTENT, parse_json
+from napari_unet.setting_values import fault
 from napari_unet.settings import Recipe
 
 if TYPE_CHECKING:
@@ -213,10 +214,9 @@ def read_description(path: Path | str, name: Path | str = "") -> dict[str, Any]:
         content = parse_json(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(
-            f"{path} is not a model",
+            f"{path} is not a model" if path.exists() else f"there is no model {str(path)!r}",
             code="model.missing",
-            expected=f"a folder with {SETTINGS_FILE} in it",
-            remedy="give the folder that `napari-unet train --out` wrote",
+            remedy=which_model(path),
         ) from error
     except (OSError, ValueError) as error:
         raise ModelError(
@@ -243,6 +243,15 @@ def read_description(path: Path | str, name: Path | str = "") -> dict[str, Any]:
     return content
 
 
+def which_model(path: Path) -> str:
+    """What to give instead of a path that is no model: a built-in one if its name is similar."""
+    hint = did_you_mean(str(path), shipped_models())
+    if not path.exists() and "did you mean" in hint:
+        return hint
+    built_in = ", ".join(shipped_models())
+    return f"give the folder or zip that `napari-unet train --out` wrote, or a built-in model ({built_in})"
+
+
 def read_settings(path: Path) -> Settings:
     """Read recipe, normalization, classes and provenance of a model without building the network.
 
@@ -267,7 +276,7 @@ def parse_settings(content: dict[str, Any], path: Path) -> Settings:
         raise ModelError(
             f"the settings of the model {path} are damaged",
             code="model.settings.damaged",
-            got=str(error),
+            got=_fault(error),
             remedy="train it again",
         ) from error
     if len(classes) != recipe.network.classes or normalization.channels != recipe.network.input_channels:
@@ -277,6 +286,12 @@ def parse_settings(content: dict[str, Any], path: Path) -> Settings:
             remedy="train it again",
         )
     return recipe, normalization, classes, provenance
+
+
+def _fault(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return fault(Normalization if error.title == Normalization.__name__ else Recipe, error)
 
 
 def describe(

@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from napari_unet import networks
-from napari_unet.errors import SettingsError
-from napari_unet.gpu_memory import share_gpus
+from napari_unet.errors import SettingsError, did_you_mean
 from napari_unet.networks.architecture import Architecture, shapes_only
+from napari_unet.quiet_import import import_keras_quietly
 
 if TYPE_CHECKING:
     from napari_unet.networks.sizes import InputSizes
@@ -42,8 +42,7 @@ def architecture(name: str) -> Architecture:
         raise SettingsError(
             f"there is no network called {name!r}",
             code="settings.network.unknown",
-            expected=f"one of {', '.join(sorted(known))}",
-            got=name,
+            remedy=did_you_mean(name, sorted(known)),
         )
     return known[name]
 
@@ -76,7 +75,7 @@ def build_network(settings: NetworkSettings, seed: int = 0, precision: str = "fl
     SettingsError
         If there is no such network, or presence is wanted of one that does not tell it.
     """
-    share_gpus()
+    import_keras_quietly()
     import keras
 
     chosen = architecture(settings.name)
@@ -102,7 +101,7 @@ def count_parameters(settings: NetworkSettings) -> int:
 
     Errors as of ``build_network``.
     """
-    share_gpus()
+    import_keras_quietly()
     import keras
 
     def count() -> int:

@@ -19,6 +19,7 @@ from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import architecture
 from napari_unet.plain_json import parse_json
 from napari_unet.progress import Progress
+from napari_unet.setting_values import fault
 from napari_unet.settings import NetworkSettings, Recipe
 from napari_unet.workflow.versions import versions
 
@@ -158,13 +159,9 @@ def read_import_settings(file: Path) -> ImportSettings:
             else Normalization.model_validate({"channels": channels, **_object(prepared, file)})
         )
     except ValidationError as error:
-        first = error.errors()[0]
+        kind = Normalization if error.title == Normalization.__name__ else Recipe
         raise SettingsError(
-            f"the setting {'.'.join(map(str, first['loc'])) or 'network'} in {file.name} is wrong",
-            code="settings.value",
-            expected=first["msg"],
-            got=str(first["input"])[:80],
-            remedy="see docs/reference/settings.md",
+            f"in {file.name} {fault(kind, error)}", code="settings.value", remedy="see `napari-unet settings`"
         ) from error
     architecture(recipe.network.name)
     _check_whole(recipe.network, normalization, names, file)

@@ -225,7 +225,7 @@ def test_the_command_line(
     spread = tifffile.imread(masks / f"{image.stem}_disagreement.tif")
     assert spread.shape == decode_labels((masks / f"{image.stem}.png").read_bytes(), "m").shape
     assert 0 < spread.max() <= 0.5
-    assert main(["evaluate", str(salt_folder), "--model", str(out), "--report", str(tmp_path / "r")]) == 0
+    assert main(["evaluate", str(salt_folder), "--model", str(out), "--out", str(tmp_path / "r")]) == 0
     report = json.loads((tmp_path / "r" / "report.json").read_text())
     assert report["overall"]["images"] == 8
     capsys.readouterr()

@@ -149,7 +149,7 @@ def test_networks_that_do_not_take_a_setting_are_compared_without_it(
     salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "r"
-    words = ["--recipe", "tgs-salt", "--minutes", "0", "--networks", "unet,fcn32s", "--report", str(out)]
+    words = ["--recipe", "tgs-salt", "--minutes", "0", "--networks", "unet,fcn32s", "--out", str(out)]
     changes = [word for change in CHANGES for word in ("--set", change)]
     assert main(["compare-networks", str(salt_folder), *words, *changes]) == 0
     said = " ".join(capsys.readouterr().out.split())

@@ -46,7 +46,7 @@ def train(data: Path, out: Path, *more: str) -> Path:
 
 def parts(data: Path, model: Path, report: Path) -> dict[str, str]:
     """Id to the part that the report of ``evaluate`` says an image was in."""
-    assert main(["evaluate", str(data), "--model", str(model), "--report", str(report)]) == 0
+    assert main(["evaluate", str(data), "--model", str(model), "--out", str(report)]) == 0
     with (report / "iou.csv").open(newline="") as file:
         return {row["image"]: row["part"] for row in csv.DictReader(file)}
 

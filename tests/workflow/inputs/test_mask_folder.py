@@ -38,7 +38,7 @@ def test_numbered_masks_are_scored_as_objects(
         str(nuclei_folder),
         "--masks",
         str(tmp_path / "masks"),
-        "--report",
+        "--out",
         str(tmp_path / "r"),
     ]
     assert main(run) == 0

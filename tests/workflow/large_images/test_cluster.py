@@ -369,7 +369,7 @@ def test_a_damaged_image_costs_itself_only(
         assert last_line() == "1 image left out: b.tif"
         assert sorted(path.name for path in out.glob("*.ome.zarr")) == ["a.ome.zarr", "c.ome.zarr"]
         report = tmp_path / "report"
-        assert main(["evaluate", str(data), "--model", str(grey_model), "--report", str(report), *by]) == 3
+        assert main(["evaluate", str(data), "--model", str(grey_model), "--out", str(report), *by]) == 3
         assert last_line() == left
         told = json.loads((report / "report.json").read_text())
         assert [item["code"] for item in told["left_out"]] == ["data.image.unreadable"]

@@ -79,7 +79,7 @@ def test_a_training_of_fixed_steps_gives_the_same_weights(tmp_path: Path, salt: 
 
 def test_scores_and_exports_are_repeated(tmp_path: Path, salt: Path, grey_model: Path) -> None:
     scores, masks = tmp_path / "scores.json", tmp_path / "export.json"
-    assert run("evaluate", salt, "--model", grey_model, "--report", tmp_path / "r", "--save-run", scores) == 0
+    assert run("evaluate", salt, "--model", grey_model, "--out", tmp_path / "r", "--save-run", scores) == 0
     assert run("run", scores, "--out", tmp_path / "r2") == 0
     assert (tmp_path / "r/iou.csv").read_bytes() == (tmp_path / "r2/iou.csv").read_bytes()
     out = ["--out", tmp_path / "e", "--format", "npy", "--format", "run-lengths", "--save-run", masks]

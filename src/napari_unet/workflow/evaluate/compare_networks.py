@@ -267,12 +267,12 @@ class CompareNetworksTask:
         on = "a GPU" if has_gpu() else f"{cores} core{'s' * (cores != 1)} of {processor_name()}"
         words: list[Any] = [
             "compare-networks", self.data, "--networks", ",".join(self.networks),
-            "--minutes", f"{self.minutes:g}", "--report", self.report,
+            "--minutes", f"{self.minutes:g}", "--out", self.report,
         ]  # fmt: skip
         words += ["--recipe", self.recipe.name] if self.recipe.name != "fast" else []
         for change in self.changes:
             words += ["--set", change]
-        words += ["--format", self.format] if self.format else []
+        words += ["--layout", self.format] if self.format else []
         return NetworkComparison(
             tuple(done),
             {"name": dataset.name, "path": str(self.data), "format": dataset.format, "images": len(dataset)},

@@ -110,7 +110,7 @@ class CompareReportTask:
             settings=self.settings.model_dump(mode="json"),
             galleries=galleries,
             command=command(
-                "compare", self.data, "--models", self.old, self.new, "--report", self.report, *flags
+                "compare", self.data, "--models", self.old, self.new, "--out", self.report, *flags
             ),
             versions=versions(),
             program=PROGRAM,

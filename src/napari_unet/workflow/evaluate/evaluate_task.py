@@ -209,7 +209,7 @@ class EvaluateTask:
         flags = [*evaluation_flags(self.settings, self.format), *mask_flags()]
         commands = training_commands(model)
         if not isinstance(self.data, GivenData):
-            commands += (command("evaluate", self.data, *what, "--report", self.report, *flags),)
+            commands += (command("evaluate", self.data, *what, "--out", self.report, *flags),)
         note = "" if model is None or inference is None else threshold_note(inference, model.recipe.inference)
         said = unlike.sentence if unlike is not None else ""
         background = Background(

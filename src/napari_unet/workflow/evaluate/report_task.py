@@ -230,7 +230,5 @@ class ReportTask:
         if self.data is not None and same and not self.waiting:
             flags = evaluation_flags(self.rules.evaluation, self.rules.competition)
             flags += ["--masks-are", self.masks_are] if self.masks_are else []
-            lines.append(
-                command("evaluate", self.data, "--model", self.model, "--report", self.report, *flags)
-            )
+            lines.append(command("evaluate", self.data, "--model", self.model, "--out", self.report, *flags))
         return tuple(lines)

@@ -60,7 +60,7 @@ def evaluation_flags(settings: EvaluationSettings, format_: str | None) -> list[
     """Flags of `evaluate` and `compare` that differ from what they would be."""
     flags = ["--empty", settings.empty] if settings.empty != "one" else []
     flags += ["--scores", settings.scores] if settings.scores != "auto" else []
-    return flags + (["--format", format_] if format_ else [])
+    return flags + (["--layout", format_] if format_ else [])
 
 
 def mask_flags() -> list[str]:

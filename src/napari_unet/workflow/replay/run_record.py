@@ -14,6 +14,7 @@ from napari_unet.data.masks.mask_reading import Choice, current_mask_reading
 from napari_unet.errors import DataError
 from napari_unet.export.naming import PATTERN
 from napari_unet.plain_json import parse_json
+from napari_unet.setting_values import fault
 from napari_unet.settings import (
     EvaluationSettings,
     FineTuneSettings,
@@ -275,12 +276,9 @@ class RunRecord(Settings):
         try:
             found = cls.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
             raise DataError(
-                f"the run record {path} is damaged",
+                f"the run record {path} is damaged: {fault(cls, error)}",
                 code="data.record.damaged",
-                expected=first["msg"],
-                got=".".join(map(str, first["loc"])),
                 remedy="save it again",
             ) from error
         return found.model_copy(update={"run": _beside(found.run, path.parent.resolve())})

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ValidationError
 
 from napari_unet.data.files.pixel_size import parse_pixel_size
 from napari_unet.engine.hardware import default_precision
-from napari_unet.errors import SettingsError
+from napari_unet.errors import SettingsError, did_you_mean
 from napari_unet.networks.registry import architecture
+from napari_unet.setting_values import value_error
 from napari_unet.settings import (
     AugmentationSettings,
     InferenceSettings,
@@ -121,7 +122,7 @@ def recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
         raise SettingsError(
             f"there is no recipe {name!r}",
             code="settings.recipe.unknown",
-            expected=f"one of {', '.join(RECIPES)}",
+            remedy=did_you_mean(name, RECIPES),
         )
     content = RECIPES[name].model_dump(mode="json", exclude_unset=True)  # what is set stays known as set
     for change in changes:
@@ -164,12 +165,7 @@ def checked(kind: type[Kind], content: Mapping[str, Any]) -> Kind:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise SettingsError(
-            f"the setting {'.'.join(map(str, first['loc']))} cannot be {first['input']!r}",
-            code="settings.value",
-            expected=first["msg"],
-        ) from error
+        raise value_error(kind, error) from error
 
 
 def setting_paths() -> dict[tuple[str, ...], str]:
@@ -200,10 +196,11 @@ def _path_of(key: str) -> tuple[str, ...]:
             expected=" or ".join(".".join(p) for p in ends),
         )
     if not ends:
-        import difflib
-
-        close = difflib.get_close_matches(key, [p[-1] for p in paths], n=3)
-        hint = f"did you mean {' or '.join(close)}" if close else "docs/reference/settings.md lists all"
+        # Whole paths only for whoever typed one: "training.epoch" is as near to "training.patch".
+        names = (p[-len(wanted) :] for p in paths)
+        hint = did_you_mean(key, (".".join(name) for name in names))
+        if "did you mean" not in hint:
+            hint = "see `napari-unet settings`"
         raise SettingsError(f"there is no setting {key!r}", code="settings.unknown", remedy=hint)
     return ends[0]
 
