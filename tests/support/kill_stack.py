@@ -59,6 +59,10 @@ def main(log: str, seed: int) -> None:
     session.painting.correct(session.workspace.current, np.eye(*SHAPE[1:], dtype=np.uint8))
     session.workspace.mask_changed.emit(session.workspace.current)
     live(lambda: session.painting.project is not None and dock.canvas.mask_layer is not None)
+    show = dock.segment_panel.show_box  # the model that is suggested shows objects; strokes below are classes
+    show.setCurrentIndex(show.findData(False))
+    show.activated.emit(show.currentIndex())
+    live(lambda: not dock.canvas.as_objects and not dock.canvas.stacks.filling)
     layer, chance = dock.canvas.mask_layer, random.Random(seed)
     write(open=str(session.painting.project.folder))
     while True:

@@ -134,7 +134,9 @@ def test_the_filter_counts_what_inspect_counts_and_a_click_leaves_it_out(
             assert not (bar.isVisible() and bar.maximum() > 0)
     for widget in (panel.leave_out, panel.masks_are):
         assert widget.width() >= widget.minimumSizeHint().width()
-        assert dock.rect().contains(QRect(widget.mapTo(dock, QPoint()), widget.size()))
+        qtbot.waitUntil(
+            lambda w=widget: dock.rect().contains(QRect(w.mapTo(dock, QPoint()), w.size())), timeout=5_000
+        )
 
 
 def test_two_strokes_on_one_of_fifteen_slices_are_one_mask(dock: Any, viewer: Any, qtbot: Any) -> None:

@@ -16,7 +16,7 @@ import pytest
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QApplication, QMessageBox
 
-from support.hands import LONG, click, close_anyway, segment
+from support.hands import LONG, click, close_anyway, mask_in_view, pixels_in_view, segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -148,8 +148,9 @@ def test_a_killed_process_is_told_and_replaced(
     qtbot.waitUntil(lambda: len(dock.session.workspace.rows()) == MANY)
     segment(dock, qtbot, "image")
     current, layer = dock.session.workspace.current, dock.canvas.mask_layer
-    layer.data_setitem((np.arange(9), np.arange(9)), 1 - layer.data[np.arange(9), np.arange(9)])
-    wanted = layer.data.copy()
+    pixels = pixels_in_view(dock, np.arange(9), np.arange(9))
+    layer.data_setitem(pixels, 1 - layer.data[pixels])
+    wanted = mask_in_view(dock).copy()
     segment(dock, qtbot, "all", wait=False)
     qtbot.waitUntil(
         lambda: sum(r.status == "segmented" for r in dock.session.workspace.rows()) > 2, timeout=LONG
@@ -160,7 +161,7 @@ def test_a_killed_process_is_told_and_replaced(
     done = [r.id for r in dock.session.workspace.rows() if r.status == "segmented"]
     assert 2 < len(done) < MANY
     assert all(dock.session.workspace.mask(i) is not None for i in done)
-    np.testing.assert_array_equal(layer.data, wanted)
+    np.testing.assert_array_equal(mask_in_view(dock), wanted)
     np.testing.assert_array_equal(dock.session.workspace.mask(current), wanted)
     assert dock.segment_panel.run_button.isEnabled()
     new = next(r.id for r in dock.session.workspace.rows() if r.status == "new")

@@ -104,7 +104,7 @@ class Scroll(QScrollArea):  # type: ignore[misc]
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Follow what is inside, which Qt has this object watch."""
-        if watched is self.widget() and event.type() == QEvent.Type.LayoutRequest:
+        if watched is self.widget() and event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize):
             self._fit()
         return bool(super().eventFilter(watched, event))
 
