@@ -319,6 +319,12 @@ class FineTuneSettings(Settings):
         description="How strongly weights are drawn to those of the old model: the share of the distance "
         "taken back a step, over the learning rate (L2-SP); 0 is off",
     )
+    between: bool = Field(
+        True,
+        title="Between old and new",
+        description="Take the weights on the way from the old model to the trained one that judge best, and let "
+        "few corrections judge by cross-validation; off: the trained weights",
+    )
     seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Of patches and their order")
 
 

@@ -25,7 +25,7 @@ from napari_unet.training.schedule import learning_rate, progress_of
 from napari_unet.training.warm import WarmModel
 from support.errors import raises_code
 
-pytestmark = [pytest.mark.slow, pytest.mark.graphs]
+pytestmark = pytest.mark.slow
 
 NETWORK = NetworkSettings(filters=4, depth=2)
 SIZES = input_sizes(NETWORK)
@@ -135,6 +135,7 @@ def test_the_schedule_by_hand() -> None:
     assert progress_of(settings.model_copy(update={"minutes": 2.0}), 25, 100, 90.0) == 0.75
 
 
+@pytest.mark.graphs
 def test_training_learns_and_the_same_seed_gives_the_same_weights() -> None:
     rows: list[dict[str, float]] = []
     one = training(on_epoch=rows.append)
@@ -147,6 +148,7 @@ def test_training_learns_and_the_same_seed_gives_the_same_weights() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.graphs
 def test_a_resumed_run_ends_where_an_undisturbed_one_does(tmp_path: Path) -> None:
     whole = training()
     whole.run()

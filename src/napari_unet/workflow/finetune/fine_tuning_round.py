@@ -192,6 +192,8 @@ class FineTuningRound(RoundMaterial):
     def _choose_point(self, before: Weights, folds: FoldScores | None) -> LineChoice:
         """Put the weights between old and new into the network that are worth most."""
         after = self._get()
+        if not self.settings.between:
+            return LineChoice(1.0, {}, {})
         points: tuple[float, ...] = POINTS
         if not self.settings.megapixels:
             look = self.new_gate.look_seconds + self.old_gate.look_seconds

@@ -111,7 +111,7 @@ class RoundMaterial:
             kinds={s.id: kind_of(describe_image(known.image(s))) for s in known.samples},
         )  # fmt: skip
         self.folds: list[Fold] = []
-        if (few or not self.reserved) and len(self.new_gate.judges) < FEWEST_GROUPS:
+        if self.settings.between and (few or not self.reserved) and len(self.new_gate.judges) < FEWEST_GROUPS:
             self.folds = make_folds(self.learned_from, painted, self._may_judge)
 
     def _may_judge(self, sample: Sample) -> bool:

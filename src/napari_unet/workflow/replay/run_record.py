@@ -6,7 +6,7 @@ import json
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from napari_unet.atomic import check_can_be_made, check_outputs, write_text
 from napari_unet.data.files.reading import current_reading
@@ -91,6 +91,15 @@ class FineTuneRun(Settings):
     replay: ContentPath | None = None
     replay_format: str | None = None
     replayed: str = ""  # what it turned out to be, as ``FineTuned.replayed``
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trained_weights_of_old(cls, values: Any) -> Any:
+        """A record from before there was a choice means the trained weights."""
+        settings = values.get("settings") if isinstance(values, dict) else None
+        if isinstance(settings, dict) and "between" not in settings:
+            return values | {"settings": settings | {"between": False}}
+        return values
 
 
 class SliceOf(Settings):
