@@ -322,8 +322,8 @@ class FineTuneSettings(Settings):
     between: bool = Field(
         True,
         title="Between old and new",
-        description="Take the weights on the way from the old model to the trained one that judge best, and let "
-        "few corrections judge by cross-validation; off: the trained weights",
+        description="Take the weights on the way from the old model to the trained one that judge best, and "
+        "let few corrections judge by cross-validation; off: the trained weights",
     )
     seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="Of patches and their order")
 
