@@ -85,7 +85,7 @@ def test_what_is_not_a_model_is_refused_in_words(tmp_path: Path) -> None:
     with raises_code("model.missing"):
         load_model(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with raises_code("model.missing", "settings.json"):
+    with raises_code("model.missing", tmp_path / "empty"):
         load_model(tmp_path / "empty")
     changed(path, version=99)
     with raises_code("model.newer"):
@@ -173,5 +173,5 @@ def test_a_picture_is_no_model(tmp_path: Path) -> None:
     picture = tmp_path / "cut.png"
     picture.write_bytes(b"PNG")
     for path in (picture, tmp_path):
-        with raises_code("model.missing", "settings.json"):
+        with raises_code("model.missing", path):
             read_settings(path)
