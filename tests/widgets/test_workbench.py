@@ -790,7 +790,7 @@ def test_errors_come_with_details(
     ready.session.workspace.load_model(tmp_path / "gone")
     shutil.rmtree(tmp_path / "gone")
     segment(ready, qtbot)
-    assert "there is no model" in notifications[-1].message
+    assert "There is no model" in notifications[-1].message
     assert ready.status.words.toPlainText() == notifications[-1].message
     click(qtbot, ready.status.details_button)
     from qtpy.QtWidgets import QDialog, QPlainTextEdit
