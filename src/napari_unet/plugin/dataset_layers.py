@@ -111,7 +111,7 @@ def _metadata(dataset: Dataset, samples: Sequence[Sample], role: Any) -> dict[st
 
 
 def properties_of(samples: Sequence[Sample]) -> dict[str, list[Any]]:
-    """What is told of every image.
+    """What the layer says of every image.
 
     Returns
     -------

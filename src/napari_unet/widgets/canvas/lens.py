@@ -178,7 +178,7 @@ class Lens(QObject):  # type: ignore[misc]
         colours = (
             layer_styles.object_colormap() if self.as_objects else layer_styles.class_colormap(self._classes)
         )
-        labels = crop.numbering.labels  # a copy: painting must not reach what is kept
+        labels = crop.numbering.labels  # a copy: painting must not reach the stored mask
         with self._quiet():
             if self.layer is None:
                 self._add(labels, colours)

@@ -495,7 +495,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         """Number a mask: whether the layer shows others, what they mean, and the layer's array."""
         stack = self._stack
         if stack is None:
-            # A copy: painting must not reach what is kept.
+            # A copy: painting must not reach the stored mask.
             numbering = LabelNumbering.of(mask, self._classes, self._objects(mask))
             return True, numbering, numbering.labels
         key = self.stacks.key(self._shown)

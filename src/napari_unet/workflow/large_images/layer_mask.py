@@ -96,7 +96,7 @@ def finish_layer(
     rule : MaskRule
         How they become the mask.
     again : bool
-        Whether the mask in the store may be of another rule, or painted on: it is made anew.
+        Whether the mask in the store may be of another rule, or painted on: it is made again.
     on_progress, cancel
         As everywhere.
 
