@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import tempfile
 import time
 from functools import partial
@@ -27,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_unet.engine.hardware import available_cores, processor_name
+from figures import print_figures
 from roads.waiting import rest, spin
 from slides import write_mask, write_pyramid
 from window import BEAT, Heart
@@ -206,12 +205,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NAPARI_UNET_HOME"] = str(Path(folder) / "home")
         figures = measure(Path(folder), options.side, options.strokes)
-    print(f"{processor_name()}, {available_cores()} cores, Python {platform.python_version()}")
     print(f"{options.side} x {options.side} pixels")
-    for name, value in figures.items():
-        limit = LIMITS.get(name)
-        wanted = "" if limit is None else f"< {limit:g}"
-        print(f"{name:42}{value:10.3f}{wanted:>10}{'' if limit is None or value < limit else '  missed'}")
+    print_figures(figures, LIMITS)
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from figures import print_figures
 from napari_unet.data.synthetic import write_synthetic
-from napari_unet.engine.hardware import available_cores, processor_name
 from roads.every import EVERY
 from roads.road import drive, write_table
 from roads.waiting import rest, spin
@@ -179,12 +178,7 @@ def main() -> None:
 
             os.environ["NAPARI_UNET_HOME"] = str(Path(folder) / "home")
             figures |= road(Path(folder), options.slide)
-    print(f"{processor_name()}, {available_cores()} cores, Python {platform.python_version()}")
-    print(f"{'':42}{'measured':>10}{'wanted':>10}")
-    for name, value in figures.items():
-        limit = LIMITS.get(name)
-        wanted = "" if limit is None else f"< {limit:g}"
-        print(f"{name:42}{value:10.3f}{wanted:>10}{'' if limit is None or value < limit else '  missed'}")
+    print_figures(figures, LIMITS)
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1))
 
