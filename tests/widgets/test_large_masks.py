@@ -120,7 +120,7 @@ def test_a_large_image_is_segmented_from_where_one_looks(ready: Any, image: Any,
     viewer.layers["a"].corner_pixels = np.array([[1700, 1700], [SIDE - 1, SIDE - 1]])
     told: list[str] = []
     # The words are written at the same signal, just before.
-    ready._soon.timeout.connect(lambda: told.append(ready.segment_panel.progress_words.text()))
+    ready.work.soon.timeout.connect(lambda: told.append(ready.segment_panel.progress_words.text()))
     pieces: list[Any] = []
     grown: list[str] = []
     ready.large.masks.grew.connect(grown.append)

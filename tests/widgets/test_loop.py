@@ -172,7 +172,7 @@ def test_the_loop_from_a_zip_to_a_kept_version_and_back(
     assert not panel.gate.isHidden()
     qtbot.waitUntil(lambda: panel.gate in seen)
     assert not panel.run_button.isEnabled()
-    assert dock.canvas.preview_layer is None
+    assert dock.canvas.preview.layer is None
     dock.segment_panel.threshold.setValue(0.61)
     click(qtbot, panel.keep_button)
     at_rest(dock, qtbot)
@@ -281,7 +281,7 @@ def test_cancelled_learning_leaves_all_as_it_was_and_discard_keeps_the_old(
     at_rest(dock, qtbot)
     assert panel.gate.isHidden()
     assert panel.answer.isHidden()
-    assert dock.canvas.preview_layer is None
+    assert dock.canvas.preview.layer is None
     assert len(session.candidate.versions) == 1
     click(qtbot, panel.run_button)
     qtbot.waitUntil(lambda: len(session.background.curve) > 0, timeout=LONG)

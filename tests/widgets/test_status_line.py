@@ -126,7 +126,7 @@ def test_an_export_is_cancelled_in_the_dock(
     dialog.folder_edit.setText(str(tmp_path))
     dialog.scope_box.setCurrentIndex(dialog.scope_box.findData("all"))
     click(qtbot, dialog.run_button)
-    ready._show_job()
+    ready.work.show()
     assert ready.status.progress_words.text().startswith("Exporting")
     assert not ready.segment_panel.run_button.isEnabled()
     click(qtbot, ready.status.cancel_button)
@@ -140,7 +140,7 @@ def test_what_a_folded_step_does_is_shown_in_the_status_line(ready: Any, viewer:
     qtbot.waitUntil(lambda: ready.session.workspace.current == "s")
     runner, status = ready.session.runner, ready.status
     runner.progress = Progress(3, 15, "Segmenting", 4.0)
-    ready._show_job()
+    ready.work.show()
     assert status.work.isHidden()  # the step shows it
     click(qtbot, ready.segment_panel.heading)
     assert not status.work.isHidden()
@@ -148,7 +148,7 @@ def test_what_a_folded_step_does_is_shown_in_the_status_line(ready: Any, viewer:
     click(qtbot, ready.segment_panel.heading)
     assert status.work.isHidden()
     runner.progress = None
-    ready._show_job()
+    ready.work.show()
 
 
 def test_the_question_mark_lists_every_key_that_is_bound(ready: Any, viewer: Any, qtbot: Any) -> None:

@@ -387,7 +387,7 @@ def _two_names(folder: Path) -> tuple[Path, Path]:
         (_greedy, r"got more than [\d,]+ weights"),
         (_vast, r"values between its layers"),
         (_foreign_module, r"the layer conv2d\S*, a Conv2D"),
-        (_misspelt, r"network.filter in settings.json is wrong"),
+        (_misspelt, r"in settings.json there is no setting .network.filter.: did you mean .filters."),
         (_two_names, r"expected 1 names, as network.classes says, got 2"),
     ],
 )

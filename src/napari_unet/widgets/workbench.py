@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QApplication,
     QHBoxLayout,
     QLabel,
-    QMessageBox,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
@@ -23,31 +22,31 @@ from napari_unet.session.session import Session
 from napari_unet.settings import EvaluationSettings
 from napari_unet.widgets.canvas.image_source import ImageSource
 from napari_unet.widgets.canvas.large_masks import LargeMasks
-from napari_unet.widgets.canvas.layer_images import view_of
 from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
 from napari_unet.widgets.canvas.overlays import Overlays
 from napari_unet.widgets.images.images_panel import ImagesPanel
 from napari_unet.widgets.learn.learn_panel import LearnPanel
 from napari_unet.widgets.parts import keys, one_dock
+from napari_unet.widgets.parts.close_question import may_stop
 from napari_unet.widgets.parts.dispatcher import Dispatcher
 from napari_unet.widgets.parts.keys_dialog import KeysDialog
 from napari_unet.widgets.parts.notify import notify, notify_error
 from napari_unet.widgets.parts.preferences import read_preferences
 from napari_unet.widgets.parts.status_line import StatusLine
 from napari_unet.widgets.parts.step import Scroll, Step, StepColumn
+from napari_unet.widgets.parts.work_display import WorkDisplay
 from napari_unet.widgets.review.mask_editing import MaskEditing
 from napari_unet.widgets.review.navigation import Navigation
 from napari_unet.widgets.review.review_panel import ReviewPanel
 from napari_unet.widgets.segment.large_mask_row import LargeMaskRow
 from napari_unet.widgets.segment.segment_panel import SegmentPanel
-from napari_unet.workflow.segment.prediction import Region
+from napari_unet.widgets.segment.start_segmenting import StartSegmenting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_unet.engine.task import Engine
 
-REFRESH = 100  # milliseconds between two looks at how far a task is
 SMALLEST_LIST = 154  # pixels: search, two images, and how many there are
 # The one button of a step that continues is told by its colour; the rest is napari's theme.
 STYLE = """
@@ -103,12 +102,11 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.review_panel = ReviewPanel(self.session, self)
         self.learn_panel = LearnPanel(self.session, self)
         self.navigation = Navigation(self.session, self.images, self.segment_panel, self.canvas)
+        self.start_segmenting = StartSegmenting(
+            self.session, self.image_source, self.canvas, self.large, self.segment_panel
+        )
         self.status = StatusLine(self)
-        self._activity: Any = None
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(REFRESH)
-        self._soon.timeout.connect(self._show_job)
+        self.work = WorkDisplay(self.session, self.segment_panel, self.status, self)
         self._closed = False
         self._closing = self._hidden = False
         self._window: Any = None
@@ -209,11 +207,9 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.session.projects.noted.connect(self._on_noted)
         self.session.runner.succeeded.connect(self._on_outcome)
         self.status.cancel_button.clicked.connect(self.session.runner.cancel)
-        self.segment_panel.toggled.connect(self._show_job)
-        self.session.background.previewed.connect(self.canvas.show_preview)
-        self.session.background.changed.connect(self.canvas.drop_preview)
+        self.session.background.previewed.connect(self.canvas.preview.show)
+        self.session.background.changed.connect(self.canvas.preview.drop)
         self.session.runner.failed.connect(self._on_failed)
-        self.session.runner.job_changed.connect(self._on_job)
         self.session.workspace.model_changed.connect(self._warm)
         self.viewer.layers.events.inserted.connect(self._on_layers)
         self.viewer.layers.events.removed.connect(self._on_layers)
@@ -297,42 +293,7 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def segment(self, scope: str) -> None:
         """Segment "image", "view", "selected", "all" or "held-out"."""
-        session = self.session
-        if session.workspace.collection is None or session.workspace.model is None:
-            self.session.runner.failed.emit(
-                self.segment_panel.run_button.toolTip() or "Open images and a model.", ""
-            )
-            return
-        if session.runner.busy or session.workspace.mismatch(self.image_source.channels()):
-            return
-        self.canvas.take_painting()
-        self.canvas.restore()
-        preferences = read_preferences()  # may have been set since the dock opened
-        session.workspace.tile = preferences.tile_size
-        current = session.workspace.current
-        if scope == "view":
-            shape = self.image_source.shape()
-            view = view_of(self.image_source.layer, shape) if shape is not None else None
-            if view is None:
-                self.session.runner.failed.emit(
-                    "No part of the image is in view: zoom out or press Home.", ""
-                )
-                return
-            whole = shape is not None and view == (0, 0, *shape)
-            if self.large.segment([current], preferences, None if whole else Region(*view)):
-                return
-            session.segment([current], *((None, None) if whole else (Region(*view), shape)))
-            return
-        ids = {
-            "image": (current,) if current else (),
-            "selected": self.images.table.selected_ids(),
-            "all": session.workspace.collection.ids,
-            "held-out": self.segment_panel.held_out_ids(),
-        }[scope]
-        # The current image first: that is where the person looks.
-        ordered = [i for i in ids if i == current] + [i for i in ids if i != current]
-        if not self.large.segment(ordered, preferences):
-            session.segment(ordered)
+        self.start_segmenting.segment(scope)
 
     def step(self, by: int) -> None:
         """Go to the next image in the list, or the one before."""
@@ -386,35 +347,6 @@ class Workbench(QWidget):  # type: ignore[misc]
         if self._hidden:
             notify(outcome.sentence)
 
-    def _on_job(self) -> None:
-        """A task began or ended: at once; it went on: a few times a second."""
-        if (self.session.runner.progress is None) != (self._activity is None):
-            self._soon.stop()
-            self._show_job()
-        elif not self._soon.isActive():
-            self._soon.start()
-
-    def _show_job(self) -> None:
-        """Show how far the task is, here and in napari's activity dock."""
-        from napari.utils import progress as activity
-
-        if self._closed:
-            return
-        self.segment_panel.show_job()
-        progress, what = self.session.runner.progress, self.session.runner.what
-        elsewhere = bool(what) or self.segment_panel.folded
-        self.status.show_work(what, progress if elsewhere else None)
-        if progress is None:
-            if self._activity is not None:
-                self._activity.close()
-                self._activity = None
-            return
-        if self._activity is None:
-            self._activity = activity(total=int(progress.total), desc="U-Net Workbench")
-        ahead = int(progress.done) - self._activity.n
-        if ahead > 0:
-            self._activity.update(ahead)
-
     def _fold_soon(self, step: Step) -> None:
         """Fold a step if the dock has no room for it, once that is known."""
 
@@ -446,7 +378,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         if watched is not self._window or self._closed:
             return False
         if event.type() == QEvent.Type.Close:
-            if self.session.has_unsaved_work and not self._may_stop():
+            if self.session.has_unsaved_work and not may_stop(self.session, self):
                 event.ignore()
                 return True
             self.canvas.take_painting()
@@ -456,23 +388,6 @@ class Workbench(QWidget):  # type: ignore[misc]
         elif event.type() == QEvent.Type.Hide and self._closing and not event.spontaneous():
             self.shut_down()
         return False
-
-    def _may_stop(self) -> bool:
-        progress = self.session.runner.progress
-        learning = self.session.background.job is not None
-        far = ""
-        if progress is not None:
-            what = "megapixels" if progress.message == "Megapixels" else "images"
-            far = f" {int(progress.done):,} of {int(progress.total):,} {what} are done."
-        what = "The model is still learning" if learning else "Segmentation is still running"
-        answer = QMessageBox.question(
-            self,
-            "U-Net Workbench",
-            f"{what}.{far} Stop it and close?",
-            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
-            QMessageBox.StandardButton.No,
-        )
-        return bool(answer == QMessageBox.StandardButton.Yes)
 
     def shut_down(self) -> None:
         """Stop everything and leave no process, thread or file behind."""
@@ -487,14 +402,12 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.canvas.close()
         self.overlays.close()
         self.image_source.close()
-        self._soon.stop()
+        self.work.close()
         self.images.close_threads()
         self.review_panel.all_scores.close_scores()
         self.viewer.layers.events.inserted.disconnect(self._on_layers)
         self.viewer.layers.events.removed.disconnect(self._on_layers)
         keys.release(self.viewer, self._bound)
-        if self._activity is not None:
-            self._activity.close()
         self.session.close()
         self.dispatcher.close()
 

@@ -13,7 +13,7 @@ from napari_unet.data.files.pixel_size import pixel_size_of_layer, unit_name
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.stacks import StackSlice, slices_of_files
 from napari_unet.session.images.collection import Collection
-from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
+from napari_unet.widgets.canvas.image_in_one_layer import show_in_one_layer
 from napari_unet.widgets.canvas.layer_images import (
     fits_as_reference,
     full_resolution,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.layer_images import LayerReading
 
-RGB = (3, 4)
 SETTLE = 400  # milliseconds after the last stroke on a reference until masks are compared with it
 
 
@@ -428,59 +427,16 @@ class ImageSource(QObject):  # type: ignore[misc]
 
     def _browse(self, identifier: str) -> None:
         """Put an image of a data set whose sizes differ into the one layer of that set."""
-        collection = self.session.workspace.collection
+        collection, old = self.session.workspace.collection, self.layer
         assert collection is not None
-        values = collection.image(identifier)
-        rgb = values.shape[-1] in RGB
-        if values.shape[-1] == 1:
-            values = values[..., 0]
-        elif not rgb:
-            raise DataError(
-                f"{identifier} cannot be shown in this list",
-                code="data.image.channels",
-                expected="1, 3 or 4 channels",
-                got=f"{values.shape[-1]}",
-                remedy="open the file by itself",
-            )
-        self._browse_reference(identifier)
-        old = self.layer
-        if rgb == old.rgb and values.ndim == old.data.ndim:
-            resized = tuple(old.data.shape[:2]) != values.shape[:2]
-            old.data = values
-            if not rgb:
-                old.contrast_limits_range = old.contrast_limits = _limits(values)
-            if resized:
-                self.viewer.reset_view()
-            return
-        # Grey after colour, or the other way: a layer cannot change that, a fresh one takes its place.
-        metadata, name = dict(old.metadata), old.name
-        position = self.viewer.layers.index(old)
         self._soon.blockSignals(True)
         try:
-            fresh = self.viewer.add_image(values, name=name, rgb=rgb, metadata=metadata)
-            self.viewer.layers.move(self.viewer.layers.index(fresh), position)
-            self.viewer.layers.remove(old)
+            self.layer = show_in_one_layer(self.viewer, old, collection, identifier)
         finally:
-            self._soon.stop()
+            if self.layer is not old:  # it was added and removed by ourselves: nothing to follow
+                self._soon.stop()
+                self._where = dict.fromkeys(self._where, (self.layer, None))
             self._soon.blockSignals(False)
-        fresh.name = name
-        self.layer = fresh
-        self._where = dict.fromkeys(self._where, (fresh, None))
-        self.viewer.reset_view()
-
-    def _browse_reference(self, identifier: str) -> None:
-        """Let the layer of reference masks follow."""
-        collection = self.session.workspace.collection
-        assert collection is not None
-        for layer in self.viewer.layers:
-            opened = layer.metadata.get(METADATA_KEY)
-            if not isinstance(opened, OpenedData) or opened.role != "reference":
-                continue
-            if opened.dataset is collection.dataset:
-                mask = collection.reference(identifier)
-                values = None if mask is None else mask.labels if mask.objects is None else mask.objects
-                shape = collection.image(identifier).shape[:2]
-                layer.data = np.zeros(shape, np.uint8) if values is None else np.array(values)
 
 
 def _names(name: str) -> Iterator[str]:
@@ -499,8 +455,3 @@ def _depth(layer: Any) -> tuple[float, str] | None:
 def _edits(layer: Any) -> list[Any]:
     """Events of a Labels layer that may mean other pixels."""
     return [] if layer is None else [layer.events.paint, layer.events.labels_update, layer.events.set_data]
-
-
-def _limits(values: Any) -> tuple[float, float]:
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    return (low, high) if high > low else (low, low + 1)

@@ -19,9 +19,11 @@ from napari_unet.errors import WorkbenchError
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.canvas import layer_styles
+from napari_unet.widgets.canvas.corner_text import show_corner_text
 from napari_unet.widgets.canvas.label_numbering import IGNORED_OBJECT, LabelNumbering
 from napari_unet.widgets.canvas.layer_images import OURS
 from napari_unet.widgets.canvas.lens_watch import LONGEST, PAINTING, SETTLE
+from napari_unet.widgets.canvas.preview_layer import PreviewLayer
 from napari_unet.widgets.canvas.stack_masks import StackMasks, objects_of
 from napari_unet.widgets.canvas.stroke_watch import StrokeWatch
 from napari_unet.widgets.parts import keys
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
 
 # As SETTLE and LONGEST, of masks that take a moment to be compared.
 SETTLE_LARGE, LONGEST_LARGE = 400, 800
-LONG = 24  # characters of an id that the canvas has room for
 PLANE = 2  # axes of the slice in view
 
 
@@ -67,7 +68,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         self.image_source = image_source
         self.stacks = StackMasks(session, image_source, self)
         self.mask_layer: Any = None
-        self.preview_layer: Any = None
+        self.preview = PreviewLayer(viewer, session, self.place)
         self.large: LargeMasks | None = None  # takes over where a mask is too large for this canvas
         self.as_objects = False
         self._setting = False
@@ -177,34 +178,6 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             return None
         chosen = np.argwhere(np.asarray(layer.data[self._index]) == layer.selected_label)
         return (int(chosen[0, 0]), int(chosen[0, 1])) if len(chosen) and layer.selected_label else None
-
-    def show_preview(self, preview: Any) -> None:
-        """Outline what the network in training makes of the current image."""
-        if preview.id != self.session.workspace.current:
-            return
-        found = (preview.probabilities.max(axis=-1) > self.session.workspace.inference.threshold).astype(
-            np.uint8
-        )
-        if self.preview_layer is None:
-            active = self.viewer.layers.selection.active
-            self.preview_layer = self.viewer.add_labels(
-                found,
-                name="preview",
-                metadata={OURS: "preview"},
-                colormap=layer_styles.preview_colormap(),
-                opacity=1.0,
-            )
-            self.preview_layer.contour = 1
-            self.preview_layer.editable = False
-            self.viewer.layers.selection.active = active
-        else:
-            self.preview_layer.data = found
-        self.place(self.preview_layer)
-
-    def drop_preview(self) -> None:
-        """Take the preview away once nothing is learned any more."""
-        if self.session.background.job is None and self.preview_layer is not None:
-            layer_styles.remove_layer(self.viewer, self.preview_layer)
 
     def take_painting(self) -> None:
         """Hand to the session what was painted since it was last looked at."""
@@ -357,8 +330,8 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             self._listen(event.value, on=False)
             self._shown, self._mask_in_layer, self.mask_layer = "", None, None
             self._leave_slice()
-        elif event.value is self.preview_layer:
-            self.preview_layer = None
+        else:
+            self.preview.forget(event.value)
 
     # layers
 
@@ -534,25 +507,8 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def refresh_text(self) -> None:
         """Say in the corner of the canvas what is shown."""
-        overlay = layer_styles.text_overlay(self.viewer)
-        identifier = self.session.workspace.current
-        if not identifier or self.session.workspace.collection is None:
-            overlay.visible = False
-            return
-        row = self.session.workspace.row(identifier)
-        words = [identifier if len(identifier) <= LONG else f"…{identifier[1 - LONG :]}"]
-        if identifier == self._unseen:
-            words.append("cannot be shown")
-        if row.iou is not None:
-            words.append(f"IoU {row.iou:.3f}")
-        if row.part:
-            words.append(row.part)
-        if row.status in ("corrected", "done"):
-            words.append(row.status)
-        if self.large is not None and self.large.words():
-            words.append(self.large.words())
-        overlay.text = "  ·  ".join(words)
-        overlay.visible = True
+        words = self.large.words() if self.large is not None else ""
+        show_corner_text(self.viewer, self.session, self._unseen, words)
 
     # small things
 

@@ -1,0 +1,90 @@
+"""The images of a data set whose sizes differ take turns in one layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.errors import DataError
+from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.session.images.collection import Collection
+
+RGB = (3, 4)
+
+
+def show_in_one_layer(viewer: Any, layer: Any, collection: Collection, identifier: str) -> Any:
+    """Show an image of a data set in its layer, and its reference mask in the layer of these.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Has the layer.
+    layer : napari.layers.Image
+        Shows another image of the data set.
+    collection : Collection
+        Reads the image.
+    identifier : str
+        Which one.
+
+    Returns
+    -------
+    napari.layers.Image
+        The layer, or another in its place: a layer cannot change from grey to colour.
+
+    Raises
+    ------
+    WorkbenchError
+        If the image cannot be read, or has more channels than can be shown so.
+    """
+    values = collection.image(identifier)
+    rgb = values.shape[-1] in RGB
+    if values.shape[-1] == 1:
+        values = values[..., 0]
+    elif not rgb:
+        raise DataError(
+            f"{identifier} cannot be shown in this list",
+            code="data.image.channels",
+            expected="1, 3 or 4 channels",
+            got=f"{values.shape[-1]}",
+            remedy="open the file by itself",
+        )
+    _show_reference(viewer, collection, identifier)
+    if rgb == layer.rgb and values.ndim == layer.data.ndim:
+        resized = tuple(layer.data.shape[:2]) != values.shape[:2]
+        layer.data = values
+        if not rgb:
+            layer.contrast_limits_range = layer.contrast_limits = _limits(values)
+        if resized:
+            viewer.reset_view()
+        return layer
+    metadata, name = dict(layer.metadata), layer.name
+    position = viewer.layers.index(layer)
+    fresh = viewer.add_image(values, name=name, rgb=rgb, metadata=metadata)
+    viewer.layers.move(viewer.layers.index(fresh), position)
+    viewer.layers.remove(layer)
+    fresh.name = name
+    viewer.reset_view()
+    return fresh
+
+
+def _show_reference(viewer: Any, collection: Collection, identifier: str) -> None:
+    """Let the layer of reference masks follow."""
+    for layer in viewer.layers:
+        opened = layer.metadata.get(METADATA_KEY)
+        if not isinstance(opened, OpenedData) or opened.role != "reference":
+            continue
+        if opened.dataset is collection.dataset:
+            mask = collection.reference(identifier)
+            values = None if mask is None else mask.labels if mask.objects is None else mask.objects
+            shape = collection.image(identifier).shape[:2]
+            layer.data = np.zeros(shape, np.uint8) if values is None else np.array(values)
+
+
+def _limits(values: NDArray[Any]) -> tuple[float, float]:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    return (low, high) if high > low else (low, low + 1)
