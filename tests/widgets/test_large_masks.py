@@ -45,7 +45,8 @@ def image(tmp_path: Path) -> Any:
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Images from 0.1 megapixels are large, blocks are small, and so is the lens."""
     chosen = Preferences(large_megapixels=0.1, memory=0.2)
-    monkeypatch.setattr("napari_unet.widgets.workbench.read_preferences", lambda: chosen)
+    for module in ("workbench", "segment.start_segmenting"):
+        monkeypatch.setattr(f"napari_unet.widgets.{module}.read_preferences", lambda: chosen)
     monkeypatch.setattr(lens, "SIDE", 256)
     monkeypatch.setattr(lens, "STEP", 32)
 
