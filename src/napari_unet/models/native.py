@@ -172,7 +172,7 @@ class NativeParts:
     Parameters
     ----------
     anywhere : NativeNetwork
-        Told where each part begins.
+        Learns where each part begins.
     build : callable
         Compiles for a place, or for any if it is None.
     """

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 REFRESH = 100  # milliseconds between two looks at how far a task is
 SMALLEST_LIST = 154  # pixels: search, two images, and how many there are
-# The one button of a step that continues is told by its colour; the rest is napari's theme.
+# A colour marks the one button of a step that continues; the rest is napari's theme.
 STYLE = """
 QPushButton#primary:enabled { background-color: #2f6fbd; color: white; font-weight: bold; }
 QPushButton#primary:enabled:hover { background-color: #3d82d6; }
@@ -251,7 +251,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.session.workspace.tile = preferences.tile_size
         self.large.preferences = preferences
         if preferences.start_process and not self.session.runner.busy:
-            self.session.warm()  # the slow imports continue beside what the window still has to do
+            self.session.warm()  # the slow imports run while the window does the rest
         self._window = self.window()
         self._window.installEventFilter(self)
         around = one_dock.dock_around(self)
@@ -387,7 +387,7 @@ class Workbench(QWidget):  # type: ignore[misc]
             notify(outcome.sentence)
 
     def _on_job(self) -> None:
-        """A task began or ended: at once; it went on: a few times a second."""
+        """A task began or ended: at once; its progress: a few times a second."""
         if (self.session.runner.progress is None) != (self._activity is None):
             self._soon.stop()
             self._show_job()

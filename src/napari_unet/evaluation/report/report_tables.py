@@ -22,7 +22,7 @@ MOST_NAMES = 12  # of the images that have a problem
 PARTS = {
     "train": "learnt from",
     "validation": "used to choose its weights",
-    "held-out": "kept away from it",
+    "held-out": "held out from it",
     "unseen": "never met",
     "not known": "perhaps met: no record",
 }
