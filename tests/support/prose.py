@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 LIST = re.compile(r"^\s*(?:[-*+]|\d+\.)\s+", re.MULTILINE)  # an item of a list is a paragraph
 PARAMETER = re.compile(r"^[ \t]*[\w*, ]+ : .*$", re.MULTILINE)  # of numpydoc: name, type
 RULE = re.compile(r"^[ \t]*\w*[ \t]*\n?[ \t]*-{3,}[ \t]*$", re.MULTILINE)  # of numpydoc: heading of a section
-BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]\([^()]*\)")
+BLOCKS = re.compile(r"(\n[ \t]*\n|\n(?=[ \t]*(?:[|#]|[-*] |\d+\. )))")
+STRINGS = {ast.Constant, ast.JoinedStr, ast.BinOp}
+# A walk of our own over the syntax tree, as that of ast takes twice as long: these hold no texts.
+NO_STRINGS = {ast.Name, ast.Load, ast.Store, ast.alias, ast.Import, ast.ImportFrom}
 ENDS = re.compile(r"(?<=[.!?])[\"'*)\]]*\s+|\u2026\s+(?=[A-Z])")
 
 
@@ -52,21 +55,22 @@ def is_words(text: str) -> bool:
 def in_python(path: Path) -> Iterator[Text]:
     """Strings, docstrings and comments."""
     source = path.read_text(encoding="utf-8")
-    stack: list[ast.AST] = [ast.parse(source)]
+    stack: list[object] = [ast.parse(source)]
     while stack:
         node = stack.pop()
-        text = _string(node)
-        if text is None:
-            stack.extend(ast.iter_child_nodes(node))
-            continue
-        yield Text(path, getattr(node, "lineno", 1), text)
-        for inner in ast.walk(node):  # what an f-string fills in may be a string, too
-            if isinstance(inner, ast.FormattedValue):
-                stack.append(inner.value)
+        if type(node) is list:
+            stack += node
+        elif type(node) in STRINGS and (text := _string(node)) is not None:
+            yield Text(path, getattr(node, "lineno", 1), text)
+            for inner in ast.walk(node):  # type: ignore[arg-type]  # what is filled in may be a string, too
+                if isinstance(inner, ast.FormattedValue):
+                    stack.append(inner.value)
+        elif isinstance(node, ast.AST) and type(node) not in NO_STRINGS:
+            stack += vars(node).values()
     yield from _comments(path, source)
 
 
-def _string(node: ast.AST) -> str | None:
+def _string(node: object) -> str | None:
     """The text of a string, of an f-string with X for what it fills in, or of a sum of these."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
@@ -98,7 +102,7 @@ def in_markdown(path: Path) -> Iterator[Text]:
     text = re.sub(r"^ {4}(?! *[-*\d]).*$", "", text, flags=re.MULTILINE)
     text = re.sub(r"https?://\S+|^:::.*$", "LINK", text, flags=re.MULTILINE)
     line = 1
-    for block in re.split(r"(\n\s*\n|\n(?=[|#\-*]|\d+\. )|\n)(?=[|#\-*\n]|\d+\. |.)", text):
+    for block in BLOCKS.split(text):
         if block.strip():
             yield Text(path, line, block)
         line += block.count("\n")

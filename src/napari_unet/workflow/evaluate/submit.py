@@ -58,7 +58,7 @@ class Submission:
     resumed : int
         Images of them that an earlier, stopped run did.
     checked : str
-        Name of the sample submission it was held against, or "".
+        Name of the sample submission it was compared with, or "".
     left_out : tuple of LeftOut
         Images that could not be read. Those of the test have an empty mask in the table, which needs all
         of them; others are not in it.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
 
-# Of the image's pixels: what a mask must have before uncertainty elsewhere counts for little.
+# Of the image's pixels: what a mask must have before doubt elsewhere counts for little.
 SOFT = 0.002
 FEWEST_KNOWN = 8  # images with known IoU below which an estimate is left as it is
 CERTAIN = 0.999
