@@ -1,7 +1,7 @@
 """Plain English: no private words, no sentence of more than 30 words, one word for one thing.
 
-A tired biologist whose first language is not English reads these texts: active voice, present tense, one idea in a
-sentence. Benchmarks and tests, which only developers read, are not looked at.
+A tired biologist whose first language is not English reads these texts: active voice, present tense, one idea
+in a sentence. Benchmarks and tests, which only developers read, are not looked at.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
 from support.prose import Text, in_lines, in_markdown, in_python, length
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +41,9 @@ BANNED = {
     r"human[ -]in[ -]the[ -]loop": "loop",
     r"un-?certain(?:ty|ties)": "disagreement (the button: Unsure)",
 }
-WORDS = re.compile(r"(?<![\w`/.-])(?:" + "|".join(f"(?:{word})" for word in BANNED) + r")(?![\w`/(-])", re.IGNORECASE)
+WORDS = re.compile(
+    r"(?<![\w`/.-])(?:" + "|".join(f"(?:{word})" for word in BANNED) + r")(?![\w`/(-])", re.IGNORECASE
+)
 
 
 @cache
@@ -78,7 +81,8 @@ def test_sentences_are_short() -> None:
     found = [
         f"{place(text)}: {length(sentence)} words: {sentence}"
         for text in texts()
-        if text.path.name != "error-codes.md"  # puts together, without a full stop, what is read in the source
+        if text.path.name
+        != "error-codes.md"  # puts together, without a full stop, what is read in the source
         for sentence in text.sentences()
         if length(sentence) > MOST_WORDS
     ]

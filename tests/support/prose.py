@@ -1,4 +1,4 @@
-"""Every text that a person can read: strings, docstrings and comments of the program, pages, cards, templates."""
+"""Every text that a person can read: strings, docstrings and comments, pages, cards, templates."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Text(NamedTuple):
     @property
     def is_prose(self) -> bool:
         """Whether these are words, not a name, a path or code."""
-        return bool(re.search(r"[A-Za-z]{2,}[,;:.]?\s+[A-Za-z]{2,}", self.text)) and "\nimport " not in self.text
+        return (
+            bool(re.search(r"[A-Za-z]{2,}[,;:.]?\s+[A-Za-z]{2,}", self.text)) and "\nimport " not in self.text
+        )
 
     def sentences(self) -> Iterator[str]:
         """Sentences, in one line each; code in backticks counts as one word."""
