@@ -3,7 +3,7 @@
 # make quick  the tests that take a moment, without windows: two minutes
 # make check  ruff, mypy (of the program, tests, benchmarks and docs), the plugin's manifest, and the documentation
 # make docs   the documentation as a site in build/site; a link that leads nowhere is an error
-# make bench  beside PyTorch, ONNX Runtime, OpenVINO, and the rest of docs/benchmarks/performance.md; quarter of an hour
+# make bench  compared with PyTorch, ONNX Runtime, OpenVINO, and the rest of docs/benchmarks/performance.md; quarter of an hour
 # make fuzz   open N damaged files of every kind (N=10000; SEED= KEEP= folder of those that fail): ten minutes
 # make window the benchmark of the real window, on a virtual screen
 # make results  recipes, networks, ensembles, objects on the real sets: hours, resumes where it was stopped

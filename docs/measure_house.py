@@ -1,9 +1,9 @@
 """Measure how the house is built: ``python docs/measure_house.py [ROOT]``.
 
-Of the package in ROOT/src (default: this checkout): files in the largest folders, lines of code without
-docstrings, comments and blank lines, circles of files, imports against the arrow, and names of classes that
-stand twice. Any checkout can be measured by the rules of this one (``tests/test_architecture.py``), so that
-one tree is held against another.
+Prints of the package in ROOT/src (default: this checkout) the number of files in the largest folders, and of
+lines of code without docstrings, comments and blank lines. Then circles of files, imports against the arrow,
+and names of classes that occur twice. Any checkout can be measured by the rules of this one
+(``tests/test_architecture.py``), so that two trees can be compared.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What mkdocs does beside its own work: CONTRIBUTING.md and CHANGELOG.md become pages of the site.
+"""A hook for mkdocs: CONTRIBUTING.md and CHANGELOG.md become pages of the site.
 
 They lie in the root of the repository, where people and code hosts look for them.
 """

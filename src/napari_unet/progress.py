@@ -30,7 +30,7 @@ class Progress:
         Numbers worth showing (loss, IoU).
     piece : object
         A finished part of the result, for those who do not want to wait for the rest; None if there
-        is none. What has come this way is kept when the task is stopped.
+        is none. What has come this way stays when the task is stopped.
     """
 
     done: float

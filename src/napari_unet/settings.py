@@ -65,8 +65,8 @@ class NetworkSettings(Settings):
     separation: Separation = Field(
         "none",
         title="Separation",
-        description="More output that tells touching objects apart: distance to the object's edge, the "
-        "border between objects, or star-convex polygons (distances to the edge along 32 rays); objects is "
+        description="More output that separates touching objects: distance to the object's edge, the "
+        "border between objects, or star-convex polygons (distances to the edge along 32 rays). objects is "
         "what mask_rcnn finds, and set by itself",
     )
     presence: bool = Field(
@@ -162,8 +162,8 @@ class TrainingSettings(Settings):
     schedule: Literal["cosine", "cosine_restarts", "constant"] = Field(
         "cosine",
         title="Schedule",
-        description="Course of the learning rate after the warm-up; cosine_restarts: down once in half "
-        "of the training, then again and again from half the rate, and the weights at each end are averaged",
+        description="Course of the learning rate after the warm-up. cosine_restarts: down once in half "
+        "of the training, then again and again from half the rate; the weights at each end are averaged",
     )
     restarts: int = Field(
         2, ge=1, le=20, title="Restarts", description="Of cosine_restarts, after the first descent"
@@ -362,7 +362,7 @@ class InferenceSettings(Settings):
     objects: Literal["auto", "connected", "shape", "probability", "learned"] = Field(
         "auto",
         title="Objects",
-        description="How touching objects are told apart: not at all, by the shape of the mask, by "
+        description="How touching objects are separated: not at all, by the shape of the mask, by "
         "probability, by the network's own output; auto: that if it has one",
     )
     refinement: Fraction = Field(
@@ -384,7 +384,7 @@ class LargeImageSettings(Settings):
         gt=0.0,
         le=1024.0,
         title="Memory (GB)",
-        description="What segmenting may take beside the program; tiles and batches follow from it",
+        description="What segmenting may take in addition to the program; tiles and batches follow from it",
     )
     context: int = Field(
         -1,

@@ -168,7 +168,7 @@ def test_fine_tuning(tmp_path: Path, capsys: pytest.CaptureFixture[str], made: A
     said = capsys.readouterr()
     assert last_line(said.err) == "2 images left out: 3, 4"
     # Six corrections less the damaged one and the one of another size: too few for one to be held out.
-    assert "learned from 4 corrected images, 0 kept for judging" in said.out
+    assert "learned from 4 corrected images, 0 held out" in said.out
     assert "replayed training data" in said.out
 
 

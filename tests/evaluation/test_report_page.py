@@ -96,8 +96,8 @@ def test_the_summary_tells_of_what_is_missed_invented_and_small() -> None:
     assert "In 6 of the 18 images with something in them it found nothing at all." in text
     assert "In the one image with nothing in it it found something." in text
     assert (
-        "Images with little in them fare worse: where at most 12.5% of the pixels are foreground (a third of "
-        "the images with any) the mean is 0.000, in the third with the most 1.000." in text
+        "Images with little foreground score worse. The third with the least foreground (at most 12.5% of "
+        "the pixels) has a mean IoU of 0.000, the third with the most 1.000." in text
     )
 
 
@@ -117,7 +117,7 @@ def test_warnings_of_what_makes_scores_less_than_they_seem() -> None:
     assert warnings(findings().evaluation) == []
     assert "flatter" in warnings(findings(part="train").evaluation)[0]
     assert warnings(findings(3).evaluation) == [
-        "How far the score could be off cannot be told: no interval: 3 groups, at least 5 are needed."
+        "How far the score could be off is not known: no interval: 3 groups, at least 5 are needed."
     ]
     assert warnings(findings(6).evaluation) == [
         "6 images of 6 groups are few: another draw could give another score."

@@ -40,7 +40,7 @@ def test_what_is_in_the_way_is_said_one_thing_after_another(lesson: Lesson) -> N
     lesson.make_project()
     assert learning.obstacle() == "Correct a mask first: paint on it, or mark it done."
     lesson.correct(lesson.ids_of("held-out")[0], done=True)
-    assert learning.obstacle() == "What is corrected so far is kept for judging: correct one more image."
+    assert learning.obstacle() == "The corrected images so far are all held out: correct one more image."
     assert learning.fine_tune(SECONDS) is None
     lesson.correct(lesson.ids_of("train")[0])
     assert learning.obstacle() == ""

@@ -127,7 +127,7 @@ def test_gpus_that_are_not_used_are_told(linux: None, monkeypatch: pytest.Monkey
     assert found.remedy == 'pip install "tensorflow[and-cuda]"'
     assert advice(backend={"backend": "tensorflow", "devices": ["CPU", "NVIDIA H200"]}) == {}
     monkeypatch.setattr("sys.platform", "win32")
-    assert list(advice()) == ["TensorFlow has had no GPU on native Windows since 2.11"]
+    assert list(advice()) == ["TensorFlow has no GPU on native Windows from version 2.11 on"]
     monkeypatch.setattr("sys.platform", "darwin")
     assert list(advice()) == ["TensorFlow has no official GPU on macOS"]
 

@@ -178,7 +178,7 @@ def _tell(options: argparse.Namespace, result: FineTuned, model: Path, where: st
     }
     lines = [
         f"learned from {len(result.learned_from)} corrected image{'s' * (len(result.learned_from) != 1)}, "
-        f"{len(result.held_out)} kept for judging; "
+        f"{len(result.held_out)} held out; "
         f"{result.steps} steps in {result.seconds:.0f} s"
     ]
     if result.point < 1:

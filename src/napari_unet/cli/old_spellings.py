@@ -1,4 +1,4 @@
-"""Options under the names that the version before had: they work, and a note says the new one.
+"""Options under the names of the version before: they work, and a note says the new one.
 
 A line goes with the version after the one that brought it.
 """

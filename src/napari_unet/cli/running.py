@@ -215,7 +215,7 @@ def notes_on_stderr(*, quiet: bool = False, verbose: bool = False) -> Iterator[N
 
 
 def add_layout_argument(parser: argparse.ArgumentParser, of: str = "the data") -> None:
-    """Let a command be told the layout of a data set."""
+    """Let a command take the layout of a data set."""
     parser.add_argument(
         "--layout", metavar="NAME", help=f"Layout of {of}, such as tgs-salt (default: recognized)."
     )
@@ -230,7 +230,7 @@ def add_set_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_scores_argument(parser: argparse.ArgumentParser) -> None:
-    """Let a command be told which scores to compute."""
+    """Let a command take which scores to compute."""
     parser.add_argument(
         "--scores", choices=("auto", "overlap", "all"), default="auto",
         help="Scores to compute. auto: those that fit the data (default). overlap: pixels alone. "
@@ -239,7 +239,7 @@ def add_scores_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_empty_argument(parser: argparse.ArgumentParser) -> None:
-    """Let a command be told what a pair of empty masks counts."""
+    """Let a command take what a pair of empty masks counts."""
     parser.add_argument(
         "--empty", choices=("one", "zero", "skip"), default="one",
         help="Score of an image where both masks are empty (default: one).",

@@ -230,7 +230,7 @@ def _open_stack(path: Path, format: str | None) -> Dataset:
     raise DataError(
         f"{path} is an image, not a data set",
         code="data.set.image",
-        expected=f"a folder, a zip, a CSV table, or {isbi2012.VOLUME} beside {isbi2012.LABELS}",
+        expected=f"a folder, a zip, a CSV table, or {isbi2012.VOLUME} with {isbi2012.LABELS}",
         remedy="give the folder that holds the images and masks",
     )
 

@@ -181,7 +181,7 @@ def stems_on_disk(stems: Mapping[str, str], folders: Iterable[Path]) -> dict[str
     -------
     dict
         Id to the stem of a file whose letters are written otherwise, or that was named after an id whose
-        letters were; to the stem that was given where there is no such file.
+        letters were. Where there is no such file, to the stem that was given.
     """
     there: dict[str, str] = {}
     for folder in folders:

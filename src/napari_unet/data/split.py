@@ -179,9 +179,9 @@ def make_split(
 ) -> Split:
     """Draw a split.
 
-    Whole groups go to one part. Held-out, then validation, take from the shuffled groups the one
-    whose mix of empty, sparse and dense masks comes closest to what the part still lacks, as long
-    as one fits; the rest is for training.
+    Whole groups go to one part. First the held-out part, then the validation part, take from the shuffled
+    groups the one that fits best. Its mix of empty, sparse and dense masks is closest to what the part
+    still lacks. The rest is for training.
 
     Parameters
     ----------

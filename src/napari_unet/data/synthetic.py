@@ -1,7 +1,7 @@
 """Small made-up data sets in the layouts of the real ones, quirks included.
 
-They look enough like the real thing that a network learns from them, and nothing in them was taken from
-it: for the demo, the samples in napari's menu, and the tests.
+They look enough like real images that a network learns from them, and nothing in them comes from real
+images. The demo, the samples in napari's menu and the tests use them.
 """
 
 from __future__ import annotations

@@ -239,7 +239,7 @@ class Cluster:
                 "a task ended one worker after another",
                 code="compute.worker.ended",
                 got=str(error).splitlines()[0],
-                remedy="give less with --memory, or the workers more; what is finished is kept",
+                remedy="give less with --memory, or the workers more; finished blocks stay",
             ) from error
         except (CancelledError, OSError) as error:
             raise self._gone(error) from error
@@ -249,7 +249,7 @@ class Cluster:
             f"the scheduler {self.address} is gone",
             code="compute.scheduler.gone",
             got=str(reason) or type(reason).__name__,
-            remedy="start it again and continue: what is finished is kept",
+            remedy="start it again and continue: finished blocks stay",
         )
 
 

@@ -37,7 +37,7 @@ def _call_now(function: Callable[[], None]) -> None:
 
 
 class ProcessEngine:
-    """Runs tasks one after another in a process that is started when needed and kept warm.
+    """Runs tasks one after another in a process that starts when needed and stays warm.
 
     The process is this Python, started again (never forked, and without the caller's main script). It
     ends when this one does, however that happens. A task that does not hear that it is to stop is

@@ -122,7 +122,7 @@ def compare(
     confidence : float
         Of the interval, between 0 and 1.
     note : str
-        Kept with the result.
+        Stored with the result.
 
     Returns
     -------

@@ -126,7 +126,7 @@ class Evaluation:
         Returns
         -------
         ImageScore
-            Also kept in ``scores``.
+            Also stored in ``scores``.
 
         Raises
         ------

@@ -83,7 +83,7 @@ FORMATS: dict[str, ExportFormat] = {
             "Fiji, QuPath, OMERO, napari", write=write_ome_tiff, numbered=True, stacked=True,
         ),
         ExportFormat(
-            "ome-zarr", "OME-Zarr 0.5", ".ome.zarr", "image with labels beside it, colours, pixel size",
+            "ome-zarr", "OME-Zarr 0.5", ".ome.zarr", "image with its labels, colours, pixel size",
             "napari, ngff viewers", write=write_ome_zarr, numbered=True,
         ),
         ExportFormat(

@@ -76,7 +76,7 @@ class LabelShape:
         sides = (1.0, 1.0) if self.pixel_size is None else (self.pixel_size.y, self.pixel_size.x)
         found = []
         for number in range(len(self.levels)):
-            # Every second pixel is kept, so that a level's pixels are exactly twice as large.
+            # Every second pixel stays, so that a level's pixels are exactly twice as large.
             scale = [1.0] * len(self.leading) + [side * 2**number for side in sides]
             found.append(
                 {"path": str(number), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
@@ -132,7 +132,7 @@ class LabelStore:
         about : mapping
             How the labels come about: JSON throughout.
         raw : bool
-            Whether masks are kept as they are before small pieces are dropped.
+            Whether masks are stored as they are before small pieces are dropped.
         probabilities : bool
             Whether there is room for the probability of each class, from which masks can be made again.
 
@@ -350,7 +350,7 @@ def _disk(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise unwritable(
-            f"{path} cannot be written", error, "make room or choose another folder; what is finished is kept"
+            f"{path} cannot be written", error, "make room or choose another folder; finished parts stay"
         ) from error
 
 

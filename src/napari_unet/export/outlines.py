@@ -43,15 +43,15 @@ def trace(region: NDArray[np.bool_], top: int = 0, left: int = 0) -> tuple[Outli
     Returns
     -------
     tuple of Outline
-        One for each piece connected over edges, from top to bottom: pieces that touch over a corner
-        only are outlines of their own, so that polygons and multipolygons made of them are valid by
+        One for each piece connected over edges, from top to bottom. Pieces that touch over a corner
+        only are outlines of their own. So polygons and multipolygons made of them are valid by
         the rules of OGC simple features. None where the region is empty.
 
     Notes
     -----
     Edges between pixel and background are joined to loops that keep the pixel to their right and turn
     right where two pixels touch over a corner. What a loop encloses after coming back to a corner is a
-    loop of its own: then one loop of a piece runs clockwise (as seen on the screen), the others around
+    loop of its own. Then one loop of a piece runs clockwise (as seen on the screen), the others around
     holes.
     """
     from scipy import ndimage

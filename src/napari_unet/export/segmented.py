@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Numbers = Literal["classes", "objects"]
 Colour = tuple[int, int, int]
-# Told apart by everybody: Okabe, Ito 2008, without black; the window shows classes in these.
+# Everybody can distinguish these: Okabe, Ito 2008, without black; the window shows classes in these.
 CLASS_COLOURS: tuple[Colour, ...] = (
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167), (0, 114, 178),
     (213, 94, 0),

@@ -85,7 +85,7 @@ def slices_of_files(samples: Iterable[Sample]) -> dict[str, StackSlice]:
 
 
 class StackFile:
-    """Gathers the slices of one stack, beside memory, and writes them as one file.
+    """Gathers the slices of one stack, outside memory, and writes them as one file.
 
     Parameters
     ----------

@@ -137,7 +137,7 @@ class Unfinished:
             raise self._refused(error) from error
 
     def close(self, *, keep: bool) -> None:
-        """Close the file; delete it unless it shall be kept and there is something in it."""
+        """Close the file; delete it unless it shall stay and there is something in it."""
         if self._file is not None:
             self._file.close()
         if not (keep and self.rows):

@@ -101,7 +101,7 @@ def open_measurements(path: Path, numbers: Numbers = "objects") -> Iterator[Call
 
     Notes
     -----
-    Columns that end in _px are in pixels: the centroid counts from the centre of the first pixel, a box
+    Columns that end in _px are in pixels. The centroid counts from the centre of the first pixel. A box
     goes from top and left up to, not including, bottom and right. ``area`` and the centroid without _px
     are in `unit` and its square; empty where the size of a pixel is unknown. Then follow mean, lowest
     and highest intensity for each channel, as stored; empty where the image is not there. Values that

@@ -41,7 +41,7 @@ class BlockAxis:
     margin : int
         What the network loses at either end.
     halo : int
-        How far around a pixel the network looks, as far as that is kept to.
+        How far around a pixel the network looks, as far as this is respected.
     step : int
         Tiles of networks that lose nothing begin at multiples of it.
     part : int

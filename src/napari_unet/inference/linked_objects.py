@@ -19,9 +19,9 @@ LEAST_OVERLAP = 0.25  # intersection over union of an object in two slices; as c
 class StackNumbers:
     """Numbers the objects of a stack, slice after slice, so that no number means two things.
 
-    Linked, an object has the number of the object in the slice before that it overlaps: each is the
+    A linked object has the number of the object in the slice before that it overlaps. Each is the
     other's best partner, their intersection over union is at least `LEAST_OVERLAP`, and they are of one
-    class. Not linked, every object of every slice has a number of its own.
+    class. Without links, every object of every slice has a number of its own.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ def find_objects(
     mask : numpy.ndarray
         (Y, X) uint8, 0 background, 1..K.
     settings : InferenceSettings
-        ``objects`` says how touching objects are told apart, ``core`` from which depth on a pixel is of an
+        ``objects`` says how touching objects are separated, ``core`` from which depth on a pixel is of an
         object's core.
     probabilities : numpy.ndarray, optional
         (Y, X, K) float32 in [0, 1]; without them "probability" goes by the shape.

@@ -38,8 +38,8 @@ class AxisPlan:
     starts : tuple of int
         Where the output of each tile begins; all lie within or around the image.
     answered : int
-        How much of its output each tile answers for: all of it where outputs are blended; where
-        they abut, a multiple of the network's, because pooling makes a network give the same
+        How much of its output each tile answers for. Where outputs are blended, all of it. Where
+        they abut, a multiple of the network's step, because of pooling: a network gives the same
         answer only if it is shifted by that.
     """
 

@@ -123,8 +123,8 @@ def count_outlines(
 
     Notes
     -----
-    The band is what lies within 2 % of the image's diagonal of the outline and inside the class, as the
-    boundary IoU's authors draw it: what an erosion by 3 x 3 pixels takes away in as many rounds; the
+    The band lies inside the class, within 2 % of the image's diagonal of the outline, as the authors of
+    the boundary IoU draw it. It is what an erosion by 3 x 3 pixels takes away in as many rounds. The
     image's border is an outline, too.
 
     References

@@ -263,7 +263,7 @@ def tally_pairs(pairs: ObjectPairs) -> ObjectTally:
 
     Notes
     -----
-    A split is a reference object with at least two predicted pieces, a piece being a predicted object
+    A split is a reference object with at least two predicted pieces. A piece is a predicted object
     that has more than half of its pixels in it and makes up at least a tenth of it. A merge is the same
     with reference and prediction exchanged.
     """

@@ -135,8 +135,8 @@ class RegionCounts:
     warped_wrong, pixels : int
         Pixels that differ after the reference was warped to the prediction, of all that count.
     splits, merges, holes : int
-        Places that differ then: where a predicted membrane parts a cell, where one is missing between
-        cells, and all others (holes in cells, cells that came or went).
+        Places that differ then. Splits: a predicted membrane parts a cell. Merges: a membrane is missing
+        between cells. Holes: all others (holes in cells, cells that came or went).
     """
 
     plain: PartitionCounts
@@ -184,7 +184,7 @@ def count_regions(
     Notes
     -----
     The warping error: the reference is changed towards the prediction one simple point at a time, so
-    that its cells keep their number and holes; what still differs is wrong in topology.
+    that its cells keep their number and holes. What still differs is wrong in topology.
 
     References
     ----------

@@ -57,7 +57,7 @@ def open_hdf5(path: Path, most: int | None = None) -> Iterator[Any]:
             if not isinstance(item, h5py.Dataset):
                 raise ValueError(f"{key}, which is no array")
             if item.is_virtual or item.external:
-                raise ValueError(f"{key}, which is kept in another file")
+                raise ValueError(f"{key}, which is in another file")
             if prod(item.chunks or ()) > MAX_CHUNK:
                 raise ValueError(f"{key}, of which a single piece is {prod(item.chunks):,} numbers")
             size = prod(item.shape or ())

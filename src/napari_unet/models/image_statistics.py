@@ -27,7 +27,7 @@ ALIKE = 1.2  # root mean square of the differences, in deviations, up to which a
 
 LOOKED_AT = 2**14  # pixels, about, that percentiles are taken of
 OCTAVES = 5  # from details of 2 pixels to those of 32
-# What each number of ``describe_image`` is; the first six are those that kinds are told by.
+# What each number of ``describe_image`` is; the first six distinguish kinds.
 NAMES = (
     "median", "bright_share", "skewness", "fine_share", "direction", "colourfulness",
     *(f"octave_{n}" for n in range(1, OCTAVES + 1)), "brightness", "contrast",
@@ -48,10 +48,11 @@ def describe_image(image: NDArray[np.generic]) -> ImageStatistics:
     Returns
     -------
     tuple of float
-        Of intensities between the 1st and 99th percentile, scaled to 0 to 1: median; share above a half;
-        skewness; share of fine detail (below two pixels); logarithm of the detail up and down over that
-        left and right; colourfulness; share of the variance in details of 2, 4, 8, 16 and 32 pixels. Of
-        intensities as they are, 0 to 1 of the range of their dtype: mean, and distance of these percentiles.
+        First of intensities between the 1st and 99th percentile, scaled to 0 to 1. Median. Share above a
+        half. Skewness. Share of fine detail (below two pixels). Logarithm of the detail up and down over
+        that left and right. Colourfulness. Share of the variance in details of 2, 4, 8, 16 and 32 pixels.
+        Then of intensities as they are, 0 to 1 of the range of their dtype: mean, and distance of these
+        percentiles.
         All zero for a constant image. ``NAMES`` has their names.
     """
     import cv2

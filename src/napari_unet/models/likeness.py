@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_unet.models.normalization import Normalization
 
 KEY = "likeness"  # in a model's provenance
-MOST_ROWS = 64  # training images of which the numbers are kept
+MOST_ROWS = 64  # training images of which the numbers are stored
 FEWEST_GROUPS = 5  # of training images; from fewer nothing can be said
 FALSE_ALARMS = 0.05  # of images of the same kind that are called unlike
 DIGITS = 3

@@ -99,7 +99,7 @@ class Model:
     def probabilities(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """What turns a batch of prepared images into probabilities, with the weights of this moment.
 
-        Its argument is (N, Y, X, C) float32, of a size that the network takes; what comes out is
+        Its argument is (N, Y, X, C) float32, of a size that the network takes. What comes out is
         (N, Y', X', K) float32 in [0, 1]: for softmax the classes without the background. It computes
         with batch normalization folded into the convolutions, and by OpenVINO on a processor where that
         is installed (``models.native``). Changed weights are taken over here, not for each batch: ask
@@ -111,7 +111,7 @@ class Model:
     def outputs(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """As ``probabilities``, with one channel more for a network that tells touching objects apart.
 
-        What comes out is (N, Y', X', K + 1) float32 in [0, 1] then, the separation last; of a star-convex
+        What comes out is (N, Y', X', K + 1) float32 in [0, 1] then, the separation last. Of a star-convex
         network (N, Y', X', K + 33): depth, then distances along 32 rays, shares of 1024 pixels of the image.
         A network with presence has that after the classes, in one channel more, the same for all pixels.
         """

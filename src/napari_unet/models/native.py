@@ -172,7 +172,7 @@ class NativeParts:
     Parameters
     ----------
     anywhere : NativeNetwork
-        Told where each part begins.
+        Learns where each part begins.
     build : callable
         Compiles for a place, or for any if it is None.
     """
@@ -237,8 +237,8 @@ def _compiled_there(program: Any, precision: str) -> NativeNetwork:
 
 @cache
 def _core() -> Any:
-    # OpenVINO tells its makers of every start, unasked, by a forked process that can stay behind. Without
-    # this package it does not.
+    # Without this, OpenVINO sends a message over the network at every start. It forks a process for that,
+    # which can stay behind. OpenVINO sends nothing if it does not find this package.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 

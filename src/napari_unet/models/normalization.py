@@ -36,10 +36,10 @@ class Normalization(Settings):
     channels : int
         Channels of the network's input.
     intensities : str
-        "image": each image to mean 0 and deviation 1; "robust": the same after its 0.1 % darkest and
-        brightest pixels were cut, so that a few hot ones do not count; "dataset": by the mean and
-        deviation of the training images; "range": by the range of the dtype to 0 to 1, or of the smallest
-        type of a picture that holds the values of floats and of longer integers.
+        "image": each image to mean 0 and deviation 1. "robust": the same after its 0.1 % darkest and
+        brightest pixels were cut, so that a few hot ones do not count. "dataset": by the mean and
+        deviation of the training images. "range": by the range of the dtype to 0 to 1. For floats and
+        longer integers, the range is that of the smallest type of a picture that holds the values.
     mean, deviation : tuple of float
         Of the training images, per channel, of intensities scaled to the range of their dtype.
     scale : float
@@ -327,7 +327,7 @@ def resize(values: NDArray[Pixel], shape: tuple[int, int], *, nearest: bool = Fa
     Returns
     -------
     numpy.ndarray
-        (*shape, C), dtype kept.
+        (*shape, C), of the same dtype.
     """
     import cv2
 

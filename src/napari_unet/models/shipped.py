@@ -30,8 +30,8 @@ def locate(model: Path | str) -> Path:
     Returns
     -------
     pathlib.Path
-        What is there under this path goes first: a folder of one's own that is called as a shipped model
-        hides that; ``./nuclei`` says plainly that the folder is meant. Otherwise that of the shipped
+        What is there under this path goes first: a folder of one's own that is called as a built-in model
+        hides that. ``./nuclei`` says plainly that the folder is meant. Otherwise that of the built-in
         model, or the path as it is.
     """
     path = Path(model)

@@ -96,9 +96,9 @@ class Architecture:
         (NetworkSettings) -> the published weights that come with the program, None if there are none. A
         training starts from them unless its settings say otherwise.
     decode_detections : callable or None
-        For a network that answers with objects in place of pixels: (what it says of a batch, (Y, X) of the
-        images, K) -> (N, Y, X, K + 1) float32 in [0, 1], probabilities and depth in the object. Its
-        separation is "objects", and training has its own ways with it (``training.regions``).
+        For a network that answers with objects in place of pixels. Takes what it says of a batch, (Y, X)
+        of the images, and K. Returns (N, Y, X, K + 1) float32 in [0, 1]: probabilities and depth in the
+        object. Its separation is "objects", and training treats it in its own way (``training.regions``).
     grid : int
         Side, in pixels, of the squares that have one answer each before the last enlargement; 1 for a
         network that has features at full resolution.

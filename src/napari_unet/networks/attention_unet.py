@@ -23,8 +23,8 @@ def build(settings: NetworkSettings, seed: int = 0) -> Any:
     """Build a U-Net with additive attention gates in its skips, with random weights.
 
     A gate computes s = sigmoid(psi relu(W_x x + W_g g)) at the resolution of the gating features g, one
-    level deeper than the skip x, with as many channels inside as x has; s, enlarged bilinearly, is
-    multiplied with x.
+    level deeper than the skip x. It has as many channels inside as x has. Then s is enlarged bilinearly
+    and multiplied with x.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ def build(settings: NetworkSettings, seed: int = 0) -> Any:
 
     A path down with three 2x2 max poolings. From the features at strides 2, 4 and 8 a transposed
     convolution (kernel 2k, stride k) goes straight back to the image's size, where two convolutions
-    make the logits C1, C2, C3; the output is their sum. Each C is trained as well as the sum (deep
+    make the logits C1, C2, C3. The output is their sum. Each C is trained as well as the sum (deep
     supervision), with a weight that falls on the way.
 
     The paper gives 16 convolutions, 3 poolings and 3 transposed convolutions; how the 16 are divided
@@ -82,7 +82,7 @@ ARCHITECTURE = Architecture(
     name="deep_contextual",
     title="Deep contextual network (CUMedVision)",
     doi="10.1609/aaai.v30i1.10141",
-    when="Membranes and other thin borders that are told by their surroundings, as in electron microscopy.",
+    when="Membranes and other thin borders that only their surroundings show, as in electron microscopy.",
     build=build,
     input_sizes=input_sizes,
     settings_used=("dropout",),

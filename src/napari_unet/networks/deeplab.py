@@ -26,8 +26,8 @@ def input_sizes(settings: NetworkSettings) -> InputSizes:
 def build(settings: NetworkSettings, seed: int = 0) -> Any:
     """Build a DeepLabv3+ with random weights.
 
-    The encoder is ResNet-18 with 64 filters (the paper's are ResNet-101 and Xception, too large for
-    most machines that this runs on), its last stage at stride 16 with atrous convolutions of rate 2.
+    The encoder is ResNet-18 with 64 filters. The encoders of the paper, ResNet-101 and Xception, are too
+    large for most machines. The last stage has stride 16 and atrous convolutions of rate 2.
     Atrous spatial pyramid pooling: a 1x1 and three 3x3 convolutions of rates 6, 12, 18, and the mean
     over the image, side by side. The decoder enlarges by 4, joins the features of stride 4 (reduced to
     three quarters of `filters` channels, 48 of 64), convolves twice and enlarges by 4.

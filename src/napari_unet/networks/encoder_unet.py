@@ -148,7 +148,7 @@ def _encoder(settings: NetworkSettings, lay: Builder) -> Any:
         weights=None, include_top=False, input_shape=(kind.side, kind.side, 3)
     )
 
-    # Told by their place: Keras numbers the names of many layers again each time.
+    # Found by their place: Keras numbers the names of many layers again each time.
     place = {id(layer): str(number) for number, layer in enumerate(original.operations)}
     for layer in original.layers:
         for number, inner in enumerate(getattr(layer, "layers", ())):

@@ -52,15 +52,15 @@ def bilinear_kernel(factor: int, channels: int) -> NDArray[np.float32]:
 def build(settings: NetworkSettings, seed: int = 0, *, stride: int) -> Any:
     """Build an FCN with random weights and bilinear enlargement.
 
-    VGG-16 with its dense layers as convolutions (7x7 and 1x1, dropout after each), 1x1 scores of the
-    classes at stride 32, enlarged by 2 and added to the scores of pool4 (FCN-16s), again for pool3
-    (FCN-8s), then enlarged to the image. Enlarging is a transposed convolution that starts bilinear and
+    VGG-16 with its dense layers as convolutions (7x7 and 1x1, dropout after each), then 1x1 scores of the
+    classes at stride 32. They are enlarged by 2 and added to the scores of pool4 (FCN-16s), again for
+    pool3 (FCN-8s), then enlarged to the image. Enlarging is a transposed convolution that starts bilinear and
     learns. The scores of pool4 and pool3 start at zero, as in the paper, so that a network starts with
     the answer of the coarser one it took its weights from.
 
-    The paper pads the image by 100 pixels so that the unpadded 7x7 fits, and crops at the end; here
-    convolutions are padded ("same") and poolings round up, which takes any size too, without computing
-    on a border of 100 pixels of zeros.
+    The paper pads the image by 100 pixels so that the unpadded 7x7 fits, and crops at the end. Here
+    convolutions are padded ("same") and poolings round up. This takes any size, too, and computes no
+    border of 100 pixels of zeros.
 
     Parameters
     ----------

@@ -17,8 +17,8 @@ REDUCTION = 2  # of channels inside the channel excitation, as in the paper
 def build(settings: NetworkSettings, seed: int = 0) -> Any:
     """Build a U-Net with concurrent spatial and channel squeeze and excitation, with random weights.
 
-    After each block x becomes x * sigmoid(W2 relu(W1 mean(x))) + x * sigmoid(w x), where the mean is
-    over the whole image or tile, and w is a 1x1 convolution to one channel.
+    After each block x becomes x * sigmoid(W2 relu(W1 mean(x))) + x * sigmoid(w x). The mean is over the
+    whole image or tile, and w is a 1x1 convolution to one channel.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ def build(settings: NetworkSettings, seed: int = 0) -> Any:
     """Build a SegNet with random weights.
 
     The encoder is the first `depth` levels of VGG-16's convolutions (5 in the paper) with 2x2 max
-    pooling that remembers where each maximum was; the decoder mirrors it: unpooling puts each value back
+    pooling that remembers where each maximum was. The decoder mirrors it: unpooling puts each value back
     at its place among zeros, and convolutions fill in. No features are carried across.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: of a network of the same family, or published ones; encoders that are kept."""
+"""Weights from elsewhere: of a network of the same family, or published ones; encoders that stay fixed."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def freeze_encoder(network: Any, share: float) -> int:
     layers = [layer for layer in network.layers if layer.name.startswith(ENCODER) and layer.weights]
     if not layers:
         raise SettingsError(
-            "this network has no encoder that could be kept as it is",
+            "this network has no encoder that could stay as it is",
             code="settings.encoder.missing",
             expected="encoder_unet, an FCN, SegNet or DeepLabv3+",
             remedy="set frozen=0",

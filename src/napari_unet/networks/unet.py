@@ -47,10 +47,10 @@ def input_sizes(settings: NetworkSettings) -> InputSizes:
 def build(settings: NetworkSettings, seed: int = 0) -> Any:
     """Build a U-Net with random weights.
 
-    With the settings of the recipe ``paper`` this is the network of the paper to the letter:
+    With the settings of the recipe ``paper`` this is exactly the network of the paper. It has
     unpadded 3x3 convolutions with ReLU, 2x2 max pooling, 64 to 1024 filters, 2x2 up-convolutions
-    that halve the channels, crop and concatenate, dropout at the end of the contracting path, and
-    weights drawn with standard deviation sqrt(2 / N).
+    that halve the channels, and crop and concatenate. Dropout is at the end of the contracting path.
+    Weights are drawn with standard deviation sqrt(2 / N).
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
 
 LayerData = tuple[Any, dict[str, Any], str]
-# Key of layer metadata: name, group and whatever else is told of every slice, one list each.
+# Key of layer metadata: name, group and all other facts about every slice, one list each.
 PROPERTIES_KEY = "napari_unet_properties"
 
 
@@ -40,8 +40,8 @@ def layers_of(dataset: Dataset) -> list[LayerData]:
     list of tuple
         Data, arguments and type of each layer, as napari wants them: the images, and the reference
         masks where there are any. Both are stacks of all images, labelled ones first, read slice by
-        slice when looked at; of the labelled images alone where the others do not fit; of the first
-        image alone where they do not fit each other.
+        slice when looked at. They hold the labelled images alone where the others do not fit, and the
+        first image alone where these do not fit each other.
 
     Raises
     ------
@@ -116,8 +116,8 @@ def properties_of(samples: Sequence[Sample]) -> dict[str, list[Any]]:
     Returns
     -------
     dict
-        Lists as long as `samples`: "name", "group" where the files tell any (groups that must be worked
-        out from pixels are not), and every property that any of the images has; None where one lacks it.
+        Lists as long as `samples`: "name", "group" where the files name any (groups that must be computed
+        from pixels are left out), and every property of any image. None where an image lacks it.
     """
     table: dict[str, list[Any]] = {"name": [sample.id for sample in samples]}
     if any(sample.group for sample in samples):

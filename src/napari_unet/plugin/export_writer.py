@@ -73,7 +73,7 @@ def write_ome_tiff(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
 
 
 def write_ome_zarr(path: str, data: Any, about: Mapping[str, Any]) -> list[str]:
-    """Write labels as OME-Zarr 0.5, beside their image where the layer knows it.
+    """Write labels as OME-Zarr 0.5, with their image where the layer knows it.
 
     Parameters
     ----------

@@ -99,7 +99,7 @@ def nerve() -> list[LayerData]:
 
 
 def nuclei() -> list[LayerData]:
-    """Nuclei, told apart; of several sizes, so that the first is shown."""
+    """Nuclei as numbered objects; of several sizes, so that the first is shown."""
     return _layers("nuclei")
 
 

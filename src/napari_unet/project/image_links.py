@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken, OnProgress
 
 PACKED_FOLDER = "images"
-CHECKED = 20  # images held against their hashes when a folder is linked again
+CHECKED = 20  # images compared with their hashes when a folder is linked again
 
 
 @dataclass(frozen=True)

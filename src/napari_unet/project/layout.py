@@ -64,7 +64,7 @@ def read_split(folder: Path, version: int) -> Split:
 
 
 def _no_split(version: int) -> Split:
-    return Split((), note=f"the project was of version {version}, which had no split")
+    return Split((), note=f"the project is of version {version}, which has no split")
 
 
 def numbered_folder(parent: Path, name: str, settings: Mapping[str, Any] | None) -> Path:

@@ -97,7 +97,7 @@ class ModelStore:
 
     @property
     def current(self) -> Version | None:
-        """The version in use; None before the first was kept."""
+        """The version in use; None before a person keeps one."""
         kept = self._kept()
         return self.version(kept[-1]) if kept else None
 
@@ -118,7 +118,7 @@ class ModelStore:
         seconds: float = 0.0,
         keep: bool = False,
     ) -> Version:
-        """Add a version; it is not in use before it is kept.
+        """Add a version; it is not in use before a person keeps it.
 
         Parameters
         ----------
@@ -171,7 +171,7 @@ class ModelStore:
         """Copy the versions of another store into this one, which has none; gives back how many.
 
         They keep their numbers, and the one in use is in use here. Where this store has versions of its
-        own nothing is copied but the one in use there, if no version here has its weights: it becomes
+        own, only the one in use there is copied, if no version here has its weights. It becomes
         one more version here, not in use.
 
         Raises

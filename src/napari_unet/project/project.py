@@ -320,7 +320,7 @@ class Project:
         count: int = CHECKED,
         accept_different: bool = False,
     ) -> LinkCheck:
-        """Say where the images are now; some are held against their hashes.
+        """Say where the images are now; some are compared with their hashes.
 
         Parameters
         ----------

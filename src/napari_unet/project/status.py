@@ -84,8 +84,8 @@ def _why_fewer(project: Project) -> list[str]:
         return []
     return [
         "",
-        f"held_out_images are those that judged. Of the {held_out} of the split others chose the weights, "
-        "were learnt from or corrected, or there was no time for them.",
+        f"held_out_images are those that judged. The split holds out {held_out}. The others chose the "
+        "weights, were corrected or learned from, or there was no time for them.",
     ]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_unet.session.images.collection import Collection
 
 VARIABLE = "NAPARI_UNET_HOME"
-PIECE = slice(0, 512)  # of rows and columns, by which images without a file are told apart
+PIECE = slice(0, 512)  # of rows and columns, by which images without a file are recognized
 
 
 def own_folder(collection: Collection) -> Path:
@@ -35,14 +35,14 @@ def own_folder(collection: Collection) -> Path:
 
 
 def remembered_masks(dataset: Dataset) -> Choice:
-    """How a person had the masks of a data set read, by the project that it has by itself."""
+    """How a person chose to read the masks of a data set, by its automatic project."""
     folder = _folder(dataset.name, str(dataset.path.resolve()))
     if not (folder / PROJECT_FILE).is_file():
         return ""
     try:
         return read_project_file(folder)[0].data.masks_are
     except WorkbenchError:
-        return ""  # told when the project is opened
+        return ""  # reported when the project is opened
 
 
 def _folder(name: str, place: str, more: str = "") -> Path:
@@ -115,7 +115,7 @@ def other_images(collection: Collection, project: Project) -> dict[str, str]:
         height, width = known[identifier].shape[:2]
         if image.shape[:2] != (height, width):
             others[identifier] = (
-                f"it was corrected when it had {width} x {height} pixels, not "
+                f"it was corrected at {width} x {height} pixels, not "
                 f"{image.shape[1]} x {image.shape[0]}; that correction is not shown"
             )
         elif collection.dataset is None and image_hash(image) != known[identifier].hash:

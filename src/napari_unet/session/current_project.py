@@ -31,8 +31,8 @@ RETRY_SECONDS = 30.0  # until a project that could not be opened or made is trie
 class CurrentProject:
     """The project that keeps what is painted on the open images.
 
-    A collection has its project from the moment somebody is about to paint: one that the person made or
-    opened, or one of its own in the person's data folder, which is found again when the same data is
+    A collection has its project from the moment somebody is about to paint. It is one that the person made
+    or opened, or one of its own in the person's data folder. That one is found again when the same data is
     opened. Until then what is painted is in ``Collection.memory``, and the project takes it over.
 
     Parameters
@@ -52,12 +52,12 @@ class CurrentProject:
         self.automatic = True  # whether a project is made without being asked for
         self.by_collection: dict[int, Project] = {}  # by the id of the collection
         self.wanted: dict[Path, Path] = {}  # folder of a project by the data it is opened for next
-        self._owners: dict[int, Collection] = {}  # kept, so that no other gets the id of one
+        self._owners: dict[int, Collection] = {}  # held, so that no other gets the id of one
         self._opened: dict[Path, Project] = {}  # by folder: two collections may be of one data set
         self._making: dict[int, tuple[Collection, CancelToken]] = {}
         self._ends: dict[int, Callable[[], None]] = {}  # what is to be done once a project is made
         self._wished: set[int] = set()  # collections whose project is wanted while one is looked for
-        self._failed: dict[int, tuple[float, str]] = {}  # when to try again, and what was told
+        self._failed: dict[int, tuple[float, str]] = {}  # when to try again, and what was said
         self._refused = (0, "")  # which image a project did not take last, and why
         self._retry: threading.Timer | None = None
         self._closing = False
@@ -147,7 +147,7 @@ class CurrentProject:
         """Have what was just done to an image in its project: now, or as soon as there is one."""
         collection, project = self.workspace.collection, self.project
         if collection is not None and collection.entries[identifier].disk is not None:
-            return  # a large image keeps its strokes beside its mask
+            return  # a large image keeps its strokes next to its mask
         if collection is None or project is None:
             self.prepare()
             return
@@ -212,7 +212,7 @@ class CurrentProject:
                 found = None if project is None else look_through(collection, project, before)
             except Cancelled:
                 self._ends[key] = lambda: failed("")
-            except Exception as error:  # noqa: BLE001 - the end of a thread: told, as an engine does
+            except Exception as error:  # noqa: BLE001 - the end of a thread: reported, as an engine does
                 sentence = describe_failure(error).sentence
                 self._ends[key] = lambda: failed(sentence)
             else:

@@ -328,7 +328,7 @@ class DiskMasks:
         return int(kept) if kept is not None and not entry.disk.log.strokes else None
 
     def count_objects(self, identifier: str) -> None:
-        """Have the objects of a mask counted that was painted, beside everything else."""
+        """Have the objects of a painted mask counted in the background."""
         collection = self.workspace.collection
         entry = collection.entries.get(identifier) if collection is not None else None
         if entry is None or entry.disk is None or self.objects(identifier) is not None or self.runner.busy:

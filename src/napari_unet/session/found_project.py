@@ -28,7 +28,7 @@ class Found:
     others : dict
         Id to why a correction in it does not belong to the image that is called the same.
     counts : dict
-        Agreement of each correction with the reference mask, or why it cannot be told.
+        Agreement of each correction with the reference mask, or why it is not known.
     taken : dict
         Id to the last stroke, by its number where the image was painted, that the project has.
     """
@@ -80,7 +80,7 @@ def take_all(collection: Collection, found: Found) -> dict[str, str]:
     for identifier, entry in entries.items():
         source, since = entry.corrections, found.taken.get(identifier, 0)
         if entry.disk is not None or not isinstance(source, Corrections):
-            continue  # a large image keeps its strokes beside its mask
+            continue  # a large image keeps its strokes next to its mask
         mine = source is found.project.corrections or source.read_only
         if mine or source.stats(entry.known_as).number <= since:
             continue

@@ -1,4 +1,4 @@
-"""The score over all images, worked out beside everything else."""
+"""The score over all images, computed in the background."""
 
 from __future__ import annotations
 

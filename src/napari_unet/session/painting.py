@@ -1,4 +1,4 @@
-"""What a person does to masks: painting, verifying, going back; kept on disk from the first stroke."""
+"""What a person does to masks: painting, verifying, going back; on disk from the first stroke."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Painting:
         identifier : str
             Of the image.
         mask : numpy.ndarray
-            (Y, X) uint8 with classes 0..K; kept as a copy.
+            (Y, X) uint8 with classes 0..K; stored as a copy.
         kind : str
             What did it.
         box : tuple of int, optional
@@ -88,7 +88,7 @@ class Painting:
         if before is None:
             before, box = self._predicted(collection, identifier), None  # it may be another than was shown
         if before is None or before.shape != mask.shape:
-            before, box = np.zeros_like(mask), None  # of a picture of another size: told if it is kept
+            before, box = np.zeros_like(mask), None  # a mask of another size: reported when it is recorded
         start = before
         self._change(
             identifier, lambda kept, name: kept.record(name, start, mask, kind, box=box, begun=begun)
@@ -119,7 +119,7 @@ class Painting:
             self.workspace.rows_changed.emit((identifier,))
 
     def _change(self, identifier: str, change: Callable[[Any, str], Any]) -> None:
-        """Have a change made by whoever owns the correction of an image, and kept."""
+        """Have a change made and stored by whoever owns the correction of an image."""
         collection = self.workspace.collection
         assert collection is not None
         entry = collection.entries[identifier]
@@ -241,7 +241,7 @@ class Painting:
         done : bool
             Whether the masks are right throughout.
         together : bool
-            Whether these belong to an acceptance that is told in several calls.
+            Whether these belong to an acceptance that comes in several calls.
         """
         collection = self.workspace.collection
         assert collection is not None
@@ -264,7 +264,7 @@ class Painting:
     def edit(
         self, identifier: str, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], kind: str
     ) -> None:
-        """Change the mask of an image by a function of it, as if it had been painted."""
+        """Change the mask of an image by a function of it, like painting."""
         collection = self.workspace.collection
         mask = self.workspace.mask(identifier)
         if collection is None or mask is None:

@@ -59,7 +59,7 @@ class FinishedRun:
 
     @property
     def attached(self) -> int:
-        """How many images may have to be written beside the run record."""
+        """How many images may have to be written next to the run record."""
         return len(
             {
                 used.image.id
@@ -73,7 +73,7 @@ class FinishedRun:
 class RunHistory:
     """The last run of each kind in a session.
 
-    Only its task is kept until somebody asks: run records are for few, and imports are slow.
+    Only its task is remembered until somebody asks: run records are for few, and imports are slow.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ class RunHistory:
             A key of ``done``.
         path : pathlib.Path
             Of the file; replaced if it is there, which a person was asked about. Images that are in no
-            file, and masks that a person made, go into folders beside it that are called after it.
+            file, and masks that a person made, go into folders next to it that are called after it.
         on_saved : callable
             Takes the path when it is written.
 

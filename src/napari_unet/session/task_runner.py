@@ -72,7 +72,7 @@ class TaskRunner:
         on_end: Callable[[Job], None],
         what: str = "",
     ) -> Job:
-        """Run a task of the person's: its progress is shown, it can be cancelled, its error is told.
+        """Run a task of the person's: its progress is shown, it can be cancelled, its error is shown.
 
         Parameters
         ----------

@@ -77,7 +77,7 @@ class Workspace:
         self._problems.close()
 
     def close(self) -> None:
-        """Remove what was kept on disk."""
+        """Remove what was stored on disk."""
         if self.collection is not None:
             self.collection.close()
 
@@ -233,7 +233,7 @@ class Workspace:
         return self.inference.model_copy(update={"tile": max(self.tile, SMALLEST_TILE)})
 
     def set_postprocessing(self, threshold: float, minimum_size: int) -> None:
-        """Make masks from the kept probabilities again; those of other images are scored aside."""
+        """Make masks from the stored probabilities again; those of other images are scored aside."""
         changed = {"threshold": threshold, "minimum_size": minimum_size}
         self.inference = self.inference.model_copy(update=changed)
         if self.collection is not None and self.current:

@@ -125,7 +125,7 @@ class Training:
                 except TrainingError:
                     if not self.state.best:
                         raise
-                    break  # what was learned before it went wrong is kept
+                    break  # what was learned before it went wrong stays
         self._blend()
         if not self.state.best:
             self.state.best = [np.asarray(v) for v in self.state.average]

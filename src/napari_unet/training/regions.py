@@ -47,8 +47,8 @@ def prepare_batch(
     Returns
     -------
     shown : tuple of numpy.ndarray
-        Images; numbers (N, Y, X) float32, 0 background, 1..G, -1 unknown; objects (N, G, 5) float32: box
-        and class 1..K, zeros for none, G a power of two; luck (N, 1) float32 in [0, 1), which decides what
+        Images. Numbers (N, Y, X) float32, 0 background, 1..G, -1 unknown. Objects (N, G, 5) float32: box
+        and class 1..K, zeros for none, G a power of two. Luck (N, 1) float32 in [0, 1), which decides what
         is looked at and follows from the step alone.
     wanted : numpy.ndarray
         (N, 1) float32 zeros: the losses are to become that.
@@ -277,8 +277,8 @@ def chosen_regions() -> Any:
     class ChosenRegions(keras.layers.Layer):  # type: ignore[misc]
         """Proposals, what ``prepare_batch`` gives and a level of stride 2 to regions and what is wanted.
 
-        Regions (N, n, 4), those of objects in the first half; for each class, weight and four steps
-        (N, n, 6); the first half again (N, n / 2, 4); for each of it class, weight, and the mask
+        Regions (N, n, 4), those of objects in the first half. For each class, weight and four steps
+        (N, n, 6). The first half again (N, n / 2, 4). For each of it class, weight, and the mask
         (N, n / 2, 2 + 784), -1 where it is not known.
         """
 

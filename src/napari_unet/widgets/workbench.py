@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.task import Engine
 
 SMALLEST_LIST = 154  # pixels: search, two images, and how many there are
-# The one button of a step that continues is told by its colour; the rest is napari's theme.
+# A colour marks the one button of a step that continues; the rest is napari's theme.
 STYLE = """
 QPushButton#primary:enabled { background-color: #2f6fbd; color: white; font-weight: bold; }
 QPushButton#primary:enabled:hover { background-color: #3d82d6; }
@@ -247,7 +247,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.session.workspace.tile = preferences.tile_size
         self.large.preferences = preferences
         if preferences.start_process and not self.session.runner.busy:
-            self.session.warm()  # the slow imports continue beside what the window still has to do
+            self.session.warm()  # the slow imports run while the window does the rest
         self._window = self.window()
         self._window.installEventFilter(self)
         around = one_dock.dock_around(self)

@@ -307,7 +307,7 @@ def _advice_on_devices(system: dict[str, Any], backend: dict[str, Any]) -> list[
     if sys.platform == "win32" and name == "tensorflow":
         found.append(
             Advice(
-                "TensorFlow has had no GPU on native Windows since 2.11",
+                "TensorFlow has no GPU on native Windows from version 2.11 on",
                 "install torch with CUDA and set KERAS_BACKEND=torch, or use WSL2",
             )
         )

@@ -58,8 +58,8 @@ def test_the_table_ranks_by_pooled_iou_and_measures_by_unet() -> None:
 
 def test_the_summary_says_who_is_behind_and_what_went_wrong() -> None:
     said = summary(contest())
-    assert said[0] == "The highest pooled IoU has DeepLab: 0.900."
-    assert said[1] == "By their intervals 1 of the others cannot be told from it: U-Net."
+    assert said[0] == "DeepLab has the highest pooled IoU: 0.900."
+    assert said[1] == "By their intervals 1 of the others is not clearly different: U-Net."
     assert said[2] == "Below 90% of U-Net's pooled IoU: FCN-8s (75.0%)."
     assert said[3] == "FCN-8s got 50 steps in its time, U-Net 100."
     assert said[4] == "SegNet: the loss is not a number any more."
@@ -77,7 +77,7 @@ def test_why_a_network_is_behind_is_told_by_its_grid_its_steps_and_its_curve() -
         "gained 0.030 of validation IoU in its last quarter, so more time brings more",
     ]
     flat = replace(deeplab, steps=100, curve=((50.0, 0.5), (100.0, 0.505)))
-    assert contest().reasons(flat) == ["had levelled off: more of the same time brings nothing"]
+    assert contest().reasons(flat) == ["no longer improves: more of the same time brings nothing"]
     assert contest().reasons(replace(flat, curve=((50.0, 0.5),))) == []  # nothing is known
 
 

@@ -325,8 +325,8 @@ def test_the_gate_judges_as_many_as_there_is_time_for_but_not_too_few(model: Pat
 def test_what_became_of_every_held_out_image_is_told() -> None:
     assert counts_note(NotJudging(), 0, 30, 30) == ""
     # As once seen by a person: 320 in the split, "132 of 268" in the verdict.
-    assert counts_note(NotJudging(learnt=38, corrected=2), 12, 268, 132) == (
-        "132 of 320 held-out images judge: 38 the model has learnt from, as they are or as copies, "
+    assert counts_note(NotJudging(learned=38, corrected=2), 12, 268, 132) == (
+        "132 of 320 held-out images judge: 38 the model has learned from, as they are or as copies, "
         "2 were corrected, 12 choose the weights, 136 there was no time for"
     )
     assert counts_note(NotJudging(damaged=1), 0, 5, 5) == ("5 of 6 held-out images judge: 1 cannot be used")
@@ -361,7 +361,7 @@ def test_the_counts_of_a_round_add_up_to_the_split(
     )
 
 
-def test_a_held_out_image_that_the_model_has_learnt_from_is_counted_apart(
+def test_a_held_out_image_that_the_model_has_learned_from_is_counted_apart(
     model: Path, salt_folder: Path, tmp_path: Path
 ) -> None:
     split = TrainingMembership(read_settings(model)[3]).split
@@ -371,7 +371,7 @@ def test_a_held_out_image_that_the_model_has_learnt_from_is_counted_apart(
     result = run(model, tmp_path / "new", corrections(2), judges=judges, reserve=False)
     # Three are too few to tell, so the corrections judge by cross-validation as well.
     assert set(result.comparison.images) == {*split.held_out[:3], "band0", "band1"}
-    assert "3 of 4 held-out images judge: 1 the model has learnt from" in result.comparison.note
+    assert "3 of 4 held-out images judge: 1 the model has learned from" in result.comparison.note
 
 
 def _image(number: int) -> np.ndarray:

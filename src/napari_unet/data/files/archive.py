@@ -132,8 +132,8 @@ class Archive:
     Raises
     ------
     DataError
-        If it is not a zip, is damaged, has names that point out of it, has the same name twice, or
-        declares more than the bounds of this module.
+        If it is not a zip or is damaged. If it has names that point out of it, or the same name twice. If
+        it declares more than the bounds of this module.
     """
 
     def __init__(self, path: Path) -> None:

@@ -264,8 +264,8 @@ class LazyStack:
     def fingerprint(self) -> str:
         """32 hexadecimal digits that tell these images from others.
 
-        Made of shape, type, axes, the size of the file, and the pixels of 64 patches spread over the first,
-        the middle and the last image: to read all of them would be to wait before anything is done.
+        Made of shape, type, axes, the size of the file, and the pixels of 64 patches. The patches are spread
+        over the first, the middle and the last image: reading all pixels would take too long.
         """
         digest = hashlib.blake2b(digest_size=DIGEST)
         digest.update(f"{self.shape} {self.leading} {self.dtype.str} {self.chosen} {self.source}".encode())

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MOST_CHANNELS = 1024  # that a network takes
-WIDE = 4  # strips this much wider than high are read whole and kept: neighbouring blocks share them
+WIDE = 4  # strips this much wider than high are read whole and cached: neighbouring blocks share them
 KEPT_BYTES = 2**27  # of such strips
 
 
@@ -41,8 +41,8 @@ KEPT_BYTES = 2**27  # of such strips
 class TiffPixels:
     """The pixels of a part of a TIFF file, at one resolution; opened when they are first asked for.
 
-    Travels to other processes by its path. Strips much wider than high are kept for a while, so that blocks
-    side by side do not decode them again and again.
+    Travels to other processes by its path. Strips much wider than high stay in memory for a while, so that
+    blocks side by side do not decode them again and again.
 
     Attributes
     ----------

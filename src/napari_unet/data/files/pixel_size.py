@@ -161,7 +161,7 @@ def read_pixel_size(file: Path) -> PixelSize | None:
     Parameters
     ----------
     file : pathlib.Path
-        OME-TIFF, ImageJ TIFF, a TIFF with resolution in its tags, or a file of a microscope; any other
+        OME-TIFF, ImageJ TIFF, a TIFF with resolution in its tags, or a file of a microscope. Any other
         file says nothing, as the resolution of a PNG or JPEG is that of a screen.
 
     Returns

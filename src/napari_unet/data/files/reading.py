@@ -20,8 +20,8 @@ class ImageReading:
     Attributes
     ----------
     axes : str
-        One capital letter an axis of the stored array, in its order: Y and X, C or S for channels, any
-        other letter for images of their own ("TYX", "CYX", "YXC"). Empty: as the file says.
+        One capital letter for each axis of the stored array, in its order ("TYX", "CYX", "YXC"). Y and X,
+        C or S for channels, any other letter for images of their own. Empty: as the file says.
     channels : tuple of str
         Names or numbers, from 0, of the channels to read, in this order. Empty: all.
 

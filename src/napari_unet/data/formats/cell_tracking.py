@@ -3,7 +3,7 @@
 Gold masks (drawn by people) in NN_GT/SEG/man_segNNN.tif come before silver ones (computed from
 many entries) in NN_ST/SEG. A gold mask is partial where it has clearly fewer cells than the silver
 mask of the same frame or, without one, than the masks of the frames around. Silver cells that no gold
-cell touches are then added; without a silver mask the pixels outside the drawn cells get weight 0,
+cell touches are then added. Without a silver mask the pixels outside the drawn cells get weight 0,
 because a cell that was left out looks like background.
 
 Groups are sequences; a single one is cut into ten blocks of consecutive frames, so that it can be

@@ -315,7 +315,7 @@ def _identifier(name: str, twice: Counter[str]) -> str:
 def _reason(pair: Pair) -> str:
     image, mask = PurePosixPath(pair.image), PurePosixPath(pair.mask)
     if image.parent == mask.parent:
-        return f"{mask.stem} beside {image.stem}"
+        return f"{mask.stem} with {image.stem}"
     same = (
         "same stem" if composed(image.stem) == composed(mask.stem) else f"{mask.stem} goes with {image.stem}"
     )

@@ -82,7 +82,7 @@ def find_meaning(
     """What the values of the masks of a data set mean, and what the classes are called.
 
     Up to 300 masks and 32 million pixels are read. A classes.txt (one name a line) or classes.json (a
-    list) at the root names the classes 1..K and settles how many there are; one name alone makes
+    list) at the root names the classes 1..K and settles how many there are. One name alone makes
     several values objects of that class. What ``mask_reading`` says goes before.
 
     Parameters

@@ -59,7 +59,7 @@ def sample_of(
     group: str | None = None,
     properties: Mapping[str, int] | None = None,
 ) -> Sample:
-    """An image with its mask: of a file, else of run lengths in a table, held against each other if both are.
+    """An image with its mask: of a file, else of run lengths in a table, compared with each other if there are both.
 
     Parameters
     ----------

@@ -135,7 +135,7 @@ def open_table(source: Source, table: str) -> Dataset:
             code="data.images.missing",
             expected=f"files like {next(iter(runs), 'ID')}.png below {source.path}",
             got=f"{sum(map(len, images.values()))} other images",
-            remedy="put the table beside its images",
+            remedy="put the table next to its images",
         )
     missing = tuple(stem for stem in runs if stem not in images)
     if missing:

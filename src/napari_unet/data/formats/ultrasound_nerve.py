@@ -4,8 +4,8 @@ train/S_I.tif with train/S_I_mask.tif ({0, 255}), train_masks.csv (subject, img,
 also the copies that go about as images/S_I.jpg with masks/S_I_mask.jpg. Masks are cut at 127, because
 those of the copies are lossy; where there is no file, the table is used. Groups are subjects.
 
-Numbers alone do not make a file a nerve frame. Recognized are only sets all of whose labelled images
-are called S_I and which have the competition's table, or frames of its size, or lossy masks (which
+Numbers alone do not make a file a nerve frame. A set is recognized only if all its labelled images
+are called S_I. It must also have the competition's table, or frames of its size, or lossy masks (which
 can have no more than one class).
 """
 

@@ -135,7 +135,7 @@ KINDS = {
         "continue, or finish the annotation",
     ),
     "overlap": (
-        "{n} images have object masks that overlap; the smaller object is kept on top",
+        "{n} images have object masks that overlap; the smaller object stays on top",
         "continue, or mend the masks",
     ),
 }

@@ -103,7 +103,7 @@ class TabledMask:
 
 
 def fit_masks(dataset: Dataset) -> Dataset:
-    """The same data set, whose masks are held against the size of their images when they are read."""
+    """The same data set, whose masks are compared with the size of their images when they are read."""
     return replace(dataset, samples=tuple(map(_fitted, dataset.samples)))
 
 

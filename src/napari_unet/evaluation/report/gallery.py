@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.evaluation.score import ImageScore
 
 SIDE = 320  # pixels of a picture, at most
-SMALL = 160  # pixels up to which a picture is kept exactly, as PNG
+SMALL = 160  # pixels up to which a picture is stored exactly, as PNG
 EACH = 6  # pictures of the worst, of the middle, of the best
 OPACITY = 0.5
 PERCENTILES = (0.5, 99.5)

@@ -167,7 +167,7 @@ class NetworkComparison:
         if gain is not None and gain >= RISING:
             found.append(f"gained {gain:.3f} of validation IoU in its last quarter, so more time brings more")
         elif gain is not None and not found:
-            found.append("had levelled off: more of the same time brings nothing")
+            found.append("no longer improves: more of the same time brings nothing")
         return found
 
     def rows(self) -> list[dict[str, Any]]:
@@ -211,13 +211,15 @@ def summary(comparison: NetworkComparison) -> list[str]:
     if not done:
         return ["No network has a score.", *besides]
     best = done[0]
-    said = [f"The highest pooled IoU has {best.title}: {best.pooled_iou:.3f}."]
+    said = [f"{best.title} has the highest pooled IoU: {best.pooled_iou:.3f}."]
     interval = best.interval
     if interval and interval[0] is not None:
         alike = [n.title for n in done[1:] if n.interval and (n.interval[1] or 0) >= interval[0]]
         if alike:
+            are = "is" if len(alike) == 1 else "are"
             said.append(
-                f"By their intervals {len(alike)} of the others cannot be told from it: {', '.join(alike)}."
+                f"By their intervals {len(alike)} of the others {are} not clearly different: "
+                f"{', '.join(alike)}."
             )
     behind = [n for n in done if (share := comparison.share(n)) is not None and share < FAIR]
     if any(comparison.share(n) is not None for n in done):

@@ -20,11 +20,11 @@ MOST_CELLS = 60_000  # of the table in the page; iou.csv has all
 SMALL = 0.001  # below which a value gets three digits more
 MOST_NAMES = 12  # of the images that have a problem
 PARTS = {
-    "train": "learnt from",
-    "validation": "used to choose its weights",
-    "held-out": "kept away from it",
-    "unseen": "never met",
-    "not known": "perhaps met: no record",
+    "train": "learned from these images",
+    "validation": "chosen its weights by these",
+    "held-out": "never seen these: its split holds them out",
+    "unseen": "never seen these",
+    "not known": "no record of these",
 }
 LEFT_OUT_OF_TABLE = ("empty_reference", "empty_prediction")
 

@@ -166,7 +166,7 @@ def warnings(evaluation: Evaluation) -> list[str]:
         said.append(f"It is not known whether {all_} took part in training: nothing is recorded about them.")
     groups = len({s.group for s in scores})
     if why := why_no_interval(groups):
-        said.append(f"How far the score could be off cannot be told: {why}.")
+        said.append(f"How far the score could be off is not known: {why}.")
     elif len(scores) < FEW or groups < FEW:
         few = count_of(len(scores), "image")
         said.append(f"{few} of {count_of(groups, 'group')} are few: another draw could give another score.")
@@ -251,8 +251,8 @@ def _sizes(scores: Sequence[ImageScore]) -> list[str]:
     edge = coverage[order[third - 1]]
     worse = "worse" if small < large else "better"
     return [
-        f"Images with little in them fare {worse}: where at most {edge:.1%} of the pixels are foreground "
-        f"(a third of the images with any) the mean is {small:.3f}, in the third with the most {large:.3f}."
+        f"Images with little foreground score {worse}. The third with the least foreground (at most "
+        f"{edge:.1%} of the pixels) has a mean IoU of {small:.3f}, the third with the most {large:.3f}."
     ]
 
 

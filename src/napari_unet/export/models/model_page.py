@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 INTENSITIES = {
     "image": "Each image is brought to mean 0 and deviation 1, channel by channel; the package does that "
     "itself, so any range of intensities will do. Give whole images, not tiles, to have the same result.",
-    "robust": "In each image cut the 0.1 % darkest and brightest pixels, then bring it to mean 0 and "
-    "deviation 1, channel by channel, before it is given to the package, which does not do that. "
+    "robust": "Before you give an image to the package, cut its 0.1 % darkest and brightest pixels. Then "
+    "bring each channel to mean 0 and deviation 1. The package does not do that. "
     "The test image is prepared already.",
     "dataset": "Divide integers by the largest value of their type (255 for 8 bits) first. Mean and "
     "deviation of the training images are then applied by the package itself.",
@@ -103,7 +103,7 @@ def _validation(card: ModelCard) -> str:
     if held_out:
         said.append(f"{len(held_out):,} further images of the data set were never looked at in training.")
     if not said:
-        said.append("No score is kept with this model.")
+        said.append("No score is stored with this model.")
     said.append("Check it on images of your own with reference masks before you trust it.")
     return " ".join(said)
 

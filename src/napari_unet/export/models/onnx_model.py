@@ -22,10 +22,10 @@ def onnx_model(model: Model) -> Any:
     """A model as an ONNX graph from a prepared image to probabilities.
 
     The input ``image`` is (N, C, Y, X) float32, prepared as ``Normalization.prepare`` does. The output
-    ``probabilities`` is (N, K, Y', X') float32 in [0, 1], that of ``Model.outputs`` with channels first:
-    the classes without the background, presence if the network tells it, and the separation last if it has
-    one. N, Y and X are free, as far as the network takes them. Batch normalization is folded into
-    convolutions. The metadata of the file tell classes, normalization, sizes and settings as JSON.
+    ``probabilities`` is (N, K, Y', X') float32 in [0, 1], that of ``Model.outputs`` with channels first.
+    Its channels are the classes without the background, then presence and separation if the network has
+    them. N, Y and X are free, as far as the network takes them. Batch normalization is folded into
+    convolutions. The metadata of the file name classes, normalization, sizes and settings as JSON.
 
     Parameters
     ----------

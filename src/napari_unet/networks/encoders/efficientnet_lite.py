@@ -76,10 +76,11 @@ STAGES = (
 def features(lay: Builder, image: Any, depth: int) -> dict[int, Any]:
     """The encoder, with random weights.
 
-    A convolution with stride 2, then inverted bottlenecks: a 1x1 convolution that widens, a depthwise
-    convolution, a 1x1 convolution without activation that narrows, and a shortcut around the three where
-    neither size nor width change. Other than EfficientNet-B0, it has no squeeze-and-excitation, and ReLU6
-    in place of swish. Stages behind the last halving that is wanted are not built.
+    A convolution with stride 2, then inverted bottlenecks. Each is a 1x1 convolution that widens, a
+    depthwise convolution, and a 1x1 convolution without activation that narrows. A shortcut passes around
+    the three where neither size nor width change. Other than EfficientNet-B0, it has no
+    squeeze-and-excitation, and ReLU6 in place of swish. Stages behind the last halving that is wanted are
+    not built.
 
     Parameters
     ----------
@@ -93,7 +94,8 @@ def features(lay: Builder, image: Any, depth: int) -> dict[int, Any]:
     Returns
     -------
     dict of int to keras tensor
-        How often the image was halved, 1 to `depth`, to the last features of that size:
+        How often the image was halved, 1 to `depth`, to the last features of that size.
+        From large to small:
         (N, Y / 2, X / 2, 16), (N, Y / 4, X / 4, 24), (N, Y / 8, X / 8, 40), (N, Y / 16, X / 16, 112),
         (N, Y / 32, X / 32, 320).
 

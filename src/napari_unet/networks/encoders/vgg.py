@@ -106,8 +106,8 @@ def take_weights(network: Any, classifier: Any) -> list[str]:
 def for_channels(kernel: NDArray[np.float32], channels: int, reverse: bool = True) -> NDArray[np.float32]:
     """A first kernel for other channels than red, green, blue.
 
-    For three channels it is kept (turned around where it was trained on blue, green, red); for any other
-    number each channel gets an equal share of the sum, so that a grey image in all of them answers as it
+    For three channels it stays (turned around where it was trained on blue, green, red). For any other
+    number each channel gets an equal share of the sum. So a grey image in all of them answers as it
     would in colour.
 
     Parameters

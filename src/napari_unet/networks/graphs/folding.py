@@ -1,8 +1,8 @@
 """Batch normalization folded into the convolutions before it: an equal network that computes less.
 
-At inference a normalization only multiplies each channel and adds to it, which the convolution before
-it can do itself: gamma (W x + b - mean) / s + beta = (gamma / s) W x + (b - mean) gamma / s + beta,
-where s = sqrt(variance + epsilon).
+At inference a normalization only multiplies each channel and adds to it. The convolution before it can do
+this itself. With s = sqrt(variance + epsilon),
+gamma (W x + b - mean) / s + beta = (gamma / s) W x + (b - mean) gamma / s + beta.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A network that answers for a part of its input alone, and computes no more around it than that needs.
 
-Of a tile with context on every side only the middle is wanted. The way down needs the context; on the way
-up ever less of it is needed, a pixel or two at the full resolution, where most of the memory and a fifth
+Of a tile with context on every side only the middle is wanted. The way down needs the context. The way
+up needs less and less of it, a pixel or two at the full resolution, where most of the memory and a fifth
 of the work are. So tensors are cut, as soon as they are made, to what those who read them need.
 """
 

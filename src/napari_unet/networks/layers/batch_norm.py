@@ -17,8 +17,9 @@ def batch_normalization(
 ) -> Callable[[Any], Any]:
     """Keras' own layer, and on TensorFlow a quicker one of the same name, weights and results.
 
-    Keras computes mean, variance and result by operations of their own, in float32, which takes two fifths of
-    a training step on a processor that multiplies bfloat16 (``benchmarks/ways.py``, train and train-apart).
+    Keras computes mean, variance and result by operations of their own, in float32. On a processor that
+    multiplies bfloat16 this takes two fifths of a training step (``benchmarks/ways.py``, train and
+    train-apart).
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def decode_detections(
 ) -> NDArray[np.float32]:
     """Probabilities, and how deep in its object each pixel lies, of all images of a batch.
 
-    So objects are blended over tiles, kept, corrected and exported as those of a network that learned the
+    So objects are blended over tiles, stored, corrected and exported as those of a network that learned the
     depth itself.
 
     Parameters

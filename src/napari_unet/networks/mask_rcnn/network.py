@@ -45,8 +45,8 @@ def build(settings: NetworkSettings, seed: int = 0) -> Any:
     boxes that are left then, a mask of 28x28 for each class.
 
     The paper has ResNet-50 or 101 under the pyramid, 256 channels in it and in the mask head, 1024 in the box
-    head, 1000 regions; here they are 2, 2 and 8 times the filters and a region for 256 pixels of the image,
-    at most 4096, as for 1024 x 1024.
+    head, and 1000 regions. Here they are 2, 2 and 8 times the filters, and a region for 256 pixels of the
+    image, at most 4096, as for 1024 x 1024.
     Boxes are 3 and 4.2 strides wide (the paper: 8, one size a level), and the levels begin at stride 2, not
     4, as nuclei are small.
 
@@ -60,8 +60,8 @@ def build(settings: NetworkSettings, seed: int = 0) -> Any:
     Returns
     -------
     keras.Model
-        (N, Y, X, C) float32 to what it found, (N, R, 790) float32, the surest first: box (top, left,
-        bottom, right) in pixels, score, class, mask of 28x28 in [0, 1]; rows of zeros are nothing.
+        (N, Y, X, C) float32 to what it found, (N, R, 790) float32, the surest first. A row is the box (top,
+        left, bottom, right) in pixels, score, class, and mask of 28x28 in [0, 1]. Rows of zeros are nothing.
 
     Raises
     ------
@@ -147,7 +147,7 @@ ARCHITECTURE = Architecture(
     name="mask_rcnn",
     title="Mask R-CNN",
     doi="10.1109/ICCV.2017.322",
-    when="Objects that touch or overlap without a border, told by their whole shape; time to train.",
+    when="Objects that touch or overlap without a border, where the whole shape shows them; time to train.",
     build=build,
     input_sizes=input_sizes,
     settings_used=("block",),

@@ -41,8 +41,8 @@ def onnx_program(onnx: Any, network: Any, settings: NetworkSettings, scale: floa
     Returns
     -------
     onnx.ModelProto
-        From ``image``, (N, C, Y, X) float32, to ``probabilities``, (N, K, Y', X') float32 in [0, 1]: for
-        softmax the classes without the background; presence, and what tells objects apart, come last.
+        From ``image``, (N, C, Y, X) float32, to ``probabilities``, (N, K, Y', X') float32 in [0, 1]. For
+        softmax these are the classes without the background. Presence and separation come last.
         N, Y and X are free.
 
     Raises

@@ -168,7 +168,7 @@ class BackgroundWriter:
             return ""
         first = not self.trouble
         count = self._strokes()
-        kept = f"{count} stroke{'s are' if count != 1 else ' is'} kept in memory" if count else "masks wait"
+        kept = f"{count} stroke{'s are' if count != 1 else ' is'} held in memory" if count else "masks wait"
         reason = error.sentence.rstrip(".")
         self.trouble = (
             f"Painting continues, but {reason}; {kept} and will be saved as soon as that is possible."

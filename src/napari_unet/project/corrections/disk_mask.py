@@ -76,7 +76,7 @@ class DiskMask:
         self._closed = False
         self._on = "painted"  # what the mask on disk is: "painted", or the "prediction" without any stroke
         self._applied = 0  # number of the last stroke that is in the mask on disk
-        self._noted = 0  # what of that is noted beside the journal
+        self._noted = 0  # what of that is noted next to the journal
         self.log = StrokeLog()
         self.writer = BackgroundWriter(self._write, self._paint, on_trouble=on_trouble)
         try:
@@ -428,6 +428,6 @@ def has_strokes(path: Path) -> bool:
 
 
 def corrections_folder(path: Path) -> Path:
-    """Where the strokes on a mask are: beside it, by its name."""
+    """Where the strokes on a mask are: next to it, under its name."""
     name = path.name.removesuffix(".unfinished").removesuffix(".zarr").removesuffix(".ome")
     return path.with_name(f"{name}.corrections")

@@ -68,7 +68,7 @@ def read_stored_mask(path: Path, shape: tuple[int, int] | None = None) -> Correc
             shapes = {(tuple(s.shape), str(s.dtype)) for s in file.series}
             found, kind = next(iter(shapes))
             if len(file.series) != len(PAGES) or len(shapes) != 1 or kind != "uint8" or len(found) != 2:
-                raise ValueError("other pages than mask, vouched and prediction")
+                raise ValueError(f"other pages than {', '.join(PAGES)}")
             if shape is not None and found != shape:
                 raise ValueError(f"{found[1]} x {found[0]} pixels, the image has {shape[1]} x {shape[0]}")
             mask, verified, prediction = (np.array(s.asarray(), np.uint8) for s in file.series)

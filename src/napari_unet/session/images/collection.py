@@ -194,7 +194,7 @@ class Collection:
         self.entries = self._new_entries(samples)
         self.classes: tuple[str, ...] = dataset.classes if dataset is not None else ("foreground",)
         self.activation: str = "sigmoid"
-        self.model: ModelCard | None = None  # whose predictions are kept
+        self.model: ModelCard | None = None  # whose predictions are stored
         self.inspected = False  # whether flaws were looked for
         self.leave_out_flaws = False  # of training and scores
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -214,26 +214,26 @@ class Collection:
 
     @property
     def folder(self) -> Path:
-        """Where probabilities are kept while the collection is open."""
+        """Where probabilities are stored while the collection is open."""
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="napari-unet-probabilities-")
         return Path(self._folder.name)
 
     def close(self) -> None:
-        """Remove what was kept on disk."""
+        """Remove what was stored on disk."""
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
 
     def update(self, samples: Iterable[Sample], before: Mapping[str, str] | None = None) -> bool:
-        """Take other samples; what is known of those that stay is kept.
+        """Take other samples; what is known of those that remain stays.
 
         Parameters
         ----------
         samples : iterable of Sample
             An image is another one if the function that reads it is not equal to the one before.
         before : mapping, optional
-            Id to the id that the image had before, where that differs.
+            Id to the earlier id of the image, where that differs.
 
         Returns
         -------
@@ -305,7 +305,7 @@ class Collection:
             return None
 
     def predicted_mask(self, identifier: str, settings: InferenceSettings) -> NDArray[np.uint8] | None:
-        """(Y, X) uint8 as it was segmented, or from the probabilities that were kept; None without these."""
+        """(Y, X) uint8 as it was segmented, or from the stored probabilities; None without these."""
         prediction = self.entries[identifier].prediction
         if prediction is None or prediction.file is None:
             return None
@@ -348,7 +348,7 @@ class Collection:
         mask : numpy.ndarray
             (Y, X) uint8, 0..K, as predicted or corrected.
         settings : InferenceSettings
-            How touching objects are told apart.
+            How touching objects are separated.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What is wrong with single images of the data set that is open, found beside everything else."""
+"""What is wrong with single images of the data set that is open, found in the background."""
 
 from __future__ import annotations
 

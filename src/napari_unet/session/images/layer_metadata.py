@@ -56,7 +56,7 @@ class ShownMask:
     objects : bool
         Whether every object has a number of its own.
     slices : callable or None
-        () -> the images of all slices, in order, where the layer holds the masks of a stack; whoever reads
+        () -> the images of all slices, in order, where the layer holds the masks of a stack. Whoever reads
         its pixels calls this first, as the numbers of objects may still be on their way.
     """
 

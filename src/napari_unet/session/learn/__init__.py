@@ -1,1 +1,1 @@
-"""Learning from corrections, beside what a person does."""
+"""Learning from corrections in the background."""

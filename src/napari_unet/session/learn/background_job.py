@@ -133,7 +133,7 @@ class BackgroundJob:
         def on_progress(progress: Progress) -> None:
             self.progress = progress
             self._take_loss(progress.values)
-            if "old_iou" in progress.values:  # between two validations only the loss is told
+            if "old_iou" in progress.values:  # between two validations only the loss is reported
                 self.curve.append(dict(progress.values))
                 self.validated.emit(dict(progress.values))
             if isinstance(progress.piece, Preview):
@@ -171,7 +171,7 @@ class BackgroundJob:
 
     @property
     def stoppable(self) -> bool:
-        """Whether what runs can be told to stop and keep the best."""
+        """Whether what runs can stop early and use the best."""
         return self.job is not None and getattr(self.job.task, "stop", None) is not None
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""The version that waits to be kept or discarded, and which version of a project's model is in use."""
+"""The version that waits for Keep or Discard, and which version of a project's model is in use."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CandidateVersion:
     Parameters
     ----------
     workspace : Workspace
-        Whose model is another one once a version is kept.
+        Whose model changes once a person keeps a version.
     runner : TaskRunner
         Whose task must have ended before the model can be another one.
     painting : Painting

@@ -94,7 +94,7 @@ class Learning:
         if project is None or not project.corrections.touched():
             return "Correct a mask first: paint on it, or mark it done."
         if not self._teaching_strokes(project):
-            return "What is corrected so far is kept for judging: correct one more image."
+            return "The corrected images so far are all held out: correct one more image."
         return ""
 
     def summary(self) -> str:
@@ -243,7 +243,7 @@ class Learning:
         return self.background.submit(task, collection, done, "The comparison")
 
     def forecast(self) -> Forecast | None:
-        """What correcting has brought so far, and what it may bring; None before the first kept round."""
+        """What correcting has brought so far, and what it may bring; None before a person keeps a round."""
         project = self.project
         if project is None:
             return None
@@ -252,7 +252,7 @@ class Learning:
             score = None if current is None else current.scores.get("held_out_iou")
             return forecast_of(rounds_of(project.models), 1 - score if score is not None else 1.0)
         except WorkbenchError:
-            return None  # a damaged version is told where versions are listed
+            return None  # a damaged version is reported where versions are listed
 
     def start_waiting(self) -> None:
         """Begin the next round if that is wanted and there are strokes that no round has seen."""

@@ -28,7 +28,7 @@ MOST_PIXELS = 2**24  # of an image: several opinions of it are in memory at once
 class Disagreement:
     """Keeps the map of the current image, once it is wanted: after other images, predictions, models.
 
-    It is made beside what a person asks for, which always comes first.
+    It is made in the background: what a person asks for always comes first.
 
     Parameters
     ----------

@@ -29,8 +29,8 @@ MOST_KNOWN = 60  # images with known IoU that are measured for the calibration
 class QualityEstimates:
     """Keeps estimates of IoU once they were asked for: after more images, more corrections, a new model.
 
-    They are calibrated on the images whose IoU is known: with a reference mask, or done, where the mask
-    that was predicted is held against the one that a person made of it.
+    They are calibrated on the images whose IoU is known. These have a reference mask, or they are done:
+    then the predicted mask is compared with the one that a person made of it.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ class QualityEstimates:
         return list(dict.fromkeys([*done[-MOST_KNOWN:], *known[::step]]))[:MOST_KNOWN]
 
     def _known_iou(self, collection: Collection, identifier: str) -> float:
-        """IoU of the predicted mask of an image; NaN if it cannot be told."""
+        """IoU of the predicted mask of an image; NaN if it is not known."""
         entry = collection.entries[identifier]
         if not entry.is_corrected:
             return float("nan") if entry.iou is None else entry.iou

@@ -1,4 +1,4 @@
-"""Every score of every predicted image, kept up to date in the computing process while somebody looks."""
+"""Every score of every predicted image, updated in the computing process while somebody looks."""
 
 from __future__ import annotations
 

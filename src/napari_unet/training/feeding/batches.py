@@ -203,8 +203,8 @@ class TrainingBatches:
         images : numpy.ndarray
             (N, Y, X, C) float32.
         targets : numpy.ndarray
-            (N, Y', X', K + 1) float32: one-hot classes 1..K, then weights; (N, Y', X', K + 2) with the
-            separation before the weights, if the network has one, K + 34 for a star-convex one; for one
+            (N, Y', X', K + 1) float32: one-hot classes 1..K, then weights. (N, Y', X', K + 2) with the
+            separation before the weights, if the network has one, K + 34 for a star-convex one. For one
             that finds objects their numbers, -1 where they are not known.
         """
         size = self.batch_size

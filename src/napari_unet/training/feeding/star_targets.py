@@ -67,7 +67,7 @@ def star_targets(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns
     -------
     numpy.ndarray
-        (Y, X, 33) float32: depth in [0, 1], and distances in units of 16 pixels; -1 where they are not known:
+        (Y, X, 33) float32: depth in [0, 1], and distances in units of 16 pixels. -1 where they are not known:
         they are measured at 2000 pixels at most, drawn by the patch's own content. (On a grid a network
         with poolings would learn them for the pixels of the grid alone.)
     """

@@ -26,7 +26,7 @@ def border_weights(objects: NDArray[np.int32], w0: float = 10.0, sigma: float = 
     -------
     numpy.ndarray
         (Y, X) float32: w0 * exp(-(d1 + d2) ** 2 / (2 sigma ** 2)) on background pixels, where d1
-        and d2 are the distances to the nearest and second nearest object; 0 on objects and where
+        and d2 are the distances to the nearest and second nearest object. 0 on objects and where
         there are fewer than two.
 
     References

@@ -66,7 +66,7 @@ class ImageSource(QObject):  # type: ignore[misc]
     viewer : napari.Viewer
         Is followed.
     session : Session
-        Is told.
+        Learns what is open.
     """
 
     def __init__(self, viewer: Any, session: Session, parent: QObject) -> None:
@@ -108,7 +108,7 @@ class ImageSource(QObject):  # type: ignore[misc]
             self._watch(layer)
 
     def close(self) -> None:
-        """Let go of the viewer, remove what was kept on disk."""
+        """Let go of the viewer, remove what was stored on disk."""
         for timer in (self._soon, self._fit, self._drawn):
             timer.stop()
         for event in _edits(self.reference_layer):

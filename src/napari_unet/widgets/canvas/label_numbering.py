@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 CYCLE = 49  # colours of objects, after which they come again
 IGNORED_OBJECT = 1_000_000  # number of ignored pixels among objects; a new object never gets it
-NEW_OBJECTS = 1000  # numbers kept free for the new objects of each class
+NEW_OBJECTS = 1000  # numbers left free for the new objects of each class
 BEYOND = 256  # place of all numbers above those of a mask of classes
 
 

@@ -178,7 +178,7 @@ class _LoadLabels:
         meaning = self._for(self.classes(), int(stored.pixels.max(initial=0)))
         mask = meaning.read(stored, "the layer of reference masks")
         if mask.objects is not None and len(np.unique(mask.objects[mask.objects > 0])) < FEWEST_OBJECTS:
-            return replace(mask, objects=None)  # 0 and one number: nothing is told apart
+            return replace(mask, objects=None)  # 0 and one number: no objects are separated
         return mask
 
     def _for(self, classes: int, highest: int) -> MaskValues:

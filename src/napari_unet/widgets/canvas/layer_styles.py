@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#0072B2", "#D55E00")
 
 IGNORED_COLOUR = "#B8B8B8"  # as fog: no class has a grey
-VERIFIED_COLOUR = "#CC79A7"  # hatched, so that it is told apart by shape as well
+VERIFIED_COLOUR = "#CC79A7"  # hatched, so that its shape differs as well
 # Of disagreement, with how much of what lies below they hide.
 UNSURE_COLOURS = (("#5B1FBF", 0.0), ("#5B1FBF", 0.15), ("#B14EE9", 0.8), ("#FFE94A", 1.0))
 HATCHES = 40  # lines over the longer side
@@ -46,8 +46,8 @@ def class_colour(number: int, classes: int) -> str:
 def _colormap(colours: dict[int, str], name: str) -> Any:
     """Colours of some labels up to 255; the others are transparent.
 
-    A cycle as long as there are labels, since for a dictionary of colours napari compiles code for a
-    second or two, where numba is installed, while the window stands still.
+    A cycle as long as there are labels. For a dictionary of colours napari compiles code for a second or
+    two, where numba is installed, while the window stands still.
     """
     from napari.utils import CyclicLabelColormap
 

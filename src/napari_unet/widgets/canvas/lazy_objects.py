@@ -1,4 +1,4 @@
-"""Objects of a level of a large mask, told apart in the part that is looked at."""
+"""Objects of a level of a large mask, separated in the part that is looked at."""
 
 from __future__ import annotations
 

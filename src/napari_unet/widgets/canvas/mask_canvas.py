@@ -484,7 +484,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         return changed, stack.numbering, stack.labels
 
     def _objects(self, mask: NDArray[np.uint8]) -> NDArray[np.int32] | None:
-        """Objects of the current mask, told apart as the model does it; None where classes are shown."""
+        """Objects of the current mask, separated as the model does it; None where classes are shown."""
         if not self.as_objects:
             return None
         return objects_of(

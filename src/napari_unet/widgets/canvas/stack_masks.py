@@ -33,7 +33,7 @@ PAUSE = 400  # milliseconds from the last change of a stack of objects until the
 
 
 class StackMasks(QObject):  # type: ignore[misc]
-    """Keeps the masks of stacks in step with the session, a slice at a time, beside the window.
+    """Keeps the masks of stacks in step with the session, a slice at a time, in the background.
 
     Parameters
     ----------
@@ -241,7 +241,7 @@ class StackMasks(QObject):  # type: ignore[misc]
     # objects through all slices
 
     def _number(self) -> None:
-        """Number the objects of the next stack from its first slice to its last, beside the window."""
+        """Number the objects of the next stack from its first slice to its last, in the background."""
         if self._busy or self._wanted or self._closed or not self.as_objects:
             return
         waiting = [s for _, s in self._stacks.values() if len(s) and s.numbered_at != s.changes]
@@ -297,7 +297,7 @@ class StackMasks(QObject):  # type: ignore[misc]
 def objects_of(
     collection: Collection | None, identifier: str, mask: NDArray[np.uint8], settings: Any
 ) -> NDArray[np.int32]:
-    """(Y, X) int32: the objects of a mask of an image, told apart as the model does it."""
+    """(Y, X) int32: the objects of a mask of an image, separated as the model does it."""
     mask = np.where(mask == IGNORE, 0, mask).astype(np.uint8)
     if collection is None or identifier not in collection.entries:
         return connected_objects(mask)

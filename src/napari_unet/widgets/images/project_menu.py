@@ -42,7 +42,7 @@ class ProjectMenu(QObject):  # type: ignore[misc]
     ) -> None:
         super().__init__(parent)
         self.session, self._open_paths, self._widget = session, open_paths, parent
-        self._placed: set[Path] = set()  # projects whose folder was told
+        self._placed: set[Path] = set()  # projects whose folder was named
         self._noted = False  # whether the project itself has just said something
         self.recent = menu.addMenu("Recent projects")
         self.recent.setToolTipsVisible(True)

@@ -39,10 +39,10 @@ HEADERS = {
 }
 MEANINGS = {
     "": "In no split yet.",
-    "train": "The model learnt from this image: its IoU here flatters the model.",
+    "train": "The model learned from this image: its IoU here flatters the model.",
     "validation": "Training chose the best epoch by this image: its IoU may flatter the model a little.",
-    "held-out": "Kept away from training: its IoU is an honest score.",
-    "unseen": "The model never met this image.",
+    "held-out": "Held out from training: its IoU is an honest score.",
+    "unseen": "The model has not seen this image.",
     "not known": "The model does not record what it was trained on: it may have seen this image.",
     "new": "Not segmented yet.",
     "segmented": "Has a predicted mask that nobody has corrected.",

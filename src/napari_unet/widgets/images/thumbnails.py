@@ -1,4 +1,4 @@
-"""Small pictures of images: asked for when first painted, kept while there is room."""
+"""Small pictures of images: asked for when first painted, in memory while there is room."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Thumbnails(QObject):  # type: ignore[misc]
     Parameters
     ----------
     request : callable or None
-        Gets the id of an image that was painted without its picture; called once for each, after painting,
-        and again only once the picture had to make room for others. Answers by `put`, at any later time.
+        Gets the id of an image that was painted without its picture. Called once for each, after painting,
+        and again only after the picture made room for others. Answers by `put`, at any later time.
     capacity : int
-        How many pictures are kept; the ones longest unseen go first.
+        How many pictures stay; those not painted for the longest time go first.
     parent : QObject, optional
         Owner.
     """

@@ -269,7 +269,7 @@ class LearnPanel(Step):
         self.run_button.setEnabled(not why)
         self.run_button.setToolTip(why or "Learn from the corrections, then judge old and new model")
         self.keep_going.setChecked(learning.keep_going)
-        # What can be answered now has the room: a small screen shows five images beside it.
+        # What can be answered now has the room: a small screen shows five images above it.
         waits = self.candidate.version is not None
         learns = self.background.stoppable
         self.start.setVisible(not (learns or waits) or learning.keep_going)

@@ -43,8 +43,8 @@ ABOUT = {
     "tgs-salt": "tgs-salt: for seismic tiles of the TGS Salt challenge",
     "ultrasound-nerve": "ultrasound-nerve: for the frames of Ultrasound Nerve Segmentation",
     "isbi2012": "isbi2012: for membranes in electron microscopy",
-    "dsb2018": "dsb2018: for nuclei of any look, touching ones told apart",
-    "cell-tracking": "cell-tracking: for cells numbered one by one, touching ones told apart",
+    "dsb2018": "dsb2018: for nuclei of any look, touching ones separated",
+    "cell-tracking": "cell-tracking: for cells numbered one by one, touching ones separated",
 }
 FIRST = "unet"
 SETTINGS_HEIGHT = 140  # pixels

@@ -17,7 +17,7 @@ SLICE = 0.008  # seconds in a row that the window gives to what arrives
 class Dispatcher(QObject):  # type: ignore[misc]
     """Runs functions that other threads hand over in the thread that made it, in order.
 
-    However much arrives, the window is never kept longer than one function and a few milliseconds:
+    However much arrives, the window never waits longer than one function and a few milliseconds:
     after those it first sees to clicks and paint. A function that raises is reported as any error of the
     window is (``sys.excepthook``), and does not keep those behind it from running.
     """

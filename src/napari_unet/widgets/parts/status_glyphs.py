@@ -1,4 +1,4 @@
-"""Small signs that go with words for status and part; told apart by shape as well as by colour."""
+"""Small signs for status and part; they differ in shape as well as in colour."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class IoUHistogram(QWidget):  # type: ignore[misc]
         return QSize(4 * BINS, HEIGHT)
 
     def bar_at(self, x: float) -> int:
-        """Number of the bin at a horizontal position in pixels; -1 beside them or without values."""
+        """Number of the bin at a horizontal position in pixels; -1 outside them or without values."""
         ground = self._ground()
         number = int((x - ground.left()) / ground.width() * BINS // 1)
         return number if self._mean is not None and 0 <= number < BINS else -1

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
 
-BREATH = 0.02  # seconds for which the window may be kept waiting
+BREATH = 0.02  # seconds that the window may wait
 FEW_PIXELS = 16  # smaller pieces are dropped where no minimum size is set
 NAMES = {
     "fill": "fill holes",

@@ -52,7 +52,7 @@ TOGGLES = {
     ),
     "probabilities": ("Probabilities", "Show the model's probabilities below the mask, 0 to 1 (B)"),
 }
-SIGNS = {  # colours over the mask, beside the boxes; those of errors are many, and have a line
+SIGNS = {  # colours over the mask, next to the boxes; those of errors are many, and have a line
     "verified": f'<span style="color:{VERIFIED_COLOUR}">▨</span>',
     "unsure": "".join(f'<span style="color:{colour}">■</span>' for colour, _ in UNSURE_COLOURS[1:]),
 }

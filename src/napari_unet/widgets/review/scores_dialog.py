@@ -44,7 +44,7 @@ EMPTY = "Segment images that have reference masks: their scores come here, worst
 
 
 class ScoresDialog(QDialog):  # type: ignore[misc]
-    """A window beside the viewer that stays open while one works.
+    """A window next to the viewer that stays open while one works.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ class RunRecordButton(QToolButton):  # type: ignore[misc]
             if done.attached:
                 words += (
                     f";\n{done.attached:,} image{'s' * (done.attached != 1)}, or masks of them, that no file "
-                    "holds as they are go into a folder beside it"
+                    "holds as they are go into a folder next to it"
                 )
             action.setToolTip(words)
             action.triggered.connect(lambda _=False, k=kind: self._ask(k))

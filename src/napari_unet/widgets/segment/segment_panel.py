@@ -42,7 +42,7 @@ HELD_OUT = "held-out"  # scope and part; offered where the model's split has suc
 AT_REST = 400  # milliseconds after which other images are scored with a new threshold
 MANY = 5  # rows; fewer are not counted on the button
 MOST_NAMED = 3  # members of an ensemble
-EVEN = 1e-3  # by which weights differ that need not be told
+EVEN = 1e-3  # differences of weights up to this need no mention
 
 
 class SegmentPanel(Step):
@@ -312,7 +312,7 @@ class SegmentPanel(Step):
             self.scope_box.setItemText(place, f"Held-out only ({len(ids):,})")
 
     def held_out_ids(self) -> tuple[str, ...]:
-        """Ids of the images that training kept away from the model."""
+        """Ids of the images that are held out from the model."""
         collection = self.session.workspace.collection
         if collection is None:
             return ()

@@ -87,7 +87,7 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
                     image = collection.image(identifier)
                 found = describe_image(image), image.shape[2]
             except (WorkbenchError, OSError, KeyError, IndexError):
-                return  # where it is shown or segmented that is told
+                return  # where it is shown or segmented, that is said
             session.runner.dispatch(lambda: self._keep(collection, identifier, found))
 
         session.runner.in_background(work)

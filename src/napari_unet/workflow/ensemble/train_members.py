@@ -51,7 +51,7 @@ FEWEST = 2
 class TrainMembersTask:
     """Train several models on one data set, and make an ensemble of them.
 
-    - folds: what is not held out is divided by group into as many parts; each model chooses its weights
+    - folds: what is not held out is divided by group into as many parts. Each model chooses its weights
       on one of them and is trained on the others (Breiman 1996, doi:10.1007/BF00058655, has the idea).
     - seeds: the same split, other random weights, other patches.
     - snapshots: one training whose rate comes down as many times as there are members, each from where

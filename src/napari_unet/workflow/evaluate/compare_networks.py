@@ -113,7 +113,7 @@ class CompareNetworksTask:
         OutputError
             If the report cannot be written, or its folder is of another comparison.
         Cancelled
-            When the person stopped it; what was finished is kept.
+            When the person stopped it; finished networks stay.
         """
         if not self.networks or len(set(self.networks)) < len(self.networks):
             raise SettingsError(

@@ -58,7 +58,7 @@ class Submission:
     resumed : int
         Images of them that an earlier, stopped run did.
     checked : str
-        Name of the sample submission it was held against, or "".
+        Name of the sample submission it was compared with, or "".
     left_out : tuple of LeftOut
         Images that could not be read. Those of the test have an empty mask in the table, which needs all
         of them; others are not in it.
@@ -88,8 +88,8 @@ class SubmitTask:
     masks : pathlib.Path, optional
         Folder or zip of masks named after the images, instead of a model.
     part : str
-        "test": images without a reference mask in the competition's test folder; "labelled": those
-        with one, so that it can be scored here; "held-out": those of them the model has not seen.
+        "test": images without a reference mask in the competition's test folder. "labelled": those
+        with one, so that it can be scored here. "held-out": those of them the model has not seen.
     format : str, optional
         Layout of the data.
     """
@@ -103,7 +103,7 @@ class SubmitTask:
     overwrite: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Submission:
-        """Segment what is not done yet, and write the table. What was done before a stop is kept."""
+        """Segment what is not done yet, and write the table. What was done before a stop stays."""
         if self.out.is_dir():
             raise DataError(
                 f"{self.out} is a folder", code="data.file.folder", expected="a name like submission.csv"

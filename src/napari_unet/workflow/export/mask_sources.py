@@ -283,7 +283,7 @@ class HandedMask:
     corrected : numpy.ndarray or None
         (Y, X) uint8, 0..K, what a person made of it; None where it was as predicted.
     prediction : Prediction or None
-        What the model had said of the image.
+        What the model predicted for the image.
     """
 
     corrected: NDArray[np.uint8] | None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FineTuneTask", "FineTuned"]
 
-WRITING = 2.5  # seconds kept for the last look and for writing the model, on a quiet machine
+WRITING = 2.5  # seconds reserved for the last look and for writing the model, on a quiet machine
 LOADING = 1.5  # seconds that loading the model takes there
 
 

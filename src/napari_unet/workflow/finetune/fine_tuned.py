@@ -56,9 +56,9 @@ def first_button(new: Comparison, old: Comparison | None) -> First:
     Returns
     -------
     str
-        "discard" if the new model is worse, or no image judged; "keep" if it is better, or if it gained more
-        than 0.01 without being behind on any image of the new kind, of which there are too few for an
-        interval; else "either".
+        "discard" if the new model is worse, or no image judged. "keep" if it is better. Also "keep" if it
+        gained more than 0.01 and is behind on no image of the new kind, of which there are too few for an
+        interval. Else "either".
     """
     verdict = verdict_of(new, old)
     if verdict == "worse" or not (new.images or (old is not None and old.images)):
@@ -121,7 +121,7 @@ class FineTuneRequest:
     judges : tuple of ImageReference
         Images with reference masks to judge by, besides.
     reserve : bool, optional
-        Whether every fifth done image is kept for judging; None: where too few `judges` are there for it.
+        Whether every fifth done image is held out; None: where there are too few `judges`.
         Where fewer than five images of the new kind judge, corrections judge by cross-validation too.
     preview : FromCaller, optional
         () -> FileReference, (id, image as (Y, X, C)) or None: the image that shall be shown as it is
@@ -162,7 +162,7 @@ class FineTuned:
     history : tuple of dict
         A row a look: seconds since the task began, step, loss, learning_rate, held_out_iou.
     learned_from, held_out : tuple of str
-        Ids of the corrections that were learned from, and of those kept for judging.
+        Ids of the corrections that were learned from, and of those held out.
     replayed : str
         "training data", "recorded training data", "rehearsal set", "own predictions" or "nothing".
     steps : int
@@ -170,7 +170,7 @@ class FineTuned:
     seconds : float
         The whole task took.
     stopped : bool
-        Whether it was told to stop and keep the best.
+        Whether a person stopped it early, with the best weights.
     left_out : tuple of LeftOut
         Corrections, and images to replay or to judge by, that could not be read.
     forgetting : Comparison or None

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     Weights = list[NDArray[np.float32]]
 
 LEAST_TRAINING = 0.4  # share of the budget
-MOST_JUDGING = 0.25  # share of the budget that is kept for it
+MOST_JUDGING = 0.25  # share of the budget that is reserved for it
 FOLD = 0.25  # share of the training that each network of a cross-validation gets
 LINE = 0.1  # share of the budget that choosing a point of the line may take
 FEW_POINTS = (0.5, 1.0)

@@ -45,8 +45,8 @@ class NotJudging:
 
     Attributes
     ----------
-    learnt : int
-        That the model has learnt from, or from copies of them.
+    learned : int
+        That the model has learned from, or from copies of them.
     corrected : int
         That a person corrected and did not keep for judging.
     beyond : int
@@ -57,7 +57,7 @@ class NotJudging:
         That cannot be read, or whose mask does not fit.
     """
 
-    learnt: int = 0
+    learned: int = 0
     corrected: int = 0
     beyond: int = 0
     most: int = 0
@@ -79,7 +79,7 @@ def counts_note(not_judging: NotJudging, choosing: int, judging: int, judged: in
         That did, in the time there was.
     """
     total = (
-        not_judging.learnt
+        not_judging.learned
         + not_judging.corrected
         + not_judging.beyond
         + not_judging.damaged
@@ -90,10 +90,10 @@ def counts_note(not_judging: NotJudging, choosing: int, judging: int, judged: in
         return ""
     whys = [
         (
-            not_judging.learnt,
+            not_judging.learned,
             (
-                "the model has learnt from, as it is or as a copy",
-                "the model has learnt from, as they are or as copies",
+                "the model has learned from, as it is or as a copy",
+                "the model has learned from, as they are or as copies",
             ),
         ),
         (not_judging.corrected, ("was corrected", "were corrected")),

@@ -33,14 +33,14 @@ class Judges:
         Ids of all that were looked at.
     corrected : list of str
         Ids of the corrections that are the same image as a candidate.
-    learnt, damaged : int
-        Candidates that the model has learnt from, or that cannot be used.
+    learned, damaged : int
+        Candidates that the model has learned from, or that cannot be used.
     """
 
     samples: list[Sample] = field(default_factory=list)
     candidates: set[str] = field(default_factory=set)
     corrected: list[str] = field(default_factory=list)
-    learnt: int = 0
+    learned: int = 0
     damaged: int = 0
 
     def not_judging(self, judging: Iterable[str] = (), beyond: Iterable[str] = ()) -> NotJudging:
@@ -55,7 +55,7 @@ class Judges:
         """
         aside = set(judging)
         return NotJudging(
-            self.learnt,
+            self.learned,
             sum(i not in aside for i in self.corrected),
             sum(LABELLED + i not in self.candidates for i in beyond),
             MOST_JUDGED,
@@ -130,7 +130,7 @@ def _usable(
         if digest in taken:
             found.corrected.append(taken[digest])
         elif seen is not None and seen.part(image) == "train":
-            found.learnt += 1
+            found.learned += 1
         else:
             found.samples.append(sample)
     return found

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from napari_unet.project.model_versions import ModelStore
 
 NEXT = 5  # corrections that are looked ahead
-FEWEST_TO_FIT = 3  # rounds; of fewer no curve can be told
+FEWEST_TO_FIT = 3  # rounds; fewer show no curve
 LEAST_NOISE = 1e-4  # of IoU, that no fit is better than
 DEVIATIONS = 2.0  # standard deviations on each side of the forecast
 
 
 @dataclass(frozen=True)
 class Round:
-    """A kept version that learned from corrections.
+    """A version in use that learned from corrections.
 
     Attributes
     ----------
@@ -139,8 +139,8 @@ def forecast_of(rounds: Sequence[Round], ceiling: float = math.inf) -> Forecast 
     From three rounds with more and more corrections on, G (1 - exp(-n / t)) is fitted to the gain
     after n corrections by least squares. The interval is two standard deviations wide on each side: the
     covariance of the fit, times the noise that the rounds' intervals or the fit itself show. With
-    fewer rounds the upper end of the last one's gain, by its interval, is taken as an upper bound, as
-    gains shrink, and half of its gain a correction as the guess.
+    fewer rounds, gains are expected to shrink. The upper end of the interval of the last gain is the upper
+    bound, and half of its gain for each correction is the guess.
     """
     if not rounds:
         return None

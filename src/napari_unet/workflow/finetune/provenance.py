@@ -38,7 +38,7 @@ def provenance_of_version(
 ) -> dict[str, Any]:
     """Of the parent's provenance what stays true, and what was learned on top of it.
 
-    Corrections enter the split, those learned from as training images and those kept for judging as
+    Corrections enter the split, those learned from as training images and the judging ones as
     held-out ones, with their hashes: so ``TrainingMembership`` knows them again wherever they turn up.
 
     Parameters
@@ -52,7 +52,7 @@ def provenance_of_version(
     painted : Dataset
         All corrections.
     learned_from, reserved : sequence of Sample
-        Of those, what was learned from and what was kept for judging.
+        Of those, what was learned from and what was held out.
     about : mapping
         Scores, settings and whatever else there is to tell, plain JSON.
     """

@@ -36,8 +36,8 @@ class ReplaySource:
     Attributes
     ----------
     kind : str
-        "training data" that was named, "recorded training data" that the model says it was trained on,
-        the "rehearsal set" inside the model, "own predictions" on images without masks, or "nothing".
+        "training data" if it was named, "recorded training data" if the model says where it was trained.
+        Else the "rehearsal set" inside the model, "own predictions" on images without masks, or "nothing".
     train : Dataset or None
         To replay.
     judges : tuple of Sample

@@ -92,7 +92,7 @@ class RoundMaterial:
                 "there is no correction to learn from",
                 code="training.corrections.missing",
                 expected="at least one image with pixels that are verified"
-                + (", besides the one in five kept for judging" if self.reserved else ""),
+                + (", besides the one in five that is held out" if self.reserved else ""),
                 remedy="correct more images",
             )
         aside = {s.id for s in self.reserved}

@@ -61,7 +61,7 @@ class Trained:
     memory : int
         Most bytes that the computing process held meanwhile.
     stopped : bool
-        Whether it was told to stop and keep the best.
+        Whether a person stopped it early, with the best weights.
     judged : int
         Images that `held_out_iou` is over, where there is no comparison.
     """

@@ -323,7 +323,7 @@ def read_corrections(
     Raises
     ------
     DataError
-        If there is no image with a mask, or the layout has no values to be told apart.
+        If there is no image with a mask, or the masks of the layout have no values to choose.
     """
     dataset = open_dataset(path, format)
     if len(dataset) == 0:

@@ -1,7 +1,7 @@
 """Weights between an old network and what it became, and which of them a judge prefers.
 
-Weights on the line from the old network to the fine-tuned one often keep more of the old than the end of the
-line, and gain nearly as much (Wortsman et al. 2022, Robust fine-tuning of zero-shot models,
+Weights on the line from the old network to the fine-tuned one often forget less than the end of the line,
+and gain nearly as much (Wortsman et al. 2022, Robust fine-tuning of zero-shot models,
 doi:10.1109/CVPR52688.2022.00780).
 """
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_unet.workflow.large_images.finish import Part
 
 IGNORE = 255  # in masks that people painted: nobody knows
-FULL = 255  # how a probability of 1 is kept
+FULL = 255  # how a probability of 1 is stored
 MOST_ROUNDS = 6  # in which a rounded probability is moved to the right side of the threshold
 
 

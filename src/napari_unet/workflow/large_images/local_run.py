@@ -103,7 +103,7 @@ class LocalRun:
         focus : callable
             Asked before each batch.
         on_block : callable
-            Told of each block that is written, in the thread that writes.
+            Called with each block that is written, in the thread that writes.
         part : bool
             Whether these blocks alone are wanted, and their megapixels counted.
 
@@ -163,7 +163,7 @@ class LocalRun:
                 "there is not enough memory for a single tile",
                 code="compute.memory",
                 got=f"tiles of {side} pixels",
-                remedy="give less with --memory; what is finished is kept",
+                remedy="give less with --memory; finished blocks stay",
             ) from error
 
     def _read_next(

@@ -257,7 +257,7 @@ class TileRunner:
     model : Model
         That answers.
     on_smaller : callable
-        Told the new size, once for each halving.
+        Called with the new size, once for each halving.
     """
 
     def __init__(
@@ -358,7 +358,7 @@ def probabilities_of_block(
 
 
 def nearest_first(large: LargeImage, blocks: list[Block], image: int, y: float, x: float) -> list[Block]:
-    """Blocks by their distance from a place: those of its image first, then of the images beside it."""
+    """Blocks by their distance from a place: those of its image first, then of the neighbouring images."""
 
     def far(block: Block) -> tuple[Any, ...]:
         rows, columns = large.plan.result(block.number)

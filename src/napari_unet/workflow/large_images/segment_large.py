@@ -291,7 +291,7 @@ def segment_stack(
     source : pathlib.Path, optional
         Where `model` was loaded from, for those workers.
     on_begun : callable, optional
-        Takes the path of what is being made, to be looked at meanwhile: coarser levels are kept up with the
+        Takes the path of what is being made, to be looked at meanwhile: coarser levels follow the
         blocks then, if they are made here.
     on_progress : callable
         Takes a Progress; blocks that are finished are its pieces.
@@ -423,7 +423,7 @@ def _remove(path: Path) -> None:
 def about_result(
     stack: LazyStack, model: Model, settings: InferenceSettings, large: LargeImageSettings, precision: str
 ) -> dict[str, Any]:
-    """All that decides the result, as JSON; kept with it."""
+    """All that decides the result, as JSON; stored with it."""
     decides = settings.model_dump(mode="json", include={"flips", "threshold", "minimum_size"})
     if model.recipe.training.pixel_size and stack.pixel_size is not None:
         decides["pixel_size"] = stack.pixel_size.text

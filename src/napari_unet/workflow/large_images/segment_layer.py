@@ -99,7 +99,7 @@ def image_of_mask(path: Path) -> str:
 class SegmentLayerTask:
     """Segment one large image, or what is in view of it; what is finished when it is stopped is resumed.
 
-    Probabilities stay beside the mask, so that another threshold or minimum size needs no network.
+    Probabilities stay next to the mask, so that another threshold or minimum size needs no network.
 
     Attributes
     ----------
@@ -272,7 +272,7 @@ class SegmentLayerTask:
         """What decides the probabilities."""
         about = about_result(stack, model, self.settings, self.large, precision)
         decides = dict(about["settings"])
-        del decides["threshold"], decides["minimum_size"]  # of which any can be had
+        del decides["threshold"], decides["minimum_size"]  # any of them can be made later
         return about | {"settings": decides}
 
 

@@ -187,7 +187,7 @@ class SegmentImagesTask:
     settings: InferenceSettings | None = None
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> list[Path]:
-        """Segment; give back the masks' paths. Masks written before a stop are kept."""
+        """Segment; give back the masks' paths. Masks written before a stop stay."""
         model = load_any(self.model, default_precision())
         settings = self.settings or model.recipe.inference
         stems = unique_stems(image.id for image in self.images)

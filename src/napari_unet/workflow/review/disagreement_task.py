@@ -66,7 +66,7 @@ class DisagreementTask:
             store_array(self.file, found.disagreement.astype(np.float16))
         except OSError as error:
             raise unwritable(
-                f"the disagreement cannot be kept in {self.file.parent}", error, "make room there"
+                f"the disagreement cannot be written in {self.file.parent}", error, "make room there"
             ) from error
         on_progress(Progress(1, 1, "Comparing opinions"))
         return self.file

@@ -78,10 +78,11 @@ def representative_order(
     -----
     Each choice i adds most to sum over j of (1 - IoU_j) max over chosen and done i of l(i, j), a weighted
     facility location. The likeness l is exp(-d / 0.5), where d is the mean squared difference of the
-    appearances, each divided by its deviation over all images: 0.39 of the distance between the tenth and
-    the ninetieth percentile, so that a few odd images stretch no scale. Worst first alone offers what is
-    odd or hopeless, and near copies of it. Settles, Craven 2008, doi:10.3115/1613715.1613855 (information
-    density); Sener, Savarese 2018, arXiv:1708.00489 (a batch should cover the data).
+    appearances, each divided by its deviation over all images. The deviation is 0.39 of the distance between
+    the tenth and the ninetieth percentile, so that a few odd images stretch no scale. Worst
+    first alone offers what is odd or hopeless, and near copies of it. Settles, Craven 2008,
+    doi:10.3115/1613715.1613855 (information density); Sener, Savarese 2018, arXiv:1708.00489 (a batch should
+    cover the data).
     """
     count = len(iou)
     if count == 0:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
 
-# Of the image's pixels: what a mask must have before uncertainty elsewhere counts for little.
+# Of the image's pixels: what a mask must have before doubt elsewhere counts for little.
 SOFT = 0.002
 FEWEST_KNOWN = 8  # images with known IoU below which an estimate is left as it is
 CERTAIN = 0.999
@@ -99,8 +99,8 @@ def measure_agreement(
     Notes
     -----
     With mask M and mean probabilities p the expected IoU of a class is
-    (sum of p in M + s) / (|M| + sum of p outside M + s), averaged over the classes in M, with a small s
-    that lets an empty mask be right. Where M is empty it is s / (sum of p + s).
+    (sum of p in M + s) / (|M| + sum of p outside M + s). It is averaged over the classes in M. The small s
+    lets an empty mask be right. Where M is empty it is s / (sum of p + s).
     """
     mean = np.asarray(np.average(np.stack(members), axis=0, weights=weights), np.float32)
     classes = mean.shape[2]
@@ -208,9 +208,9 @@ def agreement_of_members(
 class Calibration(Settings):
     """From what is measured without a reference to IoU, learned where the IoU is known.
 
-    Two monotone steps: a least-squares line through log-odds weighs agreement against expectation (its
-    constant would move sums and knots alike, and is left out),
-    then isotonic regression says what IoU goes with it.
+    Two monotone steps. A least-squares line through log-odds weighs agreement against expectation. (Its
+    constant would move sums and knots alike, and is left out.) Then isotonic regression says which IoU
+    belongs to it.
 
     Attributes
     ----------

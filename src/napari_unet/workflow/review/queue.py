@@ -93,9 +93,9 @@ def review_queue(
     -------
     list of QueuedImage
         Worst first; equal ones by the less certain, then by id. Where the appearance of all images is
-        known, the first 50 are those that stand for most that is wrong: see ``representative_order``;
-        but two of every five are drawn by the hash of their id, as a network that only learns what it got
-        wrong forgets what is usual; and images of one grey value, from which nothing is learned, come last.
+        known, the first 50 are those that stand for most that is wrong: see ``representative_order``.
+        Two of every five are drawn by the hash of their id, as a network that only learns what it got
+        wrong forgets what is usual. Images of one grey value, from which nothing is learned, come last.
     """
     listed = list(found)
     every = worst_first(listed, calibration, known)

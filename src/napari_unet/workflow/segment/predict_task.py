@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.inputs.image_reference import ImageReference
 
-SEVERAL = 2  # models kept warm
+SEVERAL = 2  # models that stay warm
 
 
 @functools.cache

@@ -159,7 +159,7 @@ def store(file: Path, values: NDArray[Any], shape: tuple[int, int], region: Regi
         whole.flush()
     except OSError as error:
         raise unwritable(
-            f"the probabilities cannot be kept in {file.parent}", error, "make room there"
+            f"the probabilities cannot be written in {file.parent}", error, "make room there"
         ) from error
 
 

@@ -107,7 +107,7 @@ def segment_samples(
 ) -> Iterator[Segmentation]:
     """Segment images one after another, batched for the network, in order.
 
-    Probabilities are rounded to half precision, in which they are stored, before the mask is made: so
+    Probabilities are rounded to half precision, in which they are stored, before the mask is made. So
     the mask is the same whether it is made now or later from what was stored.
 
     Parameters
@@ -175,7 +175,7 @@ def segment_samples(
 def with_depth(outputs: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
     """Turn what a star-convex network says into objects, and these into how deep pixels lie in them.
 
-    So objects are kept, corrected and exported as those of a network that learned the depth itself.
+    So objects are stored, corrected and exported as those of a network that learned the depth itself.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ def choose_rehearsal(
 
     Images that look bright and images that look dark take turns, so that a rare kind is there too. In each
     image the place is taken whose intensities are most like those of the whole image, as each crop is
-    normalized by itself later; of an image with foreground, a place with foreground.
+    normalized by itself later. Of an image with foreground, a place with foreground is taken.
 
     Parameters
     ----------

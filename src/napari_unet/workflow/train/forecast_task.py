@@ -201,7 +201,7 @@ class PlanTask:
 
 
 def _still_to_come(batches: TrainingBatches, shapes: list[tuple[int, int]]) -> int:
-    """Bytes of prepared samples that are not there yet, as far as they are kept."""
+    """Bytes of prepared samples that are not there yet, as far as they stay in memory."""
     channels, scale = batches.normalization.channels, batches.normalization.scale
     pixels = sum(y * x for y, x in shapes) * scale**2
     whole = pixels * (4 * channels + 1 + 4)

@@ -29,7 +29,7 @@ CORES = (0.3, 0.4, 0.5, 0.6, 0.7)
 PRESENCES = tuple(round(0.05 * n, 2) for n in range(1, 20))
 LARGEST_PIECE = 0.08  # of an image's pixels: what is larger is no speck
 GAIN = 1e-3  # that dropping small pieces must bring: less is luck
-MOST_PIXELS = 60e6  # of all images together whose probabilities are kept in memory
+MOST_PIXELS = 60e6  # of all images together whose probabilities stay in memory
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 MAX_DECODED_BYTES = 2**31  # of one image
-PLAUSIBLE_BYTES = 2**28  # smaller images are not held against the size of their file
+PLAUSIBLE_BYTES = 2**28  # smaller images are not compared with the size of their file
 MAX_RATIO = 5000  # of decoded to stored size; LZW and Deflate stay below it
 
 

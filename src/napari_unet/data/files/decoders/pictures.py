@@ -241,7 +241,7 @@ def whole(file: IO[bytes]) -> bytes:
 
 
 def length(file: IO[bytes]) -> int:
-    """Bytes in a file; its place is kept."""
+    """Bytes in a file, from its place on; the place stays."""
     place = file.tell()
     end = file.seek(0, io.SEEK_END)
     file.seek(place)
