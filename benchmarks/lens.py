@@ -168,7 +168,7 @@ def measure(folder: Path, side: int, strokes: int) -> dict[str, float]:
 
 def plain_stalls(viewer: Any, strokes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     """How late the timer comes while the same is painted on a layer of napari that nobody watches."""
-    from napari_unet.widgets.canvas.lens import SIDE
+    from napari_unet.widgets.canvas.large.lens import SIDE
 
     layer = viewer.add_labels(np.zeros((SIDE, SIDE), np.uint8), opacity=0.55)
     layer.translate = np.subtract(viewer.layers[0].extent.world[1] / 2, SIDE / 2)

@@ -102,6 +102,7 @@ PARTS = {
         {"parts"},
         {"images", "segment", "learn", "canvas"},
         {"review"},
+        {"dock"},
         {"workbench"},
     ),
 }

@@ -353,16 +353,8 @@ def test_a_stopped_training_goes_on(how: signal.Signals, salt_folder: Path, tmp_
 
     out, folder = tmp_path / "m", copy_of(salt_folder, tmp_path)
     command = [sys.executable, "-m", "napari_unet.cli", "train", str(folder), "--out", str(out)]
-    command += [
-        "--set",
-        "filters=2",
-        "--set",
-        "steps_per_epoch=3",
-        "--set",
-        "batch_size=4",
-        "--set",
-        "epochs=400",
-    ]
+    for setting in ("filters=2", "depth=1", "steps_per_epoch=3", "batch_size=4", "epochs=400"):
+        command += ["--set", setting]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ)
     deadline = time.monotonic() + 120
     while not (out / "metrics.csv").exists() or len((out / "metrics.csv").read_text().splitlines()) < 4:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 PEOPLE = 5  # who work side by side, each on a project of their own
-LEARN_EVERY = 5  # one of so many kills comes while it is being learned
+LEARN_EVERY = 10  # one of so many kills comes while it is being learned
 KILLS = 20 if sys.platform != "win32" else 3  # of each
 LEARNS = sys.platform == "linux"  # where a process can be made to end in the moment its parent is killed
 IMAGE = kill_program.IMAGE

@@ -27,7 +27,7 @@ from support.errors import raises_code
 
 pytestmark = pytest.mark.slow
 
-NETWORK = NetworkSettings(filters=4, depth=2)
+NETWORK = NetworkSettings(filters=4, depth=1)
 SIZES = input_sizes(NETWORK)
 
 

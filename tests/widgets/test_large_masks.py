@@ -14,7 +14,7 @@ from qtpy.QtCore import QPoint
 from scipy import ndimage
 
 from napari_unet.models.card import ModelCard
-from napari_unet.widgets.canvas import large_masks, lens
+from napari_unet.widgets.canvas.large import large_masks, lens
 from napari_unet.widgets.canvas.layer_styles import camera_of
 from napari_unet.widgets.parts.preferences import Preferences
 from support import hands
@@ -45,7 +45,7 @@ def image(tmp_path: Path) -> Any:
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Images from 0.1 megapixels are large, blocks are small, and so is the lens."""
     chosen = Preferences(large_megapixels=0.1, memory=0.2)
-    for module in ("workbench", "segment.start_segmenting"):
+    for module in ("workbench", "dock.start_segmenting"):
         monkeypatch.setattr(f"napari_unet.widgets.{module}.read_preferences", lambda: chosen)
     monkeypatch.setattr(lens, "SIDE", 256)
     monkeypatch.setattr(lens, "STEP", 32)

@@ -252,8 +252,8 @@ def test_layers_called_as_slices_are_have_ids_of_their_own(ready: Any, viewer: A
 def test_the_tiles_of_the_preferences_count_at_once(
     ready: Any, viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from napari_unet.widgets.dock import start_segmenting
     from napari_unet.widgets.parts.preferences import Preferences
-    from napari_unet.widgets.segment import start_segmenting
 
     viewer.add_image(picture(), name="p")
     qtbot.waitUntil(lambda: ready.session.workspace.current == "p")

@@ -21,26 +21,26 @@ from napari_unet.session.outcome import Outcome
 from napari_unet.session.session import Session
 from napari_unet.settings import EvaluationSettings
 from napari_unet.widgets.canvas.image_source import ImageSource
-from napari_unet.widgets.canvas.large_masks import LargeMasks
+from napari_unet.widgets.canvas.large.large_masks import LargeMasks
 from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
 from napari_unet.widgets.canvas.overlays import Overlays
+from napari_unet.widgets.dock.close_question import may_stop
+from napari_unet.widgets.dock.start_segmenting import StartSegmenting
+from napari_unet.widgets.dock.work_display import WorkDisplay
 from napari_unet.widgets.images.images_panel import ImagesPanel
 from napari_unet.widgets.learn.learn_panel import LearnPanel
 from napari_unet.widgets.parts import keys, one_dock
-from napari_unet.widgets.parts.close_question import may_stop
 from napari_unet.widgets.parts.dispatcher import Dispatcher
 from napari_unet.widgets.parts.keys_dialog import KeysDialog
 from napari_unet.widgets.parts.notify import notify, notify_error
 from napari_unet.widgets.parts.preferences import read_preferences
 from napari_unet.widgets.parts.status_line import StatusLine
 from napari_unet.widgets.parts.step import Scroll, Step, StepColumn
-from napari_unet.widgets.parts.work_display import WorkDisplay
 from napari_unet.widgets.review.mask_editing import MaskEditing
 from napari_unet.widgets.review.navigation import Navigation
 from napari_unet.widgets.review.review_panel import ReviewPanel
 from napari_unet.widgets.segment.large_mask_row import LargeMaskRow
 from napari_unet.widgets.segment.segment_panel import SegmentPanel
-from napari_unet.widgets.segment.start_segmenting import StartSegmenting
 
 if TYPE_CHECKING:
     from collections.abc import Callable

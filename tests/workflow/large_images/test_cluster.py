@@ -165,7 +165,7 @@ def test_a_worker_is_killed_and_the_mask_is_the_same(
         )
 
 
-QUICK = ("epochs=1", "steps_per_epoch=2", "filters=2", "depth=2", "batch_size=2", "patch=32")
+QUICK = ("epochs=1", "steps_per_epoch=2", "filters=2", "depth=1", "batch_size=2", "patch=32")
 
 
 def weights_of(folder: Path) -> list[np.ndarray]:

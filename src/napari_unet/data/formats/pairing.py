@@ -59,7 +59,7 @@ def sample_of(
     group: str | None = None,
     properties: Mapping[str, int] | None = None,
 ) -> Sample:
-    """An image with its mask: of a file, else of run lengths in a table, compared with each other if there are both.
+    """An image with its mask, from a file or from run lengths in a table; with both, they are compared.
 
     Parameters
     ----------

@@ -21,8 +21,8 @@ from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.corner_text import show_corner_text
 from napari_unet.widgets.canvas.label_numbering import IGNORED_OBJECT, LabelNumbering
+from napari_unet.widgets.canvas.large.lens_watch import LONGEST, PAINTING, SETTLE
 from napari_unet.widgets.canvas.layer_images import OURS
-from napari_unet.widgets.canvas.lens_watch import LONGEST, PAINTING, SETTLE
 from napari_unet.widgets.canvas.preview_layer import PreviewLayer
 from napari_unet.widgets.canvas.stack_masks import StackMasks, objects_of
 from napari_unet.widgets.canvas.stroke_watch import StrokeWatch
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.image_source import ImageSource
-    from napari_unet.widgets.canvas.large_masks import LargeMasks
+    from napari_unet.widgets.canvas.large.large_masks import LargeMasks
     from napari_unet.widgets.canvas.mask_stack import MaskStack
 
 # As SETTLE and LONGEST, of masks that take a moment to be compared.

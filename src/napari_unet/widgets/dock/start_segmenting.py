@@ -11,7 +11,7 @@ from napari_unet.workflow.segment.prediction import Region
 if TYPE_CHECKING:
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.image_source import ImageSource
-    from napari_unet.widgets.canvas.large_masks import LargeMasks
+    from napari_unet.widgets.canvas.large.large_masks import LargeMasks
     from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
     from napari_unet.widgets.parts.preferences import Preferences
     from napari_unet.widgets.segment.segment_panel import SegmentPanel

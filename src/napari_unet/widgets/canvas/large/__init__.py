@@ -1,0 +1,1 @@
+"""The masks of images that are larger than memory."""

@@ -1,0 +1,1 @@
+"""What ties the steps of the dock together."""
