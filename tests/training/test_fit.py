@@ -184,7 +184,7 @@ def test_a_state_of_another_run_or_a_cut_off_one_is_refused(tmp_path: Path) -> N
 
 def test_the_best_weights_are_kept() -> None:
     scores = iter([0.2, 0.9, 0.1])
-    run = training(SETTINGS.model_copy(update={"steps_per_epoch": 20}), validate=lambda: next(scores, 0.0))
+    run = training(SETTINGS.model_copy(update={"steps_per_epoch": 5}), validate=lambda: next(scores, 0.0))
     run._validation_seconds = -1e9  # score after every epoch, however long it takes
     state = run.run()
     assert state.best_score == 0.9
