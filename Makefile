@@ -2,6 +2,7 @@
 # make test   set up, a virtual screen included where it may be installed, then run all tests
 # make quick  the tests that take a moment, without windows: two minutes
 # make check  ruff, mypy (of the program, tests, benchmarks and docs), the plugin's manifest, and the documentation
+# make coverage  all tests again, counting lines: at least 90 % without the window, 80 % with it; an hour
 # make docs   the documentation as a site in build/site; a link that leads nowhere is an error
 # make bench  compared with PyTorch, ONNX Runtime, OpenVINO, and the rest of docs/benchmarks/performance.md; quarter of an hour
 # make fuzz   open N damaged files of every kind (N=10000; SEED= KEEP= folder of those that fail): ten minutes
@@ -22,11 +23,11 @@ SCREEN := xvfb libgl1-mesa-dri libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 
 	libxcb-keysyms1 libxcb-shape0 libdbus-1-3
 WINDOW := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter-out Linux,$(shell uname -s)),window,headless)
 
-.PHONY: help demo test quick check docs bench results screenshots window fuzz setup screen clean
+.PHONY: help demo test quick check coverage docs bench results screenshots window fuzz setup screen clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,12s/^# //p' Makefile
+	@sed -n '1,13s/^# //p' Makefile
 
 # Debian and Ubuntu part ensurepip from Python: the system's package, virtualenv or another pip stand in.
 $(VENV)/bin/python:
@@ -83,6 +84,14 @@ test: setup screen
 quick: setup
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not window and not slow"
 
+# Lines in processes that the tests start count as well. Windows first and apart, as in `make test`.
+coverage: setup screen
+	@rm -f .coverage .coverage.*
+	@$(BIN)/python -m pytest -q -m window --cov --cov-report=
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not window" --cov --cov-append --cov-report=
+	@$(BIN)/coverage report --omit="*/widgets/*" --fail-under=90
+	@$(BIN)/coverage report --format=total --fail-under=80
+
 check: setup docs
 	@$(BIN)/ruff check src tests benchmarks docs
 	@$(BIN)/ruff format --check src tests benchmarks docs
@@ -133,4 +142,4 @@ results: setup
 		$(if $(OBJECT_MINUTES),--object-minutes $(OBJECT_MINUTES))
 
 clean:
-	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*
