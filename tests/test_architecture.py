@@ -101,7 +101,7 @@ PARTS = {
     "widgets": (
         {"parts"},
         {"images", "segment", "learn", "canvas"},
-        {"review"},
+        {"objects", "review"},
         {"dock"},
         {"workbench"},
     ),

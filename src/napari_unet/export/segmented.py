@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_unet.metrics.object_measures import measure_objects
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from napari_unet.data.files.pixel_size import PixelSize
+    from napari_unet.metrics.object_measures import ObjectTable
 
 Numbers = Literal["classes", "objects"]
 Colour = tuple[int, int, int]
@@ -107,6 +110,8 @@ class SegmentedImage:
         Red, green and blue, 0 to 255, of the classes 1..K; those of the window if empty.
     position : StackPosition or None
         Which slice of a stack the image is; None if it is none.
+    load_probabilities : callable or None
+        () -> (Y, X, K) in [0, 1], what the model says, or None; None where no model was asked.
     """
 
     name: str
@@ -119,6 +124,7 @@ class SegmentedImage:
     about: Mapping[str, Any] = field(default_factory=dict)
     class_colours: tuple[Colour, ...] = ()
     position: StackPosition | None = None
+    load_probabilities: Callable[[], NDArray[np.floating] | None] | None = None
 
     @cached_property
     def objects(self) -> NDArray[np.int32]:
@@ -152,3 +158,17 @@ class SegmentedImage:
             first = np.unravel_index(int(region.argmax()), region.shape)
             label = int(self.mask[box][first])
             yield FoundObject(number, label, box[0].start, box[1].start, region)
+
+    def measures(self) -> ObjectTable:
+        """Measurements of every object, by rising number."""
+        image = self.load_image() if self.load_image is not None else None
+        asked = self.load_probabilities() if self.load_probabilities is not None else None
+        size = self.pixel_size
+        return measure_objects(
+            self.objects,
+            self.mask,
+            image if image is not None and image.shape[:2] == self.shape else None,
+            asked if asked is not None and asked.shape[:2] == self.shape else None,
+            (size.y, size.x) if size is not None else None,
+            size.unit if size is not None else "",
+        )

@@ -11,20 +11,20 @@ import numpy as np
 
 from napari_unet.atomic import atomic_path
 from napari_unet.data.masks.run_length import encode_run_lengths
+from napari_unet.metrics.object_measures import intensity_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from napari_unet.export.segmented import FoundObject, Numbers, SegmentedImage
+    from napari_unet.export.segmented import Numbers, SegmentedImage
+    from napari_unet.metrics.object_measures import ObjectTable
 
 FIXED = (
     "image", "object", "class", "area_px", "centroid_y_px", "centroid_x_px", "top_px", "left_px", "bottom_px",
-    "right_px", "unit", "area", "centroid_y", "centroid_x",
+    "right_px", "unit", "area", "centroid_y", "centroid_x", "confidence", "perimeter_px", "circularity",
+    "feret_diameter_px", "eccentricity", "solidity", "perimeter", "feret_diameter",
 )  # fmt: skip
-PER_CHANNEL = ("intensity_mean", "intensity_min", "intensity_max")
 
 
 @contextmanager
@@ -101,11 +101,10 @@ def open_measurements(path: Path, numbers: Numbers = "objects") -> Iterator[Call
 
     Notes
     -----
-    Columns that end in _px are in pixels. The centroid counts from the centre of the first pixel. A box
-    goes from top and left up to, not including, bottom and right. ``area`` and the centroid without _px
-    are in `unit` and its square; empty where the size of a pixel is unknown. Then follow mean, lowest
-    and highest intensity for each channel, as stored; empty where the image is not there. Values that
-    are no numbers (NaN) are left out of them.
+    Columns that end in _px are in pixels; those of the same name without are in `unit`, and empty where the
+    size of a pixel is unknown. ``measure_objects`` says how each is measured. Confidence is empty where no
+    model was asked. Then follow mean, lowest and highest intensity and their sum for each channel, as stored;
+    empty where the image is not there. Values that are no numbers (NaN) are left out of them.
     """
     channels = 0
     with (
@@ -116,50 +115,84 @@ def open_measurements(path: Path, numbers: Numbers = "objects") -> Iterator[Call
 
         def add(image: SegmentedImage) -> None:
             nonlocal channels
-            pixels = image.load_image() if image.load_image is not None else None
-            if pixels is not None and pixels.shape[:2] != image.shape:
-                pixels = None
-            channels = max(channels, pixels.shape[2] if pixels is not None else 0)
-            for found in image.found():
-                rows.writerow(_row(image, found, pixels))
+            table = image.measures()
+            channels = max(channels, table.channels)
+            rows.writerows(measurement_rows(table, image.name, image.classes))
 
         yield add
         # How many channels there are is known only now.
         unsorted.seek(0)
         with partial.open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
-            names = [
-                f"{name}_{c}" if channels > 1 else name
-                for c in range(1, channels + 1)
-                for name in PER_CHANNEL
-            ]
-            table.writerow([*FIXED, *names])
+            names = measurement_names(channels)
+            table.writerow(names)
             for row in csv.reader(unsorted):
-                table.writerow(row + [""] * (len(FIXED) + len(names) - len(row)))
+                table.writerow(row + [""] * (len(names) - len(row)))
 
 
-def _row(image: SegmentedImage, found: FoundObject, pixels: NDArray[np.generic] | None) -> list[Any]:
-    rows, columns = np.nonzero(found.region)
-    y, x = float(rows.mean()) + found.top, float(columns.mean()) + found.left
-    height, width = found.region.shape
-    size = image.pixel_size
-    real: list[Any] = ["", "", "", ""]
-    if size is not None:
-        real = [size.unit, _short(found.area * size.y * size.x), _short(y * size.y), _short(x * size.x)]
-    row = [
-        image.name, found.number, image.classes[found.label - 1], found.area, _short(y), _short(x),
-        found.top, found.left, found.top + height, found.left + width, *real,
-    ]  # fmt: skip
-    if pixels is None:
-        return row
-    box = pixels[found.top : found.top + height, found.left : found.left + width]
-    for channel in range(pixels.shape[2]):
-        values = box[..., channel][found.region].astype(np.float64)
-        values = values[np.isfinite(values)]
-        row += [_short(float(f(values))) for f in (np.mean, np.min, np.max)] if values.size else ["", "", ""]
-    return row
+def write_measurements(path: Path, images: Iterable[tuple[str, ObjectTable, Sequence[str]]]) -> Path:
+    """Write objects that are measured already as ``open_measurements`` does.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        .csv.
+    images : iterable of tuple
+        Name, objects and names of the classes of each image.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    known = list(images)
+    channels = max((table.channels for _, table, _ in known), default=0)
+    names = measurement_names(channels)
+    with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(names)
+        for name, table, classes in known:
+            for row in measurement_rows(table, name, classes):
+                rows.writerow(row + [""] * (len(names) - len(row)))
+    return path
+
+
+def measurement_names(channels: int) -> tuple[str, ...]:
+    """Headings of the table of objects of images with so many channels."""
+    return (*FIXED, *(intensity_names(channels) if channels else ()))
+
+
+def measurement_rows(table: ObjectTable, image: str, classes: Sequence[str]) -> Iterator[list[Any]]:
+    """Rows of the table of objects under ``measurement_names``, for the objects of one image.
+
+    Parameters
+    ----------
+    table : ObjectTable
+        Its objects.
+    image : str
+        Its name.
+    classes : sequence of str
+        Names of the classes 1..K.
+
+    Yields
+    ------
+    list
+        Text of each cell.
+    """
+    known: dict[str, list[str]] = {
+        "image": [image] * len(table),
+        "class": [classes[int(label) - 1] for label in table.columns["label"]],
+        "unit": [table.unit] * len(table),
+    }
+    names = measurement_names(table.channels)
+    for name in names:
+        if name not in known:
+            known[name] = [_short(value) for value in table.columns.get(name, [np.nan] * len(table))]
+    yield from ([known[name][row] for name in names] for row in range(len(table)))
 
 
 def _short(value: float) -> str:
-    """Ten digits, without zeros at the end."""
-    return f"{value:.10g}"
+    """Ten digits, without zeros at the end, and all of a whole number; nothing of what is not known."""
+    if np.isnan(value):
+        return ""
+    return f"{value:.0f}" if value == round(value) else f"{value:.10g}"

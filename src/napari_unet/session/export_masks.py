@@ -98,6 +98,9 @@ def current_masks(
         assert isinstance(found, np.ndarray)
         return collection.objects(identifier, found, settings)
 
+    def probabilities(identifier: str) -> NDArray[np.float16] | None:
+        return collection.probabilities(identifier)
+
     about: dict[str, Any] = {"threshold": settings.threshold, "minimum_size": settings.minimum_size}
     if workspace.model is not None:
         about["model"] = workspace.model.name
@@ -109,4 +112,5 @@ def current_masks(
         pixel_sizes=dict(pixel_sizes or {}),
         about=about,
         handed=handed,
+        probabilities=FromCaller(probabilities),
     )

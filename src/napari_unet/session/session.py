@@ -13,6 +13,7 @@ from napari_unet.session.learn.candidate_version import CandidateVersion
 from napari_unet.session.learn.learning import Learning
 from napari_unet.session.learn.new_model import NewModelTraining
 from napari_unet.session.painting import Painting
+from napari_unet.session.quality.object_tables import ObjectTables
 from napari_unet.session.quality.quality_estimates import QualityEstimates
 from napari_unet.session.run_history import RunHistory
 from napari_unet.session.task_runner import TaskRunner
@@ -53,6 +54,7 @@ class Session:
         self.painting = Painting(self.workspace, self.runner, self.projects)
         self.disk_masks = DiskMasks(self.workspace, self.runner)
         self.estimates = QualityEstimates(self.workspace, self.runner)
+        self.objects = ObjectTables(self.workspace, dispatch)
         self.background = BackgroundJob(self.workspace, self.runner)
         self.candidate = CandidateVersion(self.workspace, self.runner, self.painting)
         parts = self.workspace, self.runner, self.painting, self.history, self.background, self.candidate
@@ -97,6 +99,7 @@ class Session:
         self.background.close()
         self.runner.close_engine()
         self.workspace.finish()
+        self.objects.close()
         self.disk_masks.close()
         self.projects.finish()
         self.runner.close_thread()  # strokes may wait for a project that is being made
@@ -110,7 +113,7 @@ class Session:
         jobs = (runner.job, self.background.job, self._rescoring)
         computing = runner.progress is not None or self.estimates.computing
         computing = computing or any(job is not None and not job.ended for job in jobs)
-        waiting = self._rescore_wanted or self.workspace.scores_pending
+        waiting = self._rescore_wanted or self.workspace.scores_pending or self.objects.busy
         return not (computing or waiting or runner.working or self.projects.busy)
 
     def wait_idle(self, pump: Callable[[], None] = lambda: None, timeout: float = 30.0) -> None:

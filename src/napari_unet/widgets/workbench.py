@@ -29,6 +29,7 @@ from napari_unet.widgets.dock.start_segmenting import StartSegmenting
 from napari_unet.widgets.dock.work_display import WorkDisplay
 from napari_unet.widgets.images.images_panel import ImagesPanel
 from napari_unet.widgets.learn.learn_panel import LearnPanel
+from napari_unet.widgets.objects.object_panels import ObjectPanels
 from napari_unet.widgets.parts import keys, one_dock
 from napari_unet.widgets.parts.dispatcher import Dispatcher
 from napari_unet.widgets.parts.keys_dialog import KeysDialog
@@ -99,6 +100,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.segment_panel = SegmentPanel(self.session, self)
         self.large_mask_row = LargeMaskRow(self.session, lambda: self.large.active, self.segment_panel)
         self.segment_panel.body.addWidget(self.large_mask_row)
+        self.objects = ObjectPanels(napari_viewer, self.session, self.canvas, self.segment_panel)
         self.review_panel = ReviewPanel(self.session, self)
         self.learn_panel = LearnPanel(self.session, self)
         self.navigation = Navigation(self.session, self.images, self.segment_panel, self.canvas)
@@ -200,9 +202,6 @@ class Workbench(QWidget):  # type: ignore[misc]
         mend.accept_wanted.connect(self.mask_editing.accept)
         self.review_panel.classes.chosen.connect(self.canvas.choose_label)
         self.canvas.label_chosen.connect(self.review_panel.classes.mark)
-        self.canvas.mask_shown.connect(self._count_objects)
-        self.session.workspace.score_changed.connect(lambda _: self._count_objects())
-        self.session.workspace.current_changed.connect(lambda _: self._count_objects())
         self.session.workspace.rows_changed.connect(lambda _: self.review_panel.refresh())
         self.session.projects.noted.connect(self._on_noted)
         self.session.runner.succeeded.connect(self._on_outcome)
@@ -356,9 +355,6 @@ class Workbench(QWidget):  # type: ignore[misc]
 
         QTimer.singleShot(0, fold)
 
-    def _count_objects(self) -> None:
-        self.segment_panel.show_count(self.canvas.object_count())
-
     def _on_shown(self, shown: bool) -> None:
         """Keys work while the dock is shown: behind a hidden one nobody expects them."""
         if self._closed:
@@ -398,6 +394,7 @@ class Workbench(QWidget):  # type: ignore[misc]
             self._window.removeEventFilter(self)
         self._window = None
         self.mask_editing.close()
+        self.objects.close()
         self.large.close()
         self.canvas.close()
         self.overlays.close()

@@ -83,7 +83,7 @@ def test_reference_objects_of_a_data_set(nuclei_folder: Path, tmp_path: Path) ->
     assert len(content["annotations"]) == count
     rows = (tmp_path / "measurements.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == count + 1
-    assert rows[0].endswith("intensity_mean_3,intensity_min_3,intensity_max_3")
+    assert rows[0].endswith("intensity_mean_3,intensity_min_3,intensity_max_3,intensity_sum_3")
 
 
 def test_nothing_is_replaced_unasked(nuclei_folder: Path, tmp_path: Path) -> None:

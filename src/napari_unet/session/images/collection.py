@@ -370,6 +370,16 @@ class Collection:
             prediction.separation_kind,
         )
 
+    def probabilities(self, identifier: str) -> NDArray[np.float16] | None:
+        """(Y, X, K) float16 in [0, 1]: what the model said of an image; None if it was not asked."""
+        prediction = self.entries[identifier].prediction
+        if prediction is None or prediction.file is None:
+            return None
+        try:
+            return prediction.probabilities()
+        except (OSError, ValueError):
+            return None
+
     def count(
         self,
         identifier: str,

@@ -20,7 +20,7 @@ from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.corner_text import show_corner_text
-from napari_unet.widgets.canvas.label_numbering import IGNORED_OBJECT, LabelNumbering
+from napari_unet.widgets.canvas.label_numbering import LabelNumbering
 from napari_unet.widgets.canvas.large.lens_watch import LONGEST, PAINTING, SETTLE
 from napari_unet.widgets.canvas.layer_images import OURS
 from napari_unet.widgets.canvas.preview_layer import PreviewLayer
@@ -128,16 +128,9 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         """(Y, X) uint8: the mask of the current image as it is in the layer; None if there is none."""
         return self._mask_in_layer if self._shown == self.session.workspace.current != "" else None
 
-    def object_count(self) -> int | None:
-        """How many objects the mask of the current image has; None where classes are shown, or no mask."""
-        mask = self.current_mask()
-        if mask is None or not self.as_objects or self.mask_layer is None:
-            return None
-        found = np.bincount(
-            np.asarray(self.mask_layer.data[self._index]).ravel(), minlength=IGNORED_OBJECT + 1
-        )
-        found[[0, IGNORED_OBJECT]] = 0
-        return int(np.count_nonzero(found))
+    def numbers_in_layer(self) -> NDArray[Any]:
+        """(Y, X): the numbers of the layer of the mask in the slice in view."""
+        return np.asarray(self.mask_layer.data[self._index])
 
     def take_brush(self) -> None:
         """Activate the mask, with the brush in hand."""

@@ -27,7 +27,7 @@ from superqt import QLabeledDoubleSlider
 from napari_unet.models.shipped import is_shipped
 from napari_unet.widgets.parts.keys import CANCEL
 from napari_unet.widgets.parts.step import ElidedLabel, Step
-from napari_unet.widgets.parts.words import LINK_TIP, count, progress_words
+from napari_unet.widgets.parts.words import LINK_TIP, progress_words
 from napari_unet.widgets.segment.run_record_button import RunRecordButton
 from napari_unet.widgets.segment.suggestion_row import SuggestionRow
 
@@ -166,14 +166,10 @@ class SegmentPanel(Step):
         self.show_box.addItem("Objects", True)
         self.show_box.setAccessibleName("Show classes or objects")
         self.show_box.setToolTip("One colour for each class, or one for each object")
-        self.object_count = QLabel()
-        self.object_count.setToolTip("Objects in the mask of this image, as it is now")
-        self.object_count.hide()
         row = QHBoxLayout()
         row.addWidget(self.minimum_size, 1)
         row.addWidget(QLabel("Show"))
         row.addWidget(self.show_box, 1)
-        row.addWidget(self.object_count)
         form.addRow("Min. size", row)
         self.link_box = QCheckBox("Link objects across slices")
         self.link_box.setToolTip(LINK_TIP)
@@ -240,11 +236,6 @@ class SegmentPanel(Step):
             self._apart = apart
             self.show_box.setCurrentIndex(int(apart))
             self.show_box.activated.emit(int(apart))
-
-    def show_count(self, objects: int | None) -> None:
-        """Say how many objects the mask has; None where classes are shown, or there is no mask."""
-        self.object_count.setVisible(objects is not None)
-        self.object_count.setText("" if objects is None else f"<b>{count(objects, 'object')}</b>")
 
     def _on_postprocessing(self, value: Any = None) -> None:
         if self._filling:

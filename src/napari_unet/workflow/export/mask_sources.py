@@ -136,9 +136,10 @@ class ModelMasks:
             while failed:
                 yield failed.pop(0)
             objects = result.objects
-            yield segmented(
+            image = segmented(
                 result.sample, result.mask, model.classes, objects, about=about, roots=self.inputs
             )
+            yield replace(image, load_probabilities=lambda said=result.probabilities: said)
         yield from failed
 
 
@@ -310,6 +311,8 @@ class CallerMasks:
         Where the masks come from.
     handed : dict
         Id to what was handed over of each image so far.
+    probabilities : FromCaller or None
+        (id) -> (Y, X, K) float16, what the model says of the image, or None where it was not asked.
     """
 
     references: tuple[ImageReference, ...]
@@ -319,6 +322,7 @@ class CallerMasks:
     pixel_sizes: dict[str, PixelSize] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
     handed: dict[str, HandedMask] = field(default_factory=dict)
+    probabilities: FromCaller | None = None
 
     def open(self) -> OpenedMask:
         """Look what there is."""
@@ -346,7 +350,9 @@ class CallerMasks:
             image = segmented(sample, known_mask, self.classes, None, size, about, roots)
             if large:
                 return replace(image, load_objects=lambda: number_whole(known_mask, reference.id))
-            ask = self.objects
+            ask, said = self.objects, self.probabilities
+            if said is not None:
+                image = replace(image, load_probabilities=lambda: said(reference.id))
             return image if ask is None else replace(image, load_objects=lambda: ask(reference.id))
 
         return OpenedMask(

@@ -1,0 +1,86 @@
+"""Everything that the window does with single objects, tied together: row, table, marks, features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.widgets.canvas.object_features import show_features
+from napari_unet.widgets.canvas.object_marks import ObjectMarks
+from napari_unet.widgets.objects.object_row import ObjectRow
+
+if TYPE_CHECKING:
+    from napari_unet.session.session import Session
+    from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
+    from napari_unet.widgets.objects.objects_dialog import ObjectsDialog
+    from napari_unet.widgets.segment.segment_panel import SegmentPanel
+
+
+class ObjectPanels:
+    """The row of the dock, the table that it opens, and the outlines on the canvas.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Shows the marks.
+    session : Session
+        Measures objects.
+    canvas : MaskCanvas
+        Shows the mask.
+    segment_panel : SegmentPanel
+        Gets the row.
+    """
+
+    def __init__(
+        self, viewer: Any, session: Session, canvas: MaskCanvas, segment_panel: SegmentPanel
+    ) -> None:
+        self.session, self.canvas = session, canvas
+        self.marks = ObjectMarks(viewer, session, canvas)
+        self.row = ObjectRow(session, lambda: canvas.as_objects, segment_panel)
+        self.dialog: ObjectsDialog | None = None
+        segment_panel.body.addWidget(self.row)
+        session.objects.pixel_sizes = canvas.image_source.pixel_sizes
+        self.row.table_wanted.connect(self.show_table)
+        canvas.mask_shown.connect(self.refresh)
+        session.workspace.score_changed.connect(self._on_score)
+        session.workspace.rows_changed.connect(self._on_rows)
+        session.workspace.current_changed.connect(self._on_score)
+        session.objects.changed.connect(self._on_measured)
+
+    def close(self) -> None:
+        """Close the table for good, and let go of the viewer."""
+        if self.dialog is not None:
+            self.dialog.close()
+            self.dialog.deleteLater()
+            self.dialog = None
+        self.marks.close()
+
+    def refresh(self) -> None:
+        """Say what is so now."""
+        self.row.refresh()
+        self._show_features(self.session.workspace.current)
+
+    def _on_score(self, identifier: str) -> None:
+        if identifier == self.session.workspace.current:
+            self.row.refresh()
+
+    def _on_rows(self, identifiers: tuple[str, ...]) -> None:
+        if self.session.workspace.current in identifiers:
+            self.row.refresh()
+
+    def _on_measured(self, identifier: str) -> None:
+        self._show_features(identifier)
+
+    def _show_features(self, identifier: str) -> None:
+        if identifier and identifier == self.session.workspace.current and self.canvas.as_objects:
+            show_features(self.canvas, self.session.objects.get(identifier))
+
+    def show_table(self) -> None:
+        """Open the table of objects, or bring it to the front."""
+        from napari_unet.widgets.objects.objects_dialog import ObjectsDialog
+
+        if self.dialog is None:
+            self.dialog = ObjectsDialog(self.session, self.marks, self.row.window())
+        self.canvas.take_everything()
+        self.dialog.show()
+        self.dialog.raise_()
+        self.dialog.activateWindow()

@@ -1,0 +1,449 @@
+"""The table of objects: measured, sorted, brushed, saved, and tied to the canvas both ways."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, Qt, QTimer
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QComboBox,
+    QDialog,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QSplitter,
+    QTableView,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.errors import OutputError
+from napari_unet.export.tables import write_measurements
+from napari_unet.metrics.object_words import count_in_words, objects_in_words
+from napari_unet.session.outcome import Outcome
+from napari_unet.widgets.objects.column_histogram import ColumnHistogram
+from napari_unet.widgets.objects.object_model import SHOWN_FIRST, ObjectModel, title_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.session.quality.object_tables import ImageObjects
+    from napari_unet.session.session import Session
+    from napari_unet.widgets.canvas.object_marks import ObjectMarks
+
+SOON, SOON_OF_MANY = 60, 700  # milliseconds over which news are gathered
+MANY = 5000  # rows
+MOST_MARKED = 5000  # objects that are outlined at once
+WHICH = {"image": "This image", "all": "All images"}
+EMPTY = "Segment an image: its objects come here."
+ROWS = QItemSelectionModel.SelectionFlag.Rows
+SELECT = QItemSelectionModel.SelectionFlag.ClearAndSelect
+
+
+class ObjectsDialog(QDialog):  # type: ignore[misc]
+    """A window beside the viewer that stays open while one works.
+
+    Parameters
+    ----------
+    session : Session
+        Measures objects.
+    marks : ObjectMarks
+        Outlines objects, and says which one is clicked.
+    parent : QWidget, optional
+        Owner.
+    """
+
+    def __init__(self, session: Session, marks: ObjectMarks, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session, self.marks = session, marks
+        self.setWindowTitle("Objects")
+        self.resize(980, 520)
+        self._chosen = set(SHOWN_FIRST)
+        self._shown: tuple[ImageObjects, ...] = ()
+        self._following = False
+        self._column = "area_px"
+        self._build()
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._fill)
+        session.objects.changed.connect(self._on_measured)
+        session.workspace.current_changed.connect(self._on_current)
+        session.workspace.rows_changed.connect(self._on_rows)
+        session.workspace.collection_changed.connect(self._news)
+        marks.picked.connect(self._on_picked)
+
+    # parts
+
+    def _build(self) -> None:
+        self.words = QLabel()
+        self.words.setWordWrap(True)
+        self.busy = QLabel()
+        self.model = ObjectModel(self)
+        self.view = QTableView()
+        self.view.setModel(self.model)
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.view.setWordWrap(False)
+        self.view.setTabKeyNavigation(False)
+        self.view.verticalHeader().hide()
+        # One height for all: Qt then asks no row for its own.
+        self.view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        self.view.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
+        header = self.view.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        header.setSectionsMovable(True)
+        header.setSectionsClickable(True)
+        header.setSortIndicatorShown(True)
+        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        header.sectionClicked.connect(self._sort)
+        header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        header.customContextMenuRequested.connect(
+            lambda place: self.columns_menu().popup(header.mapToGlobal(place))
+        )
+        self.view.selectionModel().selectionChanged.connect(self._on_selection)
+        self.empty = QLabel(EMPTY)
+        self.empty.setWordWrap(True)
+        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.column_box = QComboBox()
+        self.column_box.setAccessibleName("Column of the histogram")
+        self.column_box.setToolTip("The column that the histogram is of")
+        self.column_box.activated.connect(self._on_column)
+        self.histogram = ColumnHistogram()
+        self.histogram.range_selected.connect(self.select_range)
+        self.histogram.cleared.connect(self.view.clearSelection)
+        self.selected_words = QLabel()
+        self.selected_words.setWordWrap(True)
+        left, right = QWidget(), QWidget()
+        column = QVBoxLayout(left)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.view, 1)
+        column.addWidget(self.empty, 1)
+        column = QVBoxLayout(right)
+        column.setContentsMargins(8, 0, 0, 0)
+        head = QHBoxLayout()
+        head.addWidget(QLabel("<b>Histogram</b> of"))
+        head.addWidget(self.column_box, 1)
+        column.addLayout(head)
+        column.addWidget(self.histogram, 1)
+        column.addWidget(self.selected_words)
+        split = QSplitter(Qt.Orientation.Horizontal)
+        split.addWidget(left)
+        split.addWidget(right)
+        split.setStretchFactor(0, 5)
+        split.setStretchFactor(1, 2)
+        split.setChildrenCollapsible(False)
+        head = QHBoxLayout()
+        head.addWidget(self.words, 1)
+        head.addWidget(self.busy)
+        layout = QVBoxLayout(self)
+        layout.addLayout(head)
+        layout.addWidget(split, 1)
+        layout.addLayout(self._build_buttons())
+
+    def _build_buttons(self) -> QHBoxLayout:
+        self.which_box = QComboBox()
+        self.which_box.setAccessibleName("Which images")
+        for key, title in WHICH.items():
+            self.which_box.addItem(title, key)
+        self.which_box.currentIndexChanged.connect(lambda _: self._refill())
+        self.columns_button = QToolButton()
+        self.columns_button.setText("Columns ▾")
+        self.columns_button.setToolTip("Choose measurements; also by a right click on a heading")
+        self.columns_button.clicked.connect(
+            lambda: self.columns_menu().popup(
+                self.columns_button.mapToGlobal(self.columns_button.rect().topLeft())
+            )
+        )
+        self.copy_button = QPushButton("Copy")
+        self.copy_button.setToolTip("Copy the selected rows, or all, to paste into a spreadsheet")
+        self.copy_button.clicked.connect(self.copy)
+        self.save_button = QPushButton("Save CSV…")
+        self.save_button.setToolTip("Save all measurements of these objects, as Export does")
+        self.save_button.clicked.connect(self.save)
+        close = QPushButton("Close")
+        close.clicked.connect(self.close)
+        row = QHBoxLayout()
+        row.addWidget(self.which_box)
+        row.addWidget(self.columns_button)
+        row.addStretch(1)
+        for button in (self.copy_button, self.save_button, close):
+            button.setAutoDefault(False)
+            row.addWidget(button)
+        return row
+
+    # columns
+
+    def columns_menu(self) -> QMenu:
+        """Menu of all measurements, those that are shown with a tick."""
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        for name in self.model.columns:
+            if name in {"image", "object"}:
+                continue
+            title, about = title_of(name, self.model.unit)
+            action = menu.addAction(title)
+            action.setCheckable(True)
+            action.setChecked(name in self._chosen)
+            action.setToolTip(about)
+            action.toggled.connect(lambda shown, n=name: self.show_column(n, shown))
+        menu.aboutToHide.connect(menu.deleteLater)
+        return menu
+
+    def show_column(self, name: str, shown: bool) -> None:
+        """Show or hide a measurement."""
+        (self._chosen.add if shown else self._chosen.discard)(name)
+        self._show_columns()
+
+    def _show_columns(self) -> None:
+        several = len(self.model.classes) > 1
+        for place, name in enumerate(self.model.columns):
+            shown = name in self._chosen or name.startswith("intensity_mean")
+            if name == "image":
+                shown = self.scope == "all"
+            elif name == "class":
+                shown = several and shown
+            self.view.setColumnHidden(place, not shown)
+        name, descending = self.model.sorted_by
+        order = Qt.SortOrder.DescendingOrder if descending else Qt.SortOrder.AscendingOrder
+        place = self.model.columns.index(name) if name in self.model.columns else -1
+        self.view.horizontalHeader().setSortIndicator(place, order)
+
+    def shown_columns(self) -> list[str]:
+        """Names of the columns that are shown, from the left."""
+        header = self.view.horizontalHeader()
+        places = sorted(range(len(self.model.columns)), key=header.visualIndex)
+        return [self.model.columns[n] for n in places if not self.view.isColumnHidden(n)]
+
+    def sort_by(self, name: str, *, descending: bool = False) -> None:
+        """Sort by a column."""
+        order = Qt.SortOrder.DescendingOrder if descending else Qt.SortOrder.AscendingOrder
+        selected = self._selected()
+        self._following = True
+        try:
+            self.model.sort(self.model.columns.index(name), order)
+        finally:
+            self._following = False
+        self._show_columns()
+        self._select(selected)
+
+    def _sort(self, place: int) -> None:
+        name = self.model.columns[place]
+        before, descending = self.model.sorted_by
+        self.sort_by(name, descending=name == before and not descending)
+
+    def _on_column(self, index: int) -> None:
+        self._column = str(self.column_box.itemData(index))
+        self._show_histogram()
+
+    def _show_histogram(self) -> None:
+        if self._column not in self.model.numeric() and self.model.numeric():
+            self._column = "area_px"
+        title = title_of(self._column, self.model.unit)[0]
+        self.histogram.set_values(self.model.values(self._column), title)
+
+    # news
+
+    @property
+    def scope(self) -> str:
+        """Whose objects are shown: of this "image", or of "all"."""
+        return str(self.which_box.currentData())
+
+    def _ids(self) -> list[str]:
+        workspace = self.session.workspace
+        if workspace.collection is None:
+            return []
+        return list(workspace.collection.ids) if self.scope == "all" else [workspace.current]
+
+    def _news(self) -> None:
+        if self.isVisible() and not self._soon.isActive():
+            self._soon.start(SOON if self.model.rowCount() < MANY else SOON_OF_MANY)
+
+    def _on_measured(self, identifier: str) -> None:
+        if self.scope == "all" or identifier == self.session.workspace.current:
+            self._news()
+
+    def _on_rows(self, identifiers: tuple[str, ...]) -> None:
+        self._news()
+
+    def _on_current(self, identifier: str) -> None:
+        if self.scope == "image":
+            self._news()
+
+    def _refill(self) -> None:
+        self._shown = ()
+        self._fill()
+
+    def _fill(self) -> None:
+        """Show what is measured, and have the rest measured."""
+        objects, ids = self.session.objects, self._ids()
+        objects.want(ids)
+        known = tuple(one for one in map(objects.latest, ids) if one is not None)
+        if known != self._shown or not self.model.columns:
+            selected = self._selected()
+            first, self._shown = not self._shown, known
+            self._following = True
+            try:
+                self.model.set_images(known)
+            finally:
+                self._following = False
+            self._show_columns()
+            if first and known:
+                self._fit_columns()
+            self._fill_column_box()
+            self._show_histogram()
+            self._select(selected)
+        rows = self.model.rowCount()
+        self.view.setVisible(bool(rows))
+        self.empty.setVisible(not rows)
+        for button in (self.copy_button, self.save_button):
+            button.setEnabled(bool(rows))
+        waiting = objects.waiting
+        self.busy.setText(f"measuring {waiting:,} more" if waiting and self.scope == "all" else "")
+        self._tell()
+
+    def _fit_columns(self) -> None:
+        self.view.resizeColumnsToContents()
+        for place in range(self.model.columnCount()):
+            self.view.setColumnWidth(place, min(self.view.columnWidth(place) + 8, 180))
+
+    def _fill_column_box(self) -> None:
+        names = self.model.numeric()
+        if [self.column_box.itemData(n) for n in range(self.column_box.count())] != list(names):
+            self.column_box.clear()
+            for name in names:
+                self.column_box.addItem(title_of(name, self.model.unit)[0], name)
+        self.column_box.setCurrentIndex(self.column_box.findData(self._column))
+
+    def _tell(self) -> None:
+        if not self._shown:
+            self.words.setText("")
+        elif self.scope == "image":
+            one = self._shown[0]
+            self.words.setText(f"<b>{objects_in_words(one.table, one.classes)}</b> in {one.id}")
+        else:
+            classes = self._shown[0].classes
+            noun = classes[0] if len(classes) == 1 else ""
+            images = f"{len(self._shown):,} image{'s' * (len(self._shown) != 1)}"
+            self.words.setText(f"<b>{count_in_words(self.model.rowCount(), noun)}</b> in {images}")
+
+    # the canvas
+
+    def _selected_rows(self) -> NDArray[np.int64]:
+        """Displayed rows that are selected, by ranges: an index for each of thousands takes long."""
+        ranges = [(r.top(), r.bottom()) for r in self.view.selectionModel().selection()]
+        found = [np.arange(top, bottom + 1) for top, bottom in ranges]
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+    def _selected(self) -> list[tuple[str, int]]:
+        rows = self._selected_rows()
+        return [self.model.object_at(int(row)) for row in rows[:MOST_MARKED]]
+
+    def _select(self, objects: list[tuple[str, int]]) -> None:
+        """Select the rows of objects, without going to them."""
+        by_image: dict[str, list[int]] = {}
+        for identifier, number in objects:
+            by_image.setdefault(identifier, []).append(number)
+        rows = [r for i, numbers in by_image.items() for r in self.model.rows_of(i, numbers)]
+        self._following = True
+        try:
+            self._select_rows(np.array(sorted(rows), np.int64))
+        finally:
+            self._following = False
+        self._mark(None)
+
+    def _select_rows(self, rows: NDArray[np.int64]) -> None:
+        selection, last = QItemSelection(), self.model.columnCount() - 1
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
+            if run.size:
+                selection.select(self.model.index(int(run[0]), 0), self.model.index(int(run[-1]), last))
+        self.view.selectionModel().select(selection, SELECT | ROWS)
+
+    def _on_selection(self, *_: object) -> None:
+        if self._following:
+            return
+        rows = self._selected_rows()
+        if len(rows) == 1:
+            identifier, number = self.model.object_at(int(rows[0]))
+            self.session.workspace.select(identifier)
+            self._mark(number)
+        else:
+            self._mark(None)
+
+    def _mark(self, centre_on: int | None) -> None:
+        """Outline the selected objects of the current image."""
+        current, rows = self.session.workspace.current, self._selected_rows()
+        numbers = self.model.numbers_in(current, rows[:MOST_MARKED])
+        self.marks.mark(current, tuple(int(n) for n in numbers), centre_on=centre_on)
+        words = f"{len(rows):,} of {self.model.rowCount():,} selected" if len(rows) else ""
+        self.selected_words.setText(words)
+
+    def _on_picked(self, identifier: str, number: int) -> None:
+        """An object was clicked on the canvas: its row is selected."""
+        rows = self.model.rows_of(identifier, [number])
+        if not rows or not self.isVisible():
+            return
+        self._following = True
+        try:
+            index = self.model.index(rows[0], 0)
+            self.view.selectionModel().setCurrentIndex(index, SELECT | ROWS)
+            self.view.scrollTo(index)
+        finally:
+            self._following = False
+        self._mark(None)
+
+    def select_range(self, low: float, high: float) -> None:
+        """Select the objects whose value in the column of the histogram lies in a range."""
+        values = self.model.values(self._column)
+        rows = np.flatnonzero((values >= low) & (values <= high))
+        self._following = True
+        try:
+            self._select_rows(rows)
+            if rows.size:
+                self.view.scrollTo(self.model.index(int(rows[0]), 0))
+        finally:
+            self._following = False
+        self._mark(None)
+
+    # out
+
+    def copy(self) -> None:
+        """Put the selected rows, or all, on the clipboard, as a spreadsheet takes them."""
+        rows = self._selected_rows()
+        rows = rows if len(rows) > 1 else np.arange(self.model.rowCount())
+        columns = self.shown_columns()
+        lines = ["\t".join(title_of(name, self.model.unit)[0] for name in columns)]
+        lines += ["\t".join(cells) for cells in self.model.text_table(columns, rows.tolist())]
+        QApplication.clipboard().setText("\n".join(lines))
+        self.session.runner.succeeded.emit(Outcome(f"{len(lines) - 1:,} rows are on the clipboard."))
+
+    def save(self) -> None:
+        """Save all measurements of the objects that are shown."""
+        path, _ = QFileDialog.getSaveFileName(self, "Save objects", "objects.csv", "Tables (*.csv)")
+        if not path:
+            return
+        try:
+            write_measurements(Path(path), ((one.id, one.table, one.classes) for one in self._shown))
+        except OutputError as error:
+            self.session.runner.failed.emit(error.sentence, "")
+        else:
+            self.session.runner.succeeded.emit(Outcome("The objects are saved.", Path(path)))
+
+    def showEvent(self, event: object) -> None:  # noqa: N802
+        """Outline what is selected while it is open."""
+        super().showEvent(event)
+        self.marks.set_active(True)
+        self._fill()
+
+    def hideEvent(self, event: object) -> None:  # noqa: N802
+        """Rest while nobody looks."""
+        super().hideEvent(event)
+        self._soon.stop()
+        self.marks.set_active(False)

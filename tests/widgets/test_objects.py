@@ -1,0 +1,185 @@
+"""Objects by real clicks: counted, measured, selected from the table and from the canvas, brushed, saved."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint
+from skimage.draw import disk
+
+import napari_unet.models.shipped as built_in
+from support.hands import LEFT, LONG, click, segment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.window,
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+    ),
+]
+NUCLEI = built_in.FOLDER / "nuclei"  # before a fixture puts another folder there
+# One of them is small, one is far from the others.
+DISCS = [((28, 30), 11), ((28, 90), 9), ((90, 30), 7), ((90, 96), 12), ((60, 62), 10)]
+
+
+def picture() -> Any:
+    image = np.full((120, 128), 20, np.uint8)
+    for centre, radius in DISCS:
+        image[disk(centre, radius, shape=image.shape)] = 170
+    return image
+
+
+@pytest.fixture
+def counted(dock: Any, viewer: Any, qtbot: Any) -> Any:
+    """The dock with two images of five and four nuclei, half a micrometre a pixel, segmented."""
+    second = picture()
+    second[80:, 80:] = 20
+    for name, image in (("five", picture()), ("four", second)):
+        viewer.add_image(image, name=name, scale=(0.5, 0.5), units=("um", "um"))
+    dock.session.workspace.load_model(NUCLEI)
+    qtbot.waitUntil(dock.segment_panel.run_button.isEnabled)
+    dock.images.table.select(["five"])
+    dock.session.workspace.select("five")
+    segment(dock, qtbot, "all")
+    qtbot.waitUntil(lambda: dock.objects.row.words.text().startswith("<b>5 nuclei"), timeout=LONG)
+    return dock
+
+
+def open_table(dock: Any, qtbot: Any) -> Any:
+    click(qtbot, dock.objects.row.table_button)
+    dialog = dock.objects.dialog
+    qtbot.waitUntil(lambda: dialog.model.rowCount() == 5, timeout=LONG)
+    return dialog
+
+
+def click_row(qtbot: Any, dialog: Any, row: int) -> None:
+    place = dialog.view.visualRect(dialog.model.index(row, 1)).center()
+    qtbot.mouseClick(dialog.view.viewport(), LEFT, pos=place)
+
+
+def row_at(dialog: Any, y: int, x: int) -> int:
+    """Displayed row of the object around a pixel."""
+    distance = np.hypot(dialog.model.values("centroid_y_px") - y, dialog.model.values("centroid_x_px") - x)
+    return int(np.argmin(distance))
+
+
+def click_canvas(dock: Any, y: int, x: int) -> None:
+    """Press and release over a pixel, as napari hands it to whoever listens."""
+
+    class Event:
+        type, button = "mouse_press", 1
+        pos = (100, 100)
+        position = tuple(dock.image_source.layer.data_to_world((y, x)))
+
+    event = Event()
+    running = dock.objects.marks._on_press(dock.viewer, event)
+    assert next(running, "ended") is None
+    event.type = "mouse_release"
+    assert next(running, "ended") == "ended"
+
+
+def test_the_dock_counts_and_the_table_measures(
+    counted: Any, qtbot: Any, viewer: Any, tmp_path: Path
+) -> None:
+    dock = counted
+    dialog = open_table(dock, qtbot)
+    area = np.sort(dialog.model.values("area_px"))
+    median = float(np.median(area))
+    words = f"5 nuclei, median area {median:,.0f} px ({median / 4:.1f} µm²)"
+    assert dock.objects.row.words.text() == f"<b>{words}</b>"
+    assert dialog.words.text() == f"<b>{words}</b> in five"
+    # Each disc is found in its place, with the pixels that it has on the canvas.
+    labels = np.asarray(dock.canvas.mask_layer.data)
+    for (y, x), _ in DISCS:
+        row = row_at(dialog, y, x)
+        assert dialog.model.values("area_px")[row] == np.count_nonzero(labels == labels[y, x])
+        assert dialog.model.values("area")[row] == dialog.model.values("area_px")[row] / 4
+        assert dialog.model.values("centroid_y_px")[row] == pytest.approx(y, abs=1)
+        assert 0.5 < dialog.model.values("solidity")[row] <= 1
+        assert dialog.model.values("confidence")[row] > 0.6
+        assert dialog.model.values("intensity_max")[row] == 170
+    # Features of the layer have the same numbers under the layer's own.
+    layer = dock.canvas.mask_layer
+    features = layer.features.set_index("index")
+    (y, x), _ = DISCS[3]
+    assert features.loc[layer.data[y, x], "area_px"] == area[-1]
+    assert set(features["class"]) == {"nucleus"}
+    # The file is what Export writes.
+    monkey = dialog.save.__globals__["QFileDialog"]
+    ask, monkey.getSaveFileName = monkey.getSaveFileName, lambda *_: (str(tmp_path / "a.csv"), "")
+    try:
+        click(qtbot, dialog.save_button)
+    finally:
+        monkey.getSaveFileName = ask
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(float(r["area_px"]) for r in rows) == area.tolist()
+    assert {(r["image"], r["class"], r["unit"]) for r in rows} == {("five", "nucleus", "µm")}
+
+
+def test_a_row_shows_its_object_and_an_object_its_row(counted: Any, qtbot: Any, viewer: Any) -> None:
+    dock = counted
+    dialog = open_table(dock, qtbot)
+    (y, x), _ = DISCS[3]
+    click_row(qtbot, dialog, row_at(dialog, y, x))
+    marks = dock.objects.marks
+    # It is in the middle of the canvas, and outlined where it is.
+    centre = viewer.camera.center[-2:]
+    assert np.allclose(centre, (y * 0.5, x * 0.5), atol=0.6)
+    assert marks.layer.visible
+    top, left = (round(t / 0.5) for t in marks.layer.translate[-2:])
+    inside = np.argwhere(marks.layer.data) + np.array([top, left])
+    assert np.allclose(inside.mean(axis=0), (y, x), atol=1)
+    assert len(inside) == dialog.model.values("area_px")[row_at(dialog, y, x)]
+    assert marks.layer.contour == 2
+    assert viewer.layers.selection.active is not marks.layer
+    # A click on another object selects its row, and leaves the view where it is.
+    (y, x), _ = DISCS[0]
+    click_canvas(dock, y, x)
+    assert dialog._selected_rows().tolist() == [row_at(dialog, y, x)]
+    assert dialog.selected_words.text() == "1 of 5 selected"
+    assert np.allclose(viewer.camera.center[-2:], centre)
+    inside = np.argwhere(marks.layer.data) + [round(t / 0.5) for t in marks.layer.translate[-2:]]
+    assert np.allclose(inside.mean(axis=0), (y, x), atol=1)
+    # On empty ground nothing changes; closed, nothing is outlined.
+    click_canvas(dock, 2, 2)
+    assert dialog._selected_rows().tolist() == [row_at(dialog, y, x)]
+    dialog.close()
+    assert not marks.layer.visible
+
+
+def test_all_images_are_in_one_table_and_a_brush_selects(counted: Any, qtbot: Any) -> None:
+    dock = counted
+    dialog = open_table(dock, qtbot)
+    dialog.which_box.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: dialog.model.rowCount() == 9, timeout=LONG)
+    assert dialog.words.text() == "<b>9 nuclei</b> in 2 images"
+    header = dialog.view.horizontalHeader()
+    place = dialog.model.columns.index("area_px")
+    qtbot.mouseClick(
+        header.viewport(), LEFT, pos=QPoint(header.sectionViewportPosition(place) + 20, header.height() // 2)
+    )
+    areas = dialog.model.values("area_px")
+    assert np.all(np.diff(areas) >= 0)
+    # A row of the other image brings that into view.
+    last = [r for r in range(9) if dialog.model.object_at(r)[0] == "four"][-1]
+    click_row(qtbot, dialog, last)
+    assert dock.session.workspace.current == "four"
+    qtbot.waitUntil(lambda: dock.objects.marks.layer is not None and dock.objects.marks.layer.visible)
+    # A stroke over the right half of the histogram selects the larger ones.
+    histogram = dialog.histogram
+    low = (areas[0] + areas[-1]) / 2
+    start = QPoint(round(histogram.position_of(low)), histogram.height() // 2)
+    qtbot.mousePress(histogram, LEFT, pos=start)
+    qtbot.mouseMove(histogram, QPoint(histogram.width() - 1, start.y()))
+    qtbot.mouseRelease(histogram, LEFT, pos=QPoint(histogram.width() - 1, start.y()))
+    chosen = dialog._selected_rows()
+    assert chosen.tolist() == np.flatnonzero(areas >= histogram.brush[0]).tolist()
+    assert 0 < len(chosen) < 9
+    qtbot.mouseClick(histogram, LEFT, pos=start)
+    assert len(dialog._selected_rows()) == 0
