@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.inference.object_edits import ObjectEdit
     from napari_unet.project.corrections.correction import MaskVersion
     from napari_unet.project.corrections.disk_mask import DiskMask
     from napari_unet.project.corrections.stroke import Box
@@ -64,6 +65,7 @@ class Painting:
         *,
         box: Box | None = None,
         begun: int = 1,
+        joined: NDArray[np.bool_] | None = None,
     ) -> None:
         """Take what a person made of a mask; one that is as predicted is no correction.
 
@@ -80,6 +82,8 @@ class Painting:
             the mask was last corrected. Makes a stroke on a large image cheap.
         begun : int
             How many strokes of the hand began in it; 0: it is more of the last one.
+        joined : numpy.ndarray, optional
+            (Y, X) bool: pixels in which objects are one from now on, see ``Corrections.record``.
         """
         collection = self.workspace.collection
         if collection is None or identifier not in collection.entries:
@@ -91,7 +95,8 @@ class Painting:
             before, box = np.zeros_like(mask), None  # a mask of another size: reported when it is recorded
         start = before
         self._change(
-            identifier, lambda kept, name: kept.record(name, start, mask, kind, box=box, begun=begun)
+            identifier,
+            lambda kept, name: kept.record(name, start, mask, kind, box=box, begun=begun, joined=joined),
         )
         self.workspace.score_mask(identifier, mask)
 
@@ -260,6 +265,39 @@ class Painting:
         self.workspace.rows_changed.emit(ids)
         if not together:
             self.done_changed.emit(ids)  # one more whose IoU is known
+
+    def edit_objects(
+        self,
+        identifier: str,
+        change: Callable[[NDArray[np.uint8], NDArray[np.int32]], ObjectEdit],
+        kind: str,
+    ) -> None:
+        """Change single objects of an image: "delete", "split" or "merge".
+
+        Parameters
+        ----------
+        identifier : str
+            Of the image.
+        change : callable
+            (mask, objects) -> ObjectEdit; of the mask as it is now.
+        kind : str
+            What its versions call it.
+
+        Raises
+        ------
+        DataError
+            If there is no mask, or `change` finds nothing to do.
+        """
+        collection = self.workspace.collection
+        mask = self.workspace.mask(identifier)
+        if collection is None or mask is None:
+            raise DataError(
+                "there is no mask to change", code="data.mask.missing", remedy="segment the image first"
+            )
+        known = np.where(mask == IGNORE, 0, mask).astype(np.uint8)
+        edit = change(mask, collection.objects(identifier, known, self.workspace.inference))
+        self.correct(identifier, edit.mask, kind, joined=edit.joined)
+        self.workspace.mask_changed.emit(identifier)
 
     def edit(
         self, identifier: str, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], kind: str

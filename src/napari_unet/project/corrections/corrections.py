@@ -17,14 +17,17 @@ from napari_unet.project.corrections.correction import Correction, CorrectionSta
 from napari_unet.project.corrections.mask_edits import NO_RUNS, MaskEdits, check_masks
 from napari_unet.project.corrections.memory_store import MemoryStore, frozen
 from napari_unet.project.corrections.stroke import (
+    JOINED,
+    VERIFIED,
     Box,
     Stroke,
     changed_runs,
     ends_in,
-    joined,
+    joined_pixels,
     states,
     takes_back,
 )
+from napari_unet.project.corrections.stroke import joined as one_stroke
 from napari_unet.project.corrections.take_over import take_over
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ class Corrections(Mapping[str, Correction]):
     def __init__(self, files: MemoryStore, split: Split, lock: Any) -> None:
         self._files, self._lock, self._split = files, lock, split
         self._edits = MaskEdits(files, lock)
+        self._joined: dict[str, tuple[int, NDArray[np.bool_] | None]] = {}
         self.reserve = not split.held_out
 
     @classmethod
@@ -161,6 +165,7 @@ class Corrections(Mapping[str, Correction]):
         *,
         box: Box | None = None,
         begun: int = 1,
+        joined: NDArray[np.bool_] | None = None,
     ) -> Stroke | None:
         """Take a change of a mask; the person verified the pixels that differ.
 
@@ -180,6 +185,8 @@ class Corrections(Mapping[str, Correction]):
         begun : int
             How many strokes of the hand began in it. 0: it is more of the last one, which is counted,
             taken back and listed with it as one.
+        joined : numpy.ndarray, optional
+            (Y, X) bool: pixels in which objects are one from now on; they are verified, too. See ``joined``.
 
         Returns
         -------
@@ -199,14 +206,15 @@ class Corrections(Mapping[str, Correction]):
             old, new = before[y0:y1, x0:x1], after[y0:y1, x0:x1]
             touched = old != new
             stored = self._files.load(identifier)
-            if stored is None and not touched.any():
+            if stored is None and joined is None and not touched.any():
                 return None
             stored = stored or self._edits.begin(identifier, before)
             check_masks(identifier, stored.mask, after)
             verified = stored.verified[y0:y1, x0:x1]
-            runs = changed_runs(
-                states(stored.mask[y0:y1, x0:x1], verified), states(new, verified | touched), (y0, x0)
-            )
+            wanted = states(new, verified | touched)
+            if joined is not None:
+                wanted[joined[y0:y1, x0:x1]] |= np.uint16(VERIFIED | JOINED)
+            runs = changed_runs(states(stored.mask[y0:y1, x0:x1], verified), wanted, (y0, x0))
             stroke = self._edits.stroke(identifier, stored, kind, runs)
             undone = self._edits.undoable[identifier]
             last = undone[-1] if undone else None
@@ -214,10 +222,10 @@ class Corrections(Mapping[str, Correction]):
                 if not stroke.pixels:
                     return None
                 stroke = replace(stroke, begun=0)
-                undone[-1] = joined(last, stroke)
+                undone[-1] = one_stroke(last, stroke)
                 return self._edits.do(stored, stroke)
             stroke = replace(stroke, begun=max(begun, 1))
-            if undone and takes_back(stroke, undone[-1]):
+            if undone and joined is None and takes_back(stroke, undone[-1]):
                 return self._edits.do(stored, self._edits.inverse(identifier, stored))
             if not stroke.pixels:
                 return None
@@ -336,6 +344,25 @@ class Corrections(Mapping[str, Correction]):
                 done = stroke.done_before
             return self._edits.become(stored, identifier, "earlier version", mask, verified, done)
 
+    def joined(self, identifier: str) -> NDArray[np.bool_] | None:
+        """(Y, X) bool, read-only: pixels in which a person joined objects; None if there are none.
+
+        None, too, where the history cannot be read: the mask is right, and its objects are told apart as the
+        model does it.
+        """
+        with self._lock:
+            number = self.stats(identifier).number
+            known = self._joined.get(identifier)
+            if known is None or known[0] != number:
+                try:
+                    found = joined_pixels(self._files.history(identifier)) if number else None
+                except DataError:
+                    found = None
+                if found is not None:
+                    found.flags.writeable = False
+                known = self._joined[identifier] = number, found
+            return known[1]
+
     def save(self) -> None:
         """Have all masks written that changed; the journal shrinks when they are."""
         with self._lock:
@@ -380,6 +407,7 @@ class Corrections(Mapping[str, Correction]):
     def forget(self, identifier: str) -> None:
         """Know nothing of an image any more, as it has another owner, or its file cannot be read."""
         with self._lock:
+            self._joined.pop(identifier, None)
             self._edits.forget(identifier)
 
     # learning

@@ -16,11 +16,15 @@ from napari_unet.errors import DataError
 from napari_unet.plain_json import BAD_CONTENT, parse_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 Box = tuple[int, int, int, int]  # first row, first column, row and column behind the last
 
 VERIFIED = 256  # bit above the eight of the class
+JOINED = 512  # bit of what a stroke sets: objects that meet in these pixels are one
+KNOWN = 255 + VERIFIED  # bits that a mask and its verified pixels hold
 # What is no work of the hand and does not count as a stroke.
 QUIET = {"undo", "done", "not done", "prediction", "revert", "earlier version"}
 MAX_PIXELS = 2**31
@@ -49,7 +53,8 @@ class Stroke:
     gaps, lengths : numpy.ndarray
         (N,) uint32: pixels of the box, row by row, that stay before each run, and those of the run.
     before, after : numpy.ndarray
-        (N,) uint16: class of the run, plus 256 where the person verified it.
+        (N,) uint16: class of the run, plus 256 where the person verified it; `after` plus 512 where the
+        stroke joined objects.
     done_before, done : bool
         Whether the person verified the whole image.
     seconds : float
@@ -137,7 +142,7 @@ class Stroke:
         where = self.where()
         after = np.repeat(self.after, self.lengths)
         mask[y0:y1, x0:x1][where] = (after & 255).astype(np.uint8)
-        verified[y0:y1, x0:x1][where] = after >= VERIFIED
+        verified[y0:y1, x0:x1][where] = after & VERIFIED != 0
 
     def to_bytes(self) -> bytes:
         """Header as JSON, then the runs, deflated."""
@@ -278,7 +283,40 @@ def ends_in(stroke: Stroke, mask: NDArray[np.uint8], verified: NDArray[np.bool_]
     """Whether a mask is what a stroke left."""
     y0, x0, y1, x1 = stroke.box
     now = states(mask[y0:y1, x0:x1], verified[y0:y1, x0:x1])
-    return not stroke.pixels or np.array_equal(now[stroke.where()], stroke.values()[1])
+    return not stroke.pixels or np.array_equal(now[stroke.where()], stroke.values()[1] & KNOWN)
+
+
+def joined_pixels(strokes: Iterable[Stroke]) -> NDArray[np.bool_] | None:
+    """The pixels in which a person joined objects.
+
+    Parameters
+    ----------
+    strokes : iterable of Stroke
+        All on one image, the oldest first.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        (Y, X) bool: what a stroke joined, until another one changes it; an undo brings it back. None if there
+        are none.
+    """
+    done: list[Stroke] = []
+    for stroke in strokes:
+        if stroke.kind != "undo":
+            done.append(stroke)
+            continue
+        while done and done[-1].begun == 0:  # parts of one drag are taken back together
+            done.pop()
+        if done:
+            done.pop()
+    if not any((stroke.after & JOINED).any() for stroke in done):
+        return None
+    joined = np.zeros(done[0].shape, bool)
+    for stroke in done:
+        if stroke.pixels:
+            y0, x0, y1, x1 = stroke.box
+            joined[y0:y1, x0:x1][stroke.where()] = stroke.values()[1] & JOINED != 0
+    return joined if joined.any() else None
 
 
 def states(mask: NDArray[np.uint8], verified: NDArray[np.bool_]) -> NDArray[np.uint16]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import WorkbenchError
+from napari_unet.inference.object_edits import join_numbers
 from napari_unet.inference.objects import find_objects
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.metrics.overlap import OverlapCounts, count_overlap, scores_of_counts
@@ -353,8 +354,20 @@ class Collection:
         Returns
         -------
         numpy.ndarray
-            (Y, X) int32, 0 background; every pixel of the mask belongs to one object.
+            (Y, X) int32, 0 background; every pixel of the mask belongs to one object. What a person joined is
+            one object.
         """
+        entry = self.entries[identifier]
+        joined = None
+        if isinstance(entry.corrections, Corrections) and entry.is_corrected:
+            joined = entry.corrections.joined(entry.known_as)
+        found = self._told_apart(identifier, mask, settings)
+        return found if joined is None or joined.shape != mask.shape else join_numbers(found, joined, mask)
+
+    def _told_apart(
+        self, identifier: str, mask: NDArray[np.uint8], settings: InferenceSettings
+    ) -> NDArray[np.int32]:
+        """The objects of a mask as the model tells them apart."""
         prediction = self.entries[identifier].prediction
         if prediction is None or prediction.file is None or prediction.shape != mask.shape:
             return find_objects(mask, settings)

@@ -194,7 +194,7 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
         if role == DISPLAY:
             return self._text(int(self._order[index.row()]), self.columns[index.column()])
         if role == ALIGNMENT:
-            return None if self.columns[index.column()] in TEXT else RIGHT
+            return None if index.column() in (0, 2) else RIGHT  # image and class
         if role == TOOLTIP and self.columns[index.column()] == "image":
             return self._ids[int(self._image[self._order[index.row()]])]
         return None

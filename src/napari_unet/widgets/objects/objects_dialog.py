@@ -65,7 +65,7 @@ class ObjectsDialog(QDialog):  # type: ignore[misc]
         super().__init__(parent)
         self.session, self.marks = session, marks
         self.setWindowTitle("Objects")
-        self.resize(980, 520)
+        self.resize(900, 340)  # the object in the middle of the canvas stays in sight
         self._chosen = set(SHOWN_FIRST)
         self._shown: tuple[ImageObjects, ...] = ()
         self._following = False

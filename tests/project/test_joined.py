@@ -1,0 +1,60 @@
+"""Objects that a person joined: recorded like a stroke, undone like one, there again when opened."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_unet.project.corrections.corrections import Corrections
+from napari_unet.project.corrections.stroke import JOINED, Stroke
+
+MASK = np.zeros((6, 8), np.uint8)
+MASK[1:5, 1:7] = 1
+LINE = np.zeros(MASK.shape, bool)
+LINE[2, 2:6] = True
+
+
+def test_a_join_changes_no_pixel_of_the_mask_and_verifies_its_own() -> None:
+    kept = Corrections.in_memory()
+    assert kept.joined("a") is None
+    stroke = kept.record("a", MASK, MASK, "merge", joined=LINE)
+    assert stroke is not None
+    assert stroke.pixels == 4
+    np.testing.assert_array_equal(kept["a"].mask, MASK)
+    np.testing.assert_array_equal(kept["a"].verified, LINE)
+    np.testing.assert_array_equal(kept.joined("a"), LINE)
+    assert kept.stats("a").strokes == 1
+    assert kept.stats("a").verified == 4
+    again = Stroke.from_bytes(stroke.to_bytes())
+    assert set(again.after.tolist()) == {1 + 256 + JOINED}
+    assert kept.undo("a") is not None
+    assert kept.joined("a") is None
+    assert not kept["a"].verified.any()
+
+
+def test_undo_of_what_was_painted_over_a_join_brings_it_back() -> None:
+    kept = Corrections.in_memory()
+    kept.record("a", MASK, MASK, "merge", joined=LINE)
+    painted = MASK.copy()
+    painted[2, 4] = 0
+    kept.record("a", MASK, painted)
+    less = LINE.copy()
+    less[2, 4] = False
+    np.testing.assert_array_equal(kept.joined("a"), less)
+    kept.undo("a")
+    np.testing.assert_array_equal(kept.joined("a"), LINE)
+    # The same join a second time is another stroke; two undos take back both.
+    kept.record("a", MASK, MASK, "merge", joined=LINE)
+    kept.undo("a")
+    np.testing.assert_array_equal(kept.joined("a"), LINE)
+    kept.undo("a")
+    assert kept.joined("a") is None
+    assert kept.undo("a") is None
+
+
+def test_another_owner_takes_joins_over() -> None:
+    first, second = Corrections.in_memory(), Corrections.in_memory()
+    first.record("a", MASK, MASK, "merge", joined=LINE)
+    second.take_over("a", first, "a")
+    np.testing.assert_array_equal(second.joined("a"), LINE)
+    second.revert("a", MASK)
+    assert second.joined("a") is None
