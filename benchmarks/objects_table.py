@@ -49,17 +49,9 @@ def by_scikit_image(objects: Any, image: Any) -> None:
     """The same measurements, as far as scikit-image has them."""
     from skimage.measure import regionprops_table
 
-    shape = [
-        "label",
-        "area",
-        "perimeter_crofton",
-        "feret_diameter_max",
-        "eccentricity",
-        "solidity",
-        "centroid",
-        "bbox",
-    ]
-    regionprops_table(objects, image, properties=(*shape, "intensity_mean", "intensity_min", "intensity_max"))
+    shape = ("label", "area", "perimeter_crofton", "feret_diameter_max", "eccentricity", "solidity")
+    place = ("centroid", "bbox", "intensity_mean", "intensity_min", "intensity_max")
+    regionprops_table(objects, image, properties=(*shape, *place))
 
 
 def scroll(view: Any, steps: list[int]) -> Any:

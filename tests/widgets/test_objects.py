@@ -11,7 +11,7 @@ from qtpy.QtCore import QPoint
 from skimage.draw import disk
 
 import napari_unet.models.shipped as built_in
-from support.hands import LEFT, LONG, click, segment
+from support.hands import LEFT, LONG, click, press, segment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +107,8 @@ def test_the_dock_counts_and_the_table_measures(
     layer = dock.canvas.mask_layer
     features = layer.features.set_index("index")
     (y, x), _ = DISCS[3]
-    assert features.loc[layer.data[y, x], "area_px"] == area[-1]
+    wanted = dialog.model.values("area_px")[row_at(dialog, y, x)]
+    assert features.loc[layer.data[y, x], "area_px"] == wanted
     assert set(features["class"]) == {"nucleus"}
     # The file is what Export writes.
     monkey = dialog.save.__globals__["QFileDialog"]
@@ -183,3 +184,99 @@ def test_all_images_are_in_one_table_and_a_brush_selects(counted: Any, qtbot: An
     assert 0 < len(chosen) < 9
     qtbot.mouseClick(histogram, LEFT, pos=start)
     assert len(dialog._selected_rows()) == 0
+
+
+def on_canvas(dock: Any, y: float, x: float) -> QPoint:
+    """Where a pixel of the image is on the canvas, in pixels of the screen."""
+    canvas = dock.viewer.window._qt_viewer.canvas.native
+    camera = dock.viewer.camera
+    world = np.array(dock.image_source.layer.data_to_world((y, x)))
+    place = (world[-2:] - np.array(camera.center[-2:])) * camera.zoom
+    return QPoint(round(canvas.width() / 2 + place[1]), round(canvas.height() / 2 + place[0]))
+
+
+def drag(
+    dock: Any, qtbot: Any, start: tuple[float, float], end: tuple[float, float], steps: int = 12
+) -> None:
+    """A stroke with the left button, by the mouse."""
+    canvas = dock.viewer.window._qt_viewer.canvas.native
+    points = [
+        on_canvas(dock, *(np.array(start) + (np.array(end) - start) * n / steps)) for n in range(steps + 1)
+    ]
+    qtbot.mouseMove(canvas, points[0])
+    qtbot.mousePress(canvas, LEFT, pos=points[0])
+    for point in points[1:]:
+        qtbot.mouseMove(canvas, point)
+        qtbot.wait(2)
+    qtbot.mouseRelease(canvas, LEFT, pos=points[-1])
+
+
+def counts(dock: Any, qtbot: Any, number: int) -> None:
+    """Wait until the dock counts so many nuclei."""
+    qtbot.waitUntil(lambda: dock.objects.row.words.text().startswith(f"<b>{number} nuclei"), timeout=LONG)
+
+
+def mask_of(dock: Any) -> Any:
+    return dock.session.workspace.mask("five").copy()
+
+
+def test_objects_are_deleted_split_and_merged_by_clicks_and_strokes(
+    counted: Any, qtbot: Any, viewer: Any
+) -> None:
+    dock, row = counted, counted.objects.row
+    canvas = viewer.window._qt_viewer.canvas.native
+    start, centre = mask_of(dock), viewer.camera.center
+    # A click with the tool deletes the object, and no other pixel; Ctrl+Z brings it back.
+    click(qtbot, row.tool_buttons["delete"])
+    assert row.tool_buttons["delete"].isChecked()
+    (y, x), _ = DISCS[3]
+    here = on_canvas(dock, y, x)
+    qtbot.mouseMove(canvas, here)
+    qtbot.mouseClick(canvas, LEFT, pos=here)
+    counts(dock, qtbot, 4)
+    gone = start.astype(int) - mask_of(dock)
+    assert gone.sum() == gone[y - 16 : y + 17, x - 16 : x + 17].sum() > 200
+    assert viewer.camera.center == centre  # it did not move the image
+    press(dock.canvas.mask_layer, "Control-Z")
+    counts(dock, qtbot, 5)
+    np.testing.assert_array_equal(mask_of(dock), start)
+    # A stroke across an object cuts it.
+    click(qtbot, row.tool_buttons["split"])
+    assert not row.tool_buttons["delete"].isChecked()
+    (y, x), _ = DISCS[0]
+    drag(dock, qtbot, (y, x - 18), (y, x + 18))
+    counts(dock, qtbot, 6)
+    cut = np.argwhere(mask_of(dock) != start)
+    assert set(cut[:, 0]) <= {y - 1, y, y + 1}
+    assert len(cut) >= 18
+    assert viewer.camera.center == centre
+    # A stroke from one half to the other makes them one again.
+    press(viewer, "J")
+    assert row.tool_buttons["merge"].isChecked()
+    drag(dock, qtbot, (y - 5, x), (y + 5, x))
+    counts(dock, qtbot, 5)
+    bridged = mask_of(dock)
+    assert bridged[y, x] == 1
+    # Two that are far apart are bridged, too; each of these is undone on its own.
+    (y2, x2), _ = DISCS[4]
+    drag(dock, qtbot, (y, x), (y2, x2))
+    counts(dock, qtbot, 4)
+    for number, mask in ((5, bridged), (6, None), (5, start)):
+        press(dock.canvas.mask_layer, "Control-Z")
+        counts(dock, qtbot, number)
+        if mask is not None:
+            np.testing.assert_array_equal(mask_of(dock), mask)
+    # A stroke over nothing says what is wrong.
+    drag(dock, qtbot, (2, 2), (6, 8))
+    assert "fewer than two objects" in dock.status.words.toPlainText()
+    press(viewer, "J")
+    assert dock.objects.tools.tool == ""
+    # The key deletes what the pointer is on.
+    qtbot.mouseMove(canvas, on_canvas(dock, y, x))
+    qtbot.wait(20)
+    press(viewer, "R")
+    counts(dock, qtbot, 4)
+    # All of it is in the versions of the image.
+    kinds = [v.kind for v in dock.session.painting.versions("five")]
+    assert kinds[-1] == "delete object"
+    assert {"split object", "merge objects"} <= set(kinds)

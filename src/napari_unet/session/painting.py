@@ -271,6 +271,7 @@ class Painting:
         identifier: str,
         change: Callable[[NDArray[np.uint8], NDArray[np.int32]], ObjectEdit],
         kind: str,
+        objects: NDArray[np.int32] | None = None,
     ) -> None:
         """Change single objects of an image: "delete", "split" or "merge".
 
@@ -282,6 +283,8 @@ class Painting:
             (mask, objects) -> ObjectEdit; of the mask as it is now.
         kind : str
             What its versions call it.
+        objects : numpy.ndarray, optional
+            (Y, X) int32: the objects of the mask as it is now, where they are known already.
 
         Raises
         ------
@@ -294,8 +297,10 @@ class Painting:
             raise DataError(
                 "there is no mask to change", code="data.mask.missing", remedy="segment the image first"
             )
-        known = np.where(mask == IGNORE, 0, mask).astype(np.uint8)
-        edit = change(mask, collection.objects(identifier, known, self.workspace.inference))
+        if objects is None:
+            known = np.where(mask == IGNORE, 0, mask).astype(np.uint8)
+            objects = collection.objects(identifier, known, self.workspace.inference)
+        edit = change(mask, objects)
         self.correct(identifier, edit.mask, kind, joined=edit.joined)
         self.workspace.mask_changed.emit(identifier)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
@@ -100,7 +101,8 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.segment_panel = SegmentPanel(self.session, self)
         self.large_mask_row = LargeMaskRow(self.session, lambda: self.large.active, self.segment_panel)
         self.segment_panel.body.addWidget(self.large_mask_row)
-        self.objects = ObjectPanels(napari_viewer, self.session, self.canvas, self.segment_panel)
+        undo = partial(self.mask_editing.edit, "undo")
+        self.objects = ObjectPanels(napari_viewer, self.session, self.canvas, self.segment_panel, undo)
         self.review_panel = ReviewPanel(self.session, self)
         self.learn_panel = LearnPanel(self.session, self)
         self.navigation = Navigation(self.session, self.images, self.segment_panel, self.canvas)
@@ -234,6 +236,9 @@ class Workbench(QWidget):  # type: ignore[misc]
                 "H": self.canvas.hide_mask,
                 "G": lambda: self.mask_editing.edit("grow"),
                 "Shift-G": lambda: self.mask_editing.edit("shrink"),
+                "R": self.objects.tools.delete_at_pointer,
+                "J": lambda: self.objects.tools.toggle("merge"),
+                "K": lambda: self.objects.tools.toggle("split"),
             },
         )
 

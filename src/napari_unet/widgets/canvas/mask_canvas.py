@@ -128,6 +128,11 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         """(Y, X) uint8: the mask of the current image as it is in the layer; None if there is none."""
         return self._mask_in_layer if self._shown == self.session.workspace.current != "" else None
 
+    @property
+    def has_strokes(self) -> bool:
+        """Whether the layer has strokes of the brush that napari can undo."""
+        return self._watch.history
+
     def numbers_in_layer(self) -> NDArray[Any]:
         """(Y, X): the numbers of the layer of the mask in the slice in view."""
         return np.asarray(self.mask_layer.data[self._index])

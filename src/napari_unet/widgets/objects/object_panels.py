@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.widgets.canvas.object_features import show_features
 from napari_unet.widgets.canvas.object_marks import ObjectMarks
 from napari_unet.widgets.objects.object_row import ObjectRow
+from napari_unet.widgets.objects.object_tools import ObjectTools
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
     from napari_unet.widgets.objects.objects_dialog import ObjectsDialog
@@ -28,14 +31,24 @@ class ObjectPanels:
         Shows the mask.
     segment_panel : SegmentPanel
         Gets the row.
+    undo : callable
+        Takes back the last change of the current image.
     """
 
     def __init__(
-        self, viewer: Any, session: Session, canvas: MaskCanvas, segment_panel: SegmentPanel
+        self,
+        viewer: Any,
+        session: Session,
+        canvas: MaskCanvas,
+        segment_panel: SegmentPanel,
+        undo: Callable[[], None],
     ) -> None:
         self.session, self.canvas = session, canvas
         self.marks = ObjectMarks(viewer, session, canvas)
+        self.tools = ObjectTools(viewer, session, canvas, undo)
         self.row = ObjectRow(session, lambda: canvas.as_objects, segment_panel)
+        self.row.tool_wanted.connect(self.tools.choose)
+        self.tools.chosen.connect(self.row.show_tool)
         self.dialog: ObjectsDialog | None = None
         segment_panel.body.addWidget(self.row)
         session.objects.pixel_sizes = canvas.image_source.pixel_sizes
@@ -52,6 +65,7 @@ class ObjectPanels:
             self.dialog.close()
             self.dialog.deleteLater()
             self.dialog = None
+        self.tools.close()
         self.marks.close()
 
     def refresh(self) -> None:

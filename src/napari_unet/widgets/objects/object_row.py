@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_unet.metrics.object_words import objects_in_words
 
@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_unet.session.session import Session
+
+TOOLS = {
+    "delete": ("Delete", "Click an object to delete it. The key R deletes the object under the pointer."),
+    "merge": (
+        "Merge",
+        "Draw a stroke from one object into another: they become one, and what lies between them is filled "
+        "(J)",
+    ),
+    "split": ("Split", "Draw a stroke across an object: it is cut in two along the stroke (K)"),
+}
 
 
 class ObjectRow(QWidget):  # type: ignore[misc]
@@ -29,6 +39,7 @@ class ObjectRow(QWidget):  # type: ignore[misc]
     """
 
     table_wanted = Signal()
+    tool_wanted = Signal(str)  # a key of ``TOOLS``; empty: none any more
 
     def __init__(self, session: Session, shows_objects: Callable[[], bool], parent: QWidget) -> None:
         super().__init__(parent)
@@ -40,15 +51,29 @@ class ObjectRow(QWidget):  # type: ignore[misc]
         self.table_button = QPushButton("Objects…")
         self.table_button.setToolTip("Measure every object: a table, a histogram, and the way to each object")
         self.table_button.clicked.connect(self.table_wanted)
-        self.row = QHBoxLayout()
-        self.row.addWidget(self.words, 1)
-        self.row.addWidget(self.table_button)
+        self.tool_buttons: dict[str, QToolButton] = {}
+        buttons = QHBoxLayout()
+        buttons.setSpacing(3)
+        buttons.addWidget(self.table_button, 1)
+        for tool, (title, tip) in TOOLS.items():
+            button = self.tool_buttons[tool] = QToolButton()
+            button.setText(title)
+            button.setToolTip(f"<qt>{tip}</qt>")
+            button.setCheckable(True)
+            button.clicked.connect(lambda on, t=tool: self.tool_wanted.emit(t if on else ""))
+            buttons.addWidget(button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        column.addLayout(self.row)
+        column.addWidget(self.words)
+        column.addLayout(buttons)
         session.objects.changed.connect(self._on_measured)
         self.hide()
+
+    def show_tool(self, tool: str) -> None:
+        """Show which tool is taken up."""
+        for name, button in self.tool_buttons.items():
+            button.setChecked(name == tool)
 
     def refresh(self) -> None:
         """Say what is so now; have the objects measured if they are not."""

@@ -23,6 +23,9 @@ KEYS = {
     "H": "show or hide the mask",
     "G": "grow the object under the pointer",
     "Shift-G": "shrink the object under the pointer",
+    "R": "remove the object under the pointer",
+    "J": "join objects: draw a stroke from one into another",
+    "K": "cut an object: draw a stroke across it",
 }
 BACKGROUND_KEY, IGNORE_KEY, DIGITS = "0", "I", range(1, 10)
 LABEL_KEYS = {
