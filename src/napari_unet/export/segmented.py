@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_unet.metrics.object_measures import measure_objects
+from napari_unet.metrics.object_confidence import measure_with_confidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.files.pixel_size import PixelSize
+    from napari_unet.metrics.object_confidence import ObjectConfidence, Said
     from napari_unet.metrics.object_measures import ObjectTable
 
 Numbers = Literal["classes", "objects"]
@@ -110,8 +111,11 @@ class SegmentedImage:
         Red, green and blue, 0 to 255, of the classes 1..K; those of the window if empty.
     position : StackPosition or None
         Which slice of a stack the image is; None if it is none.
-    load_probabilities : callable or None
-        () -> (Y, X, K) in [0, 1], what the model says, or None; None where no model was asked.
+    load_said : callable or None
+        () -> what the model says, (Y, X, K) in [0, 1], and what tells objects apart, (Y, X) or None; or None.
+        None where no model was asked.
+    confidence : ObjectConfidence or None
+        Of the model; without it the confidence of an object is the mean of its probabilities.
     """
 
     name: str
@@ -124,7 +128,8 @@ class SegmentedImage:
     about: Mapping[str, Any] = field(default_factory=dict)
     class_colours: tuple[Colour, ...] = ()
     position: StackPosition | None = None
-    load_probabilities: Callable[[], NDArray[np.floating] | None] | None = None
+    load_said: Callable[[], Said | None] | None = None
+    confidence: ObjectConfidence | None = None
 
     @cached_property
     def objects(self) -> NDArray[np.int32]:
@@ -162,13 +167,19 @@ class SegmentedImage:
     def measures(self) -> ObjectTable:
         """Measurements of every object, by rising number."""
         image = self.load_image() if self.load_image is not None else None
-        asked = self.load_probabilities() if self.load_probabilities is not None else None
+        said = self.load_said() if self.load_said is not None else None
+        if image is not None and image.shape[:2] != self.shape:
+            image = None
+        if said is not None and said[0].shape[:2] != self.shape:
+            said = None
         size = self.pixel_size
-        return measure_objects(
+        spacing = (size.y, size.x) if size is not None else None
+        return measure_with_confidence(
             self.objects,
             self.mask,
-            image if image is not None and image.shape[:2] == self.shape else None,
-            asked if asked is not None and asked.shape[:2] == self.shape else None,
-            (size.y, size.x) if size is not None else None,
+            image,
+            said,
+            spacing,
             size.unit if size is not None else "",
+            self.confidence,
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.engine.task import FromCaller
+from napari_unet.metrics.object_confidence import ObjectConfidence
 from napari_unet.workflow.export.mask_sources import CallerMasks, HandedMask
 from napari_unet.workflow.inputs.image_reference import refer
 
@@ -98,9 +99,6 @@ def current_masks(
         assert isinstance(found, np.ndarray)
         return collection.objects(identifier, found, settings)
 
-    def probabilities(identifier: str) -> NDArray[np.float16] | None:
-        return collection.probabilities(identifier)
-
     about: dict[str, Any] = {"threshold": settings.threshold, "minimum_size": settings.minimum_size}
     if workspace.model is not None:
         about["model"] = workspace.model.name
@@ -112,5 +110,6 @@ def current_masks(
         pixel_sizes=dict(pixel_sizes or {}),
         about=about,
         handed=handed,
-        probabilities=FromCaller(probabilities),
+        said=FromCaller(collection.said),
+        confidence=None if workspace.model is None else ObjectConfidence.of(workspace.model.provenance),
     )

@@ -383,13 +383,16 @@ class Collection:
             prediction.separation_kind,
         )
 
-    def probabilities(self, identifier: str) -> NDArray[np.float16] | None:
-        """(Y, X, K) float16 in [0, 1]: what the model said of an image; None if it was not asked."""
+    def said(self, identifier: str) -> tuple[NDArray[np.float16], NDArray[np.float16] | None] | None:
+        """What the model said of an image: probabilities (Y, X, K), and (Y, X) what tells objects apart.
+
+        None if it was not asked, or that is gone from the disk.
+        """
         prediction = self.entries[identifier].prediction
         if prediction is None or prediction.file is None:
             return None
         try:
-            return prediction.probabilities()
+            return prediction.probabilities(), prediction.separation()
         except (OSError, ValueError):
             return None
 

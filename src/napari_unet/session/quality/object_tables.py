@@ -13,7 +13,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_unet.errors import WorkbenchError
-from napari_unet.metrics.object_measures import ObjectTable, measure_objects
+from napari_unet.metrics.object_confidence import ObjectConfidence, measure_with_confidence
 from napari_unet.project.corrections.correction import IGNORE
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.files.pixel_size import PixelSize
+    from napari_unet.metrics.object_measures import ObjectTable
     from napari_unet.session.images.collection import Collection
     from napari_unet.session.workspace import Workspace
 
@@ -242,15 +243,16 @@ def measure_image(
         image = collection.image(identifier)
     except WorkbenchError:
         image = None
-    said = collection.probabilities(identifier)
+    said = collection.said(identifier)
     pause()
-    table = measure_objects(
+    table = measure_with_confidence(
         objects,
         mask,
         image if image is not None and image.shape[:2] == mask.shape else None,
-        said if said is not None and said.shape[:2] == mask.shape else None,
+        said if said is not None and said[0].shape[:2] == mask.shape else None,
         (size.y, size.x) if size is not None else None,
         size.unit if size is not None else "",
+        None if collection.model is None else ObjectConfidence.of(collection.model.provenance),
         pause,
     )
     numbers, first = np.unique(objects, return_index=True)

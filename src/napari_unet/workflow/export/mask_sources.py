@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +26,7 @@ from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.segmented import SegmentedImage, StackPosition
 from napari_unet.export.stacks import StackSlice, slices_of_files
 from napari_unet.inference.postprocess import connected_objects
+from napari_unet.metrics.object_confidence import ObjectConfidence
 from napari_unet.models.ensemble import load_any
 from napari_unet.project.project_file import PROJECT_FILE
 from napari_unet.workflow.export.whole_mask import number_whole, read_whole_mask
@@ -124,6 +126,7 @@ class ModelMasks:
         model = load_any(self.model, default_precision())
         settings = self.settings or model.recipe.inference
         about = {"model": self.model.name, "threshold": settings.threshold, "program": PROGRAM}
+        confidence = ObjectConfidence.of(model.provenance)
         failed: list[Failed] = []
         results = segment_samples(
             samples,
@@ -139,7 +142,8 @@ class ModelMasks:
             image = segmented(
                 result.sample, result.mask, model.classes, objects, about=about, roots=self.inputs
             )
-            yield replace(image, load_probabilities=lambda said=result.probabilities: said)
+            said = result.probabilities, result.separation
+            yield replace(image, load_said=partial(_the_same, said), confidence=confidence)
         yield from failed
 
 
@@ -311,8 +315,10 @@ class CallerMasks:
         Where the masks come from.
     handed : dict
         Id to what was handed over of each image so far.
-    probabilities : FromCaller or None
-        (id) -> (Y, X, K) float16, what the model says of the image, or None where it was not asked.
+    said : FromCaller or None
+        (id) -> what the model says of the image, as ``SegmentedImage.load_said``, or None.
+    confidence : ObjectConfidence or None
+        Of the model.
     """
 
     references: tuple[ImageReference, ...]
@@ -322,7 +328,8 @@ class CallerMasks:
     pixel_sizes: dict[str, PixelSize] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
     handed: dict[str, HandedMask] = field(default_factory=dict)
-    probabilities: FromCaller | None = None
+    said: FromCaller | None = None
+    confidence: ObjectConfidence | None = None
 
     def open(self) -> OpenedMask:
         """Look what there is."""
@@ -350,9 +357,9 @@ class CallerMasks:
             image = segmented(sample, known_mask, self.classes, None, size, about, roots)
             if large:
                 return replace(image, load_objects=lambda: number_whole(known_mask, reference.id))
-            ask, said = self.objects, self.probabilities
+            ask, said = self.objects, self.said
             if said is not None:
-                image = replace(image, load_probabilities=lambda: said(reference.id))
+                image = replace(image, load_said=lambda: said(reference.id), confidence=self.confidence)
             return image if ask is None else replace(image, load_objects=lambda: ask(reference.id))
 
         return OpenedMask(
@@ -444,6 +451,10 @@ def segmented(
         about if about is not None else {"program": PROGRAM},
         position=position,
     )
+
+
+def _the_same(what: Any) -> Any:
+    return what
 
 
 def _files(sample: Sample, roots: Sequence[Path]) -> Iterator[Path]:

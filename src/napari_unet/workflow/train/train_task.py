@@ -19,6 +19,7 @@ from napari_unet.atomic import check_model, write_text
 from napari_unet.engine.devices import data_parallel
 from napari_unet.errors import OutputError
 from napari_unet.evaluation.leakage import trained_on_before
+from napari_unet.metrics.object_confidence import KEY as CONFIDENCE
 from napari_unet.models.model import Model, save_model
 from napari_unet.models.model_folder import METRICS_FILE, SPLIT_FILE, STATE_FILE, check_place
 from napari_unet.models.rehearsal import write_rehearsal
@@ -32,6 +33,7 @@ from napari_unet.training.fit import Training
 from napari_unet.training.learner import learner_for
 from napari_unet.training.losses import make_loss
 from napari_unet.workflow.train.choose_rehearsal import choose_rehearsal
+from napari_unet.workflow.train.fit_object_confidence import fit_object_confidence
 from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.trained_from import provenance_of, start_from
 from napari_unet.workflow.train.training_data import prepare_training
@@ -250,6 +252,10 @@ class _Training:
             model.provenance["averaged_snapshots"] = finished.averaged
         if tuned is not None:
             model.provenance["tuned"] = tuned.to_json()
+        if recipe.network.separation != "none":
+            confidence = fit_object_confidence(model, judging, self.cancel)
+            if confidence is not None:
+                model.provenance[CONFIDENCE] = confidence.to_json()
         if isinstance(self.task.data, Path):
             # Where to look for what can be replayed when the model is fine-tuned.
             model.provenance["data"]["path"] = str(self.task.data.resolve())
