@@ -58,3 +58,31 @@ def test_another_owner_takes_joins_over() -> None:
     np.testing.assert_array_equal(second.joined("a"), LINE)
     second.revert("a", MASK)
     assert second.joined("a") is None
+
+
+def test_joins_and_cuts_teach_what_lies_around_them() -> None:
+    mask = np.zeros((30, 40), np.uint8)
+    mask[5:25, 2:20], mask[5:25, 24:38] = 1, 1
+    kept = Corrections.in_memory()
+    line = np.zeros(mask.shape, bool)
+    line[5:25, 11] = True
+    cut = np.where(line, 0, mask).astype(np.uint8)
+    kept.record("a", mask, cut, "split object", cut=line)
+    np.testing.assert_array_equal(kept.cut("a"), line)
+    assert kept.joined("a") is None
+    reference = kept.reference("a")
+    # Within six columns of the cut both halves are known, and their class; the rest is not.
+    assert reference.weights is not None
+    assert np.flatnonzero(reference.weights[10]).tolist() == list(range(5, 18))
+    assert reference.objects is not None
+    assert set(reference.objects[10, 5:11]) == {1}
+    assert set(reference.objects[10, 12:18]) == {2}
+    assert set(reference.objects[10, 2:5]) == {-1}
+    assert set(reference.objects[10, 18:20]) == {-2}
+    assert set(reference.objects[10, 24:38]) == {-3}
+    assert reference.objects[10, 11] == 0
+    # Background at the end of the cut was not looked at.
+    assert reference.weights[4, 11] == 0
+    kept.undo("a")
+    assert kept.cut("a") is None
+    assert kept.reference("a").objects is None

@@ -232,6 +232,7 @@ def test_objects_are_deleted_split_and_merged_by_clicks_and_strokes(
     (y, x), _ = DISCS[3]
     here = on_canvas(dock, y, x)
     qtbot.mouseMove(canvas, here)
+    print("AT", here, canvas.size(), viewer.camera.center, viewer.camera.zoom, dock.objects.tools.tool)
     qtbot.mouseClick(canvas, LEFT, pos=here)
     counts(dock, qtbot, 4)
     gone = start.astype(int) - mask_of(dock)
@@ -280,3 +281,22 @@ def test_objects_are_deleted_split_and_merged_by_clicks_and_strokes(
     kinds = [v.kind for v in dock.session.painting.versions("five")]
     assert kinds[-1] == "delete object"
     assert {"split object", "merge objects"} <= set(kinds)
+
+
+def test_the_worst_object_of_all_images_comes_first(counted: Any, qtbot: Any, viewer: Any) -> None:
+    dock = counted
+    dialog = open_table(dock, qtbot)
+    click(qtbot, dialog.worst_button)
+    qtbot.waitUntil(lambda: len(dialog._selected_rows()) == 1, timeout=LONG)
+    assert dialog.model.rowCount() == 9  # of both images
+    confidence = dialog.model.values("confidence")
+    assert np.all(np.diff(confidence) >= 0)
+    assert np.all((confidence > 0) & (confidence < 1))
+    # It is shown, in its image; the next click goes on to the next, and so does the key.
+    for row in range(3):
+        assert dialog._selected_rows().tolist() == [row]
+        identifier, number = dialog.model.object_at(row)
+        assert dock.session.workspace.current == identifier
+        qtbot.waitUntil(lambda i=identifier, n=number: dock.objects.marks._marked == (i, (n,)))
+        if row < 2:
+            click(qtbot, dialog.worst_button) if row == 0 else press(viewer, "Shift-W")

@@ -24,7 +24,9 @@ class ReferenceMask:
     labels : numpy.ndarray
         (Y, X) uint8, 0 background, 1..K classes.
     objects : numpy.ndarray or None
-        (Y, X) int32, 0 background, 1..N one number an object; None where objects touch unmarked.
+        (Y, X) int32, 0 background, 1..N one number an object; None where objects touch unmarked. Of what a
+        person painted to be learned from, a negative number is that of an object in a pixel in which it is
+        not known where it ends.
     weights : numpy.ndarray or None
         (Y, X) float32 >= 0, 0 where nothing is known about the pixel; None means 1 everywhere.
     overlap : int

@@ -29,10 +29,13 @@ class ObjectEdit:
         (Y, X) uint8.
     joined : numpy.ndarray or None
         (Y, X) bool, pixels through which objects are one, see ``join_numbers``; None unless some were joined.
+    cut : numpy.ndarray or None
+        (Y, X) bool, pixels along which objects were cut apart; None unless some were.
     """
 
     mask: NDArray[np.uint8]
     joined: NDArray[np.bool_] | None = None
+    cut: NDArray[np.bool_] | None = None
 
 
 def delete_object(mask: NDArray[np.uint8], objects: NDArray[np.integer], number: int) -> ObjectEdit:
@@ -102,7 +105,7 @@ def split_objects(
             expected="a stroke from one side of an object to the other",
             remedy="begin and end the stroke outside of the object",
         )
-    return ObjectEdit(np.where(cut, 0, mask).astype(np.uint8))
+    return ObjectEdit(np.where(cut, 0, mask).astype(np.uint8), cut=cut)
 
 
 def merge_objects(

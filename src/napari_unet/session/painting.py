@@ -65,7 +65,7 @@ class Painting:
         *,
         box: Box | None = None,
         begun: int = 1,
-        joined: NDArray[np.bool_] | None = None,
+        marks: ObjectEdit | None = None,
     ) -> None:
         """Take what a person made of a mask; one that is as predicted is no correction.
 
@@ -82,8 +82,8 @@ class Painting:
             the mask was last corrected. Makes a stroke on a large image cheap.
         begun : int
             How many strokes of the hand began in it; 0: it is more of the last one.
-        joined : numpy.ndarray, optional
-            (Y, X) bool: pixels in which objects are one from now on, see ``Corrections.record``.
+        marks : ObjectEdit, optional
+            Where objects were joined or cut apart, see ``Corrections.record``.
         """
         collection = self.workspace.collection
         if collection is None or identifier not in collection.entries:
@@ -94,9 +94,10 @@ class Painting:
         if before is None or before.shape != mask.shape:
             before, box = np.zeros_like(mask), None  # a mask of another size: reported when it is recorded
         start = before
+        marked = {} if marks is None else {"joined": marks.joined, "cut": marks.cut}
         self._change(
             identifier,
-            lambda kept, name: kept.record(name, start, mask, kind, box=box, begun=begun, joined=joined),
+            lambda kept, name: kept.record(name, start, mask, kind, box=box, begun=begun, **marked),
         )
         self.workspace.score_mask(identifier, mask)
 
@@ -301,7 +302,7 @@ class Painting:
             known = np.where(mask == IGNORE, 0, mask).astype(np.uint8)
             objects = collection.objects(identifier, known, self.workspace.inference)
         edit = change(mask, objects)
-        self.correct(identifier, edit.mask, kind, joined=edit.joined)
+        self.correct(identifier, edit.mask, kind, marks=edit)
         self.workspace.mask_changed.emit(identifier)
 
     def edit(

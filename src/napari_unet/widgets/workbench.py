@@ -236,6 +236,7 @@ class Workbench(QWidget):  # type: ignore[misc]
                 "H": self.canvas.hide_mask,
                 "G": lambda: self.mask_editing.edit("grow"),
                 "Shift-G": lambda: self.mask_editing.edit("shrink"),
+                "Shift-W": self.objects.worst,
                 "R": self.objects.tools.delete_at_pointer,
                 "J": lambda: self.objects.tools.toggle("merge"),
                 "K": lambda: self.objects.tools.toggle("split"),

@@ -17,21 +17,25 @@ from napari_unet.project.corrections.correction import Correction, CorrectionSta
 from napari_unet.project.corrections.mask_edits import NO_RUNS, MaskEdits, check_masks
 from napari_unet.project.corrections.memory_store import MemoryStore, frozen
 from napari_unet.project.corrections.stroke import (
+    CUT,
     JOINED,
     VERIFIED,
     Box,
     Stroke,
     changed_runs,
     ends_in,
-    joined_pixels,
+    marked_pixels,
     states,
     takes_back,
 )
 from napari_unet.project.corrections.stroke import joined as one_stroke
 from napari_unet.project.corrections.take_over import take_over
+from napari_unet.project.corrections.taught_objects import taught_objects
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_unet.data.sample import ReferenceMask
 
 RESERVED_OF = 5  # every fifth image judges and is never trained on
 
@@ -61,7 +65,7 @@ class Corrections(Mapping[str, Correction]):
     def __init__(self, files: MemoryStore, split: Split, lock: Any) -> None:
         self._files, self._lock, self._split = files, lock, split
         self._edits = MaskEdits(files, lock)
-        self._joined: dict[str, tuple[int, NDArray[np.bool_] | None]] = {}
+        self._marks: dict[str, tuple[int, tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]]] = {}
         self.reserve = not split.held_out
 
     @classmethod
@@ -166,6 +170,7 @@ class Corrections(Mapping[str, Correction]):
         box: Box | None = None,
         begun: int = 1,
         joined: NDArray[np.bool_] | None = None,
+        cut: NDArray[np.bool_] | None = None,
     ) -> Stroke | None:
         """Take a change of a mask; the person verified the pixels that differ.
 
@@ -187,6 +192,8 @@ class Corrections(Mapping[str, Correction]):
             taken back and listed with it as one.
         joined : numpy.ndarray, optional
             (Y, X) bool: pixels in which objects are one from now on; they are verified, too. See ``joined``.
+        cut : numpy.ndarray, optional
+            (Y, X) bool: pixels along which an object was cut apart; they are verified, too.
 
         Returns
         -------
@@ -206,14 +213,15 @@ class Corrections(Mapping[str, Correction]):
             old, new = before[y0:y1, x0:x1], after[y0:y1, x0:x1]
             touched = old != new
             stored = self._files.load(identifier)
-            if stored is None and joined is None and not touched.any():
+            if stored is None and joined is cut is None and not touched.any():
                 return None
             stored = stored or self._edits.begin(identifier, before)
             check_masks(identifier, stored.mask, after)
             verified = stored.verified[y0:y1, x0:x1]
             wanted = states(new, verified | touched)
-            if joined is not None:
-                wanted[joined[y0:y1, x0:x1]] |= np.uint16(VERIFIED | JOINED)
+            for marked, mark in ((joined, JOINED), (cut, CUT)):
+                if marked is not None:
+                    wanted[marked[y0:y1, x0:x1]] |= np.uint16(VERIFIED | mark)
             runs = changed_runs(states(stored.mask[y0:y1, x0:x1], verified), wanted, (y0, x0))
             stroke = self._edits.stroke(identifier, stored, kind, runs)
             undone = self._edits.undoable[identifier]
@@ -225,7 +233,7 @@ class Corrections(Mapping[str, Correction]):
                 undone[-1] = one_stroke(last, stroke)
                 return self._edits.do(stored, stroke)
             stroke = replace(stroke, begun=max(begun, 1))
-            if undone and joined is None and takes_back(stroke, undone[-1]):
+            if undone and joined is cut is None and takes_back(stroke, undone[-1]):
                 return self._edits.do(stored, self._edits.inverse(identifier, stored))
             if not stroke.pixels:
                 return None
@@ -350,18 +358,47 @@ class Corrections(Mapping[str, Correction]):
         None, too, where the history cannot be read: the mask is right, and its objects are told apart as the
         model does it.
         """
+        return self._marked(identifier)[0]
+
+    def cut(self, identifier: str) -> NDArray[np.bool_] | None:
+        """(Y, X) bool, read-only: pixels along which a person cut objects apart; as ``joined`` else."""
+        return self._marked(identifier)[1]
+
+    def _marked(self, identifier: str) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
         with self._lock:
             number = self.stats(identifier).number
-            known = self._joined.get(identifier)
+            known = self._marks.get(identifier)
             if known is None or known[0] != number:
                 try:
-                    found = joined_pixels(self._files.history(identifier)) if number else None
+                    history = self._files.history(identifier) if number else []
                 except DataError:
-                    found = None
-                if found is not None:
-                    found.flags.writeable = False
-                known = self._joined[identifier] = number, found
+                    history = []
+                found = marked_pixels(history, JOINED), marked_pixels(history, CUT)
+                for pixels in found:
+                    if pixels is not None:
+                        pixels.flags.writeable = False
+                known = self._marks[identifier] = number, found
             return known[1]
+
+    def reference(self, identifier: str) -> ReferenceMask:
+        """What can be learned from an image, also of where objects are one and where they are two.
+
+        Returns
+        -------
+        ReferenceMask
+            As ``Correction.reference``. Where objects were joined or cut apart, what lies within 6 pixels of
+            that is known, too, and ``objects`` are numbered: a negative number is that of an object in whose
+            pixel nobody said anything of objects. Without joins and cuts there are no ``objects``.
+
+        Raises
+        ------
+        KeyError, DataError
+            As of the correction.
+        """
+        with self._lock:
+            correction = self[identifier]
+            marks = [m for m in self._marked(identifier) if m is not None]
+        return correction.reference() if not marks else taught_objects(correction, marks)
 
     def save(self) -> None:
         """Have all masks written that changed; the journal shrinks when they are."""
@@ -407,7 +444,7 @@ class Corrections(Mapping[str, Correction]):
     def forget(self, identifier: str) -> None:
         """Know nothing of an image any more, as it has another owner, or its file cannot be read."""
         with self._lock:
-            self._joined.pop(identifier, None)
+            self._marks.pop(identifier, None)
             self._edits.forget(identifier)
 
     # learning

@@ -24,6 +24,7 @@ Box = tuple[int, int, int, int]  # first row, first column, row and column behin
 
 VERIFIED = 256  # bit above the eight of the class
 JOINED = 512  # bit of what a stroke sets: objects that meet in these pixels are one
+CUT = 1024  # the same: objects were cut apart here
 KNOWN = 255 + VERIFIED  # bits that a mask and its verified pixels hold
 # What is no work of the hand and does not count as a stroke.
 QUIET = {"undo", "done", "not done", "prediction", "revert", "earlier version"}
@@ -54,7 +55,7 @@ class Stroke:
         (N,) uint32: pixels of the box, row by row, that stay before each run, and those of the run.
     before, after : numpy.ndarray
         (N,) uint16: class of the run, plus 256 where the person verified it; `after` plus 512 where the
-        stroke joined objects.
+        stroke joined objects, and plus 1024 where it cut them apart.
     done_before, done : bool
         Whether the person verified the whole image.
     seconds : float
@@ -286,18 +287,20 @@ def ends_in(stroke: Stroke, mask: NDArray[np.uint8], verified: NDArray[np.bool_]
     return not stroke.pixels or np.array_equal(now[stroke.where()], stroke.values()[1] & KNOWN)
 
 
-def joined_pixels(strokes: Iterable[Stroke]) -> NDArray[np.bool_] | None:
-    """The pixels in which a person joined objects.
+def marked_pixels(strokes: Iterable[Stroke], mark: int) -> NDArray[np.bool_] | None:
+    """The pixels in which a person joined objects, or cut them apart.
 
     Parameters
     ----------
     strokes : iterable of Stroke
         All on one image, the oldest first.
+    mark : int
+        ``JOINED`` or ``CUT``.
 
     Returns
     -------
     numpy.ndarray or None
-        (Y, X) bool: what a stroke joined, until another one changes it; an undo brings it back. None if there
+        (Y, X) bool: what a stroke marked, until another one changes it; an undo brings it back. None if there
         are none.
     """
     done: list[Stroke] = []
@@ -309,14 +312,14 @@ def joined_pixels(strokes: Iterable[Stroke]) -> NDArray[np.bool_] | None:
             done.pop()
         if done:
             done.pop()
-    if not any((stroke.after & JOINED).any() for stroke in done):
+    if not any((stroke.after & mark).any() for stroke in done):
         return None
-    joined = np.zeros(done[0].shape, bool)
+    marked = np.zeros(done[0].shape, bool)
     for stroke in done:
         if stroke.pixels:
             y0, x0, y1, x1 = stroke.box
-            joined[y0:y1, x0:x1][stroke.where()] = stroke.values()[1] & JOINED != 0
-    return joined if joined.any() else None
+            marked[y0:y1, x0:x1][stroke.where()] = stroke.values()[1] & mark != 0
+    return marked if marked.any() else None
 
 
 def states(mask: NDArray[np.uint8], verified: NDArray[np.bool_]) -> NDArray[np.uint16]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
+UNKNOWN = -1  # separation of pixels of which nobody knows it
 FOREGROUND_POINTS = 512
 SPARSE = 0.5  # share of an image known below which patches are centred on what is
 
@@ -115,7 +116,7 @@ def prepare_sample(
     if class_weights is not None:
         weights = weights * class_weights[labels]
     if training.border_weight > 0:
-        objects = _objects(mask.objects, labels, shape)
+        objects = np.abs(_objects(mask.objects, labels, shape))
         labels = np.where(separate_objects(objects), labels, 0).astype(np.uint8)
         border = border_weights(
             np.where(labels > 0, objects, 0), training.border_weight, training.border_sigma
@@ -157,8 +158,10 @@ def _separation(
     if separation_kind == "none":
         return None
     if objects is None and not connected:
-        return np.full(shape, -1, np.float32)
+        return np.full(shape, UNKNOWN, np.float32)
     numbered = _objects(objects, labels, shape)
     if separation_kind in {"star", "objects"}:  # looked at in each patch, after it was turned and warped
-        return np.where(numbered > 0, numbered, 0).astype(np.float32)
-    return distance_map(numbered) if separation_kind == "distance" else border_map(numbered)
+        return np.maximum(numbered, UNKNOWN).astype(np.float32)
+    whole = np.abs(numbered)
+    apart = distance_map(whole) if separation_kind == "distance" else border_map(whole)
+    return np.where(numbered < 0, np.float32(UNKNOWN), apart)

@@ -126,17 +126,21 @@ class ObjectMarks(QObject):  # type: ignore[misc]
 
     def _put(self, values: Any, first: tuple[int, int]) -> None:
         active = self.viewer.layers.selection.active
+        image = self.canvas.image_source.layer
         if self.layer is None:
             self.layer = self.viewer.add_labels(
-                values, name=MARK, metadata={OURS: "marks"}, opacity=1.0,
+                values,
+                name=MARK,
+                metadata={OURS: "marks"},
+                opacity=1.0,
                 colormap=layer_styles.preview_colormap(),
-            )  # fmt: skip
+                units=None if image is None else tuple(image.units[-2:]),
+            )
             self.layer.contour = WIDTH
             self.layer.editable = False
         else:
             self.layer.data = values
         self.layer.visible = True
-        image = self.canvas.image_source.layer
         if image is not None:
             layer_styles.place_over(self.layer, image, first)
         if active in self.viewer.layers and active is not self.layer:

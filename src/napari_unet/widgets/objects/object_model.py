@@ -29,8 +29,8 @@ TITLES = {
     "class": ("Class", "Class of the object"),
     "confidence": (
         "Confidence",
-        "Mean of the model's probabilities in the object: 0 to 1. Sort by it to see the most doubtful object "
-        "first",
+        "How likely the object is right, which means an IoU of 0.5 or more with the true one: 0 to 1. Of a "
+        "model that has not measured this, the mean of its probabilities in the object",
     ),
     "area": ("Area", "Number of pixels, or their area"),
     "perimeter": ("Perimeter", "Length of the outline, by Crofton's formula in four directions"),

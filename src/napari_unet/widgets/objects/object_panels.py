@@ -88,6 +88,15 @@ class ObjectPanels:
         if identifier and identifier == self.session.workspace.current and self.canvas.as_objects:
             show_features(self.canvas, self.session.objects.get(identifier))
 
+    def worst(self) -> None:
+        """Show the most doubtful object of all images, or the next one."""
+        if self.session.workspace.collection is None:
+            return
+        if self.dialog is None or not self.dialog.isVisible():
+            self.show_table()
+        assert self.dialog is not None
+        self.dialog.worst()
+
     def show_table(self) -> None:
         """Open the table of objects, or bring it to the front."""
         from napari_unet.widgets.objects.objects_dialog import ObjectsDialog

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Tool = Literal["delete", "merge", "split"]
 NAMES = {"delete": "delete object", "merge": "merge objects", "split": "split object"}  # of versions
 COLOURS = {"merge": "#FFFFFF", "split": "#FF5A4F"}
+LINE = "stroke"  # name of its layer
 WIDTH = 2.5  # pixels of the screen
 OFTEN = 0.03  # seconds between two pictures of a stroke
 
@@ -167,12 +168,12 @@ class ObjectTools(QObject):  # type: ignore[misc]
         zoom = layer_styles.camera_of(self.viewer).zoom * float(np.abs(layer.scale[-1]))
         look = {"shape_type": "path", "edge_width": WIDTH / zoom, "edge_color": COLOURS[tool]}
         if self._line is None:
-            active = self.viewer.layers.selection.active
+            active, image = self.viewer.layers.selection.active, self.canvas.image_source.layer
+            units = {} if image is None else {"units": tuple(image.units[-2:])}
             self._line = self.viewer.add_shapes(
-                [points], name=f"{tool} objects", metadata={OURS: "stroke"}, face_color="transparent", **look
+                [points], name=LINE, metadata={OURS: "stroke"}, face_color="transparent", **units, **look
             )
             self.viewer.layers.selection.active = active
-            image = self.canvas.image_source.layer
             if image is not None:
                 first = getattr(getattr(self.canvas.large, "lens", None), "crop", None)
                 on_lens = first is not None and layer is not self.canvas.mask_layer

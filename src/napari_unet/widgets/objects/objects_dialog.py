@@ -69,6 +69,7 @@ class ObjectsDialog(QDialog):  # type: ignore[misc]
         self._chosen = set(SHOWN_FIRST)
         self._shown: tuple[ImageObjects, ...] = ()
         self._following = False
+        self._worst_wanted = False  # once all images are measured
         self._column = "area_px"
         self._build()
         self._soon = QTimer(self)
@@ -162,6 +163,13 @@ class ObjectsDialog(QDialog):  # type: ignore[misc]
                 self.columns_button.mapToGlobal(self.columns_button.rect().topLeft())
             )
         )
+        self.worst_button = QPushButton("Worst first")
+        self.worst_button.setToolTip(
+            "<qt>Sort the objects of all images by their confidence and go to the most doubtful one. Once "
+            "more, or Shift+W: the next one</qt>"
+        )
+        self.worst_button.clicked.connect(self.worst)
+        self.worst_button.setAutoDefault(False)
         self.copy_button = QPushButton("Copy")
         self.copy_button.setToolTip("Copy the selected rows, or all, to paste into a spreadsheet")
         self.copy_button.clicked.connect(self.copy)
@@ -173,6 +181,7 @@ class ObjectsDialog(QDialog):  # type: ignore[misc]
         row = QHBoxLayout()
         row.addWidget(self.which_box)
         row.addWidget(self.columns_button)
+        row.addWidget(self.worst_button)
         row.addStretch(1)
         for button in (self.copy_button, self.save_button, close):
             button.setAutoDefault(False)
@@ -238,6 +247,26 @@ class ObjectsDialog(QDialog):  # type: ignore[misc]
         name = self.model.columns[place]
         before, descending = self.model.sorted_by
         self.sort_by(name, descending=name == before and not descending)
+
+    def worst(self) -> None:
+        """Go to the most doubtful object of all images; from one of them, to the next."""
+        if self.scope != "all":
+            self.which_box.setCurrentIndex(self.which_box.findData("all"))
+        sorted_already = self.model.sorted_by == ("confidence", False)
+        if not sorted_already:
+            self.sort_by("confidence")
+        if self.session.objects.waiting:
+            self._worst_wanted = True
+            return
+        rows = self._selected_rows()
+        self._go_to(int(rows[-1]) + 1 if sorted_already and len(rows) else 0)
+
+    def _go_to(self, row: int) -> None:
+        """Select a row, and so show its object."""
+        if row < self.model.rowCount():
+            index = self.model.index(row, self.model.columns.index("confidence"))
+            self.view.selectionModel().setCurrentIndex(index, SELECT | ROWS)
+            self.view.scrollTo(index)
 
     def _on_column(self, index: int) -> None:
         self._column = str(self.column_box.itemData(index))
@@ -308,6 +337,9 @@ class ObjectsDialog(QDialog):  # type: ignore[misc]
         waiting = objects.waiting
         self.busy.setText(f"measuring {waiting:,} more" if waiting and self.scope == "all" else "")
         self._tell()
+        if self._worst_wanted and not waiting and rows:
+            self._worst_wanted = False
+            self._go_to(0)
 
     def _fit_columns(self) -> None:
         self.view.resizeColumnsToContents()

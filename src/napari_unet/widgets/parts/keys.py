@@ -23,6 +23,7 @@ KEYS = {
     "H": "show or hide the mask",
     "G": "grow the object under the pointer",
     "Shift-G": "shrink the object under the pointer",
+    "Shift-W": "go to the most doubtful object of all images, then to the next",
     "R": "remove the object under the pointer",
     "J": "join objects: draw a stroke from one into another",
     "K": "cut an object: draw a stroke across it",

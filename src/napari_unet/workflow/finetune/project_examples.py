@@ -103,10 +103,13 @@ def collect_examples(
         if identifier in samples and (judges_later or taught):
             if not taught:
                 aside.append(_corrected(project, identifier, samples[identifier]))
-            reference = corrections[identifier].reference()
-            image = refer(samples[identifier], dataset)
+            # One that may judge is scored, by objects that are known everywhere or not at all.
+            reference = (
+                corrections[identifier].reference() if judges_later else corrections.reference(identifier)
+            )
+            image, group = refer(samples[identifier], dataset), groups.get(identifier, "")
             learned_from.append(
-                LabelledImage(image, reference.labels, reference.weights, groups.get(identifier, ""))
+                LabelledImage(image, reference.labels, reference.weights, group, reference.objects)
             )
     judges, others = _judges_and_others(project, samples, dataset, part_of, set(touched))
     replay = trained_on(provenance, dataset)

@@ -188,12 +188,15 @@ class LabelledImage:
         (Y, X) float32, 1 on pixels that are verified, 0 elsewhere; None: the image is done, all are.
     group : str
         What must not be parted; the image itself if empty.
+    objects : numpy.ndarray or None
+        (Y, X) int32, where a person joined objects or cut them apart; see ``ReferenceMask``.
     """
 
     image: ImageReference
     labels: NDArray[np.uint8] | None = None
     weights: NDArray[np.float32] | None = None
     group: str = ""
+    objects: NDArray[np.int32] | None = None
 
     @property
     def id(self) -> str:
@@ -216,7 +219,7 @@ class LabelledImage:
             ) from error
         group = self.group or found.group
         if self.labels is not None:
-            mask = ReferenceMask(self.labels, weights=self.weights)
+            mask = ReferenceMask(self.labels, self.objects, self.weights)
             return replace(found, load_mask=lambda: mask, group=group)
         if not found.has_mask:
             raise DataError(
