@@ -188,11 +188,12 @@ def test_all_images_are_in_one_table_and_a_brush_selects(counted: Any, qtbot: An
 
 def on_canvas(dock: Any, y: float, x: float) -> QPoint:
     """Where a pixel of the image is on the canvas, in pixels of the screen."""
-    canvas = dock.viewer.window._qt_viewer.canvas.native
-    camera = dock.viewer.camera
-    world = np.array(dock.image_source.layer.data_to_world((y, x)))
-    place = (world[-2:] - np.array(camera.center[-2:])) * camera.zoom
-    return QPoint(round(canvas.width() / 2 + place[1]), round(canvas.height() / 2 + place[0]))
+    drawn = dock.viewer.window._qt_viewer.canvas
+    drawn.on_draw(None)  # which a window that is not shown does not do by itself
+    first, far = (np.array(drawn._map_canvas2world(place, drawn.view)[-2:]) for place in ((0, 0), (100, 100)))
+    wanted = np.array(dock.image_source.layer.data_to_world((y, x)))[-2:]
+    row, column = (wanted - first) / (far - first) * 100
+    return QPoint(round(column), round(row))
 
 
 def drag(
@@ -232,13 +233,12 @@ def test_objects_are_deleted_split_and_merged_by_clicks_and_strokes(
     (y, x), _ = DISCS[3]
     here = on_canvas(dock, y, x)
     qtbot.mouseMove(canvas, here)
-    print("AT", here, canvas.size(), viewer.camera.center, viewer.camera.zoom, dock.objects.tools.tool)
     qtbot.mouseClick(canvas, LEFT, pos=here)
     counts(dock, qtbot, 4)
     gone = start.astype(int) - mask_of(dock)
     assert gone.sum() == gone[y - 16 : y + 17, x - 16 : x + 17].sum() > 200
     assert viewer.camera.center == centre  # it did not move the image
-    press(dock.canvas.mask_layer, "Control-Z")
+    press(dock.canvas.mask_layer, "Ctrl-Z")
     counts(dock, qtbot, 5)
     np.testing.assert_array_equal(mask_of(dock), start)
     # A stroke across an object cuts it.
@@ -263,7 +263,7 @@ def test_objects_are_deleted_split_and_merged_by_clicks_and_strokes(
     drag(dock, qtbot, (y, x), (y2, x2))
     counts(dock, qtbot, 4)
     for number, mask in ((5, bridged), (6, None), (5, start)):
-        press(dock.canvas.mask_layer, "Control-Z")
+        press(dock.canvas.mask_layer, "Ctrl-Z")
         counts(dock, qtbot, number)
         if mask is not None:
             np.testing.assert_array_equal(mask_of(dock), mask)
@@ -273,8 +273,7 @@ def test_objects_are_deleted_split_and_merged_by_clicks_and_strokes(
     press(viewer, "J")
     assert dock.objects.tools.tool == ""
     # The key deletes what the pointer is on.
-    qtbot.mouseMove(canvas, on_canvas(dock, y, x))
-    qtbot.wait(20)
+    viewer.cursor.position = tuple(dock.image_source.layer.data_to_world((y, x)))
     press(viewer, "R")
     counts(dock, qtbot, 4)
     # All of it is in the versions of the image.

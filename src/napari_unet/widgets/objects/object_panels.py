@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.widgets.canvas.object_features import show_features
-from napari_unet.widgets.canvas.object_marks import ObjectMarks
+from napari_unet.widgets.objects.object_features import show_features
+from napari_unet.widgets.objects.object_marks import ObjectMarks
 from napari_unet.widgets.objects.object_row import ObjectRow
 from napari_unet.widgets.objects.object_tools import ObjectTools
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from napari_unet.session.quality.object_tables import ImageObjects
     from napari_unet.session.session import Session
-    from napari_unet.widgets.canvas.object_marks import ObjectMarks
+    from napari_unet.widgets.objects.object_marks import ObjectMarks
 
 SOON, SOON_OF_MANY = 60, 700  # milliseconds over which news are gathered
 MANY = 5000  # rows
