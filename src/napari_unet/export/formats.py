@@ -111,7 +111,7 @@ FORMATS: dict[str, ExportFormat] = {
             "ImageJ, Fiji: ROI Manager", write=write_imagej_rois,
         ),
         ExportFormat(
-            "measurements", "Measurements (CSV)", ".csv", "objects of all images: area, place, intensity",
+            "measurements", "Measurements (CSV)", ".csv", "objects of all images: area, shape, intensity",
             "any table program, R, pandas", gather=open_measurements,
         ),
     )

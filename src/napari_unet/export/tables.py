@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import tempfile
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from napari_unet.atomic import atomic_path
 from napari_unet.data.masks.run_length import encode_run_lengths
-from napari_unet.metrics.object_measures import intensity_names
+from napari_unet.metrics.measurement_rows import measurement_names, measurement_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,12 +17,6 @@ if TYPE_CHECKING:
 
     from napari_unet.export.segmented import Numbers, SegmentedImage
     from napari_unet.metrics.object_measures import ObjectTable
-
-FIXED = (
-    "image", "object", "class", "area_px", "centroid_y_px", "centroid_x_px", "top_px", "left_px", "bottom_px",
-    "right_px", "unit", "area", "centroid_y", "centroid_x", "confidence", "perimeter_px", "circularity",
-    "feret_diameter_px", "eccentricity", "solidity", "perimeter", "feret_diameter",
-)  # fmt: skip
 
 
 @contextmanager
@@ -155,44 +147,3 @@ def write_measurements(path: Path, images: Iterable[tuple[str, ObjectTable, Sequ
             for row in measurement_rows(table, name, classes):
                 rows.writerow(row + [""] * (len(names) - len(row)))
     return path
-
-
-def measurement_names(channels: int) -> tuple[str, ...]:
-    """Headings of the table of objects of images with so many channels."""
-    return (*FIXED, *(intensity_names(channels) if channels else ()))
-
-
-def measurement_rows(table: ObjectTable, image: str, classes: Sequence[str]) -> Iterator[list[Any]]:
-    """Rows of the table of objects under ``measurement_names``, for the objects of one image.
-
-    Parameters
-    ----------
-    table : ObjectTable
-        Its objects.
-    image : str
-        Its name.
-    classes : sequence of str
-        Names of the classes 1..K.
-
-    Yields
-    ------
-    list
-        Text of each cell.
-    """
-    known: dict[str, list[str]] = {
-        "image": [image] * len(table),
-        "class": [classes[int(label) - 1] for label in table.columns["label"]],
-        "unit": [table.unit] * len(table),
-    }
-    names = measurement_names(table.channels)
-    for name in names:
-        if name not in known:
-            known[name] = [_short(value) for value in table.columns.get(name, [np.nan] * len(table))]
-    yield from ([known[name][row] for name in names] for row in range(len(table)))
-
-
-def _short(value: float) -> str:
-    """Ten digits, without zeros at the end, and all of a whole number; nothing of what is not known."""
-    if np.isnan(value):
-        return ""
-    return f"{value:.0f}" if value == round(value) else f"{value:.10g}"

@@ -201,7 +201,7 @@ def join_numbers(
     new = leader[group]
     new[0] = 0
     present = np.unique(new)
-    return np.searchsorted(present, new).astype(np.int32)[objects]
+    return np.asarray(np.searchsorted(present, new).astype(np.int32)[objects])
 
 
 def _longer(path: NDArray[np.float64]) -> NDArray[np.float64]:

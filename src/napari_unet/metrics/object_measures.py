@@ -53,6 +53,18 @@ class ObjectTable:
         return row if row < len(numbers) and int(numbers[row]) == number else -1
 
 
+def together(tables: Sequence[ObjectTable]) -> ObjectTable:
+    """The objects of several images in one table, with the columns that all of them have."""
+    if not tables:
+        return measure_objects(np.zeros((0, 0), np.int32), np.zeros((0, 0), np.uint8))
+    names = [name for name in tables[0].columns if all(name in table.columns for table in tables)]
+    units = {table.unit for table in tables}
+    if len(units) > 1:
+        names = [name for name in names if name not in IN_UNITS]
+    columns = {name: np.concatenate([table.columns[name] for table in tables]) for name in names}
+    return ObjectTable(columns, units.pop() if len(units) == 1 else "")
+
+
 def intensity_names(channels: int) -> tuple[str, ...]:
     """Columns of intensities: "intensity_mean" of a single channel, "intensity_mean_1" of several."""
     if channels == 1:
@@ -195,7 +207,7 @@ class _Runs:
 
     def total(self, values: NDArray[np.generic]) -> NDArray[np.float64]:
         """Sum of values of the runs of each object."""
-        return np.bincount(self.of_object, values, minlength=len(self.numbers))
+        return np.asarray(np.bincount(self.of_object, values, minlength=len(self.numbers)), np.float64)
 
     def moments(self, sy: float, sx: float) -> tuple[NDArray[np.float64], ...]:
         """Area, centroid (y, x) in pixels, eccentricity of the shape with this spacing."""
@@ -276,7 +288,7 @@ def _pixels_in(polygons: list[NDArray[np.int32]], count: int) -> NDArray[np.floa
     new = np.flatnonzero(np.diff(owner_of, prepend=-1) | np.diff(row, prepend=np.iinfo(np.int64).min // 2))
     left, right = np.minimum.reduceat(x, new), np.maximum.reduceat(x, new)
     pixels = np.floor(right + NEAR) - np.ceil(left - NEAR) + 1
-    return np.bincount(owner_of[new], pixels, minlength=count)
+    return np.asarray(np.bincount(owner_of[new], pixels, minlength=count), np.float64)
 
 
 def _crossings(objects: NDArray[np.integer], found: _Runs) -> NDArray[np.float64]:

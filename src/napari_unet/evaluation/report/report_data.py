@@ -19,6 +19,7 @@ from napari_unet.evaluation.confidence import (
 )
 from napari_unet.evaluation.report.gallery import EACH, Gallery, MaskKeeper, choose, draw_all
 from napari_unet.evaluation.score import SEEN
+from napari_unet.metrics.object_measures import measure_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.sample import ReferenceMask
     from napari_unet.evaluation.score import Evaluation, ImageScore
+    from napari_unet.metrics.object_measures import ObjectTable
 
 
 @dataclass(eq=False)
@@ -41,11 +43,14 @@ class ReportData:
         Of the network that the probabilities come from.
     masks : MaskKeeper
         Small copies of the predicted masks.
+    objects : dict
+        Measurements of the predicted objects of each image, where objects are scored.
     """
 
     evaluation: Evaluation
     activation: Activation = "sigmoid"
     masks: MaskKeeper = field(default_factory=MaskKeeper)
+    objects: dict[str, ObjectTable] = field(default_factory=dict)
     _curves: list[tuple[bool, NDArray[np.float64]]] = field(default_factory=list)
     _binned: dict[bool, NDArray[np.float64]] = field(
         default_factory=lambda: {seen: np.zeros((3, BINS)) for seen in (False, True)}
@@ -72,6 +77,8 @@ class ReportData:
         """
         score = self.evaluation.add(image, group, part, reference, predicted, objects)
         self.masks.keep(image, predicted)
+        if objects is not None:
+            self.objects[image] = measure_objects(objects[1], predicted)
         if probabilities is not None:
             counts = count_probabilities(reference.labels, probabilities, reference.weights, self.activation)
             self._count(part in SEEN, counts)

@@ -17,12 +17,17 @@ from napari_unet import PROGRAM
 from napari_unet.atomic import atomic_path
 from napari_unet.evaluation.report.report_page import Background, report_page
 from napari_unet.evaluation.score import Evaluation, ImageScore
+from napari_unet.metrics.measurement_rows import measurement_names, measurement_rows
 from napari_unet.metrics.registry import SCORES, Score
 from napari_unet.metrics.uncertainty import why_no_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from napari_unet.metrics.object_measures import ObjectTable
+
+OBJECTS = "objects.csv"
 
 
 def image_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -69,7 +74,7 @@ def write_report(
     settings: dict[str, Any],
     background: Background | None = None,
 ) -> Path:
-    """Write iou.csv, report.json and report.html, or none of them.
+    """Write iou.csv, report.json and report.html, or none of them; and objects.csv, where objects are scored.
 
     Parameters
     ----------
@@ -114,8 +119,20 @@ def write_report(
     if background.versions:
         content["versions"] = dict(background.versions)
     page = report_page(evaluation, overall, rows, background, model, data, settings)
-    write_files(folder, table_text(with_threshold_note(rows, background.threshold_note)), content, page)
+    table = table_text(with_threshold_note(rows, background.threshold_note))
+    more = {OBJECTS: _objects_text(background.objects, evaluation.classes)} if background.objects else {}
+    write_files(folder, table, content, page, more=more)
     return folder / "report.json"
+
+
+def _objects_text(objects: Mapping[str, ObjectTable], classes: Sequence[str]) -> str:
+    """Measurements of all objects as the text of a CSV file, with the columns of exports."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(measurement_names(0))
+    for image, table in objects.items():
+        rows.writerows(measurement_rows(table, image, classes))
+    return text.getvalue()
 
 
 def left_out_rows(left: Iterable[tuple[str, str, str]]) -> list[dict[str, str]]:
@@ -165,6 +182,7 @@ def write_files(
     content: Mapping[str, Any],
     page: str,
     names: tuple[str, str, str] = ("iou.csv", "report.json", "report.html"),
+    more: Mapping[str, str] | None = None,
 ) -> None:
     """Write the three files of a report.
 
@@ -178,6 +196,8 @@ def write_files(
         Of the JSON file; what JSON cannot hold becomes null.
     names : tuple of str
         Of the CSV, the JSON and the HTML file.
+    more : mapping, optional
+        Name to text of further files.
 
     Raises
     ------
@@ -185,7 +205,7 @@ def write_files(
         If they cannot be written; those of an earlier report are as they were then.
     """
     serialized = json.dumps(_plain(content), indent=1, allow_nan=False)
-    texts = dict(zip(names, (table, serialized, page), strict=True))
+    texts = dict(zip(names, (table, serialized, page), strict=True)) | dict(more or {})
     # All are written before any takes its place, so that a full disk does not leave new files among old ones.
     with ExitStack() as stack:
         for name, text in texts.items():

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_unet.evaluation.confidence import Reliability, ThresholdCurve
     from napari_unet.evaluation.report.gallery import Gallery
     from napari_unet.evaluation.score import Evaluation
+    from napari_unet.metrics.object_measures import ObjectTable
     from napari_unet.settings import Recipe
 
 
@@ -61,6 +62,8 @@ class Background:
         Why the threshold makes the scores flatter, for every row of the table; it is among the remarks too.
     unlike : mapping or None
         "images" that do not look like those that the model was trained on; None where that is not known.
+    objects : mapping
+        Image to the measurements of its predicted objects; empty where objects are not scored.
     """
 
     title: str
@@ -78,6 +81,7 @@ class Background:
     remarks: tuple[str, ...] = ()
     threshold_note: str = ""
     unlike: Mapping[str, Any] | None = None
+    objects: Mapping[str, ObjectTable] = field(default_factory=dict)
 
 
 def report_page(
@@ -118,6 +122,8 @@ def report_page(
         of_model=of_model,
         overall=overall,
     )
+    if background.objects:
+        said.append(summary_text.measured(background.objects, evaluation.classes))
     name = str(data.get("name") or "the data")
     paragraph, works = methods(
         evaluation, background.recipe, background.provenance, background.program, name, overall

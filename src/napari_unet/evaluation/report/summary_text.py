@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.metrics.object_measures import together
+from napari_unet.metrics.object_words import objects_in_words
 from napari_unet.metrics.registry import SCORES
 from napari_unet.metrics.uncertainty import why_no_interval
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from napari_unet.evaluation.confidence import Reliability, ThresholdCurve
     from napari_unet.evaluation.score import Evaluation, ImageScore
+    from napari_unet.metrics.object_measures import ObjectTable
     from napari_unet.settings import InferenceSettings
 
 POOR = 0.5  # of IoU: an object that overlaps less is commonly counted as missed
@@ -107,6 +110,12 @@ def summary(
     if reliable is not None:
         said += _calibration(reliable)
     return said + _kept_apart(evaluation)
+
+
+def measured(objects: Mapping[str, ObjectTable], classes: Sequence[str]) -> str:
+    """How many objects the masks have, and how large they are, in a sentence."""
+    every = together(list(objects.values()))
+    return f"The masks of {count_of(len(objects), 'image')} have {objects_in_words(every, classes)}."
 
 
 def threshold_note(used: InferenceSettings, own: InferenceSettings) -> str:

@@ -79,13 +79,13 @@ class ColumnHistogram(QWidget):  # type: ignore[misc]
     def value_at(self, x: float) -> float:
         """Value at a horizontal position in pixels, within the bounds."""
         ground = self._ground()
-        share = min(max((x - ground.left()) / ground.width(), 0.0), 1.0)
+        share = float(min(max((x - ground.left()) / ground.width(), 0.0), 1.0))
         return self._low + share * (self._high - self._low)
 
     def position_of(self, value: float) -> float:
         """Horizontal position of a value in pixels."""
         ground = self._ground()
-        return ground.left() + (value - self._low) / (self._high - self._low) * ground.width()
+        return float(ground.left() + (value - self._low) / (self._high - self._low) * ground.width())
 
     # the brush
 

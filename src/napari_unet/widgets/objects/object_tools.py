@@ -208,7 +208,7 @@ class ObjectTools(QObject):  # type: ignore[misc]
         layer = self.canvas.mask_layer
         if layer is not None and layer is not self._bound:
             self._bound = layer
-            keys.bind(layer, {"Control-Z": self._undo})
+            keys.bind(layer, {keys.UNDO_KEY: self._undo})
 
     def _undo(self) -> None:
         layer = self.canvas.mask_layer

@@ -29,10 +29,12 @@ KEYS = {
     "K": "cut an object: draw a stroke across it",
 }
 BACKGROUND_KEY, IGNORE_KEY, DIGITS = "0", "I", range(1, 10)
+UNDO_KEY = "Ctrl-Z"
 LABEL_KEYS = {
     BACKGROUND_KEY: "paint background",
     f"{DIGITS[0]} to {DIGITS[-1]}": "paint with this class",
     IGNORE_KEY: "paint pixels that are ignored",
+    UNDO_KEY: "undo the last stroke or change",
 }
 TOOL_KEYS = {"P": "brush", "E": "eraser", "F": "fill", "L": "pick a label", "Z": "move the image"}
 CANCEL = "Escape"

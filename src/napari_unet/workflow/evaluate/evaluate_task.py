@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from napari_unet.settings import InferenceSettings
 
 
-REPORT_FILES = ("report.html", "report.json", "iou.csv")
+REPORT_FILES = ("report.html", "report.json", "iou.csv", "objects.csv")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class EvaluateTask:
     data : pathlib.Path or GivenData
         With reference masks.
     report : pathlib.Path
-        Folder for iou.csv, report.json and report.html.
+        Folder for iou.csv, report.json and report.html; and objects.csv, where objects are scored.
     model : pathlib.Path, optional
         To segment with.
     masks : pathlib.Path, optional
@@ -231,6 +231,7 @@ class EvaluateTask:
             ),
             threshold_note=note,
             unlike=unlike.to_json() if unlike is not None else None,
+            objects=findings.objects,
         )
         cancel.check()
         write_report(

@@ -185,6 +185,7 @@ class ReportTask:
             ),
             threshold_note=note,
             unlike=unlike.to_json(),
+            objects=findings.objects,
         )
         about: dict[str, Any] = {"name": self.name}
         if dataset is not None:
