@@ -151,7 +151,8 @@ def test_a_row_shows_its_object_and_an_object_its_row(counted: Any, qtbot: Any, 
     click_canvas(dock, 2, 2)
     assert dialog._selected_rows().tolist() == [row_at(dialog, y, x)]
     dialog.close()
-    assert not marks.layer.visible
+    assert marks.layer is None
+    assert "selected objects" not in viewer.layers
 
 
 def test_all_images_are_in_one_table_and_a_brush_selects(counted: Any, qtbot: Any) -> None:

@@ -91,7 +91,12 @@ def current_masks(
         if found is None:
             return None
         known: NDArray[np.uint8] = np.where(found > highest, 0, found).astype(np.uint8)
-        handed[identifier] = HandedMask(known if corrected else None, entry.prediction)
+        joined = collection.joined(identifier)
+        handed[identifier] = HandedMask(
+            known if corrected else None,
+            entry.prediction,
+            collection.objects(identifier, known, settings) if joined is not None else None,
+        )
         return known
 
     def objects(identifier: str) -> NDArray[np.int32]:

@@ -228,7 +228,7 @@ def _export(
     handed = [source.handed[image.id] for image in images]
     sizes = {i: task.pixel_size or source.pixel_sizes.get(i) for i in source.handed}
     used = tuple(
-        _predicted(image, mask.prediction, mask.corrected, _exact(sizes[image.id]))
+        _predicted(image, mask.prediction, mask.corrected, _exact(sizes[image.id]), objects=mask.objects)
         for image, mask in zip(images, handed, strict=True)
     )
     predicted = model is not None and any(image.predicted for image in used)
@@ -277,13 +277,14 @@ def _predicted(
     pixel_size: str = "",
     *,
     whole: bool = True,
+    objects: NDArray[np.int32] | None = None,
 ) -> UsedImage:
     """An image that a model was put on, or whose mask a person made, or both."""
     from napari_unet.data.sample import ReferenceMask
     from napari_unet.engine.task import FromCaller
     from napari_unet.workflow.replay.attachments import UsedImage
 
-    mask = None if corrected is None else FromCaller(lambda: ReferenceMask(corrected))
+    mask = None if corrected is None else FromCaller(lambda: ReferenceMask(corrected, objects))
     if prediction is None or prediction.file is None:
         return UsedImage(image, predicted=False, mask=mask, pixel_size=pixel_size)
     regions = tuple((r.top, r.left, r.bottom, r.right) for r in prediction.regions)
@@ -304,7 +305,7 @@ def _taught(corrections: Iterable[LabelledImage]) -> tuple[UsedImage, ...]:
         if correction.labels is None:
             found.append(_labelled(correction.image, correction.group))
             continue
-        known = ReferenceMask(correction.labels, weights=correction.weights)
+        known = ReferenceMask(correction.labels, correction.objects, correction.weights)
         mask = FromCaller(partial(_same, known))
         found.append(UsedImage(correction.image, mask=mask, group=correction.group))
     return tuple(found)

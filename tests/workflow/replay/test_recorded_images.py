@@ -22,6 +22,7 @@ from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.inline import run_inline
 from napari_unet.engine.task import FromCaller
+from napari_unet.inference.object_edits import ObjectEdit
 from napari_unet.session.export_masks import current_masks
 from napari_unet.session.images.collection import Collection
 from napari_unet.session.quality.score_table import ScoreTable
@@ -229,6 +230,10 @@ def export(session: Session, out: Path, formats: tuple[str, ...], sizes: Any = N
     )
 
 
+def all_of_it_is_one(mask: np.ndarray, objects: np.ndarray) -> ObjectEdit:
+    return ObjectEdit(mask, mask > 0)
+
+
 def test_masks_that_a_person_corrected_are_exported_as_they_were(session: Session, tmp_path: Path) -> None:
     """Corrected, predicted, predicted in part, drawn from nothing: objects cut by the shape of all."""
     show(session, *(plain(f"i{n}", blobs((60, 66))) for n in range(4)))
@@ -242,13 +247,18 @@ def test_masks_that_a_person_corrected_are_exported_as_they_were(session: Sessio
     assert mask is not None
     session.painting.correct("i0", np.where(drawn > 0, 1 - mask, mask).astype(np.uint8))
     session.painting.correct("i3", drawn)
+    # Two objects of one that is predicted become one.
+    session.painting.edit_objects("i1", all_of_it_is_one, "merge objects")
     sizes = {"i0": PixelSize(1 / 3, 0.25), "i1": PixelSize(2.0, 2.0, "nm")}
     formats = ("npy", "run-lengths", "measurements", "ome-tiff")
     export(session, tmp_path / "first", formats, sizes, numbers="objects", pattern="{name}-{index}")
     session.painting.correct("i0", np.zeros((60, 66), np.uint8))  # comes too late
     kept = save(session, "export", tmp_path / "r.json")
     assert isinstance(kept.run, ExportRun)
-    assert [image.mask is not None for image in kept.run.images] == [True, False, False, True]
+    assert [image.mask is not None for image in kept.run.images] == [True, True, False, True]
+    assert [image.mask is not None and "objects" in image.holds for image in kept.run.images] == [
+        False, True, False, False,
+    ]  # fmt: skip
     assert [image.predicted for image in kept.run.images] == [True, True, True, False]
     assert main(["run", str(tmp_path / "r.json"), "--out", str(tmp_path / "again")]) == 0
     first, again = contents(tmp_path / "first"), contents(tmp_path / "again")

@@ -357,12 +357,16 @@ class Collection:
             (Y, X) int32, 0 background; every pixel of the mask belongs to one object. What a person joined is
             one object.
         """
-        entry = self.entries[identifier]
-        joined = None
-        if isinstance(entry.corrections, Corrections) and entry.is_corrected:
-            joined = entry.corrections.joined(entry.known_as)
+        joined = self.joined(identifier)
         found = self._told_apart(identifier, mask, settings)
         return found if joined is None or joined.shape != mask.shape else join_numbers(found, joined, mask)
+
+    def joined(self, identifier: str) -> NDArray[np.bool_] | None:
+        """(Y, X) bool, the pixels in which a person joined objects of an image; None if there are none."""
+        entry = self.entries[identifier]
+        if not isinstance(entry.corrections, Corrections) or not entry.is_corrected:
+            return None
+        return entry.corrections.joined(entry.known_as)
 
     def _told_apart(
         self, identifier: str, mask: NDArray[np.uint8], settings: InferenceSettings

@@ -71,6 +71,12 @@ class ColumnHistogram(QWidget):  # type: ignore[misc]
         """No narrower than four pixels a bar."""
         return QSize(4 * BINS, 90)
 
+    def drop_brush(self) -> None:
+        """Show no range any more: something else was selected."""
+        if self.brush is not None:
+            self.brush = None
+            self.update()
+
     def _ground(self) -> QRectF:
         """Where bars stand; below it is room for the scale."""
         below = self.fontMetrics().height() + 4

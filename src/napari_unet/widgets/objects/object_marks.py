@@ -64,6 +64,8 @@ class ObjectMarks(QObject):  # type: ignore[misc]
         if active:
             self.session.objects.want_numbers(self.session.workspace.current)
         self._show()
+        if not active and self.layer is not None:
+            layer_styles.remove_layer(self.viewer, self.layer)
 
     def mark(self, identifier: str, numbers: tuple[int, ...], *, centre_on: int | None = None) -> None:
         """Outline objects of an image, and bring one of them into view.

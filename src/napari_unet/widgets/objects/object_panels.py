@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from napari_unet.widgets.objects.objects_dialog import ObjectsDialog
     from napari_unet.widgets.segment.segment_panel import SegmentPanel
 
+MARGIN, FOOT = 8, 60  # pixels that the table keeps from the window's left and lower border
+
 
 class ObjectPanels:
     """The row of the dock, the table that it opens, and the outlines on the canvas.
@@ -102,7 +104,11 @@ class ObjectPanels:
         from napari_unet.widgets.objects.objects_dialog import ObjectsDialog
 
         if self.dialog is None:
-            self.dialog = ObjectsDialog(self.session, self.marks, self.row.window())
+            window = self.row.window()
+            self.dialog = ObjectsDialog(self.session, self.marks, window)
+            # At the foot of the window, so that the object in the middle of the canvas stays in sight.
+            foot = window.mapToGlobal(window.rect().bottomLeft())
+            self.dialog.move(foot.x() + MARGIN, foot.y() - self.dialog.height() - FOOT)
         self.canvas.take_everything()
         self.dialog.show()
         self.dialog.raise_()

@@ -24,6 +24,9 @@ TOOLS = {
     "split": ("Split", "Draw a stroke across an object: it is cut in two along the stroke (K)"),
 }
 
+# A tool that is taken up has the colour of the button that continues.
+TAKEN_UP = "QToolButton:checked { background-color: #2f6fbd; color: white; }"
+
 
 class ObjectRow(QWidget):  # type: ignore[misc]
     """Says "36 nuclei, median area 214 px (52.4 µm²)" while objects are shown.
@@ -60,6 +63,7 @@ class ObjectRow(QWidget):  # type: ignore[misc]
             button.setText(title)
             button.setToolTip(f"<qt>{tip}</qt>")
             button.setCheckable(True)
+            button.setStyleSheet(TAKEN_UP)
             button.clicked.connect(lambda on, t=tool: self.tool_wanted.emit(t if on else ""))
             buttons.addWidget(button)
         column = QVBoxLayout(self)

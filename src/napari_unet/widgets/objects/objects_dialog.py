@@ -401,6 +401,7 @@ class ObjectsDialog(QDialog):  # type: ignore[misc]
     def _on_selection(self, *_: object) -> None:
         if self._following:
             return
+        self.histogram.drop_brush()
         rows = self._selected_rows()
         if len(rows) == 1:
             identifier, number = self.model.object_at(int(rows[0]))

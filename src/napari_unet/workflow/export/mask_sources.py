@@ -289,10 +289,13 @@ class HandedMask:
         (Y, X) uint8, 0..K, what a person made of it; None where it was as predicted.
     prediction : Prediction or None
         What the model predicted for the image.
+    objects : numpy.ndarray or None
+        (Y, X) int32, its objects where a person joined some; else they follow from mask and prediction.
     """
 
     corrected: NDArray[np.uint8] | None
     prediction: Prediction | None
+    objects: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from napari_unet.errors import WorkbenchError
 from napari_unet.export.masks import write_mask
 from napari_unet.inference.objects import find_objects
 from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.metrics.object_confidence import ObjectConfidence
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
 from napari_unet.workflow.export.mask_sources import PROGRAM, Failed, OpenedMask, segmented
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.export.segmented import SegmentedImage
+    from napari_unet.metrics.object_confidence import Said
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings, Separation
@@ -102,6 +104,11 @@ class Assembled:
         """(Y, X) int32: the objects of a mask of the whole image, as predicted or corrected."""
         separation = None if self.separation is None else self._whole(self.separation)
         return find_objects(mask, settings, self._whole(self.probabilities), separation, self.separation_kind)
+
+    def whole(self) -> Said:
+        """Probabilities (Y, X, K) and separation (Y, X) or None, of the whole image."""
+        separation = None if self.separation is None else self._whole(self.separation)
+        return self._whole(self.probabilities), separation
 
     def _whole(self, values: NDArray[Number]) -> NDArray[Number]:
         if values.shape[:2] == self.shape:
@@ -244,9 +251,10 @@ class RecordedMasks:
     def _segmented(
         self, opened: RecordedImages, image: RecordedImage, said: Assembled | None, model: AnyModel | None
     ) -> SegmentedImage:
-        settings = self.settings
+        settings, numbers = self.settings, None
         if image.mask is not None:
-            mask = image.read_mask().labels
+            drawn = image.read_mask()
+            mask, numbers = drawn.labels, drawn.objects
         else:
             assert said is not None and model is not None
             mask = said.mask(settings, model)
@@ -258,6 +266,11 @@ class RecordedMasks:
         made = segmented(opened.sample(image), mask, self.classes, None, size, about, roots)
 
         def objects() -> NDArray[np.int32]:
+            if numbers is not None:
+                return numbers  # a person joined some
             return find_objects(mask, settings) if said is None else said.objects(mask, settings)
 
-        return replace(made, load_objects=objects)
+        if said is None or model is None:
+            return replace(made, load_objects=objects)
+        confidence = ObjectConfidence.of(model.provenance)
+        return replace(made, load_objects=objects, load_said=said.whole, confidence=confidence)
