@@ -13,8 +13,8 @@ from qtpy.QtCore import QObject, Signal
 from napari_unet.errors import WorkbenchError
 from napari_unet.inference.object_edits import delete_object, merge_objects, split_objects
 from napari_unet.widgets.canvas import layer_styles
+from napari_unet.widgets.canvas.large.lens_watch import PAINTING
 from napari_unet.widgets.canvas.layer_images import OURS
-from napari_unet.widgets.canvas.lens_watch import PAINTING
 from napari_unet.widgets.parts import keys
 
 if TYPE_CHECKING:
