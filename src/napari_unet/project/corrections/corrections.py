@@ -355,7 +355,7 @@ class Corrections(Mapping[str, Correction]):
     def joined(self, identifier: str) -> NDArray[np.bool_] | None:
         """(Y, X) bool, read-only: pixels in which a person joined objects; None if there are none.
 
-        None, too, where the history cannot be read: the mask is right, and its objects are told apart as the
+        None, too, where the history cannot be read: the mask is right, and its objects are separated as the
         model does it.
         """
         return self._marked(identifier)[0]

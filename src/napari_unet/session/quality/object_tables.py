@@ -1,4 +1,4 @@
-"""The objects of the open images, measured beside the window."""
+"""The objects of the open images, measured in a thread of their own."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class ObjectTables:
         return known if known is not None and self.key(identifier) is not None else None
 
     def numbers(self, identifier: str) -> NDArray[np.int32] | None:
-        """(Y, X) int32, read-only: which pixel belongs to which object; None if that is not at hand."""
+        """(Y, X) int32, read-only: which pixel belongs to which object; None if that is not known."""
         key, numbers = self._numbers.get(identifier, (None, None))
         return numbers if numbers is not None and key == self.key(identifier) else None
 

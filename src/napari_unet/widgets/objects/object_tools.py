@@ -167,22 +167,28 @@ class ObjectTools(QObject):  # type: ignore[misc]
             return
         zoom = layer_styles.camera_of(self.viewer).zoom * float(np.abs(layer.scale[-1]))
         look = {"shape_type": "path", "edge_width": WIDTH / zoom, "edge_color": COLOURS[tool]}
+        image = self.canvas.image_source.layer
         if self._line is None:
-            active, image = self.viewer.layers.selection.active, self.canvas.image_source.layer
+            active = self.viewer.layers.selection.active
             units = {} if image is None else {"units": tuple(image.units[-2:])}
             self._line = self.viewer.add_shapes(
                 [points], name=LINE, metadata={OURS: "stroke"}, face_color="transparent", **units, **look
             )
             self.viewer.layers.selection.active = active
-            if image is not None:
-                first = getattr(getattr(self.canvas.large, "lens", None), "crop", None)
-                on_lens = first is not None and layer is not self.canvas.mask_layer
-                layer_styles.place_over(self._line, image, first.box[:2] if on_lens else (0, 0))
-            layer_styles.camera_of(self.viewer).mouse_pan = False
+            layer_styles.camera_of(self.viewer).mouse_pan = False  # a layer that comes lets it move again
         else:
             self._line.data = []
             self._line.add([points], face_color="transparent", **look)
             self._line.visible = True
+        if image is not None:
+            layer_styles.place_over(self._line, image, self._first_pixel)
+
+    @property
+    def _first_pixel(self) -> tuple[int, int]:
+        """Row and column of the image at which the layer of the mask begins."""
+        large = self.canvas.large
+        crop = large.lens.crop if large is not None and large.active else None
+        return (0, 0) if crop is None else (crop.box[0], crop.box[1])
 
     def _hide_line(self) -> None:
         if self._line is not None:

@@ -49,7 +49,7 @@ SELECT = QItemSelectionModel.SelectionFlag.ClearAndSelect
 
 
 class ObjectsDialog(QDialog):  # type: ignore[misc]
-    """A window beside the viewer that stays open while one works.
+    """A window next to the viewer that stays open while one works.
 
     Parameters
     ----------
