@@ -63,11 +63,18 @@ def object_evidence(
     Returns
     -------
     numpy.ndarray
-        (N, 15) float64, in the order of ``EVIDENCE``: mean and 10th percentile of the probability of its
-        class, share of pixels below 0.7, mean on its rim and within 3 pixels around it, the difference of
-        mean and around, share of the rim that touches another object, and the image's border; logarithm of
-        the area, and of the area over the median of the image; solidity; eccentricity; highest and mean
-        separation, and its mean where it touches another object. 0 where there is no such pixel.
+        (N, 15) float64, in the order of ``EVIDENCE``; 0 where there is no such pixel.
+
+    Notes
+    -----
+    - mean, low: mean and 10th percentile of the probability of its class;
+    - unsure: share of its pixels with a probability below 0.7;
+    - rim, around: mean probability on its rim, and within 3 pixels around it;
+    - contrast: mean minus around;
+    - contact, border: share of its rim that touches another object, and the border of the image;
+    - size, relative_size: logarithm of the area, and of the area over the median of the image;
+    - solidity, eccentricity: see ``measure_objects``;
+    - deepest, depth, contact_depth: highest and mean separation, and its mean where it touches another object.
     """
     from scipy import ndimage
 

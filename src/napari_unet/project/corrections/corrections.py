@@ -386,9 +386,9 @@ class Corrections(Mapping[str, Correction]):
         Returns
         -------
         ReferenceMask
-            As ``Correction.reference``. Where objects were joined or cut apart, what lies within 6 pixels of
-            that is known, too, and ``objects`` are numbered: a negative number is that of an object in whose
-            pixel nobody said anything of objects. Without joins and cuts there are no ``objects``.
+            As ``Correction.reference``, without ``objects`` where nothing was joined or cut apart. Else what
+            lies within 6 pixels of a join or a cut is known, too. ``objects`` are numbered. A negative number
+            is that of an object in a pixel of which nobody said where the object ends.
 
         Raises
         ------
