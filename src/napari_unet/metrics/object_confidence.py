@@ -74,7 +74,7 @@ def object_evidence(
     - contact, border: share of its rim that touches another object, and the border of the image;
     - size, relative_size: logarithm of the area, and of the area over the median of the image;
     - solidity, eccentricity: see ``measure_objects``;
-    - deepest, depth, contact_depth: highest and mean separation, and its mean where it touches another object.
+    - deepest, depth, contact_depth: highest and mean separation, and its mean where it touches another one.
     """
     from scipy import ndimage
 
