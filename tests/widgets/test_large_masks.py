@@ -330,6 +330,34 @@ def test_done_and_mending_work_on_it(slide: Any, qtbot: Any) -> None:
     assert "not done" in told[0]
 
 
+def test_objects_are_deleted_and_split_through_the_lens(slide: Any, qtbot: Any) -> None:
+    segment(slide, qtbot)
+    zoom_in(slide, qtbot)
+    before, crop = pixels(slide), slide.large.lens.crop
+    top, left, bottom, right = crop.box
+    pieces, _ = ndimage.label(before[top:bottom, left:right], np.ones((3, 3)))
+    edge = {*pieces[0], *pieces[-1], *pieces[:, 0], *pieces[:, -1]}
+    whole = [n for n in range(1, int(pieces.max()) + 1) if n not in edge and (pieces == n).sum() > 60]
+    inside = np.argwhere(pieces == whole[0])
+    row, column = inside[len(inside) // 2]
+    slide.viewer.cursor.position = tuple(slide.large.lens.layer.data_to_world((row, column)))
+    hands.press(slide.viewer, "R")
+    gone = before != pixels(slide)
+    wanted = np.zeros(before.shape, bool)
+    wanted[top:bottom, left:right] = pieces == whole[0]
+    np.testing.assert_array_equal(gone, wanted)
+    hands.press(slide.large.lens.layer, "Ctrl-Z")
+    np.testing.assert_array_equal(pixels(slide), before)
+    # A cut leaves two pieces, and a line of background between them.
+    qtbot.waitUntil(lambda: np.array_equal(slide.large.lens.crop.mask, before[top:bottom, left:right]))
+    middle = round(float(inside[:, 1].mean()))
+    ends = inside[:, 0].min() - 3, inside[:, 0].max() + 3
+    slide.objects.tools._stroke("split", np.array([(ends[0], middle), (ends[1], middle)], np.float64))
+    cut = np.argwhere(before != pixels(slide)) - (top, left)
+    assert set(cut[:, 1]) == {middle}
+    assert {pieces[tuple(place)] for place in cut} == {whole[0]}
+
+
 def test_corrections_are_there_in_the_next_session(slide: Any, qtbot: Any) -> None:
     segment(slide, qtbot)
     zoom_in(slide, qtbot)
