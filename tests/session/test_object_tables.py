@@ -1,0 +1,122 @@
+"""Objects of open images: measured in a thread, again after each change, and changed one by one."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from napari_unet.data.files.pixel_size import PixelSize
+from napari_unet.data.sample import Sample
+from napari_unet.engine.inline import InlineEngine
+from napari_unet.inference.object_edits import delete_object, merge_objects, split_objects
+from napari_unet.session.images.collection import Collection
+from napari_unet.session.session import Session
+from support.errors import raises_code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SIDE = 24
+
+
+class Open:
+    """A session with two images, whose thread hands over when it is asked to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+        self.session = Session(InlineEngine(), self.waiting.append)
+        self.objects, self.painting = self.session.objects, self.session.painting
+        self.measured: list[str] = []
+        self.objects.changed.connect(self.measured.append)
+        image = np.arange(SIDE * SIDE, dtype=np.uint16).reshape(SIDE, SIDE, 1)
+        samples = [Sample(name, lambda: image) for name in ("a", "b")]
+        self.collection = Collection("two", samples)
+        self.session.workspace.show(self.collection)
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        mask[2:8, 2:8], mask[12:20, 4:16] = 1, 1
+        self.painting.correct("a", mask)
+        self.settle()
+
+    def settle(self) -> None:
+        def pump() -> None:
+            while self.waiting:
+                self.waiting.pop(0)()
+
+        self.session.wait_idle(pump)
+
+    def areas(self) -> list[float]:
+        self.objects.want(["a"])
+        self.settle()
+        found = self.objects.get("a")
+        assert found is not None
+        return found.table.columns["area_px"].tolist()
+
+    def edit(self, change: Callable[..., object], kind: str) -> list[float]:
+        self.painting.edit_objects("a", change, kind)
+        return self.areas()
+
+
+@pytest.fixture
+def opened(no_pause: None) -> Iterator[Open]:
+    one = Open()
+    yield one
+    one.session.close()
+    one.collection.close()
+
+
+def test_objects_are_measured_once_and_again_after_a_change(opened: Open) -> None:
+    assert opened.objects.get("a") is None
+    assert opened.areas() == [36, 96]
+    assert opened.areas() == [36, 96]
+    assert opened.measured == ["a"]
+    found = opened.objects.get("a")
+    assert found is not None
+    assert found.pixels.tolist() == [[2, 2], [12, 4]]
+    numbers = opened.objects.numbers("a")
+    assert numbers is not None
+    assert np.bincount(numbers.ravel()).tolist() == [SIDE * SIDE - 132, 36, 96]
+    # Row 2 to 7 of a ramp that rises by 24 a row and by 1 a column.
+    assert found.table.columns["intensity_mean"][0] == 24 * 4.5 + 4.5
+    # Of an image without a mask there is nothing, and of a changed one only what was.
+    opened.objects.want(["b"])
+    opened.settle()
+    assert opened.objects.get("b") is None
+    opened.painting.correct("a", np.tri(SIDE, dtype=np.uint8))
+    assert opened.objects.get("a") is None
+    assert opened.objects.numbers("a") is None
+    assert opened.objects.latest("a") is found
+    assert opened.areas() == [SIDE * (SIDE + 1) / 2]
+
+
+def test_another_pixel_size_measures_again(opened: Open) -> None:
+    opened.areas()
+    opened.objects.pixel_sizes = lambda ids: dict.fromkeys(ids, PixelSize(0.5, 0.5, "µm"))
+    assert opened.objects.get("a") is None
+    opened.areas()
+    found = opened.objects.get("a")
+    assert found is not None
+    assert (found.table.unit, found.table.columns["area"].tolist()) == ("µm", [9, 24])
+
+
+def test_single_objects_are_deleted_split_and_merged_and_each_is_undone(opened: Open) -> None:
+    assert opened.edit(partial(delete_object, number=1), "delete object") == [96]
+    opened.painting.undo("a")
+    assert opened.areas() == [36, 96]
+    across = np.array([(10.0, 9.0), (21.0, 9.0)])
+    assert opened.edit(partial(split_objects, path=across), "split object") == [36, 40, 48]
+    along = np.array([(15.0, 6.0), (15.0, 13.0)])
+    # The bridge is three rows high and as wide as the cut.
+    assert opened.edit(partial(merge_objects, path=along), "merge objects") == [36, 91]
+    assert opened.collection.joined("a") is not None
+    opened.painting.undo("a")
+    assert opened.areas() == [36, 40, 48]
+    assert opened.collection.joined("a") is None
+    with raises_code("data.object.single"):
+        opened.edit(partial(merge_objects, path=across[:1]), "merge objects")
+    with raises_code("data.mask.missing"):
+        opened.painting.edit_objects("b", partial(delete_object, number=1), "delete object")
+    kinds = [version.kind for version in opened.painting.versions("a")]
+    assert kinds == ["prediction", "paint", "delete object", "undo", "split object", "merge objects", "undo"]
