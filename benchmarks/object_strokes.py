@@ -85,7 +85,10 @@ def corrected(model: Model, dataset: Dataset, strokes: int) -> tuple[Corrections
     kept, count = Corrections.in_memory(), {"split": 0, "merge": 0}
     found = {r.sample.id: r for r in segment_samples(dataset.samples, model)}
     masks = {i: r.mask for i, r in found.items()}
-    waiting = {i: list(edits_of(r.objects, dataset.mask(r.sample).objects)) for i, r in found.items()}
+    waiting: dict[str, list[Edit]] = {}
+    for identifier, one in found.items():
+        true = dataset.mask(one.sample).objects
+        waiting[identifier] = [] if true is None else list(edits_of(one.objects, true))
     for identifier in cycle(list(waiting)):
         if sum(count.values()) == strokes or not any(waiting.values()):
             return kept, count

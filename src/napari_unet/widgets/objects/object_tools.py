@@ -30,6 +30,11 @@ Tool = Literal["delete", "merge", "split"]
 NAMES = {"delete": "delete object", "merge": "merge objects", "split": "split object"}  # of versions
 COLOURS = {"merge": "#FFFFFF", "split": "#FF5A4F"}
 LINE = "stroke"  # name of its layer
+HELP = {
+    "delete": "Click an object to delete it. The button ends it.",
+    "merge": "Draw a stroke from one object into another. J ends it.",
+    "split": "Draw a stroke across an object. K ends it.",
+}
 WIDTH = 2.5  # pixels of the screen
 OFTEN = 0.03  # seconds between two pictures of a stroke
 
@@ -84,6 +89,7 @@ class ObjectTools(QObject):  # type: ignore[misc]
             if str(layer.mode) in PAINTING:
                 layer.mode = "pan_zoom"
         camera.mouse_pan = not tool
+        self.viewer.help = HELP.get(tool, "")
         if not tool:
             self._drop_line()
         self.chosen.emit(tool)
