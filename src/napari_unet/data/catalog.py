@@ -17,6 +17,7 @@ from napari_unet.data.formats import (
     dsb2018,
     image_mask_folders,
     isbi2012,
+    outlines,
     pairs_csv,
     plain_images,
     run_length_csv,
@@ -62,6 +63,7 @@ FORMATS: Mapping[str, Format] = {
         pairs_csv,
         run_length_csv,
         image_mask_folders,
+        outlines,
         plain_images,
     )
 }
@@ -121,6 +123,8 @@ def find_format(path: Path | str) -> str | None:
         stacks = FolderSource(path.parent, only=isbi2012.STACKS)
         named = path.name == isbi2012.VOLUME and isbi2012.recognize(stacks)
         return isbi2012.NAME if named else None
+    if path.is_file() and outlines.is_outline_file(path):
+        return outlines.NAME
     source = open_source(path)
     return next((name for name, layout in FORMATS.items() if layout.recognize(source)), None)
 
@@ -170,11 +174,17 @@ def _open(path: Path, format: str | None) -> Dataset:
         return fit_masks(_open_table(path, format))
     if path.is_file() and is_image_name(path.name):
         return fit_masks(_open_stack(path, format))
+    if format in (None, outlines.NAME) and path.is_file() and outlines.is_outline_file(path):
+        return fit_masks(outlines.open_file(path))
     source = open_source(path)
     dataset = fit_masks(FORMATS[format or recognize(source)].open_source(source))
     if source.broken_links:
         links = _broken(source.broken_links)
         dataset = replace(dataset, problems=(*dataset.problems, links))
+    if dataset.samples and not dataset.outlines and (unused := outlines.first_outline_file(source)):
+        message = f"{unused} has outlines, which do not count: {dataset.format} has masks of its own"
+        problem = Problem("not read", message, f"--layout {outlines.NAME} takes the outlines", (unused,))
+        dataset = replace(dataset, problems=(*dataset.problems, problem))
     left = _left_out(dataset, source)
     if not left:
         return dataset
@@ -282,5 +292,11 @@ def open_image_file(path: Path) -> Dataset:
 
 
 def _images_of(source: Source) -> Iterable[Sample]:
-    dataset = fit_masks(FORMATS[recognize(source)].open_source(source))
+    layout = FORMATS[recognize(source)]
+    try:
+        dataset = fit_masks(layout.open_source(source))
+    except DataError:
+        if layout.name != outlines.NAME:
+            raise
+        dataset = plain_images.open_source(source)  # outlines are not needed to segment
     return (*dataset.samples, *dataset.unlabelled)
