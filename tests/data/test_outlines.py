@@ -127,6 +127,8 @@ def test_compressed_run_lengths_are_those_of_pycocotools(folder: Write) -> None:
 def test_one_file_for_a_folder_may_be_given_itself(name: str, folder: Write) -> None:
     path = folder({"images/a.png": image(), "images/b.png": image(1), name: coco({"a.png": [SQUARE]})})
     assert find_format(path / name) == "outlines"
+    (path / "other.json").write_text('{"images": 3}')
+    assert find_format(path / "other.json") is None
     dataset = open_dataset(path / name)
     np.testing.assert_array_equal(only_mask(dataset), square())
     assert [sample.id for sample in dataset.unlabelled] == ["b"]

@@ -27,6 +27,7 @@ from napari_unet.data.formats import (
 from napari_unet.data.inspection.inspect_dataset import without_problems
 from napari_unet.data.masks.mask_checks import fit_masks
 from napari_unet.data.masks.mask_reading import current_mask_reading
+from napari_unet.data.outlines.files import TEXT_SUFFIXES
 from napari_unet.data.sample import with_unique_ids
 from napari_unet.data.tables import header_in_words, is_table_name
 from napari_unet.errors import DataError, SettingsError, did_you_mean
@@ -125,17 +126,19 @@ def find_format(path: Path | str) -> str | None:
         return isbi2012.NAME if named else None
     if path.is_file() and outlines.is_outline_file(path):
         return outlines.NAME
+    if path.is_file() and path.suffix.lower() in TEXT_SUFFIXES:
+        return None  # of another program
     source = open_source(path)
     return next((name for name, layout in FORMATS.items() if layout.recognize(source)), None)
 
 
 def open_dataset(path: Path | str, format: str | None = None) -> Dataset:
-    """Open a data set: a folder, a zip, a CSV table, or the stack train-volume.tif.
+    """Open a data set: a folder, a zip, a CSV table, a file of outlines, or the stack train-volume.tif.
 
     Parameters
     ----------
     path : path or str
-        Folder, .zip (zips inside included), .csv, or the ISBI 2012 stack next to its labels.
+        Folder, .zip (zips inside included), .csv, outlines (.json, .geojson, .xml), or the ISBI 2012 stack.
     format : str, optional
         A name from ``FORMATS``; without it the layout is recognized.
 
