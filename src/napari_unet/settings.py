@@ -365,6 +365,12 @@ class InferenceSettings(Settings):
         description="How touching objects are separated: not at all, by the shape of the mask, by "
         "probability, by the network's own output; auto: that if it has one",
     )
+    class_of: Literal["auto", "pixels", "objects"] = Field(
+        "auto",
+        title="Class of",
+        description="With several classes: each pixel has a class, or each object has the one that its "
+        "pixels speak for; auto: objects if the network tells them apart",
+    )
     refinement: Fraction = Field(
         0.0,
         title="Contours",

@@ -42,6 +42,10 @@ LAYOUTS = {
     "cell-tracking": {"01/t000.tif": tiff(grey()), "01_GT/SEG/man_seg000.tif": tiff(corner(1))},
     "image-mask-folders": PAIRS,
     "run-length-csv": {"a.png": png(grey()), "runs.csv": b"id,rle_mask\na,1 2\n"},
+    "outlines": {
+        "a.png": png(grey()),
+        "a.json": b'{"shapes": [{"label": "cell", "points": [[0, 0], [3, 0], [3, 2]]}], "flags": {}}',
+    },
     "pairs-csv": {"p.png": png(grey()), "q.png": png(corner()), "pairs.csv": b"image,mask\np.png,q.png\n"},
 }
 

@@ -165,7 +165,7 @@ def test_annotations_that_cannot_be_read_are_told(folder: Path) -> None:
     (folder / "masks").rmdir()
     (folder / "README.txt").write_text("about")
     assert told(open_dataset(folder), "not read") == []
-    (folder / "annotations.json").write_text(json.dumps({"images": [], "annotations": []}))
+    (folder / "annotations.json").write_text(json.dumps({"notes": []}))
     np.save(folder / "images/c0_seg.npy", objects(0))
     (message,) = told(open_dataset(folder), "not read")
     assert message.endswith("annotations.json and 1 other file cannot be read")

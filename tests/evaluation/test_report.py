@@ -154,6 +154,32 @@ def test_scores_per_class_by_hand() -> None:
     assert set(overall["ci95"]) == {"mean_iou", "mean_dice", "pooled_iou"}
 
 
+def test_object_scores_per_class_by_hand() -> None:
+    """Of the first class one is found and one missed; that of the second is found in the wrong class."""
+    found = Evaluation(("small", "large"))
+    reference = np.zeros((6, 12), np.uint8)
+    reference[1:3, 1:3] = reference[4, 4:6] = 1
+    reference[1:5, 7:11] = 2
+    numbers = np.where(reference == 2, 3, reference).astype(np.int32)
+    numbers[4, 4:6] = 2
+    predicted = np.zeros_like(reference)
+    predicted[1:3, 1:3] = predicted[1:5, 7:11] = 1
+    theirs = np.where(predicted > 0, numbers, 0)
+    found.add("a", "g", "unseen", ReferenceMask(reference, numbers), predicted, (numbers, theirs))
+    small, large = found.overall()["per_class"].values()
+    # Of the first class one hit, one missed, one too many: 2 / 4, and 1 / 3 at every threshold.
+    assert small["f1_50"] == pytest.approx(1 / 2)
+    assert small["ap"] == pytest.approx(1 / 3)
+    assert small["pq"] == pytest.approx(1 / 2)
+    assert large["f1_50"] == large["ap"] == large["pq"] == 0
+    assert found.overall()["scores"]["f1_50"]["pooled"] == pytest.approx(2 / 5)
+    found.add("b", "h", "unseen", ReferenceMask(reference, numbers), reference, (numbers, numbers))
+    small, large = found.overall()["per_class"].values()
+    assert large["f1_50"] == pytest.approx(
+        2 / 3
+    )  # over both images: 1 hit of 1 predicted and 2 in the reference
+
+
 def test_what_callers_tell_is_made_valid_json(tmp_path: Path) -> None:
     model = {"loss": [np.float32(0.5), float("nan"), float("inf")], "path": tmp_path, "n": np.int64(3)}
     path = write_report(tmp_path, evaluation(), model=model, data={"k": {1: (True,)}}, settings={})

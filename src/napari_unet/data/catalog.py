@@ -17,6 +17,7 @@ from napari_unet.data.formats import (
     dsb2018,
     image_mask_folders,
     isbi2012,
+    outlines,
     pairs_csv,
     plain_images,
     run_length_csv,
@@ -26,6 +27,7 @@ from napari_unet.data.formats import (
 from napari_unet.data.inspection.inspect_dataset import without_problems
 from napari_unet.data.masks.mask_checks import fit_masks
 from napari_unet.data.masks.mask_reading import current_mask_reading
+from napari_unet.data.outlines.files import TEXT_SUFFIXES
 from napari_unet.data.sample import with_unique_ids
 from napari_unet.data.tables import header_in_words, is_table_name
 from napari_unet.errors import DataError, SettingsError, did_you_mean
@@ -62,6 +64,7 @@ FORMATS: Mapping[str, Format] = {
         pairs_csv,
         run_length_csv,
         image_mask_folders,
+        outlines,
         plain_images,
     )
 }
@@ -121,17 +124,21 @@ def find_format(path: Path | str) -> str | None:
         stacks = FolderSource(path.parent, only=isbi2012.STACKS)
         named = path.name == isbi2012.VOLUME and isbi2012.recognize(stacks)
         return isbi2012.NAME if named else None
+    if path.is_file() and outlines.is_outline_file(path):
+        return outlines.NAME
+    if path.is_file() and path.suffix.lower() in TEXT_SUFFIXES:
+        return None  # of another program
     source = open_source(path)
     return next((name for name, layout in FORMATS.items() if layout.recognize(source)), None)
 
 
 def open_dataset(path: Path | str, format: str | None = None) -> Dataset:
-    """Open a data set: a folder, a zip, a CSV table, or the stack train-volume.tif.
+    """Open a data set: a folder, a zip, a CSV table, a file of outlines, or the stack train-volume.tif.
 
     Parameters
     ----------
     path : path or str
-        Folder, .zip (zips inside included), .csv, or the ISBI 2012 stack next to its labels.
+        Folder, .zip (zips inside included), .csv, outlines (.json, .geojson, .xml), or the ISBI 2012 stack.
     format : str, optional
         A name from ``FORMATS``; without it the layout is recognized.
 
@@ -170,11 +177,17 @@ def _open(path: Path, format: str | None) -> Dataset:
         return fit_masks(_open_table(path, format))
     if path.is_file() and is_image_name(path.name):
         return fit_masks(_open_stack(path, format))
+    if format in (None, outlines.NAME) and path.is_file() and outlines.is_outline_file(path):
+        return fit_masks(outlines.open_file(path))
     source = open_source(path)
     dataset = fit_masks(FORMATS[format or recognize(source)].open_source(source))
     if source.broken_links:
         links = _broken(source.broken_links)
         dataset = replace(dataset, problems=(*dataset.problems, links))
+    if dataset.samples and not dataset.outlines and (unused := outlines.first_outline_file(source)):
+        message = f"{unused} has outlines, which do not count: {dataset.format} has masks of its own"
+        problem = Problem("not read", message, f"--layout {outlines.NAME} takes the outlines", (unused,))
+        dataset = replace(dataset, problems=(*dataset.problems, problem))
     left = _left_out(dataset, source)
     if not left:
         return dataset
@@ -282,5 +295,11 @@ def open_image_file(path: Path) -> Dataset:
 
 
 def _images_of(source: Source) -> Iterable[Sample]:
-    dataset = fit_masks(FORMATS[recognize(source)].open_source(source))
+    layout = FORMATS[recognize(source)]
+    try:
+        dataset = fit_masks(layout.open_source(source))
+    except DataError:
+        if layout.name != outlines.NAME:
+            raise
+        dataset = plain_images.open_source(source)  # outlines are not needed to segment
     return (*dataset.samples, *dataset.unlabelled)

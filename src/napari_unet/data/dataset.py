@@ -88,6 +88,8 @@ class Dataset(Sequence[Sample]):
         What was found while opening: unpaired files, ambiguous pairs, bad rows.
     masks : str
         Which values were found in the masks, and what they were taken for.
+    outlines : str
+        What outlines the masks are made of, in words; "" where they are not made of outlines.
     masks_are : str
         "objects" or "classes" where a person said what different values are; else "".
     several_values : bool
@@ -108,6 +110,7 @@ class Dataset(Sequence[Sample]):
     classes: tuple[str, ...] = ("foreground",)
     problems: tuple[Problem, ...] = ()
     masks: str = ""
+    outlines: str = ""
     masks_are: Choice = ""
     several_values: bool = False
     licence: str = ""

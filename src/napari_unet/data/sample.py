@@ -31,12 +31,15 @@ class ReferenceMask:
         (Y, X) float32 >= 0, 0 where nothing is known about the pixel; None means 1 everywhere.
     overlap : int
         Pixels that more than one object claims in the files the mask was read from.
+    lost : int
+        Objects of those files that have no pixel in the mask: outlines around no pixel, or under others.
     """
 
     labels: NDArray[np.uint8]
     objects: NDArray[np.int32] | None = None
     weights: NDArray[np.float32] | None = None
     overlap: int = 0
+    lost: int = 0
 
 
 @dataclass(frozen=True, eq=False)

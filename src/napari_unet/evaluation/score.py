@@ -134,13 +134,14 @@ class Evaluation:
             If the masks differ in shape, or a label is above K.
         """
         overlap = count_overlap(reference.labels, predicted, len(self.classes), reference.weights)
-        tally = self._tally(reference, predicted, *objects) if objects is not None else None
+        tallies = self._tallies(reference, predicted, *objects) if objects is not None else None
         counted = Counted(
             overlap,
-            tally,
+            None if tallies is None else reduce(add, tallies),
             self._outlines(reference, predicted),
             count_regions(reference.labels, predicted, reference.weights) if self.parts_cells else None,
             self.settings.empty,
+            tallies if len(self.classes) > 1 else None,
         )
         rated = self.competition_score.score(counted) if self.competition_score is not None else None
         score = ImageScore(image, group, part, counted, scores_of(counted), rated)
@@ -162,17 +163,17 @@ class Evaluation:
             reference.labels, predicted, len(self.classes), reference.weights, self.settings.empty
         )
 
-    def _tally(
+    def _tallies(
         self,
         reference: ReferenceMask,
         predicted: NDArray[np.uint8],
         ours: NDArray[np.int32],
         theirs: NDArray[np.int32],
-    ) -> ObjectTally:
-        """Match objects, those of a class with those of the same."""
+    ) -> tuple[ObjectTally, ...]:
+        """Match objects, those of a class with those of the same; one tally a class."""
         if len(self.classes) == 1:
-            return tally_objects(ours, theirs, reference.weights)
-        each = (
+            return (tally_objects(ours, theirs, reference.weights),)
+        return tuple(
             tally_objects(
                 np.where(reference.labels == k, ours, 0),
                 np.where(predicted == k, theirs, 0),
@@ -180,7 +181,6 @@ class Evaluation:
             )
             for k in range(1, len(self.classes) + 1)
         )
-        return reduce(add, each)
 
     @property
     def competition_score(self) -> Competition | None:
@@ -244,6 +244,7 @@ class Evaluation:
                     "pooled_dice": _number(d),
                     "mean_iou": _mean(per_class_iou[:, n]),
                     "mean_dice": _mean(per_class_dice[:, n]),
+                    **({} if counted.by_class is None else _object_scores(counted.by_class[n])),
                 }
                 for n, (name, i, d) in enumerate(
                     zip(self.classes, pooled.iou("skip"), pooled.dice("skip"), strict=True)
@@ -303,6 +304,15 @@ class Evaluation:
             confidence=settings.confidence,
         )
         return {name: [_number(v) for v in row] for name, row in zip(columns, found.tolist(), strict=True)}
+
+
+def _object_scores(tally: ObjectTally) -> dict[str, float | None]:
+    """Of one class: F1, AP and panoptic quality over all its objects, none where it has none."""
+    return {
+        "f1_50": _number(tally.f1(empty="skip")),
+        "ap": _number(tally.average_precision(empty="skip")),
+        "pq": _number(tally.panoptic_quality("skip")),
+    }
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

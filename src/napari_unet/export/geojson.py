@@ -52,6 +52,7 @@ def write_geojson(path: Path, image: SegmentedImage, numbers: Numbers = "objects
         size = image.pixel_size
         about = {
             "image": image.file_name or image.name,
+            "classes": list(image.classes),
             "pixel_size": {"y": size.y, "x": size.x, "unit": size.unit} if size is not None else None,
             **image.about,
         }

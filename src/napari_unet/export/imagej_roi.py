@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,8 +38,8 @@ def write_imagej_rois(path: Path, image: SegmentedImage, numbers: Numbers = "obj
     pathlib.Path
         The same path. A region runs along the edges of pixels, so that ImageJ fills the very object;
         one with holes or several pieces is a composite. It is named after its class, has its colour,
-        and the class is its group; that of a slice of a stack shows on that slice alone. ImageJ has no
-        empty zip: an image without objects gets a zip without files.
+        and the class is its group and a property; that of a slice of a stack shows on that slice alone.
+        ImageJ has no empty zip: an image without objects gets a zip without files.
 
     Raises
     ------
@@ -77,12 +78,19 @@ def _region(image: SegmentedImage, found: FoundObject) -> Any:
     name = "".join(c if c.isalnum() or c in " -_" else "_" for c in image.classes[found.label - 1])
     region.name = f"{found.number:05d}-{name}"
     region.stroke_color = bytes([255, *image.colours[found.label - 1]])
+    region.props = _properties(image, found)
     region.group = min(found.label, 255)
     if image.position is not None:
         place = image.position
         region.position = place.page
         region.c_position, region.z_position, region.t_position = place.channel, place.z, place.t
     return region
+
+
+def _properties(image: SegmentedImage, found: FoundObject) -> str:
+    """Lines of key and value, which ImageJ shows as the properties of a region."""
+    about = {"class": image.classes[found.label - 1], "classes": json.dumps(list(image.classes))}
+    return "".join(f"{key}: {' '.join(text.split())}\n" for key, text in about.items())
 
 
 def _composite(found: FoundObject, outlines: tuple[Outline, ...]) -> Any:

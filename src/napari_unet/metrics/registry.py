@@ -38,6 +38,8 @@ class Counted:
         Bands along outlines, and distances.
     regions : RegionCounts, optional
         How membranes part the image.
+    by_class : tuple of ObjectTally, optional
+        The same objects, class by class, where there are several classes.
     empty : str
         What classes, or objects, that are in neither mask count: "one", "zero" or "skip" (NaN).
     """
@@ -47,6 +49,7 @@ class Counted:
     outlines: OutlineCounts | None = None
     regions: RegionCounts | None = None
     empty: EmptyRule = "one"
+    by_class: tuple[ObjectTally, ...] | None = None
 
     @cached_property
     def image(self) -> ImageScores:
@@ -62,6 +65,9 @@ class Counted:
             one.outlines + two.outlines if one.outlines is not None and two.outlines is not None else None,
             one.regions + two.regions if one.regions is not None and two.regions is not None else None,
             one.empty,
+            tuple(a + b for a, b in zip(one.by_class, two.by_class, strict=True))
+            if one.by_class is not None and two.by_class is not None
+            else None,
         )
 
 

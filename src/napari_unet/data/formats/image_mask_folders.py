@@ -61,7 +61,7 @@ class Key(NamedTuple):
     stem: str
 
 
-def _role_and_folder(parts: tuple[str, ...]) -> tuple[str, str]:
+def role_and_folder(parts: tuple[str, ...]) -> tuple[str, str]:
     """Role by folders ("image", "mask" or ""), and the path without the folder that says it."""
     roles, rest = [], []
     for part in parts:
@@ -84,7 +84,7 @@ def sort_by_role(names: Iterable[str]) -> tuple[dict[Key, list[str]], dict[Key, 
     masks: dict[Key, list[str]] = {}
     for name in filter(is_image_name, names):
         path = PurePosixPath(name)
-        role, folder = _role_and_folder(path.parts[:-1])
+        role, folder = role_and_folder(path.parts[:-1])
         without = MASK_AFFIX.sub("", path.stem, count=1)
         role = role or ("mask" if without != path.stem else "image")
         # In a folder of images X_mask would be an image of that name.
@@ -186,7 +186,7 @@ def open_source(source: Source) -> Dataset:
     found = find_meaning(source, [pair.mask for pair in pairs], whole=whole)
     twice = Counter(name_key(PurePosixPath(n).stem) for n in [*(p.image for p in pairs), *alone])
     samples = [
-        _samples(source, pair, _identifier(pair.image, twice), found.by_name[pair.mask]) for pair in pairs
+        _samples(source, pair, identifier_of(pair.image, twice), found.by_name[pair.mask]) for pair in pairs
     ]
     stacks = any(len(of_file) > 1 for of_file in samples)
     return Dataset(
@@ -196,7 +196,7 @@ def open_source(source: Source) -> Dataset:
         samples=tuple(_grouped(samples) if stacks else (sample for (sample,) in samples)),
         group_rule="slice block" if stacks else "image",
         unlabelled=tuple(
-            sample for name in alone for sample in page_samples(source, name, _identifier(name, twice))
+            sample for name in alone for sample in page_samples(source, name, identifier_of(name, twice))
         ),
         classes=found.classes,
         problems=(*problems, *found.problems),
@@ -213,7 +213,7 @@ def _with_object_files(
     twice = Counter(name_key(PurePosixPath(name).stem) for name in alone)
     samples = [
         Sample(
-            _identifier(image, twice),
+            identifier_of(image, twice),
             ImageLoader(source, image),
             ObjectFilesLoader(source, tuple(names)),
             None,
@@ -230,7 +230,7 @@ def _with_object_files(
         path=source.path,
         samples=tuple(samples),
         unlabelled=tuple(
-            sample for name in without for sample in page_samples(source, name, _identifier(name, twice))
+            sample for name in without for sample in page_samples(source, name, identifier_of(name, twice))
         ),
         classes=("foreground",),
         problems=(
@@ -304,7 +304,7 @@ def _exact_stem(name: str) -> str:
     return composed(PurePosixPath(name).stem)
 
 
-def _identifier(name: str, twice: Counter[str]) -> str:
+def identifier_of(name: str, twice: Counter[str]) -> str:
     """The stem; where another image has it, in any case, the path and suffix as well."""
     path = PurePosixPath(name)
     if twice[name_key(path.stem)] == 1:

@@ -56,8 +56,8 @@ def _not_masks(source: Source) -> Iterator[Problem]:
     if others:
         yield Problem(
             "not read",
-            f"masks come from files of images, or from a CSV table: {_files(others)} cannot be read",
-            "if they are annotations, export them as images of labels, such as PNG or TIFF",
+            f"masks come from images, outlines, or a CSV table: {_files(others)} cannot be read",
+            "if they are annotations, export them as GeoJSON, COCO JSON, or images of labels",
             tuple(others),
         )
 

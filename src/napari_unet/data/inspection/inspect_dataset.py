@@ -78,6 +78,8 @@ class _Findings:
             self.names["partial"].append(sample.id)
         if mask.overlap:
             self.names["overlap"].append(sample.id)
+        if mask.lost:
+            self.names["lost"].append(sample.id)
         if mask.objects is not None:
             self.objects.append(len(np.unique(mask.objects)) - 1)
         if not constant:
@@ -138,6 +140,10 @@ KINDS = {
         "{n} images have object masks that overlap; the smaller object stays on top",
         "continue, or mend the masks",
     ),
+    "lost": (
+        "{n} images have outlines around no pixel, or wholly under others; the masks lack these objects",
+        "draw them again, or continue without them",
+    ),
 }
 
 
@@ -180,8 +186,11 @@ def inspect_dataset(
         len(dataset),
         len(dataset.unlabelled),
         dataset.classes,
-        dataset.masks or f"as the layout {dataset.format} defines them",
+        dataset.masks
+        or ("filled outlines" if dataset.outlines else "")
+        or f"as the layout {dataset.format} defines them",
         dataset.licence,
+        dataset.outlines,
         dict(found.shapes),
         dict(found.dtypes),
         dict(found.channels),

@@ -44,6 +44,8 @@ class Inspection:
         grey stored as colour).
     masks : str
         Which values the masks have, and what they were taken for.
+    outlines : str
+        What outlines the masks are made of, in words; "" where they are not.
     empty : int
         Masks without foreground.
     coverage : dict
@@ -67,6 +69,7 @@ class Inspection:
     classes: tuple[str, ...]
     masks: str = ""
     licence: str = ""
+    outlines: str = ""
     shapes: dict[str, int] = field(default_factory=dict)
     dtypes: dict[str, int] = field(default_factory=dict)
     channels: dict[str, int] = field(default_factory=dict)
@@ -131,8 +134,11 @@ class Inspection:
             f"  classes    {', '.join(self.classes)}",
             f"  sizes      {_listed(self.shapes)}",
             f"  pixels     {_listed(self.dtypes)}; channels {_listed(self.channels)}",
-            f"  masks      {self.empty} empty ({self.empty_share:.0%}); values {self.masks}",
+            f"  masks      {self.empty} empty ({self.empty_share:.0%}); "
+            + (self.masks if self.outlines else f"values {self.masks}"),
         ]
+        if self.outlines:
+            lines.insert(1, f"  outlines   {self.outlines}")
         if self.coverage:
             c = self.coverage
             lines.append(

@@ -273,6 +273,7 @@ def table_lines(evaluation: Evaluation, limit: int = 20) -> list[str]:
 
 
 # Scores that the shell prints after IoU, Dice and pixel error, where they were computed.
+OF_OBJECTS = ("f1_50", "ap", "pq")  # of each class
 SHOWN = (
     "f1_50", "ap", "pq", "seg", "splits", "merges", "boundary_iou", "hausdorff_95",
     "v_rand", "v_info", "rand_error", "warping_error", "cells_split", "cells_merged", "holes",
@@ -297,6 +298,7 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
     if len(evaluation.classes) > 1:
         lines += [
             f"  {name}: mean IoU {_shown(values['mean_iou'])}, pooled {_shown(values['pooled_iou'])}"
+            + "".join(f", {SCORES[key].title} {_shown(values[key])}" for key in OF_OBJECTS if key in values)
             for name, values in overall["per_class"].items()
         ]
     shown = [name for name in SHOWN if name in overall["scores"]]

@@ -143,7 +143,9 @@ class ImagesPanel(Step):
 
     def _choose_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(
-            self, "Open a data set", filter="Data sets (*.zip *.csv *.tsv);;All files (*)"
+            self,
+            "Open a data set",
+            filter="Data sets (*.zip *.csv *.tsv *.json *.geojson *.xml);;All files (*)",
         )
         if path:
             self.open_paths([path])

@@ -14,6 +14,7 @@ from napari_unet.engine.hardware import has_gpu
 from napari_unet.errors import DataError, SettingsError, WorkbenchError
 from napari_unet.inference.contours import refine
 from napari_unet.inference.ensemble import EnsembleMember, flips_of, predict_members
+from napari_unet.inference.object_classes import one_class_in_each, reads_classes
 from napari_unet.inference.objects import find_objects, split_outputs
 from napari_unet.inference.postprocess import fade, mask_from_probabilities, without_presence
 from napari_unet.inference.predict import predict_probabilities
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import Sample
+    from napari_unet.inference.object_classes import ObjectClasses
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.model import Model
     from napari_unet.models.normalization import Normalization
@@ -70,6 +72,8 @@ class Segmentation:
         to the flipped image where that was asked for.
     presence : float
         Probability that there is anything in the image; 1 of a network that does not tell.
+    read_off : ObjectClasses or None
+        How far the pixels of each object speak for each class; None where each pixel has a class.
     """
 
     sample: Sample
@@ -80,6 +84,7 @@ class Segmentation:
     separation_kind: Separation = "none"
     disagreement: NDArray[np.float32] | None = None
     presence: float = 1.0
+    read_off: ObjectClasses | None = None
 
     @property
     def outputs(self) -> NDArray[np.float32]:
@@ -149,6 +154,7 @@ def segment_samples(
         results = _by_one(samples, model, settings, cancel, on_problem, blanks)
     network = model.recipe.network
     classes, seen = len(model.classes), 1.0
+    doubtful = Ties()
     for sample, outputs, apart in results:
         if network.presence:
             outputs, seen = without_presence(outputs, classes)
@@ -163,13 +169,45 @@ def segment_samples(
         blank = blanks.pop(sample.id, None)
         if blank is not None:
             outputs = np.where(blank[..., None], np.float32(0), outputs)
+        read_off = None
+        kind: Separation = "distance" if network.separation in {"star", "objects"} else network.separation
+        if reads_classes(settings, classes, network.separation):
+            agreed, read_off = one_class_in_each(
+                *split_outputs(outputs, classes), kind, settings, network.activation
+            )
+            outputs = np.concatenate([agreed, outputs[..., classes:]], axis=-1)
+            doubtful.note(sample.id, read_off)
         full = outputs.astype(np.float16).astype(np.float32)
         probabilities, separation = split_outputs(full, classes)
         mask = mask_from_probabilities(
             probabilities, settings.threshold, settings.minimum_size, activation=network.activation
         )
-        kind: Separation = "distance" if network.separation in {"star", "objects"} else network.separation
-        yield Segmentation(sample, mask, probabilities, settings, separation, kind, apart, seen)
+        yield Segmentation(sample, mask, probabilities, settings, separation, kind, apart, seen, read_off)
+    doubtful.tell()
+
+
+@dataclass
+class Ties:
+    """Counts the objects that may as well be of another class, and says so once, in the end."""
+
+    objects: int = 0
+    ties: int = 0
+    images: list[str] = field(default_factory=list)
+
+    def note(self, image: str, found: ObjectClasses) -> None:
+        """Count those of one image."""
+        self.objects += len(found.shares)
+        self.ties += len(found.ties)
+        if len(found.ties):
+            self.images.append(image)
+
+    def tell(self) -> None:
+        """Log a sentence, if there are any."""
+        if self.ties:
+            log.warning(
+                "%d of %d objects may as well be of another class, in %d images like %s",
+                self.ties, self.objects, len(self.images), self.images[0],
+            )  # fmt: skip
 
 
 def with_depth(outputs: NDArray[np.float32], classes: int) -> NDArray[np.float32]:

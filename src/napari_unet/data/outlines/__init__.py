@@ -1,0 +1,1 @@
+"""Outlines that people drew in other programs, and masks out of them."""
