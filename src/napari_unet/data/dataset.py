@@ -90,6 +90,8 @@ class Dataset(Sequence[Sample]):
         Which values were found in the masks, and what they were taken for.
     masks_are : str
         "objects" or "classes" where a person said what different values are; else "".
+    channels : tuple of str
+        Names or numbers of the channels that are read of each image, where a person chose; else empty.
     several_values : bool
         Whether masks have more than one value besides background, so that they might be either.
     licence, citation : str
@@ -109,6 +111,7 @@ class Dataset(Sequence[Sample]):
     problems: tuple[Problem, ...] = ()
     masks: str = ""
     masks_are: Choice = ""
+    channels: tuple[str, ...] = ()
     several_values: bool = False
     licence: str = ""
     citation: str = ""

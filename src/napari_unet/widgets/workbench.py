@@ -158,7 +158,11 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.setStyleSheet(STYLE)
 
     def _connect(self) -> None:
-        self.segment_panel.channels = self.image_source.channels
+        self.segment_panel.misfit = self.image_source.misfit
+        self.segment_panel.suggestion.every_channel = self.image_source.every_channel
+        self.images.channel_box.images_wanted.connect(self.image_source.take_first_axis_as)
+        for changed in (self.session.workspace.collection_changed, self.session.workspace.current_changed):
+            changed.connect(lambda *_: self._show_channels())
         self.segment_panel.suggestion.shape = self.image_source.shape
         self.segment_panel.selected = self.images.table.selected_ids
         self.segment_panel.in_stack = lambda: (
@@ -280,6 +284,13 @@ class Workbench(QWidget):  # type: ignore[misc]
             if panel.isAncestorOf(widget):
                 panel.set_folded(False)
         widget.setFocus()
+
+    def _show_channels(self) -> None:
+        """Offer the channels of the current image."""
+        collection, source = self.session.workspace.collection, self.image_source
+        chosen = () if collection is None else collection.channels
+        images = source.images_along_first_axis()
+        self.images.channel_box.show_channels(source.every_channel(), chosen, images)
 
     def show_keys(self) -> None:
         """Open the window that lists every key."""
