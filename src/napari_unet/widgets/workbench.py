@@ -160,6 +160,7 @@ class Workbench(QWidget):  # type: ignore[misc]
     def _connect(self) -> None:
         self.segment_panel.misfit = self.image_source.misfit
         self.segment_panel.suggestion.every_channel = self.image_source.every_channel
+        self.images.channel_box.wanted.connect(self._on_channel)
         self.images.channel_box.images_wanted.connect(self.image_source.take_first_axis_as)
         for changed in (self.session.workspace.collection_changed, self.session.workspace.current_changed):
             changed.connect(lambda *_: self._show_channels())
@@ -284,6 +285,10 @@ class Workbench(QWidget):  # type: ignore[misc]
             if panel.isAncestorOf(widget):
                 panel.set_folded(False)
         widget.setFocus()
+
+    def _on_channel(self, numbers: tuple[str, ...]) -> None:
+        if numbers:
+            self.image_source.show_channel(int(numbers[0]))
 
     def _show_channels(self) -> None:
         """Offer the channels of the current image."""

@@ -415,6 +415,11 @@ class ImageSource(QObject):  # type: ignore[misc]
         every, collection = self.every_channel(), self.session.workspace.collection
         return every if every is None or collection is None else every.chosen(collection.channels)
 
+    def show_channel(self, number: int) -> None:
+        """Have napari's slider at a channel of the current image, where channels are along an axis."""
+        if self.layer is not None and opened_data(self.layer) is None and channel_axis(self.layer):
+            self.viewer.dims.set_current_step(self._axes(self.layer).start - 1, number)
+
     def images_along_first_axis(self) -> int:
         """How many images are along the first axis of the current layer, if they may be channels; else 0."""
         if self.layer is None or opened_data(self.layer) is not None or len(self.layers_of_image()) > 1:
