@@ -1,4 +1,4 @@
-"""Channels chosen after opening are those that `--channel` reads; an image is known by all of its channels."""
+"""Channels chosen after opening are those that `--channel` reads; an image is known by all of them."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_reference_takes_the_channels_along(folder: Path) -> None:
     assert reference.channels == ("1",)
     found = References().sample(reference)
     np.testing.assert_array_equal(found.read_image()[..., 0], PLANES[1] + 1)
-    # An image that only the caller has tells what its channels are, too: three that were measured are no colour.
+    # An image that only the caller has tells what its channels are, too.
     alone = refer(open_dataset(folder).unlabelled[0], None)
     assert isinstance(alone, CallReference)
     assert channels_of(References().sample(alone)) == Channels(tuple(NAMES), False)

@@ -87,6 +87,7 @@ def test_three_measured_channels_are_no_colour(session: Session, folder: Path, g
     # Nor are those of an image that only the window has.
     alone = Collection("alone", [entry.sample for entry in collection.entries.values()])
     session.workspace.show(alone)
+    collection.close()
     assert masks(session, alone) == [None, None]
     assert session.workspace.mismatch(3, False).startswith("The model takes images with 1 channel")
     assert session.workspace.mismatch(3, True) == ""

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from napari_unet.engine.task import Engine
 
+BESIDE = 100  # milliseconds until the dock has its place in the window
 SMALLEST_LIST = 154  # pixels: search, two images, and how many there are
 # A colour marks the one button of a step that continues; the rest is napari's theme.
 STYLE = """
@@ -259,6 +260,11 @@ class Workbench(QWidget):  # type: ignore[misc]
         if around is not None:
             around.destroyed.connect(self.shut_down)
             one_dock.DockCross(around, self._on_shown)
+        QTimer.singleShot(BESIDE, self._fit_image)
+
+    def _fit_image(self) -> None:
+        if not self._closed:
+            self.image_source.fit_again()
 
     def _warm(self) -> None:
         if not self.session.runner.busy and not self._closed:

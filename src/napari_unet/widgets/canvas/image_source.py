@@ -37,6 +37,7 @@ from napari_unet.widgets.canvas.layer_images import (
     layer_samples,
     opened_data,
     read_labels,
+    view_of,
 )
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class ImageSource(QObject):  # type: ignore[misc]
         self._pages: dict[str, StackSlice] = {}  # images of a data set that are the pages of one file
         self._kept: dict[tuple[Any, ...], tuple[list[tuple[int, ...]], list[Sample]]] = {}
         self._moving = False
+        self._was_whole = False  # whether all of the image was in view when the dock opened
         self._extent: list[list[float]] | None = None  # of the image in view, in the world
         self._fresh: Any = None  # layer of images that was added since the list was made
         self._hidden: set[Any] = set()  # layers that gave way to the current image
@@ -120,6 +122,7 @@ class ImageSource(QObject):  # type: ignore[misc]
             self._connect(event, self._on_layers)
         self._connect(events.inserted, self._on_inserted)
         self._connect(viewer.dims.events.current_step, self._on_step)
+        self._was_whole = self._shows_all()
         for layer in viewer.layers:
             if is_image(layer) and opened_data(layer) is None:
                 find_channels(layer)
@@ -135,6 +138,20 @@ class ImageSource(QObject):  # type: ignore[misc]
             event.disconnect(function)
         for collection in (*self._datasets.values(), self._plain):
             collection.close()
+
+    def _shows_all(self) -> bool:
+        """Whether all of the image that is chosen is in view."""
+        layer = self.viewer.layers.selection.active
+        if layer is None or not is_image(layer):
+            return False
+        shape = image_shape(layer)[:2]
+        return view_of(layer, shape) == (0, 0, *shape)
+
+    def fit_again(self) -> None:
+        """The dock took room from the canvas: have all of the image in view, if it was."""
+        if self._was_whole:
+            self._was_whole = False
+            self._fit.start()
 
     def _connect(self, event: Any, function: Callable[..., None]) -> None:
         event.connect(function)

@@ -43,6 +43,12 @@ def opened_data(layer: Any) -> OpenedData | None:
     return found if isinstance(found, OpenedData) and found.role == "images" else None
 
 
+def is_reference(layer: Any) -> bool:
+    """Whether a reader left reference masks in a layer."""
+    found = layer.metadata.get(METADATA_KEY)
+    return isinstance(found, OpenedData) and found.role == "reference"
+
+
 def is_image(layer: Any) -> bool:
     """Whether a layer shows images that can be segmented."""
     from napari.layers import Image, Labels

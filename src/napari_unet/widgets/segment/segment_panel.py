@@ -286,7 +286,9 @@ class SegmentPanel(Step):
             self.about.setText(misfit)
             why = misfit
         else:
-            self.about.setText(about(session.workspace.model))
+            first, second = about(session.workspace.model).split("<br>")
+            self.about.setText(first)
+            self.about.setToolTip(f"<qt>{second}</qt>")
             why = "" if number else "Open images first."
             if number and self.scope == "selected" and not chosen:
                 why = "Select rows in the list first."

@@ -70,6 +70,7 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
         self.hide()
         session.workspace.current_changed.connect(lambda _: self.suggest_for())
         session.workspace.channels_changed.connect(self.suggest_for)
+        session.workspace.mask_changed.connect(lambda _: self._refresh())
         session.workspace.model_changed.connect(self._refresh)
         session.workspace.models_changed.connect(self._refresh)
 
@@ -139,7 +140,9 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
             self._chosen_here = False
         chosen = chosen and suggestion is not None and not suggestion.channel
         why = self._unlike(found, used) if found is not None and used is not None else ""
-        offered = suggestion is not None and (not chosen or (self._chosen_here and not why))
+        # Why a model was chosen is of no interest any more once the image is segmented.
+        told = self._chosen_here and not why and not self._is_segmented()
+        offered = suggestion is not None and (not chosen or told)
         self.words.setVisible(offered)
         self.use_button.setVisible(offered and not chosen)
         if suggestion is not None:
@@ -147,6 +150,11 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
         self.warning.setText(UNLIKE.format(used.name, why) if why and used is not None else "")
         self.warning.setVisible(bool(why))
         self.setVisible(offered or bool(why))
+
+    def _is_segmented(self) -> bool:
+        collection = self.session.workspace.collection
+        entry = None if collection is None else collection.entries.get(self.session.workspace.current)
+        return entry is not None and entry.is_segmented
 
     def _words(self, suggestion: Suggestion) -> str:
         every = self.every_channel()
