@@ -85,11 +85,11 @@ class DockCross(QObject):  # type: ignore[misc]
         dock.destroyOnClose = dock.close  # what napari's title bar calls; it would take the dock apart
         dock.installEventFilter(self)
         # napari writes a fresh title when the dock is taken out of the window, or moved.
-        dock.topLevelChanged.connect(lambda _: self._title_soon())
-        dock.dockLocationChanged.connect(lambda _: self._title_soon())
+        dock.topLevelChanged.connect(self._title_soon)
+        dock.dockLocationChanged.connect(self._title_soon)
         self._title()
 
-    def _title_soon(self) -> None:
+    def _title_soon(self, _: object = None) -> None:
         QTimer.singleShot(0, self._title)
 
     def _title(self) -> None:
