@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_unet.data.files.channels import channels_of
 from napari_unet.errors import WorkbenchError
-from napari_unet.models.image_statistics import SIDE, describe_image
+from napari_unet.models.image_statistics import describe_image, middle
 from napari_unet.models.likeness import Likeness
 from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.parts.step import ElidedLabel
@@ -91,7 +91,7 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
             try:
                 sample = collection.entries[identifier].sample
                 if shape is not None and shape[0] * shape[1] > LARGE:
-                    rows, columns = (_middle(n) for n in shape)
+                    rows, columns = (middle(n) for n in shape)
                     image = sample.read_region(rows, columns)
                 else:
                     image = collection.image(identifier)
@@ -186,8 +186,3 @@ def _look_at(image: NDArray[np.generic], colour: bool | None) -> _Look:
     apart = count > 1 and colour is not None and not colour
     each = tuple(describe_image(image[..., n : n + 1]) for n in range(count)) if apart else ()
     return _Look(describe_image(image), count, colour, each)
-
-
-def _middle(size: int) -> slice:
-    start = max(0, (size - SIDE) // 2)
-    return slice(start, start + SIDE)
