@@ -161,6 +161,7 @@ def of_nuclei(viewer: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NAPARI_UNET_HOME"] = folder
         _, bench = viewer.window.add_plugin_dock_widget("napari-unet-workbench", "U-Net Workbench")
+        rest(1)
 
         def segment(scope: str) -> None:
             box = bench.segment_panel.scope_box
@@ -193,7 +194,8 @@ def of_nuclei(viewer: Any) -> None:
         photographer.take("11-stack")
 
         viewer.layers.clear()
-        rest(0.5)
+        viewer.dims.ndim = 2
+        rest(2)
         sides = [-(-LARGE // side) for side in nuclei.shape]
         viewer.add_image(np.tile(nuclei, sides)[:LARGE, :LARGE], name="slide_6144x6144")
         spin(lambda: len(bench.session.workspace.rows()) == 1)

@@ -14,7 +14,7 @@ from napari_unet.data.files.reading import ImageReading, reading_images
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import CancelToken, ignore_progress
-from napari_unet.session.images.channel_memory import remembered_channels
+from napari_unet.session.channel_memory import remembered_channels
 from napari_unet.session.images.collection import Collection
 from napari_unet.session.session import Session
 from napari_unet.workflow.segment.segment_task import SegmentTask

@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import WorkbenchError
+from napari_unet.session.channel_memory import ChannelMemory
 from napari_unet.session.current_project import CurrentProject
 from napari_unet.session.disk_masks import DiskMasks
-from napari_unet.session.images.channel_memory import ChannelMemory
 from napari_unet.session.learn.background_job import BackgroundJob
 from napari_unet.session.learn.candidate_version import CandidateVersion
 from napari_unet.session.learn.learning import Learning

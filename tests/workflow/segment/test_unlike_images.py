@@ -90,8 +90,8 @@ def test_a_large_image_is_compared_by_its_middle(
     assert main(["segment", *files, "--stream", "--model", str(model), "--out", out]) == 0
     lines = capsys.readouterr().err.strip().splitlines()
     assert lines[-1] == (
-        "note: 1 of 2 images does not look like those that the model was trained on (brighter): inverted.tif. "
-        "Check the mask"
+        "note: 1 of 2 images does not look like those that the model was trained on (brighter): "
+        "inverted.tif. Check the mask"
     )
 
 

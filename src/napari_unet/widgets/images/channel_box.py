@@ -31,7 +31,7 @@ class ChannelBox(QComboBox):  # type: ignore[misc]
         self.setAccessibleName("Channel")
         self.setToolTip(TIP)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-        self.setMaximumWidth(140)
+        self.setMaximumWidth(170)
         self._shown: tuple[object, ...] = ()
         self.activated.connect(self._on_activated)
         self.hide()

@@ -109,7 +109,7 @@ class ImagesPanel(Step):
         self.channel_box = ChannelBox(self)
         self.channel_box.wanted.connect(session.channels.choose)
         self.table.below.insertWidget(1, self.leave_out)
-        self.table.below.insertWidget(2, self.channel_box)
+        self.table.above.addWidget(self.channel_box)
         self.body.addWidget(self.masks_are)
         self.table.image_activated.connect(session.workspace.select)
         session.workspace.collection_changed.connect(self._on_collection)

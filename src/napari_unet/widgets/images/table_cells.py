@@ -45,7 +45,8 @@ class ImageCell(QStyledItemDelegate):  # type: ignore[misc]
         left, top = cell.rect.left() + MARGIN, cell.rect.top() + (cell.rect.height() - PICTURE) // 2
         _paint_picture(painter, QRectF(left, top, PICTURE, PICTURE), model.thumbnail(index.row()))
         lines: list[Line] = [(None, row.id)]
-        if self.two_lines and row.group and not row.group.endswith(row.id):
+        repeats = row.group.endswith(row.id) or row.id.startswith(row.group)  # "stack [6]" of "stack"
+        if self.two_lines and row.group and not repeats:
             lines.append((None, row.group))
         _paint_lines(painter, cell, cell.rect.adjusted(MARGIN + PICTURE + GAP, 0, -MARGIN, 0), lines)
 
