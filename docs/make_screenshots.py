@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (1280, 800)
+LARGE = 6144  # pixels, either side of the large image
 
 
 def spin(until: Callable[[], bool], most: float = 180.0) -> None:
@@ -56,11 +57,14 @@ class Photographer:
         print(path)
 
 
-def main() -> None:
-    """Go through the flow."""
+def main(names: set[str]) -> None:
+    """Go through the flow; with names of pictures of nuclei for these alone."""
     import napari
 
     IMAGES.mkdir(exist_ok=True)
+    if names:
+        of_nuclei(napari.Viewer(show=True))
+        return
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NAPARI_UNET_HOME"] = folder  # corrections made here are nobody's
         demo = Path(folder) / "salt"
@@ -141,7 +145,66 @@ def main() -> None:
         photographer.take("7-verdict")
         session.candidate.discard()
         viewer.close()
+    of_nuclei(napari.Viewer(show=True))
+
+
+def of_nuclei(viewer: Any) -> None:
+    """Images of a microscope: two channels, a stack, and a large image."""
+    import numpy as np
+
+    from napari_unet.data.synthetic import make_pictures
+
+    (picture,) = make_pictures("nuclei", 1, seed=3)
+    nuclei = picture.image.reshape(*picture.image.shape[:2], -1)[..., 0]
+    viewer.window.resize(*SIZE)
+    photographer = Photographer(viewer)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["NAPARI_UNET_HOME"] = folder
+        _, bench = viewer.window.add_plugin_dock_widget("napari-unet-workbench", "U-Net Workbench")
+        rest(1)
+
+        def segment(scope: str) -> None:
+            box = bench.segment_panel.scope_box
+            spin(lambda: bool(bench.segment_panel.run_button.isEnabled()))
+            box.setCurrentIndex(box.findData(scope))
+            bench.segment_panel.run_button.click()
+            rest(1)
+            spin(lambda: bench.session.runner.progress is None and not bench.session.runner.busy, 900)
+            rest(3)
+
+        rows, columns = np.mgrid[: nuclei.shape[0], : nuclei.shape[1]]
+        waves = 120 + 40 * np.sin(rows / 9) * np.cos(columns / 13)
+        phase = np.random.default_rng(0).normal(waves, 6).clip(0, 255).astype(np.uint8)
+        viewer.add_image(
+            np.stack([phase, nuclei]), channel_axis=0, name=["phase contrast", "DAPI"],
+            colormap=["gray", "bop blue"],
+        )  # fmt: skip
+        spin(lambda: not bench.images.channel_box.isHidden())
+        bench.session.channels.choose(("1",))
+        segment("image")
+        photographer.take("10-channels")
+
+        viewer.layers.clear()
+        rest(0.5)
+        stack = np.stack([np.roll(nuclei, 2 * number, axis=1) for number in range(20)])
+        viewer.add_image(stack, name="cells_20-slices", scale=(3, 1, 1))
+        spin(lambda: len(bench.session.workspace.rows()) == len(stack))
+        segment("all")
+        spin(lambda: not bench.canvas.stacks.filling)
+        photographer.take("11-stack")
+
+        viewer.layers.clear()
+        viewer.dims.ndim = 2
+        rest(2)
+        sides = [-(-LARGE // side) for side in nuclei.shape]
+        viewer.add_image(np.tile(nuclei, sides)[:LARGE, :LARGE], name="slide_6144x6144")
+        spin(lambda: len(bench.session.workspace.rows()) == 1)
+        segment("image")
+        viewer.camera.zoom *= 12
+        rest(3)
+        photographer.take("12-large")
+        viewer.close()
 
 
 if __name__ == "__main__":
-    main()
+    main(set(sys.argv[1:]))

@@ -295,7 +295,7 @@ def test_where_the_model_is_unsure_is_shown_on_demand(stack: Any, viewer: Any, q
     click(qtbot, box)
     qtbot.waitUntil(lambda: stack.overlays.layers["unsure"] is not None, timeout=LONG)
     layer = stack.overlays.layers["unsure"]
-    assert layer.name == "disagreement"
+    assert layer.name == "unsure"
     assert viewer.layers.selection.active is active  # strokes continue into the mask
     first = np.asarray(layer.data)
     assert first.shape == stack.canvas.current_mask().shape

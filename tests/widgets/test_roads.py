@@ -50,6 +50,16 @@ def test_a_folder_of_jpegs_is_exported_in_fourteen_clicks(hand: Any, tmp_path: P
     assert masks == [f"IMG_{number}_mask.tif" for number in range(2041, 2056)]
 
 
+def test_one_of_two_channels_in_nine_clicks(hand: Any, tmp_path: Path) -> None:
+    from roads import two_channels
+
+    two_channels.prepare(tmp_path)
+    result = two_channels.drive(hand, tmp_path)
+    # As many as by themselves, see above.
+    assert result == "28 objects on “Channel: 2 DAPI”, by the model nuclei"
+    assert hand.clicks == 9  # dock 2, menu 2, file 2, channel 2, Segment 1
+
+
 def test_the_table_keeps_rows_that_were_not_driven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     from roads.road import BEGIN, END, HEAD, Driven, Road, write_table

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from napari_unet.data.dataset import Dataset, Problem
 from napari_unet.data.files.decoders.image_kinds import is_image_name
 from napari_unet.data.files.pages import page_samples
+from napari_unet.data.files.reading import current_reading
 from napari_unet.data.files.source import FolderSource, Source, open_source
 from napari_unet.data.files.unreadable import IMAGE_FORMATS, unreadable_file
 from napari_unet.data.formats import (
@@ -157,6 +158,8 @@ def open_dataset(path: Path | str, format: str | None = None) -> Dataset:
     """
     reading = current_mask_reading()
     dataset = _open(Path(path).expanduser(), format)
+    if current_reading().channels:
+        dataset = replace(dataset, channels=current_reading().channels)
     if reading.masks_are:
         dataset = replace(dataset, masks_are=reading.masks_are)
         if not dataset.masks:

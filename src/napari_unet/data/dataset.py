@@ -92,6 +92,8 @@ class Dataset(Sequence[Sample]):
         What outlines the masks are made of, in words; "" where they are not made of outlines.
     masks_are : str
         "objects" or "classes" where a person said what different values are; else "".
+    channels : tuple of str
+        Names or numbers of the channels that are read of each image, where a person chose; else empty.
     several_values : bool
         Whether masks have more than one value besides background, so that they might be either.
     licence, citation : str
@@ -112,6 +114,7 @@ class Dataset(Sequence[Sample]):
     masks: str = ""
     outlines: str = ""
     masks_are: Choice = ""
+    channels: tuple[str, ...] = ()
     several_values: bool = False
     licence: str = ""
     citation: str = ""

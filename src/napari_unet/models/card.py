@@ -87,15 +87,26 @@ class ModelCard:
         """Whether it learned to part objects that touch."""
         return self.recipe.network.separation != "none"
 
-    def mismatch(self, channels: int) -> str:
-        """Why images with so many channels do not fit; empty if they do."""
+    def mismatch(self, channels: int, colour: bool | None = None) -> str:
+        """Why images with so many channels do not fit; empty if they do.
+
+        Parameters
+        ----------
+        channels : int
+            Of the images.
+        colour : bool or None
+            Whether they are red, green and blue of one colour; None where nobody says so.
+        """
         wanted = self.normalization.channels
-        if self.normalization.takes(channels):
+        if self.normalization.takes(channels, colour):
             return ""
         return (
             f"The model takes images with {wanted} channel{'s' * (wanted != 1)}, this one has {channels}: "
-            "choose another model, or a layer with the channels it was trained on."
+            + ("choose a channel in step 1, or another model." if channels > wanted == 1 else OTHERS)
         )
+
+
+OTHERS = "choose another model, or images with the channels it was trained on."
 
 
 def find_models(folder: Path) -> list[Path]:

@@ -135,12 +135,14 @@ def _steps(unit: NDArray[np.float32], axis: int) -> float:
     return float(np.abs(np.diff(unit, axis=axis)).mean()) if unit.shape[axis] > 1 else 0.0
 
 
+def middle(size: int) -> slice:
+    """The rows, or columns, that are looked at of so many."""
+    start = max(0, (size - SIDE) // 2)
+    return slice(start, min(start + SIDE, size))
+
+
 def _middle(image: NDArray[np.generic]) -> NDArray[np.generic]:
-    window = []
-    for size in image.shape[:2]:
-        start = max(0, (size - SIDE) // 2)
-        window.append(slice(start, start + SIDE))
-    return image[tuple(window)]
+    return image[tuple(middle(size) for size in image.shape[:2])]
 
 
 def kind_of(statistics: ImageStatistics) -> str:

@@ -100,11 +100,11 @@ class Normalization(Settings):
             return Span(0.0, 1.0)
         return Span(0.0, next((top for top in USUAL_TOPS if most <= top), most))
 
-    def takes(self, channels: int) -> bool:
-        """Whether images with so many channels can be matched to the network's."""
+    def takes(self, channels: int, colour: bool | None = None) -> bool:
+        """Whether images with so many channels, which may be those of a colour, fit the network's."""
         if channels == self.channels or channels == 1:
             return True
-        return channels == 3 and self.channels == 1
+        return channels == 3 and self.channels == 1 and colour is not False
 
     def pick(
         self,

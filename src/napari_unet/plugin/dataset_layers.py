@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from napari_unet.data.files.channels import channels_of
+from napari_unet.data.files.channels import channels_of, dataset_with_channels
 from napari_unet.data.stack import make_a_stack
 from napari_unet.errors import DataError
 from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
@@ -48,9 +48,12 @@ def layers_of(dataset: Dataset) -> list[LayerData]:
     DataError
         If the first image or mask cannot be read.
     """
+    opened, dataset = dataset, dataset_with_channels(dataset, ()) if dataset.channels else dataset
     samples = _stack(dataset)
     first = _first_image(dataset, samples)
-    layers = [_images(dataset, samples, first)]
+    data, about, kind = _images(dataset, samples, first)
+    about["metadata"] = _metadata(opened, samples, "images")  # which may read fewer channels than are shown
+    layers: list[LayerData] = [(data, about, kind)]
     if samples[0].has_mask:
         layers.append(_reference(dataset, samples, first))
     return layers
@@ -76,7 +79,7 @@ def _stack(dataset: Dataset) -> tuple[Sample, ...]:
 def _images(dataset: Dataset, samples: Sequence[Sample], first: NDArray[np.generic]) -> LayerData:
     load = _ImageSlice(dataset, tuple(samples), first.shape, first.dtype)
     channels = first.shape[2]
-    about: dict[str, Any] = {"name": dataset.name, "metadata": _metadata(dataset, samples, "images")}
+    about: dict[str, Any] = {"name": dataset.name}
     # The data set keeps what was read; napari need not keep it again.
     about["cache"] = False
     measured = channels_of(samples[0]).colour is False  # one by one, not as red, green and blue

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.data.dataset import Dataset
+from napari_unet.data.files.channels import dataset_with_channels, read_whole, whole_of, with_channels
+from napari_unet.data.files.reading import ImageReading, current_reading, reading_images
 from napari_unet.data.image_hash import image_hash
 from napari_unet.data.lossless_images import SUFFIXES, read_exactly
 from napari_unet.data.masks.mask_reading import MaskReading, current_mask_reading, reading_masks
@@ -94,9 +96,10 @@ def image_entries(
             if not skip_unreadable:
                 raise
             continue
-        height, width, channels = (int(n) for n in image.shape)
+        whole = image if whole_of(sample) == sample.original else read_whole(sample)
+        height, width, channels = (int(n) for n in whole.shape)
         group = groups.get(sample.id) or sample.group or sample.id
-        entries.append(ImageEntry(sample.id, image_hash(image), (height, width, channels), group))
+        entries.append(ImageEntry(sample.id, image_hash(whole), (height, width, channels), group))
     return tuple(entries)
 
 
@@ -186,9 +189,22 @@ class ProjectImages:
             from napari_unet.data.catalog import open_dataset
 
             said = current_mask_reading().masks_are or self.link.masks_are
-            with reading_masks(MaskReading(said)):
+            with reading_masks(MaskReading(said)), reading_images(self.reading):
                 self._dataset = open_dataset(path, self.link.format or None)
         return self._dataset
+
+    @property
+    def reading(self) -> ImageReading:
+        """Which channels are read: what is said for this run, else what the project remembers."""
+        said = current_reading()
+        return said if said.channels else replace(said, channels=self.link.channels)
+
+    def read_channels(self, link: DataLink) -> None:
+        """Read other channels of all images."""
+        self.link = link
+        if self._dataset is not None:
+            self._dataset = dataset_with_channels(self._dataset, link.channels)
+        self._known = {i: with_channels(sample, link.channels) for i, sample in self._known.items()}
 
     def sample(self, identifier: str) -> Sample:
         """An image with its reference mask; one that is not there says so when it is read."""
@@ -251,7 +267,7 @@ class ProjectImages:
             if identifier not in found or not expected:
                 continue
             try:
-                digest = image_hash(found[identifier].read_image())
+                digest = image_hash(read_whole(found[identifier]))
             except WorkbenchError:
                 missing.append(identifier)
                 continue
@@ -262,4 +278,5 @@ class ProjectImages:
 
     def _packed(self, identifier: str) -> Sample:
         stem = self.folder / PACKED_FOLDER / self.stems[identifier]
-        return Sample(identifier, PackedImage(stem), group=self.entries[identifier].group)
+        sample = Sample(identifier, PackedImage(stem), group=self.entries[identifier].group)
+        return with_channels(sample, self.reading.channels)

@@ -50,7 +50,7 @@ def make_project_folder(
         groups = dict(zip((s.id for s in dataset.samples), dataset.groups(), strict=True))
         read, classes = dataset.image, dataset.classes
         if dataset.path.exists() and all(s.image_name for s in samples):
-            link = DataLink.to(dataset.path, dataset.format, folder, dataset.masks_are)
+            link = DataLink.to(dataset.path, dataset.format, folder, dataset.masks_are, dataset.channels)
     entries = image_entries(samples, groups, read, on_progress, cancel, skip_unreadable)
     if not entries:
         raise DataError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.atomic import atomic_path, check_outputs
+from napari_unet.data.files.channels import read_whole
 from napari_unet.data.lossless_images import encode_exactly
 from napari_unet.errors import OutputError
 from napari_unet.progress import tracked
@@ -143,10 +144,11 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def _with_images(path: Path) -> str:
     content = json.loads(path.read_text(encoding="utf-8"))
-    content["data"] = {"kind": "packed", "path": "", "relative": "", "format": ""}
+    channels = content["data"].get("channels", [])
+    content["data"] = {"kind": "packed", "path": "", "relative": "", "format": "", "channels": channels}
     return json.dumps(content, indent=1)
 
 
 def _packed_image(project: Project, identifier: str) -> tuple[str, bytes]:
-    suffix, data = encode_exactly(project.images.sample(identifier).read_image(), identifier)
+    suffix, data = encode_exactly(read_whole(project.images.sample(identifier)), identifier)
     return f"{PACKED_FOLDER}/{project.images.stems[identifier]}{suffix}", data

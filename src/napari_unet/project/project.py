@@ -13,6 +13,7 @@ from psygnal import Signal
 
 from napari_unet.atomic import remove_partials
 from napari_unet.data.file_names import stems_on_disk, unique_stems
+from napari_unet.data.files.reading import reading_images
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, current_mask_reading, reading_masks
 from napari_unet.errors import DataError, OutputError
 from napari_unet.progress import ignore_progress
@@ -341,7 +342,7 @@ class Project:
         from napari_unet.data.catalog import open_dataset
 
         said = current_mask_reading().masks_are or self.file.data.masks_are
-        with reading_masks(MaskReading(said)):
+        with reading_masks(MaskReading(said)), reading_images(self.images.reading):
             dataset = open_dataset(data, format or self.file.data.format or None)
         check = self.images.check_dataset(dataset, count)
         if not (check.good or accept_different):
@@ -351,7 +352,7 @@ class Project:
                 got=check.sentence.rstrip("."),
                 remedy="give the folder that was moved, or link it all the same",
             )
-        link = DataLink.to(Path(data), dataset.format, self.folder, dataset.masks_are)
+        link = DataLink.to(Path(data), dataset.format, self.folder, dataset.masks_are, dataset.channels)
         self._change(replace(self.file, data=link))
         self.images.use(dataset, link)
         return check
@@ -368,6 +369,19 @@ class Project:
         if link.kind == "dataset" and link != self.file.data:
             self._change(replace(self.file, data=link))
             self.images.use(None, link)
+
+    def read_channels(self, numbers: tuple[str, ...]) -> None:
+        """Read only these channels of all images from now on, and remember it; none: all.
+
+        Raises
+        ------
+        OutputError
+            If the project is open for reading only, or cannot be written.
+        """
+        link = replace(self.file.data, channels=numbers)
+        if link != self.file.data:
+            self._change(replace(self.file, data=link))
+            self.images.read_channels(link)
 
     def new_folder(self, room: str, name: str, settings: Mapping[str, Any] | None = None) -> Path:
         """Make a numbered folder for a run or a report: runs/0001-fine-tune.

@@ -67,6 +67,8 @@ class DataLink:
         Its layout.
     masks_are : str
         What a person said of the values in its masks; see ``MaskReading``.
+    channels : tuple of str
+        Names or numbers of the channels that are read of each image; empty: all.
     """
 
     kind: Kind
@@ -74,16 +76,19 @@ class DataLink:
     relative: str = ""
     format: str = ""
     masks_are: Choice = ""
+    channels: tuple[str, ...] = ()
 
     @classmethod
-    def to(cls, data: Path, format: str, folder: Path, masks_are: Choice = "") -> DataLink:
+    def to(
+        cls, data: Path, format: str, folder: Path, masks_are: Choice = "", channels: tuple[str, ...] = ()
+    ) -> DataLink:
         """Link a project's folder to a data set."""
         data = data.expanduser().resolve()
         try:
             relative = Path(os.path.relpath(data, folder.resolve())).as_posix()
         except ValueError:  # another drive of Windows
             relative = ""
-        return cls("dataset", str(data), relative, format, masks_are)
+        return cls("dataset", str(data), relative, format, masks_are, channels)
 
     def find(self, folder: Path) -> Path | None:
         """The path of the data set, if there is something."""
@@ -219,7 +224,7 @@ def _parse(content: Mapping[str, Any]) -> ProjectFile:
     masks_are = data.get("masks_are", "")
     if masks_are not in get_args(Choice):
         raise ValueError(f"masks that are {masks_are!r}")
-    link = replace(link, masks_are=masks_are)
+    link = replace(link, masks_are=masks_are, channels=tuple(map(str, data.get("channels", ()))))
     images = tuple(_image(row) for row in content["images"])
     if len({i.id for i in images}) != len(images):
         raise ValueError("two images of one name")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from napari_unet.data.files.channels import read_whole, whole_of
 from napari_unet.data.image_hash import image_hash
 from napari_unet.errors import WorkbenchError
 from napari_unet.project.project_file import PROJECT_FILE, read_project_file
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.masks.mask_reading import Choice
     from napari_unet.data.sample import Sample
@@ -73,10 +77,16 @@ def _home() -> Path:
 def _first_pixels(collection: Collection) -> str:
     for entry in list(collection.entries.values()):
         try:
-            return image_hash(entry.sample.read_region(PIECE, PIECE))
+            return image_hash(_piece(entry.sample))
         except (WorkbenchError, OSError):
             continue
     return ""
+
+
+def _piece(sample: Sample) -> NDArray[np.generic]:
+    """(Y, X, C): a piece of an image with all its channels, whichever are read."""
+    read: Any = whole_of(sample) if sample.load_region is not None else None
+    return sample.read_region(PIECE, PIECE) if read in (None, sample.original) else read(PIECE, PIECE)
 
 
 def given_images(collection: Collection) -> Dataset | list[Sample]:
@@ -102,11 +112,12 @@ def find_again(project: Project, collection: Collection) -> None:
 
 def other_images(collection: Collection, project: Project) -> dict[str, str]:
     """Why corrections do not belong to images that are called the same, by id; reads those images."""
-    known = {entry.id: entry for entry in project.file.images}
+    known = {image.id: image for image in project.file.images}
     others = {}
     for identifier in project.corrections:
         if identifier not in collection.entries or identifier not in known:
             continue
+        entry = collection.entries[identifier]
         try:
             image = collection.image(identifier)
         except WorkbenchError as error:
@@ -118,6 +129,6 @@ def other_images(collection: Collection, project: Project) -> dict[str, str]:
                 f"it was corrected at {width} x {height} pixels, not "
                 f"{image.shape[1]} x {image.shape[0]}; that correction is not shown"
             )
-        elif collection.dataset is None and image_hash(image) != known[identifier].hash:
+        elif collection.dataset is None and image_hash(read_whole(entry.sample)) != known[identifier].hash:
             others[identifier] = "another image of this name was corrected; that correction is not shown"
     return others

@@ -339,7 +339,8 @@ def _data_of(images: Sequence[ImageReference]) -> tuple[ContentPath | None, str 
 
     files = [image for image in images if isinstance(image, FileReference)]
     places = {(image.path, image.format) for image in files}
-    if len(files) != len(images) or len(places) != 1:
+    chosen = any(image.channels for image in files)  # a path does not tell which channels are read
+    if chosen or len(files) != len(images) or len(places) != 1:
         return None, None, ()
     ((path, layout),) = places
     return ContentPath.of(path), layout, tuple(image.id for image in files)

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import WorkbenchError
+from napari_unet.session.channel_memory import ChannelMemory
 from napari_unet.session.current_project import CurrentProject
 from napari_unet.session.disk_masks import DiskMasks
 from napari_unet.session.learn.background_job import BackgroundJob
@@ -51,6 +52,7 @@ class Session:
         self.workspace = Workspace(self.runner)
         self.history = RunHistory(self.workspace, self.runner)
         self.projects = CurrentProject(self.workspace, self.runner)
+        self.channels = ChannelMemory(self.workspace, self.runner, self.projects)
         self.painting = Painting(self.workspace, self.runner, self.projects)
         self.disk_masks = DiskMasks(self.workspace, self.runner)
         self.estimates = QualityEstimates(self.workspace, self.runner)
@@ -72,6 +74,8 @@ class Session:
         self.runner.stopping.connect(self.estimates.stop)
         self.workspace.opened.connect(self.learning.end_rounds)
         self.workspace.opened.connect(self.projects.look)
+        self.workspace.collection_changed.connect(self.channels.recall)
+        self.projects.project_changed.connect(self.channels.agree)
         self.workspace.model_changed.connect(self.history.forget_segmentation)
         self.workspace.collection_changed.connect(self.new_model.drop_wish)
         self.projects.project_failed.connect(self.new_model.drop_wish)

@@ -51,6 +51,7 @@ class Workspace:
     model_changed = Signal()  # another model is used
     models_changed = Signal()  # other models are on offer
     overall_changed = Signal()
+    channels_changed = Signal()  # other channels of the images are read now
     linking_changed = Signal()  # objects of stacks are linked across slices now, or not any more
 
     def __init__(self, runner: TaskRunner) -> None:
@@ -219,11 +220,11 @@ class Workspace:
                     entry.part = entry.part or part.replace("_", "-")
                     entry.group = entry.group or str(groups.get(identifier, ""))
 
-    def mismatch(self, channels: int | None) -> str:
+    def mismatch(self, channels: int | None, colour: bool | None = None) -> str:
         """Why the model cannot be put on images with so many channels; empty if it can."""
         if self.model is None or channels is None:
             return ""
-        return self.model.mismatch(channels)
+        return self.model.mismatch(channels, colour)
 
     @property
     def tiled_inference(self) -> InferenceSettings:
@@ -231,6 +232,27 @@ class Workspace:
         if not self.tile:
             return self.inference
         return self.inference.model_copy(update={"tile": max(self.tile, SMALLEST_TILE)})
+
+    def read_channels(self, numbers: tuple[str, ...]) -> None:
+        """Read only these channels of the open images from now on; none: all.
+
+        Parameters
+        ----------
+        numbers : tuple of str
+            From 0, in order.
+        """
+        collection = self.collection
+        if collection is None or numbers == collection.channels:
+            return
+        self.leaving.emit()
+        self.runner.cancel()
+        collection.read_channels(numbers)
+        self._use_model()
+        self.channels_changed.emit()
+        self.collection_changed.emit()
+        self.mask_changed.emit(self.current)
+        self.score_changed.emit(self.current)
+        self.score_overall()
 
     def set_postprocessing(self, threshold: float, minimum_size: int) -> None:
         """Make masks from the stored probabilities again; those of other images are scored aside."""

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from napari_unet.engine.task import Engine
 
+BESIDE = 100  # milliseconds until the dock has its place in the window
 SMALLEST_LIST = 154  # pixels: search, two images, and how many there are
 # A colour marks the one button of a step that continues; the rest is napari's theme.
 STYLE = """
@@ -162,7 +163,12 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.setStyleSheet(STYLE)
 
     def _connect(self) -> None:
-        self.segment_panel.channels = self.image_source.channels
+        self.segment_panel.misfit = self.image_source.misfit
+        self.segment_panel.suggestion.every_channel = self.image_source.every_channel
+        self.images.channel_box.wanted.connect(self._on_channel)
+        self.images.channel_box.images_wanted.connect(self.image_source.take_first_axis_as)
+        for changed in (self.session.workspace.collection_changed, self.session.workspace.current_changed):
+            changed.connect(lambda *_: self._show_channels())
         self.segment_panel.suggestion.shape = self.image_source.shape
         self.segment_panel.selected = self.images.table.selected_ids
         self.segment_panel.in_stack = lambda: (
@@ -259,6 +265,11 @@ class Workbench(QWidget):  # type: ignore[misc]
         if around is not None:
             around.destroyed.connect(self.shut_down)
             one_dock.DockCross(around, self._on_shown)
+        QTimer.singleShot(BESIDE, self._fit_image)
+
+    def _fit_image(self) -> None:
+        if not self._closed:
+            self.image_source.fit_again()
 
     def _warm(self) -> None:
         if not self.session.runner.busy and not self._closed:
@@ -285,6 +296,17 @@ class Workbench(QWidget):  # type: ignore[misc]
             if panel.isAncestorOf(widget):
                 panel.set_folded(False)
         widget.setFocus()
+
+    def _on_channel(self, numbers: tuple[str, ...]) -> None:
+        if numbers:
+            self.image_source.show_channel(int(numbers[0]))
+
+    def _show_channels(self) -> None:
+        """Offer the channels of the current image."""
+        collection, source = self.session.workspace.collection, self.image_source
+        chosen = () if collection is None else collection.channels
+        images = source.images_along_first_axis()
+        self.images.channel_box.show_channels(source.every_channel(), chosen, images)
 
     def show_keys(self) -> None:
         """Open the window that lists every key."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_unet.cli import main
@@ -77,6 +78,21 @@ def test_segment_names_them(
     assert sorted(file.name for file in out.iterdir()) == ["inverted.png", "larger.png", "same.png"]
     lines = capsys.readouterr().err.strip().splitlines()
     assert lines[-1] == f"note: {SENTENCE}"
+
+
+def test_a_large_image_is_compared_by_its_middle(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, tile in (("same", spots(100)), ("inverted", 255 - spots(100))):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.tile(tile, (4, 4)), tile=(64, 64))
+    files = [str(tmp_path / f"{name}.tif") for name in ("same", "inverted")]
+    out = str(tmp_path / "out")
+    assert main(["segment", *files, "--stream", "--model", str(model), "--out", out]) == 0
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1] == (
+        "note: 1 of 2 images does not look like those that the model was trained on (brighter): "
+        "inverted.tif. Check the mask"
+    )
 
 
 def test_older_models_name_none(

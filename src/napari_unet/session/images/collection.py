@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.data.files.channels import dataset_with_channels, whole_of, with_channels
 from napari_unet.errors import WorkbenchError
 from napari_unet.inference.object_edits import join_numbers
 from napari_unet.inference.objects import find_objects
@@ -158,6 +159,16 @@ class Entry:
         """Whether there is a predicted mask."""
         return self.disk is not None or (self.prediction is not None and self.prediction.file is not None)
 
+    def forget_prediction(self) -> None:
+        """Forget what a model said; what a person painted or verified stays."""
+        self.prediction = self.agreement = self.estimate = None
+        self.problem = self.reason = ""
+        self.part = ""
+        if self.disk is not None and not self.is_corrected:
+            self.use_disk(None)
+        if not self.is_corrected:
+            self.counts = self.iou = None
+
     def use_disk(self, disk: DiskMask | None) -> None:
         """Have another mask on disk, or none any more; what was segmented in memory is of no use then."""
         self.disk = disk
@@ -185,6 +196,8 @@ class Collection:
         Where corrections go while no project has them.
     left : list of Entry
         Images that left though they were painted and no project has that yet.
+    channels : tuple of str
+        Numbers of the channels that are read of each image that has several; empty: all.
     """
 
     def __init__(self, name: str, samples: Sequence[Sample], dataset: Dataset | None = None) -> None:
@@ -192,6 +205,7 @@ class Collection:
         self.dataset = dataset
         self.memory = Corrections.in_memory()
         self.left: list[Entry] = []
+        self.channels: tuple[str, ...] = () if dataset is None else dataset.channels
         self.entries = self._new_entries(samples)
         self.classes: tuple[str, ...] = dataset.classes if dataset is not None else ("foreground",)
         self.activation: str = "sigmoid"
@@ -232,7 +246,7 @@ class Collection:
         Parameters
         ----------
         samples : iterable of Sample
-            An image is another one if the function that reads it is not equal to the one before.
+            An image is another one if the function that reads all of it is not equal to the one before.
         before : mapping, optional
             Id to the earlier id of the image, where that differs.
 
@@ -251,14 +265,25 @@ class Collection:
         stay: set[int] = set()
         for identifier, entry in self.entries.items():
             known = old.get((before or {}).get(identifier, identifier))
-            if known is None or known.sample.load_image != entry.sample.load_image:
+            if known is None or whole_of(known.sample) != whole_of(entry.sample):
                 continue
+            if known.sample.load_image != entry.sample.load_image:
+                known.forget_prediction()  # of other channels
             if entry.sample.load_mask != known.sample.load_mask:
                 known.counts = known.iou = None
             stay.add(id(known))
             entry.__dict__.update(known.__dict__, sample=entry.sample, group=entry.group)
         self.left += [e for e in old.values() if id(e) not in stay and e.is_unsaved]
         return True
+
+    def read_channels(self, numbers: tuple[str, ...]) -> None:
+        """Read only these channels from now on; what was predicted of others is forgotten."""
+        self.channels = numbers
+        if self.dataset is not None:
+            self.dataset = dataset_with_channels(self.dataset, numbers)
+            self.update((*self.dataset.samples, *self.dataset.unlabelled))
+        else:
+            self.update([with_channels(entry.sample, numbers) for entry in self.entries.values()])
 
     def _new_entries(self, samples: Iterable[Sample]) -> dict[str, Entry]:
         return {s.id: Entry(s, group=s.group or "", corrections=self.memory) for s in samples}
@@ -440,13 +465,7 @@ class Collection:
     def forget_predictions(self) -> None:
         """Forget what another model said; corrections and what was verified stay."""
         for entry in self.entries.values():
-            entry.prediction = entry.agreement = entry.estimate = None
-            entry.problem = entry.reason = ""
-            entry.part = ""
-            if entry.disk is not None and not entry.is_corrected:
-                entry.use_disk(None)
-            if not entry.is_corrected:
-                entry.counts = entry.iou = None
+            entry.forget_prediction()
         self.close()
 
     def scored(self) -> tuple[list[str], bool, int]:

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from napari_unet.workflow.finetune.project_examples import ProjectExamples
 
 
+LARGE_ONLY = (
+    "The model does not learn from strokes on large images. Cut out a part of the image as a layer of its "
+    "own, and correct that."
+)
+
+
 class Learning:
     """Fine-tunes the model on the corrections of the project.
 
@@ -92,10 +98,16 @@ class Learning:
         if self.candidate.version is not None and not self.keep_going:
             return "Keep or discard the new version first."
         if project is None or not project.corrections.touched():
-            return "Correct a mask first: paint on it, or mark it done."
+            return LARGE_ONLY if self._large_only() else "Correct a mask first: paint on it, or mark it done."
         if not self._teaching_strokes(project):
             return "The corrected images so far are all held out: correct one more image."
         return ""
+
+    def _large_only(self) -> bool:
+        """Whether a person corrected large images, which do not teach."""
+        collection = self.workspace.collection
+        entries = () if collection is None else collection.entries.values()
+        return any(entry.disk is not None and entry.is_corrected for entry in entries)
 
     def summary(self) -> str:
         """What there is to learn from, in words."""

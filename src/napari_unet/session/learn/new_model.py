@@ -280,7 +280,8 @@ class NewModelTraining:
         if dataset is not None:
             if {s.id for s in dataset.samples} != set(split.groups if split else ()):
                 split = None
-            said = bool(dataset.masks_are)  # a path does not tell how its masks are to be read
+            # A path does not tell how its masks are to be read, nor which channels of its images.
+            said = bool(dataset.masks_are or dataset.channels)
             if (
                 not (left_out or said)
                 and dataset.path.exists()

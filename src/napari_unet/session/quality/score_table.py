@@ -204,6 +204,7 @@ class ScoreTable:
             labelled - len(entries),
             sum(e.is_corrected for e in entries),
             dataset.masks_are if dataset is not None else "",
+            collection.channels if dataset is not None else (),
         )
 
         def on_end(job: Job) -> None:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.data.files.channels import read_whole
 from napari_unet.errors import DataError
 from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
+from napari_unet.widgets.canvas.layer_images import is_image, opened_data
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +43,9 @@ def show_in_one_layer(viewer: Any, layer: Any, collection: Collection, identifie
     WorkbenchError
         If the image cannot be read, or has more channels than can be shown so.
     """
+    together = _channels_of(viewer, layer)
+    if len(together) > 1 and _show_channels(viewer, together, collection, identifier):
+        return layer
     values = collection.image(identifier)
     rgb = values.shape[-1] in RGB
     if values.shape[-1] == 1:
@@ -72,13 +77,37 @@ def show_in_one_layer(viewer: Any, layer: Any, collection: Collection, identifie
     return fresh
 
 
+def _channels_of(viewer: Any, layer: Any) -> list[Any]:
+    """The layers of the channels of one image, in order."""
+    said = opened_data(layer)
+    if said is None:
+        return [layer]
+    found = [(one, opened_data(one)) for one in viewer.layers if is_image(one)]
+    return [one for one, other in found if other is not None and other.dataset is said.dataset]
+
+
+def _show_channels(viewer: Any, layers: list[Any], collection: Collection, identifier: str) -> bool:
+    """Put each channel of an image into its layer; says whether the image has as many."""
+    values = read_whole(collection.entries[identifier].sample)
+    if values.shape[2] != len(layers):
+        return False
+    resized = tuple(layers[0].data.shape[:2]) != values.shape[:2]
+    _show_reference(viewer, collection, identifier)
+    for number, layer in enumerate(layers):
+        layer.data = values[..., number]
+        layer.contrast_limits_range = layer.contrast_limits = _limits(values[..., number])
+    if resized:
+        viewer.reset_view()
+    return True
+
+
 def _show_reference(viewer: Any, collection: Collection, identifier: str) -> None:
     """Let the layer of reference masks follow."""
     for layer in viewer.layers:
         opened = layer.metadata.get(METADATA_KEY)
         if not isinstance(opened, OpenedData) or opened.role != "reference":
             continue
-        if opened.dataset is collection.dataset:
+        if collection.dataset is not None and opened.dataset.path == collection.dataset.path:
             mask = collection.reference(identifier)
             values = None if mask is None else mask.labels if mask.objects is None else mask.objects
             shape = collection.image(identifier).shape[:2]

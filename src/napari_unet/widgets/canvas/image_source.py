@@ -9,11 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
+from napari_unet.data.files.channels import whole_of
+from napari_unet.data.files.loaders import ImageLoader
+from napari_unet.data.files.pages import PageLoader, header_of_loader
 from napari_unet.data.files.pixel_size import pixel_size_of_layer, unit_name
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.stacks import StackSlice, slices_of_files
 from napari_unet.session.images.collection import Collection
+from napari_unet.session.images.image_channels import ImageChannels
 from napari_unet.widgets.canvas.image_in_one_layer import show_in_one_layer
+from napari_unet.widgets.canvas.layer_channels import (
+    channel_axis,
+    channels_in,
+    find_channels,
+    images_of,
+    might_be_channels,
+    name_of,
+    take_as_channels,
+    take_as_images,
+)
 from napari_unet.widgets.canvas.layer_images import (
     fits_as_reference,
     full_resolution,
@@ -23,6 +37,7 @@ from napari_unet.widgets.canvas.layer_images import (
     layer_samples,
     opened_data,
     read_labels,
+    view_of,
 )
 
 if TYPE_CHECKING:
@@ -80,9 +95,12 @@ class ImageSource(QObject):  # type: ignore[misc]
         self._datasets: dict[int, Collection] = {}
         self._plain = Collection("layers", [])
         self._slices: dict[str, tuple[Any, tuple[int, ...] | None]] = {}  # of plain layers
+        self._channels: dict[int, tuple[Any, ...]] = {}  # layers of one image each, by the first of them
+        self._headers: dict[Any, ImageChannels | None] = {}  # by what reads an image
         self._pages: dict[str, StackSlice] = {}  # images of a data set that are the pages of one file
         self._kept: dict[tuple[Any, ...], tuple[list[tuple[int, ...]], list[Sample]]] = {}
         self._moving = False
+        self._was_whole = False  # whether all of the image was in view when the dock opened
         self._extent: list[list[float]] | None = None  # of the image in view, in the world
         self._fresh: Any = None  # layer of images that was added since the list was made
         self._hidden: set[Any] = set()  # layers that gave way to the current image
@@ -104,7 +122,10 @@ class ImageSource(QObject):  # type: ignore[misc]
             self._connect(event, self._on_layers)
         self._connect(events.inserted, self._on_inserted)
         self._connect(viewer.dims.events.current_step, self._on_step)
+        self._was_whole = self._shows_all()
         for layer in viewer.layers:
+            if is_image(layer) and opened_data(layer) is None:
+                find_channels(layer)
             self._watch(layer)
 
     def close(self) -> None:
@@ -118,6 +139,20 @@ class ImageSource(QObject):  # type: ignore[misc]
         for collection in (*self._datasets.values(), self._plain):
             collection.close()
 
+    def _shows_all(self) -> bool:
+        """Whether all of the image that is chosen is in view."""
+        layer = self.viewer.layers.selection.active
+        if layer is None or not is_image(layer):
+            return False
+        shape = image_shape(layer)[:2]
+        return view_of(layer, shape) == (0, 0, *shape)
+
+    def fit_again(self) -> None:
+        """The dock took room from the canvas: have all of the image in view, if it was."""
+        if self._was_whole:
+            self._was_whole = False
+            self._fit.start()
+
     def _connect(self, event: Any, function: Callable[..., None]) -> None:
         event.connect(function)
         self._connections.append((event, function))
@@ -130,6 +165,8 @@ class ImageSource(QObject):  # type: ignore[misc]
     def _on_inserted(self, event: Any) -> None:
         if is_image(event.value):
             self._fresh = event.value
+            if opened_data(event.value) is None:
+                find_channels(event.value)
         self._watch(event.value)
 
     def _on_layers(self, event: Any = None) -> None:
@@ -167,6 +204,7 @@ class ImageSource(QObject):  # type: ignore[misc]
             self._use_dataset(layer, opened)
             return
         changed = self._use_plain(plain)
+        layer = next((first for first, *more in self._channels.values() if layer in more), layer)
         at_hand, _index = self._where.get(self.session.workspace.current, (None, None))
         current = self.session.workspace.current
         if at_hand is not layer:
@@ -212,14 +250,19 @@ class ImageSource(QObject):  # type: ignore[misc]
         samples: list[Sample] = []
         where: dict[str, tuple[Any, tuple[int, ...] | None]] = {}
         kept = {}
-        for layer in plain:
+        numbers = self._plain.channels
+        groups = images_of(plain)
+        self._channels = {id(layers[0]): layers for layers in groups}
+        for layers in groups:
+            layer = layers[0]
             reference = self._reference_of(layer)
             masks = id(full_resolution(reference)) if reference is not None else 0
             # A stack "p" has a slice "p [0]", and napari calls a second layer of that name "p [1]".
-            for name in _names(str(layer.name)):
-                key = (id(layer), id(full_resolution(layer)), masks, name, masks and id(self._reading))
+            arrays = tuple((id(one), id(full_resolution(one))) for one in layers)
+            for name in _names(name_of(layers)):
+                key = (arrays, channels_in(layers), numbers, masks, name, masks and id(self._reading))
                 found = self._kept.get(key) or layer_samples(
-                    layer, reference, self._reading, lambda: len(self._plain.classes), name
+                    layers, reference, self._reading, lambda: len(self._plain.classes), name, numbers
                 )
                 kept[key] = found
                 if not any(sample.id in where for sample in found[1]):
@@ -319,7 +362,8 @@ class ImageSource(QObject):  # type: ignore[misc]
             return None
         if identifier not in self._pages and opened_data(layer) is not None:
             return None
-        leading = tuple(int(n) for n in full_resolution(layer).shape[: len(index)])
+        start = channel_axis(layer)
+        leading = tuple(int(n) for n in full_resolution(layer).shape[start : start + len(index)])
         return SlicePlace(layer, index, leading)
 
     def slices_of(self, layer: Any) -> dict[tuple[int, ...], str]:
@@ -344,21 +388,86 @@ class ImageSource(QObject):  # type: ignore[misc]
             found[identifier] = StackSlice(stack, place.index, place.leading, depth=depth)
         return found
 
+    # channels
+
+    def layers_of_image(self) -> tuple[Any, ...]:
+        """The layers that show the current image: one, or one for each channel."""
+        if self.layer is None:
+            return ()
+        opened = opened_data(self.layer)
+        if opened is None:
+            return self._channels.get(id(self.layer), (self.layer,))
+        every = [layer for layer in self.viewer.layers if is_image(layer)]
+        found = [(layer, opened_data(layer)) for layer in every]
+        alike = [layer for layer, said in found if said is not None and said.dataset is opened.dataset]
+        return tuple(alike) or (self.layer,)
+
+    def every_channel(self) -> ImageChannels | None:
+        """All channels of the current image; None if it has but one."""
+        collection, current = self.session.workspace.collection, self.session.workspace.current
+        if self.layer is None or collection is None or not current:
+            return None
+        if opened_data(self.layer) is None:
+            return channels_in(self.layers_of_image())
+        load = whole_of(collection.entries[current].sample)
+        if not isinstance(load, ImageLoader | PageLoader):
+            return channels_in(self.layers_of_image())
+        if load not in self._headers:
+            self._headers[load] = _channels_in_file(load)
+        return self._headers[load]
+
     def channels(self) -> int | None:
-        """Of the current image; None if there is none."""
-        return None if self.layer is None else image_shape(self.layer)[2]
+        """How many channels of the current image are read; None if there is none."""
+        if self.layer is None:
+            return None
+        read = self._channels_read()
+        return 1 if read is None else read.count
+
+    def misfit(self) -> str:
+        """Why the model cannot be put on the current image, by the channels that are read; else empty."""
+        read = self._channels_read()
+        return self.session.workspace.mismatch(self.channels(), None if read is None else read.colour)
+
+    def _channels_read(self) -> ImageChannels | None:
+        every, collection = self.every_channel(), self.session.workspace.collection
+        return every if every is None or collection is None else every.chosen(collection.channels)
+
+    def show_channel(self, number: int) -> None:
+        """Have napari's slider at a channel of the current image, where channels are along an axis."""
+        if self.layer is not None and opened_data(self.layer) is None and channel_axis(self.layer):
+            self.viewer.dims.set_current_step(self._axes(self.layer).start - 1, number)
+
+    def images_along_first_axis(self) -> int:
+        """How many images are along the first axis of the current layer, if they may be channels; else 0."""
+        if self.layer is None or opened_data(self.layer) is not None or len(self.layers_of_image()) > 1:
+            return 0
+        if channel_axis(self.layer):
+            return int(full_resolution(self.layer).shape[0])
+        return might_be_channels(self.layer)
+
+    def take_first_axis_as(self, images: bool) -> None:
+        """The first axis of the current layer is that of images, or that of channels."""
+        if self.layer is None:
+            return
+        self.session.workspace.leaving.emit()
+        if images:
+            take_as_images(self.layer)
+        else:
+            take_as_channels(self.layer)
+        self.session.workspace.current = ""
+        self.follow()
 
     def _axes(self, layer: Any) -> range:
-        """Axes of the viewer that are the leading ones of a layer."""
-        start = self.viewer.dims.ndim - layer.ndim
+        """Axes of the viewer that are those of the slices of a layer."""
+        start = self.viewer.dims.ndim - layer.ndim + channel_axis(layer)
         return range(start, self.viewer.dims.ndim - 2)
 
     def _index_in_view(self, layer: Any) -> tuple[int, ...]:
         step: tuple[int, ...] = self.viewer.dims.current_step
         axes = self._axes(layer)
         if not axes or axes.start < 0:
-            return (0,) * max(0, int(layer.ndim) - 2)
-        shape: tuple[int, ...] = full_resolution(layer).shape
+            return (0,) * max(0, int(layer.ndim) - 2 - channel_axis(layer))
+        shape: tuple[int, ...] = full_resolution(layer).shape[channel_axis(layer) :]
         return tuple(min(int(step[a]), int(shape[n]) - 1) for n, a in enumerate(axes))
 
     def _on_step(self, event: Any = None) -> None:
@@ -414,16 +523,19 @@ class ImageSource(QObject):  # type: ignore[misc]
         if self._extent not in (None, extent):
             self._fit.start()  # an image of another size or place
         self._extent = extent
-        others = {other for other, _ in self._where.values()} - {layer}
-        gave_way = layer in self._hidden
-        self._hidden = {other for other in (*others, *self._hidden) if other is not layer}
+        ours = self._channels.get(id(layer), (layer,))
+        firsts = {other for other, _ in self._where.values()} - {layer}
+        others = {one for first in firsts for one in self._channels.get(id(first), (first,))}
+        gave_way = {one for one in ours if one in self._hidden}
+        self._hidden = {other for other in (*others, *self._hidden) if other not in ours}
         for other in others:
             other.visible = False
         axes = self._axes(layer)
         if index and len(axes) == len(index):
             self.viewer.dims.set_current_step(tuple(axes), index)
         if others or gave_way:
-            layer.visible = True
+            for one in {layer, *gave_way}:
+                one.visible = True
 
     def _browse(self, identifier: str) -> None:
         """Put an image of a data set whose sizes differ into the one layer of that set."""
@@ -437,6 +549,17 @@ class ImageSource(QObject):  # type: ignore[misc]
                 self._soon.stop()
                 self._where = dict.fromkeys(self._where, (self.layer, None))
             self._soon.blockSignals(False)
+
+
+def _channels_in_file(load: ImageLoader | PageLoader) -> ImageChannels | None:
+    """The channels of an image of a data set, by the header of its file."""
+    try:
+        header = header_of_loader(load)
+    except WorkbenchError:
+        return None  # where it is shown or segmented that is told
+    if header.channels == 1:
+        return None
+    return ImageChannels(header.channels, header.channel_names, header.colour)
 
 
 def _names(name: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.data.files.channels import Channels
 from napari_unet.data.formats.mask_meaning import meaning_of_layer
 from napari_unet.data.formats.mask_sightings import UNKNOWN, UNKNOWN_BELOW
 from napari_unet.data.masks.mask_pixels import MaskInFile
@@ -15,6 +16,7 @@ from napari_unet.data.masks.mask_values import MaskValues
 from napari_unet.data.sample import Sample
 from napari_unet.errors import DataError
 from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
+from napari_unet.widgets.canvas.layer_channels import channel_axis, channels_in, name_of
 from napari_unet.workflow.inputs.image_reference import OPENED_FROM
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import ReferenceMask
+    from napari_unet.session.images.image_channels import ImageChannels
 
 MOST_SLICES = 100_000
 FEWEST_OBJECTS = 2
@@ -38,6 +41,12 @@ def opened_data(layer: Any) -> OpenedData | None:
     """What a reader left in a layer of images; None for any other layer."""
     found = layer.metadata.get(METADATA_KEY)
     return found if isinstance(found, OpenedData) and found.role == "images" else None
+
+
+def is_reference(layer: Any) -> bool:
+    """Whether a reader left reference masks in a layer."""
+    found = layer.metadata.get(METADATA_KEY)
+    return isinstance(found, OpenedData) and found.role == "reference"
 
 
 def is_image(layer: Any) -> bool:
@@ -67,7 +76,7 @@ def slice_indices(layer: Any) -> list[tuple[int, ...]]:
         If there are too many, or an axis is empty.
     """
     shape = full_resolution(layer).shape
-    leading = shape[: len(shape) - (3 if layer.rgb else 2)]
+    leading = shape[channel_axis(layer) : len(shape) - (3 if layer.rgb else 2)]
     count = int(np.prod(leading, dtype=np.int64))
     if count > MOST_SLICES or 0 in shape:
         raise DataError(
@@ -84,25 +93,71 @@ def slice_indices(layer: Any) -> list[tuple[int, ...]]:
 class _LoadSlice:
     """Reads one slice; holds the array, not the layer, so that it may be called in any thread.
 
-    Equal to another that reads the same slice of the same array.
+    Equal to another that reads the same slice of the same arrays.
+
+    Attributes
+    ----------
+    arrays : tuple
+        One, or one for each channel.
+    index : tuple of int
+        Over the leading axes, but for that of channels.
+    rgb : bool
+        Whether the last axis is that of colours.
+    first : bool
+        Whether the channels are along the first axis.
+    every : ImageChannels or None
+        All channels there are; None if there is but one.
+    numbers : tuple of int
+        Of the channels to read; empty: all.
     """
 
-    array: Any
+    arrays: tuple[Any, ...]
     index: tuple[int, ...]
     rgb: bool
+    first: bool = False
+    every: ImageChannels | None = None
+    numbers: tuple[int, ...] = ()
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, _LoadSlice)
-            and (other.index, other.rgb) == (self.index, self.rgb)
-            and other.array is self.array
-        )
+        return isinstance(other, _LoadSlice) and other._key == self._key
 
     def __hash__(self) -> int:
-        return hash((id(self.array), self.index, self.rgb))
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        # Arrays are held here, so that none gets the place in memory of another.
+        return tuple(map(id, self.arrays)), self.index, self.rgb, self.first, self.numbers
+
+    @property
+    def whole(self) -> _LoadSlice:
+        """What reads all channels."""
+        return self.choose(())
+
+    def choose(self, numbers: tuple[str, ...]) -> _LoadSlice:
+        """What reads only these channels; all if there are none of these numbers."""
+        count = 1 if self.every is None else self.every.count
+        chosen = tuple(int(n) for n in numbers if count > 1 and int(n) < count)
+        return self if chosen == self.numbers else replace(self, numbers=chosen)
+
+    @property
+    def channels(self) -> Channels:
+        """What is known of the channels that are read."""
+        if self.every is None:
+            return Channels()
+        return Channels(self.every.names, self.every.colour).chosen(self.numbers)
 
     def __call__(self, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.generic]:
-        values = np.asarray(self.array[(*self.index, rows, columns)])
+        where = (*self.index, rows, columns)
+        if self.rgb:
+            values = np.asarray(self.arrays[0][where])[..., :3]  # transparency is no data
+            values = values[..., list(self.numbers)] if self.numbers else values
+        elif self.first:
+            numbers = self.numbers or range(self.arrays[0].shape[0])
+            values = np.stack([np.asarray(self.arrays[0][(n, *where)]) for n in numbers], axis=-1)
+        else:
+            arrays = [self.arrays[n] for n in self.numbers] or self.arrays
+            values = np.stack([np.asarray(array[where]) for array in arrays], axis=-1)
         if values.dtype.kind not in "buif":
             raise DataError(
                 "the layer cannot be segmented",
@@ -110,7 +165,7 @@ class _LoadSlice:
                 expected="real numbers",
                 got=f"pixels of {values.dtype}",
             )
-        return values[..., :3] if self.rgb else values[..., None]  # transparency is no data
+        return values
 
 
 @dataclass(frozen=True)
@@ -192,18 +247,19 @@ class _LoadLabels:
 
 
 def layer_samples(
-    layer: Any,
+    layers: Sequence[Any],
     reference: Any = None,
     reading: LayerReading | None = None,
     classes: Callable[[], int] = lambda: 1,
     name: str = "",
+    numbers: tuple[str, ...] = (),
 ) -> tuple[list[tuple[int, ...]], list[Sample]]:
     """Every slice of a layer as a sample.
 
     Parameters
     ----------
-    layer : napari.layers.Image
-        (..., Y, X), or (..., Y, X, 3 or 4) if its `rgb` is set.
+    layers : sequence of napari.layers.Image
+        One: (..., Y, X), or (..., Y, X, 3 or 4) if its `rgb` is set; several: a channel each.
     reference : napari.layers.Labels, optional
         Its reference masks, of the same size.
     reading : LayerReading, optional
@@ -213,6 +269,8 @@ def layer_samples(
         error, but for 255, which is unknown.
     name : str, optional
         Instead of the layer's own.
+    numbers : tuple of str, optional
+        Of the channels to read, from 0; all if not given, or if there are no such channels.
 
     Returns
     -------
@@ -221,10 +279,12 @@ def layer_samples(
     samples : list of Sample
         Ids are the name, with the slice in brackets where there are several.
     """
+    layer = layers[0]
     indices = slice_indices(layer)
-    array = full_resolution(layer)
+    arrays = tuple(full_resolution(one) for one in layers)
+    first, every = bool(channel_axis(layer)), channels_in(layers)
     samples = []
-    name = name or str(layer.name)
+    name = name or name_of(layers)
     properties = {} if layer.source.path is None else {OPENED_FROM: str(layer.source.path)}
     if reference is not None and reading is None:
         reading = read_labels(reference)
@@ -236,7 +296,7 @@ def layer_samples(
             place = index[len(index) - (masks.ndim - 2) :]  # one mask may serve all slices
             if reading.drawn is None or place in reading.drawn:
                 load_mask = _LoadLabels(masks, place, reading.meaning, classes)
-        load = _LoadSlice(array, index, bool(layer.rgb))
+        load = _LoadSlice(arrays, index, bool(layer.rgb), first, every).choose(numbers)
         samples.append(Sample(identifier, load, load_mask, name, properties=properties, load_region=load))
     return indices, samples
 
@@ -244,8 +304,7 @@ def layer_samples(
 def fits_as_reference(labels: Any, layer: Any) -> bool:
     """Whether a Labels layer can be the reference of an image layer: same size, slice for slice."""
     shape, wanted = full_resolution(labels).shape, full_resolution(layer).shape
-    if layer.rgb:
-        wanted = wanted[:-1]
+    wanted = wanted[channel_axis(layer) : -1 if layer.rgb else None]
     return shape == wanted or (len(shape) == 2 and shape == wanted[-2:])
 
 

@@ -528,7 +528,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         every = self.viewer.layers
         if image not in every:
             return
-        place = every.index(image)
+        place = max(every.index(one) for one in (image, *self.image_source.layers_of_image()) if one in every)
         hidden = [n for n in range(place) if OURS in every[n].metadata]
         if hidden:
             every.move_multiple(hidden, place + 1)

@@ -16,7 +16,7 @@ from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.quality.disagreement import Disagreement
 from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.canvas import layer_styles
-from napari_unet.widgets.canvas.layer_images import OURS
+from napari_unet.widgets.canvas.layer_images import OURS, is_reference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NAMES = {  # of the layers
     "errors": "errors",
     "verified": "verified",
-    "unsure": "disagreement",
+    "unsure": "unsure",
     "probabilities": "probabilities",
 }
 LINGER = 3000  # milliseconds that a hidden layer stays in the list
@@ -58,6 +58,7 @@ class Overlays(QObject):  # type: ignore[misc]
         self.disagreement = Disagreement(session.workspace, session.runner)
         self.shown = dict.fromkeys(NAMES, False)
         self.layers: dict[str, Any] = dict.fromkeys(NAMES)
+        self._hidden: list[Any] = []  # layers of reference masks that gave way
         self._tidy = QTimer(self)
         self._tidy.setSingleShot(True)
         self._tidy.setInterval(LINGER)
@@ -90,13 +91,27 @@ class Overlays(QObject):  # type: ignore[misc]
         self._put("errors", errors)
         self._put("verified", verified)
         self._put("probabilities", self._probabilities())
+        self._outline(errors is not None or self._unsure() is not None)
+
+    def _outline(self, outline: bool) -> None:
+        """Show outlines of the mask alone while colours of something else lie over it, or all of it."""
+        self._hide_references(outline)
         mask_layer = self.canvas.mask_layer
-        if mask_layer is not None:
-            # Only where it is another: napari then says that all of the layer may have changed.
-            if errors is None and mask_layer.contour:
-                mask_layer.contour = 0
-            elif errors is not None and mask_layer.contour == 0:
-                mask_layer.contour = 1
+        # Only where it is another: napari then says that all of the layer may have changed.
+        if mask_layer is not None and bool(mask_layer.contour) != outline:
+            mask_layer.contour = int(outline)
+
+    def _hide_references(self, hide: bool) -> None:
+        """Hide layers of reference masks, whose colours would mix with those above; or show them again."""
+        if hide and not self._hidden:
+            every = [layer for layer in self.viewer.layers if layer.visible and is_reference(layer)]
+            self._hidden = every
+            for layer in every:
+                layer.visible = False
+        elif not hide and self._hidden:
+            for layer in self._hidden:
+                layer.visible = True
+            self._hidden = []
 
     def _on_change(self, identifier: str) -> None:
         if identifier == self.session.workspace.current:
@@ -144,7 +159,15 @@ class Overlays(QObject):  # type: ignore[misc]
         self.map_changed.emit()
 
     def _show_unsure(self) -> None:
-        self._put("unsure", self.disagreement.values() if self.shown["unsure"] else None)
+        self._put("unsure", self._unsure())
+        self._outline(self._unsure() is not None or (self.shown["errors"] and self._is_there("errors")))
+
+    def _unsure(self) -> NDArray[np.generic] | None:
+        return self.disagreement.values() if self.shown["unsure"] else None
+
+    def _is_there(self, kind: str) -> bool:
+        layer = self.layers[kind]
+        return layer is not None and bool(layer.visible)
 
     def _put(self, kind: str, values: NDArray[np.generic] | None) -> None:
         layer = self.layers[kind]

@@ -111,7 +111,7 @@ class ImageTable(QWidget):  # type: ignore[misc]
         above, below = QHBoxLayout(), QHBoxLayout()
         above.addWidget(self.search, 1)
         above.addWidget(self.filter)
-        self.below = below
+        self.above, self.below = above, below
         below.addWidget(self.summary, 1)
         below.addWidget(self.again_button)
         # The line keeps its height when the button comes and goes, and widens nothing.

@@ -18,9 +18,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.data.files.reading import ImageReading, reading_images
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.errors import WorkbenchError
 from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
+from napari_unet.widgets.images.channel_box import ChannelBox
 from napari_unet.widgets.images.image_table import ImageTable
 from napari_unet.widgets.images.project_menu import ProjectMenu
 from napari_unet.widgets.parts.step import Step
@@ -104,7 +106,10 @@ class ImagesPanel(Step):
         self.masks_are.setMinimumContentsLength(14)
         self.masks_are.hide()
         self.masks_are.activated.connect(self._read_masks_as)
+        self.channel_box = ChannelBox(self)
+        self.channel_box.wanted.connect(session.channels.choose)
         self.table.below.insertWidget(1, self.leave_out)
+        self.table.above.addWidget(self.channel_box)
         self.body.addWidget(self.masks_are)
         self.table.image_activated.connect(session.workspace.select)
         session.workspace.collection_changed.connect(self._on_collection)
@@ -218,7 +223,8 @@ class ImagesPanel(Step):
         before = dataset.masks_are
         old = [layer for layer in self.viewer.layers if _shows(layer, dataset)]
         self.session.read_masks_as(CHOICES[index])
-        with reading_masks(MaskReading(CHOICES[index])):
+        reading = ImageReading(channels=dataset.channels)
+        with reading_masks(MaskReading(CHOICES[index])), reading_images(reading):
             self.open_paths([str(dataset.path)])
         fresh = [layer for layer in self.viewer.layers if opened_by_us(layer) and layer not in old]
         fresh = [layer for layer in fresh if layer.metadata[METADATA_KEY].dataset.path == dataset.path]
@@ -272,7 +278,7 @@ def opened_by_us(layer: Any) -> bool:
 
 
 def _shows(layer: Any, dataset: Dataset) -> bool:
-    return opened_by_us(layer) and layer.metadata[METADATA_KEY].dataset is dataset
+    return opened_by_us(layer) and layer.metadata[METADATA_KEY].dataset.path == dataset.path
 
 
 def thumbnail(image: NDArray[np.generic]) -> NDArray[np.uint8]:

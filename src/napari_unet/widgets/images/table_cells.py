@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QModelIndex, QRect, QRectF, QSizeF, Qt
-from qtpy.QtGui import QColor, QIcon, QPainter, QPainterPath, QPalette
+from qtpy.QtGui import QColor, QFont, QFontMetrics, QIcon, QPainter, QPainterPath, QPalette
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_unet.widgets.images.table_model import status_word
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from qtpy.QtGui import QPixmap
 
-PICTURE = 32
-MARGIN = 3
+PICTURE = 28
+MARGIN = 1
+SMALL = 0.86  # of the font, where there are two lines in a row
 GAP = 5
 CORNER = 3.0
 Line = tuple[QIcon | None, str]
@@ -44,7 +45,8 @@ class ImageCell(QStyledItemDelegate):  # type: ignore[misc]
         left, top = cell.rect.left() + MARGIN, cell.rect.top() + (cell.rect.height() - PICTURE) // 2
         _paint_picture(painter, QRectF(left, top, PICTURE, PICTURE), model.thumbnail(index.row()))
         lines: list[Line] = [(None, row.id)]
-        if self.two_lines and row.group and not row.group.endswith(row.id):
+        repeats = row.group.endswith(row.id) or row.id.startswith(row.group)  # "stack [6]" of "stack"
+        if self.two_lines and row.group and not repeats:
             lines.append((None, row.group))
         _paint_lines(painter, cell, cell.rect.adjusted(MARGIN + PICTURE + GAP, 0, -MARGIN, 0), lines)
 
@@ -74,6 +76,16 @@ class StatusCell(QStyledItemDelegate):  # type: ignore[misc]
         _paint_lines(painter, cell, cell.rect.adjusted(MARGIN, 0, -MARGIN, 0), lines)
 
 
+def small_font(font: QFont) -> QFont:
+    """That of two lines in a row."""
+    small = QFont(font)
+    if font.pixelSize() > 0:
+        small.setPixelSize(round(font.pixelSize() * SMALL))
+    else:
+        small.setPointSizeF(font.pointSizeF() * SMALL)
+    return small
+
+
 def _paint_ground(painter: QPainter, cell: QStyleOptionViewItem) -> None:
     """Paint what the theme paints, without text and icon."""
     cell.text, cell.icon = "", QIcon()
@@ -87,8 +99,10 @@ def _paint_lines(painter: QPainter, cell: QStyleOptionViewItem, space: QRect, li
     selected = bool(cell.state & QStyle.StateFlag.State_Selected)
     role = QPalette.ColorRole.HighlightedText if selected else QPalette.ColorRole.Text
     colour = QColor(cell.palette.color(QPalette.ColorGroup.Active, role))
-    painter.setFont(cell.font)
-    height = cell.fontMetrics.height() + 1
+    font = small_font(cell.font) if len(lines) > 1 else cell.font
+    metrics = QFontMetrics(font)
+    painter.setFont(font)
+    height = metrics.height()
     top = space.top() + (space.height() - height * len(lines)) // 2
     for icon, text in lines:
         left = space.left()
@@ -99,7 +113,7 @@ def _paint_lines(painter: QPainter, cell: QStyleOptionViewItem, space: QRect, li
             left += SIZE + GAP
         line = QRect(left, top, space.right() - left + 1, height)
         painter.setPen(colour)
-        elided = cell.fontMetrics.elidedText(text, Qt.TextElideMode.ElideLeft, line.width())
+        elided = metrics.elidedText(text, Qt.TextElideMode.ElideLeft, line.width())
         painter.drawText(line, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, elided)
         top += height
         colour.setAlphaF(0.75)

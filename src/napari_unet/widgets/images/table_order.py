@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PARTS = ("train", "validation", "held-out", "unseen", "not known")
 PROBLEM = len(STATUSES)
+HEXADECIMAL = re.compile(r"(?=.*\d)(?=.*[a-fA-F])[0-9a-fA-F]{8,}")  # names such as 0a7e067255
 
 
 class Column(IntEnum):
@@ -169,7 +170,15 @@ class TableOrder:
 
 
 def _ranks(texts: list[str]) -> NDArray[np.float64]:
-    """Place of every text where numbers inside count as numbers, so that z9 comes before z10."""
-    keys = {text: re.sub(r"\d+", lambda digits: digits[0].zfill(20), text.casefold()) for text in texts}
+    """Place of every text where numbers inside count as numbers, so that z9 comes before z10.
+
+    Digits among the letters of a hexadecimal name are no numbers: 0a18 comes before 0a7e.
+    """
+    keys = {
+        text: text.casefold()
+        if HEXADECIMAL.fullmatch(text)
+        else re.sub(r"\d+", lambda digits: digits[0].zfill(20), text.casefold())
+        for text in texts
+    }
     places = {key: float(place) for place, key in enumerate(sorted(set(keys.values())))}
     return np.array([places[keys[text]] if text else np.nan for text in texts], np.float64)

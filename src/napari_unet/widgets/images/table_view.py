@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QItemSelection, QItemSelectionModel, QModelIndex, QSize, Qt
+from qtpy.QtGui import QFontMetrics
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_unet.session.images.image_row import STATUSES
-from napari_unet.widgets.images.table_cells import MARGIN, PICTURE, ImageCell, StatusCell
+from napari_unet.widgets.images.table_cells import MARGIN, PICTURE, ImageCell, StatusCell, small_font
 from napari_unet.widgets.images.table_model import HEADERS, ImageTableModel
 from napari_unet.widgets.images.table_order import PARTS, Column
 from napari_unet.widgets.parts.status_glyphs import SIZE
@@ -92,7 +93,7 @@ class ImageTableView(QTableView):  # type: ignore[misc]
             title = header.fontMetrics().horizontalAdvance(HEADERS[column][0]) + arrow + 10
             width = max(widest, title) + 10
             self.setColumnWidth(column, min(width, WIDEST_GROUP) if column == Column.GROUP else width)
-        height = max(PICTURE, 2 * metrics.height()) + 2 * MARGIN
+        height = max(PICTURE, 2 * QFontMetrics(small_font(self.font())).height()) + 2 * MARGIN
         self.verticalHeader().setDefaultSectionSize(height)
         self._has_groups = any(row.group for row in shown)
         self._choose_columns()

@@ -59,6 +59,7 @@ class CompareDialog(QDialog):  # type: ignore[misc]
         self.sentence = QLabel(HELP)
         self.sentence.setWordWrap(True)
         self.table = QTableWidget(0, 4)
+        self.table.setHorizontalHeaderLabels(["Image", "First", "Second", "Difference"])
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
         self.table.verticalHeader().hide()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QDockWidget, QWidget
+from qtpy.QtWidgets import QDockWidget, QLabel, QWidget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAME = "napari-unet-workbench"  # Qt's name of the workbench
+TITLE = "U-Net Workbench"
 
 
 def workbench_of(window: Any) -> Any:
@@ -82,6 +84,22 @@ class DockCross(QObject):  # type: ignore[misc]
         self._dock, self._on_shown = dock, on_shown
         dock.destroyOnClose = dock.close  # what napari's title bar calls; it would take the dock apart
         dock.installEventFilter(self)
+        # napari writes a fresh title when the dock is taken out of the window, or moved.
+        dock.topLevelChanged.connect(self._title_soon)
+        dock.dockLocationChanged.connect(self._title_soon)
+        self._title()
+
+    def _title_soon(self, _: object = None) -> None:
+        QTimer.singleShot(0, self._title)
+
+    def _title(self) -> None:
+        """Call the dock by its name once: napari puts that of the plugin, which is the same, behind it."""
+        if not isalive(self._dock):
+            return
+        label = getattr(self._dock.titleBarWidget(), "title", None)
+        if isinstance(label, QLabel):
+            label.setText(TITLE)
+        self._dock.setWindowTitle(TITLE)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Tell when a person hides or shows the dock, not when the whole window goes out of sight."""

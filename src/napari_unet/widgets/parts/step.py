@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-LEAST = 356  # pixels that the steps need once there is something to see: no jump when it comes
+LEAST = 420  # pixels that the steps need once there is something to see: no jump when it comes
 
 
 class Step(QWidget):  # type: ignore[misc]

@@ -73,6 +73,9 @@ class LargeMaskRow(QWidget):  # type: ignore[misc]
             words = "Large image: its mask goes to disk."
         else:
             words = self._about(current, disk.share)
+            if disk.has_evidence():
+                # Who paints here should not expect more than a better mask of this image.
+                words += ". Your strokes correct this mask; the model does not learn from them"
             if disk.problem:
                 words = f"Read only: {disk.problem}"
         self.words.setText(words)
@@ -84,7 +87,7 @@ class LargeMaskRow(QWidget):  # type: ignore[misc]
         count = self.session.disk_masks.objects(current)
         objects = "Objects are being counted" if count is None else f"{count:,} object{'s' * (count != 1)}"
         if share < ALL:
-            return f"{objects} in the {100 * share:.2g} % of the image that is segmented"
+            objects += f" in the {100 * share:.2g} % of the image that is segmented"
         return objects
 
     def _folder(self) -> Path:

@@ -53,7 +53,7 @@ class SegmentPanel(Step):
     def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(2, "Segment", parent, foldable=True)
         self.session = session
-        self.channels: Callable[[], int | None] = lambda: None
+        self.misfit: Callable[[], str] = str
         self.selected: Callable[[], tuple[str, ...]] = tuple
         self.in_stack: Callable[[], bool] = bool
         self._filling = self._busy = self._apart = False
@@ -267,7 +267,7 @@ class SegmentPanel(Step):
         for index, key in enumerate(SCOPES):
             self.scope_box.setItemText(index, titles[key])
         self._offer_held_out()
-        misfit = session.workspace.mismatch(self.channels())
+        misfit = self.misfit()
         self._mark(bool(misfit))
         if session.workspace.model is None:
             verb = "Choose" if session.workspace.models else "Open"
@@ -277,7 +277,9 @@ class SegmentPanel(Step):
             self.about.setText(misfit)
             why = misfit
         else:
-            self.about.setText(about(session.workspace.model))
+            first, second = about(session.workspace.model).split("<br>")
+            self.about.setText(first)
+            self.about.setToolTip(f"<qt>{second}</qt>")
             why = "" if number else "Open images first."
             if number and self.scope == "selected" and not chosen:
                 why = "Select rows in the list first."

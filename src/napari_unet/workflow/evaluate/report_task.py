@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet import PROGRAM
 from napari_unet.data.catalog import open_dataset
+from napari_unet.data.files.reading import ImageReading, reading_images
 from napari_unet.data.inspection.inspect_dataset import inspect_dataset
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.errors import DataError, WorkbenchError
@@ -71,6 +72,8 @@ class ReportTask:
         Of the images, how many have masks that a person corrected.
     masks_are : str
         How a person wants the masks of the data set read; see ``MaskReading``.
+    channels : tuple of str
+        Names or numbers of the channels that are read of its images; empty: all.
     """
 
     images: tuple[StoredPrediction, ...]
@@ -82,6 +85,7 @@ class ReportTask:
     waiting: int = 0
     corrected: int = 0
     masks_are: Choice = ""
+    channels: tuple[str, ...] = ()
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Path:
         """Score, draw and write; gives the page.
@@ -96,7 +100,8 @@ class ReportTask:
             When the token was set; nothing is written then.
         """
         check_writable(self.report)
-        with reading_masks(MaskReading(self.masks_are)):
+        reading = ImageReading(channels=self.channels)
+        with reading_masks(MaskReading(self.masks_are)), reading_images(reading):
             dataset = open_dataset(self.data, self.rules.competition) if self.data is not None else None
         inspection, known = None, dict[str, str]()
         if dataset is not None:
@@ -231,5 +236,6 @@ class ReportTask:
         if self.data is not None and same and not self.waiting:
             flags = evaluation_flags(self.rules.evaluation, self.rules.competition)
             flags += ["--masks-are", self.masks_are] if self.masks_are else []
+            flags += [flag for name in self.channels for flag in ("--channel", name)]
             lines.append(command("evaluate", self.data, "--model", self.model, "--out", self.report, *flags))
         return tuple(lines)

@@ -123,13 +123,13 @@ def find_replay(
         If the data that is named is not what the model was trained on.
     """
     data = model.provenance.get("data") or {}
-    masks_are = data.get("masks_are", "")
+    how = data.get("masks_are", ""), tuple(data.get("channels", ()))
     if named is not None:
-        return _of_data(open_replay(named, named_format, seen, seed, masks_are, on_problem), "training data")
+        return _of_data(open_replay(named, named_format, seen, seed, *how, on_problem), "training data")
     place = recorded_data(model)
     if place is not None:
         try:
-            found = open_replay(place, data.get("format"), seen, seed, masks_are, on_problem)
+            found = open_replay(place, data.get("format"), seen, seed, *how, on_problem)
         except WorkbenchError:
             on_note(f"{place} is not what the model was trained on any more, so it is not replayed")
         else:

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.files.loaders import LabelMaskLoader
+from napari_unet.data.files.reading import current_reading, reading_images
 from napari_unet.data.masks.mask_checks import FittingMask
 from napari_unet.data.masks.mask_pixels import MaskInFile, decode_labels, decode_stored
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, current_mask_reading, reading_masks
@@ -132,6 +133,7 @@ def open_replay(
     seen: TrainingMembership,
     seed: int,
     masks_are: Choice = "",
+    channels: tuple[str, ...] = (),
     on_problem: Callable[[LeftOut], object] | None = None,
 ) -> Replay:
     """Open the data a model was trained on, and find its parts again by the pixels.
@@ -150,6 +152,8 @@ def open_replay(
         Of the choice.
     masks_are : str
         How the model's training read the masks, unless a person says otherwise now.
+    channels : tuple of str
+        Which channels it read, unless a person says otherwise now.
     on_problem : callable, optional
         Takes images that cannot be read; without it the error is raised.
 
@@ -158,7 +162,10 @@ def open_replay(
     DataError
         If none of its images was in the model's training part.
     """
-    with reading_masks(MaskReading(current_mask_reading().masks_are or masks_are)):
+    reading = current_reading()
+    reading = reading if reading.channels else replace(reading, channels=channels)
+    masks = MaskReading(current_mask_reading().masks_are or masks_are)
+    with reading_masks(masks), reading_images(reading):
         dataset = open_dataset(path, format)
     split = seen.split
     # Names are looked at first, as reading every image of a large set takes long; pixels decide.

@@ -6,12 +6,18 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_unet.data.files.channels import NOTHING_KNOWN, Channels, channels_of
+from napari_unet.data.files.reading import ImageReading, reading_images
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.data.sample import Sample
 from napari_unet.engine.task import FromCaller
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
 
@@ -33,12 +39,15 @@ class FileReference:
         Of the image.
     masks_are : str
         What a person said of the values in its masks; see ``MaskReading``.
+    channels : tuple of str
+        Names or numbers of the channels that are read; empty: all.
     """
 
     path: Path
     format: str
     id: str
     masks_are: Choice = ""
+    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +66,8 @@ class CallReference:
         (slice of Y, slice of X) -> that part of the image.
     source : str
         The file that it was opened from; its pixels may have been changed since. Empty if from none.
+    channels : Channels
+        What is known of its channels.
     """
 
     id: str
@@ -64,26 +75,39 @@ class CallReference:
     mask: FromCaller | None = None
     region: FromCaller | None = None
     source: str = ""
+    channels: Channels = NOTHING_KNOWN
 
 
 ImageReference = FileReference | CallReference
 
 
+@dataclass(frozen=True, eq=False)
+class _Described:
+    """Reads an image that the caller has, whose channels the caller knows: () -> (Y, X, C)."""
+
+    image: Callable[[], NDArray[np.generic]]
+    channels: Channels
+
+    def __call__(self) -> NDArray[np.generic]:
+        """Ask for it."""
+        return self.image()
+
+
 def refer(sample: Sample, dataset: Dataset | None) -> ImageReference:
     """Refer to an image, by its file where there is one."""
     if dataset is not None and sample.image_name and dataset.path.exists():
-        return FileReference(dataset.path, dataset.format, sample.id, dataset.masks_are)
+        return FileReference(dataset.path, dataset.format, sample.id, dataset.masks_are, dataset.channels)
     mask = None if sample.load_mask is None else FromCaller(sample.read_mask)
     source = str(sample.properties.get(OPENED_FROM, ""))
     region = FromCaller(sample.read_region)
-    return CallReference(sample.id, FromCaller(sample.read_image), mask, region, source)
+    return CallReference(sample.id, FromCaller(sample.read_image), mask, region, source, channels_of(sample))
 
 
 class References:
     """Turns references into samples; data sets opened for it stay open."""
 
     def __init__(self) -> None:
-        self._open: OrderedDict[tuple[str, str, str, int], dict[str, Sample]] = OrderedDict()
+        self._open: OrderedDict[tuple[object, ...], dict[str, Sample]] = OrderedDict()
 
     def sample(self, reference: ImageReference) -> Sample:
         """Find the image.
@@ -98,11 +122,18 @@ class References:
         from napari_unet.data.catalog import open_dataset
 
         if isinstance(reference, CallReference):
-            return Sample(reference.id, reference.image, reference.mask, load_region=reference.region)
+            return Sample(
+                reference.id,
+                reference.image,
+                reference.mask,
+                load_region=reference.region,
+                original=_Described(reference.image, reference.channels),
+            )
         modified = reference.path.stat().st_mtime_ns
-        key = str(reference.path), reference.format, reference.masks_are, modified
+        key = str(reference.path), reference.format, reference.masks_are, reference.channels, modified
         if key not in self._open:
-            with reading_masks(MaskReading(reference.masks_are)):
+            reading = ImageReading(channels=reference.channels)
+            with reading_masks(MaskReading(reference.masks_are)), reading_images(reading):
                 dataset = open_dataset(reference.path, reference.format)
             self._open[key] = {s.id: s for s in (*dataset.samples, *dataset.unlabelled)}
             while len(self._open) > MOST_OPEN:

@@ -56,7 +56,9 @@ class GivenData:
         said = {item.image.masks_are for item in self.items if isinstance(item.image, FileReference)}
         masks_are = said.pop() if len(said) == 1 else ""
         dataset = as_dataset(self.name, samples, self.classes)
-        return replace(dataset, find_groups=None, masks_are=masks_are)
+        chosen = {item.image.channels for item in self.items if isinstance(item.image, FileReference)}
+        channels = chosen.pop() if len(chosen) == 1 else ()
+        return replace(dataset, find_groups=None, masks_are=masks_are, channels=channels)
 
 
 def labelled_images(

@@ -91,6 +91,7 @@ class SegmentFilesTask(SegmentTask):
                 done = SegmentTask.run(these, on_progress, cancel)
         if large:
             further = streamed.run(on_progress, cancel)
-            done = Written([*done, *further], [*done.left_out, *further.left_out], done.unlike)
+            unlike = ". ".join(filter(None, (done.unlike, further.unlike)))
+            done = Written([*done, *further], [*done.left_out, *further.left_out], unlike)
             check_some_left(done.left_out, len(done) + len(done.left_out))
         return done

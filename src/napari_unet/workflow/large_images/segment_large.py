@@ -20,6 +20,7 @@ from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError, OutputError, SettingsError, WorkbenchError
 from napari_unet.export.label_store import RAW, LabelShape, LabelStore, unfinished
 from napari_unet.models.ensemble import Ensemble, load_any
+from napari_unet.models.image_statistics import middle
 from napari_unet.progress import CancelToken, Progress, ignore_progress
 from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.inputs.left_out import LeftOut, Written, check_some_left
@@ -28,6 +29,7 @@ from napari_unet.workflow.large_images.cluster_run import ClusterJob, pack_model
 from napari_unet.workflow.large_images.finish import finish_labels
 from napari_unet.workflow.large_images.local_run import LocalRun
 from napari_unet.workflow.large_images.plan import Block, LargeImage, check_channels, plan_large_image
+from napari_unet.workflow.segment.unlike_images import UnlikeImages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,12 +158,16 @@ class SegmentLargeTask:
     ) -> Written:
         level = None if self.large.level < 0 else self.large.level
         done, left = [], []
+        unlike = UnlikeImages(model.provenance, model.normalization)
         results = self._results()
         for path, stems in results:
             for number, stem in enumerate(stems):
+                name = path.name if len(stems) == 1 else page_name(path.name, number)
                 try:
                     stack = self._stack(path, number, level, model)
                     check_channels(stack, model)
+                    if unlike.is_known:
+                        unlike.compare(name, stack.read(stack.indices[0], *map(middle, stack.shape[:2])))
                     done.append(
                         segment_stack(
                             stack, model, self.out / f"{stem}{SUFFIX}", self.settings, self.large,
@@ -174,11 +180,10 @@ class SegmentLargeTask:
                         raise
                     if len(results) == len(stems) == 1 and not self.beside_others:
                         raise
-                    name = path.name if len(stems) == 1 else page_name(path.name, number)
                     left.append(LeftOut(name, error.sentence, error.code, stem))
         if not self.beside_others:
             check_some_left(left, len(done) + len(left))
-        return Written(done, left)
+        return Written(done, left, unlike.sentence)
 
     def _stack(self, path: Path, number: int, level: int | None, model: Model) -> LazyStack:
         """A stack of a file, with the channels that are wanted."""

@@ -135,6 +135,7 @@ class RecordFiles:
         if isinstance(reference, FileReference):
             found |= {"place": ContentPath.of(reference.path), "name": reference.id}
             found |= {"format": reference.format, "masks_are": reference.masks_are}
+            found |= {"channels": reference.channels}
         else:
             found |= self._image(used, reference)
         if used.mask is not None:

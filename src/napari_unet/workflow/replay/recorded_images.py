@@ -48,6 +48,8 @@ class RecordedImage(Settings):
         Layout of the data set; None for files.
     masks_are : str
         How the masks of the data set were read; see ``MaskReading``.
+    channels : tuple of str
+        Names or numbers of the channels that were read; empty: all.
     part : tuple of int or None
         The rectangle that the file holds; None: the whole image.
     shape : tuple of int or None
@@ -71,6 +73,7 @@ class RecordedImage(Settings):
     name: str = ""
     format: str | None = None
     masks_are: Choice = ""
+    channels: tuple[str, ...] = ()
     part: Rectangle | None = None
     shape: tuple[int, int] | None = None
     regions: tuple[Rectangle, ...] = ()
@@ -157,7 +160,9 @@ class RecordedImages:
             return Sample(image.id, partial(read_exactly, image.place.found))
         try:
             if image.format is not None:
-                found = FileReference(image.place.found, image.format, image.name, image.masks_are)
+                found = FileReference(
+                    image.place.found, image.format, image.name, image.masks_are, image.channels
+                )
                 return self._references.sample(found)
             return self.in_file(image.place)[image.name]
         except (KeyError, FileNotFoundError) as error:

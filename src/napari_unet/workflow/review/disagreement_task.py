@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.data.sample import Sample
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import unwritable
 from napari_unet.progress import CancelToken, OnProgress, Progress
-from napari_unet.workflow.segment.predict_task import find_sample, warm_models
+from napari_unet.workflow.segment.predict_task import lazy_sample, warm_models
 from napari_unet.workflow.segment.prediction import store_array
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class DisagreementTask:
         on_progress(Progress(0, 1, "Comparing opinions"))
         model = warm_models().load(self.model, default_precision())
         cancel.check()
-        sample = Sample(self.image.id, lambda: find_sample(self.image).read_image())
+        sample = lazy_sample(self.image)
         (found,) = segment_samples([sample], model, self.settings, cancel, disagreement=True)
         assert found.disagreement is not None
         try:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_unet.data.sample import Sample
 from napari_unet.engine.hardware import default_precision
 from napari_unet.workflow.review.quality_estimate import agreement_of_members
-from napari_unet.workflow.segment.predict_task import find_sample, warm_models
+from napari_unet.workflow.segment.predict_task import lazy_sample, warm_models
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,5 +48,5 @@ class EstimateTask:
             When the person stopped it.
         """
         model = warm_models().load(self.model, default_precision())
-        samples = [Sample(r.id, lambda r=r: find_sample(r).read_image()) for r in self.images]  # type: ignore[misc]
+        samples = [lazy_sample(reference) for reference in self.images]
         return len(agreement_of_members(samples, model, cancel, on_progress, self.settings))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.data.files.channels import channels_of
 from napari_unet.data.sample import Sample
 from napari_unet.engine.fast_import import import_keras
 from napari_unet.engine.hardware import default_precision
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.data.files.channels import Channels
     from napari_unet.models.cache import ModelCache
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
@@ -167,7 +169,7 @@ class PredictTask:
                 about[reference.id] = shape, part, digests
                 return image
 
-            return Sample(reference.id, load)
+            return Sample(reference.id, load, original=_Referred(reference))
 
         results = segment_samples(
             map(sample_of, self.images),
@@ -220,6 +222,27 @@ def find_sample(reference: ImageReference) -> Sample:
         raise DataError(
             f"{reference.id} is not there any more", code="data.file.missing", remedy="open the data again"
         ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class _Referred:
+    """Reads an image that is referred to, and knows of its channels: () -> (Y, X, C)."""
+
+    reference: ImageReference
+
+    def __call__(self) -> NDArray[np.generic]:
+        """Read it."""
+        return find_sample(self.reference).read_image()
+
+    @property
+    def channels(self) -> Channels:
+        """What is known of them."""
+        return channels_of(find_sample(self.reference))
+
+
+def lazy_sample(reference: ImageReference) -> Sample:
+    """An image that is looked for when it is read."""
+    return Sample(reference.id, _Referred(reference))
 
 
 def _drained(problems: list[Prediction]) -> Iterator[Prediction]:

@@ -62,10 +62,16 @@ class UnlikeImages:
                 image = self._normalization.pick(image, *channels_of(sample), sample.id)
         except ModelError:
             return  # where it is segmented that is said
+        self.compare(sample.id, image)
+
+    def compare(self, name: str, image: NDArray[np.generic]) -> None:
+        """Compare one image (Y, X, C), or its middle, with the channels that the model is given."""
+        if self._likeness is None or not image.size:
+            return
         self.count += 1
         found = self._likeness.compare(describe_image(image))
         if found.is_unlike:
-            self.why[sample.id] = found.why
+            self.why[name] = found.why
 
     def watched(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         """The same samples, each of which is compared in the thread that reads its image."""

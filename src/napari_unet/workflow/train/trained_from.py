@@ -79,6 +79,7 @@ def provenance_of(
             "licence": dataset.licence,
             "citation": dataset.citation,
             **({"masks_are": dataset.masks_are} if dataset.masks_are else {}),
+            **({"channels": list(dataset.channels)} if dataset.channels else {}),
         },
         "split": split.to_json(),
         "image_hashes": images,

@@ -135,8 +135,9 @@ class LargeMasks(QObject):  # type: ignore[misc]
         layer = self.image_source.layer_of(identifier)
         if layer is None:
             return None
+        height, width, _ = image_shape(layer)
         return LargeImageWishes(
-            image_shape(layer),
+            (height, width, self.image_source.channels() or 1),
             LargeImageSettings(memory=self.preferences.memory),
             self.preferences.cluster,
             FromCaller(lambda: self._seen),
@@ -207,7 +208,8 @@ class LargeMasks(QObject):  # type: ignore[misc]
                 layer = self.image_source.layer
                 if layer is not None:
                     size = self.image_source.pixel_sizes([workspace.current]).get(workspace.current)
-                    self.masks.restore(workspace.current, image_shape(layer), size)
+                    shape = (*image_shape(layer)[:2], self.image_source.channels() or 1)
+                    self.masks.restore(workspace.current, shape, size)
             self.changed.emit()
             return
         self.lens.set_editable(not making)
