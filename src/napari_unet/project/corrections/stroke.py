@@ -22,7 +22,7 @@ Box = tuple[int, int, int, int]  # first row, first column, row and column behin
 
 VERIFIED = 256  # bit above the eight of the class
 # What is no work of the hand and does not count as a stroke.
-QUIET = {"undo", "done", "not done", "prediction", "revert", "earlier version"}
+QUIET = {"undo", "done", "not done", "prediction", "revert", "earlier version", "preview"}
 MAX_PIXELS = 2**31
 MAX_BEGUN = 2**20
 HEAD = struct.Struct("<H")

@@ -1,0 +1,110 @@
+"""A first model from a few strokes, while a person paints on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.atomic import check_model
+from napari_unet.models.model_folder import check_place
+from napari_unet.models.normalization import Normalization
+from napari_unet.training.feeding.stroke_patches import StrokedImage
+from napari_unet.training.forecast import PeakMemory
+from napari_unet.training.warm import warm_model
+from napari_unet.workflow.strokes.stroke_recipe import STROKES, fitted, fresh_model, training_of
+from napari_unet.workflow.strokes.stroke_rounds import LearnedFromStrokes, StrokeRounds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_unet.engine.task import FromCaller
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.settings import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class LearnFromStrokesTask:
+    """Learn from strokes in rounds until the time is up and nobody paints any more, or until it is stopped.
+
+    After each round a Preview of the image that `preview` names comes as the piece of a Progress.
+
+    Attributes
+    ----------
+    out : pathlib.Path
+        Folder of the model.
+    classes : tuple of str
+        Names of the classes 1..K.
+    strokes : FromCaller
+        (mapping of id to number of the last stroke that is known) -> sequence of PaintedImage, those with
+        other strokes. One whose mask is 255 throughout teaches nothing any more.
+    start : pathlib.Path, optional
+        A model that was learned from strokes before, to continue from.
+    preview, stop : FromCaller, optional
+        See ``FineTuneTask``.
+    seconds : float
+        Budget, from the moment at which the network is ready.
+    recipe : Recipe
+        Network and training.
+    """
+
+    out: Path
+    classes: tuple[str, ...]
+    strokes: FromCaller
+    start: Path | None = None
+    preview: FromCaller | None = None
+    stop: FromCaller | None = None
+    seconds: float = 60.0
+    recipe: Recipe = field(default_factory=lambda: STROKES)
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> LearnedFromStrokes:
+        """Learn, and write the model.
+
+        Raises
+        ------
+        TrainingError
+            If nothing is painted, or one class alone.
+        DataError
+            If an image cannot be read.
+        OutputError
+            If the model cannot be written.
+        Cancelled
+            When the token was set; what was learned is lost then.
+        """
+        check_place(self.out)
+        check_model(self.out)
+        with PeakMemory() as memory:
+            result = StrokeRounds(self, on_progress, cancel).run()
+        return replace(result, memory=memory.most)
+
+
+@dataclass(frozen=True)
+class WarmStrokesTask:
+    """Build the network for strokes and its training step, which takes seconds, while a person paints.
+
+    Attributes
+    ----------
+    channels, classes : int
+        Of the images and masks to come.
+    """
+
+    channels: int
+    classes: int
+
+    def run(self, on_progress: OnProgress, cancel: CancelToken) -> None:
+        """Build, learn one step from nothing, and keep it warm."""
+        recipe = fitted(STROKES, self.channels, self.classes)
+        names = tuple(str(number) for number in range(1, self.classes + 1))
+        model = fresh_model(recipe, Normalization(channels=self.channels), names)
+        cancel.check()
+        side = recipe.training.patch
+        labels = np.zeros((side, side), np.uint8)
+        labels[: side // 2] = 1
+        image = StrokedImage.of(
+            np.zeros((side, side, self.channels), np.float32), labels, np.ones(labels.shape, bool)
+        )
+        training = training_of(model)
+        training.patches.images["warm"] = image
+        training.learn(lambda: True)
+        warm_model().keep(model)
