@@ -11,6 +11,7 @@ from napari_unet.engine.task import FromCaller
 from napari_unet.errors import WorkbenchError
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.project.corrections.correction import IGNORE
+from napari_unet.session.outcome import Outcome
 from napari_unet.workflow.inputs.image_reference import FileReference, refer
 
 if TYPE_CHECKING:
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.engine.task import Job
     from napari_unet.session.images.collection import Collection, Entry
     from napari_unet.session.learn.background_job import BackgroundJob
     from napari_unet.session.learn.candidate_version import CandidateVersion
     from napari_unet.session.painting import Painting
     from napari_unet.session.task_runner import TaskRunner
     from napari_unet.session.workspace import Workspace
+    from napari_unet.workflow.strokes.learn_from_strokes_task import WarmStrokesTask
     from napari_unet.workflow.strokes.stroke_rounds import LearnedFromStrokes, PaintedImage
     from napari_unet.workflow.train.preview import Preview
 
@@ -52,6 +53,8 @@ class StrokeLearning:
     ----------
     preview : tuple or None
         Id of an image, and the mask (Y, X) uint8 that the model in training makes of it.
+    running : bool
+        Whether strokes are learned from right now.
     """
 
     changed = Signal()  # something can be learned now, or not any more
@@ -69,14 +72,10 @@ class StrokeLearning:
         self.background, self.candidate = background, candidate
         self.preview: tuple[str, NDArray[np.uint8]] | None = None
         self._waiting: Collection | None = None  # for a project of these images
-        self._warmed: tuple[int, int] | None = None
-        self._job: Job | None = None
+        self._warmed: WarmStrokesTask | None = None
+        self.running = False
         background.previewed.connect(self._on_preview)
-
-    @property
-    def running(self) -> bool:
-        """Whether strokes are learned from right now."""
-        return self._job is not None and self.background.job is self._job
+        background.ended.connect(self._on_ended)
 
     @property
     def waits(self) -> bool:
@@ -115,17 +114,30 @@ class StrokeLearning:
 
     # learning
 
-    def warm(self, channels: int | None) -> None:
-        """Have the network ready before it is needed: somebody begins to paint."""
-        from napari_unet.workflow.strokes.learn_from_strokes_task import WarmStrokesTask
-
-        collection = self.workspace.collection
-        if collection is None or channels is None or self.background.make_engine is None:
+    def warm(self) -> None:
+        """Have the network ready before it is needed: somebody begins to paint on the current image."""
+        collection, current = self.workspace.collection, self.workspace.current
+        if collection is None or self.background.make_engine is None or self.background.job is not None:
             return
-        wanted = channels, len(collection.classes)
-        if self._warmed != wanted and self.background.job is None:
-            self._warmed = wanted
-            self.background.engine.submit(WarmStrokesTask(*wanted))
+
+        def look() -> None:
+            from napari_unet.workflow.strokes.learn_from_strokes_task import WarmStrokesTask
+            from napari_unet.workflow.train.dataset_scan import needed_channels
+
+            try:
+                image = collection.image(current)
+            except WorkbenchError:
+                return  # which is said where it is shown
+            shape = image.shape[0], image.shape[1], needed_channels(image)
+            task = WarmStrokesTask(shape, len(collection.classes))
+            self.runner.dispatch(lambda: self._warm(task))
+
+        self.runner.in_background(look)
+
+    def _warm(self, task: WarmStrokesTask) -> None:
+        if task != self._warmed and self.background.job is None:
+            self._warmed = task
+            self.background.engine.submit(task)
 
     def learn(self, seconds: float = SECONDS) -> None:
         """Learn: the first preview comes within seconds, the model when the time is up or at ``stop``."""
@@ -180,18 +192,29 @@ class StrokeLearning:
             FromCaller(self.background.wants_stop),
             seconds,
         )
-        seen = project.corrections.seen()
+        current = project.models.current
+        parent = current.number if current is not None and current.path == start else 0
 
         def finish(result: LearnedFromStrokes) -> None:
             home = self.candidate.living(project)
-            in_line = self.workspace.model is None or self.workspace.model.path == start
-            self.candidate.offer(home, result, seen | home.corrections.seen(), 0)
-            if in_line and self.candidate.version is not None and not self.runner.busy:
-                self.candidate.keep()  # there is nothing that it could be worse than
-            self.changed.emit()
+            self.candidate.offer(home, result, home.corrections.seen(), parent)
+            version = self.candidate.version
+            if version is None or self.runner.busy:
+                return
+            # Nothing could judge it, and the person asked for it; other models can be chosen as before.
+            self.candidate.keep()
+            words = f"{version.name} {result.sentence.split(',')[0]} and is in use. Nothing is measured yet."
+            self.runner.succeeded.emit(Outcome(words, version.path))
 
-        self._job = self.background.run(task, collection, finish)
+        self.running = True
+        self.background.run(task, collection, finish)
         self.changed.emit()
+
+    def _on_ended(self) -> None:
+        if self.running:
+            self.running = False
+            self.changed.emit()
+            self.previewed.emit()
 
     def _line(self) -> Path | None:
         """The model to continue from: the version in use, if it was learned from strokes."""
@@ -231,11 +254,9 @@ class StrokeLearning:
     def _on_preview(self, preview: Preview) -> None:
         if not self.running:
             return
-        settings, collection = self.workspace.inference, self.workspace.collection
+        collection = self.workspace.collection
         softmax = preview.probabilities.shape[-1] > 1
-        mask = mask_from_probabilities(
-            preview.probabilities, 0.5, settings.minimum_size, activation="softmax" if softmax else "sigmoid"
-        )
+        mask = mask_from_probabilities(preview.probabilities, activation="softmax" if softmax else "sigmoid")
         if collection is not None and preview.id in collection.entries:
             self.preview = preview.id, mask
             self.previewed.emit()

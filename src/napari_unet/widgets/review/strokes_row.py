@@ -84,6 +84,10 @@ class StrokesRow(QWidget):  # type: ignore[misc]
         self._later.setSingleShot(True)
         self._later.setInterval(REFRESH)
         self._later.timeout.connect(self._show_progress)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(REFRESH)
+        self._soon.timeout.connect(self.refresh)
         background = session.background
         background.progressed.connect(lambda: self._later.isActive() or self._later.start())
         for signal in (background.changed, session.candidate.changed, self.strokes.changed):
@@ -91,7 +95,7 @@ class StrokesRow(QWidget):  # type: ignore[misc]
         self.strokes.previewed.connect(self.refresh)
         session.workspace.collection_changed.connect(self.refresh)
         session.workspace.current_changed.connect(lambda _: self.refresh())
-        session.workspace.rows_changed.connect(lambda _: self.refresh())
+        session.workspace.rows_changed.connect(lambda _: self._soon.isActive() or self._soon.start())
         self.refresh()
 
     def _build(self) -> None:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.atomic import check_model
+from napari_unet.data.sample import Sample
 from napari_unet.models.model_folder import check_place
 from napari_unet.models.normalization import Normalization
 from napari_unet.training.feeding.stroke_patches import StrokedImage
 from napari_unet.training.forecast import PeakMemory
 from napari_unet.training.warm import warm_model
-from napari_unet.workflow.strokes.stroke_recipe import STROKES, fitted, fresh_model, training_of
+from napari_unet.workflow.segment.segment_samples import segment_samples
+from napari_unet.workflow.strokes.stroke_recipe import STROKES, for_images, fresh_model, training_of
 from napari_unet.workflow.strokes.stroke_rounds import LearnedFromStrokes, StrokeRounds
 
 if TYPE_CHECKING:
@@ -85,26 +87,32 @@ class WarmStrokesTask:
 
     Attributes
     ----------
-    channels, classes : int
-        Of the images and masks to come.
+    shape : tuple of int
+        (Y, X, C) of the image that is painted, with the channels that a network needs for it.
+    classes : int
+        K.
     """
 
-    channels: int
+    shape: tuple[int, int, int]
     classes: int
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> None:
-        """Build, learn one step from nothing, and keep it warm."""
-        recipe = fitted(STROKES, self.channels, self.classes)
+        """Learn one step from nothing, answer once, and keep it warm."""
+        height, width, channels = self.shape
+        recipe = for_images(STROKES, channels, self.classes, [(height, width)])
         names = tuple(str(number) for number in range(1, self.classes + 1))
-        model = fresh_model(recipe, Normalization(channels=self.channels), names)
+        scale = recipe.training.scale
+        model = fresh_model(recipe, Normalization(channels=channels, scale=scale), names)
         cancel.check()
         side = recipe.training.patch
         labels = np.zeros((side, side), np.uint8)
         labels[: side // 2] = 1
-        image = StrokedImage.of(
-            np.zeros((side, side, self.channels), np.float32), labels, np.ones(labels.shape, bool)
-        )
+        values = np.zeros((side, side, channels), np.float32)
         training = training_of(model)
-        training.patches.images["warm"] = image
+        training.patches.images["warm"] = StrokedImage.of(values, labels, np.ones(labels.shape, bool))
         training.learn(lambda: True)
+        cancel.check()
+        image = np.random.default_rng(0).integers(0, 255, self.shape, np.uint8)  # one colour is not asked for
+        for _ in segment_samples([Sample("warm", lambda: image)], model, cancel=cancel):
+            pass
         warm_model().keep(model)

@@ -30,7 +30,7 @@ STROKES = Recipe(
     name="strokes",
     network=NetworkSettings(name="encoder_unet", encoder="EfficientNetLite0", depth=4, normalization="none"),
     training=TrainingSettings(
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         batch_size=8,
         patch=128,
         scale=0.0,
@@ -51,11 +51,17 @@ STROKES = Recipe(
 LARGEST_SIDE = 1536  # pixels; a larger image is halved until its longer side is no longer than this
 
 
-def fitted(recipe: Recipe, channels: int, classes: int) -> Recipe:
-    """A recipe for images with so many channels and masks with so many classes."""
+def for_images(recipe: Recipe, channels: int, classes: int, shapes: Sequence[tuple[int, int]]) -> Recipe:
+    """A recipe for images of these shapes (Y, X), with so many channels and classes 1..K."""
     activation = "softmax" if classes > 1 else "sigmoid"
-    changed = {"input_channels": channels, "classes": classes, "activation": activation}
-    return recipe.model_copy(update={"network": recipe.network.model_copy(update=changed)})
+    network = {"input_channels": channels, "classes": classes, "activation": activation}
+    training = {"scale": recipe.training.scale or scale_of(shapes)}
+    return recipe.model_copy(
+        update={
+            "network": recipe.network.model_copy(update=network),
+            "training": recipe.training.model_copy(update=training),
+        }
+    )
 
 
 def scale_of(shapes: Sequence[tuple[int, int]]) -> float:

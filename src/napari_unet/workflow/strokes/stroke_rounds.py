@@ -23,7 +23,7 @@ from napari_unet.workflow.finetune.train_version import Trained
 from napari_unet.workflow.inputs.image_reference import FileReference, References
 from napari_unet.workflow.inputs.labelled_images import as_dataset
 from napari_unet.workflow.segment.segment_samples import segment_samples
-from napari_unet.workflow.strokes.stroke_recipe import fitted, fresh_model, scale_of, training_of
+from napari_unet.workflow.strokes.stroke_recipe import for_images, fresh_model, training_of
 from napari_unet.workflow.train.dataset_scan import DatasetScan, needed_channels
 from napari_unet.workflow.train.preview import Preview
 from napari_unet.workflow.train.trained_from import provenance_of
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = 255  # in a mask of strokes: nobody painted there
 FIRST_ROUND, ROUND = 2.5, 5.0  # seconds of learning before the first preview, and between later ones
+ASK_EVERY = 0.25  # seconds between two questions whether to stop
 PAINTS_ON = 20.0  # seconds that it learns on after the last new stroke, if the budget ends before
 
 
@@ -143,16 +144,15 @@ class StrokeRounds:
             if model.classes == task.classes and all(model.normalization.takes(i.shape[2]) for i in images):
                 return warm_model().take(model)
         channels = max(needed_channels(image) for image in images)
-        recipe = fitted(task.recipe, channels, len(task.classes))
-        scale = recipe.training.scale or scale_of([image.shape[:2] for image in images])
-        training = recipe.training.model_copy(update={"scale": scale})
+        shapes = [(image.shape[0], image.shape[1]) for image in images]
+        recipe = for_images(task.recipe, channels, len(task.classes), shapes)
         normalization = Normalization(
             channels=channels,
-            intensities=training.intensities,
-            scale=scale,
+            intensities=recipe.training.intensities,
+            scale=recipe.training.scale,
             channel_names=common_channels(self._samples.values(), channels),
         )
-        return fresh_model(recipe.model_copy(update={"training": training}), normalization, task.classes)
+        return fresh_model(recipe, normalization, task.classes)
 
     # strokes
 
@@ -214,25 +214,27 @@ class StrokeRounds:
         while True:
             self._training.learn(self._enough(time.monotonic() + seconds))
             self._show()
-            if self._ended():
+            self._ask_to_stop()
+            if not self._stopped:
+                self._look_for_strokes()
+            if self._stopped or time.monotonic() >= self._until:
                 return
-            self._look_for_strokes()
             seconds = ROUND
 
     def _enough(self, end: float) -> Any:
         def enough() -> bool:
             self.cancel.check()
             self._tell()
-            return time.monotonic() >= min(end, self._until) or self._asked_to_stop()
+            now = time.monotonic()
+            if now - self._asked >= ASK_EVERY:
+                self._asked = now
+                self._ask_to_stop()
+            return self._stopped or now >= min(end, self._until)
 
         return enough
 
-    def _ended(self) -> bool:
-        return self._stopped or time.monotonic() >= self._until
-
-    def _asked_to_stop(self) -> bool:
+    def _ask_to_stop(self) -> None:
         self._stopped = self._stopped or bool(self.task.stop is not None and self.task.stop())
-        return self._stopped
 
     def _passed(self) -> float:
         return time.monotonic() - self._started
