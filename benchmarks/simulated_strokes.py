@@ -54,6 +54,17 @@ def simulate_strokes(
     return painted
 
 
+def strokes_on(truth: NDArray[np.uint8], label: int, count: int, seed: int) -> list[list[tuple[int, int]]]:
+    """Ways of the brush, (row, column) each, that lie in one class of a true mask (Y, X)."""
+    import cv2
+
+    draw = np.random.default_rng((seed, label))
+    region = truth == label
+    depth = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 5)
+    starts = _starts(region, depth, None, draw, NEAR, bool(label))
+    return [[(y, x) for x, y in _walk(start, depth, draw, PIXELS)] for start in starts[:count]]
+
+
 def _starts(
     region: NDArray[np.bool_],
     depth: NDArray[np.float32],

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from roads import jpg_folder, nuclei_count, saved_stack
+from roads import jpg_folder, nuclei_count, saved_stack, scribbles
 
-EVERY = (nuclei_count.ROAD, saved_stack.ROAD, jpg_folder.ROAD)
+EVERY = (nuclei_count.ROAD, saved_stack.ROAD, scribbles.ROAD, jpg_folder.ROAD)

@@ -82,7 +82,7 @@ def main(log: str, seed: int, kind: str = "mask") -> None:
         viewer.dims.set_current_step(0, number)
         live(lambda number=number: session.workspace.current == f"{NAME} [{number}]")
         if strokes:
-            dock.new_mask()
+            dock.stroke_actions.new_mask()
         for _ in range(chance.randrange(1, 4)):
             row, column = chance.randrange(SHAPE[1] - 5), chance.randrange(SHAPE[2] - 5)
             box = np.mgrid[number : number + 1, row : row + 5, column : column + 5].reshape(3, -1)

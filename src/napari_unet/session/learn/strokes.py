@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_unet.workflow.strokes.stroke_rounds import LearnedFromStrokes, PaintedImage
     from napari_unet.workflow.train.preview import Preview
 
+GONE = -1  # number of the last stroke on an image whose strokes were all undone
 SECONDS = 60.0  # of learning, from the click on
 
 
@@ -108,7 +109,10 @@ class StrokeLearning:
             return self.background.obstacle
         if self.candidate.version is not None:
             return "Keep or discard the new version first."
-        if not self.painted():
+        collection = self.workspace.collection
+        if not self.painted() and collection is not None:
+            if any(entry.is_corrected for entry in collection.entries.values()):
+                return "These images are held out for the test: paint on another image."
             return "Paint first: some objects, and some background."
         return ""
 
@@ -229,8 +233,9 @@ class StrokeLearning:
 
         if collection is not self.workspace.collection:
             return []
-        found = []
-        for identifier, entry in self.painted().items():
+        painted, nothing = self.painted(), np.full((1, 1), IGNORE, np.uint8)
+        found = [PaintedImage(i, GONE, nothing) for i, n in known.items() if i not in painted and n != GONE]
+        for identifier, entry in painted.items():
             number = entry.corrections.stats(entry.known_as).number
             if known.get(identifier) == number:
                 continue
