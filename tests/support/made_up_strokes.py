@@ -15,7 +15,7 @@ from napari_unet.workflow.strokes.stroke_rounds import LearnedFromStrokes
 from napari_unet.workflow.train.preview import Preview
 
 if TYPE_CHECKING:
-    from napari_unet.workflow.strokes.stroke_rounds import PaintedImage
+    from napari_unet.workflow.strokes.stroke_request import PaintedImage
 
 MODEL = "MADE_UP_MODEL"  # file beside the runs of the project that names a folder with a tiny model
 

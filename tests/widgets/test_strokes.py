@@ -171,7 +171,7 @@ def test_a_preview_comes_while_one_paints_and_becomes_the_mask(
     assert (mask[60, 40:] == 1).all()
     assert (mask[60, :40] == 0).all()
     assert (mask[50, 50:71] == 0).all()  # painted, against the preview
-    assert not preview.visible
+    assert preview not in bench.viewer.layers
     verified = session.painting.verified("first")
     assert verified[50, 60]
     assert not verified[60, 60]
@@ -182,7 +182,7 @@ def test_a_preview_comes_while_one_paints_and_becomes_the_mask(
     assert session.candidate.version is None
     assert session.candidate.versions[0].note == "from strokes"
     assert session.candidate.versions[0].parent == 0
-    assert "v001 learned from strokes on 1 image" in bench.status.words.toPlainText()
+    assert "earned from strokes on 1 image: v001 is in use" in bench.status.words.toPlainText()
 
 
 def test_a_slice_of_a_stack_is_painted_like_an_image(dock: Any, viewer: Any, qtbot: Any) -> None:

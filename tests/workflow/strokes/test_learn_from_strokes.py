@@ -15,7 +15,7 @@ from napari_unet.settings import AugmentationSettings, NetworkSettings
 from napari_unet.workflow.strokes import stroke_rounds
 from napari_unet.workflow.strokes.learn_from_strokes_task import LearnFromStrokesTask
 from napari_unet.workflow.strokes.stroke_recipe import STROKES, for_images, scale_of
-from napari_unet.workflow.strokes.stroke_rounds import UNKNOWN, PaintedImage
+from napari_unet.workflow.strokes.stroke_request import UNKNOWN, PaintedImage
 from napari_unet.workflow.train.preview import Preview
 from support.errors import raises_code
 from support.tiny_models import without_graphs
@@ -99,7 +99,7 @@ def test_rounds_take_what_was_painted_since_and_leave_a_model(tmp_path: Path) ->
     assert result.stopped
     assert result.steps >= 3
     card = ModelCard.read(result.model)
-    assert card.trained_on == "strokes on 2 images, 2 images"
+    assert card.trained_on == "strokes, 2 images"
     assert card.recipe.name == "strokes"
     assert card.provenance["split"]["train"] == ["one", "two"]
     assert "2 images, 48 pixels" in result.sentence

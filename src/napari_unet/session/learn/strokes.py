@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from napari_unet.session.task_runner import TaskRunner
     from napari_unet.session.workspace import Workspace
     from napari_unet.workflow.strokes.learn_from_strokes_task import WarmStrokesTask
-    from napari_unet.workflow.strokes.stroke_rounds import LearnedFromStrokes, PaintedImage
+    from napari_unet.workflow.strokes.stroke_request import PaintedImage
+    from napari_unet.workflow.strokes.stroke_rounds import LearnedFromStrokes
     from napari_unet.workflow.train.preview import Preview
 
 GONE = -1  # number of the last stroke on an image whose strokes were all undone
@@ -207,7 +208,7 @@ class StrokeLearning:
                 return
             # Nothing could judge it, and the person asked for it; other models can be chosen as before.
             self.candidate.keep()
-            words = f"{version.name} {result.sentence.split(',')[0]} and is in use. Nothing is measured yet."
+            words = f"{result.headline}: {version.name} is in use. Nothing has measured it yet."
             self.runner.succeeded.emit(Outcome(words, version.path))
 
         self.running = True
@@ -229,7 +230,7 @@ class StrokeLearning:
 
     def _strokes(self, collection: Collection, known: Mapping[str, int]) -> list[PaintedImage]:
         """What was painted since; called from another thread."""
-        from napari_unet.workflow.strokes.stroke_rounds import PaintedImage
+        from napari_unet.workflow.strokes.stroke_request import PaintedImage
 
         if collection is not self.workspace.collection:
             return []
@@ -241,11 +242,7 @@ class StrokeLearning:
                 continue
             try:
                 reference = entry.corrections[entry.known_as].reference()  # type: ignore[index]
-                image = None
-                if identifier not in known:
-                    image = refer(entry.sample, collection.dataset)
-                    if not isinstance(image, FileReference):
-                        image = np.asarray(collection.image(identifier))
+                image = None if identifier in known else self._image(collection, identifier)
             except (WorkbenchError, KeyError):
                 continue  # which is said where the image is shown
             mask = reference.labels
@@ -253,6 +250,12 @@ class StrokeLearning:
                 mask = np.where(reference.weights > 0, mask, IGNORE).astype(np.uint8)
             found.append(PaintedImage(identifier, number, mask, image))
         return found
+
+    @staticmethod
+    def _image(collection: Collection, identifier: str) -> FileReference | NDArray[np.generic]:
+        """An image as the computing process can have it: where its file is, or its pixels."""
+        found = refer(collection.entries[identifier].sample, collection.dataset)
+        return found if isinstance(found, FileReference) else np.asarray(collection.image(identifier))
 
     # the preview
 

@@ -54,7 +54,7 @@ class StrokePreview(QObject):  # type: ignore[misc]
         mask, painted = self.session.strokes.mask_in_view(), self.canvas.current_mask()
         if mask is None:
             if self.layer is not None:
-                self.layer.visible = False
+                layer_styles.remove_layer(self.viewer, self.layer)
             return
         if mask is not self._of:
             self._of, self._lines = mask, hatched_classes(mask)
@@ -83,7 +83,6 @@ class StrokePreview(QObject):  # type: ignore[misc]
             self.layer.data = lines
             if not layer_styles.same_colormap(self.layer, wanted):
                 self.layer.colormap = wanted
-        self.layer.visible = True
         self.canvas.place(self.layer)
         self.canvas.put_below_mask(self.layer)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,49 +16,21 @@ from napari_unet.training.forecast import PeakMemory
 from napari_unet.training.warm import warm_model
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.strokes.stroke_recipe import STROKES, for_images, fresh_model, training_of
+from napari_unet.workflow.strokes.stroke_request import StrokeRequest
 from napari_unet.workflow.strokes.stroke_rounds import LearnedFromStrokes, StrokeRounds
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from napari_unet.engine.task import FromCaller
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.settings import Recipe
 
 
 @dataclass(frozen=True, eq=False)
-class LearnFromStrokesTask:
+class LearnFromStrokesTask(StrokeRequest):
     """Learn from strokes in rounds until the time is up and nobody paints any more, or until it is stopped.
 
     After each round a Preview of the image that `preview` names comes as the piece of a Progress.
 
-    Attributes
-    ----------
-    out : pathlib.Path
-        Folder of the model.
-    classes : tuple of str
-        Names of the classes 1..K.
-    strokes : FromCaller
-        (mapping of id to number of the last stroke that is known) -> sequence of PaintedImage, those with
-        other strokes. One whose mask is 255 throughout teaches nothing any more.
-    start : pathlib.Path, optional
-        A model that was learned from strokes before, to continue from.
-    preview, stop : FromCaller, optional
-        See ``FineTuneTask``.
-    seconds : float
-        Budget, from the moment at which the network is ready.
-    recipe : Recipe
-        Network and training.
+    Attributes as ``StrokeRequest``.
     """
-
-    out: Path
-    classes: tuple[str, ...]
-    strokes: FromCaller
-    start: Path | None = None
-    preview: FromCaller | None = None
-    stop: FromCaller | None = None
-    seconds: float = 60.0
-    recipe: Recipe = field(default_factory=lambda: STROKES)
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> LearnedFromStrokes:
         """Learn, and write the model.

@@ -24,6 +24,7 @@ from napari_unet.workflow.inputs.image_reference import FileReference, Reference
 from napari_unet.workflow.inputs.labelled_images import as_dataset
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.strokes.stroke_recipe import for_images, fresh_model, training_of
+from napari_unet.workflow.strokes.stroke_request import UNKNOWN
 from napari_unet.workflow.train.dataset_scan import DatasetScan, needed_channels
 from napari_unet.workflow.train.preview import Preview
 from napari_unet.workflow.train.trained_from import provenance_of
@@ -31,38 +32,13 @@ from napari_unet.workflow.train.trained_from import provenance_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.workflow.strokes.learn_from_strokes_task import LearnFromStrokesTask
+    from napari_unet.workflow.strokes.stroke_request import PaintedImage, StrokeRequest
 
-UNKNOWN = 255  # in a mask of strokes: nobody painted there
 FIRST_ROUND, ROUND = 2.5, 5.0  # seconds of learning before the first preview, and between later ones
 ASK_EVERY = 0.25  # seconds between two questions whether to stop
 PAINTS_ON = 20.0  # seconds that it learns on after the last new stroke, if the budget ends before
-
-
-@dataclass(frozen=True, eq=False)
-class PaintedImage:
-    """Strokes on an image, as whoever has them hands them over.
-
-    Attributes
-    ----------
-    id : str
-        Of the image.
-    number : int
-        Of the last stroke on it.
-    mask : numpy.ndarray
-        (Y, X) uint8, 0 background, 1..K classes, 255 where nobody painted.
-    image : FileReference, numpy.ndarray or None
-        Where it is, or (Y, X, C) in the stored dtype; None of an image that was handed over before.
-    """
-
-    id: str
-    number: int
-    mask: NDArray[np.uint8]
-    image: FileReference | NDArray[np.generic] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +57,12 @@ class LearnedFromStrokes(Trained):
     @property
     def sentence(self) -> str:
         """All of it for a person, on one line."""
-        on = f"{self.images:,} image{'s' * (self.images != 1)}"
-        return f"learned from strokes on {on}, {self.pixels:,} pixels; nothing is measured yet"
+        return f"{self.headline}, {self.pixels:,} pixels; nothing has measured it yet"
+
+    @property
+    def headline(self) -> str:
+        """What was learned from: "learned from strokes on 2 images"."""
+        return f"learned from strokes on {self.images:,} image{'s' * (self.images != 1)}"
 
     @property
     def verdict(self) -> str:
@@ -101,7 +81,7 @@ class StrokeRounds:
 
     Parameters
     ----------
-    task : LearnFromStrokesTask
+    task : StrokeRequest
         What is wanted.
     on_progress : callable
         Takes a Progress after each step.
@@ -109,7 +89,7 @@ class StrokeRounds:
         Checked before each step.
     """
 
-    task: LearnFromStrokesTask
+    task: StrokeRequest
     on_progress: OnProgress
     cancel: CancelToken
 
@@ -150,7 +130,7 @@ class StrokeRounds:
             channels=channels,
             intensities=recipe.training.intensities,
             scale=recipe.training.scale,
-            channel_names=common_channels(self._samples.values(), channels),
+            channel_names=common_channels(list(self._samples.values()), channels),
         )
         return fresh_model(recipe, normalization, task.classes)
 
@@ -269,7 +249,7 @@ class StrokeRounds:
     def _write(self) -> LearnedFromStrokes:
         task, model = self.task, self._model
         taught = [self._samples[i] for i in self._training.patches.images]
-        name = f"strokes on {len(taught):,} image{'s' * (len(taught) != 1)}"
+        name = "strokes"
         ids = tuple(sample.id for sample in taught)
         split = Split(ids, (), (), groups={i: i for i in ids}, data=name, note="strokes: nothing judges them")
         scan = DatasetScan(as_dataset(name, taught, task.classes))
