@@ -41,7 +41,7 @@ PARTS = {
         {"train", "large_images", "review", "export"},
         {"evaluate", "ensemble", "demo", "doctor", "inspect", "import_model"},
         {"finetune"},
-        {"replay"},
+        {"replay", "strokes"},
     ),
     "session": (
         {"images"},
@@ -57,7 +57,7 @@ PARTS = {
     "session/learn": (
         {"facts", "verdict"},
         {"background_job", "candidate_version"},
-        {"new_model"},
+        {"new_model", "strokes"},
         {"learning"},
     ),
     "evaluation": (
@@ -83,6 +83,7 @@ PARTS = {
         {"snapshots"},
         {"fit"},
         {"fine_tune", "forecast", "warm"},
+        {"strokes"},
     ),
     "project": (
         {"lock"},

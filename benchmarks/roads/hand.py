@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from roads.waiting import rest, spin
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PLUGIN, TITLE = "napari-unet-workbench", "U-Net Workbench"
+HAND = 0.01  # seconds from one place of the pointer to the next
 MENU, DIALOG = 2, 2  # clicks: menu and entry; folder or file, and its Open button
 
 
@@ -70,6 +72,38 @@ class Hand:
         QTimer.singleShot(10, pick)
         self.click(button)
         assert found, f"the menu has no {words!r}"
+
+    def click_word(self, label: Any, pixels: int = 45) -> None:
+        """Click a line of text so many pixels from its left end."""
+        from qtpy.QtCore import QPoint, Qt
+        from qtpy.QtTest import QTest
+
+        self.clicks += 1
+        QTest.mouseClick(label, Qt.MouseButton.LeftButton, pos=QPoint(pixels, label.height() // 2))
+
+    def drag(self, way: list[tuple[int, int]]) -> None:
+        """Paint along a way, (row, column) in pixels of the image; counts as one click."""
+        from qtpy.QtCore import QPoint, Qt
+        from qtpy.QtTest import QTest
+
+        canvas, camera = self.viewer.window._qt_viewer.canvas.native, self.viewer.camera
+        middle = camera.center[-2:]
+
+        def place(row: float, column: float) -> QPoint:
+            y, x = (row - middle[0]) * camera.zoom, (column - middle[1]) * camera.zoom
+            return QPoint(round(canvas.width() / 2 + x), round(canvas.height() / 2 + y))
+
+        QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=place(*way[0]))
+        for point in way[1:]:
+            QTest.mouseMove(canvas, place(*point))
+            rest(HAND)
+        QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=place(*way[-1]))
+        self.clicks += 1
+        rest(HAND)
+
+    def clock(self) -> float:
+        """Seconds, from some moment on."""
+        return time.perf_counter()
 
     def choose(self, box: Any, data: object) -> None:
         """Open a combo box, and click the entry with this data."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from napari_unet.project.project import Project
-from support.kill_stack import NAME, SHAPE, digest
+from support.kill_stack import NAME, SHAPE, UNKNOWN, digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,10 +27,11 @@ def lines_of(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_strokes_in_slices_of_a_stack_outlive_a_kill(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "kind"), [(1, "mask"), (2, "mask"), (3, "strokes")])
+def test_strokes_in_slices_of_a_stack_outlive_a_kill(tmp_path: Path, seed: int, kind: str) -> None:
     log = tmp_path / "log"
-    command = [sys.executable, "-m", "support.kill_stack", str(log), str(seed)]
+    nothing = np.full(SHAPE[1:], UNKNOWN if kind == "strokes" else 0)
+    command = [sys.executable, "-m", "support.kill_stack", str(log), str(seed), kind]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     try:
         end = time.monotonic() + 90
@@ -54,11 +55,9 @@ def test_strokes_in_slices_of_a_stack_outlive_a_kill(tmp_path: Path, seed: int) 
             identifier = f"{NAME} [{number}]"
             kept = project.corrections.mask(identifier) if identifier in project.corrections else None
             if kept is None:
-                assert set(states[:must]) <= {
-                    digest(np.zeros(SHAPE[1:]))
-                }  # nothing but erased where nothing was
+                assert set(states[:must]) <= {digest(nothing)}  # nothing but erased where nothing was
                 continue
             first = digest(np.eye(*SHAPE[1:], dtype=np.uint8))
-            allowed = [first, digest(np.zeros(SHAPE[1:])), *states] if not must else states[must - 1 :]
+            allowed = [first, digest(nothing), *states] if not must else states[must - 1 :]
             assert digest(kept) in allowed, (number, must, len(states))
     assert demanded >= 3

@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_unet.engine.task import FromCaller
 from napari_unet.metrics.object_confidence import ObjectConfidence
+from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.workflow.export.mask_sources import CallerMasks, HandedMask
 from napari_unet.workflow.inputs.image_reference import refer
 
@@ -44,6 +45,8 @@ def segmented_in_part(workspace: Workspace, identifiers: Sequence[str]) -> str:
     assert collection is not None
     for identifier in identifiers:
         entry = collection.entries[identifier]
+        if entry.has_strokes_only and not entry.is_whole:
+            return f"{identifier} has strokes only. Segment it, or use its preview, then export it."
         if entry.disk is not None:
             share = entry.disk.share
             part = share < ALL
@@ -90,6 +93,9 @@ def current_masks(
         found = collection.mask(identifier, settings)
         if found is None:
             return None
+        if entry.has_strokes_only:  # the model says what nobody painted
+            predicted = collection.predicted_mask(identifier, settings)
+            found = found if predicted is None else np.where(found == IGNORE, predicted, found)
         known: NDArray[np.uint8] = np.where(found > highest, 0, found).astype(np.uint8)
         joined = collection.joined(identifier)
         handed[identifier] = HandedMask(

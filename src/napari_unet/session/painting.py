@@ -88,8 +88,11 @@ class Painting:
         collection = self.workspace.collection
         if collection is None or identifier not in collection.entries:
             return
-        before = collection.entries[identifier].corrected
-        if before is None:
+        entry = collection.entries[identifier]
+        before = entry.corrected
+        if before is None and entry.has_strokes_only:
+            before, box = self.unknown_mask(identifier, mask.shape), None
+        elif before is None:
             before, box = self._predicted(collection, identifier), None  # it may be another than was shown
         if before is None or before.shape != mask.shape:
             before, box = np.zeros_like(mask), None  # a mask of another size: reported when it is recorded
@@ -100,6 +103,35 @@ class Painting:
             lambda kept, name: kept.record(name, start, mask, kind, box=box, begun=begun, **marked),
         )
         self.workspace.score_mask(identifier, mask)
+
+    def begin_strokes(self, identifier: str) -> bool:
+        """Begin a mask of which nothing is known, on an image without one; says whether it is begun now."""
+        entry = self._entry(identifier)
+        if entry is None or entry.disk is not None or entry.is_segmented or entry.is_corrected:
+            return False
+        entry.is_begun = True
+        self.prepare()
+        self.workspace.mask_changed.emit(identifier)
+        self.workspace.rows_changed.emit((identifier,))
+        return True
+
+    def unknown_mask(self, identifier: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """(Y, X) uint8: the strokes on an image, or 255 everywhere while there is none."""
+        entry = self._entry(identifier)
+        if entry is not None and entry.known_as in entry.corrections:
+            assert isinstance(entry.corrections, Corrections)
+            return entry.corrections.mask(entry.known_as)
+        return np.full(shape, IGNORE, np.uint8)
+
+    def fill_unknown(self, identifier: str, mask: NDArray[np.uint8]) -> None:
+        """Make a predicted mask (Y, X) uint8 that of an image; what is painted stays as it is."""
+        collection, entry = self.workspace.collection, self._entry(identifier)
+        if collection is None or entry is None or entry.disk is not None:
+            return
+        if entry.known_as not in entry.corrections:
+            return  # nothing is painted: the mask is what a model says, and is segmented
+        self._change(identifier, lambda kept, name: kept.fill_unknown(name, mask))
+        self._show(identifier)
 
     def correct_part(
         self,

@@ -13,6 +13,7 @@ from napari_unet.session.learn.background_job import BackgroundJob
 from napari_unet.session.learn.candidate_version import CandidateVersion
 from napari_unet.session.learn.learning import Learning
 from napari_unet.session.learn.new_model import NewModelTraining
+from napari_unet.session.learn.strokes import StrokeLearning
 from napari_unet.session.painting import Painting
 from napari_unet.session.quality.object_tables import ObjectTables
 from napari_unet.session.quality.quality_estimates import QualityEstimates
@@ -62,6 +63,9 @@ class Session:
         parts = self.workspace, self.runner, self.painting, self.history, self.background, self.candidate
         self.new_model = NewModelTraining(*parts)
         self.learning = Learning(*parts)
+        self.strokes = StrokeLearning(
+            self.workspace, self.runner, self.painting, self.background, self.candidate
+        )
         self._rescoring: Job | None = None
         self._rescore_wanted = False  # as soon as what runs has ended
         self._wire()
@@ -73,16 +77,19 @@ class Session:
         self.runner.stopping.connect(self._stop_rescoring)
         self.runner.stopping.connect(self.estimates.stop)
         self.workspace.opened.connect(self.learning.end_rounds)
+        self.workspace.opened.connect(self.strokes.forget_preview)
         self.workspace.opened.connect(self.projects.look)
         self.workspace.collection_changed.connect(self.channels.recall)
         self.projects.project_changed.connect(self.channels.agree)
         self.workspace.model_changed.connect(self.history.forget_segmentation)
-        self.workspace.collection_changed.connect(self.new_model.drop_wish)
-        self.projects.project_failed.connect(self.new_model.drop_wish)
+        for training in (self.new_model, self.strokes):
+            self.workspace.collection_changed.connect(training.drop_wish)
+            self.projects.project_failed.connect(training.drop_wish)
         self.painting.done_changed.connect(self._on_done)
         # A training that waits for its project finds no version on offer, so it starts before one is.
         self.projects.project_changed.connect(self.new_model.start_waiting)
         self.projects.project_changed.connect(self.learning.start_waiting)
+        self.projects.project_changed.connect(self.strokes.start_waiting)
         self.projects.project_changed.connect(self.candidate.follow_project)
         self.projects.project_changed.connect(self.candidate.offer_versions)
         self.background.started.connect(self.candidate.forget_verdict)

@@ -25,8 +25,10 @@ from napari_unet.widgets.canvas.image_source import ImageSource
 from napari_unet.widgets.canvas.large.large_masks import LargeMasks
 from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
 from napari_unet.widgets.canvas.overlays import Overlays
+from napari_unet.widgets.canvas.stroke_preview import StrokePreview
 from napari_unet.widgets.dock.close_question import may_stop
 from napari_unet.widgets.dock.start_segmenting import StartSegmenting
+from napari_unet.widgets.dock.stroke_actions import StrokeActions
 from napari_unet.widgets.dock.work_display import WorkDisplay
 from napari_unet.widgets.images.images_panel import ImagesPanel
 from napari_unet.widgets.learn.learn_panel import LearnPanel
@@ -41,6 +43,7 @@ from napari_unet.widgets.parts.step import Scroll, Step, StepColumn
 from napari_unet.widgets.review.mask_editing import MaskEditing
 from napari_unet.widgets.review.navigation import Navigation
 from napari_unet.widgets.review.review_panel import ReviewPanel
+from napari_unet.widgets.review.strokes_row import StrokesRow
 from napari_unet.widgets.segment.large_mask_row import LargeMaskRow
 from napari_unet.widgets.segment.segment_panel import SegmentPanel
 
@@ -95,6 +98,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.image_source = ImageSource(napari_viewer, self.session, self)
         self.canvas = MaskCanvas(napari_viewer, self.session, self.image_source, self)
         self.overlays = Overlays(napari_viewer, self.session, self.canvas)
+        self.stroke_preview = StrokePreview(napari_viewer, self.session, self.canvas)
         self.mask_editing = MaskEditing(self.session, self.canvas)
         self.large = LargeMasks(napari_viewer, self.session, self.image_source, self)
         self.canvas.large = self.large
@@ -104,6 +108,11 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.segment_panel.body.addWidget(self.large_mask_row)
         undo = partial(self.mask_editing.edit, "undo")
         self.objects = ObjectPanels(napari_viewer, self.session, self.canvas, self.segment_panel, undo)
+        self.strokes_row = StrokesRow(self.session, self.segment_panel)
+        self.segment_panel.body.addWidget(self.strokes_row)
+        self.stroke_actions = StrokeActions(
+            self.session, self.image_source, self.canvas, self.segment_panel, self.strokes_row
+        )
         self.review_panel = ReviewPanel(self.session, self)
         self.learn_panel = LearnPanel(self.session, self)
         self.navigation = Navigation(self.session, self.images, self.segment_panel, self.canvas)
@@ -208,13 +217,13 @@ class Workbench(QWidget):  # type: ignore[misc]
         mend.edit_wanted.connect(self.mask_editing.edit)
         mend.version_wanted.connect(self.mask_editing.go_back)
         mend.accept_wanted.connect(self.mask_editing.accept)
+        self.strokes_row.is_large = lambda: self.large.active
         self.review_panel.classes.chosen.connect(self.canvas.choose_label)
         self.canvas.label_chosen.connect(self.review_panel.classes.mark)
         self.session.workspace.rows_changed.connect(lambda _: self.review_panel.refresh())
         self.session.projects.noted.connect(self._on_noted)
         self.session.runner.succeeded.connect(self._on_outcome)
         self.status.cancel_button.clicked.connect(self.session.runner.cancel)
-        self.session.background.previewed.connect(self.canvas.preview.show)
         self.session.background.changed.connect(self.canvas.preview.drop)
         self.session.runner.failed.connect(self._on_failed)
         self.session.workspace.model_changed.connect(self._warm)
@@ -240,6 +249,7 @@ class Workbench(QWidget):  # type: ignore[misc]
                 "U": self.review_panel.unsure_box.toggle,
                 "B": self.review_panel.boxes["probabilities"].toggle,
                 "H": self.canvas.hide_mask,
+                "A": self.stroke_actions.accept_preview,
                 "G": lambda: self.mask_editing.edit("grow"),
                 "Shift-G": lambda: self.mask_editing.edit("shrink"),
                 "Shift-W": self.objects.worst,
@@ -426,6 +436,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.large.close()
         self.canvas.close()
         self.overlays.close()
+        self.stroke_preview.close()
         self.image_source.close()
         self.work.close()
         self.images.close_threads()

@@ -13,7 +13,7 @@ import numpy as np
 from napari_unet.data.split import Split
 from napari_unet.errors import DataError
 from napari_unet.project.corrections.background_writer import BackgroundWriter, NoWriter
-from napari_unet.project.corrections.correction import Correction, CorrectionStats, MaskVersion
+from napari_unet.project.corrections.correction import IGNORE, Correction, CorrectionStats, MaskVersion
 from napari_unet.project.corrections.mask_edits import NO_RUNS, MaskEdits, check_masks
 from napari_unet.project.corrections.memory_store import MemoryStore, frozen
 from napari_unet.project.corrections.stroke import (
@@ -135,6 +135,14 @@ class Corrections(Mapping[str, Correction]):
     def stats(self, identifier: str) -> CorrectionStats:
         """What is known of a correction without its pixels; all zero if nobody worked on the image."""
         return self._files.stats_of(identifier)
+
+    def has_unknown(self, identifier: str) -> bool:
+        """Whether some pixels of a mask are unknown, as nobody painted them: it holds strokes alone."""
+        with self._lock:
+            stored = self._files.load(identifier)
+            if stored is None or not (stored.prediction == IGNORE).any():
+                return False
+            return bool(((stored.mask == IGNORE) & ~stored.verified).any())
 
     def total(self) -> CorrectionStats:
         """Strokes, pixels and seconds of all images together."""
@@ -296,6 +304,31 @@ class Corrections(Mapping[str, Correction]):
             wanted = stored.prediction if prediction is None else prediction
             return self._edits.become(
                 stored, identifier, "revert", wanted, np.zeros_like(stored.verified), False
+            )
+
+    def fill_unknown(self, identifier: str, mask: NDArray[np.uint8]) -> Stroke | None:
+        """Let a predicted mask say what nobody painted; what is painted stays, and nothing more is verified.
+
+        Parameters
+        ----------
+        identifier : str
+            Of an image with strokes.
+        mask : numpy.ndarray
+            (Y, X) uint8, 0 background, 1..K classes.
+
+        Returns
+        -------
+        Stroke or None
+            Can be undone as any other; None if nothing changed.
+        """
+        with self._lock:
+            stored = self._files.load(identifier)
+            if stored is None:
+                return None
+            check_masks(identifier, stored.mask, mask)
+            whole = np.where(stored.verified & (stored.mask != IGNORE), stored.mask, mask)
+            return self._edits.become(
+                stored, identifier, "preview", whole, stored.verified, stored.stats.done
             )
 
     def versions(self, identifier: str) -> tuple[MaskVersion, ...]:

@@ -27,7 +27,7 @@ JOINED = 512  # bit of what a stroke sets: objects that meet in these pixels are
 CUT = 1024  # the same: objects were cut apart here
 KNOWN = 255 + VERIFIED  # bits that a mask and its verified pixels hold
 # What is no work of the hand and does not count as a stroke.
-QUIET = {"undo", "done", "not done", "prediction", "revert", "earlier version"}
+QUIET = {"undo", "done", "not done", "prediction", "revert", "earlier version", "preview"}
 MAX_PIXELS = 2**31
 MAX_BEGUN = 2**20
 HEAD = struct.Struct("<H")

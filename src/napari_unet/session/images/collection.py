@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_unet.workflow.segment.prediction import Prediction
 
 SEEN = ("train", "validation")
+MOST_UNKNOWN = 0.5  # share of a mask above which it has no score
 
 
 @dataclass
@@ -69,6 +70,8 @@ class Entry:
         Who owns what a person made of the mask; the entry only reads it.
     known_as : str
         Id of the image there.
+    is_begun : bool
+        Whether a person began an empty mask of which nothing is known yet.
     disk : DiskMask or None
         The mask of an image that is too large to have it in memory; it owns what a person painted, too.
     """
@@ -88,6 +91,7 @@ class Entry:
     scored_with: tuple[float, int] | None = None
     corrections: Corrections | DiskMask = field(default_factory=Corrections.in_memory)
     known_as: str = ""
+    is_begun: bool = False
     disk: DiskMask | None = None
 
     def __post_init__(self) -> None:
@@ -117,6 +121,20 @@ class Entry:
     def is_whole(self) -> bool:
         """Whether all of the image was segmented at once."""
         return self.prediction is not None and self.prediction.file is not None and self.prediction.whole
+
+    @property
+    def has_strokes_only(self) -> bool:
+        """Whether the mask is what a person painted and nothing else: other pixels of it are unknown."""
+        if self.disk is not None or not isinstance(self.corrections, Corrections):
+            return False
+        if self.is_segmented and not self.is_corrected:
+            return False
+        if self.known_as not in self.corrections:
+            return self.is_begun
+        try:
+            return self.corrections.has_unknown(self.known_as)
+        except WorkbenchError:
+            return False  # which is said where the mask is wanted
 
     @property
     def corrected(self) -> NDArray[np.uint8] | None:
@@ -439,6 +457,8 @@ class Collection:
         """Agreement of a mask (Y, X) uint8 with the reference, ignored pixels aside; None without one."""
         reference = self.reference(identifier)
         ignored = mask == IGNORE
+        if ignored.mean() > MOST_UNKNOWN:
+            return None  # strokes: a person chose the few pixels, and they say nothing of the rest
         if reference is not None and reference.labels.shape == mask.shape and ignored.any():
             weights = np.ones(mask.shape, np.float32) if reference.weights is None else reference.weights
             reference = replace(reference, weights=np.where(ignored, 0, weights).astype(np.float32))

@@ -199,7 +199,7 @@ class QualityEstimates:
             return before[2]
         predicted = collection.predicted_mask(identifier, self.workspace.inference)
         truth = entry.corrected
-        if truth is None:
+        if truth is None or entry.has_strokes_only:  # a few chosen pixels say nothing of the rest
             return float("nan")
         value = float("nan")
         if predicted is not None and predicted.shape == truth.shape:

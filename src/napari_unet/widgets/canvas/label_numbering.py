@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CYCLE = 49  # colours of objects, after which they come again
 IGNORED_OBJECT = 1_000_000  # number of ignored pixels among objects; a new object never gets it
 NEW_OBJECTS = 1000  # numbers left free for the new objects of each class
+BACKGROUND_STROKE = 254  # number of background that a person painted, where all else is unknown
 BEYOND = 256  # place of all numbers above those of a mask of classes
 
 
@@ -76,6 +77,24 @@ class LabelNumbering:
         return cls(labels, class_of, first_new)
 
     @classmethod
+    def of_strokes(cls, mask: NDArray[np.uint8], classes: int) -> LabelNumbering:
+        """Number a mask of strokes: what nobody painted is 0, so that it is not shown, and erasing means it.
+
+        Parameters
+        ----------
+        mask : numpy.ndarray
+            (Y, X) uint8, 0 background, 1..K classes, 255 unknown.
+        classes : int
+            K, less than 254.
+        """
+        class_of = np.minimum(np.arange(BEYOND + 1), classes).astype(np.uint8)
+        class_of[[0, IGNORE]] = IGNORE
+        class_of[BACKGROUND_STROKE] = 0
+        number_of = np.arange(BEYOND, dtype=np.uint8)
+        number_of[0], number_of[IGNORE] = BACKGROUND_STROKE, 0
+        return cls(number_of[mask], class_of, tuple(range(1, classes + 1)))
+
+    @classmethod
     def of_stack(cls, class_of: NDArray[np.uint8], classes: int) -> LabelNumbering:
         """The numbering of a stack whose objects have the numbers 1, 2, ... through all slices.
 
@@ -95,6 +114,11 @@ class LabelNumbering:
         """Whether every object has a number of its own."""
         return len(self.class_of) > IGNORED_OBJECT
 
+    @property
+    def of_unknown(self) -> bool:
+        """Whether 0 in the layer says that nobody knows; else it is the background."""
+        return bool(self.class_of[0] == IGNORE)
+
     def classes(self, labels: NDArray[Any]) -> NDArray[np.uint8]:
         """(Y, X) uint8: the class of every pixel of the layer."""
         if labels.dtype == np.uint8:
@@ -103,8 +127,12 @@ class LabelNumbering:
 
     def number_for(self, label: int) -> int:
         """The number to paint a class with: 0 background, 1..K, 255 ignore."""
+        if label == IGNORE and self.of_unknown:
+            return 0
         if label == IGNORE:
             return IGNORED_OBJECT if self.as_objects else IGNORE
+        if not label and self.of_unknown:
+            return BACKGROUND_STROKE
         return self.first_new[label - 1] if label else 0
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from napari_unet.evaluation.error_map import ERROR_COLOURS
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.images.layer_metadata import MASK_KEY, ShownMask
-from napari_unet.widgets.canvas.label_numbering import CYCLE, IGNORED_OBJECT
+from napari_unet.widgets.canvas.label_numbering import BACKGROUND_STROKE, CYCLE, IGNORED_OBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#0072B2", "#D55E00")
 
 IGNORED_COLOUR = "#B8B8B8"  # as fog: no class has a grey
+BACKGROUND_COLOUR = "#4169FF"  # of strokes that say: here is background
 VERIFIED_COLOUR = "#CC79A7"  # hatched, so that its shape differs as well
 # Of disagreement, with how much of what lies below they hide.
 UNSURE_COLOURS = (("#5B1FBF", 0.0), ("#5B1FBF", 0.15), ("#B14EE9", 0.8), ("#FFE94A", 1.0))
@@ -59,7 +60,8 @@ def _colormap(colours: dict[int, str], name: str) -> Any:
 
 def class_colormap(classes: int) -> Any:
     """Colours of classes 1..K."""
-    colours = {number: class_colour(number, classes) for number in range(1, classes + 1)}
+    colours = {BACKGROUND_STROKE: BACKGROUND_COLOUR}
+    colours |= {number: class_colour(number, classes) for number in range(1, classes + 1)}
     return _colormap(colours | {IGNORE: IGNORED_COLOUR}, f"classes 1 to {classes}")
 
 

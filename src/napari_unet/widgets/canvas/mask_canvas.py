@@ -245,6 +245,10 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         numbering = stack.numbering if stack.as_objects else self._numbering
         if numbering is None:
             return
+        if not stack.as_objects:
+            nothing = np.zeros((0, 0), np.uint8)
+            strokes = self._has_strokes_only(identifier)
+            numbering = (LabelNumbering.of_strokes if strokes else LabelNumbering.of)(nothing, self._classes)
         classes = numbering.classes(stack.labels[index])
         mask = self.session.workspace.mask(identifier)
         if mask is None or not np.array_equal(mask, classes):
@@ -346,7 +350,10 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             self._clear()
             return
         entry = collection.entries[identifier]
-        if entry.disk is not None or (entry.prediction is None and not entry.is_corrected):
+        shape = self.image_source.shape()
+        if entry.has_strokes_only and not entry.is_corrected and shape is not None:
+            self._show_mask(identifier, self.session.painting.unknown_mask(identifier, shape))
+        elif entry.disk is not None or (entry.prediction is None and not entry.is_corrected):
             self._clear()
         else:
             self.session.workspace.with_mask(identifier, lambda mask: self._show_mask(identifier, mask))
@@ -412,7 +419,9 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         self._numbering = numbering
         self._watch.forget_place()
         wanted = (
-            layer_styles.object_colormap() if self.as_objects else layer_styles.class_colormap(self._classes)
+            layer_styles.object_colormap()
+            if numbering.as_objects
+            else layer_styles.class_colormap(self._classes)
         )
         with self._quiet():
             if self.mask_layer is None:
@@ -464,12 +473,19 @@ class MaskCanvas(QObject):  # type: ignore[misc]
 
     def _numbered(self, mask: NDArray[np.uint8]) -> tuple[bool, LabelNumbering, NDArray[Any]]:
         """Number a mask: whether the layer shows others, what they mean, and the layer's array."""
-        stack = self._stack
+        stack, strokes = self._stack, self._has_strokes_only(self._shown)
         if stack is None:
             # A copy: painting must not reach the stored mask.
-            numbering = LabelNumbering.of(mask, self._classes, self._objects(mask))
+            numbering = (
+                LabelNumbering.of_strokes(mask, self._classes)
+                if strokes
+                else LabelNumbering.of(mask, self._classes, self._objects(mask))
+            )
             return True, numbering, numbering.labels
         key = self.stacks.key(self._shown)
+        if strokes and not stack.as_objects:
+            numbering = LabelNumbering.of_strokes(mask, self._classes)
+            return stack.put(self._index, key, numbering.labels), numbering, stack.labels
         if not stack.as_objects:
             changed = stack.put(self._index, key, mask if key is not None else None)
             return changed, LabelNumbering.of(mask, self._classes), stack.labels
@@ -480,6 +496,12 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             changed = self.stacks.fill(self._index, stack, key, mask, objects)
         assert stack.numbering is not None
         return changed, stack.numbering, stack.labels
+
+    def _has_strokes_only(self, identifier: str) -> bool:
+        """Whether pixels of an image that nobody painted are unknown."""
+        collection = self.session.workspace.collection
+        entry = collection.entries.get(identifier) if collection is not None else None
+        return entry is not None and entry.has_strokes_only
 
     def _objects(self, mask: NDArray[np.uint8]) -> NDArray[np.int32] | None:
         """Objects of the current mask, separated as the model does it; None where classes are shown."""

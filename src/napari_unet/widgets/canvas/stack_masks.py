@@ -181,6 +181,8 @@ class StackMasks(QObject):  # type: ignore[misc]
         assert collection is not None
         entry = collection.entries[identifier]
         corrected = entry.corrected if entry.is_corrected else None
+        if corrected is not None and entry.has_strokes_only and not stack.as_objects:
+            corrected = LabelNumbering.of_strokes(corrected, self._classes).labels
         self._busy = True
 
         def work() -> None:

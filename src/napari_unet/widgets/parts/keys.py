@@ -21,6 +21,7 @@ KEYS = {
     "U": "show or hide where the model is unsure",
     "B": "show or hide probabilities",
     "H": "show or hide the mask",
+    "A": "use the preview of the strokes as the mask",
     "G": "grow the object under the pointer",
     "Shift-G": "shrink the object under the pointer",
     "Shift-W": "go to the most doubtful object of all images, then to the next",

@@ -216,13 +216,19 @@ class ReviewPanel(Step):
         self.verified_box.setEnabled(at_work)
         self.unsure_box.setEnabled(row is not None)
         self.boxes["probabilities"].setEnabled(row is not None and row.status != "new")
-        self.classes.setVisible(at_work)
+        self.classes.setVisible(at_work and not self._strokes_only())
         if session.workspace.collection is not None:
             self.classes.set_classes(session.workspace.collection.classes)
         here, every = self.edit_bar.stats_in_words()
         self.hint.setText(here)
         self.hint.setToolTip(f"<qt>Work on this image; on all: {every or 'none'}</qt>")
         self.refresh_legend()
+
+    def _strokes_only(self) -> bool:
+        """Whether the mask holds strokes alone, which have a legend of their own."""
+        workspace = self.session.workspace
+        entry = None if workspace.collection is None else workspace.collection.entries.get(workspace.current)
+        return entry is not None and entry.has_strokes_only
 
     def _tell_score(self, row: ImageRow | None) -> None:
         words, about = "", ""

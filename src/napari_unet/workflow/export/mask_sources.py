@@ -196,12 +196,13 @@ class StoredMasks:
         from napari_unet.project.project import Project
 
         project = Project.open(self.data, read_only=True)
-        touched = set(project.corrections.touched())
+        touched = {i for i in project.corrections.touched() if not project.corrections.has_unknown(i)}
         samples = [project.images.sample(i) for i in project.ids if i in touched]
         if not samples:
             raise DataError(
                 f"the project {self.data} has no corrected masks yet",
                 code="data.masks.missing",
+                expected="a mask of a whole image; strokes leave the rest unknown",
                 remedy="paint some, or export what a model makes of its images with --model",
             )
         link = project.file.data.find(self.data)

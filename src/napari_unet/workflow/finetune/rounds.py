@@ -151,7 +151,7 @@ def add_version(
         found |= {"held_out_iou": result.held_out_iou, "validation_iou": result.validation_iou}
         if comparison is None and result.held_out_iou is not None:
             found["held_out_images"] = float(result.judged)
-        note = "trained again" if comparison is None else f"trained again, {note}"
+        note = result.how if comparison is None else f"{result.how}, {note}"
     return project.models.add(
         result.model,
         scores={name: value for name, value in found.items() if value is not None},

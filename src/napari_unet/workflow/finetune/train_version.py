@@ -83,6 +83,11 @@ class Trained:
         return self.comparison.verdict if self.comparison is not None else "new"
 
     @property
+    def how(self) -> str:
+        """How the version came to be, for the list of versions."""
+        return "trained again"
+
+    @property
     def sentence(self) -> str:
         """All of it for a person, on one line."""
         if self.comparison is not None:

@@ -1,0 +1,75 @@
+"""What the buttons and keys of painting without a model do: begin a mask, use the preview."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_unet.session.session import Session
+    from napari_unet.widgets.canvas.image_source import ImageSource
+    from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
+    from napari_unet.widgets.review.strokes_row import StrokesRow
+    from napari_unet.widgets.segment.segment_panel import SegmentPanel
+
+SMALLEST_BRUSH = 3  # pixels
+BRUSH_SHARE = 64  # so many brushes are as long as the shorter side of an image
+
+
+class StrokeActions:
+    """Begins masks of strokes, and makes previews masks.
+
+    Parameters
+    ----------
+    session : Session
+        Whose images are painted.
+    image_source : ImageSource
+        Knows the size of the current image.
+    canvas : MaskCanvas
+        Shows the strokes, and gives the brush.
+    panel : SegmentPanel
+        Chooses between classes and objects.
+    row : StrokesRow
+        Whose buttons these are.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        image_source: ImageSource,
+        canvas: MaskCanvas,
+        panel: SegmentPanel,
+        row: StrokesRow,
+    ) -> None:
+        self.session, self.image_source = session, image_source
+        self.canvas, self.panel, self.row = canvas, panel, row
+        row.new_wanted.connect(self.new_mask)
+        row.accept_wanted.connect(self.accept_preview)
+        row.legend.chosen.connect(canvas.choose_label)
+        canvas.label_chosen.connect(row.legend.mark)
+        session.background.previewed.connect(self._on_preview)
+
+    def new_mask(self) -> None:
+        """Begin a mask of strokes on the current image, with the brush in hand."""
+        shape, session = self.image_source.shape(), self.session
+        if shape is None or not session.workspace.current:
+            session.runner.failed.emit("Open an image first.", "")
+            return
+        box = self.panel.show_box
+        if box.currentData():  # strokes are of classes
+            box.setCurrentIndex(box.findData(False))
+            box.activated.emit(box.currentIndex())
+        if not session.painting.begin_strokes(session.workspace.current):
+            return
+        self.canvas.take_brush()
+        self.canvas.mask_layer.brush_size = max(SMALLEST_BRUSH, min(shape) // BRUSH_SHARE)
+        self.row.refresh()
+        session.strokes.warm()
+
+    def accept_preview(self) -> None:
+        """Make the preview of the image in view its mask."""
+        self.canvas.take_painting()
+        self.session.strokes.accept()
+
+    def _on_preview(self, preview: Any) -> None:
+        if not self.session.strokes.running:  # those have a layer of their own
+            self.canvas.preview.show(preview)

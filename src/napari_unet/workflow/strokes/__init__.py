@@ -1,0 +1,1 @@
+"""Learning from strokes: a first model from a few painted pixels."""
