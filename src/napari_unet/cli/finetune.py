@@ -184,7 +184,8 @@ def _tell(options: argparse.Namespace, result: FineTuned, model: Path, where: st
     if result.point < 1:
         share = 100 * result.point
         lines.append(f"took the weights {share:.0f} % of the way from the old model to the trained one")
-    lines.append(result.sentence)
+    verdict, *more = result.sentence.split("; ")
+    lines += [verdict, *(f"  {one}" for one in more)]
     if result.verdict == "worse":
         lines.append(f"the new model in {where} is worse than {model}: keep the old one")
     elif not result.judged:
