@@ -46,7 +46,7 @@ PARTS = {
     "session": (
         {"images"},
         {"overall_score", "auto_project", "outcome"},
-        {"found_project"},
+        {"channel_memory", "found_project"},
         {"task_runner"},
         {"workspace"},
         {"run_history", "current_project", "recent_projects"},
