@@ -10,7 +10,7 @@
 # make results  recipes, networks, ensembles, objects on the real sets: hours, resumes where it was stopped
 #               (DATA= WORK= MINUTES= of each network, OBJECT_MINUTES= MEGAPIXELS= of each recipe, SETS="isbi2012 tgs-salt
 #               dsb2018" PARTS="recipes networks ensembles objects")
-# make screenshots  the pictures in docs/images, from the real window
+# make screenshots, make animation  the pictures in docs/images, from the real window
 
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
 	if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; \
@@ -23,7 +23,7 @@ SCREEN := xvfb libgl1-mesa-dri libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 
 	libxcb-keysyms1 libxcb-shape0 libdbus-1-3
 WINDOW := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter-out Linux,$(shell uname -s)),window,headless)
 
-.PHONY: help demo test quick check coverage docs bench results screenshots window fuzz setup screen clean
+.PHONY: help demo test quick check coverage docs bench results screenshots animation window fuzz setup screen clean
 .DEFAULT_GOAL := help
 
 help:
@@ -109,6 +109,11 @@ screenshots: setup screen
 # The window needs a screen; a virtual one has the same picture everywhere.
 	@Xvfb -displayfd 3 -screen 0 1280x800x24 3>.xvfb-display 2>/dev/null & pid=$$!; sleep 2; \
 	DISPLAY=:$$(cat .xvfb-display) $(BIN)/python docs/make_screenshots.py; code=$$?; \
+	kill $$pid; rm -f .xvfb-display; exit $$code
+
+animation: setup screen
+	@Xvfb -displayfd 3 -screen 0 1280x800x24 3>.xvfb-display 2>/dev/null & pid=$$!; sleep 2; \
+	DISPLAY=:$$(cat .xvfb-display) $(BIN)/python docs/make_animation.py; code=$$?; \
 	kill $$pid; rm -f .xvfb-display; exit $$code
 
 window: setup screen

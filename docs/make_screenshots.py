@@ -57,6 +57,38 @@ class Photographer:
         print(path)
 
 
+def make_demo(folder: Path, minutes: float = 1.0) -> Path:
+    """Made-up seismic tiles and a model of them; corrections made here are nobody's."""
+    os.environ["NAPARI_UNET_HOME"] = str(folder)
+    demo = folder / "salt"
+    # A process of its own: this one never loads TensorFlow.
+    command = [sys.executable, "-m", "napari_unet.cli", "demo", "--no-window", "--out", str(demo)]
+    command += ["--minutes", str(minutes)]
+    subprocess.run(command, check=True, capture_output=True)
+    (demo / "model").rename(demo / "salt-u-net")
+    (demo / "data").rename(demo / "seismic tiles")
+    return demo
+
+
+def open_window() -> tuple[Any, Any]:
+    """A napari with the dock."""
+    import napari
+
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(*SIZE)
+    rest(1)
+    _, bench = viewer.window.add_plugin_dock_widget("napari-unet-workbench", "U-Net Workbench")
+    return viewer, bench
+
+
+def open_demo(viewer: Any, bench: Any, demo: Path) -> None:
+    """Open the tiles and the model in it."""
+    viewer.open(str(demo / "seismic tiles"), plugin="napari-unet-workbench")
+    spin(lambda: bench.session.workspace.collection is not None)
+    bench.session.workspace.load_model(demo / "salt-u-net")
+    rest(1)
+
+
 def main(names: set[str]) -> None:
     """Go through the flow; with names of pictures of nuclei for these alone."""
     import napari
@@ -66,25 +98,12 @@ def main(names: set[str]) -> None:
         of_nuclei(napari.Viewer(show=True))
         return
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["NAPARI_UNET_HOME"] = folder  # corrections made here are nobody's
-        demo = Path(folder) / "salt"
-        # A process of its own: this one never loads TensorFlow.
-        command = [sys.executable, "-m", "napari_unet.cli", "demo", "--no-window", "--out", str(demo)]
-        subprocess.run(command, check=True, capture_output=True)
-        (demo / "model").rename(demo / "salt-u-net")
-        (demo / "data").rename(demo / "seismic tiles")
-        viewer = napari.Viewer(show=True)
-        window = viewer.window
-        window.resize(*SIZE)
+        demo = make_demo(Path(folder))
+        viewer, bench = open_window()
         photographer = Photographer(viewer)
-        rest(1)
-        _, bench = window.add_plugin_dock_widget("napari-unet-workbench", "U-Net Workbench")
         photographer.take("1-start")
 
-        viewer.open(str(demo / "seismic tiles"), plugin="napari-unet-workbench")
-        spin(lambda: bench.session.workspace.collection is not None)
-        bench.session.workspace.load_model(demo / "salt-u-net")
-        rest(1)
+        open_demo(viewer, bench, demo)
         photographer.take("2-open")
 
         bench.segment_panel.run_button.click()

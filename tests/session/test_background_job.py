@@ -99,7 +99,7 @@ def test_of_two_on_offer_the_better_stays_and_a_worse_one_is_never_used(
     assert lesson.candidate.version is not None
     assert lesson.candidate.version.number == 2
     assert lesson.candidate.result is first
-    assert lesson.candidate.note == "The round after it was no better; v002 is still on offer."
+    assert lesson.candidate.note == "The round after it was no better; v002 still waits for a decision."
     assert lesson.in_use() == 1
 
 

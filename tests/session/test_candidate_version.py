@@ -126,7 +126,10 @@ def test_a_version_on_offer_says_what_it_was_judged_against(lesson: Lesson) -> N
     learn(lesson)
     candidate.roll_back()
     assert candidate.version is not None
-    assert candidate.sentence == "v001 is in use now. v003 is still on offer: better, judged against v002."
+    assert (
+        candidate.sentence
+        == "v001 is in use now. v003 still waits for a decision: better, judged against v002."
+    )
     candidate.keep()
     assert candidate.sentence == "v003 is in use now."
 

@@ -61,8 +61,8 @@ def run(options: argparse.Namespace) -> int:
         options.overwrite,
     )
     result = run_task(task)
-    went_on = f", {result.resumed} of them done before" if result.resumed else ""
-    lines = [f"{result.layout.title}: {result.images} images{went_on}, {result.rows} rows in {result.path}"]
+    resumed = f", {result.resumed} of them done before" if result.resumed else ""
+    lines = [f"{result.layout.title}: {result.images} images{resumed}, {result.rows} rows in {result.path}"]
     if result.checked:
         lines.append(f"header, images and their order are those of {result.checked}")
     elif options.part == "test":

@@ -103,7 +103,7 @@ class CandidateVersion:
             words.append(self.note)
         if self.version is not None and self.result is None:
             than = f", judged against {self._against}" if self._against else ""
-            words.append(f"{self.version.name} is still on offer: {self.version.note}{than}.")
+            words.append(f"{self.version.name} still waits for a decision: {self.version.note}{than}.")
         return " ".join(words)
 
     @property
@@ -154,7 +154,7 @@ class CandidateVersion:
             before = self.version if self._home is project else None
             if before is not None and gained(before) > gained(fresh):
                 project.models.discard(fresh.number)
-                self.note = f"The round after it was no better; {before.name} is still on offer."
+                self.note = f"The round after it was no better; {before.name} still waits for a decision."
                 self.result = self._made_by
                 self.changed.emit()
                 return

@@ -47,7 +47,7 @@ def plan_facts(plan: Plan, minutes: float) -> list[Fact]:
         Fact(
             "Held-out",
             f"{len(split.held_out):,}",
-            "Test images: the network never sees them; the verdict is on these.",
+            "Held-out images: the network never learns from them, and they decide the verdict.",
         ),
         Fact("Time", f"{minutes:g} min", plan.forecast_words(minutes)),
         Fact(

@@ -115,7 +115,7 @@ class NewModelTraining:
             found["images"] = _with_masks(collection, labelled)
         touched = len(project.corrections.touched()) if project is not None else 0
         if touched:
-            found["corrections"] = f"what was corrected: {touched:,} image{'s' * (touched != 1)}"
+            found["corrections"] = f"corrections: {touched:,} image{'s' * (touched != 1)}"
         return found
 
     def without_mask(self) -> str:

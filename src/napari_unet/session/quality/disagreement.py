@@ -79,7 +79,7 @@ class Disagreement:
 
     def words(self) -> str:
         """Why there is no map of the current image; empty if there is one."""
-        return "" if self._file() is not None else self._obstacle() or "Comparing opinions ..."
+        return "" if self._file() is not None else self._obstacle() or "Comparing the answers ..."
 
     def _file(self) -> Path | None:
         """Of the map of what is predicted of the current image now."""

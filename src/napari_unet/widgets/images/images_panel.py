@@ -94,8 +94,8 @@ class ImagesPanel(Step):
         self.body.addWidget(self.table, 1)
         self.leave_out = QCheckBox()
         self.leave_out.setToolTip(
-            "Images that are unreadable, constant or copies, or whose masks are striped or contradict each "
-            "other, count for nothing in training and scores; the filter Problems lists them"
+            "Training and scores do not use images that cannot be read, that are constant or copies, or "
+            "whose masks are striped or contradict each other. The filter Problems lists them"
         )
         self.leave_out.hide()
         self.leave_out.clicked.connect(

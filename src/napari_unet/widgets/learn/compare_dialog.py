@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_unet.evaluation.compare import Comparison
     from napari_unet.session.session import Session
 
-HELP = "Choose two versions. Both are put on the images that were held out from both."
+HELP = "Choose two versions. Both segment the images that were held out from both."
 SIZE = (560, 480)  # pixels
 
 
@@ -105,7 +105,7 @@ class CompareDialog(QDialog):  # type: ignore[misc]
         if self.first_box.currentData() == self.second_box.currentData():
             why = why or "Choose two different versions"
         self.run_button.setEnabled(not why)
-        self.run_button.setToolTip(why or "Put both on the held-out images")
+        self.run_button.setToolTip(why or "Segment the held-out images with both, and compare")
 
     def compare(self) -> None:
         """Put both versions on the held-out images."""

@@ -33,7 +33,7 @@ class VersionsRow(QWidget):  # type: ignore[misc]
         self.box.setAccessibleName("Versions of the model")
         self.box.setToolTip(
             "<qt>Versions of the model in this project. Two numbers are the mean IoU before and after that "
-            "round, on the same held-out images. Compare… puts any two versions on the same images.</qt>"
+            "round, on the same held-out images. Compare… scores any two versions on the same images.</qt>"
         )
         self.box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.box.currentIndexChanged.connect(lambda _: self._refresh_buttons())

@@ -70,7 +70,7 @@ def read_preferences() -> Preferences:
         try:
             Preferences.model_validate({field: kept})
         except ValidationError:
-            log.warning("the preference %s is %r, which cannot be; its default is taken", field, kept)
+            log.warning("the preference %s cannot be %r; the program uses its default", field, kept)
         else:
             values[field] = kept
     return Preferences(**values)

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from napari_unet.widgets.review.export_dialog import ExportDialog
 
 WHOLE = {"fill": "Fill holes", "drop": "Drop small pieces", "smooth": "Smooth outlines"}
-OBJECT = {"grow": "Grow the object pointed at\tG", "shrink": "Shrink the object pointed at\tShift+G"}
+OBJECT = {
+    "grow": "Grow the object under the pointer\tG",
+    "shrink": "Shrink the object under the pointer\tShift+G",
+}
 MOST_VERSIONS = 20  # in the menu, the newest
 DAY = 86_400  # seconds
 

@@ -168,8 +168,8 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.size_edit = QLineEdit()
         self.size_edit.setPlaceholderText("e.g. 0.65 um; leave empty to use that of each layer or file")
         self.size_edit.setToolTip(
-            "Length of a pixel's sides, for formats and measurements that hold it. Filled in from scale and\n"
-            "units of the layer where all images share them; empty, each has that of its layer, else its file"
+            "Size of a pixel, for formats and measurements that store it. It comes from scale and units of\n"
+            "the layer if all images share them. If it is empty, each image has that of its layer or file"
         )
         for edit in (self.folder_edit, self.pattern_edit, self.size_edit):
             edit.textChanged.connect(self.refresh)

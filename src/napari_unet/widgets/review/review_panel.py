@@ -282,8 +282,8 @@ class ReviewPanel(Step):
                 words += "; threshold chosen on these images"
             self.overall_score.setText(words)
             tip = (
-                "Mean IoU of the masks as they are now, corrected or not, its 95 % interval over groups, and "
-                "the images it is of. Scores tells how good the model's own masks are."
+                "Mean IoU of the masks as they are now, corrected or not, with its 95 % interval over groups "
+                "and the number of images. Scores… shows how good the model's own masks are."
             )
             if note:
                 tip += f" {note[:1].upper()}{note[1:]}."

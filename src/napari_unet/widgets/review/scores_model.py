@@ -38,7 +38,7 @@ SHOWN_FIRST = (
 )
 TOOLTIPS = {
     "image": "Name of the image; a click shows it",
-    "mask": "Whether a person has corrected the mask. The scores are of what the model made of the image.",
+    "mask": "Whether a person has corrected the mask. The scores are those of the model's own mask.",
 }
 WHICH = {"all": "All images", "unseen": "Not seen, or not known", "seen": "Seen in training"}
 

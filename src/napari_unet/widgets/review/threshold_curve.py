@@ -15,7 +15,7 @@ TOOLTIP = (
     "Mean IoU of the predicted masks at every threshold, before small pieces are dropped. "
     "Drag the line, or click, to set the threshold."
 )
-EMPTY = "Mean IoU at every threshold, once images with reference masks are segmented."
+EMPTY = "Segment images with reference masks: the mean IoU at every threshold appears here."
 
 
 class ThresholdCurvePlot(QWidget):  # type: ignore[misc]
@@ -66,7 +66,7 @@ class ThresholdCurvePlot(QWidget):  # type: ignore[misc]
         text = f"<b>Threshold {self.threshold:.2f}</b>: mean IoU {here:.3f}. "
         text += f"Highest at {curve.best:.2f}: {best:.3f} (chosen on these images, so it flatters)."
         if self.seen:
-            text += " Of images seen in training, which flatter."
+            text += " The images were seen in training, which flatters, too."
         self.words.setText(text)
 
     def _build(self) -> None:

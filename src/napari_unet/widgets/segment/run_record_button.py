@@ -29,7 +29,7 @@ class RunRecordButton(QToolButton):  # type: ignore[misc]
         super().__init__(parent)
         self.session = session
         self.setText("Save run ▾")
-        self.setToolTip("Save what was done as run.json: `napari-unet run run.json` repeats it")
+        self.setToolTip("Save a run as run.json: `napari-unet run run.json` repeats it")
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.choices = QMenu(self)
         self.choices.setToolTipsVisible(True)
