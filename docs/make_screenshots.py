@@ -57,13 +57,12 @@ class Photographer:
         print(path)
 
 
-def make_demo(folder: Path, minutes: float = 1.0) -> Path:
+def make_demo(folder: Path) -> Path:
     """Made-up seismic tiles and a model of them; corrections made here are nobody's."""
     os.environ["NAPARI_UNET_HOME"] = str(folder)
     demo = folder / "salt"
     # A process of its own: this one never loads TensorFlow.
     command = [sys.executable, "-m", "napari_unet.cli", "demo", "--no-window", "--out", str(demo)]
-    command += ["--minutes", str(minutes)]
     subprocess.run(command, check=True, capture_output=True)
     (demo / "model").rename(demo / "salt-u-net")
     (demo / "data").rename(demo / "seismic tiles")

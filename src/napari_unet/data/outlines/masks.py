@@ -115,8 +115,8 @@ def fill_mask(
     -------
     ReferenceMask
         With objects. Where they overlap the smaller is on top, so that none disappears. Weights are 0 where
-        nothing is known: outside all regions (objects are known wherever they lie), where somebody said so,
-        and in boxes without an outline, unless an object is drawn there.
+        nothing is known. That is outside all regions (objects are known wherever they lie), where somebody
+        said so, and in boxes without an outline, unless an object is drawn there.
 
     Raises
     ------
