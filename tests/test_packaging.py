@@ -49,3 +49,9 @@ def test_constraints_name_all_that_tests_need() -> None:
     needed = {lowest(line)[0] for line in (*PROJECT["dependencies"], *extras["test"], *extras["docs"])}
     assert sorted(needed - pinned) == []
     assert all("==" in line for line in lines if not line.startswith("#"))
+
+
+def test_no_two_modules_of_tests_have_one_name() -> None:
+    """pytest imports them by name, and refuses the second one."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
