@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 DISPLAY = int(Qt.ItemDataRole.DisplayRole)
 TOOLTIP = int(Qt.ItemDataRole.ToolTipRole)
 ALIGNMENT = int(Qt.ItemDataRole.TextAlignmentRole)
-RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+# A plain number: a cell is asked for it each time that it is painted.
+RIGHT = int((Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter).value)
+ASKED = frozenset((DISPLAY, TOOLTIP, ALIGNMENT))
 NOTHING = "\N{EN DASH}"
 TEXT = ("image", "class")
 TITLES = {
@@ -191,6 +193,8 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
 
     def data(self, index: QModelIndex, role: int = DISPLAY) -> Any:
         """What a cell shows."""
+        if role not in ASKED:  # most of the questions that painting asks
+            return None
         if role == DISPLAY:
             return self._text(int(self._order[index.row()]), self.columns[index.column()])
         if role == ALIGNMENT:
