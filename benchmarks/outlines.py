@@ -148,7 +148,7 @@ def main() -> int:
             print(f"| masks, `{kind}` there and back | {tried:,} | 0 | {seconds:.0f} |", flush=True)
     start = time.perf_counter()
     tried = polygons(count)
-    print(f"| polygons beside shapely | {tried:,} | 0 | {time.perf_counter() - start:.0f} |")
+    print(f"| polygons, compared with shapely | {tried:,} | 0 | {time.perf_counter() - start:.0f} |")
     print("\n" + ", ".join(f"{number:,} {kind}" for kind, number in SEEN.most_common()))
     return 0
 

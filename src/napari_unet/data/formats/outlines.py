@@ -1,6 +1,6 @@
 """Images with outlines that were drawn in other programs, and named classes where outlines have them.
 
-GeoJSON (QuPath), labelme and ImageJ have a file for each image: beside it, or in a folder of the same
+GeoJSON (QuPath), labelme and ImageJ have a file for each image: next to it, or in a folder of the same
 layout, under the image's name. COCO, CVAT and Datumaro have one for many images, which it names.
 
 Outlines of the class Region* bound what is annotated; outside nothing is known. An image without such
@@ -104,7 +104,7 @@ def open_file(path: Path) -> Dataset:
         As ``open_source``.
     """
     folder = path.parent
-    if role_and_folder((folder.resolve().name,))[0] == "mask":  # annotations/ beside images/
+    if role_and_folder((folder.resolve().name,))[0] == "mask":  # annotations/ next to images/
         folder = folder.parent if folder.name else folder.resolve().parent
     source = FolderSource(folder, common_root=False)
     name = path.relative_to(folder).as_posix()
@@ -245,7 +245,7 @@ def _refusal(
         code="data.outlines.images",
         expected=f"an image called {called}" if called else "images named like the files of outlines",
         got=f"{len(images):,} images, like {images[0]}" if images else "no image",
-        remedy="put the images and their outlines into one folder, under the names that they had",
+        remedy="put the images and their outlines into one folder, with their original names",
     )
 
 

@@ -140,13 +140,13 @@ def read_backup(source: Source, name: str) -> list[OutlinedImage]:
 
 
 def _frames(source: Source, name: str) -> dict[int, str]:
-    """Frame to name of the image, by the manifest beside a backup."""
+    """Frame to name of the image, by the manifest next to a backup."""
     folder = name.rpartition("/")[0]
     places = [f"{folder}/data/{MANIFEST}" if folder else f"data/{MANIFEST}"]
     places.append(f"{folder}/{MANIFEST}" if folder else MANIFEST)
     place = next((place for place in places if place in source.sizes), None)
     if place is None:
-        raise unreadable(name, f"no {MANIFEST} beside it, which names the images")
+        raise unreadable(name, f"no {MANIFEST} next to it, which names the images")
     names = []
     for line in read_bytes(source, place).decode("utf-8-sig").splitlines():
         entry = json.loads(line) if line.strip() else {}

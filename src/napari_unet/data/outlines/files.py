@@ -1,4 +1,4 @@
-"""Files of outlines: which program wrote one is told by its first bytes; each is read within bounds."""
+"""Files of outlines: the first bytes say which program wrote one; each is read within bounds."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Pixels of outlines: a pixel belongs to an outline if its centre lies within.
 
-Neighbours that share an edge share no pixel and leave none out: a centre that lies on an edge belongs to
+Neighbours that share an edge share no pixel and leave none out. A centre that lies on an edge belongs to
 the outline to its right or, on a level edge, below.
 """
 
