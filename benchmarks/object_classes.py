@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ from napari_unet.workflow.train.recipes import recipe
 from napari_unet.workflow.train.train_task import TrainTask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -100,7 +101,7 @@ def write_set(folder: Path, images: list[Labelled], classes: tuple[str, ...]) ->
     with gather(folder / "outlines.json", "objects") as add:
         for name, grey, mask, objects in images:
             Image.fromarray(grey).save(folder / "images" / f"{name}.png")
-            add(SegmentedImage(name, mask, lambda o=objects: o, classes, file_name=f"{name}.png"))  # type: ignore[misc]
+            add(SegmentedImage(name, mask, partial(np.asarray, objects), classes, f"{name}.png"))
     dataset = open_dataset(folder)
     written = {name: mask for name, _, mask, _ in images}
     assert all(np.array_equal(s.read_mask().labels, written[s.id]) for s in dataset.samples)
@@ -113,11 +114,7 @@ def lost_in_exports(dataset: Dataset, model: AnyModel, folder: Path) -> Mapping[
     for number, result in enumerate(segment_samples(dataset.samples, model)):
         name = result.sample.id
         image = SegmentedImage(
-            name,
-            result.mask,
-            lambda r=result: r.objects,
-            tuple(model.classes),
-            file_name=f"{name}.png",  # type: ignore[misc]
+            name, result.mask, partial(np.asarray, result.objects), tuple(model.classes), f"{name}.png"
         )
         lost["objects"] += len(list(image.found()))
         lost["ties"] += 0 if result.read_off is None else len(result.read_off.ties)
@@ -158,7 +155,7 @@ def main() -> int:
     minutes = float(sys.argv[3]) if len(sys.argv) > 3 else 5
     count = int(sys.argv[4]) if len(sys.argv) > 4 else 60
     nuclei, vnc = Path(sys.argv[1]), Path(sys.argv[2])
-    sets = {
+    sets: dict[str, tuple[tuple[str, ...], Callable[[], Iterator[Labelled]]]] = {
         "nuclei by size": (("small", "large"), lambda: by_size(nuclei, count)),
         "dark beside bright": (("bright", "dark"), lambda: dark_beside_bright(nuclei, count)),
         "organelles": (("mitochondrion", "synapse"), lambda: organelles(vnc)),

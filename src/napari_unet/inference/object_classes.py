@@ -97,8 +97,8 @@ def one_class_in_each(
     Returns
     -------
     probabilities : numpy.ndarray
-        (Y, X, K) float32. In each object its class has the probability that a pixel is of any class, the
-        others have none. So every mask made of them, at any threshold, has whole objects.
+        (Y, X, K) float32. In each object its class has the probability that a pixel is of any class; the
+        others have none. So a mask at any threshold has whole objects.
     ObjectClasses
         What was read off, of the objects at the threshold of the settings.
     """

@@ -59,7 +59,7 @@ class Finder:
         by_name: list[Place] = []
         for text in said:
             by_name = by_name or self._called(text)
-        by_file = self._beside(file) if file else []
+        by_file = self._by_own_name(file) if file else []
         if not by_name or not by_file:
             return by_name or by_file
         both = [place for place in by_file if place[0] in {image for image, _ in by_name}]
@@ -75,7 +75,7 @@ class Finder:
         )
         return _nearest(found, parts[:-1])
 
-    def _beside(self, file: str) -> list[Place]:
+    def _by_own_name(self, file: str) -> list[Place]:
         """By the name of the file: that of its image, with or without what programs add."""
         path = PurePosixPath(file)
         for stem in _stems(path):

@@ -245,7 +245,7 @@ def _refusal(
         code="data.outlines.images",
         expected=f"an image called {called}" if called else "images named like the files of outlines",
         got=f"{len(images):,} images, like {images[0]}" if images else "no image",
-        remedy="put the images and their outlines into one folder, under their original names",
+        remedy="put the images and their outlines into one folder, with their original names",
     )
 
 

@@ -114,9 +114,9 @@ def fill_mask(
     Returns
     -------
     ReferenceMask
-        With objects. Where they overlap the smaller is on top, so that none disappears. Weights are 0 where
-        nothing is known. That is outside all regions (objects are known wherever they lie), where somebody
-        said so, and in boxes without an outline, unless an object is drawn there.
+        With objects. Where they overlap the smaller is on top, so that none disappears. Weights are 0
+        outside all regions, inside outlines to be ignored, and in boxes without an outline. An object is
+        known outside regions and in boxes, too.
 
     Raises
     ------
