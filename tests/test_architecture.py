@@ -50,7 +50,7 @@ PARTS = {
         {"task_runner"},
         {"workspace"},
         {"run_history", "current_project", "recent_projects"},
-        {"painting", "quality", "export_masks", "disk_masks"},
+        {"painting", "quality", "export_masks", "disk_masks", "channel_memory"},
         {"learn"},
         {"session"},
     ),
