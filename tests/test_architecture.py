@@ -46,11 +46,11 @@ PARTS = {
     "session": (
         {"images"},
         {"overall_score", "auto_project", "outcome"},
-        {"channel_memory", "found_project"},
+        {"found_project"},
         {"task_runner"},
         {"workspace"},
         {"run_history", "current_project", "recent_projects"},
-        {"painting", "quality", "export_masks", "disk_masks", "channel_memory"},
+        {"channel_memory", "disk_masks", "export_masks", "painting", "quality"},
         {"learn"},
         {"session"},
     ),
