@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
     from napari_unet.engine.task import Engine
 
-BESIDE = 100  # milliseconds until the dock has its place in the window
 SMALLEST_LIST = 154  # pixels: search, two images, and how many there are
 # A colour marks the one button of a step that continues; the rest is napari's theme.
 STYLE = """
@@ -172,10 +171,10 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.setStyleSheet(STYLE)
 
     def _connect(self) -> None:
-        self.segment_panel.misfit = self.image_source.misfit
-        self.segment_panel.suggestion.every_channel = self.image_source.every_channel
+        self.segment_panel.misfit = self.image_source.channels.misfit
+        self.segment_panel.suggestion.every_channel = self.image_source.channels.every
         self.images.channel_box.wanted.connect(self._on_channel)
-        self.images.channel_box.images_wanted.connect(self.image_source.take_first_axis_as)
+        self.images.channel_box.images_wanted.connect(self.image_source.channels.take_first_axis_as)
         for changed in (self.session.workspace.collection_changed, self.session.workspace.current_changed):
             changed.connect(lambda *_: self._show_channels())
         self.segment_panel.suggestion.shape = self.image_source.shape
@@ -275,15 +274,11 @@ class Workbench(QWidget):  # type: ignore[misc]
         if around is not None:
             around.destroyed.connect(self.shut_down)
             one_dock.DockCross(around, self._on_shown)
-        QTimer.singleShot(BESIDE, self._fit_image)
-
-    def _fit_image(self) -> None:
-        if not self._closed:
-            self.image_source.fit_again()
+        self.image_source.fit_again()
 
     def _warm(self) -> None:
         if not self.session.runner.busy and not self._closed:
-            shape, channels = self.image_source.shape(), self.image_source.channels()
+            shape, channels = self.image_source.shape(), self.image_source.channels.count()
             known = (*shape, channels) if shape is not None and channels is not None else None
             small = known if known is not None and known[0] * known[1] <= 2**20 else None
             self.session.warm(small)
@@ -309,14 +304,14 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _on_channel(self, numbers: tuple[str, ...]) -> None:
         if numbers:
-            self.image_source.show_channel(int(numbers[0]))
+            self.image_source.channels.show(int(numbers[0]))
 
     def _show_channels(self) -> None:
         """Offer the channels of the current image."""
-        collection, source = self.session.workspace.collection, self.image_source
+        collection, channels = self.session.workspace.collection, self.image_source.channels
         chosen = () if collection is None else collection.channels
-        images = source.images_along_first_axis()
-        self.images.channel_box.show_channels(source.every_channel(), chosen, images)
+        images = channels.images_along_first_axis()
+        self.images.channel_box.show_channels(channels.every(), chosen, images)
 
     def show_keys(self) -> None:
         """Open the window that lists every key."""

@@ -9,24 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
-from napari_unet.data.files.channels import whole_of
-from napari_unet.data.files.loaders import ImageLoader
-from napari_unet.data.files.pages import PageLoader, header_of_loader
 from napari_unet.data.files.pixel_size import pixel_size_of_layer, unit_name
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.stacks import StackSlice, slices_of_files
 from napari_unet.session.images.collection import Collection
-from napari_unet.session.images.image_channels import ImageChannels
+from napari_unet.widgets.canvas.current_channels import CurrentChannels
 from napari_unet.widgets.canvas.image_in_one_layer import show_in_one_layer
 from napari_unet.widgets.canvas.layer_channels import (
     channel_axis,
     channels_in,
     find_channels,
     images_of,
-    might_be_channels,
     name_of,
-    take_as_channels,
-    take_as_images,
 )
 from napari_unet.widgets.canvas.layer_images import (
     fits_as_reference,
@@ -39,6 +33,7 @@ from napari_unet.widgets.canvas.layer_images import (
     read_labels,
     view_of,
 )
+from napari_unet.widgets.canvas.layer_styles import camera_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -48,6 +43,7 @@ if TYPE_CHECKING:
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.layer_images import LayerReading
 
+LOOK, LOOKS = 100, 15  # milliseconds between two looks whether the image fits beside a new dock; how many
 SETTLE = 400  # milliseconds after the last stroke on a reference until masks are compared with it
 
 
@@ -89,18 +85,19 @@ class ImageSource(QObject):  # type: ignore[misc]
         self.viewer = viewer
         self.session = session
         self.layer: Any = None  # of the current image
+        self.channels = CurrentChannels(self, session)
         self.reference_layer: Any = None  # chosen for plain layers
         self._reading: LayerReading | None = None  # of that
         self._where: dict[str, tuple[Any, tuple[int, ...] | None]] = {}
         self._datasets: dict[int, Collection] = {}
         self._plain = Collection("layers", [])
         self._slices: dict[str, tuple[Any, tuple[int, ...] | None]] = {}  # of plain layers
-        self._channels: dict[int, tuple[Any, ...]] = {}  # layers of one image each, by the first of them
-        self._headers: dict[Any, ImageChannels | None] = {}  # by what reads an image
+        self._layers: dict[int, tuple[Any, ...]] = {}  # layers of one image each, by the first of them
         self._pages: dict[str, StackSlice] = {}  # images of a data set that are the pages of one file
         self._kept: dict[tuple[Any, ...], tuple[list[tuple[int, ...]], list[Sample]]] = {}
         self._moving = False
-        self._was_whole = False  # whether all of the image was in view when the dock opened
+        self._looks = 0  # how often it is still looked whether the image fits beside the dock
+        self._zoom = 0.0  # of the camera when that was seen to last
         self._extent: list[list[float]] | None = None  # of the image in view, in the world
         self._fresh: Any = None  # layer of images that was added since the list was made
         self._hidden: set[Any] = set()  # layers that gave way to the current image
@@ -112,6 +109,10 @@ class ImageSource(QObject):  # type: ignore[misc]
         self._fit.setSingleShot(True)
         self._fit.setInterval(0)
         self._fit.timeout.connect(lambda: self.viewer.reset_view())
+        self._again = QTimer(self)
+        self._again.setSingleShot(True)
+        self._again.setInterval(LOOK)
+        self._again.timeout.connect(self.fit_again)
         self._drawn = QTimer(self)
         self._drawn.setSingleShot(True)
         self._drawn.setInterval(SETTLE)
@@ -122,7 +123,8 @@ class ImageSource(QObject):  # type: ignore[misc]
             self._connect(event, self._on_layers)
         self._connect(events.inserted, self._on_inserted)
         self._connect(viewer.dims.events.current_step, self._on_step)
-        self._was_whole = self._shows_all()
+        if self._shows_all():
+            self._looks, self._zoom = LOOKS, camera_of(viewer).zoom
         for layer in viewer.layers:
             if is_image(layer) and opened_data(layer) is None:
                 find_channels(layer)
@@ -130,7 +132,7 @@ class ImageSource(QObject):  # type: ignore[misc]
 
     def close(self) -> None:
         """Let go of the viewer, remove what was stored on disk."""
-        for timer in (self._soon, self._fit, self._drawn):
+        for timer in (self._soon, self._fit, self._again, self._drawn):
             timer.stop()
         for event in _edits(self.reference_layer):
             event.disconnect(self._on_reference)
@@ -148,10 +150,16 @@ class ImageSource(QObject):  # type: ignore[misc]
         return view_of(layer, shape) == (0, 0, *shape)
 
     def fit_again(self) -> None:
-        """The dock took room from the canvas: have all of the image in view, if it was."""
-        if self._was_whole:
-            self._was_whole = False
-            self._fit.start()
+        """The dock takes room from the canvas, in a moment: have all of the image in view, if it was."""
+        camera = camera_of(self.viewer)
+        if self._looks <= 0 or camera.zoom != self._zoom:  # a person zooms
+            self._looks = 0
+            return
+        self._looks -= 1
+        if not self._shows_all():
+            self.viewer.reset_view()
+        self._zoom = camera.zoom
+        self._again.start()
 
     def _connect(self, event: Any, function: Callable[..., None]) -> None:
         event.connect(function)
@@ -204,7 +212,7 @@ class ImageSource(QObject):  # type: ignore[misc]
             self._use_dataset(layer, opened)
             return
         changed = self._use_plain(plain)
-        layer = next((first for first, *more in self._channels.values() if layer in more), layer)
+        layer = next((first for first, *more in self._layers.values() if layer in more), layer)
         at_hand, _index = self._where.get(self.session.workspace.current, (None, None))
         current = self.session.workspace.current
         if at_hand is not layer:
@@ -252,7 +260,7 @@ class ImageSource(QObject):  # type: ignore[misc]
         kept = {}
         numbers = self._plain.channels
         groups = images_of(plain)
-        self._channels = {id(layers[0]): layers for layers in groups}
+        self._layers = {id(layers[0]): layers for layers in groups}
         for layers in groups:
             layer = layers[0]
             reference = self._reference_of(layer)
@@ -396,75 +404,20 @@ class ImageSource(QObject):  # type: ignore[misc]
             return ()
         opened = opened_data(self.layer)
         if opened is None:
-            return self._channels.get(id(self.layer), (self.layer,))
+            return self._layers.get(id(self.layer), (self.layer,))
         every = [layer for layer in self.viewer.layers if is_image(layer)]
         found = [(layer, opened_data(layer)) for layer in every]
         alike = [layer for layer, said in found if said is not None and said.dataset is opened.dataset]
         return tuple(alike) or (self.layer,)
 
-    def every_channel(self) -> ImageChannels | None:
-        """All channels of the current image; None if it has but one."""
-        collection, current = self.session.workspace.collection, self.session.workspace.current
-        if self.layer is None or collection is None or not current:
-            return None
-        if opened_data(self.layer) is None:
-            return channels_in(self.layers_of_image())
-        load = whole_of(collection.entries[current].sample)
-        if not isinstance(load, ImageLoader | PageLoader):
-            return channels_in(self.layers_of_image())
-        if load not in self._headers:
-            self._headers[load] = _channels_in_file(load)
-        return self._headers[load]
-
-    def channels(self) -> int | None:
-        """How many channels of the current image are read; None if there is none."""
-        if self.layer is None:
-            return None
-        read = self._channels_read()
-        return 1 if read is None else read.count
-
-    def misfit(self) -> str:
-        """Why the model cannot be put on the current image, by the channels that are read; else empty."""
-        read = self._channels_read()
-        return self.session.workspace.mismatch(self.channels(), None if read is None else read.colour)
-
-    def _channels_read(self) -> ImageChannels | None:
-        every, collection = self.every_channel(), self.session.workspace.collection
-        return every if every is None or collection is None else every.chosen(collection.channels)
-
-    def show_channel(self, number: int) -> None:
-        """Have napari's slider at a channel of the current image, where channels are along an axis."""
-        if self.layer is not None and opened_data(self.layer) is None and channel_axis(self.layer):
-            self.viewer.dims.set_current_step(self._axes(self.layer).start - 1, number)
-
-    def images_along_first_axis(self) -> int:
-        """How many images are along the first axis of the current layer, if they may be channels; else 0."""
-        if self.layer is None or opened_data(self.layer) is not None or len(self.layers_of_image()) > 1:
-            return 0
-        if channel_axis(self.layer):
-            return int(full_resolution(self.layer).shape[0])
-        return might_be_channels(self.layer)
-
-    def take_first_axis_as(self, images: bool) -> None:
-        """The first axis of the current layer is that of images, or that of channels."""
-        if self.layer is None:
-            return
-        self.session.workspace.leaving.emit()
-        if images:
-            take_as_images(self.layer)
-        else:
-            take_as_channels(self.layer)
-        self.session.workspace.current = ""
-        self.follow()
-
-    def _axes(self, layer: Any) -> range:
+    def axes_of_slices(self, layer: Any) -> range:
         """Axes of the viewer that are those of the slices of a layer."""
         start = self.viewer.dims.ndim - layer.ndim + channel_axis(layer)
         return range(start, self.viewer.dims.ndim - 2)
 
     def _index_in_view(self, layer: Any) -> tuple[int, ...]:
         step: tuple[int, ...] = self.viewer.dims.current_step
-        axes = self._axes(layer)
+        axes = self.axes_of_slices(layer)
         if not axes or axes.start < 0:
             return (0,) * max(0, int(layer.ndim) - 2 - channel_axis(layer))
         shape: tuple[int, ...] = full_resolution(layer).shape[channel_axis(layer) :]
@@ -523,14 +476,14 @@ class ImageSource(QObject):  # type: ignore[misc]
         if self._extent not in (None, extent):
             self._fit.start()  # an image of another size or place
         self._extent = extent
-        ours = self._channels.get(id(layer), (layer,))
+        ours = self._layers.get(id(layer), (layer,))
         firsts = {other for other, _ in self._where.values()} - {layer}
-        others = {one for first in firsts for one in self._channels.get(id(first), (first,))}
+        others = {one for first in firsts for one in self._layers.get(id(first), (first,))}
         gave_way = {one for one in ours if one in self._hidden}
         self._hidden = {other for other in (*others, *self._hidden) if other not in ours}
         for other in others:
             other.visible = False
-        axes = self._axes(layer)
+        axes = self.axes_of_slices(layer)
         if index and len(axes) == len(index):
             self.viewer.dims.set_current_step(tuple(axes), index)
         if others or gave_way:
@@ -549,17 +502,6 @@ class ImageSource(QObject):  # type: ignore[misc]
                 self._soon.stop()
                 self._where = dict.fromkeys(self._where, (self.layer, None))
             self._soon.blockSignals(False)
-
-
-def _channels_in_file(load: ImageLoader | PageLoader) -> ImageChannels | None:
-    """The channels of an image of a data set, by the header of its file."""
-    try:
-        header = header_of_loader(load)
-    except WorkbenchError:
-        return None  # where it is shown or segmented, that is said
-    if header.channels == 1:
-        return None
-    return ImageChannels(header.channels, header.channel_names, header.colour)
 
 
 def _names(name: str) -> Iterator[str]:

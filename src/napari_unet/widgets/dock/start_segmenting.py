@@ -51,7 +51,7 @@ class StartSegmenting:
         if workspace.collection is None or workspace.model is None:
             runner.failed.emit(self.panel.run_button.toolTip() or "Open images and a model.", "")
             return
-        if runner.busy or self.image_source.misfit():
+        if runner.busy or self.image_source.channels.misfit():
             return
         self.canvas.take_painting()
         self.canvas.restore()

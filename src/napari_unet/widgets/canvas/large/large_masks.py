@@ -137,7 +137,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
             return None
         height, width, _ = image_shape(layer)
         return LargeImageWishes(
-            (height, width, self.image_source.channels() or 1),
+            (height, width, self.image_source.channels.count() or 1),
             LargeImageSettings(memory=self.preferences.memory),
             self.preferences.cluster,
             FromCaller(lambda: self._seen),
@@ -208,7 +208,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
                 layer = self.image_source.layer
                 if layer is not None:
                     size = self.image_source.pixel_sizes([workspace.current]).get(workspace.current)
-                    shape = (*image_shape(layer)[:2], self.image_source.channels() or 1)
+                    shape = (*image_shape(layer)[:2], self.image_source.channels.count() or 1)
                     self.masks.restore(workspace.current, shape, size)
             self.changed.emit()
             return
