@@ -68,10 +68,7 @@ def drive(hand: Hand, folder: Path) -> str:
     current = session.workspace.current
     found, truth = session.workspace.mask(current) > 0, truths[current] > 0
     iou = float((found & truth).sum() / max(int((found | truth).sum()), 1))
-    return (
-        f"a preview after {preview:.0f} s, the model {session.workspace.model.name} after {learned:.0f} s; "
-        f"IoU {iou:.2f} on a third image"
-    )
+    return f"a preview after {preview:.0f} s, the model after {learned:.0f} s; IoU {iou:.2f} on a third image"
 
 
 def _paint(hand: Hand, bench: Any, truth: NDArray[np.uint8]) -> None:

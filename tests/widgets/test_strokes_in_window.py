@@ -13,7 +13,7 @@ from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.widgets.canvas.label_numbering import BACKGROUND_STROKE
 from napari_unet.workflow.strokes import learn_from_strokes_task
 from support.hands import LEFT, LONG, click, mask_in_view, press
-from support.made_up_strokes import MODEL, MadeUpStrokes
+from support.made_up_strokes import MODEL, MadeUpStrokes, OneThread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +32,7 @@ OBJECT, BACKGROUND = [(30, 60), (30, 70)], [(10, 10), (10, 30)]  # from, to: row
 def bench(dock: Any, viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The dock with two images, no model, and a trainer that is made up."""
     monkeypatch.setattr(learn_from_strokes_task, "LearnFromStrokesTask", MadeUpStrokes)
+    dock.session.background.make_engine = lambda: OneThread(dock.dispatcher)
     viewer.window._qt_window.resize(1100, 800)
     viewer.window._qt_window.show()
     draw = np.random.default_rng(0)
@@ -144,10 +145,13 @@ def test_a_preview_comes_while_one_paints_and_becomes_the_mask(
     paint_both(bench, qtbot)
     qtbot.waitUntil(lambda: session.painting.project is not None, timeout=LONG)
     (session.painting.project.folder / MODEL).write_text(str(tiny_models["grey"]))
+    failed: list[str] = []
+    session.runner.failed.connect(lambda words, details: failed.append(words + details))
     shown: list[int] = []
     session.strokes.previewed.connect(lambda: shown.append(1))
     click(qtbot, row.learn_button)
     qtbot.waitUntil(lambda: len(shown) == 1, timeout=LONG)
+    assert failed == []
     preview = bench.stroke_preview.layer
     assert preview.name == "preview, not saved"
     assert preview.visible

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.training.feeding.stroke_patches import StrokePatches
 
 WARM_UP = 10  # steps in which the rate climbs
+HALVED_AT = 100  # steps after which the rate is half of its highest; few pixels are soon learned by heart
 AVERAGE_EVERY = 2  # steps; reading all weights takes a tenth of one
 
 
@@ -96,7 +97,8 @@ class StrokeTraining:
         return self.step - first
 
     def _learn(self, images: NDArray[np.float32], targets: NDArray[np.float32]) -> None:
-        rate = self.settings.learning_rate * min((self.step + 1) / WARM_UP, 1.0)
+        climbed = min((self.step + 1) / WARM_UP, 1.0)
+        rate = self.settings.learning_rate * climbed / (1 + self.step / HALVED_AT)
         self.network.optimizer.learning_rate = rate
         value = float(np.ravel(self.network.train_on_batch(images, targets))[0])
         self.step += 1

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from napari_unet.training.fit import forget_momentum, to_numpy
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_unet.models.model import Model
-    from napari_unet.settings import NetworkSettings, TrainingSettings
+    from napari_unet.settings import NetworkSettings, Recipe, TrainingSettings
 
 
 class WarmModel:
@@ -43,6 +46,26 @@ class WarmModel:
         forget_momentum(warm.network.optimizer, restart=True)
         warm.recipe, warm.normalization, warm.classes = model.recipe, model.normalization, model.classes
         warm.provenance = model.provenance
+        return warm
+
+    def take_with(self, recipe: Recipe, weights: list[NDArray[np.float32]]) -> Model | None:
+        """The warm model with other weights, if its network and training are these; None if they are not.
+
+        Parameters
+        ----------
+        recipe : Recipe
+            With the precision to compute with.
+        weights : list of numpy.ndarray
+            Of the network, in its order.
+        """
+        wanted = recipe.network, recipe.training, recipe.training.precision
+        if self._warm is None or _kind(self._warm) != wanted:
+            return None
+        warm, self._warm = self._warm, None
+        warm.network.set_weights(weights)
+        warm.weights_changed()
+        forget_momentum(warm.network.optimizer, restart=True)
+        warm.recipe, warm.provenance = recipe, {}
         return warm
 
     def keep(self, model: Model) -> None:

@@ -273,14 +273,11 @@ class StrokeLearning:
         """What there is to be accepted for the current image: the preview, or what the model in use says."""
         current, collection = self.workspace.current, self.workspace.collection
         entry = collection.entries.get(current) if collection is not None else None
-        if collection is None or entry is None:
+        if collection is None or entry is None or (entry.is_corrected and not entry.has_strokes_only):
             return None
-        if (
-            self.preview is not None
-            and self.preview[0] == current
-            and (self.running or not entry.is_segmented)
-        ):
-            return self.preview[1]
+        shown, mask = self.preview or ("", None)
+        if shown == current and (self.running or not entry.is_segmented):
+            return mask
         if entry.has_strokes_only and entry.is_segmented and entry.disk is None:
             return collection.predicted_mask(current, self.workspace.inference)
         return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_unet.models.model import Model
 from napari_unet.networks.registry import build_network, input_sizes
 from napari_unet.networks.transfer import use_pretrained
@@ -21,6 +23,8 @@ from napari_unet.training.warm import warm_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from napari_unet.models.normalization import Normalization
 
@@ -48,6 +52,7 @@ STROKES = Recipe(
     ),
     inference=InferenceSettings(flips="none"),
 )
+_FIRST: dict[NetworkSettings, list[NDArray[np.float32]]] = {}  # weights of the last network that was built
 LARGEST_SIDE = 1536  # pixels; a larger image is halved until its longer side is no longer than this
 
 
@@ -73,9 +78,16 @@ def scale_of(shapes: Sequence[tuple[int, int]]) -> float:
 
 
 def fresh_model(recipe: Recipe, normalization: Normalization, classes: tuple[str, ...]) -> Model:
-    """A model that learned nothing yet but what its encoder knows; built already if one was warm."""
+    """A model that learned nothing yet but what its encoder knows; built already if one is warm."""
+    known = _FIRST.get(recipe.network)
+    warm = None if known is None else warm_model().take_with(recipe, known)
+    if warm is not None:
+        warm.normalization, warm.classes = normalization, classes
+        return warm
     network = build_network(recipe.network, recipe.training.seed, recipe.training.precision)
     use_pretrained(network, recipe.network, recipe.training.pretrained)
+    _FIRST.clear()
+    _FIRST[recipe.network] = [np.array(weights) for weights in network.get_weights()]
     model = warm_model().take(Model(recipe, normalization, classes, network))
     model.weights_changed()
     return model
