@@ -27,7 +27,7 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.engine.hardware import default_precision
 from napari_unet.engine.inline import run_inline
 from napari_unet.errors import DataError
-from napari_unet.inference.object_edits import join_numbers, merge_objects, split_objects
+from napari_unet.inference.edits.object_edits import join_numbers, merge_objects, split_objects
 from napari_unet.models.model import Model
 from napari_unet.project.corrections.corrections import Corrections
 from napari_unet.settings import FineTuneSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unet.inference.mask_edits import drop_small, fill_holes, grow, object_at, shrink, smooth
+from napari_unet.inference.edits.mask_edits import drop_small, fill_holes, grow, object_at, shrink, smooth
 
 
 def mask_of(text: str) -> np.ndarray:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from napari_unet.inference.object_edits import (
+from napari_unet.inference.edits.object_edits import (
     _pixels,
     delete_object,
     join_numbers,

@@ -11,7 +11,7 @@ import pytest
 from napari_unet.data.files.pixel_size import PixelSize
 from napari_unet.data.sample import Sample
 from napari_unet.engine.inline import InlineEngine
-from napari_unet.inference.object_edits import delete_object, merge_objects, split_objects
+from napari_unet.inference.edits.object_edits import delete_object, merge_objects, split_objects
 from napari_unet.session.images.collection import Collection
 from napari_unet.session.session import Session
 from support.errors import raises_code

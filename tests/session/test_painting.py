@@ -19,7 +19,7 @@ from napari_unet.data.sample import Sample
 from napari_unet.data.synthetic import write_synthetic
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.errors import DataError, OutputError
-from napari_unet.inference.mask_edits import fill_holes
+from napari_unet.inference.edits.mask_edits import fill_holes
 from napari_unet.models.card import ModelCard
 from napari_unet.models.normalization import Normalization
 from napari_unet.project.corrections.correction import IGNORE

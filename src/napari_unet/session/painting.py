@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.inference.object_edits import ObjectEdit
+    from napari_unet.inference.edits.object_edits import ObjectEdit
     from napari_unet.project.corrections.correction import MaskVersion
     from napari_unet.project.corrections.disk_mask import DiskMask
     from napari_unet.project.corrections.stroke import Box

@@ -22,7 +22,7 @@ from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.engine.inline import run_inline
 from napari_unet.engine.task import FromCaller
-from napari_unet.inference.object_edits import ObjectEdit
+from napari_unet.inference.edits.object_edits import ObjectEdit
 from napari_unet.session.export_masks import current_masks
 from napari_unet.session.images.collection import Collection
 from napari_unet.session.quality.score_table import ScoreTable

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_unet.data.files.channels import dataset_with_channels, whole_of, with_channels
 from napari_unet.errors import WorkbenchError
-from napari_unet.inference.object_edits import join_numbers
+from napari_unet.inference.edits.object_edits import join_numbers
 from napari_unet.inference.objects import find_objects
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.metrics.overlap import OverlapCounts, count_overlap, scores_of_counts

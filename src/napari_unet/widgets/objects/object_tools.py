@@ -11,7 +11,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.errors import WorkbenchError
-from napari_unet.inference.object_edits import delete_object, merge_objects, split_objects
+from napari_unet.inference.edits.object_edits import delete_object, merge_objects, split_objects
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.large.lens_watch import PAINTING
 from napari_unet.widgets.canvas.layer_images import OURS
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.inference.object_edits import ObjectEdit
+    from napari_unet.inference.edits.object_edits import ObjectEdit
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
 

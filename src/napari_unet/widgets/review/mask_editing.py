@@ -104,7 +104,7 @@ class MaskEditing:
         self.session.estimates.update_estimates()
 
     def _edit(self, what: str) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
-        from napari_unet.inference import mask_edits
+        from napari_unet.inference.edits import mask_edits
 
         smallest = max(self.session.workspace.inference.minimum_size, FEW_PIXELS)
         edits: dict[str, Any] = {
