@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_unet.data.files.channels import whole_of
 from napari_unet.data.files.loaders import ImageLoader
@@ -20,7 +20,22 @@ from napari_unet.widgets.canvas.layer_images import full_resolution, opened_data
 
 if TYPE_CHECKING:
     from napari_unet.session.session import Session
-    from napari_unet.widgets.canvas.image_source import ImageSource
+
+
+class ImageLayers(Protocol):
+    """The viewer's layers of images, of which one shows the current image."""
+
+    viewer: Any
+    layer: Any
+
+    def layers_of_image(self) -> tuple[Any, ...]:
+        """The layers that show the current image: one, or one for each channel."""
+
+    def axes_of_slices(self, layer: Any) -> range:
+        """Axes of the viewer that are those of the slices of a layer."""
+
+    def follow(self) -> None:
+        """List the images again."""
 
 
 class CurrentChannels:
@@ -28,13 +43,13 @@ class CurrentChannels:
 
     Parameters
     ----------
-    source : ImageSource
+    source : ImageLayers
         Knows which layers show the image.
     session : Session
         Knows which channels are read, and the model.
     """
 
-    def __init__(self, source: ImageSource, session: Session) -> None:
+    def __init__(self, source: ImageLayers, session: Session) -> None:
         self.source, self.session = source, session
         self._headers: dict[Any, ImageChannels | None] = {}  # by what reads an image
 
