@@ -86,8 +86,10 @@ def review(viewer: Any, bench: Any, film: Film) -> str:
     session = bench.session
     bench.review_panel.worst_button.click()
     spin(lambda: session.runner.progress is None)
-    # Not the very worst, which has no pixel right, and one that teaches.
+    # Not the very worst, which has no pixel right; one that teaches, and shows object and ground.
     rows = [r for r in session.workspace.rows() if r.iou is not None and r.part == "train"]
+    covered = {r.id: session.workspace.collection.reference(r.id).labels.mean() for r in rows}
+    rows = [r for r in rows if 0.2 < covered[r.id] < 0.6]
     identifier = str(min(rows, key=lambda r: abs((r.iou or 0) - 0.6)).id)
     session.workspace.select(identifier)
     next(layer for layer in viewer.layers if layer.name.endswith("reference")).visible = False

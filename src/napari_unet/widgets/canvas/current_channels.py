@@ -114,7 +114,7 @@ def _channels_in_file(load: ImageLoader | PageLoader) -> ImageChannels | None:
     try:
         header = header_of_loader(load)
     except WorkbenchError:
-        return None  # where it is shown or segmented that is told
+        return None  # where it is shown or segmented, that is said
     if header.channels == 1:
         return None
     return ImageChannels(header.channels, header.channel_names, header.colour)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.layer_images import LayerReading
 
-LOOK, LOOKS = 100, 15  # milliseconds between two looks whether the image fits beside a new dock; how many
+LOOK, LOOKS = 100, 15  # milliseconds between two looks whether the image fits next to a new dock; how many
 SETTLE = 400  # milliseconds after the last stroke on a reference until masks are compared with it
 
 
@@ -96,7 +96,7 @@ class ImageSource(QObject):  # type: ignore[misc]
         self._pages: dict[str, StackSlice] = {}  # images of a data set that are the pages of one file
         self._kept: dict[tuple[Any, ...], tuple[list[tuple[int, ...]], list[Sample]]] = {}
         self._moving = False
-        self._looks = 0  # how often it is still looked whether the image fits beside the dock
+        self._looks = 0  # how often it is still looked whether the image fits next to the dock
         self._zoom = 0.0  # of the camera when that was seen to last
         self._extent: list[list[float]] | None = None  # of the image in view, in the world
         self._fresh: Any = None  # layer of images that was added since the list was made
