@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from make_shipped_models import kind, settings_of
-from napari_unet.cli.running import start_backend
+from napari_unet.cli.shared.running import start_backend
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.sample import ReferenceMask
 from napari_unet.data.split import Split
@@ -110,7 +110,7 @@ class Bench:
 
     def train_start(self) -> None:
         """Train it, on dark images alone."""
-        from napari_unet.cli.running import epoch_line, run_task
+        from napari_unet.cli.shared.running import epoch_line, run_task
         from napari_unet.models.model import save_model
         from napari_unet.workflow.train.train_task import TrainTask
 

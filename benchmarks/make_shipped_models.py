@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from add_likeness import SIZES, likeness_of
-from napari_unet.cli.running import epoch_line, run_task, start_backend
+from napari_unet.cli.shared.running import epoch_line, run_task, start_backend
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split
 from napari_unet.models.image_statistics import describe_image, kind_of, summarize_statistics

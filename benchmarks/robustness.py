@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.cli.running import start_backend
+from napari_unet.cli.shared.running import start_backend
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.dataset import ArrayCache
 from napari_unet.data.sample import ReferenceMask

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.cli.running import start_backend
+from napari_unet.cli.shared.running import start_backend
 from napari_unet.data.catalog import open_dataset
 
 if TYPE_CHECKING:

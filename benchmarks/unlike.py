@@ -98,7 +98,7 @@ def unlike_share(likeness: Likeness, looks: list[ImageStatistics]) -> float:
 
 def print_cost(data: Path, path: Path) -> None:
     """Processor time of the comparison, and of all that a segmentation takes."""
-    from napari_unet.cli.running import start_backend
+    from napari_unet.cli.shared.running import start_backend
 
     start_backend()
     from napari_unet.models.ensemble import load_any

@@ -11,7 +11,7 @@ from PIL import Image
 
 from napari_unet.atomic import check_model, check_outputs
 from napari_unet.cli import main
-from napari_unet.cli.paths import matching
+from napari_unet.cli.shared.paths import matching
 from support.errors import cli_error, raises_code
 from support.folders import contents
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_unet.cli import COMMANDS, EXAMPLES, _parser, main
-from napari_unet.cli.old_spellings import OLD, modern
+from napari_unet.cli.shared.old_spellings import OLD, modern
 from napari_unet.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from napari_unet.cli.parsing import Parser
+    from napari_unet.cli.shared.parsing import Parser
 
 HALVES = re.compile(r"^(Of|For|To|As|Like|With|By|In|At|From|Its|Whose)\b")
 MOST_WORDS = 30

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from napari_unet.cli.tables import parts_of, print_table
+from napari_unet.cli.shared.tables import parts_of, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

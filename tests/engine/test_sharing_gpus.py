@@ -29,7 +29,7 @@ class Spy:
 sys.meta_path.insert(0, Spy())
 """
 ENTRIES = {
-    "command line": "from napari_unet.cli.running import start_backend; start_backend()",
+    "command line": "from napari_unet.cli.shared.running import start_backend; start_backend()",
     "worker": (
         "import io, sys, types\n"
         "from napari_unet.engine import worker\n"

@@ -198,7 +198,7 @@ def test_a_stack_and_an_image_take_turns_in_the_one_layer(stack: Any, qtbot: Any
 def test_a_stack_that_is_larger_than_memory_lies_in_a_file(
     ready: Any, viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("napari_unet.widgets.canvas.mask_stack.IN_MEMORY", 1000)
+    monkeypatch.setattr("napari_unet.widgets.canvas.stacks.mask_stack.IN_MEMORY", 1000)
     viewer.add_image(np.random.default_rng(0).integers(0, 200, (3, *SHAPE)).astype(np.uint8), name="s")
     qtbot.waitUntil(lambda: len(ready.session.workspace.rows()) == 3)
     segment(ready, qtbot, "all")

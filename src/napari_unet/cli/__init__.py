@@ -37,10 +37,10 @@ from napari_unet.cli import (
     submit,
     train,
 )
-from napari_unet.cli.old_spellings import modern
-from napari_unet.cli.parsing import COMMON, Parser, add_common_arguments, examples
-from napari_unet.cli.paths import expand_paths
-from napari_unet.cli.running import (
+from napari_unet.cli.shared.old_spellings import modern
+from napari_unet.cli.shared.parsing import COMMON, Parser, add_common_arguments, examples
+from napari_unet.cli.shared.paths import expand_paths
+from napari_unet.cli.shared.running import (
     DONE,
     STOPPED,
     WRONG,

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.results import left_out_facts, show
-from napari_unet.cli.running import (
+from napari_unet.cli.shared.results import left_out_facts, show
+from napari_unet.cli.shared.running import (
     QUIET,
     add_layout_argument,
     add_overwrite_argument,
@@ -17,7 +17,7 @@ from napari_unet.cli.running import (
     run_task,
     start_backend,
 )
-from napari_unet.cli.tables import print_table
+from napari_unet.cli.shared.tables import print_table
 
 if TYPE_CHECKING:
     import argparse

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.atomic import check_outputs
-from napari_unet.cli.results import show
-from napari_unet.cli.running import DONE, add_overwrite_argument, epoch_line, run_task, start_backend
+from napari_unet.cli.shared.results import show
+from napari_unet.cli.shared.running import DONE, add_overwrite_argument, epoch_line, run_task, start_backend
 
 if TYPE_CHECKING:
     import argparse

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.results import show
-from napari_unet.cli.running import DONE
+from napari_unet.cli.shared.results import show
+from napari_unet.cli.shared.running import DONE
 
 if TYPE_CHECKING:
     import argparse

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.results import show
-from napari_unet.cli.running import DONE, add_overwrite_argument, note, run_task, start_backend
+from napari_unet.cli.shared.results import show
+from napari_unet.cli.shared.running import DONE, add_overwrite_argument, note, run_task, start_backend
 
 if TYPE_CHECKING:
     import argparse

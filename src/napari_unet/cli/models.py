@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.cli.results import show
-from napari_unet.cli.running import DONE, note
-from napari_unet.cli.tables import print_table
+from napari_unet.cli.shared.results import show
+from napari_unet.cli.shared.running import DONE, note
+from napari_unet.cli.shared.tables import print_table
 from napari_unet.errors import DataError, ModelError
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.cli.results import show
-from napari_unet.cli.running import DONE, add_overwrite_argument, run_task
+from napari_unet.cli.shared.results import show
+from napari_unet.cli.shared.running import DONE, add_overwrite_argument, run_task
 from napari_unet.errors import SettingsError
 
 if TYPE_CHECKING:

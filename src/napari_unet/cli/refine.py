@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.results import left_out_facts, show
-from napari_unet.cli.running import (
+from napari_unet.cli.shared.results import left_out_facts, show
+from napari_unet.cli.shared.running import (
     add_layout_argument,
     add_overwrite_argument,
     report_left_out,

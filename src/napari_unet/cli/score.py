@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.results import show
-from napari_unet.cli.running import DONE, run_task
+from napari_unet.cli.shared.results import show
+from napari_unet.cli.shared.running import DONE, run_task
 
 if TYPE_CHECKING:
     import argparse

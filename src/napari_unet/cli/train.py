@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.cli.results import left_out_facts, show
-from napari_unet.cli.running import (
+from napari_unet.cli.shared.results import left_out_facts, show
+from napari_unet.cli.shared.running import (
     QUIET,
     add_layout_argument,
     add_overwrite_argument,

@@ -24,7 +24,7 @@ from napari_unet.widgets.canvas.label_numbering import LabelNumbering
 from napari_unet.widgets.canvas.large.lens_watch import LONGEST, PAINTING, SETTLE
 from napari_unet.widgets.canvas.layer_images import OURS
 from napari_unet.widgets.canvas.preview_layer import PreviewLayer
-from napari_unet.widgets.canvas.stack_masks import StackMasks, objects_of
+from napari_unet.widgets.canvas.stacks.stack_masks import StackMasks, objects_of
 from napari_unet.widgets.canvas.stroke_watch import StrokeWatch
 from napari_unet.widgets.parts import keys
 from napari_unet.widgets.parts.notify import notify
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.image_source import ImageSource
     from napari_unet.widgets.canvas.large.large_masks import LargeMasks
-    from napari_unet.widgets.canvas.mask_stack import MaskStack
+    from napari_unet.widgets.canvas.stacks.mask_stack import MaskStack
 
 # As SETTLE and LONGEST, of masks that take a moment to be compared.
 SETTLE_LARGE, LONGEST_LARGE = 400, 800

@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.widgets.canvas.label_numbering import LabelNumbering
-from napari_unet.widgets.canvas.mask_stack import MaskStack, number_through
+from napari_unet.widgets.canvas.stacks.mask_stack import MaskStack, number_through
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_unet.session.images.collection import Collection
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.image_source import ImageSource, SlicePlace
-    from napari_unet.widgets.canvas.mask_stack import Index, Key
+    from napari_unet.widgets.canvas.stacks.mask_stack import Index, Key
 
 SPELL = 0.01  # seconds for which slices are looked through before the window has its turn
 AT_ONCE = 4  # slices that are given other numbers before the window has its turn

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_unet.atomic import MOST_NAMED
-from napari_unet.cli.paths import OUTPUTS
+from napari_unet.cli.shared.paths import OUTPUTS
 from napari_unet.engine.fast_import import import_keras
 from napari_unet.engine.inline import run_inline
 from napari_unet.progress import CancelToken, Progress

@@ -1,0 +1,1 @@
+"""The masks of all slices of a stack in one layer."""
