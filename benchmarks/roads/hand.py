@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,14 @@ class Hand:
             return paths, ""
 
         setattr(QFileDialog, name, staticmethod(chosen))
+
+    def object_count(self) -> int:
+        """Read how many objects the dock says that the current image has, once it does."""
+        words = self.bench.objects.row.words
+        spin(lambda: words.isVisible() and bool(re.search(r"\d", words.text())))
+        found = re.search(r"\d[\d,]*", re.sub("<[^>]*>", "", words.text()))
+        assert found is not None
+        return int(found[0].replace(",", ""))
 
     def segmented(self, count: int) -> None:
         """Wait until so many images are segmented and nothing runs."""

@@ -32,10 +32,7 @@ def drive(hand: Hand, folder: Path) -> str:
     spin(lambda: bool(bench.segment_panel.run_button.isEnabled()))
     hand.click(bench.segment_panel.run_button)
     hand.segmented(1)
-    panel = bench.segment_panel
-    spin(lambda: not panel.object_count.isHidden())
-    model = bench.session.workspace.model.name
-    return f"{panel.object_count.text().replace('<b>', '').replace('</b>', '')}, by the model {model}"
+    return f"{hand.object_count()} objects, by the model {bench.session.workspace.model.name}"
 
 
 ROAD = Road("a", "a mask and a count of objects on one's own image of nuclei", prepare, drive)

@@ -45,9 +45,8 @@ def drive(hand: Hand, folder: Path) -> str:
     spin(lambda: bool(panel.run_button.isEnabled()))
     hand.click(panel.run_button)
     hand.segmented(1)
-    spin(lambda: not panel.object_count.isHidden())
-    count = panel.object_count.text().replace("<b>", "").replace("</b>", "")
-    return f"{count} on “{box.currentText()}”, by the model {bench.session.workspace.model.name}"
+    model = bench.session.workspace.model.name
+    return f"{hand.object_count()} objects on “{box.currentText()}”, by the model {model}"
 
 
 ROAD = Road("f", "a two-channel image segmented on the right channel", prepare, drive)

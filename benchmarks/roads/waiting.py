@@ -30,10 +30,23 @@ def spin(until: Callable[[], bool], most: float = 120.0) -> float:
 
     start = time.perf_counter()
     loop, timer = QEventLoop(), QTimer()
-    timer.timeout.connect(lambda: loop.quit() if until() or time.perf_counter() - start > most else None)
+    failed: list[Exception] = []
+
+    def look() -> None:
+        try:
+            there = until()
+        except Exception as error:  # noqa: BLE001 - Qt would go on for ever; it is raised below
+            failed.append(error)
+            there = True
+        if there or time.perf_counter() - start > most:
+            loop.quit()
+
+    timer.timeout.connect(look)
     timer.start(LOOK)
     loop.exec()
     timer.stop()
+    if failed:
+        raise failed[0]
     if time.perf_counter() - start > most:
         raise TimeoutError("waited in vain")
     return time.perf_counter() - start
