@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,7 @@ import numpy as np
 from figures import print_figures
 from napari_unet.data.synthetic import write_synthetic
 from roads.every import EVERY
-from roads.road import drive, write_table
+from roads.road import Look, drive, write_table
 from roads.waiting import rest, spin
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "window.md"
@@ -154,14 +153,19 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000, help="tiles of 101x101 in the made-up set")
     parser.add_argument("--data", type=Path, help="a data set instead of made-up tiles")
     parser.add_argument("--rounds", type=int, default=15, help="warm clicks")
-    parser.add_argument("--slide", type=int, default=6000, help="pixels of the side of a slide; 0: none")
     parser.add_argument("--json", type=Path, help="write the figures here")
     letters = "".join(road.letter for road in EVERY)
     parser.add_argument("--roads", default=letters, help="letters of the roads to drive, e.g. ae")
     parser.add_argument("--page", type=Path, default=PAGE, help="page with the table of roads")
     parser.add_argument("--only-roads", action="store_true", help="leave out how the window feels")
+    parser.add_argument("--pictures", type=Path, help="folder for a picture of the window after each road")
+    parser.add_argument("--theme", default="dark", choices=("dark", "light"))
+    parser.add_argument("--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="of the window")
     options = parser.parse_args()
-    driven = [drive(road) for road in EVERY if road.letter in options.roads]
+    if options.pictures is not None:
+        options.pictures.mkdir(parents=True, exist_ok=True)
+    look = Look(options.theme, options.size and tuple(options.size), options.pictures)
+    driven = [drive(road, look) for road in EVERY if road.letter in options.roads]
     for one in driven:
         print(one.row)
     write_table(options.page, driven)
@@ -173,11 +177,6 @@ def main() -> None:
         if options.data is None:
             write_synthetic("salt", data, options.images)
         figures = measure(model, options.data or data, options.rounds)
-        if options.slide:
-            from slide_road import road  # which takes this module's clock
-
-            os.environ["NAPARI_UNET_HOME"] = str(Path(folder) / "home")
-            figures |= road(Path(folder), options.slide)
     print_figures(figures, LIMITS)
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1))

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from roads import jpg_folder, nuclei_count, saved_stack, scribbles, two_channels
+from roads import jpg_folder, nuclei_count, saved_stack, scribbles, slide, two_channels
 
-EVERY = (nuclei_count.ROAD, saved_stack.ROAD, scribbles.ROAD, jpg_folder.ROAD, two_channels.ROAD)
+EVERY = (
+    nuclei_count.ROAD,
+    saved_stack.ROAD,
+    slide.ROAD,
+    scribbles.ROAD,
+    jpg_folder.ROAD,
+    two_channels.ROAD,
+)

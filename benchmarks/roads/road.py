@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from dataclasses import dataclass
@@ -67,19 +68,46 @@ class Driven:
         )
 
 
-def drive(road: Road) -> Driven:
+@dataclass(frozen=True)
+class Look:
+    """How the window looks.
+
+    Attributes
+    ----------
+    theme : str
+        Of napari: "dark" or "light".
+    size : tuple of int
+        Width and height of the window in pixels; None: napari's own.
+    pictures : Path
+        Folder that gets a picture of the window at the end of each road; None: no pictures.
+    """
+
+    theme: str = "dark"
+    size: tuple[int, int] | None = None
+    pictures: Path | None = None
+
+
+def drive(road: Road, look: Look) -> Driven:
     """Drive a road in a window of its own, with a computing process that starts with the dock."""
     import napari
 
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder)
+        data = Path(folder) / "data"
+        data.mkdir()
+        os.environ["NAPARI_UNET_HOME"] = str(Path(folder) / "home")  # no project of an earlier run
         road.prepare(data)
         viewer = napari.Viewer(show=True)
+        viewer.theme = look.theme
+        if look.size is not None:
+            viewer.window._qt_window.resize(*look.size)
         rest(1)
         hand = Hand(viewer)
         start = time.perf_counter()
         result = road.drive(hand, data)
         driven = Driven(road, hand.clicks, time.perf_counter() - start - hand.paused, result)
+        if look.pictures is not None:
+            rest(1)
+            viewer.screenshot(str(look.pictures / f"{road.letter}.png"), canvas_only=False)
         viewer.close()
         rest(0.2)
     return driven

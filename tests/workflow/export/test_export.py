@@ -199,6 +199,28 @@ def test_corrected_masks_of_a_project(
     )
 
 
+def test_an_image_with_strokes_only_is_left_out_and_named(
+    salt_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from napari_unet.project.project import Project
+
+    project, out = tmp_path / "project", tmp_path / "out"
+    unknown = np.full((101, 101), 255, np.uint8)
+    strokes = unknown.copy()
+    strokes[:3] = 1
+    arguments = ["export", str(project), "--out", str(out), "--format", "npy"]
+    with Project.create(project, open_dataset(salt_folder)) as opened:
+        opened.corrections.record(opened.ids[0], unknown, strokes)
+        assert cli_error(*arguments).code == "data.masks.missing"
+        opened.corrections.record(opened.ids[1], np.zeros_like(strokes), (strokes == 1).astype(np.uint8))
+        ids = opened.ids
+    assert main(arguments) == 3
+    said = capsys.readouterr()
+    assert "1 image in 1 file" in said.out
+    assert f"{ids[0]} has strokes only" in said.out + said.err
+    assert [p.name for p in out.iterdir()] == [f"{ids[1]}_mask.npy"]
+
+
 def test_a_folder_that_cannot_be_written(nuclei_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for name in ("png", "coco", "ome-zarr", "imagej-roi", "measurements"):

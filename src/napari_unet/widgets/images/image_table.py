@@ -275,7 +275,10 @@ class ImageTable(QWidget):  # type: ignore[misc]
     def _tell_shown(self) -> None:
         total, shown = len(self.model.ids), self.model.rowCount()
         text = f"{shown:,} of {total:,} shown" if shown < total else f"{total:,} image{'s' * (total != 1)}"
-        self.summary.setText(text + (f", {len(self._selected):,} selected" if self._selected else ""))
+        if len(self._selected) > 1:  # one is in view: nobody needs to read it
+            text += f", {len(self._selected):,} selected"
+        self.summary.setText(text)
+        self.summary.setToolTip(text)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """From the search field: Down goes to the table, Escape clears."""

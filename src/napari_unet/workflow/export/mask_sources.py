@@ -196,9 +196,10 @@ class StoredMasks:
         from napari_unet.project.project import Project
 
         project = Project.open(self.data, read_only=True)
-        touched = {i for i in project.corrections.touched() if not project.corrections.has_unknown(i)}
+        touched = set(project.corrections.touched())
+        strokes = {i for i in touched if project.corrections.has_unknown(i)}
         samples = [project.images.sample(i) for i in project.ids if i in touched]
-        if not samples:
+        if not touched - strokes:
             raise DataError(
                 f"the project {self.data} has no corrected masks yet",
                 code="data.masks.missing",
@@ -208,6 +209,13 @@ class StoredMasks:
         link = project.file.data.find(self.data)
 
         def read(sample: Sample) -> SegmentedImage:
+            if sample.id in strokes:
+                raise DataError(
+                    f"{sample.id} has strokes only",
+                    code="data.mask.strokes",
+                    expected="a mask of the whole image; strokes leave the rest unknown",
+                    remedy="segment it in the window, or export what a model makes of it with --model",
+                )
             mask = project.corrections[sample.id].mask
             known = np.where(mask == IGNORE, 0, mask).astype(np.uint8)
             roots = (Path(link),) if link is not None else ()
