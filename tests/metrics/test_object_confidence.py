@@ -106,7 +106,7 @@ def made_up(images: int, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]
 
 
 def test_probabilities_are_calibrated_on_other_objects() -> None:
-    confidence = ObjectConfidence.fit(*made_up(30, 1))
+    confidence = ObjectConfidence.fitted(*made_up(30, 1))
     assert confidence is not None
     assert (confidence.objects, confidence.images) == (1200, 30)
     evidence, right = made_up(60, 2)
@@ -121,7 +121,7 @@ def test_probabilities_are_calibrated_on_other_objects() -> None:
 
 
 def test_what_is_stored_says_the_same() -> None:
-    confidence = ObjectConfidence.fit(*made_up(10, 3))
+    confidence = ObjectConfidence.fitted(*made_up(10, 3))
     assert confidence is not None
     stored = json.loads(json.dumps({KEY: confidence.to_json()}, allow_nan=False))
     again = ObjectConfidence.of(stored)
@@ -132,9 +132,9 @@ def test_what_is_stored_says_the_same() -> None:
 
 def test_too_little_is_no_evidence() -> None:
     evidence, right = made_up(10, 5)
-    assert ObjectConfidence.fit([], []) is None
-    assert ObjectConfidence.fit(evidence, [np.ones(40, bool)] * 10) is None
-    assert ObjectConfidence.fit(evidence[:1], right[:1]) is None
+    assert ObjectConfidence.fitted([], []) is None
+    assert ObjectConfidence.fitted(evidence, [np.ones(40, bool)] * 10) is None
+    assert ObjectConfidence.fitted(evidence[:1], right[:1]) is None
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_too_little_is_no_evidence() -> None:
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_not_used(change: dict[str, object]) -> None:
-    confidence = ObjectConfidence.fit(*made_up(10, 6))
+    confidence = ObjectConfidence.fitted(*made_up(10, 6))
     assert confidence is not None
     assert ObjectConfidence.of({KEY: confidence.to_json() | change}) is None
     assert ObjectConfidence.of({}) is None
@@ -156,7 +156,7 @@ def test_confidence_replaces_the_mean_probability() -> None:
     objects = np.zeros((12, 12), np.int32)
     objects[4:8, 2:6] = 1
     mask, said = (objects > 0).astype(np.uint8), np.full((12, 12, 1), 0.8, np.float32)
-    confidence = ObjectConfidence.fit(*made_up(10, 7))
+    confidence = ObjectConfidence.fitted(*made_up(10, 7))
     plain = measure_with_confidence(objects, mask, None, (said, None))
     assert plain.columns["confidence"].tolist() == pytest.approx([0.8])
     table = measure_with_confidence(objects, mask, None, (said, None), confidence=confidence)

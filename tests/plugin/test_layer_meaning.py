@@ -96,14 +96,14 @@ def test_slices_that_nobody_drew_on_are_no_masks() -> None:
     labels = np.zeros((15, 8, 8), np.uint8)
     labels[4, 1:3, 1:3] = labels[4, 5:7, 5:7] = 1
     image, reference = layers(labels)
-    _, samples = layer_samples(image, reference)
+    _, samples = layer_samples([image], reference)
     assert [s.id for s in samples if s.has_mask] == ["s [4]"]
     mask = samples[4].read_mask()
     assert mask.labels.sum() == 8
     assert mask.objects is None  # one number tells nothing apart
     # One mask serves all slices.
     image, flat = layers(labels)[0], layers(labels[4])[1]
-    assert sum(s.has_mask for s in layer_samples(image, flat)[1]) == 15
+    assert sum(s.has_mask for s in layer_samples([image], flat)[1]) == 15
 
 
 def test_empty_slices_of_a_file_are_empty_masks(tmp_path: Path) -> None:
@@ -114,14 +114,14 @@ def test_empty_slices_of_a_file_are_empty_masks(tmp_path: Path) -> None:
     image = layers(labels)[0]
     of_a_file = Layer.create(labels, {"name": "truth"}, "labels")
     of_a_file._source = of_a_file.source.model_copy(update={"path": str(tmp_path / "masks.tif")})
-    assert [s.has_mask for s in layer_samples(image, of_a_file)[1]] == [True] * 3
+    assert [s.has_mask for s in layer_samples([image], of_a_file)[1]] == [True] * 3
     assert read_labels(of_a_file).drawn is None
 
 
 def test_references_are_read_as_mask_files_are() -> None:
     image, reference = layers(np.where(CLASSES == 2, 255, CLASSES))
     # 1 beside 255 in one mask is a class beside what is unknown.
-    (sample,) = layer_samples(image, reference)[1]
+    (sample,) = layer_samples([image], reference)[1]
     mask = sample.read_mask()
     assert mask.labels.sum() == 6
     assert mask.weights is not None
@@ -131,15 +131,15 @@ def test_references_are_read_as_mask_files_are() -> None:
     image, reference = layers(stack)
     reading = read_labels(reference)
     assert reading.classes == ("foreground",)
-    assert [s.read_mask().labels.sum() for s in layer_samples(image, reference, reading)[1]] == [6, 5]
+    assert [s.read_mask().labels.sum() for s in layer_samples([image], reference, reading)[1]] == [6, 5]
 
 
 def test_the_classes_of_a_reference_are_those_of_its_numbers() -> None:
     image, reference = layers(np.array([0, 205, 420], np.uint16)[CLASSES])
     reading = read_labels(reference)
     assert reading.classes == ("class 1", "class 2")
-    (sample,) = layer_samples(image, reference, reading, lambda: 2)[1]
+    (sample,) = layer_samples([image], reference, reading, lambda: 2)[1]
     np.testing.assert_array_equal(sample.read_mask().labels, CLASSES)
     # A model of one class takes both for foreground.
-    (sample,) = layer_samples(image, reference, reading, lambda: 1)[1]
+    (sample,) = layer_samples([image], reference, reading, lambda: 1)[1]
     assert sample.read_mask().labels.sum() == 11

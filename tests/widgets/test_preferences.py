@@ -59,7 +59,7 @@ def test_values_out_of_bounds_give_way_to_defaults(
     monkeypatch.setattr(preferences, "_plugin_settings", lambda: kept)
     found = read_preferences()
     assert found == Preferences(start_process=False, confidence=0.9)
-    assert "tile_size is -4" in caplog.text
+    assert "the preference tile_size cannot be -4" in caplog.text
 
 
 def test_what_is_set_in_napari_is_read(request: pytest.FixtureRequest) -> None:

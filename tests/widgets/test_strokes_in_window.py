@@ -128,7 +128,7 @@ def test_untouched_images_are_no_background(bench: Any, qtbot: Any) -> None:
     paint_both(bench, qtbot)
     qtbot.waitUntil(lambda: bench.session.painting.project is not None, timeout=LONG)
     qtbot.waitUntil(lambda: bench.session.new_model.sources() != {})
-    assert bench.session.new_model.sources() == {"corrections": "what was corrected: 1 image"}
+    assert bench.session.new_model.sources() == {"corrections": "corrections: 1 image"}
     assert bench.session.strokes.words() == "1 image with strokes"
     assert strokes_of(bench, "second") is None
     row = bench.session.workspace.row("first")

@@ -191,7 +191,7 @@ class ObjectConfidence:
         return np.asarray(np.interp(total, self.sums, self.probabilities))
 
     @classmethod
-    def fit(
+    def fitted(
         cls, evidence: Sequence[NDArray[np.float64]], right: Sequence[NDArray[np.bool_]]
     ) -> ObjectConfidence | None:
         """Fit it to the objects of validation images.

@@ -101,6 +101,7 @@ class StrokeTraining:
         rate = self.settings.learning_rate * climbed / (1 + self.step / HALVED_AT)
         self.network.optimizer.learning_rate = rate
         value = float(np.ravel(self.network.train_on_batch(images, targets))[0])
+        self.weights_changed()
         self.step += 1
         if not math.isfinite(value):  # nothing is learned since the average was right
             self._put(self._average)

@@ -38,7 +38,7 @@ def fit_object_confidence(
     Returns
     -------
     ObjectConfidence or None
-        None where there are too few objects, or too few wrong ones; see ``ObjectConfidence.fit``.
+        None where there are too few objects, or too few wrong ones; see ``ObjectConfidence.fitted``.
     """
     known = [s for s in validation.samples if validation.mask(s).objects is not None]
     evidence, right = [], []
@@ -46,7 +46,7 @@ def fit_object_confidence(
         one, iou, counts = judged_objects(result, validation.mask(result.sample))
         evidence.append(one[counts])
         right.append(iou[counts] >= RIGHT)
-    return ObjectConfidence.fit(evidence, right)
+    return ObjectConfidence.fitted(evidence, right)
 
 
 def judged_objects(

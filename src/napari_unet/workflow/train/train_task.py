@@ -58,6 +58,7 @@ ADDED = (
     ("training", "side", 0),
     ("training", "restarts", 2),
     ("inference", "least_presence", 0.0),
+    ("inference", "class_of", "auto"),
 )
 # Tiles decide no weights: states of any are resumed, and these are what older ones were written with.
 TILES = {"tile": 512, "overlap": 64}
