@@ -165,10 +165,11 @@ def main() -> None:
     if options.pictures is not None:
         options.pictures.mkdir(parents=True, exist_ok=True)
     look = Look(options.theme, options.size and tuple(options.size), options.pictures)
-    driven = [drive(road, look) for road in EVERY if road.letter in options.roads]
-    for one in driven:
-        print(one.row)
-    write_table(options.page, driven)
+    for road in EVERY:
+        if road.letter in options.roads:
+            driven = drive(road, look)
+            print(driven.row, flush=True)
+            write_table(options.page, [driven])
     if options.only_roads:
         return
     with tempfile.TemporaryDirectory() as folder:

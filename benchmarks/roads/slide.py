@@ -36,6 +36,10 @@ def drive(hand: Hand, folder: Path) -> str:
     hand.answer("getOpenFileNames", [folder / f"{NAME}.tif"])
     hand.menu(bench.images.open_button, "Image files")
     spin(lambda: session.workspace.current == NAME)
+    if session.workspace.model is None:  # none is suggested for such images: a person chooses
+        entries = range(panel.model_box.count())
+        number = next(n for n in entries if "nuclei" in panel.model_box.itemText(n))
+        hand.choose(panel.model_box, panel.model_box.itemData(number))
     spin(lambda: bool(panel.run_button.isEnabled()))
     start = hand.clock()
     hand.click(panel.run_button)
