@@ -41,7 +41,7 @@ def main() -> int:
     """Run one part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("part", choices=list(PARTS))
-    parser.add_argument("--data", type=Path, default=Path("/tmp/data"), help="unpacked data sets")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="unpacked data sets")
     parser.add_argument("--work", type=Path, default=Path("economy"), help="for models and JSON")
     parser.add_argument("--sets", nargs="+", default=list(PLANS))
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
