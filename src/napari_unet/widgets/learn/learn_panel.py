@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QScrollArea,
     QSpinBox,
@@ -23,6 +22,7 @@ from napari_unet.widgets.learn.train_form import TrainForm
 from napari_unet.widgets.learn.training_curves import TrainingCurves
 from napari_unet.widgets.learn.versions_row import VersionsRow
 from napari_unet.widgets.parts.step import ElidedLabel, Step
+from napari_unet.widgets.parts.thin_bar import thin_bar
 from napari_unet.widgets.parts.words import duration
 
 if TYPE_CHECKING:
@@ -140,10 +140,7 @@ class LearnPanel(Step):
         column.addWidget(self.keep_going)
 
     def _build_running(self) -> None:
-        self.bar = QProgressBar()
-        self.bar.setRange(0, 100)
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
+        self.bar = thin_bar()
         self.progress_words = ElidedLabel()
         self.stop_button = QPushButton("Stop, keep best")
         self.stop_button.setToolTip("Stop learning now and judge what is best so far")

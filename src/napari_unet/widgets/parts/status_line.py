@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QSizePolicy,
     QTextEdit,
@@ -22,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_unet.widgets.parts.keys import CANCEL
 from napari_unet.widgets.parts.notify import details_box
 from napari_unet.widgets.parts.step import ElidedLabel
+from napari_unet.widgets.parts.thin_bar import thin_bar
 from napari_unet.widgets.parts.words import progress_words
 
 if TYPE_CHECKING:
@@ -129,9 +129,7 @@ class StatusLine(QWidget):  # type: ignore[misc]
         row.addLayout(right, 1)
 
     def _build_work(self) -> None:
-        self.progress_bar = QProgressBar()
-        self.progress_bar.setTextVisible(False)
-        self.progress_bar.setFixedHeight(8)
+        self.progress_bar = thin_bar()
         self.progress_words = QLabel()
         self.progress_words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.cancel_button = QPushButton("Cancel")

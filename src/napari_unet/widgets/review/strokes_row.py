@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.widgets.canvas.layer_styles import BACKGROUND_COLOUR, class_colour
 from napari_unet.widgets.parts.step import ElidedLabel
+from napari_unet.widgets.parts.thin_bar import thin_bar
 from napari_unet.widgets.parts.words import duration
 from napari_unet.widgets.review.class_legend import LAST_KEY, ClassLegend
 
@@ -71,10 +72,7 @@ class StrokesRow(QWidget):  # type: ignore[misc]
             "Make the preview the mask of this image (A); pixels that you painted stay as they are"
         )
         self.accept_button.clicked.connect(self.accept_wanted)
-        self.bar = QProgressBar()
-        self.bar.setRange(0, 100)
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
+        self.bar = thin_bar()
         self.progress_words = ElidedLabel()
         self.stop_button = QPushButton("Stop")
         self.stop_button.setToolTip("Stop learning now; the model keeps what it learned")

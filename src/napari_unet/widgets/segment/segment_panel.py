@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMenu,
-    QProgressBar,
     QPushButton,
     QSizePolicy,
     QSpinBox,
@@ -27,6 +26,7 @@ from superqt import QLabeledDoubleSlider
 from napari_unet.models.shipped import is_shipped
 from napari_unet.widgets.parts.keys import CANCEL
 from napari_unet.widgets.parts.step import ElidedLabel, Step
+from napari_unet.widgets.parts.thin_bar import thin_bar
 from napari_unet.widgets.parts.words import LINK_TIP, progress_words
 from napari_unet.widgets.segment.run_record_button import RunRecordButton
 from napari_unet.widgets.segment.suggestion_row import SuggestionRow
@@ -121,9 +121,7 @@ class SegmentPanel(Step):
         self.run_records = RunRecordButton(self.session, self)
         row.addWidget(self.run_records)
 
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
+        self.bar = thin_bar()
         self.progress_words = ElidedLabel()
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("Stop; images that are finished keep their masks (Escape)")
