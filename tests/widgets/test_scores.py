@@ -45,6 +45,9 @@ def scored(dock: Any, qtbot: Any) -> None:
     board = dock.review_panel.all_scores.board
     qtbot.waitUntil(lambda: board._job is None and board.stale == 0, timeout=60_000)
     settled(dock, qtbot)
+    # The score under the buttons follows the images that are not shown one by one, in the worker process.
+    workspace = dock.session.workspace
+    qtbot.waitUntil(lambda: workspace.overall is not None and workspace.overall.stale == 0, timeout=60_000)
     dialog = dock.review_panel.all_scores.dialog
     qtbot.waitUntil(lambda: not dialog._soon.isActive() and not dialog._rest.isActive())
 
