@@ -83,14 +83,28 @@ def test_pools_of_an_isotonic_regression_by_hand() -> None:
 def test_isotonic_regression_is_that_of_scikit_learn(pairs: list[tuple[int, bool]]) -> None:
     from sklearn.isotonic import IsotonicRegression
 
-    # Equal values are one place there, and may be several here.
-    values = np.array(sorted({float(value) for value, _ in pairs}))
-    wanted = np.array([float(want) for _, want in pairs][: len(values)])
+    values = np.array([float(value) for value, _ in pairs])
+    wanted = np.array([float(want) for _, want in pairs])
     places, levels = isotonic(values, wanted)
     assert np.all(np.diff(places) > 0)
     assert np.all(np.diff(levels) > 0)
     truth = IsotonicRegression().fit(values, wanted).predict(values)
     assert sorted(set(np.round(levels, 9))) == sorted(set(np.round(truth, 9)))
+
+
+def test_equal_sums_are_one_place() -> None:
+    places, levels = isotonic(np.array([1.0, 1, 1, 2]), np.array([0.0, 1, 1, 1]))
+    assert places.tolist() == [1, 2]
+    assert levels == pytest.approx([2 / 3, 1])
+
+
+def test_objects_that_look_alike_are_as_likely_right_as_all_of_them() -> None:
+    alike = np.tile(np.arange(len(EVIDENCE), dtype=float), (12, 1))
+    right = [np.arange(12) < 9] * 5  # three of four
+    confidence = ObjectConfidence.fitted([alike] * 5, right)
+    assert confidence is not None
+    assert confidence(alike) == pytest.approx(np.full(12, 0.75))
+    assert confidence.words == "60 objects of 5 validation images"
 
 
 def made_up(images: int, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:

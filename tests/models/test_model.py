@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from napari_unet.metrics.object_confidence import EVIDENCE, KEY, ObjectConfidence
 from napari_unet.models.model import Model, load_model, save_model
 from napari_unet.models.model_folder import SETTINGS_FILE, WEIGHTS_FILE, read_description, read_settings
 from napari_unet.models.normalization import Normalization
@@ -38,6 +40,20 @@ def test_round_trip(tmp_path: Path, name: str) -> None:
     np.testing.assert_array_equal(two.probabilities(X), one.probabilities(X))
     assert read_description(tmp_path / name)["classes"] == ["class 1"]
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["m", "m.zip"])
+def test_the_confidence_of_objects_travels_with_the_model(tmp_path: Path, name: str) -> None:
+    numbers = np.linspace(-1, 1, len(EVIDENCE))
+    stored = ObjectConfidence(numbers, numbers + 2, numbers, 0.5, X[0, 0, :4, 0], X[0, 0, :4, 0], 60, 5, "v")
+    stored = replace(stored, sums=np.sort(stored.sums), probabilities=np.linspace(0.1, 0.9, 4))
+    one = model()
+    one.provenance[KEY] = stored.to_json()
+    found = ObjectConfidence.of(load_model(save_model(one, tmp_path / name)).provenance)
+    assert found is not None
+    evidence = np.random.default_rng(1).standard_normal((9, len(EVIDENCE)))
+    np.testing.assert_allclose(found(evidence), stored(evidence), atol=1e-4)
+    assert found.words == "60 objects of 5 validation images of the model v"
 
 
 def test_probabilities_by_hand() -> None:

@@ -174,6 +174,9 @@ class ObjectConfidence:
         (M,) float64, both rising: the probability at each sum, straight between them, constant beyond.
     objects, images : int
         That it was fitted on.
+    model : str
+        Whose validation images these are, where they are of another model: the parent of a version, a member
+        of an ensemble. Empty: its own.
     """
 
     mean: NDArray[np.float64]
@@ -184,6 +187,13 @@ class ObjectConfidence:
     probabilities: NDArray[np.float64]
     objects: int = 0
     images: int = 0
+    model: str = ""
+
+    @property
+    def words(self) -> str:
+        """What it was fitted on: "1,097 objects of 24 validation images"."""
+        found = f"{self.objects:,} objects of {self.images:,} validation image{'s' * (self.images != 1)}"
+        return f"{found} of the model {self.model}" if self.model else found
 
     def __call__(self, evidence: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N,) probabilities in [0, 1] of (N, F) evidence, see ``object_evidence``."""
@@ -243,6 +253,7 @@ class ObjectConfidence:
             "probabilities": _short(self.probabilities),
             "objects": self.objects,
             "images": self.images,
+            **({"model": self.model} if self.model else {}),
         }
 
     @classmethod
@@ -258,7 +269,7 @@ class ObjectConfidence:
             )
             found = cls(
                 mean, scale, weights, float(stored["offset"]), sums, probabilities,
-                int(stored["objects"]), int(stored["images"]),
+                int(stored["objects"]), int(stored["images"]), str(stored.get("model", "")),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError):
             return None
@@ -312,10 +323,11 @@ def isotonic(
     places, levels : numpy.ndarray
         (M,) each, both strictly rising: the mean value of each pool, and the mean of what is wanted there.
     """
-    order = np.argsort(values, kind="stable")
+    known, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    sums = np.bincount(place.ravel(), wanted, minlength=len(known))  # equal values are one place
     pools: list[list[float]] = []  # sum of values, sum of wanted, count
-    for value, want in zip(values[order].tolist(), wanted[order].tolist(), strict=True):
-        pools.append([value, want, 1.0])
+    for value, want, count in zip(known.tolist(), sums.tolist(), counts.tolist(), strict=True):
+        pools.append([value * count, want, float(count)])
         while len(pools) > 1 and pools[-2][1] * pools[-1][2] >= pools[-1][1] * pools[-2][2]:
             last = pools.pop()
             pools[-1] = [a + b for a, b in zip(pools[-1], last, strict=True)]

@@ -17,11 +17,14 @@ from napari_unet.data.sample import Sample
 from napari_unet.data.split import Split
 from napari_unet.engine.inline import InlineEngine, run_inline
 from napari_unet.evaluation.leakage import TrainingMembership
+from napari_unet.metrics.object_confidence import EVIDENCE, ObjectConfidence
+from napari_unet.metrics.object_confidence import KEY as CONFIDENCE
 from napari_unet.models.card import ModelCard
 from napari_unet.models.ensemble import Ensemble, load_any
 from napari_unet.models.model import load_model
 from napari_unet.session.images.collection import Collection
 from napari_unet.session.session import Session
+from napari_unet.workflow.ensemble import ensemble_task
 from napari_unet.workflow.ensemble.ensemble_task import EnsembleTask, merged_provenance
 from napari_unet.workflow.ensemble.train_members import TrainMembersTask, folds
 from napari_unet.workflow.review.quality_estimate import agreement_of_members
@@ -72,6 +75,33 @@ def test_an_ensemble_is_the_weighted_mean_of_its_members(
     many.room = 0
     for one, other in zip(whole, segment_samples(samples, many), strict=True):
         np.testing.assert_array_equal(one, other.probabilities)
+
+
+def test_an_ensemble_has_a_confidence_of_objects(
+    models: list[Path], salt_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ones = np.ones(len(EVIDENCE))
+    own = ObjectConfidence(ones, ones, ones, 0.0, np.array([0.0]), np.array([0.5]), 60, 5)
+    about = {**ModelCard.read(models[0]).provenance, CONFIDENCE: own.to_json()}
+    last = write_tiny_model(tmp_path / "last", provenance=about, seed=5)
+    run_inline(EnsembleTask((models[0], last), tmp_path / "plain"))
+    found = ObjectConfidence.of(load_any(tmp_path / "plain").provenance)
+    assert found is not None
+    assert found.words == "60 objects of 5 validation images of the model last"
+    # With images that may choose it is fitted to the ensemble.
+    asked: list[str] = []
+
+    def fit(model: Any, dataset: Any, cancel: Any) -> ObjectConfidence:
+        assert isinstance(model, Ensemble)
+        asked.extend(s.id for s in dataset.samples)
+        return replace(own, objects=99)
+
+    monkeypatch.setattr(ensemble_task, "fit_object_confidence", fit)
+    run_inline(EnsembleTask((models[0], last), tmp_path / "fitted", data=salt_folder))
+    assert asked == [s.id for s in open_dataset(salt_folder).samples[8:16]]  # neither trained on nor held out
+    found = ObjectConfidence.of(ModelCard.read(tmp_path / "fitted").provenance)
+    assert found is not None
+    assert found.words == "99 objects of 5 validation images"
 
 
 def test_one_model_disagrees_with_itself_under_flips(models: list[Path], salt: Dataset) -> None:

@@ -16,6 +16,7 @@ from napari_unet.errors import SettingsError
 from napari_unet.evaluation.leakage import TrainingMembership
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.selection import ROUNDS, SquaredError, greedy_weights
+from napari_unet.metrics.object_confidence import KEY as CONFIDENCE
 from napari_unet.metrics.overlap import count_overlap, image_score
 from napari_unet.models.ensemble import (
     Ensemble,
@@ -32,6 +33,7 @@ from napari_unet.models.shipped import locate
 from napari_unet.progress import Progress
 from napari_unet.workflow.inputs.left_out import sound_part
 from napari_unet.workflow.segment.segment_samples import segment_samples
+from napari_unet.workflow.train.fit_object_confidence import fit_object_confidence, inherited
 from napari_unet.workflow.train.selection_images import RANK, choosing_images, note_chosen_by
 
 if TYPE_CHECKING:
@@ -155,12 +157,14 @@ class EnsembleTask:
         members = [Member(path, 1 / len(paths), self.head) for path in paths]
         chosen = Chosen(tuple(m.name for m in members), tuple(m.weight for m in members))
         used: dict[str, str] = {}
+        judging: Dataset | None = None
         ensemble = ensemble_of(members, settings, chosen, self.choose, self.inference)
         if self.data is not None:
             dataset, left = sound_part(open_dataset(self.data, self.format), on_progress, cancel)
             judges = choosing_images(dataset, [TrainingMembership(s[3]) for s in settings], cancel)
             chosen, used = self._chosen(ensemble, dataset, judges, on_progress, cancel)
             chosen = replace(chosen, left_out=left)
+            judging = dataset.subset(sample.id for sample, _ in judges)
         weighted = [
             (replace(member, weight=weight), one)
             for member, one, weight in zip(members, settings, chosen.weights, strict=True)
@@ -175,6 +179,11 @@ class EnsembleTask:
         )
         if self.choose != "uniform":
             note_chosen_by(ensemble.provenance, used)
+        if judging is not None:
+            on_progress(Progress(1, 1, "Learning how likely objects are right"))
+            confidence = fit_object_confidence(ensemble, judging, cancel)
+            if confidence is not None:
+                ensemble.provenance[CONFIDENCE] = confidence.to_json()
         cancel.check()
         save_ensemble(ensemble, self.out, link=self.link)
         return chosen
@@ -314,6 +323,10 @@ def ensemble_of(
         "networks": [one.network.name for one, *_ in settings],
         "images": chosen.images,
     }
+    for member, one in zip(members, settings, strict=True):
+        if one[0].network.separation == common["separation"] and (found := inherited(one[3], member.name)):
+            provenance |= found  # until it is fitted to the ensemble itself
+            break
     if chosen.score is not None:
         provenance["scores"] = {"validation_iou": chosen.score}
     return Ensemble(recipe, normalization, classes, provenance, tuple(members), default_precision())

@@ -181,6 +181,8 @@ class FineTuned:
         Where on the line from the old weights (0) to the trained ones (1) the new model is.
     cross_validated : tuple of str
         Ids of corrections that judged by cross-validation: each judged a network that did not learn from it.
+    confidence_sentence : str
+        Whose confidence of objects the version has, where it could not be measured again.
     """
 
     model: Path
@@ -197,6 +199,7 @@ class FineTuned:
     replay_sentence: str = ""
     point: float = 1.0
     cross_validated: tuple[str, ...] = ()
+    confidence_sentence: str = ""
 
     @property
     def verdict(self) -> Verdict:
@@ -215,10 +218,10 @@ class FineTuned:
 
     @property
     def sentence(self) -> str:
-        """The verdict and what was replayed, for a person, on one line."""
+        """The verdict, what was replayed, and whose confidence it has, for a person, on one line."""
         verdict = sentence_of(
             self.comparison,
             self.forgetting,
             judged_by_folds=bool(self.cross_validated),
         )
-        return "; ".join(filter(None, (verdict, self.replay_sentence)))
+        return "; ".join(filter(None, (verdict, self.replay_sentence, self.confidence_sentence)))

@@ -31,6 +31,8 @@ from napari_unet.workflow.finetune.fine_tuned import FineTuned
 from napari_unet.workflow.finetune.held_out_gate import image_ious, worst_kind
 from napari_unet.workflow.finetune.provenance import provenance_of_version
 from napari_unet.workflow.finetune.round_material import RoundMaterial
+from napari_unet.workflow.finetune.version_confidence import MOST as MOST_FITTING
+from napari_unet.workflow.finetune.version_confidence import confidence_of_version, forecast
 from napari_unet.workflow.finetune.weight_line import (
     POINTS,
     LineChoice,
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
     from napari_unet.evaluation.compare import Comparison
     from napari_unet.settings import FineTuneSettings
+    from napari_unet.workflow.finetune.held_out_gate import HeldOutGate
+    from napari_unet.workflow.finetune.version_confidence import VersionConfidence
 
     Weights = list[NDArray[np.float32]]
 
@@ -80,8 +84,9 @@ class FineTuningRound(RoundMaterial):
         tuning.validate, tuning.on_validation = looks, self._on_validation
         tuning.run()
         line = self._choose_point(before, folds)
+        confidence = self._fit_confidence()
         comparison, forgetting = self._judge(before, folds, line.point)
-        return self._write(tuning, line, comparison, forgetting)
+        return self._write(tuning, line, comparison, forgetting, confidence)
 
     # learning
 
@@ -138,6 +143,10 @@ class FineTuningRound(RoundMaterial):
         self.look_old, old_seconds = self.old_gate.validation()
         judging = new_seconds + old_seconds
         most = MOST_JUDGING * self.settings.seconds
+        self._fitting = forecast(self.model, self._choosing())
+        self._may_fit = (
+            bool(self.settings.megapixels) or self._fitting <= MOST_FITTING * self.settings.seconds
+        )
         if judging > most and not self.settings.megapixels:
             judging /= max(self.new_gate.hurry(), self.old_gate.hurry())
         self._looked = (math.nan, math.nan)
@@ -149,7 +158,11 @@ class FineTuningRound(RoundMaterial):
             worth = self.new_gate.old_live + value_of(gain, change)
             return worth if len(self.new_gate.live) >= FEWEST_GROUPS else math.nan
 
-        return look, min(judging, most)
+        return look, min(judging, most) + (self._fitting if self._may_fit else 0.0)
+
+    def _choosing(self) -> tuple[HeldOutGate, ...]:
+        """The gates whose live images choose the weights, and which nothing was trained on."""
+        return (self.new_gate,) if self.replay.trained_on else (self.new_gate, self.old_gate)
 
     def _live(self) -> tuple[float, float]:
         """IoU of the network as it stands, on a few images of the new and of the old kind."""
@@ -214,6 +227,13 @@ class FineTuningRound(RoundMaterial):
         self._put(between(before, after, line.point))
         return line
 
+    def _fit_confidence(self) -> VersionConfidence:
+        name = self.task.model.stem
+        return confidence_of_version(
+            self.model, self.model.provenance, name, self._choosing(),
+            in_time=self._may_fit, cancel=self.cancel,
+        )  # fmt: skip
+
     # judging
 
     def _judge(
@@ -240,7 +260,12 @@ class FineTuningRound(RoundMaterial):
         return comparison, forgetting
 
     def _write(
-        self, tuning: FineTuning, line: LineChoice, comparison: Comparison, forgetting: Comparison | None
+        self,
+        tuning: FineTuning,
+        line: LineChoice,
+        comparison: Comparison,
+        forgetting: Comparison | None,
+        confidence: VersionConfidence,
     ) -> FineTuned:
         task, model = self.task, self.model
         cross_validated = tuple(i for fold in self.folds for i in (s.id for s in fold.judge))
@@ -259,6 +284,7 @@ class FineTuningRound(RoundMaterial):
             self.replay.sentence,
             line.point,
             cross_validated,
+            confidence.sentence,
         )
         model.provenance = provenance_of_version(
             model.provenance,
@@ -277,6 +303,7 @@ class FineTuningRound(RoundMaterial):
                 "line": line.to_json(),
                 "steps": tuning.step,
                 "seconds": round(self._passed(), 1),
+                **confidence.provenance,
             },
         )
         if self.left_out:

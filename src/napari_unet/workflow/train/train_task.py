@@ -253,10 +253,9 @@ class _Training:
             model.provenance["averaged_snapshots"] = finished.averaged
         if tuned is not None:
             model.provenance["tuned"] = tuned.to_json()
-        if recipe.network.separation != "none":
-            confidence = fit_object_confidence(model, judging, self.cancel)
-            if confidence is not None:
-                model.provenance[CONFIDENCE] = confidence.to_json()
+        confidence = fit_object_confidence(model, judging, self.cancel)
+        if confidence is not None:
+            model.provenance[CONFIDENCE] = confidence.to_json()
         if isinstance(self.task.data, Path):
             # Where to look for what can be replayed when the model is fine-tuned.
             model.provenance["data"]["path"] = str(self.task.data.resolve())
