@@ -50,6 +50,8 @@ TITLES = {
 INTENSITIES = {"mean": "Mean", "min": "Min", "max": "Max", "sum": "Sum"}
 WHOLE = ("object", "area_px", "top_px", "left_px", "bottom_px", "right_px")
 SHARES = ("confidence", "circularity", "eccentricity", "solidity")
+PAGE = 64  # rows that are put into words together
+PAGES = 8  # of these that are remembered
 SHOWN_FIRST = (
     "image", "object", "class", "confidence", "area_px", "area", "circularity", "feret_diameter_px",
     "eccentricity", "solidity",
@@ -59,7 +61,8 @@ SHOWN_FIRST = (
 class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
     """One row an object, of one image or of all.
 
-    Columns are arrays; sorting makes one array of places. A cell is put into words when it is in view.
+    Columns are arrays; sorting makes one array of places. A page of rows is put into words when one of its
+    cells is in view.
     """
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -72,6 +75,7 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
         self._values: dict[str, NDArray[np.float64]] = {"object": np.zeros(0), "label": np.zeros(0)}
         self._order = np.zeros(0, np.int64)
         self._sorted = ("", False)
+        self._pages: dict[int, dict[int, list[str]]] = {}  # page to column to its cells
 
     # content
 
@@ -144,7 +148,9 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
 
     def text_table(self, columns: Sequence[str], rows: Sequence[int]) -> list[list[str]]:
         """Displayed rows as text, numbers with all their digits."""
-        return [[self._text(int(self._order[r]), c, exact=True) for c in columns] for r in rows]
+        places = self._order[np.asarray(rows, np.int64)]
+        cells = [self._texts(places, name, exact=True) for name in columns]
+        return [list(row) for row in zip(*cells, strict=True)]
 
     # order
 
@@ -162,6 +168,7 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
         return self._sorted
 
     def _arrange(self) -> None:
+        self._pages.clear()
         name, descending = self._sorted
         if name == "image":
             keys: NDArray[Any] = np.argsort(np.argsort(np.array(self._ids)))[self._image]
@@ -196,28 +203,54 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
         if role not in ASKED:  # most of the questions that painting asks
             return None
         if role == DISPLAY:
-            return self._text(int(self._order[index.row()]), self.columns[index.column()])
+            return self.text_at(index.row(), index.column())
         if role == ALIGNMENT:
-            return None if index.column() in (0, 2) else RIGHT  # image and class
+            return None if self.is_words(index.column()) else RIGHT
         if role == TOOLTIP and self.columns[index.column()] == "image":
             return self._ids[int(self._image[self._order[index.row()]])]
         return None
 
-    def _text(self, place: int, name: str, *, exact: bool = False) -> str:
+    def is_words(self, column: int) -> bool:
+        """Whether a column is of names, not of numbers."""
+        return column in {0, 2}  # image and class
+
+    def text_at(self, row: int, column: int) -> str:
+        """What a cell shows."""
+        number, place = divmod(row, PAGE)
+        page = self._pages.get(number)
+        if page is None:
+            if len(self._pages) >= PAGES:
+                del self._pages[next(iter(self._pages))]
+            page = self._pages[number] = {}
+        cells = page.get(column)
+        if cells is None:
+            rows = self._order[number * PAGE : (number + 1) * PAGE]
+            cells = page[column] = self._texts(rows, self.columns[column])
+        return cells[place]
+
+    def _texts(self, places: NDArray[np.int64], name: str, *, exact: bool = False) -> list[str]:
         if name == "image":
-            return self._ids[int(self._image[place])]
+            return [self._ids[image] for image in self._image[places].tolist()]
         if name == "class":
-            return self.classes[int(self._values["label"][place]) - 1]
-        value = float(self._values[name][place])
-        if value != value:  # NaN
-            return "" if exact else NOTHING
+            return [self.classes[int(label) - 1] for label in self._values["label"][places].tolist()]
         if exact:
-            return f"{value:.0f}" if value == round(value) else f"{value:.10g}"
-        if name in WHOLE:
-            return f"{value:,.0f}"
-        if name in SHARES:
-            return f"{value:.3f}"
-        return f"{value:,.1f}" if name.endswith("_px") else f"{value:,.6g}"
+            form, whole, unknown = "{:.10g}", "{:.0f}", ""
+        else:
+            form = whole = form_of(name)
+            unknown = NOTHING
+        return [
+            unknown if value != value else (whole if value == round(value) else form).format(value)  # NaN
+            for value in self._values[name][places].tolist()
+        ]
+
+
+def form_of(name: str) -> str:
+    """How the numbers of a column are written."""
+    if name in WHOLE:
+        return "{:,.0f}"
+    if name in SHARES:
+        return "{:.3f}"
+    return "{:,.1f}" if name.endswith("_px") else "{:,.6g}"
 
 
 def _with_units(name: str, known: bool) -> list[str]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QItemSelection, QItemSelectionModel, Qt, QTimer
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QApplication,
     QComboBox,
     QDialog,
@@ -19,7 +18,6 @@ from qtpy.QtWidgets import (
     QMenu,
     QPushButton,
     QSplitter,
-    QTableView,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -31,6 +29,7 @@ from napari_unet.metrics.object_words import count_in_words, objects_in_words
 from napari_unet.session.outcome import Outcome
 from napari_unet.widgets.objects.column_histogram import ColumnHistogram
 from napari_unet.widgets.objects.object_model import SHOWN_FIRST, ObjectModel, title_of
+from napari_unet.widgets.objects.object_view import ObjectView
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,16 +87,7 @@ class ObjectsDialog(QDialog):  # type: ignore[misc]
         self.words.setWordWrap(True)
         self.busy = QLabel()
         self.model = ObjectModel(self)
-        self.view = QTableView()
-        self.view.setModel(self.model)
-        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.view.setWordWrap(False)
-        self.view.setTabKeyNavigation(False)
-        self.view.verticalHeader().hide()
-        # One height for all: Qt then asks no row for its own.
-        self.view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.view.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
+        self.view = ObjectView(self.model)
         header = self.view.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setSectionsMovable(True)
