@@ -140,7 +140,7 @@ def measure(folder: Path, side: int, strokes: int) -> dict[str, float]:
         if number % 5 == 4:
             y, x = chance.uniform(1000, side - 1000, 2)
             camera.center = (*camera.center[:-2], y, x)
-            spin(lambda: bench.large.lens_is_shown and bench.large.lens._wanted is None, 10)
+            spin(partial(is_there, bench), 10)
             rest(0.3)
     stalls = heart.stalls(start, time.perf_counter())
     used = busy.between()
@@ -185,6 +185,14 @@ def plain_stalls(viewer: Any, strokes: int) -> np.ndarray[Any, np.dtype[np.float
     viewer.layers.remove(layer)
     rest(1)
     return stalls
+
+
+def is_there(bench: Any) -> bool:
+    """Whether the lens covers what is in view."""
+    from napari_unet.widgets.canvas.large.lens import holds
+
+    large = bench.large
+    return large.lens_is_shown and large.lens._wanted is None and holds(large.lens.crop.box, large.view)
 
 
 def is_kept(bench: Any, disk: Any, count: int) -> bool:

@@ -101,7 +101,9 @@ PARTS = {
     ),
     "widgets": (
         {"parts"},
-        {"images", "segment", "learn", "canvas"},
+        {"images", "learn", "canvas"},
+        {"strokes"},
+        {"segment"},
         {"objects", "review"},
         {"dock"},
         {"workbench"},

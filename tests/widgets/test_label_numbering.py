@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_unet.inference.postprocess import connected_objects
-from napari_unet.widgets.canvas.label_numbering import CYCLE, IGNORED_OBJECT, LabelNumbering
+from napari_unet.widgets.canvas.label_numbering import CYCLE, IGNORED_NARROW, IGNORED_OBJECT, LabelNumbering
 from napari_unet.widgets.canvas.layer_styles import hatched, object_colormap
+from napari_unet.widgets.canvas.lazy_objects import numbered
 
 
 def pieces(mask: np.ndarray) -> np.ndarray:
@@ -51,7 +52,8 @@ def test_no_object_has_the_colour_of_what_is_ignored() -> None:
     numbers = np.unique(numbering.labels)
     assert len(numbers) == 151
     colours = object_colormap()
-    assert tuple(np.round(np.asarray(colours.map(IGNORED_OBJECT))[:3] * 255).astype(int)) == FOG
+    for ignored in (IGNORED_OBJECT, IGNORED_NARROW):
+        assert tuple(np.round(np.asarray(colours.map(ignored))[:3] * 255).astype(int)) == FOG
     for number in numbers[1:]:
         assert tuple(np.round(np.asarray(colours.map(number))[:3] * 255).astype(int)) != FOG
     assert len(colours.colors) == CYCLE + 1
@@ -66,6 +68,34 @@ def test_a_mask_comes_back_from_its_numbers(mask: np.ndarray, as_objects: bool) 
     if as_objects:
         known = mask != 255
         assert len(np.unique(numbering.labels[known & (mask > 0)])) == objects.max()
+
+
+def test_objects_have_16_bits_while_they_are_few() -> None:
+    mask = np.zeros((1, 9), np.uint8)
+    mask[0, [1, 3, 8]] = 1, 2, 255
+    few = LabelNumbering.of(mask, 2, pieces(mask), narrow=True)
+    assert few.labels.dtype == np.uint16
+    assert few.as_objects
+    assert few.labels[0, 8] == few.number_for(255) == IGNORED_NARROW
+    np.testing.assert_array_equal(few.classes(few.labels), mask)
+    beyond = np.array([[few.number_for(1), few.number_for(2), IGNORED_NARROW + 1]], np.uint16)
+    assert few.classes(beyond).tolist() == [[1, 2, 1]]
+    # 63,000 objects, whose numbers skip one in 49, leave no room for 2,000 new ones below 65,521.
+    many = np.zeros((1, 126_000), np.uint8)
+    many[0, 1::2] = 1
+    wide = LabelNumbering.of(many, 2, np.cumsum(many, axis=1, dtype=np.int32) * many, narrow=True)
+    assert wide.labels.dtype == np.int32
+    assert wide.number_for(255) == IGNORED_OBJECT
+
+
+def test_objects_of_a_whole_slide_never_have_the_colour_of_what_is_ignored() -> None:
+    mask = np.zeros((640, 640), np.uint8)
+    mask[::16, ::16] = 1  # 1,600 objects in all colours
+    mask[5, 5] = 255
+    numbers = numbered(mask, (0, 0), 1)
+    assert numbers.dtype == np.uint8
+    assert numbers[5, 5] == (IGNORED_OBJECT - 1) % CYCLE + 1
+    assert set(np.unique(numbers[mask == 1])) == set(range(1, CYCLE + 1)) - {numbers[5, 5]}
 
 
 def test_what_is_vouched_for_is_outlined_and_hatched() -> None:

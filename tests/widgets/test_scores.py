@@ -75,8 +75,8 @@ def test_scores_are_listed_worst_first_and_follow_the_viewer_both_ways(segmented
 
 def test_seen_images_are_marked_and_do_not_count(segmented: Any, qtbot: Any) -> None:
     dialog = opened(segmented, qtbot)
-    assert "on 12 images that it has not seen" in dialog.overall.text()
-    assert "12 it has seen are listed, but do not count" in dialog.overall.text()
+    assert "on 12 images that it has not seen" in dialog.words.text()
+    assert "12 it has seen are listed, but do not count" in dialog.words.text()
     assert sum(dialog.histogram.counts) == 12
     dialog.which_box.setCurrentIndex(dialog.which_box.findData("seen"))
     model = dialog.model
@@ -139,13 +139,13 @@ def test_a_threshold_that_was_chosen_here_is_said_beside_every_score(
             return list(csv.DictReader(file))
 
     assert "threshold" not in score.text()
-    assert "Careful" not in dialog.overall.text()
+    assert "Careful" not in dialog.words.text()
     assert all("threshold_note" not in row for row in saved())
     segmented.segment_panel.threshold.setValue(0.7)
     scored(segmented, qtbot)
     assert score.text().endswith("; threshold chosen on these images")
     assert f"T{note[1:]}." in score.toolTip()
-    assert f"Careful: {note}." in dialog.overall.text()
+    assert f"Careful: {note}." in dialog.words.text()
     rows = saved()
     assert len(rows) == 24
     assert {row["threshold_note"] for row in rows} == {note}
@@ -157,7 +157,7 @@ def test_a_threshold_that_was_chosen_here_is_said_beside_every_score(
     segmented.segment_panel.threshold.setValue(0.5)
     scored(segmented, qtbot)
     assert "threshold" not in score.text()
-    assert "Careful" not in dialog.overall.text()
+    assert "Careful" not in dialog.words.text()
 
 
 def test_references_are_not_denied_where_an_image_without_one_is_segmented(

@@ -278,3 +278,26 @@ def test_the_pages_of_one_file_are_a_stack_too(ready: Any, viewer: Any, qtbot: A
     np.testing.assert_array_equal(ready.canvas.mask_layer.data, masks(ready))
     places = ready.image_source.stack_slices(ready.session.workspace.collection.ids)
     assert [place.stack for place in places.values()] == ["train-volume"] * 3
+
+
+def test_an_image_after_a_cleared_stack_opens_without_a_word_of_qt(
+    stack: Any, viewer: Any, qtbot: Any, qtlog: Any
+) -> None:
+    """napari tells of a step of the slider while its list of layers is half changed."""
+    go_to(stack, qtbot, SLICES - 1)
+    viewer.layers.clear()
+    levels = [np.zeros((4096 >> n, 4096 >> n, 3), np.uint8) for n in range(4)]
+    viewer.add_image(levels, multiscale=True, name="slide")
+    qtbot.waitUntil(lambda: stack.session.workspace.current == "slide")
+    settled(stack, qtbot)
+    viewer.layers.clear()
+    qtbot.waitUntil(lambda: not stack.session.workspace.current)
+    viewer.add_image(np.zeros((2, SLICES, *SHAPE), np.uint8), name="s")
+    viewer.dims.set_current_step((0, 1), (1, 2))
+    viewer.add_image(levels[0], name="slide", rgb=True)
+    qtbot.waitUntil(lambda: stack.session.workspace.current == "slide")
+    settled(stack, qtbot)
+    viewer.layers.selection.active = viewer.layers["s"]
+    qtbot.waitUntil(lambda: stack.session.workspace.current == "s [1,2]")
+    assert not [record.message for record in qtlog.records if "inconsistent" in record.message]
+    assert viewer.dims.ndim == 4

@@ -43,9 +43,9 @@ from napari_unet.widgets.parts.step import Scroll, Step, StepColumn
 from napari_unet.widgets.review.mask_editing import MaskEditing
 from napari_unet.widgets.review.navigation import Navigation
 from napari_unet.widgets.review.review_panel import ReviewPanel
-from napari_unet.widgets.review.strokes_row import StrokesRow
 from napari_unet.widgets.segment.large_mask_row import LargeMaskRow
 from napari_unet.widgets.segment.segment_panel import SegmentPanel
+from napari_unet.widgets.strokes.strokes_row import StrokesRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

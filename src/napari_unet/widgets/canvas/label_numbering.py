@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CYCLE = 49  # colours of objects, after which they come again
 IGNORED_OBJECT = 1_000_000  # number of ignored pixels among objects; a new object never gets it
+IGNORED_NARROW = 65_521  # the same in a layer of 16 bits, and in the same colour
 NEW_OBJECTS = 1000  # numbers left free for the new objects of each class
 BACKGROUND_STROKE = 254  # number of background that a person painted, where all else is unknown
 BEYOND = 256  # place of all numbers above those of a mask of classes
@@ -28,16 +29,19 @@ class LabelNumbering:
     Attributes
     ----------
     labels : numpy.ndarray
-        (Y, X) uint8 classes or int32 objects, as the layer shows them first.
+        (Y, X) uint8 classes, or uint16 or int32 objects, as the layer shows them first.
     class_of : numpy.ndarray
         (N,) uint8: the class of each number; the last one is for all numbers beyond.
     first_new : tuple of int
         Numbers with which something of class 1..K is painted.
+    ignored : int
+        Number of ignored pixels.
     """
 
     labels: NDArray[Any]
     class_of: NDArray[np.uint8]
     first_new: tuple[int, ...]
+    ignored: int = IGNORE
 
     @classmethod
     def of(
@@ -46,6 +50,8 @@ class LabelNumbering:
         classes: int,
         objects: NDArray[np.int32] | None = None,
         others: LabelNumbering | None = None,
+        *,
+        narrow: bool = False,
     ) -> LabelNumbering:
         """Number a mask.
 
@@ -59,6 +65,9 @@ class LabelNumbering:
             (Y, X) int32: its objects from 1, which get a number of their own each; 0 where there is none.
         others : LabelNumbering, optional
             Of objects in other slices of the same stack: their numbers stay, and are not given again.
+        narrow : bool
+            Whether objects become uint16 where there are few enough, else int32. napari shows 16 bits as they
+            are; of int32 it computes a colour for each pixel, with all cores, whenever something is painted.
         """
         if objects is None:
             class_of = np.minimum(np.arange(BEYOND + 1), classes).astype(np.uint8)
@@ -67,14 +76,16 @@ class LabelNumbering:
         ignored = mask == IGNORE
         taken = 0 if others is None else others.first_new[-1] + NEW_OBJECTS
         numbers = np.concatenate([[0], _object_numbers(int(objects.max(initial=0)), taken)])
-        labels = numbers[objects].astype(np.int32)
-        top = max(int(labels.max(initial=0)), taken)
-        labels[ignored] = IGNORED_OBJECT
+        top = max(int(numbers[-1]), taken)
+        narrow = narrow and top + NEW_OBJECTS * classes < IGNORED_NARROW
+        number = IGNORED_NARROW if narrow else IGNORED_OBJECT
+        labels = numbers.astype(np.uint16 if narrow else np.int32)[objects]
+        labels[ignored] = number
         known = np.zeros(0, np.uint8) if others is None else others.class_of[:-1]
-        class_of, first_new = _room_for_new(known, top, classes)
+        class_of, first_new = _room_for_new(known, top, classes, number)
         class_of[labels.ravel()] = mask.ravel()
-        class_of[0], class_of[IGNORED_OBJECT] = 0, IGNORE
-        return cls(labels, class_of, first_new)
+        class_of[0], class_of[number] = 0, IGNORE
+        return cls(labels, class_of, first_new, number)
 
     @classmethod
     def of_strokes(cls, mask: NDArray[np.uint8], classes: int) -> LabelNumbering:
@@ -105,14 +116,14 @@ class LabelNumbering:
         classes : int
             K.
         """
-        room, first_new = _room_for_new(class_of, len(class_of) - 1, classes)
+        room, first_new = _room_for_new(class_of, len(class_of) - 1, classes, IGNORED_OBJECT)
         room[0], room[IGNORED_OBJECT] = 0, IGNORE
-        return cls(np.zeros((0, 0), np.int32), room, first_new)
+        return cls(np.zeros((0, 0), np.int32), room, first_new, IGNORED_OBJECT)
 
     @property
     def as_objects(self) -> bool:
         """Whether every object has a number of its own."""
-        return len(self.class_of) > IGNORED_OBJECT
+        return self.ignored != IGNORE
 
     @property
     def of_unknown(self) -> bool:
@@ -130,7 +141,7 @@ class LabelNumbering:
         if label == IGNORE and self.of_unknown:
             return 0
         if label == IGNORE:
-            return IGNORED_OBJECT if self.as_objects else IGNORE
+            return self.ignored
         if not label and self.of_unknown:
             return BACKGROUND_STROKE
         return self.first_new[label - 1] if label else 0
@@ -142,10 +153,10 @@ def is_free(number: int) -> bool:
 
 
 def _room_for_new(
-    known: NDArray[np.uint8], top: int, classes: int
+    known: NDArray[np.uint8], top: int, classes: int, ignored: int
 ) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
     """Classes of numbers, with numbers above the highest for what is new; and the first one of each class."""
-    class_of = np.ones(max(top + NEW_OBJECTS * classes, IGNORED_OBJECT, len(known)) + 2, np.uint8)
+    class_of = np.ones(max(top + NEW_OBJECTS * classes, ignored, len(known)) + 2, np.uint8)
     class_of[: len(known)] = known
     starts = [top + 1 + NEW_OBJECTS * number for number in range(classes)]
     for number, start in enumerate(starts, start=1):

@@ -31,6 +31,7 @@ BACKGROUND_COLOUR = "#4169FF"  # of strokes that say: here is background
 VERIFIED_COLOUR = "#CC79A7"  # hatched, so that its shape differs as well
 # Of disagreement, with how much of what lies below they hide.
 UNSURE_COLOURS = (("#5B1FBF", 0.0), ("#5B1FBF", 0.15), ("#B14EE9", 0.8), ("#FFE94A", 1.0))
+OBJECTS, CLASSES = "objects", "classes 1 to {}"  # names of colours
 HATCHES = 40  # lines over the longer side
 
 
@@ -62,7 +63,7 @@ def class_colormap(classes: int) -> Any:
     """Colours of classes 1..K."""
     colours = {BACKGROUND_STROKE: BACKGROUND_COLOUR}
     colours |= {number: class_colour(number, classes) for number in range(1, classes + 1)}
-    return _colormap(colours | {IGNORE: IGNORED_COLOUR}, f"classes 1 to {classes}")
+    return _colormap(colours | {IGNORE: IGNORED_COLOUR}, CLASSES.format(classes))
 
 
 def object_colormap() -> Any:
@@ -73,12 +74,18 @@ def object_colormap() -> Any:
     colours = np.array(label_colormap(CYCLE).colors)[: CYCLE + 1]
     fog = [int(IGNORED_COLOUR[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     colours[(IGNORED_OBJECT - 1) % CYCLE + 1] = (*fog, 1)
-    return CyclicLabelColormap(colors=colours, name="objects")
+    return CyclicLabelColormap(colors=colours, name=OBJECTS)
 
 
-def same_colormap(layer: Any, colormap: Any) -> bool:
-    """Whether a layer has these colours already."""
-    return bool(layer.colormap.name == colormap.name)
+def label_colours(as_objects: bool, classes: int) -> Any:
+    """Colours of objects, or of classes 1..K."""
+    return object_colormap() if as_objects else class_colormap(classes)
+
+
+def use_colours(layer: Any, as_objects: bool, classes: int) -> None:
+    """Give a layer the colours of objects, or of classes 1..K; napari draws all again, so only if it must."""
+    if layer.colormap.name != (OBJECTS if as_objects else CLASSES.format(classes)):
+        layer.colormap = label_colours(as_objects, classes)
 
 
 def error_colormap() -> Any:
@@ -183,8 +190,10 @@ def remember_meaning(
     )
 
 
-def place_over(layer: Any, image: Any, first: tuple[int, int] = (0, 0)) -> None:
+def place_over(layer: Any, image: Any, first: tuple[int, int] = (0, 0)) -> bool:
     """Lay a layer over as many of the last axes of another: a mask over its image, a stack over a stack.
+
+    Says whether it was moved, and so drawn again.
 
     Parameters
     ----------
@@ -206,11 +215,14 @@ def place_over(layer: Any, image: Any, first: tuple[int, int] = (0, 0)) -> None:
         "rotate": rotate,
         "affine": affine,
     }
+    moved = False
     for name, value in wanted.items():
         have = getattr(layer, name)
         have = np.asarray(have.affine_matrix if name == "affine" else have)
         if have.shape != value.shape or not np.array_equal(have, value):
             setattr(layer, name, value)
+            moved = True
     units = getattr(image, "units", None)
     if units is not None and tuple(layer.units) != tuple(units[-n:]):
         layer.units = units[-n:]
+    return moved

@@ -13,6 +13,7 @@ from napari_unet.widgets.canvas.label_numbering import CYCLE, IGNORED_OBJECT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+IGNORED_COLOUR = (IGNORED_OBJECT - 1) % CYCLE + 1  # among those of objects
 PRIME = 2_654_435_761  # spreads places over colours
 
 
@@ -51,13 +52,13 @@ class LazyObjects:
     @property
     def dtype(self) -> Any:
         """Of the numbers."""
-        return np.dtype(np.int32)
+        return np.dtype(np.uint8)
 
-    def __getitem__(self, key: Any) -> NDArray[np.int32]:
+    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
         """Read a part and number its objects."""
         mask = np.asarray(self.labels[key])
         if mask.ndim != len(self.shape):
-            return mask.astype(np.int32)
+            return mask
         starts = [part.start or 0 if isinstance(part, slice) else 0 for part in np.index_exp[key]]
         origin = (*starts, 0, 0)[:2]
         return numbered(mask, (origin[0], origin[1]), self.step)
@@ -67,7 +68,7 @@ class LazyObjects:
         return self[:, :].astype(dtype or self.dtype)
 
 
-def numbered(mask: NDArray[np.uint8], origin: tuple[int, int], step: int) -> NDArray[np.int32]:
+def numbered(mask: NDArray[np.uint8], origin: tuple[int, int], step: int) -> NDArray[np.uint8]:
     """Give each connected object of a part the number of its place.
 
     Parameters
@@ -82,11 +83,11 @@ def numbered(mask: NDArray[np.uint8], origin: tuple[int, int], step: int) -> NDA
     Returns
     -------
     numpy.ndarray
-        (Y, X) int32: 0 background, 1 to ``CYCLE`` - 1 objects; ignored pixels have their own number.
+        (Y, X) uint8: 0 background, 1 to ``CYCLE`` objects; ignored pixels have their own number of these.
     """
     import cv2
 
-    found = np.zeros(mask.shape, np.int32)
+    found = np.zeros(mask.shape, np.uint8)
     for label in np.unique(mask):
         if label in (0, IGNORE):
             continue
@@ -96,9 +97,10 @@ def numbered(mask: NDArray[np.uint8], origin: tuple[int, int], step: int) -> NDA
         right = statistics[:, cv2.CC_STAT_LEFT].astype(np.int64) + statistics[:, cv2.CC_STAT_WIDTH]
         below = statistics[:, cv2.CC_STAT_TOP].astype(np.int64) + statistics[:, cv2.CC_STAT_HEIGHT]
         place = ((below + origin[0]) * step // 16) * 65_537 + (right + origin[1]) * step // 16
-        numbers = (place * PRIME % 1_000_003 % (CYCLE - 1) + 1).astype(np.int32)
+        numbers = (place * PRIME % 1_000_003 % (CYCLE - 1) + 1).astype(np.uint8)
+        numbers += numbers >= IGNORED_COLOUR
         numbers[0] = 0
         inside = pieces > 0
         found[inside] = numbers[pieces[inside]]
-    found[mask == IGNORE] = IGNORED_OBJECT
+    found[mask == IGNORE] = IGNORED_COLOUR
     return found

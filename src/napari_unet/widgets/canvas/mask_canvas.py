@@ -418,21 +418,16 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         changed, numbering, shown = self._numbered(mask)
         self._numbering = numbering
         self._watch.forget_place()
-        wanted = (
-            layer_styles.object_colormap()
-            if numbering.as_objects
-            else layer_styles.class_colormap(self._classes)
-        )
         with self._quiet():
             if self.mask_layer is None:
+                colours = layer_styles.label_colours(numbering.as_objects, self._classes)
                 self.mask_layer = self.viewer.add_labels(
-                    shown, name="U-Net mask", metadata={OURS: "mask"}, opacity=0.55, colormap=wanted
+                    shown, name="U-Net mask", metadata={OURS: "mask"}, opacity=0.55, colormap=colours
                 )
                 self._listen(self.mask_layer, on=True)
                 keys.bind(self.mask_layer, self._label_keys())
             layer = self.mask_layer
-            if not layer_styles.same_colormap(layer, wanted):
-                layer.colormap = wanted
+            layer_styles.use_colours(layer, numbering.as_objects, self._classes)
             if layer.data is not shown:
                 layer.data = shown
             elif changed:
@@ -479,7 +474,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             numbering = (
                 LabelNumbering.of_strokes(mask, self._classes)
                 if strokes
-                else LabelNumbering.of(mask, self._classes, self._objects(mask))
+                else LabelNumbering.of(mask, self._classes, self._objects(mask), narrow=True)
             )
             return True, numbering, numbering.labels
         key = self.stacks.key(self._shown)

@@ -70,19 +70,22 @@ class StrokePreview(QObject):  # type: ignore[misc]
 
     def _show(self, lines: NDArray[np.uint8]) -> None:
         collection = self.session.workspace.collection
-        wanted = layer_styles.class_colormap(1 if collection is None else len(collection.classes))
+        classes = 1 if collection is None else len(collection.classes)
         if self.layer is None:
             active = self.viewer.layers.selection.active
             self.layer = self.viewer.add_labels(
-                lines, name=NAME, metadata={OURS: "preview"}, opacity=0.85, colormap=wanted
+                lines,
+                name=NAME,
+                metadata={OURS: "preview"},
+                opacity=0.85,
+                colormap=layer_styles.class_colormap(classes),
             )
             self.layer.editable = False
             if active in self.viewer.layers:
                 self.viewer.layers.selection.active = active
         else:
             self.layer.data = lines
-            if not layer_styles.same_colormap(self.layer, wanted):
-                self.layer.colormap = wanted
+            layer_styles.use_colours(self.layer, False, classes)
         self.canvas.place(self.layer)
         self.canvas.put_below_mask(self.layer)
 

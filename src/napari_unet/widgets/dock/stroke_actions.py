@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.image_source import ImageSource
     from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
-    from napari_unet.widgets.review.strokes_row import StrokesRow
     from napari_unet.widgets.segment.segment_panel import SegmentPanel
+    from napari_unet.widgets.strokes.strokes_row import StrokesRow
 
 SMALLEST_BRUSH = 3  # pixels
 BRUSH_SHARE = 64  # so many brushes are as long as the shorter side of an image

@@ -1,4 +1,4 @@
-"""The view of the table of objects: rows of one height, and cells that are painted as plain text."""
+"""The view of the table of objects: cells that are painted as plain text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QRect, Qt
 from qtpy.QtGui import QPalette
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QStyle, QStyledItemDelegate, QTableView
+from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QTableView
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QModelIndex
@@ -59,20 +59,13 @@ class CellPainter(QStyledItemDelegate):  # type: ignore[misc]
 
 
 class ObjectView(QTableView):  # type: ignore[misc]
-    """A table whose rows have one height, so that Qt asks no row for its own."""
+    """A table whose cells are painted as plain text."""
 
     def __init__(self, model: ObjectModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setModel(model)
         self.painter = CellPainter(model, self)
         self.setItemDelegate(self.painter)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the cells in view."""

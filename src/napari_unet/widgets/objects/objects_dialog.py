@@ -6,22 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QItemSelection, QItemSelectionModel, Qt, QTimer
-from qtpy.QtWidgets import (
-    QApplication,
-    QComboBox,
-    QDialog,
-    QFileDialog,
-    QHBoxLayout,
-    QHeaderView,
-    QLabel,
-    QMenu,
-    QPushButton,
-    QSplitter,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QItemSelection
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import OutputError
 from napari_unet.export.tables import write_measurements
@@ -30,24 +16,24 @@ from napari_unet.session.outcome import Outcome
 from napari_unet.widgets.objects.column_histogram import ColumnHistogram
 from napari_unet.widgets.objects.object_model import SHOWN_FIRST, ObjectModel, title_of
 from napari_unet.widgets.objects.object_view import ObjectView
+from napari_unet.widgets.parts.table_dialog import ROWS, SELECT, TableDialog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
+    from qtpy.QtGui import QHideEvent, QShowEvent
 
     from napari_unet.session.quality.object_tables import ImageObjects
     from napari_unet.session.session import Session
     from napari_unet.widgets.objects.object_marks import ObjectMarks
 
-SOON, SOON_OF_MANY = 60, 700  # milliseconds over which news are gathered
-MANY = 5000  # rows
 MOST_MARKED = 5000  # objects that are outlined at once
 WHICH = {"image": "This image", "all": "All images"}
 EMPTY = "Segment an image: its objects come here."
-ROWS = QItemSelectionModel.SelectionFlag.Rows
-SELECT = QItemSelectionModel.SelectionFlag.ClearAndSelect
 
 
-class ObjectsDialog(QDialog):  # type: ignore[misc]
+class ObjectsDialog(TableDialog):
     """A window next to the viewer that stays open while one works.
 
     Parameters
@@ -60,49 +46,33 @@ class ObjectsDialog(QDialog):  # type: ignore[misc]
         Owner.
     """
 
+    soon, soon_of_many, many = 60, 700, 5000
+
     def __init__(self, session: Session, marks: ObjectMarks, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.session, self.marks = session, marks
+        super().__init__(session, ObjectView(ObjectModel()), WHICH, SHOWN_FIRST, EMPTY, parent)
+        self.marks = marks
         self.setWindowTitle("Objects")
         self.resize(900, 340)  # the object in the middle of the canvas stays in sight
-        self._chosen = set(SHOWN_FIRST)
         self._shown: tuple[ImageObjects, ...] = ()
-        self._following = False
         self._worst_wanted = False  # once all images are measured
         self._column = "area_px"
         self._build()
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._fill)
         session.objects.changed.connect(self._on_measured)
         session.workspace.current_changed.connect(self._on_current)
-        session.workspace.rows_changed.connect(self._on_rows)
-        session.workspace.collection_changed.connect(self._news)
+        session.workspace.rows_changed.connect(lambda _: self.news())
+        session.workspace.collection_changed.connect(self.news)
         marks.picked.connect(self._on_picked)
 
-    # parts
-
     def _build(self) -> None:
-        self.words = QLabel()
-        self.words.setWordWrap(True)
-        self.busy = QLabel()
-        self.model = ObjectModel(self)
-        self.view = ObjectView(self.model)
-        header = self.view.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        header.setSectionsMovable(True)
-        header.setSectionsClickable(True)
-        header.setSortIndicatorShown(True)
-        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-        header.sectionClicked.connect(self._sort)
-        header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        header.customContextMenuRequested.connect(
-            lambda place: self.columns_menu().popup(header.mapToGlobal(place))
-        )
         self.view.selectionModel().selectionChanged.connect(self._on_selection)
-        self.empty = QLabel(EMPTY)
-        self.empty.setWordWrap(True)
-        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.which_box.currentIndexChanged.connect(lambda _: self._refill())
+        self.save_button.setToolTip("Save all measurements of these objects, as Export does")
+        self.worst_button = QPushButton("Worst first")
+        self.worst_button.setToolTip(
+            "<qt>Sort the objects of all images by their confidence and go to the most doubtful one. Once "
+            "more, or Shift+W: the next one</qt>"
+        )
+        self.worst_button.clicked.connect(self.worst)
         self.column_box = QComboBox()
         self.column_box.setAccessibleName("Column of the histogram")
         self.column_box.setToolTip("The column that the histogram is of")
@@ -112,11 +82,7 @@ class ObjectsDialog(QDialog):  # type: ignore[misc]
         self.histogram.cleared.connect(self.view.clearSelection)
         self.selected_words = QLabel()
         self.selected_words.setWordWrap(True)
-        left, right = QWidget(), QWidget()
-        column = QVBoxLayout(left)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.view, 1)
-        column.addWidget(self.empty, 1)
+        right = QWidget()
         column = QVBoxLayout(right)
         column.setContentsMargins(8, 0, 0, 0)
         head = QHBoxLayout()
@@ -125,118 +91,36 @@ class ObjectsDialog(QDialog):  # type: ignore[misc]
         column.addLayout(head)
         column.addWidget(self.histogram, 1)
         column.addWidget(self.selected_words)
-        split = QSplitter(Qt.Orientation.Horizontal)
-        split.addWidget(left)
-        split.addWidget(right)
-        split.setStretchFactor(0, 5)
-        split.setStretchFactor(1, 2)
-        split.setChildrenCollapsible(False)
-        head = QHBoxLayout()
-        head.addWidget(self.words, 1)
-        head.addWidget(self.busy)
-        layout = QVBoxLayout(self)
-        layout.addLayout(head)
-        layout.addWidget(split, 1)
-        layout.addLayout(self._build_buttons())
+        self.arrange(right, (5, 2), (self.worst_button,))
 
-    def _build_buttons(self) -> QHBoxLayout:
-        self.which_box = QComboBox()
-        self.which_box.setAccessibleName("Which images")
-        for key, title in WHICH.items():
-            self.which_box.addItem(title, key)
-        self.which_box.currentIndexChanged.connect(lambda _: self._refill())
-        self.columns_button = QToolButton()
-        self.columns_button.setText("Columns ▾")
-        self.columns_button.setToolTip("Choose measurements; also by a right click on a heading")
-        self.columns_button.clicked.connect(
-            lambda: self.columns_menu().popup(
-                self.columns_button.mapToGlobal(self.columns_button.rect().topLeft())
-            )
-        )
-        self.worst_button = QPushButton("Worst first")
-        self.worst_button.setToolTip(
-            "<qt>Sort the objects of all images by their confidence and go to the most doubtful one. Once "
-            "more, or Shift+W: the next one</qt>"
-        )
-        self.worst_button.clicked.connect(self.worst)
-        self.worst_button.setAutoDefault(False)
-        self.copy_button = QPushButton("Copy")
-        self.copy_button.setToolTip("Copy the selected rows, or all, to paste into a spreadsheet")
-        self.copy_button.clicked.connect(self.copy)
-        self.save_button = QPushButton("Save CSV…")
-        self.save_button.setToolTip("Save all measurements of these objects, as Export does")
-        self.save_button.clicked.connect(self.save)
-        close = QPushButton("Close")
-        close.clicked.connect(self.close)
-        row = QHBoxLayout()
-        row.addWidget(self.which_box)
-        row.addWidget(self.columns_button)
-        row.addWidget(self.worst_button)
-        row.addStretch(1)
-        for button in (self.copy_button, self.save_button, close):
-            button.setAutoDefault(False)
-            row.addWidget(button)
-        return row
+    # columns and rows
 
-    # columns
+    def titles(self, name: str) -> tuple[str, str]:
+        """Title of a measurement, and what it means."""
+        return title_of(name, self.model.unit)
 
-    def columns_menu(self) -> QMenu:
-        """Menu of all measurements, those that are shown with a tick."""
-        menu = QMenu(self)
-        menu.setToolTipsVisible(True)
-        for name in self.model.columns:
-            if name in {"image", "object"}:
-                continue
-            title, about = title_of(name, self.model.unit)
-            action = menu.addAction(title)
-            action.setCheckable(True)
-            action.setChecked(name in self._chosen)
-            action.setToolTip(about)
-            action.toggled.connect(lambda shown, n=name: self.show_column(n, shown))
-        menu.aboutToHide.connect(menu.deleteLater)
-        return menu
+    def can_hide(self, name: str) -> bool:
+        """Whether one may choose that a measurement is not shown."""
+        return name not in {"image", "object"}
 
-    def show_column(self, name: str, shown: bool) -> None:
-        """Show or hide a measurement."""
-        (self._chosen.add if shown else self._chosen.discard)(name)
-        self._show_columns()
+    def shows(self, name: str) -> bool:
+        """Whether a measurement is shown now."""
+        if name == "image":
+            return self.scope == "all"
+        if name == "class":
+            return len(self.model.classes) > 1 and super().shows(name)
+        return name.startswith("intensity_mean") or super().shows(name)
 
-    def _show_columns(self) -> None:
-        several = len(self.model.classes) > 1
-        for place, name in enumerate(self.model.columns):
-            shown = name in self._chosen or name.startswith("intensity_mean")
-            if name == "image":
-                shown = self.scope == "all"
-            elif name == "class":
-                shown = several and shown
-            self.view.setColumnHidden(place, not shown)
-        name, descending = self.model.sorted_by
-        order = Qt.SortOrder.DescendingOrder if descending else Qt.SortOrder.AscendingOrder
-        place = self.model.columns.index(name) if name in self.model.columns else -1
-        self.view.horizontalHeader().setSortIndicator(place, order)
-
-    def shown_columns(self) -> list[str]:
-        """Names of the columns that are shown, from the left."""
-        header = self.view.horizontalHeader()
-        places = sorted(range(len(self.model.columns)), key=header.visualIndex)
-        return [self.model.columns[n] for n in places if not self.view.isColumnHidden(n)]
-
-    def sort_by(self, name: str, *, descending: bool = False) -> None:
-        """Sort by a column."""
-        order = Qt.SortOrder.DescendingOrder if descending else Qt.SortOrder.AscendingOrder
+    def rearrange(self, change: Callable[[], None]) -> None:
+        """Change which rows are where; the objects that are selected stay so."""
         selected = self._selected()
         self._following = True
         try:
-            self.model.sort(self.model.columns.index(name), order)
+            change()
         finally:
             self._following = False
         self._show_columns()
         self._select(selected)
-
-    def _sort(self, place: int) -> None:
-        name = self.model.columns[place]
-        before, descending = self.model.sorted_by
-        self.sort_by(name, descending=name == before and not descending)
 
     def worst(self) -> None:
         """Go to the most doubtful object of all images; from one of them, to the next."""
@@ -281,20 +165,13 @@ class ObjectsDialog(QDialog):  # type: ignore[misc]
             return []
         return list(workspace.collection.ids) if self.scope == "all" else [workspace.current]
 
-    def _news(self) -> None:
-        if self.isVisible() and not self._soon.isActive():
-            self._soon.start(SOON if self.model.rowCount() < MANY else SOON_OF_MANY)
-
     def _on_measured(self, identifier: str) -> None:
         if self.scope == "all" or identifier == self.session.workspace.current:
-            self._news()
-
-    def _on_rows(self, identifiers: tuple[str, ...]) -> None:
-        self._news()
+            self.news()
 
     def _on_current(self, identifier: str) -> None:
         if self.scope == "image":
-            self._news()
+            self.news()
 
     def _refill(self) -> None:
         self._shown = ()
@@ -315,26 +192,17 @@ class ObjectsDialog(QDialog):  # type: ignore[misc]
                 self._following = False
             self._show_columns()
             if first and known:
-                self._fit_columns()
+                self.fit_columns()
             self._fill_column_box()
             self._show_histogram()
             self._select(selected)
-        rows = self.model.rowCount()
-        self.view.setVisible(bool(rows))
-        self.empty.setVisible(not rows)
-        for button in (self.copy_button, self.save_button):
-            button.setEnabled(bool(rows))
+        self.show_rows()
         waiting = objects.waiting
         self.busy.setText(f"measuring {waiting:,} more" if waiting and self.scope == "all" else "")
         self._tell()
-        if self._worst_wanted and not waiting and rows:
+        if self._worst_wanted and not waiting and self.model.rowCount():
             self._worst_wanted = False
             self._go_to(0)
-
-    def _fit_columns(self) -> None:
-        self.view.resizeColumnsToContents()
-        for place in range(self.model.columnCount()):
-            self.view.setColumnWidth(place, min(self.view.columnWidth(place) + 8, 180))
 
     def _fill_column_box(self) -> None:
         names = self.model.numeric()
@@ -442,10 +310,8 @@ class ObjectsDialog(QDialog):  # type: ignore[misc]
         rows = self._selected_rows()
         rows = rows if len(rows) > 1 else np.arange(self.model.rowCount())
         columns = self.shown_columns()
-        lines = ["\t".join(title_of(name, self.model.unit)[0] for name in columns)]
-        lines += ["\t".join(cells) for cells in self.model.text_table(columns, rows.tolist())]
-        QApplication.clipboard().setText("\n".join(lines))
-        self.session.runner.succeeded.emit(Outcome(f"{len(lines) - 1:,} rows are on the clipboard."))
+        heading = [self.titles(name)[0] for name in columns]
+        self.to_clipboard(heading, self.model.text_table(columns, rows.tolist()))
 
     def save(self) -> None:
         """Save all measurements of the objects that are shown."""
@@ -459,14 +325,12 @@ class ObjectsDialog(QDialog):  # type: ignore[misc]
         else:
             self.session.runner.succeeded.emit(Outcome("The objects are saved.", Path(path)))
 
-    def showEvent(self, event: object) -> None:  # noqa: N802
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Outline what is selected while it is open."""
-        super().showEvent(event)
         self.marks.set_active(True)
-        self._fill()
+        super().showEvent(event)
 
-    def hideEvent(self, event: object) -> None:  # noqa: N802
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
         """Rest while nobody looks."""
         super().hideEvent(event)
-        self._soon.stop()
         self.marks.set_active(False)

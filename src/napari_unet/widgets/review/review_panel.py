@@ -22,10 +22,10 @@ from napari_unet.evaluation.error_map import ERROR_COLOURS
 from napari_unet.widgets.canvas.layer_styles import UNSURE_COLOURS, VERIFIED_COLOUR
 from napari_unet.widgets.parts.step import ElidedLabel, Step
 from napari_unet.widgets.parts.words import count
-from napari_unet.widgets.review.class_legend import ClassLegend
 from napari_unet.widgets.review.edit_bar import EditBar
 from napari_unet.widgets.review.iou_histogram import IoUHistogram
 from napari_unet.widgets.review.scores_buttons import ScoresButtons
+from napari_unet.widgets.strokes.class_legend import ClassLegend
 
 if TYPE_CHECKING:
     from collections.abc import Callable

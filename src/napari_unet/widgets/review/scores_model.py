@@ -96,10 +96,9 @@ class ScoresModel(QAbstractTableModel):  # type: ignore[misc]
             self.endResetModel()
 
     @property
-    def sorted_by(self) -> tuple[int, Qt.SortOrder]:
-        """Column and direction."""
-        order = Qt.SortOrder.DescendingOrder if self._descending else Qt.SortOrder.AscendingOrder
-        return (self.columns.index(self._column) if self._column in self.columns else -1), order
+    def sorted_by(self) -> tuple[str, bool]:
+        """Name of the column, and whether the largest is on top."""
+        return self._column, self._descending
 
     def _arrange(self) -> None:
         wanted = [
@@ -164,7 +163,7 @@ class ScoresModel(QAbstractTableModel):  # type: ignore[misc]
         if role == DISPLAY:
             return header_of(key)
         if role == TOOLTIP:
-            return TOOLTIPS.get(key) or meaning_of(key) or header_of(key)
+            return about_column(key)
         return None
 
     def data(self, index: QModelIndex, role: int = DISPLAY) -> Any:
@@ -184,6 +183,11 @@ class ScoresModel(QAbstractTableModel):  # type: ignore[misc]
 def header_of(key: str) -> str:
     """Title of a column."""
     return "Mask" if key == "mask" else title_of(key)
+
+
+def about_column(key: str) -> str:
+    """What the values of a column mean."""
+    return TOOLTIPS.get(key) or meaning_of(key) or header_of(key)
 
 
 def shown(value: Any, key: str) -> str:

@@ -248,9 +248,6 @@ class LargeMasks(QObject):  # type: ignore[misc]
         group = zarr.open_group(path, mode="r")
         levels = [group[one["path"]] for one in group.attrs["ome"]["multiscales"][0]["datasets"]]
         data = [LazyObjects(level, 2**n) for n, level in enumerate(levels)] if self.as_objects else levels
-        colours = (
-            layer_styles.object_colormap() if self.as_objects else layer_styles.class_colormap(self._classes)
-        )
         several = len(levels) > 1
         if self.layer is not None and self.layer.multiscale != several:
             self.viewer.layers.remove(self.layer)
@@ -261,15 +258,14 @@ class LargeMasks(QObject):  # type: ignore[misc]
                 multiscale=several,
                 name="U-Net mask, whole",
                 opacity=0.55,
-                colormap=colours,
+                colormap=layer_styles.label_colours(self.as_objects, self._classes),
                 metadata={OURS: WHOLE},
                 visible=not self.hidden,
             )
             if active is not None:
                 self.viewer.layers.selection.active = active
         else:
-            if not layer_styles.same_colormap(self.layer, colours):
-                self.layer.colormap = colours
+            layer_styles.use_colours(self.layer, self.as_objects, self._classes)
             if several:
                 # napari takes the coarsest level of new data, and the corners of the level before.
                 self.layer.corner_pixels = np.array([[0, 0], np.subtract(levels[-1].shape, 1)])
@@ -283,15 +279,16 @@ class LargeMasks(QObject):  # type: ignore[misc]
         collection = self.session.workspace.collection
         return len(collection.classes) if collection is not None else 1
 
-    def _place(self, layer: Any, first: tuple[int, int]) -> None:
-        """Lay a layer over the image, with its first pixel at a row and column of that."""
+    def _place(self, layer: Any, first: tuple[int, int]) -> bool:
+        """Lay a layer over the image, with its first pixel at a row and column of that; says if it moved."""
         image = self.image_source.layer
         if image is None:
-            return
-        layer_styles.place_over(layer, image, first)
+            return False
+        moved = layer_styles.place_over(layer, image, first)
         every = self.viewer.layers
         if image in every and layer in every and every.index(layer) < every.index(image):
             every.move(every.index(layer), every.index(image) + 1)
+        return moved
 
     def _on_camera(self, event: Any = None) -> None:
         if not self._soon.isActive():

@@ -71,7 +71,7 @@ class Lens(QObject):  # type: ignore[misc]
     session : Session
         Takes what is painted.
     place : callable
-        (layer, (row, column)) lays a layer over the image, with its first pixel there.
+        (layer, (row, column)) lays a layer over the image, with its first pixel there; says if it moved.
     parent : QObject
         Owner.
     """
@@ -80,7 +80,7 @@ class Lens(QObject):  # type: ignore[misc]
     label_chosen = Signal(int)  # class that is painted with now
 
     def __init__(
-        self, viewer: Any, session: Session, place: Callable[[Any, tuple[int, int]], None], parent: QObject
+        self, viewer: Any, session: Session, place: Callable[[Any, tuple[int, int]], bool], parent: QObject
     ) -> None:
         super().__init__(parent)
         self.viewer, self.session, self.place = viewer, session, place
@@ -175,24 +175,34 @@ class Lens(QObject):  # type: ignore[misc]
         self._show(crop)
 
     def _show(self, crop: Crop) -> None:
-        colours = (
-            layer_styles.object_colormap() if self.as_objects else layer_styles.class_colormap(self._classes)
-        )
         labels = crop.numbering.labels  # a copy: painting must not reach the stored mask
         with self._quiet():
             if self.layer is None:
-                self._add(labels, colours)
+                self._add(labels, layer_styles.label_colours(crop.numbering.as_objects, self._classes))
             layer = self.layer
-            if not layer_styles.same_colormap(layer, colours):
-                layer.colormap = colours
-            self.place(layer, crop.box[:2])
-            if layer.data is not labels:
-                layer.data = labels
+            layer_styles.use_colours(layer, crop.numbering.as_objects, self._classes)
+            self._fill(layer, labels, crop.box[:2])
             layer_styles.forget_history(layer)
             layer.editable = self.editable and not crop.disk.read_only
             layer.metadata[LARGE_MASK_KEY] = str(crop.disk.path)
             layer.selected_label = crop.numbering.number_for(self._label)
         self.shown.emit()
+
+    def _fill(self, layer: Any, labels: NDArray[Any], first: tuple[int, int]) -> None:
+        """Fill the layer and lay it over the image, drawn once.
+
+        New pixels go into the array of the layer. napari makes its shaders again for a new array, which takes
+        a tenth of a second.
+        """
+        have = layer.data
+        if have is labels or have.shape != labels.shape or have.dtype != labels.dtype:
+            self.place(layer, first)
+            if have is not labels:
+                layer.data = labels
+            return
+        have[...] = labels
+        if not self.place(layer, first):
+            layer.refresh(extent=False)
 
     def _add(self, labels: NDArray[Any], colours: Any) -> None:
         self.layer = self.viewer.add_labels(
@@ -342,7 +352,7 @@ def read_crop(disk: DiskMask, box: Box, classes: int, objects: bool, rule: Any) 
         from napari_unet.inference.joined import number_part
 
         numbers = number_part(np.where(mask == IGNORE, 0, mask).astype(np.uint8))[0]
-    return Crop(disk, box, mask, LabelNumbering.of(mask, classes, numbers), number)
+    return Crop(disk, box, mask, LabelNumbering.of(mask, classes, numbers, narrow=True), number)
 
 
 def box_around(view: Box, shape: tuple[int, int]) -> Box:

@@ -12,7 +12,7 @@ from napari_unet.widgets.canvas.layer_styles import BACKGROUND_COLOUR, class_col
 from napari_unet.widgets.parts.step import ElidedLabel
 from napari_unet.widgets.parts.thin_bar import thin_bar
 from napari_unet.widgets.parts.words import duration
-from napari_unet.widgets.review.class_legend import LAST_KEY, ClassLegend
+from napari_unet.widgets.strokes.class_legend import LAST_KEY, ClassLegend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
