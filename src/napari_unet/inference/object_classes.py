@@ -48,6 +48,24 @@ class ObjectClasses:
         ordered = np.sort(self.shares, axis=1)
         return np.flatnonzero(ordered[:, -1] - ordered[:, -2] < TIE) + 1
 
+    def ties_in(self, objects: NDArray[np.int32]) -> tuple[int, ...]:
+        """Numbers that the ties have in another numbering of the same pixels, (Y, X) int32.
+
+        Each is the object that has most of the pixels of the tie; a tie that is not in it is left out.
+        """
+        if not len(self.ties):
+            return ()
+        tied = np.zeros(len(self.shares) + 1, bool)
+        tied[self.ties] = True
+        there = tied[self.objects] & (objects > 0)
+        width = int(objects.max(initial=0)) + 1
+        codes, pixels = np.unique(
+            self.objects[there].astype(np.int64) * width + objects[there], return_counts=True
+        )
+        first = np.lexsort((-pixels, codes // width))  # the most pixels of each tie come first
+        _, leading = np.unique(codes[first] // width, return_index=True)
+        return tuple(sorted({int(code) for code in codes[first][leading] % width}))
+
 
 def reads_classes(settings: InferenceSettings, classes: int, separation: Separation) -> bool:
     """Whether classes are read off inside objects: on request, or where a network tells objects apart."""

@@ -18,7 +18,7 @@ from napari_unet.data.formats.mask_sightings import UNKNOWN
 from napari_unet.data.masks.mask_checks import FittingMask
 from napari_unet.data.masks.mask_pixels import decode_stored
 from napari_unet.data.masks.mask_reading import PLAIN, current_mask_reading, reading_masks
-from napari_unet.data.masks.mask_values import MaskValues
+from napari_unet.data.masks.mask_values import MaskValues, read_numbered
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.inference.postprocess import connected_objects
 
@@ -90,6 +90,10 @@ class GivenMasks:
         data = self.source.read(name)
         whole = suffix_of(name) not in SEVERAL or count_pages(data, name) > 1
         stored = decode_stored(data, name, None if whole else 0)
+        if stored.numbered is not None and not current_mask_reading().masks_are:
+            self.classes = self.classes or stored.numbered.names
+            numbered = read_numbered(stored, name, self.classes)
+            return GivenMask(numbered.labels, numbered.objects)
         if len(self.classes) > 1 and self._meaning is None:
             return self._of_classes(stored, name)
         meaning = self._find(name)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_unet.inference.linked_objects import StackNumbers
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from napari_unet.export.stacks import StackSlice
@@ -39,3 +42,23 @@ class StackObjects:
             numbers.start_again()
         self._last[place.stack] = place.place
         return numbers.number(objects, mask)
+
+
+def renumbered(
+    numbers: Iterable[int], before: NDArray[np.int32], after: NDArray[np.int32]
+) -> tuple[int, ...]:
+    """What numbers of objects have become.
+
+    Parameters
+    ----------
+    numbers : iterable of int
+        Of objects.
+    before, after : numpy.ndarray
+        (Y, X) int32: the same objects with their old and their new numbers.
+    """
+    wanted = tuple(numbers)
+    if not wanted:
+        return ()
+    table = np.zeros(int(before.max()) + 1, np.int32)
+    table[before.ravel()] = after.ravel()
+    return tuple(sorted(int(number) for number in table[list(wanted)]))

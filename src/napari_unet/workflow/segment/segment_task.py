@@ -10,6 +10,7 @@ from napari_unet.atomic import check_outputs
 from napari_unet.data.catalog import open_dataset, open_images
 from napari_unet.data.file_names import unique_stems
 from napari_unet.data.files.input_files import input_files
+from napari_unet.data.masks.numbered_objects import NumberedObjects
 from napari_unet.engine.hardware import default_precision
 from napari_unet.export.masks import stored_values, write_mask, write_objects, write_probabilities
 from napari_unet.export.segmented import SegmentedImage
@@ -17,7 +18,7 @@ from napari_unet.export.stacks import StackFile, StackSlice, slices_of_files
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
 from napari_unet.workflow.inputs.left_out import LeftOut, Written, check_some_left
-from napari_unet.workflow.inputs.stack_objects import StackObjects
+from napari_unet.workflow.inputs.stack_objects import StackObjects, renumbered
 from napari_unet.workflow.segment.prefetch import read_ahead, written_behind
 from napari_unet.workflow.segment.segment_samples import chosen_samples, segment_samples
 from napari_unet.workflow.segment.unlike_images import UnlikeImages
@@ -115,7 +116,8 @@ class SegmentTask:
                 objects = stacks.take(result, model.classes)
                 alone = result.sample.id not in stacks
                 stem, classes = stems[result.sample.id], len(model.classes)
-                write = partial(self._write_one, result, objects, stem, classes, alone=alone)
+                said = None if objects is None else numbered(result, objects, model.classes)
+                write = partial(self._write_one, result, objects, said, stem, classes, alone=alone)
                 yield write, result.probabilities.nbytes
             for file in stacks.files():
                 yield file.write, 0
@@ -133,12 +135,19 @@ class SegmentTask:
         return tuple(self.out / name for name in names)
 
     def _write_one(
-        self, result: Segmentation, objects: NDArray[np.int32] | None, stem: str, classes: int, *, alone: bool
+        self,
+        result: Segmentation,
+        objects: NDArray[np.int32] | None,
+        said: NumberedObjects | None,
+        stem: str,
+        classes: int,
+        *,
+        alone: bool,
     ) -> Path | None:
         """Write what there is of an image, but a slice that is in the file of its stack."""
         path = None
         if alone and objects is not None:
-            path = write_objects(self.out / f"{stem}.tif", objects)
+            path = write_objects(self.out / f"{stem}.tif", objects, said)
         elif alone:
             path = write_mask(self.out / f"{stem}.png", result.mask, classes)
         if self.probabilities:
@@ -154,6 +163,12 @@ class SegmentTask:
             dataset = open_dataset(self.inputs[0], self.format)
             samples = (*dataset.samples, *dataset.unlabelled)
         return chosen_samples(samples, self.names, str(self.inputs[0]))
+
+
+def numbered(result: Segmentation, objects: NDArray[np.int32], classes: tuple[str, ...]) -> NumberedObjects:
+    """The classes of the objects of an image and its ties, by numbers that may be those of a stack."""
+    ties = renumbered(result.ties, result.objects, objects)
+    return NumberedObjects.of(objects, result.mask, classes, ties)
 
 
 class _SegmentedStacks:
@@ -199,7 +214,8 @@ class _SegmentedStacks:
                 path = self._paths[place.stack]
                 self._files[place.stack] = StackFile(path, "tiff", numbers, place.leading)
             labels = stored_values(result.mask, len(classes)) if objects is None else objects
-            self._files[place.stack].add(labels, image, place)
+            said = None if objects is None else numbered(result, objects, classes)
+            self._files[place.stack].add(labels, image, place, said)
         return objects
 
     def files(self) -> Iterator[StackFile]:
