@@ -26,13 +26,21 @@ class ObjectClasses:
     Attributes
     ----------
     objects : numpy.ndarray
-        (Y, X) int32, 0 background, 1..N.
+        (Y, X) int32, 0 background, 1..N; without pixels where they are not in memory as a whole.
     shares : numpy.ndarray
         (N, K) float64 in [0, 1], how far the pixels of each object speak for each class; a row adds up to 1.
     """
 
     objects: NDArray[np.int32]
     shares: NDArray[np.float64]
+
+    @classmethod
+    def of_votes(cls, votes: NDArray[np.float64], objects: NDArray[np.int32] | None = None) -> ObjectClasses:
+        """From (N, K) sums over the pixels of each object; without any, all classes have equal shares."""
+        totals = votes.sum(axis=1, keepdims=True)
+        even = np.full_like(votes, 1 / max(votes.shape[1], 1))
+        shares = np.divide(votes, totals, out=even, where=totals > 0)
+        return cls(np.zeros((0, 0), np.int32) if objects is None else objects, shares)
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -89,9 +97,7 @@ def classes_of_objects(probabilities: NDArray[np.float32], objects: NDArray[np.i
     sums = np.stack(
         [np.bincount(places, probabilities[..., k].ravel(), count + 1)[1:] for k in range(classes)], axis=1
     )
-    totals = sums.sum(axis=1, keepdims=True)
-    even = np.full_like(sums, 1 / classes)
-    return ObjectClasses(objects, np.divide(sums, totals, out=even, where=totals > 0))
+    return ObjectClasses.of_votes(sums, objects)
 
 
 def one_class_in_each(

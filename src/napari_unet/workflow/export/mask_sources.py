@@ -143,9 +143,7 @@ class ModelMasks:
                 result.sample, result.mask, model.classes, objects, about=about, roots=self.inputs
             )
             said = result.probabilities, result.separation
-            yield replace(
-                image, load_said=partial(_the_same, said), confidence=confidence, ties=result.ties
-            )
+            yield replace(image, load_said=partial(_the_same, said), confidence=confidence, ties=result.ties)
         yield from failed
 
 
