@@ -176,6 +176,11 @@ def _shown(pixels: NDArray[Any]) -> str:
     return f"{len(values)} values from {values[0]} to {values[-1]}"
 
 
+def mask_key(name: str) -> str:
+    """What the name of a mask file has in common with that of its image: a.ome.tif goes with a.png."""
+    return name_key(Path(name).stem).removesuffix(".ome")
+
+
 def values_of(dataset: Dataset) -> MaskValues | None:
     """What the stored values of a data set's masks stand for, where its layout leaves that open."""
     for sample in dataset.samples:
@@ -222,12 +227,13 @@ def read_masks(
         If an image has no mask, or a file is no mask of this data set.
     """
     source = open_source(path)
-    names = {name_key(Path(name).stem): name for name in source.sizes if is_image_name(name)}
+    names = {mask_key(name): name for name in source.sizes if is_image_name(name)}
     # Segmenting the data set wrote a mask for every image, those without a reference included.
     stems = unique_stems(s.id for s in (*dataset.samples, *dataset.unlabelled))
     wanted = list(dataset.samples if samples is None else samples)
     found = {
-        s.id: names.get(name_key(stems[s.id])) or names.get(name_key(f"{stems[s.id]}_mask")) for s in wanted
+        s.id: names.get(mask_key(f"{stems[s.id]}.tif")) or names.get(name_key(f"{stems[s.id]}_mask"))
+        for s in wanted
     }
     given = GivenMasks(source, [n for n in found.values() if n], dataset.classes, values_of(dataset))
     for sample in wanted:
