@@ -1,4 +1,4 @@
-"""Objects of several classes through files of numbers, and back as a data set: the same objects and classes."""
+"""Objects of several classes through files of numbers and back: the same objects and classes."""
 
 from __future__ import annotations
 
