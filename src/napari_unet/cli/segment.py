@@ -69,6 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--link-objects", action="store_true",
         help="Give an object of a stack one number in all slices where it overlaps itself, with --objects.",
     )  # fmt: skip
+    parser.add_argument(
+        "--over-time", action="store_true",
+        help="Follow objects from image to image of a folder, in the order of their names, or from slice to "
+        "slice of a stack: each has one number where it overlaps itself, and objects-over-time.csv says when "
+        "it appears, splits, merges and disappears.",
+    )  # fmt: skip
     parser.add_argument("--probabilities", action="store_true", help="Write probabilities as well.")
     parser.add_argument(
         "--disagreement",
@@ -123,6 +129,7 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.large_images.segment_files import SegmentFilesTask
     from napari_unet.workflow.replay.run_record import SegmentRun
+    from napari_unet.workflow.segment.segment_task import OVER_TIME
     from napari_unet.workflow.train.recipes import checked
 
     given = {"memory": options.memory, "context": options.context, "level": options.level}
@@ -134,6 +141,7 @@ def run(options: argparse.Namespace) -> int:
         overwrite=options.overwrite, stream=options.stream,
         disagreement=options.disagreement, cluster=options.cluster,
         one_file=options.one_file, link_objects=options.link_objects,
+        over_time=options.over_time,
     )  # fmt: skip
 
     def describe() -> SegmentRun:
@@ -142,13 +150,14 @@ def run(options: argparse.Namespace) -> int:
             model=ContentPath.of(options.model),
             probabilities=options.probabilities,
             settings=task.settings,
-            objects=options.objects,
+            objects=task.objects,
             disagreement=options.disagreement,
             large=large,
             channels=tuple(options.channel),
             stream=options.stream,
             one_file=options.one_file,
             link_objects=options.link_objects,
+            over_time=options.over_time,
         )
 
     try:
@@ -159,6 +168,8 @@ def run(options: argparse.Namespace) -> int:
             print("finished parts stay: the same command resumes", file=sys.stderr)
         raise
     facts = {"masks": list(written), "out": options.out, "left_out": left_out_facts(written.left_out)}
+    if options.over_time:
+        facts["objects_over_time"] = options.out / OVER_TIME
     show(options, facts, [f"{len(written)} mask{'s' * (len(written) != 1)} in {options.out}"])
     if written.unlike:
         sys.stdout.flush()

@@ -63,7 +63,10 @@ def open_coco(path: Path, numbers: Numbers = "objects") -> Iterator[Callable[[Se
                 count += 1
                 category = classes[image.classes[found.label - 1]]
                 file.write(",\n" if count > 1 else "\n")
-                json.dump(_annotation(found, image.shape, count, len(images), category), file)
+                annotation = _annotation(found, image.shape, count, len(images), category)
+                if found.number in image.ties:
+                    annotation["attributes"] = {"tie of classes": True}
+                json.dump(annotation, file)
 
         yield add
         file.write("\n],\n")

@@ -71,6 +71,8 @@ def _feature(image: SegmentedImage, found: FoundObject) -> dict[str, Any]:
     if image.pixel_size is not None:
         size = image.pixel_size
         measured[f"Area {size.unit}^2"] = found.area * size.y * size.x
+    if found.number in image.ties:
+        measured["Tie of classes"] = 1
     return {
         "type": "Feature",
         "id": str(uuid.uuid5(NAMESPACE, f"{image.name}/{found.number}")),

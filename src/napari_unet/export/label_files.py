@@ -11,7 +11,7 @@ from napari_unet.atomic import atomic_path
 from napari_unet.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import DTypeLike, NDArray
@@ -61,7 +61,7 @@ def write_png(path: Path, image: SegmentedImage, numbers: Numbers = "classes") -
     if labels.dtype == np.uint8 and numbers == "classes":
         picture.putpalette([part for colour in ((0, 0, 0), *image.colours) for part in colour])
     info = PngImagePlugin.PngInfo()
-    info.add_text("Description", json.dumps(_about(image, numbers)))
+    info.add_text("Description", json.dumps(_about(image, numbers, _numbered(image, numbers))))
     sides = image.pixel_size.metres() if image.pixel_size is not None else None
     dots = (INCH / sides[1], INCH / sides[0]) if sides is not None else None
     with atomic_path(path) as partial:
@@ -96,7 +96,7 @@ def write_tiff(path: Path, image: SegmentedImage, numbers: Numbers = "classes") 
             compression="deflate",
             photometric="minisblack" if colours is None else "palette",
             colormap=colours,
-            metadata={"axes": "YX", **_about(image, numbers)},
+            metadata={"axes": "YX", **_about(image, numbers, _numbered(image, numbers))},
             **resolution,
         )
     return path
@@ -109,6 +109,7 @@ def write_tiff_stack(
     dtype: DTypeLike,
     like: SegmentedImage,
     numbers: Numbers = "classes",
+    numbered: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a stack of masks as one deflated TIFF, a page a slice; parameters as ``write_ome_stack``."""
     import tifffile
@@ -123,7 +124,7 @@ def write_tiff_stack(
             dtype=dtype,
             compression="deflate",
             photometric="minisblack",
-            metadata={"axes": axes, **_about(like, numbers)},
+            metadata={"axes": axes, **_about(like, numbers, numbered)},
             **resolution,
         )
     return path
@@ -135,7 +136,10 @@ def write_ome_tiff(path: Path, image: SegmentedImage, numbers: Numbers = "classe
     Physical sizes stand in the OME-XML, names and colours of the classes in a map annotation.
     """
     labels = image.labels(numbers)
-    return write_ome_stack(path, iter((labels,)), labels.shape, labels.dtype, image, numbers)
+    numbered = _numbered(image, numbers)
+    return write_ome_stack(
+        path, iter((labels,)), labels.shape, labels.dtype, image, numbers, numbered=numbered
+    )
 
 
 def write_ome_stack(
@@ -146,6 +150,7 @@ def write_ome_stack(
     like: SegmentedImage,
     numbers: Numbers,
     depth: tuple[float, str] | None = None,
+    numbered: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a stack of masks as one OME-TIFF.
 
@@ -165,6 +170,8 @@ def write_ome_stack(
         What the numbers are: "classes" or "objects".
     depth : tuple of float and str, optional
         From one plane to the next, and its unit.
+    numbered : mapping, optional
+        What there is to say of the classes of all objects, see ``NumberedObjects.to_json``.
 
     Returns
     -------
@@ -195,6 +202,7 @@ def write_ome_stack(
             f"colour {n}": "#{:02X}{:02X}{:02X}".format(*colour)
             for n, colour in enumerate(image.colours, start=1)
         },
+        **{key: value for key, value in (numbered or {}).items() if isinstance(value, str)},
     }
     with atomic_path(path) as partial:
         tifffile.imwrite(
@@ -218,12 +226,20 @@ def write_npy(path: Path, image: SegmentedImage, numbers: Numbers = "classes") -
     return path
 
 
-def _about(image: SegmentedImage, numbers: Numbers) -> dict[str, Any]:
+def _numbered(image: SegmentedImage, numbers: Numbers) -> dict[str, Any]:
+    """The class of every object and ties, where the numbers are those of objects of several classes."""
+    return image.numbered.to_json() if numbers == "objects" and len(image.classes) > 1 else {}
+
+
+def _about(
+    image: SegmentedImage, numbers: Numbers, numbered: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     size = image.pixel_size
     return {
         "name": image.name,
         "numbers": numbers,
         "classes": list(image.classes),
+        **(numbered or {}),
         "pixel_size": {"y": size.y, "x": size.x, "unit": size.unit.replace("µ", "u")} if size else None,
         **image.about,
     }

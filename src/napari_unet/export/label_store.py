@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.atomic import sync_folder
+from napari_unet.data.masks.numbered_objects import NumberedObjects
 from napari_unet.errors import DataError, unwritable
 from napari_unet.export.ome_zarr import SMALLEST, describe
 from napari_unet.export.segmented import class_colour
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 UNFINISHED = ".unfinished"  # how the names of stores end that lack something
 RAW = "raw"  # masks before small pieces are dropped, gone from what is finished
 PROBABILITIES = "probabilities"  # (..., K, Y, X) uint8, 255 is 1, where masks are to be made again
+OBJECTS = "objects"  # group of what is known of numbered objects
 STATE = "napari_unet_mask"  # attribute that says what the mask in it was made with
 ABOUT = "napari_unet"  # attribute that says how the labels came about
 VERSION = "0.5"
@@ -115,7 +117,7 @@ class LabelStore:
         about: Mapping[str, Any],
         *,
         raw: bool = False,
-        probabilities: bool = False,
+        probabilities: bool | int = False,
     ) -> LabelStore:
         """Make an empty store.
 
@@ -133,8 +135,9 @@ class LabelStore:
             How the labels come about: JSON throughout.
         raw : bool
             Whether masks are stored as they are before small pieces are dropped.
-        probabilities : bool
-            Whether there is room for the probability of each class, from which masks can be made again.
+        probabilities : bool or int
+            Whether there is room for the probability of each class, from which masks can be made again; or
+            for how many, where the labels are no classes.
 
         Raises
         ------
@@ -169,7 +172,7 @@ class LabelStore:
                 chunk = tuple(min(c, s) for c, s in zip(shape.chunk, shape.size, strict=True))
                 group.create_array(
                     PROBABILITIES,
-                    shape=(*lead, len(classes), *shape.size),
+                    shape=(*lead, len(classes) if probabilities is True else probabilities, *shape.size),
                     dtype="uint8",
                     chunks=(*(1,) * len(lead), 1, *chunk),
                     dimension_names=[*names[:-2], "class", "y", "x"],
@@ -288,6 +291,33 @@ class LabelStore:
         with _disk(self.path):
             self.array(PROBABILITIES)[(*index, slice(None), rows, columns)] = values
 
+    def write_numbered(self, index: Index, said: NumberedObjects) -> None:
+        """Write the class of every object of an image, by its number, and which of them are ties.
+
+        They are arrays, as there may be millions: "objects/class" and "objects/tied", in which 0 is no
+        object; "objects/INDEX/class" in stacks.
+        """
+        place = "/".join([OBJECTS, *map(str, index)])
+        tied = np.zeros(len(said.classes), np.uint8)
+        tied[list(said.ties)] = 1
+        with _disk(self.path):
+            group = self.group.require_group(place)
+            for name, values in (("class", said.classes), ("tied", tied)):
+                array = group.create_array(name, shape=values.shape, dtype=values.dtype, overwrite=True)
+                array[...] = values
+            group.attrs["classes"] = list(said.names)
+
+    def read_numbered(self, index: Index = ()) -> NumberedObjects | None:
+        """The class of every object of an image, and which of them are ties; None if that is not there."""
+        place = "/".join([OBJECTS, *map(str, index)])
+        if place not in self.group or "class" not in self.group[place]:
+            return None
+        group = self.group[place]
+        ties = np.flatnonzero(np.asarray(group["tied"][...]))
+        return NumberedObjects(
+            tuple(group.attrs["classes"]), np.asarray(group["class"][...]), tuple(ties.tolist())
+        )
+
     def halve(self, level: int, index: Index, rows: slice, columns: slice) -> None:
         """Make a part of a level, in pixels of it, of the level below: every second pixel."""
         below = self.array(level - 1)
@@ -327,6 +357,7 @@ class LabelStore:
             raw = self.path / RAW
             if raw.is_dir():
                 shutil.rmtree(raw)
+                shutil.rmtree(self.path / PROBABILITIES, ignore_errors=True)  # that classes were read off
             if path.exists():
                 shutil.rmtree(path)
             self.path.rename(path)

@@ -10,10 +10,12 @@ from napari_unet.atomic import atomic_path
 from napari_unet.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from napari_unet.data.masks.numbered_objects import NumberedObjects
 
 TIFF = (".tif", ".tiff")
 
@@ -82,7 +84,7 @@ def _check_suffix(path: Path, known: Sequence[str]) -> None:
         )
 
 
-def write_objects(path: Path, objects: NDArray[np.int32]) -> Path:
+def write_objects(path: Path, objects: NDArray[np.int32], numbered: NumberedObjects | None = None) -> Path:
     """Write the numbers of objects as a deflated TIFF.
 
     Parameters
@@ -91,6 +93,8 @@ def write_objects(path: Path, objects: NDArray[np.int32]) -> Path:
         .tif or .tiff.
     objects : numpy.ndarray
         (Y, X) int32, 0 background, 1..N.
+    numbered : NumberedObjects, optional
+        Their classes, and which of them are ties; in the description of the file.
 
     Returns
     -------
@@ -103,7 +107,8 @@ def write_objects(path: Path, objects: NDArray[np.int32]) -> Path:
         If it cannot be written.
     """
     fits = int(objects.max(initial=0)) <= np.iinfo(np.uint16).max
-    return _write_tiff(path, np.ascontiguousarray(objects, np.uint16 if fits else np.uint32))
+    about = {} if numbered is None else {"numbers": "objects", **numbered.to_json()}
+    return _write_tiff(path, np.ascontiguousarray(objects, np.uint16 if fits else np.uint32), about)
 
 
 def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> Path:
@@ -130,7 +135,7 @@ def write_probabilities(path: Path, probabilities: NDArray[np.float32]) -> Path:
     return _write_tiff(path, np.ascontiguousarray(planes[0] if len(planes) == 1 else planes, np.float32))
 
 
-def _write_tiff(path: Path, planes: NDArray[Any]) -> Path:
+def _write_tiff(path: Path, planes: NDArray[Any], about: Mapping[str, Any] | None = None) -> Path:
     """Write (Y, X) or (C, Y, X) as a deflated TIFF."""
     import tifffile
 
@@ -138,6 +143,10 @@ def _write_tiff(path: Path, planes: NDArray[Any]) -> Path:
     axes = "YX" if planes.ndim == 2 else "CYX"
     with atomic_path(path) as partial:
         tifffile.imwrite(
-            partial, planes, compression="deflate", photometric="minisblack", metadata={"axes": axes}
+            partial,
+            planes,
+            compression="deflate",
+            photometric="minisblack",
+            metadata={"axes": axes, **(about or {})},
         )
     return path

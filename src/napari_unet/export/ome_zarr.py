@@ -150,6 +150,7 @@ def _label_table(image: SegmentedImage, numbers: Numbers, version: str) -> dict[
         colours = [{"label-value": o.number, "rgba": [*image.colours[o.label - 1], 255]} for o in found]
         names = [
             {"label-value": o.number, "class": image.classes[o.label - 1], "area (pixels)": o.area}
+            | ({"tie of classes": True} if o.number in image.ties else {})
             for o in found
         ]
     version_entry = {"version": "0.4"} if version == "0.4" else {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_unet.data.masks.numbered_objects import NumberedObjects
 from napari_unet.metrics.object_confidence import measure_with_confidence
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ class SegmentedImage:
         None where no model was asked.
     confidence : ObjectConfidence or None
         Of the model; without it the confidence of an object is the mean of its probabilities.
+    ties : tuple of int
+        Numbers of the objects that may as well be of another class, see ``inference.object_classes``.
     """
 
     name: str
@@ -130,11 +133,17 @@ class SegmentedImage:
     position: StackPosition | None = None
     load_said: Callable[[], Said | None] | None = None
     confidence: ObjectConfidence | None = None
+    ties: tuple[int, ...] = ()
 
     @cached_property
     def objects(self) -> NDArray[np.int32]:
         """(Y, X) int32, 0 background, one number an object."""
         return self.load_objects()
+
+    @property
+    def numbered(self) -> NumberedObjects:
+        """The class of every object, and which of them are ties."""
+        return NumberedObjects.of(self.objects, self.mask, self.classes, self.ties)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -174,7 +183,7 @@ class SegmentedImage:
             said = None
         size = self.pixel_size
         spacing = (size.y, size.x) if size is not None else None
-        return measure_with_confidence(
+        table = measure_with_confidence(
             self.objects,
             self.mask,
             image,
@@ -183,3 +192,6 @@ class SegmentedImage:
             size.unit if size is not None else "",
             self.confidence,
         )
+        if len(self.classes) > 1:
+            table.columns["tie"] = np.isin(table.columns["object"], self.ties).astype(np.float64)
+        return table

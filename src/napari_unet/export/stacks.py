@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.data.masks.numbered_objects import NumberedObjects
     from napari_unet.data.sample import Sample
     from napari_unet.export.segmented import Numbers, SegmentedImage
 
@@ -105,8 +106,15 @@ class StackFile:
         self._pages: NDArray[Any] | None = None
         self._like: SegmentedImage | None = None
         self._depth: tuple[float, str] | None = None
+        self._numbered: NumberedObjects | None = None
 
-    def add(self, labels: NDArray[Any], image: SegmentedImage, place: StackSlice) -> None:
+    def add(
+        self,
+        labels: NDArray[Any],
+        image: SegmentedImage,
+        place: StackSlice,
+        numbered: NumberedObjects | None = None,
+    ) -> None:
         """Take a slice; those that nobody adds are empty.
 
         Parameters
@@ -117,7 +125,11 @@ class StackFile:
             Whose names, classes and pixel size are those of the stack.
         place : StackSlice
             Which slice it is.
+        numbered : NumberedObjects, optional
+            The classes of its objects, by their numbers in the stack.
         """
+        if numbered is not None:
+            self._numbered = numbered if self._numbered is None else self._numbered.with_more(numbered)
         if self._pages is None:
             shape = (int(np.prod(self.leading)), *labels.shape)
             with tempfile.TemporaryFile(prefix="napari-unet-stack-") as file:
@@ -147,10 +159,13 @@ class StackFile:
             highest = max(highest, len(like.classes))
         dtype = np.min_scalar_type(highest)
         shape = (*self.leading, *pages.shape[1:])
+        said = self._numbered.to_json() if self._numbered is not None else {}
         if self.kind == "ome-tiff":
-            return write_ome_stack(self.path, iter(pages), shape, dtype, like, self.numbers, self._depth)
+            return write_ome_stack(
+                self.path, iter(pages), shape, dtype, like, self.numbers, self._depth, said
+            )
         if self.kind == "tiff":
-            return write_tiff_stack(self.path, iter(pages), shape, dtype, like, self.numbers)
+            return write_tiff_stack(self.path, iter(pages), shape, dtype, like, self.numbers, said)
         with atomic_path(self.path) as partial, partial.open("wb") as file:
             np.save(file, pages.reshape(shape).astype(dtype), allow_pickle=False)
         return self.path

@@ -98,7 +98,7 @@ def open_measurements(path: Path, numbers: Numbers = "objects") -> Iterator[Call
     model was asked. Then follow mean, lowest and highest intensity and their sum for each channel, as stored;
     empty where the image is not there. Values that are no numbers (NaN) are left out of them.
     """
-    channels = 0
+    channels = classes = 0
     with (
         atomic_path(path) as partial,
         tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as unsorted,
@@ -106,9 +106,9 @@ def open_measurements(path: Path, numbers: Numbers = "objects") -> Iterator[Call
         rows = csv.writer(unsorted, lineterminator="\n")
 
         def add(image: SegmentedImage) -> None:
-            nonlocal channels
+            nonlocal channels, classes
             table = image.measures()
-            channels = max(channels, table.channels)
+            channels, classes = max(channels, table.channels), max(classes, len(image.classes))
             rows.writerows(measurement_rows(table, image.name, image.classes))
 
         yield add
@@ -116,7 +116,7 @@ def open_measurements(path: Path, numbers: Numbers = "objects") -> Iterator[Call
         unsorted.seek(0)
         with partial.open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
-            names = measurement_names(channels)
+            names = measurement_names(channels, classes)
             table.writerow(names)
             for row in csv.reader(unsorted):
                 table.writerow(row + [""] * (len(names) - len(row)))
@@ -139,7 +139,7 @@ def write_measurements(path: Path, images: Iterable[tuple[str, ObjectTable, Sequ
     """
     known = list(images)
     channels = max((table.channels for _, table, _ in known), default=0)
-    names = measurement_names(channels)
+    names = measurement_names(channels, max((len(classes) for _, _, classes in known), default=1))
     with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(names)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from napari_unet.inference.object_classes import ObjectClasses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,11 +29,15 @@ class PartPieces:
         (N,) uint8, their classes.
     edges : tuple of numpy.ndarray
         Numbers of the pieces along the first and last row, the first and last column; 0 is background.
+    votes : numpy.ndarray or None
+        (N, K) float64, how far the pixels of each piece speak for each class; None unless pieces are of any
+        class, see ``look_at_any_class``.
     """
 
     areas: NDArray[np.int64]
     classes: NDArray[np.uint8]
     edges: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
+    votes: NDArray[np.float64] | None = None
 
 
 def number_part(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
@@ -77,6 +83,23 @@ def look_at_part(mask: NDArray[np.uint8]) -> PartPieces:
     return PartPieces(areas, classes[1:], edges)  # type: ignore[arg-type]
 
 
+def look_at_any_class(mask: NDArray[np.uint8], probabilities: NDArray[np.integer]) -> PartPieces:
+    """As ``look_at_part``, with pieces of any class, and what speaks for the class of each.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (Y, X) uint8, 0 background; all else is foreground.
+    probabilities : numpy.ndarray
+        (K, Y, X) uint8, 255 is 1.
+    """
+    foreground = (mask > 0).astype(np.uint8)
+    numbers, count = number_part(foreground)
+    places = numbers.ravel()
+    votes = [np.bincount(places, one.ravel(), minlength=count + 1)[1:] for one in probabilities]
+    return replace(look_at_part(foreground), votes=np.stack(votes, axis=1))
+
+
 @dataclass(eq=False)
 class JoinedPieces:
     """Pieces of a whole mask, by the numbers they have in its parts.
@@ -90,11 +113,22 @@ class JoinedPieces:
         background.
     count : int
         Of whole pieces.
+    classes : numpy.ndarray
+        (count + 1,) uint8, class of each whole piece by its number; 0 for background. Of pieces of any class
+        the one that most speaks for; of equal ones the first.
+    tied : numpy.ndarray
+        (count + 1,) bool, whole pieces that may as well be of another class.
     """
 
     areas: dict[PieceNumber, NDArray[np.int64]] = field(default_factory=dict)
     numbers: dict[PieceNumber, NDArray[np.int64]] = field(default_factory=dict)
     count: int = 0
+    classes: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(1, np.uint8))
+    tied: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(1, bool))
+
+    def classes_in(self, place: PieceNumber) -> NDArray[np.uint8]:
+        """(N + 1,) uint8, for each piece of a part the class of the whole; 0 for background."""
+        return np.asarray(self.classes[self.numbers[place]])
 
     def kept_numbers(self, minimum_size: int) -> dict[PieceNumber, NDArray[np.uint32]]:
         """Numbers of the whole pieces that are large enough, 1..M without a gap, by those in the parts.
@@ -109,12 +143,17 @@ class JoinedPieces:
         dict
             Place of a part to (N + 1,) uint32; 0 for background and what is dropped.
         """
+        large = self.large(minimum_size)
+        fresh = np.where(large, np.cumsum(large), 0).astype(np.uint32)
+        return {place: fresh[own] for place, own in self.numbers.items()}
+
+    def large(self, minimum_size: int) -> NDArray[np.bool_]:
+        """(count + 1,) bool: the whole pieces with at least so many pixels."""
         large = np.zeros(self.count + 1, bool)
         for place, own in self.numbers.items():
             large[own] = self.areas[place] >= max(minimum_size, 1)
         large[0] = False
-        fresh = np.where(large, np.cumsum(large), 0).astype(np.uint32)
-        return {place: fresh[own] for place, own in self.numbers.items()}
+        return large
 
 
 def join(parts: Mapping[PieceNumber, PartPieces]) -> JoinedPieces:
@@ -147,7 +186,15 @@ def join(parts: Mapping[PieceNumber, PartPieces]) -> JoinedPieces:
     order = np.unique(belongs, return_index=True)[1].argsort().argsort()
     numbers = order[belongs] + 1
     areas = np.bincount(numbers, np.concatenate([parts[p].areas for p in sorted(parts)]), count + 1)
-    joined = JoinedPieces(count=int(count))
+    joined = JoinedPieces(count=int(count), classes=np.zeros(count + 1, np.uint8))
+    joined.classes[numbers] = classes
+    joined.tied = np.zeros(count + 1, bool)
+    if all(part.votes is not None for part in parts.values()):
+        own_votes = np.concatenate([parts[p].votes for p in sorted(parts)])  # type: ignore[misc]
+        votes = np.stack([np.bincount(numbers, one, count + 1) for one in own_votes.T], axis=1)
+        shares = ObjectClasses.of_votes(votes[1:])
+        joined.classes[1:] = shares.labels
+        joined.tied[shares.ties] = True
     for place, start in first.items():
         own = np.concatenate([[0], numbers[start : start + len(parts[place].areas)]])
         joined.numbers[place] = own.astype(np.int64)
@@ -226,3 +273,16 @@ def number_objects(mask: NDArray[np.uint8], numbers: NDArray[np.uint32]) -> NDAr
         (Y, X) uint32, 0 background.
     """
     return np.asarray(numbers[number_part(mask)[0]])
+
+
+def label_pieces(mask: NDArray[np.uint8], labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Give the pieces of a part, of any class, what they are labelled with as wholes.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (Y, X) uint8, the part as it was looked at by ``look_at_any_class``.
+    labels : numpy.ndarray
+        (N + 1,) classes or numbers, by the numbers of the pieces in the part.
+    """
+    return np.asarray(labels[number_part((mask > 0).astype(np.uint8))[0]])

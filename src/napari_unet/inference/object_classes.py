@@ -26,13 +26,21 @@ class ObjectClasses:
     Attributes
     ----------
     objects : numpy.ndarray
-        (Y, X) int32, 0 background, 1..N.
+        (Y, X) int32, 0 background, 1..N; without pixels where they are not in memory as a whole.
     shares : numpy.ndarray
         (N, K) float64 in [0, 1], how far the pixels of each object speak for each class; a row adds up to 1.
     """
 
     objects: NDArray[np.int32]
     shares: NDArray[np.float64]
+
+    @classmethod
+    def of_votes(cls, votes: NDArray[np.float64], objects: NDArray[np.int32] | None = None) -> ObjectClasses:
+        """From (N, K) sums over the pixels of each object; without any, all classes have equal shares."""
+        totals = votes.sum(axis=1, keepdims=True)
+        even = np.full_like(votes, 1 / max(votes.shape[1], 1))
+        shares = np.divide(votes, totals, out=even, where=totals > 0)
+        return cls(np.zeros((0, 0), np.int32) if objects is None else objects, shares)
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -47,6 +55,24 @@ class ObjectClasses:
             return np.zeros(0, np.int64)
         ordered = np.sort(self.shares, axis=1)
         return np.flatnonzero(ordered[:, -1] - ordered[:, -2] < TIE) + 1
+
+    def ties_in(self, objects: NDArray[np.int32]) -> tuple[int, ...]:
+        """Numbers that the ties have in another numbering of the same pixels, (Y, X) int32.
+
+        Each is the object that has most of the pixels of the tie; a tie that is not in it is left out.
+        """
+        if not len(self.ties):
+            return ()
+        tied = np.zeros(len(self.shares) + 1, bool)
+        tied[self.ties] = True
+        there = tied[self.objects] & (objects > 0)
+        width = int(objects.max(initial=0)) + 1
+        codes, pixels = np.unique(
+            self.objects[there].astype(np.int64) * width + objects[there], return_counts=True
+        )
+        first = np.lexsort((-pixels, codes // width))  # the most pixels of each tie come first
+        _, leading = np.unique(codes[first] // width, return_index=True)
+        return tuple(sorted({int(code) for code in codes[first][leading] % width}))
 
 
 def reads_classes(settings: InferenceSettings, classes: int, separation: Separation) -> bool:
@@ -71,9 +97,7 @@ def classes_of_objects(probabilities: NDArray[np.float32], objects: NDArray[np.i
     sums = np.stack(
         [np.bincount(places, probabilities[..., k].ravel(), count + 1)[1:] for k in range(classes)], axis=1
     )
-    totals = sums.sum(axis=1, keepdims=True)
-    even = np.full_like(sums, 1 / classes)
-    return ObjectClasses(objects, np.divide(sums, totals, out=even, where=totals > 0))
+    return ObjectClasses.of_votes(sums, objects)
 
 
 def one_class_in_each(

@@ -20,9 +20,13 @@ FIXED = (
 )  # fmt: skip
 
 
-def measurement_names(channels: int) -> tuple[str, ...]:
-    """Headings of the table of objects of images with so many channels."""
-    return (*FIXED, *(intensity_names(channels) if channels else ()))
+def measurement_names(channels: int, classes: int = 1) -> tuple[str, ...]:
+    """Headings of the table of objects of images with so many channels, and of so many classes.
+
+    "tie" is 1 of an object that may as well be of another class; it is there with several classes only.
+    """
+    fixed = FIXED if classes < 2 else (*FIXED[:3], "tie", *FIXED[3:])
+    return (*fixed, *(intensity_names(channels) if channels else ()))
 
 
 def measurement_rows(table: ObjectTable, image: str, classes: Sequence[str]) -> Iterator[list[Any]]:
@@ -47,7 +51,7 @@ def measurement_rows(table: ObjectTable, image: str, classes: Sequence[str]) -> 
         "class": [classes[int(label) - 1] for label in table.columns["label"]],
         "unit": [table.unit] * len(table),
     }
-    names = measurement_names(table.channels)
+    names = measurement_names(table.channels, len(classes))
     for name in names:
         if name not in known:
             known[name] = [_short(value) for value in table.columns.get(name, [np.nan] * len(table))]

@@ -65,7 +65,8 @@ def objects_in_words(table: ObjectTable, classes: Sequence[str]) -> str:
     Returns
     -------
     str
-        "36 nuclei, median area 214 px (52.4 µm²)"; "no objects" without any.
+        "36 nuclei, median area 214 px (52.4 µm²)"; "no objects" without any. How many may as well be of
+        another class is said, if some may.
     """
     if not len(table):
         return "no objects"
@@ -76,4 +77,6 @@ def objects_in_words(table: ObjectTable, classes: Sequence[str]) -> str:
     if table.unit:
         area += f" ({short_number(float(np.median(np.asarray(table.columns['area']))))} {table.unit}²)"
     which = ", ".join(known[:-1]) + (" and " if len(known) > 1 else "") + known[-1]
-    return f"{which}, {'median ' if len(table) > 1 else ''}area {area}"
+    ties = int(np.sum(table.columns["tie"])) if "tie" in table.columns else 0
+    doubt = f"; class in doubt: {ties:,}" if ties else ""
+    return f"{which}, {'median ' if len(table) > 1 else ''}area {area}{doubt}"

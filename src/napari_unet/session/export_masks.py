@@ -110,6 +110,10 @@ def current_masks(
         assert isinstance(found, np.ndarray)
         return collection.objects(identifier, found, settings)
 
+    def ties(identifier: str) -> tuple[tuple[int, int, int], ...]:
+        prediction = collection.entries[identifier].prediction
+        return () if prediction is None else prediction.ties
+
     about: dict[str, Any] = {"threshold": settings.threshold, "minimum_size": settings.minimum_size}
     if workspace.model is not None:
         about["model"] = workspace.model.name
@@ -122,5 +126,6 @@ def current_masks(
         about=about,
         handed=handed,
         said=FromCaller(collection.said),
+        ties=FromCaller(ties) if highest > 1 else None,
         confidence=None if workspace.model is None else ObjectConfidence.of(workspace.model.provenance),
     )

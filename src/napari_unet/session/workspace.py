@@ -332,6 +332,7 @@ class Workspace:
                 prediction = replace(
                     prediction,
                     regions=(*before.regions, *prediction.regions),
+                    ties=(*before.ties, *prediction.ties),
                     digests=(*before.digests, *prediction.digests),
                     made_with=None,  # small pieces are dropped region by region, of what is in the file now
                 )

@@ -96,6 +96,8 @@ def sort_by_role(names: Iterable[str]) -> tuple[dict[Key, list[str]], dict[Key, 
         # images/seg_1 and masks/seg_1: what looked like an ending is part of both names.
         exact = {Key(key.folder, name_key(_exact_stem(n))) for n in masks[key]}
         exact = exact if exact & images.keys() else {Key(key.folder, name_key(COPY.sub("", key.stem)))}
+        # a.ome.tif goes with a.png: its ending is of two parts.
+        exact = exact if exact & images.keys() else {Key(key.folder, key.stem.removesuffix(".ome"))}
         if len(exact) == 1 and (other := exact.pop()) in images:
             masks.setdefault(other, []).extend(masks.pop(key))
     return images, masks

@@ -113,7 +113,10 @@ def find_meaning(
             tiffs = [name for name in exact if is_lossy_tiff(source.read(name), name)]
             lossy, exact = [*lossy, *tiffs], [name for name in exact if name not in set(tiffs)]
             seen = _look_at(source, exact, whole) if exact else seen
-    if exact:
+    if exact and named is None and seen.class_names and not current_mask_reading().masks_are:
+        meaning = MaskValues("numbered", names=_names_of_objects(seen, exact[0], names))
+        words, names = "numbers of objects, whose classes the files say", meaning.names
+    elif exact:
         if seen.inverted:
             message = f"{seen.inverted} says that 0 is white, so its zeros are taken as foreground"
             remedy = "if 0 is background, save masks with 0 as black (photometric minisblack)"
@@ -168,6 +171,20 @@ def meaning_of_layer(planes: Iterable[NDArray[np.generic]], name: str) -> MaskVa
         if not verdict.sure or verdict.single >= NEARLY_ALL or partly_seen:
             return MaskValues("objects", unknown=meaning.unknown)
     return meaning
+
+
+def _names_of_objects(seen: Sightings, name: str, declared: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the classes of objects that files of numbers say; in the order that is declared, if one is."""
+    unknown = [one for one in seen.class_names if one not in declared]
+    if declared and unknown:
+        raise DataError(
+            f"the named classes do not fit the objects of {name}",
+            code="data.classes.count",
+            expected=f"{unknown[0]} among the names in classes.txt or classes.json",
+            got=", ".join(declared)[:100],
+            remedy="name every class",
+        )
+    return declared or tuple(seen.class_names)
 
 
 def _soft(meaning: MaskValues) -> bool:

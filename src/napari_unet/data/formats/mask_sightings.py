@@ -73,6 +73,10 @@ class Sightings:
         Looked at in all.
     inverted : str
         Name of a mask whose file says that 0 is white; empty if there is none.
+    named : dict
+        Names of the classes of objects, in the order of the files that say them.
+    unnamed : bool
+        Whether any mask does not say the classes of its objects.
     """
 
     counts: dict[str, Counter[int]] = field(default_factory=dict)
@@ -95,6 +99,13 @@ class Sightings:
     overlapping: DataError | None = None
     plain: bool = False
     pixels: int = 0
+    named: dict[str, None] = field(default_factory=dict)
+    unnamed: bool = False
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the objects that the numbers in all masks are; empty unless every file says them."""
+        return () if self.unnamed else tuple(self.named)
 
     def add(self, mask: MaskInFile, name: str) -> None:
         """Take in a mask.
@@ -108,6 +119,8 @@ class Sightings:
         self.alpha |= mask.is_drawn_in_alpha
         if mask.inverted and not self.inverted:
             self.inverted = name
+        self.unnamed |= mask.numbered is None
+        self.named |= dict.fromkeys(() if mask.numbered is None else mask.numbered.names)
         self.pixels += pixels.shape[0] * pixels.shape[1]
         if pixels.ndim == 3 and mask.channels:
             self._add_channels(pixels, name)

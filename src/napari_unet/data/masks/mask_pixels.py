@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_unet.data.files.decoders.image_kinds import LOSSY_SUFFIXES, SEVERAL, TIFF_SUFFIXES, suffix_of
 from napari_unet.data.files.image_files import count_pages, decode_pixels
+from napari_unet.data.masks.numbered_objects import NumberedObjects, find_numbered
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,12 +40,15 @@ class MaskInFile:
         (Y, X) transparency, where the file says that it has one; 0 is transparent.
     inverted : bool
         Whether the file says that 0 is white, so that its values were turned.
+    numbered : NumberedObjects or None
+        The classes of the objects that its numbers are, where the file says them.
     """
 
     pixels: NDArray[np.generic]
     channels: bool = False
     alpha: NDArray[np.generic] | None = None
     inverted: bool = False
+    numbered: NumberedObjects | None = None
 
     @property
     def is_drawn_in_alpha(self) -> bool:
@@ -102,7 +106,8 @@ def decode_stored(data: bytes | IO[bytes], name: str, page: int | None = None) -
         pixels = np.delete(pixels, found.alpha, axis=2)
     count = pixels.shape[2]
     if count == 1 or (pixels == pixels[..., :1]).all():
-        return MaskInFile(np.ascontiguousarray(pixels[..., 0]), alpha=alpha, inverted=inverted)
+        numbered = find_numbered(data, name)
+        return MaskInFile(np.ascontiguousarray(pixels[..., 0]), False, alpha, inverted, numbered)
     return MaskInFile(pixels, not found.colour or count != 3, alpha, inverted)
 
 

@@ -24,7 +24,8 @@ class MaskValues:
     ----------
     kind : str
         "values": one number a class; "colours": one colour a class; "threshold": above it is
-        class 1; "objects": numbers are objects of class 1; "channels": one channel a class.
+        class 1; "objects": numbers are objects of class 1; "numbered": numbers are objects whose classes the
+        file says; "channels": one channel a class.
     values : tuple
         Stored values of the classes 1..K (numbers, colours, or numbers of channels).
     threshold : float
@@ -39,6 +40,8 @@ class MaskValues:
         The channel that is background, for "channels".
     soft : bool
         Whether channels hold probabilities, of which the highest counts.
+    names : tuple of str
+        Of the classes 1..K, for "numbered": files may number them otherwise.
     """
 
     kind: str
@@ -49,10 +52,13 @@ class MaskValues:
     alpha: bool = False
     background: int | None = None
     soft: bool = False
+    names: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int:
         """K."""
+        if self.kind == "numbered":
+            return len(self.names)
         return len(self.values) if self.kind in {"values", "colours", "channels"} else 1
 
     def read(self, stored: MaskInFile, name: str) -> ReferenceMask:
@@ -73,6 +79,8 @@ class MaskValues:
         pixels = stored.alpha if self.alpha and stored.alpha is not None else stored.numbers
         if self.kind == "channels":
             return self._of_channels(pixels, name)
+        if self.kind == "numbered":
+            return read_numbered(stored, name, self.names)
         if self.kind == "threshold":
             grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
             return ReferenceMask((grey > self._threshold_for(grey)).astype(np.uint8))  # type: ignore[operator]
@@ -144,6 +152,53 @@ class MaskValues:
         # Pixels of no channel are background.
         labels = np.where(pixels.any(axis=2), number[pixels.argmax(axis=2)], 0)
         return ReferenceMask(labels.astype(np.uint8))
+
+
+def read_numbered(stored: MaskInFile, name: str, names: tuple[str, ...]) -> ReferenceMask:
+    """The mask of a file that says the classes of its objects.
+
+    Parameters
+    ----------
+    stored : MaskInFile
+        What is in the file.
+    name : str
+        Of the file, for errors.
+    names : tuple of str
+        Of the classes 1..K of the data set.
+
+    Raises
+    ------
+    DataError
+        If the file does not say it, or has a class that the data set does not have, or an object without one.
+    """
+    about, pixels = stored.numbered, stored.numbers
+    if about is None or pixels.ndim != 2:
+        raise DataError(
+            f"{name} does not say of which class its objects are",
+            code="data.mask.numbered",
+            expected="a file like the other masks, exported with numbers of objects",
+            remedy="export it again, or leave the image out",
+        )
+    unknown = [one for one in about.names if one not in names]
+    if unknown:
+        raise DataError(
+            f"{name} has objects of a class that the data set does not have",
+            code="data.mask.classes",
+            expected=", ".join(names),
+            got=", ".join(unknown),
+        )
+    objects = np.asarray(pixels, np.int64)
+    class_of = np.array([0, *(names.index(one) + 1 for one in about.names)], np.uint8)[about.classes]
+    without = np.flatnonzero(np.bincount(objects.ravel(), minlength=len(class_of))[len(class_of) :])
+    known = class_of[np.minimum(objects, len(class_of) - 1)]
+    if len(without) or bool((known[objects > 0] == 0).any()):
+        raise DataError(
+            f"{name} does not say of which class all of its objects are",
+            code="data.mask.numbered",
+            expected="the numbers that it was exported with",
+            remedy="export it again, or say --masks-are objects or classes",
+        )
+    return ReferenceMask(np.where(objects > 0, known, 0).astype(np.uint8), objects.astype(np.int32))
 
 
 def check_overlap(pixels: NDArray[Any], name: str) -> None:

@@ -15,6 +15,7 @@ from psygnal import Signal
 from napari_unet.errors import WorkbenchError
 from napari_unet.metrics.object_confidence import ObjectConfidence, measure_with_confidence
 from napari_unet.project.corrections.correction import IGNORE
+from napari_unet.workflow.segment.prediction import tied_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -255,6 +256,10 @@ def measure_image(
         None if collection.model is None else ObjectConfidence.of(collection.model.provenance),
         pause,
     )
+    prediction = collection.entries[identifier].prediction
+    if len(collection.classes) > 1:
+        ties = () if prediction is None else tied_numbers(prediction.ties, objects, mask)
+        table.columns["tie"] = np.isin(table.columns["object"], ties).astype(np.float64)
     numbers, first = np.unique(objects, return_index=True)
     pixels = np.stack(np.unravel_index(first[numbers > 0], objects.shape), axis=1)
     objects.flags.writeable = False

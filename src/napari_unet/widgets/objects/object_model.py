@@ -29,6 +29,10 @@ TITLES = {
     "image": ("Image", "The image of the object"),
     "object": ("Object", "Number of the object in its image"),
     "class": ("Class", "Class of the object"),
+    "tie": (
+        "Class in doubt",
+        "1 if the object may as well be of another class: both have nearly equal shares",
+    ),
     "confidence": (
         "Confidence",
         "How likely the object is right, which means an IoU of 0.5 or more with the true one: 0 to 1. Of a "
@@ -48,12 +52,12 @@ TITLES = {
     "right": ("Right", "Column behind the last"),
 }
 INTENSITIES = {"mean": "Mean", "min": "Min", "max": "Max", "sum": "Sum"}
-WHOLE = ("object", "area_px", "top_px", "left_px", "bottom_px", "right_px")
+WHOLE = ("object", "tie", "area_px", "top_px", "left_px", "bottom_px", "right_px")
 SHARES = ("confidence", "circularity", "eccentricity", "solidity")
 PAGE = 64  # rows that are put into words together
 PAGES = 8  # of these that are remembered
 SHOWN_FIRST = (
-    "image", "object", "class", "confidence", "area_px", "area", "circularity", "feret_diameter_px",
+    "image", "object", "class", "tie", "confidence", "area_px", "area", "circularity", "feret_diameter_px",
     "eccentricity", "solidity",
 )  # fmt: skip
 
@@ -89,7 +93,15 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
         self.unit = units[0] if units else ""
         measured = [n for n in IN_PIXELS if n.endswith("_px")] + [n for n in IN_PIXELS if n[-3:] != "_px"]
         names = [n for name in measured for n in _with_units(name, bool(units))]
-        names = ["object", "label", "confidence", *names, *(intensity_names(channels) if channels else ())]
+        doubts = ["tie"] if len(self.classes) > 1 else []
+        names = [
+            "object",
+            "label",
+            *doubts,
+            "confidence",
+            *names,
+            *(intensity_names(channels) if channels else ()),
+        ]
         lengths = [len(one.table) for one in images]
         self._image = np.repeat(np.arange(len(images)), lengths)
         self._values = {
@@ -269,7 +281,7 @@ def title_of(name: str, unit: str) -> tuple[str, str]:
         return f"{INTENSITIES[what]}{where}", f"{about} of {place} in the object, as stored"
     bare = name.removesuffix("_px")
     title, about = TITLES[bare]
-    if bare in SHARES or bare in {"image", "object", "class"}:
+    if bare in SHARES or bare in {"image", "object", "class", "tie"}:
         return title, about
     if name != bare:
         return f"{title} (px)", about

@@ -13,7 +13,7 @@ from napari_unet.export.naming import PATTERN, plan_files
 from napari_unet.export.stacks import StackFile, StackSlice
 from napari_unet.progress import Progress
 from napari_unet.workflow.export.mask_sources import Failed
-from napari_unet.workflow.inputs.stack_objects import StackObjects
+from napari_unet.workflow.inputs.stack_objects import StackObjects, renumbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,7 +186,9 @@ class _ExportedStacks:
         if place is None or not wanted or not (task.one_file or task.link_objects):
             return image
         objects = self._objects.number(image.objects, image.mask, place)
-        return replace(image, load_objects=lambda: objects)
+        return replace(
+            image, load_objects=lambda: objects, ties=renumbered(image.ties, image.objects, objects)
+        )
 
     def add(self, image: SegmentedImage, kind: str, path: Path) -> bool:
         """Take a slice for the file of its stack; False where it gets a file of its own."""
@@ -195,7 +197,8 @@ class _ExportedStacks:
             return False
         if path not in self._files:
             self._files[path] = StackFile(path, kind, self.task.numbers, place.leading)
-        self._files[path].add(image.labels(self.task.numbers), image, place)
+        numbered = image.numbered if self.task.numbers == "objects" else None
+        self._files[path].add(image.labels(self.task.numbers), image, place, numbered)
         self._missing[place.stack] = self._files[path].missing
         return True
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_unet import __version__
 from napari_unet.data.catalog import find_format, open_dataset, open_images
-from napari_unet.data.file_names import name_key, unique_stems
+from napari_unet.data.file_names import unique_stems
 from napari_unet.data.files.decoders.image_kinds import SEVERAL, is_image_name, suffix_of
 from napari_unet.data.files.image_files import count_pages
 from napari_unet.data.files.input_files import input_files
@@ -31,7 +31,8 @@ from napari_unet.models.ensemble import load_any
 from napari_unet.project.project_file import PROJECT_FILE
 from napari_unet.workflow.export.whole_mask import number_whole, read_whole_mask
 from napari_unet.workflow.inputs.image_reference import FileReference, References
-from napari_unet.workflow.inputs.mask_folder import GivenMasks
+from napari_unet.workflow.inputs.mask_folder import GivenMasks, mask_key
+from napari_unet.workflow.segment.prediction import tied_numbers
 from napari_unet.workflow.segment.segment_samples import chosen_samples, segment_samples
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class ModelMasks:
                 result.sample, result.mask, model.classes, objects, about=about, roots=self.inputs
             )
             said = result.probabilities, result.separation
-            yield replace(image, load_said=partial(_the_same, said), confidence=confidence)
+            yield replace(image, load_said=partial(_the_same, said), confidence=confidence, ties=result.ties)
         yield from failed
 
 
@@ -240,8 +241,8 @@ class StoredMasks:
         else:
             samples = open_images((self.data,))
             stems = unique_stems(s.id for s in samples)
-            named = {name_key(stem): name for stem, name in files.items()}
-            keys = {s.id: name_key(stems[s.id]) for s in samples}
+            named = {mask_key(name): name for name in files.values()}
+            keys = {s.id: mask_key(f"{stems[s.id]}.tif") for s in samples}
             found = [(s, named.get(keys[s.id]) or named.get(f"{keys[s.id]}_mask")) for s in samples]
             pairs = [(s, s.id, name) for s, name in found if name is not None]
             if not pairs:
@@ -331,6 +332,8 @@ class CallerMasks:
         (id) -> what the model says of the image, as ``SegmentedImage.load_said``, or None.
     confidence : ObjectConfidence or None
         Of the model.
+    ties : FromCaller or None
+        (id) -> row, column and class of a pixel of each object that may as well be of another class.
     """
 
     references: tuple[ImageReference, ...]
@@ -342,6 +345,7 @@ class CallerMasks:
     handed: dict[str, HandedMask] = field(default_factory=dict)
     said: FromCaller | None = None
     confidence: ObjectConfidence | None = None
+    ties: FromCaller | None = None
 
     def open(self) -> OpenedMask:
         """Look what there is."""
@@ -372,7 +376,14 @@ class CallerMasks:
             ask, said = self.objects, self.said
             if said is not None:
                 image = replace(image, load_said=lambda: said(reference.id), confidence=self.confidence)
-            return image if ask is None else replace(image, load_objects=lambda: ask(reference.id))
+            if ask is None:
+                return image
+            points = self.ties(reference.id) if self.ties is not None else ()
+            if not points:
+                return replace(image, load_objects=lambda: ask(reference.id))
+            objects = ask(reference.id)
+            ties = tied_numbers(points, objects, known_mask)
+            return replace(image, load_objects=lambda: objects, ties=ties)
 
         return OpenedMask(
             tuple(r.id for r in self.references),

@@ -18,7 +18,7 @@ from napari_unet.data.formats.mask_sightings import UNKNOWN
 from napari_unet.data.masks.mask_checks import FittingMask
 from napari_unet.data.masks.mask_pixels import decode_stored
 from napari_unet.data.masks.mask_reading import PLAIN, current_mask_reading, reading_masks
-from napari_unet.data.masks.mask_values import MaskValues
+from napari_unet.data.masks.mask_values import MaskValues, read_numbered
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.inference.postprocess import connected_objects
 
@@ -90,6 +90,10 @@ class GivenMasks:
         data = self.source.read(name)
         whole = suffix_of(name) not in SEVERAL or count_pages(data, name) > 1
         stored = decode_stored(data, name, None if whole else 0)
+        if stored.numbered is not None and not current_mask_reading().masks_are:
+            self.classes = self.classes or stored.numbered.names
+            numbered = read_numbered(stored, name, self.classes)
+            return GivenMask(numbered.labels, numbered.objects)
         if len(self.classes) > 1 and self._meaning is None:
             return self._of_classes(stored, name)
         meaning = self._find(name)
@@ -172,6 +176,11 @@ def _shown(pixels: NDArray[Any]) -> str:
     return f"{len(values)} values from {values[0]} to {values[-1]}"
 
 
+def mask_key(name: str) -> str:
+    """What the name of a mask file has in common with that of its image: a.ome.tif goes with a.png."""
+    return name_key(Path(name).stem).removesuffix(".ome")
+
+
 def values_of(dataset: Dataset) -> MaskValues | None:
     """What the stored values of a data set's masks stand for, where its layout leaves that open."""
     for sample in dataset.samples:
@@ -218,12 +227,13 @@ def read_masks(
         If an image has no mask, or a file is no mask of this data set.
     """
     source = open_source(path)
-    names = {name_key(Path(name).stem): name for name in source.sizes if is_image_name(name)}
+    names = {mask_key(name): name for name in source.sizes if is_image_name(name)}
     # Segmenting the data set wrote a mask for every image, those without a reference included.
     stems = unique_stems(s.id for s in (*dataset.samples, *dataset.unlabelled))
     wanted = list(dataset.samples if samples is None else samples)
     found = {
-        s.id: names.get(name_key(stems[s.id])) or names.get(name_key(f"{stems[s.id]}_mask")) for s in wanted
+        s.id: names.get(mask_key(f"{stems[s.id]}.tif")) or names.get(name_key(f"{stems[s.id]}_mask"))
+        for s in wanted
     }
     given = GivenMasks(source, [n for n in found.values() if n], dataset.classes, values_of(dataset))
     for sample in wanted:

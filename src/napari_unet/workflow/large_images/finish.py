@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.export.label_store import RAW, Index, LabelStore
-from napari_unet.inference.joined import PartPieces, drop_small, join, look_at_part, number_objects
+from napari_unet.data.masks.numbered_objects import NumberedObjects
+from napari_unet.export.label_store import PROBABILITIES, RAW, Index, LabelStore
+from napari_unet.inference.joined import (
+    PartPieces,
+    drop_small,
+    join,
+    label_pieces,
+    look_at_any_class,
+    look_at_part,
+    number_objects,
+)
 from napari_unet.progress import tracked
 
 if TYPE_CHECKING:
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.inference.joined import JoinedPieces
     from napari_unet.progress import CancelToken, OnProgress
 
     # Calls a function for each of many items, here or elsewhere: pairs of item and result, in any order.
@@ -45,12 +55,16 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class _Drop:
-    """A part, with the areas that its pieces have as wholes; or their numbers, if objects are wanted."""
+    """A part, with the areas that its pieces have as wholes; or what they are labelled with.
+
+    ``numbers`` are those of objects, of pieces of one class; ``labels`` numbers or classes of pieces of any.
+    """
 
     part: Part
     areas: NDArray[np.int64]
     minimum_size: int
     numbers: NDArray[np.uint32] | None = None
+    labels: NDArray[Any] | None = None
 
 
 def finish_labels(
@@ -61,6 +75,7 @@ def finish_labels(
     spread: Spread = one_by_one,
     *,
     objects: bool = False,
+    classes: tuple[str, ...] = (),
 ) -> None:
     """Finish a mask whose blocks are all there; may be done again where it was stopped.
 
@@ -76,11 +91,24 @@ def finish_labels(
         Who does it.
     objects : bool
         Whether every connected piece gets a number of its own, in place of its class.
+    classes : tuple of str
+        Names of the classes 1..K; with them the classes of numbered objects are written, too.
+
+    Notes
+    -----
+    Where the store has probabilities, pieces are of any class, and each has the class that its pixels speak
+    for most.
     """
     if RAW in store.group:
         raw = store.array(RAW)
         for index in np.ndindex(*raw.shape[:-2]):
-            _drop_small(store, index, minimum_size, on_progress, cancel, spread, objects)
+            joined = _join(store, index, on_progress, cancel, spread)
+            _label(store, index, joined, minimum_size, on_progress, cancel, spread, objects)
+            if objects and len(classes) > 1:
+                kept = joined.large(minimum_size)
+                ties = np.cumsum(kept)[kept & joined.tied]
+                of_object = np.concatenate([[0], joined.classes[kept]]).astype(np.uint8)
+                store.write_numbered(index, NumberedObjects(classes, of_object, tuple(ties.tolist())))
     for level in range(1, len(store.levels)):
         parts = list(parts_of(store, str(level), level, PART // 2))
         found = spread(halve, parts)
@@ -104,20 +132,45 @@ def _cut(size: int, chunk: int, wanted: int) -> list[slice]:
     return [slice(start, min(start + side, size)) for start in range(0, size, side)]
 
 
-def _drop_small(
+def _join(
+    store: LabelStore, index: Index, on_progress: OnProgress, cancel: CancelToken, spread: Spread
+) -> JoinedPieces:
+    """Look at all parts of an image, and join their pieces."""
+    parts = list(parts_of(store, RAW, 0, PART, index))
+    found = tracked(spread(_look, parts), len(parts), "Joining pieces", on_progress, cancel)
+    return join({part.place: pieces for part, pieces in found})
+
+
+def _label(
     store: LabelStore,
     index: Index,
+    joined: JoinedPieces,
     minimum_size: int,
     on_progress: OnProgress,
     cancel: CancelToken,
     spread: Spread,
     objects: bool,
 ) -> None:
+    """Write the mask of an image: what is left without small pieces, or numbers of objects."""
     parts = list(parts_of(store, RAW, 0, PART, index))
-    found = tracked(spread(_look, parts), len(parts), "Joining pieces", on_progress, cancel)
-    joined = join({part.place: pieces for part, pieces in found})
-    numbers = joined.kept_numbers(minimum_size) if objects else {}
-    drops = (_Drop(part, joined.areas[part.place], minimum_size, numbers.get(part.place)) for part in parts)
+    whole = store.has_probabilities
+    numbers = joined.kept_numbers(minimum_size) if objects or whole else {}
+
+    def labels(place: tuple[int, int]) -> NDArray[Any] | None:
+        if not whole or objects:
+            return numbers[place] if whole else None
+        return np.where(numbers[place] > 0, joined.classes_in(place), 0).astype(np.uint8)
+
+    drops = (
+        _Drop(
+            part,
+            joined.areas[part.place],
+            minimum_size,
+            numbers.get(part.place) if objects else None,
+            labels(part.place),
+        )
+        for part in parts
+    )
     words = "Numbering objects" if objects else "Dropping small pieces"
     for _ in tracked(spread(_drop, drops), len(parts), words, on_progress, cancel):
         pass
@@ -129,14 +182,20 @@ def _raw(part: Part) -> tuple[LabelStore, NDArray[np.uint8]]:
 
 
 def _look(part: Part) -> PartPieces:
-    return look_at_part(_raw(part)[1])
+    store, mask = _raw(part)
+    if not store.has_probabilities:
+        return look_at_part(mask)
+    place = (*part.index, slice(None), part.rows, part.columns)
+    return look_at_any_class(mask, np.asarray(store.array(PROBABILITIES)[place]))
 
 
 def _drop(drop: _Drop) -> None:
     part = drop.part
     store, mask = _raw(part)
     kept: NDArray[Any]
-    if drop.numbers is None:
+    if drop.labels is not None:
+        kept = label_pieces(mask, drop.labels)
+    elif drop.numbers is None:
         kept = drop_small(mask, drop.areas, drop.minimum_size)
     else:
         kept = number_objects(mask, drop.numbers)

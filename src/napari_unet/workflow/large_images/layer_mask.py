@@ -9,7 +9,13 @@ import numpy as np
 
 from napari_unet.errors import DataError
 from napari_unet.export.label_store import PROBABILITIES, LabelStore, unfinished
-from napari_unet.inference.joined import drop_small, join, look_at_part
+from napari_unet.inference.joined import (
+    drop_small,
+    join,
+    label_pieces,
+    look_at_any_class,
+    look_at_part,
+)
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.progress import tracked
 from napari_unet.workflow.large_images.finish import PART, halve, parts_of
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.inference.joined import PartPieces
     from napari_unet.inference.postprocess import Activation
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.workflow.large_images.finish import Part
@@ -40,11 +47,23 @@ class MaskRule:
         In pixels; connected pieces with fewer are dropped.
     activation : str
         Of the network.
+    whole_objects : bool
+        Whether each object has one class, which is read off inside it once all of it is there. Until then a
+        pixel that is of any class is foreground.
     """
 
     threshold: float
     minimum_size: int
     activation: Activation
+    whole_objects: bool = False
+
+    def of_probabilities(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """(Y, X) uint8, 0..K, of (Y, X, K) float32; small pieces are in it still."""
+        if not self.whole_objects:
+            return mask_from_probabilities(probabilities, self.threshold, activation=self.activation)
+        softmax = self.activation == "softmax"
+        any_class = probabilities.sum(axis=-1) if softmax else probabilities.max(axis=-1)
+        return np.where(any_class > self.threshold, probabilities.argmax(axis=-1) + 1, 0).astype(np.uint8)
 
     def mask(self, kept: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(Y, X) uint8, 0..K, of (K, Y, X) uint8; small pieces are in it still."""
@@ -52,7 +71,7 @@ class MaskRule:
             table = (np.arange(FULL + 1, dtype=np.float32) / FULL > self.threshold).astype(np.uint8)
             return np.asarray(table[kept[0]])
         probabilities = np.moveaxis(kept, 0, -1).astype(np.float32) / np.float32(FULL)
-        return mask_from_probabilities(probabilities, self.threshold, activation=self.activation)
+        return self.of_probabilities(probabilities)
 
     def keep(self, probabilities: NDArray[np.float32], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Round probabilities to 8 bits so that they make the same mask.
@@ -106,7 +125,7 @@ def finish_layer(
         Connected objects in the mask.
     """
     drops = rule.minimum_size > 1
-    makes = again or drops
+    makes = again or drops or rule.whole_objects
     parts = list(parts_of(store, "0", 0, PART))
 
     def mask_of(part: Part) -> NDArray[np.uint8]:
@@ -114,14 +133,23 @@ def finish_layer(
             return read_part(store, part)
         return rule.mask(np.asarray(store.array(PROBABILITIES)[:, part.rows, part.columns]))
 
-    looked = ((part, look_at_part(mask_of(part))) for part in parts)
+    def look(part: Part) -> PartPieces:
+        if not rule.whole_objects:
+            return look_at_part(mask_of(part))
+        stored = np.asarray(store.array(PROBABILITIES)[:, part.rows, part.columns])
+        return look_at_any_class(rule.mask(stored), stored)
+
+    looked = ((part, look(part)) for part in parts)
     found = tracked(looked, len(parts), "Counting objects", on_progress, cancel)
     joined = join({part.place: pieces for part, pieces in found})
     numbers = joined.kept_numbers(rule.minimum_size)
     if makes:
         for part in tracked(parts, len(parts), "Making the mask", on_progress, cancel):
             mask = mask_of(part)
-            if drops:
+            if rule.whole_objects:
+                kept = np.where(numbers[part.place] > 0, joined.classes_in(part.place), 0).astype(np.uint8)
+                mask = label_pieces(mask, kept)
+            elif drops:
                 mask = drop_small(mask, joined.areas[part.place], rule.minimum_size)
             if not np.array_equal(mask, read_part(store, part)):
                 store.write(0, part.index, part.rows, part.columns, mask)

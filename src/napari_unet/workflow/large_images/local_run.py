@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import ComputeError
-from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.inference.object_classes import reads_classes
 from napari_unet.progress import Progress
 from napari_unet.workflow.large_images.layer_mask import MaskRule
 from napari_unet.workflow.large_images.plan import (
@@ -230,8 +230,10 @@ def write_block(
         If the disk refuses.
     """
     probabilities = probabilities_of_block(large, outputs, block, len(model.classes))
-    rule = MaskRule(large.settings.threshold, 0, model.recipe.network.activation)
-    found = mask_from_probabilities(probabilities, rule.threshold, activation=rule.activation)
+    network = model.recipe.network
+    whole = reads_classes(large.settings, len(model.classes), network.separation)
+    rule = MaskRule(large.settings.threshold, 0, network.activation, whole)
+    found = rule.of_probabilities(probabilities)
     mask = found.copy()
     leave_blank(large, block, mask, constant)
     index, place = large.stack.indices[block.image], large.plan.result(block.number)

@@ -71,6 +71,13 @@ class SegmentFilesTask(SegmentTask):
                 expected="masks of classes or objects",
                 remedy="leave out --probabilities and --disagreement",
             )
+        if large and self.over_time:
+            raise SettingsError(
+                f"{large[0]} is too large for objects over time",
+                code="settings.image.large",
+                expected="images that fit into memory",
+                remedy="leave out --over-time",
+            )
         if small and self.cluster:
             raise SettingsError(
                 f"{small[0]} is not segmented on a cluster",

@@ -19,6 +19,7 @@ from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError, OutputError, SettingsError, WorkbenchError
 from napari_unet.export.label_store import RAW, LabelShape, LabelStore, unfinished
+from napari_unet.inference.object_classes import reads_classes
 from napari_unet.models.ensemble import Ensemble, load_any
 from napari_unet.models.image_statistics import middle
 from napari_unet.progress import CancelToken, Progress, ignore_progress
@@ -345,12 +346,20 @@ def segment_stack(
             cancel,
             spread_on(cluster, cancel),
             objects=objects,
+            classes=model.classes,
         )
     else:
         if started.todo:
             local = LocalRun(started.large, model, started.store, started.key)
             local.run(started.todo, on_progress, cancel, focus, None if on_begun is None else started.show)
-        finish_labels(started.store, settings.minimum_size, on_progress, cancel, objects=objects)
+        finish_labels(
+            started.store,
+            settings.minimum_size,
+            on_progress,
+            cancel,
+            objects=objects,
+            classes=model.classes,
+        )
     started.store.finish(out)
     return out
 
@@ -388,7 +397,10 @@ def start_result(
     wanted = about_result(stack, model, settings, large, precision)
     if objects:
         wanted["settings"]["objects"] = "connected"
-    raw = objects or settings.minimum_size > 1
+    whole = reads_classes(settings, len(model.classes), model.recipe.network.separation)
+    if whole:
+        wanted["settings"]["class_of"] = "objects"
+    raw = objects or whole or settings.minimum_size > 1
     if path.exists():
         store = LabelStore.open(path)
         planned = plan_large_image(stack, model, settings, large, tuple(store.about["chunk"]))
@@ -399,7 +411,9 @@ def start_result(
         dtype = "uint32" if objects else "uint8"
         shape = LabelShape(stack.leading, stack.shape[:2], planned.chunk, dtype, stack.pixel_size)
         classes = () if objects else model.classes
-        store = LabelStore.create(path, shape, stack.name, classes, about, raw=raw)
+        store = LabelStore.create(
+            path, shape, stack.name, classes, about, raw=raw, probabilities=len(model.classes) if whole else 0
+        )
     key = RAW if raw else "0"
     there = store.written(key)
     todo = [block for block in planned.blocks if not there.issuperset(planned.chunks(block))]

@@ -11,6 +11,7 @@ from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import Cancelled, DataError, SettingsError
 from napari_unet.export.label_store import LabelShape, LabelStore, unfinished
+from napari_unet.inference.object_classes import reads_classes
 from napari_unet.progress import Progress
 from napari_unet.project.corrections.disk_mask import has_strokes, note_making
 from napari_unet.settings import LargeImageSettings
@@ -159,8 +160,12 @@ class SegmentLayerTask:
         there = store.written()
         lacks = [block for block in large.blocks if not there.issuperset(large.chunks(block))]
         todo = [block for block in lacks if self._is_wanted(large, block)]
-        rule = MaskRule(self.settings.threshold, self.settings.minimum_size, model.recipe.network.activation)
-        made_with = {"threshold": rule.threshold, "minimum_size": rule.minimum_size}
+        network = model.recipe.network
+        whole = reads_classes(self.settings, len(model.classes), network.separation)
+        rule = MaskRule(self.settings.threshold, self.settings.minimum_size, network.activation, whole)
+        made_with: dict[str, Any] = {"threshold": rule.threshold, "minimum_size": rule.minimum_size}
+        if whole:
+            made_with["class_of"] = "objects"
         state = store.state
         again = any(state.get(name) != value for name, value in made_with.items())
         if not todo and not again:

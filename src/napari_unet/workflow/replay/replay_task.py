@@ -132,7 +132,7 @@ def _task(run: Run, out: Path, overwrite: bool) -> Task[Any]:
                 tuple(place.found for place in run.data), run.model.found, out, run.probabilities,
                 run.settings, run.objects, run.names, run.format, run.disagreement, overwrite,
                 large=run.large, channels=run.channels, stream=run.stream,
-                one_file=run.one_file, link_objects=run.link_objects,
+                one_file=run.one_file, link_objects=run.link_objects, over_time=run.over_time,
             )  # fmt: skip
         case SegmentRun():
             return SegmentImagesTask(run.images, run.model.found, out, run.settings)

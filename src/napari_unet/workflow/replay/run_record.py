@@ -54,6 +54,7 @@ class SegmentRun(Settings):
     stream: bool = False
     one_file: bool = False
     link_objects: bool = False
+    over_time: bool = False
 
 
 class TrainRun(Settings):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.inputs.image_reference import ImageReference
+    from napari_unet.workflow.segment.segment_samples import Segmentation
 
 SEVERAL = 2  # models that stay warm
 
@@ -204,8 +205,19 @@ class PredictTask:
                 result.separation_kind,
                 digests,
                 made_with,
+                _ties(result, region),
             )
         yield from _drained(problems)
+
+
+def _ties(result: Segmentation, region: Region) -> tuple[tuple[int, int, int], ...]:
+    """A pixel in the image, and the class, of each object that is a tie."""
+    found = []
+    for number in result.ties:
+        place = int((result.objects == number).argmax())
+        row, column = divmod(place, result.objects.shape[1])
+        found.append((row + region.top, column + region.left, int(result.mask[row, column])))
+    return tuple(found)
 
 
 def find_sample(reference: ImageReference) -> Sample:

@@ -12,6 +12,7 @@ from napari_unet.errors import WorkbenchError, unwritable
 from napari_unet.metrics.overlap import OverlapCounts, count_overlap
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -64,6 +65,8 @@ class Prediction:
         data set.
     made_with : tuple of float or None
         Threshold and minimum size of the mask in ``mask_file``; None if none is.
+    ties : tuple of (int, int, int)
+        Row and column of a pixel, and class, of each object that may as well be of another class.
     """
 
     id: str
@@ -76,6 +79,7 @@ class Prediction:
     separation_kind: Separation = "none"
     digests: tuple[str, ...] = ()
     made_with: tuple[float, int] | None = None
+    ties: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -110,6 +114,22 @@ class Prediction:
     def _stored(self) -> NDArray[np.float16]:
         assert self.file is not None
         return np.load(self.file, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+def tied_numbers(
+    points: Iterable[tuple[int, int, int]], objects: NDArray[np.int32], mask: NDArray[np.uint8]
+) -> tuple[int, ...]:
+    """Numbers of the objects of a mask that are still ties: a person gave them no other class.
+
+    Parameters
+    ----------
+    points : iterable of (int, int, int)
+        As ``Prediction.ties``.
+    objects, mask : numpy.ndarray
+        (Y, X): numbers, and classes, of the mask as it is now.
+    """
+    there = [(y, x) for y, x, label in points if mask[y, x] == label and objects[y, x] > 0]
+    return tuple(sorted({int(objects[place]) for place in there}))
 
 
 def file_name(identifier: str) -> str:

@@ -100,6 +100,11 @@ class Segmentation:
             self.mask, self.settings, self.probabilities, self.separation, self.separation_kind
         )
 
+    @cached_property
+    def ties(self) -> tuple[int, ...]:
+        """Numbers, in ``objects``, of those that may as well be of another class."""
+        return self.read_off.ties_in(self.objects) if self.read_off is not None else ()
+
 
 def segment_samples(
     samples: Iterable[Sample],

@@ -10,14 +10,16 @@ from napari_unet.atomic import check_outputs
 from napari_unet.data.catalog import open_dataset, open_images
 from napari_unet.data.file_names import unique_stems
 from napari_unet.data.files.input_files import input_files
+from napari_unet.data.masks.numbered_objects import NumberedObjects
 from napari_unet.engine.hardware import default_precision
 from napari_unet.export.masks import stored_values, write_mask, write_objects, write_probabilities
+from napari_unet.export.over_time import write_objects_over_time
 from napari_unet.export.segmented import SegmentedImage
 from napari_unet.export.stacks import StackFile, StackSlice, slices_of_files
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
 from napari_unet.workflow.inputs.left_out import LeftOut, Written, check_some_left
-from napari_unet.workflow.inputs.stack_objects import StackObjects
+from napari_unet.workflow.inputs.stack_objects import StackObjects, renumbered, series_of
 from napari_unet.workflow.segment.prefetch import read_ahead, written_behind
 from napari_unet.workflow.segment.segment_samples import chosen_samples, segment_samples
 from napari_unet.workflow.segment.unlike_images import UnlikeImages
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.segment.segment_samples import Segmentation
+
+OVER_TIME = "objects-over-time.csv"
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,9 @@ class SegmentTask:
         Whether all slices of a stack go into one TIFF; their objects are numbered through.
     link_objects : bool
         Whether an object of a stack has one number in all slices, see ``StackNumbers``.
+    over_time : bool
+        Whether images of a folder, in their order, and slices of a stack are time series: an object has one
+        number in all of them, and a table says what becomes of it. Objects are written then.
     """
 
     inputs: tuple[Path, ...]
@@ -86,6 +93,11 @@ class SegmentTask:
     beside_others: bool = False
     one_file: bool = False
     link_objects: bool = False
+    over_time: bool = False
+
+    def __post_init__(self) -> None:
+        if self.over_time and not self.objects:
+            object.__setattr__(self, "objects", True)
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Written:
         """Segment; give back the masks' paths. Damaged images are left out, masks before a stop stay."""
@@ -93,7 +105,7 @@ class SegmentTask:
         stems = unique_stems(s.id for s in samples)
         stacks = _SegmentedStacks(self, samples)
         files = [file for s in samples for file in self._files(stems[s.id], alone=s.id not in stacks)]
-        check_outputs([*files, *stacks.paths], input_files(samples), overwrite=self.overwrite)
+        check_outputs([*files, *stacks.paths, *stacks.tables], input_files(samples), overwrite=self.overwrite)
         return self.write(samples, load_any(self.model, default_precision()), on_progress, cancel)
 
     def write(
@@ -115,10 +127,13 @@ class SegmentTask:
                 objects = stacks.take(result, model.classes)
                 alone = result.sample.id not in stacks
                 stem, classes = stems[result.sample.id], len(model.classes)
-                write = partial(self._write_one, result, objects, stem, classes, alone=alone)
+                said = None if objects is None else numbered(result, objects, model.classes)
+                write = partial(self._write_one, result, objects, said, stem, classes, alone=alone)
                 yield write, result.probabilities.nbytes
             for file in stacks.files():
                 yield file.write, 0
+            for table in stacks.tables:
+                yield partial(stacks.write_table, table, model.classes), 0
 
         written = [path for path in written_behind(calls()) if path is not None]
         if not self.beside_others:
@@ -133,12 +148,19 @@ class SegmentTask:
         return tuple(self.out / name for name in names)
 
     def _write_one(
-        self, result: Segmentation, objects: NDArray[np.int32] | None, stem: str, classes: int, *, alone: bool
+        self,
+        result: Segmentation,
+        objects: NDArray[np.int32] | None,
+        said: NumberedObjects | None,
+        stem: str,
+        classes: int,
+        *,
+        alone: bool,
     ) -> Path | None:
         """Write what there is of an image, but a slice that is in the file of its stack."""
         path = None
         if alone and objects is not None:
-            path = write_objects(self.out / f"{stem}.tif", objects)
+            path = write_objects(self.out / f"{stem}.tif", objects, said)
         elif alone:
             path = write_mask(self.out / f"{stem}.png", result.mask, classes)
         if self.probabilities:
@@ -156,22 +178,30 @@ class SegmentTask:
         return chosen_samples(samples, self.names, str(self.inputs[0]))
 
 
+def numbered(result: Segmentation, objects: NDArray[np.int32], classes: tuple[str, ...]) -> NumberedObjects:
+    """The classes of the objects of an image and its ties, by numbers that may be those of a stack."""
+    ties = renumbered(result.ties, result.objects, objects)
+    return NumberedObjects.of(objects, result.mask, classes, ties)
+
+
 class _SegmentedStacks:
     """The stacks of one task, where they go into one file each; none where they do not."""
 
     def __init__(self, task: SegmentTask, samples: Sequence[Sample]) -> None:
         self.task = task
         wanted = task.one_file or task.link_objects
-        self.slices: dict[str, StackSlice] = slices_of_files(samples) if wanted else {}
-        stacks = dict.fromkeys(place.stack for place in self.slices.values())
+        pages = slices_of_files(samples) if wanted or task.over_time else {}
+        self.slices: dict[str, StackSlice] = series_of(samples) if task.over_time else pages
+        self._pages = pages.keys()
+        stacks = dict.fromkeys(place.stack for place in pages.values())
         stems = unique_stems(stacks)
         self._paths = {stack: task.out / f"{stems[stack]}.tif" for stack in stacks}
-        self._objects = StackObjects(task.link_objects)
+        self._objects = StackObjects(task.link_objects, task.over_time)
         self._files: dict[str, StackFile] = {}
 
     def __contains__(self, identifier: str) -> bool:
         """Whether an image goes into the file of its stack."""
-        return self.task.one_file and identifier in self.slices
+        return self.task.one_file and identifier in self._pages
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -192,15 +222,26 @@ class _SegmentedStacks:
             return objects
         if objects is not None:
             objects = self._objects.number(objects, result.mask, place)
-        if task.one_file:
+        if result.sample.id in self:
             image = SegmentedImage(place.stack, result.mask, lambda: result.objects, classes)
             if place.stack not in self._files:
                 numbers: Numbers = "objects" if task.objects else "classes"
                 path = self._paths[place.stack]
                 self._files[place.stack] = StackFile(path, "tiff", numbers, place.leading)
             labels = stored_values(result.mask, len(classes)) if objects is None else objects
-            self._files[place.stack].add(labels, image, place)
+            said = None if objects is None else numbered(result, objects, classes)
+            self._files[place.stack].add(labels, image, place, said)
         return objects
+
+    @property
+    def tables(self) -> tuple[Path, ...]:
+        """Of objects over time."""
+        return (self.task.out / OVER_TIME,) if self.task.over_time else ()
+
+    def write_table(self, path: Path, classes: tuple[str, ...]) -> None:
+        """Write the objects of all series; once all images are in them."""
+        series = {name: found.finish() for name, found in self._objects.series.items()}
+        write_objects_over_time(path, series, classes)
 
     def files(self) -> Iterator[StackFile]:
         """The files, once all slices are in them."""
