@@ -116,6 +116,7 @@ class LabelStore:
         *,
         raw: bool = False,
         probabilities: bool = False,
+        fill: int = 0,
     ) -> LabelStore:
         """Make an empty store.
 
@@ -135,6 +136,8 @@ class LabelStore:
             Whether masks are stored as they are before small pieces are dropped.
         probabilities : bool
             Whether there is room for the probability of each class, from which masks can be made again.
+        fill : int
+            Label of pixels that are in no file.
 
         Raises
         ------
@@ -161,7 +164,7 @@ class LabelStore:
                     dtype="uint8" if key == RAW else shape.dtype,  # classes before they are objects
                     chunks=(*(1,) * len(lead), *chunk),
                     dimension_names=names,
-                    fill_value=0,
+                    fill_value=fill,
                     # An empty chunk is a chunk, too: that it is there says that it was looked at.
                     config={"write_empty_chunks": True},
                 )
