@@ -24,6 +24,7 @@ from napari_unet.workflow.finetune.train_version import Trained
 from napari_unet.workflow.inputs.image_reference import FileReference, References
 from napari_unet.workflow.inputs.labelled_images import as_dataset
 from napari_unet.workflow.segment.segment_samples import segment_samples
+from napari_unet.workflow.strokes.guesses import guess_if_due
 from napari_unet.workflow.strokes.stroke_recipe import for_images, fresh_model, training_of
 from napari_unet.workflow.strokes.stroke_request import UNKNOWN
 from napari_unet.workflow.train.dataset_scan import DatasetScan, needed_channels
@@ -211,6 +212,7 @@ class StrokeRounds:
         self._until = time.monotonic() + self.task.seconds
         while True:
             self._training.learn(self._enough(time.monotonic() + seconds))
+            guess_if_due(self._model, self._training, self.cancel)
             self._show()
             self._ask_to_stop()
             if not self._stopped:
