@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from napari_unet.data.sample import Sample
 from napari_unet.project.corrections.disk_mask import DiskMask, corrections_folder, note_making
+from napari_unet.workflow.large_images.stroke_mask import make_stroke_mask
 from support.errors import raises_code
 from support.large_masks import halved, levels_of, write_large_mask
 
@@ -189,6 +191,53 @@ def test_strokes_go_over_to_the_mask_of_another_model(store: Path, tmp_path: Pat
     np.testing.assert_array_equal(levels_of(other)[0], wanted)
 
 
+def stroke_mask(folder: Path) -> Path:
+    """A mask of which nothing is known yet, of an image of the same size."""
+    image = np.zeros((*SHAPE, 1), np.uint8)
+    sample = Sample("a", lambda: image)
+    return make_stroke_mask(sample, (*SHAPE, 1), folder, "a strokes", ("one", "two"))
+
+
+def test_a_mask_of_strokes_is_unknown_where_nobody_painted(tmp_path: Path) -> None:
+    path = stroke_mask(tmp_path)
+    mask = DiskMask(path, "a")
+    assert mask.holds_strokes_only
+    assert (mask.mask() == 255).all()
+    brush(mask, (120, 250), 20, 1)
+    brush(mask, (300, 310), 10, 0)
+    mask.close()
+    wanted = np.full(SHAPE, 255, np.uint8)
+    wanted[120:140, 250:270], wanted[300:310, 310:320] = 1, 0
+    for found, level in zip(levels_of(path), halved(wanted, 3), strict=False):
+        np.testing.assert_array_equal(found, level)
+    again = DiskMask(path, "a")
+    assert again.stats().verified == 500
+    assert again.last_strokes(256) == {(0, 0): 1, (0, 1): 1, (1, 1): 2}
+    again.undo()
+    assert (again.read(slice(300, 310), slice(310, 320)) == 255).all()
+    again.close()
+    # The mask of the same image is found again; that of another image is left alone.
+    assert stroke_mask(tmp_path) == path
+    other = np.ones((*SHAPE, 1), np.uint8)
+    sample = Sample("a", lambda: other)
+    assert make_stroke_mask(sample, (*SHAPE, 1), tmp_path, "a strokes", ("one",)) != path
+
+
+def test_strokes_go_over_to_the_mask_that_a_model_makes_without_what_was_erased(
+    store: Path, tmp_path: Path
+) -> None:
+    strokes, new = DiskMask(stroke_mask(tmp_path), "a"), DiskMask(store, "a")
+    wanted = new.mask()
+    brush(strokes, (300, 300), 10, 2)
+    brush(strokes, (300, 305), 5, 255)  # the eraser: unknown again
+    assert new.carry_over(strokes) == 1
+    wanted[300:310, 300:305] = wanted[305:310, 305:310] = 2
+    np.testing.assert_array_equal(new.mask(), wanted)
+    assert new.stats().verified == 75
+    strokes.close()
+    new.close()
+
+
 def paint_until_killed(path: Path, log: Path, seed: int) -> None:
     """A person who paints, and writes down what shall be there, and afterwards that it is."""
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -207,10 +256,12 @@ def paint_until_killed(path: Path, log: Path, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("seed", "kind"), [(0, "mask"), (1, "mask"), (2, "strokes")])
 def test_killed_at_any_moment_nothing_older_than_a_second_is_lost(
-    store: Path, tmp_path: Path, seed: int
+    store: Path, tmp_path: Path, seed: int, kind: str
 ) -> None:
+    if kind == "strokes":
+        store = stroke_mask(tmp_path)
     plain = levels_of(store)[0]
     context: Any = multiprocessing.get_context("forkserver" if os.name != "nt" else "spawn")
     for round_number in range(3):
@@ -241,6 +292,6 @@ def test_killed_at_any_moment_nothing_older_than_a_second_is_lost(
         assert kept[-1] >= sure
         mask.close()
         plain = found
-        for level, wanted in zip(levels_of(store), halved(plain, 3), strict=True):
+        for level, wanted in zip(levels_of(store), halved(plain, len(levels_of(store))), strict=True):
             np.testing.assert_array_equal(level, wanted)
     assert corrections_folder(store).is_dir()

@@ -67,6 +67,36 @@ def test_strokes_follow_an_image_to_the_scale_of_the_network() -> None:
     assert len(half.places[1]) == 16
 
 
+def test_guesses_count_little_where_the_network_is_sure_and_never_against_a_stroke() -> None:
+    probabilities = np.full((16, 16, 1), 0.5, np.float32)
+    probabilities[:, :4], probabilities[:, 10:] = 0.05, 0.95
+    probabilities[4:7, 12] = 0.01  # painted as an object
+    found = stroked().guess(probabilities)
+    guessed = found.guessed
+    assert guessed is not None
+    assert guessed.labels[5, 12] == guessed.labels[0, 15] == 1
+    assert guessed.labels[0, 0] == guessed.labels[3, 2] == 0
+    assert guessed.weights[5, 12] == guessed.weights[3, 2] == 1
+    assert (guessed.weights[:3, :4] == np.float32(0.3)).all()
+    assert (guessed.weights[:3, 10:] == np.float32(0.3)).all()
+    assert not guessed.weights[:, 4:10].any()
+    assert found.whole.weights.sum() == 4  # what is painted stays what it was
+    # Of three classes: the background is what is left.
+    two = np.zeros((16, 16, 2), np.float32)
+    two[:8, :, 1] = 0.95
+    two[8:, :, 0] = 0.5
+    guessed = stroked().guess(two).guessed
+    assert guessed is not None
+    assert guessed.labels[0, 0] == 2
+    assert guessed.weights[9, 0] == 0  # half and half
+    # Half of the patches are cut anywhere then, so some without a stroke; before, none is.
+    patches = StrokePatches(TRAINING, 1)
+    patches.images["one"] = found
+    drawn = np.concatenate([patches.batch(step)[1][..., 1] for step in range(8)])
+    assert (drawn.max(axis=(1, 2)) < 1).any()
+    assert patches.counts.tolist() == [1, 3]
+
+
 @pytest.fixture
 def eager() -> Any:
     without_graphs()

@@ -118,6 +118,7 @@ class LabelStore:
         *,
         raw: bool = False,
         probabilities: bool | int = False,
+        fill: int = 0,
     ) -> LabelStore:
         """Make an empty store.
 
@@ -138,6 +139,8 @@ class LabelStore:
         probabilities : bool or int
             Whether there is room for the probability of each class, from which masks can be made again; or
             for how many, where the labels are no classes.
+        fill : int
+            Label of pixels that are in no file.
 
         Raises
         ------
@@ -164,7 +167,7 @@ class LabelStore:
                     dtype="uint8" if key == RAW else shape.dtype,  # classes before they are objects
                     chunks=(*(1,) * len(lead), *chunk),
                     dimension_names=names,
-                    fill_value=0,
+                    fill_value=fill,
                     # An empty chunk is a chunk, too: that it is there says that it was looked at.
                     config={"write_empty_chunks": True},
                 )

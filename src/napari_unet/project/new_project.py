@@ -34,12 +34,13 @@ def make_project_folder(
     skip_unreadable: bool,
     on_progress: OnProgress,
     cancel: CancelToken | None,
+    may_be_empty: bool = False,
 ) -> tuple[ProjectFile, Split, ProjectLock]:
     """Write the folder of a new project and lock it; parameters and errors as ``Project.create``."""
     check_empty(folder)
     dataset = data if isinstance(data, Dataset) else None
     samples = (*data.samples, *data.unlabelled) if isinstance(data, Dataset) else tuple(data)
-    if not samples:
+    if not samples and not may_be_empty:
         raise DataError("a project without images", code="data.images.missing", remedy="open images first")
     if len({s.id for s in samples}) < len(samples):
         raise DataError("two images have one name", code="data.image.duplicate", remedy="rename one of them")
@@ -52,7 +53,7 @@ def make_project_folder(
         if dataset.path.exists() and all(s.image_name for s in samples):
             link = DataLink.to(dataset.path, dataset.format, folder, dataset.masks_are, dataset.channels)
     entries = image_entries(samples, groups, read, on_progress, cancel, skip_unreadable)
-    if not entries:
+    if samples and not entries:
         raise DataError(
             "no image can be read",
             code="data.images.unusable",

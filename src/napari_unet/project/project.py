@@ -110,6 +110,7 @@ class Project:
         split: Split | None = None,
         settings: Mapping[str, Any] | None = None,
         skip_unreadable: bool = False,
+        may_be_empty: bool = False,
         dispatch: Dispatch = _at_once,
         on_progress: OnProgress = ignore_progress,
         cancel: CancelToken | None = None,
@@ -133,6 +134,8 @@ class Project:
             Whatever the window wants to find again; plain JSON.
         skip_unreadable : bool
             Leave out images that cannot be read, as long as there is another one.
+        may_be_empty : bool
+            Whether there may be no image: corrections of large images are next to their masks.
         dispatch : callable
             Runs a function in the thread that signals shall come in.
         on_progress, cancel
@@ -156,6 +159,7 @@ class Project:
             skip_unreadable,
             on_progress,
             cancel,
+            may_be_empty,
         )
         return cls(folder, file, split, lock, dispatch, data)
 

@@ -176,6 +176,7 @@ class CurrentProject:
             classes=collection.classes,
             dispatch=self.runner.dispatch,
             skip_unreadable=True,
+            may_be_empty=True,
             cancel=cancel,
         )
         self._opened[folder.resolve()] = project

@@ -221,11 +221,40 @@ class DiskMasks:
         for identifier, entry in collection.entries.items():
             if entry.disk is None or entry.is_corrected or entry.disk.read_only:
                 continue
+            if entry.has_strokes_only:
+                continue
             state = entry.disk.state
             wanted = {"threshold": inference.threshold, "minimum_size": inference.minimum_size}
             if any(state.get(name) != value for name, value in wanted.items()):
                 return self.segment(identifier, NOTHING)
         return False
+
+    def begin_strokes(self, identifier: str) -> bool:
+        """Begin a mask on disk of which nothing is known yet; says whether that was begun."""
+        collection, wishes = self.workspace.collection, self.wishes(identifier)
+        if collection is None or wishes is None or self.making:
+            return False
+        entry = collection.entries[identifier]
+        if entry.disk is not None:
+            return False
+        entry.is_begun = True
+        place = self.folder(identifier), safe_stem(f"{identifier} strokes")
+
+        def work() -> None:
+            from napari_unet.workflow.large_images.stroke_mask import make_stroke_mask
+
+            try:
+                path = make_stroke_mask(
+                    entry.sample, wishes.shape, *place, collection.classes, wishes.pixel_size
+                )
+            except (WorkbenchError, OSError, KeyError, ValueError) as error:
+                sentence = describe_failure(error).sentence
+                self.runner.dispatch(lambda: self.runner.failed.emit(sentence, ""))
+                return
+            self.runner.dispatch(lambda: self._open(collection, identifier, path, None))
+
+        self._submit(work)
+        return True
 
     # having them
 
@@ -333,6 +362,8 @@ class DiskMasks:
         entry = collection.entries.get(identifier) if collection is not None else None
         if entry is None or entry.disk is None or self.objects(identifier) is not None or self.runner.busy:
             return
+        if entry.has_strokes_only:
+            return  # strokes are no objects
         from napari_unet.workflow.large_images.layer_mask import CountObjectsTask
 
         mask = entry.disk

@@ -53,6 +53,8 @@ class StrokeTraining:
         Of the optimizer, so far.
     loss_value : float
         Of the last step; NaN before the first.
+    guessed_at : int
+        Step after which the network was asked last about what nobody painted.
     """
 
     network: Any
@@ -62,6 +64,7 @@ class StrokeTraining:
     weights_changed: Callable[[], None] = tell_nobody
     step: int = 0
     loss_value: float = math.nan
+    guessed_at: int = 0
     _average: list[NDArray[np.float32]] = field(default_factory=list)
     _latest: list[NDArray[np.float32]] = field(default_factory=list)
 

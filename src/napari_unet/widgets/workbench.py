@@ -189,6 +189,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.large.changed.connect(self.large_mask_row.refresh)
         self.large.changed.connect(self.canvas.refresh_text)
         self.large.lens.label_chosen.connect(self.review_panel.classes.mark)
+        self.large.lens.label_chosen.connect(self.strokes_row.legend.mark)
         self.images.table.selection_changed.connect(lambda _: self.segment_panel.refresh())
         self.review_panel.references = self.image_source.reference_choices
         self.review_panel.chosen_reference = lambda: self.image_source.reference_layer
@@ -216,7 +217,6 @@ class Workbench(QWidget):  # type: ignore[misc]
         mend.edit_wanted.connect(self.mask_editing.edit)
         mend.version_wanted.connect(self.mask_editing.go_back)
         mend.accept_wanted.connect(self.mask_editing.accept)
-        self.strokes_row.is_large = lambda: self.large.active
         self.review_panel.classes.chosen.connect(self.canvas.choose_label)
         self.canvas.label_chosen.connect(self.review_panel.classes.mark)
         self.session.workspace.rows_changed.connect(lambda _: self.review_panel.refresh())

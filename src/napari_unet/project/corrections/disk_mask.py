@@ -15,7 +15,7 @@ from napari_unet.atomic import atomic_path, sync_folder, write_text
 from napari_unet.errors import OutputError, WorkbenchError
 from napari_unet.plain_json import BAD_CONTENT, parse_json
 from napari_unet.project.corrections.background_writer import BackgroundWriter
-from napari_unet.project.corrections.correction import MaskVersion
+from napari_unet.project.corrections.correction import IGNORE, MaskVersion
 from napari_unet.project.corrections.journal import MAGIC, StrokeFile, framed, read_strokes
 from napari_unet.project.corrections.mask_pyramid import MaskPyramid
 from napari_unet.project.corrections.stroke import Box, Stroke, changed_runs, states, takes_back
@@ -131,6 +131,11 @@ class DiskMask:
         return self.pyramid.state
 
     @property
+    def holds_strokes_only(self) -> bool:
+        """Whether the mask is what a person painted and nothing else: other pixels of it are unknown."""
+        return bool(self.state.get("strokes"))
+
+    @property
     def share(self) -> float:
         """How much of the image is segmented, 0 to 1."""
         return float(self.state.get("share", 0.0))
@@ -154,6 +159,10 @@ class DiskMask:
         with self._disk:
             return self._now((rows.start, columns.start, rows.stop, columns.stop))
 
+    def read_box(self, box: Box) -> NDArray[np.uint8]:
+        """(Y, X) uint8: as ``read``, of a box: first row, first column, row and column behind the last."""
+        return self.read(slice(box[0], box[2]), slice(box[1], box[3]))
+
     def _now(self, box: Box) -> NDArray[np.uint8]:
         found = self.pyramid.read(slice(box[0], box[2]), slice(box[1], box[3]))
         with self._lock:
@@ -164,6 +173,11 @@ class DiskMask:
         """(Y, X) bool: what a person painted in a part."""
         with self._lock:
             return self.log.verified((rows.start, columns.start, rows.stop, columns.stop))
+
+    def last_strokes(self, side: int) -> dict[tuple[int, int], int]:
+        """Where somebody painted; see ``StrokeLog.last_strokes``."""
+        with self._lock:
+            return self.log.last_strokes(side)
 
     def mask(self, identifier: str = "") -> NDArray[np.uint8]:
         """(Y, X) uint8: all of it; needs a byte for each pixel."""
@@ -305,20 +319,22 @@ class DiskMask:
         with other._lock:
             since = self.log.strokes[-1].time if self.log.strokes else 0.0
             strokes = [stroke for stroke in other.log.live if stroke.time > since]
+        unknown = other if other.holds_strokes_only and not self.holds_strokes_only else None
         if not strokes:
             return 0
         self._take_lock()
         if self.problem:
             return 0
         self.flush()
-        self._carry(strokes, fresh=False)
+        self._carry(strokes, fresh=False, unknown=unknown)
         self._have_painted()
         return len(strokes)
 
-    def _carry(self, strokes: Iterable[Stroke], *, fresh: bool) -> None:
+    def _carry(self, strokes: Iterable[Stroke], *, fresh: bool, unknown: DiskMask | None = None) -> None:
         """Set on this mask what strokes set on another one: before them is what is here.
 
-        A journal of such strokes is there whole before any of them is painted.
+        A journal of such strokes is there whole before any of them is painted. What the person left or made
+        unknown on a mask of strokes stays as it is here.
         """
         with self._disk, self._lock:
             self._applied = 0 if fresh else self._applied
@@ -327,6 +343,8 @@ class DiskMask:
                 before = states(self._now(stroke.box), self.log.verified(stroke.box))
                 after = before.copy()
                 after[stroke.where()] = stroke.values()[1]
+                if unknown is not None:
+                    after = np.where(unknown.read_box(stroke.box) == IGNORE, before, after)
                 runs = changed_runs(before, after, (stroke.box[0], stroke.box[1]))
                 if runs[0] != (0, 0, 0, 0):
                     plain = self._stroke(stroke.kind, runs)

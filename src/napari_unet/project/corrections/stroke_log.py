@@ -70,6 +70,23 @@ class StrokeLog:
         found = (self.strokes[n] for n in np.flatnonzero(~apart))
         return [stroke for stroke in found if stroke.number > since and stroke.pixels]
 
+    def last_strokes(self, side: int) -> dict[tuple[int, int], int]:
+        """Row and column of each touched cell of a grid to the number of the last stroke on it.
+
+        Parameters
+        ----------
+        side : int
+            Pixels of a cell, either way.
+        """
+        found = {}
+        for stroke in self.strokes:
+            if stroke.pixels:
+                y0, x0, y1, x1 = stroke.box
+                for row in range(y0 // side, -(-y1 // side)):
+                    for column in range(x0 // side, -(-x1 // side)):
+                        found[row, column] = stroke.number
+        return found
+
     def verified(self, box: Box) -> NDArray[np.bool_]:
         """(Y, X) bool of a box: what a person painted there."""
         y0, x0, y1, x1 = box

@@ -125,7 +125,9 @@ class Entry:
     @property
     def has_strokes_only(self) -> bool:
         """Whether the mask is what a person painted and nothing else: other pixels of it are unknown."""
-        if self.disk is not None or not isinstance(self.corrections, Corrections):
+        if self.disk is not None:
+            return self.disk.holds_strokes_only
+        if not isinstance(self.corrections, Corrections):
             return False
         if self.is_segmented and not self.is_corrected:
             return False
@@ -175,7 +177,9 @@ class Entry:
     @property
     def is_segmented(self) -> bool:
         """Whether there is a predicted mask."""
-        return self.disk is not None or (self.prediction is not None and self.prediction.file is not None)
+        if self.disk is not None:
+            return not self.disk.holds_strokes_only
+        return self.prediction is not None and self.prediction.file is not None
 
     def forget_prediction(self) -> None:
         """Forget what a model said; what a person painted or verified stays."""

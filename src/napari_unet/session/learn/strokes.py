@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
@@ -11,6 +11,13 @@ from napari_unet.engine.task import FromCaller
 from napari_unet.errors import WorkbenchError
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.project.corrections.correction import IGNORE
+from napari_unet.session.learn.large_strokes import (
+    CELL,
+    known_labels,
+    measure_large,
+    painted_parts,
+    part_name,
+)
 from napari_unet.session.outcome import Outcome
 from napari_unet.workflow.inputs.image_reference import FileReference, refer
 
@@ -20,6 +27,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.models.intensities import Intensities
+    from napari_unet.models.normalization import Normalization
+    from napari_unet.project.corrections.stroke import Box
     from napari_unet.session.images.collection import Collection, Entry
     from napari_unet.session.learn.background_job import BackgroundJob
     from napari_unet.session.learn.candidate_version import CandidateVersion
@@ -93,7 +103,7 @@ class StrokeLearning:
         return {
             i: entry
             for i, entry in collection.entries.items()
-            if entry.is_corrected and entry.disk is None
+            if entry.is_corrected
             if project is None or project.split.part_of(i) not in held
         }
 
@@ -130,7 +140,7 @@ class StrokeLearning:
             from napari_unet.workflow.train.dataset_scan import needed_channels
 
             try:
-                image = collection.image(current)
+                image = self._piece(collection, current)
             except WorkbenchError:
                 return  # which is said where it is shown
             shape = image.shape[0], image.shape[1], needed_channels(image)
@@ -138,6 +148,15 @@ class StrokeLearning:
             self.runner.dispatch(lambda: self._warm(task))
 
         self.runner.in_background(look)
+
+    @staticmethod
+    def _piece(collection: Collection, identifier: str) -> NDArray[np.generic]:
+        """An image, or as much of a large one as training sees at a time."""
+        entry = collection.entries[identifier]
+        if entry.disk is None:
+            return collection.image(identifier)
+        height, width = (min(CELL, side) for side in entry.disk.shape)
+        return entry.sample.read_region(slice(0, height), slice(0, width))
 
     def _warm(self, task: WarmStrokesTask) -> None:
         if task != self._warmed and self.background.job is None:
@@ -193,9 +212,10 @@ class StrokeLearning:
             tuple(collection.classes),
             FromCaller(lambda known: self._strokes(collection, known)),
             start,
-            FromCaller(self.background.wanted_preview),
+            FromCaller(self._wanted_preview),
             FromCaller(self.background.wants_stop),
             seconds,
+            intensities=FromCaller(lambda whole, how: self._intensities(collection, whole, how)),
         )
         current = project.models.current
         parent = current.number if current is not None and current.path == start else 0
@@ -234,9 +254,15 @@ class StrokeLearning:
 
         if collection is not self.workspace.collection:
             return []
-        painted, nothing = self.painted(), np.full((1, 1), IGNORE, np.uint8)
-        found = [PaintedImage(i, GONE, nothing) for i, n in known.items() if i not in painted and n != GONE]
+        painted, nothing, there = self.painted(), np.full((1, 1), IGNORE, np.uint8), set()
+        found = []
         for identifier, entry in painted.items():
+            if entry.disk is not None:
+                parts = painted_parts(entry.disk)
+                there |= {part_name(identifier, box) for box in parts}
+                found += self._parts(identifier, entry, parts, known)
+                continue
+            there.add(identifier)
             number = entry.corrections.stats(entry.known_as).number
             if known.get(identifier) == number:
                 continue
@@ -249,7 +275,37 @@ class StrokeLearning:
             if reference.weights is not None:
                 mask = np.where(reference.weights > 0, mask, IGNORE).astype(np.uint8)
             found.append(PaintedImage(identifier, number, mask, image))
+        gone = (i for i, number in known.items() if i not in there and number != GONE)
+        return [*found, *(PaintedImage(i, GONE, nothing) for i in gone)]
+
+    @staticmethod
+    def _parts(
+        identifier: str, entry: Entry, parts: Mapping[Box, int], known: Mapping[str, int]
+    ) -> list[PaintedImage]:
+        """The parts of a large image on which something was painted since."""
+        from napari_unet.workflow.strokes.stroke_request import PaintedImage
+
+        found, disk = [], entry.disk
+        assert disk is not None
+        for box, number in parts.items():
+            name = part_name(identifier, box)
+            if known.get(name) == number:
+                continue
+            mask = known_labels(disk, box)
+            if name not in known and (mask == IGNORE).all():
+                continue  # undone, or the cell next to this one has it
+            image = None
+            if name not in known:
+                image = entry.sample.read_region(slice(box[0], box[2]), slice(box[1], box[3]))
+            found.append(PaintedImage(name, number, mask, image, identifier))
         return found
+
+    @staticmethod
+    def _intensities(collection: Collection, identifier: str, normalization: Normalization) -> Intensities:
+        """Of a large image; called from another thread."""
+        entry = collection.entries[identifier]
+        assert entry.disk is not None
+        return measure_large(entry.sample, entry.disk.shape, normalization)
 
     @staticmethod
     def _image(collection: Collection, identifier: str) -> FileReference | NDArray[np.generic]:
@@ -258,6 +314,12 @@ class StrokeLearning:
         return found if isinstance(found, FileReference) else np.asarray(collection.image(identifier))
 
     # the preview
+
+    def _wanted_preview(self) -> Any:
+        """The image in view, if it is small enough to be answered as a whole; called from another thread."""
+        collection, current = self.workspace.collection, self.workspace.current
+        entry = collection.entries.get(current) if collection is not None else None
+        return None if entry is None or entry.disk is not None else self.background.wanted_preview()
 
     def _on_preview(self, preview: Preview) -> None:
         if not self.running:

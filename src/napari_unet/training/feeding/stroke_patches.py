@@ -1,8 +1,8 @@
-"""Patches around the strokes that a person painted; every class is drawn as often as any other."""
+"""Patches around the strokes that a person painted, and of what the network is sure of elsewhere."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 MOST_PLACES = 4096  # pixels of a class in an image on which patches are centred
 JITTER = 0.25  # of a patch, either way
+# What the network takes for true where nobody painted. Measured in docs/benchmarks/scribbles.md.
+SURE, GUESS_WEIGHT = 0.9, 0.3  # probability from which a guess counts, and what it counts, a stroke being 1
+ANYWHERE = 0.5  # share of the patches of an image with guesses that are cut anywhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +36,13 @@ class StrokedImage:
         Image, labels and weights; the weight of a pixel that nobody painted is 0.
     places : mapping of int to numpy.ndarray
         Class, 0 for the background, to (N, 2) int32: y and x of pixels that are painted with it.
+    guessed : Patch or None
+        The same with labels where the network is sure of them; None before it was asked.
     """
 
     whole: Patch
     places: Mapping[int, NDArray[np.int32]]
+    guessed: Patch | None = None
 
     @classmethod
     def of(
@@ -70,6 +76,28 @@ class StrokedImage:
                 found = found[draw.choice(len(found), MOST_PLACES, replace=False)]
             places[int(label)] = found
         return cls(Patch(values, np.ascontiguousarray(labels), known.astype(np.float32)), places)
+
+    def guess(self, probabilities: NDArray[np.float32]) -> StrokedImage:
+        """Take what a network is sure of for true, with little weight; painted pixels stay as they are.
+
+        Trained on its own answers to the image as it is, the network learns to answer the same when the
+        image is turned, scaled, brighter or darker, and to follow the edges that it has found.
+
+        Parameters
+        ----------
+        probabilities : numpy.ndarray
+            (Y, X, K) float32 in [0, 1], as large as the prepared image.
+
+        Notes
+        -----
+        Mean teacher with hard pseudo-labels: Tarvainen and Valpola 2017, arXiv:1703.01780.
+        """
+        background = 1 - probabilities.sum(axis=2, keepdims=True)
+        every = np.concatenate([background, probabilities], axis=2)
+        painted = self.whole.weights > 0
+        labels = np.where(painted, self.whole.labels, every.argmax(axis=2)).astype(np.uint8)
+        weights = np.where(painted, 1, GUESS_WEIGHT * (every.max(axis=2) >= SURE)).astype(np.float32)
+        return replace(self, guessed=replace(self.whole, labels=labels, weights=weights))
 
 
 class StrokePatches:
@@ -112,7 +140,7 @@ class StrokePatches:
         images : numpy.ndarray
             (N, Y, X, C) float32.
         targets : numpy.ndarray
-            (N, Y, X, K + 1) float32: one-hot classes 1..K, then weights, 0 where nobody painted.
+            (N, Y, X, K + 1) float32: one-hot classes 1..K, then weights, 0 where nothing is known.
         """
         every = [(image, label) for image in self.images.values() for label in image.places]
         by_class: dict[int, list[StrokedImage]] = {}
@@ -134,14 +162,17 @@ class StrokePatches:
         return images, targets
 
     def _patch(self, image: StrokedImage, label: int, draw: np.random.Generator) -> Patch:
-        """A patch around a pixel of a class."""
-        places = image.places[label]
+        """A patch around a pixel of a class, or anywhere if the rest of the image is guessed."""
+        places, source = image.places[label], image.guessed or image.whole
         place = places[draw.integers(len(places))]
+        anywhere = image.guessed is not None and draw.random() < ANYWHERE
         centre = []
-        for axis, size in enumerate(image.whole.labels.shape):
+        for axis, size in enumerate(source.labels.shape):
             spare = max(size - self.side, 0)
             low = (self.side - 1) / 2
             wanted = place[axis] + draw.uniform(-JITTER, JITTER) * self.side
+            if anywhere:
+                wanted = draw.uniform(low, low + spare)
             centre.append(float(np.clip(wanted, low, low + spare)) if spare else (size - 1) / 2)
         shape = (self.side, self.side)
-        return cut_patch(image.whole, (centre[0], centre[1]), shape, self.training.augmentation, draw)
+        return cut_patch(source, (centre[0], centre[1]), shape, self.training.augmentation, draw)

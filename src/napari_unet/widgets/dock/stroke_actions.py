@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.widgets.canvas.large import lens
+
 if TYPE_CHECKING:
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.image_source import ImageSource
@@ -47,6 +49,7 @@ class StrokeActions:
         row.legend.chosen.connect(canvas.choose_label)
         canvas.label_chosen.connect(row.legend.mark)
         session.background.previewed.connect(self._on_preview)
+        session.disk_masks.changed.connect(self._on_disk_mask)
 
     def new_mask(self) -> None:
         """Begin a mask of strokes on the current image, with the brush in hand."""
@@ -58,12 +61,26 @@ class StrokeActions:
         if box.currentData():  # strokes are of classes
             box.setCurrentIndex(box.findData(False))
             box.activated.emit(box.currentIndex())
-        if not session.painting.begin_strokes(session.workspace.current):
+        large = self.canvas.large
+        if large is not None and large.active:
+            if not session.disk_masks.begin_strokes(session.workspace.current):
+                return
+            large.lens.take_brush(brush_for(lens.SIDE, lens.SIDE))
             return
-        self.canvas.take_brush()
-        self.canvas.mask_layer.brush_size = max(SMALLEST_BRUSH, min(shape) // BRUSH_SHARE)
+        if session.painting.begin_strokes(session.workspace.current):
+            self.canvas.take_brush()
+            self.canvas.mask_layer.brush_size = brush_for(*shape)
+            self._begun()
+
+    def _begun(self) -> None:
         self.row.refresh()
-        session.strokes.warm()
+        self.session.strokes.warm()
+
+    def _on_disk_mask(self, identifier: str) -> None:
+        collection = self.session.workspace.collection
+        entry = None if collection is None else collection.entries.get(identifier)
+        if entry is not None and entry.disk is not None and entry.has_strokes_only:
+            self._begun()
 
     def accept_preview(self) -> None:
         """Make the preview of the image in view its mask."""
@@ -73,3 +90,8 @@ class StrokeActions:
     def _on_preview(self, preview: Any) -> None:
         if not self.session.strokes.running:  # those have a layer of their own
             self.canvas.preview.show(preview)
+
+
+def brush_for(height: int, width: int) -> int:
+    """Pixels across of the brush for an image of this size."""
+    return max(SMALLEST_BRUSH, min(height, width) // BRUSH_SHARE)

@@ -15,8 +15,6 @@ from napari_unet.widgets.parts.words import duration
 from napari_unet.widgets.strokes.class_legend import LAST_KEY, ClassLegend
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from napari_unet.session.session import Session
 
 REFRESH = 100  # milliseconds between two looks at how far learning is
@@ -53,9 +51,9 @@ class StrokesRow(QWidget):  # type: ignore[misc]
     def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(parent)
         self.session, self.strokes = session, session.strokes
-        self.is_large: Callable[[], bool] = lambda: False
         self.new_button = QPushButton("New mask")
         self.new_button.clicked.connect(self.new_wanted)
+        self.new_button.setToolTip("Begin an empty mask and take the brush. No model is needed")
         self.how = QLabel(HOW)
         self.how.setWordWrap(True)
         self.legend = StrokeLegend(self)
@@ -117,19 +115,12 @@ class StrokesRow(QWidget):  # type: ignore[misc]
         """Offer what can be done with the current image."""
         workspace, strokes = self.session.workspace, self.strokes
         entry = None if workspace.collection is None else workspace.collection.entries.get(workspace.current)
-        large = entry is not None and self.is_large()
         painting = entry is not None and entry.has_strokes_only
         fresh = entry is not None and entry.status == "new" and not painting
         running = strokes.running or strokes.waits
         some = bool(strokes.painted())
         self.begin.setVisible(fresh and not running)
         self.how.setVisible(workspace.model is None)
-        self.new_button.setEnabled(not large)
-        self.new_button.setToolTip(
-            "This image is too large to be painted without a mask: segment it, or open a part of it"
-            if large
-            else "Begin an empty mask and take the brush. No model is needed"
-        )
         self.legend.setVisible(painting)
         if workspace.collection is not None:
             self.legend.set_classes(workspace.collection.classes)

@@ -34,12 +34,15 @@ class PaintedImage:
         (Y, X) uint8, 0 background, 1..K classes, 255 where nobody painted.
     image : FileReference, numpy.ndarray or None
         Where it is, or (Y, X, C) in the stored dtype; None of an image that was handed over before.
+    whole : str
+        Id of the large image that this is a part of; empty if it is a whole image.
     """
 
     id: str
     number: int
     mask: NDArray[np.uint8]
     image: FileReference | NDArray[np.generic] | None = None
+    whole: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,8 @@ class StrokeRequest:
         Budget, from the moment at which the network is ready.
     recipe : Recipe
         Network and training.
+    intensities : FromCaller, optional
+        (id of a large image, Normalization) -> Intensities of all of it, by which its parts are prepared.
     """
 
     out: Path
@@ -73,3 +78,4 @@ class StrokeRequest:
     stop: FromCaller | None = None
     seconds: float = 60.0
     recipe: Recipe = field(default_factory=lambda: STROKES)
+    intensities: FromCaller | None = None

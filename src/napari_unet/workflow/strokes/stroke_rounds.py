@@ -13,9 +13,10 @@ from napari_unet.data.files.channels import channels_of, common_channels
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.data.split import Split
 from napari_unet.errors import TrainingError
+from napari_unet.models.intensities import prepare_part
 from napari_unet.models.model import load_model, save_model
 from napari_unet.models.model_folder import SPLIT_FILE
-from napari_unet.models.normalization import Normalization
+from napari_unet.models.normalization import Normalization, resize, scaled_shape
 from napari_unet.progress import Progress
 from napari_unet.training.feeding.stroke_patches import StrokedImage
 from napari_unet.training.warm import warm_model
@@ -23,6 +24,7 @@ from napari_unet.workflow.finetune.train_version import Trained
 from napari_unet.workflow.inputs.image_reference import FileReference, References
 from napari_unet.workflow.inputs.labelled_images import as_dataset
 from napari_unet.workflow.segment.segment_samples import segment_samples
+from napari_unet.workflow.strokes.guesses import guess_if_due
 from napari_unet.workflow.strokes.stroke_recipe import for_images, fresh_model, training_of
 from napari_unet.workflow.strokes.stroke_request import UNKNOWN
 from napari_unet.workflow.train.dataset_scan import DatasetScan, needed_channels
@@ -32,6 +34,9 @@ from napari_unet.workflow.train.trained_from import provenance_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from napari_unet.models.intensities import Intensities
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.workflow.strokes.stroke_request import PaintedImage, StrokeRequest
@@ -99,6 +104,8 @@ class StrokeRounds:
         self._references = References()
         self._samples: dict[str, Sample] = {}
         self._numbers: dict[str, int] = {}
+        self._wholes: dict[str, str] = {}  # part of a large image to the id of that
+        self._intensities: dict[str, Intensities] = {}  # of large images
         self._stopped = False
 
     def run(self) -> LearnedFromStrokes:
@@ -140,6 +147,8 @@ class StrokeRounds:
         """Know the images and how far their strokes are known."""
         for one in news:
             self._numbers[one.id] = one.number
+            if one.whole:
+                self._wholes[one.id] = one.whole
             known = one.mask != UNKNOWN
             mask = ReferenceMask(
                 np.where(known, one.mask, 0).astype(np.uint8), weights=known.astype(np.float32)
@@ -165,9 +174,19 @@ class StrokeRounds:
             image = sample.read_image()
             if image.shape[2] > 1:
                 image = normalization.pick(image, *channels_of(sample), sample.id)
-            values = normalization.prepare(image, sample.id)
+            values = self._prepared(image, sample.id)
             labels = np.where(known, one.mask, 0).astype(np.uint8)
             images[one.id] = StrokedImage.of(values, labels, known, normalization.scale)
+
+    def _prepared(self, image: NDArray[np.generic], identifier: str) -> NDArray[np.float32]:
+        """An image as the network sees it; a part of a large one as it would be as part of the whole."""
+        normalization, whole = self._model.normalization, self._wholes.get(identifier)
+        if whole is None or self.task.intensities is None:
+            return normalization.prepare(image, identifier)
+        if whole not in self._intensities:
+            self._intensities[whole] = self.task.intensities(whole, normalization)
+        values = prepare_part(normalization, image, self._intensities[whole], identifier)
+        return resize(values, scaled_shape(values.shape[:2], normalization.scale))
 
     def _look_for_strokes(self) -> None:
         """Take what was painted since; as long as somebody paints there is a round after this."""
@@ -193,6 +212,7 @@ class StrokeRounds:
         self._until = time.monotonic() + self.task.seconds
         while True:
             self._training.learn(self._enough(time.monotonic() + seconds))
+            guess_if_due(self._model, self._training, self.cancel)
             self._show()
             self._ask_to_stop()
             if not self._stopped:
@@ -262,7 +282,8 @@ class StrokeRounds:
         self.on_progress(Progress(1, 1, "Done"))
         return LearnedFromStrokes(
             task.out, None, "", None, None, self._training.step, self._passed(), 0, self._stopped,
-            images=len(taught), pixels=int(self._training.patches.counts.sum()),
+            images=len({self._wholes.get(sample.id, sample.id) for sample in taught}),
+            pixels=int(self._training.patches.counts.sum()),
         )  # fmt: skip
 
 

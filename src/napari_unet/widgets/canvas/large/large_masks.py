@@ -15,6 +15,7 @@ from napari_unet.session.images.layer_metadata import LARGE_MASK_KEY
 from napari_unet.settings import LargeImageSettings
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.large.lens import Lens, fits
+from napari_unet.widgets.canvas.large.stroke_level import StrokeLevel
 from napari_unet.widgets.canvas.layer_images import OURS, image_shape, view_of
 from napari_unet.widgets.canvas.lazy_objects import LazyObjects
 from napari_unet.widgets.parts.preferences import Preferences
@@ -247,7 +248,12 @@ class LargeMasks(QObject):  # type: ignore[misc]
             return
         group = zarr.open_group(path, mode="r")
         levels = [group[one["path"]] for one in group.attrs["ome"]["multiscales"][0]["datasets"]]
-        data = [LazyObjects(level, 2**n) for n, level in enumerate(levels)] if self.as_objects else levels
+        disk = self.disk
+        strokes = disk is not None and disk.path == path and disk.holds_strokes_only
+        data: list[Any] = [StrokeLevel(level) for level in levels] if strokes else levels
+        as_objects = self.as_objects and not strokes
+        if as_objects:
+            data = [LazyObjects(level, 2**n) for n, level in enumerate(levels)]
         several = len(levels) > 1
         if self.layer is not None and self.layer.multiscale != several:
             self.viewer.layers.remove(self.layer)
@@ -258,14 +264,14 @@ class LargeMasks(QObject):  # type: ignore[misc]
                 multiscale=several,
                 name="U-Net mask, whole",
                 opacity=0.55,
-                colormap=layer_styles.label_colours(self.as_objects, self._classes),
+                colormap=layer_styles.label_colours(as_objects, self._classes),
                 metadata={OURS: WHOLE},
                 visible=not self.hidden,
             )
             if active is not None:
                 self.viewer.layers.selection.active = active
         else:
-            layer_styles.use_colours(self.layer, self.as_objects, self._classes)
+            layer_styles.use_colours(self.layer, as_objects, self._classes)
             if several:
                 # napari takes the coarsest level of new data, and the corners of the level before.
                 self.layer.corner_pixels = np.array([[0, 0], np.subtract(levels[-1].shape, 1)])
@@ -391,7 +397,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
         if disk is None or self.masks.making == self.session.workspace.current:
             return ""
         with suppress(OSError, KeyError, ValueError):
-            if disk.share < ALL:
+            if disk.share < ALL and not disk.holds_strokes_only:
                 return f"{100 * disk.share:.2g} % segmented"
         return "" if self.lens_is_shown else "zoom in to paint"
 
