@@ -18,6 +18,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+Dimensions = Literal["2d", "2.5d", "3d", "auto"]
 Separation = Literal["none", "distance", "border", "star", "objects"]
 RAYS = 32  # that a star-convex network measures along
 SEPARATION_CHANNELS: dict[Separation, int] = {
@@ -80,6 +81,27 @@ class NetworkSettings(Settings):
         title="Deep supervision",
         description="U-Net++ only: every column answers, and their mean is the output",
     )
+    dimensions: Dimensions = Field(
+        "2d",
+        title="Dimensions",
+        description="Of a volume: 2d sees each slice alone, 2.5d each slice with its neighbours as channels, "
+        "3d blocks of slices; auto chooses by voxel size and memory",
+    )
+    slices: int = Field(
+        0,
+        ge=0,
+        le=63,
+        title="Slices",
+        description="Of 2.5d: how many slices it sees, an odd number; 0: as the voxel size suggests",
+    )
+    flat_levels: int = Field(
+        0,
+        ge=0,
+        le=7,
+        title="Flat levels",
+        description="Of 3d: finest levels whose kernels and pooling stay within a slice; by itself "
+        "until voxels are about cubic",
+    )
     encoder: str = Field(
         "MobileNetV2",
         title="Encoder",
@@ -92,7 +114,14 @@ class NetworkSettings(Settings):
         deepest = self.filters * 2**self.depth
         if deepest > MAX_FILTERS:
             raise ValueError(f"filters times 2 ** depth may be at most {MAX_FILTERS}, not {deepest}")
+        if self.slices and self.slices % 2 == 0:
+            raise ValueError(f"slices must be odd, one in the middle, not {self.slices}")
         return self
+
+    @property
+    def in_3d(self) -> bool:
+        """Whether the network takes volumes, (N, Z, Y, X, C)."""
+        return self.dimensions == "3d"
 
     @property
     def outputs(self) -> int:
@@ -189,6 +218,13 @@ class TrainingSettings(Settings):
     patch: int = Field(
         256, ge=1, le=4096, title="Patch (pixels)", description="Largest side of what is cut out"
     )
+    patch_depth: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        title="Patch (slices)",
+        description="Of 3d: slices of what is cut out; 0: side and slices as the voxel size suggests",
+    )
     scale: float = Field(
         0.0,
         ge=0.0,
@@ -208,6 +244,11 @@ class TrainingSettings(Settings):
         title="Pixel size",
         description="Of the images, like 0.65um, so that others are shown at that size; empty: as all their "
         "files say",
+    )
+    voxel_size: str = Field(
+        "",
+        title="Voxel size",
+        description="Of volumes, z, y and x, like 50x4.6x4.6nm; empty: as all their files say",
     )
     foreground_patches: Fraction = Field(
         0.33, title="Patches on foreground", description="Share of patches centred on foreground"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.inference.tiling import TilePlan, plan_tiles
+from napari_unet.inference.tiling import TilePlan, plan_tiles, plan_volume
 from napari_unet.networks.layers.star_shape import turned_rays
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class _Pending:
     """An image whose tiles are not all back yet."""
 
     plan: TilePlan
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     missing: int
     total: NDArray[np.float32] | None = None
 
@@ -54,28 +55,31 @@ class _Predictor:
     settings: InferenceSettings
     cancel: CancelToken | None
     rays: int = 0
-    waiting: dict[tuple[int, int, int], list[tuple[_Pending, int, NDArray[np.float32]]]] = field(
+    waiting: dict[tuple[int, ...], list[tuple[_Pending, int, NDArray[np.float32]]]] = field(
         default_factory=dict
     )
 
     def add(self, image: NDArray[np.float32]) -> _Pending:
-        shape = image.shape[0], image.shape[1]
-        plan = plan_tiles(shape, self.sizes, self.settings.tile, self.settings.overlap)
+        shape = image.shape[:-1]
+        if len(shape) == 2:
+            plan = plan_tiles(shape, self.sizes, self.settings.tile, self.settings.overlap)
+        else:
+            plan = plan_volume(shape, self.sizes)
         pending = _Pending(plan, shape, len(plan))
-        key = (*plan.tile_shape, image.shape[2])
+        key = (*plan.tile_shape, image.shape[-1])
         for number in range(len(plan)):
             self.waiting.setdefault(key, []).append((pending, number, plan.cut(image, number)))
             if len(self.waiting[key]) >= self.batch_size(key):
                 self.flush(key)
         return pending
 
-    def batch_size(self, key: tuple[int, int, int]) -> int:
+    def batch_size(self, key: tuple[int, ...]) -> int:
         """Tiles a batch: as many as the pixels allow, to a power of two so that shapes stay few."""
         pixels = self.settings.batch_pixels or BATCH_PIXELS
-        fitting = max(1, pixels // (key[0] * key[1] * len(FLIPS[self.settings.flips])))
+        fitting = max(1, pixels // (math.prod(key[:-1]) * len(FLIPS[self.settings.flips])))
         return int(min(MAX_BATCH, 2 ** int(np.log2(fitting))))
 
-    def flush(self, key: tuple[int, int, int]) -> None:
+    def flush(self, key: tuple[int, ...]) -> None:
         """Run what waits under a shape."""
         if self.cancel is not None:
             self.cancel.check()
@@ -109,9 +113,10 @@ def average_over_flips(
     Parameters
     ----------
     network : callable
-        (N, Y, X, C) float32 to (N, Y', X', K) float32.
+        (N, Y, X, C) float32 to (N, Y', X', K) float32, or the same of volumes, which are flipped slice by
+        slice.
     batch : numpy.ndarray
-        (N, Y, X, C) float32.
+        (N, Y, X, C) float32, or (N, Z, Y, X, C).
     flips : str
         A key of ``FLIPS``.
     rays : int
@@ -124,11 +129,11 @@ def average_over_flips(
     """
     total: NDArray[np.float32] | None = None
     for flip_y, flip_x, transpose in FLIPS[flips]:
-        turned = batch.swapaxes(1, 2) if transpose else batch
-        turned = turned[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
+        turned = batch.swapaxes(-3, -2) if transpose else batch
+        turned = turned[..., :: -1 if flip_y else 1, :: -1 if flip_x else 1, :]
         out = network(np.ascontiguousarray(turned))
-        out = out[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]
-        out = out.swapaxes(1, 2) if transpose else out
+        out = out[..., :: -1 if flip_y else 1, :: -1 if flip_x else 1, :]
+        out = out.swapaxes(-3, -2) if transpose else out
         if rays:
             out = rays_flipped_back(out, rays, (flip_y, flip_x, transpose))
         total = out if total is None else total + out
@@ -217,9 +222,9 @@ def predict_probabilities(
     Parameters
     ----------
     images : iterable of numpy.ndarray
-        (Y, X, C) float32 each, prepared as the model wants them.
+        (Y, X, C) float32 each, or (Z, Y, X, C), prepared as the model wants them.
     network : callable
-        (N, Y, X, C) float32 to (N, Y', X', K) float32 probabilities.
+        (N, Y, X, C) float32 to (N, Y', X', K) float32 probabilities, or the same of volumes.
     sizes : InputSizes
         Of the network.
     settings : InferenceSettings
@@ -232,7 +237,7 @@ def predict_probabilities(
     Yields
     ------
     numpy.ndarray
-        (Y, X, K) float32 in [0, 1], as large as its image.
+        (Y, X, K) or (Z, Y, X, K) float32 in [0, 1], as large as its image.
 
     Raises
     ------

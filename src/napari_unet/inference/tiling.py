@@ -7,7 +7,9 @@ neighbouring tiles overlap and are blended smoothly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from napari_unet.networks.sizes import InputSizes
 
 RAMP = 32  # pixels over which one tile gives way to the next
+TILE_VOXELS = 2**21  # of a volume: about a gigabyte while the network runs
+WIDEST_OVERLAP = 48  # voxels
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class AxisPlan:
         How much of its output each tile answers for. Where outputs are blended, all of it. Where
         they abut, a multiple of the network's step, because of pooling: a network gives the same
         answer only if it is shifted by that.
+    ramp : int
+        Pixels over which one tile gives way to the next, in the middle of what they share.
     """
 
     size: int
@@ -48,6 +54,7 @@ class AxisPlan:
     margin: int
     starts: tuple[int, ...]
     answered: int
+    ramp: int = RAMP
 
     @property
     def output(self) -> int:
@@ -85,11 +92,11 @@ class AxisPlan:
             window = np.ones(self.output)
             if number > 0:
                 shared = self.starts[number - 1] + self.output - start
-                window *= _ramp(place - start, shared)
+                window *= _ramp(place - start, shared, self.ramp)
             if number < len(self.starts) - 1:
                 following = self.starts[number + 1]
                 shared = start + self.output - following
-                window *= _ramp(start + self.output - place, shared)
+                window *= _ramp(start + self.output - place, shared, self.ramp)
             raw.append(window)
         total = np.zeros(self.size)
         for number, window in enumerate(raw):
@@ -104,14 +111,14 @@ class AxisPlan:
         return tuple(out)
 
 
-def _ramp(place: NDArray[np.floating[Any]], shared: int) -> NDArray[np.float64]:
+def _ramp(place: NDArray[np.floating[Any]], shared: int, ramp: int) -> NDArray[np.float64]:
     """From 0 to 1 along half a cosine in the middle of an overlap.
 
     Near its own border a tile does not see enough to be asked: its neighbour answers there.
     """
     if shared <= 0:
         return np.ones(len(place))
-    wide = min(shared, RAMP)
+    wide = min(shared, ramp)
     share = (place - (shared - wide) / 2) / wide
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(share, 0, 1)))
 
@@ -171,24 +178,41 @@ def plan_axis(size: int, sizes: InputSizes, tile: int, overlap: int) -> AxisPlan
 
 @dataclass(frozen=True)
 class TilePlan:
-    """Tiles over an image.
+    """Tiles over an image or a volume.
 
     Attributes
     ----------
-    rows, columns : AxisPlan
-        Along Y and X.
+    axes : tuple of AxisPlan
+        Along Y and X, or Z, Y and X.
     """
 
-    rows: AxisPlan
-    columns: AxisPlan
+    axes: tuple[AxisPlan, ...]
 
     def __len__(self) -> int:
-        return len(self.rows.starts) * len(self.columns.starts)
+        return math.prod(self._counts)
 
     @property
-    def tile_shape(self) -> tuple[int, int]:
-        """(Y, X) of every tile's input."""
-        return self.rows.tile, self.columns.tile
+    def _counts(self) -> tuple[int, ...]:
+        return tuple(len(axis.starts) for axis in self.axes)
+
+    @property
+    def rows(self) -> AxisPlan:
+        """Along Y."""
+        return self.axes[-2]
+
+    @property
+    def columns(self) -> AxisPlan:
+        """Along X."""
+        return self.axes[-1]
+
+    @property
+    def tile_shape(self) -> tuple[int, ...]:
+        """(Y, X) or (Z, Y, X) of every tile's input."""
+        return tuple(axis.tile for axis in self.axes)
+
+    def _of(self, number: int) -> list[tuple[AxisPlan, int]]:
+        """Each axis, and the number of a tile along it."""
+        return list(zip(self.axes, map(int, np.unravel_index(number, self._counts)), strict=True))
 
     def cut(self, image: NDArray[np.float32], number: int) -> NDArray[np.float32]:
         """Cut tile `number` out of an image.
@@ -196,7 +220,7 @@ class TilePlan:
         Parameters
         ----------
         image : numpy.ndarray
-            (Y, X, C) float32, of the shape the plan was made for.
+            (Y, X, C) or (Z, Y, X, C) float32, of the shape the plan was made for.
         number : int
             Below the number of tiles; row by row.
 
@@ -205,12 +229,12 @@ class TilePlan:
         numpy.ndarray
             ``tile_shape`` + (C,) float32, mirrored beyond the image's borders.
         """
-        row, column = divmod(number, len(self.columns.starts))
-        y, x = self.rows.within(row), self.columns.within(column)
-        if y is not None and x is not None:
+        places = self._of(number)
+        inside = [axis.within(place) for axis, place in places]
+        if None not in inside:
             # A copy, as tiles wait for others to fill a batch, and a view would keep the image alive.
-            return image[y, x].copy()
-        return image[np.ix_(self.rows.indices(row), self.columns.indices(column))]
+            return image[tuple(inside)].copy()
+        return image[np.ix_(*(axis.indices(place) for axis, place in places))]
 
     def add(self, total: NDArray[np.float32], number: int, tile: NDArray[np.float32]) -> None:
         """Add the weighted output of a tile to what the whole image is put together in.
@@ -218,32 +242,34 @@ class TilePlan:
         Parameters
         ----------
         total : numpy.ndarray
-            (Y, X, K) float32, zeros before the first tile; complete after the last, as the weights of
-            all tiles sum to 1 at every pixel. Changed in place.
+            (Y, X, K) or (Z, Y, X, K) float32, zeros before the first tile; complete after the last, as the
+            weights of all tiles sum to 1 at every pixel. Changed in place.
         number : int
             Of the tile; the order does not matter.
         tile : numpy.ndarray
-            (Y', X', K) float32, the network's output.
+            (Y', X', K) or (Z', Y', X', K) float32, the network's output.
         """
-        row, column = divmod(number, len(self.columns.starts))
-        image_y, tile_y = self.rows.inner(row)
-        image_x, tile_x = self.columns.inner(column)
-        part = tile[tile_y, tile_x]
+        places = self._of(number)
+        both = [axis.inner(place) for axis, place in places]
+        in_image, in_tile = tuple(one for one, _ in both), tuple(one for _, one in both)
+        part = tile[in_tile]
         if len(self) > 1:
-            weights = np.outer(self.rows.windows[row][tile_y], self.columns.windows[column][tile_x])
-            part = part * weights[..., None]
-        total[image_y, image_x] += part
+            windows = [axis.windows[place][one] for (axis, place), one in zip(places, in_tile, strict=True)]
+            part = part * functools.reduce(np.multiply.outer, windows)[..., None]
+        total[in_image] += part
 
 
-def plan_tiles(shape: tuple[int, int], sizes: InputSizes, tile: int, overlap: int) -> TilePlan:
-    """Lay tiles over an image.
+def plan_tiles(
+    shape: tuple[int, ...], sizes: InputSizes, tile: int | tuple[int, ...], overlap: int | tuple[int, ...]
+) -> TilePlan:
+    """Lay tiles over an image or a volume.
 
     Parameters
     ----------
-    shape : (int, int)
-        (Y, X) of the image.
+    shape : tuple of int
+        (Y, X) of the image, or (Z, Y, X).
     sizes, tile, overlap
-        As ``plan_axis``.
+        As ``plan_axis``; tile and overlap of every axis, or one for all.
 
     Returns
     -------
@@ -256,4 +282,39 @@ def plan_tiles(shape: tuple[int, int], sizes: InputSizes, tile: int, overlap: in
     SizeError
         If the image is empty.
     """
-    return TilePlan(plan_axis(shape[0], sizes, tile, overlap), plan_axis(shape[1], sizes, tile, overlap))
+    tiles = (tile,) * len(shape) if isinstance(tile, int) else tile
+    overlaps = (overlap,) * len(shape) if isinstance(overlap, int) else overlap
+    return TilePlan(tuple(map(plan_axis, shape, sizes.per_axis(len(shape)), tiles, overlaps)))
+
+
+def plan_volume(shape: tuple[int, ...], sizes: InputSizes, voxels: int = TILE_VOXELS) -> TilePlan:
+    """Lay tiles over a volume, as few as a number of voxels at a time allows.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (Z, Y, X).
+    sizes : InputSizes
+        Of a network that takes volumes.
+    voxels : int
+        Of a tile, at most, as far as the network takes such small ones.
+
+    Returns
+    -------
+    TilePlan
+        The longest side, in steps of the network, is cut first. Neighbours share a third of a tile, at most
+        48 voxels, and blend in the middle third of that.
+    """
+    per_axis = sizes.per_axis(len(shape))
+    tile = [one.at_least(side) for one, side in zip(per_axis, shape, strict=True)]
+    while math.prod(tile) > voxels:
+        steps = [side / one.multiple for side, one in zip(tile, per_axis, strict=True)]
+        longest = max(range(len(tile)), key=steps.__getitem__)
+        one = per_axis[longest]
+        if tile[longest] <= one.minimum:
+            break
+        tile[longest] -= one.multiple
+    shared = tuple(min(side // 3, WIDEST_OVERLAP) for side in tile)
+    plan = plan_tiles(shape, sizes, tuple(tile), shared)
+    ramps = (max(both // 3, 1) for both in shared)
+    return TilePlan(tuple(replace(axis, ramp=ramp) for axis, ramp in zip(plan.axes, ramps, strict=True)))

@@ -225,8 +225,11 @@ class Model:
         # Models without them keep the hash of earlier versions.
         if not decides["normalization"]["channel_names"]:
             del decides["normalization"]["channel_names"]
-        if not decides["network"]["presence"]:
-            del decides["network"]["presence"]
+        for name in ("presence", "slices", "flat_levels"):
+            if not decides["network"][name]:
+                del decides["network"][name]
+        if decides["network"]["dimensions"] == "2d":
+            del decides["network"]["dimensions"]
         decides["pixel_size"] = self.recipe.training.pixel_size
         digest.update(json.dumps(decides, sort_keys=True).encode())
         for array in self.network.get_weights():

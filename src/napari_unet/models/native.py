@@ -112,9 +112,10 @@ def is_wanted(network: Any) -> bool:
     ----------
     network : keras.Model
         Whose weights lie where Keras computes: on a graphics processor it does so itself. Float16 is
-        multiplied by those alone.
+        multiplied by those alone. Keras runs those that take volumes.
     """
-    return is_chosen() and on_processor(network) and precision_of(network) != "f16"
+    volumes = len(network.inputs[0].shape) == 5
+    return not volumes and is_chosen() and on_processor(network) and precision_of(network) != "f16"
 
 
 def precision_of(network: Any) -> str:

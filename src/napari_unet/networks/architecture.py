@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 # Whether a network is built to be counted only, so that nobody needs its random weights.
 shapes_only: ContextVar[bool] = ContextVar("shapes only", default=False)
-USED_BY_ALL = ("input_channels", "classes", "activation", "filters", "normalization", "separation")
+USED_BY_ALL = (
+    "input_channels", "classes", "activation", "filters", "normalization", "separation",
+    "dimensions", "slices",
+)  # fmt: skip
 
 
 def none_of(settings: NetworkSettings) -> tuple[str, ...]:
@@ -102,6 +105,8 @@ class Architecture:
     grid : int
         Side, in pixels, of the squares that have one answer each before the last enlargement; 1 for a
         network that has features at full resolution.
+    takes_volumes : bool
+        Whether it can be built in three dimensions, too.
     """
 
     name: str
@@ -121,6 +126,7 @@ class Architecture:
         None
     )
     grid: int = 1
+    takes_volumes: bool = False
 
     def differing(self, one: NetworkSettings, two: NetworkSettings) -> list[str]:
         """Names of the settings that this network heeds and that differ."""

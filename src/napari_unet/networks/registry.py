@@ -73,7 +73,8 @@ def build_network(settings: NetworkSettings, seed: int = 0, precision: str = "fl
     Raises
     ------
     SettingsError
-        If there is no such network, or presence is wanted of one that does not tell it.
+        If there is no such network, or presence is wanted of one that does not tell it, or volumes of one
+        that takes images.
     """
     import_keras_quietly()
     import keras
@@ -87,6 +88,8 @@ def build_network(settings: NetworkSettings, seed: int = 0, precision: str = "fl
             expected=f"one of {', '.join(able)}",
             remedy="choose one of them with --network, or leave it out with --set presence=false",
         )
+    if settings.in_3d:
+        check_volumes(settings)
     build = chosen.build
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
@@ -94,6 +97,37 @@ def build_network(settings: NetworkSettings, seed: int = 0, precision: str = "fl
         return build(settings, seed)
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def check_volumes(settings: NetworkSettings) -> None:
+    """Refuse what there is in two dimensions only.
+
+    Raises
+    ------
+    SettingsError
+        Of a network in three dimensions that has no such form.
+    """
+    if not architecture(settings.name).takes_volumes:
+        able = [name for name, one in sorted(architectures().items()) if one.takes_volumes]
+        raise SettingsError(
+            f"the network {settings.name} is two-dimensional",
+            code="settings.dimensions.network",
+            expected=f"for dimensions=3d one of {', '.join(able)}",
+            remedy="choose dimensions=2.5d, which every network takes, or another --network",
+        )
+    flat = {
+        "padding=valid": settings.padding == "valid",
+        "presence=true": settings.presence,
+        f"separation={settings.separation}": settings.separation in {"star", "objects"},
+    }
+    for name, chosen in flat.items():
+        if chosen:
+            raise SettingsError(
+                f"{name} is for two dimensions",
+                code="settings.dimensions.setting",
+                expected="for 3d: padding=same, presence=false, separation none, distance or border",
+                remedy="change it with --set, or choose dimensions=2.5d",
+            )
 
 
 def count_parameters(settings: NetworkSettings) -> int:

@@ -25,6 +25,8 @@ class InputSizes:
         Pixels lost at either end (0 with same padding, 92 in the U-Net of the paper).
     grid : int
         Shifts of the image by this many pixels only shift the answer, if it is more than `multiple`.
+    along_z : InputSizes or None
+        The sizes along Z of a network that takes volumes; None for one that takes images.
     """
 
     multiple: int = 1
@@ -32,6 +34,14 @@ class InputSizes:
     offset: int = 0
     margin: int = 0
     grid: int = 1
+    along_z: InputSizes | None = None
+
+    def per_axis(self, axes: int) -> tuple[InputSizes, ...]:
+        """The sizes of each axis of an image, (Y, X), or of a volume, (Z, Y, X)."""
+        if axes == 2:
+            return self, self
+        assert self.along_z is not None
+        return self.along_z, self, self
 
     @property
     def step(self) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from napari_unet.settings import NetworkSettings
 
-HEEDS = ("depth", "padding", "block", "dropout", "presence")
+HEEDS = ("depth", "padding", "block", "dropout", "presence", "flat_levels")
 LOST_PER_BLOCK = 4  # two unpadded 3x3 convolutions take two pixels each
 
 
@@ -29,9 +29,13 @@ def input_sizes(settings: NetworkSettings) -> InputSizes:
     -------
     InputSizes
         With same padding the multiples of 2 ** depth. Without padding a bottom of b pixels needs
-        2 ** depth * b + 4 * (2 ** depth - 1) pixels of input: 572 for b = 32 and depth 4.
+        2 ** depth * b + 4 * (2 ** depth - 1) pixels of input: 572 for b = 32 and depth 4. Along Z the
+        multiples of 2 to the number of levels that are not flat.
     """
     step: int = 2**settings.depth
+    if settings.in_3d:
+        along_z: int = 2 ** max(settings.depth - settings.flat_levels, 0)
+        return InputSizes(step, step, along_z=InputSizes(along_z, along_z))
     if settings.padding == "same":
         return InputSizes(multiple=step, minimum=step)
     around = LOST_PER_BLOCK * (step - 1)
@@ -62,13 +66,17 @@ def build(settings: NetworkSettings, seed: int = 0) -> Any:
     Returns
     -------
     keras.Model
-        (N, Y, X, C) float32 to logits (N, Y', X', outputs) float32.
+        (N, Y, X, C) float32 to logits (N, Y', X', outputs) float32. In three dimensions (N, Z, Y, X, C) to
+        (N, Z, Y, X, outputs): the same network with 3x3x3 convolutions and poolings by two along Z, both
+        but for the flat levels, in which they stay within a slice.
 
     References
     ----------
     Ronneberger, Fischer, Brox 2015, doi:10.1007/978-3-319-24574-4_28. He, Zhang, Ren, Sun 2016
     (residual blocks), doi:10.1109/CVPR.2016.90. Ioffe, Szegedy 2015 (batch normalization),
-    arXiv:1502.03167. Wu, He 2018 (group normalization), doi:10.1007/978-3-030-01261-8_1.
+    arXiv:1502.03167. Wu, He 2018 (group normalization), doi:10.1007/978-3-030-01261-8_1. Çiçek et al.
+    2016 (volumes), doi:10.1007/978-3-319-46723-8_49. Isensee et al. 2021 (thick slices),
+    doi:10.1038/s41592-020-01008-z.
     """
     return assemble(Builder(settings, seed * 1000), name="unet")
 
@@ -103,30 +111,31 @@ def assemble(
 
     settings = lay.settings
 
-    def block(x: Any, filters: int, name: str) -> Any:
-        x = lay.block(x, filters, name=name)
+    def block(x: Any, filters: int, name: str, level: int) -> Any:
+        x = lay.block(x, filters, name=name, flat=level < settings.flat_levels)
         return x if after_block is None else after_block(x, name)
 
-    inputs = keras.Input((None, None, settings.input_channels), name="image")
+    sides = (None,) * (3 if settings.in_3d else 2)
+    inputs = keras.Input((*sides, settings.input_channels), name="image")
     x = inputs
     skips = []
     for level in range(settings.depth):
-        x = block(x, settings.filters * 2**level, f"down{level}")
+        x = block(x, settings.filters * 2**level, f"down{level}", level)
         if level == settings.depth - 1:
             x = lay.drop(x, name="drop_last_skip")
         skips.append(x)
-        x = layers.MaxPooling2D(2, name=f"pool{level}")(x)
-    x = block(x, settings.filters * 2**settings.depth, "bottom")
+        x = lay.pool(x, name=f"pool{level}", flat=level < settings.flat_levels)
+    x = block(x, settings.filters * 2**settings.depth, "bottom", settings.depth)
     x = bottom = lay.drop(x, name="drop_bottom")
     for level in reversed(range(settings.depth)):
         filters = settings.filters * 2**level
         skip = skips[level] if gate is None else gate(skips[level], x, level)
-        x = lay.up(x, filters, name=f"up{level}")
+        x = lay.up(x, filters, name=f"up{level}", flat=level < settings.flat_levels)
         crop = _skip_crop(settings, level)
         if crop:
             skip = layers.Cropping2D(crop, name=f"crop{level}")(skip)
         x = layers.Concatenate(name=f"merge{level}")([skip, x])
-        x = block(x, filters, f"decode{level}")
+        x = block(x, filters, f"decode{level}", level)
     return keras.Model(inputs, lay.heads(x, bottom), name=name)
 
 
@@ -149,5 +158,6 @@ ARCHITECTURE = Architecture(
     build=build,
     input_sizes=input_sizes,
     settings_used=HEEDS,
+    takes_volumes=True,
     paper={"filters": 64, "padding": "valid", "normalization": "none", "block": "plain", "dropout": 0.5},
 )

@@ -3,15 +3,16 @@
 Every loss takes ``(target, logits)``. ``target`` is (N, Y, X, K + 1) float32: first the one-hot
 classes 1..K, then the weight of the pixel. ``logits`` is (N, Y, X, K) for sigmoid and
 (N, Y, X, K + 1), background first, for softmax. A loss is a float32 scalar, 0 where nothing is
-annotated. A network with a separation has one more target, before the weights, and one more logit; a
-star-convex one has 33 more of each. A network with presence has one more logit, the last.
-One that finds objects answers with its losses themselves.
+annotated. Of volumes both have an axis more, Z before Y. A network with a separation has one more target,
+before the weights, and one more logit; a star-convex one has 33 more of each. A network with presence
+has one more logit, the last. One that finds objects answers with its losses themselves.
 With auxiliary heads ``logits`` holds those of its output, those of each head,
 and last the heads' weight: (N, Y, X, (1 + H) * channels + 1).
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import SettingsError
@@ -256,7 +257,7 @@ def dice(target: Any, logits: Any, softmax: bool = False) -> Any:
     p = _probabilities(logits, softmax)
     if softmax:
         classes, p = classes[..., 1:], p[..., 1:]
-    axes = (0, 1, 2)
+    axes = tuple(range(len(p.shape) - 1))
     both = ops.sum(weights * classes * p, axis=axes)
     sizes = ops.sum(weights * p, axis=axes) + ops.sum(weights * classes, axis=axes)
     smooth = 1.0
@@ -286,7 +287,7 @@ def lovasz(target: Any, logits: Any, softmax: bool = False) -> Any:
     errors, classes = errors * known, classes * known
     count = classes.shape[-1]
     shape = ops.shape(errors)
-    flat = (shape[0], shape[1] * shape[2], count)
+    flat = (shape[0], math.prod(shape[1:-1]), count)
     errors, classes = ops.reshape(errors, flat), ops.reshape(classes, flat)
     order = ops.argsort(-errors, axis=1)
     sorted_errors = ops.take_along_axis(errors, order, axis=1)

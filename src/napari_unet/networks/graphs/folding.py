@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Axis of the outgoing channels in each kind's kernel.
-CHANNEL_AXIS = {"Conv2D": 3, "Conv2DTranspose": 2, "SeparableConv2D": 3}
+CHANNEL_AXIS = {"Conv2D": 3, "Conv2DTranspose": 2, "SeparableConv2D": 3, "Conv3D": 4, "Conv3DTranspose": 3}
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,7 @@ def _folded_weights(layer: Any, normalization: Any) -> list[NDArray[np.float32]]
         weights[-1] = kernel * scale.reshape(1, 1, kernel.shape[2], kernel.shape[3])
     else:
         axis = CHANNEL_AXIS[type(layer).__name__]
-        weights[-1] = kernel * scale.reshape([-1 if n == axis else 1 for n in range(4)])
+        weights[-1] = kernel * scale.reshape([-1 if n == axis else 1 for n in range(kernel.ndim)])
     return [w.astype(np.float32) for w in (*weights, bias)]
 
 

@@ -48,8 +48,13 @@ def _fused() -> Any:
             if not (training and self.trainable and fits):
                 return super().call(inputs, training=training, mask=mask)
             nothing = tf.zeros((0,))
+            shown = tf.cast(inputs, self.compute_dtype)
+            volumes = inputs.shape.rank == 5
+            if volumes:  # the operation takes images: slices below one another
+                sides = tf.shape(inputs)
+                shown = tf.reshape(shown, (sides[0], sides[1] * sides[2], sides[3], inputs.shape[-1]))
             found = tf.raw_ops.FusedBatchNormV3(
-                x=tf.cast(inputs, self.compute_dtype),
+                x=shown,
                 scale=self.gamma,
                 offset=self.beta,
                 mean=nothing,
@@ -62,6 +67,6 @@ def _fused() -> Any:
             variance = found.batch_variance * (count - 1) / count
             for moving, now in ((self.moving_mean, found.batch_mean), (self.moving_variance, variance)):
                 moving.assign(moving * self.momentum + now * (1.0 - self.momentum))
-            return found.y
+            return tf.reshape(found.y, sides) if volumes else found.y
 
     return BatchNormalization

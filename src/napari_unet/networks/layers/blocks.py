@@ -36,6 +36,12 @@ class Builder:
         self.seed += 1
         return self.seed
 
+    def sides(self, size: int, *, flat: bool = False, still: int = 1) -> int | tuple[int, int, int]:
+        """A size along all axes of an image, or of a volume: (Z, Y, X), of which Z may stand still."""
+        if not self.settings.in_3d:
+            return size
+        return (still if flat else size, size, size)
+
     def convolution(
         self,
         x: Any,
@@ -46,29 +52,33 @@ class Builder:
         stride: int = 1,
         dilation: int = 1,
         bias: bool | None = None,
+        flat: bool = False,
     ) -> Any:
         """One convolution with the initialization of He et al. 2015, doi:10.1109/ICCV.2015.123.
 
         Parameters
         ----------
         x : keras tensor
-            (N, Y, X, C).
+            (N, Y, X, C), or (N, Z, Y, X, C) of volumes.
         filters : int
             Channels that come out.
         kernel : int
-            Size along Y and X.
+            Size along every axis.
         name : str
             Name of the layer.
         stride, dilation : int
             Steps between outputs, and between the pixels that one output reads.
         bias : bool, optional
             Whether a bias is added; if not given, only where no normalization follows.
+        flat : bool
+            Of volumes: whether it stays within a slice.
         """
         from keras import initializers, layers
 
-        return layers.Conv2D(
+        kind = layers.Conv3D if self.settings.in_3d else layers.Conv2D
+        return kind(
             filters,
-            kernel,
+            self.sides(kernel, flat=flat),
             strides=stride,
             dilation_rate=dilation,
             padding="same" if kernel == 1 else self.settings.padding,
@@ -99,17 +109,19 @@ class Builder:
         x = self.convolution(x, filters, kernel, name=name, stride=stride, dilation=dilation)
         return layers.Activation("relu", name=f"{name}_relu")(self.normalize(x, name=name))
 
-    def block(self, x: Any, filters: int, *, name: str) -> Any:
+    def block(self, x: Any, filters: int, *, name: str, flat: bool = False) -> Any:
         """Two 3x3 convolutions, each with normalization and ReLU, around a shortcut if residual.
 
         Parameters
         ----------
         x : keras tensor
-            (N, Y, X, C).
+            (N, Y, X, C), or (N, Z, Y, X, C) of volumes, for which they are 3x3x3.
         filters : int
             Channels that come out.
         name : str
             Prefix of the layers' names.
+        flat : bool
+            Of volumes: whether the convolutions stay within a slice.
 
         Returns
         -------
@@ -119,10 +131,10 @@ class Builder:
         from keras import layers
 
         residual = self.settings.block == "residual"
-        y = self.convolution(x, filters, name=f"{name}_conv1")
+        y = self.convolution(x, filters, name=f"{name}_conv1", flat=flat)
         y = self.normalize(y, name=f"{name}_conv1")
         y = layers.Activation("relu", name=f"{name}_relu1")(y)
-        y = self.convolution(y, filters, name=f"{name}_conv2")
+        y = self.convolution(y, filters, name=f"{name}_conv2", flat=flat)
         y = self.normalize(y, name=f"{name}_conv2")
         if residual:
             shortcut = x
@@ -133,14 +145,27 @@ class Builder:
             y = layers.Add(name=f"{name}_add")([y, shortcut])
         return layers.Activation("relu", name=f"{name}_relu2")(y)
 
-    def up(self, x: Any, filters: int, *, name: str, factor: int = 2, kernel: int = 2) -> Any:
-        """Up-convolution: a transposed convolution, 2x2 by itself, that multiplies Y and X by its factor."""
+    def pool(self, x: Any, *, name: str, flat: bool = False) -> Any:
+        """Max pooling by two along every axis, but Z where it is flat."""
+        from keras import layers
+
+        kind = layers.MaxPooling3D if self.settings.in_3d else layers.MaxPooling2D
+        return kind(self.sides(2, flat=flat), name=name)(x)
+
+    def up(
+        self, x: Any, filters: int, *, name: str, factor: int = 2, kernel: int = 2, flat: bool = False
+    ) -> Any:
+        """Up-convolution: a transposed convolution, 2x2 by itself, that multiplies Y and X by its factor.
+
+        That of volumes multiplies Z, too, unless it is flat.
+        """
         from keras import initializers, layers
 
-        return layers.Conv2DTranspose(
+        kind = layers.Conv3DTranspose if self.settings.in_3d else layers.Conv2DTranspose
+        return kind(
             filters,
-            kernel,
-            strides=factor,
+            self.sides(kernel, flat=flat),
+            strides=self.sides(factor, flat=flat),
             padding="same",
             kernel_initializer=initializers.HeNormal(self.next_seed()),
             name=name,

@@ -10,18 +10,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def distance_map(objects: NDArray[np.int32]) -> NDArray[np.float32]:
+def distance_map(
+    objects: NDArray[np.int32], sampling: tuple[float, ...] | None = None
+) -> NDArray[np.float32]:
     """How deep inside its object each pixel lies, whatever the object's size.
 
     Parameters
     ----------
     objects : numpy.ndarray
-        (Y, X) int32, 0 background, one number an object.
+        (Y, X) or (Z, Y, X) int32, 0 background, one number an object.
+    sampling : tuple of float, optional
+        Length of a pixel along each axis; 1 along all without it.
 
     Returns
     -------
     numpy.ndarray
-        (Y, X) float32 in [0, 1]: the distance to what is not the object, over the largest such
+        As large, float32 in [0, 1]: the distance to what is not the object, over the largest such
         distance in it; 0 on the background. Objects continue beyond the image's border, as they do where
         tiles are mirrored.
     """
@@ -36,7 +40,7 @@ def distance_map(objects: NDArray[np.int32]) -> NDArray[np.float32]:
         if inside.all():
             depth[around] = 1
             continue
-        distance = ndimage.distance_transform_edt(inside).astype(np.float32)
+        distance = ndimage.distance_transform_edt(inside, sampling).astype(np.float32)
         view = depth[around]
         np.maximum(view, distance / distance.max(), out=view)
     return depth

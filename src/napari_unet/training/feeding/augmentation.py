@@ -71,7 +71,7 @@ def cut_patch(
     size = shape[::-1] if turns % 2 else shape
     warps = settings.rotation > 0 or settings.scale > 0 or settings.elastic > 0
     if warps and rng.random() < settings.warp_probability:
-        patch = _warp(source, _sampling_map(centre, size, settings, rng))
+        patch = warp(source, sampling_map(centre, size, settings, rng))
     else:
         patch = _window(source, centre, size)
     image, labels, weights = (_turn(a, turns, flip) for a in (patch.image, patch.labels, patch.weights))
@@ -116,13 +116,13 @@ def mirrored_indices(start: int, count: int, size: int) -> NDArray[np.intp]:
     return np.where(wrapped < size, wrapped, period - wrapped)
 
 
-def _sampling_map(
+def sampling_map(
     centre: tuple[float, float],
     shape: tuple[int, int],
     settings: AugmentationSettings,
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """(Y, X, 2) float32: the x and y in the image that each pixel of the patch comes from."""
+    """Random turn, zoom, deformation: (Y, X, 2) float32, x and y that each pixel of the patch comes from."""
     import cv2
 
     angle = np.deg2rad(rng.uniform(-settings.rotation, settings.rotation))
@@ -139,7 +139,8 @@ def _sampling_map(
     return sampling
 
 
-def _warp(source: Patch, sampling: NDArray[np.float32]) -> Patch:
+def warp(source: Patch, sampling: NDArray[np.float32]) -> Patch:
+    """The patch whose pixels come from these places, (Y, X, 2) float32: x and y in the source."""
     import cv2
 
     channels = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import Sample
     from napari_unet.models.normalization import Normalization
     from napari_unet.networks.sizes import InputSizes
     from napari_unet.settings import Separation, TrainingSettings
@@ -58,8 +60,10 @@ class TrainingBatches:
     shares : int
         Devices that share each batch, which is filled up to a multiple of it.
     shapes : sequence of tuple of int, optional
-        (Y, X) of each image, where they are known; otherwise the images are read.
+        Of each image, without channels, where they are known; otherwise the images are read.
     """
+
+    fewest = 4  # patches of an automatic batch
 
     def __init__(
         self,
@@ -72,7 +76,7 @@ class TrainingBatches:
         separation: Separation = "none",
         connected: bool = True,
         shares: int = 1,
-        shapes: Sequence[tuple[int, int]] | None = None,
+        shapes: Sequence[tuple[int, ...]] | None = None,
     ) -> None:
         if len(dataset) == 0:
             raise TrainingError(
@@ -93,11 +97,11 @@ class TrainingBatches:
         self.shares = shares
         self.cache = ArrayCache(PREPARED_BYTES)
         if shapes is None:
-            shapes = [dataset.image(s).shape[:2] for s in dataset.samples]
-        shapes = [scaled_shape(shape, normalization.scale) for shape in shapes]
-        self.shape = self._patch_shape(shapes)
+            shapes = [dataset.image(s).shape[:-1] for s in dataset.samples]
+        scaled = [(*s[:-2], *scaled_shape(s[-2:], normalization.scale)) for s in shapes]
+        self.shape = self._patch_shape(scaled)
         out = [n - 2 * sizes.margin for n in self.shape]
-        per_image = [-(-y // out[0]) * -(-x // out[1]) for y, x in shapes]
+        per_image = [math.prod(-(-n // o) for n, o in zip(shape, out, strict=True)) for shape in scaled]
         self._deck = np.repeat(np.arange(len(shapes)), per_image)
         self._order: tuple[int, NDArray[np.intp]] | None = None
         if classes > 255:
@@ -105,7 +109,7 @@ class TrainingBatches:
                 "too many classes", code="training.classes.many", expected="at most 255", got=str(classes)
             )
 
-    def _patch_shape(self, shapes: list[tuple[int, int]]) -> tuple[int, int]:
+    def _patch_shape(self, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
         """Input size of the patches: the largest image's, bounded by the patch setting."""
         longest = [min(max(s[axis] for s in shapes), self.training.patch) for axis in (0, 1)]
         if self.training.augmentation.symmetry == "dihedral":
@@ -123,7 +127,7 @@ class TrainingBatches:
         """Patches a step: what the settings say, or 4 to 16 by their size; filled up for the shares."""
         wanted = self.training.batch_size
         if not wanted:
-            wanted = int(min(max(BATCH_PIXELS // (self.shape[0] * self.shape[1]), 4), 16))
+            wanted = int(min(max(BATCH_PIXELS // math.prod(self.shape), self.fewest), 16))
         return -(-wanted // self.shares) * self.shares
 
     @property
@@ -136,7 +140,7 @@ class TrainingBatches:
     @property
     def pixels_a_step(self) -> int:
         """Of all patches of a batch."""
-        return self.shape[0] * self.shape[1] * self.batch_size
+        return math.prod(self.shape) * self.batch_size
 
     @property
     def total_steps(self) -> int:
@@ -155,20 +159,20 @@ class TrainingBatches:
 
     def _prepared(self, index: int) -> PreparedSample:
         sample = self.dataset.samples[index]
-        prepared = self.cache.get(
-            (sample.id, "prepared"),
-            lambda: prepare_sample(
-                self.dataset,
-                sample,
-                self.normalization,
-                self.training,
-                self.class_weights,
-                self.separation,
-                self.connected,
-            ),
-        )
+        prepared = self.cache.get((sample.id, "prepared"), lambda: self._prepare(sample))
         assert isinstance(prepared, PreparedSample)
         return prepared
+
+    def _prepare(self, sample: Sample) -> PreparedSample:
+        return prepare_sample(
+            self.dataset,
+            sample,
+            self.normalization,
+            self.training,
+            self.class_weights,
+            self.separation,
+            self.connected,
+        )
 
     def patch(self, index: int, rng: np.random.Generator) -> Patch:
         """Draw a patch from image number `index`."""
@@ -179,7 +183,7 @@ class TrainingBatches:
         share = 1.0 if prepared.sparse else self.training.foreground_patches
         on_foreground = len(prepared.foreground) > 0 and rng.random() < share
         target = prepared.foreground[rng.integers(len(prepared.foreground))] if on_foreground else None
-        for axis in (0, 1):
+        for axis in range(len(have)):
             spare = have[axis] - output[axis]
             low, high = sorted(((output[axis] - 1) / 2, (output[axis] - 1) / 2 + spare))
             if spare > 0 and target is not None:
@@ -187,13 +191,11 @@ class TrainingBatches:
                 centre.append(float(np.clip(target[axis] + jitter, low, high)))
             else:
                 centre.append(rng.uniform(low, high))
-        return cut_patch(
-            prepared.whole,
-            (centre[0], centre[1]),
-            self.shape,
-            self.training.augmentation,
-            rng,
-        )
+        return self._cut(prepared.whole, centre, rng)
+
+    def _cut(self, whole: Patch, centre: list[float], rng: np.random.Generator) -> Patch:
+        y, x = self.shape
+        return cut_patch(whole, (centre[0], centre[1]), (y, x), self.training.augmentation, rng)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step.
@@ -222,23 +224,23 @@ class TrainingBatches:
         targets = np.empty((size, *output, self.classes + apart + 1), np.float32)
         for row, patch in enumerate(patches):
             images[row] = patch.image
-            labels = patch.labels[inner, inner]
+            labels = patch.labels[(inner,) * patch.labels.ndim]
             for number in range(self.classes):
                 targets[row, ..., number] = labels == number + 1
             if apart:
                 targets[row, ..., self.classes : -1] = self._apart(patch, inner)
-            targets[row, ..., -1] = patch.weights[inner, inner]
+            targets[row, ..., -1] = patch.weights[(inner,) * patch.weights.ndim]
         return images, targets
 
     def _apart(self, patch: Patch, inner: slice) -> NDArray[np.float32]:
         """(Y', X', 1) or (Y', X', 33) float32 that tells objects apart; -1 where that is not known."""
         if patch.separation is None:
-            return np.full((1, 1, 1), -1, np.float32)
+            return np.full(1, -1, np.float32)
         if self.separation == "star":
             return star_targets(patch.separation)[inner, inner]
         if self.separation == "objects":  # what lies beyond the image's borders is a mirror's
             return np.where(patch.weights > 0, patch.separation, -1)[inner, inner, None]
-        return patch.separation[inner, inner, None]
+        return patch.separation[(inner,) * patch.separation.ndim][..., None]
 
     def stream(self, first_step: int = 0) -> Generator[Batch, None, None]:
         """Batches from a step on, made ahead in another thread, in order; close it when done."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # What the data decides, what the panel asks for by itself, and what is not of this form.
 LEFT_OUT = {"name", "input_channels", "classes", "minutes", "megapixels", "epochs", "steps_per_epoch", "seed"}
+LEFT_OUT |= {"dimensions", "slices", "flat_levels", "patch_depth", "voxel_size"}  # of volumes
 SECTIONS = (("network",), ("training",), ("training", "augmentation"))
 MOST = 1_000_000
 DECIMALS = 5  # of fractions, such as weight decay

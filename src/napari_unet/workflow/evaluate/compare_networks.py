@@ -185,7 +185,7 @@ class CompareNetworksTask:
         split_file = self.report / SPLIT_FILE
         if split_file.exists():
             return Split.load(split_file)
-        split = split_for(self.data, dataset, self.recipe.training, self.split, on_progress, cancel)
+        split = split_for(self.data, dataset, self.recipe, self.split, on_progress, cancel)
         if not split.held_out:
             raise DataError(
                 f"{dataset.name} has no images to judge networks on",

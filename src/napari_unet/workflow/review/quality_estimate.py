@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.files.channels import channels_of
+from napari_unet.data.volumes import with_neighbours
 from napari_unet.errors import WorkbenchError
 from napari_unet.inference.ensemble import flip_back, flip_image, flips_of
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.metrics.overlap import count_overlap, scores_of_counts
 from napari_unet.models.ensemble import Ensemble
+from napari_unet.models.slices_seen import check_sees_one_slice
 from napari_unet.progress import Progress, ignore_progress
 from napari_unet.settings import Settings
 from napari_unet.workflow.review.diversity import appearance
@@ -156,6 +158,8 @@ def agreement_of_members(
         In order.
     """
     settings = settings or model.recipe.inference
+    if model.recipe.network.in_3d:
+        check_sees_one_slice(model.recipe.network, "an estimate of IoU")
     start = time.monotonic()
 
     def tell(
@@ -182,12 +186,14 @@ def agreement_of_members(
         return found
     flips = flips_of(settings.flips)
     plain = settings.model_copy(update={"flips": "none"})
+    slices = model.recipe.network.slices
     taken: list[tuple[Sample, NDArray[np.generic]]] = []
 
     def turned() -> Iterator[NDArray[np.float32]]:
         for sample in samples:
             try:
-                read = model.normalization.pick(sample.read_image(), *channels_of(sample), sample.id)
+                seen = with_neighbours(sample, slices) if slices > 1 else sample
+                read = model.normalization.pick(seen.read_image(), *channels_of(sample), sample.id)
                 image = model.normalization.prepare(read, sample.id)
             except WorkbenchError:
                 continue

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.files.channels import channels_of
+from napari_unet.data.volumes import with_neighbours
 from napari_unet.engine.hardware import has_gpu
 from napari_unet.errors import DataError, SettingsError, WorkbenchError
 from napari_unet.inference.contours import refine
@@ -23,6 +24,7 @@ from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.normalization import is_constant, known_pixels, resize
 from napari_unet.networks.layers.object_depth import distance_map
 from napari_unet.settings import RAYS, InferenceSettings
+from napari_unet.workflow.segment.segment_volumes import by_volumes, one_answer_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -140,7 +142,7 @@ def segment_samples(
     Yields
     ------
     Segmentation
-        One an image.
+        One an image; of a network in three dimensions volume by volume, each in the order of its slices.
 
     Raises
     ------
@@ -153,7 +155,12 @@ def segment_samples(
     if not settings.batch_pixels and has_gpu():
         settings = settings.model_copy(update={"batch_pixels": GPU_BATCH_PIXELS})
     blanks: Blanks = {}
-    if isinstance(model, Ensemble) or disagreement:
+    if model.recipe.network.in_3d:
+        if isinstance(model, Ensemble) or disagreement:
+            raise one_answer_only()
+        readable = _readable(samples, on_problem, model.normalization, blanks)
+        results = by_volumes(readable, model, settings, cancel, on_problem)
+    elif isinstance(model, Ensemble) or disagreement:
         results = _by_many(samples, model, settings, cancel, on_problem, blanks)
     else:
         results = _by_one(samples, model, settings, cancel, on_problem, blanks)
@@ -241,11 +248,15 @@ def _readable(
     on_problem: OnProblem | None,
     normalization: Normalization,
     blanks: Blanks | None = None,
+    slices: int = 1,
 ) -> Iterator[tuple[Sample, NDArray[np.generic]]]:
-    """Images that can be read and hold pixels; where there is nothing to see is noted in `blanks`."""
+    """Images that can be read and hold pixels; where there is nothing to see is noted in `blanks`.
+
+    With several slices each has its neighbours as channels.
+    """
     for sample in samples:
         try:
-            image = sample.read_image()
+            image = (with_neighbours(sample, slices) if slices > 1 else sample).read_image()
             if not image.size:
                 got = " x ".join(map(str, image.shape))
                 raise DataError(f"{sample.id} is empty", code="data.image.empty", expected="pixels", got=got)
@@ -257,8 +268,20 @@ def _readable(
             on_problem(sample, error)
             continue
         if blanks is not None:
-            _note_blank(sample, image, blanks)
+            _note_blank(sample, _middle(image, slices), blanks)
         yield sample, image
+
+
+def _middle(image: NDArray[np.generic], slices: int) -> NDArray[np.generic]:
+    """The slice itself, of one with its neighbours."""
+    channels = image.shape[2] // slices
+    return image[..., slices // 2 * channels : (slices // 2 + 1) * channels] if slices > 1 else image
+
+
+def slices_seen(model: AnyModel) -> int:
+    """How many slices a model sees as channels; 1 of one that sees an image alone."""
+    network = model.recipe.network
+    return network.slices if network.dimensions == "2.5d" else 1
 
 
 def _note_blank(sample: Sample, image: NDArray[np.generic], blanks: Blanks) -> None:
@@ -280,7 +303,7 @@ def _by_one(
     waiting: list[tuple[Sample, tuple[int, int]]] = []
 
     def prepared() -> Iterator[NDArray[np.float32]]:
-        for sample, image in _readable(samples, on_problem, model.normalization, blanks):
+        for sample, image in _readable(samples, on_problem, model.normalization, blanks, slices_seen(model)):
             try:
                 ready = model.normalization.prepare(image, sample.id)
             except WorkbenchError as error:
@@ -310,7 +333,8 @@ def _by_many(
     at_once = LOADED_FOR_IMAGES, LOADED_FOR_PIXELS
     if not isinstance(model, Ensemble) or model.keeps_all:
         at_once = ASKED_IMAGES, ASKED_PIXELS
-    for some in _in_parts(_readable(samples, on_problem, model.normalization, blanks), *at_once):
+    readable = _readable(samples, on_problem, model.normalization, blanks, slices_seen(model))
+    for some in _in_parts(readable, *at_once):
         asked = [sample for sample, _ in some]
         tell = None
         if on_problem is not None:
@@ -346,7 +370,8 @@ def probabilities_of_members(
 ) -> Iterator[tuple[Sample, NDArray[np.generic], list[NDArray[np.float32]]]]:
     """Each image with the probabilities of each member, (Y, X, K) float32; what does not fit is left out."""
     ignored: Callable[..., None] = lambda *_: None  # noqa: E731 - a name for what is not said
-    for some in _in_parts(_readable(samples, ignored, model.normalization), ASKED_IMAGES, ASKED_PIXELS):
+    readable = _readable(samples, ignored, model.normalization, slices=slices_seen(model))
+    for some in _in_parts(readable, ASKED_IMAGES, ASKED_PIXELS):
         images, names = [image for _, image in some], [sample.id for sample, _ in some]
         answers: list[list[NDArray[np.float32]]] = [[] for _ in some]
         for member in members_of(model, settings):

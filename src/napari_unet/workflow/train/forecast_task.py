@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.networks.registry import build_network, input_sizes
+from napari_unet.networks.registry import build_network
 from napari_unet.progress import Progress
-from napari_unet.training.feeding.batches import PREPARED_BYTES, TrainingBatches
+from napari_unet.training.feeding.batches import PREPARED_BYTES
 from napari_unet.training.forecast import StepCost, expected_bytes, measure_steps
 from napari_unet.training.learner import learner_for
 from napari_unet.training.losses import make_loss
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import Recipe
     from napari_unet.training.feeding.augmentation import Patch
+    from napari_unet.training.feeding.batches import TrainingBatches
     from napari_unet.workflow.inputs.labelled_images import GivenData
 
 PICTURES = 12  # augmented samples that are shown
@@ -52,7 +54,7 @@ class Plan:
     batch : int
         Patches a step.
     patch : tuple of int
-        (Y, X) of a patch, in pixels.
+        (Y, X) of a patch, in pixels, or (Z, Y, X).
     parameters : int
         Weights of the network.
     step : StepCost or None
@@ -71,7 +73,7 @@ class Plan:
     split: Split
     recipe: Recipe
     batch: int
-    patch: tuple[int, int]
+    patch: tuple[int, ...]
     parameters: int
     step: StepCost | None
     memory: int
@@ -101,14 +103,14 @@ class Plan:
 
     def forecast_words(self, minutes: float) -> str:
         """What it will cost, for a person."""
-        y, x = self.patch
+        patch = " x ".join(map(str, self.patch))
         memory = f"about {self.memory / 2**30:.1f} GB of memory, {self.free / 2**30:.1f} GB are free"
         if self.step is None:
             return f"This network needs {memory}: take a smaller batch, patch, or fewer filters."
         steps = self.steps(minutes)
         passes = steps * self.batch / max(len(self.split.train), 1)
         words = (
-            f"About {steps:,} steps of {self.batch} patches of {y} x {x} ({self.step.seconds:.2g} s each), "
+            f"About {steps:,} steps of {self.batch} patches of {patch} ({self.step.seconds:.2g} s each), "
             f"{passes:,.0f} for every image; {memory}."
         )
         return f"{words} {self.warning(minutes)}".rstrip()
@@ -117,11 +119,11 @@ class Plan:
         """What speaks against it: too little memory, or too short a time; empty if nothing does."""
         if self.step is None:
             return "There is not enough memory: take a smaller batch, patch, or fewer filters."
-        y, x = self.patch
         words = []
         if self.memory > self.free:
             words.append("That may not be enough: take a smaller batch or patch.")
-        wanted = self.recipe.training.megapixels * 1e6 / (y * x * self.batch) * self.step.seconds / 60
+        a_step = math.prod(self.patch) * self.batch
+        wanted = self.recipe.training.megapixels * 1e6 / a_step * self.step.seconds / 60
         if not self.recipe.training.epochs and minutes < wanted / 2:
             words.append(f"The whole course of this recipe would take {wanted:,.0f} min.")
         return " ".join(words)
@@ -164,15 +166,7 @@ class PlanTask:
         data = prepare_training(self.data, self.format, self.recipe, self.split, on_progress, cancel)
         data.check_foreground()
         recipe, shapes = data.recipe, [one.shape for one in data.facts]
-        batches = TrainingBatches(
-            data.train,
-            data.normalization(),
-            recipe.training,
-            input_sizes(recipe.network),
-            recipe.network.classes,
-            separation=recipe.network.separation,
-            shapes=shapes,
-        )
+        batches = data.batches()
         patches = [batches.patch(*batches.drawn(n)) for n in range(PICTURES)]
         reading = time.monotonic() - begun
         on_progress(Progress(0.5, 1, "Trying a few steps"))
@@ -214,7 +208,7 @@ def picture(patch: Patch) -> NDArray[np.uint8]:
     Parameters
     ----------
     patch : Patch
-        As the network sees it.
+        As the network sees it; of a volume the slice in the middle.
 
     Returns
     -------
@@ -222,9 +216,13 @@ def picture(patch: Patch) -> NDArray[np.uint8]:
         (Y, X, 3) uint8, at most 128 pixels either way; annotated borders orange, what counts for
         nothing darkened.
     """
-    step = max(1, -(-max(patch.labels.shape) // PICTURE))
-    image = patch.image[::step, ::step, :3]
-    labels, weights = patch.labels[::step, ::step], patch.weights[::step, ::step]
+    image, labels, weights = patch.image, patch.labels, patch.weights
+    if labels.ndim == 3:
+        middle = len(labels) // 2
+        image, labels, weights = image[middle], labels[middle], weights[middle]
+    step = max(1, -(-max(labels.shape) // PICTURE))
+    image = image[::step, ::step, :3]
+    labels, weights = labels[::step, ::step], weights[::step, ::step]
     if image.shape[2] < 3:
         image = np.repeat(image[..., :1], 3, axis=2)
     low, high = (float(v) for v in np.percentile(image, (1, 99)))

@@ -23,6 +23,7 @@ from napari_unet.settings import (
 from napari_unet.workflow.inputs.pixel_scaling import pixel_size_of_samples
 from napari_unet.workflow.train.dataset_recipes import SET_RECIPES
 from napari_unet.workflow.train.dataset_scan import DatasetScan
+from napari_unet.workflow.train.fit_dimensions import fit_dimensions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -227,18 +228,26 @@ def fit_recipe(chosen: Recipe, dataset: Dataset, scan: DatasetScan | None = None
     facts = (scan or DatasetScan(dataset)).of(looked_at)
     training, network, inference = chosen.training, chosen.network, chosen.inference
     symmetry = training.augmentation.symmetry
+    volumes = network.dimensions != "2d"
     if symmetry == "auto":
-        symmetry = "dihedral" if dataset.format in WITHOUT_UP else "horizontal"
+        symmetry = "dihedral" if dataset.format in WITHOUT_UP or volumes else "horizontal"
     scale = training.scale or _automatic_scale(training, facts)
     precision = default_precision() if training.precision == "auto" else training.precision
     size = parse_pixel_size(training.pixel_size) if training.pixel_size else pixel_size_of_samples(looked_at)
     classes = len(dataset.classes)
     set_by_person = "input_channels" in network.model_fields_set
-    channels = 1 if training.channels == "grey" else _channels(network.input_channels, facts, set_by_person)
+    of_slice = _channels_of_slice(network)
+    channels = 1 if training.channels == "grey" else _channels(of_slice, facts, set_by_person)
     changed: dict[str, Any] = {"input_channels": channels, "classes": classes}
+    voxel_size = training.voxel_size
+    if volumes:
+        settled, voxel_size = fit_dimensions(network, training, scale, looked_at)
+        changed |= settled
+        changed["input_channels"] = channels * (settled["slices"] or 1)
     changed["separation"] = own_separation(network)
     if classes > 1:
         changed["activation"] = "softmax"  # classes exclude each other
+    flips = "none" if volumes else symmetry  # volumes take long enough once
     return Recipe(
         name=chosen.name,
         network=network.model_copy(update=changed),
@@ -247,13 +256,21 @@ def fit_recipe(chosen: Recipe, dataset: Dataset, scan: DatasetScan | None = None
                 "scale": scale,
                 "precision": precision,
                 "pixel_size": "" if size is None else size.text,
+                "voxel_size": voxel_size,
                 "augmentation": training.augmentation.model_copy(update={"symmetry": symmetry}),
             }
         ),
         inference=inference.model_copy(
-            update={"flips": symmetry if inference.flips == "auto" else inference.flips}
+            update={"flips": flips if inference.flips == "auto" else inference.flips}
         ),
     )
+
+
+def _channels_of_slice(network: NetworkSettings) -> int:
+    """Channels of a slice by the settings, which may be those of a model that was fitted already."""
+    slices = network.slices if network.dimensions == "2.5d" else 0
+    fitted = slices and network.input_channels % slices == 0
+    return network.input_channels // slices if fitted else network.input_channels
 
 
 def own_separation(network: NetworkSettings) -> Separation:

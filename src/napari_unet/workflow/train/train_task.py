@@ -23,11 +23,12 @@ from napari_unet.metrics.object_confidence import KEY as CONFIDENCE
 from napari_unet.models.model import Model, save_model
 from napari_unet.models.model_folder import METRICS_FILE, SPLIT_FILE, STATE_FILE, check_place
 from napari_unet.models.rehearsal import write_rehearsal
-from napari_unet.networks.registry import build_network, input_sizes
+from napari_unet.models.slices_seen import check_sees_one_slice
+from napari_unet.networks.registry import build_network
 from napari_unet.networks.transfer import freeze_encoder, use_pretrained
 from napari_unet.training.checkpoint import load_state, save_state
-from napari_unet.training.feeding.batches import TrainingBatches
 from napari_unet.training.feeding.prepared_sample import prepare_sample
+from napari_unet.training.feeding.prepared_volume import prepare_volume
 from napari_unet.training.feeding.weight_maps import class_weights
 from napari_unet.training.fit import Training
 from napari_unet.training.learner import learner_for
@@ -55,6 +56,11 @@ MOST_TO_TUNE = 400  # images by which a threshold is chosen
 # Settings that came later: as they are by themselves they change nothing, so that older states continue.
 ADDED = (
     ("network", "presence", False),
+    ("network", "dimensions", "2d"),
+    ("network", "slices", 0),
+    ("network", "flat_levels", 0),
+    ("training", "patch_depth", 0),
+    ("training", "voxel_size", ""),
     ("training", "side", 0),
     ("training", "restarts", 2),
     ("inference", "least_presence", 0.0),
@@ -141,6 +147,8 @@ class TrainTask:
                 code="output.name.archive",
                 remedy="give a name without .zip; zip the folder when it is done, it is read as well",
             )
+        if self.rehearsal > 0:
+            check_sees_one_slice(self.recipe.network, "a rehearsal")
         self._check_new()
         own_split = self.out / SPLIT_FILE
         given = own_split if self.resume and own_split.exists() and self.split is None else self.split
@@ -177,17 +185,7 @@ class _Training:
             weights = class_weights(
                 sum((one.pixels for one in facts), np.zeros(256, np.int64))[: classes + 1]
             )
-        batches = TrainingBatches(
-            data.train,
-            normalization,
-            training,
-            input_sizes(recipe.network),
-            classes,
-            weights,
-            recipe.network.separation,
-            shares=shares,
-            shapes=[one.shape for one in facts],
-        )
+        batches = data.batches(weights, shares)
         network = build_network(recipe.network, training.seed, training.precision)
         model = Model(recipe, normalization, data.dataset.classes, network)
         if self.task.init is not None:
@@ -207,7 +205,10 @@ class _Training:
             state = load_state(state_file, fingerprint, content)
         split.save(out / SPLIT_FILE)
         judging = data.dataset.subset(evenly(split.validation, MOST_TO_TUNE))
-        held = data.dataset.subset(evenly(split.validation, MAX_VALIDATION_IMAGES))
+        chosen = split.validation
+        if recipe.network.in_3d:  # slices that lie one behind another
+            chosen = chosen[:MAX_VALIDATION_IMAGES]
+        held = data.dataset.subset(evenly(chosen, MAX_VALIDATION_IMAGES))
         validation = self._validation(model, held) if len(held) else None
         learner, prepare_batch = learner_for(network, recipe.network)
         run = Training(
@@ -288,7 +289,11 @@ class _Training:
     def _validation(self, model: Model, held: Dataset) -> Validation:
         """For scores at the network's own resolution, without flips."""
         plain = self.data.recipe.training.model_copy(update={"border_weight": 0.0})
-        prepared = [prepare_sample(held, s, model.normalization, plain).whole for s in held.samples]
+        seen = self.data.as_seen(held)
+        if self.data.recipe.network.in_3d:
+            prepared = [prepare_volume(seen, s, model.normalization).whole for s in seen.samples]
+        else:
+            prepared = [prepare_sample(seen, s, model.normalization, plain).whole for s in seen.samples]
         return Validation(model, prepared, self.cancel)
 
     def _content(self) -> str:

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.files.channels import common_channels
 from napari_unet.data.split import Split, make_split
+from napari_unet.data.volume_split import make_volume_split
+from napari_unet.data.volumes import as_volumes, dataset_with_neighbours, place_of
 from napari_unet.errors import DataError, TrainingError
 from napari_unet.models.normalization import Normalization, measure_intensities
+from napari_unet.networks.registry import input_sizes
+from napari_unet.training.feeding.batches import TrainingBatches
+from napari_unet.training.feeding.volume_batches import VolumeBatches
 from napari_unet.workflow.inputs.labelled_images import GivenData
 from napari_unet.workflow.train.dataset_scan import scan_sound_part
+from napari_unet.workflow.train.fit_dimensions import network_anisotropy
 from napari_unet.workflow.train.recipes import fit_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_unet.data.dataset import Dataset
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.settings import Recipe, TrainingSettings
+    from napari_unet.settings import Recipe
     from napari_unet.workflow.inputs.left_out import LeftOut
     from napari_unet.workflow.train.dataset_scan import DatasetScan, ImageFacts
 
@@ -56,6 +65,31 @@ class TrainingData:
         """The images to train on."""
         return self.dataset.subset(self.split.train)
 
+    def as_seen(self, dataset: Dataset) -> Dataset:
+        """Some of the images as the network sees them: alone, with their neighbours, or as volumes."""
+        network = self.recipe.network
+        if network.dimensions == "2.5d":
+            return dataset_with_neighbours(dataset, network.slices)
+        if not network.in_3d:
+            return dataset
+        own = {sample.id for sample in dataset.samples}
+        others = (place_of(sample) for sample in self.dataset.samples if sample.id not in own)
+        return as_volumes(dataset, {(place.file, place.z) for place in others if place is not None})
+
+    def batches(self, class_weights: NDArray[np.float32] | None = None, shares: int = 1) -> TrainingBatches:
+        """The batches that the network learns from; parameters as ``TrainingBatches``."""
+        network, training = self.recipe.network, self.recipe.training
+        given = self.as_seen(self.train), self.normalization(), training, input_sizes(network)
+        options: dict[str, Any] = {
+            "classes": network.classes,
+            "class_weights": class_weights,
+            "separation": network.separation,
+            "shares": shares,
+        }
+        if not network.in_3d:
+            return TrainingBatches(*given, **options, shapes=[one.shape for one in self.facts])
+        return VolumeBatches(*given, **options, anisotropy=network_anisotropy(training))
+
     @property
     def facts(self) -> list[ImageFacts]:
         """Of the images to train on, in their order."""
@@ -83,8 +117,10 @@ class TrainingData:
         mean: tuple[float, ...] = ()
         deviation: tuple[float, ...] = ()
         if training.intensities == "dataset":
-            sums = (one.intensities.get(channels) or one.intensities[1] for one in self.facts)
-            mean, deviation = measure_intensities(sums, channels)
+            slices = self.recipe.network.slices if self.recipe.network.dimensions == "2.5d" else 1
+            of_slice = channels // slices
+            sums = (one.intensities.get(of_slice) or one.intensities[1] for one in self.facts)
+            mean, deviation = (slices * found for found in measure_intensities(sums, of_slice))
         return Normalization(
             channels=channels,
             intensities=training.intensities,
@@ -106,7 +142,7 @@ def prepare_training(
     """Open the data and read each image and mask once; errors as ``TrainTask.run``."""
     by_dataset = recipe.training.intensities == "dataset"
     scan, left = scan_sound_part(open_training_data(data, layout), by_dataset, on_progress, cancel)
-    split = split_for(data, scan.dataset, recipe.training, given, on_progress, cancel, scan.coverages())
+    split = split_for(data, scan.dataset, recipe, given, on_progress, cancel, scan.coverages())
     split = split.without(item.id for item in left)
     fitted = fit_recipe(recipe, scan.dataset.subset(split.train), scan)
     return TrainingData(scan, split, fitted, left)
@@ -134,19 +170,33 @@ def open_training_data(data: Path | GivenData, layout: str | None) -> Dataset:
 def split_for(
     data: Path | GivenData,
     dataset: Dataset,
-    settings: TrainingSettings,
+    recipe: Recipe,
     given: Path | Split | None,
     on_progress: OnProgress,
     cancel: CancelToken,
     coverage: Mapping[str, float] | None = None,
 ) -> Split:
-    """The split to train with: the one given, that of the data, or a new one; errors as ``make_split``."""
+    """The split to train with: the one given, that of the data, or a new one; errors as ``make_split``.
+
+    A network that sees several slices gets blocks of slices, with a gap between them.
+    """
+    settings = recipe.training
     if isinstance(given, Split):
         return given
     if given is not None:
         return Split.load(given)
     if isinstance(data, GivenData) and data.split is not None:
         return data.split
+    if recipe.network.dimensions != "2d":
+        return make_volume_split(
+            dataset,
+            validation=settings.validation,
+            held_out=settings.held_out,
+            seed=settings.seed,
+            coverage=coverage,
+            on_progress=on_progress,
+            cancel=cancel,
+        )
     return make_split(
         dataset,
         validation=settings.validation,

@@ -1,0 +1,118 @@
+"""Splits of volumes: whole volumes where there are enough, else blocks along z with a gap between them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from napari_unet.data.split import Split, make_split
+from napari_unet.data.volumes import check_slices, place_of, voxel_size_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_unet.data.dataset import Dataset
+    from napari_unet.data.sample import Sample
+    from napari_unet.data.volumes import Place
+    from napari_unet.progress import CancelToken, OnProgress
+
+GAP = 4  # slices between two blocks, where voxels are cubic; fewer where slices are thicker
+LARGEST_GAP = 0.1  # of the annotated slices of a volume
+
+
+def make_volume_split(
+    dataset: Dataset,
+    *,
+    validation: float,
+    held_out: float,
+    seed: int,
+    coverage: Mapping[str, float] | None,
+    on_progress: OnProgress,
+    cancel: CancelToken,
+) -> Split:
+    """Draw a split of slices.
+
+    Three volumes or more go to one part each, as ``make_split`` draws groups. Of fewer volumes each is cut
+    along z: the first slices are to train on, then come those for validation, the last are held out.
+    Neighbouring slices look alike, so that some between two blocks belong to no part.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Of slices with masks.
+    validation, held_out : float
+        Shares of the slices.
+    seed, coverage, on_progress, cancel
+        As ``make_split``.
+
+    Raises
+    ------
+    DataError
+        If an image is no slice of a volume.
+    """
+    check_slices(dataset.samples)
+    volumes: dict[object, list[tuple[int, Sample]]] = {}
+    names: dict[object, str] = {}
+    for sample in dataset.samples:
+        place = place_of(sample)
+        assert place is not None
+        volumes.setdefault(place.file, []).append((place.z, sample))
+        names[place.file] = _unused(place, names)
+    if len(volumes) >= 1 + (validation > 0) + (held_out > 0):
+        grouped = tuple(replace(s, group=names[file]) for file, some in volumes.items() for _, s in some)
+        return make_split(
+            replace(dataset, samples=grouped, find_groups=None, group_rule="volume"),
+            validation=validation,
+            held_out=held_out,
+            seed=seed,
+            coverage=coverage,
+            on_progress=on_progress,
+            cancel=cancel,
+        )
+    voxel = voxel_size_of(dataset.samples)
+    wanted = max(1, round(GAP / max(voxel.anisotropy, 1.0))) if voxel is not None else GAP
+    parts: dict[str, list[str]] = {"train": [], "validation": [], "held_out": []}
+    groups: dict[str, str] = {}
+    gaps = set()
+    for file, members in volumes.items():
+        slices = [sample for _, sample in sorted(members, key=lambda member: member[0])]
+        gap = min(wanted, max(1, int(LARGEST_GAP * len(slices))))
+        gaps.add(gap)
+        for part, block in _blocks(slices, {"held_out": held_out, "validation": validation}, gap).items():
+            parts[part] += [sample.id for sample in block]
+            groups |= {sample.id: f"{names[file]}, {part.replace('_', '-')}" for sample in block}
+    words = " or ".join(map(str, sorted(gaps)))
+    note = f"blocks along z; {words} slice{'s' * (words != '1')} between two blocks belong to none"
+    return Split(
+        tuple(parts["train"]),
+        tuple(parts["validation"]),
+        tuple(parts["held_out"]),
+        seed=seed,
+        groups=groups,
+        group_rule="block of slices",
+        data=dataset.name,
+        note=note,
+    )
+
+
+def _blocks(slices: list[Sample], shares: Mapping[str, float], gap: int) -> dict[str, list[Sample]]:
+    """The slices of each part, from the last to the first; all to train on where there are too few."""
+    blocks: dict[str, list[Sample]] = {}
+    rest = slices
+    for part, share in shares.items():
+        count = max(1, round(share * len(slices))) if share > 0 else 0
+        if count and len(rest) > count + gap:
+            blocks[part] = rest[-count:]
+            rest = rest[: -count - gap]
+    return {"train": rest, **blocks}
+
+
+def _unused(place: Place, names: Mapping[object, str]) -> str:
+    """A name for a volume that no other has."""
+    if place.file in names:
+        return names[place.file]
+    taken, number, name = set(names.values()), 1, place.volume
+    while name in taken:
+        number += 1
+        name = f"{place.volume}_{number}"
+    return name

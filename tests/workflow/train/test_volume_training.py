@@ -1,0 +1,165 @@
+"""From stacks to a model and back: training and segmenting in 2.5 and in three dimensions."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unet.data.catalog import open_dataset, open_images
+from napari_unet.models.model import Model, load_model, save_model
+from napari_unet.models.normalization import Normalization
+from napari_unet.networks.registry import build_network
+from napari_unet.progress import CancelToken, ignore_progress
+from napari_unet.settings import InferenceSettings, NetworkSettings, Recipe
+from napari_unet.workflow.export.export_model import ExportModelTask
+from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
+from napari_unet.workflow.segment.segment_samples import segment_samples
+from napari_unet.workflow.train.forecast_task import PlanTask
+from napari_unet.workflow.train.recipes import fit_recipe, recipe
+from napari_unet.workflow.train.train_task import TrainTask
+from support.errors import raises_code
+
+QUICK = ("filters=2", "depth=1", "epochs=1", "steps_per_epoch=2", "patch=16", "patch_depth=4", "batch_size=2")
+
+
+def write_stack(folder: Path, slices: int = 20, spacing: float = 1.0, name: str = "em") -> Path:
+    """A bright rod through all slices on dark noise, and its masks."""
+    luck = np.random.default_rng(0)
+    masks = np.zeros((slices, 24, 20), np.uint8)
+    masks[:, 6:14, 5:12] = 1
+    image = (luck.integers(0, 60, masks.shape) + 150 * masks).astype(np.uint8)
+    for kind, array in (("images", image), ("masks", masks)):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(
+            folder / kind / f"{name}.tif", array, imagej=True, resolution=(1.0, 1.0),
+            metadata={"axes": "ZYX", "spacing": spacing, "unit": "um"},
+        )  # fmt: skip
+    return folder
+
+
+def model_of(settings: NetworkSettings) -> Model:
+    own = Recipe(network=settings, inference=InferenceSettings(flips="none"))
+    channels = settings.input_channels
+    return Model(own, Normalization(channels=channels), ("foreground",), build_network(settings, 1))
+
+
+def fitted(folder: Path, *changes: str) -> Recipe:
+    return fit_recipe(recipe("fast", changes), open_dataset(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dimensions", ["2.5d", "3d"])
+def test_a_stack_becomes_a_model_that_segments_its_slices(tmp_path: Path, dimensions: str) -> None:
+    data = write_stack(tmp_path / "data")
+    chosen = recipe("fast", [*QUICK, f"dimensions={dimensions}", "held_out=0.2"])
+    TrainTask(data, tmp_path / "model", chosen).run(ignore_progress, CancelToken())
+    model = load_model(tmp_path / "model")
+    network = model.recipe.network
+    assert network.dimensions == dimensions
+    assert network.input_channels == (7 if dimensions == "2.5d" else 1)
+    assert model.recipe.training.voxel_size == "1 x 1 x 1 µm"
+    split = model.provenance["split"]
+    assert [len(split[part]) for part in ("train", "validation", "held_out")] == [10, 2, 4]
+    assert len(model.provenance["image_hashes"]) == 20  # of slices alone, as any other model knows them
+    results = list(segment_samples(open_images([data / "images" / "em.tif"]), model))
+    assert [result.sample.id for result in results] == [f"em_{z:03d}" for z in range(20)]
+    assert all(result.mask.shape == (24, 20) for result in results)
+
+
+def test_a_network_in_three_dimensions_is_given_the_volume(tmp_path: Path) -> None:
+    data = write_stack(tmp_path, 4)
+    model = model_of(NetworkSettings(filters=2, depth=1, dimensions="3d"))
+    stack = tifffile.imread(data / "images" / "em.tif").astype(np.float32)
+    normalized = ((stack - stack.mean()) / stack.std())[None, ..., None]
+    logits = np.asarray(model.network.predict_on_batch(normalized))[0, ..., 0]
+    results = list(segment_samples(open_images([data / "images" / "em.tif"]), model))
+    found = np.stack([result.probabilities[..., 0] for result in results])
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits)), atol=2e-3)
+
+
+def test_a_network_of_several_slices_is_given_the_neighbours(tmp_path: Path) -> None:
+    data = write_stack(tmp_path, 4)
+    settings = NetworkSettings(filters=2, depth=1, dimensions="2.5d", slices=3, input_channels=3)
+    model = model_of(settings)
+    stack = tifffile.imread(data / "images" / "em.tif")
+    seen = np.stack([stack[1], stack[0], stack[1]], axis=-1)  # of the first slice, mirrored
+    prepared = model.normalization.prepare(seen)[None]
+    logits = np.asarray(model.network.predict_on_batch(prepared))[0, ..., 0]
+    first = next(segment_samples(open_images([data / "images" / "em.tif"]), model))
+    np.testing.assert_allclose(first.probabilities[..., 0], 1 / (1 + np.exp(-logits)), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "slices", "dimensions", "seen", "flat"),
+    [(1.0, 20, "3d", 0, 0), (3.0, 20, "3d", 0, 1), (8.0, 20, "2.5d", 3, 0), (1.0, 8, "2.5d", 7, 0)],
+)
+def test_dimensions_follow_voxels_and_slices(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    spacing: float,
+    slices: int,
+    dimensions: str,
+    seen: int,
+    flat: int,
+) -> None:
+    data = write_stack(tmp_path, slices, spacing)
+    with caplog.at_level(logging.WARNING):
+        network = fitted(data, "dimensions=auto").network
+    assert (network.dimensions, network.slices, network.flat_levels) == (dimensions, seen, flat)
+    (sentence,) = caplog.messages
+    assert sentence.startswith("3D" if dimensions == "3d" else "2.5D")
+    again = fit_recipe(Recipe(network=network), open_dataset(data)).network
+    assert again == network  # a recipe that was fitted stays as it is
+
+
+def test_what_a_person_sets_stays(tmp_path: Path) -> None:
+    data = write_stack(tmp_path)
+    chosen = fitted(data, "dimensions=2.5d", "slices=3", "voxel_size=40x4x4nm")
+    assert (chosen.network.slices, chosen.network.input_channels) == (3, 3)
+    assert chosen.training.voxel_size == "40 x 4 x 4 nm"
+    assert fitted(data, "dimensions=3d", "voxel_size=40x4x4nm").network.flat_levels == 3
+    assert fitted(data, "dimensions=3d", "flat_levels=0", "voxel_size=40x4x4nm").network.flat_levels == 0
+
+
+def test_two_dimensions_stay_as_they_were(tmp_path: Path) -> None:
+    network = fitted(write_stack(tmp_path)).network
+    assert (network.dimensions, network.slices, network.flat_levels, network.input_channels) == (
+        "2d",
+        0,
+        0,
+        1,
+    )
+
+
+def test_a_network_of_images_is_chosen_for_2_5_dimensions(tmp_path: Path) -> None:
+    data = write_stack(tmp_path)
+    assert fitted(data, "dimensions=auto", "network.name=segnet").network.dimensions == "2.5d"
+    with raises_code("settings.dimensions.network", "segnet"):
+        fitted(data, "dimensions=3d", "network.name=segnet")
+
+
+@pytest.mark.slow
+def test_the_forecast_knows_patches_of_volumes(tmp_path: Path) -> None:
+    data = write_stack(tmp_path)
+    plan = PlanTask(data, recipe("fast", [*QUICK, "dimensions=3d"])).run(ignore_progress, CancelToken())
+    assert plan.patch == (4, 16, 16)
+    assert plan.pictures.shape[1:] == (16, 16, 3)
+    assert "4 x 16 x 16" in plan.forecast_words(1)
+
+
+def test_what_takes_single_slices_refuses_a_model_of_several(tmp_path: Path) -> None:
+    path = save_model(model_of(NetworkSettings(filters=2, depth=1, dimensions="3d")), tmp_path / "model")
+    with raises_code("model.volume.unsupported"):
+        ExportModelTask(path, tmp_path / "m.onnx", "onnx").run(ignore_progress, CancelToken())
+    with raises_code("model.volume.unsupported"):
+        FineTuneTask(path, tmp_path / "tuned", Path("nowhere")).run(ignore_progress, CancelToken())
+    samples = open_images([write_stack(tmp_path / "data", 4) / "images" / "em.tif"])
+    with raises_code("model.volume.several"):
+        next(segment_samples(samples, load_model(path), disagreement=True))
+    with raises_code("model.volume.unsupported"):
+        chosen = recipe("fast", ["dimensions=3d"])
+        TrainTask(tmp_path, tmp_path / "new", chosen, rehearsal=3).run(ignore_progress, CancelToken())
