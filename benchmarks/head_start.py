@@ -130,7 +130,7 @@ def split_of(point: Point, data: Path, work: Path) -> Split:
     file = work / point.set / "split.json"
     if not file.exists():
         dataset = open_training_data(data, None)
-        split = split_for(data, dataset, recipe("fast").training, None, ignore_progress, CancelToken())
+        split = split_for(data, dataset, recipe("fast"), None, ignore_progress, CancelToken())
         file.parent.mkdir(parents=True, exist_ok=True)
         split.save(file)
     split = Split.load(file)
