@@ -51,6 +51,17 @@ def made_up() -> Dataset:
     return Dataset("made up", "test", Path("here"), tuple(samples), problems=(problem,))
 
 
+def test_without_masks_the_images_are_described_all_the_same() -> None:
+    grey = Sample("grey", lambda: np.arange(12, dtype=np.uint16).reshape(3, 4, 1))
+    black = Sample("black", lambda: np.zeros((3, 4, 3), np.uint8))
+    found = inspect_dataset(Dataset("mine", "images", Path("here"), (), unlabelled=(grey, black)))
+    assert found.shapes == {"4 x 3": 2}
+    assert found.dtypes == {"uint16": 1, "uint8": 1}
+    assert found.channels == {"1": 1, "3, all equal": 1}
+    assert names(found, "one value") == {"black"}
+    assert "mine: 2 images, no masks\n  sizes      4 x 3 (2)\n" in found.summary()
+
+
 def names(inspection: Inspection, kind: str) -> set[str]:
     return {name for p in inspection.problems if kind in p.message for name in p.names}
 

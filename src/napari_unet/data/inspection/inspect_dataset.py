@@ -52,8 +52,8 @@ class _Findings:
     fingerprinted: list[str] = field(default_factory=list)
     prints: dict[str, str] = field(default_factory=dict)  # to know copies by
 
-    def look(self, sample: Sample, image: NDArray[np.generic], mask: ReferenceMask) -> None:
-        labels = mask.labels
+    def look_at_image(self, sample: Sample, image: NDArray[np.generic]) -> bool:
+        """Count its size, type and channels; whether it is of one value throughout."""
         self.shapes[f"{image.shape[1]} x {image.shape[0]}"] += 1
         self.dtypes[str(image.dtype)] += 1
         equal = image.shape[2] > 1 and bool((image[..., :3] == image[..., :1]).all())
@@ -61,6 +61,11 @@ class _Findings:
         constant = bool((image == image[:1, :1]).all())
         if constant:
             self.names["constant"].append(sample.id)
+        return constant
+
+    def look(self, sample: Sample, image: NDArray[np.generic], mask: ReferenceMask) -> None:
+        labels = mask.labels
+        constant = self.look_at_image(sample, image)
         if image.shape[:2] != labels.shape:
             self.names["size"].append(sample.id)
             return
@@ -171,9 +176,14 @@ def inspect_dataset(
         With problems, each with its remedy.
     """
     found = _Findings()
-    for sample in tracked(dataset.samples, len(dataset), "Inspecting", on_progress, cancel):
+    # Where nothing has a mask, the images themselves are what there is to say something about.
+    samples = dataset.samples or dataset.unlabelled
+    for sample in tracked(samples, len(samples), "Inspecting", on_progress, cancel):
         try:
-            found.look(sample, sample.read_image(), sample.read_mask())
+            if dataset.samples:
+                found.look(sample, sample.read_image(), sample.read_mask())
+            else:
+                found.look_at_image(sample, sample.read_image())
         except DataError as error:
             found.unreadable.append((sample.id, error.sentence))
     filled = [c for c in found.coverage if c > 0]

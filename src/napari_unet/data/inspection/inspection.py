@@ -40,8 +40,8 @@ class Inspection:
     classes : tuple of str
         Of the masks.
     shapes, dtypes, channels : dict
-        Number of labelled images by "width x height", by dtype, by channels ("3, all equal" for
-        grey stored as colour).
+        Number of labelled images (of all images if none has a mask) by "width x height", by dtype, by
+        channels ("3, all equal" for grey stored as colour).
     masks : str
         Which values the masks have, and what they were taken for.
     outlines : str
@@ -128,6 +128,9 @@ class Inspection:
         """As text for the shell."""
         if not self.labelled:
             lines = [f"{self.name}: {self.unlabelled} image{'s' * (self.unlabelled != 1)}, no masks"]
+            if self.shapes:
+                lines.append(f"  sizes      {_listed(self.shapes)}")
+                lines.append(f"  pixels     {_listed(self.dtypes)}; channels {_listed(self.channels)}")
             return "\n".join([*lines, *(f"! {problem.message}" for problem in self.problems)])
         lines = [
             f"{self.name}: {self.format}, {self.labelled} images with masks, {self.unlabelled} without",
