@@ -71,8 +71,9 @@ def _spelling(action: argparse.Action) -> str:
 
 def _meaning(action: argparse.Action) -> str:
     text = (action.help or "") % {"default": action.default, "prog": "napari-unet", "type": "", "choices": ""}
-    if action.choices and isinstance(action.metavar, str):
-        return f"{text}; one of {', '.join(map(str, action.choices))}"
+    listed = all(str(choice) in text for choice in action.choices or ())
+    if action.choices and isinstance(action.metavar, str) and not listed:
+        return f"{text.removesuffix('.')}; one of {', '.join(map(str, action.choices))}."
     return text
 
 

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
         "name", nargs="?", metavar="NAME",
-        help="Setting or group of settings, such as batch_size or training (default: all).",
+        help="Setting, group, or part of a name, such as batch_size, training or rate (default: all).",
     )  # fmt: skip
     parser.add_argument(
         "--recipe", default="", metavar="NAME", help="Recipe whose values are shown (default: no recipe)."
@@ -75,9 +75,10 @@ def _walk(kind: type[BaseModel], values: dict[str, Any], above: tuple[str, ...])
 
 
 def _named(facts: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """Settings of this name, or whose path has this part."""
+    """Settings of this name, or whose path has this part; if there are none, those whose name contains it."""
     wanted = name.split(".")
     chosen = [one for one in facts if _contains(one["name"].split("."), wanted)]
+    chosen = chosen or [one for one in facts if name.lower() in one["name"]]
     if not chosen:
         known = {".".join(one["name"].split(".")[-len(wanted) :]) for one in facts}
         known |= {one["name"].split(".")[0] for one in facts}
