@@ -21,7 +21,7 @@ import numpy as np
 from figures import print_figures
 from napari_unet.data.synthetic import write_synthetic
 from roads.every import EVERY
-from roads.road import Look, drive, write_table
+from roads.road import Pictures, drive, write_table
 from roads.waiting import rest, spin
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "window.md"
@@ -158,16 +158,19 @@ def main() -> None:
     parser.add_argument("--roads", default=letters, help="letters of the roads to drive, e.g. ae")
     parser.add_argument("--page", type=Path, default=PAGE, help="page with the table of roads")
     parser.add_argument("--only-roads", action="store_true", help="leave out how the window feels")
-    parser.add_argument("--pictures", type=Path, help="folder for a picture of the window after each road")
-    parser.add_argument("--theme", default="dark", choices=("dark", "light"))
-    parser.add_argument("--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="of the window")
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        help="folder for pictures of the window after each road, in both themes and two sizes",
+    )
     options = parser.parse_args()
+    pictures = None
     if options.pictures is not None:
         options.pictures.mkdir(parents=True, exist_ok=True)
-    look = Look(options.theme, options.size and tuple(options.size), options.pictures)
+        pictures = Pictures(options.pictures)
     for road in EVERY:
         if road.letter in options.roads:
-            driven = drive(road, look)
+            driven = drive(road, pictures)
             print(driven.row, flush=True)
             write_table(options.page, [driven])
     if options.only_roads:

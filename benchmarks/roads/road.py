@@ -7,7 +7,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from roads.hand import Hand
 from roads.waiting import rest
@@ -69,25 +69,41 @@ class Driven:
 
 
 @dataclass(frozen=True)
-class Look:
-    """How the window looks.
+class Pictures:
+    """What pictures of the window are taken at the end of each road.
 
     Attributes
     ----------
-    theme : str
-        Of napari: "dark" or "light".
-    size : tuple of int
-        Width and height of the window in pixels; None: napari's own.
-    pictures : Path
-        Folder that gets a picture of the window at the end of each road; None: no pictures.
+    folder : Path
+        Gets them: LETTER-THEME-WIDTH.png.
+    themes : tuple of str
+        Of napari: "dark", "light".
+    sizes : tuple
+        Width and height of the window in pixels. The first is that of the window from the start.
     """
 
-    theme: str = "dark"
-    size: tuple[int, int] | None = None
-    pictures: Path | None = None
+    folder: Path
+    themes: tuple[str, ...] = ("dark", "light")
+    sizes: tuple[tuple[int, int], ...] = ((1280, 800), (1440, 900))
+
+    def begin(self, viewer: Any) -> None:
+        """Give the window the first theme and size."""
+        self._look(viewer, self.themes[0], self.sizes[0])
+
+    def take(self, viewer: Any, letter: str) -> None:
+        """Take a picture in each theme and size."""
+        for theme in self.themes:
+            for size in self.sizes:
+                self._look(viewer, theme, size)
+                viewer.screenshot(str(self.folder / f"{letter}-{theme}-{size[0]}.png"), canvas_only=False)
+
+    def _look(self, viewer: Any, theme: str, size: tuple[int, int]) -> None:
+        viewer.theme = theme
+        viewer.window._qt_window.resize(*size)
+        rest(1)
 
 
-def drive(road: Road, look: Look) -> Driven:
+def drive(road: Road, pictures: Pictures | None = None) -> Driven:
     """Drive a road in a window of its own, with a computing process that starts with the dock."""
     import napari
 
@@ -97,17 +113,16 @@ def drive(road: Road, look: Look) -> Driven:
         os.environ["NAPARI_UNET_HOME"] = str(Path(folder) / "home")  # no project of an earlier run
         road.prepare(data)
         viewer = napari.Viewer(show=True)
-        viewer.theme = look.theme
-        if look.size is not None:
-            viewer.window._qt_window.resize(*look.size)
+        if pictures is not None:
+            pictures.begin(viewer)
         rest(1)
         hand = Hand(viewer)
         start = time.perf_counter()
         result = road.drive(hand, data)
         driven = Driven(road, hand.clicks, time.perf_counter() - start - hand.paused, result)
-        if look.pictures is not None:
+        if pictures is not None:
             rest(1)
-            viewer.screenshot(str(look.pictures / f"{road.letter}.png"), canvas_only=False)
+            pictures.take(viewer, road.letter)
         viewer.close()
         rest(0.2)
     return driven

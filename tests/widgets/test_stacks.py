@@ -298,6 +298,9 @@ def test_an_image_after_a_cleared_stack_opens_without_a_word_of_qt(
     qtbot.waitUntil(lambda: stack.session.workspace.current == "slide")
     settled(stack, qtbot)
     viewer.layers.selection.active = viewer.layers["s"]
-    qtbot.waitUntil(lambda: stack.session.workspace.current == "s [1,2]")
+    workspace = stack.session.workspace
+    qtbot.waitUntil(lambda: workspace.current.startswith("s ["))
+    place = stack.image_source.slice_place(workspace.current)
+    assert place.index == viewer.dims.current_step[:2] == (1, 2)
     assert not [record.message for record in qtlog.records if "inconsistent" in record.message]
     assert viewer.dims.ndim == 4

@@ -12,6 +12,7 @@ import pytest
 from napari_unet.models.image_statistics import describe_image, summarize_statistics
 from napari_unet.models.likeness import KEY, Likeness
 from napari_unet.models.normalization import Normalization
+from napari_unet.widgets.segment.suggestion_row import UNLIKE
 from support.hands import click, segment
 
 if TYPE_CHECKING:
@@ -97,13 +98,26 @@ def test_another_model_stays_until_the_suggestion_is_taken(
     assert row.isHidden()
 
 
-def test_an_image_of_another_kind_gets_no_suggestion(cells: Path, dock: Any, viewer: Any, qtbot: Any) -> None:
+def test_for_an_image_of_another_kind_the_closest_model_is_offered_and_not_chosen(
+    cells: Path, dock: Any, viewer: Any, qtbot: Any
+) -> None:
     stripes = np.tile(np.array([0, 0, 200, 200], np.uint8), (64, 16))
     viewer.add_image(stripes)
     qtbot.waitUntil(lambda: bool(dock.segment_panel.suggestion._statistics))
+    row = dock.segment_panel.suggestion
     assert dock.session.workspace.model is None
-    assert dock.segment_panel.suggestion.isHidden()
+    assert row.suggestion is None
     assert not dock.segment_panel.run_button.isEnabled()
+    assert row.words.whole_text() == "cells is the closest"
+    why = row.closest.reason
+    assert why
+    assert row.warning.text() == (
+        f"No model was trained on images like this ({why}). "
+        "Use the closest and check the mask, or paint a new mask."
+    )
+    click(qtbot, row.use_button)
+    assert dock.session.workspace.model.path == cells
+    assert row.warning.text() == UNLIKE.format("cells", why)
 
 
 def test_an_image_unlike_the_training_images_is_told(

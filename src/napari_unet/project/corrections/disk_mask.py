@@ -186,6 +186,12 @@ class DiskMask:
 
     # changing
 
+    def prepare(self) -> None:
+        """Somebody is about to paint: lock the mask on disk, which takes longer than a stroke may."""
+        with self._lock:
+            if not self.read_only:
+                self._take_lock()
+
     def paint(
         self,
         before: NDArray[np.uint8],

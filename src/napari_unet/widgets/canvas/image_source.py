@@ -96,6 +96,7 @@ class ImageSource(QObject):  # type: ignore[misc]
         self._pages: dict[str, StackSlice] = {}  # images of a data set that are the pages of one file
         self._kept: dict[tuple[Any, ...], tuple[list[tuple[int, ...]], list[Sample]]] = {}
         self._moving = False
+        self._changing = self._stepped = False  # the list of layers is; and the slider moved meanwhile
         self._looks = 0  # how often it is still looked whether the image fits next to the dock
         self._zoom = 0.0  # of the camera when that was seen to last
         self._extent: list[list[float]] | None = None  # of the image in view, in the world
@@ -122,6 +123,10 @@ class ImageSource(QObject):  # type: ignore[misc]
         for event in (events.inserted, events.removed, viewer.layers.selection.events.active):
             self._connect(event, self._on_layers)
         self._connect(events.inserted, self._on_inserted)
+        for event in (events.inserting, events.removing):
+            self._connect(event, self._on_changing)
+        for event in (events.inserted, events.removed):
+            self._connect(event, self._on_changed)
         self._connect(viewer.dims.events.current_step, self._on_step)
         if self._shows_all():
             self._looks, self._zoom = LOOKS, camera_of(viewer).zoom
@@ -177,6 +182,12 @@ class ImageSource(QObject):  # type: ignore[misc]
                 find_channels(event.value)
         self._watch(event.value)
 
+    def _on_changing(self, event: Any = None) -> None:
+        self._changing = True
+
+    def _on_changed(self, event: Any = None) -> None:
+        self._changing = False
+
     def _on_layers(self, event: Any = None) -> None:
         self._soon.start()
 
@@ -203,6 +214,8 @@ class ImageSource(QObject):  # type: ignore[misc]
             return
         try:
             self._use(wanted, [layer for layer in images if opened_data(layer) is None])
+            if self._stepped:
+                self._on_step()
         except WorkbenchError as error:
             self.session.runner.failed.emit(error.sentence, "")
 
@@ -425,6 +438,11 @@ class ImageSource(QObject):  # type: ignore[misc]
 
     def _on_step(self, event: Any = None) -> None:
         if self._moving or self.layer is None or not self._where:
+            return
+        # napari adapts its sliders in the middle of a change of its layers. What is shown then would change
+        # the layers again, before everybody has heard of the first change.
+        self._stepped = self._changing or self.layer not in self.viewer.layers
+        if self._stepped:
             return
         wanted = self._index_in_view(self.layer)
         if not wanted:

@@ -12,7 +12,7 @@ from napari_unet.models.image_statistics import describe_image, middle
 from napari_unet.models.likeness import Likeness
 from napari_unet.session.workspace import LARGE
 from napari_unet.widgets.parts.step import ElidedLabel
-from napari_unet.workflow.segment.suggest_model import Suggestion, suggest, suggest_channel
+from napari_unet.workflow.segment.suggest_model import Suggestion, closest_model, suggest, suggest_channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from napari_unet.session.images.image_channels import ImageChannels
     from napari_unet.session.session import Session
 
+NONE_FITS = (
+    "No model was trained on images like this{}. Use the closest and check the mask, or paint a new mask."
+)
 UNLIKE = "This image does not look like those that {} was trained on ({}). Check the mask."
 
 
@@ -34,7 +37,7 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
 
     Where no model was chosen yet it is chosen at once, so that the first click on Segment does something
     useful; the line says so. Where the image does not look like the training images of the model in use,
-    another line says that; it stops nobody.
+    another line says that; it stops nobody. Where no model fits, the closest is offered, but not chosen.
 
     Parameters
     ----------
@@ -49,6 +52,7 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
         self.session = session
         self.shape: Callable[[], tuple[int, int] | None] = lambda: None
         self.suggestion: Suggestion | None = None
+        self.closest: Suggestion | None = None  # where no model fits and none is chosen
         self.every_channel: Callable[[], ImageChannels | None] = lambda: None
         self._statistics: dict[tuple[str, tuple[str, ...]], _Look] = {}
         self._described: Collection | None = None
@@ -104,7 +108,7 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
 
     def use(self) -> None:
         """Choose the model that is suggested, and the channel that it is suggested for."""
-        suggestion = self.suggestion
+        suggestion = self.suggestion or self.closest
         if suggestion is not None:
             self.session.workspace.choose_model(suggestion.card)
             if suggestion.channel:
@@ -124,11 +128,16 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
     def _refresh(self) -> None:
         session = self.session
         found = self._statistics.get(self._key)
-        self.suggestion = None
+        self.suggestion = self.closest = None
         if found is not None:
             cards = session.candidate.suggestible()
             self.suggestion = suggest(found.whole, found.channels, cards, found.colour)
             self.suggestion = self.suggestion or suggest_channel(found.each, cards)
+            if self.suggestion is None and session.workspace.model is None:
+                self.closest = closest_model(found.whole, found.channels, cards, found.colour)
+        if self.closest is not None:
+            self._show_closest(self.closest)
+            return
         suggestion = self.suggestion
         if suggestion is not None and session.workspace.model is None and not session.runner.busy:
             self._chosen_here = True
@@ -150,6 +159,12 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
         self.warning.setText(UNLIKE.format(used.name, why) if why and used is not None else "")
         self.warning.setVisible(bool(why))
         self.setVisible(offered or bool(why))
+
+    def _show_closest(self, closest: Suggestion) -> None:
+        self.words.setText(f"{closest.card.name} is the closest")
+        self.warning.setText(NONE_FITS.format(f" ({closest.reason})" if closest.reason else ""))
+        for widget in (self.words, self.use_button, self.warning, self):
+            widget.setVisible(True)
 
     def _is_segmented(self) -> bool:
         collection = self.session.workspace.collection

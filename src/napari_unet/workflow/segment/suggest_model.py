@@ -76,6 +76,29 @@ def suggest(
     return best
 
 
+def closest_model(
+    statistics: ImageStatistics, channels: int, cards: Iterable[ModelCard], colour: bool | None = None
+) -> Suggestion | None:
+    """The model whose training images an image is least unlike, where none fits; parameters as for `suggest`.
+
+    Returns
+    -------
+    Suggestion or None
+        With what is unlike as its reason. None if no model takes such channels.
+    """
+    best: Suggestion | None = None
+    for card in cards:
+        kinds = card.provenance.get("looks")
+        if not isinstance(kinds, list) or card.mismatch(channels, colour):
+            continue
+        _, difference = closest_kind(statistics, kinds)
+        if best is None or difference < best.difference:
+            likeness = Likeness.of_model(card.provenance)
+            why = likeness.compare(statistics).why if likeness is not None else ""
+            best = Suggestion(card, why, difference)
+    return best
+
+
 def suggest_channel(looks: Iterable[ImageStatistics], cards: Sequence[ModelCard]) -> Suggestion | None:
     """The model and the channel of an image that fit each other best.
 

@@ -38,6 +38,7 @@ WHOLE = "large mask"  # what the layer that shows all of such a mask says of its
 REFRESH = 500  # milliseconds between two looks at what has been finished
 LOOK = 200  # milliseconds between two looks at where a person looks, while a mask is made
 SOON = 50  # milliseconds from a move of the view until it is looked at
+NEWS = 100  # milliseconds over which strokes are gathered until panels hear of them
 REST = 2000  # milliseconds after the last stroke until objects are counted again
 ALL = 0.9995  # of an image is all of it, in words
 
@@ -75,6 +76,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
         self._growing = self._timer(REFRESH, self._refresh)
         self._soon = self._timer(SOON, self._on_view)
         self._rest = self._timer(REST, self._count)
+        self._news = self._timer(NEWS, self.changed.emit)
         self.masks.begun.connect(self._on_begun)
         self.masks.grew.connect(self._on_grew)
         self.masks.changed.connect(self._on_changed)
@@ -100,7 +102,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
     def close(self) -> None:
         """Hand in the last stroke, and look at nothing any more."""
         self.lens.close()
-        for timer in (self._look, self._growing, self._soon, self._rest):
+        for timer in (self._look, self._growing, self._soon, self._rest, self._news):
             timer.stop()
         for event in (self._camera.events.center, self._camera.events.zoom):
             event.disconnect(self._on_camera)
@@ -341,7 +343,8 @@ class LargeMasks(QObject):  # type: ignore[misc]
     def _on_rows(self, identifiers: tuple[str, ...]) -> None:
         if self.session.workspace.current in identifiers and self.disk is not None:
             self._rest.start()
-            self.changed.emit()
+            if not self._news.isActive():
+                self._news.start()
 
     def _count(self) -> None:
         self.masks.count_objects(self.session.workspace.current)

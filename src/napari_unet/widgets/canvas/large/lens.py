@@ -174,6 +174,7 @@ class Lens(QObject):  # type: ignore[misc]
         self._wanted = None
         self.crop = crop
         self._show(crop)
+        self._prepare()
 
     def _show(self, crop: Crop) -> None:
         labels = crop.numbering.labels  # a copy: painting must not reach the stored mask
@@ -218,6 +219,7 @@ class Lens(QObject):  # type: ignore[misc]
         chosen = {key: functools.partial(self.choose_label, label) for key, label in wanted.items()}
         keys.bind(self.layer, {**chosen, "Control-Z": self._undo})
         self.layer.events.selected_label.connect(self._on_label)
+        self.layer.events.mode.connect(self._prepare)
 
     def set_editable(self, editable: bool) -> None:
         """Whether it may be painted on; not while the mask is being made."""
@@ -233,6 +235,12 @@ class Lens(QObject):  # type: ignore[misc]
     @property
     def _is_painting(self) -> bool:
         return self.layer is not None and str(self.layer.mode) in PAINTING
+
+    def _prepare(self, event: Any = None) -> None:
+        """Have the mask locked, in the thread, once somebody takes up the brush: no stroke waits for it."""
+        if self.crop is not None and self._is_painting:
+            with suppress(RuntimeError):  # closed
+                self._thread.submit(self.crop.disk.prepare)
 
     # what is done in it
 
