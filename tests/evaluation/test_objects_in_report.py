@@ -80,11 +80,11 @@ def test_a_report_has_confidence_intensities_and_physical_units(tmp_path: Path) 
     write_report(tmp_path, findings.evaluation, model={}, data={}, settings={}, background=background)
     with (tmp_path / "objects.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == measurement_names(1)
-    names = ("class", "area", "unit", "confidence", "intensity_mean", "intensity_max")
+    assert tuple(rows[0]) == measurement_names(1, 2)
+    names = ("class", "tie", "area", "unit", "confidence", "intensity_mean", "intensity_max")
     # 16 and 4 pixels of 0.5 x 0.25 µm; the mean of rows 1 to 4 and columns 1 to 4 is 2.5 * 12 + 2.5.
     assert [tuple(r[n] for n in names) for r in rows] == [
-        ("cell", "2", "µm", "0.75", "32.5", "52"), ("dot", "0.5", "µm", "0.5", "92.5", "99"),
+        ("cell", "", "2", "µm", "0.75", "32.5", "52"), ("dot", "", "0.5", "µm", "0.5", "92.5", "99"),
     ]  # fmt: skip
     stored = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["objects"]
     assert stored == [

@@ -183,7 +183,7 @@ def objects_text(objects: Mapping[str, ObjectTable], classes: Sequence[str]) -> 
     """Measurements of all objects as the text of a CSV file, with the columns of exports."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    names = measurement_names(max((table.channels for table in objects.values()), default=0))
+    names = measurement_names(max((table.channels for table in objects.values()), default=0), len(classes))
     rows.writerow(names)
     for image, table in objects.items():
         for row in measurement_rows(table, image, classes):

@@ -47,6 +47,8 @@ class Predicted:
         (Y, X, K) float32 in [0, 1]; None where masks were given.
     separation : numpy.ndarray or None
         (Y, X) in [0, 1], what tells objects apart; None of a model that does not say.
+    ties : tuple of int or None
+        Numbers of the objects that may as well be of another class; None where that is not known.
     """
 
     sample: Sample
@@ -54,6 +56,7 @@ class Predicted:
     number_objects: Callable[[], NDArray[np.int32]]
     probabilities: NDArray[np.float32] | None = None
     separation: NDArray[np.floating] | None = None
+    ties: tuple[int, ...] | None = None
 
 
 def model_predictions(
@@ -72,7 +75,8 @@ def model_predictions(
 
     for result in segment_samples(dataset.samples, model, settings, cancel, tell):
         number = partial(getattr, result, "objects")
-        yield Predicted(result.sample, result.mask, number, result.probabilities, result.separation)
+        said = result.probabilities, result.separation, result.ties
+        yield Predicted(result.sample, result.mask, number, *said)
 
 
 def given_predictions(
@@ -155,4 +159,9 @@ def measures_of(
     if found.probabilities is not None:
         said = found.probabilities, found.separation
         image = replace(image, load_said=lambda: said, confidence=confidence)
-    return image.measures()
+    if found.ties is not None:
+        image = replace(image, ties=found.ties)
+    table = image.measures()
+    if found.ties is None:
+        table.columns.pop("tie", None)  # not known
+    return table
