@@ -112,7 +112,8 @@ def main() -> None:
     from qtpy.QtWidgets import QApplication
 
     from napari_unet.metrics.object_measures import measure_objects
-    from napari_unet.session.quality.object_tables import BREATH, ImageObjects
+    from napari_unet.session.quality.image_objects import ImageObjects
+    from napari_unet.session.quality.object_tables import BREATH
     from napari_unet.widgets.objects.column_histogram import ColumnHistogram
     from napari_unet.widgets.objects.object_model import SHOWN_FIRST, ObjectModel
     from napari_unet.widgets.objects.object_view import ObjectView

@@ -12,12 +12,16 @@ from napari_unet.data.files.pixel_size import PixelSize
 from napari_unet.data.sample import Sample
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.inference.edits.object_edits import delete_object, merge_objects, split_objects
+from napari_unet.project.corrections.disk_mask import DiskMask
 from napari_unet.session.images.collection import Collection
+from napari_unet.session.quality import object_tables
 from napari_unet.session.session import Session
 from support.errors import raises_code
+from support.large_masks import write_large_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 SIDE = 24
 
@@ -120,3 +124,81 @@ def test_single_objects_are_deleted_split_and_merged_and_each_is_undone(opened: 
         opened.painting.edit_objects("b", partial(delete_object, number=1), "delete object")
     kinds = [version.kind for version in opened.painting.versions("a")]
     assert kinds == ["prediction", "paint", "delete object", "undo", "split object", "merge objects", "undo"]
+
+
+@pytest.fixture
+def on_disk(opened: Open, tmp_path: Path) -> Iterator[DiskMask]:
+    """The mask of image b is on disk: three squares of 16, 36 and 64 pixels."""
+    said = np.zeros((SIDE, SIDE, 1), np.float32)
+    said[1:5, 1:5], said[1:7, 10:16], said[12:20, 12:20] = 0.9, 0.8, 0.7
+    write_large_mask(tmp_path / "b.zarr", said)
+    mask = DiskMask(tmp_path / "b.zarr", "b")
+    opened.collection.entries["b"].use_disk(mask)
+    yield mask
+    mask.close()
+
+
+def test_objects_of_a_mask_on_disk_are_measured_found_and_clicked(opened: Open, on_disk: DiskMask) -> None:
+    objects = opened.objects
+    assert objects.get("b") is None
+    objects.want(["b"])
+    assert objects.is_coming("b")
+    opened.settle()
+    found = objects.get("b")
+    assert found is not None
+    assert found.table.columns["area_px"].tolist() == [16, 36, 64]
+    assert found.table.columns["confidence"] == pytest.approx([0.9, 0.8, 0.7], abs=0.003)
+    assert found.table.columns["intensity_min"].tolist() == [SIDE + 1, SIDE + 10, 12 * SIDE + 12]
+    # Nobody holds its pixels: where an object is, is read.
+    objects.want_numbers("b")
+    assert not objects.is_coming("b")
+    assert objects.numbers("b") is None
+    assert [objects.at_pixel("b", *at) for at in ((1, 1), (6, 15), (7, 15), (19, 12), (0, 99))] == [
+        1,
+        2,
+        0,
+        3,
+        0,
+    ]
+    box = found.box([0, 2])
+    assert box == (1, 1, 20, 20)
+    inside = objects.where("b", (1, 3), box)
+    assert inside is not None
+    assert inside.sum() == 16 + 64
+    assert inside[0, 0]
+    assert not inside[0, 9]
+    # A stroke makes it another mask, which is measured when it is on the disk.
+    before = on_disk.read(slice(0, SIDE), slice(0, SIDE))
+    after = before.copy()
+    after[1:7, 10:16] = 0
+    on_disk.paint(before, after, (0, 0))
+    assert objects.get("b") is None
+    objects.want(["b"])
+    opened.settle()
+    found = objects.get("b")
+    assert found is not None
+    assert found.table.columns["area_px"].tolist() == [16, 64]
+
+
+def test_too_large_a_part_of_a_mask_on_disk_is_not_read(
+    opened: Open, on_disk: DiskMask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened.objects.want(["b"])
+    opened.settle()
+    monkeypatch.setattr(object_tables, "MOST_READ", 100)
+    assert opened.objects.where("b", (1,), (0, 0, 10, 10)) is not None
+    assert opened.objects.where("b", (1, 3), (0, 0, 10, 11)) is None
+
+
+def test_measuring_a_mask_on_disk_gives_way_to_other_tasks(opened: Open, on_disk: DiskMask) -> None:
+    runner = opened.session.runner
+    runner.starting.emit()
+    opened.objects.want(["b"])
+    opened.settle()
+    assert opened.objects.get("b") is None
+    assert opened.objects.is_coming("b")
+    runner.ended.emit()
+    opened.settle()
+    found = opened.objects.get("b")
+    assert found is not None
+    assert len(found.table) == 3

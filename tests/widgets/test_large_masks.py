@@ -429,3 +429,38 @@ def test_models_that_see_an_image_as_a_whole_do_not_go_by_blocks(tiny_models: di
     present = with_network(presence=True)
     assert large_masks.goes_by_blocks(present, plain)
     assert not large_masks.goes_by_blocks(present, plain.model_copy(update={"least_presence": 0.5}))
+
+
+def test_the_table_of_objects_and_a_large_image_are_tied_both_ways(slide: Any, qtbot: Any) -> None:
+    segment(slide, qtbot)
+    panel, objects = slide.segment_panel, slide.objects
+    panel.show_box.setCurrentIndex(panel.show_box.findData(True))
+    qtbot.waitUntil(lambda: objects.row.isVisibleTo(panel), timeout=5000)
+    assert objects.dialog is None
+    assert slide.session.objects.latest("a") is None  # measured once its table is wanted
+    hands.click(qtbot, objects.row.table_button)
+    dialog = objects.dialog
+    qtbot.waitUntil(lambda: dialog.model.rowCount() > 0, timeout=hands.LONG)
+    mask = pixels(slide)
+    pieces, count = ndimage.label(mask, np.ones((3, 3)))
+    assert dialog.model.rowCount() == count == slide.session.disk_masks.objects("a")
+    assert dialog.model.values("area_px").sum() == np.count_nonzero(mask)
+    assert np.isfinite(dialog.model.values("intensity_mean")).all()
+    # A click on a row brings its object into the middle, with an outline.
+    place = dialog.view.visualRect(dialog.model.index(3, 1)).center()
+    qtbot.mouseClick(dialog.view.viewport(), hands.LEFT, pos=place)
+    marks = objects.marks
+    qtbot.waitUntil(lambda: marks.layer is not None and marks.layer.visible, timeout=5000)
+    centre = dialog.model.values("centroid_y_px")[3], dialog.model.values("centroid_x_px")[3]
+    assert np.allclose(camera_of(slide.viewer).center[-2:], centre, atol=0.6)
+    inside = np.argwhere(marks.layer.data) + np.round(marks.layer.translate[-2:]).astype(int)
+    number = {int(pieces[y, x]) for y, x in inside}
+    assert len(number) == 1
+    assert len(inside) == np.count_nonzero(pieces == number.pop()) == dialog.model.values("area_px")[3]
+    # A click on an object selects its row.
+    y, x = np.argwhere(mask)[-1]
+    marks.picked.emit("a", marks.number_at(int(y), int(x)))
+    assert len(dialog._selected_rows()) == 1
+    row = int(dialog._selected_rows()[0])
+    assert dialog.model.values("area_px")[row] == np.count_nonzero(pieces == pieces[y, x])
+    dialog.close()

@@ -80,8 +80,12 @@ def measure_objects(
     spacing: tuple[float, float] | None = None,
     unit: str = "",
     pause: Callable[[], None] = lambda: None,
+    height: int = 0,
 ) -> ObjectTable:
     """Measure every object of an image.
+
+    Everything is read by bands of whole rows. So each of the arrays may be anything that has their shape and
+    gives its rows, as long as memory holds a band.
 
     Parameters
     ----------
@@ -99,6 +103,8 @@ def measure_objects(
         Of the spacing.
     pause : callable
         Is called every now and then, for whoever shares the interpreter.
+    height : int
+        Rows of a band; 0: as many as make four million pixels.
 
     Returns
     -------
@@ -123,21 +129,22 @@ def measure_objects(
     S. Rigaud, in: Legland et al. 2007, Image Analysis & Stereology 26, 83, doi:10.5566/ias.v26.p83-92
     (the perimeter of Crofton on pixels).
     """
-    found = _Runs.of(objects)
+    bands = _bands(objects.shape, height)
+    found = _Runs.of(objects, bands)
     if spacing is not None and not unit:
         raise ValueError("a spacing needs its unit")
     sy, sx = spacing or (1.0, 1.0)
     area, centre_y, centre_x, eccentricity = found.moments(sy, sx)
     feret_px, feret, convex = found.hulls(sy, sx, pause)
-    crossings = _crossings(objects, found)
+    crossings = _crossings(objects, found, bands)
     perimeter_px = _crofton(crossings, 1.0, 1.0)
     perimeter = _crofton(crossings, sy, sx) if spacing is not None else perimeter_px
     columns: dict[str, NDArray[np.generic]] = {
         "object": found.numbers.astype(np.int64),
-        "label": np.asarray(mask[found.first_pixels()], np.int64),
+        "label": _at_first_pixels(mask, found, bands),
     }
     sums = _Sums(found, image, probabilities, columns["label"])
-    for rows in _bands(objects.shape):
+    for rows in bands:
         sums.add(objects, image, probabilities, rows)
         pause()
     columns["confidence"] = sums.confidence
@@ -156,8 +163,19 @@ def measure_objects(
     return ObjectTable(columns, unit if spacing is not None else "", sums.channels)
 
 
-def _bands(shape: Sequence[int]) -> list[slice]:
-    height = max(1, BAND // max(1, shape[1]))
+def _at_first_pixels(mask: NDArray[np.integer], found: _Runs, bands: Sequence[slice]) -> NDArray[np.int64]:
+    """(N,) int64: what a mask has in a pixel of each object."""
+    row, column = found.first_pixels()
+    values = np.zeros(len(row), np.int64)
+    for rows in bands:
+        here = np.flatnonzero((row >= rows.start) & (row < rows.stop))
+        if here.size:
+            values[here] = np.asarray(mask[rows])[row[here] - rows.start, column[here]]
+    return values
+
+
+def _bands(shape: Sequence[int], height: int = 0) -> list[slice]:
+    height = height or max(1, BAND // max(1, shape[1]))
     return [slice(y, min(y + height, shape[0])) for y in range(0, shape[0], height)]
 
 
@@ -177,9 +195,9 @@ class _Runs:
     end: NDArray[np.int64]
 
     @classmethod
-    def of(cls, objects: NDArray[np.integer]) -> _Runs:
+    def of(cls, objects: NDArray[np.integer], bands: Sequence[slice]) -> _Runs:
         parts = []
-        for rows in _bands(objects.shape):
+        for rows in bands:
             block = np.asarray(objects[rows])
             changes = np.ones((block.shape[0], block.shape[1] + 1), bool)
             changes[:, 1:-1] = block[:, 1:] != block[:, :-1]
@@ -291,18 +309,20 @@ def _pixels_in(polygons: list[NDArray[np.int32]], count: int) -> NDArray[np.floa
     return np.asarray(np.bincount(owner_of[new], pixels, minlength=count), np.float64)
 
 
-def _crossings(objects: NDArray[np.integer], found: _Runs) -> NDArray[np.float64]:
+def _crossings(objects: NDArray[np.integer], found: _Runs, bands: Sequence[slice]) -> NDArray[np.float64]:
     """(4, N): how often lines along rows, columns and both diagonals enter each object."""
     result = np.zeros((4, len(found.numbers)))
     if not len(found.numbers):
         return result
     result[0] = np.bincount(found.of_object, minlength=len(found.numbers))
-    for rows in _bands(objects.shape):
+    last: NDArray[np.integer] | None = None  # row of the band before
+    for rows in bands:
         block = np.asarray(objects[rows])
         above = np.zeros((block.shape[0], block.shape[1] + 2), block.dtype)
         above[1:, 1:-1] = block[:-1]
-        if rows.start:
-            above[0, 1:-1] = objects[rows.start - 1]
+        if last is not None:
+            above[0, 1:-1] = last
+        last = block[-1].copy()
         for direction, shift in enumerate((slice(1, -1), slice(0, -2), slice(2, None)), start=1):
             entered = block[(block != above[:, shift]) & (block > 0)]
             result[direction] += np.bincount(found.place[entered], minlength=len(found.numbers))

@@ -57,7 +57,7 @@ class Session:
         self.painting = Painting(self.workspace, self.runner, self.projects)
         self.disk_masks = DiskMasks(self.workspace, self.runner)
         self.estimates = QualityEstimates(self.workspace, self.runner)
-        self.objects = ObjectTables(self.workspace, dispatch)
+        self.objects = ObjectTables(self.workspace, dispatch, self.runner)
         self.background = BackgroundJob(self.workspace, self.runner)
         self.candidate = CandidateVersion(self.workspace, self.runner, self.painting)
         parts = self.workspace, self.runner, self.painting, self.history, self.background, self.candidate

@@ -87,6 +87,39 @@ def histogram(iou: NDArray[np.float64]) -> str:
     return out[0]
 
 
+def value_histogram(values: NDArray[np.float64], what: str, counted: str) -> str:
+    """How many of something have which value.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (N,) of finite numbers, N > 0.
+    what, counted : str
+        What the values are, and what has them.
+
+    Returns
+    -------
+    str
+        Data address.
+    """
+    out: list[str] = []
+    low, high = float(values.min()), float(values.max())
+    bins = min(30, max(5, round(len(values) ** 0.5)))
+    whole = bool((values == np.round(values)).all())
+    if whole and high - low < 30:  # a bar for each number
+        edges = np.arange(low - 0.5, high + 1)
+    else:
+        edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+    with drawn(out) as axes:
+        axes.hist(values, bins=edges, color=BLUE, rwidth=0.92)
+        middle = float(np.median(values))
+        axes.axvline(middle, color=INK, linewidth=1, linestyle="--")
+        axes.annotate(" median ", (middle, 1.0), xycoords=("data", "axes fraction"), ha="left", va="bottom")
+        axes.set(xlabel=what, ylabel=plain(counted))
+        _whole_numbers(axes)
+    return out[0]
+
+
 def coverage_plot(coverage: NDArray[np.float64], iou: NDArray[np.float64]) -> str:
     """IoU against the share of the image that is annotated.
 

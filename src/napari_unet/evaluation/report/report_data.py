@@ -65,6 +65,7 @@ class ReportData:
         predicted: NDArray[np.uint8],
         probabilities: NDArray[np.float32] | None = None,
         objects: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None,
+        measures: Callable[[], ObjectTable] | None = None,
     ) -> ImageScore:
         """Take one image.
 
@@ -74,11 +75,14 @@ class ReportData:
             As ``Evaluation.add``.
         probabilities : numpy.ndarray, optional
             (Y, X, K) float32 in [0, 1] that the mask was made of.
+        measures : callable, optional
+            () -> measurements of the predicted objects, with intensities and physical units. Without it they
+            are measured by their pixels alone.
         """
         score = self.evaluation.add(image, group, part, reference, predicted, objects)
         self.masks.keep(image, predicted)
         if objects is not None:
-            self.objects[image] = measure_objects(objects[1], predicted)
+            self.objects[image] = measure_objects(objects[1], predicted) if measures is None else measures()
         if probabilities is not None:
             counts = count_probabilities(reference.labels, probabilities, reference.weights, self.activation)
             self._count(part in SEEN, counts)

@@ -15,9 +15,9 @@ import numpy as np
 
 from napari_unet import PROGRAM
 from napari_unet.atomic import atomic_path
+from napari_unet.evaluation.report.object_section import object_rows, objects_text
 from napari_unet.evaluation.report.report_page import Background, report_page
 from napari_unet.evaluation.score import Evaluation, ImageScore
-from napari_unet.metrics.measurement_rows import measurement_names, measurement_rows
 from napari_unet.metrics.registry import SCORES, Score
 from napari_unet.metrics.uncertainty import why_no_interval
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from napari_unet.metrics.object_measures import ObjectTable
 
 OBJECTS = "objects.csv"
 
@@ -114,25 +113,17 @@ def write_report(
     }
     if evaluation.seen and evaluation.unseen:
         content["overall_seen"] = evaluation.summary(evaluation.seen)
+    if background.objects:
+        content["objects"] = object_rows(background.objects, evaluation.classes)
     if background.problems is not None:
         content["problems"] = background.problems
     if background.versions:
         content["versions"] = dict(background.versions)
     page = report_page(evaluation, overall, rows, background, model, data, settings)
     table = table_text(with_threshold_note(rows, background.threshold_note))
-    more = {OBJECTS: _objects_text(background.objects, evaluation.classes)} if background.objects else {}
+    more = {OBJECTS: objects_text(background.objects, evaluation.classes)} if background.objects else {}
     write_files(folder, table, content, page, more=more)
     return folder / "report.json"
-
-
-def _objects_text(objects: Mapping[str, ObjectTable], classes: Sequence[str]) -> str:
-    """Measurements of all objects as the text of a CSV file, with the columns of exports."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(measurement_names(0))
-    for image, table in objects.items():
-        rows.writerows(measurement_rows(table, image, classes))
-    return text.getvalue()
 
 
 def left_out_rows(left: Iterable[tuple[str, str, str]]) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ import numpy as np
 from napari_unet.evaluation.error_map import ERROR_COLOURS
 from napari_unet.evaluation.report import figures, summary_text
 from napari_unet.evaluation.report.methods_text import methods
+from napari_unet.evaluation.report.object_section import object_section
 from napari_unet.evaluation.report.report_tables import (
     class_table,
     image_tables,
@@ -141,6 +142,7 @@ def report_page(
         "per_class": class_table(overall),
         "seen": _seen(evaluation),
         "figures": _figures(evaluation, background),
+        "objects": object_section(background.objects, evaluation.classes),
         "galleries": background.galleries,
         "colours": ERROR_COLOURS,
         "tables": image_tables(evaluation, rows),

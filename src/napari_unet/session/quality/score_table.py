@@ -21,9 +21,10 @@ from napari_unet.workflow.evaluate.stored_predictions import (
 from napari_unet.workflow.inputs.image_reference import refer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from napari_unet.data.files.pixel_size import PixelSize
     from napari_unet.engine.task import Job
     from napari_unet.evaluation.confidence import ThresholdCurve
     from napari_unet.progress import Progress
@@ -47,12 +48,18 @@ class ScoreTable:
         Whose images and model.
     runner : TaskRunner
         Where tasks run.
+
+    Attributes
+    ----------
+    pixel_sizes : callable
+        (ids) -> id to PixelSize where it is known; the window knows it by its layers.
     """
 
     changed = Signal()
 
     def __init__(self, workspace: Workspace, runner: TaskRunner, history: RunHistory) -> None:
         self.workspace, self.runner, self.history = workspace, runner, history
+        self.pixel_sizes: Callable[[Sequence[str]], dict[str, PixelSize]] = lambda ids: {}
         self.active = False
         self.progress: Progress | None = None
         self.interval = UNKNOWN  # of the mean IoU
@@ -205,6 +212,7 @@ class ScoreTable:
             sum(e.is_corrected for e in entries),
             dataset.masks_are if dataset is not None else "",
             collection.channels if dataset is not None else (),
+            self.pixel_sizes([e.sample.id for e in entries]),
         )
 
         def on_end(job: Job) -> None:

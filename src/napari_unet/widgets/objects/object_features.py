@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from napari_unet.session.quality.object_tables import ImageObjects
+    from napari_unet.session.quality.image_objects import ImageObjects
     from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
 
 

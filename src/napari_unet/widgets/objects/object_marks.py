@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MARK = "selected objects"
 WIDTH = 2  # pixels of the outline
+RIM = 2  # pixels around the objects in which the outline ends
 SMALL = 24  # pixels of the screen; an object that looks smaller is zoomed in on
 COMFORTABLE = 96  # pixels of the screen that it has then
 STILL = 3  # pixels of the screen that the pointer may move in a click
@@ -85,10 +86,7 @@ class ObjectMarks(QObject):  # type: ignore[misc]
 
     def number_at(self, row: int, column: int) -> int:
         """Number of the object at a pixel of the current image; 0 for none."""
-        numbers = self.session.objects.numbers(self.session.workspace.current)
-        if numbers is None or not (0 <= row < numbers.shape[0] and 0 <= column < numbers.shape[1]):
-            return 0
-        return int(numbers[row, column])
+        return self.session.objects.at_pixel(self.session.workspace.current, row, column)
 
     # showing
 
@@ -104,27 +102,26 @@ class ObjectMarks(QObject):  # type: ignore[misc]
         if not self.active or identifier != current or not wanted:
             self._hide()
             return
-        numbers, known = objects.numbers(current), objects.get(current)
-        if numbers is None or known is None:
+        known = objects.get(current)
+        if known is None:
             return  # comes when it is measured
         rows = [row for row in (known.table.row_of(n) for n in wanted) if row >= 0]
         if not rows:
             self._hide()
             return
-        box = [
-            np.asarray(known.table.columns[f"{side}_px"])[rows] for side in ("top", "left", "bottom", "right")
-        ]
-        # A rim of two pixels, in which the outline ends.
-        top, left = (max(0, int(side.min()) - 2) for side in box[:2])
-        bottom, right = (int(side.max()) + 2 for side in box[2:])
-        chosen = np.zeros(int(numbers.max(initial=0)) + 1, np.uint8)
-        chosen[list(wanted)] = 1
-        self._put(chosen[numbers[top:bottom, left:right]], (top, left))
+        box = known.box(rows, RIM)
+        inside = objects.where(current, wanted, box)
+        if inside is None:
+            if objects.on_disk(current) is None:
+                return  # comes when it is measured
+            self._hide()  # too far apart on a large image
+        else:
+            self._put(inside.astype(np.uint8), box[:2])
         if self._centre_on is not None and self._centre_on[0] == current:
             row = known.table.row_of(self._centre_on[1])
             self._centre_on = None
             if row >= 0:
-                self._bring_into_view(known.table.columns, row, (top, left))
+                self._bring_into_view(known.table.columns, row)
 
     def _put(self, values: Any, first: tuple[int, int]) -> None:
         active = self.viewer.layers.selection.active
@@ -152,15 +149,18 @@ class ObjectMarks(QObject):  # type: ignore[misc]
         if self.layer is not None and self.layer.visible:
             self.layer.visible = False
 
-    def _bring_into_view(self, columns: dict[str, Any], row: int, first: tuple[int, int]) -> None:
-        centre = [float(columns[f"centroid_{axis}_px"][row]) - first[n] for n, axis in enumerate("yx")]
+    def _bring_into_view(self, columns: dict[str, Any], row: int) -> None:
+        image = self.canvas.image_source.layer
+        if image is None:
+            return
+        centre = [float(columns[f"centroid_{axis}_px"][row]) for axis in "yx"]
         sides = [
             float(columns[f"{b}_px"][row] - columns[f"{a}_px"][row])
             for a, b in (("top", "bottom"), ("left", "right"))
         ]
-        world = self.layer.data_to_world(centre)
+        world = image.data_to_world((*[0.0] * (image.ndim - 2), *centre))
         camera = layer_styles.camera_of(self.viewer)
-        size = max(sides) * float(np.abs(self.layer.scale[-1]))
+        size = max(sides) * float(np.abs(image.scale[-1]))
         if size * camera.zoom < SMALL:
             camera.zoom = COMFORTABLE / size
         camera.center = (*camera.center[:-2], *world[-2:])

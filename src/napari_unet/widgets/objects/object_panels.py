@@ -87,7 +87,8 @@ class ObjectPanels:
         self._show_features(identifier)
 
     def _show_features(self, identifier: str) -> None:
-        if identifier and identifier == self.session.workspace.current and self.canvas.as_objects:
+        current, large = self.session.workspace.current, self.session.objects.on_disk(identifier) is not None
+        if identifier and identifier == current and self.canvas.as_objects and not large:
             show_features(self.canvas, self.session.objects.get(identifier))
 
     def worst(self) -> None:

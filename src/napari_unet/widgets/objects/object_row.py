@@ -86,10 +86,13 @@ class ObjectRow(QWidget):  # type: ignore[misc]
         self.setVisible(shown)
         if not shown:
             return
-        known = objects.latest(current)
+        known, large = objects.latest(current), objects.on_disk(current) is not None
         words = "Counting objects" if known is None else objects_in_words(known.table, known.classes)
         self.words.setText(f"<b>{words}</b>" if known is not None else words)
-        objects.want([current], first=True)
+        # A large image has its count in a row of its own, and is measured when its table is wanted.
+        self.words.setVisible(known is not None or not large)
+        if not large:
+            objects.want([current], first=True)
 
     def _on_measured(self, identifier: str) -> None:
         if identifier == self.session.workspace.current:

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from qtpy.QtGui import QHideEvent, QShowEvent
 
-    from napari_unet.session.quality.object_tables import ImageObjects
+    from napari_unet.session.quality.image_objects import ImageObjects
     from napari_unet.session.session import Session
     from napari_unet.widgets.objects.object_marks import ObjectMarks
 
+AGAIN = 500  # milliseconds between two looks at how far a large image is
 MOST_MARKED = 5000  # objects that are outlined at once
 WHICH = {"image": "This image", "all": "All images"}
 EMPTY = "Segment an image: its objects come here."
+MEASURING = "The objects of this image are being measured"
 
 
 class ObjectsDialog(TableDialog):
@@ -57,6 +59,7 @@ class ObjectsDialog(TableDialog):
         self._worst_wanted = False  # once all images are measured
         self._column = "area_px"
         self._build()
+        self._look_again = self.timer(AGAIN, lambda: self.empty.setText(self._why_empty()))
         session.objects.changed.connect(self._on_measured)
         session.workspace.current_changed.connect(self._on_current)
         session.workspace.rows_changed.connect(lambda _: self.news())
@@ -199,10 +202,20 @@ class ObjectsDialog(TableDialog):
         self.show_rows()
         waiting = objects.waiting
         self.busy.setText(f"measuring {waiting:,} more" if waiting and self.scope == "all" else "")
+        self.empty.setText(self._why_empty())
         self._tell()
         if self._worst_wanted and not waiting and self.model.rowCount():
             self._worst_wanted = False
             self._go_to(0)
+
+    def _why_empty(self) -> str:
+        objects, ids = self.session.objects, self._ids()
+        if not any(objects.is_coming(identifier) for identifier in ids):
+            return EMPTY
+        large = any(objects.on_disk(identifier) is not None for identifier in ids)
+        if large and not self._look_again.isActive():
+            self._look_again.start()
+        return f"{MEASURING}: {100 * objects.share:.0f} %" if large else MEASURING
 
     def _fill_column_box(self) -> None:
         names = self.model.numeric()
@@ -333,4 +346,5 @@ class ObjectsDialog(TableDialog):
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
         """Rest while nobody looks."""
         super().hideEvent(event)
+        self._look_again.stop()
         self.marks.set_active(False)

@@ -54,7 +54,9 @@ class ScoresButtons(QWidget):  # type: ignore[misc]
         """All scores; made when they are first wanted."""
         from napari_unet.session.quality.score_table import ScoreTable
 
-        return ScoreTable(self.session.workspace, self.session.runner, self.session.history)
+        board = ScoreTable(self.session.workspace, self.session.runner, self.session.history)
+        board.pixel_sizes = lambda ids: self.session.objects.pixel_sizes(ids)
+        return board
 
     def tie_threshold(self, slider: Any) -> None:
         """Let the line of the curve and a slider be where the other is."""

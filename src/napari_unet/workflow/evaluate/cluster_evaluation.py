@@ -80,12 +80,15 @@ class ClusterPrediction:
         (Y, X, K) float16, in which they are stored everywhere.
     objects : numpy.ndarray or None
         (Y, X) int32, where they are scored.
+    separation : numpy.ndarray or None
+        (Y, X) float16, what tells them apart, where they are scored and the model says it.
     """
 
     id: str
     mask: NDArray[np.uint8]
     probabilities: NDArray[np.float16]
     objects: NDArray[np.int32] | None
+    separation: NDArray[np.float16] | None = None
 
 
 @dataclass(eq=False)
@@ -207,7 +210,9 @@ def _predict(task: _Predict) -> list[ClusterPrediction | LeftOut]:
         for result in results:
             objects = result.objects if wanted(result.sample) else None
             probabilities = result.probabilities.astype(np.float16)
-            found.append(ClusterPrediction(result.sample.id, result.mask, probabilities, objects))
+            apart = None if objects is None else result.separation
+            separation = None if apart is None else apart.astype(np.float16)
+            found.append(ClusterPrediction(result.sample.id, result.mask, probabilities, objects, separation))
     return found
 
 

@@ -21,6 +21,7 @@ from napari_unet.evaluation.report.report_files import write_report
 from napari_unet.evaluation.report.report_page import Background
 from napari_unet.evaluation.report.summary_text import copies_note, threshold_note
 from napari_unet.evaluation.score import SEEN, Evaluation
+from napari_unet.metrics.object_confidence import ObjectConfidence
 from napari_unet.models.ensemble import load_any
 from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
@@ -34,6 +35,7 @@ from napari_unet.workflow.evaluate.predicted_masks import (
     Predicted,
     fitting_reference,
     given_predictions,
+    measures_of,
     model_predictions,
     objects_of,
 )
@@ -153,6 +155,8 @@ class EvaluateTask:
         activation = model.recipe.network.activation if model is not None else "sigmoid"
         findings = ReportData(Evaluation(dataset.classes, self.settings, dataset.format), activation)
         groups = groups_of(dataset)
+        confidence = None if model is None else ObjectConfidence.of(model.provenance)
+        roots = () if isinstance(self.data, GivenData) else (self.data,)
         for found in tracked(predictions, len(dataset), "Scoring", on_progress, cancel):
             identifier = found.sample.id
             try:
@@ -162,7 +166,12 @@ class EvaluateTask:
                 continue
             objects = objects_of(reference, found, self.settings)
             group, part = groups[identifier], parts.of[identifier]
-            findings.add(identifier, group, part, reference, found.mask, found.probabilities, objects)
+            measures = None
+            if objects is not None:
+                measures = partial(measures_of, found, objects[1], dataset.classes, confidence, roots)
+            findings.add(
+                identifier, group, part, reference, found.mask, found.probabilities, objects, measures
+            )
         check_some_left(problems, len(left) + len(dataset))
         findings.evaluation.left_out.extend(item.entry for item in problems)
         copies = copies_note(parts.named, parts.of)
@@ -187,7 +196,8 @@ class EvaluateTask:
                 on_problem(found)
                 continue
             probabilities = found.probabilities.astype(np.float32)
-            yield Predicted(by_id[found.id], found.mask, partial(np.asarray, found.objects), probabilities)
+            number = partial(np.asarray, found.objects)
+            yield Predicted(by_id[found.id], found.mask, number, probabilities, found.separation)
 
     def _write(
         self,

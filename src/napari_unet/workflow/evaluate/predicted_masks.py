@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_unet.inference.postprocess import connected_objects
+from napari_unet.workflow.export.mask_sources import segmented
 from napari_unet.workflow.inputs.left_out import LeftOut, check_size
 from napari_unet.workflow.inputs.mask_folder import read_masks
 from napari_unet.workflow.segment.segment_samples import segment_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
+    from napari_unet.data.files.pixel_size import PixelSize
     from napari_unet.data.sample import ReferenceMask, Sample
     from napari_unet.errors import WorkbenchError
+    from napari_unet.metrics.object_confidence import ObjectConfidence
+    from napari_unet.metrics.object_measures import ObjectTable
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken
     from napari_unet.settings import EvaluationSettings, InferenceSettings
@@ -41,12 +45,18 @@ class Predicted:
         () -> (Y, X) int32, its objects; called where the reference tells objects apart.
     probabilities : numpy.ndarray or None
         (Y, X, K) float32 in [0, 1]; None where masks were given.
+    separation : numpy.ndarray or None
+        (Y, X) in [0, 1], what tells objects apart; None of a model that does not say.
+    ties : tuple of int or None
+        Numbers of the objects that may as well be of another class; None where that is not known.
     """
 
     sample: Sample
     mask: NDArray[np.uint8]
     number_objects: Callable[[], NDArray[np.int32]]
     probabilities: NDArray[np.float32] | None = None
+    separation: NDArray[np.floating] | None = None
+    ties: tuple[int, ...] | None = None
 
 
 def model_predictions(
@@ -64,7 +74,9 @@ def model_predictions(
         on_problem(LeftOut.of(sample, error))
 
     for result in segment_samples(dataset.samples, model, settings, cancel, tell):
-        yield Predicted(result.sample, result.mask, partial(getattr, result, "objects"), result.probabilities)
+        number = partial(getattr, result, "objects")
+        said = result.probabilities, result.separation, result.ties
+        yield Predicted(result.sample, result.mask, number, *said)
 
 
 def given_predictions(
@@ -116,3 +128,40 @@ def objects_of(
         return None
     ours = connected_objects(reference.labels) if reference.objects is None else reference.objects
     return ours, found.number_objects()
+
+
+def measures_of(
+    found: Predicted,
+    objects: NDArray[np.int32],
+    classes: tuple[str, ...],
+    confidence: ObjectConfidence | None,
+    roots: Sequence[Path] = (),
+    size: PixelSize | None = None,
+) -> ObjectTable:
+    """Measure the predicted objects of an image, as an export does.
+
+    Parameters
+    ----------
+    found : Predicted
+        The image and its mask.
+    objects : numpy.ndarray
+        (Y, X) int32, its objects.
+    classes : tuple of str
+        Names of the classes 1..K.
+    confidence : ObjectConfidence or None
+        Of the model.
+    roots : sequence of pathlib.Path
+        Folders or files in which the image may be a file, which knows the size of a pixel.
+    size : PixelSize, optional
+        Instead of what the file says.
+    """
+    image = segmented(found.sample, found.mask, classes, objects, size, roots=roots)
+    if found.probabilities is not None:
+        said = found.probabilities, found.separation
+        image = replace(image, load_said=lambda: said, confidence=confidence)
+    if found.ties is not None:
+        image = replace(image, ties=found.ties)
+    table = image.measures()
+    if found.ties is None:
+        table.columns.pop("tie", None)  # not known
+    return table

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_unet import PROGRAM
@@ -16,9 +17,11 @@ from napari_unet.evaluation.report.report_files import write_report
 from napari_unet.evaluation.report.report_page import Background
 from napari_unet.evaluation.report.summary_text import copies_note, count_of, threshold_note
 from napari_unet.evaluation.score import SEEN, Evaluation
+from napari_unet.metrics.object_confidence import ObjectConfidence
 from napari_unet.models.card import ModelCard
 from napari_unet.progress import Progress, tracked
 from napari_unet.workflow.evaluate.evaluate_task import check_writable, groups_of, own_parts_of
+from napari_unet.workflow.evaluate.predicted_masks import measures_of
 from napari_unet.workflow.evaluate.report_facts import about_model, masks_in_words, training_commands
 from napari_unet.workflow.evaluate.shell_commands import command, evaluation_flags
 from napari_unet.workflow.evaluate.stored_predictions import open_stored
@@ -27,15 +30,17 @@ from napari_unet.workflow.segment.unlike_images import UnlikeImages
 from napari_unet.workflow.versions import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from napari_unet.data.dataset import Dataset
+    from napari_unet.data.files.pixel_size import PixelSize
     from napari_unet.data.inspection.inspection import Inspection
     from napari_unet.data.sample import ReferenceMask
+    from napari_unet.metrics.object_measures import ObjectTable
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.workflow.evaluate.stored_predictions import (
         OpenedPrediction,
@@ -74,6 +79,8 @@ class ReportTask:
         How a person wants the masks of the data set read; see ``MaskReading``.
     channels : tuple of str
         Names or numbers of the channels that are read of its images; empty: all.
+    pixel_sizes : dict
+        Id to PixelSize of images whose files do not say it.
     """
 
     images: tuple[StoredPrediction, ...]
@@ -86,6 +93,7 @@ class ReportTask:
     corrected: int = 0
     masks_are: Choice = ""
     channels: tuple[str, ...] = ()
+    pixel_sizes: dict[str, PixelSize] = field(default_factory=dict)
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Path:
         """Score, draw and write; gives the page.
@@ -115,6 +123,7 @@ class ReportTask:
         problems: list[str] = []
         card = ModelCard.read(self.model)
         unlike = UnlikeImages(card.provenance, card.normalization)
+        confidence = ObjectConfidence.of(card.provenance)
         for opened in self._opened(problems, on_progress, cancel):
             prediction = opened.stored
             if unlike.is_known and prediction.part not in SEEN:
@@ -129,6 +138,7 @@ class ReportTask:
                 opened.mask,
                 opened.probabilities,
                 opened.objects,
+                self._measures(opened, classes, confidence),
             )
         if not findings.evaluation.scores:
             raise DataError(
@@ -141,6 +151,18 @@ class ReportTask:
         copies = copies_note({i: part for i, part in known.items() if i in scored}, scored)
         self._write(findings, dataset, inspection, (copies, problems), unlike, cancel)
         return self.report / "report.html"
+
+    def _measures(
+        self, opened: OpenedPrediction, classes: tuple[str, ...], confidence: ObjectConfidence | None
+    ) -> Callable[[], ObjectTable] | None:
+        """What measures the objects of an image, if they are scored."""
+        if opened.objects is None:
+            return None
+        image = opened.stored.image
+        place = self.data if self.data is not None else getattr(image, "path", None)
+        roots = () if place is None else (place,)
+        size = self.pixel_sizes.get(image.id)
+        return partial(measures_of, opened.predicted, opened.objects[1], classes, confidence, roots, size)
 
     def _opened(
         self, problems: list[str], on_progress: OnProgress, cancel: CancelToken

@@ -91,6 +91,7 @@ class OpenedPrediction:
     probabilities: NDArray[np.float32]
     mask: NDArray[np.uint8]
     objects: tuple[NDArray[np.int32], NDArray[np.int32]] | None
+    predicted: Predicted
 
 
 def open_stored(stored: StoredPrediction, rules: ScoreRules) -> OpenedPrediction:
@@ -124,8 +125,9 @@ def open_stored(stored: StoredPrediction, rules: ScoreRules) -> OpenedPrediction
         probabilities, settings.threshold, settings.minimum_size, activation=rules.activation
     )
     number = partial(find_objects, mask, settings, probabilities, separation, stored.separation_kind)
-    objects = objects_of(reference, Predicted(sample, mask, number), rules.evaluation)
-    return OpenedPrediction(stored, reference, probabilities, mask, objects)
+    predicted = Predicted(sample, mask, number, probabilities, separation)
+    objects = objects_of(reference, predicted, rules.evaluation)
+    return OpenedPrediction(stored, reference, probabilities, mask, objects, predicted)
 
 
 @dataclass(frozen=True, eq=False)
