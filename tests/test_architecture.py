@@ -95,7 +95,7 @@ PARTS = {
     ),
     "export": (
         {"masks", "models", "outlines", "segmented", "submission"},
-        {"coco", "geojson", "imagej_roi", "label_files", "ome_zarr", "tables"},
+        {"coco", "geojson", "imagej_roi", "label_files", "ome_zarr", "over_time", "tables"},
         {"formats", "label_store", "stacks"},
         {"naming"},
     ),

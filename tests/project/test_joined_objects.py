@@ -86,3 +86,51 @@ def test_joins_and_cuts_teach_what_lies_around_them() -> None:
     kept.undo("a")
     assert kept.cut("a") is None
     assert kept.reference("a").objects is None
+
+
+def test_an_earlier_version_has_the_joins_that_it_had() -> None:
+    kept = Corrections.in_memory()
+    everything = np.zeros_like(MASK)
+    kept.record("a", everything, MASK)  # all of the object is verified
+    first = kept.versions("a")[-1].number
+    kept.record("a", MASK, MASK, "merge", joined=LINE)
+    joined = kept.versions("a")[-1].number
+    painted = MASK.copy()
+    painted[2, 4] = 0
+    kept.record("a", MASK, painted)
+    # Back to where the line was whole: the pixel that was painted over joins again.
+    kept.revert_to("a", joined)
+    np.testing.assert_array_equal(kept["a"].mask, MASK)
+    np.testing.assert_array_equal(kept.joined("a"), LINE)
+    # Back to before the join: no pixel and no verified one differs, and yet nothing is joined.
+    kept.revert_to("a", first)
+    np.testing.assert_array_equal(kept["a"].mask, MASK)
+    assert kept.joined("a") is None
+    # Both are changes like others: undone one by one, and another owner takes them over.
+    kept.undo("a")
+    np.testing.assert_array_equal(kept.joined("a"), LINE)
+    other = Corrections.in_memory()
+    other.take_over("a", kept, "a")
+    np.testing.assert_array_equal(other.joined("a"), LINE)
+    kept.undo("a")
+    less = LINE.copy()
+    less[2, 4] = False
+    np.testing.assert_array_equal(kept.joined("a"), less)
+    np.testing.assert_array_equal(kept["a"].mask, painted)
+
+
+def test_an_earlier_version_has_its_cuts() -> None:
+    kept = Corrections.in_memory()
+    line = np.zeros(MASK.shape, bool)
+    line[1:5, 3] = True
+    cut = np.where(line, 0, MASK).astype(np.uint8)
+    kept.record("a", MASK, cut, "split object", cut=line)
+    number = kept.versions("a")[-1].number
+    kept.record("a", cut, MASK)  # painted over: an undo by hand
+    assert kept.cut("a") is None
+    kept.record("a", MASK, cut, "split object", cut=line)
+    again = kept.versions("a")[-1].number
+    kept.record("a", cut, np.where(MASK > 0, 1, 1).astype(np.uint8))
+    kept.revert_to("a", again)
+    np.testing.assert_array_equal(kept.cut("a"), line)
+    assert number < again

@@ -202,3 +202,32 @@ def test_measuring_a_mask_on_disk_gives_way_to_other_tasks(opened: Open, on_disk
     found = opened.objects.get("b")
     assert found is not None
     assert len(found.table) == 3
+
+
+def test_objects_are_followed_over_the_open_images(opened: Open) -> None:
+    session, series = opened.session, opened.session.series
+    other = np.zeros((SIDE, SIDE), np.uint8)
+    other[3:9, 2:8], other[20:24, 20:24] = 1, 1  # the first one moved, the second one gone, another one
+    opened.painting.correct("b", other)
+    series.want()
+    opened.settle()
+    assert series.is_current
+    found = series.found
+    assert found is not None
+    assert found.frames == {"a": 1, "b": 2}
+    assert {i: numbers.tolist() for i, numbers in found.numbers.items()} == {"a": [0, 1, 2], "b": [0, 1, 3]}
+    (rows,) = found.series.values()
+    assert [(r.frame, r.object, r.began, r.ended) for r in rows] == [
+        (1, 1, "first image", ""), (1, 2, "first image", "disappears"),
+        (2, 1, "", "last image"), (2, 3, "appears", "last image"),
+    ]  # fmt: skip
+    # After a change it is found again, once it is asked for.
+    other[20:24, 20:24] = 0
+    opened.painting.correct("b", other)
+    assert not series.is_current
+    series.want()
+    opened.settle()
+    assert series.found is not None
+    assert series.found.numbers["b"].tolist() == [0, 1]
+    session.workspace.show(Collection("none", []))
+    assert series.found is None

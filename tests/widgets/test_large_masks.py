@@ -358,6 +358,98 @@ def test_objects_are_deleted_and_split_through_the_lens(slide: Any, qtbot: Any) 
     assert {pieces[tuple(place)] for place in cut} == {whole[0]}
 
 
+def canvas_place(dock: Any, y: float, x: float) -> QPoint:
+    """Where a pixel of the image is on the canvas, in pixels of the screen."""
+    drawn = dock.viewer.window._qt_viewer.canvas
+    drawn.on_draw(None)
+    first, far = (np.array(drawn._map_canvas2world(place, drawn.view)[-2:]) for place in ((0, 0), (100, 100)))
+    row, column = (np.array((y, x)) - first) / (far - first) * 100
+    return QPoint(round(column), round(row))
+
+
+def stroke(dock: Any, qtbot: Any, start: np.ndarray, end: np.ndarray, steps: int = 10) -> None:
+    """Draw from one pixel of the image to another, with the mouse."""
+    canvas = dock.viewer.window._qt_viewer.canvas.native
+    places = [canvas_place(dock, *(start + (end - start) * n / steps)) for n in range(steps + 1)]
+    qtbot.mousePress(canvas, hands.LEFT, pos=places[0])
+    for place in places[1:]:
+        qtbot.mouseMove(canvas, place)
+        qtbot.wait(2)
+    qtbot.mouseRelease(canvas, hands.LEFT, pos=places[-1])
+
+
+def draw(dock: Any, qtbot: Any, drawn: np.ndarray) -> None:
+    """Have a mask on disk, and in the lens."""
+    disk = dock.large.disk
+    disk.paint(pixels(dock), drawn, (0, 0))
+    dock.large.lens.reload()
+    shown(dock, qtbot, drawn)
+
+
+def shown(dock: Any, qtbot: Any, mask: np.ndarray) -> None:
+    """Wait until the lens shows this mask, which is on disk."""
+    top, left, bottom, right = dock.large.lens.crop.box
+    part = mask[top:bottom, left:right]
+    qtbot.waitUntil(lambda: np.array_equal(dock.large.lens.crop.mask, part), timeout=5000)
+    np.testing.assert_array_equal(pixels(dock), mask)
+
+
+def test_objects_of_a_slide_are_merged_cut_and_deleted_by_mouse(slide: Any, qtbot: Any) -> None:
+    segment(slide, qtbot)
+    box = slide.segment_panel.show_box
+    box.setCurrentIndex(1)
+    box.activated.emit(1)
+    zoom_in(slide, qtbot)
+    row = slide.objects.row
+    assert not row.isHidden()
+    assert row.words.isHidden()
+    assert row.table_button.isHidden()  # a table of a slide is made by an export
+    start = pixels(slide)
+    start[330:380, 270:330] = 0
+    start[340:350, 285:295] = start[340:350, 305:315] = start[356:366, 290:310] = 1
+    draw(slide, qtbot, start)
+
+    # One stroke from one object into another: the gap is filled, three pixels high, and nothing else.
+    hands.click(qtbot, row.tool_buttons["merge"])
+    stroke(slide, qtbot, np.array((345, 290)), np.array((345, 310)))
+    merged = start.copy()
+    merged[344:347, 295:305] = 1
+    shown(slide, qtbot, merged)
+    # One stroke across an object: a line of background.
+    hands.click(qtbot, row.tool_buttons["split"])
+    stroke(slide, qtbot, np.array((352, 300)), np.array((370, 300)))
+    cut = merged.copy()
+    cut[356:366, 300] = 0
+    shown(slide, qtbot, cut)
+    # One click: it is gone, with what was merged into it.
+    hands.click(qtbot, row.tool_buttons["delete"])
+    canvas = slide.viewer.window._qt_viewer.canvas.native
+    qtbot.mouseClick(canvas, hands.LEFT, pos=canvas_place(slide, 345, 310))
+    gone = cut.copy()
+    gone[340:350, 285:315] = 0
+    shown(slide, qtbot, gone)
+    # Each is undone on its own.
+    for mask in (cut, merged, start):
+        hands.press(slide.large.lens.layer, "Ctrl-Z")
+        shown(slide, qtbot, mask)
+
+
+def test_an_object_that_reaches_beyond_the_lens_is_deleted_whole(slide: Any, qtbot: Any) -> None:
+    segment(slide, qtbot)
+    zoom_in(slide, qtbot)
+    crop = slide.large.lens.crop
+    clean = pixels(slide)
+    clean[340:361] = 0
+    drawn = clean.copy()
+    drawn[345:356, 20:580] = 1  # wider than the lens, which is 256 pixels
+    assert crop.box[1] > 20
+    assert crop.box[3] < 580
+    draw(slide, qtbot, drawn)
+    slide.viewer.cursor.position = (350.0, 300.0)
+    hands.press(slide.viewer, "R")
+    shown(slide, qtbot, clean)
+
+
 def test_corrections_are_there_in_the_next_session(slide: Any, qtbot: Any) -> None:
     segment(slide, qtbot)
     zoom_in(slide, qtbot)

@@ -187,6 +187,39 @@ def test_all_images_are_in_one_table_and_a_brush_selects(counted: Any, qtbot: An
     assert len(dialog._selected_rows()) == 0
 
 
+def test_objects_are_followed_from_image_to_image(counted: Any, qtbot: Any, tmp_path: Path) -> None:
+    dock = counted
+    dialog = open_table(dock, qtbot)
+    dialog.which_box.setCurrentIndex(dialog.which_box.findData("series"))
+    qtbot.waitUntil(
+        lambda: "track" in dialog.model.columns and not np.isnan(dialog.model.values("track")).any(),
+        timeout=LONG,
+    )
+    # The second image has four of the five nuclei, in their places: five objects over two images.
+    assert dialog.words.text() == "<b>5 nuclei</b> over 2 images"
+    frames, tracks = dialog.model.values("frame"), dialog.model.values("track")
+    assert sorted(frames.tolist()) == [1] * 5 + [2] * 4
+    assert sorted(tracks[frames == 1].tolist()) == [1, 2, 3, 4, 5]
+    for row in np.flatnonzero(frames == 2):
+        where = np.flatnonzero((tracks == tracks[row]) & (frames == 1))
+        assert len(where) == 1
+        for axis in ("centroid_y_px", "centroid_x_px"):
+            values = dialog.model.values(axis)
+            assert values[row] == pytest.approx(values[where[0]], abs=1)
+    assert {"image", "frame", "track"} <= set(dialog.shown_columns())
+    monkey = dialog.save.__globals__["QFileDialog"]
+    ask, monkey.getSaveFileName = monkey.getSaveFileName, lambda *_: (str(tmp_path / "a.csv"), "")
+    try:
+        click(qtbot, dialog.save_button)
+    finally:
+        monkey.getSaveFileName = ask
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [r["image"] for r in rows] == ["five"] * 5 + ["four"] * 4
+    assert [r["ended"] for r in rows].count("disappears") == 1
+    assert {r["class"] for r in rows} == {"nucleus"}
+
+
 def on_canvas(dock: Any, y: float, x: float) -> QPoint:
     """Where a pixel of the image is on the canvas, in pixels of the screen."""
     drawn = dock.viewer.window._qt_viewer.canvas

@@ -17,6 +17,7 @@ from napari_unet.session.learn.strokes import StrokeLearning
 from napari_unet.session.painting import Painting
 from napari_unet.session.quality.object_tables import ObjectTables
 from napari_unet.session.quality.quality_estimates import QualityEstimates
+from napari_unet.session.quality.series_objects import SeriesObjects
 from napari_unet.session.run_history import RunHistory
 from napari_unet.session.task_runner import TaskRunner
 from napari_unet.session.workspace import Workspace
@@ -58,6 +59,7 @@ class Session:
         self.disk_masks = DiskMasks(self.workspace, self.runner)
         self.estimates = QualityEstimates(self.workspace, self.runner)
         self.objects = ObjectTables(self.workspace, dispatch, self.runner)
+        self.series = SeriesObjects(self.workspace, self.runner, self.objects)
         self.background = BackgroundJob(self.workspace, self.runner)
         self.candidate = CandidateVersion(self.workspace, self.runner, self.painting)
         parts = self.workspace, self.runner, self.painting, self.history, self.background, self.candidate

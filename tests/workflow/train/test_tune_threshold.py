@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_unet.data.dataset import Dataset
 from napari_unet.data.sample import ReferenceMask, Sample
+from napari_unet.metrics.objects import tally_objects
 from napari_unet.settings import InferenceSettings, Recipe
 from napari_unet.workflow.segment.segment_samples import Segmentation
 from napari_unet.workflow.train import tune_threshold
@@ -104,3 +105,15 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tune_threshold, "MOST_PIXELS", 500)
     case = one_class("pairs", [mask()] * 3, [disc(0.9, 0.1)] * 3)
     assert tuned(monkeypatch, *case).images == 2
+
+
+def test_a_class_of_few_small_objects_counts_as_much_as_one_of_many() -> None:
+    reference, predicted = np.zeros(SHAPE, np.int32), np.zeros(SHAPE, np.int32)
+    reference[0, :4], predicted[0, :4] = 1, 1
+    large = tally_objects(reference, predicted)  # found: 1 of 1
+    small = tally_objects(reference, np.zeros_like(predicted))  # missed
+    none = tally_objects(np.zeros_like(reference), np.zeros_like(predicted))
+    both = tune_threshold.mean_over_classes([(large, none), (large, none), (large, small)])
+    assert both == 0.5  # not 3 of 4
+    assert tune_threshold.mean_over_classes([(large, none)]) == 1  # of the class that is there
+    assert tune_threshold.mean_over_classes([(none, none)]) == 1  # as of one class

@@ -24,6 +24,7 @@ from napari_unet.project.corrections.stroke import (
     Stroke,
     changed_runs,
     ends_in,
+    mark_bits,
     marked_pixels,
     states,
     takes_back,
@@ -383,7 +384,11 @@ class Corrections(Mapping[str, Correction]):
                     )
                 stroke.inverse().apply(mask, verified)
                 done = stroke.done_before
-            return self._edits.become(stored, identifier, "earlier version", mask, verified, done)
+            marks = (
+                mark_bits(history, mask.shape),
+                mark_bits([s for s in history if s.number <= number], mask.shape),
+            )
+            return self._edits.become(stored, identifier, "earlier version", mask, verified, done, marks)
 
     def joined(self, identifier: str) -> NDArray[np.bool_] | None:
         """(Y, X) bool, read-only: pixels in which a person joined objects; None if there are none.

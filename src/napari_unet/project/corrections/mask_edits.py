@@ -95,10 +95,17 @@ class MaskEdits:
     def become(
         self, correction: Correction, identifier: str, kind: str, mask: NDArray[np.uint8],
         verified: NDArray[np.bool_], done: bool,
+        marks: tuple[NDArray[np.uint16], NDArray[np.uint16]] | None = None,
     ) -> Stroke | None:  # fmt: skip
-        """Do the stroke that makes a correction equal to these (Y, X) arrays; None if it is already."""
+        """Do the stroke that makes a correction equal to these (Y, X) arrays; None if it is already.
+
+        `marks` are the bits of joins and cuts that pixels have now, and those that they are to have.
+        """
         check_masks(identifier, correction.mask, mask)
-        runs = changed_runs(states(correction.mask, correction.verified), states(mask, verified))
+        now, wanted = states(correction.mask, correction.verified), states(mask, verified)
+        if marks is not None:
+            now, wanted = now | marks[0], wanted | marks[1]
+        runs = changed_runs(now, wanted)
         stroke = replace(self.stroke(identifier, correction, kind, runs), done=done)
         if not stroke.pixels and correction.stats.done == done:
             return None

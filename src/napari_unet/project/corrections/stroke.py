@@ -263,6 +263,7 @@ def done_again(stroke: Stroke, mask: NDArray[np.uint8], verified: NDArray[np.boo
     after = before.copy()
     if stroke.pixels:
         after[stroke.where()] = stroke.values()[1]
+        before[stroke.where()] |= stroke.values()[0] & np.uint16(JOINED | CUT)  # or losing them is no change
     box, gaps, lengths, old, new = changed_runs(before, after, (y0, x0))
     changed = stroke.done != stroke.done_before
     return replace(
@@ -320,6 +321,16 @@ def marked_pixels(strokes: Iterable[Stroke], mark: int) -> NDArray[np.bool_] | N
             y0, x0, y1, x1 = stroke.box
             marked[y0:y1, x0:x1][stroke.where()] = stroke.values()[1] & mark != 0
     return marked if marked.any() else None
+
+
+def mark_bits(strokes: Iterable[Stroke], shape: tuple[int, ...]) -> NDArray[np.uint16]:
+    """(Y, X) uint16: ``JOINED`` and ``CUT`` of every pixel after these strokes, all on one image."""
+    known, bits = list(strokes), np.zeros(shape, np.uint16)
+    for mark in (JOINED, CUT):
+        marked = marked_pixels(known, mark)
+        if marked is not None:
+            bits[marked] |= np.uint16(mark)
+    return bits
 
 
 def states(mask: NDArray[np.uint8], verified: NDArray[np.bool_]) -> NDArray[np.uint16]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.session.quality.image_objects import ImageObjects
+    from napari_unet.session.quality.series_objects import FollowedObjects
 
 DISPLAY = int(Qt.ItemDataRole.DisplayRole)
 TOOLTIP = int(Qt.ItemDataRole.ToolTipRole)
@@ -32,6 +33,11 @@ TITLES = {
     "tie": (
         "Class in doubt",
         "1 if the object may as well be of another class: both have nearly equal shares",
+    ),
+    "frame": ("Image no.", "Number of the image in its series"),
+    "track": (
+        "Object in series",
+        "One number for an object in all images in which it overlaps itself from one to the next",
     ),
     "confidence": (
         "Confidence",
@@ -52,13 +58,13 @@ TITLES = {
     "right": ("Right", "Column behind the last"),
 }
 INTENSITIES = {"mean": "Mean", "min": "Min", "max": "Max", "sum": "Sum"}
-WHOLE = ("object", "tie", "area_px", "top_px", "left_px", "bottom_px", "right_px")
+WHOLE = ("object", "tie", "frame", "track", "area_px", "top_px", "left_px", "bottom_px", "right_px")
 SHARES = ("confidence", "circularity", "eccentricity", "solidity")
 PAGE = 64  # rows that are put into words together
 PAGES = 8  # of these that are remembered
 SHOWN_FIRST = (
-    "image", "object", "class", "tie", "confidence", "area_px", "area", "circularity", "feret_diameter_px",
-    "eccentricity", "solidity",
+    "image", "frame", "track", "object", "class", "tie", "confidence", "area_px", "area", "circularity",
+    "feret_diameter_px", "eccentricity", "solidity",
 )  # fmt: skip
 
 
@@ -83,8 +89,16 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
 
     # content
 
-    def set_images(self, images: Sequence[ImageObjects]) -> None:
-        """Show the objects of these images; the order stays as it was asked for."""
+    def set_images(self, images: Sequence[ImageObjects], followed: FollowedObjects | None = None) -> None:
+        """Show the objects of these images; the order stays as it was asked for.
+
+        Parameters
+        ----------
+        images : sequence of ImageObjects
+            In their order.
+        followed : FollowedObjects, optional
+            Which of them are one object; of images whose mask has changed since they are not known.
+        """
         self.beginResetModel()
         self._ids = tuple(one.id for one in images)
         self.classes = images[0].classes if images else ()
@@ -108,6 +122,11 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
             name: np.concatenate([self._column(one, name) for one in images]) if images else np.zeros(0)
             for name in names
         }
+        if followed is not None:
+            both = [_in_series(one, followed) for one in images]
+            for place, name in enumerate(("frame", "track")):
+                self._values[name] = np.concatenate([one[place] for one in both]) if both else np.zeros(0)
+            names = [*names[:2], "frame", "track", *names[2:]]
         shown = ("image", "object", "class", *names[2:])
         self.columns = shown
         self._arrange()
@@ -265,6 +284,18 @@ def form_of(name: str) -> str:
     return "{:,.1f}" if name.endswith("_px") else "{:,.6g}"
 
 
+def _in_series(
+    one: ImageObjects, followed: FollowedObjects
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Number of the image and of each of its objects in the series; NaN where that is not known."""
+    numbers, table = np.asarray(one.table.columns["object"], np.int64), followed.numbers.get(one.id)
+    frames = np.full(len(numbers), np.nan)
+    if table is None or followed.keys.get(one.id) != one.key or int(numbers.max(initial=0)) >= len(table):
+        return frames, frames.copy()
+    frames[:] = followed.frames[one.id]
+    return frames, table[numbers].astype(np.float64)
+
+
 def _with_units(name: str, known: bool) -> list[str]:
     bare = name.removesuffix("_px")
     return [name, bare] if known and name != bare and bare in IN_UNITS else [name]
@@ -281,7 +312,7 @@ def title_of(name: str, unit: str) -> tuple[str, str]:
         return f"{INTENSITIES[what]}{where}", f"{about} of {place} in the object, as stored"
     bare = name.removesuffix("_px")
     title, about = TITLES[bare]
-    if bare in SHARES or bare in {"image", "object", "class", "tie"}:
+    if bare in SHARES or bare in {"image", "object", "class", "tie", "frame", "track"}:
         return title, about
     if name != bare:
         return f"{title} (px)", about

@@ -60,6 +60,8 @@ class ObjectPanels:
         session.workspace.rows_changed.connect(self._on_rows)
         session.workspace.current_changed.connect(self._on_score)
         session.objects.changed.connect(self._on_measured)
+        if canvas.large is not None:
+            canvas.large.changed.connect(self.row.refresh)
 
     def close(self) -> None:
         """Close the table for good, and let go of the viewer."""

@@ -11,7 +11,12 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.errors import WorkbenchError
-from napari_unet.inference.edits.object_edits import delete_object, merge_objects, split_objects
+from napari_unet.inference.edits.object_edits import (
+    ObjectEdit,
+    delete_object,
+    merge_objects,
+    split_objects,
+)
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.large.lens_watch import PAINTING
 from napari_unet.widgets.canvas.layer_images import OURS
@@ -22,7 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.inference.edits.object_edits import ObjectEdit
     from napari_unet.session.session import Session
     from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
 
@@ -115,9 +119,12 @@ class ObjectTools(QObject):  # type: ignore[misc]
             return
         row, column = (math.floor(c + 0.5) for c in layer.world_to_data(position)[-2:])
 
-        def change(mask: NDArray[np.uint8], objects: NDArray[np.int32]) -> ObjectEdit:
-            inside = 0 <= row < objects.shape[0] and 0 <= column < objects.shape[1]
-            return delete_object(mask, objects, int(objects[row, column]) if inside else 0)
+        def change(
+            mask: NDArray[np.uint8], objects: NDArray[np.int32], first: tuple[int, int] = (0, 0)
+        ) -> ObjectEdit:
+            y, x = row + first[0], column + first[1]
+            inside = 0 <= y < objects.shape[0] and 0 <= x < objects.shape[1]
+            return delete_object(mask, objects, int(objects[y, x]) if inside else 0)
 
         self._edit(change, "delete")
 
@@ -125,12 +132,14 @@ class ObjectTools(QObject):  # type: ignore[misc]
         edit = merge_objects if tool == "merge" else split_objects
         self._edit(partial(_along, edit, path), tool)
 
-    def _edit(self, change: Callable[[NDArray[np.uint8], NDArray[np.int32]], ObjectEdit], tool: Tool) -> None:
+    def _edit(self, change: Callable[..., ObjectEdit], tool: Tool) -> None:
         self.canvas.take_painting()
         session, large = self.session, self.canvas.large
+        if self._mask_layer is None and not (large is not None and large.active):
+            return
         try:
             if large is not None and large.active:
-                large.edit(partial(_of_pieces, change), NAMES[tool])
+                large.edit_objects(partial(_of_pieces, change), NAMES[tool])
             else:
                 current = session.workspace.current
                 session.painting.edit_objects(current, change, NAMES[tool], session.objects.numbers(current))
@@ -142,7 +151,10 @@ class ObjectTools(QObject):  # type: ignore[misc]
     def _on_press(self, viewer: Any, event: Any) -> Iterator[None]:
         """One click or one stroke, from the press of the button to its release."""
         tool, layer = self.tool, self._mask_layer
-        if not tool or event.button != 1 or layer is None:
+        if not tool or event.button != 1:
+            return
+        if layer is None:
+            self._edit(lambda mask, *_: ObjectEdit(mask), tool)  # says where it is possible
             return
         if str(layer.mode) in PAINTING:  # the brush was taken up meanwhile
             self.choose("")
@@ -235,15 +247,17 @@ def _along(
     path: NDArray[np.float64],
     mask: NDArray[np.uint8],
     objects: NDArray[np.int32],
+    first: tuple[int, int] = (0, 0),
 ) -> ObjectEdit:
-    return edit(mask, objects, path)
+    return edit(mask, objects, path + first)
 
 
 def _of_pieces(
-    change: Callable[[NDArray[np.uint8], NDArray[np.int32]], ObjectEdit], mask: NDArray[np.uint8]
+    change: Callable[..., ObjectEdit], mask: NDArray[np.uint8], first: tuple[int, int]
 ) -> NDArray[np.uint8]:
     """Change a part of a large mask, whose objects are its connected pieces."""
-    from napari_unet.inference.postprocess import connected_objects
+    from napari_unet.inference.joined import number_part
     from napari_unet.project.corrections.correction import IGNORE
 
-    return change(mask, connected_objects(np.where(mask == IGNORE, 0, mask).astype(np.uint8))).mask
+    objects = number_part(np.where(mask == IGNORE, 0, mask).astype(np.uint8))[0]
+    return change(mask, objects, first).mask

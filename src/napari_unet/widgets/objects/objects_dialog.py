@@ -10,6 +10,7 @@ from qtpy.QtCore import QItemSelection
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import OutputError
+from napari_unet.export.over_time import write_objects_over_time
 from napari_unet.export.tables import write_measurements
 from napari_unet.metrics.object_words import count_in_words, objects_in_words
 from napari_unet.session.outcome import Outcome
@@ -25,12 +26,19 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QHideEvent, QShowEvent
 
     from napari_unet.session.quality.image_objects import ImageObjects
+    from napari_unet.session.quality.series_objects import FollowedObjects
     from napari_unet.session.session import Session
     from napari_unet.widgets.objects.object_marks import ObjectMarks
 
 AGAIN = 500  # milliseconds between two looks at how far a large image is
 MOST_MARKED = 5000  # objects that are outlined at once
-WHICH = {"image": "This image", "all": "All images"}
+WHICH = {"image": "This image", "all": "All images", "series": "Over time"}
+WHICH_TIP = (
+    "<qt>This image, all images, or all images in their order as a time series: an object has one number in "
+    "all images in which it overlaps itself from one to the next</qt>"
+)
+SAVE_TIP = "Save all measurements of these objects, as Export does"
+SERIES_TIP = "Save where each object is in each image, and when it appears, splits, merges and disappears"
 EMPTY = "Segment an image: its objects come here."
 MEASURING = "The objects of this image are being measured"
 
@@ -56,11 +64,13 @@ class ObjectsDialog(TableDialog):
         self.setWindowTitle("Objects")
         self.resize(900, 340)  # the object in the middle of the canvas stays in sight
         self._shown: tuple[ImageObjects, ...] = ()
+        self._followed: FollowedObjects | None = None
         self._worst_wanted = False  # once all images are measured
         self._column = "area_px"
         self._build()
         self._look_again = self.timer(AGAIN, lambda: self.empty.setText(self._why_empty()))
         session.objects.changed.connect(self._on_measured)
+        session.series.changed.connect(self.news)
         session.workspace.current_changed.connect(self._on_current)
         session.workspace.rows_changed.connect(lambda _: self.news())
         session.workspace.collection_changed.connect(self.news)
@@ -69,7 +79,8 @@ class ObjectsDialog(TableDialog):
     def _build(self) -> None:
         self.view.selectionModel().selectionChanged.connect(self._on_selection)
         self.which_box.currentIndexChanged.connect(lambda _: self._refill())
-        self.save_button.setToolTip("Save all measurements of these objects, as Export does")
+        self.which_box.setToolTip(WHICH_TIP)
+        self.save_button.setToolTip(SAVE_TIP)
         self.worst_button = QPushButton("Worst first")
         self.worst_button.setToolTip(
             "<qt>Sort the objects of all images by their confidence and go to the most doubtful one. Once "
@@ -109,7 +120,7 @@ class ObjectsDialog(TableDialog):
     def shows(self, name: str) -> bool:
         """Whether a measurement is shown now."""
         if name == "image":
-            return self.scope == "all"
+            return self.scope != "image"
         if name == "class":
             return len(self.model.classes) > 1 and super().shows(name)
         return name.startswith("intensity_mean") or super().shows(name)
@@ -159,17 +170,17 @@ class ObjectsDialog(TableDialog):
 
     @property
     def scope(self) -> str:
-        """Whose objects are shown: of this "image", or of "all"."""
+        """Whose objects are shown: of this "image", of "all", or of all as a "series"."""
         return str(self.which_box.currentData())
 
     def _ids(self) -> list[str]:
         workspace = self.session.workspace
         if workspace.collection is None:
             return []
-        return list(workspace.collection.ids) if self.scope == "all" else [workspace.current]
+        return [workspace.current] if self.scope == "image" else list(workspace.collection.ids)
 
     def _on_measured(self, identifier: str) -> None:
-        if self.scope == "all" or identifier == self.session.workspace.current:
+        if self.scope != "image" or identifier == self.session.workspace.current:
             self.news()
 
     def _on_current(self, identifier: str) -> None:
@@ -178,6 +189,7 @@ class ObjectsDialog(TableDialog):
 
     def _refill(self) -> None:
         self._shown = ()
+        self.save_button.setToolTip(SERIES_TIP if self.scope == "series" else SAVE_TIP)
         self._fill()
 
     def _fill(self) -> None:
@@ -185,12 +197,13 @@ class ObjectsDialog(TableDialog):
         objects, ids = self.session.objects, self._ids()
         objects.want(ids)
         known = tuple(one for one in map(objects.latest, ids) if one is not None)
-        if known != self._shown or not self.model.columns:
+        followed = self._follow()
+        if known != self._shown or followed is not self._followed or not self.model.columns:
             selected = self._selected()
-            first, self._shown = not self._shown, known
+            first, self._shown, self._followed = not self._shown, known, followed
             self._following = True
             try:
-                self.model.set_images(known)
+                self.model.set_images(known, followed)
             finally:
                 self._following = False
             self._show_columns()
@@ -201,7 +214,10 @@ class ObjectsDialog(TableDialog):
             self._select(selected)
         self.show_rows()
         waiting = objects.waiting
-        self.busy.setText(f"measuring {waiting:,} more" if waiting and self.scope == "all" else "")
+        words = f"measuring {waiting:,} more" if waiting and self.scope != "image" else ""
+        if not words and self.scope == "series" and self.session.series.busy:
+            words = "following objects"
+        self.busy.setText(words)
         self.empty.setText(self._why_empty())
         self._tell()
         if self._worst_wanted and not waiting and self.model.rowCount():
@@ -216,6 +232,14 @@ class ObjectsDialog(TableDialog):
         if large and not self._look_again.isActive():
             self._look_again.start()
         return f"{MEASURING}: {100 * objects.share:.0f} %" if large else MEASURING
+
+    def _follow(self) -> FollowedObjects | None:
+        """Which objects are one in the series, if that is asked; have it found again where masks changed."""
+        if self.scope != "series":
+            return None
+        if not self.session.objects.waiting:
+            self.session.series.want()
+        return self.session.series.found
 
     def _fill_column_box(self) -> None:
         names = self.model.numeric()
@@ -235,7 +259,11 @@ class ObjectsDialog(TableDialog):
             classes = self._shown[0].classes
             noun = classes[0] if len(classes) == 1 else ""
             images = f"{len(self._shown):,} image{'s' * (len(self._shown) != 1)}"
-            self.words.setText(f"<b>{count_in_words(self.model.rowCount(), noun)}</b> in {images}")
+            words = f"<b>{count_in_words(self.model.rowCount(), noun)}</b> in {images}"
+            if self._followed is not None:
+                tracks = sum(len({row.object for row in rows}) for rows in self._followed.series.values())
+                words = f"<b>{count_in_words(tracks, noun)}</b> over {images}"
+            self.words.setText(words)
 
     # the canvas
 
@@ -331,8 +359,12 @@ class ObjectsDialog(TableDialog):
         path, _ = QFileDialog.getSaveFileName(self, "Save objects", "objects.csv", "Tables (*.csv)")
         if not path:
             return
+        followed, shown = self._followed, self._shown
         try:
-            write_measurements(Path(path), ((one.id, one.table, one.classes) for one in self._shown))
+            if followed is not None and shown:
+                write_objects_over_time(Path(path), followed.series, shown[0].classes)
+            else:
+                write_measurements(Path(path), ((one.id, one.table, one.classes) for one in shown))
         except OutputError as error:
             self.session.runner.failed.emit(error.sentence, "")
         else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import ReferenceMask
+    from napari_unet.metrics.objects import ObjectTally
     from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
@@ -67,8 +70,8 @@ def tune_threshold(
     """Choose threshold, cores, least presence and smallest piece by the score that the data is judged by.
 
     That is the competition's where the data is one's, the average precision of objects where the
-    reference tells them apart, else IoU. Images are segmented once, as the model's settings say,
-    flips included; held-out images have no part in it.
+    reference tells them apart, else IoU. Of several classes each counts alike. Images are segmented
+    once, as the model's settings say, flips included; held-out images have no part in it.
 
     Parameters
     ----------
@@ -160,4 +163,23 @@ class _Judge:
         scores = evaluation.scores
         if self.name == "competition":
             return float(np.mean([np.nan if s.competition is None else s.competition for s in scores]))
+        if self.name == "ap" and len(self.model.classes) > 1:
+            return mean_over_classes([s.counted.by_class for s in scores])
         return float(np.mean([s.values[self.name] for s in scores]))
+
+
+def mean_over_classes(tallies: Sequence[tuple[ObjectTally, ...] | None]) -> float:
+    """Average precision of each class over all images, and the mean of these.
+
+    A class of few and small objects counts as much as one of many large ones. Else what is too small for one
+    class would be dropped of all.
+
+    Parameters
+    ----------
+    tallies : sequence of tuple of ObjectTally
+        Of each image, one a class.
+    """
+    known = [one for one in tallies if one is not None]
+    by_class = [reduce(add, of_class) for of_class in zip(*known, strict=True)]
+    found = [tally.average_precision(empty="skip") for tally in by_class]
+    return float(np.nanmean(found)) if not np.isnan(found).all() else 1.0

@@ -386,13 +386,23 @@ class LargeMasks(QObject):  # type: ignore[misc]
         DataError
             If the mask is seen as a whole.
         """
+        self._check_view()
+        self.lens.edit(change, kind)
+
+    def edit_objects(
+        self, change: Callable[[NDArray[Any], tuple[int, int]], NDArray[Any]], kind: str
+    ) -> None:
+        """Change objects that the lens shows, all of them; see ``Lens.edit_objects``. Errors as ``edit``."""
+        self._check_view()
+        self.lens.edit_objects(change, kind)
+
+    def _check_view(self) -> None:
         if not self.lens_is_shown or not self.lens.editable:
             raise DataError(
                 "a large mask is changed where it is seen at full resolution",
                 code="data.mask.view",
                 remedy="zoom in until the mask can be painted on",
             )
-        self.lens.edit(change, kind)
 
     def words(self) -> str:
         """What to say in the corner of the canvas."""

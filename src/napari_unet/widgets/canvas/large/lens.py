@@ -272,6 +272,33 @@ class Lens(QObject):  # type: ignore[misc]
         self.session.painting.correct_part(crop.disk, crop.mask, after, crop.box[:2], kind)
         self.reload()
 
+    def edit_objects(
+        self, change: Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]], kind: str
+    ) -> None:
+        """Change objects, also where they reach beyond what the lens shows.
+
+        Parameters
+        ----------
+        change : callable
+            (mask, first) -> mask; first is the row and column of the mask at which the lens begins.
+        kind : str
+            What does it.
+        """
+        self.take_painting()
+        crop = self.crop
+        if crop is None:
+            return
+        box, mask = crop.box, crop.mask
+        for more in (SIDE // 2, SIDE, 0):
+            after = change(mask.copy(), (crop.box[0] - box[0], crop.box[1] - box[1]))
+            wider = _wider(box, mask != after, crop.disk.shape, more)
+            if not more or wider == box:
+                break
+            box = wider
+            mask = crop.disk.read(slice(box[0], box[2]), slice(box[1], box[3]))
+        self.session.painting.correct_part(crop.disk, mask, after, box[:2], kind)
+        self.reload()
+
     def choose_label(self, label: int) -> None:
         """Paint with a class from now on: 0 background, 1..K, 255 ignore; takes up the brush if none is."""
         if self.layer is None or self.crop is None or (label != IGNORE and label > self._classes):
@@ -384,6 +411,17 @@ def box_around(view: Box, shape: tuple[int, int]) -> Box:
         found.append(min(max(start, 0), full - side))
     top, left = found
     return top, left, top + min(SIDE, shape[0]), left + min(SIDE, shape[1])
+
+
+def _wider(box: Box, changed: NDArray[np.bool_], shape: tuple[int, int], more: int) -> Box:
+    """A box with more pixels at those sides at which something changed, within the image."""
+    top, left, bottom, right = box
+    return (
+        max(top - more * bool(changed[0].any()), 0),
+        max(left - more * bool(changed[:, 0].any()), 0),
+        min(bottom + more * bool(changed[-1].any()), shape[0]),
+        min(right + more * bool(changed[:, -1].any()), shape[1]),
+    )
 
 
 def holds(box: Box, view: Box) -> bool:
