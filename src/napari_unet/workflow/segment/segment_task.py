@@ -10,7 +10,6 @@ from napari_unet.atomic import check_outputs
 from napari_unet.data.catalog import open_dataset, open_images
 from napari_unet.data.file_names import unique_stems
 from napari_unet.data.files.input_files import input_files
-from napari_unet.data.masks.numbered_objects import NumberedObjects
 from napari_unet.engine.hardware import default_precision
 from napari_unet.export.masks import write_mask, write_objects, write_probabilities
 from napari_unet.models.ensemble import load_any
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_unet.data.masks.numbered_objects import NumberedObjects
     from napari_unet.data.sample import Sample
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
