@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import tifffile
 
 from napari_unet.data.catalog import open_dataset, open_images
-from napari_unet.data.dataset import Dataset
 from napari_unet.data.files.reading import ImageReading, reading_images
 from napari_unet.data.files.voxel_size import VoxelSize, parse_voxel_size, read_voxel_size
 from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
@@ -25,6 +24,11 @@ from napari_unet.data.volumes import (
 )
 from napari_unet.progress import CancelToken, ignore_progress
 from support.errors import raises_code
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_unet.data.dataset import Dataset
 
 VOXEL = {"axes": "ZYX", "spacing": 5.0, "unit": "um"}
 

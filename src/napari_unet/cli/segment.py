@@ -129,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
     from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.large_images.segment_files import SegmentFilesTask
     from napari_unet.workflow.replay.run_record import SegmentRun
-    from napari_unet.workflow.segment.segment_task import OVER_TIME
+    from napari_unet.workflow.segment.segmented_stacks import OVER_TIME
     from napari_unet.workflow.train.recipes import checked
 
     given = {"memory": options.memory, "context": options.context, "level": options.level}

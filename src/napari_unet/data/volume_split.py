@@ -6,14 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_unet.data.split import Split, make_split
-from napari_unet.data.volumes import check_slices, place_of, voxel_size_of
+from napari_unet.data.volumes import check_slices, volumes_of, voxel_size_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import Sample
-    from napari_unet.data.volumes import Place
     from napari_unet.progress import CancelToken, OnProgress
 
 GAP = 4  # slices between two blocks, where voxels are cubic; fewer where slices are thicker
@@ -51,15 +50,9 @@ def make_volume_split(
         If an image is no slice of a volume.
     """
     check_slices(dataset.samples)
-    volumes: dict[object, list[tuple[int, Sample]]] = {}
-    names: dict[object, str] = {}
-    for sample in dataset.samples:
-        place = place_of(sample)
-        assert place is not None
-        volumes.setdefault(place.file, []).append((place.z, sample))
-        names[place.file] = _unused(place, names)
+    volumes = volumes_of(dataset.samples)
     if len(volumes) >= 1 + (validation > 0) + (held_out > 0):
-        grouped = tuple(replace(s, group=names[file]) for file, some in volumes.items() for _, s in some)
+        grouped = tuple(replace(s, group=name) for name, members in volumes.items() for _, s in members)
         return make_split(
             replace(dataset, samples=grouped, find_groups=None, group_rule="volume"),
             validation=validation,
@@ -74,13 +67,13 @@ def make_volume_split(
     parts: dict[str, list[str]] = {"train": [], "validation": [], "held_out": []}
     groups: dict[str, str] = {}
     gaps = set()
-    for file, members in volumes.items():
-        slices = [sample for _, sample in sorted(members, key=lambda member: member[0])]
+    for name, members in volumes.items():
+        slices = [sample for _, sample in members]
         gap = min(wanted, max(1, int(LARGEST_GAP * len(slices))))
         gaps.add(gap)
         for part, block in _blocks(slices, {"held_out": held_out, "validation": validation}, gap).items():
             parts[part] += [sample.id for sample in block]
-            groups |= {sample.id: f"{names[file]}, {part.replace('_', '-')}" for sample in block}
+            groups |= {sample.id: f"{name}, {part.replace('_', '-')}" for sample in block}
     words = " or ".join(map(str, sorted(gaps)))
     note = f"blocks along z; {words} slice{'s' * (words != '1')} between two blocks belong to none"
     return Split(
@@ -105,14 +98,3 @@ def _blocks(slices: list[Sample], shares: Mapping[str, float], gap: int) -> dict
             blocks[part] = rest[-count:]
             rest = rest[: -count - gap]
     return {"train": rest, **blocks}
-
-
-def _unused(place: Place, names: Mapping[object, str]) -> str:
-    """A name for a volume that no other has."""
-    if place.file in names:
-        return names[place.file]
-    taken, number, name = set(names.values()), 1, place.volume
-    while name in taken:
-        number += 1
-        name = f"{place.volume}_{number}"
-    return name

@@ -222,6 +222,24 @@ def dataset_with_neighbours(dataset: Dataset, slices: int) -> Dataset:
     return replace(dataset, samples=samples, unlabelled=(), cache=ArrayCache(dataset.cache.max_bytes))
 
 
+def volumes_of(samples: Iterable[Sample]) -> dict[str, list[tuple[int, Sample]]]:
+    """Name of each volume, no two alike, to the numbers of its slices that are there, in order, and these."""
+    found: dict[object, list[tuple[int, Sample]]] = {}
+    names: dict[object, str] = {}
+    for sample in samples:
+        place = place_of(sample)
+        if place is None:
+            continue
+        if place.file not in found:
+            name, number = place.volume, 1
+            while name in names.values():
+                number += 1
+                name = f"{place.volume}_{number}"
+            names[place.file], found[place.file] = name, []
+        found[place.file].append((place.z, sample))
+    return {names[file]: sorted(members, key=lambda m: m[0]) for file, members in found.items()}
+
+
 def runs_of_slices(samples: Iterable[Sample]) -> list[list[Sample]]:
     """Images in runs: slices of one volume, one behind another, in their order; others alone."""
     placed: dict[tuple[Source, str], list[tuple[int, Sample]]] = {}

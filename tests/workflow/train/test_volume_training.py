@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -22,6 +22,9 @@ from napari_unet.workflow.train.forecast_task import PlanTask
 from napari_unet.workflow.train.recipes import fit_recipe, recipe
 from napari_unet.workflow.train.train_task import TrainTask
 from support.errors import raises_code
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 QUICK = ("filters=2", "depth=1", "epochs=1", "steps_per_epoch=2", "patch=16", "patch_depth=4", "batch_size=2")
 
@@ -156,7 +159,7 @@ def test_what_takes_single_slices_refuses_a_model_of_several(tmp_path: Path) -> 
     with raises_code("model.volume.unsupported"):
         ExportModelTask(path, tmp_path / "m.onnx", "onnx").run(ignore_progress, CancelToken())
     with raises_code("model.volume.unsupported"):
-        FineTuneTask(path, tmp_path / "tuned", Path("nowhere")).run(ignore_progress, CancelToken())
+        FineTuneTask(path, (), tmp_path / "tuned").run(ignore_progress, CancelToken())
     samples = open_images([write_stack(tmp_path / "data", 4) / "images" / "em.tif"])
     with raises_code("model.volume.several"):
         next(segment_samples(samples, load_model(path), disagreement=True))

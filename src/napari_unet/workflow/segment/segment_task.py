@@ -10,18 +10,15 @@ from napari_unet.atomic import check_outputs
 from napari_unet.data.catalog import open_dataset, open_images
 from napari_unet.data.file_names import unique_stems
 from napari_unet.data.files.input_files import input_files
-from napari_unet.data.masks.numbered_objects import NumberedObjects
 from napari_unet.engine.hardware import default_precision
-from napari_unet.export.masks import stored_values, write_mask, write_objects, write_probabilities
-from napari_unet.export.over_time import write_objects_over_time
-from napari_unet.export.segmented import SegmentedImage
-from napari_unet.export.stacks import StackFile, StackSlice, slices_of_files
+from napari_unet.export.masks import write_mask, write_objects, write_probabilities
 from napari_unet.models.ensemble import load_any
+from napari_unet.models.model_folder import read_settings
 from napari_unet.progress import tracked
 from napari_unet.workflow.inputs.left_out import LeftOut, Written, check_some_left
-from napari_unet.workflow.inputs.stack_objects import StackObjects, renumbered, series_of
 from napari_unet.workflow.segment.prefetch import read_ahead, written_behind
 from napari_unet.workflow.segment.segment_samples import chosen_samples, segment_samples
+from napari_unet.workflow.segment.segmented_stacks import SegmentedStacks, numbered
 from napari_unet.workflow.segment.unlike_images import UnlikeImages
 
 if TYPE_CHECKING:
@@ -31,14 +28,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_unet.data.masks.numbered_objects import NumberedObjects
     from napari_unet.data.sample import Sample
-    from napari_unet.export.segmented import Numbers
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.settings import InferenceSettings
+    from napari_unet.settings import InferenceSettings, Recipe
     from napari_unet.workflow.segment.segment_samples import Segmentation
-
-OVER_TIME = "objects-over-time.csv"
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,8 @@ class SegmentTask:
         Whether the caller segments other images as well, so that it is no error if all of these are left
         out.
     one_file : bool
-        Whether all slices of a stack go into one TIFF; their objects are numbered through.
+        Whether all slices of a stack go into one TIFF; their objects are numbered through. A model that sees
+        several slices of a volume writes one OME-TIFF a volume, whatever this says.
     link_objects : bool
         Whether an object of a stack has one number in all slices, see ``StackNumbers``.
     over_time : bool
@@ -103,7 +99,7 @@ class SegmentTask:
         """Segment; give back the masks' paths. Damaged images are left out, masks before a stop stay."""
         samples = self._samples()
         stems = unique_stems(s.id for s in samples)
-        stacks = _SegmentedStacks(self, samples)
+        stacks = self._stacks(samples, read_settings(self.model)[0])
         files = [file for s in samples for file in self._files(stems[s.id], alone=s.id not in stacks)]
         check_outputs([*files, *stacks.paths, *stacks.tables], input_files(samples), overwrite=self.overwrite)
         return self.write(samples, load_any(self.model, default_precision()), on_progress, cancel)
@@ -120,7 +116,7 @@ class SegmentTask:
             lambda sample, error: left.append(LeftOut.of(sample, error)),
             disagreement=self.disagreement,
         )  # fmt: skip
-        stacks = _SegmentedStacks(self, samples)
+        stacks = self._stacks(samples, model.recipe)
 
         def calls() -> Iterator[tuple[Callable[[], Path | None], int]]:
             for result in tracked(results, len(samples), "Segmenting", on_progress, cancel):
@@ -139,6 +135,12 @@ class SegmentTask:
         if not self.beside_others:
             check_some_left(left, len(samples))
         return Written(written, left, unlike.sentence)
+
+    def _stacks(self, samples: Sequence[Sample], recipe: Recipe) -> SegmentedStacks:
+        return SegmentedStacks(
+            self.out, samples, recipe, objects=self.objects, one_file=self.one_file,
+            link_objects=self.link_objects, over_time=self.over_time,
+        )  # fmt: skip
 
     def _files(self, stem: str, *, alone: bool) -> tuple[Path, ...]:
         """All that may be written of an image, but for the file of its stack."""
@@ -176,73 +178,3 @@ class SegmentTask:
             dataset = open_dataset(self.inputs[0], self.format)
             samples = (*dataset.samples, *dataset.unlabelled)
         return chosen_samples(samples, self.names, str(self.inputs[0]))
-
-
-def numbered(result: Segmentation, objects: NDArray[np.int32], classes: tuple[str, ...]) -> NumberedObjects:
-    """The classes of the objects of an image and its ties, by numbers that may be those of a stack."""
-    ties = renumbered(result.ties, result.objects, objects)
-    return NumberedObjects.of(objects, result.mask, classes, ties)
-
-
-class _SegmentedStacks:
-    """The stacks of one task, where they go into one file each; none where they do not."""
-
-    def __init__(self, task: SegmentTask, samples: Sequence[Sample]) -> None:
-        self.task = task
-        wanted = task.one_file or task.link_objects
-        pages = slices_of_files(samples) if wanted or task.over_time else {}
-        self.slices: dict[str, StackSlice] = series_of(samples) if task.over_time else pages
-        self._pages = pages.keys()
-        stacks = dict.fromkeys(place.stack for place in pages.values())
-        stems = unique_stems(stacks)
-        self._paths = {stack: task.out / f"{stems[stack]}.tif" for stack in stacks}
-        self._objects = StackObjects(task.link_objects, task.over_time)
-        self._files: dict[str, StackFile] = {}
-
-    def __contains__(self, identifier: str) -> bool:
-        """Whether an image goes into the file of its stack."""
-        return self.task.one_file and identifier in self._pages
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Of the files of stacks."""
-        return tuple(self._paths.values()) if self.task.one_file else ()
-
-    def take(self, result: Segmentation, classes: tuple[str, ...]) -> NDArray[np.int32] | None:
-        """Put a slice into the file of its stack.
-
-        Returns
-        -------
-        numpy.ndarray or None
-            (Y, X) int32: its objects with their numbers in the stack; None where classes are wanted.
-        """
-        place, task = self.slices.get(result.sample.id), self.task
-        objects = result.objects if task.objects else None
-        if place is None:
-            return objects
-        if objects is not None:
-            objects = self._objects.number(objects, result.mask, place)
-        if result.sample.id in self:
-            image = SegmentedImage(place.stack, result.mask, lambda: result.objects, classes)
-            if place.stack not in self._files:
-                numbers: Numbers = "objects" if task.objects else "classes"
-                path = self._paths[place.stack]
-                self._files[place.stack] = StackFile(path, "tiff", numbers, place.leading)
-            labels = stored_values(result.mask, len(classes)) if objects is None else objects
-            said = None if objects is None else numbered(result, objects, classes)
-            self._files[place.stack].add(labels, image, place, said)
-        return objects
-
-    @property
-    def tables(self) -> tuple[Path, ...]:
-        """Of objects over time."""
-        return (self.task.out / OVER_TIME,) if self.task.over_time else ()
-
-    def write_table(self, path: Path, classes: tuple[str, ...]) -> None:
-        """Write the objects of all series; once all images are in them."""
-        series = {name: found.finish() for name, found in self._objects.series.items()}
-        write_objects_over_time(path, series, classes)
-
-    def files(self) -> Iterator[StackFile]:
-        """The files, once all slices are in them."""
-        yield from self._files.values()

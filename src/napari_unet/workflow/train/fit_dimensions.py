@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.data.files.voxel_size import ABOUT_CUBIC, VoxelSize, parse_voxel_size
 from napari_unet.data.volumes import check_slices, place_of, voxel_size_of
 from napari_unet.networks.registry import architecture, check_volumes
+from napari_unet.training.feeding.volume_batches import CUBIC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,6 +108,8 @@ def _slices_seen(thick: float | None) -> int:
 def _thickness(thick: float | None) -> str:
     if thick is None:
         return "the files do not say how thick a slice is"
+    if 1 / CUBIC < thick < CUBIC:
+        return "a slice is about as thick as a pixel is wide"
     return f"a slice is {thick:.2g} times as thick as a pixel is wide"
 
 
