@@ -106,7 +106,6 @@ def test_two_classes_are_painted_on_a_large_image_and_the_rest_is_unknown(slide:
     look_at(slide, qtbot, (400, 330))
     drag(slide, qtbot)
     mask = disk.mask()
-    print([(np.argwhere(mask == v).min(0), np.argwhere(mask == v).max(0)) for v in (0, 1)])
     assert set(np.unique(mask)) == {0, 1, IGNORE}
     assert (mask[350, 301:310] == 1).all()
     assert (mask[400, 331:340] == 0).all()
@@ -144,7 +143,15 @@ def test_strokes_on_a_large_image_teach_a_first_model(
     session.runner.failed.connect(lambda words, details: failed.append(words + details))
     qtbot.waitUntil(row.learn_button.isEnabled, timeout=LONG)
     click(qtbot, row.learn_button)
-    qtbot.waitUntil(lambda: session.strokes.running, timeout=LONG)
+    # The preview is of what is in view, and lies there.
+    qtbot.waitUntil(lambda: slide.stroke_preview.layer is not None, timeout=LONG)
+    view, preview = slide.large.view, slide.stroke_preview.layer
+    height, width = view[2] - view[0], view[3] - view[1]
+    assert preview.data.shape == (height, width)
+    assert tuple(preview.translate) == pytest.approx(view[:2])
+    assert preview.data[:, width // 2 + 1 :].any()
+    assert not preview.data[:, : width // 2 - 1].any()
+    assert not row.accept_button.isVisible()  # of a part, which is no mask of the image
     qtbot.waitUntil(row.stop_button.isVisible, timeout=LONG)
     click(qtbot, row.stop_button)
     qtbot.waitUntil(lambda: not session.strokes.running, timeout=LONG)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_unet.project.corrections.stroke import Box
 
 CELL, MARGIN = 768, 128  # pixels: a part is a cell of a grid, with what a network sees around it
+PREVIEW = 1024  # pixels, either way, that a preview shows at most
 LOOKED_AT = 2**26  # pixels of a large image that tell its intensities
 BLOCK = 512  # pixels, either way, that are read at a time for that
 
@@ -80,3 +81,10 @@ def measure_large(sample: Sample, shape: tuple[int, int], normalization: Normali
             yield rows, columns, sample.read_region(rows, columns)
 
     return measure(normalization, parts, shape)
+
+
+def middle_of(first: int, end: int, full: int) -> slice:
+    """The middle of a view along an axis: as much of it as a preview is made of, within the image."""
+    size = min(max(end - first, 1), PREVIEW, full)
+    start = min(max((first + end - size) // 2, 0), full - size)
+    return slice(start, start + size)
