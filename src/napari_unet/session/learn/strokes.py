@@ -13,6 +13,7 @@ from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.learn.large_strokes import (
     CELL,
+    HELD_OUT,
     known_labels,
     measure_large,
     middle_of,
@@ -106,12 +107,11 @@ class StrokeLearning:
         collection, project = self.workspace.collection, self.painting.project
         if collection is None:
             return {}
-        held = ("validation", "held-out")
         return {
             i: entry
             for i, entry in collection.entries.items()
             if entry.is_corrected
-            if project is None or project.split.part_of(i) not in held
+            if project is None or project.split.part_of(i) not in HELD_OUT
         }
 
     def words(self) -> str:

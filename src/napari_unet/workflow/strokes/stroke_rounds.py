@@ -14,10 +14,10 @@ from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.data.split import Split
 from napari_unet.errors import TrainingError
 from napari_unet.inference.predict import predict_probabilities
-from napari_unet.models.intensities import prepare_part
+from napari_unet.models.intensities import prepare_image
 from napari_unet.models.model import load_model, save_model
 from napari_unet.models.model_folder import SPLIT_FILE
-from napari_unet.models.normalization import Normalization, resize, scaled_shape
+from napari_unet.models.normalization import Normalization, resize
 from napari_unet.progress import Progress
 from napari_unet.training.feeding.stroke_patches import StrokedImage
 from napari_unet.training.warm import warm_model
@@ -181,13 +181,12 @@ class StrokeRounds:
 
     def _prepared(self, image: NDArray[np.generic], whole: str, identifier: str) -> NDArray[np.float32]:
         """An image as the network sees it; a part of a large one as it would be as part of the whole."""
-        normalization = self._model.normalization
-        if not whole or self.task.intensities is None:
-            return normalization.prepare(image, identifier)
+        measure = self.task.intensities
+        if not whole or measure is None:
+            return self._model.normalization.prepare(image, identifier)
         if whole not in self._intensities:
-            self._intensities[whole] = self.task.intensities(whole, normalization)
-        values = prepare_part(normalization, image, self._intensities[whole], identifier)
-        return resize(values, scaled_shape(values.shape[:2], normalization.scale))
+            self._intensities[whole] = measure(whole, self._model.normalization)
+        return prepare_image(self._model.normalization, image, identifier, lambda _: self._intensities[whole])
 
     def _look_for_strokes(self) -> None:
         """Take what was painted since; as long as somebody paints there is a round after this."""
