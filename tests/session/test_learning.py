@@ -78,7 +78,7 @@ def test_what_was_painted_on_a_large_image_teaches_by_parts(lesson: Lesson, tmp_
     disk.paint(before, after, (0, 0))
     assert learning.obstacle() == ""
     assert learning.summary().startswith("1 corrected image to learn from; 1 stroke, 144 pixels")
-    assert [(fact.name, fact.value) for fact in learning.facts()][:2] == [("Train", "1"), ("Held-out", "0")]
+    assert [(fact.title, fact.value) for fact in learning.facts()][:2] == [("Train", "1"), ("Held-out", "0")]
     job = learning.fine_tune(SECONDS)
     assert job is not None
     assert job.error is None
