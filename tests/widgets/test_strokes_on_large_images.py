@@ -159,3 +159,21 @@ def test_strokes_on_a_large_image_teach_a_first_model(
     assert failed == []
     assert slide.large.disk is not None
     assert (slide.large.disk.mask()[350, 301:310] == 1).all()
+
+
+def test_strokes_on_a_large_image_are_there_in_the_next_session(slide: Any, qtbot: Any) -> None:
+    paint_both(slide, qtbot)
+    mask = slide.large.disk.mask()
+    # As if the program was started again: nothing of the image is known.
+    data = slide.viewer.layers["a"].data
+    slide.viewer.layers.clear()
+    qtbot.wait(50)
+    slide.session.disk_masks._asked.clear()
+    slide.viewer.add_image(data, name="a", contrast_limits=(0, 255))
+    qtbot.waitUntil(lambda: slide.large.disk is not None, timeout=LONG)
+    assert slide.large.disk.holds_strokes_only
+    np.testing.assert_array_equal(slide.large.disk.mask(), mask)
+    look_at(slide, qtbot, (400, 330))
+    (top, left), shown = slide.large.lens.crop.box[:2], np.asarray(slide.large.lens.layer.data)
+    assert (shown[400 - top, 331 - left : 340 - left] == BACKGROUND_STROKE).all()
+    assert slide.strokes_row.legend.isVisible()
