@@ -55,7 +55,7 @@ PARTS = {
         {"session"},
     ),
     "session/learn": (
-        {"facts", "verdict"},
+        {"facts", "large_strokes", "verdict"},
         {"background_job", "candidate_version"},
         {"new_model", "strokes"},
         {"learning"},

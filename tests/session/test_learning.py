@@ -12,8 +12,10 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.data.synthetic import write_synthetic
 from napari_unet.errors import Cancelled, OutputError
 from napari_unet.models.image_statistics import describe_image
+from napari_unet.project.corrections.disk_mask import DiskMask
 from napari_unet.session.images.collection import Collection
 from napari_unet.workflow.finetune.fine_tune_task import FineTuneTask
+from napari_unet.workflow.large_images.stroke_mask import make_stroke_mask
 from napari_unet.workflow.segment.suggest_model import suggest
 from support.lesson import copy_that_knows
 
@@ -58,6 +60,33 @@ def test_what_there_is_to_learn_from_is_summed_up(lesson: Lesson) -> None:
     assert f"{total.changed:,} pixels, 0 min" in summary
     lesson.correct(lesson.ids_of("held-out")[0], done=True)
     assert lesson.learning.summary().startswith("2 corrected images to learn from, 1 to judge by; 3 strokes")
+
+
+def test_what_was_painted_on_a_large_image_teaches_by_parts(lesson: Lesson, tmp_path: Path) -> None:
+    lesson.make_project()
+    identifier = lesson.ids_of("train")[0]
+    entry, classes = lesson.collection.entries[identifier], lesson.collection.classes
+    height, width, channels = lesson.collection.image(identifier).shape
+    path = make_stroke_mask(entry.sample, (height, width, channels), tmp_path, "strokes", classes)
+    disk = DiskMask(path, identifier)
+    entry.use_disk(disk)
+    learning = lesson.learning
+    assert learning.obstacle() == "Correct a mask first: paint on it, or mark it done."
+    before = disk.mask()
+    after = before.copy()
+    after[2:6, 2:20], after[10:14, 2:20] = 1, 0
+    disk.paint(before, after, (0, 0))
+    assert learning.obstacle() == ""
+    assert learning.summary().startswith("1 corrected image to learn from; 1 stroke, 144 pixels")
+    assert [(fact.title, fact.value) for fact in learning.facts()][:2] == [("Train", "1"), ("Held-out", "0")]
+    job = learning.fine_tune(SECONDS)
+    assert job is not None
+    assert job.error is None
+    assert lesson.failures == []
+    result = lesson.candidate.result
+    assert result is not None
+    assert tuple(result.learned_from) == (f"{identifier} [0:{height}, 0:{width}]",)
+    disk.close()
 
 
 def test_a_round_makes_two_versions_and_keep_uses_the_second(lesson: Lesson, model: Path) -> None:

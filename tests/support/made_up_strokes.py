@@ -15,6 +15,7 @@ from napari_unet.engine.task import Job
 from napari_unet.errors import Cancelled
 from napari_unet.progress import CancelToken, OnProgress, Progress
 from napari_unet.workflow.strokes.learn_from_strokes_task import LearnFromStrokesTask
+from napari_unet.workflow.strokes.stroke_request import ImagePart
 from napari_unet.workflow.strokes.stroke_rounds import LearnedFromStrokes
 from napari_unet.workflow.train.preview import Preview
 
@@ -60,10 +61,12 @@ class MadeUpStrokes(LearnFromStrokesTask):
     def _show(self, on_progress: OnProgress, steps: int) -> None:
         asked = self.preview() if self.preview is not None else None
         if asked is not None:
-            identifier, image = asked
+            part = isinstance(asked, ImagePart)
+            identifier, image = (asked.whole, asked.pixels) if part else asked
+            origin = asked.origin if part else (0, 0)
             probabilities = np.zeros((*image.shape[:2], 1), np.float32)
             probabilities[:, image.shape[1] // 2 :] = 0.9
-            piece = Preview(identifier, probabilities, float(steps))
+            piece = Preview(identifier, probabilities, float(steps), origin=origin)
             values = {"seconds": float(steps), "loss": 1.0 / steps}
             on_progress(Progress(0.5, 1.0, "Learning from strokes", 42.0, values, piece))
 

@@ -106,7 +106,6 @@ def test_two_classes_are_painted_on_a_large_image_and_the_rest_is_unknown(slide:
     look_at(slide, qtbot, (400, 330))
     drag(slide, qtbot)
     mask = disk.mask()
-    print([(np.argwhere(mask == v).min(0), np.argwhere(mask == v).max(0)) for v in (0, 1)])
     assert set(np.unique(mask)) == {0, 1, IGNORE}
     assert (mask[350, 301:310] == 1).all()
     assert (mask[400, 331:340] == 0).all()
@@ -144,7 +143,15 @@ def test_strokes_on_a_large_image_teach_a_first_model(
     session.runner.failed.connect(lambda words, details: failed.append(words + details))
     qtbot.waitUntil(row.learn_button.isEnabled, timeout=LONG)
     click(qtbot, row.learn_button)
-    qtbot.waitUntil(lambda: session.strokes.running, timeout=LONG)
+    # The preview is of what is in view, and lies there.
+    qtbot.waitUntil(lambda: slide.stroke_preview.layer is not None, timeout=LONG)
+    view, preview = slide.large.view, slide.stroke_preview.layer
+    height, width = view[2] - view[0], view[3] - view[1]
+    assert preview.data.shape == (height, width)
+    assert tuple(preview.translate) == pytest.approx(view[:2])
+    assert preview.data[:, width // 2 + 1 :].any()
+    assert not preview.data[:, : width // 2 - 1].any()
+    assert not row.accept_button.isVisible()  # of a part, which is no mask of the image
     qtbot.waitUntil(row.stop_button.isVisible, timeout=LONG)
     click(qtbot, row.stop_button)
     qtbot.waitUntil(lambda: not session.strokes.running, timeout=LONG)
@@ -152,3 +159,21 @@ def test_strokes_on_a_large_image_teach_a_first_model(
     assert failed == []
     assert slide.large.disk is not None
     assert (slide.large.disk.mask()[350, 301:310] == 1).all()
+
+
+def test_strokes_on_a_large_image_are_there_in_the_next_session(slide: Any, qtbot: Any) -> None:
+    paint_both(slide, qtbot)
+    mask = slide.large.disk.mask()
+    # As if the program was started again: nothing of the image is known.
+    data = slide.viewer.layers["a"].data
+    slide.viewer.layers.clear()
+    qtbot.wait(50)
+    slide.session.disk_masks._asked.clear()
+    slide.viewer.add_image(data, name="a", contrast_limits=(0, 255))
+    qtbot.waitUntil(lambda: slide.large.disk is not None, timeout=LONG)
+    assert slide.large.disk.holds_strokes_only
+    np.testing.assert_array_equal(slide.large.disk.mask(), mask)
+    look_at(slide, qtbot, (400, 330))
+    (top, left), shown = slide.large.lens.crop.box[:2], np.asarray(slide.large.lens.layer.data)
+    assert (shown[400 - top, 331 - left : 340 - left] == BACKGROUND_STROKE).all()
+    assert slide.strokes_row.legend.isVisible()

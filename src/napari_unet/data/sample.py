@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_unet.data.file_names import composed
 from napari_unet.errors import DataError
@@ -68,6 +68,9 @@ class Sample:
     original : callable
         What the image was first read by; stays where `load_image` is replaced by pixels that were read ahead,
         because it knows what the file says of its channels.
+    whole : callable or None
+        (Normalization) -> Intensities of the large image that this is a part of, by which its pixels are
+        prepared; None if it is a whole image.
     """
 
     id: str
@@ -80,6 +83,7 @@ class Sample:
     properties: Mapping[str, str | float | int] = field(default_factory=dict)
     load_region: Callable[[slice, slice], NDArray[np.generic]] | None = None
     original: Callable[[], NDArray[np.generic]] | None = None
+    whole: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", composed(self.id))  # the same on every system

@@ -15,6 +15,8 @@ from napari_unet.models.normalization import (
     divisor,
     known_pixels,
     limits_of,
+    resize,
+    scaled_shape,
     to_float,
 )
 from napari_unet.settings import Settings
@@ -152,6 +154,41 @@ def prepare_part(
     deviation = np.asarray(intensities.deviation, np.float32)
     np.subtract(cut, mean, out=cut)
     return np.divide(cut, divisor(mean, deviation), out=cut)
+
+
+def prepare_image(
+    normalization: Normalization,
+    image: NDArray[np.generic],
+    name: str,
+    whole: Callable[[Normalization], Intensities] | None = None,
+) -> NDArray[np.float32]:
+    """Bring an image into the form the network was trained on.
+
+    Parameters
+    ----------
+    normalization : Normalization
+        Of the model.
+    image : numpy.ndarray
+        (Y, X, C), the stored dtype.
+    name : str
+        For the error.
+    whole : callable, optional
+        (Normalization) -> Intensities of the large image that this is a part of.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y * scale, X * scale, channels) float32.
+
+    Raises
+    ------
+    ModelError
+        If the channels cannot be matched.
+    """
+    if whole is None:
+        return normalization.prepare(image, name)
+    values = prepare_part(normalization, image, whole(normalization), name)
+    return resize(values, scaled_shape(values.shape[:2], normalization.scale))
 
 
 def _cut(

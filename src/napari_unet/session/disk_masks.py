@@ -237,7 +237,7 @@ class DiskMasks:
         entry = collection.entries[identifier]
         if entry.disk is not None:
             return False
-        entry.is_begun = True
+        self.making = identifier  # until it is open, so that it is not begun twice
         place = self.folder(identifier), safe_stem(f"{identifier} strokes")
 
         def work() -> None:
@@ -248,13 +248,22 @@ class DiskMasks:
                     entry.sample, wishes.shape, *place, collection.classes, wishes.pixel_size
                 )
             except (WorkbenchError, OSError, KeyError, ValueError) as error:
-                sentence = describe_failure(error).sentence
-                self.runner.dispatch(lambda: self.runner.failed.emit(sentence, ""))
+                self._fail(identifier, describe_failure(error).sentence)
                 return
             self.runner.dispatch(lambda: self._open(collection, identifier, path, None))
 
         self._submit(work)
         return True
+
+    def _fail(self, identifier: str, sentence: str) -> None:
+        """Say, from a thread, why there is no mask."""
+
+        def fail() -> None:
+            if self.making == identifier:
+                self.making = ""
+            self.runner.failed.emit(sentence, "")
+
+        self.runner.dispatch(fail)
 
     # having them
 
@@ -267,8 +276,7 @@ class DiskMasks:
                 if before is not None and corrections_folder(before.path) != corrections_folder(path):
                     mask.carry_over(before)
             except (WorkbenchError, OSError, KeyError, ValueError) as error:
-                sentence = describe_failure(error).sentence
-                self.runner.dispatch(lambda: self.runner.failed.emit(sentence, ""))
+                self._fail(identifier, describe_failure(error).sentence)
                 return
             self.runner.dispatch(lambda: self._use(collection, identifier, mask))
 
@@ -279,6 +287,8 @@ class DiskMasks:
             self._thread.submit(work)
 
     def _use(self, collection: Collection, identifier: str, mask: DiskMask) -> None:
+        if self.making == identifier:
+            self.making = ""
         self._opened.append(mask)
         entry = collection.entries.get(identifier)
         if entry is not None:

@@ -154,6 +154,7 @@ class Painting:
             self.workspace.mask_changed.emit(identifier)  # not what was wanted
             return
         if identifier:
+            self.prepare()  # what learns from these strokes needs a project
             self.workspace.rows_changed.emit((identifier,))
 
     def _change(self, identifier: str, change: Callable[[Any, str], Any]) -> None:

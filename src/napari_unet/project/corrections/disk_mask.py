@@ -174,10 +174,10 @@ class DiskMask:
         with self._lock:
             return self.log.verified((rows.start, columns.start, rows.stop, columns.stop))
 
-    def last_strokes(self, side: int) -> dict[tuple[int, int], int]:
+    def last_strokes(self, side: int, *, live: bool = False) -> dict[tuple[int, int], int]:
         """Where somebody painted; see ``StrokeLog.last_strokes``."""
         with self._lock:
-            return self.log.last_strokes(side)
+            return self.log.last_strokes(side, live=live)
 
     def mask(self, identifier: str = "") -> NDArray[np.uint8]:
         """(Y, X) uint8: all of it; needs a byte for each pixel."""

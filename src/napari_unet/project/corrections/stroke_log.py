@@ -70,16 +70,18 @@ class StrokeLog:
         found = (self.strokes[n] for n in np.flatnonzero(~apart))
         return [stroke for stroke in found if stroke.number > since and stroke.pixels]
 
-    def last_strokes(self, side: int) -> dict[tuple[int, int], int]:
+    def last_strokes(self, side: int, *, live: bool = False) -> dict[tuple[int, int], int]:
         """Row and column of each touched cell of a grid to the number of the last stroke on it.
 
         Parameters
         ----------
         side : int
             Pixels of a cell, either way.
+        live : bool
+            Whether strokes that were taken back do not count.
         """
         found = {}
-        for stroke in self.strokes:
+        for stroke in self.live if live else self.strokes:
             if stroke.pixels:
                 y0, x0, y1, x1 = stroke.box
                 for row in range(y0 // side, -(-y1 // side)):

@@ -9,7 +9,9 @@ from psygnal import Signal
 
 from napari_unet.engine.task import FromCaller
 from napari_unet.errors import WorkbenchError
+from napari_unet.project.corrections.correction import CorrectionStats
 from napari_unet.session.learn.facts import Fact
+from napari_unet.session.learn.large_strokes import HELD_OUT, labelled_parts
 from napari_unet.settings import FineTuneSettings
 from napari_unet.workflow.finetune.learning_curve import forecast_of, rounds_of
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.evaluation.compare import Comparison
     from napari_unet.models.card import ModelCard
     from napari_unet.project.project import Project
-    from napari_unet.session.images.collection import Collection
+    from napari_unet.session.images.collection import Collection, Entry
     from napari_unet.session.learn.background_job import BackgroundJob
     from napari_unet.session.learn.candidate_version import CandidateVersion
     from napari_unet.session.painting import Painting
@@ -30,12 +32,6 @@ if TYPE_CHECKING:
     from napari_unet.workflow.finetune.fine_tune_task import FineTuned
     from napari_unet.workflow.finetune.learning_curve import Forecast
     from napari_unet.workflow.finetune.project_examples import ProjectExamples
-
-
-LARGE_ONLY = (
-    "The model does not learn from strokes on large images. Cut out a part of the image as a layer of its "
-    "own, and correct that."
-)
 
 
 class Learning:
@@ -97,27 +93,33 @@ class Learning:
             return self.background.obstacle
         if self.candidate.version is not None and not self.keep_going:
             return "Keep or discard the new version first."
-        if project is None or not project.corrections.touched():
-            return LARGE_ONLY if self._large_only() else "Correct a mask first: paint on it, or mark it done."
+        if project is None or not (project.corrections.touched() or self._large()):
+            return "Correct a mask first: paint on it, or mark it done."
         if not self._teaching_strokes(project):
             return "The corrected images so far are all held out: correct one more image."
         return ""
 
-    def _large_only(self) -> bool:
-        """Whether a person corrected large images, which do not teach."""
-        collection = self.workspace.collection
-        entries = () if collection is None else collection.entries.values()
-        return any(entry.disk is not None and entry.is_corrected for entry in entries)
+    def _large(self) -> dict[str, Entry]:
+        """Large images that a person painted on, by id; what is held out is not among them."""
+        collection, project = self.workspace.collection, self.project
+        if collection is None or project is None:
+            return {}
+        return {
+            i: entry
+            for i, entry in collection.entries.items()
+            if entry.disk is not None and entry.disk.stats().verified
+            if project.split.part_of(i) not in HELD_OUT
+        }
 
     def summary(self) -> str:
         """What there is to learn from, in words."""
         project = self.project
         if project is None:
             return ""
-        touched = project.corrections.touched()
-        judging = len(touched) - len(self._teaching_strokes(project))
-        total = project.corrections.total()
-        words = f"{len(touched) - judging} corrected image{'s' * (len(touched) - judging != 1)} to learn from"
+        teaching = len(self._teaching_strokes(project))
+        judging = len(project.corrections.touched()) + len(self._large()) - teaching
+        total = self._total(project)
+        words = f"{teaching} corrected image{'s' * (teaching != 1)} to learn from"
         if judging:
             words += f", {judging} to judge by"
         strokes = f"{total.strokes} stroke{'s' * (total.strokes != 1)}"
@@ -126,10 +128,10 @@ class Learning:
     def facts(self) -> list[Fact]:
         """What there is to learn from, as a small table; empty before anything was corrected."""
         project = self.project
-        if project is None or not project.corrections.touched():
+        if project is None or not (project.corrections.touched() or self._large()):
             return []
-        touched, total = project.corrections.touched(), project.corrections.total()
-        teaching = len(self._teaching_strokes(project))
+        total, teaching = self._total(project), len(self._teaching_strokes(project))
+        touched = len(project.corrections.touched()) + len(self._large())
         painted = f"{total.seconds:.0f} s" if total.seconds < 60 else f"{total.seconds / 60:.0f} min"
         effort = self.forecast()
         gained = "" if effort is None else f" {effort.sentence}"
@@ -137,19 +139,28 @@ class Learning:
             Fact("Train", f"{teaching:,}", f"Corrected images that the model learns from.{gained}"),
             Fact(
                 "Held-out",
-                f"{len(touched) - teaching:,}",
+                f"{touched - teaching:,}",
                 "Corrected images that the model never learns from: they help to judge it.",
             ),
             Fact("Strokes", f"{total.strokes:,}", f"{total.changed:,} pixels were painted."),
             Fact("Painted", painted, "Time of painting on all images."),
         ]
 
-    @staticmethod
-    def _teaching_strokes(project: Project) -> dict[str, int]:
+    def _total(self, project: Project) -> CorrectionStats:
+        """Work on all images, large ones too."""
+        every = [project.corrections.total(), *(e.disk.stats() for e in self._large().values() if e.disk)]
+        return CorrectionStats(
+            strokes=sum(one.strokes for one in every),
+            changed=sum(one.changed for one in every),
+            seconds=sum(one.seconds for one in every),
+        )
+
+    def _teaching_strokes(self, project: Project) -> dict[str, int]:
         from napari_unet.workflow.finetune.project_examples import teaches
 
         corrections = project.corrections
-        return {i: n for i, n in corrections.seen().items() if teaches(corrections, i)}
+        own = {i: n for i, n in corrections.seen().items() if teaches(corrections, i)}
+        return own | {i: e.disk.stats().number for i, e in self._large().items() if e.disk is not None}
 
     # learning
 
@@ -187,9 +198,10 @@ class Learning:
             self.runner.failed.emit(error.sentence, "")
             return None
         self._taught = self._teaching_strokes(project)
+        large = [part for entry in self._large().values() for part in labelled_parts(entry)]
         task = FineTuneTask(
             card.path,
-            examples.corrections,
+            (*examples.corrections, *large),
             out,
             FineTuneSettings(seconds=seconds),
             replay=examples.replay,

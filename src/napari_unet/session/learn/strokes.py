@@ -13,8 +13,10 @@ from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.learn.large_strokes import (
     CELL,
+    HELD_OUT,
     known_labels,
     measure_large,
+    middle_of,
     painted_parts,
     part_name,
 )
@@ -65,6 +67,10 @@ class StrokeLearning:
     ----------
     preview : tuple or None
         Id of an image, and the mask (Y, X) uint8 that the model in training makes of it.
+    origin : tuple of int
+        Row and column of the first pixel of the preview, of a part of a large image.
+    view : tuple of int or None
+        What of a large image is in view: first row, first column, row and column behind the last.
     running : bool
         Whether strokes are learned from right now.
     """
@@ -83,6 +89,8 @@ class StrokeLearning:
         self.workspace, self.runner, self.painting = workspace, runner, painting
         self.background, self.candidate = background, candidate
         self.preview: tuple[str, NDArray[np.uint8]] | None = None
+        self.origin = (0, 0)
+        self.view: Box | None = None
         self._waiting: Collection | None = None  # for a project of these images
         self._warmed: WarmStrokesTask | None = None
         self.running = False
@@ -99,12 +107,11 @@ class StrokeLearning:
         collection, project = self.workspace.collection, self.painting.project
         if collection is None:
             return {}
-        held = ("validation", "held-out")
         return {
             i: entry
             for i, entry in collection.entries.items()
             if entry.is_corrected
-            if project is None or project.split.part_of(i) not in held
+            if project is None or project.split.part_of(i) not in HELD_OUT
         }
 
     def words(self) -> str:
@@ -316,10 +323,17 @@ class StrokeLearning:
     # the preview
 
     def _wanted_preview(self) -> Any:
-        """The image in view, if it is small enough to be answered as a whole; called from another thread."""
-        collection, current = self.workspace.collection, self.workspace.current
+        """The image in view, of a large one the middle of the view; called from another thread."""
+        from napari_unet.workflow.strokes.stroke_request import ImagePart
+
+        collection, current, view = self.workspace.collection, self.workspace.current, self.view
         entry = collection.entries.get(current) if collection is not None else None
-        return None if entry is None or entry.disk is not None else self.background.wanted_preview()
+        if entry is None or entry.disk is None:
+            return self.background.wanted_preview()
+        if view is None:
+            return None
+        rows, columns = (middle_of(view[axis], view[axis + 2], entry.disk.shape[axis]) for axis in range(2))
+        return ImagePart(current, (rows.start, columns.start), entry.sample.read_region(rows, columns))
 
     def _on_preview(self, preview: Preview) -> None:
         if not self.running:
@@ -328,7 +342,7 @@ class StrokeLearning:
         softmax = preview.probabilities.shape[-1] > 1
         mask = mask_from_probabilities(preview.probabilities, activation="softmax" if softmax else "sigmoid")
         if collection is not None and preview.id in collection.entries:
-            self.preview = preview.id, mask
+            self.preview, self.origin = (preview.id, mask), preview.origin
             self.previewed.emit()
 
     def mask_in_view(self) -> NDArray[np.uint8] | None:
@@ -353,6 +367,7 @@ class StrokeLearning:
             entry is not None
             and entry.is_corrected
             and entry.has_strokes_only
+            and entry.disk is None
             and self.mask_in_view() is not None
         )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_unet.data.files.channels import channels_of
 from napari_unet.errors import DataError
+from napari_unet.models.intensities import prepare_image
 from napari_unet.models.normalization import resize, scaled_shape
 from napari_unet.networks.layers.object_depth import distance_map
 from napari_unet.training.feeding.augmentation import Patch
@@ -106,7 +107,7 @@ def prepare_sample(
         )
     if image.shape[2] > 1:
         image = normalization.pick(image, *channels_of(sample), sample.id)
-    values = normalization.prepare(image, sample.id)
+    values = prepare_image(normalization, image, sample.id, sample.whole)
     shape = scaled_shape(image.shape[:2], normalization.scale)
     labels = resize(mask.labels[..., None], shape, nearest=True)[..., 0]
     weights = np.ones(shape, np.float32)

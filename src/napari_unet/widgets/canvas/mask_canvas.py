@@ -530,14 +530,15 @@ class MaskCanvas(QObject):  # type: ignore[misc]
     def put_below_mask(self, layer: Any) -> None:
         """Move a layer under the mask."""
         every = self.viewer.layers
-        if self.mask_layer in every and layer in every:
-            every.move(every.index(layer), every.index(self.mask_layer))
+        mask = self.large.lens.layer if self.large is not None and self.large.active else self.mask_layer
+        if mask in every and layer in every:
+            every.move(every.index(layer), every.index(mask))
 
-    def place(self, layer: Any) -> None:
-        """Lay a layer over the current image."""
+    def place(self, layer: Any, first: tuple[int, int] = (0, 0)) -> None:
+        """Lay a layer over the current image, with its first pixel at a row and column of that."""
         image = self.image_source.layer
         if image is not None and image.ndim >= layer.ndim:
-            layer_styles.place_over(layer, image)
+            layer_styles.place_over(layer, image, first)
             self._rise_over(image)
 
     def _rise_over(self, image: Any) -> None:

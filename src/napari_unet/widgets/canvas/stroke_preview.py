@@ -86,7 +86,7 @@ class StrokePreview(QObject):  # type: ignore[misc]
         else:
             self.layer.data = lines
             layer_styles.use_colours(self.layer, False, classes)
-        self.canvas.place(self.layer)
+        self.canvas.place(self.layer, self.session.strokes.origin)
         self.canvas.put_below_mask(self.layer)
 
     def _on_current(self, identifier: str) -> None:

@@ -71,11 +71,10 @@ class LargeMaskRow(QWidget):  # type: ignore[misc]
             words = "Large image: its mask is being made on disk."
         elif disk is None:
             words = "Large image: its mask goes to disk."
+        elif disk.holds_strokes_only:
+            words = "Large image: zoom in to paint. Your strokes go to disk."
         else:
             words = self._about(current, disk.share)
-            if disk.has_evidence():
-                # Who paints here should not expect more than a better mask of this image.
-                words += ". Your strokes correct this mask; the model does not learn from them"
             if disk.problem:
                 words = f"Read only: {disk.problem}"
         self.words.setText(words)

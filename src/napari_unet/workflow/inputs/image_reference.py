@@ -68,6 +68,8 @@ class CallReference:
         The file that it was opened from; its pixels may have been changed since. Empty if from none.
     channels : Channels
         What is known of its channels.
+    whole : FromCaller or None
+        (Normalization) -> Intensities of the large image that this is a part of.
     """
 
     id: str
@@ -76,6 +78,7 @@ class CallReference:
     region: FromCaller | None = None
     source: str = ""
     channels: Channels = NOTHING_KNOWN
+    whole: FromCaller | None = None
 
 
 ImageReference = FileReference | CallReference
@@ -128,6 +131,7 @@ class References:
                 reference.mask,
                 load_region=reference.region,
                 original=_Described(reference.image, reference.channels),
+                whole=reference.whole,
             )
         modified = reference.path.stat().st_mtime_ns
         key = str(reference.path), reference.format, reference.masks_are, reference.channels, modified

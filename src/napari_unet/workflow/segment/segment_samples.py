@@ -21,6 +21,7 @@ from napari_unet.inference.postprocess import fade, mask_from_probabilities, wit
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.inference.stars import star_objects
 from napari_unet.models.ensemble import Ensemble
+from napari_unet.models.intensities import prepare_image
 from napari_unet.models.normalization import is_constant, known_pixels, resize
 from napari_unet.networks.layers.object_depth import distance_map
 from napari_unet.settings import RAYS, InferenceSettings
@@ -305,7 +306,7 @@ def _by_one(
     def prepared() -> Iterator[NDArray[np.float32]]:
         for sample, image in _readable(samples, on_problem, model.normalization, blanks, slices_seen(model)):
             try:
-                ready = model.normalization.prepare(image, sample.id)
+                ready = prepare_image(model.normalization, image, sample.id, sample.whole)
             except WorkbenchError as error:
                 if on_problem is None:
                     raise

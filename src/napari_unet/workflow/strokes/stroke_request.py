@@ -46,6 +46,25 @@ class PaintedImage:
 
 
 @dataclass(frozen=True, eq=False)
+class ImagePart:
+    """A part of a large image, as a preview is asked for.
+
+    Attributes
+    ----------
+    whole : str
+        Id of the image.
+    origin : tuple of int
+        Row and column of its first pixel.
+    pixels : numpy.ndarray
+        (Y, X, C) in the stored dtype.
+    """
+
+    whole: str
+    origin: tuple[int, int]
+    pixels: NDArray[np.generic]
+
+
+@dataclass(frozen=True, eq=False)
 class StrokeRequest:
     """What is to be learned from, and where the model goes.
 
@@ -61,7 +80,7 @@ class StrokeRequest:
     start : pathlib.Path, optional
         A model that was learned from strokes before, to continue from.
     preview, stop : FromCaller, optional
-        See ``FineTuneTask``.
+        See ``FineTuneTask``; the preview may be asked of an ImagePart, too.
     seconds : float
         Budget, from the moment at which the network is ready.
     recipe : Recipe

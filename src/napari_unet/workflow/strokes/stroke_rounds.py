@@ -13,10 +13,11 @@ from napari_unet.data.files.channels import channels_of, common_channels
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.data.split import Split
 from napari_unet.errors import TrainingError
-from napari_unet.models.intensities import prepare_part
+from napari_unet.inference.predict import predict_probabilities
+from napari_unet.models.intensities import prepare_image
 from napari_unet.models.model import load_model, save_model
 from napari_unet.models.model_folder import SPLIT_FILE
-from napari_unet.models.normalization import Normalization, resize, scaled_shape
+from napari_unet.models.normalization import Normalization, resize
 from napari_unet.progress import Progress
 from napari_unet.training.feeding.stroke_patches import StrokedImage
 from napari_unet.training.warm import warm_model
@@ -26,7 +27,7 @@ from napari_unet.workflow.inputs.labelled_images import as_dataset
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from napari_unet.workflow.strokes.guesses import guess_if_due
 from napari_unet.workflow.strokes.stroke_recipe import for_images, fresh_model, training_of
-from napari_unet.workflow.strokes.stroke_request import UNKNOWN
+from napari_unet.workflow.strokes.stroke_request import UNKNOWN, ImagePart
 from napari_unet.workflow.train.dataset_scan import DatasetScan, needed_channels
 from napari_unet.workflow.train.preview import Preview
 from napari_unet.workflow.train.trained_from import provenance_of
@@ -174,19 +175,18 @@ class StrokeRounds:
             image = sample.read_image()
             if image.shape[2] > 1:
                 image = normalization.pick(image, *channels_of(sample), sample.id)
-            values = self._prepared(image, sample.id)
+            values = self._prepared(image, self._wholes.get(one.id, ""), sample.id)
             labels = np.where(known, one.mask, 0).astype(np.uint8)
             images[one.id] = StrokedImage.of(values, labels, known, normalization.scale)
 
-    def _prepared(self, image: NDArray[np.generic], identifier: str) -> NDArray[np.float32]:
+    def _prepared(self, image: NDArray[np.generic], whole: str, identifier: str) -> NDArray[np.float32]:
         """An image as the network sees it; a part of a large one as it would be as part of the whole."""
-        normalization, whole = self._model.normalization, self._wholes.get(identifier)
-        if whole is None or self.task.intensities is None:
-            return normalization.prepare(image, identifier)
+        measure = self.task.intensities
+        if not whole or measure is None:
+            return self._model.normalization.prepare(image, identifier)
         if whole not in self._intensities:
-            self._intensities[whole] = self.task.intensities(whole, normalization)
-        values = prepare_part(normalization, image, self._intensities[whole], identifier)
-        return resize(values, scaled_shape(values.shape[:2], normalization.scale))
+            self._intensities[whole] = measure(whole, self._model.normalization)
+        return prepare_image(self._model.normalization, image, identifier, lambda _: self._intensities[whole])
 
     def _look_for_strokes(self) -> None:
         """Take what was painted since; as long as somebody paints there is a round after this."""
@@ -251,6 +251,9 @@ class StrokeRounds:
         asked: Any = self.task.preview() if self.task.preview is not None else None
         if asked is None:
             return
+        if isinstance(asked, ImagePart):
+            self._show_part(asked)
+            return
         if isinstance(asked, FileReference):
             sample = self._references.sample(asked)
         else:
@@ -265,6 +268,14 @@ class StrokeRounds:
             lambda sample, error: failed.append(error),
         ):
             self._tell(Preview(sample.id, result.probabilities, self._passed()))
+
+    def _show_part(self, part: ImagePart) -> None:
+        """Hand over what the network makes of a part of a large image."""
+        model, shape = self._model, (part.pixels.shape[0], part.pixels.shape[1])
+        settings = model.recipe.inference.model_copy(update={"flips": "none"})
+        values = self._prepared(part.pixels, part.whole, part.whole)
+        (found,) = predict_probabilities([values], model.outputs, model.sizes, settings, self.cancel)
+        self._tell(Preview(part.whole, resize(found, shape), self._passed(), origin=part.origin))
 
     def _write(self) -> LearnedFromStrokes:
         task, model = self.task, self._model

@@ -26,6 +26,8 @@ class Preview:
         Of the network at that moment.
     better : bool
         Whether that is more than the old model's.
+    origin : tuple of int
+        Row and column of the first pixel, of a part of a large image.
     """
 
     id: str
@@ -33,3 +35,4 @@ class Preview:
     seconds: float
     held_out_iou: float | None = None
     better: bool = False
+    origin: tuple[int, int] = (0, 0)

@@ -310,6 +310,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
 
     def _on_view(self) -> None:
         disk, view = self.disk, self.view
+        self.session.strokes.view = view
         if disk is None or view is None or self._path is None:
             return
         if fits(view):
