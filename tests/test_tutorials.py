@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_unet.cli import main
@@ -41,6 +42,7 @@ OF_OTHERS = ("python -m venv", "pip install", "unet/bin/pip", "python -c ")
 SMALL = "--set filters=2 --set depth=1 --set patch=32 --set batch_size=2 --set megapixels=0.01"
 SHORTER = {
     "--recipe tgs-salt": f"--recipe tgs-salt {SMALL}",
+    "--set dimensions=auto --minutes 30": f"--set dimensions=auto {SMALL}",
     "--out salt --minutes 30": f"--out salt --overwrite {SMALL}",  # after the one above
     "--minutes 2": "--minutes 0.03",
     "napari-unet demo": "napari-unet demo --no-window --minutes 0.03",
@@ -105,6 +107,21 @@ def salt(folder: Path) -> None:
     shutil.rmtree(source)
 
 
+def volumes(folder: Path) -> None:
+    """Two blocks of slices with balls in them, and masks; voxels twice as thick as wide."""
+    depth, row, column = np.mgrid[:12, :32, :32]
+    for name in ("images", "masks"):
+        (folder / "my-volumes" / name).mkdir(parents=True)
+    for number in range(2):
+        ball = ((depth - 6) * 2) ** 2 + (row - 12 - 6 * number) ** 2 + (column - 16) ** 2 < 80
+        noise = np.random.default_rng(number).integers(0, 40, ball.shape)
+        for name, pixels in (("images", noise + 120 * ball), ("masks", ball)):
+            tifffile.imwrite(
+                folder / "my-volumes" / name / f"block-{number}.tif", pixels.astype(np.uint8), imagej=True,
+                resolution=(2, 2), metadata={"axes": "ZYX", "spacing": 1.0, "unit": "um"},
+            )  # fmt: skip
+
+
 def blocks_of(page: Path) -> list[tuple[str, str]]:
     """Python and shell of a page, in order."""
     found = BLOCK.finditer(page.read_text(encoding="utf-8"))
@@ -119,6 +136,8 @@ def shortened(code: str) -> str:
 
 def run_in_shell(line: str) -> None:
     command = shlex.split(line, comments=True)
+    if command[0].startswith("my-volumes/"):  # a listing of files
+        return
     assert command[0] == "napari-unet", (
         f"{line}: say in this test how it is run, or that others answer for it"
     )
@@ -141,6 +160,7 @@ def _matching(pattern: str) -> list[str]:
             salt,
             ["report/report.html", "submission.csv", "held-out.csv", "salt-by-python/settings.json"],
         ),
+        ("volumes.md", volumes, ["report/report.html", "masks/block-0.tif", "masks/block-1.tif"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -166,7 +186,9 @@ def test_a_tutorial_runs_from_start_to_end(
 
 
 def test_every_tutorial_is_run() -> None:
-    assert {page.name for page in PAGES.glob("*.md")} == {"first-mask.md", "ten-images.md", "tgs-salt.md"}
+    assert {page.name for page in PAGES.glob("*.md")} == {
+        "first-mask.md", "ten-images.md", "tgs-salt.md", "volumes.md",
+    }  # fmt: skip
 
 
 def test_what_is_shortened_is_on_a_page() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.atomic import some_names
 from napari_unet.data.files.channels import channels_of
 from napari_unet.data.volumes import with_neighbours
 from napari_unet.engine.hardware import has_gpu
@@ -168,6 +169,7 @@ def segment_samples(
     network = model.recipe.network
     classes, seen = len(model.classes), 1.0
     doubtful = Ties()
+    constant = []
     for sample, outputs, apart in results:
         if network.presence:
             outputs, seen = without_presence(outputs, classes)
@@ -182,6 +184,7 @@ def segment_samples(
         blank = blanks.pop(sample.id, None)
         if blank is not None:
             outputs = np.where(blank[..., None], np.float32(0), outputs)
+            constant += [sample.id] * bool(blank.all())
         read_off = None
         kind: Separation = "distance" if network.separation in {"star", "objects"} else network.separation
         if reads_classes(settings, classes, network.separation):
@@ -197,6 +200,9 @@ def segment_samples(
         )
         yield Segmentation(sample, mask, probabilities, settings, separation, kind, apart, seen, read_off)
     doubtful.tell()
+    if constant:
+        images = f"{len(constant)} images are" if len(constant) > 1 else "1 image is"
+        log.warning("%s constant: nothing to see, so the mask is empty: %s", images, some_names(constant))
 
 
 @dataclass
@@ -287,7 +293,6 @@ def slices_seen(model: AnyModel) -> int:
 
 def _note_blank(sample: Sample, image: NDArray[np.generic], blanks: Blanks) -> None:
     if is_constant(image):
-        log.warning("%s is constant: there is nothing to see, so its mask is empty", sample.id)
         blanks[sample.id] = np.ones(image.shape[:2], bool)
     elif (known := known_pixels(image)) is not None:
         blanks[sample.id] = ~known
