@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FollowedObjects:
-    """The objects of all images that had a mask, linked by overlap.
+    """The objects of all images with a mask, linked by overlap.
 
     Attributes
     ----------

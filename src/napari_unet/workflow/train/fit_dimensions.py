@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-THICK = 4.0  # times as thick as wide: little goes on from slice to slice that a kernel could follow
+THICK = 4.0  # times as thick as wide: little continues from slice to slice that a kernel could follow
 FEWEST_SLICES = 16  # of a volume for three dimensions
 STEP_VOXELS = 2**18  # of a step of training in three dimensions
 VOXEL_BYTES = 160  # that training holds for each voxel of a step and each filter
