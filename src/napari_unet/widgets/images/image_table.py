@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
-    QSizePolicy,
     QStackedWidget,
     QToolButton,
     QVBoxLayout,
@@ -108,21 +107,20 @@ class ImageTable(QWidget):  # type: ignore[misc]
         self.pages = QStackedWidget()
         self.pages.addWidget(self.view)
         self.pages.addWidget(empty)
-        above, below = QHBoxLayout(), QHBoxLayout()
-        above.addWidget(self.search, 1)
-        above.addWidget(self.filter)
-        self.above, self.below = above, below
-        below.addWidget(self.summary, 1)
+        self.above = QHBoxLayout()
+        self.above.addWidget(self.search, 1)
+        self.above.addWidget(self.filter)
+        self.below = QWidget()  # may be put elsewhere
+        below = QHBoxLayout(self.below)
+        below.setContentsMargins(0, 0, 0, 0)
+        below.addWidget(self.summary)
         below.addWidget(self.again_button)
-        # The line keeps its height when the button comes and goes, and widens nothing.
-        below.addStrut(self.again_button.sizeHint().height())
-        self.summary.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addLayout(above)
+        layout.addLayout(self.above)
         layout.addWidget(self.pages, 1)
-        layout.addLayout(below)
+        layout.addWidget(self.below)
 
     def hasHeightForWidth(self) -> bool:  # noqa: N802
         """No: the words for an empty list wrap, but a list gives way to what stands below it."""

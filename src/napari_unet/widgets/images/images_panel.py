@@ -108,7 +108,8 @@ class ImagesPanel(Step):
         self.masks_are.activated.connect(self._read_masks_as)
         self.channel_box = ChannelBox(self)
         self.channel_box.wanted.connect(session.channels.choose)
-        self.table.below.insertWidget(1, self.leave_out)
+        head.insertWidget(1, self.table.below)  # where it costs no row of images
+        self.body.addWidget(self.leave_out)
         self.table.above.addWidget(self.channel_box)
         self.body.addWidget(self.masks_are)
         self.table.image_activated.connect(session.workspace.select)

@@ -60,7 +60,7 @@ class Step(QWidget):  # type: ignore[misc]
         self.content = QWidget()
         self.body = QVBoxLayout(self.content)
         self.body.setContentsMargins(0, 0, 0, 0)
-        self.body.setSpacing(5)
+        self.body.setSpacing(3)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
