@@ -163,7 +163,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         foot.addWidget(shortcuts, 1)
         foot.addWidget(self.help_button)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 4)
+        layout.setContentsMargins(0, 0, 0, 2)
         layout.setSpacing(2)
         layout.addWidget(area, 1)
         layout.addWidget(self.status)

@@ -117,7 +117,7 @@ class ImageTable(QWidget):  # type: ignore[misc]
         below.addWidget(self.again_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
+        layout.setSpacing(3)
         layout.addLayout(self.above)
         layout.addWidget(self.pages, 1)
         layout.addWidget(self.below)

@@ -63,7 +63,7 @@ class Step(QWidget):  # type: ignore[misc]
         self.body.setSpacing(3)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
+        layout.setSpacing(3)
         layout.addWidget(line)
         layout.addLayout(head)
         layout.addWidget(self.content, 1)

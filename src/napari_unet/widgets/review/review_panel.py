@@ -236,7 +236,7 @@ class ReviewPanel(Step):
             words, about = f"{row.iou:.3f}", "IoU of this image"
         elif row is not None and row.estimate is not None:
             words, about = f"~{row.estimate:.2f}", row.reason[:1].upper() + row.reason[1:]
-        self.image_score.setText(f'<span style="font-size:16pt"><b>{words}</b></span>' if words else "")
+        self.image_score.setText(f'<span style="font-size:14pt"><b>{words}</b></span>' if words else "")
         self.about_score.setText(about)
 
     def refresh_legend(self) -> None:
