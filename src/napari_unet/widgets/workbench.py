@@ -134,7 +134,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         inside = StepColumn()
         column = QVBoxLayout(inside)
         column.setContentsMargins(8, 2, 8, 2)
-        column.setSpacing(3)
+        column.setSpacing(2)
         column.addWidget(self.images, 1)
         column.addWidget(self.segment_panel)
         column.addWidget(self.review_panel)

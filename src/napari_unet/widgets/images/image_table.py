@@ -271,10 +271,14 @@ class ImageTable(QWidget):  # type: ignore[misc]
         self._tell_shown()
 
     def _tell_shown(self) -> None:
-        total, shown = len(self.model.ids), self.model.rowCount()
-        text = f"{shown:,} of {total:,} shown" if shown < total else f"{total:,} image{'s' * (total != 1)}"
-        if len(self._selected) > 1:  # one is in view: nobody needs to read it
-            text += f", {len(self._selected):,} selected"
+        total, shown, selected = len(self.model.ids), self.model.rowCount(), len(self._selected)
+        text = ""  # the filter says how many there are
+        if shown < total:
+            text = f"{shown:,} of {total:,} shown"
+        elif selected > 1:
+            text = f"{total:,} images"
+        if selected > 1:  # one is in view: nobody needs to read it
+            text += f", {selected:,} selected"
         self.summary.setText(text)
         self.summary.setToolTip(text)
 
