@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 
 from napari_unet.data.sample import Sample
+from napari_unet.project.corrections import background_writer, disk_mask
 from napari_unet.project.corrections.disk_mask import DiskMask, corrections_folder, note_making
 from napari_unet.workflow.large_images.stroke_mask import make_stroke_mask
 from support.errors import raises_code
 from support.large_masks import halved, levels_of, write_large_mask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SHAPE = (700, 610)  # three levels, the last chunk of each row and column cut
@@ -52,6 +54,36 @@ def test_a_stroke_is_in_the_mask_on_all_levels(store: Path) -> None:
     for found, wanted in zip(levels_of(store), halved(expected, 3), strict=True):
         np.testing.assert_array_equal(found, wanted)
     mask.close()
+
+
+def test_levels_wait_until_the_hand_rests_but_not_for_ever(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_mask, "REST", 60.0)
+    plain = levels_of(store)[0]
+    mask = DiskMask(store, "a")
+    brush(mask, (10, 10), 30, 2)
+    brush(mask, (60, 40), 30, 3)
+    until(lambda: not mask.waiting)  # both are in the journal
+    np.testing.assert_array_equal(levels_of(store)[0], plain)
+    wanted = plain.copy()
+    wanted[10:40, 10:40], wanted[60:90, 40:70] = 2, 3
+    np.testing.assert_array_equal(mask.mask(), wanted)  # what is read has them all the same
+    assert mask.flush(10)  # which waits for no rest
+    np.testing.assert_array_equal(levels_of(store)[0], wanted)
+    monkeypatch.setattr(background_writer, "LONGEST_REST", 0.05)
+    brush(mask, (200, 200), 30, 3)
+    wanted[200:230, 200:230] = 3
+    until(lambda: np.array_equal(levels_of(store)[0], wanted))
+    mask.close()
+
+
+def until(so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + 10
+    while not so():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def test_levels_are_those_of_a_full_rebuild_whatever_is_painted_and_undone(store: Path) -> None:

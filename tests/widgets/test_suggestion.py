@@ -117,7 +117,7 @@ def test_for_an_image_of_another_kind_the_closest_model_is_offered_and_not_chose
     )
     click(qtbot, row.use_button)
     assert dock.session.workspace.model.path == cells
-    assert row.warning.text() == UNLIKE.format("cells", why)
+    assert row.warning.text() == UNLIKE.format(why)
 
 
 def test_an_image_unlike_the_training_images_is_told(
@@ -127,9 +127,7 @@ def test_an_image_unlike_the_training_images_is_told(
     dock.session.workspace.load_model(cells)
     viewer.add_image(255 - spots(3), name="inverted")
     qtbot.waitUntil(lambda: not row.warning.isHidden())
-    assert row.warning.text() == (
-        "This image does not look like those that cells was trained on (brighter). Check the mask."
-    )
+    assert row.warning.text() == "Unlike its training images (brighter): check the mask."
     assert row.words.isHidden() and row.use_button.isHidden()
     segment(dock, qtbot)  # it stops nobody
     dock.session.workspace.load_model(tiny_models["grey"])  # which does not say what it was trained on

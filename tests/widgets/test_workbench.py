@@ -80,6 +80,24 @@ def test_keys_do_no_harm_in_an_empty_window(dock: Any, viewer: Any, notification
     assert [str(n.message) for n in notifications] == ["Open a model first."]
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("a.czi", "run: pip install 'napari-unet-workbench[microscopes]', or export it as OME-TIFF in Fiji"),
+        ("a.oir", "export it as OME-TIFF in the program of the microscope, or in Fiji"),
+        ("a.md", "is not an image"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_what_to_do(
+    dock: Any, tmp_path: Path, notifications: list[Any], name: str, remedy: str
+) -> None:
+    (tmp_path / name).write_bytes(b"no image")
+    dock.images.open_paths([str(tmp_path / name)])
+    (said,) = notifications
+    assert name in said.message
+    assert remedy in said.message
+
+
 def test_a_dock_that_closes_leaves_the_keys_of_another_plugin(dock: Any, viewer: Any) -> None:
     def other(viewer: Any) -> None: ...
 

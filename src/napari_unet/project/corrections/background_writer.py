@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 RETRY_SECONDS = 2.0
+LONGEST_REST = 10.0  # seconds that masks wait for a hand that paints without a pause
 
 
 class BackgroundWriter:
@@ -33,6 +34,9 @@ class BackgroundWriter:
         (sentence) when writing fails first, and ("") when all is written again; called in the thread.
     retry_seconds : float
         Between two tries.
+    rest : float
+        Seconds without a stroke before masks are saved. Where saving takes many steps of Python, the window
+        would wait for each of them with every line that it draws; so it comes when the hand rests.
     """
 
     def __init__(
@@ -42,9 +46,12 @@ class BackgroundWriter:
         ready: Callable[[], None] = lambda: None,
         on_trouble: Callable[[str], None] = lambda sentence: None,
         retry_seconds: float = RETRY_SECONDS,
+        rest: float = 0.0,
     ) -> None:
         self._append, self._save, self._ready, self._on_trouble = append, save, ready, on_trouble
-        self.retry_seconds = retry_seconds
+        self.retry_seconds, self.rest = retry_seconds, rest
+        self._at_rest = self._since = 0.0  # when masks may be saved; since when the first of them waits
+        self._flushing = 0  # who waits for all of it
         self.trouble = ""
         self._urgent: deque[Stroke | str] = deque()
         self._later: deque[str] = deque()
@@ -68,6 +75,7 @@ class BackgroundWriter:
         """Have a stroke written at once."""
         with self._changed:
             self._urgent.append(stroke)
+            self._at_rest = time.monotonic() + self.rest
             self._changed.notify_all()
 
     def save(self, identifier: str, *, first: bool = False) -> None:
@@ -76,6 +84,7 @@ class BackgroundWriter:
             if first:
                 self._urgent.append(identifier)
             elif identifier not in self._later:
+                self._since = self._since if self._later else time.monotonic()
                 self._later.append(identifier)
             self._changed.notify_all()
 
@@ -84,12 +93,16 @@ class BackgroundWriter:
         end = time.monotonic() + timeout
         with self._changed:
             self._urged = True
+            self._flushing += 1
             self._changed.notify_all()
-            while self._urgent or self._later or self._busy:
-                left = end - time.monotonic()
-                if left <= 0 or (self._failed and not self._urged and not self._busy):
-                    return False
-                self._changed.wait(left)
+            try:
+                while self._urgent or self._later or self._busy:
+                    left = end - time.monotonic()
+                    if left <= 0 or (self._failed and not self._urged and not self._busy):
+                        return False
+                    self._changed.wait(left)
+            finally:
+                self._flushing -= 1
             return True
 
     def close(self) -> None:
@@ -115,6 +128,9 @@ class BackgroundWriter:
                     self._changed.wait()
                 if self._closed:
                     return
+                if (left := self._rest_left()) > 0:
+                    self._changed.wait(left)
+                    continue
                 queue, batch = self._next_batch()
                 self._busy, self._urged = True, False
             error = self._write(batch)
@@ -130,6 +146,12 @@ class BackgroundWriter:
                 self._changed.notify_all()
                 if error is not None and not (self._closed or self._urged):
                     self._changed.wait_for(lambda: self._closed or self._urged, self.retry_seconds)
+
+    def _rest_left(self) -> float:
+        """Seconds until what waits may be written; strokes may be at once."""
+        if self._urgent or self._flushing:
+            return 0.0
+        return min(self._at_rest, self._since + LONGEST_REST) - time.monotonic()
 
     def _next_batch(self) -> tuple[deque[Any], list[Stroke | str]]:
         """One save, or all strokes up to the next, and the queue that they stand in."""

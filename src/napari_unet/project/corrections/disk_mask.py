@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Runs = tuple[Box, "NDArray[Any]", "NDArray[Any]", "NDArray[Any]", "NDArray[Any]"]
 IDLE_SECONDS = 30.0  # a longer pause between two strokes is no work
+REST = 0.3  # seconds without a stroke until what is in the journal is painted on all levels
 NO_RUNS = changed_runs(np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.uint16))
 JOURNAL, PLACE = "strokes", "state.json"  # in the folder of corrections
 
@@ -78,7 +79,7 @@ class DiskMask:
         self._applied = 0  # number of the last stroke that is in the mask on disk
         self._noted = 0  # what of that is noted next to the journal
         self.log = StrokeLog()
-        self.writer = BackgroundWriter(self._write, self._paint, on_trouble=on_trouble)
+        self.writer = BackgroundWriter(self._write, self._paint, on_trouble=on_trouble, rest=REST)
         try:
             self._read()
         except BaseException:

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
-    QSizePolicy,
     QStackedWidget,
     QToolButton,
     QVBoxLayout,
@@ -108,21 +107,20 @@ class ImageTable(QWidget):  # type: ignore[misc]
         self.pages = QStackedWidget()
         self.pages.addWidget(self.view)
         self.pages.addWidget(empty)
-        above, below = QHBoxLayout(), QHBoxLayout()
-        above.addWidget(self.search, 1)
-        above.addWidget(self.filter)
-        self.above, self.below = above, below
-        below.addWidget(self.summary, 1)
+        self.above = QHBoxLayout()
+        self.above.addWidget(self.search, 1)
+        self.above.addWidget(self.filter)
+        self.below = QWidget()  # may be put elsewhere
+        below = QHBoxLayout(self.below)
+        below.setContentsMargins(0, 0, 0, 0)
+        below.addWidget(self.summary)
         below.addWidget(self.again_button)
-        # The line keeps its height when the button comes and goes, and widens nothing.
-        below.addStrut(self.again_button.sizeHint().height())
-        self.summary.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addLayout(above)
+        layout.setSpacing(3)
+        layout.addLayout(self.above)
         layout.addWidget(self.pages, 1)
-        layout.addLayout(below)
+        layout.addWidget(self.below)
 
     def hasHeightForWidth(self) -> bool:  # noqa: N802
         """No: the words for an empty list wrap, but a list gives way to what stands below it."""
@@ -273,10 +271,14 @@ class ImageTable(QWidget):  # type: ignore[misc]
         self._tell_shown()
 
     def _tell_shown(self) -> None:
-        total, shown = len(self.model.ids), self.model.rowCount()
-        text = f"{shown:,} of {total:,} shown" if shown < total else f"{total:,} image{'s' * (total != 1)}"
-        if len(self._selected) > 1:  # one is in view: nobody needs to read it
-            text += f", {len(self._selected):,} selected"
+        total, shown, selected = len(self.model.ids), self.model.rowCount(), len(self._selected)
+        text = ""  # the filter says how many there are
+        if shown < total:
+            text = f"{shown:,} of {total:,} shown"
+        elif selected > 1:
+            text = f"{total:,} images"
+        if selected > 1:  # one is in view: nobody needs to read it
+            text += f", {selected:,} selected"
         self.summary.setText(text)
         self.summary.setToolTip(text)
 

@@ -18,7 +18,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.data.files.decoders.image_kinds import SUFFIXES
+from napari_unet.data.files.decoders.microscope_files import PLUGINS
 from napari_unet.data.files.reading import ImageReading, reading_images
+from napari_unet.data.files.unreadable import unreadable_file
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.errors import WorkbenchError
 from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
@@ -45,6 +48,8 @@ SAMPLES = {
     "nuclei": "Nuclei",
     "membranes": "Cell membranes",
 }
+IMAGES = sorted({*SUFFIXES, *PLUGINS})
+READ_HERE = {".zip", ".csv", ".tsv", ".json", ".geojson", ".xml", *PLUGINS}  # napari reads the other files
 THUMBNAIL = 48  # pixels either way
 CHOICES: tuple[Choice, ...] = ("", "objects", "classes")  # in the order of the list
 REFRESH = 100  # milliseconds between two updates of the list
@@ -108,7 +113,8 @@ class ImagesPanel(Step):
         self.masks_are.activated.connect(self._read_masks_as)
         self.channel_box = ChannelBox(self)
         self.channel_box.wanted.connect(session.channels.choose)
-        self.table.below.insertWidget(1, self.leave_out)
+        head.insertWidget(1, self.table.below)  # where it costs no row of images
+        self.body.addWidget(self.leave_out)
         self.table.above.addWidget(self.channel_box)
         self.body.addWidget(self.masks_are)
         self.table.image_activated.connect(session.workspace.select)
@@ -133,13 +139,12 @@ class ImagesPanel(Step):
 
     def open_paths(self, paths: list[str]) -> None:
         """Show files or folders in the viewer: data sets by our reader, the rest by napari's."""
-        for path in paths:
-            known = Path(path).is_dir() or Path(path).suffix.lower() in (".zip", ".csv", ".tsv")
+        for path in map(Path, paths):
+            ours = path.is_dir() or path.suffix.lower() in READ_HERE
             try:
-                self.viewer.open(path, plugin="napari-unet-workbench" if known else "napari")
+                self.viewer.open(str(path), plugin="napari-unet-workbench" if ours else "napari")
             except (WorkbenchError, ValueError, OSError) as error:
-                sentence = error.sentence if isinstance(error, WorkbenchError) else f"{path}: {error}"
-                self.session.runner.failed.emit(sentence, "")
+                self.session.runner.failed.emit(_why_not(path, error), "")
 
     def _choose_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Open a folder of images, with or without masks")
@@ -157,7 +162,7 @@ class ImagesPanel(Step):
 
     def _choose_images(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(
-            self, "Open images", filter="Images (*.png *.tif *.tiff *.jpg *.jpeg *.bmp);;All files (*)"
+            self, "Open images", filter=f"Images ({' '.join(f'*{s}' for s in IMAGES)});;All files (*)"
         )
         if paths:
             self.open_paths(paths)
@@ -305,3 +310,12 @@ def thumbnail(image: NDArray[np.generic]) -> NDArray[np.uint8]:
         low, high = 0.0, 255.0
     scaled = (np.nan_to_num(small, nan=low, posinf=high, neginf=low) - low) / max(high - low, 1e-9)
     return np.asarray(np.clip(scaled * 255, 0, 255), np.uint8)
+
+
+def _why_not(path: Path, error: Exception) -> str:
+    """Why a file or folder does not open, in a sentence that says what to do."""
+    if isinstance(error, WorkbenchError):
+        return error.sentence
+    if path.is_file() and path.suffix.lower() not in SUFFIXES:
+        return unreadable_file(path).sentence
+    return f"{path}: {error}"

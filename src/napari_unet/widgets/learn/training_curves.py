@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtGui import QPalette
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_unet.widgets.parts.plot_axes import colour_axes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,13 +77,11 @@ class TrainingCurves(QWidget):  # type: ignore[misc]
 
         layout = self.layout()
         assert layout is not None
-        words = self.palette().color(QPalette.ColorRole.WindowText)
         self.score_plot, self.loss_plot = (pyqtgraph.PlotWidget(background=None) for _ in range(2))
         for plot, name in ((self.score_plot, "IoU"), (self.loss_plot, "loss")):
             plot.setLabel("left", name)
             for side in ("bottom", "left"):
                 plot.getAxis(side).enableAutoSIPrefix(False)
-                plot.getAxis(side).setTextPen(words)
             plot.getAxis("left").setWidth(48)
             plot.setMouseEnabled(x=False, y=False)
             plot.hideButtons()
@@ -92,7 +92,7 @@ class TrainingCurves(QWidget):  # type: ignore[misc]
         self.score_plot.getAxis("bottom").setStyle(showValues=False)
         self.loss_plot.setXLink(self.score_plot)
         self.score_plot.getViewBox().setLimits(xMin=0)
-        self.score_plot.addLegend(offset=(-4, -4), labelTextColor=words, labelTextSize="8pt")
+        self.score_plot.addLegend(offset=(-4, -4), labelTextSize="8pt")
         self._iou = self.score_plot.plot(
             name="validation, new model",
             pen=pyqtgraph.mkPen(IOU, width=2),
@@ -103,3 +103,12 @@ class TrainingCurves(QWidget):  # type: ignore[misc]
         )
         self._old = self.score_plot.plot(name="validation, old model", pen=pyqtgraph.mkPen(OLD, width=1.5))
         self._loss = self.loss_plot.plot(pen=pyqtgraph.mkPen(LOSS, width=2))
+        for plot in (self.score_plot, self.loss_plot):
+            colour_axes(plot, self)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and self.score_plot is not None:
+            for plot in (self.score_plot, self.loss_plot):
+                colour_axes(plot, self)

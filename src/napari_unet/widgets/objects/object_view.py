@@ -53,9 +53,10 @@ class CellPainter(QStyledItemDelegate):  # type: ignore[misc]
         if self._ground is not None:
             painter.fillRect(cell, self._ground)
         place = QRect(cell.x() + MARGIN, cell.y(), cell.width() - 2 * MARGIN, cell.height())
-        painter.drawText(
-            place, LEFT if self.model.is_words(column) else RIGHT, self.model.text_at(row, column)
-        )
+        text, words = self.model.text_at(row, column), self.model.is_words(column)
+        if words:  # names are alike at the front, so they are cut there
+            text = option.fontMetrics.elidedText(text, Qt.TextElideMode.ElideLeft, place.width())
+        painter.drawText(place, LEFT if words else RIGHT, text)
 
 
 class ObjectView(QTableView):  # type: ignore[misc]

@@ -24,11 +24,12 @@ KEYS = {
     "A": "use the preview of the strokes as the mask",
     "G": "grow the object under the pointer",
     "Shift-G": "shrink the object under the pointer",
-    "Shift-W": "go to the most doubtful object of all images, then to the next",
+    "Shift-W": "go to the most doubtful object, then to the next",
     "R": "remove the object under the pointer",
     "J": "join objects: draw a stroke from one into another",
     "K": "cut an object: draw a stroke across it",
 }
+OF_OBJECTS = ("Shift-W", "G", "Shift-G", "R", "J", "K")  # of these
 BACKGROUND_KEY, IGNORE_KEY, DIGITS = "0", "I", range(1, 10)
 UNDO_KEY = "Ctrl-Z"
 LABEL_KEYS = {
@@ -64,7 +65,8 @@ def release(owner: Any, bound: list[Callable[[Any], object]]) -> None:
 def every_key() -> dict[str, dict[str, str]]:
     """Every key with what it does, by the place where it works."""
     sections = {
-        "Over the canvas": KEYS,
+        "Over the canvas": {key: what for key, what in KEYS.items() if key not in OF_OBJECTS},
+        "Objects, over the canvas": {key: KEYS[key] for key in OF_OBJECTS},
         "While the layer of the mask is active": LABEL_KEYS,
         "Tools of napari in that layer": TOOL_KEYS,
         "In the dock": DOCK_KEYS,

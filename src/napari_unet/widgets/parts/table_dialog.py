@@ -118,6 +118,7 @@ class TableDialog(QDialog):  # type: ignore[misc]
         view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         view.setWordWrap(False)
+        view.setTextElideMode(Qt.TextElideMode.ElideLeft)  # names are alike at the front
         view.setTabKeyNavigation(False)
         rows = view.verticalHeader()
         rows.hide()

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from napari_unet.session.session import Session
 
 NOT_SEGMENTED = "Segment images to see how good their masks are: by their reference masks, or estimated."
-NO_REFERENCE = "There is no reference mask: Worst first estimates the IoU of each image."
+ALONE = "There is no reference mask to compare this mask with."
+NO_REFERENCE = "No reference masks. Worst first estimates the IoU instead."
 NO_REFERENCE_HERE = "No image with a reference mask is segmented yet: Worst first estimates the IoU of each."
 TOGGLES = {
     "errors": ("Errors", "Show where mask and reference agree and where not (T)"),
@@ -208,7 +209,7 @@ class ReviewPanel(Step):
             button.setEnabled(scored or any(e.status != "new" for e in entries))
         self.errors_box.setEnabled(iou is not None)
         references = any(e.sample.has_mask for e in entries)
-        without = NO_REFERENCE_HERE if references else NO_REFERENCE
+        without = NO_REFERENCE_HERE if references else NO_REFERENCE if several else ALONE
         self.empty.setText(without if self.worst_button.isEnabled() else NOT_SEGMENTED)
         self.empty.setVisible(not scored and (row is None or row.rank is None))
         self.edit_bar.refresh()
@@ -236,7 +237,7 @@ class ReviewPanel(Step):
             words, about = f"{row.iou:.3f}", "IoU of this image"
         elif row is not None and row.estimate is not None:
             words, about = f"~{row.estimate:.2f}", row.reason[:1].upper() + row.reason[1:]
-        self.image_score.setText(f'<span style="font-size:16pt"><b>{words}</b></span>' if words else "")
+        self.image_score.setText(f'<span style="font-size:14pt"><b>{words}</b></span>' if words else "")
         self.about_score.setText(about)
 
     def refresh_legend(self) -> None:

@@ -132,7 +132,7 @@ class ScoresDialog(TableDialog):
         why = self.board.no_interval
         interval = f" ({why})" if why else ""
         if not math.isnan(low):
-            interval = f" ({low:.3f} to {high:.3f})"
+            interval = f" (95 % CI {low:.3f} to {high:.3f})"
         unknown = sum(s.row["part"] == "not known" for s in self.board.counted()[0])
         which = "that it has not seen"
         if seen:

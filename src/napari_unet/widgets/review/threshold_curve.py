@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_unet.widgets.parts.plot_axes import colour_axes
 
 if TYPE_CHECKING:
     from napari_unet.evaluation.confidence import ThresholdCurve
@@ -83,6 +85,7 @@ class ThresholdCurvePlot(QWidget):  # type: ignore[misc]
         self.plot.setLabel("left", "mean IoU")
         for side in ("bottom", "left"):
             self.plot.getAxis(side).enableAutoSIPrefix(False)
+        colour_axes(self.plot, self)
         self._line_of_iou = self.plot.plot(pen=pyqtgraph.mkPen(CURVE, width=2))
         self._best = self.plot.plot(symbol="o", symbolSize=7, symbolBrush=BEST, symbolPen=None, pen=None)
         self._present = pyqtgraph.InfiniteLine(
@@ -98,6 +101,12 @@ class ThresholdCurvePlot(QWidget):  # type: ignore[misc]
         layout = self.layout()
         assert layout is not None
         layout.insertWidget(0, self.plot, 1)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and self.plot is not None:
+            colour_axes(self.plot, self)
 
     def _clicked(self, event: Any) -> None:
         place = self.plot.getPlotItem().vb.mapSceneToView(event.scenePos())

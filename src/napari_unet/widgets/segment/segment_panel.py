@@ -143,7 +143,7 @@ class SegmentPanel(Step):
         self.mask_part = QWidget()
         form = QFormLayout(self.mask_part)
         form.setContentsMargins(0, 0, 0, 0)
-        form.setSpacing(4)
+        form.setSpacing(3)
         self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.threshold.setRange(0.0, 1.0)
         self.threshold.setSingleStep(0.01)  # type: ignore[arg-type]

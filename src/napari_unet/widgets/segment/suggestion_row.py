@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NONE_FITS = (
     "No model was trained on images like this{}. Use the closest and check the mask, or paint a new mask."
 )
-UNLIKE = "This image does not look like those that {} was trained on ({}). Check the mask."
+UNLIKE = "Unlike its training images ({}): check the mask."
 
 
 class SuggestionRow(QWidget):  # type: ignore[misc]
@@ -156,7 +156,7 @@ class SuggestionRow(QWidget):  # type: ignore[misc]
         self.use_button.setVisible(offered and not chosen)
         if suggestion is not None:
             self.words.setText(self._words(suggestion))
-        self.warning.setText(UNLIKE.format(used.name, why) if why and used is not None else "")
+        self.warning.setText(UNLIKE.format(why) if why else "")
         self.warning.setVisible(bool(why))
         self.setVisible(offered or bool(why))
 
