@@ -184,9 +184,9 @@ def _bands(shape: Sequence[int], height: int = 0) -> list[slice]:
 class _Runs:
     """Objects as runs along rows, sorted by object.
 
-    ``numbers`` (N,) of the objects, rising; ``of_object``, ``row``, ``start``, ``end`` (R,) of the runs, which
-    end before `end`. ``table`` (highest number + 1,) has the rows of the objects by their numbers, if there is
-    room for it.
+    ``numbers`` (N,) of the objects, rising; ``of_object``, ``row``, ``start``, ``end`` (R,) of the runs,
+    which end before `end`. ``table`` (highest number + 1,) has the rows of the objects by their numbers, if
+    there is room for it.
     """
 
     numbers: NDArray[np.int64]

@@ -197,6 +197,8 @@ class ObjectsDialog(TableDialog):
         objects, ids = self.session.objects, self._ids()
         objects.want(ids)
         known = tuple(one for one in map(objects.latest, ids) if one is not None)
+        confidence = objects.confidence
+        self.model.measured_on = "" if confidence is None else confidence.words
         followed = self._follow()
         if known != self._shown or followed is not self._followed or not self.model.columns:
             selected = self._selected()
