@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QPoint, Qt
 from skimage.draw import disk
 
 import napari_unet.models.shipped as built_in
@@ -93,6 +93,9 @@ def test_the_dock_counts_and_the_table_measures(
     words = f"5 nuclei, median area {median:,.0f} px ({median / 4:.1f} µm²)"
     assert dock.objects.row.words.text() == f"<b>{words}</b>"
     assert dialog.words.text() == f"<b>{words}</b> in five"
+    heading = dialog.model.columns.index("confidence")
+    tip = dialog.model.headerData(heading, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
+    assert tip.endswith("Measured on 1,097 objects of 24 validation images")
     # Each disc is found in its place, with the pixels that it has on the canvas.
     labels = np.asarray(dock.canvas.mask_layer.data)
     for (y, x), _ in DISCS:
