@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_unet.session.workspace import Workspace
 
 BREATH = 0.002  # seconds in which the window has the interpreter to itself
-MOST_READ = 2**24  # pixels of a mask on disk that are read at once, to show objects
+MOST_READ = 2**21  # pixels of a mask on disk that are read at once to show objects: some 20 ms
 NUMBERED = 4  # images whose pixels are remembered with their numbers
 
 

@@ -67,6 +67,7 @@ class ObjectsDialog(TableDialog):
         self._followed: FollowedObjects | None = None
         self._worst_wanted = False  # once all images are measured
         self._column = "area_px"
+        self._offered: set[str] = set()  # columns that were shown once without being asked for
         self._build()
         self._look_again = self.timer(AGAIN, lambda: self.empty.setText(self._why_empty()))
         session.objects.changed.connect(self._on_measured)
@@ -123,7 +124,14 @@ class ObjectsDialog(TableDialog):
             return self.scope != "image"
         if name == "class":
             return len(self.model.classes) > 1 and super().shows(name)
-        return name.startswith("intensity_mean") or super().shows(name)
+        return super().shows(name)
+
+    def _show_columns(self) -> None:
+        # The mean of each channel is shown until somebody hides it.
+        means = {name for name in self.model.columns if name.startswith("intensity_mean")} - self._offered
+        self._offered |= means
+        self._chosen |= means
+        super()._show_columns()
 
     def rearrange(self, change: Callable[[], None]) -> None:
         """Change which rows are where; the objects that are selected stay so."""
