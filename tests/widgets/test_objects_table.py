@@ -198,10 +198,10 @@ def test_all_images_are_in_one_table_and_a_brush_selects(counted: Any, qtbot: An
 def test_every_measurement_can_be_shown_and_hidden(counted: Any, qtbot: Any) -> None:
     dialog = open_table(counted, qtbot)
     assert set(dialog.model.columns) == {
-        "image", "object", "class", "confidence", "area_px", "area", "perimeter_px", "perimeter", "circularity",
-        "feret_diameter_px", "feret_diameter", "eccentricity", "solidity", "centroid_y_px", "centroid_y",
-        "centroid_x_px", "centroid_x", "top_px", "left_px", "bottom_px", "right_px", "intensity_mean",
-        "intensity_min", "intensity_max", "intensity_sum",
+        "image", "object", "class", "confidence", "area_px", "area", "perimeter_px", "perimeter",
+        "circularity", "feret_diameter_px", "feret_diameter", "eccentricity", "solidity", "centroid_y_px",
+        "centroid_y", "centroid_x_px", "centroid_x", "top_px", "left_px", "bottom_px", "right_px",
+        "intensity_mean", "intensity_min", "intensity_max", "intensity_sum",
     }  # fmt: skip
     shown = dialog.shown_columns()
     assert "intensity_mean" in shown
