@@ -10,12 +10,16 @@ window's thread, and scrolls through the real dialog by one row, by one page and
 - milliseconds of a scroll step until it is painted, median, 99th percentile and longest, and the processor
   time of the step ("busy"), beside that of a model of Qt's own with an object for every cell;
 - milliseconds to fill the table, to sort by a column and to select half of the objects with the brush.
+
+With ``--on-disk SIDE`` it measures the objects of a mask on disk instead, and prints seconds of the processor
+and the memory that this takes beyond what the program has before.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -101,15 +105,64 @@ def of_qts_own(view: Any, model: Any, steps: list[int]) -> float:
     return float(np.percentile(busy, 99))
 
 
+def on_disk(side: int) -> dict[str, float]:
+    """Measure the objects of a mask of ``side`` x ``side`` pixels on disk; the image has three channels."""
+    from large_image import memory
+    from napari_unet.engine.inline import run_inline
+    from napari_unet.engine.task import FromCaller
+    from napari_unet.export.label_store import LabelShape, LabelStore
+    from napari_unet.workflow.inputs.image_reference import CallReference
+    from napari_unet.workflow.large_images.measure_mask import MeasureMaskTask
+
+    objects, tile, said = picture(2500)
+    height = len(objects)
+    repeats = -(-side // height)
+
+    def part(values: Any, rows: slice, columns: slice) -> Any:
+        down, across = (
+            np.arange(rows.start, rows.stop) % height,
+            np.arange(columns.start, columns.stop) % height,
+        )
+        return values[down[:, None], across]
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mask.ome.zarr"
+        shape = LabelShape((), (side, side), (1024, 1024))
+        store = LabelStore.create(path, shape, "objects", ("disc",), {}, probabilities=True)
+        mask, sure = (objects > 0).astype(np.uint8), np.rint(255 * said[..., 0]).astype(np.uint8)
+        for top in range(0, side, 1024):
+            rows, columns = slice(top, min(top + 1024, side)), slice(0, side)
+            store.write(0, (), rows, columns, part(mask, rows, columns))
+            store.write_probabilities((), rows, columns, part(sure, rows, columns)[None])
+        image = FromCaller(lambda rows, columns: part(tile, rows, columns))
+        task = MeasureMaskTask(path, CallReference("slide", image, None, image))
+        before, busy = memory("VmRSS"), time.process_time()
+        found = run_inline(task)
+        return {
+            "megapixels": side * side / 1e6,
+            "objects": float(len(found.table)),
+            "expected, about": 2500.0 * repeats**2,
+            "processor, s": time.process_time() - busy,
+            "memory beyond, MB": (memory("VmHWM") - before) / 1e6,
+            "mask, objects and image whole, MB": side * side * (1 + 4 + 6) / 1e6,
+        }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--objects", type=int, default=20_000)
     parser.add_argument("--steps", type=int, default=300, help="scroll steps of each kind")
+    parser.add_argument(
+        "--on-disk", type=int, metavar="SIDE", help="measure only a mask on disk of this side"
+    )
     parser.add_argument("--without-scikit-image", action="store_true", help="which takes a minute")
     parser.add_argument("--json", help="write the figures here as well")
     arguments = parser.parse_args()
-    from qtpy.QtWidgets import QApplication
+    if arguments.on_disk:
+        print_figures(on_disk(arguments.on_disk), {})
+        return
+    from qtpy.QtWidgets import QApplication, QHeaderView
 
     from napari_unet.metrics.object_measures import measure_objects
     from napari_unet.session.quality.image_objects import ImageObjects
@@ -148,6 +201,9 @@ def main() -> None:
     one = ImageObjects("one", None, table, ("nucleus",), np.zeros((len(table), 2), np.int64))
     model = ObjectModel()
     view = ObjectView(model)
+    view.verticalHeader().hide()  # as TableDialog has it
+    view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+    view.verticalHeader().setDefaultSectionSize(20)
     start = time.perf_counter()
     model.set_images([one])
     figures["table filled, ms"] = (time.perf_counter() - start) * 1000

@@ -13,9 +13,11 @@ from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.evaluation.report.object_section import object_section
 from napari_unet.evaluation.report.report_data import ReportData
 from napari_unet.evaluation.report.report_files import write_report
-from napari_unet.evaluation.report.report_page import Background
+from napari_unet.evaluation.report.report_page import Background, model_facts
 from napari_unet.evaluation.score import Evaluation
 from napari_unet.metrics.measurement_rows import measurement_names
+from napari_unet.metrics.object_confidence import EVIDENCE, KEY, ObjectConfidence
+from napari_unet.settings import Recipe
 from napari_unet.workflow.evaluate.predicted_masks import Predicted, measures_of
 
 if TYPE_CHECKING:
@@ -111,6 +113,15 @@ def test_the_least_certain_object_comes_first() -> None:
     assert second[:5] == ["a", "1", "cell", "0.750", "16"]
     assert found["table"]["title"] == "2 objects, least certain first"
     assert object_section({}, ("cell",)) is None
+
+
+def test_a_report_says_what_the_confidence_was_measured_on() -> None:
+    ones = np.ones(len(EVIDENCE))
+    own = ObjectConfidence(ones, ones, ones, 0.0, np.array([0.0]), np.array([0.5]), 60, 5, "nuclei")
+    facts = dict(model_facts(Recipe(), {KEY: own.to_json()}, {}))
+    words = "measured on 60 objects of 5 validation images of the model nuclei"
+    assert facts["Confidence of objects"] == words
+    assert "Confidence of objects" not in dict(model_facts(Recipe(), {}, {}))
 
 
 def test_where_objects_are_not_scored_there_is_no_table(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QPoint, Qt
 from skimage.draw import disk
 
 import napari_unet.models.shipped as built_in
@@ -93,6 +93,9 @@ def test_the_dock_counts_and_the_table_measures(
     words = f"5 nuclei, median area {median:,.0f} px ({median / 4:.1f} µm²)"
     assert dock.objects.row.words.text() == f"<b>{words}</b>"
     assert dialog.words.text() == f"<b>{words}</b> in five"
+    heading = dialog.model.columns.index("confidence")
+    tip = dialog.model.headerData(heading, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
+    assert tip.endswith("Measured on 1,097 objects of 24 validation images")
     # Each disc is found in its place, with the pixels that it has on the canvas.
     labels = np.asarray(dock.canvas.mask_layer.data)
     for (y, x), _ in DISCS:
@@ -158,7 +161,8 @@ def test_a_row_shows_its_object_and_an_object_its_row(counted: Any, qtbot: Any, 
 def test_all_images_are_in_one_table_and_a_brush_selects(counted: Any, qtbot: Any) -> None:
     dock = counted
     dialog = open_table(dock, qtbot)
-    dialog.which_box.setCurrentIndex(1)
+    dialog.which_box.setFocus()
+    qtbot.keyClick(dialog.which_box, Qt.Key.Key_Down)
     qtbot.waitUntil(lambda: dialog.model.rowCount() == 9, timeout=LONG)
     assert dialog.words.text() == "<b>9 nuclei</b> in 2 images"
     header = dialog.view.horizontalHeader()
@@ -185,6 +189,33 @@ def test_all_images_are_in_one_table_and_a_brush_selects(counted: Any, qtbot: An
     assert 0 < len(chosen) < 9
     qtbot.mouseClick(histogram, LEFT, pos=start)
     assert len(dialog._selected_rows()) == 0
+    # Back to the image that is shown now.
+    qtbot.keyClick(dialog.which_box, Qt.Key.Key_Up)
+    qtbot.waitUntil(lambda: dialog.model.rowCount() == 4, timeout=LONG)
+    assert {dialog.model.object_at(row)[0] for row in range(4)} == {"four"}
+
+
+def test_every_measurement_can_be_shown_and_hidden(counted: Any, qtbot: Any) -> None:
+    dialog = open_table(counted, qtbot)
+    assert set(dialog.model.columns) == {
+        "image", "object", "class", "confidence", "area_px", "area", "perimeter_px", "perimeter",
+        "circularity", "feret_diameter_px", "feret_diameter", "eccentricity", "solidity", "centroid_y_px",
+        "centroid_y", "centroid_x_px", "centroid_x", "top_px", "left_px", "bottom_px", "right_px",
+        "intensity_mean", "intensity_min", "intensity_max", "intensity_sum",
+    }  # fmt: skip
+    shown = dialog.shown_columns()
+    assert "intensity_mean" in shown
+    assert "perimeter" not in shown
+    menu = dialog.columns_menu()
+    titles = {action.text(): action for action in menu.actions()}
+    assert titles["Mean"].isChecked()
+    titles["Mean"].trigger()
+    titles["Perimeter (µm)"].trigger()
+    menu.close()
+    assert set(dialog.shown_columns()) ^ set(shown) == {"intensity_mean", "perimeter"}
+    counted.session.objects.changed.emit("five")  # news do not bring it back
+    qtbot.wait(200)
+    assert "intensity_mean" not in dialog.shown_columns()
 
 
 def test_objects_are_followed_from_image_to_image(counted: Any, qtbot: Any, tmp_path: Path) -> None:

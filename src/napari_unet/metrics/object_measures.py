@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BAND = 2**22  # pixels that are looked at together, so that a large image needs little memory
+ROOM = 2**24  # highest number of an object up to which a table of all numbers is made
 BREATH = 256  # objects after which others may have their turn
 NEAR = 1e-9  # pixels; a centre this close to the hull lies on it
 # In pixels, and of these the ones that have a length or an area in physical units as well.
@@ -183,12 +184,13 @@ def _bands(shape: Sequence[int], height: int = 0) -> list[slice]:
 class _Runs:
     """Objects as runs along rows, sorted by object.
 
-    ``numbers`` (N,) of the objects, ``place`` (highest number + 1,) their rows; ``of_object``, ``row``,
-    ``start``, ``end`` (R,) of the runs, which end before `end`.
+    ``numbers`` (N,) of the objects, rising; ``of_object``, ``row``, ``start``, ``end`` (R,) of the runs,
+    which end before `end`. ``table`` (highest number + 1,) has the rows of the objects by their numbers, if
+    there is room for it.
     """
 
     numbers: NDArray[np.int64]
-    place: NDArray[np.int64]
+    table: NDArray[np.int64] | None
     of_object: NDArray[np.int64]
     row: NDArray[np.int64]
     start: NDArray[np.int64]
@@ -208,10 +210,18 @@ class _Runs:
             parts.append(np.stack([number, row + rows.start, start, end])[:, inside])
         number, row, start, end = np.concatenate(parts, axis=1) if parts else np.zeros((4, 0), np.int64)
         numbers = np.unique(number)
-        place = np.full(int(numbers.max(initial=0)) + 1, -1, np.int64)
-        place[numbers] = np.arange(len(numbers))
+        table: NDArray[np.int64] | None = None
+        highest = int(numbers.max(initial=0))
+        if highest <= ROOM:  # else numbers have large gaps, or are identifiers of another program
+            table = np.full(highest + 1, -1, np.int64)
+            table[numbers] = np.arange(len(numbers))
         order = np.argsort(number, kind="stable")
-        return cls(numbers, place, place[number[order]], row[order], start[order], end[order])
+        owner = np.searchsorted(numbers, number[order])
+        return cls(numbers, table, owner, row[order], start[order], end[order])
+
+    def place(self, numbers: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Rows of the table of objects with these numbers."""
+        return np.searchsorted(self.numbers, numbers) if self.table is None else self.table[numbers]
 
     @property
     def firsts(self) -> NDArray[np.int64]:
@@ -325,7 +335,7 @@ def _crossings(objects: NDArray[np.integer], found: _Runs, bands: Sequence[slice
         last = block[-1].copy()
         for direction, shift in enumerate((slice(1, -1), slice(0, -2), slice(2, None)), start=1):
             entered = block[(block != above[:, shift]) & (block > 0)]
-            result[direction] += np.bincount(found.place[entered], minlength=len(found.numbers))
+            result[direction] += np.bincount(found.place(entered), minlength=len(found.numbers))
     return result
 
 
@@ -368,7 +378,7 @@ class _Sums:
             return
         block = np.asarray(objects[rows])
         where = np.flatnonzero(block > 0)
-        place = self.found.place[block.ravel()[where]]
+        place = self.found.place(block.ravel()[where])
         if probabilities is not None:
             classes = probabilities.shape[-1]
             label = np.minimum(np.asarray(self._labels)[place], classes) - 1

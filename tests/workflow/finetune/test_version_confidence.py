@@ -11,8 +11,8 @@ import pytest
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.metrics.object_confidence import EVIDENCE, KEY, ObjectConfidence
 from napari_unet.settings import InferenceSettings, Recipe
-from napari_unet.workflow.finetune import version_confidence
-from napari_unet.workflow.finetune.version_confidence import confidence_of_version, forecast
+from napari_unet.workflow.finetune import provenance
+from napari_unet.workflow.finetune.provenance import confidence_of_version, forecast
 from napari_unet.workflow.inputs.labelled_images import as_dataset
 
 CLASSES = ("nucleus",)
@@ -44,7 +44,7 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> Any:
         answer: ObjectConfidence | None = found.answer
         return answer
 
-    monkeypatch.setattr(version_confidence, "fit_object_confidence", fit)
+    monkeypatch.setattr(provenance, "fit_object_confidence", fit)
     return found
 
 

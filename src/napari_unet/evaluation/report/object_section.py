@@ -40,9 +40,8 @@ def object_rows(objects: Mapping[str, ObjectTable], classes: Sequence[str]) -> l
     Returns
     -------
     list of dict
-        One an image: "image", "objects", with several classes the number of each, "median_area_px",
-        "median_area" and "unit" where the size of a pixel is known, "mean_confidence"; None where there is no
-        such value.
+        One an image: "image", "objects", the number of each class if there are several, "median_area_px",
+        "median_area", "unit", "mean_confidence". None where there is no such value.
     """
     rows = []
     for image, table in objects.items():

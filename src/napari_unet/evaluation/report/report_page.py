@@ -22,6 +22,7 @@ from napari_unet.evaluation.report.report_tables import (
     problem_list,
     shown,
 )
+from napari_unet.metrics.object_confidence import ObjectConfidence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -304,6 +305,9 @@ def model_facts(
     amount += [f"{float(provenance['seconds']) / 60:.1f} min"] if provenance.get("seconds") else []
     if amount:
         facts.append(("Training", ", ".join(amount)))
+    confidence = ObjectConfidence.of(provenance)
+    if confidence is not None:
+        facts.append(("Confidence of objects", f"measured on {confidence.words}"))
     if provenance.get("program"):
         facts.append(("Trained by", f"{provenance['program']}, Keras {provenance.get('keras', '?')}"))
     return facts

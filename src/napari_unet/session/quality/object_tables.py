@@ -13,6 +13,7 @@ from psygnal import Signal
 
 from napari_unet.errors import WorkbenchError
 from napari_unet.inference.joined import number_part
+from napari_unet.metrics.object_confidence import ObjectConfidence
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.quality.image_objects import SIDES, ImageObjects, measure_image
 from napari_unet.workflow.inputs.image_reference import refer
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from napari_unet.session.workspace import Workspace
 
 BREATH = 0.002  # seconds in which the window has the interpreter to itself
-MOST_READ = 2**24  # pixels of a mask on disk that are read at once, to show objects
+MOST_READ = 2**21  # pixels of a mask on disk that are read at once to show objects: some 20 ms
 NUMBERED = 4  # images whose pixels are remembered with their numbers
 
 
@@ -93,6 +94,13 @@ class ObjectTables:
         """Images that are still to be measured."""
         return len(self._wanted) + bool(self._measuring)
 
+    @property
+    def confidence(self) -> ObjectConfidence | None:
+        """Of the model whose predictions are stored; None if it has none."""
+        collection = self.workspace.collection
+        model = None if collection is None else collection.model
+        return None if model is None else ObjectConfidence.of(model.provenance)
+
     def is_coming(self, identifier: str) -> bool:
         """Whether the objects of an image are being measured, or wait for that."""
         return identifier == self._measuring or identifier in self._wanted
@@ -150,9 +158,10 @@ class ObjectTables:
         known = self.get(identifier)
         if known is None:
             return 0
-        top, left, bottom, right = (known.table.columns[f"{side}_px"] for side in SIDES)
+        sides = (np.asarray(known.table.columns[f"{side}_px"], np.float64) for side in SIDES)
+        top, left, bottom, right = sides
         inside = (top <= row) & (row < bottom) & (left <= column) & (column < right)
-        for place in np.flatnonzero(inside):
+        for place in np.flatnonzero(inside).tolist():
             number = int(known.table.columns["object"][place])
             box = known.box([place])
             found = self.where(identifier, (number,), box)

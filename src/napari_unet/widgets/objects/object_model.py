@@ -79,6 +79,7 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
         super().__init__(parent)
         self.columns: tuple[str, ...] = ("image", "object", "class")
         self.unit = ""
+        self.measured_on = ""  # what the confidence was measured on, in words; empty: it was not
         self.classes: tuple[str, ...] = ()
         self._ids: tuple[str, ...] = ()
         self._image = np.zeros(0, np.int64)  # place in _ids
@@ -225,9 +226,12 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = DISPLAY) -> Any:  # noqa: N802
         """Title of a column, and what it means."""
-        if orientation == Qt.Orientation.Horizontal and role in (DISPLAY, TOOLTIP):
-            return title_of(self.columns[section], self.unit)[role == TOOLTIP]
-        return None
+        if orientation != Qt.Orientation.Horizontal or role not in (DISPLAY, TOOLTIP):
+            return None
+        name = self.columns[section]
+        words = title_of(name, self.unit)[role == TOOLTIP]
+        measured = role == TOOLTIP and name == "confidence" and self.measured_on
+        return f"{words}. Measured on {self.measured_on}" if measured else words
 
     def data(self, index: QModelIndex, role: int = DISPLAY) -> Any:
         """What a cell shows."""

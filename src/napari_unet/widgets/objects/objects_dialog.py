@@ -67,6 +67,7 @@ class ObjectsDialog(TableDialog):
         self._followed: FollowedObjects | None = None
         self._worst_wanted = False  # once all images are measured
         self._column = "area_px"
+        self._offered: set[str] = set()  # columns that were shown once without being asked for
         self._build()
         self._look_again = self.timer(AGAIN, lambda: self.empty.setText(self._why_empty()))
         session.objects.changed.connect(self._on_measured)
@@ -123,7 +124,14 @@ class ObjectsDialog(TableDialog):
             return self.scope != "image"
         if name == "class":
             return len(self.model.classes) > 1 and super().shows(name)
-        return name.startswith("intensity_mean") or super().shows(name)
+        return super().shows(name)
+
+    def _show_columns(self) -> None:
+        # The mean of each channel is shown until somebody hides it.
+        means = {name for name in self.model.columns if name.startswith("intensity_mean")} - self._offered
+        self._offered |= means
+        self._chosen |= means
+        super()._show_columns()
 
     def rearrange(self, change: Callable[[], None]) -> None:
         """Change which rows are where; the objects that are selected stay so."""
@@ -197,6 +205,8 @@ class ObjectsDialog(TableDialog):
         objects, ids = self.session.objects, self._ids()
         objects.want(ids)
         known = tuple(one for one in map(objects.latest, ids) if one is not None)
+        confidence = objects.confidence
+        self.model.measured_on = "" if confidence is None else confidence.words
         followed = self._follow()
         if known != self._shown or followed is not self._followed or not self.model.columns:
             selected = self._selected()

@@ -29,10 +29,13 @@ from napari_unet.training.losses import make_loss
 from napari_unet.workflow.finetune.cross_validation import FoldScores
 from napari_unet.workflow.finetune.fine_tuned import FineTuned
 from napari_unet.workflow.finetune.held_out_gate import image_ious, worst_kind
-from napari_unet.workflow.finetune.provenance import provenance_of_version
+from napari_unet.workflow.finetune.provenance import (
+    MOST_FITTING,
+    confidence_of_version,
+    forecast,
+    provenance_of_version,
+)
 from napari_unet.workflow.finetune.round_material import RoundMaterial
-from napari_unet.workflow.finetune.version_confidence import MOST as MOST_FITTING
-from napari_unet.workflow.finetune.version_confidence import confidence_of_version, forecast
 from napari_unet.workflow.finetune.weight_line import (
     POINTS,
     LineChoice,
@@ -53,7 +56,7 @@ if TYPE_CHECKING:
     from napari_unet.evaluation.compare import Comparison
     from napari_unet.settings import FineTuneSettings
     from napari_unet.workflow.finetune.held_out_gate import HeldOutGate
-    from napari_unet.workflow.finetune.version_confidence import VersionConfidence
+    from napari_unet.workflow.finetune.provenance import VersionConfidence
 
     Weights = list[NDArray[np.float32]]
 
