@@ -54,9 +54,7 @@ def main() -> int:
         before = now
     rows = followed.finish()
     splits = sum(row.began == "split" for row in rows)
-    print(
-        "| images | cells in two images running | linked rightly | not, or wrongly | links of a cell to another |"
-    )
+    print("| images | cells in two images running | linked rightly | not, or wrongly | to another cell |")
     print("| --- | --- | --- | --- | --- |")
     print(f"| {len(masks)} | {pairs} | {right} ({100 * right / pairs:.1f} %) | {missed} | {wrong} |")
     print(f"\nlinks from a cell whose number ends to a new number (a daughter, or another cell): {divided}")

@@ -71,7 +71,7 @@ def test_images_that_are_missing_or_twice_are_told(folder: Write) -> None:
         ("id,rle_mask\n..,1 1\n", ("data.table.id",)),
         ("id,rle_mask\nq,1 1\n", ("data.images.missing", "runs.csv")),
         ("id,rle_mask\n", ("data.images.missing",)),
-        ("ImageId,ClassId,EncodedPixels\na,1,1 1\n", ("data.runs.classes",)),
+        ("ImageId,ClassId,EncodedPixels\na,256,1 1\n", ("data.runs.classes",)),
     ],
 )
 def test_bad_tables_of_run_lengths(folder: Write, table: str, reason: Any) -> None:

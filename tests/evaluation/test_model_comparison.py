@@ -107,3 +107,28 @@ def test_one_image_and_equal_models_make_a_report_too(tmp_path: Path) -> None:
     text = read(written(tmp_path, duel([0.5], [0.5]))).text
     assert "There is no clear difference between second and first" in text
     assert "too few to tell" in text
+
+
+def two_kinds(right: bool) -> ReportData:
+    """Five images with an object of either class; the second one is found in its class, or not at all."""
+    found = ReportData(Evaluation(("small", "large")))
+    reference = np.zeros(SHAPE, np.uint8)
+    reference[1:3, 1:3], reference[1:3, 5:8] = 1, 2
+    numbers = reference.astype(np.int32)
+    predicted = reference if right else np.where(reference == 2, 0, reference).astype(np.uint8)
+    for number in range(5):
+        pair = numbers, predicted.astype(np.int32)
+        found.add(
+            f"image {number}", f"group {number}", "unseen", ReferenceMask(reference, numbers), predicted,
+            objects=pair,
+        )  # fmt: skip
+    return found
+
+
+def test_objects_of_each_class_are_compared(tmp_path: Path) -> None:
+    found = ModelComparison(("first", "second"), two_kinds(False), two_kinds(True))
+    said = summary(found)
+    assert "Objects by class, F1@0.5: small +0.000, large +1.000." in said
+    page = read(written(tmp_path, found))
+    headings = ("F1@0.5, first", "F1@0.5, second", "AP, first", "PQ, second")
+    assert all(heading in page.text for heading in headings)

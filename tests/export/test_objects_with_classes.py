@@ -26,6 +26,8 @@ from support.file_builders import png
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_unet.export.segmented import Numbers
+
 CLASSES = ("Zelle, groß", "nerve & vessel")
 MASK = np.zeros((12, 20), np.uint8)
 MASK[1:6, 1:6], MASK[1:6, 6:11], MASK[8:11, 2:15], MASK[0:3, 18:20] = 1, 1, 2, 2
@@ -169,6 +171,35 @@ def test_ties_are_in_outlines_and_tables(tmp_path: Path) -> None:
     assert [(row["class"], row["tie"]) for row in rows] == [
         (CLASSES[0], "0"), (CLASSES[0], "0"), (CLASSES[1], "1"), (CLASSES[1], "0"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("numbers", ["objects", "classes"])
+def test_run_lengths_come_back_with_their_classes(numbers: Numbers, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(np.zeros(MASK.shape, np.uint8)))
+    (tmp_path / "classes.txt").write_text("\n".join(CLASSES), encoding="utf-8")
+    gather = FORMATS["run-lengths"].gather
+    assert gather is not None
+    with gather(tmp_path / "runs.csv", numbers) as add:
+        add(image())
+    dataset = open_dataset(tmp_path)
+    assert dataset.classes == CLASSES
+    back = dataset.samples[0].read_mask()
+    np.testing.assert_array_equal(back.labels, MASK)
+    if numbers == "objects":
+        np.testing.assert_array_equal(back.objects, OBJECTS)
+    else:
+        assert back.objects is None
+
+
+def test_run_lengths_of_classes_that_are_named_in_the_table(tmp_path: Path) -> None:
+    """As Kaggle's tables of several classes: a row a class; an image of nothing has no run."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.png").write_bytes(png(np.zeros((2, 3), np.uint8)))
+    (tmp_path / "t.csv").write_text("ImageId,ClassId,EncodedPixels\na,big,1 2\na,ant,5 1\nb,,\n")
+    dataset = open_dataset(tmp_path)
+    assert dataset.classes == ("ant", "big")
+    masks = {sample.id: sample.read_mask().labels.tolist() for sample in dataset.samples}
+    assert masks == {"a": [[2, 0, 1], [2, 0, 0]], "b": [[0, 0, 0], [0, 0, 0]]}
 
 
 def test_each_label_of_an_ome_zarr_has_its_class(tmp_path: Path) -> None:

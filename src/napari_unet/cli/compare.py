@@ -62,11 +62,13 @@ def run(options: argparse.Namespace) -> int:
     comparison = run_task(task)
     left = [LeftOut(*item) for item in comparison.old.evaluation.left_out]
     page = options.out / "compare.html"
+    before, after = comparison.summaries
     show(
         options,
         {
             "models": [old, new],
             "iou": comparison.comparison.to_json(),
+            "per_class": {"old": before.get("per_class", {}), "new": after.get("per_class", {})},
             "report": page,
             "left_out": left_out_facts(left),
         },

@@ -196,12 +196,15 @@ def _by_size(comparison: ModelComparison) -> list[str]:
 
 def _by_class(comparison: ModelComparison) -> list[str]:
     old, new = (s["per_class"] for s in comparison.summaries)
-    changes = [
-        f"{name} {new[name]['mean_iou'] - old[name]['mean_iou']:+.3f}"
-        for name in old
-        if old[name]["mean_iou"] is not None and new[name]["mean_iou"] is not None
-    ]
-    return [f"By class: {', '.join(changes)}."] if len(changes) > 1 else []
+    said = []
+    for key, words in (("mean_iou", "By class"), ("f1_50", "Objects by class, F1@0.5")):
+        changes = [
+            f"{name} {new[name][key] - old[name][key]:+.3f}"
+            for name in old
+            if old[name].get(key) is not None and new[name].get(key) is not None
+        ]
+        said += [f"{words}: {', '.join(changes)}."] if len(changes) > 1 else []
+    return said
 
 
 def _warnings(comparison: ModelComparison) -> list[str]:
@@ -266,18 +269,22 @@ def _scores(comparison: ModelComparison) -> dict[str, Any]:
     return table_of(columns, rows)
 
 
+OF_A_CLASS = ("mean_iou", "pooled_iou", "f1_50", "ap", "pq")
+
+
 def _classes(comparison: ModelComparison) -> dict[str, Any] | None:
     old, new = (s["per_class"] for s in comparison.summaries)
     if len(old) < 2:
         return None
+    known = next(iter(old.values())).keys() & next(iter(new.values())).keys()
+    keys = [key for key in OF_A_CLASS if key in known]
     columns = [("Class", False, "")]
     columns += [
-        (f"{title}, {name}", True, "") for title in ("Mean IoU", "Pooled IoU") for name in comparison.names
+        (f"{summary_text.title_of(key)}, {name}", True, summary_text.meaning_of(key))
+        for key in keys
+        for name in comparison.names
     ]
-    rows = [
-        [name, *(shown(side[name][key]) for key in ("mean_iou", "pooled_iou") for side in (old, new))]
-        for name in old
-    ]
+    rows = [[name, *(shown(side[name][key]) for key in keys for side in (old, new))] for name in old]
     return table_of(columns, rows)
 
 
