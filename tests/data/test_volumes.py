@@ -10,10 +10,10 @@ import tifffile
 
 from napari_unet.data.catalog import open_dataset, open_images
 from napari_unet.data.files.reading import ImageReading, reading_images
-from napari_unet.data.files.voxel_size import VoxelSize, parse_voxel_size, read_voxel_size
+from napari_unet.data.volumes.voxel_size import VoxelSize, parse_voxel_size, read_voxel_size
 from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
-from napari_unet.data.volume_split import make_volume_split
-from napari_unet.data.volumes import (
+from napari_unet.data.volumes.volume_split import make_volume_split
+from napari_unet.data.volumes.slices import (
     as_volumes,
     dataset_with_neighbours,
     mirrored,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unet.data.files.voxel_size import read_voxel_size
+from napari_unet.data.volumes.voxel_size import read_voxel_size
 from napari_unet.models.model import Model, save_model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network

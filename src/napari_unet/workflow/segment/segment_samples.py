@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.files.channels import channels_of
-from napari_unet.data.volumes import with_neighbours
+from napari_unet.data.volumes.slices import with_neighbours
 from napari_unet.engine.hardware import has_gpu
 from napari_unet.errors import DataError, SettingsError, WorkbenchError
 from napari_unet.inference.contours import refine

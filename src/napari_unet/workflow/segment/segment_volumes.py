@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_unet.data.files.channels import channels_of
-from napari_unet.data.volumes import runs_of_slices, stacked
+from napari_unet.data.volumes.slices import runs_of_slices, stacked
 from napari_unet.errors import ModelError, WorkbenchError
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.models.normalization import resize
-from napari_unet.models.normalized_volume import normalized_volume
+from napari_unet.models.volumes.normalized_volume import normalized_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
