@@ -1,9 +1,9 @@
 """Volumes: images that lie one behind another, seen with their neighbours or as one block.
 
 The slices of a volume stay images of their own, with masks, names and hashes. A network that sees more than
-one of them gets each with its neighbours as channels, or blocks of them (Z, Y, X, C). Slices are the pages of a
-stack along an axis Z, by its metadata or by ``--axes``. Single files are slices by the numbers at the ends of
-their names.
+one of them gets each with its neighbours as channels, or blocks of them (Z, Y, X, C). Slices are the pages
+of a stack along an axis Z, by its metadata or by ``--axes``. Single files are slices by the numbers at the
+ends of their names.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from napari_unet.data.files.decoders.image_kinds import TIFF_SUFFIXES, is_image_
 from napari_unet.data.files.decoders.tiff_images import opened_tiff
 from napari_unet.data.files.loaders import ImageLoader, LabelMaskLoader
 from napari_unet.data.files.pages import PageLoader
-from napari_unet.data.volumes.voxel_size import VoxelSize, read_voxel_size
 from napari_unet.data.masks.mask_checks import FittingMask
 from napari_unet.data.sample import ReferenceMask, Sample
+from napari_unet.data.volumes.voxel_size import VoxelSize, read_voxel_size
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.metrics.overlap import count_overlap, scores_of_counts
 from napari_unet.models.ensemble import Ensemble
-from napari_unet.networks.volumes import check_sees_one_slice
+from napari_unet.networks.registry import check_sees_one_slice
 from napari_unet.progress import Progress, ignore_progress
 from napari_unet.settings import Settings
 from napari_unet.workflow.review.diversity import appearance

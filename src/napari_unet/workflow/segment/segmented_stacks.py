@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.data.volumes.voxel_size import VoxelSize
     from napari_unet.data.sample import Sample
+    from napari_unet.data.volumes.voxel_size import VoxelSize
     from napari_unet.export.segmented import Numbers
     from napari_unet.settings import Recipe
     from napari_unet.workflow.segment.segment_samples import Segmentation
