@@ -108,29 +108,38 @@ def _volumes_of_file(source: Source, name: str, reading: ImageReading) -> tuple[
     return tuple(tuple(map(int, volume)) for volume in volumes)
 
 
-def _pattern(name: str) -> tuple[str, int]:
-    """What a name is without the last number in its stem, a star in its place, and that number."""
-    path = PurePosixPath(name)
-    found = NUMBERED.fullmatch(path.stem)
+def _pattern(name: str) -> tuple[str, int | None]:
+    """What a name is with a star for the last number of its stem, and that number; None without one."""
+    folder, slash, file = name.rpartition("/")
+    stem, dot, suffix = file.rpartition(".") if "." in file[1:] else (file, "", "")
+    found = NUMBERED.fullmatch(stem)
     if found is None:
-        return name, 0
-    return str(path.with_name(f"{found[1]}*{found[3]}{path.suffix}")), int(found[2])
+        return name, None
+    return f"{folder}{slash}{found[1]}*{found[3]}{dot}{suffix}", int(found[2])
+
+
+@lru_cache(maxsize=64)
+def _numbered_files(source: Source) -> dict[str, dict[int, str]]:
+    """Image files by their pattern, then by their number."""
+    groups: dict[str, dict[int, str]] = {}
+    for name in source.sizes:
+        pattern, number = _pattern(name)
+        if number is not None and is_image_name(name):
+            groups.setdefault(pattern, {}).setdefault(number, name)
+    return groups
 
 
 @lru_cache(maxsize=256)
 def _places_by_number(load: ImageLoader) -> dict[str, Place]:
-    """Name of each file to its place, of those that are named like ``load.name`` but for their number."""
-    slices: dict[int, ImageLoader | PageLoader] = {}
-    for name in load.source.sizes:
-        pattern, number = _pattern(name) if is_image_name(name) else ("", 0)
-        if pattern == load.name and pattern != name:
-            slices.setdefault(number, replace(load, name=name))
-    if len(slices) < 2:
+    """Name of each file to its place, of those whose pattern is ``load.name``."""
+    files = _numbered_files(load.source).get(load.name, {})
+    if len(files) < 2:
         return {}
+    slices: dict[int, ImageLoader | PageLoader] = {z: replace(load, name=name) for z, name in files.items()}
     path = PurePosixPath(load.name)
     volume = path.stem.replace("*", "").strip("_-. ") or path.parent.name or load.source.name
     file = load.source, load.name
-    return {one.name: Place(volume, z, slices, file) for z, one in slices.items()}
+    return {name: Place(volume, z, slices, file) for z, name in files.items()}
 
 
 @dataclass(frozen=True)

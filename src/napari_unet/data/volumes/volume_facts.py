@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_unet.data.files.pages import PageLoader
 from napari_unet.data.volumes.slices import place_of, volumes_of, voxel_size_of
 
 if TYPE_CHECKING:
@@ -57,11 +58,12 @@ def facts_of_volumes(dataset: Dataset, unknown: Collection[str] = ()) -> list[Vo
     """
     found = []
     labelled = {sample.id for sample in dataset.samples} - set(unknown)
-    for name, members in volumes_of((*dataset.samples, *dataset.unlabelled)).items():
+    # Single files may be numbered for no reason.
+    pages = [s for s in (*dataset.samples, *dataset.unlabelled) if isinstance(s.original, PageLoader)]
+    for name, members in volumes_of(pages).items():
         first = members[0][1]
         place = place_of(first)
-        if place is None or place.slices[place.z].page is None:  # files that may be numbered for no reason
-            continue
+        assert place is not None
         voxel = voxel_size_of([first])
         found.append(
             VolumeFacts(
