@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from napari_unet.data.files.channels import channels_of
-from napari_unet.data.volumes.slices import runs_of_slices, stacked
+from napari_unet.data.volumes.slices import place_of, runs_of_slices, stacked
 from napari_unet.errors import ModelError, WorkbenchError
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.models.normalization import resize
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     Result = tuple[Sample, NDArray[np.float32], NDArray[np.float32] | None]
     OnProblem = Callable[[Sample, WorkbenchError], None]
+
+log = logging.getLogger(__name__)
 
 
 def by_volumes(
@@ -67,6 +70,20 @@ def by_volumes(
         for sample, of_slice in zip(run, outputs, strict=True):
             image = read.pop(sample.id)[1]
             yield sample, resize(of_slice, (image.shape[0], image.shape[1])), None
+
+
+def telling_of_single_images(samples: Iterable[Sample]) -> Iterator[Sample]:
+    """The same images; a line in the log names the first that is no slice of a volume, if there is one."""
+    told = False
+    for sample in samples:
+        if not told and place_of(sample) is None:
+            log.warning(
+                "%s is no slice of a volume, as far as its file says: the network sees it without neighbours. "
+                "If the pages of a file are slices, add --axes ZYX",
+                sample.id,
+            )
+            told = True
+        yield sample
 
 
 def one_answer_only() -> ModelError:
