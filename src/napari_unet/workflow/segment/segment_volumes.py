@@ -78,8 +78,8 @@ def telling_of_single_images(samples: Iterable[Sample]) -> Iterator[Sample]:
     for sample in samples:
         if not told and place_of(sample) is None:
             log.warning(
-                "%s is no slice of a volume, as far as its file says: the network sees it without neighbours. "
-                "If the pages of a file are slices, add --axes ZYX",
+                "%s is no slice of a volume, as far as its file says: the network sees it without "
+                "neighbours. If the pages of a file are slices, add --axes ZYX",
                 sample.id,
             )
             told = True
