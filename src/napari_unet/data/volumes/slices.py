@@ -178,7 +178,7 @@ class NeighbourLoader:
     ) -> list[NDArray[np.generic]]:
         found = []
         for load in side:
-            image = _read(load)
+            image = read_slice(load)
             if image.shape != middle.shape:
                 break
             found.append(image.astype(middle.dtype, copy=False))
@@ -186,7 +186,8 @@ class NeighbourLoader:
 
 
 @lru_cache(maxsize=SLICES_IN_MEMORY)
-def _read(load: Callable[[], NDArray[np.generic]]) -> NDArray[np.generic]:
+def read_slice(load: Callable[[], NDArray[np.generic]]) -> NDArray[np.generic]:
+    """What a loader reads; the last slices stay in memory, as neighbours are read for several others."""
     return load()
 
 
@@ -212,11 +213,12 @@ def with_neighbours(sample: Sample, slices: int) -> Sample:
     before: tuple[ImageLoader | PageLoader, ...] = ()
     after: tuple[ImageLoader | PageLoader, ...] = ()
     if place is not None:
-        before, after = _run(place, -1, reach), _run(place, 1, reach)
+        before, after = neighbours(place, -1, reach), neighbours(place, 1, reach)
     return replace(sample, load_image=NeighbourLoader(sample.load_image, before, after, reach))
 
 
-def _run(place: Place, step: int, most: int) -> tuple[ImageLoader | PageLoader, ...]:
+def neighbours(place: Place, step: int, most: int) -> tuple[ImageLoader | PageLoader, ...]:
+    """What reads the slices before (step -1) or behind (1) a place, the nearest first, up to a missing one."""
     found = []
     for z in range(place.z + step, place.z + step * (most + 1), step):
         if z not in place.slices:
