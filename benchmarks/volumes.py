@@ -27,8 +27,8 @@ import numpy as np
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.split import Split
-from napari_unet.data.volume_split import make_volume_split
-from napari_unet.data.volumes import place_of
+from napari_unet.data.volumes.slices import place_of
+from napari_unet.data.volumes.volume_split import make_volume_split
 from napari_unet.engine.hardware import default_precision
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.volume_objects import find_volume_objects

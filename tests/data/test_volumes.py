@@ -10,10 +10,9 @@ import tifffile
 
 from napari_unet.data.catalog import open_dataset, open_images
 from napari_unet.data.files.reading import ImageReading, reading_images
-from napari_unet.data.files.voxel_size import VoxelSize, parse_voxel_size, read_voxel_size
+from napari_unet.data.inspection.inspect_dataset import inspect_dataset
 from napari_unet.data.masks.mask_reading import MaskReading, reading_masks
-from napari_unet.data.volume_split import make_volume_split
-from napari_unet.data.volumes import (
+from napari_unet.data.volumes.slices import (
     as_volumes,
     dataset_with_neighbours,
     mirrored,
@@ -22,6 +21,8 @@ from napari_unet.data.volumes import (
     voxel_size_of,
     with_neighbours,
 )
+from napari_unet.data.volumes.volume_split import make_volume_split
+from napari_unet.data.volumes.voxel_size import VoxelSize, parse_voxel_size, read_voxel_size
 from napari_unet.progress import CancelToken, ignore_progress
 from support.errors import raises_code
 
@@ -189,3 +190,23 @@ def test_the_size_of_a_voxel_by_hand() -> None:
             parse_voxel_size(text)
     with raises_code("settings.voxel.range"):
         parse_voxel_size("0x1x1nm")
+
+
+def test_inspecting_tells_slices_voxels_and_what_is_annotated(tmp_path: Path) -> None:
+    masks = np.zeros((12, 6, 8), np.uint8)
+    masks[:, 1:4, 2:5] = 1
+    masks[3:] = 255  # unknown
+    found = inspect_dataset(open_dataset(write_pair(tmp_path, masks=masks)))
+    assert found.to_json()["volumes"] == [
+        {"name": "em", "slices": 12, "annotated": 3, "voxel_size": "5 x 1 x 1 µm", "anisotropy": 5.0}
+    ]
+    assert "em: 12 slices, 3 annotated; voxels of 5 x 1 x 1 µm, 5 times as thick as wide" in found.summary()
+
+
+def test_time_points_and_numbered_files_are_no_volumes_of_an_inspection(tmp_path: Path) -> None:
+    assert inspect_dataset(open_dataset(write_pair(tmp_path / "a", axes="TYX"))).volumes == []
+    for kind in ("images", "masks"):
+        (tmp_path / "b" / kind).mkdir(parents=True)
+        for number in range(3):
+            tifffile.imwrite(tmp_path / "b" / kind / f"{number}.tif", np.eye(5, dtype=np.uint8) * number)
+    assert inspect_dataset(open_dataset(tmp_path / "b")).volumes == []

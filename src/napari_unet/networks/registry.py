@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from napari_unet import networks
-from napari_unet.errors import SettingsError, did_you_mean
+from napari_unet.errors import ModelError, SettingsError, did_you_mean
 from napari_unet.networks.architecture import Architecture, shapes_only
 from napari_unet.quiet_import import import_keras_quietly
 
@@ -128,6 +128,31 @@ def check_volumes(settings: NetworkSettings) -> None:
                 expected="for 3d: padding=same, presence=false, separation none, distance or border",
                 remedy="change it with --set, or choose dimensions=2.5d",
             )
+
+
+def check_sees_one_slice(network: NetworkSettings, what: str) -> None:
+    """Refuse a model that sees several slices where it would be given one.
+
+    Parameters
+    ----------
+    network : NetworkSettings
+        Of the model, or of one to be trained.
+    what : str
+        What is asked of it, like "fine-tuning".
+
+    Raises
+    ------
+    ModelError
+        If its dimensions are not "2d".
+    """
+    if network.dimensions != "2d":
+        raise ModelError(
+            f"{what} takes a model that sees one slice at a time",
+            code="model.volume.unsupported",
+            expected="dimensions=2d",
+            got=f"dimensions={network.dimensions}",
+            remedy="train a model with dimensions=2d for this, on the same slices",
+        )
 
 
 def count_parameters(settings: NetworkSettings) -> int:

@@ -67,8 +67,8 @@ def build(settings: NetworkSettings, seed: int = 0) -> Any:
     -------
     keras.Model
         (N, Y, X, C) float32 to logits (N, Y', X', outputs) float32. In three dimensions (N, Z, Y, X, C) to
-        (N, Z, Y, X, outputs): the same network with 3x3x3 convolutions and poolings by two along Z, both
-        but for the flat levels, in which they stay within a slice.
+        (N, Z, Y, X, outputs), by 3x3x3 convolutions and poolings along Z as well. Those of flat levels stay
+        within a slice.
 
     References
     ----------

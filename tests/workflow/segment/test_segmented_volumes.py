@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unet.data.files.voxel_size import read_voxel_size
+from napari_unet.data.volumes.voxel_size import read_voxel_size
 from napari_unet.models.model import Model, save_model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
@@ -99,10 +99,13 @@ def test_numbered_files_become_one_volume(tmp_path: Path) -> None:
     np.testing.assert_array_equal(tifffile.imread(written) > 0, bright)
 
 
-def test_an_image_that_is_no_slice_has_a_file_of_its_own(tmp_path: Path) -> None:
+def test_an_image_that_is_no_slice_has_a_file_of_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     tifffile.imwrite(tmp_path / "alone.tif", np.full((8, 8), 200, np.uint8))
     model = thresholding(tmp_path / "model", "3d")
     (written,) = SegmentTask((tmp_path / "alone.tif",), model, tmp_path / "out").run(
         ignore_progress, CancelToken()
     )
     assert written.name == "alone.png"
+    assert [message.split()[0] for message in caplog.messages if "neighbours" in message] == ["alone"]

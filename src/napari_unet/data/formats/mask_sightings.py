@@ -45,6 +45,8 @@ class Sightings:
         Whether every mask was looked at.
     mixed : bool
         Whether any mask has 255 and lower positive values.
+    blank, beside : bool
+        Whether any mask is 255 throughout, and whether any has 255 beside other values.
     single : bool
         Whether no mask has more than one value besides 0.
     alpha : bool
@@ -83,6 +85,8 @@ class Sightings:
     colours: set[tuple[int, ...]] = field(default_factory=set)
     complete: bool = True
     mixed: bool = False
+    blank: bool = False
+    beside: bool = False
     single: bool = True
     alpha: bool = False
     inverted: str = ""
@@ -148,6 +152,8 @@ class Sightings:
         seen = self.counts.setdefault(pixels.dtype.name, Counter())
         seen.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         self.lowest, self.highest = min(self.lowest, values.min()), max(self.highest, values.max())
+        self.blank |= bool(low == high == UNKNOWN)
+        self.beside |= bool(low < UNKNOWN and (values == UNKNOWN).any())
         positive = values[values > 0]
         self.single &= len(positive) <= 1
         self.mixed |= bool((values == UNKNOWN).any() and ((values > 0) & (values < UNKNOWN)).any())
@@ -269,10 +275,15 @@ class Sightings:
         every = set().union(*positive.values())
         if len(every) <= 1:
             return True
-        if not strict and self.single and every <= ONES:
+        if not strict and self.single and every <= ONES and not self.has_blank:
             return True
         greatest = {"bool": 1, "uint8": 255, "uint16": 65535}
         return all(values <= {greatest.get(name, 1)} for name, values in positive.items())
+
+    @property
+    def has_blank(self) -> bool:
+        """Whether masks of 0 and 1 stand beside ones that are 255 throughout: nobody has annotated those."""
+        return self.blank and not self.beside and 1 in self.numbers()
 
     def has_unknown(self, names: tuple[str, ...]) -> bool:
         """Whether 255 stands for unknown pixels among classes: all others are small, or fit the names."""
@@ -284,7 +295,7 @@ class Sightings:
         if names and (len(names) >= UNKNOWN - 1 or highest < len(names) == len(positive)):
             return False  # the names leave 255 for a class
         # With one class, 0 and 1 in some masks and 0 and 255 in others are two ways to write the same.
-        return len(classes) > 1 or self.mixed
+        return len(classes) > 1 or self.mixed or self.has_blank
 
     def smoothed(self) -> bool:
         """Whether masks are black and white but for edges in grey, as resizing and networks leave them."""

@@ -13,6 +13,7 @@ from napari_unet.data.dataset import Problem
 from napari_unet.data.inspection.inspection import AGAINST, Inspection
 from napari_unet.data.inspection.look_alikes import SAME, between_parts, nearly_copies
 from napari_unet.data.inspection.resemblance import fingerprint
+from napari_unet.data.volumes.volume_facts import facts_of_volumes
 from napari_unet.errors import DataError
 from napari_unet.progress import ignore_progress, tracked
 
@@ -46,6 +47,7 @@ class _Findings:
     coverage: list[float] = field(default_factory=list)
     classes: Counter[int] = field(default_factory=Counter)
     objects: list[int] = field(default_factory=list)
+    unknown: set[str] = field(default_factory=set)  # images of which no pixel is annotated
     hashes: dict[bytes, list[str]] = field(default_factory=lambda: defaultdict(list))
     fingerprints: list[NDArray[np.float32]] = field(default_factory=list)
     small_masks: list[NDArray[np.bool_]] = field(default_factory=list)
@@ -81,6 +83,8 @@ class _Findings:
                 self.names["rows"].append(sample.id)
         if mask.weights is not None and bool((mask.weights == 0).any()):
             self.names["partial"].append(sample.id)
+            if not mask.weights.any():
+                self.unknown.add(sample.id)
         if mask.overlap:
             self.names["overlap"].append(sample.id)
         if mask.lost:
@@ -208,6 +212,7 @@ def inspect_dataset(
         class_pixels={n: found.classes[i] / total for i, n in enumerate(dataset.classes, 1)} if total else {},
         problems=[*_problems(dataset, found), *_look_alikes(dataset, found, parts)],
     )
+    inspection.volumes = facts_of_volumes(dataset, found.unknown)
     if filled:
         low, middle, high = np.quantile(filled, [0.05, 0.5, 0.95])
         inspection.coverage = {"low": float(low), "median": float(middle), "high": float(high)}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.data.inspection.look_alikes import BETWEEN, NEAR, SAME, said_of_each
 
 if TYPE_CHECKING:
     from napari_unet.data.dataset import Problem
+    from napari_unet.data.volumes.volume_facts import VolumeFacts
 
 
 SHOWN = 8  # names listed in the summary
@@ -56,6 +57,8 @@ class Inspection:
         Smallest, median and largest number of objects in an image, where objects are numbered.
     groups : dict
         "rule", "count", "largest".
+    volumes : list of VolumeFacts
+        Stacks whose pages are slices of one volume.
     problems : list of Problem
         Each with its remedy.
     """
@@ -78,6 +81,7 @@ class Inspection:
     class_pixels: dict[str, float] = field(default_factory=dict)
     objects: dict[str, float] = field(default_factory=dict)
     groups: dict[str, Any] = field(default_factory=dict)
+    volumes: list[VolumeFacts] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -89,6 +93,7 @@ class Inspection:
         """As plain JSON, with all names."""
         content = {k: v for k, v in vars(self).items() if k != "problems"}
         content["classes"] = list(self.classes)
+        content["volumes"] = [asdict(volume) for volume in self.volumes]
         content["empty_share"] = round(self.empty_share, 4)
         content["problems"] = [
             {
@@ -159,6 +164,9 @@ class Inspection:
         if self.groups:
             g = self.groups
             lines.append(f"  groups     {g['count']} by {g['rule']}, the largest of {g['largest']} images")
+        lines += [f"  volume     {volume.words}" for volume in self.volumes[:SHOWN]]
+        if len(self.volumes) > SHOWN:
+            lines.append(f"             and {len(self.volumes) - SHOWN} more volumes")
         if self.licence:
             lines.append(f"  terms      {self.licence}")
         if not self.problems:

@@ -9,7 +9,7 @@ import numpy as np
 from napari_unet.data.files.channels import channels_of
 from napari_unet.errors import DataError
 from napari_unet.models.normalization import resize, scaled_shape
-from napari_unet.models.normalized_volume import normalized_volume
+from napari_unet.models.volumes.normalized_volume import normalized_volume
 from napari_unet.networks.layers.object_depth import distance_map
 from napari_unet.training.feeding.augmentation import Patch
 from napari_unet.training.feeding.prepared_sample import (
@@ -43,7 +43,7 @@ def prepare_volume(
     Parameters
     ----------
     dataset, sample
-        Of ``data.volumes.as_volumes``.
+        Of ``data.volumes.slices.as_volumes``.
     normalization, class_weights, separation, connected
         As ``prepare_sample``.
     anisotropy : float

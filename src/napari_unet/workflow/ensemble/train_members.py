@@ -24,7 +24,7 @@ from napari_unet.models.model_folder import (
     check_place,
     read_settings,
 )
-from napari_unet.models.slices_seen import check_sees_one_slice
+from napari_unet.networks.registry import check_sees_one_slice
 from napari_unet.progress import Stage, tracked
 from napari_unet.workflow.ensemble.cluster_training import check_workers, train_on_cluster
 from napari_unet.workflow.ensemble.ensemble_task import Chosen, ensemble_of

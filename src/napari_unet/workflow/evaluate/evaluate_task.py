@@ -23,6 +23,7 @@ from napari_unet.evaluation.report.summary_text import copies_note, threshold_no
 from napari_unet.evaluation.score import SEEN, Evaluation
 from napari_unet.metrics.object_confidence import ObjectConfidence
 from napari_unet.models.ensemble import load_any
+from napari_unet.networks.registry import check_sees_one_slice
 from napari_unet.progress import tracked
 from napari_unet.settings import EvaluationSettings
 from napari_unet.workflow.evaluate.cluster_evaluation import (
@@ -128,6 +129,8 @@ class EvaluateTask:
             dataset = replace(dataset, samples=tuple(chosen))
         taken_for: list[str] = []
         model = load_any(self.model, default_precision()) if self.model is not None else None
+        if cluster is not None and model is not None and model.recipe.network.in_3d:
+            check_sees_one_slice(model.recipe.network, "an evaluation on a cluster")
         parts = Parts(model)
         unlike = UnlikeImages(model.provenance, model.normalization) if model is not None else None
 

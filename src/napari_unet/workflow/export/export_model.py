@@ -11,7 +11,7 @@ from napari_unet.export.models.model_zoo import Attribution, write_package
 from napari_unet.export.models.onnx_model import write_onnx
 from napari_unet.models.card import ModelCard
 from napari_unet.models.model import load_model
-from napari_unet.models.slices_seen import check_sees_one_slice
+from napari_unet.networks.registry import check_sees_one_slice
 from napari_unet.progress import Progress
 
 if TYPE_CHECKING:

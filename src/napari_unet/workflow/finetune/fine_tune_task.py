@@ -12,7 +12,7 @@ from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError, OutputError
 from napari_unet.models.model import load_model
 from napari_unet.models.model_folder import check_place
-from napari_unet.models.slices_seen import check_sees_one_slice
+from napari_unet.networks.registry import check_sees_one_slice
 from napari_unet.progress import Progress
 from napari_unet.training.warm import warm_model
 from napari_unet.workflow.finetune.fine_tuned import FineTuned, FineTuneRequest

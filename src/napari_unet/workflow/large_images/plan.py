@@ -18,9 +18,9 @@ from napari_unet.inference.predict import PartNetwork, average_over_flips, avera
 from napari_unet.models import native
 from napari_unet.models.intensities import Intensities, measure, prepare_part
 from napari_unet.models.normalization import known_pixels, scaled_shape
-from napari_unet.models.slices_seen import check_sees_one_slice
 from napari_unet.networks.graphs.cost import reach
 from napari_unet.networks.graphs.partial_output import partial_output
+from napari_unet.networks.registry import check_sees_one_slice
 from napari_unet.workflow.inputs.pixel_scaling import resizing
 from napari_unet.workflow.segment.segment_samples import GPU_BATCH_PIXELS
 

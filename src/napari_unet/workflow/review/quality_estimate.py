@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data.files.channels import channels_of
-from napari_unet.data.volumes import with_neighbours
+from napari_unet.data.volumes.slices import with_neighbours
 from napari_unet.errors import WorkbenchError
 from napari_unet.inference.ensemble import flip_back, flip_image, flips_of
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.metrics.overlap import count_overlap, scores_of_counts
 from napari_unet.models.ensemble import Ensemble
-from napari_unet.models.slices_seen import check_sees_one_slice
+from napari_unet.networks.registry import check_sees_one_slice
 from napari_unet.progress import Progress, ignore_progress
 from napari_unet.settings import Settings
 from napari_unet.workflow.review.diversity import appearance

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_unet.atomic import some_names
 from napari_unet.data.files.channels import channels_of
-from napari_unet.data.volumes import with_neighbours
+from napari_unet.data.volumes.slices import with_neighbours
 from napari_unet.engine.hardware import has_gpu
 from napari_unet.errors import DataError, SettingsError, WorkbenchError
 from napari_unet.inference.contours import refine
@@ -26,7 +26,11 @@ from napari_unet.models.intensities import prepare_image
 from napari_unet.models.normalization import is_constant, known_pixels, resize
 from napari_unet.networks.layers.object_depth import distance_map
 from napari_unet.settings import RAYS, InferenceSettings
-from napari_unet.workflow.segment.segment_volumes import by_volumes, one_answer_only
+from napari_unet.workflow.segment.segment_volumes import (
+    by_volumes,
+    one_answer_only,
+    telling_of_single_images,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -157,6 +161,8 @@ def segment_samples(
     if not settings.batch_pixels and has_gpu():
         settings = settings.model_copy(update={"batch_pixels": GPU_BATCH_PIXELS})
     blanks: Blanks = {}
+    if model.recipe.network.dimensions != "2d":
+        samples = telling_of_single_images(samples)
     if model.recipe.network.in_3d:
         if isinstance(model, Ensemble) or disagreement:
             raise one_answer_only()

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from napari_unet.data.files.channels import channels_of
-from napari_unet.data.volumes import runs_of_slices, stacked
+from napari_unet.data.volumes.slices import neighbours, place_of, read_slice, runs_of_slices, stacked
 from napari_unet.errors import ModelError, WorkbenchError
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.models.normalization import resize
-from napari_unet.models.normalized_volume import normalized_volume
+from napari_unet.models.volumes.normalized_volume import normalized_volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import Sample
     from napari_unet.models.model import Model
+    from napari_unet.networks.sizes import InputSizes
     from napari_unet.progress import CancelToken
     from napari_unet.settings import InferenceSettings
 
     Result = tuple[Sample, NDArray[np.float32], NDArray[np.float32] | None]
     OnProblem = Callable[[Sample, WorkbenchError], None]
+
+log = logging.getLogger(__name__)
 
 
 def by_volumes(
@@ -38,8 +42,9 @@ def by_volumes(
     Parameters
     ----------
     images : iterable of tuple
-        Slices, (Y, X, C) each; all are read before the first result comes. One that is no slice of a volume
-        is a volume of its own.
+        Slices, (Y, X, C) each; all are read before the first result comes. Slices of their volume that lie
+        just before and behind them are read, too, so that one slice alone is seen with its neighbours. An
+        image that is no slice of a volume is a volume of its own.
     model : Model
         Whose network takes volumes.
     settings, cancel, on_problem
@@ -55,7 +60,9 @@ def by_volumes(
         first = run[0]
         name = first.id if len(run) == 1 else f"{first.id} to {run[-1].id}"
         try:
-            volume = stacked([read[sample.id][1] for sample in run], name)
+            slices = [read[sample.id][1] for sample in run]
+            before, behind = _around(run, slices[0].shape, model.sizes)
+            volume = stacked([*before, *slices, *behind], name)
             prepared = normalized_volume(model.normalization, volume, channels_of(first), name)
         except WorkbenchError as error:
             if on_problem is None:
@@ -64,9 +71,45 @@ def by_volumes(
                 on_problem(sample, error)
             continue
         (outputs,) = predict_probabilities([prepared], model.outputs, model.sizes, settings, cancel)
-        for sample, of_slice in zip(run, outputs, strict=True):
+        for sample, of_slice in zip(run, outputs[len(before) :], strict=False):
             image = read.pop(sample.id)[1]
             yield sample, resize(of_slice, (image.shape[0], image.shape[1])), None
+
+
+def _around(
+    run: Sequence[Sample], shape: tuple[int, ...], sizes: InputSizes
+) -> tuple[list[NDArray[np.generic]], list[NDArray[np.generic]]]:
+    """Slices before and behind a run: as many as the network pools into one."""
+    first, last = place_of(run[0]), place_of(run[-1])
+    if first is None or last is None or sizes.along_z is None:
+        return [], []
+    found: list[list[NDArray[np.generic]]] = []
+    for place, step in ((first, -1), (last, 1)):
+        images: list[NDArray[np.generic]] = []
+        for load in neighbours(place, step, sizes.along_z.multiple):
+            try:
+                image = read_slice(load)
+            except WorkbenchError:
+                break  # whoever wants that slice is told
+            if image.shape != shape:
+                break
+            images.append(image)
+        found.append(images)
+    return found[0][::-1], found[1]
+
+
+def telling_of_single_images(samples: Iterable[Sample]) -> Iterator[Sample]:
+    """The same images; a line in the log names the first that is no slice of a volume, if there is one."""
+    told = False
+    for sample in samples:
+        if not told and place_of(sample) is None:
+            log.warning(
+                "%s is no slice of a volume, as far as its file says: the network sees it without "
+                "neighbours. If the pages of a file are slices, add --axes ZYX",
+                sample.id,
+            )
+            told = True
+        yield sample
 
 
 def one_answer_only() -> ModelError:

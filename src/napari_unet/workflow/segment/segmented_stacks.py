@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_unet.data.file_names import unique_stems
 from napari_unet.data.masks.numbered_objects import NumberedObjects
-from napari_unet.data.volumes import volumes_of, voxel_size_of
+from napari_unet.data.volumes.slices import volumes_of, voxel_size_of
 from napari_unet.export.masks import stored_values
 from napari_unet.export.over_time import write_objects_over_time
 from napari_unet.export.segmented import SegmentedImage
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.data.files.voxel_size import VoxelSize
     from napari_unet.data.sample import Sample
+    from napari_unet.data.volumes.voxel_size import VoxelSize
     from napari_unet.export.segmented import Numbers
     from napari_unet.settings import Recipe
     from napari_unet.workflow.segment.segment_samples import Segmentation

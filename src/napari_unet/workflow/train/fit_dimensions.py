@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.data.files.voxel_size import ABOUT_CUBIC, VoxelSize, parse_voxel_size
-from napari_unet.data.volumes import check_slices, place_of, voxel_size_of
+from napari_unet.data.volumes.slices import check_slices, place_of, voxel_size_of
+from napari_unet.data.volumes.voxel_size import ABOUT_CUBIC, VoxelSize, parse_voxel_size
 from napari_unet.networks.registry import architecture, check_volumes
 from napari_unet.training.feeding.volume_batches import CUBIC
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-THICK = 4.0  # times as thick as wide: little continues from slice to slice that a kernel could follow
+THICK = 4.0  # times as thick as wide: little continues from slice to slice
 FEWEST_SLICES = 16  # of a volume for three dimensions
 STEP_VOXELS = 2**18  # of a step of training in three dimensions
 VOXEL_BYTES = 160  # that training holds for each voxel of a step and each filter

@@ -23,8 +23,7 @@ from napari_unet.metrics.object_confidence import KEY as CONFIDENCE
 from napari_unet.models.model import Model, save_model
 from napari_unet.models.model_folder import METRICS_FILE, SPLIT_FILE, STATE_FILE, check_place
 from napari_unet.models.rehearsal import write_rehearsal
-from napari_unet.models.slices_seen import check_sees_one_slice
-from napari_unet.networks.registry import build_network
+from napari_unet.networks.registry import build_network, check_sees_one_slice
 from napari_unet.networks.transfer import freeze_encoder, use_pretrained
 from napari_unet.training.checkpoint import load_state, save_state
 from napari_unet.training.feeding.prepared_sample import prepare_sample

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.files.channels import common_channels
 from napari_unet.data.split import Split, make_split
-from napari_unet.data.volume_split import make_volume_split
-from napari_unet.data.volumes import as_volumes, dataset_with_neighbours, place_of
+from napari_unet.data.volumes.slices import as_volumes, dataset_with_neighbours, place_of
+from napari_unet.data.volumes.volume_split import make_volume_split
 from napari_unet.errors import DataError, TrainingError
 from napari_unet.models.normalization import Normalization, measure_intensities
 from napari_unet.networks.registry import input_sizes

@@ -1,9 +1,9 @@
 """Volumes: images that lie one behind another, seen with their neighbours or as one block.
 
 The slices of a volume stay images of their own, with masks, names and hashes. A network that sees more than
-one of them gets each with its neighbours as channels, or blocks of them (Z, Y, X, C). What says that images
-are slices is their file: an axis Z of a stack, by its metadata or by ``--axes``, or numbers at the ends of
-the names of single files.
+one of them gets each with its neighbours as channels, or blocks of them (Z, Y, X, C). Slices are the pages
+of a stack along an axis Z, by its metadata or by ``--axes``. Single files are slices by the numbers at the
+ends of their names.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from napari_unet.data.files.decoders.image_kinds import TIFF_SUFFIXES, is_image_
 from napari_unet.data.files.decoders.tiff_images import opened_tiff
 from napari_unet.data.files.loaders import ImageLoader, LabelMaskLoader
 from napari_unet.data.files.pages import PageLoader
-from napari_unet.data.files.voxel_size import VoxelSize, read_voxel_size
 from napari_unet.data.masks.mask_checks import FittingMask
 from napari_unet.data.sample import ReferenceMask, Sample
+from napari_unet.data.volumes.voxel_size import VoxelSize, read_voxel_size
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -108,29 +108,38 @@ def _volumes_of_file(source: Source, name: str, reading: ImageReading) -> tuple[
     return tuple(tuple(map(int, volume)) for volume in volumes)
 
 
-def _pattern(name: str) -> tuple[str, int]:
-    """What a name is without the last number in its stem, a star in its place, and that number."""
-    path = PurePosixPath(name)
-    found = NUMBERED.fullmatch(path.stem)
+def _pattern(name: str) -> tuple[str, int | None]:
+    """What a name is with a star for the last number of its stem, and that number; None without one."""
+    folder, slash, file = name.rpartition("/")
+    stem, dot, suffix = file.rpartition(".") if "." in file[1:] else (file, "", "")
+    found = NUMBERED.fullmatch(stem)
     if found is None:
-        return name, 0
-    return str(path.with_name(f"{found[1]}*{found[3]}{path.suffix}")), int(found[2])
+        return name, None
+    return f"{folder}{slash}{found[1]}*{found[3]}{dot}{suffix}", int(found[2])
+
+
+@lru_cache(maxsize=64)
+def _numbered_files(source: Source) -> dict[str, dict[int, str]]:
+    """Image files by their pattern, then by their number."""
+    groups: dict[str, dict[int, str]] = {}
+    for name in source.sizes:
+        pattern, number = _pattern(name)
+        if number is not None and is_image_name(name):
+            groups.setdefault(pattern, {}).setdefault(number, name)
+    return groups
 
 
 @lru_cache(maxsize=256)
 def _places_by_number(load: ImageLoader) -> dict[str, Place]:
-    """Name of each file to its place, of those that are named like ``load.name`` but for their number."""
-    slices: dict[int, ImageLoader | PageLoader] = {}
-    for name in load.source.sizes:
-        pattern, number = _pattern(name) if is_image_name(name) else ("", 0)
-        if pattern == load.name and pattern != name:
-            slices.setdefault(number, replace(load, name=name))
-    if len(slices) < 2:
+    """Name of each file to its place, of those whose pattern is ``load.name``."""
+    files = _numbered_files(load.source).get(load.name, {})
+    if len(files) < 2:
         return {}
+    slices: dict[int, ImageLoader | PageLoader] = {z: replace(load, name=name) for z, name in files.items()}
     path = PurePosixPath(load.name)
     volume = path.stem.replace("*", "").strip("_-. ") or path.parent.name or load.source.name
     file = load.source, load.name
-    return {one.name: Place(volume, z, slices, file) for z, one in slices.items()}
+    return {name: Place(volume, z, slices, file) for z, name in files.items()}
 
 
 @dataclass(frozen=True)
@@ -169,7 +178,7 @@ class NeighbourLoader:
     ) -> list[NDArray[np.generic]]:
         found = []
         for load in side:
-            image = _read(load)
+            image = read_slice(load)
             if image.shape != middle.shape:
                 break
             found.append(image.astype(middle.dtype, copy=False))
@@ -177,7 +186,8 @@ class NeighbourLoader:
 
 
 @lru_cache(maxsize=SLICES_IN_MEMORY)
-def _read(load: Callable[[], NDArray[np.generic]]) -> NDArray[np.generic]:
+def read_slice(load: Callable[[], NDArray[np.generic]]) -> NDArray[np.generic]:
+    """What a loader reads; the last slices stay in memory, as neighbours are read for several others."""
     return load()
 
 
@@ -203,11 +213,12 @@ def with_neighbours(sample: Sample, slices: int) -> Sample:
     before: tuple[ImageLoader | PageLoader, ...] = ()
     after: tuple[ImageLoader | PageLoader, ...] = ()
     if place is not None:
-        before, after = _run(place, -1, reach), _run(place, 1, reach)
+        before, after = neighbours(place, -1, reach), neighbours(place, 1, reach)
     return replace(sample, load_image=NeighbourLoader(sample.load_image, before, after, reach))
 
 
-def _run(place: Place, step: int, most: int) -> tuple[ImageLoader | PageLoader, ...]:
+def neighbours(place: Place, step: int, most: int) -> tuple[ImageLoader | PageLoader, ...]:
+    """What reads the slices before (step -1) or behind (1) a place, the nearest first, up to a missing one."""
     found = []
     for z in range(place.z + step, place.z + step * (most + 1), step):
         if z not in place.slices:

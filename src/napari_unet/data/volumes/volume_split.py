@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_unet.data.split import Split, make_split
-from napari_unet.data.volumes import check_slices, volumes_of, voxel_size_of
+from napari_unet.data.volumes.slices import check_slices, volumes_of, voxel_size_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,1 @@
+"""Volumes: slices that lie one behind another, their voxels, and how they are split."""

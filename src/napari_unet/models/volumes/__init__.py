@@ -1,0 +1,1 @@
+"""Volumes as networks are fed them."""
