@@ -76,7 +76,7 @@ class StrokeActions:
     def _on_disk_mask(self, identifier: str) -> None:
         collection = self.session.workspace.collection
         entry = None if collection is None else collection.entries.get(identifier)
-        if entry is not None and entry.disk is not None and entry.has_strokes_only:
+        if entry is not None and entry.disk is not None and entry.has_strokes_only and not entry.is_corrected:
             self._begun()
 
     def accept_preview(self) -> None:
