@@ -207,8 +207,8 @@ def run(data: str, arm: str, material: Material, choice: int, looks: Sequence[in
         recipe = STROKES.model_copy(update={"network": ARMS[arm]})
         own, others, seconds = learn(material, recipe, arm == "strokes", looks)
     painted = float(np.mean([(strokes != IGNORE).mean() for strokes in material.strokes.values()]))
-    rounded = (tuple(round(value, 3) for value in values) for values in (own, others))
-    return Trial(data, arm, choice, round(painted, 4), tuple(looks), *rounded, round(seconds[0], 3))
+    first, second = (tuple(round(value, 3) for value in values) for values in (own, others))
+    return Trial(data, arm, choice, round(painted, 4), tuple(looks), first, second, round(seconds[0], 3))
 
 
 def table(trials: Sequence[Trial]) -> str:

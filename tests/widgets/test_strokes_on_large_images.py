@@ -99,7 +99,10 @@ def test_two_classes_are_painted_on_a_large_image_and_the_rest_is_unknown(slide:
     look_at(slide, qtbot, (350, 300))
     layer = slide.large.lens.layer
     assert slide.viewer.layers.selection.active is layer
-    assert (str(layer.mode), layer.selected_label, layer.brush_size) == ("paint", 1, 4)
+    top, left, bottom, right = slide.large.view
+    assert (str(layer.mode), layer.selected_label) == ("paint", 1)
+    assert layer.brush_size == max(3, min(bottom - top, right - left) // 64)
+    assert [one.name for one in slide.viewer.layers] == ["a", "U-Net mask, whole", "U-Net mask"]
     drag(slide, qtbot)
     slide.canvas.choose_label(0)
     assert layer.selected_label == BACKGROUND_STROKE

@@ -219,7 +219,7 @@ class StrokeLearning:
             tuple(collection.classes),
             FromCaller(lambda known: self._strokes(collection, known)),
             start,
-            FromCaller(self._wanted_preview),
+            FromCaller(lambda: self._wanted_preview(collection)),
             FromCaller(self.background.wants_stop),
             seconds,
             intensities=FromCaller(lambda whole, how: self._intensities(collection, whole, how)),
@@ -303,7 +303,10 @@ class StrokeLearning:
                 continue  # undone, or the cell next to this one has it
             image = None
             if name not in known:
-                image = entry.sample.read_region(slice(box[0], box[2]), slice(box[1], box[3]))
+                try:
+                    image = entry.sample.read_region(slice(box[0], box[2]), slice(box[1], box[3]))
+                except WorkbenchError:
+                    continue  # which is said where the image is shown
             found.append(PaintedImage(name, number, mask, image, identifier))
         return found
 
@@ -322,7 +325,7 @@ class StrokeLearning:
 
     # the preview
 
-    def _wanted_preview(self) -> Any:
+    def _wanted_preview(self, learns_from: Collection) -> Any:
         """The image in view, of a large one the middle of the view; called from another thread."""
         from napari_unet.workflow.strokes.stroke_request import ImagePart
 
@@ -330,7 +333,7 @@ class StrokeLearning:
         entry = collection.entries.get(current) if collection is not None else None
         if entry is None or entry.disk is None:
             return self.background.wanted_preview()
-        if view is None:
+        if view is None or collection is not learns_from:
             return None
         rows, columns = (middle_of(view[axis], view[axis + 2], entry.disk.shape[axis]) for axis in range(2))
         return ImagePart(current, (rows.start, columns.start), entry.sample.read_region(rows, columns))

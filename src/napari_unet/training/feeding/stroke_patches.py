@@ -80,8 +80,8 @@ class StrokedImage:
     def guess(self, probabilities: NDArray[np.float32]) -> StrokedImage:
         """Take what a network is sure of for true, with little weight; painted pixels stay as they are.
 
-        Trained on its own answers to the image as it is, the network learns to answer the same when the
-        image is turned, scaled, brighter or darker, and to follow the edges that it has found.
+        The answers are those to the image as it is. The network learns to answer the same when the image is
+        turned, scaled, brighter or darker, and to follow the edges that it has found.
 
         Parameters
         ----------

@@ -351,9 +351,11 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             return
         entry = collection.entries[identifier]
         shape = self.image_source.shape()
-        if entry.has_strokes_only and not entry.is_corrected and shape is not None:
+        if entry.disk is not None:
+            self._clear()
+        elif entry.has_strokes_only and not entry.is_corrected and shape is not None:
             self._show_mask(identifier, self.session.painting.unknown_mask(identifier, shape))
-        elif entry.disk is not None or (entry.prediction is None and not entry.is_corrected):
+        elif entry.prediction is None and not entry.is_corrected:
             self._clear()
         else:
             self.session.workspace.with_mask(identifier, lambda mask: self._show_mask(identifier, mask))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.widgets.canvas.large import lens
+from napari_unet.widgets.canvas.large.large_masks import brush_for
 
 if TYPE_CHECKING:
     from napari_unet.session.session import Session
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
     from napari_unet.widgets.segment.segment_panel import SegmentPanel
     from napari_unet.widgets.strokes.strokes_row import StrokesRow
-
-SMALLEST_BRUSH = 3  # pixels
-BRUSH_SHARE = 64  # so many brushes are as long as the shorter side of an image
 
 
 class StrokeActions:
@@ -65,7 +62,7 @@ class StrokeActions:
         if large is not None and large.active:
             if not session.disk_masks.begin_strokes(session.workspace.current):
                 return
-            large.lens.take_brush(brush_for(lens.SIDE, lens.SIDE))
+            large.take_brush()
             return
         if session.painting.begin_strokes(session.workspace.current):
             self.canvas.take_brush()
@@ -79,7 +76,7 @@ class StrokeActions:
     def _on_disk_mask(self, identifier: str) -> None:
         collection = self.session.workspace.collection
         entry = None if collection is None else collection.entries.get(identifier)
-        if entry is not None and entry.disk is not None and entry.has_strokes_only:
+        if entry is not None and entry.disk is not None and entry.has_strokes_only and not entry.is_corrected:
             self._begun()
 
     def accept_preview(self) -> None:
@@ -90,8 +87,3 @@ class StrokeActions:
     def _on_preview(self, preview: Any) -> None:
         if not self.session.strokes.running:  # those have a layer of their own
             self.canvas.preview.show(preview)
-
-
-def brush_for(height: int, width: int) -> int:
-    """Pixels across of the brush for an image of this size."""
-    return max(SMALLEST_BRUSH, min(height, width) // BRUSH_SHARE)

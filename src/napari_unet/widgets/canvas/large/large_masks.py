@@ -40,6 +40,8 @@ LOOK = 200  # milliseconds between two looks at where a person looks, while a ma
 SOON = 50  # milliseconds from a move of the view until it is looked at
 NEWS = 100  # milliseconds over which strokes are gathered until panels hear of them
 REST = 2000  # milliseconds after the last stroke until objects are counted again
+SMALLEST_BRUSH = 3  # pixels
+BRUSH_SHARE = 64  # so many brushes are as long as the shorter side of what is painted on
 ALL = 0.9995  # of an image is all of it, in words
 
 
@@ -68,6 +70,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
         self.lens.shown.connect(self._arrange)
         self.layer: Any = None  # shows the whole mask
         self.hidden = self.as_objects = False
+        self._brush_wanted = False  # as soon as the lens is seen
         self._path: Path | None = None  # of the mask that is shown
         self._shown: tuple[Path, bool, int] | None = None  # and how it is shown
         self._image: Any = None  # layer of the image whose mask is being made
@@ -335,6 +338,11 @@ class LargeMasks(QObject):  # type: ignore[misc]
         every = self.viewer.layers
         if close and every.selection.active in (None, self.layer, self.image_source.layer):
             every.selection.active = lens
+        if close and self._brush_wanted and lens is not None and self.view is not None:
+            self._brush_wanted = False
+            top, left, bottom, right = self.view
+            lens.brush_size = brush_for(bottom - top, right - left)
+            self.lens.choose_label(1)
         self.changed.emit()
 
     def _on_mask(self, identifier: str) -> None:
@@ -359,6 +367,11 @@ class LargeMasks(QObject):  # type: ignore[misc]
     def take_painting(self) -> None:
         """Hand in what was painted since it was last looked at."""
         self.lens.take_painting()
+
+    def take_brush(self) -> None:
+        """Take up a brush for the first class: now, or as soon as the mask can be painted on."""
+        self._brush_wanted = True
+        self._arrange()
 
     def hide(self) -> None:
         """Hide the mask, or show it again."""
@@ -414,6 +427,11 @@ class LargeMasks(QObject):  # type: ignore[misc]
             if disk.share < ALL and not disk.holds_strokes_only:
                 return f"{100 * disk.share:.2g} % segmented"
         return "" if self.lens_is_shown else "zoom in to paint"
+
+
+def brush_for(height: int, width: int) -> int:
+    """Pixels across of the brush, for an image or a view of this size."""
+    return max(SMALLEST_BRUSH, min(height, width) // BRUSH_SHARE)
 
 
 def goes_by_blocks(model: ModelCard, settings: InferenceSettings) -> bool:

@@ -91,7 +91,6 @@ class Lens(QObject):  # type: ignore[misc]
             None  # makes the mask of probabilities, while the one on disk is of another threshold
         )
         self.editable = True
-        self._brush = 0  # size of the brush to take up as soon as the lens is seen; 0: none
         self._watch: LensWatch | None = None
         self._label = 1
         self._wanted: tuple[DiskMask, Box] | None = None
@@ -188,9 +187,6 @@ class Lens(QObject):  # type: ignore[misc]
             layer.editable = self.editable and not crop.disk.read_only
             layer.metadata[LARGE_MASK_KEY] = str(crop.disk.path)
             layer.selected_label = crop.numbering.number_for(self._label)
-        if self._brush:
-            layer.brush_size, self._brush = self._brush, 0
-            self.choose_label(self._label)
         self.shown.emit()
 
     def _fill(self, layer: Any, labels: NDArray[Any], first: tuple[int, int]) -> None:
@@ -308,12 +304,6 @@ class Lens(QObject):  # type: ignore[misc]
         self.viewer.layers.selection.active = self.layer
         if not self._is_painting and self.layer.editable:
             self.layer.mode = "paint"
-
-    def take_brush(self, size: int) -> None:
-        """Take up a brush of this size for the first class, as soon as something is seen in the lens."""
-        self._label, self._brush = 1, size
-        if self.crop is not None:
-            self.reload()
 
     def object_point(self) -> tuple[int, int] | None:
         """Row and column in the lens of what is pointed at; None if that is no object."""
