@@ -531,7 +531,7 @@ def test_the_table_of_objects_and_a_large_image_are_tied_both_ways(slide: Any, q
     assert objects.dialog is None
     assert slide.session.objects.latest("a") is None  # measured once its table is wanted
     hands.click(qtbot, objects.row.table_button)
-    dialog = objects.dialog
+    dialog: Any = objects.dialog
     qtbot.waitUntil(lambda: dialog.model.rowCount() > 0, timeout=hands.LONG)
     mask = pixels(slide)
     pieces, count = ndimage.label(mask, np.ones((3, 3)))

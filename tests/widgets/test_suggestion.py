@@ -73,7 +73,8 @@ def test_the_first_click_segments_an_image_that_a_shipped_model_knows(
     assert panel.run_button.toolTip() == "Choose a model first."
     viewer.add_image(spots(0))
     qtbot.waitUntil(lambda: dock.session.workspace.model is not None)
-    assert dock.session.workspace.model.path == cells
+    used: Any = dock.session.workspace.model
+    assert used.path == cells
     assert panel.model_box.currentText() == "cells (built-in)"
     words = panel.suggestion.words.whole_text()
     assert words == "cells fits: looks like its dark training images"
@@ -94,7 +95,8 @@ def test_another_model_stays_until_the_suggestion_is_taken(
     qtbot.waitUntil(lambda: not row.isHidden())
     assert dock.session.workspace.model.path == tiny_models["grey"]
     click(qtbot, row.use_button)
-    assert dock.session.workspace.model.path == cells
+    used: Any = dock.session.workspace.model
+    assert used.path == cells
     assert row.isHidden()
 
 
@@ -116,7 +118,8 @@ def test_for_an_image_of_another_kind_the_closest_model_is_offered_and_not_chose
         "Use the closest and check the mask, or paint a new mask."
     )
     click(qtbot, row.use_button)
-    assert dock.session.workspace.model.path == cells
+    used: Any = dock.session.workspace.model
+    assert used.path == cells
     assert row.warning.text() == UNLIKE.format(why)
 
 

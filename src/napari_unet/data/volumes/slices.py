@@ -218,7 +218,7 @@ def with_neighbours(sample: Sample, slices: int) -> Sample:
 
 
 def neighbours(place: Place, step: int, most: int) -> tuple[ImageLoader | PageLoader, ...]:
-    """What reads the slices before (step -1) or behind (1) a place, the nearest first, up to a missing one."""
+    """What reads the slices before (step -1) or after (1) a place, the nearest first, up to a missing one."""
     found = []
     for z in range(place.z + step, place.z + step * (most + 1), step):
         if z not in place.slices:
