@@ -90,7 +90,7 @@ def _around(
             try:
                 image = read_slice(load)
             except WorkbenchError:
-                break  # whoever wants that slice is told
+                break  # whoever wants that slice hears of it
             if image.shape != shape:
                 break
             images.append(image)
