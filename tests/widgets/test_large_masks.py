@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QPoint, Qt
 from scipy import ndimage
 
 from napari_unet.models.card import ModelCard
@@ -526,7 +526,8 @@ def test_models_that_see_an_image_as_a_whole_do_not_go_by_blocks(tiny_models: di
 def test_the_table_of_objects_and_a_large_image_are_tied_both_ways(slide: Any, qtbot: Any) -> None:
     segment(slide, qtbot)
     panel, objects = slide.segment_panel, slide.objects
-    panel.show_box.setCurrentIndex(panel.show_box.findData(True))
+    qtbot.keyClick(panel.show_box, Qt.Key.Key_Down)  # objects, not classes
+    assert slide.canvas.as_objects
     qtbot.waitUntil(lambda: objects.row.isVisibleTo(panel), timeout=5000)
     assert objects.dialog is None
     assert slide.session.objects.latest("a") is None  # measured once its table is wanted
