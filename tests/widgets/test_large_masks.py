@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QPoint, Qt
 from scipy import ndimage
 
 from napari_unet.models.card import ModelCard
@@ -403,7 +403,7 @@ def test_objects_of_a_slide_are_merged_cut_and_deleted_by_mouse(slide: Any, qtbo
     row = slide.objects.row
     assert not row.isHidden()
     assert row.words.isHidden()
-    assert row.table_button.isHidden()  # a table of a slide is made by an export
+    assert not row.table_button.isHidden()
     start = pixels(slide)
     start[330:380, 270:330] = 0
     start[340:350, 285:295] = start[340:350, 305:315] = start[356:366, 290:310] = 1
@@ -526,10 +526,12 @@ def test_models_that_see_an_image_as_a_whole_do_not_go_by_blocks(tiny_models: di
 def test_the_table_of_objects_and_a_large_image_are_tied_both_ways(slide: Any, qtbot: Any) -> None:
     segment(slide, qtbot)
     panel, objects = slide.segment_panel, slide.objects
-    panel.show_box.setCurrentIndex(panel.show_box.findData(True))
+    qtbot.keyClick(panel.show_box, Qt.Key.Key_Down)  # objects, not classes
+    assert slide.canvas.as_objects
     qtbot.waitUntil(lambda: objects.row.isVisibleTo(panel), timeout=5000)
     assert objects.dialog is None
     assert slide.session.objects.latest("a") is None  # measured once its table is wanted
+    assert not objects.row.table_button.isHidden()
     hands.click(qtbot, objects.row.table_button)
     dialog: Any = objects.dialog
     qtbot.waitUntil(lambda: dialog.model.rowCount() > 0, timeout=hands.LONG)

@@ -56,6 +56,8 @@ class ObjectPanels:
         session.objects.pixel_sizes = canvas.image_source.pixel_sizes
         self.row.table_wanted.connect(self.show_table)
         canvas.mask_shown.connect(self.refresh)
+        if canvas.large is not None:
+            canvas.large.changed.connect(self.refresh)
         session.workspace.score_changed.connect(self._on_score)
         session.workspace.rows_changed.connect(self._on_rows)
         session.workspace.current_changed.connect(self._on_score)

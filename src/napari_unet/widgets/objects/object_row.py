@@ -82,14 +82,9 @@ class ObjectRow(QWidget):  # type: ignore[misc]
     def refresh(self) -> None:
         """Say what is so now; have the objects measured if they are not."""
         current, objects = self.session.workspace.current, self.session.objects
-        collection = self.session.workspace.collection
-        entry = None if collection is None else collection.entries.get(current)
-        on_disk = entry is not None and entry.disk is not None  # counted elsewhere, and changed one by one
-        shown = bool(current) and self.shows_objects() and (on_disk or objects.key(current) is not None)
+        shown = bool(current) and self.shows_objects() and objects.key(current) is not None
         self.setVisible(shown)
-        self.words.setVisible(not on_disk)
-        self.table_button.setVisible(not on_disk)
-        if not shown or on_disk:
+        if not shown:
             return
         known, large = objects.latest(current), objects.on_disk(current) is not None
         words = "Counting objects" if known is None else objects_in_words(known.table, known.classes)

@@ -386,6 +386,7 @@ class LargeMasks(QObject):  # type: ignore[misc]
             if self._path is not None and self._path.exists():
                 self._show_whole(self._path)
             self.lens.reload()
+            self.changed.emit()
 
     def choose_label(self, label: int) -> None:
         """Paint with a class from now on, if the lens is shown."""
