@@ -37,8 +37,8 @@ class ObjectInTime:
         Row and column, from the centre of the first pixel.
     began : str
         In the first image that has the object: "appears", "first image", "split" or "merge". Empty in later
-        images. After a split it is a part of an object of the image before. After a merge objects of the image
-        before are parts of it.
+        images. After a split it is a part of an object of the image before. After a merge objects of the
+        image before are parts of it.
     came_from : tuple of int
         Those objects.
     ended : str
