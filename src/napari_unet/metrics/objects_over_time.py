@@ -155,7 +155,7 @@ def _measured(
     areas = np.bincount(places)
     present = np.flatnonzero(areas)
     present = present[present > 0]
-    rows, columns = np.indices(objects.shape, sparse=True)
+    rows, columns = np.arange(objects.shape[0])[:, None], np.arange(objects.shape[1])[None]
     sums = [
         np.bincount(places, np.broadcast_to(values, objects.shape).ravel(), len(areas))
         for values in (rows, columns)
