@@ -190,7 +190,7 @@ def join(parts: Mapping[PieceNumber, PartPieces]) -> JoinedPieces:
     joined.classes[numbers] = classes
     joined.tied = np.zeros(count + 1, bool)
     if all(part.votes is not None for part in parts.values()):
-        own_votes = np.concatenate([parts[p].votes for p in sorted(parts)])  # type: ignore[misc]
+        own_votes = np.concatenate([parts[p].votes for p in sorted(parts)])
         votes = np.stack([np.bincount(numbers, one, count + 1) for one in own_votes.T], axis=1)
         shares = ObjectClasses.of_votes(votes[1:])
         joined.classes[1:] = shares.labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,10 +35,12 @@ class ObjectClasses:
     shares: NDArray[np.float64]
 
     @classmethod
-    def of_votes(cls, votes: NDArray[np.float64], objects: NDArray[np.int32] | None = None) -> ObjectClasses:
+    def of_votes(
+        cls, votes: NDArray[np.number[Any]], objects: NDArray[np.int32] | None = None
+    ) -> ObjectClasses:
         """From (N, K) sums over the pixels of each object; without any, all classes have equal shares."""
         totals = votes.sum(axis=1, keepdims=True)
-        even = np.full_like(votes, 1 / max(votes.shape[1], 1))
+        even = np.full(votes.shape, 1 / max(votes.shape[1], 1))
         shares = np.divide(votes, totals, out=even, where=totals > 0)
         return cls(np.zeros((0, 0), np.int32) if objects is None else objects, shares)
 

@@ -36,8 +36,9 @@ class ObjectInTime:
     centroid : tuple of float
         Row and column, from the centre of the first pixel.
     began : str
-        In the first image that has the object: "appears", "split" (it is a part of an object of the image
-        before), "merge" (objects of the image before are parts of it), or "first image". Empty in later ones.
+        In the first image that has the object: "appears", "first image", "split" or "merge". Empty in later
+        images. After a split it is a part of an object of the image before. After a merge objects of the
+        image before are parts of it.
     came_from : tuple of int
         Those objects.
     ended : str
@@ -154,7 +155,7 @@ def _measured(
     areas = np.bincount(places)
     present = np.flatnonzero(areas)
     present = present[present > 0]
-    rows, columns = np.indices(objects.shape, sparse=True)
+    rows, columns = np.arange(objects.shape[0])[:, None], np.arange(objects.shape[1])[None]
     sums = [
         np.bincount(places, np.broadcast_to(values, objects.shape).ravel(), len(areas))
         for values in (rows, columns)

@@ -24,8 +24,8 @@ class MaskValues:
     ----------
     kind : str
         "values": one number a class; "colours": one colour a class; "threshold": above it is
-        class 1; "objects": numbers are objects of class 1; "numbered": numbers are objects whose classes the
-        file says; "channels": one channel a class.
+        class 1; "objects": numbers are objects of class 1; "channels": one channel a class.
+        "numbered": numbers are objects whose classes the file says.
     values : tuple
         Stored values of the classes 1..K (numbers, colours, or numbers of channels).
     threshold : float

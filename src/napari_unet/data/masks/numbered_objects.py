@@ -148,7 +148,7 @@ def _text_of_tiff(stream: IO[bytes]) -> Mapping[str, Any]:
     if not text.lstrip().startswith("<"):
         return _parsed(text)
     found = {html.unescape(key): html.unescape(value) for key, value in OME_ENTRY.findall(text)}
-    names = []
+    names: list[str] = []
     while (name := found.get(str(len(names) + 1))) is not None:
         names.append(name)
     return {**found, CLASSES: names}

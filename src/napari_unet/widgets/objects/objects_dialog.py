@@ -34,8 +34,8 @@ AGAIN = 500  # milliseconds between two looks at how far a large image is
 MOST_MARKED = 5000  # objects that are outlined at once
 WHICH = {"image": "This image", "all": "All images", "series": "Over time"}
 WHICH_TIP = (
-    "<qt>This image, all images, or all images in their order as a time series: an object has one number in "
-    "all images in which it overlaps itself from one to the next</qt>"
+    "<qt>This image, all images, or all images in their order as a time series. An object that overlaps "
+    "itself from one image to the next has one number</qt>"
 )
 SAVE_TIP = "Save all measurements of these objects, as Export does"
 SERIES_TIP = "Save where each object is in each image, and when it appears, splits, merges and disappears"
@@ -209,7 +209,7 @@ class ObjectsDialog(TableDialog):
         self.model.measured_on = "" if confidence is None else confidence.words
         followed = self._follow()
         if known != self._shown or followed is not self._followed or not self.model.columns:
-            selected = self._selected()
+            selected, columns = self._selected(), self.model.columns
             first, self._shown, self._followed = not self._shown, known, followed
             self._following = True
             try:
@@ -217,7 +217,7 @@ class ObjectsDialog(TableDialog):
             finally:
                 self._following = False
             self._show_columns()
-            if first and known:
+            if known and (first or columns != self.model.columns):
                 self.fit_columns()
             self._fill_column_box()
             self._show_histogram()

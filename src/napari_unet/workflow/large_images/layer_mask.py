@@ -148,7 +148,7 @@ def finish_layer(
             mask = mask_of(part)
             if rule.whole_objects:
                 kept = np.where(numbers[part.place] > 0, joined.classes_in(part.place), 0).astype(np.uint8)
-                mask = label_pieces(mask, kept)
+                mask = label_pieces(mask, kept).astype(np.uint8)
             elif drops:
                 mask = drop_small(mask, joined.areas[part.place], rule.minimum_size)
             if not np.array_equal(mask, read_part(store, part)):
