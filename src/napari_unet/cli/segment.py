@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--over-time", action="store_true",
         help="Follow objects from image to image of a folder, in the order of their names, or from slice to "
-        "slice of a stack: each has one number where it overlaps itself, and objects-over-time.csv says when "
+        "slice of a stack. Each has one number as far as it overlaps itself. objects-over-time.csv says when "
         "it appears, splits, merges and disappears.",
     )  # fmt: skip
     parser.add_argument("--probabilities", action="store_true", help="Write probabilities as well.")

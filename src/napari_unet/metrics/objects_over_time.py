@@ -36,8 +36,8 @@ class ObjectInTime:
     centroid : tuple of float
         Row and column, from the centre of the first pixel.
     began : str
-        In the first image that has the object: "appears", "split" (it is a part of an object of the image
-        before), "merge" (objects of the image before are parts of it), or "first image". Empty in later ones.
+        In the first image that has the object: "appears", "split", "merge", or "first image". Empty in later
+        ones. Split: it is a part of an object of the image before. Merge: such objects are parts of it.
     came_from : tuple of int
         Those objects.
     ended : str

@@ -23,9 +23,9 @@ class MaskValues:
     Attributes
     ----------
     kind : str
-        "values": one number a class; "colours": one colour a class; "threshold": above it is
-        class 1; "objects": numbers are objects of class 1; "numbered": numbers are objects whose classes the
-        file says; "channels": one channel a class.
+        "values": one number a class. "colours": one colour a class. "threshold": above it is
+        class 1. "objects": numbers are objects of class 1. "numbered": numbers are objects whose classes the
+        file says. "channels": one channel a class.
     values : tuple
         Stored values of the classes 1..K (numbers, colours, or numbers of channels).
     threshold : float

@@ -34,8 +34,8 @@ AGAIN = 500  # milliseconds between two looks at how far a large image is
 MOST_MARKED = 5000  # objects that are outlined at once
 WHICH = {"image": "This image", "all": "All images", "series": "Over time"}
 WHICH_TIP = (
-    "<qt>This image, all images, or all images in their order as a time series: an object has one number in "
-    "all images in which it overlaps itself from one to the next</qt>"
+    "<qt>This image, all images, or all images in their order as a time series. Over time an object has one "
+    "number as long as it overlaps itself from one image to the next.</qt>"
 )
 SAVE_TIP = "Save all measurements of these objects, as Export does"
 SERIES_TIP = "Save where each object is in each image, and when it appears, splits, merges and disappears"

@@ -27,8 +27,8 @@ class StackObjects:
     linked : bool
         Whether an object has one number in all slices; else every slice has its own numbers.
     over_time : bool
-        Whether slices are images of a time series: what becomes of objects is noted, and where an image is
-        missing the next one is linked to the last that is there.
+        Whether slices are images of a time series. What becomes of objects is noted. Where an image is
+        missing, the next one is linked to the last that is there.
 
     Attributes
     ----------

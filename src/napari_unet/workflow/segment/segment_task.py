@@ -72,7 +72,7 @@ class SegmentTask:
     link_objects : bool
         Whether an object of a stack has one number in all slices, see ``StackNumbers``.
     over_time : bool
-        Whether images of a folder, in their order, and slices of a stack are time series: an object has one
+        Whether images of a folder, in their order, and slices of a stack are time series. An object has one
         number in all of them, and a table says what becomes of it. Objects are written then.
     """
 
