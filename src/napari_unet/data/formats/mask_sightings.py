@@ -86,7 +86,6 @@ class Sightings:
     complete: bool = True
     mixed: bool = False
     blank: bool = False
-    mixed: bool = False
     single: bool = True
     alpha: bool = False
     inverted: str = ""

@@ -90,7 +90,7 @@ def _around(
             try:
                 image = read_slice(load)
             except WorkbenchError:
-                break  # whoever wants that slice is told
+                break  # whoever asks for that slice gets the error
             if image.shape != shape:
                 break
             images.append(image)
