@@ -45,7 +45,7 @@ class Sightings:
         Whether every mask was looked at.
     mixed : bool
         Whether any mask has 255 and lower positive values.
-    blank, mixed : bool
+    blank, partly : bool
         Whether any mask is 255 throughout, and whether any has 255 and other values.
     single : bool
         Whether no mask has more than one value besides 0.
@@ -86,6 +86,7 @@ class Sightings:
     complete: bool = True
     mixed: bool = False
     blank: bool = False
+    partly: bool = False
     single: bool = True
     alpha: bool = False
     inverted: str = ""
@@ -152,7 +153,7 @@ class Sightings:
         seen.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         self.lowest, self.highest = min(self.lowest, values.min()), max(self.highest, values.max())
         self.blank |= bool(low == high == UNKNOWN)
-        self.mixed |= bool(low < UNKNOWN and (values == UNKNOWN).any())
+        self.partly |= bool(low < UNKNOWN and (values == UNKNOWN).any())
         positive = values[values > 0]
         self.single &= len(positive) <= 1
         self.mixed |= bool((values == UNKNOWN).any() and ((values > 0) & (values < UNKNOWN)).any())
@@ -282,7 +283,7 @@ class Sightings:
     @property
     def has_blank(self) -> bool:
         """Whether masks of 0 and 1 go with ones that are 255 throughout: nobody has annotated those."""
-        return self.blank and not self.mixed and 1 in self.numbers()
+        return self.blank and not self.partly and 1 in self.numbers()
 
     def has_unknown(self, names: tuple[str, ...]) -> bool:
         """Whether 255 stands for unknown pixels among classes: all others are small, or fit the names."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.settings import InferenceSettings, Recipe
+    from napari_unet.settings import InferenceSettings, NetworkSettings
     from napari_unet.workflow.segment.segment_samples import Segmentation
 
 
@@ -99,7 +99,7 @@ class SegmentTask:
         """Segment; give back the masks' paths. Damaged images are left out, masks before a stop stay."""
         samples = self._samples()
         stems = unique_stems(s.id for s in samples)
-        stacks = self._stacks(samples, read_settings(self.model)[0])
+        stacks = self._stacks(samples, lambda: read_settings(self.model)[0].network)
         files = [file for s in samples for file in self._files(stems[s.id], alone=s.id not in stacks)]
         check_outputs([*files, *stacks.paths, *stacks.tables], input_files(samples), overwrite=self.overwrite)
         return self.write(samples, load_any(self.model, default_precision()), on_progress, cancel)
@@ -116,7 +116,7 @@ class SegmentTask:
             lambda sample, error: left.append(LeftOut.of(sample, error)),
             disagreement=self.disagreement,
         )  # fmt: skip
-        stacks = self._stacks(samples, model.recipe)
+        stacks = self._stacks(samples, lambda: model.recipe.network)
 
         def calls() -> Iterator[tuple[Callable[[], Path | None], int]]:
             for result in tracked(results, len(samples), "Segmenting", on_progress, cancel):
@@ -136,10 +136,11 @@ class SegmentTask:
             check_some_left(left, len(samples))
         return Written(written, left, unlike.sentence)
 
-    def _stacks(self, samples: Sequence[Sample], recipe: Recipe) -> SegmentedStacks:
+    def _stacks(self, samples: Sequence[Sample], network: Callable[[], NetworkSettings]) -> SegmentedStacks:
         return SegmentedStacks(
-            self.out, samples, recipe, objects=self.objects, one_file=self.one_file,
+            self.out, samples, objects=self.objects, one_file=self.one_file,
             link_objects=self.link_objects, over_time=self.over_time,
+            volumes=not self.over_time and network().dimensions != "2d",
         )  # fmt: skip
 
     def _files(self, stem: str, *, alone: bool) -> tuple[Path, ...]:

@@ -90,7 +90,7 @@ def _around(
             try:
                 image = read_slice(load)
             except WorkbenchError:
-                break  # whoever wants that slice hears of it
+                break  # whoever wants that slice gets the error
             if image.shape != shape:
                 break
             images.append(image)
@@ -100,15 +100,15 @@ def _around(
 
 def telling_of_single_images(samples: Iterable[Sample]) -> Iterator[Sample]:
     """The same images; a line in the log names the first that is no slice of a volume, if there is one."""
-    told = False
+    named = False
     for sample in samples:
-        if not told and place_of(sample) is None:
+        if not named and place_of(sample) is None:
             log.warning(
                 "%s is no slice of a volume, as far as its file says: the network sees it without "
                 "neighbours. If the pages of a file are slices, add --axes ZYX",
                 sample.id,
             )
-            told = True
+            named = True
         yield sample
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
     from napari_unet.data.volumes.voxel_size import VoxelSize
     from napari_unet.export.segmented import Numbers
-    from napari_unet.settings import Recipe
     from napari_unet.workflow.segment.segment_samples import Segmentation
 
 OVER_TIME = "objects-over-time.csv"
@@ -50,10 +49,10 @@ class SegmentedStacks:
         Folder of the files.
     samples : sequence of Sample
         All images.
-    recipe : Recipe
-        Of the model.
     objects, one_file, link_objects, over_time : bool
         As ``SegmentTask`` has them.
+    volumes : bool
+        Whether the model sees several slices of a volume.
 
     Attributes
     ----------
@@ -65,15 +64,15 @@ class SegmentedStacks:
         self,
         out: Path,
         samples: Sequence[Sample],
-        recipe: Recipe,
         *,
         objects: bool,
         one_file: bool,
         link_objects: bool,
         over_time: bool,
+        volumes: bool,
     ) -> None:
         self.objects = objects
-        self.volumes = recipe.network.dimensions != "2d" and not over_time
+        self.volumes = volumes
         self.one_file = one_file or self.volumes
         self.tables = (out / OVER_TIME,) if over_time else ()
         pages: dict[str, StackSlice] = {}
