@@ -160,7 +160,7 @@ def _matching(pattern: str) -> list[str]:
             salt,
             ["report/report.html", "submission.csv", "held-out.csv", "salt-by-python/settings.json"],
         ),
-        ("volumes.md", volumes, ["report/report.html", "masks/block-0.tif", "masks/block-1.tif"]),
+        ("volumes.md", volumes, ["report/report.html", "masks/block-0.ome.tif", "masks/block-1.ome.tif"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
