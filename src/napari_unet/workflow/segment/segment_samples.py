@@ -287,8 +287,10 @@ def _readable(
 
 def _middle(image: NDArray[np.generic], slices: int) -> NDArray[np.generic]:
     """The slice itself, of one with its neighbours."""
+    if slices == 1:
+        return image
     channels = image.shape[2] // slices
-    return image[..., slices // 2 * channels : (slices // 2 + 1) * channels] if slices > 1 else image
+    return image[..., slices // 2 * channels : (slices // 2 + 1) * channels]
 
 
 def slices_seen(model: AnyModel) -> int:
