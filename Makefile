@@ -93,6 +93,7 @@ coverage: setup screen
 	COVERAGE_FILE=$(CURDIR)/.coverage.others $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not window" --cov --cov-report=; \
 	others=$$?; wait $$windows; windows=$$?; cat build/windows.log; [ $$others = 0 ] && [ $$windows = 0 ]
 	@$(BIN)/coverage combine -q .coverage.windows .coverage.others
+	@rm -f .coverage.*  # torn files of processes that tests kill
 	@$(BIN)/coverage report --omit="*/widgets/*" --fail-under=90
 	@$(BIN)/coverage report --format=total --fail-under=80
 

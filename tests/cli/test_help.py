@@ -98,7 +98,7 @@ def test_a_wrong_word_is_answered_with_the_right_one(
     [
         ("networks unett", "'unet'"),
         ("networks --recipe acurate", "'accurate'"),
-        ("settings batch_siz", "'batch_size'"),
+        ("settings batch_sise", "'batch_size'"),
         ("networks --set network.filter=4", "'network.filters'"),
         ("inspect {here} --layout tgs-slat", "'tgs-salt'"),
         ("segment {here}/a.png --model nucleii --out {here}/o", "'nuclei'"),

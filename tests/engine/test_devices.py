@@ -168,8 +168,12 @@ def test_openvino_takes_no_work_from_a_card(
     monkeypatch.setenv(native.VARIABLE, runtime)
     weight = SimpleNamespace(value=SimpleNamespace(device=device))
     for precision in ("float32", "bfloat16"):
-        network = SimpleNamespace(weights=[weight], layers=[SimpleNamespace(compute_dtype=precision)])
+        layers = [SimpleNamespace(compute_dtype=precision)]
+        images, volumes = (SimpleNamespace(shape=(None,) * ndim) for ndim in (4, 5))
+        network = SimpleNamespace(weights=[weight], layers=layers, inputs=[images])
         assert native.is_wanted(network) is by_openvino
+        network.inputs = [volumes]
+        assert not native.is_wanted(network)
 
 
 def test_nobody_decides_on_a_precision_but_by_the_one_function() -> None:
