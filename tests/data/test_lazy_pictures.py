@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,6 +108,19 @@ def test_pixels_by_hand(tmp_path: Path) -> None:
     assert open_lazy(tmp_path / "c.tif").read((), slice(3, 4), slice(5, 6)).tolist() == [[[0, 204, 204]]]
     tifffile.imwrite(tmp_path / "w.tif", np.full((20, 30), 7, np.uint8), photometric="miniswhite")
     assert open_lazy(tmp_path / "w.tif").read((), slice(3, 4), slice(5, 6)).tolist() == [[[248]]]
+
+
+def test_pixels_that_the_palette_has_no_colour_for_are_damage(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "p.tif", np.full((20, 30), 7, np.uint8), photometric="palette",
+        colormap=np.zeros((3, 256), np.uint16),
+    )  # fmt: skip
+    stack = open_lazy(tmp_path / "p.tif")
+    assert stack.stored is not None
+    assert stack.stored.palette is not None
+    short = replace(stack, stored=replace(stack.stored, palette=stack.stored.palette[:7]))
+    with raises_code("data.image.unreadable", "p.tif"):
+        short.read((), slice(3, 4), slice(5, 6))
 
 
 def test_a_transparency_that_is_asked_for_is_not_turned(tmp_path: Path) -> None:

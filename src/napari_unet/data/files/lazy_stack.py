@@ -197,8 +197,14 @@ class LazyStack:
         ranged = self.stored is None and self.chosen is not None and bool(along)
         if ranged and self.chosen is not None:
             by_axis[along] = slice(min(self.chosen), max(self.chosen) + 1)
+        axes = [a for a in self.axes if a in {"y", "x", along}]
         try:
             values = np.asarray(self.pixels[tuple(by_axis[a] for a in self.axes)])
+            values = np.transpose(values, [axes.index(a) for a in ("y", "x", *along)])
+            values = values if along else values[..., None]
+            values = values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+            if self.stored is not None:
+                values = self.stored.shown(values)
         except DAMAGED_PIXELS as error:
             where = f"rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}"
             raise DataError(
@@ -207,12 +213,6 @@ class LazyStack:
                 got=" ".join(str(error).split())[:200] or type(error).__name__,
                 remedy="copy or download it again",
             ) from error
-        axes = [a for a in self.axes if a in {"y", "x", along}]
-        values = np.transpose(values, [axes.index(a) for a in ("y", "x", *along)])
-        values = values if along else values[..., None]
-        values = values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
-        if self.stored is not None:
-            values = self.stored.shown(values)
         if self.chosen is not None:
             first = min(self.chosen) if ranged else 0
             values = values[..., [number - first for number in self.chosen]]
