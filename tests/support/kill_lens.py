@@ -6,15 +6,14 @@ view moves, and the lens with it.
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+
+from support.killed_window import Log, NoEngine, live
 
 SHAPE = (700, 610)
 SIZE = 6  # pixels of a stroke, either way
@@ -23,32 +22,12 @@ SIZE = 6  # pixels of a stroke, either way
 def main(log: str, store: str, seed: int) -> None:
     """Open a window, and paint; never ends."""
     import napari
-    from qtpy.QtWidgets import QApplication
 
     from napari_unet.widgets.canvas.large import lens
     from napari_unet.widgets.canvas.layer_styles import camera_of
     from napari_unet.widgets.workbench import Workbench
 
-    class NoEngine:
-        """Computes nothing."""
-
-        def submit(self, *_: Any) -> Any:
-            return None
-
-        def close(self) -> None:
-            pass
-
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-
-    def write(**line: Any) -> None:
-        os.write(handle, json.dumps({**line, "t": time.monotonic()}).encode() + b"\n")
-
-    def live(until: Any) -> None:
-        end = time.monotonic() + 30
-        while not until() and time.monotonic() < end:
-            QApplication.processEvents()
-            time.sleep(0.002)
-
+    write = Log(log).write
     lens.SIDE, lens.STEP = 256, 32
     viewer = napari.Viewer(show=False)
     dock = Workbench(viewer, lambda dispatch: NoEngine())

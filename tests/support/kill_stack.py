@@ -7,14 +7,14 @@ Before each stroke it writes down what the slice shall be after it, and afterwar
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import random
 import sys
 import time
 from typing import Any
 
 import numpy as np
+
+from support.killed_window import Log, NoEngine, live
 
 SHAPE = (6, 40, 50)
 NAME = "stack"
@@ -36,30 +36,10 @@ def main(log: str, seed: int, kind: str = "mask") -> None:
     """Open a window, and paint; never ends."""
     strokes = kind == "strokes"
     import napari
-    from qtpy.QtWidgets import QApplication
 
     from napari_unet.widgets.workbench import Workbench
 
-    class NoEngine:
-        """Computes nothing."""
-
-        def submit(self, *_: Any) -> Any:
-            return None
-
-        def close(self) -> None:
-            pass
-
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-
-    def write(**line: Any) -> None:
-        os.write(handle, json.dumps({**line, "t": time.monotonic()}).encode() + b"\n")
-
-    def live(until: Any) -> None:
-        end = time.monotonic() + 30
-        while not until() and time.monotonic() < end:
-            QApplication.processEvents()
-            time.sleep(0.002)
-
+    write = Log(log).write
     viewer = napari.Viewer(show=False)
     viewer.add_image(np.zeros(SHAPE, np.uint8), name=NAME)
     dock = Workbench(viewer, lambda dispatch: NoEngine())

@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.widgets.canvas.label_numbering import CYCLE, IGNORED_NARROW, IGNORED_OBJECT, LabelNumbering
+from napari_unet.widgets.canvas.large.mask_levels import numbered
 from napari_unet.widgets.canvas.layer_styles import hatched, object_colormap
-from napari_unet.widgets.canvas.lazy_objects import numbered
 
 
 def pieces(mask: np.ndarray) -> np.ndarray:

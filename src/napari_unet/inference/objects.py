@@ -9,15 +9,18 @@ import numpy as np
 from napari_unet.inference.postprocess import connected_objects
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from napari_unet.settings import InferenceSettings, Separation
+
+    Cores = tuple[NDArray[np.float32], NDArray[np.bool_]]  # height, and what grows downhill from where
 
 SMOOTH = 1.0  # pixels; noise must not make two peaks of one
 RISE_OF_SHAPE = 1.0  # pixels that a neck is narrower than the objects on both its sides
 RISE_OF_PROBABILITY = 0.1
 SMALLEST_CORE = 4  # pixels; what is smaller is noise in the network's output
-AROUND = np.ones((3, 3), bool)
 
 
 def find_objects(
@@ -63,6 +66,26 @@ def find_objects(
 
     A piece of the mask without a core is an object of its own.
     """
+    how = way_of(settings, probabilities, separation, separation_kind)
+    if how == "connected" or not mask.any():
+        return connected_objects(mask)
+
+    def cores_of(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None) -> Cores:
+        if how == "learned":
+            assert separation is not None
+            return _learned(inside, probability, separation, separation_kind, settings.core)
+        return _peaks(inside, probability if how == "probability" else None)
+
+    return grown_from_cores(mask, probabilities, cores_of)
+
+
+def way_of(
+    settings: InferenceSettings,
+    probabilities: NDArray[np.float32] | None,
+    separation: NDArray[np.float32] | None,
+    separation_kind: Separation,
+) -> str:
+    """What the settings come to with what there is: "connected", "learned", "probability" or "shape"."""
     how = settings.objects
     if how == "auto":
         how = "connected" if separation is None else "learned"
@@ -70,8 +93,30 @@ def find_objects(
         how = "connected"
     if how == "probability" and probabilities is None:
         how = "shape"
-    if how == "connected" or not mask.any():
-        return connected_objects(mask)
+    return how
+
+
+def grown_from_cores(
+    mask: NDArray[np.uint8],
+    probabilities: NDArray[np.float32] | None,
+    cores_of: Callable[[NDArray[np.bool_], NDArray[np.float32] | None], Cores],
+) -> NDArray[np.int32]:
+    """Find the cores of each class, and let them grow to the edge of the mask.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (Y, X) or (Z, Y, X) uint8, 0 background, 1..K.
+    probabilities : numpy.ndarray, optional
+        Of each class, in a last axis.
+    cores_of : callable
+        (inside, probability) -> (height, cores), all of the mask's shape. Cores grow downhill.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32 of the mask's shape, 0 background, 1..N: those of class 1 first.
+    """
     objects = np.zeros(mask.shape, np.int32)
     count = 0
     for label in np.unique(mask[mask > 0]):
@@ -79,12 +124,7 @@ def find_objects(
         probability = None
         if probabilities is not None:
             probability = probabilities[..., min(int(label), probabilities.shape[-1]) - 1]
-        if how == "learned":
-            assert separation is not None
-            height, cores = _learned(inside, probability, separation, separation_kind, settings.core)
-        else:
-            height, cores = _peaks(inside, probability if how == "probability" else None)
-        grown = _grow(inside, height, cores)
+        grown = _grow(inside, *cores_of(inside, probability))
         objects[inside] = grown[inside] + count
         count += int(grown.max(initial=0))
     return objects
@@ -124,7 +164,7 @@ def _learned(
     separation: NDArray[np.float32],
     separation_kind: Separation,
     core: float,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+) -> Cores:
     """How deep inside objects pixels lie, by the network, and which are deep enough to be cores."""
     import cv2
 
@@ -142,12 +182,9 @@ def _learned(
     return height, cores
 
 
-def _peaks(
-    inside: NDArray[np.bool_], probability: NDArray[np.float32] | None
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _peaks(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None) -> Cores:
     """Probability, or distance to the mask's edge, and its maxima."""
     import cv2
-    from skimage.morphology import h_maxima
 
     if probability is None:
         padded = np.pad(inside.astype(np.uint8), 1, mode="edge")
@@ -155,6 +192,13 @@ def _peaks(
         height, rise = _smoothed(distance), RISE_OF_SHAPE
     else:
         height, rise = _smoothed(probability), RISE_OF_PROBABILITY
+    return maxima(inside, height, rise)
+
+
+def maxima(inside: NDArray[np.bool_], height: NDArray[np.float32], rise: float) -> Cores:
+    """A height where the mask is, and its maxima that rise above the saddle to a higher one by so much."""
+    from skimage.morphology import h_maxima
+
     height = np.where(inside, height, 0).astype(np.float32)
     return height, h_maxima(height, rise).astype(bool) & inside
 
@@ -166,7 +210,8 @@ def _grow(
     from scipy import ndimage
     from skimage.segmentation import watershed
 
-    markers, count = ndimage.label(cores)  # over edges alone, so that a thin border parts
-    grown = np.asarray(watershed(-height, markers, mask=inside, connectivity=AROUND), np.int32)
-    rest, _ = ndimage.label(inside & (grown == 0), structure=AROUND)
+    around = np.ones((3,) * inside.ndim, bool)
+    markers, count = ndimage.label(cores)  # not over corners, so that a thin border parts
+    grown = np.asarray(watershed(-height, markers, mask=inside, connectivity=around), np.int32)
+    rest, _ = ndimage.label(inside & (grown == 0), structure=around)
     return np.where(rest > 0, rest + count, grown).astype(np.int32)

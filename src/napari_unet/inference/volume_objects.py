@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.inference.objects import RISE_OF_PROBABILITY, RISE_OF_SHAPE, SMOOTH
+from napari_unet.inference.objects import (
+    RISE_OF_PROBABILITY,
+    RISE_OF_SHAPE,
+    SMOOTH,
+    grown_from_cores,
+    maxima,
+    way_of,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_unet.inference.objects import Cores
     from napari_unet.settings import InferenceSettings, Separation
 
-AROUND = np.ones((3, 3, 3), bool)
 SMALLEST_CORE = 8  # voxels; what is smaller is noise in the network's output
 
 
@@ -53,34 +60,29 @@ def find_volume_objects(
     Cores are found, and grown to the mask's edge by the watershed transform, as in images; lengths are in
     pixels of a slice. Pieces without a core are objects of their own.
     """
+    how = way_of(settings, probabilities, separation, separation_kind)
+    if how == "connected":
+        return _connected(mask)
+
+    def cores_of(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None) -> Cores:
+        if how == "learned":
+            assert separation is not None
+            height = _learned(inside, probability, separation, separation_kind, anisotropy)
+            return height, _without_specks((height > settings.core) & inside)
+        return _peaks(inside, probability if how == "probability" else None, anisotropy)
+
+    return grown_from_cores(mask, probabilities, cores_of)
+
+
+def _connected(mask: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Connected pieces of each class, over faces, edges and corners."""
     from scipy import ndimage
 
-    how = settings.objects
-    if how == "auto":
-        how = "connected" if separation is None else "learned"
-    if how == "learned" and (separation is None or separation_kind == "none"):
-        how = "connected"
-    if how == "probability" and probabilities is None:
-        how = "shape"
     objects = np.zeros(mask.shape, np.int32)
     count = 0
     for label in np.unique(mask[mask > 0]):
-        inside = mask == label
-        if how == "connected":
-            found, number = ndimage.label(inside, structure=AROUND)
-        else:
-            probability = None
-            if probabilities is not None:
-                probability = probabilities[..., min(int(label), probabilities.shape[-1]) - 1]
-            if how == "learned":
-                assert separation is not None
-                height = _learned(inside, probability, separation, separation_kind, anisotropy)
-                cores = _without_specks((height > settings.core) & inside)
-            else:
-                height, cores = _peaks(inside, probability if how == "probability" else None, anisotropy)
-            found = _grow(inside, height, cores)
-            number = int(found.max(initial=0))
-        objects[inside] = found[inside] + count
+        pieces, number = ndimage.label(mask == label, structure=np.ones((3, 3, 3)))
+        objects += np.where(pieces > 0, pieces + count, 0).astype(np.int32)
         count += number
     return objects
 
@@ -114,30 +116,13 @@ def _without_specks(cores: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(cores & ~small[pieces])
 
 
-def _peaks(
-    inside: NDArray[np.bool_], probability: NDArray[np.float32] | None, anisotropy: float
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _peaks(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None, anisotropy: float) -> Cores:
     """Probability, or distance to the mask's edge, and its maxima."""
     from scipy import ndimage
-    from skimage.morphology import h_maxima
 
     if probability is None:
         distance = ndimage.distance_transform_edt(inside, (anisotropy, 1.0, 1.0))
         height, rise = _smoothed(np.asarray(distance, np.float32), anisotropy), RISE_OF_SHAPE
     else:
         height, rise = _smoothed(probability, anisotropy), RISE_OF_PROBABILITY
-    height = np.where(inside, height, 0).astype(np.float32)
-    return height, h_maxima(height, rise).astype(bool) & inside
-
-
-def _grow(
-    inside: NDArray[np.bool_], height: NDArray[np.float32], cores: NDArray[np.bool_]
-) -> NDArray[np.int32]:
-    """Number cores and let them grow downhill until they meet; what has no core is whole."""
-    from scipy import ndimage
-    from skimage.segmentation import watershed
-
-    markers, count = ndimage.label(cores)  # over faces alone, so that a thin border parts
-    grown = np.asarray(watershed(-height, markers, mask=inside, connectivity=AROUND), np.int32)
-    rest, _ = ndimage.label(inside & (grown == 0), structure=AROUND)
-    return np.where(rest > 0, rest + count, grown).astype(np.int32)
+    return maxima(inside, height, rise)

@@ -40,7 +40,8 @@ class PreparedSample:
     whole : Patch
         The image.
     foreground : numpy.ndarray
-        (N, 2) int32: y and x of some pixels of the foreground; of a sparse sample, of any that are known.
+        (N, 2) or, of a volume, (N, 3) int32: indices of some pixels of the foreground. Of a sparse sample, of
+        any that are known.
     sparse : bool
         Whether little of the image is annotated, so that no patch is cut without looking.
     """
@@ -124,13 +125,25 @@ def prepare_sample(
         )
         weights = weights + border * known
     apart = _separation(mask.objects, labels, shape, separation, connected)
-    rng = np.random.default_rng(len(known))
-    sparse = bool(known.any()) and float(known.mean()) < SPARSE
-    places = np.flatnonzero(known if sparse else (labels > 0) & known)
-    if len(places) > FOREGROUND_POINTS:
-        places = rng.choice(places, FOREGROUND_POINTS, replace=False)
-    foreground = np.stack(np.unravel_index(places, shape), axis=1).astype(np.int32)
     whole = Patch(values, np.ascontiguousarray(labels), np.ascontiguousarray(weights), apart)
+    return with_foreground(whole, known)
+
+
+def with_foreground(whole: Patch, known: NDArray[np.bool_]) -> PreparedSample:
+    """A sample with places to cut patches around.
+
+    Parameters
+    ----------
+    whole : Patch
+        The image or volume.
+    known : numpy.ndarray
+        Of its shape: where the mask says something.
+    """
+    sparse = bool(known.any()) and float(known.mean()) < SPARSE
+    places = np.flatnonzero(known if sparse else (whole.labels > 0) & known)
+    if len(places) > FOREGROUND_POINTS:
+        places = np.random.default_rng(len(known)).choice(places, FOREGROUND_POINTS, replace=False)
+    foreground = np.stack(np.unravel_index(places, known.shape), axis=1).astype(np.int32)
     return PreparedSample(whole, foreground, sparse)
 
 

@@ -12,12 +12,7 @@ from napari_unet.models.normalization import resize, scaled_shape
 from napari_unet.models.volumes.normalized_volume import normalized_volume
 from napari_unet.networks.layers.object_depth import distance_map
 from napari_unet.training.feeding.augmentation import Patch
-from napari_unet.training.feeding.prepared_sample import (
-    FOREGROUND_POINTS,
-    SPARSE,
-    UNKNOWN,
-    PreparedSample,
-)
+from napari_unet.training.feeding.prepared_sample import UNKNOWN, with_foreground
 from napari_unet.training.feeding.weight_maps import border_map
 
 if TYPE_CHECKING:
@@ -27,6 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
     from napari_unet.models.normalization import Normalization
     from napari_unet.settings import Separation
+    from napari_unet.training.feeding.prepared_sample import PreparedSample
 
 
 def prepare_volume(
@@ -73,13 +69,8 @@ def prepare_volume(
         weights = weights * class_weights[labels]
     objects = None if mask.objects is None else _nearest(mask.objects, shape)
     apart = _separation(objects, labels, separation, connected, anisotropy)
-    sparse = bool(known.any()) and float(known.mean()) < SPARSE
-    places = np.flatnonzero(known if sparse else (labels > 0) & known)
-    if len(places) > FOREGROUND_POINTS:
-        places = np.random.default_rng(len(known)).choice(places, FOREGROUND_POINTS, replace=False)
-    foreground = np.stack(np.unravel_index(places, labels.shape), axis=1).astype(np.int32)
     whole = Patch(values, np.ascontiguousarray(labels), np.ascontiguousarray(weights), apart)
-    return PreparedSample(whole, foreground, sparse)
+    return with_foreground(whole, known)
 
 
 def _nearest(volume: NDArray, shape: tuple[int, int]) -> NDArray:  # type: ignore[type-arg]

@@ -15,9 +15,8 @@ from napari_unet.session.images.layer_metadata import LARGE_MASK_KEY
 from napari_unet.settings import LargeImageSettings
 from napari_unet.widgets.canvas import layer_styles
 from napari_unet.widgets.canvas.large.lens import Lens, fits
-from napari_unet.widgets.canvas.large.stroke_level import StrokeLevel
+from napari_unet.widgets.canvas.large.mask_levels import LazyObjects, StrokeLevel
 from napari_unet.widgets.canvas.layer_images import OURS, image_shape, view_of
-from napari_unet.widgets.canvas.lazy_objects import LazyObjects
 from napari_unet.widgets.parts.preferences import Preferences
 
 if TYPE_CHECKING:

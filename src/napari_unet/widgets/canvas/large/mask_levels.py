@@ -1,38 +1,35 @@
-"""Objects of a level of a large mask, separated in the part that is looked at."""
+"""Levels of a mask on disk as napari shows them, made of the part that is looked at."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.project.corrections.correction import IGNORE
-from napari_unet.widgets.canvas.label_numbering import CYCLE, IGNORED_OBJECT
+from napari_unet.widgets.canvas.label_numbering import CYCLE, IGNORED_OBJECT, LabelNumbering
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 IGNORED_COLOUR = (IGNORED_OBJECT - 1) % CYCLE + 1  # among those of objects
+CLASSES = 253  # numbers of classes stay as they are, in masks of strokes
 PRIME = 2_654_435_761  # spreads places over colours
 
 
 @dataclass(frozen=True, eq=False)
-class LazyObjects:
-    """A level of a mask as napari reads it: every connected object of what is read has a number of its own.
-
-    The number is that of the place of the object, so that an object keeps its colour while the view moves.
+class ShownLevel(ABC):
+    """A level of a mask on disk, in other numbers; napari reads the part that is looked at.
 
     Attributes
     ----------
     labels : array
-        (Y, X) uint8: classes.
-    step : int
-        Pixels of the finest level for each of this one.
+        (Y, X) uint8, as stored: 0 background, 1..K classes, 255 unknown.
     """
 
     labels: Any
-    step: int
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -54,6 +51,29 @@ class LazyObjects:
         """Of the numbers."""
         return np.dtype(np.uint8)
 
+    @abstractmethod
+    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
+        """Read a part."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        """All of it."""
+        return self[:, :].astype(dtype or self.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class LazyObjects(ShownLevel):
+    """Every connected object of what is read has a number of its own.
+
+    The number is that of the place of the object, so that an object keeps its colour while the view moves.
+
+    Attributes
+    ----------
+    step : int
+        Pixels of the finest level for each of this one.
+    """
+
+    step: int
+
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
         """Read a part and number its objects."""
         mask = np.asarray(self.labels[key])
@@ -63,9 +83,14 @@ class LazyObjects:
         origin = (*starts, 0, 0)[:2]
         return numbered(mask, (origin[0], origin[1]), self.step)
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
-        """All of it."""
-        return self[:, :].astype(dtype or self.dtype)
+
+@dataclass(frozen=True, eq=False)
+class StrokeLevel(ShownLevel):
+    """A mask of strokes, in the numbers of ``LabelNumbering.of_strokes``: unknown pixels are 0."""
+
+    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
+        """Read a part."""
+        return np.asarray(LabelNumbering.of_strokes(np.asarray(self.labels[key]), CLASSES).labels)
 
 
 def numbered(mask: NDArray[np.uint8], origin: tuple[int, int], step: int) -> NDArray[np.uint8]:
