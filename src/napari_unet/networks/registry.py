@@ -115,19 +115,23 @@ def check_volumes(settings: NetworkSettings) -> None:
             expected=f"for dimensions=3d one of {', '.join(able)}",
             remedy="choose dimensions=2.5d, which every network takes, or another --network",
         )
+    for name in flat_settings(settings):
+        raise SettingsError(
+            f"{name} is for two dimensions",
+            code="settings.dimensions.setting",
+            expected="for 3d: padding=same, presence=false, separation none, distance or border",
+            remedy="change it with --set, or choose dimensions=2.5d",
+        )
+
+
+def flat_settings(settings: NetworkSettings) -> list[str]:
+    """What is chosen that there is in two dimensions only, as "key=value"."""
     flat = {
         "padding=valid": settings.padding == "valid",
         "presence=true": settings.presence,
         f"separation={settings.separation}": settings.separation in {"star", "objects"},
     }
-    for name, chosen in flat.items():
-        if chosen:
-            raise SettingsError(
-                f"{name} is for two dimensions",
-                code="settings.dimensions.setting",
-                expected="for 3d: padding=same, presence=false, separation none, distance or border",
-                remedy="change it with --set, or choose dimensions=2.5d",
-            )
+    return [name for name, chosen in flat.items() if chosen]
 
 
 def check_sees_one_slice(network: NetworkSettings, what: str) -> None:

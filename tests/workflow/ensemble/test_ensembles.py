@@ -91,7 +91,7 @@ def test_an_ensemble_has_a_confidence_of_objects(
     # With images that may choose it is fitted to the ensemble.
     asked: list[str] = []
 
-    def fit(model: Any, dataset: Any, cancel: Any) -> ObjectConfidence:
+    def fit(model: Any, dataset: Any, cancel: Any, *_: Any) -> ObjectConfidence:
         assert isinstance(model, Ensemble)
         asked.extend(s.id for s in dataset.samples)
         return replace(own, objects=99)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_unet.progress import Progress
+
 CLASSES = ("round", "long")
 
 
@@ -104,7 +106,9 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_pieces_are_the_objects_of_a_model_that_tells_none_apart(answered: list[str]) -> None:
-    found = fit_object_confidence(model(), as_dataset("validation", images(6), CLASSES))
+    said: list[Progress] = []
+    found = fit_object_confidence(model(), as_dataset("validation", images(6), CLASSES), None, said.append)
+    assert [(one.done, one.total) for one in said] == [(n, 6) for n in range(1, 7)]
     assert found is not None
     assert (found.objects, found.images, found.model) == (72, 6, "")
     assert len(answered) == 6

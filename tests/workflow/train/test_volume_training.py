@@ -158,6 +158,18 @@ def test_a_network_of_images_is_chosen_for_2_5_dimensions(tmp_path: Path) -> Non
         fitted(data, "dimensions=3d", "network.name=segnet")
 
 
+@pytest.mark.parametrize("change", ["border_weight=10", "presence=true", "padding=valid", "separation=star"])
+def test_what_is_flat_is_never_dropped_in_silence(
+    tmp_path: Path, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = write_stack(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        assert fitted(data, "dimensions=auto", change).network.dimensions == "2.5d"
+    assert f"because {change} is for two dimensions" in caplog.text
+    with raises_code("settings.dimensions.setting", change):
+        fitted(data, "dimensions=3d", change)
+
+
 @pytest.mark.slow
 def test_the_forecast_knows_patches_of_volumes(tmp_path: Path) -> None:
     data = write_stack(tmp_path)

@@ -180,8 +180,7 @@ class EnsembleTask:
         if self.choose != "uniform":
             note_chosen_by(ensemble.provenance, used)
         if judging is not None:
-            on_progress(Progress(1, 1, "Learning how likely objects are right"))
-            confidence = fit_object_confidence(ensemble, judging, cancel)
+            confidence = fit_object_confidence(ensemble, judging, cancel, on_progress)
             if confidence is not None:
                 ensemble.provenance[CONFIDENCE] = confidence.to_json()
         cancel.check()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.data.volumes.slices import check_slices, place_of, voxel_size_of
 from napari_unet.data.volumes.voxel_size import ABOUT_CUBIC, VoxelSize, parse_voxel_size
-from napari_unet.networks.registry import architecture, check_volumes
+from napari_unet.errors import SettingsError
+from napari_unet.networks.registry import architecture, check_volumes, flat_settings
 from napari_unet.training.feeding.volume_batches import CUBIC
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def fit_dimensions(
     thick = None if voxel is None else voxel.anisotropy * scale
     chosen, why = network.dimensions, ""
     if chosen == "auto":
-        chosen, why = _chosen(network, thick, samples)
+        chosen, why = _chosen(network, training, thick, samples)
     changes: dict[str, Any] = {"dimensions": chosen}
     if chosen == "2.5d":
         changes["slices"] = network.slices or _slices_seen(thick)
@@ -72,17 +73,31 @@ def fit_dimensions(
         if "flat_levels" not in network.model_fields_set:
             changes["flat_levels"] = flat_levels(thick, network.depth)
         check_volumes(network.model_copy(update=changes))
+        if training.border_weight > 0:
+            raise SettingsError(
+                f"border_weight={training.border_weight:g} is for two dimensions",
+                code="settings.dimensions.setting",
+                expected="for 3d: border_weight=0",
+                remedy="add --set border_weight=0, or choose dimensions=2.5d",
+            )
         how = f"3D, with {changes['flat_levels']} of {network.depth} poolings within slices"
     log.warning("%s, because %s.", how, why or f"{_thickness(thick)} and dimensions={chosen} was chosen")
     return changes, "" if voxel is None else voxel.text
 
 
-def _chosen(network: NetworkSettings, thick: float | None, samples: Sequence[Sample]) -> tuple[Any, str]:
+def _chosen(
+    network: NetworkSettings, training: TrainingSettings, thick: float | None, samples: Sequence[Sample]
+) -> tuple[Any, str]:
     """2.5d or 3d, and why."""
     import psutil
 
     if not architecture(network.name).takes_volumes:
         return "2.5d", f"the network {network.name} is two-dimensional"
+    flat = flat_settings(network)
+    if training.border_weight > 0:
+        flat.append(f"border_weight={training.border_weight:g}")
+    if flat:
+        return "2.5d", f"{flat[0]} is for two dimensions"
     if thick is None:
         return "2.5d", "the files do not say how thick a slice is (--set voxel_size=50x5x5nm tells it)"
     if thick > THICK:

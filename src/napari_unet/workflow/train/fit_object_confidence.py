@@ -10,6 +10,7 @@ import numpy as np
 from napari_unet.inference.postprocess import connected_objects
 from napari_unet.metrics.object_confidence import KEY, RIGHT, ObjectConfidence, best_iou, object_evidence
 from napari_unet.metrics.object_measures import measure_objects
+from napari_unet.progress import ignore_progress, tracked
 from napari_unet.workflow.segment.segment_samples import segment_samples
 
 if TYPE_CHECKING:
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
     from napari_unet.data.dataset import Dataset
     from napari_unet.data.sample import ReferenceMask
     from napari_unet.models.ensemble import AnyModel
-    from napari_unet.progress import CancelToken
+    from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.workflow.segment.segment_samples import Segmentation
 
 
 def fit_object_confidence(
-    model: AnyModel, validation: Dataset, cancel: CancelToken | None = None
+    model: AnyModel,
+    validation: Dataset,
+    cancel: CancelToken | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> ObjectConfidence | None:
     """Fit the confidence of objects on validation images, segmented as the model's settings say.
 
@@ -38,6 +42,8 @@ def fit_object_confidence(
         pieces of each class are the objects if those of the model are, too; else such images are left out.
     cancel : CancelToken, optional
         Checked before every batch.
+    on_progress : callable
+        Takes a Progress after every image.
 
     Returns
     -------
@@ -47,7 +53,8 @@ def fit_object_confidence(
     pieces = model.recipe.network.separation == "none"
     known = [s for s in validation.samples if _is_known(validation.mask(s), pieces)]
     evidence, right = [], []
-    for result in segment_samples(replace(validation, samples=tuple(known)).samples, model, None, cancel):
+    results = segment_samples(known, model, None, cancel)
+    for result in tracked(results, len(known), "Confidence of objects", on_progress, cancel):
         one, iou, counts = judged_objects(result, validation.mask(result.sample))
         evidence.append(one[counts])
         right.append(iou[counts] >= RIGHT)

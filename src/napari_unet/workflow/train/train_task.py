@@ -253,7 +253,7 @@ class _Training:
             model.provenance["averaged_snapshots"] = finished.averaged
         if tuned is not None:
             model.provenance["tuned"] = tuned.to_json()
-        confidence = fit_object_confidence(model, judging, self.cancel)
+        confidence = fit_object_confidence(model, judging, self.cancel, self.on_progress)
         if confidence is not None:
             model.provenance[CONFIDENCE] = confidence.to_json()
         if isinstance(self.task.data, Path):
