@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_unet.cli import main
@@ -234,3 +235,20 @@ def test_submitting_masks_of_which_one_is_damaged(
     assert last_line(capsys.readouterr().err) == f"1 image left out: test/images/{tests[2].name}"
     rows = {row["id"]: row["rle_mask"] for row in rows_of(out)}
     assert rows == {path.stem: "" if path == tests[2] else "1 10201" for path in tests}
+
+
+def test_of_a_stack_that_is_cut_off_only_the_program_speaks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The library that reads TIFF logs lines of its own, which name no file."""
+    file = tmp_path / "em.tif"
+    tifffile.imwrite(file, np.random.default_rng(0).integers(0, 255, (40, 64, 64), dtype=np.uint8))
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    command = ["segment", str(file), "--model", "nuclei", "--out", str(tmp_path / "out")]
+    assert main(command) == 2
+    assert not [record for record in caplog.records if record.name == "tifffile"]
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("napari-unet: em.tif cannot be read as an image: got cut off")
+    main([*command, "--verbose"])
+    assert [record for record in caplog.records if record.name == "tifffile"]

@@ -15,6 +15,7 @@ from napari_unet.networks.registry import build_network
 from napari_unet.progress import CancelToken, ignore_progress
 from napari_unet.settings import InferenceSettings, NetworkSettings, Recipe
 from napari_unet.workflow.segment.segment_task import SegmentTask
+from support.errors import raises_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,4 +109,18 @@ def test_an_image_that_is_no_slice_has_a_file_of_its_own(
         ignore_progress, CancelToken()
     )
     assert written.name == "alone.png"
-    assert [message.split()[0] for message in caplog.messages if "neighbours" in message] == ["alone"]
+    (note,) = [message for message in caplog.messages if "neighbours" in message]
+    assert note.startswith("1 image is no slice of a volume")
+    assert "neighbours: alone. If" in note
+
+
+def test_a_damaged_stack_is_not_called_an_image_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_stack(tmp_path / "em.tif")
+    content = (tmp_path / "em.tif").read_bytes()
+    (tmp_path / "em.tif").write_bytes(content[: len(content) // 2])
+    model = thresholding(tmp_path / "model", "3d")
+    with raises_code("data.images.unusable", "em.tif"):
+        SegmentTask((tmp_path,), model, tmp_path / "out").run(ignore_progress, CancelToken())
+    assert "neighbours" not in caplog.text

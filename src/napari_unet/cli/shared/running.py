@@ -204,11 +204,15 @@ def notes_on_stderr(*, quiet: bool = False, verbose: bool = False) -> Iterator[N
     before, root.propagate = root.propagate, False
     level = root.level
     root.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING)
+    tiffs = logging.getLogger("tifffile")  # what it finds damaged is an error of ours, with the file's name
+    level_of_tiffs = tiffs.level
+    tiffs.setLevel(level_of_tiffs if verbose else logging.CRITICAL)
     token = QUIET.set(quiet)
     try:
         yield
     finally:
         QUIET.reset(token)
+        tiffs.setLevel(level_of_tiffs)
         root.setLevel(level)
         root.propagate = before
         root.removeHandler(handler)

@@ -65,16 +65,20 @@ class Place:
 
 
 def place_of(sample: Sample) -> Place | None:
-    """Where an image lies in its volume; None for one that is no slice of any."""
+    """Where an image lies in its volume; None for one that is no slice of any, or that cannot be read."""
+    try:
+        return _place_in_file(sample)
+    except DataError:
+        return None  # reading the image says what is wrong with its file
+
+
+def _place_in_file(sample: Sample) -> Place | None:
     load = sample.original
     if not isinstance(load, ImageLoader | PageLoader):
         return None
     if load.page is None:
         return _places_by_number(replace(load, name=_pattern(load.name)[0])).get(load.name)
-    try:
-        return _places_of_pages(replace(load, page=0)).get(load.page)
-    except DataError:
-        return None  # reading the image says what is wrong with its file
+    return _places_of_pages(replace(load, page=0)).get(load.page)
 
 
 @lru_cache(maxsize=256)
@@ -359,7 +363,7 @@ def as_volumes(dataset: Dataset, taken: Collection[tuple[object, int]] = ()) -> 
     Raises
     ------
     DataError
-        If an image is no slice of a volume.
+        If an image is no slice of a volume, or its file is damaged.
     """
     annotated: dict[object, dict[int, Sample]] = {}
     places = {}
@@ -407,7 +411,7 @@ def _is_of_numbers(load: Callable[[], ReferenceMask]) -> bool:
 
 
 def _known_place(sample: Sample) -> Place:
-    place = place_of(sample)
+    place = _place_in_file(sample)
     if place is None:
         raise DataError(
             f"{sample.id} is no slice of a volume, as far as its file says",
@@ -419,7 +423,7 @@ def _known_place(sample: Sample) -> Place:
 
 
 def check_slices(samples: Iterable[Sample]) -> None:
-    """Refuse images of which one is no slice of a volume; errors as ``as_volumes``."""
+    """Refuse images of which one is no slice of a volume or cannot be read; errors as ``as_volumes``."""
     for sample in samples:
         _known_place(sample)
 

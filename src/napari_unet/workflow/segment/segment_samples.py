@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_unet.atomic import some_names
 from napari_unet.data.files.channels import channels_of
-from napari_unet.data.volumes.slices import with_neighbours
+from napari_unet.data.volumes.slices import place_of, with_neighbours
 from napari_unet.engine.hardware import has_gpu
 from napari_unet.errors import DataError, SettingsError, WorkbenchError
 from napari_unet.inference.contours import refine
@@ -29,7 +29,6 @@ from napari_unet.settings import RAYS, InferenceSettings
 from napari_unet.workflow.segment.segment_volumes import (
     by_volumes,
     one_answer_only,
-    telling_of_single_images,
 )
 
 if TYPE_CHECKING:
@@ -161,8 +160,6 @@ def segment_samples(
     if not settings.batch_pixels and has_gpu():
         settings = settings.model_copy(update={"batch_pixels": GPU_BATCH_PIXELS})
     blanks: Blanks = {}
-    if model.recipe.network.dimensions != "2d":
-        samples = telling_of_single_images(samples)
     if model.recipe.network.in_3d:
         if isinstance(model, Ensemble) or disagreement:
             raise one_answer_only()
@@ -175,8 +172,9 @@ def segment_samples(
     network = model.recipe.network
     classes, seen = len(model.classes), 1.0
     doubtful = Ties()
-    constant = []
+    constant, alone = [], []
     for sample, outputs, apart in results:
+        alone += [sample.id] * bool(network.dimensions != "2d" and place_of(sample) is None)
         if network.presence:
             outputs, seen = without_presence(outputs, classes)
         if settings.refinement and classes == 1:
@@ -207,8 +205,22 @@ def segment_samples(
         yield Segmentation(sample, mask, probabilities, settings, separation, kind, apart, seen, read_off)
     doubtful.tell()
     if constant:
-        images = f"{len(constant)} images are" if len(constant) > 1 else "1 image is"
-        log.warning("%s constant: nothing to see, so the mask is empty: %s", images, some_names(constant))
+        log.warning(
+            "%s constant: nothing to see, so the mask is empty: %s",
+            _are(constant),
+            some_names(constant),
+        )
+    if alone:
+        log.warning(
+            "%s no slice of a volume, as far as the file says, so the network saw no neighbours: %s. "
+            "If the pages of a file are slices, add --axes ZYX",
+            _are(alone),
+            some_names(alone),
+        )
+
+
+def _are(names: Sequence[str]) -> str:
+    return f"{len(names)} images are" if len(names) > 1 else "1 image is"
 
 
 @dataclass

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from napari_unet.data.files.channels import channels_of
-from napari_unet.data.volumes.slices import neighbours, place_of, read_slice, runs_of_slices, stacked
+from napari_unet.data.volumes.slices import (
+    neighbours,
+    place_of,
+    read_slice,
+    runs_of_slices,
+    stacked,
+)
 from napari_unet.errors import ModelError, WorkbenchError
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.models.normalization import resize
@@ -26,8 +31,6 @@ if TYPE_CHECKING:
 
     Result = tuple[Sample, NDArray[np.float32], NDArray[np.float32] | None]
     OnProblem = Callable[[Sample, WorkbenchError], None]
-
-log = logging.getLogger(__name__)
 
 
 def by_volumes(
@@ -96,20 +99,6 @@ def _around(
             images.append(image)
         found.append(images)
     return found[0][::-1], found[1]
-
-
-def telling_of_single_images(samples: Iterable[Sample]) -> Iterator[Sample]:
-    """The same images; a line in the log names the first that is no slice of a volume, if there is one."""
-    named = False
-    for sample in samples:
-        if not named and place_of(sample) is None:
-            log.warning(
-                "%s is no slice of a volume, as far as its file says: the network sees it without "
-                "neighbours. If the pages of a file are slices, add --axes ZYX",
-                sample.id,
-            )
-            named = True
-        yield sample
 
 
 def one_answer_only() -> ModelError:
