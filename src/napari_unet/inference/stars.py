@@ -12,7 +12,7 @@ from napari_unet.inference.objects import WEIGHTS, smoothed
 from napari_unet.networks.layers.star_shape import LONGEST, directions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -110,7 +110,7 @@ def stars_of(
     return Stars(middles.astype(np.float64), rays, depth.astype(np.float64))
 
 
-def suppress(stars: Stars, overlap: float = OVERLAP) -> Stars:
+def suppress(stars: Stars, overlap: float = OVERLAP, on_each: Callable[[], object] = lambda: None) -> Stars:
     """Leave out polygons of which too much lies on a deeper one that stays (non-maximum suppression).
 
     Parameters
@@ -119,7 +119,11 @@ def suppress(stars: Stars, overlap: float = OVERLAP) -> Stars:
         The deepest first.
     overlap : float
         Share of the smaller of two polygons that they may have in common.
+    on_each : callable
+        Is called for each polygon.
     """
+    if not len(stars):
+        return stars
     low, high = boxes_of(stars)
     corners = stars.corners
     accepted: list[int] = []
@@ -128,6 +132,7 @@ def suppress(stars: Stars, overlap: float = OVERLAP) -> Stars:
         list
     )  # accepted ones by the squares they reach
     for number in range(len(stars)):
+        on_each()
         ours = filled(corners[number], low[number], high[number])
         first, last = low[number] // CELL, high[number] // CELL + 1
         cells = [(y, x) for y in range(first[0], last[0]) for x in range(first[1], last[1])]

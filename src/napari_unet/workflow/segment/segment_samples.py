@@ -184,7 +184,8 @@ def segment_samples(
         if blank is not None:
             outputs = np.where(blank[..., None], np.float32(0), outputs)
             constant += [sample.id] * bool(blank.all())
-        if network.separation != "none":  # as it is read where objects of large images are found
+        whole = reads_classes(settings, classes, network.separation)
+        if whole or network.separation != "none":  # as it is read where objects of large images are found
             outputs = outputs.astype(np.float16).astype(np.float32)
         if network.separation == "star":
             outputs = with_depth(outputs, classes)
@@ -193,7 +194,7 @@ def segment_samples(
             outputs = np.concatenate([faded, outputs[..., classes:]], axis=-1)
         read_off = None
         kind: Separation = "distance" if network.separation in {"star", "objects"} else network.separation
-        if reads_classes(settings, classes, network.separation):
+        if whole:
             agreed, read_off = one_class_in_each(
                 *split_outputs(outputs, classes), kind, settings, network.activation
             )
