@@ -142,7 +142,7 @@ def average_over_flips(
 
 
 def average_part_over_flips(
-    network: PartNetwork, tile: NDArray[np.float32], offset: tuple[int, int], flips: str
+    network: PartNetwork, tile: NDArray[np.float32], offset: tuple[int, int], flips: str, rays: int = 0
 ) -> NDArray[np.float32]:
     """Probabilities of a part of a tile, averaged over flips of it.
 
@@ -156,6 +156,8 @@ def average_part_over_flips(
         Row and column at which the part begins.
     flips : str
         A key of ``FLIPS``.
+    rays : int
+        As ``average_over_flips``.
 
     Returns
     -------
@@ -175,6 +177,8 @@ def average_part_over_flips(
         out = network(np.ascontiguousarray(turned)[None], (y, x), part)[0]
         out = out[:: -1 if flip[0] else 1, :: -1 if flip[1] else 1]
         out = out.swapaxes(0, 1) if flip[2] else out
+        if rays:
+            out = rays_flipped_back(out, rays, flip)
         total = out if total is None else total + out
     assert total is not None
     return total / np.float32(len(FLIPS[flips]))
