@@ -411,11 +411,18 @@ class InferenceSettings(Settings):
         description="Images that hold anything with a smaller probability, by a network with presence, get "
         "an empty mask; 0: none",
     )
-    objects: Literal["auto", "connected", "shape", "probability", "learned"] = Field(
+    objects: Literal["auto", "connected", "shape", "probability", "learned", "agglomerate"] = Field(
         "auto",
         title="Objects",
         description="How touching objects are separated: not at all, by the shape of the mask, by "
-        "probability, by the network's own output; auto: that if it has one",
+        "probability, by the network's own output; auto: that if it has one. agglomerate: by shape, then "
+        "what the network sees no border between is joined",
+    )
+    join: Fraction = Field(
+        0.6,
+        title="Join",
+        description="Of agglomerate: mean probability along the border of two fragments from which on they "
+        "are one object",
     )
     class_of: Literal["auto", "pixels", "objects"] = Field(
         "auto",
