@@ -63,6 +63,7 @@ class _Predictor:
     settings: InferenceSettings
     cancel: CancelToken | None
     rays: int = 0
+    planned: tuple[tuple[int, ...], TilePlan] | None = None
     waiting: dict[tuple[int, ...], list[Tile]] = field(default_factory=dict)
     asked: deque[tuple[list[Tile], Future[NDArray[np.float32]]]] = field(default_factory=deque)
     pool: ThreadPoolExecutor | None = None
@@ -71,10 +72,7 @@ class _Predictor:
 
     def add(self, image: NDArray[np.float32]) -> _Pending:
         shape = image.shape[:-1]
-        if len(shape) == 2:
-            plan = plan_tiles(shape, self.sizes, self.settings.tile, self.settings.overlap)
-        else:
-            plan = plan_volume(shape, self.sizes)
+        plan = self.plan_of(shape)
         pending = _Pending(plan, shape, len(plan))
         key = (*plan.tile_shape, image.shape[-1])
         for number in range(len(plan)):
@@ -85,6 +83,16 @@ class _Predictor:
                 if self.full == LANES_AFTER:
                     self.open_lanes()
         return pending
+
+    def plan_of(self, shape: tuple[int, ...]) -> TilePlan:
+        """Tiles over images of a shape; worked out once, as most images are alike."""
+        if self.planned is None or self.planned[0] != shape:
+            if len(shape) == 2:
+                plan = plan_tiles(shape, self.sizes, self.settings.tile, self.settings.overlap)
+            else:
+                plan = plan_volume(shape, self.sizes)
+            self.planned = shape, plan
+        return self.planned[1]
 
     def batch_size(self, key: tuple[int, ...]) -> int:
         """Tiles a batch: as many as the pixels allow, to a power of two so that shapes stay few."""
