@@ -198,7 +198,9 @@ def _train_several(options: argparse.Namespace, task: TrainTask, kind: Kind) -> 
             remedy="leave --save-run out; the same command with the same seed trains the same models",
         )
     count = getattr(options, kind)
-    ensemble = run_task(TrainMembersTask(task, kind, count, lambda n: member_line(n, count), options.cluster), options.on)
+    ensemble = run_task(
+        TrainMembersTask(task, kind, count, lambda n: member_line(n, count), options.cluster), options.on
+    )
     name = ensemble.provenance["data"]["name"]
     left = [LeftOut(*item) for item in ensemble.provenance.get("left_out", ())]
     facts = {"ensemble": options.out, kind: count, "left_out": left_out_facts(left)}

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
             "this command is started by a window or a command on another machine",
             code="settings.remote.terminal",
             expected="a connection, no terminal",
-            remedy="on that machine, use: napari-unet segment ... --on \"ssh THIS-MACHINE\"",
+            remedy='on that machine, use: napari-unet segment ... --on "ssh THIS-MACHINE"',
         )
     cache = options.cache
     if cache is None:

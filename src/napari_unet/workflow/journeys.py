@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.data.files.reading import ImageReading, current_reading, reading_images
 from napari_unet.data.masks.mask_reading import MaskReading, current_mask_reading, reading_masks
 from napari_unet.engine.remote.journey import Journey, Output
+from napari_unet.errors import WorkbenchError
 from napari_unet.workflow.inputs.left_out import Written
 
 if TYPE_CHECKING:
@@ -79,19 +80,30 @@ def journey_of(task: Task[Any]) -> Journey | None:
     """
     if not isinstance(task, TravellingTask):
         task = TravellingTask(task, ImageReading(), MaskReading())
-    inner = task.task
-    rule = RULES.get(type(inner).__name__)
+    rule = RULES.get(type(task.task).__name__)
     if rule is None:
         return None
-    outputs, resumed, resumes = rule(inner)
-    return Journey(
-        task, outputs, None if resumed is None else replace(task, task=resumed), resumes
-    )
+    outputs, resumed, resumes = rule(task.task)
+    if type(task.task).__name__ == "FineTuneTask":
+        task = replace(task, task=_with_remembered(task.task))
+    return Journey(task, outputs, None if resumed is None else replace(task, task=resumed), resumes)
 
 
 def travels(task: Task[Any]) -> bool:
     """Whether a task can run on another machine."""
     return type(task).__name__ in RULES or isinstance(task, TravellingTask)
+
+
+def _with_remembered(task: Any) -> Any:
+    """The task with the data that its model remembers: only this machine has them where the model says."""
+    from napari_unet.models.model_folder import read_settings
+    from napari_unet.workflow.finetune.replay_source import recorded_data
+
+    try:
+        provenance = read_settings(task.model)[3]
+    except WorkbenchError:  # the task says it where it loads the model
+        return task
+    return replace(task, remembered=task.remembered or recorded_data(provenance))
 
 
 Rule = tuple[tuple[Output, ...], Any, bool]

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MARK = b"\xf5nU\x17"  # where a frame begins, should something else have written into the stream
-HEADER = struct.Struct("<4sQQBII")  # mark, number, last number received, whether a message ends, length, checksum
+HEADER = struct.Struct(
+    "<4sQQBII"
+)  # mark, number, last number received, whether a message ends, length, checksum
 PIECE = 2**18  # bytes of a frame at most
 WINDOW = 2**22  # bytes on their way, of which the other side has not yet said that it has them
 PULSE = 5.0  # seconds of silence after which a side says that it is there
@@ -98,9 +100,7 @@ class Channel:
             mine = self._connection
             self._pulse = True
             self._lock.notify_all()
-        threading.Thread(
-            target=self._read, args=(incoming, mine), name="channel-read", daemon=True
-        ).start()
+        threading.Thread(target=self._read, args=(incoming, mine), name="channel-read", daemon=True).start()
 
     def detach(self, connection: int = 0) -> None:
         """Let go of a connection; that at present if no other is named."""

@@ -18,7 +18,7 @@ def pack_bytes(raw: bytes | bytearray | memoryview, *, squeeze: bool = True) -> 
     if squeeze and size >= SMALL:
         import imagecodecs
 
-        packed: bytes = imagecodecs.zstd_encode(bytes(raw), level=LEVEL)
+        packed = bytes(imagecodecs.zstd_encode(bytes(raw), level=LEVEL))
         if len(packed) < PAYS * size:
             return ZSTD + SIZE.pack(size) + packed
     return PLAIN + bytes(raw)
@@ -52,7 +52,7 @@ def unpack_bytes(packed: bytes | memoryview, most: int = LARGEST) -> bytearray:
     raw = bytearray(size)
     try:
         found = imagecodecs.zstd_decode(bytes(packed[1 + SIZE.size :]), out=raw)
-    except Exception as error:  # noqa: BLE001 - classes of its errors are imagecodecs' own
+    except Exception as error:
         raise ValueError(f"damaged bytes: {error}") from error
     if len(found) != size:
         raise ValueError("fewer bytes than said")

@@ -21,7 +21,7 @@ from napari_unet.engine.hardware import share_gpus
 from napari_unet.engine.remote.channel import SILENCE, Channel
 from napari_unet.engine.remote.compression import unpack_bytes
 from napari_unet.engine.remote.handshake import read_line, write_line
-from napari_unet.engine.remote.outputs import PART, Written, parts_of
+from napari_unet.engine.remote.outputs import PART, OutputWatch, parts_of
 from napari_unet.engine.remote.plain_objects import Inward, Outward, decode, encode
 from napari_unet.engine.remote.store import GIGABYTE, Incoming, Store, StoredFile, safe_path
 from napari_unet.engine.task import describe_failure
@@ -56,9 +56,10 @@ class FarWorker(Worker):
         self._held: list[tuple[str, int, Any, set[str]]] = []  # messages, and the hashes they wait for
         self._incoming: dict[str, Incoming] = {}
         self._trees: dict[str, list[StoredFile]] = {}
-        self._reads: list[tuple[Path, str]] = []  # places here, and what they are called there
-        self._writes: list[tuple[Path, str, str]] = []  # and their keys
-        self._written: list[Written] = []
+        # Places here, what they are called there, and the keys of those that are written to.
+        self._reads: list[tuple[Path, str, str]] = []
+        self._writes: list[tuple[Path, str, str]] = []
+        self._written: list[OutputWatch] = []
         self._number = 0
         self._ended = ""  # how the last task ended
         self._resumable: set[str] = set()  # keys of places that a task after it may resume
@@ -174,14 +175,14 @@ class FarWorker(Worker):
         if isinstance(packed, dict):
             for place in packed.get("reads", ()):
                 path = self.store.tree(str(place["name"]), self._files_of(place))
-                self._reads.append((path, str(place["there"])))
+                self._reads.append((path, str(place["there"]), ""))
             for place in packed.get("writes", ()):
                 key, name, keep = str(place["key"]), str(place["name"]), str(place["keep"])
                 path = self.store.work_folder(key, name, self._files_of(place), keep)
                 self._writes.append((path, str(place["there"]), key))
                 if place["leaves"]:
                     self._resumable.add(key)
-                self._written.append(Written(path))
+                self._written.append(OutputWatch(path))
             packed = packed["object"]
         return decode(packed, Inward(self._path, call, self.store.read))
 
@@ -192,7 +193,7 @@ class FarWorker(Worker):
         kind, *rest = parts
         if kind == "p":
             return Path(str(rest[0]))
-        place = {"r": self._reads, "w": self._writes}[kind][rest[0]][0]
+        place = (self._reads if kind == "r" else self._writes)[int(rest[0])][0]
         return place / safe_path(str(rest[1])) if rest[1] else place
 
     def _parts(self, path: Path) -> list[Any]:
@@ -270,8 +271,10 @@ def run_directly(store: Store, incoming: IO[bytes], outgoing: IO[bytes]) -> NoRe
 def _join(worker: FarWorker, incoming: IO[bytes], outgoing: IO[bytes]) -> None:
     hello = read_line(incoming)
     write_line(outgoing, {"known": worker.joined, "received": worker.channel.received})
+    # A worker that is new knows nothing of what the one before it has sent.
+    has = int(hello["received"]) if worker.joined else 0
     worker.joined = True
-    worker.channel.attach(incoming, outgoing, int(hello["received"]))
+    worker.channel.attach(incoming, outgoing, has)
 
 
 def _leave() -> NoReturn:

@@ -1,4 +1,4 @@
-"""This machine's side of a worker on another machine: what the engine speaks to instead of a process here."""
+"""The near side of a worker on another machine: what the engine speaks to instead of a process here."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ class _Sent:
     number: int
     journey: Journey
     reads: list[Path] = field(default_factory=list)
-    tables: dict[Path, Path] = field(default_factory=dict)  # a folder of these, and the table that names files
+    tables: dict[Path, Path] = field(
+        default_factory=dict
+    )  # a folder of these, and the table that names files
     calls: list[FromCaller] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)  # hash to a file with this content
     arrays: dict[str, bytes] = field(default_factory=dict)  # hash to an array of the task
@@ -108,6 +110,7 @@ class FarProcess:
         self._session = secrets.token_hex(32)
         self._channel = Channel(self._on_message, self._cut.set)
         self._alive = True
+        self._greeted = False  # whether the command has led to a worker
         self._keeper = threading.Thread(target=self._keep_connected, name="remote", daemon=True)
         self._keeper.start()
 
@@ -225,17 +228,13 @@ class FarProcess:
                 code = self._hang_up()
                 if self._closing:
                     return
-                if code == DIED or not met or time.monotonic() - since > PATIENCE:
-                    self._give_up(_unreachable(self.command, self._noise(), lost=met))
+                if code == DIED or not self._greeted or time.monotonic() - since > PATIENCE:
+                    self._give_up(_unreachable(self.command, self._noise(), lost=self._greeted))
                     return
                 self._say("The connection was cut. Connecting again")
                 continue
-            if met and not reply["known"]:
-                if not self._begin_again():
-                    return
-                met = False
-                self._hang_up()
-                continue
+            if met and not reply["known"] and not self._begin_again():
+                return
             self._cut.clear()
             self._channel.attach(incoming, outgoing, int(reply["received"]))
             self.reconnected += met
@@ -277,6 +276,7 @@ class FarProcess:
         assert process.stdin is not None
         assert process.stdout is not None
         await_greeting(process.stdout)
+        self._greeted = True
         write_line(process.stdin, {"session": self._session, "received": self._channel.received})
         return process.stdout, process.stdin, read_line(process.stdout)
 
@@ -302,9 +302,8 @@ class FarProcess:
         return code
 
     def _begin_again(self) -> bool:
-        """The worker is gone with all it had: another one takes the task; False if too many were lost."""
+        """The worker is gone: another one takes the task. False if too many are gone."""
         self._channel.close()
-        self._session = secrets.token_hex(32)
         self._channel = Channel(self._on_message, self._cut.set)
         self._trees.clear()
         sent = self._sent

@@ -20,7 +20,7 @@ LONGEST_TEXT = 2**26  # bytes
 UNFINISHED = ".partial"
 
 
-class Written:
+class OutputWatch:
     """A place that a task writes to, and what of it the other machine has.
 
     Parameters

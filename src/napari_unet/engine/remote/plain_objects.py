@@ -1,13 +1,12 @@
 """Objects between two machines as data alone: names, numbers, arrays. Nothing is unpickled.
 
-What comes from the other machine can name only frozen dataclasses, settings, enumerations and errors of
+What comes from the other machine can name only frozen dataclasses, named tuples, settings and errors of
 this package, and these are filled with values. No function is called by its name.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import enum
 import functools
 import importlib
 import json
@@ -149,6 +148,8 @@ class _Encoder:
             return self._array(obj)
         if isinstance(obj, np.generic):
             return {"scalar": self._array(np.asarray(obj))["array"]}
+        if isinstance(obj, int):  # a name for a number
+            return int(obj)
         if kind in (bytes, bytearray, memoryview):
             return {"bytes": self.buffer(obj)}
         if kind is slice:
@@ -165,7 +166,7 @@ class _Encoder:
         if array.dtype.hasobject or array.dtype.fields:
             raise _no_data(array)
         whole = np.ascontiguousarray(array)
-        raw = memoryview(whole.reshape(-1).view(np.uint8))
+        raw = memoryview(whole.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
         place: int | str
         if self.outward.blob is not None and whole.nbytes >= BLOB:
             place = self.outward.blob(raw)
@@ -175,8 +176,8 @@ class _Encoder:
 
     def _of_ours(self, obj: Any) -> dict[str, Any]:
         kind = type(obj)
-        if isinstance(obj, enum.Enum):
-            return {"enum": [_name(kind), obj.name]}
+        if isinstance(obj, tuple) and hasattr(kind, "_fields"):
+            return {"named": [_name(kind), [self.encode(item) for item in obj]]}
         if isinstance(obj, WorkbenchError):
             text = self.outward.text
             parts = [obj.what, obj.code, obj.expected, obj.got, obj.remedy]
@@ -272,11 +273,12 @@ class _Decoder:
     def _make_scalar(self, content: Any) -> Any:
         return self._make_array(content)[()]
 
-    def _make_enum(self, content: Any) -> Any:
-        kind = _class_named(content[0])
-        if not issubclass(kind, enum.Enum):
-            raise ValueError(f"{kind.__name__} is no enumeration")
-        return kind[content[1]]
+    def _make_named(self, content: Any) -> Any:
+        name, items = content
+        kind = _class_named(name)
+        if not issubclass(kind, tuple) or len(items) != len(kind._fields):
+            raise ValueError(f"{name} is no named tuple")
+        return kind(*self._all(items))
 
     def _make_error(self, content: Any) -> Any:
         name, what, code, expected, got, remedy = (str(part) for part in content)
@@ -304,7 +306,8 @@ class _Decoder:
 
 
 def _is_frozen(kind: Any) -> bool:
-    return bool(dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen)  # type: ignore[attr-defined]
+    parameters = getattr(kind, "__dataclass_params__", None)
+    return parameters is not None and bool(parameters.frozen)
 
 
 def _name(kind: type) -> str:

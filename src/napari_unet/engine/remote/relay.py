@@ -29,6 +29,8 @@ DIED = 75  # exit code: the worker ended by itself
 START = 120.0  # seconds that the worker may take to be there
 OLD = 7 * 24 * 3600.0  # seconds after which the log of a worker that died is removed
 CHUNK = 2**16
+NAMED = 24  # characters of a session in the name of its socket file
+LONGEST = 95  # bytes of the path of a socket file without its suffix; 103 on macOS, and with it
 FAR_END = (sys.executable, "-P", "-m", "napari_unet.engine.remote.far_end")
 
 
@@ -64,7 +66,7 @@ def relay(cache: Path, size: float, wait: float, far_end: Sequence[str] = FAR_EN
     session = str(hello.get("session", ""))
     if not HASH.fullmatch(session):
         return 2
-    address = _own_folder() / f"{session[:32]}.sock"
+    address = _own_folder() / f"{session[:NAMED]}.sock"
     worker = _connect(address) or _start(address, [*far_end, str(address), str(cache), str(size), str(wait)])
     write_line(worker.makefile("wb"), hello)
     return _pump(incoming, outgoing, worker, address)
@@ -91,7 +93,10 @@ def _own_folder() -> Path:
     ComputeError
         If somebody else has made it.
     """
-    folder = Path(tempfile.gettempdir()) / f"napari-unet-{os.getuid()}"
+    name = f"napari-unet-{os.getuid()}"
+    folder = Path(tempfile.gettempdir()) / name
+    if len(os.fsencode(folder)) > LONGEST - NAMED:
+        folder = Path("/tmp") / name
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     status = folder.lstat()
@@ -132,7 +137,12 @@ def _start(address: Path, command: Sequence[str]) -> socket.socket:
     with log.open("wb") as file:
         log.chmod(0o600)
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env=environment,
+            start_new_session=True,
         )
     until = time.monotonic() + START
     while time.monotonic() < until and process.poll() is None:

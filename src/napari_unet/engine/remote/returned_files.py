@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.engine.remote.compression import unpack_bytes
@@ -13,6 +12,7 @@ from napari_unet.errors import ComputeError, unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 LARGEST = 2**27  # bytes of a part: a text may come whole
 

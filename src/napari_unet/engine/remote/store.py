@@ -221,14 +221,14 @@ class Store:
             with atomic_folder(place) as folder:
                 self._fill(folder / one_name(name), files, link=True)
         else:
-            self._touch(place)
+            os.utime(place)
         return place / one_name(name)
 
     def has_tree(self, identifier: str) -> bool:
         """Whether it is made; it counts as used then."""
         if not HASH.fullmatch(identifier) or not (self.trees / identifier).is_dir():
             return False
-        self._touch(self.trees / identifier)
+        os.utime(self.trees / identifier)
         return True
 
     def work_folder(self, key: str, name: str, files: Sequence[StoredFile], keep: str = "") -> Path:
@@ -312,8 +312,7 @@ class Store:
                 code="compute.remote.cache",
                 expected=f"at most {self.limit / GIGABYTE:.3g} GB",
                 got=f"{wanted / GIGABYTE:.3g} GB",
-                remedy="give it more with `napari-unet worker --cache-size GB` on that machine, or take fewer "
-                "images",
+                remedy="give it more with `napari-unet worker --cache-size GB`, or take fewer images",
             )
         now = time.time()
         for folder in self.work.iterdir():  # of tasks that were cut off, or stopped
@@ -327,7 +326,7 @@ class Store:
         if used + wanted <= self.limit:
             return
         for tree in self.trees.iterdir():
-            if now - tree.stat().st_atime > RECENT:
+            if now - tree.stat().st_mtime > RECENT:
                 shutil.rmtree(tree, ignore_errors=True)
         blobs = [(path.stat().st_atime, path) for path in self.blobs.glob("*/*")]
         for when, path in sorted(blobs):
