@@ -50,7 +50,7 @@ SETTINGS = {
         "intensities=robust", "patch=160", "batch_size=6", "steps_per_epoch=150", "megapixels=900",
         "learning_rate=2e-3", "averaging=0.998", "foreground_patches=0.5", "training.seed=8",
         "rotation=180", "augmentation.scale=1.0", "warp_probability=0.8", "brightness=0.4", "contrast=0.4",
-        "gamma=0.6", "noise=0.4", "invert=0.25",
+        "gamma=0.6", "noise=0.4", "invert=0.25", "find_scale=true",
     ),
     "nerve-and-vessel": (
         "filters=16", "depth=4", "training.scale=0.375", "channels=grey", "intensities=robust",

@@ -20,7 +20,7 @@ from napari_unet.data.catalog import open_dataset
 from napari_unet.data.dataset import ArrayCache
 from napari_unet.data.sample import ReferenceMask
 from napari_unet.models.normalization import resize
-from score_shipped import evaluate, held_out
+from score_shipped import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,16 +110,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--every", type=int, default=1, help="take one held-out image in so many")
+    parser.add_argument("--every", type=int, default=1, help="take one image in so many")
+    parser.add_argument("--part", choices=["held_out", "validation"], default="held_out")
+    parser.add_argument("--as-it-is", action="store_true", help="look for no other scale")
+    parser.add_argument("--minimum-size", type=int, help="instead of the model's own")
     options = parser.parse_args()
     start_backend()
     from napari_unet.models.model import Model
 
     model = Model.load(options.model)
-    every = held_out(model, open_dataset(options.data))
+    every = open_dataset(options.data).subset(model.provenance["split"][options.part])
     dataset = every.subset([s.id for s in every.samples[:: options.every]])
-    settings = model.recipe.inference.model_copy(update={"flips": "none"})
-    print(f"{options.model}, {len(dataset)} held-out images, without flips\n")
+    changes: dict[str, Any] = {"flips": "none"}
+    if options.as_it_is:
+        changes["find_scale"] = False
+    if options.minimum_size is not None:
+        changes["minimum_size"] = options.minimum_size
+    settings = model.recipe.inference.model_copy(update=changes)
+    print(f"{options.model}, {len(dataset)} {options.part.replace('_', '-')} images, {changes}\n")
     print("| images | IoU | Dice | F1 of objects at 0.5 |\n| --- | --- | --- | --- |")
     for name, (factor, change) in CHANGES.items():
         scores = evaluate(model, changed(dataset, factor, change), settings).scores

@@ -411,6 +411,12 @@ class InferenceSettings(Settings):
         description="Images that hold anything with a smaller probability, by a network with presence, get "
         "an empty mask; 0: none",
     )
+    find_scale: bool = Field(
+        False,
+        title="Find the scale",
+        description="Images whose objects are far smaller or larger than the model knows are segmented at a "
+        "quarter, half, twice or four times their size, whichever promises most",
+    )
     objects: Literal["auto", "connected", "shape", "probability", "learned", "agglomerate"] = Field(
         "auto",
         title="Objects",

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Activation = Literal["sigmoid", "softmax"]
+# Of the image's pixels: what a mask must have before doubt elsewhere counts for little.
+SOFT = 0.002
 
 
 def mask_from_probabilities(
@@ -190,3 +192,40 @@ def connected_objects(mask: NDArray[np.uint8]) -> NDArray[np.int32]:
         objects += np.where(pieces > 0, pieces + count, 0).astype(np.int32)
         count += found
     return objects
+
+
+def expected_iou(probabilities: NDArray[np.float32], mask: NDArray[np.integer]) -> float:
+    """The IoU that probabilities promise for a mask, were they right pixel by pixel.
+
+    Parameters
+    ----------
+    probabilities : numpy.ndarray
+        (Y, X, K) float32 in [0, 1].
+    mask : numpy.ndarray
+        (Y, X) of 0 to K, made from them.
+
+    Returns
+    -------
+    float
+        0 to 1.
+
+    Notes
+    -----
+    With mask M and probabilities p the expected IoU of a class is
+    (sum of p in M + s) / (|M| + sum of p outside M + s). It is averaged over the classes in M. The small s
+    lets an empty mask be right. Where M is empty it is s / (sum of p + s).
+    """
+    classes = probabilities.shape[2]
+    small = SOFT * mask.size
+    expected = []
+    for number in range(classes):
+        inside = mask == number + 1
+        p = probabilities[..., number]
+        if inside.any() or (classes == 1 and not mask.any()):
+            inside_sum = float(p[inside].sum(dtype=np.float64))
+            outside = float(p.sum(dtype=np.float64)) - inside_sum
+            expected.append((inside_sum + small) / (int(inside.sum()) + outside + small))
+    if not expected:
+        rest = float(probabilities.max(axis=2).sum(dtype=np.float64))
+        expected.append(small / (rest + small))
+    return float(np.mean(expected))

@@ -8,12 +8,12 @@ from scipy.stats import spearmanr
 
 from napari_unet.data.sample import Sample
 from napari_unet.inference.ensemble import flips_of
+from napari_unet.inference.postprocess import SOFT
 from napari_unet.models.model import Model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
 from napari_unet.settings import InferenceSettings, NetworkSettings, Recipe
 from napari_unet.workflow.review.quality_estimate import (
-    SOFT,
     Calibration,
     MemberAgreement,
     agreement_of_members,

@@ -12,7 +12,7 @@ from napari_unet.data.files.channels import channels_of
 from napari_unet.data.volumes.slices import with_neighbours
 from napari_unet.errors import WorkbenchError
 from napari_unet.inference.ensemble import flip_back, flip_image, flips_of
-from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.inference.postprocess import expected_iou, mask_from_probabilities
 from napari_unet.inference.predict import predict_probabilities
 from napari_unet.metrics.overlap import count_overlap, scores_of_counts
 from napari_unet.models.ensemble import Ensemble
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
 
-# Of the image's pixels: what a mask must have before doubt elsewhere counts for little.
-SOFT = 0.002
 FEWEST_KNOWN = 8  # images with known IoU below which an estimate is left as it is
 CERTAIN = 0.999
 
@@ -97,12 +95,6 @@ def measure_agreement(
     -------
     MemberAgreement
         Agreement 1 where there is one member.
-
-    Notes
-    -----
-    With mask M and mean probabilities p the expected IoU of a class is
-    (sum of p in M + s) / (|M| + sum of p outside M + s). It is averaged over the classes in M. The small s
-    lets an empty mask be right. Where M is empty it is s / (sum of p + s).
     """
     mean = np.asarray(np.average(np.stack(members), axis=0, weights=weights), np.float32)
     classes = mean.shape[2]
@@ -111,20 +103,8 @@ def measure_agreement(
     for member in members:
         other = mask_from_probabilities(member, threshold, activation=activation)
         scores.append(scores_of_counts(count_overlap(mask, other, classes)).iou)
-    small = SOFT * mask.size
-    expected = []
-    for number in range(classes):
-        inside = mask == number + 1
-        p = mean[..., number]
-        if inside.any() or (classes == 1 and not mask.any()):
-            inside_sum = float(p[inside].sum(dtype=np.float64))
-            outside = float(p.sum(dtype=np.float64)) - inside_sum
-            expected.append((inside_sum + small) / (int(inside.sum()) + outside + small))
-    if not expected:
-        rest = float(mean.max(axis=2).sum(dtype=np.float64))
-        expected.append(small / (rest + small))
     return MemberAgreement(
-        identifier, float(np.average(scores, weights=weights)), float(np.mean(expected)), not mask.any()
+        identifier, float(np.average(scores, weights=weights)), expected_iou(mean, mask), not mask.any()
     )
 
 

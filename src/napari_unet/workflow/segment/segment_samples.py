@@ -26,10 +26,8 @@ from napari_unet.models.intensities import prepare_image
 from napari_unet.models.normalization import is_constant, known_pixels, resize
 from napari_unet.networks.layers.object_depth import distance_map
 from napari_unet.settings import RAYS, InferenceSettings
-from napari_unet.workflow.segment.segment_volumes import (
-    by_volumes,
-    one_answer_only,
-)
+from napari_unet.workflow.segment.fitting_scale import FittingScale
+from napari_unet.workflow.segment.segment_volumes import by_volumes, one_answer_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -172,9 +170,18 @@ def segment_samples(
     network = model.recipe.network
     classes, seen = len(model.classes), 1.0
     doubtful = Ties()
+    fitting = None
+    if settings.find_scale and network.dimensions == "2d" and not isinstance(model, Ensemble):
+
+        def read(sample: Sample) -> NDArray[np.generic]:
+            return next(_readable([sample], None, model.normalization))[1]
+
+        fitting = FittingScale(model, settings, read, cancel)
     constant, alone = [], []
     for sample, outputs, apart in results:
         alone += [sample.id] * bool(network.dimensions != "2d" and place_of(sample) is None)
+        if fitting is not None:
+            outputs = fitting.improve(sample, outputs)
         if network.presence:
             outputs, seen = without_presence(outputs, classes)
         if settings.refinement and classes == 1:
@@ -207,6 +214,8 @@ def segment_samples(
         )
         yield Segmentation(sample, mask, probabilities, settings, separation, kind, apart, seen, read_off)
     doubtful.tell()
+    if fitting is not None:
+        fitting.tell()
     if constant:
         log.warning(
             "%s constant: nothing to see, so the mask is empty: %s",

@@ -65,6 +65,7 @@ ADDED = (
     ("training", "augmentation", "blur", 0.0),
     ("inference", "least_presence", 0.0),
     ("inference", "class_of", "auto"),
+    ("inference", "find_scale", False),
     ("inference", "join", 0.6),
 )
 # Tiles decide no weights: states of any are resumed, and these are what older ones were written with.
