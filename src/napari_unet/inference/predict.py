@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_unet.settings import InferenceSettings
 
     Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    OnTiles = Callable[[int, int], None]  # takes how many tiles of an image are back, and of how many
 
 MAX_BATCH = 64
 # Processors gain nothing beyond it, and Cancel is looked at between batches.
@@ -55,6 +56,7 @@ class _Predictor:
     settings: InferenceSettings
     cancel: CancelToken | None
     rays: int = 0
+    on_tiles: OnTiles | None = None
     waiting: dict[tuple[int, ...], list[tuple[_Pending, int, NDArray[np.float32]]]] = field(
         default_factory=dict
     )
@@ -90,6 +92,8 @@ class _Predictor:
                 pending.total = np.zeros((*pending.shape, result.shape[-1]), np.float32)
             pending.plan.add(pending.total, number, result)
             pending.missing -= 1
+            if self.on_tiles is not None:
+                self.on_tiles(len(pending.plan) - pending.missing, len(pending.plan))
 
     def flush_all(self) -> None:
         for key in list(self.waiting):
@@ -216,6 +220,7 @@ def predict_probabilities(
     settings: InferenceSettings,
     cancel: CancelToken | None = None,
     rays: int = 0,
+    on_tiles: OnTiles | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Probabilities for images of any size, in order.
 
@@ -233,6 +238,8 @@ def predict_probabilities(
         Checked before every batch.
     rays : int
         How many channels, the last, are distances along rays, which trade places where the image is turned.
+    on_tiles : callable, optional
+        Takes how many tiles of an image are back, and how many it has; after each of them.
 
     Yields
     ------
@@ -246,7 +253,7 @@ def predict_probabilities(
     SizeError
         If an image is empty.
     """
-    predictor = _Predictor(network, sizes, settings, cancel, rays)
+    predictor = _Predictor(network, sizes, settings, cancel, rays, on_tiles)
     queue: deque[_Pending] = deque()
     for image in images:
         queue.append(predictor.add(image))

@@ -175,10 +175,11 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.segment_panel.suggestion.every_channel = self.image_source.channels.every
         self.images.channel_box.wanted.connect(self._on_channel)
         self.images.channel_box.images_wanted.connect(self.image_source.channels.take_first_axis_as)
+        self.images.stack_question.answered.connect(self._on_stack)
         for changed in (self.session.workspace.collection_changed, self.session.workspace.current_changed):
             changed.connect(lambda *_: self._show_channels())
         self.segment_panel.suggestion.shape = self.image_source.shape
-        self.segment_panel.selected = self.images.table.selected_ids
+        self.segment_panel.selected = self.images.selected_ids
         self.segment_panel.in_stack = lambda: (
             self.image_source.slice_place(self.session.workspace.current) is not None
         )
@@ -208,7 +209,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.review_panel.correct_wanted.connect(self.navigation.correct_next)
         self.review_panel.range_wanted.connect(self._select_range)
         mend = self.review_panel.edit_bar
-        mend.selected = self.images.table.selected_ids
+        mend.selected = self.images.selected_ids
         mend.pixel_sizes = self.image_source.pixel_sizes
         mend.stack_slices = self.image_source.stack_slices
         mend.export_button.pressed.connect(self.canvas.take_everything)
@@ -312,6 +313,11 @@ class Workbench(QWidget):  # type: ignore[misc]
         chosen = () if collection is None else collection.channels
         images = channels.images_along_first_axis()
         self.images.channel_box.show_channels(channels.every(), chosen, images)
+        self.images.stack_question.ask(self.image_source.stack_to_ask_about())
+
+    def _on_stack(self, volume: bool) -> None:
+        self.image_source.take_stack_as(volume)
+        self._show_channels()
 
     def show_keys(self) -> None:
         """Open the window that lists every key."""
@@ -324,7 +330,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.review_panel.edit_bar.show_export()
 
     def segment(self, scope: str) -> None:
-        """Segment "image", "view", "selected", "all" or "held-out"."""
+        """Segment "image", "volume", "view", "selected", "all" or "held-out"."""
         self.start_segmenting.segment(scope)
 
     def step(self, by: int) -> None:
@@ -348,7 +354,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         )
         rows = [self.session.workspace.row(i) for i in counted]
         last = high >= 1.0
-        self.images.table.select(
+        self.images.select(
             r.id for r in rows if r.iou is not None and low <= r.iou and (r.iou < high or last)
         )
 

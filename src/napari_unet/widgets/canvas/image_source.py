@@ -16,6 +16,7 @@ from napari_unet.session.images.collection import Collection
 from napari_unet.widgets.canvas.current_channels import CurrentChannels
 from napari_unet.widgets.canvas.image_in_one_layer import show_in_one_layer
 from napari_unet.widgets.canvas.layer_channels import (
+    MOST_UNSAID,
     channel_axis,
     channels_in,
     find_channels,
@@ -34,6 +35,14 @@ from napari_unet.widgets.canvas.layer_images import (
     view_of,
 )
 from napari_unet.widgets.canvas.layer_styles import camera_of
+from napari_unet.widgets.canvas.volume_layers import (
+    answer,
+    axis_of_slices,
+    is_volume,
+    say,
+    slices_in,
+    take_voxel_size,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -180,6 +189,8 @@ class ImageSource(QObject):  # type: ignore[misc]
             self._fresh = event.value
             if opened_data(event.value) is None:
                 find_channels(event.value)
+                if is_volume(event.value):
+                    take_voxel_size(event.value)
         self._watch(event.value)
 
     def _on_changing(self, event: Any = None) -> None:
@@ -246,6 +257,7 @@ class ImageSource(QObject):  # type: ignore[misc]
         if collection is None:
             samples = (*dataset.samples, *dataset.unlabelled)
             collection = self._datasets[id(dataset)] = Collection(dataset.name, samples, dataset)
+            collection.take_volumes(answer(layer) is not False)
         if layer is self.layer and collection is self.session.workspace.collection:
             return
         self.layer = layer
@@ -281,9 +293,11 @@ class ImageSource(QObject):  # type: ignore[misc]
             # A stack "p" has a slice "p [0]", and napari calls a second layer of that name "p [1]".
             arrays = tuple((id(one), id(full_resolution(one))) for one in layers)
             for name in _names(name_of(layers)):
-                key = (arrays, channels_in(layers), numbers, masks, name, masks and id(self._reading))
+                volume = is_volume(layer)
+                known = (numbers, masks, name, masks and id(self._reading), volume)
+                key = (arrays, channels_in(layers), *known)
                 found = self._kept.get(key) or layer_samples(
-                    layers, reference, self._reading, lambda: len(self._plain.classes), name, numbers
+                    layers, reference, self._reading, lambda: len(self._plain.classes), name, numbers, volume
                 )
                 kept[key] = found
                 if not any(sample.id in where for sample in found[1]):
@@ -408,6 +422,43 @@ class ImageSource(QObject):  # type: ignore[misc]
             stack = identifier[: identifier.rindex(" [")]
             found[identifier] = StackSlice(stack, place.index, place.leading, depth=depth)
         return found
+
+    # volumes
+
+    def stack_to_ask_about(self) -> tuple[int, str] | None:
+        """How many slices the stack in view has, and by its file along which axis; None if nothing is open.
+
+        Nobody is asked about a single image, a series over time, or a stack that was asked about.
+        """
+        layer, collection = self.layer, self.session.workspace.collection
+        if layer is None or collection is None or layer not in self.viewer.layers:
+            return None
+        if answer(layer) is not None:
+            return None
+        if opened_data(layer) is not None:
+            slices = self.session.workspace.volume
+            return (len(slices), "z") if slices else None
+        count, axis = slices_in(layer), axis_of_slices(layer)
+        # Few of which nothing is known may be channels, which another box asks about.
+        asks = axis == "z" or (not axis and count > MOST_UNSAID)
+        return (count, axis) if count > 1 and asks else None
+
+    def take_stack_as(self, volume: bool) -> None:
+        """The slices of the stack in view lie one behind another, or are images of their own."""
+        layer, session = self.layer, self.session
+        if layer is None:
+            return
+        session.workspace.leaving.emit()
+        for one in self.layers_of_image():
+            say(one, volume)
+        if opened_data(layer) is not None and session.workspace.collection is not None:
+            session.workspace.collection.take_volumes(volume)
+            session.workspace.collection_changed.emit()
+            return
+        if volume:
+            for one in self.layers_of_image():
+                take_voxel_size(one)
+        self.follow()
 
     # channels
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     Result = tuple[Sample, NDArray[np.float32], NDArray[np.float32] | None]
     OnProblem = Callable[[Sample, WorkbenchError], None]
+    OnSlices = Callable[[float], None]
 
 
 def by_volumes(
@@ -39,6 +40,7 @@ def by_volumes(
     settings: InferenceSettings,
     cancel: CancelToken | None = None,
     on_problem: OnProblem | None = None,
+    on_slices: OnSlices | None = None,
 ) -> Iterator[Result]:
     """Segment slices together with those that lie before and behind them.
 
@@ -50,7 +52,7 @@ def by_volumes(
         image that is no slice of a volume is a volume of its own.
     model : Model
         Whose network takes volumes.
-    settings, cancel, on_problem
+    settings, cancel, on_problem, on_slices
         As ``segment_samples``.
 
     Yields
@@ -59,6 +61,7 @@ def by_volumes(
         Each slice, its outputs (Y, X, K) float32 in [0, 1], and None.
     """
     read = {sample.id: (sample, image) for sample, image in images}
+    finished = 0
     for run in runs_of_slices(sample for sample, _ in read.values()):
         first = run[0]
         name = first.id if len(run) == 1 else f"{first.id} to {run[-1].id}"
@@ -73,7 +76,15 @@ def by_volumes(
             for sample in run:
                 on_problem(sample, error)
             continue
-        (outputs,) = predict_probabilities([prepared], model.outputs, model.sizes, settings, cancel)
+
+        def on_tiles(done: int, tiles: int, before: int = finished, slices: int = len(run)) -> None:
+            if on_slices is not None:
+                on_slices(before + slices * done / tiles)
+
+        (outputs,) = predict_probabilities(
+            [prepared], model.outputs, model.sizes, settings, cancel, on_tiles=on_tiles
+        )
+        finished += len(run)
         for sample, of_slice in zip(run, outputs[len(before) :], strict=False):
             image = read.pop(sample.id)[1]
             yield sample, resize(of_slice, (image.shape[0], image.shape[1])), None
