@@ -9,6 +9,7 @@ from napari_unet.errors import WorkbenchError
 from napari_unet.session.channel_memory import ChannelMemory
 from napari_unet.session.current_project import CurrentProject
 from napari_unet.session.disk_masks import DiskMasks
+from napari_unet.session.fill_between import FillBetween
 from napari_unet.session.learn.background_job import BackgroundJob
 from napari_unet.session.learn.candidate_version import CandidateVersion
 from napari_unet.session.learn.learning import Learning
@@ -56,6 +57,7 @@ class Session:
         self.projects = CurrentProject(self.workspace, self.runner)
         self.channels = ChannelMemory(self.workspace, self.runner, self.projects)
         self.painting = Painting(self.workspace, self.runner, self.projects)
+        self.fill = FillBetween(self.workspace, self.runner, self.painting)
         self.disk_masks = DiskMasks(self.workspace, self.runner)
         self.estimates = QualityEstimates(self.workspace, self.runner)
         self.objects = ObjectTables(self.workspace, dispatch, self.runner)

@@ -21,11 +21,13 @@ from napari_unet.engine.process import ProcessEngine
 from napari_unet.session.outcome import Outcome
 from napari_unet.session.session import Session
 from napari_unet.settings import EvaluationSettings
+from napari_unet.widgets.canvas.fill_layer import FillLayer
 from napari_unet.widgets.canvas.image_source import ImageSource
 from napari_unet.widgets.canvas.large.large_masks import LargeMasks
 from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
 from napari_unet.widgets.canvas.overlays import Overlays
 from napari_unet.widgets.canvas.stroke_preview import StrokePreview
+from napari_unet.widgets.canvas.volume_errors import VolumeErrors
 from napari_unet.widgets.dock.close_question import may_stop
 from napari_unet.widgets.dock.start_segmenting import StartSegmenting
 from napari_unet.widgets.dock.stroke_actions import StrokeActions
@@ -98,6 +100,8 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.canvas = MaskCanvas(napari_viewer, self.session, self.image_source, self)
         self.overlays = Overlays(napari_viewer, self.session, self.canvas)
         self.stroke_preview = StrokePreview(napari_viewer, self.session, self.canvas)
+        self.fill_layer = FillLayer(napari_viewer, self.session, self.canvas)
+        self.volume_errors = VolumeErrors(napari_viewer, self.session, self.canvas)
         self.mask_editing = MaskEditing(self.session, self.canvas)
         self.large = LargeMasks(napari_viewer, self.session, self.image_source, self)
         self.canvas.large = self.large
@@ -112,7 +116,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.stroke_actions = StrokeActions(
             self.session, self.image_source, self.canvas, self.segment_panel, self.strokes_row
         )
-        self.review_panel = ReviewPanel(self.session, self)
+        self.review_panel = ReviewPanel(self.session, napari_viewer, self)
         self.learn_panel = LearnPanel(self.session, self)
         self.navigation = Navigation(self.session, self.images, self.segment_panel, self.canvas)
         self.start_segmenting = StartSegmenting(
@@ -214,6 +218,9 @@ class Workbench(QWidget):  # type: ignore[misc]
         mend.stack_slices = self.image_source.stack_slices
         mend.export_button.pressed.connect(self.canvas.take_everything)
         mend.shows_objects = lambda: self.canvas.as_objects
+        volume = self.review_panel.volume_row
+        volume.fill_wanted.connect(lambda: self.fill_between(pointed=False))
+        volume.accept_wanted.connect(self.accept)
         mend.done_wanted.connect(self.navigation.done_and_next)
         mend.edit_wanted.connect(self.mask_editing.edit)
         mend.version_wanted.connect(self.mask_editing.go_back)
@@ -249,7 +256,8 @@ class Workbench(QWidget):  # type: ignore[misc]
                 "U": self.review_panel.unsure_box.toggle,
                 "B": self.review_panel.boxes["probabilities"].toggle,
                 "H": self.canvas.hide_mask,
-                "A": self.stroke_actions.accept_preview,
+                "A": self.accept,
+                "Shift-F": self.fill_between,
                 "G": lambda: self.mask_editing.edit("grow"),
                 "Shift-G": lambda: self.mask_editing.edit("shrink"),
                 "Shift-W": self.objects.worst,
@@ -333,6 +341,20 @@ class Workbench(QWidget):  # type: ignore[misc]
         """Segment "image", "volume", "view", "selected", "all" or "held-out"."""
         self.start_segmenting.segment(scope)
 
+    def fill_between(self, pointed: bool = True) -> None:
+        """Propose what lies between painted slices: of the object that is pointed at, or of all painted."""
+        self.canvas.take_painting()
+        point = self.canvas.object_point() if pointed else None
+        self.session.fill.propose(point)
+
+    def accept(self) -> None:
+        """Make what is on offer part of the mask: a fill between slices, or the preview of strokes."""
+        if self.session.fill.proposal is None:
+            self.stroke_actions.accept_preview()
+            return
+        self.canvas.take_painting()
+        self.session.fill.accept()
+
     def step(self, by: int) -> None:
         """Go to the next image in the list, or the one before."""
         self.images.flush()
@@ -343,6 +365,8 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _show_overlay(self, kind: str, shown: bool) -> None:
         self.overlays.show(kind, shown)
+        if kind == "errors":
+            self.volume_errors.want(shown)
         self.review_panel.refresh()
 
     def _select_range(self, low: float, high: float) -> None:
@@ -438,6 +462,9 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.canvas.close()
         self.overlays.close()
         self.stroke_preview.close()
+        self.fill_layer.close()
+        self.volume_errors.close()
+        self.review_panel.volume_row.close_row()
         self.image_source.close()
         self.work.close()
         self.images.close_threads()

@@ -189,8 +189,6 @@ class ImageSource(QObject):  # type: ignore[misc]
             self._fresh = event.value
             if opened_data(event.value) is None:
                 find_channels(event.value)
-                if is_volume(event.value):
-                    take_voxel_size(event.value)
         self._watch(event.value)
 
     def _on_changing(self, event: Any = None) -> None:
@@ -294,6 +292,8 @@ class ImageSource(QObject):  # type: ignore[misc]
             arrays = tuple((id(one), id(full_resolution(one))) for one in layers)
             for name in _names(name_of(layers)):
                 volume = is_volume(layer)
+                if volume:
+                    self._measure(layers)
                 known = (numbers, masks, name, masks and id(self._reading), volume)
                 key = (arrays, channels_in(layers), *known)
                 found = self._kept.get(key) or layer_samples(
@@ -455,10 +455,13 @@ class ImageSource(QObject):  # type: ignore[misc]
             session.workspace.collection.take_volumes(volume)
             session.workspace.collection_changed.emit()
             return
-        if volume:
-            for one in self.layers_of_image():
-                take_voxel_size(one)
         self.follow()
+
+    def _measure(self, layers: tuple[Any, ...]) -> None:
+        """Give the layers of a volume the size of its voxels, if the file tells it."""
+        for layer in layers:
+            if take_voxel_size(layer):
+                self._fit.start()
 
     # channels
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from napari_unet.data.files.pixel_size import unit_name
 from napari_unet.data.volumes.voxel_size import read_voxel_size
 from napari_unet.errors import WorkbenchError
 from napari_unet.widgets.canvas.layer_channels import TIFF, channel_axis
 
 KEY = "napari_unet_volume"  # of layer metadata: whether a person says that it is a volume
 WORD = "napari_unet_axis"  # of layer metadata: letter of the axis of slices by labels or file; "" unknown
+SIZED = "napari_unet_voxel"  # of layer metadata: whether it was looked for the size of a voxel
 DEPTH, OTHER_AXES = "z", "tcq"
 PLANE = 2
 
@@ -59,18 +59,20 @@ def say(layer: Any, volume: bool) -> None:
         _answers[str(layer.source.path)] = volume
 
 
-def take_voxel_size(layer: Any) -> None:
-    """Give a volume the size of its voxels, where its file tells it and the layer has none."""
+def take_voxel_size(layer: Any) -> bool:
+    """Give a volume the size of its voxels, where its file tells it and the layer has none; says whether."""
     path = layer.source.path
-    plain = np.all(np.asarray(layer.scale) == 1)
-    if path is None or not plain or not any(str(unit) == "pixel" for unit in layer.units):
-        return
+    plain = np.all(np.asarray(layer.scale) == 1) and all(str(unit) == "pixel" for unit in layer.units)
+    if path is None or not plain or layer.metadata.get(SIZED):
+        return False
+    layer.metadata[SIZED] = True
     size = read_voxel_size(Path(str(path)))
-    if size is None or unit_name(size.pixel.unit) is None:
-        return
+    if size is None:
+        return False
     others = layer.ndim - 3
     layer.scale = (*layer.scale[:others], size.z, size.pixel.y, size.pixel.x)
     layer.units = (*layer.units[:others], *[size.pixel.unit] * 3)
+    return True
 
 
 def _by_labels(layer: Any) -> str:

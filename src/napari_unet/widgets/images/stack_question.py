@@ -20,7 +20,7 @@ class StackQuestion(QWidget):  # type: ignore[misc]
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.words = QLabel()
-        self.volume_button = QPushButton("Volume")
+        self.volume_button = QPushButton("One volume")
         self.volume_button.setToolTip(
             "<qt>The slices lie one behind another. The list has one row for all of them, objects are "
             "numbered in three dimensions, and a 2.5D or 3D model sees neighbouring slices.</qt>"
@@ -45,7 +45,7 @@ class StackQuestion(QWidget):  # type: ignore[misc]
             return
         count, axis = about
         said = axis == "z"
-        self.words.setText(f"{count} slices along Z:" if said else f"{count} pages:")
+        self.words.setText(f"{count} slices along Z are" if said else f"The {count} pages are")
         layout = self.layout()
         first, second = (
             (self.volume_button, self.images_button) if said else (self.images_button, self.volume_button)

@@ -1,0 +1,283 @@
+"""Objects between the painted slices of a volume: proposed first, part of the mask once a person accepts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from psygnal import Signal
+
+from napari_unet.errors import DataError, WorkbenchError
+from napari_unet.inference.edits.fill_between import fill_between
+from napari_unet.project.corrections.correction import IGNORE
+from napari_unet.session.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.session.images.collection import Collection
+    from napari_unet.session.painting import Painting
+    from napari_unet.session.task_runner import TaskRunner
+    from napari_unet.session.workspace import Workspace
+
+FARTHEST = 64  # slices between two painted ones
+KIND = "fill between slices"  # what versions of a mask call it
+UNPAINTED = DataError(
+    "there is no object to fill between slices",
+    code="data.fill.unpainted",
+    expected="an object that is painted in the slice in view and in another one",
+    remedy="paint it in two slices, with one or more slices between them, then fill",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class FillProposal:
+    """Voxels that would be painted; nothing of them is in the mask.
+
+    Attributes
+    ----------
+    slices : dict
+        Id of each slice to its proposal, (Y, X) uint8: class where an object is, 0 elsewhere.
+    objects : int
+        How many objects were interpolated.
+    guided : bool
+        Whether the network's probability helped.
+    """
+
+    slices: dict[str, NDArray[np.uint8]]
+    objects: int
+    guided: bool
+
+    @property
+    def voxels(self) -> int:
+        """How many there are."""
+        return int(sum(np.count_nonzero(part) for part in self.slices.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class _Painted:
+    """Objects of a slice that a person painted, each (Y, X) bool with its class."""
+
+    objects: tuple[tuple[int, NDArray[np.bool_]], ...]
+
+
+class FillBetween:
+    """Proposes what lies between painted slices, and paints it when it is accepted.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Whose volume is in view.
+    runner : TaskRunner
+        Whose thread computes.
+    painting : Painting
+        Records what is accepted, slice by slice.
+    """
+
+    changed = Signal()  # there is another proposal, or none, or what was accepted can be undone or not
+
+    def __init__(self, workspace: Workspace, runner: TaskRunner, painting: Painting) -> None:
+        self.workspace, self.runner, self.painting = workspace, runner, painting
+        self.proposal: FillProposal | None = None
+        self.computing = False
+        self._accepted: dict[str, NDArray[np.uint8]] = {}  # masks as they were left
+        workspace.collection_changed.connect(self._forget)
+
+    def _forget(self) -> None:
+        self.proposal, self._accepted = None, {}
+        self.changed.emit()
+
+    @property
+    def undoable(self) -> int:
+        """How many slices the last fill painted that are still as it left them."""
+        return sum(self._is_as_left(i) for i in self._accepted)
+
+    def propose(self, point: tuple[int, int] | None = None) -> None:
+        """Interpolate objects from the slice in view to the nearest painted slices; errors go to ``failed``.
+
+        Parameters
+        ----------
+        point : tuple of int, optional
+            Row and column of the one object that is wanted; else every object that was painted in this slice.
+        """
+        collection, current, slices = self.workspace.collection, self.workspace.current, self.workspace.volume
+        if collection is None or self.computing:
+            return
+        if not slices:
+            self.runner.failed.emit(UNPAINTED.sentence, "")
+            return
+        self.computing = True
+
+        def work() -> None:
+            found: FillProposal | WorkbenchError
+            try:
+                found = self._interpolate(collection, slices, current, point)
+            except WorkbenchError as error:
+                found = error
+            self.runner.dispatch(lambda: self._take(collection, found))
+
+        self.runner.in_background(work)
+
+    def _take(self, collection: Collection, found: FillProposal | WorkbenchError) -> None:
+        self.computing = False
+        if collection is not self.workspace.collection:
+            return
+        if isinstance(found, WorkbenchError):
+            self.runner.failed.emit(found.sentence, "")
+            return
+        self.proposal = found
+        self.changed.emit()
+
+    def discard(self) -> None:
+        """Forget the proposal."""
+        self.proposal = None
+        self.changed.emit()
+
+    def accept(self) -> None:
+        """Paint the proposal: its voxels are verified from now on. Pixels that were painted stay as they are."""
+        proposal, collection = self.proposal, self.workspace.collection
+        if proposal is None or collection is None:
+            return
+        self.proposal, self._accepted = None, {}
+        for identifier, wanted in proposal.slices.items():
+            before = self._mask(identifier, wanted.shape)
+            free = (wanted > 0) & ~self._verified(identifier, wanted.shape)
+            after = np.where(free, wanted, before).astype(np.uint8)
+            if np.array_equal(before, after):
+                continue
+            self.painting.correct(identifier, after, KIND)
+            self._accepted[identifier] = after
+        self._show(self._accepted)
+
+    def undo(self) -> None:
+        """Take the last accepted fill back, in all its slices but those that changed since."""
+        left = [i for i in self._accepted if self._is_as_left(i)]
+        changed = len(self._accepted) - len(left)
+        self._accepted = {}
+        for identifier in left:
+            try:
+                self.painting.undo(identifier)
+            except WorkbenchError as error:
+                self.runner.failed.emit(error.sentence, "")
+        if changed:
+            words = f"{changed} slices were" if changed > 1 else "1 slice was"
+            self.runner.succeeded.emit(
+                Outcome(f"{words} changed since the fill and stay: undo there by hand.", is_note=True)
+            )
+        self._show(left)
+
+    def _show(self, identifiers: Sequence[str] | dict[str, NDArray[np.uint8]]) -> None:
+        self.workspace.rows_changed.emit(tuple(identifiers))
+        if self.workspace.current in identifiers:
+            self.workspace.mask_changed.emit(self.workspace.current)
+        self.changed.emit()
+
+    def _is_as_left(self, identifier: str) -> bool:
+        mask = self.workspace.mask(identifier)
+        return mask is not None and np.array_equal(mask, self._accepted[identifier])
+
+    def _mask(self, identifier: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """(Y, X) uint8: the mask of a slice; one of which nothing is known is begun where there is none."""
+        mask = self.workspace.mask(identifier)
+        if mask is not None:
+            return mask
+        self.painting.begin_strokes(identifier)
+        return self.painting.unknown_mask(identifier, shape)
+
+    def _verified(self, identifier: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        verified = self.painting.verified(identifier)
+        return np.zeros(shape, bool) if verified is None else verified
+
+    # finding objects, in any thread
+
+    def _interpolate(
+        self, collection: Collection, slices: Sequence[str], current: str, point: tuple[int, int] | None
+    ) -> FillProposal:
+        place = slices.index(current)
+        here = self._objects(collection, current, point)
+        found: dict[str, NDArray[np.uint8]] = {}
+        count, guided = 0, False
+        for label, shape in here.objects:
+            for step in (-1, 1):
+                other = self._partner(collection, slices, place, step, label, shape)
+                if other is None or abs(other[0] - place) < 2:
+                    continue
+                low, high = sorted((place, other[0]))
+                ends = (shape, other[1]) if low == place else (other[1], shape)
+                probability = self._probability(collection, slices[low : high + 1], label, shape.shape)
+                filled = fill_between(*ends, high - low - 1, probability)
+                guided |= probability is not None
+                count += 1
+                for identifier, part in zip(slices[low + 1 : high], filled, strict=True):
+                    free = part & ~self._verified(identifier, part.shape)
+                    into = found.setdefault(identifier, np.zeros(part.shape, np.uint8))
+                    into[free & (into == 0)] = label
+        if not count:
+            raise UNPAINTED
+        return FillProposal(found, count, guided)
+
+    def _objects(
+        self, collection: Collection, identifier: str, point: tuple[int, int] | None = None
+    ) -> _Painted:
+        """Objects of a slice of which a person painted something; or the one at a point, painted or not."""
+        settings = self.workspace.inference
+        mask = collection.mask(identifier, settings)
+        if mask is None:
+            return _Painted(())
+        known = np.where(mask == IGNORE, 0, mask).astype(np.uint8)
+        numbers = collection.objects(identifier, known, settings)
+        if point is not None:
+            wanted = [int(numbers[point])]
+        else:
+            painted = self._verified(identifier, mask.shape) & (known > 0)
+            wanted = np.unique(numbers[painted]).tolist()
+        return _Painted(tuple((int(known[numbers == n][0]), numbers == n) for n in wanted if n > 0))
+
+    def _partner(
+        self,
+        collection: Collection,
+        slices: Sequence[str],
+        place: int,
+        step: int,
+        label: int,
+        shape: NDArray[np.bool_],
+    ) -> tuple[int, NDArray[np.bool_]] | None:
+        """The nearest slice on one side in which the object was painted, and its shape there."""
+        for z in range(place + step, place + step * (FARTHEST + 2), step):
+            if not 0 <= z < len(slices):
+                return None
+            if not collection.entries[slices[z]].is_corrected:
+                continue
+            alike = [other for of, other in self._objects(collection, slices[z]).objects if of == label]
+            alike = [other for other in alike if other.shape == shape.shape]
+            best = max(alike, key=lambda other: int(np.count_nonzero(other & shape)), default=None)
+            if best is None:
+                continue
+            if (best & shape).any():
+                return z, best
+            near = [other for other in alike if _are_near(shape, other)]
+            if near:
+                return z, near[0]
+        return None
+
+    def _probability(
+        self, collection: Collection, slices: Sequence[str], label: int, shape: tuple[int, ...]
+    ) -> NDArray[np.float32] | None:
+        """(Z, Y, X) float32: probability of a class in slices; None unless all were segmented."""
+        found = []
+        for identifier in slices:
+            said = collection.said(identifier)
+            if said is None or said[0].shape[:2] != shape or not collection.entries[identifier].is_whole:
+                return None
+            found.append(np.asarray(said[0][..., label - 1], np.float32))
+        return np.stack(found)
+
+
+def _are_near(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
+    """Whether two shapes lie no farther apart than the object is wide."""
+    centres = [np.argwhere(shape).mean(axis=0) for shape in (one, other)]
+    width = 2 * np.sqrt(max(np.count_nonzero(one), np.count_nonzero(other)) / np.pi)
+    return bool(np.linalg.norm(centres[1] - centres[0]) <= width)
