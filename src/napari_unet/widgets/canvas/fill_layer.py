@@ -66,6 +66,7 @@ class FillLayer(QObject):  # type: ignore[misc]
                 metadata={OURS: "fill"},
                 opacity=1.0,
                 colormap=layer_styles.fill_colormap(),
+                units=self.canvas.units(labels.ndim),
             )
             self.layer.contour = OUTLINE
             self.layer.editable = False

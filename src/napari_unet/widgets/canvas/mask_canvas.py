@@ -424,7 +424,12 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             if self.mask_layer is None:
                 colours = layer_styles.label_colours(numbering.as_objects, self._classes)
                 self.mask_layer = self.viewer.add_labels(
-                    shown, name="U-Net mask", metadata={OURS: "mask"}, opacity=0.55, colormap=colours
+                    shown,
+                    name="U-Net mask",
+                    metadata={OURS: "mask"},
+                    opacity=0.55,
+                    colormap=colours,
+                    units=self.units(shown.ndim),
                 )
                 self._listen(self.mask_layer, on=True)
                 keys.bind(self.mask_layer, self._label_keys())
@@ -535,6 +540,11 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         mask = self.large.lens.layer if self.large is not None and self.large.active else self.mask_layer
         if mask in every and layer in every:
             every.move(every.index(layer), every.index(mask))
+
+    def units(self, axes: int) -> Any:
+        """Units for a layer over the current image: napari warns where layers differ in them."""
+        image = self.image_source.layer
+        return image.units[-axes:] if image is not None and image.ndim >= axes else None
 
     def place(self, layer: Any, first: tuple[int, int] = (0, 0)) -> None:
         """Lay a layer over the current image, with its first pixel at a row and column of that."""

@@ -86,7 +86,11 @@ class VolumeErrors(QObject):  # type: ignore[misc]
         if self.layer is None:
             active = self.viewer.layers.selection.active
             self.layer = self.viewer.add_labels(
-                labels, name="errors in 3D", metadata={OURS: "errors"}, colormap=layer_styles.error_colormap()
+                labels,
+                name="errors in 3D",
+                metadata={OURS: "errors"},
+                colormap=layer_styles.error_colormap(),
+                units=self.canvas.units(labels.ndim),
             )
             self.layer.editable = False
             if active in self.viewer.layers:

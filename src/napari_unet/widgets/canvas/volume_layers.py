@@ -75,6 +75,12 @@ def take_voxel_size(layer: Any) -> bool:
     return True
 
 
+def anisotropy_of(layer: Any) -> float:
+    """How many times as thick a slice is as a pixel is wide; 1 of a single image."""
+    scale = np.abs(np.asarray(layer.scale, float))[-3:]
+    return float(scale[0] / np.sqrt(scale[1] * scale[2])) if len(scale) == 3 and scale.all() else 1.0
+
+
 def _by_labels(layer: Any) -> str:
     label = str(layer.axis_labels[-PLANE - 1]).lower()
     return label[:1] if label[:1] in DEPTH + OTHER_AXES else ""

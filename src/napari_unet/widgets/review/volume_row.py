@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
+from napari_unet.widgets.canvas.layer_styles import camera_of
 from napari_unet.widgets.parts.step import ElidedLabel
 from napari_unet.widgets.parts.words import count
 
@@ -18,6 +20,8 @@ FILL_TIP = (
     "over an object the key fills that one alone. The proposal is outlined, and is not part of the mask "
     "until you accept it.</qt>"
 )
+TAKEN_UP = "QToolButton:checked { background-color: #2f6fbd; color: white; }"
+FLAT, TILTED = (0.0, 0.0, 90.0), (0.0, -30.0, 60.0)  # angles of the camera: napari's own, and one to see depth
 
 
 class VolumeRow(QWidget):  # type: ignore[misc]
@@ -45,6 +49,7 @@ class VolumeRow(QWidget):  # type: ignore[misc]
         self.view_button = QToolButton()
         self.view_button.setText("3D view")
         self.view_button.setCheckable(True)
+        self.view_button.setStyleSheet(TAKEN_UP)
         self.view_button.setToolTip(
             "Show the mask of the volume in three dimensions, with Errors what is wrong in it; again: slices"
         )
@@ -105,6 +110,9 @@ class VolumeRow(QWidget):  # type: ignore[misc]
 
     def _show_in_3d(self, shown: bool) -> None:
         self.viewer.dims.ndisplay = 3 if shown else 2
+        camera = camera_of(self.viewer)
+        if shown and np.allclose(camera.angles, FLAT):
+            camera.angles = TILTED
 
     def _on_view(self, event: Any = None) -> None:
         self.view_button.setChecked(self.viewer.dims.ndisplay == 3)

@@ -182,7 +182,8 @@ class SegmentPanel(Step):
     def _show_link(self) -> None:
         """Offer to link objects where the current image is a slice of a stack and objects are shown."""
         self.link_box.setChecked(self.session.workspace.link_objects)
-        self.link_box.setVisible(bool(self.show_box.currentData()) and self.in_stack())
+        linkable = self.in_stack() and not self.session.workspace.volume  # whose objects are numbered through
+        self.link_box.setVisible(bool(self.show_box.currentData()) and linkable)
 
     # models
 

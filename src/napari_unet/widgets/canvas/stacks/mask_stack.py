@@ -103,7 +103,15 @@ class MaskStack:
     # objects through all slices
 
     def use_tables(self, tables: dict[Index, NDArray[np.int32]], numbering: LabelNumbering) -> None:
-        """Give objects other numbers: a slice at once if it is asked for, else when it is its turn."""
+        """Give objects other numbers: a slice at once if it is asked for, else when it is its turn.
+
+        Parameters
+        ----------
+        tables : dict
+            Index of a slice to what its numbers become, (N + 1,) int32, or to its labels, (Y, X) int32.
+        numbering : LabelNumbering
+            Of the new numbers.
+        """
         self._tables = tables
         self.numbering = numbering
 
@@ -119,9 +127,11 @@ class MaskStack:
         if table is None:
             return False
         labels = self.labels[index]
-        ignored = labels == IGNORED_OBJECT
-        fresh = table[np.where(ignored, 0, labels)]
-        fresh[ignored] = IGNORED_OBJECT
+        fresh = table
+        if table.ndim == 1:
+            ignored = labels == IGNORED_OBJECT
+            fresh = table[np.where(ignored, 0, labels)]
+            fresh[ignored] = IGNORED_OBJECT
         if np.array_equal(fresh, labels):
             return False
         self.labels[index] = fresh
