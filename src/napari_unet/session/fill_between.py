@@ -137,7 +137,7 @@ class FillBetween:
         self.changed.emit()
 
     def accept(self) -> None:
-        """Paint the proposal: its voxels are verified from now on. Pixels that were painted stay as they are."""
+        """Paint the proposal: its voxels are verified from now on. What was painted before stays as it is."""
         proposal, collection = self.proposal, self.workspace.collection
         if proposal is None or collection is None:
             return
@@ -258,9 +258,9 @@ class FillBetween:
                 continue
             if (best & shape).any():
                 return z, best
-            near = [other for other in alike if _are_near(shape, other)]
-            if near:
-                return z, near[0]
+            nearest = min(alike, key=lambda other: _widths_between(shape, other))
+            if _widths_between(shape, nearest) <= abs(z - place):
+                return z, nearest
         return None
 
     def _probability(
@@ -276,8 +276,8 @@ class FillBetween:
         return np.stack(found)
 
 
-def _are_near(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
-    """Whether two shapes lie no farther apart than the object is wide."""
+def _widths_between(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """How far apart the centres of two shapes lie, in widths of the larger one: 1 a slice is not too far."""
     centres = [np.argwhere(shape).mean(axis=0) for shape in (one, other)]
     width = 2 * np.sqrt(max(np.count_nonzero(one), np.count_nonzero(other)) / np.pi)
-    return bool(np.linalg.norm(centres[1] - centres[0]) <= width)
+    return float(np.linalg.norm(centres[1] - centres[0]) / width)

@@ -129,7 +129,7 @@ class Workspace:
 
     @property
     def volume(self) -> tuple[str, ...]:
-        """Ids of the slices of the volume in view, in order; empty if an image is in view that is no slice."""
+        """Ids of the slices of the volume in view, in order; empty while a single image is in view."""
         if self.collection is None:
             return ()
         return self.collection.volumes.get(self.collection.volume_of(self.current), ())

@@ -108,9 +108,7 @@ class _Guide:
         found = []
         for ridge in (False, True):
             guide = cls(ridge, level, 1.0)
-            right = [
-                ((guide.sign(shape, p) > 0) == (shape > 0))[np.abs(shape) <= BAND] for shape, p in shown
-            ]
+            right = [((guide.sign(shape, p) > 0) == (shape > 0))[np.abs(shape) <= BAND] for shape, p in shown]
             share = float(np.concatenate(right).mean()) if sum(r.size for r in right) else 0.5
             found.append(cls(ridge, level, max(0.0, 2 * share - 1)))
         return max(found, key=lambda guide: guide.trust)
@@ -119,11 +117,12 @@ class _Guide:
         """(Y, X) float32 in [-0.3, 0.3]: above 0 where the network takes a pixel for inside."""
         smooth = _smoothed(probability)
         if not self.ridge:
-            return np.clip(smooth - self.level, -MOST, MOST)
+            return np.asarray(np.clip(smooth - self.level, -MOST, MOST), np.float32)
         # Towards a ridge the probability falls outward, behind it it rises.
         down, right = np.gradient(smooth)
         outward = np.gradient(_smoothed(-shape))
-        return np.clip(-(down * outward[0] + right * outward[1]), -MOST, MOST)
+        falls = -(down * outward[0] + right * outward[1])
+        return np.asarray(np.clip(falls, -MOST, MOST), np.float32)
 
     def pull(self, shape: NDArray[np.float32], probability: NDArray[np.floating]) -> NDArray[np.float32]:
         """(Y, X) float32: pixels by which an outline moves outward."""
@@ -168,8 +167,9 @@ def _move(first: NDArray[np.bool_], last: NDArray[np.bool_]) -> NDArray[np.float
     y, x = (int(n) for n in np.round(move))
     moved = np.zeros_like(first)
     rows, columns = np.nonzero(first)
-    there = (rows + y >= 0) & (rows + y < first.shape[0]) & (columns + x >= 0) & (columns + x < first.shape[1])
-    moved[rows[there] + y, columns[there] + x] = True
+    rows, columns = rows + y, columns + x
+    there = (rows >= 0) & (rows < first.shape[0]) & (columns >= 0) & (columns < first.shape[1])
+    moved[rows[there], columns[there]] = True
     if np.count_nonzero(moved & last) > np.count_nonzero(first & last):
         return np.asarray(move, np.float64)
     return np.zeros(2)

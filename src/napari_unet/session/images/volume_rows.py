@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from napari_unet.data.sample import Sample
     from napari_unet.metrics.overlap import EmptyRule
-    from napari_unet.session.images.collection import Entry
     from napari_unet.session.images.image_row import Status
 
 Volumes = dict[str, tuple[str, ...]]  # name of each to the ids of its slices, in order
@@ -59,7 +58,7 @@ def volumes_among(samples: Iterable[Sample]) -> Volumes:
     return {names[file]: tuple(i for _, i in sorted(members)) for file, members in slices.items()}
 
 
-def volume_row(name: str, entries: Mapping[str, Entry], slices: Sequence[str], empty: EmptyRule) -> ImageRow:
+def volume_row(name: str, entries: Mapping[str, Any], slices: Sequence[str], empty: EmptyRule) -> ImageRow:
     """The row of a volume.
 
     Its IoU is that of all voxels whose agreement with the reference is known. Without any it is the mean of
@@ -76,7 +75,8 @@ def volume_row(name: str, entries: Mapping[str, Entry], slices: Sequence[str], e
     problems = [(i, e.problem or e.flaw) for i, e in zip(slices, known, strict=True) if e.problem or e.flaw]
     reason = ""
     if estimates:
-        reason = f"mean of {len(estimates):,} slices: {next(e.reason for e in known if e.estimate is not None)}"
+        first = next(entry.reason for entry in known if entry.estimate is not None)
+        reason = f"mean of {len(estimates):,} slices: {first}"
     return ImageRow(
         name,
         _common(entry.group for entry in known),
@@ -97,7 +97,7 @@ def _common(words: Iterable[str]) -> str:
     return every.pop() if len(every) == 1 else ""
 
 
-def _status(known: Sequence[Entry], done: int) -> Status:
+def _status(known: Sequence[Any], done: int) -> Status:
     if done == len(known):
         return "done"
     if done or any(entry.is_corrected for entry in known):

@@ -117,6 +117,8 @@ def errors_of(collection: Collection, slices: Sequence[str], settings: Any) -> d
         if mask is None or reference is None or reference.labels.shape != mask.shape:
             continue
         errors = error_map(reference, mask)
+        if errors is None:
+            continue
         errors[mask == IGNORE] = 0
         found[identifier] = errors
     return found

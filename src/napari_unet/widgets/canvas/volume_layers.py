@@ -21,7 +21,7 @@ _answers: dict[str, bool] = {}  # by the file of a layer: nobody is asked twice
 
 
 def axis_of_slices(layer: Any) -> str:
-    """Letter of the last leading axis of a layer by its labels or its file: "z", "t", ...; empty if unknown."""
+    """Letter of the last leading axis of a layer by labels or file: "z", "t", ...; empty if unknown."""
     if slices_in(layer) < 2:
         return ""
     if WORD not in layer.metadata:

@@ -74,7 +74,7 @@ class Navigation:
             self.images.table.next_image()
 
     def _next_slice(self, current: str) -> str:
-        """The next slice of the volume in view that has a mask and is not done, then one before; else empty."""
+        """The next slice of the volume in view with a mask that is not done, then one before; or empty."""
         workspace = self.session.workspace
         slices = workspace.volume
         if not slices or workspace.collection is None:
@@ -113,6 +113,4 @@ class Navigation:
         if identifier:
             self.session.workspace.select(identifier)
             collection = self.session.workspace.collection
-            self.images.table.show_image(
-                identifier if collection is None else collection.listed(identifier)
-            )
+            self.images.table.show_image(identifier if collection is None else collection.listed(identifier))

@@ -21,7 +21,8 @@ FILL_TIP = (
     "until you accept it.</qt>"
 )
 TAKEN_UP = "QToolButton:checked { background-color: #2f6fbd; color: white; }"
-FLAT, TILTED = (0.0, 0.0, 90.0), (0.0, -30.0, 60.0)  # angles of the camera: napari's own, and one to see depth
+# Angles of the camera: napari's own, and those in which depth is seen.
+FLAT, TILTED = (0.0, 0.0, 0.0), (-20.0, 30.0, -10.0)
 
 
 class VolumeRow(QWidget):  # type: ignore[misc]
@@ -103,8 +104,10 @@ class VolumeRow(QWidget):  # type: ignore[misc]
         if fill.proposal is not None:
             objects = count(fill.proposal.objects, "object")
             self.words.setText(f"{objects} in {count(len(fill.proposal.slices), 'slice')}")
-            how = "the painted outlines and the model's probabilities" if fill.proposal.guided else (
-                "the painted outlines alone, as not all of these slices are segmented"
+            how = (
+                "the painted outlines and the model's probabilities"
+                if fill.proposal.guided
+                else ("the painted outlines alone, as not all of these slices are segmented")
             )
             self.words.setToolTip(f"<qt>{fill.proposal.voxels:,} voxels, by {how}</qt>")
 

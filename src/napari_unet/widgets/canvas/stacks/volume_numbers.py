@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.session.images.collection import Collection
-    from napari_unet.settings import InferenceSettings
+    from napari_unet.settings import InferenceSettings, Separation
     from napari_unet.widgets.canvas.label_numbering import LabelNumbering
 
     Index = tuple[int, ...]
@@ -63,9 +63,8 @@ def number_volume(
         ignored = np.stack([part == IGNORED_OBJECT for part in parts])
         shown = np.where(ignored, 0, np.stack(parts))
         mask = numbering.classes(shown).astype(np.uint8)
-        objects = find_volume_objects(
-            mask, settings, *_said(collection, [ids[index] for index in run], mask.shape), anisotropy
-        )
+        said = _said(collection, [ids[index] for index in run], mask.shape)
+        objects = find_volume_objects(mask, settings, *said, anisotropy)
         marks = [collection.joined(ids[index]) for index in run]
         if any(mark is not None for mark in marks):
             none = np.zeros(mask.shape[1:], bool)
@@ -92,7 +91,7 @@ def _runs(indices: list[Index]) -> list[list[Index]]:
 
 def _said(
     collection: Collection, ids: Sequence[str], shape: tuple[int, ...]
-) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None, str]:
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None, Separation]:
     """Probabilities, what tells objects apart and its kind, of slices; nothing unless it is known of all."""
     answers = [collection.said(identifier) for identifier in ids]
     fitting = [said for said in answers if said is not None and said[0].shape[:2] == shape[1:]]
@@ -103,5 +102,5 @@ def _said(
     if len(apart) < len(ids):
         return probabilities, None, "none"
     prediction = collection.entries[ids[0]].prediction
-    kind = "none" if prediction is None else prediction.separation_kind
+    kind: Separation = "none" if prediction is None else prediction.separation_kind
     return probabilities, np.stack([np.asarray(one, np.float32) for one in apart]), kind
