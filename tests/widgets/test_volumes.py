@@ -56,7 +56,7 @@ def volume(dock: Any, viewer: Any, qtbot: Any, volume_models: Path, stack_file: 
     """The dock with a model of volumes and a stack that a person takes for a volume."""
     dock.session.workspace.load_model(volume_models / request.param)
     viewer.open(str(stack_file), plugin="napari")
-    qtbot.waitUntil(lambda: dock.images.stack_question.isVisible())
+    qtbot.waitUntil(lambda: not dock.images.stack_question.isHidden())
     click(qtbot, dock.images.stack_question.volume_button)
     go_to(dock, qtbot, 0)
     return dock
@@ -73,6 +73,12 @@ def whole(dock: Any, qtbot: Any) -> np.ndarray:
     qtbot.waitUntil(lambda: not dock.canvas.stacks.filling, timeout=LONG)
     settled(dock, qtbot)
     return np.asarray(dock.canvas.mask_layer.data).copy()
+
+
+def order(question: Any) -> list[Any]:
+    """The buttons, from left to right."""
+    layout = question.layout()
+    return [layout.itemAt(n).widget() for n in range(1, layout.count())]
 
 
 def statuses(dock: Any) -> list[str]:
@@ -97,18 +103,18 @@ def test_a_stack_along_z_is_one_row_and_asked_about_once(
 ) -> None:
     question = dock.images.stack_question
     viewer.open(str(stack_file), plugin="napari")
-    qtbot.waitUntil(lambda: question.isVisible())
+    qtbot.waitUntil(lambda: not question.isHidden())
     # The file's word holds until somebody answers, and is offered first.
     assert question.words.text() == "8 slices along Z are"
-    assert question.volume_button.x() < question.images_button.x()
+    assert order(question) == [question.volume_button, question.images_button]
     assert dock.images.table.model.shown_ids == ("em",)
     click(qtbot, question.images_button)
-    assert not question.isVisible()
+    assert question.isHidden()
     assert dock.images.table.model.shown_ids == tuple(f"em [{z}]" for z in range(8))
     viewer.layers.clear()
     viewer.open(str(stack_file), plugin="napari")
     qtbot.waitUntil(lambda: len(dock.images.table.model.shown_ids) == 8)
-    assert not question.isVisible()
+    assert question.isHidden()
 
 
 def test_a_stack_of_which_nobody_says_anything_is_images_until_a_person_says_volume(
@@ -117,15 +123,15 @@ def test_a_stack_of_which_nobody_says_anything_is_images_until_a_person_says_vol
     question = dock.images.stack_question
     viewer.add_image(np.zeros((7, 8, 10), np.uint8), name="s", axis_labels=("t", "y", "x"))
     qtbot.waitUntil(lambda: len(dock.images.table.model.shown_ids) == 7)
-    assert not question.isVisible()  # a series over time
+    assert question.isHidden()  # a series over time
     viewer.layers.clear()
     viewer.add_image(np.zeros((7, 8, 10), np.uint8), name="s")
-    qtbot.waitUntil(lambda: question.isVisible())
-    assert question.images_button.x() < question.volume_button.x()
+    qtbot.waitUntil(lambda: not question.isHidden())
+    assert order(question) == [question.images_button, question.volume_button]
     assert len(dock.images.table.model.shown_ids) == 7
     click(qtbot, question.volume_button)
     assert dock.images.table.model.shown_ids == ("s",)
-    assert not question.isVisible()
+    assert question.isHidden()
 
 
 @pytest.mark.parametrize("volume", ["2.5d", "3d"], indirect=True)
@@ -156,7 +162,7 @@ def test_objects_are_numbered_in_three_dimensions(volume: Any, qtbot: Any) -> No
     assert len(np.unique(numbers[numbers > 0])) == 3
     assert len(set(numbers[:, 1, 1])) == 1
     assert len({numbers[2, 5, 6], numbers[7, 5, 6]}) == 2
-    assert not volume.segment_panel.link_box.isVisible()
+    assert volume.segment_panel.link_box.isHidden()
 
 
 def test_painted_slices_are_filled_between_and_accepted_and_taken_back(
@@ -180,7 +186,7 @@ def test_painted_slices_are_filled_between_and_accepted_and_taken_back(
     np.testing.assert_array_equal(whole(volume, qtbot), painted)
     assert statuses(volume)[4] == "segmented"
     wanted = np.asarray(layer.data) > 0
-    assert row.offer.isVisible()
+    assert not row.offer.isHidden()
     click(qtbot, row.accept_button)
     settled(volume, qtbot)
     assert "fill, not accepted" not in viewer.layers
@@ -188,7 +194,7 @@ def test_painted_slices_are_filled_between_and_accepted_and_taken_back(
     assert statuses(volume)[3:6] == ["corrected"] * 3
     click(qtbot, row.undo_button)
     np.testing.assert_array_equal(whole(volume, qtbot), painted)
-    assert not row.undo_button.isVisible()
+    assert row.undo_button.isHidden()
     # By keys: fill, accept.
     press(viewer, "Shift-F")
     qtbot.waitUntil(lambda: volume.session.fill.proposal is not None)

@@ -21,13 +21,13 @@ from napari_unet.engine.process import ProcessEngine
 from napari_unet.session.outcome import Outcome
 from napari_unet.session.session import Session
 from napari_unet.settings import EvaluationSettings
-from napari_unet.widgets.canvas.fill_layer import FillLayer
 from napari_unet.widgets.canvas.image_source import ImageSource
 from napari_unet.widgets.canvas.large.large_masks import LargeMasks
 from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
 from napari_unet.widgets.canvas.overlays import Overlays
 from napari_unet.widgets.canvas.stroke_preview import StrokePreview
-from napari_unet.widgets.canvas.volume_errors import VolumeErrors
+from napari_unet.widgets.canvas.volumes.fill_layer import FillLayer
+from napari_unet.widgets.canvas.volumes.volume_errors import VolumeErrors
 from napari_unet.widgets.dock.close_question import may_stop
 from napari_unet.widgets.dock.start_segmenting import StartSegmenting
 from napari_unet.widgets.dock.stroke_actions import StrokeActions

@@ -35,7 +35,7 @@ from napari_unet.widgets.canvas.layer_images import (
     view_of,
 )
 from napari_unet.widgets.canvas.layer_styles import camera_of
-from napari_unet.widgets.canvas.volume_layers import (
+from napari_unet.widgets.canvas.volumes.volume_layers import (
     answer,
     axis_of_slices,
     is_volume,

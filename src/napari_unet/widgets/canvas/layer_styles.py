@@ -221,7 +221,7 @@ def place_over(layer: Any, image: Any, first: tuple[int, int] = (0, 0)) -> bool:
         "affine": affine,
     }
     moved = False
-    if layer.units != image.units[-n:]:  # napari draws layers of different units as if they had none
+    if layer.units != image.units[-n:]:  # napari ignores all units where layers differ in them
         layer.units = image.units[-n:]
     for name, value in wanted.items():
         have = getattr(layer, name)

@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
+from napari_unet.widgets.canvas.layer_images import OURS
 from napari_unet.widgets.canvas.layer_styles import camera_of
 from napari_unet.widgets.parts.step import ElidedLabel
 from napari_unet.widgets.parts.words import count
@@ -112,6 +113,9 @@ class VolumeRow(QWidget):  # type: ignore[misc]
             self.words.setToolTip(f"<qt>{fill.proposal.voxels:,} voxels, by {how}</qt>")
 
     def _show_in_3d(self, shown: bool) -> None:
+        for layer in self.viewer.layers if shown else ():
+            if OURS in layer.metadata and getattr(layer, "contour", False):
+                layer.contour = 0  # there are no outlines in three dimensions, of which napari warns
         self.viewer.dims.ndisplay = 3 if shown else 2
         camera = camera_of(self.viewer)
         if shown and np.allclose(camera.angles, FLAT):

@@ -17,7 +17,7 @@ from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.widgets.canvas.label_numbering import LabelNumbering
 from napari_unet.widgets.canvas.stacks.mask_stack import MaskStack, number_through
 from napari_unet.widgets.canvas.stacks.volume_numbers import MOST_VOXELS, number_volume
-from napari_unet.widgets.canvas.volume_layers import anisotropy_of
+from napari_unet.widgets.canvas.volumes.volume_layers import anisotropy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NAME = "fill, not accepted"
 OUTLINE = 2  # pixels
+PLANE = 2  # axes in view while slices are
 
 
 class FillLayer(QObject):  # type: ignore[misc]
@@ -37,10 +38,12 @@ class FillLayer(QObject):  # type: ignore[misc]
         self.layer: Any = None
         session.fill.changed.connect(self.refresh)
         viewer.layers.events.removed.connect(self._on_removed)
+        viewer.dims.events.ndisplay.connect(self._on_view)
 
     def close(self) -> None:
         """Let go of the viewer."""
         self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.viewer.dims.events.ndisplay.disconnect(self._on_view)
 
     def refresh(self) -> None:
         """Show the proposal, or nothing."""
@@ -68,13 +71,18 @@ class FillLayer(QObject):  # type: ignore[misc]
                 colormap=layer_styles.fill_colormap(),
                 units=self.canvas.units(labels.ndim),
             )
-            self.layer.contour = OUTLINE
+            self._on_view()
             self.layer.editable = False
         else:
             self.layer.data = labels
         if active in self.viewer.layers:
             self.viewer.layers.selection.active = active
         self.canvas.place(self.layer)
+
+    def _on_view(self, event: Any = None) -> None:
+        """Outlines in slices; all of it in three dimensions, where napari has no outlines."""
+        if self.layer is not None:
+            self.layer.contour = OUTLINE if self.viewer.dims.ndisplay == PLANE else 0
 
     def _on_removed(self, event: Any) -> None:
         if event.value is self.layer:
