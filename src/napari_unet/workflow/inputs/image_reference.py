@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from napari_unet.data.files.channels import NOTHING_KNOWN, Channels, channels_of
+from napari_unet.data.files.loaders import ImageLoader
+from napari_unet.data.files.pages import PageLoader
 from napari_unet.data.files.reading import ImageReading, reading_images
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.data.sample import Sample
@@ -136,6 +138,8 @@ class CallReference:
         What is known of its channels.
     whole : FromCaller or None
         (Normalization) -> Intensities of the large image that this is a part of.
+    stored : ImageLoader, PageLoader or None
+        What reads it from its file, by which its place in a volume is known.
     volume : CallVolume or None
         Of which the image is a slice.
     z : int
@@ -149,6 +153,7 @@ class CallReference:
     source: str = ""
     channels: Channels = NOTHING_KNOWN
     whole: FromCaller | None = None
+    stored: ImageLoader | PageLoader | None = None
     volume: CallVolume | None = None
     z: int = 0
 
@@ -185,9 +190,16 @@ def refer(sample: Sample, dataset: Dataset | None) -> ImageReference:
         region,
         source,
         channels_of(sample),
+        stored=stored_of(sample),
         volume=held.for_tasks if isinstance(held, HeldVolume) else None,
         z=place.z if place is not None else 0,
     )
+
+
+def stored_of(sample: Sample) -> ImageLoader | PageLoader | None:
+    """What reads an image from its file; None for one that is in no file, or was changed since."""
+    load = sample.original
+    return load if isinstance(load, ImageLoader | PageLoader) else None
 
 
 class References:
@@ -214,7 +226,8 @@ class References:
                 reference.image,
                 reference.mask,
                 load_region=reference.region,
-                original=_Described(
+                original=reference.stored
+                or _Described(
                     reference.image,
                     reference.channels,
                     None if reference.volume is None else reference.volume.place(reference.z),
