@@ -217,6 +217,30 @@ def test_undo_changes_no_hidden_slice(volume: Any, qtbot: Any, viewer: Any) -> N
     assert (whole(volume, qtbot) != painted).any(axis=(1, 2)).tolist() == [z == 2 for z in range(8)]
 
 
+def test_a_brush_in_three_dimensions_paints_slices_that_each_remember_it(
+    volume: Any, qtbot: Any, viewer: Any
+) -> None:
+    segment(volume, qtbot, "volume")
+    before = whole(volume, qtbot)
+    layer = volume.canvas.mask_layer
+    layer.n_edit_dimensions = 3
+    assert layer.n_edit_dimensions == 3
+    go_to(volume, qtbot, 3)
+    layer.brush_size = 3
+    layer.paint((3, 4, 2), 1)
+    painted = whole(volume, qtbot)
+    changed = (painted != before).any(axis=(1, 2))
+    assert changed[3]
+    assert changed.sum() > 1
+    masks = [volume.session.workspace.mask(f"em [{z}]") for z in range(8)]
+    np.testing.assert_array_equal(masks, painted)
+    assert [status == "corrected" for status in statuses(volume)] == changed.tolist()
+    layer.undo()  # one stroke
+    np.testing.assert_array_equal(whole(volume, qtbot), before)
+    masks = [volume.session.workspace.mask(f"em [{z}]") for z in range(8)]
+    np.testing.assert_array_equal(masks, before)
+
+
 def test_done_goes_to_the_next_slice_and_a_volume_is_accepted_at_once(volume: Any, qtbot: Any) -> None:
     segment(volume, qtbot, "volume")
     go_to(volume, qtbot, 3)

@@ -204,6 +204,17 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             self._note_slice()
         else:
             self._watch.nothing_changed()
+        if layer.n_edit_dimensions > PLANE and self._stack is not None:
+            self._take_slices_around(self._stack, int(layer.brush_size) // 2 + 1)
+
+    def _take_slices_around(self, stack: MaskStack, reach: int) -> None:
+        """Hand in what a brush in three dimensions did to the slices next to the one in view."""
+        place = self.image_source.slice_place(self._shown)
+        ids = {} if place is None else self.image_source.slices_of(place.layer)
+        for z in range(self._index[-1] - reach, self._index[-1] + reach + 1):
+            index = (*self._index[:-1], z)
+            if index != self._index and index in ids and stack.is_written(index):
+                self._hand_in(ids[index], stack, index)
 
     def _note_slice(self) -> None:
         """The slice in view was painted; its objects are numbered again once it is left."""
@@ -300,7 +311,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
                 self.mask_layer.editable = self._may_paint()
 
     def _on_edit_dimensions(self, event: Any = None) -> None:
-        if self.mask_layer.n_edit_dimensions != PLANE:
+        if self.mask_layer.n_edit_dimensions != PLANE and not self.session.workspace.volume:
             self.mask_layer.n_edit_dimensions = PLANE
             notify("Painting changes the slice in view only: the mask of each slice has its own history.")
 

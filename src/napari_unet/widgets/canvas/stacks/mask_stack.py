@@ -100,6 +100,10 @@ class MaskStack:
         """Whether another program changed a slice that has a mask."""
         return index in self._sums and _sum_of(self.labels[index]) != self._sums[index]
 
+    def is_written(self, index: Index) -> bool:
+        """Whether a slice, with a mask or without, holds other pixels than were put there."""
+        return self.is_changed(index) or (index not in self._sums and bool(self.labels[index].any()))
+
     # objects through all slices
 
     def use_tables(self, tables: dict[Index, NDArray[np.int32]], numbering: LabelNumbering) -> None:
