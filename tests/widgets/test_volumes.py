@@ -188,17 +188,19 @@ def test_painted_slices_are_filled_between_and_accepted_and_taken_back(
     wanted = np.asarray(layer.data) > 0
     assert not row.offer.isHidden()
     click(qtbot, row.accept_button)
-    settled(volume, qtbot)
+    qtbot.waitUntil(lambda: not volume.session.fill.busy)
     assert "fill, not accepted" not in viewer.layers
     np.testing.assert_array_equal(whole(volume, qtbot) > 0, (painted > 0) | wanted)
     assert statuses(volume)[3:6] == ["corrected"] * 3
     click(qtbot, row.undo_button)
+    qtbot.waitUntil(lambda: not volume.session.fill.busy)
     np.testing.assert_array_equal(whole(volume, qtbot), painted)
     assert row.undo_button.isHidden()
     # By keys: fill, accept.
     press(viewer, "Shift-F")
     qtbot.waitUntil(lambda: volume.session.fill.proposal is not None)
     press(viewer, "A")
+    qtbot.waitUntil(lambda: not volume.session.fill.busy)
     np.testing.assert_array_equal(whole(volume, qtbot) > 0, (painted > 0) | wanted)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.session.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -84,6 +85,9 @@ class FillBetween:
         self.proposal: FillProposal | None = None
         self.computing = False
         self._accepted: dict[str, NDArray[np.uint8]] = {}  # masks as they were left
+        self._waiting: list[Callable[[], None]] = []  # what is painted or taken back still
+        self._stayed = 0  # slices that changed since they were filled
+        workspace.leaving.connect(self.finish)
         workspace.collection_changed.connect(self._forget)
 
     def _forget(self) -> None:
@@ -92,8 +96,8 @@ class FillBetween:
 
     @property
     def undoable(self) -> int:
-        """How many slices the last fill painted that are still as it left them."""
-        return sum(self._is_as_left(i) for i in self._accepted)
+        """How many slices the last fill painted; ``undo`` leaves out those that changed since."""
+        return len(self._accepted)
 
     def propose(self, point: tuple[int, int] | None = None) -> None:
         """Interpolate objects from the slice in view to the nearest painted slices; errors go to ``failed``.
@@ -137,47 +141,79 @@ class FillBetween:
         self.changed.emit()
 
     def accept(self) -> None:
-        """Paint the proposal: its voxels are verified from now on. What was painted before stays as it is."""
-        proposal, collection = self.proposal, self.workspace.collection
-        if proposal is None or collection is None:
+        """Paint the proposal: its voxels are verified from now on. What was painted before stays as it is.
+
+        A slice at a time, so that the window does not wait for many.
+        """
+        if self.proposal is None:
             return
-        self.proposal, self._accepted = None, {}
-        for identifier, wanted in proposal.slices.items():
-            before = self._mask(identifier, wanted.shape)
-            free = (wanted > 0) & ~self._verified(identifier, wanted.shape)
-            after = np.where(free, wanted, before).astype(np.uint8)
-            if np.array_equal(before, after):
-                continue
-            self.painting.correct(identifier, after, KIND)
-            self._accepted[identifier] = after
-        self._show(self._accepted)
+        self.finish()
+        self._accepted = {}
+        self._waiting = [partial(self._paint, i, part) for i, part in self.proposal.slices.items()]
+        self.proposal = None
+        self.changed.emit()
+        self._next()
 
     def undo(self) -> None:
         """Take the last accepted fill back, in all its slices but those that changed since."""
-        left = [i for i in self._accepted if self._is_as_left(i)]
-        changed = len(self._accepted) - len(left)
-        self._accepted = {}
-        for identifier in left:
-            try:
-                self.painting.undo(identifier)
-            except WorkbenchError as error:
-                self.runner.failed.emit(error.sentence, "")
-        if changed:
-            words = f"{changed} slices were" if changed > 1 else "1 slice was"
-            self.runner.succeeded.emit(
-                Outcome(f"{words} changed since the fill and stay: undo there by hand.", is_note=True)
-            )
-        self._show(left)
+        self.finish()
+        accepted, self._accepted, self._stayed = self._accepted, {}, 0
+        self._waiting = [partial(self._take_back, i, mask) for i, mask in accepted.items()]
+        self._waiting.append(self._say_what_stayed)
+        self.changed.emit()
+        self._next()
 
-    def _show(self, identifiers: Sequence[str] | dict[str, NDArray[np.uint8]]) -> None:
-        self.workspace.rows_changed.emit(tuple(identifiers))
-        if self.workspace.current in identifiers:
-            self.workspace.mask_changed.emit(self.workspace.current)
+    def finish(self) -> None:
+        """Bring to its end what was begun."""
+        while self._waiting:
+            self._waiting.pop(0)()
         self.changed.emit()
 
-    def _is_as_left(self, identifier: str) -> bool:
+    @property
+    def busy(self) -> bool:
+        """Whether something is computed, painted or taken back."""
+        return self.computing or bool(self._waiting)
+
+    def _next(self) -> None:
+        if self._waiting:
+            self._waiting.pop(0)()
+            self.runner.dispatch(self._next)
+        else:
+            self.changed.emit()
+
+    def _paint(self, identifier: str, wanted: NDArray[np.uint8]) -> None:
+        before = self._mask(identifier, wanted.shape)
+        free = (wanted > 0) & ~self._verified(identifier, wanted.shape)
+        if before.shape != wanted.shape or np.array_equal(before[free], wanted[free]):
+            return
+        after = np.where(free, wanted, before).astype(np.uint8)
+        self.painting.correct(identifier, after, KIND)
+        self._accepted[identifier] = after
+        self._show(identifier)
+
+    def _take_back(self, identifier: str, left: NDArray[np.uint8]) -> None:
         mask = self.workspace.mask(identifier)
-        return mask is not None and np.array_equal(mask, self._accepted[identifier])
+        if mask is None or not np.array_equal(mask, left):
+            self._stayed += 1
+            return
+        try:
+            self.painting.undo(identifier)
+        except WorkbenchError as error:
+            self.runner.failed.emit(error.sentence, "")
+        self._show(identifier)
+
+    def _say_what_stayed(self) -> None:
+        if self._stayed:
+            words = f"{self._stayed} slices" if self._stayed > 1 else "1 slice"
+            sentence = (
+                f"The fill stays in {words}, as you changed the mask there since: undo it there by hand."
+            )
+            self.runner.succeeded.emit(Outcome(sentence, is_note=True))
+
+    def _show(self, identifier: str) -> None:
+        self.workspace.rows_changed.emit((identifier,))
+        if self.workspace.current == identifier:
+            self.workspace.mask_changed.emit(identifier)
 
     def _mask(self, identifier: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """(Y, X) uint8: the mask of a slice; one of which nothing is known is begun where there is none."""

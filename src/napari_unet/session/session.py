@@ -111,6 +111,7 @@ class Session:
     def close(self) -> None:
         """Stop what runs and leave nothing behind."""
         self.learning.keep_going = False
+        self.fill.finish()
         self.background.close()
         self.runner.close_engine()
         self.workspace.finish()
@@ -128,7 +129,7 @@ class Session:
         jobs = (runner.job, self.background.job, self._rescoring)
         computing = runner.progress is not None or self.estimates.computing
         computing = computing or any(job is not None and not job.ended for job in jobs)
-        waiting = self._rescore_wanted or self.workspace.scores_pending or self.objects.busy
+        waiting = self._rescore_wanted or self.workspace.scores_pending or self.objects.busy or self.fill.busy
         return not (computing or waiting or runner.working or self.projects.busy)
 
     def wait_idle(self, pump: Callable[[], None] = lambda: None, timeout: float = 30.0) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
 from napari_unet.data.files.pixel_size import pixel_size_of_layer, unit_name
+from napari_unet.data.volumes.slices import voxel_size_of
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.stacks import StackSlice, slices_of_files
 from napari_unet.session.images.collection import Collection
+from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 from napari_unet.widgets.canvas.current_channels import CurrentChannels
 from napari_unet.widgets.canvas.image_in_one_layer import show_in_one_layer
 from napari_unet.widgets.canvas.layer_channels import (
@@ -38,6 +40,7 @@ from napari_unet.widgets.canvas.layer_styles import camera_of
 from napari_unet.widgets.canvas.volumes.volume_layers import (
     answer,
     axis_of_slices,
+    give_voxel_size,
     is_volume,
     say,
     slices_in,
@@ -266,8 +269,11 @@ class ImageSource(QObject):  # type: ignore[misc]
         if stack:
             self._where.update({i: (layer, (n,)) for n, i in enumerate(opened.ids)})
             pages = slices_of_files(collection.entries[i].sample for i in opened.ids)
-            if len(pages) == slices and len({page.stack for page in pages.values()}) == 1:
+            of_volumes = all(collection.volume_of(i) for i in opened.ids)
+            if len(pages) == slices and (of_volumes or len({page.stack for page in pages.values()}) == 1):
                 self._pages = pages
+            if of_volumes:
+                self._measure_dataset(layer, collection, opened)
         again = self.session.workspace.current if collection is self.session.workspace.collection else ""
         self.session.workspace.show(collection, again or (opened.ids[0] if opened.ids else ""))
         # The dock may have taken room from the canvas since the layer was added.
@@ -456,6 +462,17 @@ class ImageSource(QObject):  # type: ignore[misc]
             session.workspace.collection_changed.emit()
             return
         self.follow()
+
+    def _measure_dataset(self, layer: Any, collection: Collection, opened: Any) -> None:
+        """Give the layers of a data set of volumes the size of a voxel, if all files tell the same."""
+        size = voxel_size_of(entry.sample for entry in collection.entries.values())
+        if size is None:
+            return
+        for one in self.viewer.layers:
+            said = one.metadata.get(METADATA_KEY)
+            ours = one is layer or (isinstance(said, OpenedData) and said.dataset is opened.dataset)
+            if ours and give_voxel_size(one, size):
+                self._fit.start()
 
     def _measure(self, layers: tuple[Any, ...]) -> None:
         """Give the layers of a volume the size of its voxels, if the file tells it."""

@@ -58,7 +58,9 @@ def number_volume(
     """
     found: dict[Index, NDArray[np.int32]] = {}
     class_of = np.zeros(1, np.uint8)
-    for run in _runs(list(ids)):
+    for run in _runs(
+        list(ids), {index: collection.volume_of(identifier) for index, identifier in ids.items()}
+    ):
         parts = [labels[index] for index in run]
         ignored = np.stack([part == IGNORED_OBJECT for part in parts])
         shown = np.where(ignored, 0, np.stack(parts))
@@ -79,11 +81,13 @@ def number_volume(
     return found, class_of
 
 
-def _runs(indices: list[Index]) -> list[list[Index]]:
-    """Slices one behind another."""
+def _runs(indices: list[Index], volumes: Mapping[Index, str]) -> list[list[Index]]:
+    """Slices of one volume, one behind another."""
     runs: list[list[Index]] = []
     for index in indices:
-        if not runs or (*runs[-1][-1][:-1], runs[-1][-1][-1] + 1) != index:
+        last = runs[-1][-1] if runs else None
+        follows = last is not None and (*last[:-1], last[-1] + 1) == index
+        if last is None or not follows or volumes[last] != volumes[index]:
             runs.append([])
         runs[-1].append(index)
     return runs

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.data.volumes.voxel_size import read_voxel_size
 from napari_unet.errors import WorkbenchError
 from napari_unet.widgets.canvas.layer_channels import TIFF, channel_axis
+
+if TYPE_CHECKING:
+    from napari_unet.data.volumes.voxel_size import VoxelSize
 
 KEY = "napari_unet_volume"  # of layer metadata: whether a person says that it is a volume
 WORD = "napari_unet_axis"  # of layer metadata: letter of the axis of slices by labels or file; "" unknown
@@ -62,12 +65,17 @@ def say(layer: Any, volume: bool) -> None:
 def take_voxel_size(layer: Any) -> bool:
     """Give a volume the size of its voxels, where its file tells it and the layer has none; says whether."""
     path = layer.source.path
-    plain = np.all(np.asarray(layer.scale) == 1) and all(str(unit) == "pixel" for unit in layer.units)
-    if path is None or not plain or layer.metadata.get(SIZED):
+    if path is None or layer.metadata.get(SIZED):
         return False
     layer.metadata[SIZED] = True
     size = read_voxel_size(Path(str(path)))
-    if size is None:
+    return size is not None and give_voxel_size(layer, size)
+
+
+def give_voxel_size(layer: Any, size: VoxelSize) -> bool:
+    """Scale a layer by the size of a voxel, unless it has a scale or units already; says whether."""
+    plain = np.all(np.asarray(layer.scale) == 1) and all(str(unit) == "pixel" for unit in layer.units)
+    if not plain or layer.ndim < 3:
         return False
     others = layer.ndim - 3
     layer.scale = (*layer.scale[:others], size.z, size.pixel.y, size.pixel.x)
