@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from napari_unet.data.sample import ReferenceMask, Sample
+from napari_unet.data.volumes.slices import check_slices, neighbours, place_of
 from napari_unet.engine.inline import InlineEngine
 from napari_unet.metrics.overlap import count_overlap
 from napari_unet.session.images.collection import Collection
 from napari_unet.session.session import Session
-from napari_unet.workflow.inputs.image_reference import HeldVolume
+from napari_unet.workflow.inputs.image_reference import HeldVolume, References, refer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,6 +111,17 @@ def test_a_volume_is_one_row_with_its_slices_in_order(room: Room) -> None:
     assert not room.session.workspace.volume
     collection.take_volumes(False)  # images of their own
     assert len(room.session.workspace.listed_rows()) == 9
+
+
+def test_what_learns_from_slices_knows_where_they_lie(room: Room) -> None:
+    images = [refer(room.collection.entries[i].sample, None) for i in room.collection.members("em")]
+    references = References()
+    found = [references.sample(image) for image in images]
+    check_slices(found)
+    places = [place_of(sample) for sample in found]
+    assert [place.z for place in places] == list(range(8))
+    assert len({place.file for place in places}) == 1
+    assert [int(load()[0, 0, 0]) for load in neighbours(places[4], -1, 3)] == [3, 2, 1]
 
 
 def test_the_row_of_a_volume_tells_of_all_its_slices(room: Room) -> None:

@@ -69,9 +69,6 @@ def place_of(sample: Sample) -> Place | None:
 
     What reads an image that is in no file, such as a slice of a layer, says so by an attribute ``place``.
     """
-    said = getattr(sample.original, "place", None)
-    if isinstance(said, Place):
-        return said
     try:
         return _place_in_file(sample)
     except DataError:
@@ -81,7 +78,8 @@ def place_of(sample: Sample) -> Place | None:
 def _place_in_file(sample: Sample) -> Place | None:
     load = sample.original
     if not isinstance(load, ImageLoader | PageLoader):
-        return None
+        said = getattr(load, "place", None)
+        return said if isinstance(said, Place) else None
     if load.page is None:
         return _places_by_number(replace(load, name=_pattern(load.name)[0])).get(load.name)
     return _places_of_pages(replace(load, page=0)).get(load.page)
