@@ -54,8 +54,9 @@ def main() -> int:
     cells = tifffile.imread(next((folder / "bodies").glob("*.tif")))[given.first :]
     probability = probabilities(folder, given.model, given.first)
     numbers, sizes = np.unique(cells[cells > 0], return_counts=True)
-    largest = numbers[np.argsort(-sizes)][: given.cells]
-    print(f"{len(largest)} cells of {np.sort(sizes)[-len(largest)]:,} to {sizes.max():,} voxels, every {given.every}th slice")
+    order = np.argsort(-sizes)[: given.cells]
+    largest, sizes = numbers[order], sizes[order]
+    print(f"{len(largest)} cells of {sizes[-1]:,} to {sizes[0]:,} voxels, every {given.every}th slice")
     print("| way | mean IoU | median | cells from 0.9 on | ms an object |\n| --- | --- | --- | --- | --- |")
     for name, way in WAYS.items():
         scores, seconds = compare(cells, largest, probability, given.every, way)
