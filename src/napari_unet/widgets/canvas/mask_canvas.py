@@ -68,7 +68,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         self.image_source = image_source
         self.stacks = StackMasks(session, image_source, self)
         self.mask_layer: Any = None
-        self.preview = PreviewLayer(viewer, session, self.place)
+        self.preview = PreviewLayer(viewer, session, self.place, self.units)
         self.large: LargeMasks | None = None  # takes over where a mask is too large for this canvas
         self.as_objects = False
         self._setting = False
