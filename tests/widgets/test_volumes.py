@@ -228,7 +228,7 @@ def test_a_brush_in_three_dimensions_paints_slices_that_each_remember_it(
     layer.n_edit_dimensions = 3
     assert layer.n_edit_dimensions == 3
     go_to(volume, qtbot, 3)
-    layer.brush_size = 3
+    layer.brush_size = 6  # as wide as three slices, which are twice as thick as a pixel is wide
     layer.paint((3, 4, 2), 1)
     painted = whole(volume, qtbot)
     changed = (painted != before).any(axis=(1, 2))

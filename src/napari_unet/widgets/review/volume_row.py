@@ -98,8 +98,9 @@ class VolumeRow(QWidget):  # type: ignore[misc]
 
     def refresh(self) -> None:
         """Offer what can be done now."""
-        fill, slices = self.session.fill, self.session.workspace.volume
-        self.setVisible(bool(slices))
+        fill, workspace = self.session.fill, self.session.workspace
+        entries = {} if workspace.collection is None else workspace.collection.entries
+        self.setVisible(any(entries[i].status != "new" for i in workspace.volume))
         self.offer.setVisible(fill.proposal is not None)
         self.undo_button.setVisible(bool(fill.undoable))
         if fill.proposal is not None:

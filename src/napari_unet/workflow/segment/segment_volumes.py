@@ -146,14 +146,21 @@ def _answers(
 def _around(
     run: Sequence[Sample], shape: tuple[int, ...], sizes: InputSizes
 ) -> tuple[list[NDArray[np.generic]], list[NDArray[np.generic]]]:
-    """Slices before and behind a run: as many as the network pools into one."""
+    """Slices before and behind a run: as many as the network pools into one.
+
+    One slice alone is there at once: it lies in the middle of as few slices as the network takes.
+    """
     first, last = place_of(run[0]), place_of(run[-1])
     if first is None or last is None or sizes.along_z is None:
         return [], []
+    multiple = sizes.along_z.multiple
+    before, behind = (
+        (multiple, multiple) if len(run) > 1 else (max(1, (multiple - 1) // 2), max(1, multiple // 2))
+    )
     found: list[list[NDArray[np.generic]]] = []
-    for place, step in ((first, -1), (last, 1)):
+    for place, step, reach in ((first, -1, before), (last, 1, behind)):
         images: list[NDArray[np.generic]] = []
-        for load in neighbours(place, step, sizes.along_z.multiple):
+        for load in neighbours(place, step, reach):
             try:
                 image = read_slice(load)
             except WorkbenchError:

@@ -72,12 +72,12 @@ class FillLayer(QObject):  # type: ignore[misc]
                 units=self.canvas.units(labels.ndim),
             )
             self._on_view()
-            self.layer.editable = False
         else:
             self.layer.data = labels
         if active in self.viewer.layers:
             self.viewer.layers.selection.active = active
         self.canvas.place(self.layer)
+        self.layer.editable = False
 
     def _on_view(self, event: Any = None) -> None:
         """Outlines in slices; all of it in three dimensions, where napari has no outlines."""

@@ -92,12 +92,12 @@ class VolumeErrors(QObject):  # type: ignore[misc]
                 colormap=layer_styles.error_colormap(),
                 units=self.canvas.units(labels.ndim),
             )
-            self.layer.editable = False
             if active in self.viewer.layers:
                 self.viewer.layers.selection.active = active
         else:
             self.layer.data = labels
         self.canvas.place(self.layer)
+        self.layer.editable = False
         if self.canvas.mask_layer is not None:
             self.canvas.mask_layer.visible = False
 
