@@ -154,9 +154,9 @@ def _around(
     if first is None or last is None or sizes.along_z is None:
         return [], []
     multiple = sizes.along_z.multiple
-    before, behind = (
-        (multiple, multiple) if len(run) > 1 else (max(1, (multiple - 1) // 2), max(1, multiple // 2))
-    )
+    before = behind = multiple
+    if len(run) == 1:
+        before, behind = max(1, (multiple - 1) // 2), max(1, multiple // 2)
     found: list[list[NDArray[np.generic]]] = []
     for place, step, reach in ((first, -1, before), (last, 1, behind)):
         images: list[NDArray[np.generic]] = []
