@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 
 FARTHEST = 64  # slices between two painted ones
 KIND = "fill between slices"  # what versions of a mask call it
-UNPAINTED = DataError(
-    "there is no object to fill between slices",
-    code="data.fill.unpainted",
-    expected="an object that is painted in the slice in view and in another one",
-    remedy="paint it in two slices, with one or more slices between them, then fill",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +105,7 @@ class FillBetween:
         if collection is None or self.computing:
             return
         if not slices:
-            self.runner.failed.emit(UNPAINTED.sentence, "")
+            self.runner.failed.emit(_unpainted().sentence, "")
             return
         self.computing = True
 
@@ -252,7 +246,7 @@ class FillBetween:
                     into = found.setdefault(identifier, np.zeros(part.shape, np.uint8))
                     into[free & (into == 0)] = label
         if not count:
-            raise UNPAINTED
+            raise _unpainted()
         return FillProposal(found, count, guided)
 
     def _objects(
@@ -317,3 +311,12 @@ def _widths_between(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     centres = [np.argwhere(shape).mean(axis=0) for shape in (one, other)]
     width = 2 * np.sqrt(max(np.count_nonzero(one), np.count_nonzero(other)) / np.pi)
     return float(np.linalg.norm(centres[1] - centres[0]) / width)
+
+
+def _unpainted() -> DataError:
+    return DataError(
+        "there is no object to fill between slices",
+        code="data.fill.unpainted",
+        expected="an object that is painted in the slice in view and in another one",
+        remedy="paint it in two slices, with one or more slices between them, then fill",
+    )
