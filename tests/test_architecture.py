@@ -52,7 +52,7 @@ PARTS = {
         {"workspace"},
         {"run_history", "current_project", "recent_projects"},
         {"channel_memory", "disk_masks", "export_masks", "painting", "quality"},
-        {"learn"},
+        {"learn", "fill_between"},
         {"session"},
     ),
     "session/learn": (

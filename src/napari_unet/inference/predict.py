@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_unet.settings import InferenceSettings
 
     Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    OnTiles = Callable[[int, int], None]  # takes how many tiles of an image are back, and of how many
 
 MAX_BATCH = 64
 # Processors gain nothing beyond it, and Cancel is looked at between batches.
@@ -63,6 +64,7 @@ class _Predictor:
     settings: InferenceSettings
     cancel: CancelToken | None
     rays: int = 0
+    on_tiles: OnTiles | None = None
     planned: tuple[tuple[int, ...], TilePlan] | None = None
     waiting: dict[tuple[int, ...], list[Tile]] = field(default_factory=dict)
     asked: deque[tuple[list[Tile], Future[NDArray[np.float32]]]] = field(default_factory=deque)
@@ -115,7 +117,7 @@ class _Predictor:
         items = self.waiting.pop(key)
         tiles, size = [tile for _, _, tile in items], self.batch_size(key)
         if self.pool is None:
-            _hand_back(items, self._average(tiles, size))
+            self._hand_back(items, self._average(tiles, size))
             return
         self.asked.append((items, self.pool.submit(self._average, tiles, size)))
         while len(self.asked) > self.lanes + 1:  # one more, so that no lane waits
@@ -129,7 +131,16 @@ class _Predictor:
     def collect(self) -> None:
         """Wait for the oldest batch."""
         items, found = self.asked.popleft()
-        _hand_back(items, found.result())
+        self._hand_back(items, found.result())
+
+    def _hand_back(self, items: list[Tile], results: NDArray[np.float32]) -> None:
+        for (pending, number, _), result in zip(items, results, strict=True):
+            if pending.total is None:
+                pending.total = np.zeros((*pending.shape, result.shape[-1]), np.float32)
+            pending.plan.add(pending.total, number, result)
+            pending.missing -= 1
+            if self.on_tiles is not None:
+                self.on_tiles(len(pending.plan) - pending.missing, len(pending.plan))
 
     def flush_all(self) -> None:
         for key in list(self.waiting):
@@ -150,14 +161,6 @@ class _Predictor:
             wanted = min(full, 2 ** int(np.ceil(np.log2(count))))
             batch = np.concatenate([batch, np.repeat(batch[-1:], wanted - count, axis=0)])
         return average_over_flips(self.network, batch, self.settings.flips, self.rays)[:count]
-
-
-def _hand_back(items: list[Tile], results: NDArray[np.float32]) -> None:
-    for (pending, number, _), result in zip(items, results, strict=True):
-        if pending.total is None:
-            pending.total = np.zeros((*pending.shape, result.shape[-1]), np.float32)
-        pending.plan.add(pending.total, number, result)
-        pending.missing -= 1
 
 
 def average_over_flips(
@@ -275,6 +278,7 @@ def predict_probabilities(
     settings: InferenceSettings,
     cancel: CancelToken | None = None,
     rays: int = 0,
+    on_tiles: OnTiles | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Probabilities for images of any size, in order.
 
@@ -292,6 +296,8 @@ def predict_probabilities(
         Checked before every batch.
     rays : int
         How many channels, the last, are distances along rays, which trade places where the image is turned.
+    on_tiles : callable, optional
+        Takes how many tiles of an image are back, and how many it has; after each of them.
 
     Yields
     ------
@@ -305,7 +311,7 @@ def predict_probabilities(
     SizeError
         If an image is empty.
     """
-    predictor = _Predictor(network, sizes, settings, cancel, rays)
+    predictor = _Predictor(network, sizes, settings, cancel, rays, on_tiles)
     queue: deque[_Pending] = deque()
     try:
         for image in images:

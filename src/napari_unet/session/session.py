@@ -9,6 +9,7 @@ from napari_unet.errors import WorkbenchError
 from napari_unet.session.channel_memory import ChannelMemory
 from napari_unet.session.current_project import CurrentProject
 from napari_unet.session.disk_masks import DiskMasks
+from napari_unet.session.fill_between import FillBetween
 from napari_unet.session.learn.background_job import BackgroundJob
 from napari_unet.session.learn.candidate_version import CandidateVersion
 from napari_unet.session.learn.learning import Learning
@@ -56,6 +57,7 @@ class Session:
         self.projects = CurrentProject(self.workspace, self.runner)
         self.channels = ChannelMemory(self.workspace, self.runner, self.projects)
         self.painting = Painting(self.workspace, self.runner, self.projects)
+        self.fill = FillBetween(self.workspace, self.runner, self.painting)
         self.disk_masks = DiskMasks(self.workspace, self.runner)
         self.estimates = QualityEstimates(self.workspace, self.runner)
         self.objects = ObjectTables(self.workspace, dispatch, self.runner)
@@ -109,6 +111,7 @@ class Session:
     def close(self) -> None:
         """Stop what runs and leave nothing behind."""
         self.learning.keep_going = False
+        self.fill.finish()
         self.background.close()
         self.runner.close_engine()
         self.workspace.finish()
@@ -126,7 +129,7 @@ class Session:
         jobs = (runner.job, self.background.job, self._rescoring)
         computing = runner.progress is not None or self.estimates.computing
         computing = computing or any(job is not None and not job.ended for job in jobs)
-        waiting = self._rescore_wanted or self.workspace.scores_pending or self.objects.busy
+        waiting = self._rescore_wanted or self.workspace.scores_pending or self.objects.busy or self.fill.busy
         return not (computing or waiting or runner.working or self.projects.busy)
 
     def wait_idle(self, pump: Callable[[], None] = lambda: None, timeout: float = 30.0) -> None:

@@ -16,7 +16,7 @@ from napari_unet.session.overall_score import OverallScore
 from napari_unet.settings import EvaluationSettings, InferenceSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     import numpy as np
@@ -113,6 +113,26 @@ class Workspace:
         if self.collection is None:
             return []
         return [self.collection.row(i) for i in self.collection.ids]
+
+    def listed_rows(self, listed: Iterable[str] | None = None) -> list[ImageRow]:
+        """A row for each volume, and for each image that is no slice, in order; of these alone if given."""
+        collection = self.collection
+        if collection is None:
+            return []
+        wanted = collection.listed_ids if listed is None else listed
+        return [collection.listed_row(name, self.evaluation.empty) for name in wanted]
+
+    def listed(self, identifiers: Iterable[str]) -> tuple[str, ...]:
+        """What these images are listed under: their volumes, or themselves."""
+        collection = self.collection
+        return () if collection is None else tuple(dict.fromkeys(map(collection.listed, identifiers)))
+
+    @property
+    def volume(self) -> tuple[str, ...]:
+        """Ids of the slices of the volume in view, in order; empty while a single image is in view."""
+        if self.collection is None:
+            return ()
+        return self.collection.volumes.get(self.collection.volume_of(self.current), ())
 
     def row(self, identifier: str) -> ImageRow:
         """The row of one image."""

@@ -26,6 +26,8 @@ from napari_unet.widgets.canvas.large.large_masks import LargeMasks
 from napari_unet.widgets.canvas.mask_canvas import MaskCanvas
 from napari_unet.widgets.canvas.overlays import Overlays
 from napari_unet.widgets.canvas.stroke_preview import StrokePreview
+from napari_unet.widgets.canvas.volumes.fill_layer import FillLayer
+from napari_unet.widgets.canvas.volumes.volume_errors import VolumeErrors
 from napari_unet.widgets.dock.close_question import may_stop
 from napari_unet.widgets.dock.start_segmenting import StartSegmenting
 from napari_unet.widgets.dock.stroke_actions import StrokeActions
@@ -98,6 +100,8 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.canvas = MaskCanvas(napari_viewer, self.session, self.image_source, self)
         self.overlays = Overlays(napari_viewer, self.session, self.canvas)
         self.stroke_preview = StrokePreview(napari_viewer, self.session, self.canvas)
+        self.fill_layer = FillLayer(napari_viewer, self.session, self.canvas)
+        self.volume_errors = VolumeErrors(napari_viewer, self.session, self.canvas)
         self.mask_editing = MaskEditing(self.session, self.canvas)
         self.large = LargeMasks(napari_viewer, self.session, self.image_source, self)
         self.canvas.large = self.large
@@ -112,7 +116,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.stroke_actions = StrokeActions(
             self.session, self.image_source, self.canvas, self.segment_panel, self.strokes_row
         )
-        self.review_panel = ReviewPanel(self.session, self)
+        self.review_panel = ReviewPanel(self.session, napari_viewer, self)
         self.learn_panel = LearnPanel(self.session, self)
         self.navigation = Navigation(self.session, self.images, self.segment_panel, self.canvas)
         self.start_segmenting = StartSegmenting(
@@ -175,10 +179,11 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.segment_panel.suggestion.every_channel = self.image_source.channels.every
         self.images.channel_box.wanted.connect(self._on_channel)
         self.images.channel_box.images_wanted.connect(self.image_source.channels.take_first_axis_as)
+        self.images.stack_question.answered.connect(self._on_stack)
         for changed in (self.session.workspace.collection_changed, self.session.workspace.current_changed):
             changed.connect(lambda *_: self._show_channels())
         self.segment_panel.suggestion.shape = self.image_source.shape
-        self.segment_panel.selected = self.images.table.selected_ids
+        self.segment_panel.selected = self.images.selected_ids
         self.segment_panel.in_stack = lambda: (
             self.image_source.slice_place(self.session.workspace.current) is not None
         )
@@ -208,11 +213,14 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.review_panel.correct_wanted.connect(self.navigation.correct_next)
         self.review_panel.range_wanted.connect(self._select_range)
         mend = self.review_panel.edit_bar
-        mend.selected = self.images.table.selected_ids
+        mend.selected = self.images.selected_ids
         mend.pixel_sizes = self.image_source.pixel_sizes
         mend.stack_slices = self.image_source.stack_slices
         mend.export_button.pressed.connect(self.canvas.take_everything)
         mend.shows_objects = lambda: self.canvas.as_objects
+        volume = self.review_panel.volume_row
+        volume.fill_wanted.connect(lambda: self.fill_between(pointed=False))
+        volume.accept_wanted.connect(self.accept)
         mend.done_wanted.connect(self.navigation.done_and_next)
         mend.edit_wanted.connect(self.mask_editing.edit)
         mend.version_wanted.connect(self.mask_editing.go_back)
@@ -248,7 +256,8 @@ class Workbench(QWidget):  # type: ignore[misc]
                 "U": self.review_panel.unsure_box.toggle,
                 "B": self.review_panel.boxes["probabilities"].toggle,
                 "H": self.canvas.hide_mask,
-                "A": self.stroke_actions.accept_preview,
+                "A": self.accept,
+                "Shift-F": self.fill_between,
                 "G": lambda: self.mask_editing.edit("grow"),
                 "Shift-G": lambda: self.mask_editing.edit("shrink"),
                 "Shift-W": self.objects.worst,
@@ -312,6 +321,11 @@ class Workbench(QWidget):  # type: ignore[misc]
         chosen = () if collection is None else collection.channels
         images = channels.images_along_first_axis()
         self.images.channel_box.show_channels(channels.every(), chosen, images)
+        self.images.stack_question.ask(self.image_source.stack_to_ask_about())
+
+    def _on_stack(self, volume: bool) -> None:
+        self.image_source.take_stack_as(volume)
+        self._show_channels()
 
     def show_keys(self) -> None:
         """Open the window that lists every key."""
@@ -324,8 +338,22 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.review_panel.edit_bar.show_export()
 
     def segment(self, scope: str) -> None:
-        """Segment "image", "view", "selected", "all" or "held-out"."""
+        """Segment "image", "volume", "view", "selected", "all" or "held-out"."""
         self.start_segmenting.segment(scope)
+
+    def fill_between(self, pointed: bool = True) -> None:
+        """Propose what lies between painted slices: of the object that is pointed at, or of all painted."""
+        self.canvas.take_painting()
+        point = self.canvas.object_point() if pointed else None
+        self.session.fill.propose(point)
+
+    def accept(self) -> None:
+        """Make what is on offer part of the mask: a fill between slices, or the preview of strokes."""
+        if self.session.fill.proposal is None:
+            self.stroke_actions.accept_preview()
+            return
+        self.canvas.take_painting()
+        self.session.fill.accept()
 
     def step(self, by: int) -> None:
         """Go to the next image in the list, or the one before."""
@@ -337,6 +365,8 @@ class Workbench(QWidget):  # type: ignore[misc]
 
     def _show_overlay(self, kind: str, shown: bool) -> None:
         self.overlays.show(kind, shown)
+        if kind == "errors":
+            self.volume_errors.want(shown)
         self.review_panel.refresh()
 
     def _select_range(self, low: float, high: float) -> None:
@@ -348,7 +378,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         )
         rows = [self.session.workspace.row(i) for i in counted]
         last = high >= 1.0
-        self.images.table.select(
+        self.images.select(
             r.id for r in rows if r.iou is not None and low <= r.iou and (r.iou < high or last)
         )
 
@@ -432,6 +462,9 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.canvas.close()
         self.overlays.close()
         self.stroke_preview.close()
+        self.fill_layer.close()
+        self.volume_errors.close()
+        self.review_panel.volume_row.close_row()
         self.image_source.close()
         self.work.close()
         self.images.close_threads()

@@ -9,44 +9,13 @@ import pytest
 import tifffile
 
 from napari_unet.data.volumes.voxel_size import read_voxel_size
-from napari_unet.models.model import Model, save_model
-from napari_unet.models.normalization import Normalization
-from napari_unet.networks.registry import build_network
 from napari_unet.progress import CancelToken, ignore_progress
-from napari_unet.settings import InferenceSettings, NetworkSettings, Recipe
 from napari_unet.workflow.segment.segment_task import SegmentTask
 from support.errors import raises_code
+from support.volume_models import thresholding
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def thresholding(path: Path, dimensions: str) -> Path:
-    """A model that calls bright voxels foreground, whatever lies around them."""
-    slices = 3 if dimensions == "2.5d" else 0
-    channels = slices or 1
-    settings = NetworkSettings(
-        filters=2, depth=1, normalization="none", block="plain", dimensions=dimensions, slices=slices,
-        input_channels=channels,
-    )  # fmt: skip
-    network = build_network(settings, 0)
-    for layer in network.layers:
-        layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
-
-    def passes(name: str, channel: int = 0) -> None:
-        """The first filter gives on one channel of the voxel itself."""
-        kernel, bias = network.get_layer(name).get_weights()
-        kernel[(*(n // 2 for n in kernel.shape[:-2]), channel, 0)] = 1
-        network.get_layer(name).set_weights([kernel, bias])
-
-    passes("down0_conv1", channels // 2)
-    for name in ("down0_conv2", "decode0_conv1", "decode0_conv2", "logits"):
-        passes(name)
-    kernel, bias = network.get_layer("logits").get_weights()
-    network.get_layer("logits").set_weights([kernel * 100, bias - 10])
-    recipe = Recipe(network=settings, inference=InferenceSettings(flips="none"))
-    normalization = Normalization(channels=channels, intensities="range")
-    return save_model(Model(recipe, normalization, ("cells",), network), path)
 
 
 def write_stack(file: Path) -> np.ndarray:

@@ -55,17 +55,20 @@ class Place:
     slices : mapping
         Number to what reads the slice, of the whole volume.
     file : tuple
-        Source and name, the same for all slices of a volume.
+        Source and name, the same for all slices of a volume; for one that is in no file, what it is known by.
     """
 
     volume: str
     z: int
-    slices: Mapping[int, ImageLoader | PageLoader]
-    file: tuple[Source, str]
+    slices: Mapping[int, Callable[[], NDArray[np.generic]]]
+    file: tuple[object, str]
 
 
 def place_of(sample: Sample) -> Place | None:
-    """Where an image lies in its volume; None for one that is no slice of any, or that cannot be read."""
+    """Where an image lies in its volume; None for one that is no slice of any, or that cannot be read.
+
+    What reads an image that is in no file, such as a slice of a layer, says so by an attribute ``place``.
+    """
     try:
         return _place_in_file(sample)
     except DataError:
@@ -75,7 +78,8 @@ def place_of(sample: Sample) -> Place | None:
 def _place_in_file(sample: Sample) -> Place | None:
     load = sample.original
     if not isinstance(load, ImageLoader | PageLoader):
-        return None
+        said = getattr(load, "place", None)
+        return said if isinstance(said, Place) else None
     if load.page is None:
         return _places_by_number(replace(load, name=_pattern(load.name)[0])).get(load.name)
     return _places_of_pages(replace(load, page=0)).get(load.page)
@@ -214,14 +218,14 @@ def with_neighbours(sample: Sample, slices: int) -> Sample:
     """
     reach = slices // 2
     place = place_of(sample)
-    before: tuple[ImageLoader | PageLoader, ...] = ()
-    after: tuple[ImageLoader | PageLoader, ...] = ()
+    before: tuple[Callable[[], NDArray[np.generic]], ...] = ()
+    after: tuple[Callable[[], NDArray[np.generic]], ...] = ()
     if place is not None:
         before, after = neighbours(place, -1, reach), neighbours(place, 1, reach)
     return replace(sample, load_image=NeighbourLoader(sample.load_image, before, after, reach))
 
 
-def neighbours(place: Place, step: int, most: int) -> tuple[ImageLoader | PageLoader, ...]:
+def neighbours(place: Place, step: int, most: int) -> tuple[Callable[[], NDArray[np.generic]], ...]:
     """What reads the slices before (step -1) or after (1) a place, the nearest first, up to a missing one."""
     found = []
     for z in range(place.z + step, place.z + step * (most + 1), step):
@@ -257,7 +261,7 @@ def volumes_of(samples: Iterable[Sample]) -> dict[str, list[tuple[int, Sample]]]
 
 def runs_of_slices(samples: Iterable[Sample]) -> list[list[Sample]]:
     """Images in runs: slices of one volume, one behind another, in their order; others alone."""
-    placed: dict[tuple[Source, str], list[tuple[int, Sample]]] = {}
+    placed: dict[tuple[object, str], list[tuple[int, Sample]]] = {}
     runs: list[list[Sample]] = []
     for sample in samples:
         place = place_of(sample)

@@ -166,7 +166,7 @@ def join_numbers(
     Parameters
     ----------
     objects : numpy.ndarray
-        (Y, X) int32, 0 background, 1..N.
+        (Y, X) int32, 0 background, 1..N; or (Z, Y, X), and all that follows as well.
     joined : numpy.ndarray or None
         (Y, X) bool: all objects of one class with pixels of one connected piece of it are one object.
     mask : numpy.ndarray
@@ -186,7 +186,7 @@ def join_numbers(
     there = joined & (objects > 0)
     if not there.any():
         return objects
-    pieces, count = ndimage.label(there, AROUND)
+    pieces, count = ndimage.label(there, np.ones((3,) * there.ndim))
     where = np.nonzero(there)
     highest = int(objects.max())
     # A piece of each class is a node of its own: objects never cross from one class to another.

@@ -18,6 +18,7 @@ from napari_unet.metrics.overlap import OverlapCounts, count_overlap, scores_of_
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.project.corrections.corrections import Corrections
 from napari_unet.session.images.image_row import ImageRow
+from napari_unet.session.images.volume_rows import volume_row, volumes_among
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -220,6 +221,8 @@ class Collection:
         Images that left though they were painted and no project has that yet.
     channels : tuple of str
         Numbers of the channels that are read of each image that has several; empty: all.
+    volumes : dict
+        Name of each volume to the ids of its slices, in order.
     """
 
     def __init__(self, name: str, samples: Sequence[Sample], dataset: Dataset | None = None) -> None:
@@ -229,6 +232,8 @@ class Collection:
         self.left: list[Entry] = []
         self.channels: tuple[str, ...] = () if dataset is None else dataset.channels
         self.entries = self._new_entries(samples)
+        self._take_volumes = True
+        self._find_volumes()
         self.classes: tuple[str, ...] = dataset.classes if dataset is not None else ("foreground",)
         self.activation: str = "sigmoid"
         self.model: ModelCard | None = None  # whose predictions are stored
@@ -284,6 +289,7 @@ class Collection:
         if any(identifier in self.memory for identifier in fresh):
             self.memory = Corrections.in_memory()  # what is there may be of another image of that name
         self.entries = self._new_entries(fresh.values())
+        self._find_volumes()
         stay: set[int] = set()
         for identifier, entry in self.entries.items():
             known = old.get((before or {}).get(identifier, identifier))
@@ -314,6 +320,41 @@ class Collection:
         """Take the classes of reference masks; those of a model that was used go before."""
         if self.model is None:
             self.classes = classes
+
+    # volumes
+
+    def _find_volumes(self) -> None:
+        samples = (entry.sample for entry in self.entries.values())
+        self.volumes = volumes_among(samples) if self._take_volumes else {}
+        self._volume_of = {i: name for name, ids in self.volumes.items() for i in ids}
+
+    def take_volumes(self, wanted: bool) -> None:
+        """List slices that lie one behind another as one volume, or as images of their own."""
+        self._take_volumes = wanted
+        self._find_volumes()
+
+    def volume_of(self, identifier: str) -> str:
+        """The volume of which an image is a slice; empty if it is none."""
+        return self._volume_of.get(identifier, "")
+
+    def listed(self, identifier: str) -> str:
+        """What an image is listed under: its volume, or itself."""
+        return self._volume_of.get(identifier, identifier)
+
+    def members(self, listed: str) -> tuple[str, ...]:
+        """Ids of the images of a row of the list: the slices of a volume, or the one image."""
+        return self.volumes.get(listed, (listed,))
+
+    @property
+    def listed_ids(self) -> tuple[str, ...]:
+        """What is listed, in order: volumes, and images that are no slices."""
+        return tuple(dict.fromkeys(map(self.listed, self.entries)))
+
+    def listed_row(self, listed: str, empty: EmptyRule) -> ImageRow:
+        """The row of a volume or of an image."""
+        if listed in self.volumes:
+            return volume_row(listed, self.entries, self.volumes[listed], empty)
+        return self.row(listed)
 
     def row(self, identifier: str) -> ImageRow:
         """The row of one image."""

@@ -33,6 +33,10 @@ class ImageRow:
         IoU that is expected of the mask where it is not known; None if that was not estimated.
     reason : str
         What the estimate is from.
+    slices : int
+        Of a volume, how many it has; 0 of an image.
+    done : int
+        How many of them are done.
     """
 
     id: str
@@ -44,6 +48,8 @@ class ImageRow:
     problem: str = ""
     estimate: float | None = None
     reason: str = ""
+    slices: int = 0
+    done: int = 0
 
     @property
     def rank(self) -> float | None:

@@ -10,12 +10,15 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
 from napari_unet.data.files.pixel_size import pixel_size_of_layer, unit_name
+from napari_unet.data.volumes.slices import voxel_size_of
 from napari_unet.errors import DataError, WorkbenchError
 from napari_unet.export.stacks import StackSlice, slices_of_files
 from napari_unet.session.images.collection import Collection
+from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 from napari_unet.widgets.canvas.current_channels import CurrentChannels
 from napari_unet.widgets.canvas.image_in_one_layer import show_in_one_layer
 from napari_unet.widgets.canvas.layer_channels import (
+    MOST_UNSAID,
     channel_axis,
     channels_in,
     find_channels,
@@ -34,6 +37,15 @@ from napari_unet.widgets.canvas.layer_images import (
     view_of,
 )
 from napari_unet.widgets.canvas.layer_styles import camera_of
+from napari_unet.widgets.canvas.volumes.volume_layers import (
+    answer,
+    axis_of_slices,
+    give_voxel_size,
+    is_volume,
+    say,
+    slices_in,
+    take_voxel_size,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -246,6 +258,7 @@ class ImageSource(QObject):  # type: ignore[misc]
         if collection is None:
             samples = (*dataset.samples, *dataset.unlabelled)
             collection = self._datasets[id(dataset)] = Collection(dataset.name, samples, dataset)
+            collection.take_volumes(answer(layer) is not False)
         if layer is self.layer and collection is self.session.workspace.collection:
             return
         self.layer = layer
@@ -256,8 +269,11 @@ class ImageSource(QObject):  # type: ignore[misc]
         if stack:
             self._where.update({i: (layer, (n,)) for n, i in enumerate(opened.ids)})
             pages = slices_of_files(collection.entries[i].sample for i in opened.ids)
-            if len(pages) == slices and len({page.stack for page in pages.values()}) == 1:
+            of_volumes = all(collection.volume_of(i) for i in opened.ids)
+            if len(pages) == slices and (of_volumes or len({page.stack for page in pages.values()}) == 1):
                 self._pages = pages
+            if of_volumes:
+                self._measure_dataset(layer, collection, opened)
         again = self.session.workspace.current if collection is self.session.workspace.collection else ""
         self.session.workspace.show(collection, again or (opened.ids[0] if opened.ids else ""))
         # The dock may have taken room from the canvas since the layer was added.
@@ -281,9 +297,13 @@ class ImageSource(QObject):  # type: ignore[misc]
             # A stack "p" has a slice "p [0]", and napari calls a second layer of that name "p [1]".
             arrays = tuple((id(one), id(full_resolution(one))) for one in layers)
             for name in _names(name_of(layers)):
-                key = (arrays, channels_in(layers), numbers, masks, name, masks and id(self._reading))
+                volume = is_volume(layer)
+                if volume:
+                    self._measure(layers)
+                known = (numbers, masks, name, masks and id(self._reading), volume)
+                key = (arrays, channels_in(layers), *known)
                 found = self._kept.get(key) or layer_samples(
-                    layers, reference, self._reading, lambda: len(self._plain.classes), name, numbers
+                    layers, reference, self._reading, lambda: len(self._plain.classes), name, numbers, volume
                 )
                 kept[key] = found
                 if not any(sample.id in where for sample in found[1]):
@@ -408,6 +428,57 @@ class ImageSource(QObject):  # type: ignore[misc]
             stack = identifier[: identifier.rindex(" [")]
             found[identifier] = StackSlice(stack, place.index, place.leading, depth=depth)
         return found
+
+    # volumes
+
+    def stack_to_ask_about(self) -> tuple[int, str] | None:
+        """How many slices the stack in view has, and by its file along which axis; None if nothing is open.
+
+        Nobody is asked about a single image, a series over time, or a stack that was asked about.
+        """
+        layer, collection = self.layer, self.session.workspace.collection
+        if layer is None or collection is None or layer not in self.viewer.layers:
+            return None
+        if answer(layer) is not None:
+            return None
+        if opened_data(layer) is not None:
+            slices = self.session.workspace.volume
+            return (len(slices), "z") if slices else None
+        count, axis = slices_in(layer), axis_of_slices(layer)
+        # Few of which nothing is known may be channels, which another box asks about.
+        asks = axis == "z" or (not axis and count > MOST_UNSAID)
+        return (count, axis) if count > 1 and asks else None
+
+    def take_stack_as(self, volume: bool) -> None:
+        """The slices of the stack in view lie one behind another, or are images of their own."""
+        layer, session = self.layer, self.session
+        if layer is None:
+            return
+        session.workspace.leaving.emit()
+        for one in self.layers_of_image():
+            say(one, volume)
+        if opened_data(layer) is not None and session.workspace.collection is not None:
+            session.workspace.collection.take_volumes(volume)
+            session.workspace.collection_changed.emit()
+            return
+        self.follow()
+
+    def _measure_dataset(self, layer: Any, collection: Collection, opened: Any) -> None:
+        """Give the layers of a data set of volumes the size of a voxel, if all files tell the same."""
+        size = voxel_size_of(entry.sample for entry in collection.entries.values())
+        if size is None:
+            return
+        for one in self.viewer.layers:
+            said = one.metadata.get(METADATA_KEY)
+            ours = one is layer or (isinstance(said, OpenedData) and said.dataset is opened.dataset)
+            if ours and give_voxel_size(one, size):
+                self._fit.start()
+
+    def _measure(self, layers: tuple[Any, ...]) -> None:
+        """Give the layers of a volume the size of its voxels, if the file tells it."""
+        for layer in layers:
+            if take_voxel_size(layer):
+                self._fit.start()
 
     # channels
 

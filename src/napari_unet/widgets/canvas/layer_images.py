@@ -17,7 +17,7 @@ from napari_unet.data.sample import Sample
 from napari_unet.errors import DataError
 from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 from napari_unet.widgets.canvas.layer_channels import channel_axis, channels_in, name_of
-from napari_unet.workflow.inputs.image_reference import OPENED_FROM
+from napari_unet.workflow.inputs.image_reference import OPENED_FROM, HeldVolume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import ReferenceMask
+    from napari_unet.data.volumes.slices import Place
     from napari_unet.session.images.image_channels import ImageChannels
 
 MOST_SLICES = 100_000
@@ -109,6 +110,8 @@ class _LoadSlice:
         All channels there are; None if there is but one.
     numbers : tuple of int
         Of the channels to read; empty: all.
+    volume : _LayerVolume or None
+        Of which it is a slice; None of an image that lies before and behind no other.
     """
 
     arrays: tuple[Any, ...]
@@ -117,6 +120,7 @@ class _LoadSlice:
     first: bool = False
     every: ImageChannels | None = None
     numbers: tuple[int, ...] = ()
+    volume: _LayerVolume | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _LoadSlice) and other._key == self._key
@@ -127,7 +131,13 @@ class _LoadSlice:
     @property
     def _key(self) -> tuple[object, ...]:
         # Arrays are held here, so that none gets the place in memory of another.
-        return tuple(map(id, self.arrays)), self.index, self.rgb, self.first, self.numbers
+        known = tuple(map(id, self.arrays)), self.index, self.rgb, self.first, self.numbers
+        return (*known, self.volume is not None)
+
+    @property
+    def place(self) -> Place | None:
+        """Where the slice lies in its volume."""
+        return None if self.volume is None else self.volume.held(self.numbers).place(self.index[-1])
 
     @property
     def whole(self) -> _LoadSlice:
@@ -166,6 +176,29 @@ class _LoadSlice:
                 got=f"pixels of {values.dtype}",
             )
         return values
+
+
+class _LayerVolume:
+    """The slices of a layer that lie one behind another.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.slices: dict[int, _LoadSlice] = {}
+        self._held: dict[tuple[int, ...], HeldVolume] = {}
+
+    def held(self, numbers: tuple[int, ...]) -> HeldVolume:
+        """The volume with these channels."""
+        if numbers not in self._held:
+            chosen = tuple(map(str, numbers))
+            slices = {z: load.choose(chosen) for z, load in self.slices.items()}
+            self._held[numbers] = HeldVolume(self.name, slices)
+        return self._held[numbers]
 
 
 @dataclass(frozen=True)
@@ -253,6 +286,7 @@ def layer_samples(
     classes: Callable[[], int] = lambda: 1,
     name: str = "",
     numbers: tuple[str, ...] = (),
+    volume: bool = False,
 ) -> tuple[list[tuple[int, ...]], list[Sample]]:
     """Every slice of a layer as a sample.
 
@@ -271,6 +305,8 @@ def layer_samples(
         Instead of the layer's own.
     numbers : tuple of str, optional
         Of the channels to read, from 0; all if not given, or if there are no such channels.
+    volume : bool
+        Whether the slices along the last leading axis lie one behind another.
 
     Returns
     -------
@@ -288,6 +324,7 @@ def layer_samples(
     properties = {} if layer.source.path is None else {OPENED_FROM: str(layer.source.path)}
     if reference is not None and reading is None:
         reading = read_labels(reference)
+    volumes: dict[tuple[int, ...], _LayerVolume] = {}
     for index in indices:
         identifier = f"{name} [{', '.join(map(str, index))}]" if index else name
         load_mask = None
@@ -296,9 +333,18 @@ def layer_samples(
             place = index[len(index) - (masks.ndim - 2) :]  # one mask may serve all slices
             if reading.drawn is None or place in reading.drawn:
                 load_mask = _LoadLabels(masks, place, reading.meaning, classes)
-        load = _LoadSlice(arrays, index, bool(layer.rgb), first, every).choose(numbers)
+        behind = volumes.setdefault(index[:-1], _LayerVolume(volume_name(name, index))) if volume else None
+        load = _LoadSlice(arrays, index, bool(layer.rgb), first, every, volume=behind)
+        if behind is not None:
+            behind.slices[index[-1]] = load
+        load = load.choose(numbers)
         samples.append(Sample(identifier, load, load_mask, name, properties=properties, load_region=load))
     return indices, samples
+
+
+def volume_name(name: str, index: tuple[int, ...]) -> str:
+    """What the volume of a slice of a layer is called: as the layer, with the other axes in brackets."""
+    return f"{name} [{', '.join(map(str, index[:-1]))}]" if len(index) > 1 else name
 
 
 def fits_as_reference(labels: Any, layer: Any) -> bool:

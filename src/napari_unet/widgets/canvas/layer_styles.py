@@ -132,6 +132,11 @@ def preview_colormap() -> Any:
     return _colormap({1: "#FFFFFF"}, "preview")
 
 
+def fill_colormap() -> Any:
+    """Outlines of what is proposed between slices; one colour for all classes."""
+    return _colormap(dict.fromkeys(range(1, 255), "#56B4E9"), "fill")
+
+
 def text_overlay(viewer: Any) -> Any:
     """The line of text in a corner of the canvas, where this version of napari keeps it."""
     overlays = getattr(getattr(viewer, "canvas", None), "overlays", None)
@@ -216,6 +221,8 @@ def place_over(layer: Any, image: Any, first: tuple[int, int] = (0, 0)) -> bool:
         "affine": affine,
     }
     moved = False
+    if layer.units != image.units[-n:]:  # napari ignores all units where layers differ in them
+        layer.units = image.units[-n:]
     for name, value in wanted.items():
         have = getattr(layer, name)
         have = np.asarray(have.affine_matrix if name == "affine" else have)

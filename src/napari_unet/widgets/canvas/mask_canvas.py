@@ -68,7 +68,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         self.image_source = image_source
         self.stacks = StackMasks(session, image_source, self)
         self.mask_layer: Any = None
-        self.preview = PreviewLayer(viewer, session, self.place)
+        self.preview = PreviewLayer(viewer, session, self.place, self.units)
         self.large: LargeMasks | None = None  # takes over where a mask is too large for this canvas
         self.as_objects = False
         self._setting = False
@@ -204,6 +204,17 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             self._note_slice()
         else:
             self._watch.nothing_changed()
+        if layer.n_edit_dimensions > PLANE and self._stack is not None:
+            self._take_slices_around(self._stack, int(layer.brush_size) // 2 + 1)
+
+    def _take_slices_around(self, stack: MaskStack, reach: int) -> None:
+        """Hand in what a brush in three dimensions did to the slices next to the one in view."""
+        place = self.image_source.slice_place(self._shown)
+        ids = {} if place is None else self.image_source.slices_of(place.layer)
+        for z in range(self._index[-1] - reach, self._index[-1] + reach + 1):
+            index = (*self._index[:-1], z)
+            if index != self._index and index in ids and stack.is_written(index):
+                self._hand_in(ids[index], stack, index)
 
     def _note_slice(self) -> None:
         """The slice in view was painted; its objects are numbered again once it is left."""
@@ -300,7 +311,7 @@ class MaskCanvas(QObject):  # type: ignore[misc]
                 self.mask_layer.editable = self._may_paint()
 
     def _on_edit_dimensions(self, event: Any = None) -> None:
-        if self.mask_layer.n_edit_dimensions != PLANE:
+        if self.mask_layer.n_edit_dimensions != PLANE and not self.session.workspace.volume:
             self.mask_layer.n_edit_dimensions = PLANE
             notify("Painting changes the slice in view only: the mask of each slice has its own history.")
 
@@ -424,7 +435,12 @@ class MaskCanvas(QObject):  # type: ignore[misc]
             if self.mask_layer is None:
                 colours = layer_styles.label_colours(numbering.as_objects, self._classes)
                 self.mask_layer = self.viewer.add_labels(
-                    shown, name="U-Net mask", metadata={OURS: "mask"}, opacity=0.55, colormap=colours
+                    shown,
+                    name="U-Net mask",
+                    metadata={OURS: "mask"},
+                    opacity=0.55,
+                    colormap=colours,
+                    units=self.units(shown.ndim),
                 )
                 self._listen(self.mask_layer, on=True)
                 keys.bind(self.mask_layer, self._label_keys())
@@ -535,6 +551,11 @@ class MaskCanvas(QObject):  # type: ignore[misc]
         mask = self.large.lens.layer if self.large is not None and self.large.active else self.mask_layer
         if mask in every and layer in every:
             every.move(every.index(layer), every.index(mask))
+
+    def units(self, axes: int) -> Any:
+        """Units for a layer over the current image: napari warns where layers differ in them."""
+        image = self.image_source.layer
+        return image.units[-axes:] if image is not None and image.ndim >= axes else None
 
     def place(self, layer: Any, first: tuple[int, int] = (0, 0)) -> None:
         """Lay a layer over the current image, with its first pixel at a row and column of that."""

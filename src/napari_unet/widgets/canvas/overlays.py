@@ -31,6 +31,7 @@ NAMES = {  # of the layers
     "probabilities": "probabilities",
 }
 LINGER = 3000  # milliseconds that a hidden layer stays in the list
+PLANE = 2  # axes in view that overlays are shown in
 MOST = 0.5  # standard deviation of probabilities of which half are 0 and half 1
 
 
@@ -68,9 +69,11 @@ class Overlays(QObject):  # type: ignore[misc]
         session.workspace.score_changed.connect(self._on_change)
         session.workspace.rows_changed.connect(self._on_rows)
         viewer.layers.events.removed.connect(self._on_removed)
+        viewer.dims.events.ndisplay.connect(self._on_view)
 
     def close(self) -> None:
         """Let go of the viewer, and stop what is compared."""
+        self.viewer.dims.events.ndisplay.disconnect(self._on_view)
         self.disagreement.want(False)
         self._tidy.stop()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
@@ -86,7 +89,7 @@ class Overlays(QObject):  # type: ignore[misc]
 
     def refresh(self) -> None:
         """Show what belongs to the current image."""
-        mask = self.canvas.current_mask()
+        mask = self.canvas.current_mask() if self.viewer.dims.ndisplay == PLANE else None
         errors, verified = self._errors(mask), self._verified(mask)
         self._put("errors", errors)
         self._put("verified", verified)
@@ -112,6 +115,12 @@ class Overlays(QObject):  # type: ignore[misc]
             for layer in self._hidden:
                 layer.visible = True
             self._hidden = []
+
+    def _on_view(self, event: Any = None) -> None:
+        """What is of one slice is not shown in the view of the whole."""
+        if any(self.shown.values()):
+            self.refresh()
+            self._show_unsure()
 
     def _on_change(self, identifier: str) -> None:
         if identifier == self.session.workspace.current:
@@ -144,6 +153,8 @@ class Overlays(QObject):  # type: ignore[misc]
         collection = self.session.workspace.collection
         entry = None if collection is None else collection.entries.get(self.session.workspace.current)
         prediction = None if entry is None else entry.prediction
+        if self.viewer.dims.ndisplay != PLANE:
+            return None
         if not self.shown["probabilities"] or prediction is None or prediction.file is None:
             return None
         try:
@@ -163,7 +174,8 @@ class Overlays(QObject):  # type: ignore[misc]
         self._outline(self._unsure() is not None or (self.shown["errors"] and self._is_there("errors")))
 
     def _unsure(self) -> NDArray[np.generic] | None:
-        return self.disagreement.values() if self.shown["unsure"] else None
+        flat = self.viewer.dims.ndisplay == PLANE
+        return self.disagreement.values() if self.shown["unsure"] and flat else None
 
     def _is_there(self, kind: str) -> bool:
         layer = self.layers[kind]
@@ -193,7 +205,7 @@ class Overlays(QObject):  # type: ignore[misc]
                 layer_styles.remove_layer(self.viewer, layer)
 
     def _add(self, kind: str, values: NDArray[np.generic]) -> Any:
-        about = {"name": NAMES[kind], "metadata": {OURS: kind}}
+        about = {"name": NAMES[kind], "metadata": {OURS: kind}, "units": self.canvas.units(2)}
         if kind == "probabilities":
             layer = self.viewer.add_image(
                 values,

@@ -26,6 +26,8 @@ class PreviewLayer:
         Says which image is current, and whether something is learned.
     place : callable
         (layer) -> None: lays a layer over the current image.
+    units : callable
+        (axes) -> the units of the last axes of that image.
 
     Attributes
     ----------
@@ -33,11 +35,13 @@ class PreviewLayer:
         There is one while there is a preview.
     """
 
-    def __init__(self, viewer: Any, session: Session, place: Callable[[Any], None]) -> None:
+    def __init__(
+        self, viewer: Any, session: Session, place: Callable[[Any], None], units: Callable[[int], Any]
+    ) -> None:
         self.viewer = viewer
         self.session = session
         self.layer: Any = None
-        self._place = place
+        self._place, self._units = place, units
 
     def show(self, preview: Any) -> None:
         """Outline what the network makes of the current image; of another one nothing is shown."""
@@ -55,7 +59,12 @@ class PreviewLayer:
         active = self.viewer.layers.selection.active
         colours = layer_styles.preview_colormap()
         self.layer = self.viewer.add_labels(
-            found, name="preview", metadata={OURS: "preview"}, colormap=colours, opacity=1.0
+            found,
+            name="preview",
+            metadata={OURS: "preview"},
+            colormap=colours,
+            opacity=1.0,
+            units=self._units(found.ndim),
         )
         self.layer.contour = 1
         self.layer.editable = False

@@ -79,6 +79,7 @@ class StrokePreview(QObject):  # type: ignore[misc]
                 metadata={OURS: "preview"},
                 opacity=0.85,
                 colormap=layer_styles.class_colormap(classes),
+                units=self.canvas.units(lines.ndim),
             )
             self.layer.editable = False
             if active in self.viewer.layers:

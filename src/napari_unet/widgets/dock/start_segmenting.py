@@ -46,7 +46,7 @@ class StartSegmenting:
         self.canvas, self.large, self.panel = canvas, large, panel
 
     def segment(self, scope: str) -> None:
-        """Segment "image", "view", "selected", "all" or "held-out"."""
+        """Segment "image", "volume", "view", "selected", "all" or "held-out"."""
         workspace, runner = self.session.workspace, self.session.runner
         if workspace.collection is None or workspace.model is None:
             runner.failed.emit(self.panel.run_button.toolTip() or "Open images and a model.", "")
@@ -63,6 +63,7 @@ class StartSegmenting:
         current = workspace.current
         ids = {
             "image": (current,) if current else (),
+            "volume": workspace.volume or (current,),
             "selected": self.panel.selected(),
             "all": workspace.collection.ids,
             "held-out": self.panel.held_out_ids(),

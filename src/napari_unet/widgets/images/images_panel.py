@@ -28,10 +28,11 @@ from napari_unet.session.images.layer_metadata import METADATA_KEY, OpenedData
 from napari_unet.widgets.images.channel_box import ChannelBox
 from napari_unet.widgets.images.image_table import ImageTable
 from napari_unet.widgets.images.project_menu import ProjectMenu
+from napari_unet.widgets.images.stack_question import StackQuestion
 from napari_unet.widgets.parts.step import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -96,6 +97,8 @@ class ImagesPanel(Step):
 
         self.table = ImageTable(self._request_thumbnail, self)
         self.table.set_empty_text(EMPTY)
+        self.stack_question = StackQuestion(self)
+        self.body.addWidget(self.stack_question)
         self.body.addWidget(self.table, 1)
         self.leave_out = QCheckBox()
         self.leave_out.setToolTip(
@@ -117,7 +120,8 @@ class ImagesPanel(Step):
         self.body.addWidget(self.leave_out)
         self.table.above.addWidget(self.channel_box)
         self.body.addWidget(self.masks_are)
-        self.table.image_activated.connect(session.workspace.select)
+        self._last_slice: dict[str, str] = {}  # of a volume, the one that was in view last
+        self.table.image_activated.connect(self._select)
         session.workspace.collection_changed.connect(self._on_collection)
         session.workspace.rows_changed.connect(self._on_rows)
         session.workspace.current_changed.connect(self._on_current)
@@ -177,7 +181,8 @@ class ImagesPanel(Step):
     def _on_collection(self) -> None:
         self._changed.clear()
         self.table.model.clear_thumbnails()
-        self.table.set_rows(self.session.workspace.rows())
+        self._last_slice.clear()
+        self.table.set_rows(self.session.workspace.listed_rows())
         self._show_name()
         self._show_leave_out()
         self._show_masks_are()
@@ -190,9 +195,8 @@ class ImagesPanel(Step):
     def _update(self) -> None:
         collection = self.session.workspace.collection
         if collection is not None:
-            self.table.update_rows(
-                [self.session.workspace.row(i) for i in self._changed if i in collection.entries]
-            )
+            listed = {collection.listed(i) for i in self._changed if i in collection.entries}
+            self.table.update_rows(self.session.workspace.listed_rows(listed))
         self._changed.clear()
         self._show_leave_out()
 
@@ -245,8 +249,34 @@ class ImagesPanel(Step):
                 layer.name = name
 
     def _on_current(self, identifier: str) -> None:
-        if identifier and identifier != self.table.current_id():
-            self.table.show_image(identifier)
+        collection = self.session.workspace.collection
+        listed = identifier if collection is None else collection.listed(identifier)
+        if listed != identifier:
+            self._last_slice[listed] = identifier
+        if listed and listed != self.table.current_id():
+            self.table.show_image(listed)
+
+    def _select(self, listed: str) -> None:
+        """Show an image, or a volume: at the slice that was in view last, else at its middle."""
+        collection = self.session.workspace.collection
+        if collection is None or listed not in collection.volumes:
+            self.session.workspace.select(listed)
+        elif collection.volume_of(self.session.workspace.current) != listed:
+            slices = collection.volumes[listed]
+            last = self._last_slice.get(listed, "")
+            self.session.workspace.select(last if last in slices else slices[len(slices) // 2])
+
+    def selected_ids(self) -> tuple[str, ...]:
+        """Ids of the images in the selected rows, of a volume all slices."""
+        collection, rows = self.session.workspace.collection, self.table.selected_ids()
+        return rows if collection is None else tuple(i for row in rows for i in collection.members(row))
+
+    def select(self, identifiers: Iterable[str]) -> None:
+        """Select the rows of these images."""
+        collection = self.session.workspace.collection
+        self.table.select(
+            identifiers if collection is None else dict.fromkeys(map(collection.listed, identifiers))
+        )
 
     def flush(self) -> None:
         """Show now what is known."""
@@ -255,9 +285,10 @@ class ImagesPanel(Step):
 
     def _request_thumbnail(self, identifier: str) -> None:
         collection = self.session.workspace.collection
-        if collection is None or identifier not in collection.entries:
+        slices = () if collection is None else collection.members(identifier)
+        if collection is None or not slices or slices[0] not in collection.entries:
             return
-        load = collection.entries[identifier].sample.read_image
+        load = collection.entries[slices[len(slices) // 2]].sample.read_image
 
         def work() -> None:
             try:

@@ -8,7 +8,7 @@ from qtpy.QtCore import QModelIndex, QRect, QRectF, QSizeF, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QIcon, QPainter, QPainterPath, QPalette
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from napari_unet.widgets.images.table_model import status_word
+from napari_unet.widgets.images.table_model import about_slices, status_text, status_word
 from napari_unet.widgets.parts.status_glyphs import SIZE
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ class ImageCell(QStyledItemDelegate):  # type: ignore[misc]
         _paint_picture(painter, QRectF(left, top, PICTURE, PICTURE), model.thumbnail(index.row()))
         lines: list[Line] = [(None, row.id)]
         repeats = row.group.endswith(row.id) or row.id.startswith(row.group)  # "stack [6]" of "stack"
-        if self.two_lines and row.group and not repeats:
+        if self.two_lines and row.slices:
+            lines += [(None, words) for words in about_slices(row)]
+        elif self.two_lines and row.group and not repeats:
             lines.append((None, row.group))
         _paint_lines(painter, cell, cell.rect.adjusted(MARGIN + PICTURE + GAP, 0, -MARGIN, 0), lines)
 
@@ -72,7 +74,8 @@ class StatusCell(QStyledItemDelegate):  # type: ignore[misc]
         cell = QStyleOptionViewItem(option)
         self.initStyleOption(cell, index)
         _paint_ground(painter, cell)
-        lines = [(model.glyph(word), word) for word in (status_word(row), row.part) if word]
+        lines = [(model.glyph(status_word(row)), status_text(row))]
+        lines += [(model.glyph(row.part), row.part)] if row.part else []
         _paint_lines(painter, cell, cell.rect.adjusted(MARGIN, 0, -MARGIN, 0), lines)
 
 

@@ -217,6 +217,8 @@ class ImageTableModel(QAbstractTableModel):  # type: ignore[misc]
         sign = {Column.PART: row.part, Column.STATUS: status_word(row)}.get(column, "")
         if role == DECORATION:
             return self.glyph(sign)
+        if column == Column.STATUS:
+            return status_text(row)
         if column == Column.IOU:
             return iou_words(row)
         return sign or (row.id, row.group, NOTHING)[column]
@@ -225,6 +227,20 @@ class ImageTableModel(QAbstractTableModel):  # type: ignore[misc]
 def status_word(row: ImageRow) -> str:
     """Status of an image in one word; a problem goes before the status."""
     return "problem" if row.problem else row.status
+
+
+def about_slices(row: ImageRow) -> list[str]:
+    """How many slices a volume has, and how many of them are done; nothing of an image."""
+    if not row.slices:
+        return []
+    return [f"{row.slices} slices" + (f", {row.done} done" if row.done else "")]
+
+
+def status_text(row: ImageRow) -> str:
+    """Status of an image in one word; of a volume how many of its slices are done, once one is."""
+    if row.slices and 0 < row.done < row.slices and not row.problem:
+        return f"{row.done} of {row.slices} done"
+    return status_word(row)
 
 
 def iou_words(row: ImageRow) -> str:
@@ -249,7 +265,7 @@ def _tooltip(row: ImageRow, column: int) -> str:
         status = MEANINGS[row.status] + (" Has a reference mask." if row.has_reference else "")
         part = [f"Split: {row.part}. {MEANINGS.get(row.part, '')}"] if row.part else []
         lines = {
-            Column.IMAGE: [row.id] + ([f"Group {row.group}"] if row.group else []),
+            Column.IMAGE: [row.id, *about_slices(row), *([f"Group {row.group}"] if row.group else [])],
             Column.PART: [MEANINGS.get(row.part, row.part)],
         }.get(Column(column), [status, *part])
     if row.problem and column in (Column.IMAGE, Column.STATUS):

@@ -138,6 +138,9 @@ class EditBar(QWidget):  # type: ignore[misc]
         chosen = tuple(i for i in self.selected() if i in rows and _open(rows[i].status))
         every = tuple(i for i, row in rows.items() if _open(row.status))
         self._offer(menu, f"Selected images ({len(chosen):,})", chosen, True)
+        volume = tuple(i for i in session.workspace.volume if i in rows and _open(rows[i].status))
+        if session.workspace.volume:
+            self._offer(menu, f"All slices of this volume with a mask ({len(volume):,})", volume, True)
         self._offer(menu, f"All images with a mask ({len(every):,})", every, True)
         menu.addSeparator()
         last = tuple(i for i in session.painting.accepted if i in rows and rows[i].status == "done")

@@ -67,9 +67,22 @@ class Navigation:
             self._go_to(following)
             if self._correcting:
                 self.canvas.take_brush()
+        elif following := self._next_slice(current):
+            self._go_to(following)
         else:
             self.images.flush()
             self.images.table.next_image()
+
+    def _next_slice(self, current: str) -> str:
+        """The next slice of the volume in view with a mask that is not done, then one before; or empty."""
+        workspace = self.session.workspace
+        slices = workspace.volume
+        if not slices or workspace.collection is None:
+            return ""
+        place = slices.index(current)
+        entries = workspace.collection.entries
+        around = (*slices[place + 1 :], *reversed(slices[:place]))
+        return next((i for i in around if entries[i].status in ("segmented", "corrected")), "")
 
     def _once_estimated(self, go: Callable[[], None]) -> None:
         before, estimates = self.session.workspace.current, self.session.estimates
@@ -84,11 +97,20 @@ class Navigation:
     def _show_worst(self) -> None:
         self.images.flush()
         self.images.table.sort_worst_first()
-        waiting = set(self.session.estimates.queue())
+        collection, queue = self.session.workspace.collection, self.session.estimates.queue()
+        if collection is None:
+            return
         shown = self.images.table.shown_ids()
-        self._go_to(next((i for i in shown if i in waiting), shown[0] if shown else ""))
+        for row in shown:
+            members = set(collection.members(row))
+            worst = next((i for i in queue if i in members), "")
+            if worst:
+                self._go_to(worst)
+                return
+        self._go_to(collection.members(shown[0])[0] if shown else "")
 
     def _go_to(self, identifier: str) -> None:
         if identifier:
             self.session.workspace.select(identifier)
-            self.images.table.show_image(identifier)
+            collection = self.session.workspace.collection
+            self.images.table.show_image(identifier if collection is None else collection.listed(identifier))

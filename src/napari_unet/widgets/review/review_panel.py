@@ -25,6 +25,7 @@ from napari_unet.widgets.parts.words import count
 from napari_unet.widgets.review.edit_bar import EditBar
 from napari_unet.widgets.review.iou_histogram import IoUHistogram
 from napari_unet.widgets.review.scores_buttons import ScoresButtons
+from napari_unet.widgets.review.volume_row import VolumeRow
 from napari_unet.widgets.strokes.class_legend import ClassLegend
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class ReviewPanel(Step):
     range_wanted = Signal(float, float)
     reference_wanted = Signal(object)
 
-    def __init__(self, session: Session, parent: QWidget) -> None:
+    def __init__(self, session: Session, viewer: Any, parent: QWidget) -> None:
         super().__init__(3, "Review", parent, foldable=True)
         self.session = session
         self.references: Callable[[], list[Any]] = list
@@ -163,6 +164,8 @@ class ReviewPanel(Step):
         self.body.addWidget(self.legend)
         self.edit_bar = EditBar(session, self)
         self.body.addWidget(self.edit_bar)
+        self.volume_row = VolumeRow(session, viewer, self)
+        self.body.addWidget(self.volume_row)
         self.classes = ClassLegend(self)
         self.body.addWidget(self.classes)
         self.empty = QLabel()
@@ -213,6 +216,7 @@ class ReviewPanel(Step):
         self.empty.setText(without if self.worst_button.isEnabled() else NOT_SEGMENTED)
         self.empty.setVisible(not scored and (row is None or row.rank is None))
         self.edit_bar.refresh()
+        self.volume_row.refresh()
         at_work = not self.edit_bar.isHidden()
         self.verified_box.setEnabled(at_work)
         self.unsure_box.setEnabled(row is not None)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 SCOPES = {"image": "This image", "view": "What is in view", "selected": "Selected rows", "all": "All"}
 HELD_OUT = "held-out"  # scope and part; offered where the model's split has such images
+VOLUME = "volume"  # scope; offered while a slice of one is in view
 AT_REST = 400  # milliseconds after which other images are scored with a new threshold
 MANY = 5  # rows; fewer are not counted on the button
 MOST_NAMED = 3  # members of an ensemble
@@ -181,7 +182,8 @@ class SegmentPanel(Step):
     def _show_link(self) -> None:
         """Offer to link objects where the current image is a slice of a stack and objects are shown."""
         self.link_box.setChecked(self.session.workspace.link_objects)
-        self.link_box.setVisible(bool(self.show_box.currentData()) and self.in_stack())
+        linkable = self.in_stack() and not self.session.workspace.volume  # whose objects are numbered through
+        self.link_box.setVisible(bool(self.show_box.currentData()) and linkable)
 
     # models
 
@@ -247,24 +249,29 @@ class SegmentPanel(Step):
 
     @property
     def scope(self) -> str:
-        """What is to be segmented: "image", "view", "selected", "all" or "held-out"."""
+        """What is to be segmented: "image", "volume", "view", "selected", "all" or "held-out"."""
         return str(self.scope_box.currentData())
 
     def refresh(self) -> None:
         """Say what can be done, and if not, why."""
         session = self.session
         collection = session.workspace.collection
-        number = len(collection) if collection is not None else 0
-        chosen = len(self.selected())
+        number = len(collection.listed_ids) if collection is not None else 0
+        slices, what = len(session.workspace.volume), "images"
+        if collection is not None and collection.volumes:
+            what = "volumes" if number == len(collection.volumes) else "rows"
         titles = {
-            "image": "This image",
+            "image": "This slice" if slices else "This image",
             "view": "What is in view",
-            "selected": f"Selected rows ({chosen:,})",
-            "all": f"All {number:,} images" if number > 1 else "All images",
+            "selected": f"Selected rows ({len(session.workspace.listed(self.selected())):,})",
+            "all": f"All {number:,} {what}" if number > 1 else "All images",
         }
-        for index, key in enumerate(SCOPES):
-            self.scope_box.setItemText(index, titles[key])
-        self._offer_held_out()
+        for key, title in titles.items():
+            self.scope_box.setItemText(self.scope_box.findData(key), title)
+        chosen = len(self.selected())
+        self._offer(VOLUME, f"This volume ({slices:,} slices)" if slices else "", 1)
+        held_out = len(self.held_out_ids())
+        self._offer(HELD_OUT, f"Held-out only ({held_out:,})" if held_out else "", len(titles) + 1)
         misfit = self.misfit()
         self._mark(bool(misfit))
         if session.workspace.model is None:
@@ -290,17 +297,15 @@ class SegmentPanel(Step):
         else:
             self.mask_part.show()
 
-    def _offer_held_out(self) -> None:
-        """Offer the held-out images alone, where there are some: they give the honest score."""
-        ids = self.held_out_ids()
-        place = self.scope_box.findData(HELD_OUT)
-        if ids and place < 0:
-            self.scope_box.addItem("", HELD_OUT)
-            place = self.scope_box.count() - 1
-        elif not ids and place >= 0:
-            self.scope_box.removeItem(place)
-        if ids:
-            self.scope_box.setItemText(place, f"Held-out only ({len(ids):,})")
+    def _offer(self, key: str, title: str, place: int) -> None:
+        """Offer a scope at a place, or not if it has no title."""
+        there = self.scope_box.findData(key)
+        if title and there < 0:
+            self.scope_box.insertItem(min(place, self.scope_box.count()), title, key)
+        elif title:
+            self.scope_box.setItemText(there, title)
+        elif there >= 0:
+            self.scope_box.removeItem(there)
 
     def held_out_ids(self) -> tuple[str, ...]:
         """Ids of the images that are held out from the model."""

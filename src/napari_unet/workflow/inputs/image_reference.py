@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from napari_unet.data.files.channels import NOTHING_KNOWN, Channels, channels_of
@@ -12,10 +13,11 @@ from napari_unet.data.files.pages import PageLoader
 from napari_unet.data.files.reading import ImageReading, reading_images
 from napari_unet.data.masks.mask_reading import Choice, MaskReading, reading_masks
 from napari_unet.data.sample import Sample
+from napari_unet.data.volumes.slices import Place, place_of
 from napari_unet.engine.task import FromCaller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -53,6 +55,70 @@ class FileReference:
 
 
 @dataclass(frozen=True, eq=False)
+class CallVolume:
+    """A volume that only the caller has, such as a layer: the task asks for slices that it wants to see.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    numbers : tuple of int
+        Of its slices.
+    read : FromCaller
+        (number) -> (Y, X, C) in the stored dtype.
+    """
+
+    name: str
+    numbers: tuple[int, ...]
+    read: FromCaller
+    _slices: dict[int, _CallSlice] = field(default_factory=dict, init=False, repr=False)
+
+    def place(self, z: int) -> Place:
+        """Where a slice lies."""
+        if not self._slices:
+            self._slices.update({n: _CallSlice(self, n) for n in self.numbers})
+        return Place(self.name, z, self._slices, (self, self.name))
+
+
+@dataclass(frozen=True, eq=False)
+class _CallSlice:
+    """Asks for a slice of a volume: () -> (Y, X, C)."""
+
+    volume: CallVolume
+    z: int
+
+    def __call__(self) -> NDArray[np.generic]:
+        """Ask."""
+        return self.volume.read(self.z)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class HeldVolume:
+    """A volume in memory, of which each slice is an image of its own.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    slices : mapping
+        Number to what reads the slice.
+    """
+
+    name: str
+    slices: Mapping[int, Callable[[], NDArray[np.generic]]]
+
+    def place(self, z: int) -> Place:
+        """Where a slice lies."""
+        return Place(self.name, z, self.slices, (self, self.name))
+
+    @cached_property
+    def for_tasks(self) -> CallVolume:
+        """What tasks take along: the same for all slices."""
+        slices = self.slices
+        return CallVolume(self.name, tuple(slices), FromCaller(lambda z: slices[z]()))
+
+
+@dataclass(frozen=True, eq=False)
 class CallReference:
     """An image that only the caller has, such as a layer's: the task asks for it when its turn comes.
 
@@ -74,6 +140,10 @@ class CallReference:
         (Normalization) -> Intensities of the large image that this is a part of.
     stored : ImageLoader, PageLoader or None
         What reads it from its file, by which its place in a volume is known.
+    volume : CallVolume or None
+        Of which the image is a slice.
+    z : int
+        Number of that slice.
     """
 
     id: str
@@ -84,6 +154,8 @@ class CallReference:
     channels: Channels = NOTHING_KNOWN
     whole: FromCaller | None = None
     stored: ImageLoader | PageLoader | None = None
+    volume: CallVolume | None = None
+    z: int = 0
 
 
 ImageReference = FileReference | CallReference
@@ -95,6 +167,7 @@ class _Described:
 
     image: Callable[[], NDArray[np.generic]]
     channels: Channels
+    place: Place | None = None
 
     def __call__(self) -> NDArray[np.generic]:
         """Ask for it."""
@@ -108,6 +181,8 @@ def refer(sample: Sample, dataset: Dataset | None) -> ImageReference:
     mask = None if sample.load_mask is None else FromCaller(sample.read_mask)
     source = str(sample.properties.get(OPENED_FROM, ""))
     region = FromCaller(sample.read_region)
+    place = place_of(sample)
+    held = place.file[0] if place is not None else None
     return CallReference(
         sample.id,
         FromCaller(sample.read_image),
@@ -116,6 +191,8 @@ def refer(sample: Sample, dataset: Dataset | None) -> ImageReference:
         source,
         channels_of(sample),
         stored=stored_of(sample),
+        volume=held.for_tasks if isinstance(held, HeldVolume) else None,
+        z=place.z if place is not None else 0,
     )
 
 
@@ -149,7 +226,12 @@ class References:
                 reference.image,
                 reference.mask,
                 load_region=reference.region,
-                original=reference.stored or _Described(reference.image, reference.channels),
+                original=reference.stored
+                or _Described(
+                    reference.image,
+                    reference.channels,
+                    None if reference.volume is None else reference.volume.place(reference.z),
+                ),
                 whole=reference.whole,
             )
         modified = reference.path.stat().st_mtime_ns

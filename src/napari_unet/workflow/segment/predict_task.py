@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_unet.data.files.channels import channels_of
 from napari_unet.data.sample import Sample
+from napari_unet.data.volumes.slices import place_of, read_slice
 from napari_unet.engine.fast_import import import_keras
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import DataError
@@ -26,12 +27,13 @@ from napari_unet.workflow.segment.prediction import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_unet.data.files.channels import Channels
+    from napari_unet.data.volumes.slices import Place
     from napari_unet.models.cache import ModelCache
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
@@ -96,7 +98,8 @@ class PredictTask:
     """Put a model on images; keep the probabilities in files, tell of each image as it is finished.
 
     Every finished image comes as the piece of a Progress, a Prediction. An image that cannot be read
-    or does not fit comes with its problem and does not hold up the others.
+    or does not fit comes with its problem and does not hold up the others. A network in three dimensions
+    answers for the first image at once, from a few slices around it, and then for all together.
 
     Attributes
     ----------
@@ -138,22 +141,39 @@ class PredictTask:
             raise ValueError("a region is of one image, whose shape is given")
         on_progress(Progress(0, total, "Loading the model"))
         model = warm_models().load(self.model, default_precision())
-        right = 0
+        whole = len(self.images) > 1 and model.recipe.network.in_3d
+        if whole:
+            for prediction in self._predictions(self.images[:1], model, cancel):
+                on_progress(Progress(0, total, "Segmenting", piece=prediction))
+                cancel.check()
+        right, furthest = 0, 0.0
         start = time.monotonic()
-        for done, prediction in enumerate(self._predictions(model, cancel), start=1):
+
+        def tell(done: float, piece: Prediction | None = None) -> None:
+            nonlocal furthest
+            furthest = max(furthest, done)
+            left = (time.monotonic() - start) / furthest * (total - furthest)
+            on_progress(Progress(furthest, total, "Segmenting", left, piece=piece))
+
+        for done, prediction in enumerate(self._predictions(self.images, model, cancel, tell), start=1):
             right += not prediction.problem
-            left = (time.monotonic() - start) / done * (total - done)
-            on_progress(Progress(done, total, "Segmenting", left, piece=prediction))
+            tell(done, prediction)
             cancel.check()
         return right
 
-    def _predictions(self, model: AnyModel, cancel: CancelToken) -> Iterator[Prediction]:
+    def _predictions(
+        self,
+        images: Sequence[ImageReference],
+        model: AnyModel,
+        cancel: CancelToken,
+        on_slices: Callable[[float], None] | None = None,
+    ) -> Iterator[Prediction]:
         from napari_unet.data.image_hash import image_hash
         from napari_unet.evaluation.leakage import TrainingMembership
         from napari_unet.workflow.segment.segment_samples import segment_samples
 
         seen = TrainingMembership(model.provenance)
-        by_id = {reference.id: reference for reference in self.images}
+        by_id = {reference.id: reference for reference in images}
         about: dict[str, tuple[tuple[int, int], str, tuple[str, ...]]] = {}
         problems: list[Prediction] = []
 
@@ -170,14 +190,15 @@ class PredictTask:
                 about[reference.id] = shape, part, digests
                 return image
 
-            return Sample(reference.id, load, original=_Referred(reference))
+            return Sample(reference.id, load, original=_Referred(reference, self.region))
 
         results = segment_samples(
-            map(sample_of, self.images),
+            map(sample_of, images),
             model,
             self.settings,
             cancel,
             lambda sample, error: problems.append(Prediction(sample.id, None, problem=error.sentence)),
+            on_slices=on_slices,
         )
         for result in results:
             yield from _drained(problems)
@@ -241,6 +262,7 @@ class _Referred:
     """Reads an image that is referred to, and knows of its channels: () -> (Y, X, C)."""
 
     reference: ImageReference
+    region: Region | None = None
 
     def __call__(self) -> NDArray[np.generic]:
         """Read it."""
@@ -250,6 +272,27 @@ class _Referred:
     def channels(self) -> Channels:
         """What is known of them."""
         return channels_of(find_sample(self.reference))
+
+    @property
+    def place(self) -> Place | None:
+        """Where it lies in its volume; of a region, in that part of all slices."""
+        place = place_of(find_sample(self.reference))
+        if place is None or self.region is None:
+            return place
+        parts = {z: _PartOf(load, self.region) for z, load in place.slices.items()}
+        return replace(place, slices=parts)
+
+
+@dataclass(frozen=True)
+class _PartOf:
+    """Reads a part of a slice: () -> (Y, X, C)."""
+
+    load: Callable[[], NDArray[np.generic]]
+    region: Region
+
+    def __call__(self) -> NDArray[np.generic]:
+        """Read the slice, and cut it."""
+        return read_slice(self.load)[self.region.slices]
 
 
 def lazy_sample(reference: ImageReference) -> Sample:

@@ -119,6 +119,7 @@ def segment_samples(
     on_problem: OnProblem | None = None,
     *,
     disagreement: bool = False,
+    on_slices: Callable[[float], None] | None = None,
 ) -> Iterator[Segmentation]:
     """Segment images one after another, batched for the network, in order.
 
@@ -141,6 +142,8 @@ def segment_samples(
     disagreement : bool
         Whether one model is asked about the flipped image, too, to see where its answers differ; an
         ensemble tells it always.
+    on_slices : callable, optional
+        Takes how many slices a network in three dimensions has come through, while nothing is finished yet.
 
     Yields
     ------
@@ -162,7 +165,7 @@ def segment_samples(
         if disagreement and not isinstance(model, Ensemble):
             raise one_answer_only()
         readable = _readable(samples, on_problem, model.normalization, blanks)
-        results = by_volumes(readable, model, settings, cancel, on_problem)
+        results = by_volumes(readable, model, settings, cancel, on_problem, on_slices)
     elif isinstance(model, Ensemble) or disagreement:
         results = _by_many(samples, model, settings, cancel, on_problem, blanks)
     else:

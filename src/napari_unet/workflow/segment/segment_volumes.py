@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_unet.data.files.channels import channels_of
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import Sample
-    from napari_unet.inference.predict import Network
+    from napari_unet.inference.predict import Network, OnTiles
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.model import Model
     from napari_unet.networks.sizes import InputSizes
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     Result = tuple[Sample, NDArray[np.float32], NDArray[np.float32] | None]
     OnProblem = Callable[[Sample, WorkbenchError], None]
+    OnSlices = Callable[[float], None]
 
 
 def by_volumes(
@@ -45,6 +47,7 @@ def by_volumes(
     settings: InferenceSettings,
     cancel: CancelToken | None = None,
     on_problem: OnProblem | None = None,
+    on_slices: OnSlices | None = None,
 ) -> Iterator[Result]:
     """Segment slices together with those that lie before and behind them.
 
@@ -56,7 +59,7 @@ def by_volumes(
         image that is no slice of a volume is a volume of its own.
     model : Model or Ensemble
         Whose network takes volumes, or whose networks all do.
-    settings, cancel, on_problem
+    settings, cancel, on_problem, on_slices
         As ``segment_samples``.
 
     Yields
@@ -66,6 +69,7 @@ def by_volumes(
         apart, (Y, X) float32; None for a model.
     """
     read = {sample.id: (sample, image) for sample, image in images}
+    finished = 0
     for run in runs_of_slices(sample for sample, _ in read.values()):
         first = run[0]
         name = first.id if len(run) == 1 else f"{first.id} to {run[-1].id}"
@@ -74,17 +78,25 @@ def by_volumes(
             before, behind = _around(run, slices[0].shape, input_sizes(model.recipe.network))
             volume = stacked([*before, *slices, *behind], name)
             whole = _Whole(volume, channels_of(first), name)
-            outputs, spread = _answers(whole, model, settings, cancel)
+            outputs, spread = _answers(
+                whole, model, settings, cancel, partial(_tell, on_slices, finished, len(run))
+            )
         except WorkbenchError as error:
             if on_problem is None:
                 raise
             for sample in run:
                 on_problem(sample, error)
             continue
+        finished += len(run)
         for number, sample in enumerate(run, start=len(before)):
             image = read.pop(sample.id)[1]
             of_slice = resize(outputs[number], (image.shape[0], image.shape[1]))
             yield sample, of_slice, None if spread is None else spread[number]
+
+
+def _tell(on_slices: OnSlices | None, before: int, slices: int, done: int, tiles: int) -> None:
+    if on_slices is not None:
+        on_slices(before + slices * done / tiles)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,20 +108,31 @@ class _Whole:
     name: str
 
     def seen_by(
-        self, one: Model, network: Network, settings: InferenceSettings, cancel: CancelToken | None
+        self,
+        one: Model,
+        network: Network,
+        settings: InferenceSettings,
+        cancel: CancelToken | None,
+        on_tiles: OnTiles | None = None,
     ) -> NDArray[np.float32]:
         """(Z, Y', X', K) float32 in [0, 1] at the resolution of the network."""
         prepared = normalized_volume(one.normalization, self.volume, self.channels, self.name)
-        (outputs,) = predict_probabilities([prepared], network, one.sizes, settings, cancel)
+        (outputs,) = predict_probabilities(
+            [prepared], network, one.sizes, settings, cancel, on_tiles=on_tiles
+        )
         return outputs
 
 
 def _answers(
-    whole: _Whole, model: AnyModel, settings: InferenceSettings, cancel: CancelToken | None
+    whole: _Whole,
+    model: AnyModel,
+    settings: InferenceSettings,
+    cancel: CancelToken | None,
+    on_tiles: OnTiles,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Outputs (Z, Y, X, K) float32 in [0, 1]; of an ensemble their mean, and (Z, Y, X) of their spread."""
     if not isinstance(model, Ensemble):
-        return whole.seen_by(model, model.outputs, settings, cancel), None
+        return whole.seen_by(model, model.outputs, settings, cancel, on_tiles), None
     depth, height, width, _ = whole.volume.shape
     mean = RunningMean((depth * height, width))  # slices on top of each other are one tall image
     for member, one in model.models():
@@ -123,14 +146,21 @@ def _answers(
 def _around(
     run: Sequence[Sample], shape: tuple[int, ...], sizes: InputSizes
 ) -> tuple[list[NDArray[np.generic]], list[NDArray[np.generic]]]:
-    """Slices before and behind a run: as many as the network pools into one."""
+    """Slices before and behind a run: as many as the network pools into one.
+
+    One slice alone is there at once: it lies in the middle of as few slices as the network takes.
+    """
     first, last = place_of(run[0]), place_of(run[-1])
     if first is None or last is None or sizes.along_z is None:
         return [], []
+    multiple = sizes.along_z.multiple
+    before = behind = multiple
+    if len(run) == 1:
+        before, behind = max(1, (multiple - 1) // 2), max(1, multiple // 2)
     found: list[list[NDArray[np.generic]]] = []
-    for place, step in ((first, -1), (last, 1)):
+    for place, step, reach in ((first, -1, before), (last, 1, behind)):
         images: list[NDArray[np.generic]] = []
-        for load in neighbours(place, step, sizes.along_z.multiple):
+        for load in neighbours(place, step, reach):
             try:
                 image = read_slice(load)
             except WorkbenchError:

@@ -100,10 +100,22 @@ class MaskStack:
         """Whether another program changed a slice that has a mask."""
         return index in self._sums and _sum_of(self.labels[index]) != self._sums[index]
 
+    def is_written(self, index: Index) -> bool:
+        """Whether a slice, with a mask or without, holds other pixels than were put there."""
+        return self.is_changed(index) or (index not in self._sums and bool(self.labels[index].any()))
+
     # objects through all slices
 
     def use_tables(self, tables: dict[Index, NDArray[np.int32]], numbering: LabelNumbering) -> None:
-        """Give objects other numbers: a slice at once if it is asked for, else when it is its turn."""
+        """Give objects other numbers: a slice at once if it is asked for, else when it is its turn.
+
+        Parameters
+        ----------
+        tables : dict
+            Index of a slice to what its numbers become, (N + 1,) int32, or to its labels, (Y, X) int32.
+        numbering : LabelNumbering
+            Of the new numbers.
+        """
         self._tables = tables
         self.numbering = numbering
 
@@ -119,9 +131,11 @@ class MaskStack:
         if table is None:
             return False
         labels = self.labels[index]
-        ignored = labels == IGNORED_OBJECT
-        fresh = table[np.where(ignored, 0, labels)]
-        fresh[ignored] = IGNORED_OBJECT
+        fresh = table
+        if table.ndim == 1:
+            ignored = labels == IGNORED_OBJECT
+            fresh = table[np.where(ignored, 0, labels)]
+            fresh[ignored] = IGNORED_OBJECT
         if np.array_equal(fresh, labels):
             return False
         self.labels[index] = fresh

@@ -16,6 +16,8 @@ from napari_unet.inference.postprocess import connected_objects
 from napari_unet.project.corrections.correction import IGNORE
 from napari_unet.widgets.canvas.label_numbering import LabelNumbering
 from napari_unet.widgets.canvas.stacks.mask_stack import MaskStack, number_through
+from napari_unet.widgets.canvas.stacks.volume_numbers import MOST_VOXELS, number_volume
+from napari_unet.widgets.canvas.volumes.volume_layers import anisotropy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -246,19 +248,30 @@ class StackMasks(QObject):  # type: ignore[misc]
         """Number the objects of the next stack from its first slice to its last, in the background."""
         if self._busy or self._wanted or self._closed or not self.as_objects:
             return
-        waiting = [s for _, s in self._stacks.values() if len(s) and s.numbered_at != s.changes]
+        waiting = [(o, s) for o, s in self._stacks.values() if len(s) and s.numbered_at != s.changes]
         if not waiting:
             return
-        stack, linked = waiting[0], self.session.workspace.link_objects
+        (layer, stack), linked = waiting[0], self.session.workspace.link_objects
         stack.settle_all()
         changes, indices, numbering = stack.changes, stack.filled, stack.numbering
         assert numbering is not None
+        collection, settings = self.session.workspace.collection, self.session.workspace.inference
+        ids = self.image_source.slices_of(layer)
+        masked = {index: ids[index] for index in indices if index in ids}
+        volume = collection is not None and bool(masked)
+        volume = volume and all(collection.volume_of(i) for i in masked.values())  # type: ignore[union-attr]
+        thickness = anisotropy_of(layer)
         self._busy = True
 
         def work() -> None:
             tables = class_of = None
             try:
-                tables, class_of = number_through(stack.labels, indices, numbering, linked)
+                if volume and collection is not None and stack.labels.size <= MOST_VOXELS:
+                    tables, class_of = number_volume(
+                        stack.labels, masked, numbering, collection, settings, thickness
+                    )
+                else:
+                    tables, class_of = number_through(stack.labels, indices, numbering, linked or volume)
             finally:
                 self.session.runner.dispatch(lambda: self._use(stack, changes, tables, class_of))
 
