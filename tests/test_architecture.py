@@ -62,7 +62,7 @@ PARTS = {
     ),
     "evaluation": (
         {"compare", "confidence", "leakage", "score"},
-        {"error_map"},
+        {"error_map", "volume_scores"},
         {"report"},
     ),
     "networks": (
@@ -95,7 +95,7 @@ PARTS = {
     ),
     "export": (
         {"masks", "models", "outlines", "segmented", "submission"},
-        {"coco", "geojson", "imagej_roi", "label_files", "ome_zarr", "over_time", "tables"},
+        {"coco", "geojson", "imagej_roi", "label_files", "ome_zarr", "over_time", "tables", "volumes"},
         {"formats", "label_store", "stacks"},
         {"naming"},
     ),
