@@ -163,6 +163,17 @@ class AugmentationSettings(Settings):
     gamma: float = Field(
         0.0, ge=0.0, le=0.9, title="Gamma", description="0.2 bends intensities by 1/1.2 to 1.2"
     )
+    shading: float = Field(
+        0.0,
+        ge=0.0,
+        le=3.0,
+        title="Shading",
+        description="Uneven light: 0.5 multiplies by 1/1.5 to 1.5 from place to place, and lifts or lowers "
+        "by up to half a standard deviation",
+    )
+    blur: float = Field(
+        0.0, ge=0.0, le=5.0, title="Blur (pixels)", description="Largest deviation of a Gaussian blur"
+    )
     noise: float = Field(
         0.0, ge=0.0, le=1.0, title="Noise", description="Largest noise, in standard deviations"
     )

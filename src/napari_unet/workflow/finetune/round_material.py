@@ -165,7 +165,7 @@ class RoundMaterial:
         task = self.task
         found = find_replay(
             task.replay, task.replay_format, self.model, task.model, self.seen, self.settings.seed,
-            self.left_out.append, logger.warning,
+            self.left_out.append, logger.warning, task.remembered,
         )  # fmt: skip
         if self.settings.replay <= 0:
             return replace(found, kind="nothing", train=None)

@@ -61,6 +61,8 @@ ADDED = (
     ("training", "voxel_size", ""),
     ("training", "side", 0),
     ("training", "restarts", 2),
+    ("training", "augmentation", "shading", 0.0),
+    ("training", "augmentation", "blur", 0.0),
     ("inference", "least_presence", 0.0),
     ("inference", "class_of", "auto"),
     ("inference", "join", 0.6),
@@ -308,9 +310,12 @@ def training_fingerprint(recipe: Recipe, split: Split) -> str:
     for free in ("megapixels", "epochs", "minutes", "patience"):
         settings["training"].pop(free)
     settings["inference"] |= TILES
-    for room, name, default in ADDED:
-        if settings[room][name] == default:
-            settings[room].pop(name)
+    for *rooms, name, default in ADDED:
+        place = settings
+        for room in rooms:
+            place = place[str(room)]
+        if place[name] == default:
+            place.pop(name)
     text = json.dumps([settings, split.to_json()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
