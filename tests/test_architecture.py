@@ -39,7 +39,7 @@ PARTS = {
         {"inputs"},
         {"segment"},
         {"train", "large_images", "review", "export"},
-        {"evaluate", "ensemble", "demo", "doctor", "inspect", "import_model"},
+        {"evaluate", "ensemble", "demo", "doctor", "inspect", "import_model", "measure_volume"},
         {"finetune"},
         {"replay", "strokes"},
         {"journeys"},

@@ -51,8 +51,8 @@ def object_mesh(
     padded = np.pad(inside, 1).astype(np.float32)
     vertices, faces, _, _ = marching_cubes(padded, 0.5, spacing=spacing, gradient_direction="descent")
     shift = (np.asarray(origin, np.float64) - 1) * spacing
-    # x, y, z mirrors the order of the axes: the other two corners of each triangle are exchanged for it.
-    return np.asarray((vertices + shift)[:, ::-1], np.float32), np.asarray(faces[:, ::-1], np.int32)
+    # Triangles that turn one way in z, y, x turn the other way in x, y, z, which is the one that is wanted.
+    return np.asarray((vertices + shift)[:, ::-1], np.float32), np.asarray(faces, np.int32)
 
 
 def write_mesh(
