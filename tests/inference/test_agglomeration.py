@@ -7,7 +7,11 @@ import numpy as np
 from napari_unet.inference.agglomeration import agglomerate, over_borders
 from napari_unet.inference.objects import find_objects
 from napari_unet.inference.volume_objects import find_volume_objects
-from napari_unet.settings import InferenceSettings
+from napari_unet.models.model import Model
+from napari_unet.models.normalization import Normalization
+from napari_unet.settings import InferenceSettings, Recipe
+from napari_unet.workflow.large_images.segment_large import rules_for
+from support.errors import raises_code
 
 ONE = np.ones((1, 6), np.uint8)
 
@@ -87,3 +91,11 @@ def test_cells_that_a_thin_membrane_parts_meet_there_and_stay_apart() -> None:
 def test_a_border_of_one_pixel_is_of_the_class_next_to_it() -> None:
     mask = np.array([[1, 1, 0, 2, 0, 0, 0, 0]], np.uint8)
     assert over_borders(mask).tolist() == [[1, 1, 1, 2, 2, 0, 0, 0]]
+
+
+def test_fragments_are_not_joined_over_blocks_in_silence() -> None:
+    model = Model(Recipe(), Normalization(), ("cell",), None)
+    settings = InferenceSettings(objects="agglomerate")
+    with raises_code("settings.objects.blocks", "agglomerate"):
+        rules_for(model, settings, objects=True)
+    assert rules_for(model, InferenceSettings(), objects=True) is None
