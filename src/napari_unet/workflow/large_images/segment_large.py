@@ -241,7 +241,7 @@ def rules_for(model: AnyModel, settings: InferenceSettings, *, objects: bool) ->
         raise SettingsError(
             "fragments of objects are not joined over blocks",
             code="settings.objects.blocks",
-            expected="for an image that is segmented in blocks objects=shape, probability, learned or connected",
+            expected="objects=shape, probability, learned or connected in blocks",
             got="objects=agglomerate",
             remedy="segment a part that fits into memory, or write classes without --objects",
         )

@@ -76,7 +76,7 @@ class SegmentedStacks:
         self.objects = objects
         self.volumes = volumes
         self.one_file = one_file or self.volumes
-        self.tables = (out / OVER_TIME,) if over_time else ()
+        self.tables: tuple[Path, ...] = (out / OVER_TIME,) if over_time else ()
         pages: dict[str, StackSlice] = {}
         if self.volumes:
             pages = slices_of_volumes(samples)
