@@ -39,7 +39,7 @@ PARTS = {
         {"inputs"},
         {"segment"},
         {"train", "large_images", "review", "export"},
-        {"evaluate", "ensemble", "demo", "doctor", "inspect", "import_model"},
+        {"evaluate", "ensemble", "demo", "doctor", "inspect", "import_model", "measure_volume"},
         {"finetune"},
         {"replay", "strokes"},
         {"journeys"},
@@ -63,7 +63,7 @@ PARTS = {
     ),
     "evaluation": (
         {"compare", "confidence", "leakage", "score"},
-        {"error_map"},
+        {"error_map", "volume_scores"},
         {"report"},
     ),
     "networks": (
@@ -96,7 +96,7 @@ PARTS = {
     ),
     "export": (
         {"masks", "models", "outlines", "segmented", "submission"},
-        {"coco", "geojson", "imagej_roi", "label_files", "ome_zarr", "over_time", "tables"},
+        {"coco", "geojson", "imagej_roi", "label_files", "ome_zarr", "over_time", "tables", "volumes"},
         {"formats", "label_store", "stacks"},
         {"naming"},
     ),

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_unet.inference.agglomeration import agglomerate
+from napari_unet.inference.agglomeration import agglomerate, over_borders
 from napari_unet.inference.objects import find_objects
 from napari_unet.inference.volume_objects import find_volume_objects
-from napari_unet.settings import InferenceSettings
+from napari_unet.models.model import Model
+from napari_unet.models.normalization import Normalization
+from napari_unet.settings import InferenceSettings, Recipe
+from napari_unet.workflow.large_images.segment_large import rules_for
+from support.errors import raises_code
 
 ONE = np.ones((1, 6), np.uint8)
 
@@ -68,3 +72,30 @@ def test_a_neck_parts_two_discs_only_where_the_network_sees_a_border() -> None:
         volume, probabilities = np.stack([mask] * 9), np.stack([probability[..., None]] * 9)
         assert find_volume_objects(volume, settings, probabilities).max() == count
         assert find_volume_objects(volume, settings).max() == 2  # nothing but the shape is known
+
+
+def test_cells_that_a_thin_membrane_parts_meet_there_and_stay_apart() -> None:
+    """Two cells with a membrane of two pixels, which leaks at one place."""
+    probability = np.full((12, 22), 0.9, np.float32)
+    probability[:, 10:12] = 0.2
+    probability[6, 10:12] = 0.8  # the leak
+    mask = (probability > 0.5).astype(np.uint8)
+    assert find_objects(mask, InferenceSettings(), probability[..., None]).max() == 1
+    found = find_objects(mask, InferenceSettings(objects="agglomerate"), probability[..., None])
+    assert found.max() == 2
+    assert len({int(n) for n in found[:, :10].ravel()}) == 1
+    assert (found[mask == 0] == 0).all()
+    assert (found[mask > 0] > 0).all()
+
+
+def test_a_border_of_one_pixel_is_of_the_class_next_to_it() -> None:
+    mask = np.array([[1, 1, 0, 2, 0, 0, 0, 0]], np.uint8)
+    assert over_borders(mask).tolist() == [[1, 1, 1, 2, 2, 0, 0, 0]]
+
+
+def test_fragments_are_not_joined_over_blocks_in_silence() -> None:
+    model = Model(Recipe(), Normalization(), ("cell",), None)
+    settings = InferenceSettings(objects="agglomerate")
+    with raises_code("settings.objects.blocks", "agglomerate"):
+        rules_for(model, settings, objects=True)
+    assert rules_for(model, InferenceSettings(), objects=True) is None

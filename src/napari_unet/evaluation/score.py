@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.sample import ReferenceMask
-    from napari_unet.evaluation.volume_scores import ScoredBlock
     from napari_unet.metrics.overlap import OverlapCounts
+    from napari_unet.metrics.volumes import VolumeScores
 
 MEMBRANES = {"isbi2012"}
 SEEN = ("train", "validation")
@@ -75,6 +75,38 @@ class ImageScore:
     def counts(self) -> OverlapCounts:
         """Pixels that agree and pixels that do not."""
         return self.counted.overlap
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredBlock:
+    """Slices of a volume, one behind another, and the scores of the objects in them.
+
+    Attributes
+    ----------
+    volume : str
+        What the volume is called.
+    slices : tuple of int
+        Their numbers, in order.
+    part : str
+        Which part of the model's split they were in.
+    scores : VolumeScores
+        Of the block as a whole, and of each slice.
+    """
+
+    volume: str
+    slices: tuple[int, ...]
+    part: str
+    scores: VolumeScores
+
+    @property
+    def name(self) -> str:
+        """For people: volume and slices."""
+        return f"{self.volume}, slices {self.slices[0]} to {self.slices[-1]}"
+
+    @property
+    def seen(self) -> bool:
+        """Whether the model was trained on it, or chosen by it."""
+        return self.part in SEEN
 
 
 @dataclass(frozen=True, eq=False)

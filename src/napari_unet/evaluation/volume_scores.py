@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from napari_unet.evaluation.score import SEEN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_unet.metrics.volumes import PartitionScores, VolumeScores
+    from napari_unet.evaluation.score import ScoredBlock
+    from napari_unet.metrics.volumes import PartitionScores
 
 TITLES = {
     "adapted_rand_error": "Adapted Rand error",
@@ -25,38 +23,6 @@ TITLES = {
     "objects_predicted": "Objects found",
 }
 COUNTS = ("objects_reference", "objects_predicted")
-
-
-@dataclass(frozen=True, eq=False)
-class ScoredBlock:
-    """Slices of a volume, one behind another, and the scores of the objects in them.
-
-    Attributes
-    ----------
-    volume : str
-        What the volume is called.
-    slices : tuple of int
-        Their numbers, in order.
-    part : str
-        Which part of the model's split they were in.
-    scores : VolumeScores
-        Of the block as a whole, and of each slice.
-    """
-
-    volume: str
-    slices: tuple[int, ...]
-    part: str
-    scores: VolumeScores
-
-    @property
-    def name(self) -> str:
-        """For people: volume and slices."""
-        return f"{self.volume}, slices {self.slices[0]} to {self.slices[-1]}"
-
-    @property
-    def seen(self) -> bool:
-        """Whether the model was trained on it, or chosen by it."""
-        return self.part in SEEN
 
 
 def block_rows(blocks: Sequence[ScoredBlock]) -> list[dict[str, Any]]:

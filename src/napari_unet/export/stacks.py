@@ -139,6 +139,16 @@ class StackFile:
         self.filled += 1
 
     @property
+    def labels(self) -> NDArray[Any] | None:
+        """(N, Y, X) integers of all slices, one after another; None where no slice was added."""
+        return self._pages
+
+    @property
+    def numbered(self) -> NumberedObjects | None:
+        """The classes of the objects, as far as slices were added with them."""
+        return self._numbered
+
+    @property
     def missing(self) -> int:
         """How many slices nobody added."""
         return int(np.prod(self.leading)) - self.filled

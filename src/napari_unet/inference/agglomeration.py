@@ -13,6 +13,25 @@ if TYPE_CHECKING:
     Contacts = list[dict[int, tuple[float, int]]]  # of each fragment: neighbour to (sum, faces)
 
 
+REACH = 1.5  # pixels that fragments grow over what the threshold takes for border, so that they meet there
+
+
+def over_borders(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A mask with the thin borders in it: background up to 1.5 pixels from a class is of that class.
+
+    Only there do fragments of two objects meet, and the probabilities between them are low.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        (Y, X) or (Z, Y, X) uint8, 0 background, 1..K.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    far, nearest = distance_transform_edt(mask == 0, return_indices=True)
+    return np.where(far <= REACH, mask[tuple(nearest)], 0).astype(np.uint8)
+
+
 def agglomerate(
     fragments: NDArray[np.integer],
     mask: NDArray[np.uint8],
@@ -26,8 +45,8 @@ def agglomerate(
     fragments : numpy.ndarray
         (Y, X) or (Z, Y, X) integers, 0 background, 1..N.
     mask : numpy.ndarray
-        Of that shape, uint8: the class of every pixel, one in all of a fragment. Fragments of two classes
-        are not joined.
+        Of that shape, uint8: the class of every pixel, one in all of a fragment, as ``over_borders`` gives
+        it. Fragments of two classes are not joined.
     probabilities : numpy.ndarray
         (..., K) float32 in [0, 1], of the classes.
     least : float

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.inference.agglomeration import agglomerate
+from napari_unet.inference.agglomeration import agglomerate, over_borders
 from napari_unet.inference.postprocess import connected_objects
 
 if TYPE_CHECKING:
@@ -84,10 +84,9 @@ def find_objects(
             return learned_cores(inside, probability, separation, separation_kind, settings.core)
         return _peaks(inside, probability if how == "probability" else None)
 
-    found = grown_from_cores(mask, probabilities, cores_of)
     if how == "agglomerate" and probabilities is not None:
-        return agglomerate(found, mask, probabilities, settings.join)
-    return found
+        return joined_from_cores(mask, probabilities, cores_of, settings.join)
+    return grown_from_cores(mask, probabilities, cores_of)
 
 
 def way_of(
@@ -139,6 +138,20 @@ def grown_from_cores(
         objects[inside] = grown[inside] + count
         count += int(grown.max(initial=0))
     return objects
+
+
+def joined_from_cores(
+    mask: NDArray[np.uint8],
+    probabilities: NDArray[np.float32],
+    cores_of: Callable[[NDArray[np.bool_], NDArray[np.float32] | None], Cores],
+    least: float,
+) -> NDArray[np.int32]:
+    """As ``grown_from_cores``; what no border parts is joined, see ``agglomeration.agglomerate``."""
+    wide = over_borders(mask)
+    fragments = grown_from_cores(
+        wide, probabilities, lambda inside, probability: cores_of(inside & (mask > 0), probability)
+    )
+    return np.where(mask > 0, agglomerate(fragments, wide, probabilities, least), 0).astype(np.int32)
 
 
 def split_outputs(

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.inference.agglomeration import agglomerate
 from napari_unet.inference.objects import (
     RISE_OF_PROBABILITY,
     RISE_OF_SHAPE,
     SMOOTH,
     grown_from_cores,
+    joined_from_cores,
     maxima,
     way_of,
 )
@@ -72,10 +72,9 @@ def find_volume_objects(
             return height, _without_specks((height > settings.core) & inside)
         return _peaks(inside, probability if how == "probability" else None, anisotropy)
 
-    found = grown_from_cores(mask, probabilities, cores_of)
     if how == "agglomerate" and probabilities is not None:
-        return agglomerate(found, mask, probabilities, settings.join)
-    return found
+        return joined_from_cores(mask, probabilities, cores_of, settings.join)
+    return grown_from_cores(mask, probabilities, cores_of)
 
 
 def _connected(mask: NDArray[np.uint8]) -> NDArray[np.int32]:

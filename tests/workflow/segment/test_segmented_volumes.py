@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +54,11 @@ def test_objects_are_found_in_three_dimensions(tmp_path: Path, dimensions: str) 
     found = tifffile.imread(written)
     np.testing.assert_array_equal(found > 0, bright)
     assert found.max() == 3
+    with (tmp_path / "out" / "em.objects.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert sorted(int(row["volume_voxels"]) for row in table) == [12, 12, 36]
+    assert {row["unit"] for row in table} == {"µm"}
+    assert sum(float(row["volume"]) for row in table) == pytest.approx(60 * 0.75 * 0.25 * 0.25)
     assert len(np.unique(found[:, 1, 1])) == 1
     assert len(set(found[[0, 1, 4, 5], 5, 6])) == 2
 

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 
 from napari_unet.data.catalog import open_dataset, open_images
+from napari_unet.errors import Cancelled
 from napari_unet.models.model import Model, load_model, save_model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
@@ -185,3 +186,46 @@ def test_what_takes_single_slices_refuses_a_model_of_several(tmp_path: Path) -> 
     with raises_code("model.volume.unsupported"):
         chosen = recipe("fast", ["dimensions=3d"])
         TrainTask(tmp_path, tmp_path / "new", chosen, rehearsal=3).run(ignore_progress, CancelToken())
+
+
+@pytest.mark.slow
+def test_a_training_in_three_dimensions_that_was_stopped_resumes_as_if_it_was_not(tmp_path: Path) -> None:
+    data = write_stack(tmp_path / "data")
+    quick = [word for word in QUICK if not word.startswith("epochs")]
+    chosen = recipe("fast", [*quick, "dimensions=3d", "epochs=3"])
+
+    def stop_after_the_first(row: dict[str, float]) -> None:
+        if row["epoch"] == 1:
+            stopped.cancel()
+
+    stopped = CancelToken()
+    half = TrainTask(data, tmp_path / "half", chosen, on_epoch=stop_after_the_first)
+    with pytest.raises(Cancelled):
+        half.run(ignore_progress, stopped)
+    assert not (tmp_path / "half" / "settings.json").exists()
+    TrainTask(data, tmp_path / "half", chosen, resume=True).run(ignore_progress, CancelToken())
+    TrainTask(data, tmp_path / "whole", chosen).run(ignore_progress, CancelToken())
+    first, second = (load_model(tmp_path / name) for name in ("half", "whole"))
+    assert first.provenance["steps"] == second.provenance["steps"] == 6
+    for resumed, uninterrupted in zip(first.network.get_weights(), second.network.get_weights(), strict=True):
+        np.testing.assert_allclose(resumed, uninterrupted, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dimensions", ["2.5d", "3d"])
+def test_a_few_annotated_slices_are_enough_to_train_on(
+    tmp_path: Path, dimensions: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of 20 slices numbers 2, 7, 12 and 17 are annotated; all others are 255, which is not known."""
+    data = write_stack(tmp_path / "data")
+    masks = tifffile.imread(data / "masks" / "em.tif")
+    known = [2, 7, 12, 17]
+    masks[[z for z in range(20) if z not in known]] = 255
+    tifffile.imwrite(data / "masks" / "em.tif", masks, imagej=True, metadata={"axes": "ZYX"})
+    chosen = recipe("fast", [*QUICK, f"dimensions={dimensions}", "held_out=0.2", "validation=0.2"])
+    with caplog.at_level(logging.WARNING):
+        TrainTask(data, tmp_path / "model", chosen).run(ignore_progress, CancelToken())
+    split = load_model(tmp_path / "model").provenance["split"]
+    parts = [[int(i[-3:]) for i in split[part]] for part in ("train", "validation", "held_out")]
+    assert parts == [[2, 7], [12], [17]]
+    assert any("learns from 2 annotated slices" in message for message in caplog.messages)

@@ -10,7 +10,7 @@ from napari_unet.evaluation.volume_scores import TITLES, block_rows, score_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari_unet.evaluation.volume_scores import ScoredBlock
+    from napari_unet.evaluation.score import ScoredBlock
 
 MOST_SLICES = 200  # that the page lists, the worst
 

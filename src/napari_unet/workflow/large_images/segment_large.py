@@ -223,7 +223,13 @@ class SegmentLargeTask:
 
 
 def rules_for(model: AnyModel, settings: InferenceSettings, *, objects: bool) -> ObjectRules | None:
-    """What decides the objects of a large image; None if they are connected pieces, or are not wanted."""
+    """What decides the objects of a large image; None if they are connected pieces, or are not wanted.
+
+    Raises
+    ------
+    SettingsError
+        If fragments would have to be joined, which needs the whole image.
+    """
     network, classes = model.recipe.network, len(model.classes)
     whole = reads_classes(settings, classes, network.separation)
     kind: Separation = "distance" if network.separation in {"star", "objects"} else network.separation
@@ -231,6 +237,14 @@ def rules_for(model: AnyModel, settings: InferenceSettings, *, objects: bool) ->
     how = way_of(settings, some[..., None], None if kind == "none" else some, kind)
     if how == "connected" or not (objects or whole):
         return None
+    if how == "agglomerate":
+        raise SettingsError(
+            "fragments of objects are not joined over blocks",
+            code="settings.objects.blocks",
+            expected="objects=shape, probability, learned or connected in blocks",
+            got="objects=agglomerate",
+            remedy="segment a part that fits into memory, or write classes without --objects",
+        )
     return ObjectRules(
         settings, ObjectWay(how, kind, settings.core), network.separation, network.activation, model.classes,
         whole, objects,

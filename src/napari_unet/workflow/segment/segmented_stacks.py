@@ -14,7 +14,9 @@ from napari_unet.export.masks import stored_values
 from napari_unet.export.over_time import write_objects_over_time
 from napari_unet.export.segmented import SegmentedImage
 from napari_unet.export.stacks import StackFile, StackSlice, slices_of_files
+from napari_unet.export.volumes.tables import write_volume_table
 from napari_unet.inference.volume_objects import find_volume_objects
+from napari_unet.metrics.volume_measures import measure_volume_objects
 from napari_unet.workflow.inputs.stack_objects import StackObjects, renumbered, series_of
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class SegmentedStacks:
     """The stacks of one task, where they go into one file each; none where they do not.
 
     A model that sees several slices of a volume writes one OME-TIFF a volume, with the size of its voxels.
-    Its objects are found in three dimensions.
+    Its objects are found in three dimensions, and measured in a table with the name of the volume.
 
     Parameters
     ----------
@@ -57,7 +59,7 @@ class SegmentedStacks:
     Attributes
     ----------
     tables : tuple of pathlib.Path
-        Of objects over time.
+        Of objects over time, or of the objects of each volume.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class SegmentedStacks:
         self.objects = objects
         self.volumes = volumes
         self.one_file = one_file or self.volumes
-        self.tables = (out / OVER_TIME,) if over_time else ()
+        self.tables: tuple[Path, ...] = (out / OVER_TIME,) if over_time else ()
         pages: dict[str, StackSlice] = {}
         if self.volumes:
             pages = slices_of_volumes(samples)
@@ -87,6 +89,10 @@ class SegmentedStacks:
         ending = ".ome.tif" if self.volumes else ".tif"
         self._paths = {stack: out / f"{stems[stack]}{ending}" for stack in stacks}
         self._voxels = voxel_size_of(samples) if self.volumes else None
+        self._measured: dict[Path, str] = {}
+        if self.volumes and objects:
+            self._measured = {out / f"{stems[stack]}.objects.csv": stack for stack in stacks}
+            self.tables = tuple(self._measured)
         self._numbers = StackObjects(link_objects, over_time)
         self._gathered: dict[str, GatheredVolume] = {}
         self._files: dict[str, StackFile] = {}
@@ -126,9 +132,27 @@ class SegmentedStacks:
         return objects
 
     def write_table(self, path: Path, classes: tuple[str, ...]) -> None:
-        """Write the objects of all series; once all images are in them."""
+        """Write the objects of all series, or of a volume; once all images are in them."""
+        if path in self._measured:
+            self._write_measures(path, self._measured[path], classes)
+            return
         series = {name: found.finish() for name, found in self._numbers.series.items()}
         write_objects_over_time(path, series, classes)
+
+    def _write_measures(self, path: Path, stack: str, classes: tuple[str, ...]) -> None:
+        """Write volume, surface and shape of each object of a volume."""
+        file = self._files.get(stack)
+        labels = None if file is None else file.labels
+        if file is None or labels is None:
+            return
+        voxels = self._voxels
+        spacing = None if voxels is None else (voxels.z, voxels.pixel.y, voxels.pixel.x)
+        numbered = file.numbered
+        of_object = None if numbered is None else numbered.classes
+        table = measure_volume_objects(
+            labels, of_object, spacing, "" if voxels is None else voxels.pixel.unit
+        )
+        write_volume_table(path, stack, table, classes)
 
     def files(self) -> Iterator[StackFile]:
         """The files, once all slices are in them."""

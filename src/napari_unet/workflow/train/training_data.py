@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_unet.data.catalog import open_dataset
 from napari_unet.data.files.channels import common_channels
 from napari_unet.data.split import Split, make_split
+from napari_unet.data.volumes.slices import place_of
 from napari_unet.data.volumes.volume_split import make_volume_split
 from napari_unet.errors import DataError, TrainingError
 from napari_unet.models.normalization import Normalization, measure_intensities
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from napari_unet.training.feeding.batches import TrainingBatches
     from napari_unet.workflow.inputs.left_out import LeftOut
     from napari_unet.workflow.train.dataset_scan import DatasetScan, ImageFacts
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,10 +140,45 @@ def prepare_training(
     """Open the data and read each image and mask once; errors as ``TrainTask.run``."""
     by_dataset = recipe.training.intensities == "dataset"
     scan, left = scan_sound_part(open_training_data(data, layout), by_dataset, on_progress, cancel)
+    if recipe.network.dimensions != "2d":
+        scan.dataset = annotated_slices(scan)
     split = split_for(data, scan.dataset, recipe, given, on_progress, cancel, scan.coverages())
     split = split.without(item.id for item in left)
     fitted = fit_recipe(recipe, scan.dataset.subset(split.train), scan)
+    if recipe.network.dimensions != "2d" and (said := sparse_sentence(scan.dataset, split)):
+        log.warning("%s", said)
     return TrainingData(scan, split, fitted, left)
+
+
+def annotated_slices(scan: DatasetScan) -> Dataset:
+    """The slices of volumes of whose masks something is known; others are seen around these.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    dataset = scan.dataset
+    known = tuple(sample for sample in dataset.samples if scan[sample].pixels.sum() > 0)
+    if not known:
+        raise DataError(
+            f"{dataset.name} has no slice with a mask of which anything is known",
+            code="data.masks.unknown",
+            expected="masks with pixels that are not 255",
+            remedy="annotate a slice, or check the masks with `napari-unet inspect`",
+        )
+    return dataset if len(known) == len(dataset) else replace(dataset, samples=known)
+
+
+def sparse_sentence(dataset: Dataset, split: Split) -> str:
+    """What a training learns from where few slices of volumes are annotated; empty where all are."""
+    places = [place for place in map(place_of, dataset.samples) if place is not None]
+    slices = sum({place.file: len(place.slices) for place in places}.values())
+    if len(places) >= slices:
+        return ""
+    parts = f"{len(split.validation)} for validation, {len(split.held_out)} held out"
+    count = f"{len(split.train)} annotated slice{'s' * (len(split.train) != 1)}"
+    return f"The network learns from {count} ({parts}) of {slices}; it sees the others around them."
 
 
 def open_training_data(data: Path | GivenData, layout: str | None) -> Dataset:

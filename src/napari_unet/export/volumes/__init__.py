@@ -1,0 +1,1 @@
+"""Objects of volumes as tables and meshes."""
