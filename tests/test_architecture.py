@@ -51,7 +51,7 @@ PARTS = {
         {"task_runner"},
         {"workspace"},
         {"run_history", "current_project", "recent_projects"},
-        {"channel_memory", "disk_masks", "export_masks", "painting", "quality"},
+        {"channel_memory", "compute_place", "disk_masks", "export_masks", "painting", "quality"},
         {"learn"},
         {"session"},
     ),
