@@ -35,7 +35,7 @@ APART = {("cli", "session"), ("plugin", "cli")}  # imports that run downward and
 # The same inside a room: its folders, and the modules that lie beside them. Lowest first, as above.
 PARTS = {
     "workflow": (
-        {"versions", "network_facts"},
+        {"versions", "network_facts", "machine"},
         {"inputs"},
         {"segment"},
         {"train", "large_images", "review", "export"},

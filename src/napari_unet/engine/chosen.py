@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Place:
+class ComputeHost:
     """Where to compute; several engines may share it.
 
     Attributes
@@ -42,7 +42,7 @@ class ChosenEngine:
     ----------
     dispatch : callable
         See ``ProcessEngine``.
-    place : Place
+    place : ComputeHost
         Read whenever a task is submitted.
     journey_of : callable
         (task) -> how it travels.
@@ -53,7 +53,7 @@ class ChosenEngine:
     def __init__(
         self,
         dispatch: Callable[[Callable[[], None]], None],
-        place: Place,
+        place: ComputeHost,
         journey_of: JourneyOf,
         travels: Callable[[Task[Any]], bool],
     ) -> None:

@@ -24,7 +24,7 @@ from napari_unet.workflow.journeys import journey_of
 from napari_unet.workflow.machine import Machine, MachineTask
 
 if TYPE_CHECKING:
-    from napari_unet.engine.chosen import Place
+    from napari_unet.engine.chosen import ComputeHost
     from napari_unet.engine.task import Job
     from napari_unet.session.images.collection import Collection
     from napari_unet.session.task_runner import TaskRunner
@@ -41,7 +41,7 @@ class ComputePlace:
 
     Parameters
     ----------
-    place : Place
+    place : ComputeHost
         Read by the engines.
     workspace : Workspace
         Whose images.
@@ -52,7 +52,7 @@ class ComputePlace:
     changed = Signal()  # another place, or another sentence about it
     moved = Signal()  # another place
 
-    def __init__(self, place: Place, workspace: Workspace, runner: TaskRunner) -> None:
+    def __init__(self, place: ComputeHost, workspace: Workspace, runner: TaskRunner) -> None:
         self.place, self.workspace, self.runner = place, workspace, runner
         self.text = ""  # the command as a person wrote it; empty: this computer
         self.sentence = ""  # what is known of it

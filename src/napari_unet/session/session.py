@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from napari_unet.engine.chosen import Place
+from napari_unet.engine.chosen import ComputeHost
 from napari_unet.errors import WorkbenchError
 from napari_unet.session.channel_memory import ChannelMemory
 from napari_unet.session.compute_place import ComputePlace
@@ -49,7 +49,7 @@ class Session:
         Where tasks run.
     dispatch : callable
         Runs a function without arguments in the session's thread; the engine's own dispatcher.
-    place : Place, optional
+    place : ComputeHost, optional
         Where engines of this session compute, if they ask for it.
     """
 
@@ -57,13 +57,13 @@ class Session:
         self,
         engine: Engine,
         dispatch: Callable[[Callable[[], None]], None],
-        place: Place | None = None,
+        place: ComputeHost | None = None,
     ) -> None:
         self.runner = TaskRunner(engine, dispatch)
         self.workspace = Workspace(self.runner)
         self.history = RunHistory(self.workspace, self.runner)
         self.projects = CurrentProject(self.workspace, self.runner)
-        self.place = ComputePlace(place or Place(), self.workspace, self.runner)
+        self.place = ComputePlace(place or ComputeHost(), self.workspace, self.runner)
         self.channels = ChannelMemory(self.workspace, self.runner, self.projects)
         self.painting = Painting(self.workspace, self.runner, self.projects)
         self.disk_masks = DiskMasks(self.workspace, self.runner)

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet.engine.chosen import ChosenEngine, Place
+from napari_unet.engine.chosen import ChosenEngine, ComputeHost
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.session.outcome import Outcome
 from napari_unet.session.session import Session
@@ -92,7 +92,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.viewer = napari_viewer
         self.dispatcher = Dispatcher(self)
-        place = Place()
+        place = ComputeHost()
         make: Callable[[], Engine] = lambda: engine(self.dispatcher)  # noqa: E731
         if engine is ProcessEngine:
             make = lambda: ChosenEngine(self.dispatcher, place, journey_of, travels)  # noqa: E731
