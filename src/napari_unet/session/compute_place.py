@@ -58,6 +58,7 @@ class ComputePlace:
         self.sentence = ""  # what is known of it
         self.checking: Job | None = None
         self._default = ""
+        self._checks = 0
         self._looked_up: tuple[int, tuple[str, ...]] = (0, ())  # collection and ids
 
     def use_default(self, text: str) -> None:
@@ -92,8 +93,11 @@ class ComputePlace:
     def check(self, text: str) -> None:
         """Look at a place, and use it from now on if it can compute."""
         text = text.strip()
+        self._checks += 1
+        mine = self._checks
         if self.checking is not None:
             self.checking.cancel()
+            self.checking = None
         if not text:
             self._use("")
             self._remember()
@@ -107,7 +111,7 @@ class ComputePlace:
 
         def on_end(job: Job) -> None:
             threading.Thread(target=engine.close, daemon=True).start()
-            if job is not self.checking:
+            if mine != self._checks:  # another one was asked for meanwhile
                 return
             self.checking = None
             if isinstance(job.result, Machine):
@@ -116,8 +120,11 @@ class ComputePlace:
             elif job.error is not None:
                 self._say(job.error.sentence)
 
-        self.checking = engine.submit(MachineTask(), on_end=on_end)
-        self._say("Connecting…")
+        self.sentence = "Connecting…"
+        job = engine.submit(MachineTask(), on_end=on_end)
+        if not job.ended:
+            self.checking = job
+            self.changed.emit()
 
     def _use(self, text: str, sentence: str = "") -> None:
         try:

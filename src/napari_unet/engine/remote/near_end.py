@@ -60,6 +60,8 @@ class FarProcess:
         What is known of files here; it may outlive this.
     context : contextvars.Context, optional
         In which functions are called for the task.
+    notes : bool
+        Whether what the program notes there is noted here, as it is when it runs in this process.
     """
 
     patience = FIRST
@@ -70,6 +72,7 @@ class FarProcess:
         journey_of: JourneyOf,
         manifests: Manifests | None = None,
         context: Context | None = None,
+        notes: bool = False,
     ) -> None:
         self.command = tuple(command)
         self.journey_of = journey_of
@@ -79,6 +82,7 @@ class FarProcess:
         self.reconnected = 0  # how often a connection was made again
         self._manifests = manifests or Manifests()
         self._context = context or copy_context()
+        self._notes = notes
         self._trees: set[str] = set()  # places whose contents the worker knows
         self._number = 0
         self._sent: SentTask | None = None
@@ -383,7 +387,7 @@ class FarProcess:
             return
         if kind == "note":
             name, level, text = content
-            if str(name).split(".")[0] == "napari_unet":
+            if self._notes and str(name).split(".")[0] == "napari_unet":
                 logging.getLogger(name).log(int(level), "%s", text)
             return
         if sent is None or number != sent.number:

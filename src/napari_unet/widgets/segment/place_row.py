@@ -25,6 +25,7 @@ class PlaceRow(QWidget):  # type: ignore[misc]
     def __init__(self, place: ComputePlace, parent: QWidget) -> None:
         super().__init__(parent)
         self.place = place
+        self._shown = ""
         self.field = QLineEdit()
         self.field.setPlaceholderText("this computer")
         self.field.setAccessibleName("Command that leads to another computer")
@@ -62,8 +63,10 @@ class PlaceRow(QWidget):  # type: ignore[misc]
 
     def _on_changed(self) -> None:
         checking = self.place.checking is not None
-        if not checking and not self.field.hasFocus():
-            self.field.setText(self.place.text)
+        if self.place.text != self._shown:  # what a person typed in vain stays, to be mended
+            self._shown = self.place.text
+            self.field.setText(self._shown)
+            self.field.setCursorPosition(0)
         self.button.setEnabled(not checking)
         self.words.setText(self.place.sentence)
         self.words.setVisible(bool(self.place.sentence))

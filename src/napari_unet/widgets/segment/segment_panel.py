@@ -88,7 +88,8 @@ class SegmentPanel(Step):
         menu.addAction("Folder of a model or of models…", self._choose_folder)
         menu.addAction("Model in a zip…", self._choose_zip)
         menu.addSeparator()
-        menu.addAction("Compute on another computer…", lambda: self.place_row.open())
+        self.place_row = PlaceRow(self.session.place, self)
+        menu.addAction("Compute on another computer…", self.place_row.open)
         self.model_button.setMenu(menu)
         row = QHBoxLayout()
         row.addWidget(QLabel("Model"))
@@ -101,7 +102,6 @@ class SegmentPanel(Step):
         self.body.addWidget(self.about)
         self.suggestion = SuggestionRow(self.session, self)
         self.body.addWidget(self.suggestion)
-        self.place_row = PlaceRow(self.session.place, self)
         self.body.addWidget(self.place_row)
 
     def _build_run(self) -> None:
