@@ -241,7 +241,6 @@ def strokes_and_cuts(folder: Path, words: str, proxy: Proxy, cuts: int) -> tuple
 
     from napari_unet.data.catalog import open_dataset
     from napari_unet.engine.chosen import ChosenEngine, ComputeHost
-    from napari_unet.engine.remote.command import command_of
     from napari_unet.models.card import ModelCard
     from napari_unet.models.shipped import locate
     from napari_unet.session.images.collection import Collection
@@ -257,14 +256,17 @@ def strokes_and_cuts(folder: Path, words: str, proxy: Proxy, cuts: int) -> tuple
             waiting.get_nowait()()
         pauses.append(time.perf_counter() - started)
 
-    host = ComputeHost(command_of(words))
+    host = ComputeHost()
     session = Session(ChosenEngine(waiting.put, host, journey_of, travels), waiting.put, host)
-    session.place.text = words
+    session.place.use_default(words)
+    session.runner.failed.connect(lambda sentence, _: print(sentence, file=sys.stderr, flush=True))
     data = open_dataset(folder / "click")
     collection = Collection(data.name, (*data.samples, *data.unlabelled), data)
     session.workspace.choose_model(ModelCard.read(locate("nuclei")))
     session.workspace.show(collection)
+    session.wait_idle(pump, 60)
     session.projects.use_folder(folder / "project")
+    session.wait_idle(pump, 60)
     first = collection.ids[0]
     session.segment([first])
     session.wait_idle(pump, 300)
