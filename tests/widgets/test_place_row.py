@@ -44,7 +44,7 @@ def test_a_computer_is_used_once_it_was_checked(session: Session) -> None:
     QTest.mouseClick(row.button, Qt.MouseButton.LeftButton)
     assert "A100" in row.words.text()
     assert "mixed_bfloat16" in row.words.text()
-    assert session.place.place.command == (sys.executable, "worker")
+    assert list(session.place.place.command) == [sys.executable, "worker"]
     row.field.clear()
     QTest.keyClick(row.field, Qt.Key.Key_Return)
     assert session.place.place.command == ()
