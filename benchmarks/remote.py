@@ -285,8 +285,9 @@ def strokes_and_cuts(folder: Path, words: str, proxy: Proxy, cuts: int) -> tuple
         while time.monotonic() < until:
             pump()
             time.sleep(0.001)
-        if painted % 5 == 0:
-            proxy.cut()
+        process = getattr(session.runner.engine._far, "_process", None)  # type: ignore[attr-defined]
+        if process is not None and process._channel.connected and painted % 3 == 0:
+            proxy.cut()  # a connection that is there; one that is being made would be cut in vain
     session.runner.cancel()
     session.wait_idle(pump, 300)
     wanted = np.array(collection.mask(first, session.workspace.inference))
