@@ -35,7 +35,7 @@ APART = {("cli", "session"), ("plugin", "cli")}  # imports that run downward and
 # The same inside a room: its folders, and the modules that lie beside them. Lowest first, as above.
 PARTS = {
     "workflow": (
-        {"versions", "network_facts"},
+        {"versions", "network_facts", "machine"},
         {"inputs"},
         {"segment"},
         {"train", "large_images", "review", "export"},
@@ -51,7 +51,7 @@ PARTS = {
         {"task_runner"},
         {"workspace"},
         {"run_history", "current_project", "recent_projects"},
-        {"channel_memory", "disk_masks", "export_masks", "painting", "quality"},
+        {"channel_memory", "compute_place", "disk_masks", "export_masks", "painting", "quality"},
         {"learn", "fill_between"},
         {"session"},
     ),

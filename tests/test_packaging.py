@@ -55,3 +55,12 @@ def test_no_two_modules_of_tests_have_one_name() -> None:
     """pytest imports them by name, and refuses the second one."""
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
     assert sorted(name for name in set(names) if names.count(name) > 1) == []
+
+
+def test_a_client_needs_all_but_keras_and_tensorflow() -> None:
+    root = Path(__file__).parents[1]
+    wanted = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    lines = (root / "requirements-client.txt").read_text().splitlines()
+    listed = [line for line in lines if not line.startswith("#")]
+    assert listed == [one for one in wanted if not one.startswith(("keras>", "tensorflow>"))]
+    assert len(listed) == len(wanted) - 2

@@ -53,6 +53,7 @@ from napari_unet.cli.shared.running import (
     notes_on_stderr,
     reading_of,
 )
+from napari_unet.engine.task import describe_failure
 from napari_unet.errors import Cancelled, WorkbenchError
 
 if TYPE_CHECKING:
@@ -145,6 +146,11 @@ def _run(options: argparse.Namespace) -> int:
         print(f"napari-unet: {error.sentence}", file=sys.stderr)
         if options.verbose:
             print(f"code: {error.code}", file=sys.stderr)
+        return WRONG
+    except ModuleNotFoundError as error:
+        if options.debug or error.name not in {"keras", "tensorflow"}:
+            raise
+        print(f"napari-unet: {describe_failure(error).sentence}", file=sys.stderr)
         return WRONG
     except MemoryError as error:
         if options.debug:

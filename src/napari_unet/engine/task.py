@@ -146,6 +146,13 @@ def describe_failure(error: Exception) -> WorkbenchError:
     if isinstance(error, WorkbenchError):
         return error
     name = type(error).__name__
+    if isinstance(error, ModuleNotFoundError) and error.name in {"keras", "tensorflow"}:
+        return ComputeError(
+            f"{error.name} is not installed on this computer, so it computes nothing by itself",
+            code="compute.package.missing",
+            remedy="compute on another computer, by the menu Open of Segment or by --on 'ssh box'; "
+            "or install all of it: pip install napari-unet-workbench",
+        )
     if isinstance(error, MemoryError) or name == "ResourceExhaustedError":
         return ComputeError(
             "there is not enough memory for this",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from napari_unet.engine.chosen import ComputeHost
 from napari_unet.errors import WorkbenchError
 from napari_unet.session.channel_memory import ChannelMemory
+from napari_unet.session.compute_place import ComputePlace
 from napari_unet.session.current_project import CurrentProject
 from napari_unet.session.disk_masks import DiskMasks
 from napari_unet.session.fill_between import FillBetween
@@ -48,13 +50,21 @@ class Session:
         Where tasks run.
     dispatch : callable
         Runs a function without arguments in the session's thread; the engine's own dispatcher.
+    place : ComputeHost, optional
+        Where engines of this session compute, if they ask for it.
     """
 
-    def __init__(self, engine: Engine, dispatch: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        dispatch: Callable[[Callable[[], None]], None],
+        place: ComputeHost | None = None,
+    ) -> None:
         self.runner = TaskRunner(engine, dispatch)
         self.workspace = Workspace(self.runner)
         self.history = RunHistory(self.workspace, self.runner)
         self.projects = CurrentProject(self.workspace, self.runner)
+        self.place = ComputePlace(place or ComputeHost(), self.workspace, self.runner)
         self.channels = ChannelMemory(self.workspace, self.runner, self.projects)
         self.painting = Painting(self.workspace, self.runner, self.projects)
         self.fill = FillBetween(self.workspace, self.runner, self.painting)
@@ -84,6 +94,7 @@ class Session:
         self.workspace.opened.connect(self.strokes.forget_preview)
         self.workspace.opened.connect(self.projects.look)
         self.workspace.collection_changed.connect(self.channels.recall)
+        self.workspace.collection_changed.connect(self.place.recall)
         self.projects.project_changed.connect(self.channels.agree)
         self.workspace.model_changed.connect(self.history.forget_segmentation)
         for training in (self.new_model, self.strokes):
@@ -113,6 +124,7 @@ class Session:
         self.learning.keep_going = False
         self.fill.finish()
         self.background.close()
+        self.place.close()
         self.runner.close_engine()
         self.workspace.finish()
         self.objects.close()

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.engine.chosen import ChosenEngine, ComputeHost
 from napari_unet.engine.process import ProcessEngine
 from napari_unet.session.outcome import Outcome
 from napari_unet.session.session import Session
@@ -48,6 +49,7 @@ from napari_unet.widgets.review.review_panel import ReviewPanel
 from napari_unet.widgets.segment.large_mask_row import LargeMaskRow
 from napari_unet.widgets.segment.segment_panel import SegmentPanel
 from napari_unet.widgets.strokes.strokes_row import StrokesRow
+from napari_unet.workflow.journeys import journey_of, travels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,10 +94,14 @@ class Workbench(QWidget):  # type: ignore[misc]
         napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.viewer = napari_viewer
         self.dispatcher = Dispatcher(self)
-        self.session = Session(engine(self.dispatcher), self.dispatcher)
+        place = ComputeHost()
+        make: Callable[[], Engine] = lambda: engine(self.dispatcher)  # noqa: E731
+        if engine is ProcessEngine:
+            make = lambda: ChosenEngine(self.dispatcher, place, journey_of, travels)  # noqa: E731
+        self.session = Session(make(), self.dispatcher, place)
         self.session.workspace.offer_shipped_models()
         if engine is ProcessEngine:  # one for each: segmenting continues while it learns
-            self.session.background.make_engine = lambda: engine(self.dispatcher)
+            self.session.background.make_engine = make
         self.image_source = ImageSource(napari_viewer, self.session, self)
         self.canvas = MaskCanvas(napari_viewer, self.session, self.image_source, self)
         self.overlays = Overlays(napari_viewer, self.session, self.canvas)
@@ -234,6 +240,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.session.background.changed.connect(self.canvas.preview.drop)
         self.session.runner.failed.connect(self._on_failed)
         self.session.workspace.model_changed.connect(self._warm)
+        self.session.place.moved.connect(self._warm)
         self.viewer.layers.events.inserted.connect(self._on_layers)
         self.viewer.layers.events.removed.connect(self._on_layers)
         application = QApplication.instance()
@@ -275,6 +282,7 @@ class Workbench(QWidget):  # type: ignore[misc]
         self.session.workspace.evaluation = EvaluationSettings(confidence=preferences.confidence)
         self.session.workspace.tile = preferences.tile_size
         self.large.preferences = preferences
+        self.session.place.use_default(preferences.computer)
         if preferences.start_process and not self.session.runner.busy:
             self.session.warm()  # the slow imports run while the window does the rest
         self._window = self.window()

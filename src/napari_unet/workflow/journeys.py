@@ -149,6 +149,7 @@ def _predicted(task: Any) -> Rule:
 
 
 RULES = {
+    "MachineTask": _nothing,
     "WarmTask": _nothing,
     "WarmStrokesTask": _nothing,
     "PlanTask": _nothing,

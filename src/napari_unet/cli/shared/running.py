@@ -70,7 +70,7 @@ def run_far(task: Task[Result], on: str, on_progress: OnProgress, cancel: Cancel
     from napari_unet.workflow.journeys import TravellingTask, WrittenFiles, journey_of
 
     command, context = command_of(on), copy_context()
-    engine = ProcessEngine(start=lambda: FarProcess(command, journey_of, context=context))
+    engine = ProcessEngine(start=lambda: FarProcess(command, journey_of, context=context, notes=True))
     try:
         job = engine.submit(TravellingTask(task), on_progress)
         while True:

@@ -23,7 +23,7 @@ from napari_unet.engine.remote.compression import unpack_bytes
 from napari_unet.engine.remote.handshake import read_line, write_line
 from napari_unet.engine.remote.outputs import PART, OutputWatch, parts_of
 from napari_unet.engine.remote.plain_objects import Inward, Outward, decode, encode
-from napari_unet.engine.remote.store import GIGABYTE, Incoming, Store, StoredFile, safe_path
+from napari_unet.engine.remote.store import GIGABYTE, SERVED, Incoming, Store, StoredFile, safe_path
 from napari_unet.engine.task import describe_failure
 from napari_unet.engine.worker import Worker
 from napari_unet.errors import ComputeError
@@ -51,6 +51,7 @@ class FarWorker(Worker):
     def __init__(self, store: Store, on_bye: Callable[[], None]) -> None:
         super().__init__(sys.stdin.buffer, sys.stdout.buffer, [])
         self.store, self.on_bye = store, on_bye
+        SERVED[:] = [store]
         self.channel = Channel(self._on_message)
         self.joined = False  # whether anybody was ever connected
         self._held: list[tuple[str, int, Any, set[str]]] = []  # messages, and the hashes they wait for

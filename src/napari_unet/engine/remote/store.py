@@ -29,6 +29,9 @@ DEFAULT_SIZE = 20.0  # gigabytes
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.I)
 
 
+SERVED: list[Store] = []  # the cache of this process, where it computes for another machine
+
+
 @dataclass(frozen=True)
 class StoredFile:
     """A file of a place: where in it, and what is in it.

@@ -25,6 +25,8 @@ class Preferences(BaseModel):
         Images above are segmented block by block, into labels on disk.
     memory : float
         Gigabytes that this may take.
+    computer : str
+        Command that leads to another computer, which computes; empty: this one.
     cluster : str
         Address of a Dask scheduler whose workers do it; empty: this machine.
     confidence : float
@@ -37,6 +39,7 @@ class Preferences(BaseModel):
     tile_size: int = Field(default=0, ge=0, le=8192)
     large_megapixels: float = Field(default=33.0, ge=0.01, le=1e6)
     memory: float = Field(default=0.5, ge=0.1, le=1024.0)
+    computer: str = ""
     cluster: str = ""
     confidence: float = Field(default=0.95, ge=0.5, le=0.999)
 
@@ -47,6 +50,7 @@ GROUPS = {
     "tile_size": "computing",
     "large_megapixels": "computing",
     "memory": "computing",
+    "computer": "computing",
     "cluster": "computing",
     "confidence": "scores",
 }

@@ -28,6 +28,7 @@ from napari_unet.widgets.parts.keys import CANCEL
 from napari_unet.widgets.parts.step import ElidedLabel, Step
 from napari_unet.widgets.parts.thin_bar import thin_bar
 from napari_unet.widgets.parts.words import LINK_TIP, progress_words
+from napari_unet.widgets.segment.place_row import PlaceRow
 from napari_unet.widgets.segment.run_record_button import RunRecordButton
 from napari_unet.widgets.segment.suggestion_row import SuggestionRow
 
@@ -87,6 +88,9 @@ class SegmentPanel(Step):
         menu = QMenu(self.model_button)
         menu.addAction("Folder of a model or of models…", self._choose_folder)
         menu.addAction("Model in a zip…", self._choose_zip)
+        menu.addSeparator()
+        self.place_row = PlaceRow(self.session.place, self)
+        menu.addAction("Compute on another computer…", self.place_row.open)
         self.model_button.setMenu(menu)
         row = QHBoxLayout()
         row.addWidget(QLabel("Model"))
@@ -99,6 +103,7 @@ class SegmentPanel(Step):
         self.body.addWidget(self.about)
         self.suggestion = SuggestionRow(self.session, self)
         self.body.addWidget(self.suggestion)
+        self.body.addWidget(self.place_row)
 
     def _build_run(self) -> None:
         self.scope_box = QComboBox()
