@@ -157,8 +157,11 @@ class Model:
         if native.is_wanted(found.network):
             settings, scale = self.recipe.network, self.normalization.scale
             build = partial(native.compile_part, found, settings, scale, tile, part)
-            compiled = build()
-            if compiled is not None:
+            if part[0] * part[1] >= native.LARGE_PART:
+                compiled = build((0, 0))  # parts in corners come first
+                if compiled is not None:
+                    return native.NativeParts(compiled, build, (0, 0), 0)
+            elif (compiled := build()) is not None:
                 return native.NativeParts(compiled, build)
         run = self._predictor(found.build(tile, part), self.recipe.network.separation != "none", False)
         return lambda image, offset: run([image, np.asarray(offset, np.int32)])

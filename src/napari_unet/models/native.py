@@ -29,6 +29,7 @@ RUNTIMES = ("auto", "keras", "openvino")
 INSTALL = "pip install 'napari-unet-workbench[fast]'"
 MOST_LANES = 8
 SETTLED = 3  # parts that begin where the one before did, until it pays to compile for that place
+LARGE_PART = 2**19  # pixels from which it pays for a single part
 log = logging.getLogger(__name__)
 
 
@@ -241,22 +242,31 @@ class NativeParts:
     """A narrowed network; where many parts begin at one place of their tiles, compiled for that place.
 
     Where a part begins anywhere, tensors are laid out again before they are cut, which takes a third of the
-    time. One program is in memory at a time.
+    time, or half. One program is in memory at a time.
 
     Parameters
     ----------
-    anywhere : NativeNetwork
-        Learns where each part begins.
+    program : NativeNetwork
+        The first.
     build : callable
         Compiles for a place, or for any if it is None.
+    place : (int, int), optional
+        What `program` was compiled for; without it, it learns where each part begins.
+    settled : int
+        Parts that begin where the one before did, until it pays to compile for that place.
     """
 
     def __init__(
-        self, anywhere: NativeNetwork, build: Callable[[tuple[int, int] | None], NativeNetwork | None]
+        self,
+        program: NativeNetwork,
+        build: Callable[[tuple[int, int] | None], NativeNetwork | None],
+        place: tuple[int, int] | None = None,
+        settled: int = SETTLED,
     ) -> None:
-        self._program: NativeNetwork | None = anywhere  # none while another is compiled
+        self._program: NativeNetwork | None = program  # none while another is compiled
         self._build = build
-        self._place: tuple[int, int] | None = None
+        self._place = place
+        self._settled = settled
         self._last: tuple[int, int] | None = None
         self._alike = 0  # parts so far that began where the last one did
 
@@ -270,7 +280,7 @@ class NativeParts:
         """
         self._alike = self._alike + 1 if offset == self._last else 0
         self._last = offset
-        place = offset if self._alike >= SETTLED or self._place == offset else None
+        place = offset if self._alike >= self._settled or self._place == offset else None
         if self._program is None or place != self._place:
             self._program = None  # before the other takes its memory
             self._place, self._program = place, self._build(place)
