@@ -204,7 +204,12 @@ def on_processor(network: Any) -> bool:
 
 
 def compile_network(
-    network: Any, settings: NetworkSettings, scale: float, *, shrinks: bool
+    network: Any,
+    settings: NetworkSettings,
+    scale: float,
+    *,
+    shrinks: bool,
+    on_program: Callable[[bytes], None] | None = None,
 ) -> NativeNetwork | None:
     """Compile a network as its weights are now.
 
@@ -214,6 +219,8 @@ def compile_network(
         Functional, batch normalization folded.
     settings, scale, shrinks
         As ``onnx_program``.
+    on_program : callable, optional
+        Takes the program once it is compiled, for ``compile_program`` in another process.
 
     Returns
     -------
@@ -221,7 +228,18 @@ def compile_network(
         None where a layer has no equal there, the network is too large, or OpenVINO fails without having
         been asked for.
     """
-    return _compiled(network, lambda onnx: onnx_program(onnx, network, settings, scale, shrinks=shrinks))
+    return _compiled(
+        network, lambda onnx: onnx_program(onnx, network, settings, scale, shrinks=shrinks), on_program
+    )
+
+
+def compile_program(program: bytes, precision: str) -> NativeNetwork | None:
+    """Compile what ``compile_network`` gave; ``precision`` is that of Keras. None if OpenVINO fails."""
+    try:
+        return _compiled_there(program, {"float32": "f32", "mixed_bfloat16": "bf16"}[precision])
+    except (ImportError, RuntimeError, KeyError) as error:
+        log.warning("OpenVINO cannot run a program of an earlier run: %s", error)
+        return None
 
 
 def compile_part(
@@ -289,7 +307,9 @@ class NativeParts:
         return self._program(image, *([np.asarray(offset, np.int64)] if place is None else []))
 
 
-def _compiled(network: Any, write: Callable[[Any], Any]) -> NativeNetwork | None:
+def _compiled(
+    network: Any, write: Callable[[Any], Any], on_program: Callable[[bytes], None] | None = None
+) -> NativeNetwork | None:
     if 4 * network.count_params() > MOST_BYTES:
         return None
     try:
@@ -297,7 +317,11 @@ def _compiled(network: Any, write: Callable[[Any], Any]) -> NativeNetwork | None
         import onnx.helper
         import onnx.numpy_helper
 
-        return _compiled_there(write(onnx), precision_of(network))
+        program = write(onnx).SerializeToString()
+        compiled = _compiled_there(program, precision_of(network))
+        if on_program is not None:
+            on_program(program)
+        return compiled
     except ModelError:
         return None
     except (ImportError, RuntimeError) as error:
@@ -307,7 +331,7 @@ def _compiled(network: Any, write: Callable[[Any], Any]) -> NativeNetwork | None
         return None
 
 
-def _compiled_there(program: Any, precision: str) -> NativeNetwork:
+def _compiled_there(program: bytes, precision: str) -> NativeNetwork:
     properties = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": precision,
@@ -315,7 +339,7 @@ def _compiled_there(program: Any, precision: str) -> NativeNetwork:
         "ENABLE_CPU_PINNING": False,
     }
     core = _core()
-    read = core.read_model(program.SerializeToString(), b"")
+    read = core.read_model(program, b"")
     in_lanes = partial(_compiled_in_lanes, core, read, properties)
     return NativeNetwork(core.compile_model(read, "CPU", properties), in_lanes)
 
