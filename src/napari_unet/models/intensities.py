@@ -19,7 +19,8 @@ from napari_unet.models.normalization import (
     scaled_shape,
     to_float,
 )
-from napari_unet.models.value_tables import (
+from napari_unet.settings import Settings
+from napari_unet.value_tables import (
     TYPES,
     has_few_values,
     looked_up,
@@ -28,7 +29,6 @@ from napari_unet.models.value_tables import (
     percentiles_by_count,
     value_counts,
 )
-from napari_unet.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

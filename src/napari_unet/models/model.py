@@ -17,7 +17,7 @@ import numpy as np
 
 from napari_unet.atomic import PARTIAL, write_text
 from napari_unet.errors import ModelError, unwritable
-from napari_unet.models import native, programs
+from napari_unet.models import native
 from napari_unet.models.model_folder import (
     MAX_WEIGHTS_BYTES,
     MEMBERS,
@@ -37,6 +37,7 @@ from napari_unet.models.weights import check_weights_size, halve_weights, load_w
 from napari_unet.networks.graphs.folding import Folded, fold
 from napari_unet.networks.graphs.partial_output import partial_output
 from napari_unet.networks.layers.star_shape import encode
+from napari_unet.networks.onnx import remembered
 from napari_unet.networks.onnx.program import answer_channels
 from napari_unet.networks.registry import architecture, build_network, input_sizes
 from napari_unet.settings import SEPARATION_CHANNELS, Recipe
@@ -211,7 +212,7 @@ class Model:
             key = self._key if not self._changes else ""
             self._native = native.compile_network(
                 network, settings, scale, shrinks=self.sizes.margin > 0,
-                on_program=partial(programs.remember, key) if key else None,
+                on_program=partial(remembered.remember, key) if key else None,
             )  # fmt: skip
             self._compiled = network, self._folded_at
         return self._native
@@ -250,6 +251,11 @@ class Model:
     def description(self) -> dict[str, Any]:
         """What is written to settings.json."""
         return describe(self.recipe, self.normalization, self.classes, self.provenance)
+
+
+def program_key_of(folder: Path, precision: str) -> str:
+    """Under which the program of a model is remembered."""
+    return remembered.program_key((folder / SETTINGS_FILE, folder / WEIGHTS_FILE), precision)
 
 
 class CompiledModel(Model):
@@ -426,9 +432,9 @@ def load_model(path: Path | str, precision: str = "float32") -> Model:
                 remedy="copy or train it again",
             )
         check_bytes(weights.stat().st_size, MAX_WEIGHTS_BYTES, str(weights))
-        key = programs.program_key(folder, precision) if native.is_chosen() else ""
-        if key and "keras" not in sys.modules and programs.is_remembered(key):
-            program = programs.remembered(key)
+        key = program_key_of(folder, precision) if native.is_chosen() else ""
+        if key and "keras" not in sys.modules and remembered.is_remembered(key):
+            program = remembered.remembered(key)
             compiled = None if program is None else native.compile_program(program, precision)
             if compiled is not None:
                 return CompiledModel(recipe, normalization, classes, provenance, compiled, path, precision)

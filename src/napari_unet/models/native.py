@@ -90,8 +90,8 @@ class NativeNetwork:
 class NativeLanes:
     """A network that answers many batches at one time, each with its share of the cores.
 
-    For batches of small images this is faster: a batch that has all cores stops whenever the system
-    takes one of them away for another thread, because all of them wait for each other after each layer.
+    For batches of small images this is faster. All cores of one batch wait for each other after each layer,
+    also if the system takes one of them away for another thread.
 
     Parameters
     ----------

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from napari_unet.engine.hardware import default_precision, may_have_gpu
 from napari_unet.errors import WorkbenchError
-from napari_unet.models import native, programs
+from napari_unet.models import native
+from napari_unet.models.model import program_key_of
 from napari_unet.models.shipped import locate
+from napari_unet.networks.onnx.remembered import is_remembered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +28,6 @@ def runs_without_keras(path: Path) -> bool:
         folder = locate(path)
         if may_have_gpu() or not native.is_chosen() or not folder.is_dir():
             return False
-        return programs.is_remembered(programs.program_key(folder, default_precision()))
+        return is_remembered(program_key_of(folder, default_precision()))
     except (OSError, WorkbenchError):
         return False  # said where the model is read

@@ -1,4 +1,4 @@
-"""Compiled models remember their programs on disk, so that the next process needs no Keras to run them."""
+"""Programs of compiled models on disk, so that the next process needs no Keras to run them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_unet import __version__, networks
 from napari_unet.atomic import write_bytes
 from napari_unet.errors import OutputError
-from napari_unet.models.model_folder import SETTINGS_FILE, WEIGHTS_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 VARIABLE = "NAPARI_UNET_CACHE"
 NONE = "none"  # value of that variable with which nothing is remembered
@@ -20,19 +23,19 @@ MOST_BYTES = 2**30  # of all programs; those that were not used for the longest 
 MOST_OF_ONE = 2**28
 
 
-def program_key(folder: Path, precision: str) -> str:
+def program_key(files: Iterable[Path], precision: str) -> str:
     """32 hexadecimal digits of all that decides a program.
 
     Parameters
     ----------
-    folder : pathlib.Path
-        Of the model.
+    files : iterable of pathlib.Path
+        All that is in them decides it: settings and weights of a model.
     precision : str
         Of the computation.
     """
     digest = hashlib.blake2b(f"{__version__} {precision} {_writer_hash()}".encode(), digest_size=16)
-    for name in (SETTINGS_FILE, WEIGHTS_FILE):
-        with (folder / name).open("rb") as file:
+    for path in files:
+        with path.open("rb") as file:
             while block := file.read(2**20):
                 digest.update(block)
     return digest.hexdigest()

@@ -11,16 +11,11 @@ import numpy as np
 import pytest
 
 from napari_unet.engine.hardware import may_have_gpu
-from napari_unet.models import native, programs
-from napari_unet.models.model import CompiledModel, load_model
+from napari_unet.models import native
+from napari_unet.models.model import CompiledModel, load_model, program_key_of
 from napari_unet.models.model_folder import SETTINGS_FILE, WEIGHTS_FILE
-from napari_unet.models.programs import (
-    is_remembered,
-    program_key,
-    programs_folder,
-    remember,
-    remembered,
-)
+from napari_unet.networks.onnx import remembered as programs
+from napari_unet.networks.onnx.remembered import is_remembered, programs_folder, remember, remembered
 from napari_unet.workflow.segment.without_keras import runs_without_keras
 from support.tiny_models import write_tiny_model
 
@@ -50,13 +45,13 @@ def model_folder(folder: Path) -> Path:
 
 def test_other_weights_settings_or_precision_are_another_program(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model")
-    keys = [program_key(folder, "float32"), program_key(folder, "float32")]
+    keys = [program_key_of(folder, "float32"), program_key_of(folder, "float32")]
     assert keys[0] == keys[1]
-    keys.append(program_key(folder, "mixed_bfloat16"))
+    keys.append(program_key_of(folder, "mixed_bfloat16"))
     (folder / WEIGHTS_FILE).write_bytes(b"wejghts")
-    keys.append(program_key(folder, "float32"))
+    keys.append(program_key_of(folder, "float32"))
     (folder / SETTINGS_FILE).write_text("{ }")
-    keys.append(program_key(folder, "float32"))
+    keys.append(program_key_of(folder, "float32"))
     assert len(set(keys)) == 4
 
 
@@ -118,7 +113,7 @@ def test_a_compiled_model_answers_as_its_network_until_that_changes(
     model = load_model(folder)
     images = np.random.default_rng(0).standard_normal((2, 32, 32, 1)).astype(np.float32)
     wanted = model.outputs(images)
-    program = remembered(program_key(folder, "float32"))
+    program = remembered(program_key_of(folder, "float32"))
     assert program is not None
     compiled = native.compile_program(program, "float32")
     assert compiled is not None
