@@ -129,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     from napari_unet.workflow.segment.without_keras import runs_without_keras
 
-    if not runs_without_keras(options.model):
+    if options.on or not runs_without_keras(options.model):
         start_backend(options)
     from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.large_images.segment_files import SegmentFilesTask
