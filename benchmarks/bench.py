@@ -2,7 +2,7 @@
 
     python benchmarks/bench.py [--only small-files first-mask] [--page docs/benchmarks/bench.md]
 
-The page says what each command printed. One that takes longer than its bound is stopped, and the page says so.
+The page says what each command printed. One that takes longer than its bound is stopped, which the page says.
 Run it on a quiet machine: seconds mean something there alone.
 """
 

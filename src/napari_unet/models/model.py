@@ -291,7 +291,7 @@ class CompiledModel(Model):
         super().__init__(recipe, normalization, classes, None, provenance)
 
     @property
-    def network(self) -> Any:  # type: ignore[override]
+    def network(self) -> Any:
         """The network, loaded when it is first asked for."""
         if self._loaded is None:
             import keras  # noqa: F401 - from now on models are loaded with their networks
