@@ -4,7 +4,7 @@
 # make check  ruff, mypy (of the program, tests, benchmarks and docs), the plugin's manifest, and the documentation
 # make coverage  all tests again, counting lines: at least 90 % without the window, 80 % with it; an hour
 # make docs   the documentation as a site in build/site; a link that leads nowhere is an error
-# make bench  compared with PyTorch, ONNX Runtime, OpenVINO, and the rest of docs/benchmarks/performance.md; quarter of an hour
+# make bench  all that is compared side by side, into docs/benchmarks/bench.md; at most 50 minutes, on a quiet machine
 # make fuzz   open N damaged files of every kind (N=10000; SEED= KEEP= folder of those that fail): ten minutes
 # make window the benchmark of the real window, on a virtual screen
 # make results  recipes, networks, ensembles, objects on the real sets: hours, resumes where it was stopped
@@ -128,7 +128,7 @@ window: setup screen
 
 bench: setup
 	@$(PIP) install -q -e ".[bench]"
-	@$(BIN)/python benchmarks/peers.py --json bench.json --markdown bench.md
+	@$(BIN)/python benchmarks/bench.py
 	@$(BIN)/python benchmarks/open_data.py
 	@$(BIN)/python benchmarks/run_lengths.py
 	@$(BIN)/python benchmarks/scores.py

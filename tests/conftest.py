@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # What is installed beside it must not decide what the tests see; test_native.py asks for the other one.
 os.environ.setdefault("NAPARI_UNET_RUNTIME", "keras")
+os.environ["NAPARI_UNET_CACHE"] = "none"  # nor what the person who runs them has compiled
 
 import gc
 import shutil

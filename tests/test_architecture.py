@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 TIERS = (
     {"__init__"},
     {"settings", "errors"},
-    {"atomic", "gpu_memory", "plain_json", "progress", "setting_values"},
+    {"atomic", "gpu_memory", "plain_json", "progress", "setting_values", "value_tables"},
     {"quiet_import"},
     {"metrics"},
     {"networks"},

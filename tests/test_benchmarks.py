@@ -140,3 +140,35 @@ def test_tables_say_median_lowest_and_highest() -> None:
     text = markdown({"inference-64": [row]})
     assert "| them | float32 | 12 | 101 | 2.00 (1.00 to 3.00) | 0.2 | 0.55 (0.50 to 0.60) |" in text
     assert text.startswith("## Inference")
+
+
+def test_one_page_says_what_each_benchmark_printed_and_which_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import bench
+
+    for name, code in {
+        "fast": "print('| a |')",
+        "slow": "import time; time.sleep(60)",
+        "bad": "1 / 0",
+    }.items():
+        (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.setattr(bench, "HERE", tmp_path)
+    limits = {"fast": 60, "slow": 2, "bad": 60}
+    parts = {name: (name.title(), (f"{name}.py", "--rounds", "2"), limit) for name, limit in limits.items()}
+    monkeypatch.setattr(bench, "PARTS", parts)
+    monkeypatch.setattr(sys, "argv", ["bench.py", "--page", str(tmp_path / "bench.md")])
+    bench.main()
+    said = (tmp_path / "bench.md").read_text()
+    assert "## Fast\n\n    python benchmarks/fast.py --rounds 2\n\n| a |\n" in said
+    assert "stopped after 2 s" in said
+    assert "failed: ZeroDivisionError: division by zero" in said
+
+
+def test_the_makefile_runs_scripts_that_are_there() -> None:
+    import bench
+
+    for _, arguments, limit in bench.PARTS.values():
+        assert (BENCHMARKS / arguments[0]).is_file()
+        assert limit <= 900
+    assert sum(limit for *_, limit in bench.PARTS.values()) <= 50 * 60

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_unet.engine import fast_import
+from napari_unet.engine import fast_import, hardware
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,8 +54,8 @@ def test_the_back_end_is_told_as_keras_tells_it(
 ) -> None:
     monkeypatch.setenv("KERAS_BACKEND", named)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    assert fast_import._backend() == (named or "tensorflow")
+    assert hardware.configured_backend() == (named or "tensorflow")
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
-    assert fast_import._backend() == (named or "jax")
+    assert hardware.configured_backend() == (named or "jax")
     (tmp_path / "keras.json").write_text("[]")
-    assert fast_import._backend() == (named or "tensorflow")
+    assert hardware.configured_backend() == (named or "tensorflow")

@@ -160,6 +160,20 @@ def test_where_parts_lie_alike_one_is_compiled_for_their_place(
     np.testing.assert_array_equal(answer(image, (0, 0)), wanted[0, 0])
 
 
+def test_for_each_place_of_a_large_part_one_is_compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    places: list[Any] = []
+    real = native.compile_part
+    monkeypatch.setattr(native, "compile_part", lambda *a: places.append(a[5]) or real(*a))
+    monkeypatch.setattr(native, "LARGE_PART", 32 * 48)
+    model = model_of()
+    image = np.random.default_rng(0).standard_normal((1, 96, 112, 1)).astype(np.float32)
+    whole = model.outputs(image)
+    answer = model.predictor_of_part((96, 112), (32, 48))
+    for y, x in [(0, 0), (0, 0), (32, 32), (32, 32), (0, 64)]:
+        np.testing.assert_allclose(answer(image, (y, x)), whole[:, y : y + 32, x : x + 48], atol=1e-4)
+    assert places == [(0, 0), (32, 32), (0, 64)]
+
+
 def test_where_there_is_no_memory_to_compile_again_that_is_said_and_tried_again() -> None:
     class Told:
         def __call__(self, image: Any, *offset: Any) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from napari_unet.models import normalization
 from napari_unet.models.normalization import Normalization
-from napari_unet.models.value_tables import has_few_values, percentiles, percentiles_by_count, value_counts
+from napari_unet.value_tables import has_few_values, percentiles, percentiles_by_count, value_counts
 
 
 @pytest.mark.parametrize("intensities", ["image", "robust"])

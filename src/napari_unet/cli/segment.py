@@ -127,7 +127,10 @@ def _settings(options: argparse.Namespace) -> InferenceSettings | None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    start_backend(options)
+    from napari_unet.workflow.segment.without_keras import runs_without_keras
+
+    if options.on or not runs_without_keras(options.model):
+        start_backend(options)
     from napari_unet.workflow.inputs.content_path import ContentPath
     from napari_unet.workflow.large_images.segment_files import SegmentFilesTask
     from napari_unet.workflow.replay.run_record import SegmentRun

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import json
 import os
 import sys
-from pathlib import Path
 
-from napari_unet.engine.hardware import share_gpus
+from napari_unet.engine.hardware import configured_backend, share_gpus
 from napari_unet.quiet_import import without_greeting
 
 # Keras takes these where they are installed: tables, plots, wrappers and pictures that nobody wants of it
@@ -30,7 +27,7 @@ def import_keras() -> None:
     # TensorFlow gives large tensors back to the system, and pays for every page of the next: a third of
     # the time of large tiles.
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
-    spared = (*SPARED, "jax") if _backend() == "tensorflow" else SPARED
+    spared = (*SPARED, "jax") if configured_backend() == "tensorflow" else SPARED
     hidden = [name for name in spared if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     collecting = gc.isenabled()
@@ -44,13 +41,3 @@ def import_keras() -> None:
         gc.freeze()
         if collecting:
             gc.enable()
-
-
-def _backend() -> str:
-    """What Keras will compute with, by the rules of its own."""
-    backend = os.environ.get("KERAS_BACKEND", "")
-    if not backend:
-        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            backend = str(json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend", ""))
-    return backend or "tensorflow"

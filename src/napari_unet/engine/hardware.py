@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import platform
 import re
@@ -118,6 +120,8 @@ def has_gpu() -> bool:
 @cache
 def working_gpu() -> str | None:
     """Name of the graphics processor on which Keras computes in this process; None if it has none."""
+    if "keras" not in sys.modules and not may_have_gpu():
+        return None
     import_keras_quietly()
     import keras
 
@@ -127,6 +131,29 @@ def working_gpu() -> str | None:
     except (AttributeError, ImportError, RuntimeError, ValueError):  # without one, each says it in its way
         return None
     return found[0] if found else None
+
+
+def may_have_gpu(devices: Path = Path("/dev")) -> bool:
+    """Whether Keras has to be asked, which takes seconds: not on Linux without the files of any driver.
+
+    Parameters
+    ----------
+    devices : pathlib.Path
+        Where these files are; elsewhere in tests.
+    """
+    if sys.platform != "linux" or configured_backend() != "tensorflow":
+        return True
+    return any((devices / name).exists() for name in ("nvidiactl", "dxg", "kfd"))
+
+
+def configured_backend() -> str:
+    """What Keras will compute with, by the rules of its own."""
+    backend = os.environ.get("KERAS_BACKEND", "")
+    if not backend:
+        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            backend = str(json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend", ""))
+    return backend or "tensorflow"
 
 
 def _tensorflow_gpus() -> list[str]:

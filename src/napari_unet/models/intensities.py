@@ -19,8 +19,16 @@ from napari_unet.models.normalization import (
     scaled_shape,
     to_float,
 )
-from napari_unet.models.value_tables import percentiles
 from napari_unet.settings import Settings
+from napari_unet.value_tables import (
+    TYPES,
+    has_few_values,
+    looked_up,
+    moments_by_count,
+    percentiles,
+    percentiles_by_count,
+    value_counts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -85,9 +93,12 @@ def measure(normalization: Normalization, parts: Callable[[], Parts], shape: tup
     ModelError
         If the channels cannot be matched.
     """
+    first = next(iter(parts()))[2]
+    of_few_values = first.dtype.name in TYPES and first.shape[2] == normalization.channels
+    if of_few_values and normalization.intensities in {"image", "robust"}:
+        return _measure_by_count(normalization, parts(), shape)
     constant = _are_constant(parts())
     scaled = Intensities(constant=constant)
-    first = next(iter(parts()))[2]
     if first.dtype.name not in BY_TYPE:
         found = [_limits(values) for _, _, values in parts()]
         least, most = min(a for a, _ in found), max(b for _, b in found)
@@ -119,6 +130,35 @@ def measure(normalization: Normalization, parts: Callable[[], Parts], shape: tup
     )
 
 
+def _measure_by_count(normalization: Normalization, parts: Parts, shape: tuple[int, int]) -> Intensities:
+    """As ``measure``, for an image of few values: they are counted, so that each pixel is read once."""
+    robust = normalization.intensities == "robust"
+    counts, seen = (np.zeros((0, normalization.channels), np.intp) for _ in range(2))
+    values: NDArray[np.generic]
+    for rows, columns, values in parts:
+        counts = _added(counts, value_counts(values))
+        if robust:
+            chosen = values[_looked_at(rows, columns, shape)]
+            seen = _added(seen, value_counts(chosen)) if len(chosen) else seen
+    levels = to_float(np.arange(len(counts), dtype=values.dtype)[:, None])[..., 0]
+    of_pixels = np.repeat(levels, normalization.channels, axis=1)
+    found = Intensities(constant=bool(((counts > 0).sum(axis=0) <= 1).all()))
+    if robust:
+        low, high = percentiles_by_count(seen, levels[:, 0], EXTREMES)
+        of_pixels = np.clip(of_pixels, low, high)
+        found = found.model_copy(update={"low": tuple(map(float, low)), "high": tuple(map(float, high))})
+    mean, deviation = moments_by_count(counts, of_pixels)
+    return found.model_copy(
+        update={"mean": tuple(map(float, mean)), "deviation": tuple(map(float, deviation))}
+    )
+
+
+def _added(counts: NDArray[np.intp], more: NDArray[np.intp]) -> NDArray[np.intp]:
+    longer, shorter = (counts, more) if len(counts) > len(more) else (more, counts)
+    longer[: len(shorter)] += shorter
+    return longer
+
+
 def prepare_part(
     normalization: Normalization,
     values: NDArray[np.generic],
@@ -148,6 +188,16 @@ def prepare_part(
     ModelError
         If the channels cannot be matched.
     """
+    if intensities.mean and values.shape[2] == normalization.channels and has_few_values(values):
+        levels = np.arange(int(values.max(initial=0)) + 1, dtype=values.dtype)[:, None, None]
+        table = _prepared(normalization, levels.repeat(values.shape[2], axis=2), intensities, name)
+        return looked_up(table[:, 0], values)
+    return _prepared(normalization, values, intensities, name)
+
+
+def _prepared(
+    normalization: Normalization, values: NDArray[np.generic], intensities: Intensities, name: str
+) -> NDArray[np.float32]:
     cut = _cut(normalization, values, intensities, name)
     if not intensities.mean:
         return cut
@@ -232,16 +282,10 @@ def _extremes(
     normalization: Normalization, parts: Parts, shape: tuple[int, int], scaled: Intensities
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Percentiles of the very pixels that are looked at where the whole image is there."""
-    step = max(1, shape[0] * shape[1] // LOOKED_AT)
     looked_at = []
     for rows, columns, values in parts:
-        # Of each row every step-th pixel, counted from the first pixel of the image.
-        before = np.arange(rows.start, rows.stop) * shape[1] + columns.start
-        width = columns.stop - columns.start
-        at = (-before % step)[:, None] + np.arange(0, width, step)
-        inside = at < width
-        if inside.any():
-            chosen = values[np.nonzero(inside)[0], at[inside]][:, None]
+        chosen = values[_looked_at(rows, columns, shape)][:, None]
+        if len(chosen):
             known = known_pixels(chosen)
             chosen = chosen if known is None else chosen[known[:, 0]]
             looked_at.append(normalization.match_channels(to_float(chosen, scaled.span, scaled.lowest))[:, 0])
@@ -249,3 +293,15 @@ def _extremes(
         return (), ()
     low, high = percentiles(np.concatenate(looked_at), EXTREMES)
     return tuple(map(float, low)), tuple(map(float, high))
+
+
+def _looked_at(
+    rows: slice, columns: slice, shape: tuple[int, int]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns, in a part, of the pixels that percentiles are taken of: every so many."""
+    step = max(1, shape[0] * shape[1] // LOOKED_AT)
+    before = np.arange(rows.start, rows.stop) * shape[1] + columns.start
+    width = columns.stop - columns.start
+    at = (-before % step)[:, None] + np.arange(0, width, step)
+    inside = at < width
+    return np.nonzero(inside)[0], at[inside]

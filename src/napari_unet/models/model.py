@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ from napari_unet.models.weights import check_weights_size, halve_weights, load_w
 from napari_unet.networks.graphs.folding import Folded, fold
 from napari_unet.networks.graphs.partial_output import partial_output
 from napari_unet.networks.layers.star_shape import encode
+from napari_unet.networks.onnx import remembered
 from napari_unet.networks.onnx.program import answer_channels
 from napari_unet.networks.registry import architecture, build_network, input_sizes
 from napari_unet.settings import SEPARATION_CHANNELS, Recipe
@@ -77,6 +79,9 @@ class Model:
     _folded_at: int = field(default=0, init=False, repr=False)
     _native: native.NativeNetwork | None = field(default=None, init=False, repr=False)
     _compiled: tuple[Any, int] | None = field(default=None, init=False, repr=False)
+    _key: str = field(
+        default="", init=False, repr=False
+    )  # of its program, if its weights are those of a file
 
     @classmethod
     def load(cls, path: Path | str, precision: str = "float32") -> Model:
@@ -157,8 +162,11 @@ class Model:
         if native.is_wanted(found.network):
             settings, scale = self.recipe.network, self.normalization.scale
             build = partial(native.compile_part, found, settings, scale, tile, part)
-            compiled = build()
-            if compiled is not None:
+            if part[0] * part[1] >= native.LARGE_PART:
+                compiled = build((0, 0))  # parts in corners come first
+                if compiled is not None:
+                    return native.NativeParts(compiled, build, (0, 0), 0)
+            elif (compiled := build()) is not None:
                 return native.NativeParts(compiled, build)
         run = self._predictor(found.build(tile, part), self.recipe.network.separation != "none", False)
         return lambda image, offset: run([image, np.asarray(offset, np.int32)])
@@ -201,7 +209,11 @@ class Model:
         known, at = self._compiled or (None, 0)
         if known is not network or at != self._folded_at:
             settings, scale = self.recipe.network, self.normalization.scale
-            self._native = native.compile_network(network, settings, scale, shrinks=self.sizes.margin > 0)
+            key = self._key if not self._changes else ""
+            self._native = native.compile_network(
+                network, settings, scale, shrinks=self.sizes.margin > 0,
+                on_program=partial(remembered.remember, key) if key else None,
+            )  # fmt: skip
             self._compiled = network, self._folded_at
         return self._native
 
@@ -239,6 +251,73 @@ class Model:
     def description(self) -> dict[str, Any]:
         """What is written to settings.json."""
         return describe(self.recipe, self.normalization, self.classes, self.provenance)
+
+
+def program_key_of(folder: Path, precision: str) -> str:
+    """Under which the program of a model is remembered."""
+    return remembered.program_key((folder / SETTINGS_FILE, folder / WEIGHTS_FILE), precision)
+
+
+class CompiledModel(Model):
+    """A model that an earlier process compiled: its network is built only if somebody asks for it.
+
+    Keras, TensorFlow and the network take three quarters of the time until a first mask.
+
+    Parameters
+    ----------
+    recipe, normalization, classes, provenance
+        As ``Model``.
+    compiled : NativeNetwork
+        Gives its answers.
+    path : pathlib.Path
+        From where the network is loaded.
+    precision : str
+        Of the computation.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        normalization: Normalization,
+        classes: tuple[str, ...],
+        provenance: dict[str, Any],
+        compiled: native.NativeNetwork,
+        path: Path,
+        precision: str,
+    ) -> None:
+        self._loaded: Any = None
+        self._answers: native.NativeNetwork | None = compiled
+        self._from = path, precision
+        super().__init__(recipe, normalization, classes, None, provenance)
+
+    @property
+    def network(self) -> Any:
+        """The network, loaded when it is first asked for."""
+        if self._loaded is None:
+            import keras  # noqa: F401 - from now on models are loaded with their networks
+
+            path, precision = self._from
+            self._loaded = load_model(path, precision).network
+        return self._loaded
+
+    @network.setter
+    def network(self, network: Any) -> None:
+        self._loaded = network
+        if network is not None:
+            self._answers = None
+
+    def weights_changed(self) -> None:
+        """As ``Model.weights_changed``."""
+        super().weights_changed()
+        self._answers = None
+
+    def predictor(
+        self, *, separation: bool, presence: bool
+    ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """As ``Model.predictor``."""
+        if self._answers is not None:
+            return self._answers.some(self._channels(separation, presence))
+        return super().predictor(separation=separation, presence=presence)
 
 
 def probabilities_of(logits: NDArray[np.float32], softmax: bool) -> NDArray[np.float32]:
@@ -353,7 +432,15 @@ def load_model(path: Path | str, precision: str = "float32") -> Model:
                 remedy="copy or train it again",
             )
         check_bytes(weights.stat().st_size, MAX_WEIGHTS_BYTES, str(weights))
+        key = program_key_of(folder, precision) if native.is_chosen() else ""
+        if key and "keras" not in sys.modules and remembered.is_remembered(key):
+            program = remembered.remembered(key)
+            compiled = None if program is None else native.compile_program(program, precision)
+            if compiled is not None:
+                return CompiledModel(recipe, normalization, classes, provenance, compiled, path, precision)
         check_weights_size(recipe.network, weights, str(path))
         network = build_network(recipe.network, precision=precision)
         load_weights(network, weights, str(path))
-    return Model(recipe, normalization, classes, network, provenance)
+    model = Model(recipe, normalization, classes, network, provenance)
+    model._key = key
+    return model

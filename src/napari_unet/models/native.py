@@ -29,6 +29,7 @@ RUNTIMES = ("auto", "keras", "openvino")
 INSTALL = "pip install 'napari-unet-workbench[fast]'"
 MOST_LANES = 8
 SETTLED = 3  # parts that begin where the one before did, until it pays to compile for that place
+LARGE_PART = 2**19  # pixels from which it pays for a single part
 log = logging.getLogger(__name__)
 
 
@@ -89,8 +90,8 @@ class NativeNetwork:
 class NativeLanes:
     """A network that answers many batches at one time, each with its share of the cores.
 
-    For batches of small images this is faster: a batch that has all cores stops whenever the system
-    takes one of them away for another thread, because all of them wait for each other after each layer.
+    For batches of small images this is faster. All cores of one batch wait for each other after each layer,
+    also if the system takes one of them away for another thread.
 
     Parameters
     ----------
@@ -203,7 +204,12 @@ def on_processor(network: Any) -> bool:
 
 
 def compile_network(
-    network: Any, settings: NetworkSettings, scale: float, *, shrinks: bool
+    network: Any,
+    settings: NetworkSettings,
+    scale: float,
+    *,
+    shrinks: bool,
+    on_program: Callable[[bytes], None] | None = None,
 ) -> NativeNetwork | None:
     """Compile a network as its weights are now.
 
@@ -213,6 +219,8 @@ def compile_network(
         Functional, batch normalization folded.
     settings, scale, shrinks
         As ``onnx_program``.
+    on_program : callable, optional
+        Takes the program once it is compiled, for ``compile_program`` in another process.
 
     Returns
     -------
@@ -220,7 +228,18 @@ def compile_network(
         None where a layer has no equal there, the network is too large, or OpenVINO fails without having
         been asked for.
     """
-    return _compiled(network, lambda onnx: onnx_program(onnx, network, settings, scale, shrinks=shrinks))
+    return _compiled(
+        network, lambda onnx: onnx_program(onnx, network, settings, scale, shrinks=shrinks), on_program
+    )
+
+
+def compile_program(program: bytes, precision: str) -> NativeNetwork | None:
+    """Compile what ``compile_network`` gave; ``precision`` is that of Keras. None if OpenVINO fails."""
+    try:
+        return _compiled_there(program, {"float32": "f32", "mixed_bfloat16": "bf16"}[precision])
+    except (ImportError, RuntimeError, KeyError) as error:
+        log.warning("OpenVINO cannot run a program of an earlier run: %s", error)
+        return None
 
 
 def compile_part(
@@ -241,22 +260,31 @@ class NativeParts:
     """A narrowed network; where many parts begin at one place of their tiles, compiled for that place.
 
     Where a part begins anywhere, tensors are laid out again before they are cut, which takes a third of the
-    time. One program is in memory at a time.
+    time, or half. One program is in memory at a time.
 
     Parameters
     ----------
-    anywhere : NativeNetwork
-        Learns where each part begins.
+    program : NativeNetwork
+        The first.
     build : callable
         Compiles for a place, or for any if it is None.
+    place : (int, int), optional
+        What `program` was compiled for; without it, it learns where each part begins.
+    settled : int
+        Parts that begin where the one before did, until it pays to compile for that place.
     """
 
     def __init__(
-        self, anywhere: NativeNetwork, build: Callable[[tuple[int, int] | None], NativeNetwork | None]
+        self,
+        program: NativeNetwork,
+        build: Callable[[tuple[int, int] | None], NativeNetwork | None],
+        place: tuple[int, int] | None = None,
+        settled: int = SETTLED,
     ) -> None:
-        self._program: NativeNetwork | None = anywhere  # none while another is compiled
+        self._program: NativeNetwork | None = program  # none while another is compiled
         self._build = build
-        self._place: tuple[int, int] | None = None
+        self._place = place
+        self._settled = settled
         self._last: tuple[int, int] | None = None
         self._alike = 0  # parts so far that began where the last one did
 
@@ -270,7 +298,7 @@ class NativeParts:
         """
         self._alike = self._alike + 1 if offset == self._last else 0
         self._last = offset
-        place = offset if self._alike >= SETTLED or self._place == offset else None
+        place = offset if self._alike >= self._settled or self._place == offset else None
         if self._program is None or place != self._place:
             self._program = None  # before the other takes its memory
             self._place, self._program = place, self._build(place)
@@ -279,7 +307,9 @@ class NativeParts:
         return self._program(image, *([np.asarray(offset, np.int64)] if place is None else []))
 
 
-def _compiled(network: Any, write: Callable[[Any], Any]) -> NativeNetwork | None:
+def _compiled(
+    network: Any, write: Callable[[Any], Any], on_program: Callable[[bytes], None] | None = None
+) -> NativeNetwork | None:
     if 4 * network.count_params() > MOST_BYTES:
         return None
     try:
@@ -287,7 +317,11 @@ def _compiled(network: Any, write: Callable[[Any], Any]) -> NativeNetwork | None
         import onnx.helper
         import onnx.numpy_helper
 
-        return _compiled_there(write(onnx), precision_of(network))
+        program = write(onnx).SerializeToString()
+        compiled = _compiled_there(program, precision_of(network))
+        if on_program is not None:
+            on_program(program)
+        return compiled
     except ModelError:
         return None
     except (ImportError, RuntimeError) as error:
@@ -297,7 +331,7 @@ def _compiled(network: Any, write: Callable[[Any], Any]) -> NativeNetwork | None
         return None
 
 
-def _compiled_there(program: Any, precision: str) -> NativeNetwork:
+def _compiled_there(program: bytes, precision: str) -> NativeNetwork:
     properties = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": precision,
@@ -305,7 +339,7 @@ def _compiled_there(program: Any, precision: str) -> NativeNetwork:
         "ENABLE_CPU_PINNING": False,
     }
     core = _core()
-    read = core.read_model(program.SerializeToString(), b"")
+    read = core.read_model(program, b"")
     in_lanes = partial(_compiled_in_lanes, core, read, properties)
     return NativeNetwork(core.compile_model(read, "CPU", properties), in_lanes)
 

@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from napari_unet.errors import ModelError
-from napari_unet.models.value_tables import (
+from napari_unet.settings import Settings
+from napari_unet.value_tables import (
     has_few_values,
     looked_up,
     moments_by_count,
@@ -17,7 +18,6 @@ from napari_unet.models.value_tables import (
     percentiles_by_count,
     value_counts,
 )
-from napari_unet.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

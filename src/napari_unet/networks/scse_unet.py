@@ -49,9 +49,9 @@ def build(settings: NetworkSettings, seed: int = 0) -> Any:
         weights = layers.Activation("sigmoid", name=f"{name}_channels")(weights)
         places = lay.convolution(x, 1, 1, name=f"{name}_where", bias=True)
         places = layers.Activation("sigmoid", name=f"{name}_places")(places)
-        by_channel = layers.Multiply(name=f"{name}_by_channel")([x, weights])
-        by_place = layers.Multiply(name=f"{name}_by_place")([x, places])
-        return layers.Add(name=f"{name}_scse")([by_channel, by_place])
+        # x a + x b as x (a + b): one pass over all features instead of three.
+        both = layers.Add(name=f"{name}_weights")([weights, places])
+        return layers.Multiply(name=f"{name}_scse")([x, both])
 
     return assemble(lay, name="scse_unet", after_block=excite)
 

@@ -395,13 +395,20 @@ def _bilinear_upsampling(graph: Graph, layer: Any, inputs: list[str]) -> str:
 
 
 def _pooling_with_places(graph: Graph, layer: Any, inputs: list[str]) -> tuple[str, str]:
-    """The four pixels of each window side by side along a new last axis, then their maximum."""
+    """The maximum of the four pixels of each window, and the number of the first that has it.
+
+    Comparing them pixel by pixel takes a third of the time of asking for the place of the maximum.
+    """
     del layer
-    whole, last = 2**31 - 1, graph.constant([4])
+    whole = 2**31 - 1
     corners = [graph.cut(inputs[0], [row, col], [whole] * 2, [2, 3], 2) for row in (0, 1) for col in (0, 1)]
-    stacked = graph.add("Concat", [graph.add("Unsqueeze", [c, last]) for c in corners], axis=4)
-    places = graph.add("ArgMax", [stacked], axis=4, keepdims=0)
-    return graph.add("ReduceMax", [stacked], axes=[4], keepdims=0), places
+    most = graph.add("Max", [graph.add("Max", corners[:2]), graph.add("Max", corners[2:])])
+    place = graph.constant(3.0)
+    for number in (2, 1, 0):
+        place = graph.add(
+            "Where", [graph.add("Equal", [corners[number], most]), graph.constant(float(number)), place]
+        )
+    return most, place
 
 
 def _unpooling(graph: Graph, layer: Any, inputs: list[str]) -> str:
@@ -409,7 +416,10 @@ def _unpooling(graph: Graph, layer: Any, inputs: list[str]) -> str:
     del layer
     x, places = inputs
     zero = graph.constant(0.0)
-    at = [graph.add("Where", [graph.add("Equal", [places, graph.constant([n])]), x, zero]) for n in range(4)]
+    at = [
+        graph.add("Where", [graph.add("Equal", [places, graph.constant(float(n))]), x, zero])
+        for n in range(4)
+    ]
     return graph.add("DepthToSpace", [graph.add("Concat", at, axis=1)], blocksize=2)
 
 

@@ -17,7 +17,7 @@ def has_few_values(image: NDArray[np.generic]) -> bool:
     if image.dtype.name not in TYPES:
         return False
     pixels = image.shape[0] * image.shape[1]
-    return pixels > np.iinfo(image.dtype.name).max or int(image.max(initial=0)) < pixels
+    return bool(pixels > np.iinfo(image.dtype.name).max or int(image.max(initial=0)) < pixels)
 
 
 def value_counts(image: NDArray[Any]) -> NDArray[np.intp]:
