@@ -16,6 +16,7 @@ from napari_unet.export.ome_zarr import SMALLEST, describe
 from napari_unet.export.segmented import class_colour
 
 Index = tuple[int, ...]
+Place = tuple[int | slice, ...]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 UNFINISHED = ".unfinished"  # how the names of stores end that lack something
 RAW = "raw"  # masks before small pieces are dropped, gone from what is finished
 PROBABILITIES = "probabilities"  # (..., K, Y, X) uint8, 255 is 1, where masks are to be made again
+HEIGHT = "height"  # how deep in objects voxels lie, by the network; gone from what is finished
 OBJECTS = "objects"  # group of what is known of numbered objects
 STATE = "napari_unet_mask"  # attribute that says what the mask in it was made with
 ABOUT = "napari_unet"  # attribute that says how the labels came about
@@ -43,35 +45,51 @@ class LabelShape:
     leading : tuple of (str, int)
         Name and size of each axis of slices.
     size : tuple of int
-        (Y, X).
+        (Y, X), or (Z, Y, X) of volumes.
     chunk : tuple of int
-        (Y, X) of what is one file.
+        (Y, X), or (Z, Y, X), of what is one file.
     dtype : str
         Unsigned.
     pixel_size : PixelSize or None
         None if unknown.
+    slice_distance : float or None
+        From one slice to the next, in the unit of the pixel; None if unknown.
     """
 
     leading: tuple[tuple[str, int], ...]
-    size: tuple[int, int]
-    chunk: tuple[int, int]
+    size: tuple[int, ...]
+    chunk: tuple[int, ...]
     dtype: str = "uint8"
     pixel_size: PixelSize | None = None
+    slice_distance: float | None = None
 
     @property
-    def levels(self) -> list[tuple[int, int]]:
-        """(Y, X) of each level, until both sides are small."""
+    def names(self) -> str:
+        """Of the axes of an image or a volume."""
+        return "zyx"[-len(self.size) :]
+
+    @property
+    def levels(self) -> list[tuple[int, ...]]:
+        """(Y, X) or (Z, Y, X) of each level, until all sides are small.
+
+        Slices stay as many as they are, so that each has its mask at any level.
+        """
         found = [self.size]
-        while max(found[-1]) > SMALLEST:
-            found.append((-(-found[-1][0] // 2), -(-found[-1][1] // 2)))
+        while max(found[-1][-2:]) > SMALLEST:
+            *deep, height, width = found[-1]
+            found.append((*deep, -(-height // 2), -(-width // 2)))
         return found
 
     def axes(self) -> list[dict[str, str]]:
         """As the metadata lists them."""
         unit = {} if self.pixel_size is None else {"unit": self.pixel_size.long_unit}
+        of_z = {} if self.slice_distance is None else unit
         kinds = {"t": "time", "z": "space"}
-        before = [_axis(name, kinds.get(name)) for name, _ in self.leading]
-        return [*before, *({"name": name, "type": "space", **unit} for name in "yx")]
+        before = [_axis(name, kinds.get(name)) | (of_z if name == "z" else {}) for name, _ in self.leading]
+        return [
+            *before,
+            *({"name": name, "type": "space", **(of_z if name == "z" else unit)} for name in self.names),
+        ]
 
     def datasets(self) -> list[dict[str, Any]]:
         """Path and scale of each level."""
@@ -79,7 +97,10 @@ class LabelShape:
         found = []
         for number in range(len(self.levels)):
             # Every second pixel stays, so that a level's pixels are exactly twice as large.
-            scale = [1.0] * len(self.leading) + [side * 2**number for side in sides]
+            depth = 1.0 if self.slice_distance is None else self.slice_distance
+            before = [*(name for name, _ in self.leading), *self.names[:-2]]
+            scale = [depth if name == "z" else 1.0 for name in before]
+            scale += [side * 2**number for side in sides]
             found.append(
                 {"path": str(number), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
             )
@@ -119,6 +140,7 @@ class LabelStore:
         raw: bool = False,
         probabilities: bool | int = False,
         fill: int = 0,
+        height: str = "",
     ) -> LabelStore:
         """Make an empty store.
 
@@ -141,6 +163,8 @@ class LabelStore:
             for how many, where the labels are no classes.
         fill : int
             Label of pixels that are in no file.
+        height : str
+            Type of numbers that say how deep in objects voxels lie; empty: there is no room for them.
 
         Raises
         ------
@@ -155,8 +179,8 @@ class LabelStore:
                 shutil.rmtree(path)
             group = zarr.open_group(path, mode="w", zarr_format=3)
             lead = tuple(size for _, size in shape.leading)
-            names = [*(name for name, _ in shape.leading), "y", "x"]
-            sizes: dict[str, tuple[int, int]] = {str(n): size for n, size in enumerate(shape.levels)}
+            names = [*(name for name, _ in shape.leading), *shape.names]
+            sizes: dict[str, tuple[int, ...]] = {str(n): size for n, size in enumerate(shape.levels)}
             if raw:
                 sizes[RAW] = shape.size
             for key, size in sizes.items():
@@ -171,6 +195,12 @@ class LabelStore:
                     # An empty chunk is a chunk, too: that it is there says that it was looked at.
                     config={"write_empty_chunks": True},
                 )
+            if height:
+                chunk = tuple(min(c, s) for c, s in zip(shape.chunk, shape.size, strict=True))
+                group.create_array(
+                    HEIGHT, shape=(*lead, *shape.size), dtype=height, chunks=(*(1,) * len(lead), *chunk),
+                    dimension_names=names, fill_value=0,
+                )  # fmt: skip
             if probabilities:
                 chunk = tuple(min(c, s) for c, s in zip(shape.chunk, shape.size, strict=True))
                 group.create_array(
@@ -178,7 +208,7 @@ class LabelStore:
                     shape=(*lead, len(classes) if probabilities is True else probabilities, *shape.size),
                     dtype="uint8",
                     chunks=(*(1,) * len(lead), 1, *chunk),
-                    dimension_names=[*names[:-2], "class", "y", "x"],
+                    dimension_names=[*names[: len(lead)], "class", *shape.names],
                     fill_value=0,
                 )
             colours = [
@@ -227,6 +257,15 @@ class LabelStore:
         with zarr.config.set({"array.write_empty_chunks": True}):  # which an opened array does not remember
             return self.group[str(key)]
 
+    def has_array(self, key: str) -> bool:
+        """Whether there is an array of this name."""
+        return key in self.group
+
+    def has(self, key: str | int, chunk: Index) -> bool:
+        """Whether the file of a chunk is there."""
+        file = self.path.joinpath(str(key), "c", *map(str, chunk))
+        return file.is_file() and file.stat().st_size > 0
+
     @property
     def has_probabilities(self) -> bool:
         """Whether masks can be made again without the network."""
@@ -265,7 +304,7 @@ class LabelStore:
                 found.add(tuple(map(int, parts)))
         return found
 
-    def write(self, key: str | int, index: Index, rows: slice, columns: slice, values: NDArray[Any]) -> None:
+    def write(self, key: str | int, index: Place, rows: slice, columns: slice, values: NDArray[Any]) -> None:
         """Write a part: whole chunks, or others' pixels in them could be lost.
 
         Parameters
@@ -275,9 +314,9 @@ class LabelStore:
         index : tuple of int
             Of the image in the stack.
         rows, columns : slice
-            Where in it.
+            Where in it. Of volumes the index ends in a slice along Z.
         values : numpy.ndarray
-            (Y, X) labels, of the type of the array.
+            (Y, X) or (Z, Y, X) labels, of the type of the array.
 
         Raises
         ------
@@ -361,6 +400,7 @@ class LabelStore:
             if raw.is_dir():
                 shutil.rmtree(raw)
                 shutil.rmtree(self.path / PROBABILITIES, ignore_errors=True)  # that classes were read off
+            shutil.rmtree(self.path / HEIGHT, ignore_errors=True)
             if path.exists():
                 shutil.rmtree(path)
             self.path.rename(path)

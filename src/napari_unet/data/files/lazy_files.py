@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from napari_unet.data.files.decoders.damage import DAMAGE
 from napari_unet.data.files.decoders.image_kinds import TIFF_SUFFIXES
 from napari_unet.data.files.lazy_stack import LazyStack, choose_level, usual_axes
 from napari_unet.data.files.lazy_tiff import open_tiff_stacks
-from napari_unet.data.files.pixel_size import PixelSize, unit_name
+from napari_unet.data.files.pixel_size import METRES, PixelSize, unit_name
 from napari_unet.data.files.reading import current_reading
 from napari_unet.data.files.unreadable import damaged_file
 from napari_unet.errors import DataError, SettingsError
@@ -102,8 +103,9 @@ def _open_zarr(path: Path, level: int | None, target: float | None) -> LazyStack
     if colour:
         axes = axes.replace("c", "s")
     return LazyStack(
-        stem_of(path), array, axes, sizes[number], channels, source=f"{_about(array)} level {number}"
-    )
+        stem_of(path), array, axes, sizes[number], channels, source=f"{_about(array)} level {number}",
+        slice_distance=_slice_distance(found, found["datasets"][number]),
+    )  # fmt: skip
 
 
 def _about(array: Any) -> str:
@@ -142,10 +144,32 @@ def _axes_of(found: dict[str, Any], count: int) -> str:
 
 def _pixel_size(found: dict[str, Any], dataset: dict[str, Any]) -> PixelSize | None:
     """By the scales of the level and of the image as a whole, where the axes have a length as unit."""
-    axes = [a for a in found.get("axes") or () if isinstance(a, dict)]
-    by_name = {str(a.get("name", "")).lower(): n for n, a in enumerate(axes)}
-    if not {"y", "x"} <= by_name.keys():
+    sides = _sides(found, dataset)
+    if not {"y", "x"} <= sides.keys():
         return None
+    (y, unit), (x, other) = sides["y"], sides["x"]
+    if unit is None or unit != other:
+        return None
+    try:
+        return PixelSize(y, x, unit)
+    except SettingsError:
+        return None
+
+
+def _slice_distance(found: dict[str, Any], dataset: dict[str, Any]) -> float | None:
+    """From one slice to the next, in the unit of the pixels; None if that is not known."""
+    sides = _sides(found, dataset)
+    pixel = _pixel_size(found, dataset)
+    if pixel is None or "z" not in sides:
+        return None
+    length, unit = sides["z"]
+    known = unit is not None and math.isfinite(length) and length > 0
+    return length * METRES[unit] / METRES[pixel.unit] if known and unit is not None else None
+
+
+def _sides(found: dict[str, Any], dataset: dict[str, Any]) -> dict[str, tuple[float, str | None]]:
+    """Length of a pixel along each axis, and its unit."""
+    axes = [a for a in found.get("axes") or () if isinstance(a, dict)]
     sides = [1.0] * len(axes)
     for transformation in (
         *(dataset.get("coordinateTransformations") or ()),
@@ -153,13 +177,10 @@ def _pixel_size(found: dict[str, Any], dataset: dict[str, Any]) -> PixelSize | N
     ):
         if transformation.get("type") == "scale" and len(transformation.get("scale", ())) == len(axes):
             sides = [a * float(b) for a, b in zip(sides, transformation["scale"], strict=True)]
-    units = [unit_name(str(axes[by_name[name]].get("unit", ""))) for name in "yx"]
-    if units[0] is None or units[0] != units[1]:
-        return None
-    try:
-        return PixelSize(sides[by_name["y"]], sides[by_name["x"]], units[0])
-    except SettingsError:
-        return None
+    return {
+        str(axis.get("name", "")).lower(): (side, unit_name(str(axis.get("unit", ""))))
+        for axis, side in zip(axes, sides, strict=True)
+    }
 
 
 def _channels(group: Any, found: dict[str, Any], axes: str, array: Any) -> tuple[tuple[str, ...], bool]:

@@ -17,8 +17,8 @@ from napari_unet.engine.hardware import default_precision
 from napari_unet.export.label_store import LabelStore
 from napari_unet.models.model import Model, load_model
 from napari_unet.models.model_folder import SETTINGS_FILE, WEIGHTS_FILE, model_folder
-from napari_unet.workflow.large_images.local_run import BlockProgress, FinishedBlock, write_block
-from napari_unet.workflow.large_images.plan import Block, TileRunner, measure_image, note_constant, read_tile
+from napari_unet.workflow.large_images.local_run import BlockProgress, FinishedBlock, write_outputs
+from napari_unet.workflow.large_images.plan import Block, TileRunner, note_constant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -130,7 +130,7 @@ def run_on_cluster(
         for item, _ in cluster.spread(_segment, _batches(name, large, todo, measured), cancel):
             for block in item.blocks:
                 state.finished(block)
-                rows, columns = large.plan.result(block.number)
+                *_, rows, columns = large.plan.result(block.number)
                 on_progress(state.progress("Segmenting", FinishedBlock(block.image, rows, columns)))
 
 
@@ -175,7 +175,7 @@ def _ready(name: str) -> _ReadyWorker:
 def _measure(task: _Measure) -> Intensities:
     """In a worker: look at one image."""
     ready = _ready(task.name)
-    return measure_image(ready.job.large, ready.model, task.image)
+    return ready.job.large.measure(ready.model, task.image)
 
 
 def _segment(task: _Segment) -> None:
@@ -183,10 +183,10 @@ def _segment(task: _Segment) -> None:
     ready = _ready(task.name)
     large = ready.job.large
     tiles = [
-        read_tile(large, ready.model, block, found)
+        large.read_tile(ready.model, block, found)
         for block, found in zip(task.blocks, task.intensities, strict=True)
     ]
     with _COMPUTING:
         outputs = ready.runner.run(task.blocks, tiles)
     for block, output, found in zip(task.blocks, outputs, task.intensities, strict=True):
-        write_block(large, ready.model, ready.store, ready.job.key, block, output, found.constant)
+        write_outputs(large, ready.model, ready.store, ready.job.key, block, output, found)

@@ -18,12 +18,12 @@ from napari_unet.workflow.large_images.plan import (
     TileRunner,
     is_out_of_memory,
     leave_blank,
-    measure_image,
     nearest_first,
     note_constant,
     probabilities_of_block,
-    read_tile,
 )
+from napari_unet.workflow.large_images.volume_plan import LargeVolume
+from napari_unet.workflow.large_images.volume_run import write_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -185,10 +185,10 @@ class LocalRun:
                 if block.image not in self.measured:
                     if not self.measured:
                         on_progress(state.progress("Measuring intensities"))
-                    found = measure_image(self.large, self.model, block.image)
+                    found = self.large.measure(self.model, block.image)
                     note_constant(self.large, block.image, found)
                     self.measured[block.image] = found
-                tiles.append(read_tile(self.large, self.model, block, self.measured[block.image]))
+                tiles.append(self.large.read_tile(self.model, block, self.measured[block.image]))
             return blocks, tiles
 
         return reader.submit(read)
@@ -202,13 +202,29 @@ class LocalRun:
         on_block: Callable[[Block], None] | None,
     ) -> None:
         for block, found in zip(blocks, outputs, strict=True):
-            constant = self.measured[block.image].constant
-            write_block(self.large, self.model, self.store, self.key, block, found, constant)
+            measured = self.measured[block.image]
+            write_outputs(self.large, self.model, self.store, self.key, block, found, measured)
             if on_block is not None:
                 on_block(block)
-            rows, columns = self.large.plan.result(block.number)
+            *_, rows, columns = self.large.plan.result(block.number)
             state.finished(block)
             on_progress(state.progress("Segmenting", FinishedBlock(block.image, rows, columns)))
+
+
+def write_outputs(
+    large: LargeImage,
+    model: Model,
+    store: LabelStore,
+    key: str,
+    block: Block,
+    outputs: NDArray[np.float32],
+    measured: Intensities,
+) -> None:
+    """Turn what the network said of a tile, of an image or a volume, into a part of the mask; write that."""
+    if isinstance(large, LargeVolume):
+        write_answer(large, model, store, key, block, outputs, measured)
+    else:
+        write_block(large, model, store, key, block, outputs, measured.constant)
 
 
 def write_block(

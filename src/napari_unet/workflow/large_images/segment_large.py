@@ -18,7 +18,7 @@ from napari_unet.data.files.pages import page_name
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError, OutputError, SettingsError, WorkbenchError
-from napari_unet.export.label_store import RAW, LabelShape, LabelStore, unfinished
+from napari_unet.export.label_store import RAW, LabelStore, unfinished
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.models.ensemble import Ensemble, load_any
 from napari_unet.models.image_statistics import middle
@@ -30,6 +30,9 @@ from napari_unet.workflow.large_images.cluster_run import ClusterJob, pack_model
 from napari_unet.workflow.large_images.finish import finish_labels
 from napari_unet.workflow.large_images.local_run import LocalRun
 from napari_unet.workflow.large_images.plan import Block, LargeImage, check_channels, plan_large_image
+from napari_unet.workflow.large_images.tile_answers import forget_answers
+from napari_unet.workflow.large_images.volume_plan import plan_large_volume
+from napari_unet.workflow.segment.segment_samples import slices_seen
 from napari_unet.workflow.segment.unlike_images import UnlikeImages
 
 if TYPE_CHECKING:
@@ -166,7 +169,7 @@ class SegmentLargeTask:
                 name = path.name if len(stems) == 1 else page_name(path.name, number)
                 try:
                     stack = self._stack(path, number, level, model)
-                    check_channels(stack, model)
+                    check_channels(as_seen(stack, model), model)
                     if unlike.is_known:
                         unlike.compare(name, stack.read(stack.indices[0], *map(middle, stack.shape[:2])))
                     done.append(
@@ -332,6 +335,7 @@ def segment_stack(
             got=settings.objects,
             remedy="change it in the settings of the model, or leave out --objects",
         )
+    stack = as_seen(stack, model)
     started = start_result(stack, model, out, settings, large, precision, overwrite, objects=objects)
     if on_begun is not None:
         on_begun(started.store.path)
@@ -360,6 +364,7 @@ def segment_stack(
             objects=objects,
             classes=model.classes,
         )
+    forget_answers(started.store.path)
     started.store.finish(out)
     return out
 
@@ -401,23 +406,29 @@ def start_result(
     if whole:
         wanted["settings"]["class_of"] = "objects"
     raw = objects or whole or settings.minimum_size > 1
+    plan = plan_large_volume if model.recipe.network.in_3d else plan_large_image
     if path.exists():
         store = LabelStore.open(path)
-        planned = plan_large_image(stack, model, settings, large, tuple(store.about["chunk"]))
+        planned = plan(stack, model, settings, large, tuple(store.about["chunk"]))
         check_same(store.about, wanted | tiles_of(planned), out)
     else:
-        planned = plan_large_image(stack, model, settings, large)
+        planned = plan(stack, model, settings, large)
         about = wanted | tiles_of(planned)
         dtype = "uint32" if objects else "uint8"
-        shape = LabelShape(stack.leading, stack.shape[:2], planned.chunk, dtype, stack.pixel_size)
+        shape = planned.label_shape(dtype)
         classes = () if objects else model.classes
         store = LabelStore.create(
             path, shape, stack.name, classes, about, raw=raw, probabilities=len(model.classes) if whole else 0
         )
     key = RAW if raw else "0"
     there = store.written(key)
-    todo = [block for block in planned.blocks if not there.issuperset(planned.chunks(block))]
-    return StartedResult(store, planned, key, todo)
+    return StartedResult(store, planned, key, planned.lacking(there, path))
+
+
+def as_seen(stack: LazyStack, model: Model) -> LazyStack:
+    """A stack as a model sees it: each slice with its neighbours, if it sees several as channels."""
+    seen = slices_seen(model)
+    return stack if stack.seen == seen else stack.with_neighbours(seen)
 
 
 def _remove(path: Path) -> None:
@@ -457,8 +468,7 @@ def about_result(
 
 def tiles_of(planned: LargeImage) -> dict[str, Any]:
     """How it is gone about; that decides the result only where tiles do not see all that the network does."""
-    plan = None if planned.exact else [planned.plan.rows.block, planned.plan.columns.block]
-    return {"chunk": list(planned.chunk), "plan": plan}
+    return {"chunk": list(planned.chunk), "plan": None if planned.exact else planned.tiles}
 
 
 def check_same(then: dict[str, Any], now: dict[str, Any], out: Path) -> None:

@@ -1,0 +1,152 @@
+"""What is left to do when all voxels of a large mask are there: small pieces, objects, coarser levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.export.label_store import HEIGHT, RAW, LabelStore
+from napari_unet.inference.joined import drop_small, join, look_at_part
+from napari_unet.progress import tracked
+from napari_unet.workflow.large_images.finish import one_by_one
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.workflow.large_images.finish import Spread
+
+    Index = tuple[int, ...]
+
+PART = 2**21  # voxels that are looked at together, about; whole files of the result
+WIDEST = 1024  # voxels of a part along Y and X, about
+
+
+@dataclass(frozen=True)
+class VolumePart:
+    """A part of a volume in a store, whole files of it.
+
+    Attributes
+    ----------
+    store : pathlib.Path
+        Of the labels.
+    level : int
+        That is written.
+    index : tuple of int
+        Of the volume.
+    box : tuple of slice
+        Along Z, Y and X.
+    place : tuple of int
+        Number of the part along each axis.
+    """
+
+    store: Path
+    level: int
+    index: Index
+    box: tuple[slice, slice, slice]
+    place: tuple[int, int, int] = (0, 0, 0)
+
+
+def finish_volume(
+    store: LabelStore,
+    minimum_size: int,
+    on_progress: OnProgress,
+    cancel: CancelToken,
+    spread: Spread = one_by_one,
+) -> None:
+    """Finish the mask of volumes whose voxels are all there; may be done again where it was stopped.
+
+    Parameters
+    ----------
+    store : LabelStore
+        With the masks of all cells or slices.
+    minimum_size : int
+        Connected pieces of a slice with fewer pixels are dropped, wherever parts of it meet.
+    on_progress, cancel
+        As everywhere.
+    spread : callable
+        Who does it.
+    """
+    if store.has_array(RAW):
+        for index in volumes_in(store):
+            if minimum_size > 1:
+                _drop_small(store, index, minimum_size, on_progress, cancel)
+    for level in range(1, len(store.levels)):
+        parts = [
+            part for index in volumes_in(store) for part in volume_parts(store, str(level), level, index)
+        ]
+        for _ in tracked(spread(_halve, parts), len(parts), "Building coarser levels", on_progress, cancel):
+            pass
+
+
+def volumes_in(store: LabelStore) -> Iterator[Index]:
+    """Index of every volume."""
+    yield from np.ndindex(*store.array(0).shape[:-3])
+
+
+def volume_parts(store: LabelStore, key: str, level: int, index: Index) -> list[VolumePart]:
+    """Parts of an array of a volume that are written at once, in the order of their places."""
+    array = store.array(key)
+    chunk, size = array.chunks[-3:], array.shape[-3:]
+    width = _multiple(chunk[2], min(WIDEST, size[2]))
+    height = _multiple(chunk[1], max(1, min(WIDEST, size[1], PART // width)))
+    depth = _multiple(chunk[0], max(1, PART // (width * height)))
+    cut = [
+        [slice(start, min(start + side, full)) for start in range(0, full, side)]
+        for side, full in zip((depth, height, width), size, strict=True)
+    ]
+    return [
+        VolumePart(store.path, level, index, (z, y, x), (k, j, i))
+        for (k, z), (j, y), (i, x) in product(*map(enumerate, cut))
+    ]
+
+
+def _multiple(chunk: int, wanted: int) -> int:
+    return int(max(1, wanted // chunk) * chunk)
+
+
+def read_box(store: LabelStore, key: str, index: Index, box: tuple[slice, ...]) -> NDArray[Any]:
+    """Read a part of an array of a volume."""
+    return np.asarray(store.array(key)[(*index, *box)])
+
+
+def write_box(store: LabelStore, key: str, index: Index, box: tuple[slice, ...], values: Any) -> None:
+    """Write a part of an array of a volume, whole files of it."""
+    store.write(key, (*index, box[0]), box[1], box[2], values)
+
+
+def _drop_small(
+    store: LabelStore, index: Index, minimum_size: int, on_progress: OnProgress, cancel: CancelToken
+) -> None:
+    """Drop small pieces of each slice, in place: where it is done again, nothing more is dropped."""
+    slabs: dict[int, list[VolumePart]] = {}
+    for part in volume_parts(store, RAW, 0, index):
+        slabs.setdefault(part.place[0], []).append(part)
+    words = "Dropping small pieces"
+    for slab in tracked(list(slabs.values()), len(slabs), words, on_progress, cancel):
+        deep = slab[0].box[0].stop - slab[0].box[0].start
+        looked: list[dict[tuple[int, int], Any]] = [{} for _ in range(deep)]
+        for part in slab:
+            for z, mask in enumerate(read_box(store, RAW, index, part.box)):
+                looked[z][part.place[1:]] = look_at_part(mask)
+        joined = [join(parts) for parts in looked]
+        for part in slab:
+            mask = read_box(store, RAW, index, part.box)
+            areas = [one.areas[part.place[1:]] for one in joined]
+            kept = np.stack([drop_small(a, b, minimum_size) for a, b in zip(mask, areas, strict=True)])
+            write_box(store, RAW, index, part.box, kept)
+
+
+def _halve(part: VolumePart) -> None:
+    """Make a part of a level of the level below: every second pixel of each slice."""
+    store = LabelStore.open(part.store)
+    z, y, x = part.box
+    below = (z, slice(2 * y.start, 2 * y.stop), slice(2 * x.start, 2 * x.stop))
+    values = read_box(store, str(part.level - 1), part.index, below)[:, ::2, ::2]
+    write_box(store, str(part.level), part.index, part.box, values)
