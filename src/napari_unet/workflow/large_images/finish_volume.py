@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.export.label_store import HEIGHT, RAW, LabelStore
+from napari_unet.export.label_store import RAW, LabelStore
 from napari_unet.inference.joined import drop_small, join, look_at_part
 from napari_unet.progress import tracked
 from napari_unet.workflow.large_images.finish import one_by_one
@@ -78,9 +78,8 @@ def finish_volume(
             if minimum_size > 1:
                 _drop_small(store, index, minimum_size, on_progress, cancel)
     for level in range(1, len(store.levels)):
-        parts = [
-            part for index in volumes_in(store) for part in volume_parts(store, str(level), level, index)
-        ]
+        key = str(level)
+        parts = [part for index in volumes_in(store) for part in volume_parts(store, key, level, index)]
         for _ in tracked(spread(_halve, parts), len(parts), "Building coarser levels", on_progress, cancel):
             pass
 
