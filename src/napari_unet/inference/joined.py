@@ -40,13 +40,15 @@ class PartPieces:
     votes: NDArray[np.float64] | None = None
 
 
-def number_part(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
+def number_part(mask: NDArray[np.uint8], *, corners: bool = True) -> tuple[NDArray[np.int32], int]:
     """Number the pieces of a part: connected over edges and corners, of one class.
 
     Parameters
     ----------
     mask : numpy.ndarray
         (Y, X) uint8, 0 background, 1..K.
+    corners : bool
+        Whether they connect over corners.
 
     Returns
     -------
@@ -61,21 +63,27 @@ def number_part(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
     count = 0
     for label in np.unique(mask[mask > 0]):
         inside = (mask == label).astype(np.uint8)
-        found, pieces = cv2.connectedComponents(inside, connectivity=8, ltype=cv2.CV_32S)
+        found, pieces = cv2.connectedComponents(inside, connectivity=8 if corners else 4, ltype=cv2.CV_32S)
         np.add(pieces, count, out=numbers, where=pieces > 0)
         count += found - 1
     return numbers, count
 
 
-def look_at_part(mask: NDArray[np.uint8]) -> PartPieces:
+def look_at_part(mask: NDArray[np.uint8], *, corners: bool = True) -> PartPieces:
     """What of a part has to be known to join it with others.
 
     Parameters
     ----------
     mask : numpy.ndarray
         (Y, X) uint8.
+    corners : bool
+        Whether pieces connect over corners.
     """
-    numbers, count = number_part(mask)
+    return pieces_of_part(mask, *number_part(mask, corners=corners))
+
+
+def pieces_of_part(mask: NDArray[np.uint8], numbers: NDArray[np.int32], count: int) -> PartPieces:
+    """As ``look_at_part``, of pieces that are numbered already, by ``number_part``."""
     areas = np.bincount(numbers.ravel(), minlength=count + 1)[1:].astype(np.int64)
     classes = np.zeros(count + 1, np.uint8)
     classes[numbers.ravel()] = mask.ravel()
@@ -156,7 +164,7 @@ class JoinedPieces:
         return large
 
 
-def join(parts: Mapping[PieceNumber, PartPieces]) -> JoinedPieces:
+def join(parts: Mapping[PieceNumber, PartPieces], *, corners: bool = True) -> JoinedPieces:
     """Join what touches over the edges and corners of parts, and is of one class.
 
     Parameters
@@ -164,6 +172,8 @@ def join(parts: Mapping[PieceNumber, PartPieces]) -> JoinedPieces:
     parts : mapping
         (row, column) to the part, of a full grid; parts of a row are equally high, those of a column equally
         wide.
+    corners : bool
+        Whether pieces connect over corners.
     """
     from scipy import sparse
     from scipy.sparse.csgraph import connected_components
@@ -177,7 +187,7 @@ def join(parts: Mapping[PieceNumber, PartPieces]) -> JoinedPieces:
         empty = {place: np.zeros(1, np.int64) for place in parts}
         return JoinedPieces(empty, dict(empty), 0)
     classes = np.concatenate([parts[place].classes for place in sorted(parts)])
-    pairs = [pair for place in parts for pair in _touching(parts, place, first)]
+    pairs = [pair for place in parts for pair in _touching(parts, place, first, corners)]
     touching = np.concatenate(pairs, axis=1) if pairs else np.zeros((2, 0), np.int64)
     touching = touching[:, classes[touching[0]] == classes[touching[1]]]
     graph = sparse.coo_array((np.ones(touching.shape[1], bool), touching), shape=(total, total))
@@ -203,7 +213,10 @@ def join(parts: Mapping[PieceNumber, PartPieces]) -> JoinedPieces:
 
 
 def _touching(
-    parts: Mapping[PieceNumber, PartPieces], place: PieceNumber, first: Mapping[PieceNumber, int]
+    parts: Mapping[PieceNumber, PartPieces],
+    place: PieceNumber,
+    first: Mapping[PieceNumber, int],
+    corners: bool,
 ) -> list[NDArray[np.int64]]:
     """Pairs of pieces of a part and of the parts right of, below, and diagonally below it."""
     row, column = place
@@ -216,13 +229,13 @@ def _touching(
         if other in parts:
             edge = parts[other].edges[theirs]
             # Straight across, and to either neighbour: pieces connect over corners, too.
-            for a, b in ((ours, edge), (ours[1:], edge[:-1]), (ours[:-1], edge[1:])):
+            for a, b in ((ours, edge), (ours[1:], edge[:-1]), (ours[:-1], edge[1:]))[: 3 if corners else 1]:
                 found.append(_pairs(a, b, first[place], first[other]))
     for other, ours, theirs in (
         ((row + 1, column + 1), right[-1:], 0),
         ((row + 1, column - 1), left[-1:], 1),
     ):
-        if other in parts:
+        if corners and other in parts:
             top = parts[other].edges[0]
             found.append(_pairs(ours, top[:1] if theirs == 0 else top[-1:], first[place], first[other]))
     return found

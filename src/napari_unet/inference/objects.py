@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,11 @@ SMOOTH = 1.0  # pixels; noise must not make two peaks of one
 RISE_OF_SHAPE = 1.0  # pixels that a neck is narrower than the objects on both its sides
 RISE_OF_PROBABILITY = 0.1
 SMALLEST_CORE = 4  # pixels; what is smaller is noise in the network's output
+FIRST = 2.0**40  # below all heights: markers grow before anything else, in the order of rows
+UNKNOWN = np.iinfo(np.int32).max
+BAND = 64  # rows that are smoothed together
+_SHARES = [math.exp(-((by / SMOOTH) ** 2) / 2) for by in range(5)]
+WEIGHTS = tuple(np.float32(share / (2 * sum(_SHARES) - _SHARES[0])) for share in _SHARES)
 
 
 def find_objects(
@@ -73,7 +79,7 @@ def find_objects(
     def cores_of(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None) -> Cores:
         if how == "learned":
             assert separation is not None
-            return _learned(inside, probability, separation, separation_kind, settings.core)
+            return learned_cores(inside, probability, separation, separation_kind, settings.core)
         return _peaks(inside, probability if how == "probability" else None)
 
     return grown_from_cores(mask, probabilities, cores_of)
@@ -152,13 +158,30 @@ def split_outputs(
     return outputs[..., :classes], outputs[..., classes] if outputs.shape[-1] > classes else None
 
 
-def _smoothed(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    import cv2
+def smoothed(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Smooth (Y, X) float32 by a Gaussian: the same, to the bit, in a part of an image and in the whole."""
+    width = len(WEIGHTS) - 1
+    padded = np.pad(np.asarray(values, np.float32), width, mode="reflect")
+    smooth = np.empty(values.shape, np.float32)
+    for start in range(0, len(smooth), BAND):  # as much as a processor has near it
+        band = smooth[start : start + BAND]
+        above = padded[start : start + len(band) + 2 * width]
+        band[...] = _weighed(_weighed(above, width).T, width).T
+    return smooth
 
-    return np.asarray(cv2.GaussianBlur(np.ascontiguousarray(values, np.float32), (0, 0), SMOOTH))
+
+def _weighed(values: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """Weigh rows with those above and below; `width` rows less at either end."""
+    size = len(values) - 2 * width
+    total = values[width : width + size] * WEIGHTS[0]
+    for by, weight in enumerate(WEIGHTS[1:], start=1):
+        both = values[width + by : width + by + size] + values[width - by : width - by + size]
+        both *= weight
+        total += both
+    return total
 
 
-def _learned(
+def learned_cores(
     inside: NDArray[np.bool_],
     probability: NDArray[np.float32] | None,
     separation: NDArray[np.float32],
@@ -173,7 +196,7 @@ def _learned(
         certain = inside.astype(np.float32) if probability is None else probability
         height = np.asarray(certain * (1 - separation), np.float32)
     else:
-        height = _smoothed(height)
+        height = smoothed(height)
     cores = (height > core) & inside
     _, pieces, statistics, _ = cv2.connectedComponentsWithStats(cores.astype(np.uint8), connectivity=4)
     tiny = statistics[:, cv2.CC_STAT_AREA] < SMALLEST_CORE
@@ -189,29 +212,101 @@ def _peaks(inside: NDArray[np.bool_], probability: NDArray[np.float32] | None) -
     if probability is None:
         padded = np.pad(inside.astype(np.uint8), 1, mode="edge")
         distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-        height, rise = _smoothed(distance), RISE_OF_SHAPE
+        height, rise = smoothed(distance), RISE_OF_SHAPE
     else:
-        height, rise = _smoothed(probability), RISE_OF_PROBABILITY
+        height, rise = smoothed(probability), RISE_OF_PROBABILITY
     return maxima(inside, height, rise)
 
 
 def maxima(inside: NDArray[np.bool_], height: NDArray[np.float32], rise: float) -> Cores:
-    """A height where the mask is, and its maxima that rise above the saddle to a higher one by so much."""
-    from skimage.morphology import h_maxima
+    """A height where the mask is, and its maxima that rise above the saddle to a higher one by so much.
 
+    Each piece of the mask is looked at by itself, so that it has the same maxima in any image that holds it.
+    """
     height = np.where(inside, height, 0).astype(np.float32)
-    return height, h_maxima(height, rise).astype(bool) & inside
+    return height, (height - filled_up(height, lowered(inside, height, rise)) >= rise) & inside
+
+
+def lowered(inside: NDArray[np.bool_], height: NDArray[np.float32], rise: float) -> NDArray[np.float32]:
+    """What maxima rise from, at most: the height without the rise, and a little for rounding."""
+    rounding = np.float32(2 * np.finfo(np.float32).resolution) * np.abs(height)
+    return np.where(inside, height - np.float32(rise) - rounding, np.float32(0))
+
+
+def filled_up(height: NDArray[np.float32], seeds: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The seeds, spread downhill and level under the height (morphological reconstruction)."""
+    from skimage.morphology import reconstruction
+
+    return np.asarray(reconstruction(np.minimum(seeds, height), height, method="dilation"), np.float32)
 
 
 def _grow(
     inside: NDArray[np.bool_], height: NDArray[np.float32], cores: NDArray[np.bool_]
 ) -> NDArray[np.int32]:
-    """Number cores and let them grow downhill until they meet; what has no core is whole."""
+    """Number cores and let them grow downhill until they meet; what has no core is whole.
+
+    Each piece is grown by itself, so that nothing elsewhere in the image decides it.
+    """
     from scipy import ndimage
+
+    markers, count = ndimage.label(cores)  # not over corners, so that a thin border parts
+    pieces, found = ndimage.label(inside, structure=np.ones((3,) * inside.ndim, bool))
+    piece_of = np.zeros(count + 1, np.int64)
+    piece_of[markers[cores]] = pieces[cores]
+    cores_in = np.bincount(piece_of[1:], minlength=found + 1)
+    number = np.zeros(found + 1, np.int32)
+    number[piece_of[1:]] = np.arange(1, count + 1)
+    without = np.flatnonzero(cores_in[1:] == 0) + 1
+    number[without] = count + np.arange(1, len(without) + 1)
+    contested = cores_in > 1
+    number[contested] = 0
+    grown = np.asarray(number[pieces], np.int32)
+    if contested.any():
+        several = contested[pieces]
+        grown[several] = flood(height, markers, several)[several]
+    return grown
+
+
+def flood(
+    height: NDArray[np.float32],
+    markers: NDArray[np.integer],
+    inside: NDArray[np.bool_],
+    unknown: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int32]:
+    """Let markers grow downhill within a mask until they meet.
+
+    Parameters
+    ----------
+    height : numpy.ndarray
+        (Y, X) or (Z, Y, X) float32.
+    markers : numpy.ndarray
+        Of that shape, integers, 0 none; those outside the mask do not count.
+    inside : numpy.ndarray
+        Of that shape, bool: the mask.
+    unknown : numpy.ndarray, optional
+        Of that shape, bool: pixels of the mask that something beyond the array may claim.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32 of that shape: the markers, grown; ``UNKNOWN`` where something beyond may claim a pixel.
+
+    Notes
+    -----
+    What is unknown grows before all markers, and markers begin in the order of rows. So a pixel that a
+    marker has here it has in the whole image, too, whatever claims the unknown pixels there, and whenever.
+    By induction over the pixels in the order in which markers claim them: what comes from beyond is nowhere
+    earlier than it is here, neither by its height nor, of equal heights, by its turn.
+    """
     from skimage.segmentation import watershed
 
+    level = -height.astype(np.float64)
+    seeds = np.where(inside, markers, 0).astype(np.int32)
+    ordered = np.flatnonzero(seeds)
+    level.ravel()[ordered] = np.arange(len(ordered)) - FIRST
+    if unknown is not None:
+        beyond = np.flatnonzero(unknown & inside & (seeds == 0))
+        level.ravel()[beyond] = np.arange(len(beyond)) - 2 * FIRST
+        seeds.ravel()[beyond] = UNKNOWN
     around = np.ones((3,) * inside.ndim, bool)
-    markers, count = ndimage.label(cores)  # not over corners, so that a thin border parts
-    grown = np.asarray(watershed(-height, markers, mask=inside, connectivity=around), np.int32)
-    rest, _ = ndimage.label(inside & (grown == 0), structure=around)
-    return np.where(rest > 0, rest + count, grown).astype(np.int32)
+    return np.asarray(watershed(level, seeds, mask=inside, connectivity=around), np.int32)

@@ -1,0 +1,161 @@
+"""Objects found part by part are those of the whole image, to the pixel, however it is cut."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_unet.inference.objects import UNKNOWN, find_objects, flood, way_of
+from napari_unet.inference.parted_objects import (
+    ObjectWay,
+    Window,
+    join_objects,
+    look_for_cores,
+    number_parted,
+)
+from napari_unet.settings import InferenceSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SHAPE = (173, 211)
+CUTS = {
+    "thin": ([0, 1, 3, 40, 41, 120, 173], [0, 2, 60, 61, 62, 150, 211]),
+    "even": (list(range(0, 173, 37)) + [173], list(range(0, 211, 50)) + [211]),
+    "whole": ([0, 173], [0, 211]),
+}
+
+
+def found_by_parts(
+    mask: np.ndarray,
+    probabilities: np.ndarray,
+    separation: np.ndarray,
+    way: ObjectWay,
+    cuts: tuple[Sequence[int], Sequence[int]],
+    around: int = 4,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Objects of a mask that is looked at in parts alone, and the class of each."""
+    rows, columns = ([slice(a, b) for a, b in zip(c, c[1:], strict=False)] for c in cuts)
+    places = {(r, c): (rows[r], columns[c]) for r in range(len(rows)) for c in range(len(columns))}
+    shape = (mask.shape[0], mask.shape[1])
+
+    def read(y: slice, x: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return mask[y, x], probabilities[y, x], separation[y, x]
+
+    height, cores, looked = np.zeros(shape, np.float32), np.zeros(shape, np.int32), {}
+    for place, where in places.items():
+        looked[place], height[where], cores[where] = look_for_cores(read, *where, shape, way)
+    joined = join_objects(looked)
+    for place, where in places.items():
+        cores[where] = joined.of_cores[place][cores[where]]
+    numbers = np.zeros(shape, np.int32)
+    for place, where in places.items():
+        numbers[where] = number_parted(
+            lambda y, x: (mask[y, x], height[y, x], cores[y, x]),
+            *where,
+            shape,
+            joined.of_pieces[place],
+            around,
+        )
+    assert joined.count == numbers.max(initial=0)
+    return numbers, joined.classes
+
+
+def assert_same_objects(found: np.ndarray, expected: np.ndarray) -> None:
+    """One number of the one for each number of the other, background included."""
+    pairs = np.unique(np.stack([found.ravel(), expected.ravel()]), axis=1)
+    assert pairs.shape[1] == len(np.unique(expected)) == len(np.unique(found))
+    np.testing.assert_array_equal(found > 0, expected > 0)
+
+
+def smooth_field(seed: int, sigma: float) -> np.ndarray:
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(SHAPE), sigma)
+    return (0.5 + noise / (4 * noise.std())).clip(0, 1).astype(np.float16).astype(np.float32)
+
+
+def blobs(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A mask of two classes with objects of many sizes, one of them across most of the image."""
+    separation = smooth_field(seed, 3)
+    first, second = smooth_field(seed + 100, 7), smooth_field(seed + 200, 12)
+    mask = np.where(first > 0.45, 1, 0).astype(np.uint8)
+    mask[(second > 0.62)] = 2
+    mask[80:90, 10:200] = 1
+    return mask, np.stack([first, second], axis=-1), separation
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize(
+    ("objects", "kind"),
+    [
+        ("connected", "none"),
+        ("learned", "distance"),
+        ("learned", "border"),
+        ("probability", "none"),
+        ("shape", "none"),
+    ],
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_objects_are_those_of_the_whole(seed: int, objects: str, kind: str, cut: str) -> None:
+    mask, probabilities, separation = blobs(seed)
+    settings = InferenceSettings(objects=objects, core=0.55)
+    expected = find_objects(mask, settings, probabilities, separation, kind)
+    way = ObjectWay(way_of(settings, probabilities, separation, kind), kind, 0.55)
+    found, classes = found_by_parts(mask, probabilities, separation, way, CUTS[cut])
+    connected = find_objects(mask, InferenceSettings(objects="connected"))
+    assert objects == "connected" or expected.max() > connected.max() + 10  # some are told apart
+    assert_same_objects(found, expected)
+    np.testing.assert_array_equal(classes[found], mask)
+
+
+def test_plateaus_are_shared_as_in_the_whole() -> None:
+    # All heights are equal, so that only the turn of each pixel decides.
+    mask = np.ones(SHAPE, np.uint8)
+    separation = np.zeros(SHAPE, np.float32)
+    for y, x in ((20, 20), (20, 190), (150, 100), (90, 95)):
+        separation[y - 4 : y + 4, x - 4 : x + 4] = 1
+    flat = np.ones((*SHAPE, 1), np.float32)
+    expected = find_objects(mask, InferenceSettings(objects="learned"), flat, separation, "distance")
+    assert expected.max() == 4
+    for cut in CUTS.values():
+        found, _ = found_by_parts(mask, flat, separation, ObjectWay("learned", "distance"), cut)
+        assert_same_objects(found, expected)
+
+
+def test_what_may_be_claimed_from_beyond_is_unknown() -> None:
+    height = np.array([[0.9, 0.5, 0.2, 0.3, 0.4, 0.3]], np.float32)
+    markers = np.array([[1, 0, 0, 0, 0, 0]])
+    everywhere = np.ones((1, 6), bool)
+    edge = np.zeros((1, 6), bool)
+    edge[0, -1] = True
+    assert flood(height, markers, everywhere).tolist() == [[1] * 6]
+    # What comes from the right reaches the saddle, 0.2, before the marker does, which descends to it later.
+    beyond = [[1, 1, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN]]
+    assert flood(height, markers, everywhere, edge).tolist() == beyond
+
+
+def test_a_window_knows_where_the_image_continues() -> None:
+    window = Window.around(slice(0, 10), slice(20, 30), 5, (12, 30))
+    assert (window.rows, window.columns) == (slice(0, 12), slice(15, 30))
+    assert window.inner == (slice(0, 10), slice(5, 15))
+    assert window.cut == (False, False, True, False)
+    assert window.near_cut(2).sum() == 24
+
+
+@pytest.mark.parametrize("objects", ["learned", "shape", "probability"])
+def test_what_lies_around_an_object_does_not_change_it(objects: str) -> None:
+    mask, probabilities, separation = blobs(3)
+    settings = InferenceSettings(objects=objects, core=0.55)
+
+    def numbered(mask: np.ndarray) -> np.ndarray:
+        return find_objects(mask, settings, probabilities, separation, "distance")
+
+    pieces, count = ndimage.label(mask == 1, np.ones((3, 3)))
+    largest = int(np.bincount(pieces.ravel())[1:].argmax()) + 1
+    assert count > 2
+    alone = np.where((pieces == largest) | (mask == 2), mask, 0).astype(np.uint8)
+    here = pieces == largest
+    if objects != "shape":  # of which the smoothing sees neighbours
+        assert_same_objects(np.where(here, numbered(alone), 0), np.where(here, numbered(mask), 0))
