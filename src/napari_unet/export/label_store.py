@@ -257,6 +257,21 @@ class LabelStore:
         with zarr.config.set({"array.write_empty_chunks": True}):  # which an opened array does not remember
             return self.group[str(key)]
 
+    def scratch(self, key: str) -> Any:
+        """An array of numbers of the size of the labels, made where it lacks; see ``drop_scratch``."""
+        if key not in self.group:
+            like = self.array(0)
+            with _disk(self.path):
+                self.group.create_array(
+                    key, shape=like.shape, dtype="uint32", chunks=like.chunks, fill_value=0
+                )
+        return self.array(key)
+
+    def drop_scratch(self, *keys: str) -> None:
+        """Remove arrays of ``scratch``."""
+        for key in keys:
+            shutil.rmtree(self.path / key, ignore_errors=True)
+
     def has_array(self, key: str) -> bool:
         """Whether there is an array of this name."""
         return key in self.group

@@ -84,7 +84,7 @@ def measure(normalization: Normalization, parts: Callable[[], Parts], shape: tup
     ModelError
         If the channels cannot be matched.
     """
-    constant = _are_constant(parts())
+    constant = are_constant(parts())
     scaled = Intensities(constant=constant)
     first = next(iter(parts()))[2]
     if first.dtype.name not in BY_TYPE:
@@ -205,7 +205,7 @@ def _cut(
     return found if found.flags.writeable and found.flags.owndata else found.copy()
 
 
-def _are_constant(parts: Parts) -> bool:
+def are_constant(parts: Parts) -> bool:
     """As ``is_constant`` of the whole; stops at the first part that is not."""
     first = None
     for _, _, values in parts:

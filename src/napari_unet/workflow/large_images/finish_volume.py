@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.export.label_store import RAW, LabelStore
+from napari_unet.data.masks.numbered_objects import NumberedObjects
+from napari_unet.export.label_store import HEIGHT, RAW, LabelStore
 from napari_unet.inference.joined import drop_small, join, look_at_part
-from napari_unet.progress import tracked
+from napari_unet.inference.parted_volumes import PartedVolume
+from napari_unet.progress import Progress, tracked
 from napari_unet.workflow.large_images.finish import one_by_one
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     Index = tuple[int, ...]
 
+PIECES, CORES = "pieces", "cores"  # arrays of numbers, while objects are joined
+PASSES = {False: 2, True: 3}  # over all parts, without cores and with
 PART = 2**21  # voxels that are looked at together, about; whole files of the result
 WIDEST = 1024  # voxels of a part along Y and X, about
 
@@ -53,12 +57,39 @@ class VolumePart:
     place: tuple[int, int, int] = (0, 0, 0)
 
 
+@dataclass(frozen=True)
+class ObjectsInVolume:
+    """How the objects of volumes are found.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Names of the classes 1..K.
+    learned : bool
+        Whether cores are where the network says that voxels lie deep in objects; else connected pieces are
+        objects.
+    core : float
+        Height from which on a voxel is of a core.
+    smooth : bool
+        Whether the height is smoothed.
+    anisotropy : float
+        How many times as thick a slice is as a pixel is wide.
+    """
+
+    classes: tuple[str, ...]
+    learned: bool = False
+    core: float = 0.5
+    smooth: bool = True
+    anisotropy: float = 1.0
+
+
 def finish_volume(
     store: LabelStore,
     minimum_size: int,
     on_progress: OnProgress,
     cancel: CancelToken,
     spread: Spread = one_by_one,
+    objects: ObjectsInVolume | None = None,
 ) -> None:
     """Finish the mask of volumes whose voxels are all there; may be done again where it was stopped.
 
@@ -71,12 +102,21 @@ def finish_volume(
     on_progress, cancel
         As everywhere.
     spread : callable
-        Who does it.
+        Who builds levels. Pieces are joined by this thread.
+    objects : ObjectsInVolume, optional
+        How objects are found, if their numbers are wanted in place of classes.
     """
     if store.has_array(RAW):
         for index in volumes_in(store):
             if minimum_size > 1:
                 _drop_small(store, index, minimum_size, on_progress, cancel)
+            if objects is not None:
+                _number(store, index, objects, on_progress, cancel)
+            else:
+                parts = volume_parts(store, RAW, 0, index)
+                for part in tracked(parts, len(parts), "Writing the mask", on_progress, cancel):
+                    write_box(store, "0", index, part.box, read_box(store, RAW, index, part.box))
+        store.drop_scratch(PIECES, CORES)
     for level in range(1, len(store.levels)):
         key = str(level)
         parts = [part for index in volumes_in(store) for part in volume_parts(store, key, level, index)]
@@ -140,6 +180,50 @@ def _drop_small(
             areas = [one.areas[part.place[1:]] for one in joined]
             kept = np.stack([drop_small(a, b, minimum_size) for a, b in zip(mask, areas, strict=True)])
             write_box(store, RAW, index, part.box, kept)
+
+
+@dataclass
+class _InVolume:
+    """An array of one volume of a store, read and written by boxes."""
+
+    store: LabelStore
+    key: str
+    index: Index
+
+    def __post_init__(self) -> None:
+        self._array = self.store.array(self.key)
+        self.shape = self._array.shape[-3:]
+
+    def __getitem__(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        return np.asarray(self._array[(*self.index, *box)])
+
+    def __setitem__(self, box: tuple[slice, ...], values: NDArray[Any]) -> None:
+        write_box(self.store, self.key, self.index, box, values)
+
+
+def _number(
+    store: LabelStore, index: Index, wanted: ObjectsInVolume, on_progress: OnProgress, cancel: CancelToken
+) -> None:
+    """Write the number of its object for each voxel of a volume."""
+    for key in (PIECES, CORES):
+        store.scratch(key)
+    boxes = [part.box for part in volume_parts(store, RAW, 0, index)]
+    done = 0
+
+    def on_part(words: str) -> None:
+        nonlocal done
+        cancel.check()
+        done += 1
+        on_progress(Progress(done, PASSES[wanted.learned] * len(boxes), words))
+
+    height = _InVolume(store, HEIGHT, index) if wanted.learned else None
+    parted = PartedVolume(
+        _InVolume(store, RAW, index), height, _InVolume(store, PIECES, index), _InVolume(store, CORES, index),
+        _InVolume(store, "0", index), boxes, wanted.core, wanted.smooth, wanted.anisotropy, on_part,
+    )  # fmt: skip
+    found = parted.number()
+    if len(wanted.classes) > 1:
+        store.write_numbered(index, NumberedObjects(wanted.classes, found.classes))
 
 
 def _halve(part: VolumePart) -> None:

@@ -8,7 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_unet.errors import ComputeError
+from napari_unet.export.label_store import HEIGHT
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.progress import Progress
 from napari_unet.workflow.large_images.layer_mask import MaskRule
@@ -23,12 +26,11 @@ from napari_unet.workflow.large_images.plan import (
     probabilities_of_block,
 )
 from napari_unet.workflow.large_images.volume_plan import LargeVolume
-from napari_unet.workflow.large_images.volume_run import write_answer
+from napari_unet.workflow.large_images.volume_run import height_of, write_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_unet.export.label_store import LabelStore
@@ -224,7 +226,22 @@ def write_outputs(
     if isinstance(large, LargeVolume):
         write_answer(large, model, store, key, block, outputs, measured)
     else:
+        if store.has_array(HEIGHT):
+            _write_height(large, model, store, block, outputs)
         write_block(large, model, store, key, block, outputs, measured.constant)
+
+
+def _write_height(
+    large: LargeImage, model: Model, store: LabelStore, block: Block, outputs: NDArray[np.float32]
+) -> None:
+    """Write how deep in objects the pixels of a block lie, by the network."""
+    classes, network = len(model.classes), model.recipe.network
+    full = np.clip(large.plan.finish(outputs, block.number), 0.0, 1.0).astype(np.float16).astype(np.float32)
+    probabilities = full[..., :classes]
+    mask = MaskRule(large.settings.threshold, 0, network.activation).of_probabilities(probabilities)
+    height = height_of(probabilities, full[..., classes], mask, network.separation)
+    index = large.stack.indices[block.image]
+    store.write(HEIGHT, index, *large.plan.result(block.number), height)
 
 
 def write_block(

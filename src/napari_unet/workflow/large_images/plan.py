@@ -17,7 +17,7 @@ from napari_unet.inference.blocks import BlockPlan, plan_blocks
 from napari_unet.inference.budget import NATIVE_SPARE, SPARE, TileCost, batch_for, fit
 from napari_unet.inference.predict import PartNetwork, average_over_flips, average_part_over_flips
 from napari_unet.models import native
-from napari_unet.models.intensities import Intensities, measure, prepare_part
+from napari_unet.models.intensities import Intensities, are_constant, measure, prepare_part
 from napari_unet.models.normalization import known_pixels, scaled_shape
 from napari_unet.networks.graphs.cost import reach
 from napari_unet.networks.graphs.partial_output import partial_output
@@ -255,7 +255,12 @@ def measure_image(large: LargeImage, model: Model, image: int) -> Intensities:
     """Look at one image of the stack, as its normalization wants it."""
     index = large.stack.indices[image]
     height, width, _ = large.stack.shape
-    return measure(model.normalization, lambda: large.stack.parts(index), (height, width))
+    found = measure(model.normalization, lambda: large.stack.parts(index), (height, width))
+    if large.stack.seen > 1:  # there is nothing to see if that is so of the slice itself
+        alone = large.stack.with_neighbours(1)
+        constant = are_constant(alone.parts(index))
+        return found.model_copy(update={"constant": constant})
+    return found
 
 
 def note_constant(large: LargeImage, image: int, found: Intensities) -> None:
@@ -274,7 +279,8 @@ def leave_blank(large: LargeImage, block: Block, mask: NDArray[np.uint8], consta
         mask[:] = 0
     elif large.stack.may_lack_data:
         index = large.stack.indices[block.image]
-        known = known_pixels(large.stack.read(index, *large.plan.result(block.number)))
+        alone = large.stack.with_neighbours(1)
+        known = known_pixels(alone.read(index, *large.plan.result(block.number)))
         if known is not None:
             mask[~known] = 0
 

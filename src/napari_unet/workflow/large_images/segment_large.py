@@ -15,6 +15,7 @@ from napari_unet.data.files.lazy_files import open_lazy_images
 from napari_unet.data.files.lazy_stack import in_order_of
 from napari_unet.data.files.lazy_tiff import count_tiff_stacks, stem_of_part
 from napari_unet.data.files.pages import page_name
+from napari_unet.data.volumes.voxel_size import VoxelSize
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
 from napari_unet.errors import ModelError, OutputError, SettingsError, WorkbenchError
@@ -27,7 +28,8 @@ from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.inputs.left_out import LeftOut, Written, check_some_left
 from napari_unet.workflow.inputs.pixel_scaling import coarsest_useful
 from napari_unet.workflow.large_images.cluster_run import ClusterJob, pack_model, run_on_cluster, spread_on
-from napari_unet.workflow.large_images.finish import finish_labels
+from napari_unet.workflow.large_images.finish import finish_labels, one_by_one
+from napari_unet.workflow.large_images.finish_volume import ObjectsInVolume, finish_volume
 from napari_unet.workflow.large_images.local_run import LocalRun
 from napari_unet.workflow.large_images.plan import Block, LargeImage, check_channels, plan_large_image
 from napari_unet.workflow.large_images.tile_answers import forget_answers
@@ -47,9 +49,11 @@ if TYPE_CHECKING:
     from napari_unet.models.model import Model
     from napari_unet.progress import OnProgress
     from napari_unet.settings import InferenceSettings
+    from napari_unet.workflow.large_images.finish import Spread
     from napari_unet.workflow.large_images.local_run import Focus
 
 SUFFIX = ".ome.zarr"
+HEIGHTS = {"distance": "float16", "border": "float32"}  # that lose nothing
 # Beginnings of the codes of errors that leave other images as they are.
 OF_ONE_IMAGE = ("data.image.", "data.file.", "model.channels.", "settings.channel.", "settings.level.")
 WORDS = {
@@ -327,7 +331,9 @@ def segment_stack(
             expected="refinement 0",
             got=f"{settings.refinement}",
         )
-    if objects and settings.objects not in ("auto", "connected"):
+    stack = as_seen(stack, model)
+    in_volume = objects_in_volume(stack, model, settings) if objects else None
+    if objects and in_volume is None and settings.objects not in ("auto", "connected"):
         raise SettingsError(
             "objects of large images are connected pieces",
             code="settings.objects.unsupported",
@@ -335,34 +341,24 @@ def segment_stack(
             got=settings.objects,
             remedy="change it in the settings of the model, or leave out --objects",
         )
-    stack = as_seen(stack, model)
     started = start_result(stack, model, out, settings, large, precision, overwrite, objects=objects)
     if on_begun is not None:
         on_begun(started.store.path)
+    spread: Spread = one_by_one
     if cluster is not None:
         assert source is not None
         job = ClusterJob(started.large, pack_model(source), precision, started.store.path, started.key)
         run_on_cluster(cluster, job, started.todo, on_progress, cancel)
-        finish_labels(
-            started.store,
-            settings.minimum_size,
-            on_progress,
-            cancel,
-            spread_on(cluster, cancel),
-            objects=objects,
-            classes=model.classes,
-        )
+        spread = spread_on(cluster, cancel)
+    elif started.todo:
+        local = LocalRun(started.large, model, started.store, started.key)
+        local.run(started.todo, on_progress, cancel, focus, None if on_begun is None else started.show)
+    size = settings.minimum_size
+    if in_volume is not None or model.recipe.network.in_3d:
+        finish_volume(started.store, size, on_progress, cancel, spread, in_volume)
     else:
-        if started.todo:
-            local = LocalRun(started.large, model, started.store, started.key)
-            local.run(started.todo, on_progress, cancel, focus, None if on_begun is None else started.show)
         finish_labels(
-            started.store,
-            settings.minimum_size,
-            on_progress,
-            cancel,
-            objects=objects,
-            classes=model.classes,
+            started.store, size, on_progress, cancel, spread, objects=objects, classes=model.classes
         )
     forget_answers(started.store.path)
     started.store.finish(out)
@@ -400,8 +396,10 @@ def start_result(
             remedy="choose another folder or give --overwrite",
         )
     wanted = about_result(stack, model, settings, large, precision)
+    in_volume = objects_in_volume(stack, model, settings) if objects else None
+    learned = in_volume is not None and in_volume.learned
     if objects:
-        wanted["settings"]["objects"] = "connected"
+        wanted["settings"]["objects"] = "learned" if learned else "connected"
     whole = reads_classes(settings, len(model.classes), model.recipe.network.separation)
     if whole:
         wanted["settings"]["class_of"] = "objects"
@@ -418,11 +416,47 @@ def start_result(
         shape = planned.label_shape(dtype)
         classes = () if objects else model.classes
         store = LabelStore.create(
-            path, shape, stack.name, classes, about, raw=raw, probabilities=len(model.classes) if whole else 0
-        )
+            path, shape, stack.name, classes, about, raw=raw,
+            probabilities=len(model.classes) if whole else 0,
+            height=HEIGHTS[model.recipe.network.separation] if learned else "",
+        )  # fmt: skip
     key = RAW if raw else "0"
     there = store.written(key)
     return StartedResult(store, planned, key, planned.lacking(there, path))
+
+
+def objects_in_volume(stack: LazyStack, model: Model, settings: InferenceSettings) -> ObjectsInVolume | None:
+    """How objects are found in three dimensions; None where each slice has its own.
+
+    Raises
+    ------
+    SettingsError
+        If objects of volumes are not found block by block in the way that the settings say.
+    """
+    network = model.recipe.network
+    if network.dimensions == "2d" or "z" not in dict(stack.leading):
+        return None
+    way = settings.objects
+    if way == "auto":
+        way = "connected" if network.separation == "none" else "learned"
+    of_objects = reads_classes(settings, len(model.classes), network.separation)
+    if way not in ("connected", "learned") or of_objects:
+        raise SettingsError(
+            "objects of large volumes are not found in this way",
+            code="settings.objects.unsupported",
+            expected="objects auto, connected or learned, and class_of pixels",
+            got=f"objects {settings.objects}, class_of {settings.class_of}",
+            remedy="change it in the settings of the model, or leave out --objects",
+        )
+    pixel, distance = stack.pixel_size, stack.slice_distance
+    anisotropy = 1.0 if pixel is None or distance is None else VoxelSize(distance, pixel).anisotropy
+    return ObjectsInVolume(
+        model.classes,
+        way == "learned" and network.separation != "none",
+        settings.core,
+        network.separation != "border",
+        anisotropy,
+    )
 
 
 def as_seen(stack: LazyStack, model: Model) -> LazyStack:

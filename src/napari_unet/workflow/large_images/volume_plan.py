@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.volumes.lazy_volume import LazyVolume, voxels_of
+from napari_unet.errors import ModelError
 from napari_unet.export.label_store import LabelShape
 from napari_unet.inference.budget import ALWAYS, GIGABYTE, SPARE
 from napari_unet.inference.object_classes import reads_classes
@@ -177,6 +178,14 @@ def plan_large_volume(
     volume = LazyVolume(stack)
     check_channels(stack, model)
     refuse_whole_images(stack, model, settings)
+    if reads_classes(settings, len(model.classes), model.recipe.network.separation):
+        raise ModelError(
+            f"{stack.name} is too large for classes that are read off inside objects",
+            code="model.image.large",
+            expected="a model that gives each voxel a class",
+            got=f"class_of {settings.class_of}",
+            remedy="set class_of to pixels in the settings.json of the model",
+        )
     network = model.inference_network
     outputs, channels = model.recipe.network.outputs, stack.shape[2]
     looked_at = [one.at_least(LOOKED_AT) for one in model.sizes.per_axis(3)]
@@ -192,8 +201,3 @@ def plan_large_volume(
     usual = plan_volume_blocks(volume.size, shown, model.sizes, TILE_VOXELS, cell)
     exact = plan.tile_shape == usual.tile_shape
     return LargeVolume(volume, settings, plan, 1, plan.cell, exact)
-
-
-def needs_objects_for_classes(model: Model, settings: InferenceSettings) -> bool:
-    """Whether classes are read off inside objects."""
-    return reads_classes(settings, len(model.classes), model.recipe.network.separation)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_unet.export.label_store import LabelStore
     from napari_unet.models.intensities import Intensities
     from napari_unet.models.model import Model
+    from napari_unet.settings import Separation
     from napari_unet.workflow.large_images.plan import Block
     from napari_unet.workflow.large_images.volume_plan import LargeVolume
 
@@ -91,12 +92,7 @@ def _write_cell(
         probabilities
     )
     if store.has_array(HEIGHT):
-        height = rounded[..., classes]
-        if model.recipe.network.separation == "border":
-            own = np.take_along_axis(
-                probabilities, np.maximum(mask, 1)[..., None].astype(np.intp) - 1, axis=-1
-            )
-            height = own[..., 0] * (1 - height)
+        height = height_of(probabilities, rounded[..., classes], mask, model.recipe.network.separation)
         store.write(HEIGHT, (*index, depth), rows, columns, height)
     store.write(key, (*index, depth), rows, columns, mask)  # last: that it is there says that it is finished
 
@@ -116,3 +112,28 @@ def _leave_blank(
         for z in measured.blank:
             if depth.start <= z < depth.stop:
                 outputs[z - depth.start] = 0
+
+
+def height_of(
+    probabilities: NDArray[np.float32],
+    separation: NDArray[np.float32],
+    mask: NDArray[np.uint8],
+    kind: Separation,
+) -> NDArray[np.float32]:
+    """How deep in objects pixels lie, by the network; not yet smoothed.
+
+    Parameters
+    ----------
+    probabilities : numpy.ndarray
+        (..., K) float32 in [0, 1].
+    separation : numpy.ndarray
+        (...) float32 in [0, 1], the output of the network that tells objects apart.
+    mask : numpy.ndarray
+        (...) uint8, 0..K.
+    kind : str
+        What that output was trained to be, "distance" or "border".
+    """
+    if kind != "border":
+        return separation
+    of_class = np.maximum(mask, 1).astype(np.intp)[..., None] - 1
+    return np.take_along_axis(probabilities, of_class, axis=-1)[..., 0] * (1 - separation)
