@@ -227,19 +227,27 @@ def write_outputs(
         write_answer(large, model, store, key, block, outputs, measured)
     else:
         if store.has_array(HEIGHT):
-            _write_height(large, model, store, block, outputs)
+            _write_height(large, model, store, block, outputs, measured.constant)
         write_block(large, model, store, key, block, outputs, measured.constant)
 
 
 def _write_height(
-    large: LargeImage, model: Model, store: LabelStore, block: Block, outputs: NDArray[np.float32]
+    large: LargeImage,
+    model: Model,
+    store: LabelStore,
+    block: Block,
+    outputs: NDArray[np.float32],
+    constant: bool,
 ) -> None:
-    """Write how deep in objects the pixels of a block lie, by the network."""
+    """Write how deep in objects pixels lie, by the network; 0 where there is nothing to see."""
     classes, network = len(model.classes), model.recipe.network
     full = np.clip(large.plan.finish(outputs, block.number), 0.0, 1.0).astype(np.float16).astype(np.float32)
     probabilities = full[..., :classes]
     mask = MaskRule(large.settings.threshold, 0, network.activation).of_probabilities(probabilities)
     height = height_of(probabilities, full[..., classes], mask, network.separation)
+    seen = np.ones(mask.shape, np.uint8)
+    leave_blank(large, block, seen, constant)
+    height = height * seen
     index = large.stack.indices[block.image]
     store.write(HEIGHT, index, *large.plan.result(block.number), height)
 
