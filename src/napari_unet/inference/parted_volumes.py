@@ -84,10 +84,13 @@ def number_pieces(
 
     around = np.ones((3, 3, 3), bool) if corners else None
     count, shape = 0, tuple(numbers.shape[-3:])
-    classes, sizes, first, pairs = [np.zeros(1, np.uint8)], [], [], []
+    classes: list[NDArray[np.uint8]] = [np.zeros(1, np.uint8)]
+    sizes: list[NDArray[np.int64]] = []
+    first: list[NDArray[np.int64]] = []
+    pairs: list[NDArray[np.int64]] = []
     for box in boxes:
         labels = read(box)
-        own = np.zeros(labels.shape, np.int64)
+        own: NDArray[np.int64] = np.zeros(labels.shape, np.int64)
         for label in np.unique(labels[labels > 0]):
             found, more = ndimage.label(labels == label, structure=around)
             own += np.where(found > 0, found + count, 0)
@@ -144,7 +147,7 @@ def _touching(own: NDArray[np.int64], numbers: Any, box: Box, corners: bool) -> 
             lead.append((box[side].start - start, stop - box[side].stop))
         before = np.asarray(numbers[tuple(place)]).astype(np.int64).squeeze(axis)
         before = np.pad(before, [(1 - low, 1 - high) for low, high in lead])
-        ours = own.take(0, axis=axis)
+        ours: NDArray[np.int64] = np.asarray(own.take(0, axis=axis))
         shifts = product((0, 1, 2), repeat=2) if corners else [(1, 1)]
         for down, right in shifts:
             theirs = before[down : down + ours.shape[0], right : right + ours.shape[1]]
