@@ -46,9 +46,7 @@ if TYPE_CHECKING:
     from napari_unet.data.sample import Sample
 
 
-PAGE = re.compile(
-    r"(?<=\.)(tiff?|gif|webp|zarr|(?:h5|hdf5):/.*)\[\d+\]$|(?<=\.)(zarr:/.*)\[\d+\]$", re.IGNORECASE
-)
+PAGE = re.compile(r"(?<=\.)(tiff?|gif|webp|zarr|(?:zarr|h5|hdf5):/.*)\[\d+\]$", re.IGNORECASE)
 MOST_LEFT_OUT = 10  # files for every image of a data set; a few masks more are usual
 
 
