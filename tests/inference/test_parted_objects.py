@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,12 +20,12 @@ from napari_unet.inference.parted_objects import (
 from napari_unet.settings import InferenceSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 SHAPE = (173, 211)
 CUTS = {
     "thin": ([0, 1, 3, 40, 41, 120, 173], [0, 2, 60, 61, 62, 150, 211]),
-    "even": (list(range(0, 173, 37)) + [173], list(range(0, 211, 50)) + [211]),
+    "even": ([*range(0, 173, 37), 173], [*range(0, 211, 50), 211]),
     "whole": ([0, 173], [0, 211]),
 }
 
@@ -38,7 +39,7 @@ def found_by_parts(
     around: int = 4,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Objects of a mask that is looked at in parts alone, and the class of each."""
-    rows, columns = ([slice(a, b) for a, b in zip(c, c[1:], strict=False)] for c in cuts)
+    rows, columns = ([slice(a, b) for a, b in pairwise(c)] for c in cuts)
     places = {(r, c): (rows[r], columns[c]) for r in range(len(rows)) for c in range(len(columns))}
     shape = (mask.shape[0], mask.shape[1])
 
@@ -131,8 +132,8 @@ def test_what_may_be_claimed_from_beyond_is_unknown() -> None:
     edge = np.zeros((1, 6), bool)
     edge[0, -1] = True
     assert flood(height, markers, everywhere).tolist() == [[1] * 6]
-    # What comes from the right reaches the saddle, 0.2, before the marker does, which descends to it later.
-    beyond = [[1, 1, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN]]
+    # On its way down from 0.5 the marker claims the saddle before anything comes up to 0.3 from the right.
+    beyond = [[1, 1, 1, UNKNOWN, UNKNOWN, UNKNOWN]]
     assert flood(height, markers, everywhere, edge).tolist() == beyond
 
 

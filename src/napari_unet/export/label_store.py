@@ -29,7 +29,21 @@ if TYPE_CHECKING:
 UNFINISHED = ".unfinished"  # how the names of stores end that lack something
 RAW = "raw"  # masks before small pieces are dropped, gone from what is finished
 PROBABILITIES = "probabilities"  # (..., K, Y, X) uint8, 255 is 1, where masks are to be made again
-HEIGHT = "height"  # how deep in objects voxels lie, by the network; gone from what is finished
+ANSWERS = "answers"  # (..., K', Y, X) float16, what a network says, where objects are told apart by it
+STARS = "stars"  # folder of the rays of possible middles of objects
+HEIGHT = "height"  # how deep in objects pixels lie, by the network
+SCRATCH = (
+    RAW,
+    ANSWERS,
+    STARS,
+    HEIGHT,
+    "cores",
+    "pieces",
+    "wide",
+    "agreed",
+    "classes",
+    "depth",
+)  # until it is finished
 OBJECTS = "objects"  # group of what is known of numbered objects
 STATE = "napari_unet_mask"  # attribute that says what the mask in it was made with
 ABOUT = "napari_unet"  # attribute that says how the labels came about
@@ -139,6 +153,7 @@ class LabelStore:
         *,
         raw: bool = False,
         probabilities: bool | int = False,
+        answers: int = 0,
         fill: int = 0,
         height: str = "",
     ) -> LabelStore:
@@ -161,6 +176,8 @@ class LabelStore:
         probabilities : bool or int
             Whether there is room for the probability of each class, from which masks can be made again; or
             for how many, where the labels are no classes.
+        answers : int
+            For how many channels of what the network says there is room; needs `raw`.
         fill : int
             Label of pixels that are in no file.
         height : str
@@ -173,7 +190,7 @@ class LabelStore:
         """
         import zarr
 
-        with _disk(path):
+        with disk(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 shutil.rmtree(path)
@@ -211,6 +228,8 @@ class LabelStore:
                     dimension_names=[*names[: len(lead)], "class", *shape.names],
                     fill_value=0,
                 )
+            if answers:
+                cls(path, group).scratch(ANSWERS, "float16", answers)
             colours = [
                 {"label-value": n, "rgba": [*class_colour(n), 255]} for n in range(1, len(classes) + 1)
             ]
@@ -257,20 +276,15 @@ class LabelStore:
         with zarr.config.set({"array.write_empty_chunks": True}):  # which an opened array does not remember
             return self.group[str(key)]
 
-    def scratch(self, key: str) -> Any:
-        """An array of numbers of the size of the labels, made where it lacks; see ``drop_scratch``."""
+    def numbers(self, key: str) -> Any:
+        """An array of numbers in pieces like those of the labels, until they are finished."""
         if key not in self.group:
             like = self.array(0)
-            with _disk(self.path):
+            with disk(self.path):
                 self.group.create_array(
                     key, shape=like.shape, dtype="uint32", chunks=like.chunks, fill_value=0
                 )
         return self.array(key)
-
-    def drop_scratch(self, *keys: str) -> None:
-        """Remove arrays of ``scratch``."""
-        for key in keys:
-            shutil.rmtree(self.path / key, ignore_errors=True)
 
     def has_array(self, key: str) -> bool:
         """Whether there is an array of this name."""
@@ -287,6 +301,33 @@ class LabelStore:
         return PROBABILITIES in self.group
 
     @property
+    def has_answers(self) -> bool:
+        """Whether what the network says is stored, as objects are told apart by it."""
+        return ANSWERS in self.group
+
+    def scratch(self, key: str, dtype: str, channels: int = 0) -> None:
+        """Make an array that is needed until labels are finished, unless it is there.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        if key in self.group:
+            return
+        raw = self.array(RAW)
+        lead, size = raw.shape[:-2], raw.shape[-2:]
+        middle = (channels,) if channels else ()
+        with disk(self.path):
+            self.group.create_array(
+                key,
+                shape=(*lead, *middle, *size),
+                dtype=dtype,
+                chunks=(*(1,) * (len(lead) + len(middle)), *raw.chunks[-2:]),
+                fill_value=0,
+            )
+
+    @property
     def state(self) -> dict[str, Any]:
         """What the mask in it was made with; empty while it is being made."""
         return dict(self.group.attrs.get(STATE) or {})
@@ -299,7 +340,7 @@ class LabelStore:
         OutputError
             If the disk refuses.
         """
-        with _disk(self.path):
+        with disk(self.path):
             self.group.attrs[STATE] = dict(state)
 
     @property
@@ -338,15 +379,21 @@ class LabelStore:
         OutputError
             If the disk refuses.
         """
-        with _disk(self.path):
+        with disk(self.path):
             self.array(key)[(*index, rows, columns)] = values
 
     def write_probabilities(
         self, index: Index, rows: slice, columns: slice, values: NDArray[np.uint8]
     ) -> None:
         """Write the probabilities, (K, Y, X) uint8, of a part; as ``write``."""
-        with _disk(self.path):
-            self.array(PROBABILITIES)[(*index, slice(None), rows, columns)] = values
+        self.write_channels(PROBABILITIES, index, rows, columns, values)
+
+    def write_channels(
+        self, key: str, index: Index, rows: slice, columns: slice, values: NDArray[Any]
+    ) -> None:
+        """Write the first channels, (K, Y, X), of a part; as ``write``."""
+        with disk(self.path):
+            self.array(key)[(*index, slice(0, len(values)), rows, columns)] = values
 
     def write_numbered(self, index: Index, said: NumberedObjects) -> None:
         """Write the class of every object of an image, by its number, and which of them are ties.
@@ -357,7 +404,7 @@ class LabelStore:
         place = "/".join([OBJECTS, *map(str, index)])
         tied = np.zeros(len(said.classes), np.uint8)
         tied[list(said.ties)] = 1
-        with _disk(self.path):
+        with disk(self.path):
             group = self.group.require_group(place)
             for name, values in (("class", said.classes), ("tied", tied)):
                 array = group.create_array(name, shape=values.shape, dtype=values.dtype, overwrite=True)
@@ -410,12 +457,11 @@ class LabelStore:
         OutputError
             If the disk refuses.
         """
-        with _disk(path):
-            raw = self.path / RAW
-            if raw.is_dir():
-                shutil.rmtree(raw)
+        with disk(path):
+            if (self.path / RAW).is_dir():
+                for key in SCRATCH:
+                    shutil.rmtree(self.path / key, ignore_errors=key != RAW)
                 shutil.rmtree(self.path / PROBABILITIES, ignore_errors=True)  # that classes were read off
-            shutil.rmtree(self.path / HEIGHT, ignore_errors=True)
             if path.exists():
                 shutil.rmtree(path)
             self.path.rename(path)
@@ -434,7 +480,8 @@ def _files(folder: Path, depth: int) -> Iterator[Path]:
 
 
 @contextmanager
-def _disk(path: Path) -> Iterator[None]:
+def disk(path: Path) -> Iterator[None]:
+    """Say in a sentence that a disk refuses to write to a store."""
     try:
         yield
     except OSError as error:

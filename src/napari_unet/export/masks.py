@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.atomic import atomic_path
+from napari_unet.atomic import atomic_path, write_bytes
 from napari_unet.errors import OutputError
 
 if TYPE_CHECKING:
@@ -49,16 +51,30 @@ def write_mask(path: Path, mask: NDArray[np.integer], classes: int = 1) -> Path:
     """
     values = stored_values(mask, classes)
     _check_suffix(path, (".png", *TIFF))
+    if path.suffix.lower() == ".png":
+        write_bytes(path, png_bytes(values))
+        return path
+    import tifffile
+
     with atomic_path(path) as partial:
-        if path.suffix.lower() == ".png":
-            from PIL import Image
-
-            Image.fromarray(values).save(partial, format="PNG", compress_level=1)
-        else:
-            import tifffile
-
-            tifffile.imwrite(partial, values, compression="deflate", photometric="minisblack")
+        tifffile.imwrite(partial, values, compression="deflate", photometric="minisblack")
     return path
+
+
+def png_bytes(values: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    """Encode (Y, X) grey values as PNG.
+
+    Rows are stored as they are, because masks have long runs of one value. With thousands of small masks this
+    takes half the time of an encoder that chooses a filter for each row.
+    """
+    height, width = values.shape
+    rows = np.zeros((height, 1 + width * values.itemsize), np.uint8)  # a row begins with its filter: none
+    big_endian = np.ascontiguousarray(values, values.dtype.newbyteorder(">"))
+    rows[:, 1:] = big_endian.view(np.uint8).reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 8 * values.itemsize, 0, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")
+    packed = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
 def stored_values(mask: NDArray[np.integer], classes: int) -> NDArray[np.uint8] | NDArray[np.uint16]:

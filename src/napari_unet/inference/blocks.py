@@ -229,6 +229,7 @@ def plan_blocks(
     halo: int,
     most: int,
     piece: tuple[int, int] = (0, 0),
+    block: tuple[int, int] | None = None,
 ) -> BlockPlan:
     """Lay blocks over an image.
 
@@ -246,6 +247,8 @@ def plan_blocks(
         Largest input size of the network.
     piece : tuple of int
         Blocks have sides of multiples of this (Y, X); 0: any.
+    block : (int, int), optional
+        (Y, X) of blocks, as those of another network have it.
 
     Returns
     -------
@@ -253,15 +256,23 @@ def plan_blocks(
         With as few pixels in tiles as that allows.
     """
     area = shown[0] * shown[1] < shape[0] * shape[1]
-    rows = plan_block_axis(shape[0], shown[0], sizes, halo, most, area, piece[0])
-    columns = plan_block_axis(shape[1], shown[1], sizes, halo, most, area, piece[1])
+    given = block or (0, 0)
+    rows = plan_block_axis(shape[0], shown[0], sizes, halo, most, area, piece[0], given[0])
+    columns = plan_block_axis(shape[1], shown[1], sizes, halo, most, area, piece[1], given[1])
     return BlockPlan(rows, columns)
 
 
 def plan_block_axis(
-    full: int, size: int, sizes: InputSizes, halo: int, most: int, area: bool, piece: int = 0
+    full: int,
+    size: int,
+    sizes: InputSizes,
+    halo: int,
+    most: int,
+    area: bool,
+    piece: int = 0,
+    given: int = 0,
 ) -> BlockAxis:
-    """Lay blocks along one axis; parameters as ``plan_blocks``."""
+    """Lay blocks along one axis; parameters as ``plan_blocks``, `given` as its `block`."""
     multiple = sizes.multiple if sizes.margin else sizes.step
     if sizes.margin:
         halo = 0
@@ -275,6 +286,8 @@ def plan_block_axis(
         part = min(tile, -(-(wanted - 2 * halo) // multiple) * multiple)
         return BlockAxis(full, size, area, block, tile, sizes.margin, halo, multiple, part)
 
+    if given:
+        return with_block(given)
     if piece:
         count = max(1, full // piece)
         blocks = [with_block(piece * n) for n in range(1, count + 2)]

@@ -87,13 +87,9 @@ class Window:
         """(Y, X) bool: so many pixels along the sides where the image continues."""
         height = self.rows.stop - self.rows.start
         near = np.zeros((height, self.columns.stop - self.columns.start), bool)
-        for cut, place in zip(
-            self.cut,
-            (np.s_[:depth], np.s_[max(height - depth, 0) :], np.s_[:, :depth], np.s_[:, -depth:]),
-            strict=True,
-        ):
-            if cut:
-                near[place] = True
+        sides = [near[:depth], near[max(height - depth, 0) :], near[:, :depth], near[:, -depth:]]
+        for cut, side in zip(self.cut, sides, strict=True):
+            side |= cut
         return near
 
 
@@ -160,9 +156,8 @@ def _distance(inside: NDArray[np.bool_], cut: Sides, closed: bool) -> NDArray[np
 
     padded = np.pad(inside.astype(np.uint8), 1, mode="edge")
     if closed:
-        for one, place in zip(cut, (np.s_[:1], np.s_[-1:], np.s_[:, :1], np.s_[:, -1:]), strict=True):
-            if one:
-                padded[place] = 0
+        for one, side in zip(cut, (padded[:1], padded[-1:], padded[:, :1], padded[:, -1:]), strict=True):
+            side *= not one
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1])
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.inference.objects import WEIGHTS, smoothed
 from napari_unet.networks.layers.star_shape import LONGEST, directions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
 LEAST = 0.3  # depth, by the network, from which a pixel may be the middle of an object
 OVERLAP = 0.4  # share of the smaller polygon that two may have in common
-SMOOTH = 1.0  # pixels; noise must not make two middles of one
-MOST = 20_000  # middles looked at, the deepest first
+REACH = len(WEIGHTS) - 1  # pixels that smoothing mixes, either way
+ROUNDING = 1e-5  # of smoothed depth
+CELL = 64  # pixels: of squares in which polygons are looked up
 SMALLEST = 1.0  # pixels of a ray
 
 
@@ -40,6 +45,11 @@ class Stars:
     def __len__(self) -> int:
         return len(self.depth)
 
+    def some(self, numbers: Sequence[int] | NDArray[np.integer]) -> Stars:
+        """Those of these numbers, in that order."""
+        chosen = np.asarray(numbers, np.intp)
+        return Stars(self.middles[chosen], self.rays[chosen], self.depth[chosen])
+
     @property
     def corners(self) -> NDArray[np.float64]:
         """(N, 32, 2) float64, Y and X of the polygons' corners."""
@@ -58,18 +68,49 @@ def find_stars(depth: NDArray[np.float32], distances: NDArray[np.float32], least
     least : float
         Depth below which no pixel is a middle.
     """
+    y, x, smooth = find_middles(depth, least)
+    order = np.argsort(-smooth, kind="stable")
+    y, x = y[order], x[order]
+    return stars_of(np.stack([y, x], axis=1), distances[y, x], smooth[order])
+
+
+def find_middles(
+    depth: NDArray[np.float32], least: float = LEAST
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """Rows, columns and smoothed depth of pixels that are deeper than their surroundings, row by row."""
     import cv2
 
-    smooth = np.asarray(cv2.GaussianBlur(np.ascontiguousarray(depth, np.float32), (0, 0), SMOOTH))
+    smooth = smoothed(depth)
     highest = np.asarray(cv2.dilate(smooth, np.ones((3, 3), np.uint8)))
     y, x = np.nonzero((smooth >= highest) & (smooth > least))
-    order = np.argsort(-smooth[y, x], kind="stable")[:MOST]
-    y, x = y[order], x[order]
-    rays = np.maximum(distances[y, x].astype(np.float64) * LONGEST, SMALLEST)
-    return Stars(np.stack([y, x], axis=1).astype(np.float64), rays, smooth[y, x].astype(np.float64))
+    return y, x, smooth[y, x]
 
 
-def suppress(stars: Stars, overlap: float = OVERLAP) -> Stars:
+def may_be_middles(depth: NDArray[np.float32], least: float = LEAST) -> NDArray[np.bool_]:
+    """(Y, X) bool: pixels of a part of an image that are middles in some image that the part may be of."""
+    import cv2
+
+    def as_if_nothing_around(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return smoothed(np.pad(values, REACH))[REACH:-REACH, REACH:-REACH]
+
+    inside = as_if_nothing_around(np.asarray(depth, np.float32))
+    around = 1 - as_if_nothing_around(np.ones(depth.shape, np.float32))
+    may = inside + around > least - ROUNDING
+    middle = tuple(slice(REACH + 1, size - REACH - 1) for size in depth.shape)
+    highest = np.asarray(cv2.dilate(inside, np.ones((3, 3), np.uint8)))
+    may[middle] &= (inside >= highest)[middle]
+    return may
+
+
+def stars_of(
+    middles: NDArray[np.integer], distances: NDArray[np.floating], depth: NDArray[np.floating]
+) -> Stars:
+    """Polygons of middles (N, 2), their rays (N, 32) in shares of 1024 pixels, and their depth (N,)."""
+    rays = np.maximum(distances.astype(np.float64) * LONGEST, SMALLEST)
+    return Stars(middles.astype(np.float64), rays, depth.astype(np.float64))
+
+
+def suppress(stars: Stars, overlap: float = OVERLAP, on_each: Callable[[], object] = lambda: None) -> Stars:
     """Leave out polygons of which too much lies on a deeper one that stays (non-maximum suppression).
 
     Parameters
@@ -78,44 +119,57 @@ def suppress(stars: Stars, overlap: float = OVERLAP) -> Stars:
         The deepest first.
     overlap : float
         Share of the smaller of two polygons that they may have in common.
+    on_each : callable
+        Is called for each polygon.
     """
+    if not len(stars):
+        return stars
+    low, high = boxes_of(stars)
     corners = stars.corners
-    low, high = np.floor(corners.min(axis=1)).astype(int), np.ceil(corners.max(axis=1)).astype(int)
     accepted: list[int] = []
-    drawn: list[NDArray[np.bool_]] = []
+    drawn: dict[int, NDArray[np.bool_]] = {}
+    near: defaultdict[tuple[int, int], list[int]] = defaultdict(
+        list
+    )  # accepted ones by the squares they reach
     for number in range(len(stars)):
+        on_each()
         ours = filled(corners[number], low[number], high[number])
-        if _lies_on(number, ours, accepted, drawn, low, high, overlap):
+        first, last = low[number] // CELL, high[number] // CELL + 1
+        cells = [(y, x) for y in range(first[0], last[0]) for x in range(first[1], last[1])]
+        others = {other for cell in cells for other in near.get(cell, ())}
+        if any(_lies_on(number, ours, other, drawn[other], low, high, overlap) for other in others):
             continue
         accepted.append(number)
-        drawn.append(ours)
-    return Stars(stars.middles[accepted], stars.rays[accepted], stars.depth[accepted])
+        drawn[number] = ours
+        for cell in cells:
+            near[cell].append(number)
+    return stars.some(accepted)
+
+
+def boxes_of(stars: Stars) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """(N, 2) first and last row and column of each polygon."""
+    corners = stars.corners
+    return np.floor(corners.min(axis=1)).astype(int), np.ceil(corners.max(axis=1)).astype(int)
 
 
 def _lies_on(
     number: int,
     ours: NDArray[np.bool_],
-    accepted: list[int],
-    drawn: list[NDArray[np.bool_]],
+    other: int,
+    theirs: NDArray[np.bool_],
     low: NDArray[np.int_],
     high: NDArray[np.int_],
     overlap: float,
 ) -> bool:
-    if not accepted:
+    first = np.maximum(low[number], low[other])
+    last = np.minimum(high[number], high[other]) + 1
+    if (first >= last).any():
         return False
-    chosen = np.array(accepted)
-    near = ((low[chosen] <= high[number]) & (high[chosen] >= low[number])).all(axis=1)
-    for place in np.flatnonzero(near):
-        other, theirs = chosen[place], drawn[place]
-        first = np.maximum(low[number], low[other])
-        last = np.minimum(high[number], high[other]) + 1
-        a, b = (
-            mask[tuple(slice(f - o, e - o) for f, e, o in zip(first, last, origin, strict=True))]
-            for mask, origin in ((ours, low[number]), (theirs, low[other]))
-        )
-        if (a & b).sum() > overlap * min(ours.sum(), theirs.sum()):
-            return True
-    return False
+    a, b = (
+        mask[tuple(slice(f - o, e - o) for f, e, o in zip(first, last, origin, strict=True))]
+        for mask, origin in ((ours, low[number]), (theirs, low[other]))
+    )
+    return bool((a & b).sum() > overlap * min(ours.sum(), theirs.sum()))
 
 
 def filled(corners: NDArray[np.float64], low: NDArray[np.int_], high: NDArray[np.int_]) -> NDArray[np.bool_]:
@@ -153,15 +207,21 @@ def star_objects(
     ----------
     Schmidt, Weigert, Broaddus, Myers 2018, doi:10.1007/978-3-030-00934-2_30.
     """
-    stars = suppress(find_stars(depth, distances, least), overlap)
-    objects = np.zeros(depth.shape, np.int32)
-    corners = stars.corners
+    return drawn_stars(suppress(find_stars(depth, distances, least), overlap), depth.shape)
+
+
+def drawn_stars(stars: Stars, shape: tuple[int, ...], origin: tuple[int, int] = (0, 0)) -> NDArray[np.int32]:
+    """Polygons, the deepest first, drawn into an image (Y, X) whose first pixel is `origin`: 1..N."""
+    objects = np.zeros(shape, np.int32)
+    low, high = boxes_of(stars)
+    corners, start = stars.corners, np.array(origin)
     for number in reversed(range(len(stars))):
-        low = np.floor(corners[number].min(axis=0)).astype(int)
-        high = np.ceil(corners[number].max(axis=0)).astype(int)
-        mask = filled(corners[number], low, high)
-        first, last = np.maximum(low, 0), np.minimum(high + 1, depth.shape)
+        mask = filled(corners[number], low[number], high[number])
+        first = np.maximum(low[number] - start, 0)
+        last = np.minimum(high[number] + 1 - start, shape)
+        if (first >= last).any():
+            continue
         place = tuple(slice(f, e) for f, e in zip(first, last, strict=True))
-        part = tuple(slice(f - o, e - o) for f, e, o in zip(first, last, low, strict=True))
+        part = tuple(slice(f - o, e - o) for f, e, o in zip(first, last, low[number] - start, strict=True))
         objects[place][mask[part]] = number + 1
     return objects

@@ -168,8 +168,8 @@ class VolumePlan:
         )
         return np.stack([apply(y, x, values[z]) for z in places[0] - source[0].start])
 
-    def to_store(self, outputs: NDArray[np.float32], tile: int) -> NDArray[np.float32]:
-        """The part of an answer (Z', Y', X', K) that weighs, as ``support`` has it."""
+    def finish(self, outputs: NDArray[np.float32], tile: int) -> NDArray[np.float32]:
+        """The part of an answer (Z', Y', X', K) that weighs: what of it is stored, as ``support`` has it."""
         inside = []
         for axis, n, part in zip(self.tiles.axes, self._tile_place(tile), self.support(tile), strict=True):
             image, own = axis.inner(n)
@@ -215,7 +215,7 @@ class VolumePlan:
         cell : int
             Its number.
         answer : callable
-            (tile, part of what ``to_store`` gave of it) -> (Z', Y', X', K) float32.
+            (tile, part of what ``finish`` gave of it) -> (Z', Y', X', K) float32.
 
         Returns
         -------

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from napari_unet.data.files.pixel_size import PixelSize
     from napari_unet.data.sample import Sample
-    from napari_unet.models.model import Model
+    from napari_unet.models.ensemble import AnyModel
 
 ALIKE = 0.02  # pixels whose sizes differ by less are taken for equal
 MOST = 16.0  # times larger or smaller than the model's: what differs more is a unit mistaken
 
 
-def pixel_size_of_model(model: Model) -> PixelSize | None:
+def pixel_size_of_model(model: AnyModel) -> PixelSize | None:
     """Size of a pixel of the images a model was trained on, before they were resized; None if unknown."""
     pixel_size = model.recipe.training.pixel_size
     return parse_pixel_size(pixel_size) if pixel_size else None
@@ -44,7 +44,7 @@ def pixel_size_of_samples(samples: Sequence[Sample]) -> PixelSize | None:
     return first
 
 
-def resizing(model: Model, size: PixelSize | None) -> tuple[float, float]:
+def resizing(model: AnyModel, size: PixelSize | None) -> tuple[float, float]:
     """By how much an image is resized before it enters the network, along Y and X.
 
     Parameters
@@ -83,7 +83,7 @@ def resizing(model: Model, size: PixelSize | None) -> tuple[float, float]:
     return factors[0], factors[1]
 
 
-def coarsest_useful(model: Model) -> float | None:
+def coarsest_useful(model: AnyModel) -> float | None:
     """Metres: larger pixels lack something that the network would see; None if the model does not know."""
     wanted = pixel_size_of_model(model)
     return None if wanted is None else min(wanted.metres()) / min(model.normalization.scale, 1.0)

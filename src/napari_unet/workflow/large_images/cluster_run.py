@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING
 from napari_unet.engine.cluster import made_of
 from napari_unet.engine.fast_import import import_keras
 from napari_unet.engine.hardware import default_precision
+from napari_unet.errors import ModelError
 from napari_unet.export.label_store import LabelStore
-from napari_unet.models.model import Model, load_model
-from napari_unet.models.model_folder import SETTINGS_FILE, WEIGHTS_FILE, model_folder
+from napari_unet.models.ensemble import is_ensemble, load_any
+from napari_unet.models.model_folder import MEMBERS, SETTINGS_FILE, WEIGHTS_FILE, model_folder
+from napari_unet.workflow.large_images.answers import BlockAnswers, measure_members
 from napari_unet.workflow.large_images.local_run import BlockProgress, FinishedBlock, write_outputs
-from napari_unet.workflow.large_images.plan import Block, TileRunner, note_constant
+from napari_unet.workflow.large_images.plan import Block, note_constant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_unet.engine.cluster import Cluster
-    from napari_unet.models.intensities import Intensities
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.workflow.large_images.answers import Measured
     from napari_unet.workflow.large_images.plan import LargeImage
 
 # One network at a time in a process; its other threads read and write meanwhile.
@@ -62,9 +65,10 @@ class _ReadyWorker:
     """An errand in a worker, with what it opened."""
 
     job: ClusterJob
-    model: Model
+    folder: tempfile.TemporaryDirectory[str]  # members of an ensemble are read when their turn comes
+    model: AnyModel
     store: LabelStore
-    runner: TileRunner
+    answers: BlockAnswers
 
 
 @dataclass(frozen=True)
@@ -77,13 +81,31 @@ class _Measure:
 class _Segment:
     name: str
     blocks: tuple[Block, ...]
-    intensities: tuple[Intensities, ...]
+    measured: tuple[Measured, ...]
 
 
 def pack_model(path: Path) -> dict[str, bytes]:
-    """Content of the files of a model, to be sent."""
+    """Content of the files of a model, or of an ensemble that holds its members, to be sent.
+
+    Raises
+    ------
+    ModelError
+        If it is an ensemble whose members lie elsewhere.
+    """
     with model_folder(path) as folder:
-        return {name: (folder / name).read_bytes() for name in (SETTINGS_FILE, WEIGHTS_FILE)}
+        files = {
+            file.relative_to(folder).as_posix(): file.read_bytes()
+            for file in sorted(folder.rglob("*"))
+            if file.name in (SETTINGS_FILE, WEIGHTS_FILE)
+        }
+    if is_ensemble(path) and not any(name.startswith(MEMBERS) for name in files):
+        raise ModelError(
+            f"the members of the ensemble {path} lie elsewhere",
+            code="model.ensemble.elsewhere",
+            expected="an ensemble that holds its members, which can be sent to other machines",
+            remedy="make it again with `napari-unet ensemble`, without --link",
+        )
+    return files
 
 
 def run_on_cluster(
@@ -125,7 +147,7 @@ def run_on_cluster(
         asked = (_Measure(name, image) for image in images)
         measured = {item.image: found for item, found in cluster.spread(_measure, asked, cancel)}
         for image, found in measured.items():
-            note_constant(large, image, found)
+            note_constant(large, image, found[0])
         state.start = time.monotonic()
         for item, _ in cluster.spread(_segment, _batches(name, large, todo, measured), cancel):
             for block in item.blocks:
@@ -150,7 +172,7 @@ def paths_of(large: LargeImage) -> list[Path]:
 
 
 def _batches(
-    name: str, large: LargeImage, todo: Sequence[Block], measured: dict[int, Intensities]
+    name: str, large: LargeImage, todo: Sequence[Block], measured: dict[int, Measured]
 ) -> Iterator[_Segment]:
     for start in range(0, len(todo), large.batch):
         blocks = tuple(todo[start : start + large.batch])
@@ -160,11 +182,13 @@ def _batches(
 def _prepare(job: ClusterJob) -> _ReadyWorker:
     """In a worker: load the model and open the store."""
     import_keras()
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in job.model.items():
-            (Path(folder) / name).write_bytes(content)
-        model = load_model(folder, default_precision() if job.precision == "auto" else job.precision)
-    return _ReadyWorker(job, model, LabelStore.open(job.store), TileRunner(job.large, model))
+    folder = tempfile.TemporaryDirectory()
+    for name, content in job.model.items():
+        path = Path(folder.name) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    model = load_any(Path(folder.name), default_precision() if job.precision == "auto" else job.precision)
+    return _ReadyWorker(job, folder, model, LabelStore.open(job.store), BlockAnswers(job.large, model))
 
 
 def _ready(name: str) -> _ReadyWorker:
@@ -172,10 +196,9 @@ def _ready(name: str) -> _ReadyWorker:
         return made_of(name, _prepare)
 
 
-def _measure(task: _Measure) -> Intensities:
+def _measure(task: _Measure) -> Measured:
     """In a worker: look at one image."""
-    ready = _ready(task.name)
-    return ready.job.large.measure(ready.model, task.image)
+    return measure_members(_ready(task.name).job.large, task.image)
 
 
 def _segment(task: _Segment) -> None:
@@ -183,10 +206,9 @@ def _segment(task: _Segment) -> None:
     ready = _ready(task.name)
     large = ready.job.large
     tiles = [
-        large.read_tile(ready.model, block, found)
-        for block, found in zip(task.blocks, task.intensities, strict=True)
+        ready.answers.read(block, found) for block, found in zip(task.blocks, task.measured, strict=True)
     ]
     with _COMPUTING:
-        outputs = ready.runner.run(task.blocks, tiles)
-    for block, output, found in zip(task.blocks, outputs, task.intensities, strict=True):
-        write_outputs(large, ready.model, ready.store, ready.job.key, block, output, found)
+        outputs = ready.answers.of(task.blocks, tiles)
+    for block, output, found in zip(task.blocks, outputs, task.measured, strict=True):
+        write_outputs(large, ready.model, ready.store, ready.job.key, block, output, found[0])

@@ -19,38 +19,15 @@ from napari_unet.inference.joined import (
     number_objects,
 )
 from napari_unet.progress import tracked
+from napari_unet.workflow.large_images.parts import PART, Part, Work, one_by_one, parts_of
+from napari_unet.workflow.large_images.told_apart import ObjectRules, finish_told_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from napari_unet.inference.joined import JoinedPieces
     from napari_unet.progress import CancelToken, OnProgress
-
-    # Calls a function for each of many items, here or elsewhere: pairs of item and result, in any order.
-    Spread = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[tuple[Any, Any]]]
-
-PART = 2048  # pixels that are looked at together, about; whole files of the result
-
-
-def one_by_one(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-    """Spread work over nobody but this thread."""
-    for item in items:
-        yield item, function(item)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of an array in a store."""
-
-    store: Path
-    level: int
-    index: Index
-    rows: slice
-    columns: slice
-    place: tuple[int, int] = (0, 0)
+    from napari_unet.workflow.large_images.parts import Spread
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +53,7 @@ def finish_labels(
     *,
     objects: bool = False,
     classes: tuple[str, ...] = (),
+    rules: ObjectRules | None = None,
 ) -> None:
     """Finish a mask whose blocks are all there; may be done again where it was stopped.
 
@@ -93,13 +71,17 @@ def finish_labels(
         Whether every connected piece gets a number of its own, in place of its class.
     classes : tuple of str
         Names of the classes 1..K; with them the classes of numbered objects are written, too.
+    rules : ObjectRules, optional
+        What decides the objects, where they are no connected pieces and the store has answers.
 
     Notes
     -----
     Where the store has probabilities, pieces are of any class, and each has the class that its pixels speak
     for most.
     """
-    if RAW in store.group:
+    if rules is not None:
+        finish_told_apart(store, rules, Work(spread, on_progress, cancel))
+    elif RAW in store.group:
         raw = store.array(RAW)
         for index in np.ndindex(*raw.shape[:-2]):
             joined = _join(store, index, on_progress, cancel, spread)
@@ -114,22 +96,6 @@ def finish_labels(
         found = spread(halve, parts)
         for _ in tracked(found, len(parts), "Building coarser levels", on_progress, cancel):
             pass
-
-
-def parts_of(
-    store: LabelStore, key: str, level: int, side: int, index: Index | None = None
-) -> Iterator[Part]:
-    """Parts of an array that are written at once: whole files of it, image by image."""
-    array = store.array(key)
-    for one in np.ndindex(*array.shape[:-2]) if index is None else [index]:
-        for r, rows in enumerate(_cut(array.shape[-2], array.chunks[-2], side)):
-            for c, columns in enumerate(_cut(array.shape[-1], array.chunks[-1], side)):
-                yield Part(store.path, level, one, rows, columns, (r, c))
-
-
-def _cut(size: int, chunk: int, wanted: int) -> list[slice]:
-    side = max(1, wanted // chunk) * chunk
-    return [slice(start, min(start + side, size)) for start in range(0, size, side)]
 
 
 def _join(

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.masks.numbered_objects import NumberedObjects
-from napari_unet.export.label_store import HEIGHT, RAW, LabelStore
+from napari_unet.export.label_store import ANSWERS, HEIGHT, RAW, LabelStore
 from napari_unet.inference.joined import drop_small, join, look_at_part
 from napari_unet.inference.parted_volumes import PartedVolume
 from napari_unet.progress import Progress, tracked
 from napari_unet.workflow.large_images.finish import one_by_one
+from napari_unet.workflow.large_images.volume_run import height_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.settings import Separation
     from napari_unet.workflow.large_images.finish import Spread
 
     Index = tuple[int, ...]
@@ -70,8 +72,8 @@ class ObjectsInVolume:
         objects.
     core : float
         Height from which on a voxel is of a core.
-    smooth : bool
-        Whether the height is smoothed.
+    separation : str
+        What the network says to tell objects apart.
     anisotropy : float
         How many times as thick a slice is as a pixel is wide.
     """
@@ -79,7 +81,7 @@ class ObjectsInVolume:
     classes: tuple[str, ...]
     learned: bool = False
     core: float = 0.5
-    smooth: bool = True
+    separation: Separation = "none"
     anisotropy: float = 1.0
 
 
@@ -116,7 +118,6 @@ def finish_volume(
                 parts = volume_parts(store, RAW, 0, index)
                 for part in tracked(parts, len(parts), "Writing the mask", on_progress, cancel):
                     write_box(store, "0", index, part.box, read_box(store, RAW, index, part.box))
-        store.drop_scratch(PIECES, CORES)
     for level in range(1, len(store.levels)):
         key = str(level)
         parts = [part for index in volumes_in(store) for part in volume_parts(store, key, level, index)]
@@ -201,12 +202,29 @@ class _InVolume:
         write_box(self.store, self.key, self.index, box, values)
 
 
+@dataclass
+class _OfAnswers:
+    """How deep in objects voxels lie, by what a network said slice by slice."""
+
+    store: LabelStore
+    index: Index
+    classes: int
+    separation: Separation
+
+    def __getitem__(self, box: tuple[slice, ...]) -> NDArray[np.float32]:
+        z, y, x = box
+        stored = np.asarray(self.store.array(ANSWERS)[(*self.index, z, slice(None), y, x)])
+        said = np.moveaxis(stored, 1, -1).astype(np.float32)
+        mask = read_box(self.store, RAW, self.index, box)
+        return height_of(said[..., : self.classes], said[..., self.classes], mask, self.separation)
+
+
 def _number(
     store: LabelStore, index: Index, wanted: ObjectsInVolume, on_progress: OnProgress, cancel: CancelToken
 ) -> None:
     """Write the number of its object for each voxel of a volume."""
     for key in (PIECES, CORES):
-        store.scratch(key)
+        store.numbers(key)
     boxes = [part.box for part in volume_parts(store, RAW, 0, index)]
     done = 0
 
@@ -216,10 +234,15 @@ def _number(
         done += 1
         on_progress(Progress(done, PASSES[wanted.learned] * len(boxes), words))
 
-    height = _InVolume(store, HEIGHT, index) if wanted.learned else None
+    height: _InVolume | _OfAnswers | None = None
+    if wanted.learned and store.has_answers:
+        height = _OfAnswers(store, index, len(wanted.classes), wanted.separation)
+    elif wanted.learned:
+        height = _InVolume(store, HEIGHT, index)
     parted = PartedVolume(
         _InVolume(store, RAW, index), height, _InVolume(store, PIECES, index), _InVolume(store, CORES, index),
-        _InVolume(store, "0", index), boxes, wanted.core, wanted.smooth, wanted.anisotropy, on_part,
+        _InVolume(store, "0", index), boxes, wanted.core, wanted.separation != "border",
+        wanted.anisotropy, on_part,
     )  # fmt: skip
     found = parted.number()
     if len(wanted.classes) > 1:

@@ -18,7 +18,8 @@ from napari_unet.inference.joined import (
 )
 from napari_unet.inference.postprocess import mask_from_probabilities
 from napari_unet.progress import tracked
-from napari_unet.workflow.large_images.finish import PART, halve, parts_of
+from napari_unet.workflow.large_images.finish import halve
+from napari_unet.workflow.large_images.parts import PART, parts_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from napari_unet.inference.joined import PartPieces
     from napari_unet.inference.postprocess import Activation
     from napari_unet.progress import CancelToken, OnProgress
-    from napari_unet.workflow.large_images.finish import Part
+    from napari_unet.workflow.large_images.parts import Part
 
 IGNORE = 255  # in masks that people painted: nobody knows
 FULL = 255  # how a probability of 1 is stored

@@ -11,22 +11,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import ComputeError
-from napari_unet.export.label_store import HEIGHT
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.progress import Progress
+from napari_unet.workflow.large_images.answers import BlockAnswers, measure_members
 from napari_unet.workflow.large_images.layer_mask import MaskRule
 from napari_unet.workflow.large_images.plan import (
     Block,
     LargeImage,
-    TileRunner,
     is_out_of_memory,
     leave_blank,
     nearest_first,
     note_constant,
-    probabilities_of_block,
 )
+from napari_unet.workflow.large_images.told_apart import raw_mask, write_answers
 from napari_unet.workflow.large_images.volume_plan import LargeVolume
-from napari_unet.workflow.large_images.volume_run import height_of, write_answer
+from napari_unet.workflow.large_images.volume_run import write_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,9 +33,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.export.label_store import LabelStore
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.intensities import Intensities
-    from napari_unet.models.model import Model
     from napari_unet.progress import CancelToken, OnProgress
+    from napari_unet.workflow.large_images.answers import BlockTiles, Measured
 
     # Image of the stack, y and x that a person looks at now; None: nobody looks.
     Focus = Callable[[], tuple[int, float, float] | None]
@@ -69,7 +69,7 @@ class LocalRun:
     ----------
     large : LargeImage
         What is to be done.
-    model : Model
+    model : Model or Ensemble
         To do it with.
     store : LabelStore
         Where it goes.
@@ -77,12 +77,12 @@ class LocalRun:
         Of the array there.
     """
 
-    def __init__(self, large: LargeImage, model: Model, store: LabelStore, key: str) -> None:
+    def __init__(self, large: LargeImage, model: AnyModel, store: LabelStore, key: str) -> None:
         self.large = large
         self.model = model
         self.store = store
         self.key = key
-        self.measured: dict[int, Intensities] = {}
+        self.measured: dict[int, Measured] = {}
 
     def run(
         self,
@@ -117,16 +117,16 @@ class LocalRun:
             If memory does not last for a single tile.
         """
         state = BlockProgress(self.large, self._sorted(todo), time.monotonic(), part)
-        runner = TileRunner(self.large, self.model, state.say_smaller(on_progress))
+        answers = BlockAnswers(self.large, self.model, state.say_smaller(on_progress))
         with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
             written: Future[None] | None = None
-            upcoming = self._read_next(reader, state, focus, on_progress, cancel)
+            upcoming = self._read_next(reader, answers, state, focus, on_progress, cancel)
             try:
                 while upcoming is not None:
                     cancel.check()
                     blocks, tiles = upcoming.result()
-                    upcoming = self._read_next(reader, state, focus, on_progress, cancel)
-                    outputs = self._outputs(runner, blocks, tiles)
+                    upcoming = self._read_next(reader, answers, state, focus, on_progress, cancel)
+                    outputs = self._outputs(answers, blocks, tiles)
                     del tiles
                     if written is not None:
                         written.result()
@@ -153,10 +153,10 @@ class LocalRun:
         return sorted(todo, key=alike)
 
     def _outputs(
-        self, runner: TileRunner, blocks: Sequence[Block], tiles: Sequence[NDArray[np.float32]]
+        self, answers: BlockAnswers, blocks: Sequence[Block], tiles: Sequence[BlockTiles]
     ) -> list[NDArray[np.float32]]:
         try:
-            return runner.run(blocks, tiles)
+            return answers.of(blocks, tiles)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -171,26 +171,27 @@ class LocalRun:
     def _read_next(
         self,
         reader: ThreadPoolExecutor,
+        answers: BlockAnswers,
         state: BlockProgress,
         focus: Focus,
         on_progress: OnProgress,
         cancel: CancelToken,
-    ) -> Future[tuple[list[Block], list[NDArray[np.float32]]]] | None:
-        blocks = state.take(self.large.batch, focus())
+    ) -> Future[tuple[list[Block], list[BlockTiles]]] | None:
+        blocks = state.take(answers.batch, focus())
         if not blocks:
             return None
 
-        def read() -> tuple[list[Block], list[NDArray[np.float32]]]:
+        def read() -> tuple[list[Block], list[BlockTiles]]:
             tiles = []
             for block in blocks:
                 cancel.check()
                 if block.image not in self.measured:
                     if not self.measured:
                         on_progress(state.progress("Measuring intensities"))
-                    found = self.large.measure(self.model, block.image)
-                    note_constant(self.large, block.image, found)
+                    found = measure_members(self.large, block.image)
+                    note_constant(self.large, block.image, found[0])
                     self.measured[block.image] = found
-                tiles.append(self.large.read_tile(self.model, block, self.measured[block.image]))
+                tiles.append(answers.read(block, self.measured[block.image]))
             return blocks, tiles
 
         return reader.submit(read)
@@ -204,7 +205,7 @@ class LocalRun:
         on_block: Callable[[Block], None] | None,
     ) -> None:
         for block, found in zip(blocks, outputs, strict=True):
-            measured = self.measured[block.image]
+            measured = self.measured[block.image][0]
             write_outputs(self.large, self.model, self.store, self.key, block, found, measured)
             if on_block is not None:
                 on_block(block)
@@ -215,7 +216,7 @@ class LocalRun:
 
 def write_outputs(
     large: LargeImage,
-    model: Model,
+    model: AnyModel,
     store: LabelStore,
     key: str,
     block: Block,
@@ -226,42 +227,19 @@ def write_outputs(
     if isinstance(large, LargeVolume):
         write_answer(large, model, store, key, block, outputs, measured)
     else:
-        if store.has_array(HEIGHT):
-            _write_height(large, model, store, block, outputs, measured.constant)
         write_block(large, model, store, key, block, outputs, measured.constant)
-
-
-def _write_height(
-    large: LargeImage,
-    model: Model,
-    store: LabelStore,
-    block: Block,
-    outputs: NDArray[np.float32],
-    constant: bool,
-) -> None:
-    """Write how deep in objects pixels lie, by the network; 0 where there is nothing to see."""
-    classes, network = len(model.classes), model.recipe.network
-    full = np.clip(large.plan.finish(outputs, block.number), 0.0, 1.0).astype(np.float16).astype(np.float32)
-    probabilities = full[..., :classes]
-    mask = MaskRule(large.settings.threshold, 0, network.activation).of_probabilities(probabilities)
-    height = height_of(probabilities, full[..., classes], mask, network.separation)
-    seen = np.ones(mask.shape, np.uint8)
-    leave_blank(large, block, seen, constant)
-    height = height * seen
-    index = large.stack.indices[block.image]
-    store.write(HEIGHT, index, *large.plan.result(block.number), height)
 
 
 def write_block(
     large: LargeImage,
-    model: Model,
+    model: AnyModel,
     store: LabelStore,
     key: str,
     block: Block,
     outputs: NDArray[np.float32],
     constant: bool = False,
 ) -> None:
-    """Turn what the network said of a tile, (Y', X', K) float32, into the mask of its block; write that.
+    """Turn what the network said of a block, (Y, X, K') float32, into the mask of it; write that.
 
     The mask is empty where there are no data, and all of it where the image is constant.
 
@@ -270,14 +248,24 @@ def write_block(
     OutputError
         If the disk refuses.
     """
-    probabilities = probabilities_of_block(large, outputs, block, len(model.classes))
+    classes = len(model.classes)
+    outputs = np.clip(outputs, 0.0, 1.0).astype(np.float16).astype(np.float32)
     network = model.recipe.network
-    whole = reads_classes(large.settings, len(model.classes), network.separation)
+    index, place = large.stack.indices[block.image], large.plan.result(block.number)
+    whole = reads_classes(large.settings, classes, network.separation)
+    if store.has_answers:
+        nothing = np.ones(outputs.shape[:2], np.uint8)
+        leave_blank(large, block, nothing, constant)
+        outputs[nothing == 0] = 0
+        write_answers(store, index, place, outputs, classes, block.number)
+        mask = raw_mask(outputs[..., :classes], large.settings, network.activation, whole)
+        store.write(key, index, *place, mask)
+        return
+    probabilities = outputs[..., :classes]
     rule = MaskRule(large.settings.threshold, 0, network.activation, whole)
     found = rule.of_probabilities(probabilities)
     mask = found.copy()
     leave_blank(large, block, mask, constant)
-    index, place = large.stack.indices[block.image], large.plan.result(block.number)
     if store.has_probabilities:
         probabilities[mask != found] = 0
         store.write_probabilities(index, *place, rule.keep(probabilities, mask))

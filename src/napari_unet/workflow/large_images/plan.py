@@ -16,12 +16,15 @@ from napari_unet.export.label_store import LabelShape
 from napari_unet.inference.blocks import BlockPlan, plan_blocks
 from napari_unet.inference.budget import NATIVE_SPARE, SPARE, TileCost, batch_for, fit
 from napari_unet.inference.predict import PartNetwork, average_over_flips, average_part_over_flips
+from napari_unet.inference.shared_tiles import SharedTiles, plan_shared_tiles
 from napari_unet.models import native
+from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.intensities import Intensities, are_constant, measure, prepare_part
 from napari_unet.models.normalization import known_pixels, scaled_shape
 from napari_unet.networks.graphs.cost import reach
 from napari_unet.networks.graphs.partial_output import partial_output
-from napari_unet.networks.registry import check_sees_one_slice
+from napari_unet.networks.registry import architecture, check_sees_one_slice
+from napari_unet.settings import RAYS, SEPARATION_CHANNELS
 from napari_unet.workflow.inputs.pixel_scaling import resizing
 from napari_unet.workflow.segment.segment_samples import GPU_BATCH_PIXELS
 
@@ -32,7 +35,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.files.lazy_stack import LazyStack
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.model import Model
+    from napari_unet.models.normalization import Normalization
     from napari_unet.settings import InferenceSettings, LargeImageSettings
 
     Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -67,6 +72,18 @@ class LargeImage:
         (Y, X) of a file of the result.
     exact : bool
         Whether blocks see all that the network does, so that the result does not depend on the plan.
+    normalization : Normalization
+        How the network wants the images.
+    channels : int
+        How many of the network's answers are wanted: classes, and what tells objects apart.
+    rays : int
+        How many of them, the last, are distances along rays.
+    weight : float
+        Share of the network in the answer.
+    shared : SharedTiles or None
+        Tiles of a network whose blocks share them.
+    members : tuple of LargeImage
+        Of an ensemble: the same blocks, as each member goes about them.
     """
 
     stack: LazyStack
@@ -75,6 +92,12 @@ class LargeImage:
     batch: int
     chunk: tuple[int, int]
     exact: bool
+    normalization: Normalization
+    channels: int
+    rays: int = 0
+    weight: float = 1.0
+    shared: SharedTiles | None = None
+    members: tuple[LargeImage, ...] = ()
 
     @cached_property
     def blocks(self) -> list[Block]:
@@ -115,21 +138,23 @@ class LargeImage:
         """What decides the result where blocks do not see all that the network does."""
         return [self.plan.rows.block, self.plan.columns.block]
 
-    def measure(self, model: Model, image: int) -> Intensities:
+    def measure(self, image: int) -> Intensities:
         """Look at one image; see ``measure_image``."""
-        return measure_image(self, model, image)
+        return measure_image(self, image)
 
-    def read_tile(self, model: Model, block: Block, intensities: Intensities) -> NDArray[np.float32]:
+    def read_tile(self, block: Block, intensities: Intensities) -> NDArray[np.float32]:
         """Read what the network is shown of a block; see ``read_tile``."""
-        return read_tile(self, model, block, intensities)
+        return read_tile(self, block, intensities)
 
 
 def plan_large_image(
     stack: LazyStack,
-    model: Model,
+    model: AnyModel,
     settings: InferenceSettings,
     large: LargeImageSettings,
     chunk: tuple[int, int] | None = None,
+    *,
+    apart: bool = False,
 ) -> LargeImage:
     """Decide how a stack is gone about.
 
@@ -137,7 +162,7 @@ def plan_large_image(
     ----------
     stack : LazyStack
         The images.
-    model : Model
+    model : Model or Ensemble
         To be put on them.
     settings : InferenceSettings
         Flips, threshold, minimum size; pixels of a batch.
@@ -145,6 +170,8 @@ def plan_large_image(
         Memory and context.
     chunk : tuple of int, optional
         (Y, X) of the files of a result that was begun.
+    apart : bool
+        Whether what the network says to tell objects apart is wanted.
 
     Raises
     ------
@@ -155,21 +182,83 @@ def plan_large_image(
         check_sees_one_slice(model.recipe.network, "an image that is segmented in blocks")
     check_channels(stack, model)
     refuse_whole_images(stack, model, settings)
+    separation = model.recipe.network.separation
+    channels = len(model.classes) + (SEPARATION_CHANNELS[separation] if apart else 0)
+    rays = RAYS if apart and separation == "star" else 0
+    if not isinstance(model, Ensemble):
+        return _plan(stack, model, settings, large, chunk, channels, rays)
+
+    def each(block: tuple[int, int] | None) -> list[LargeImage]:
+        return [
+            replace(_plan(stack, one, settings, large, chunk, channels, rays, block), weight=member.weight)
+            for member, one in model.models()
+        ]
+
+    alone = each(None)
+    block = (
+        min(one.plan.rows.block for one in alone),
+        min(one.plan.columns.block for one in alone),
+    )
+    members = each(block)
+    first = members[0]
+    return replace(
+        first, weight=1.0, exact=all(one.exact for one in members),
+        batch=min(one.batch for one in members), members=tuple(members),
+    )  # fmt: skip
+
+
+def _plan(
+    stack: LazyStack,
+    model: Model,
+    settings: InferenceSettings,
+    large: LargeImageSettings,
+    chunk: tuple[int, int] | None,
+    channels: int,
+    rays: int,
+    block: tuple[int, int] | None = None,
+) -> LargeImage:
+    """Decide how one network goes about a stack, with blocks of its choice or of these (Y, X)."""
+    height, width, colours = stack.shape
+    y, x = resizing(model, stack.pixel_size)
+    shown = scaled_shape((height, width), y)[0], scaled_shape((height, width), x)[1]
+    sizes = model.sizes
+
+    def planned(plan: BlockPlan, batch: int, exact: bool, shared: SharedTiles | None = None) -> LargeImage:
+        sides = tuple(_chunk(axis.block, axis.full) for axis in (plan.rows, plan.columns))
+        return LargeImage(
+            stack, settings, plan, batch, chunk or (sides[0], sides[1]), exact, model.normalization,
+            channels, rays, shared=shared,
+        )  # fmt: skip
+
+    if architecture(model.recipe.network.name).decode_detections is not None:
+        piece = block or chunk or (0, 0)
+        tiles = plan_shared_tiles((height, width), shown, sizes, settings.tile, settings.overlap, piece)
+        return planned(tiles.plan, 1, True, tiles)
     network = model.inference_network
     sizes = model.sizes
+
+    def planned(plan: BlockPlan, batch: int, exact: bool, shared: SharedTiles | None = None) -> LargeImage:
+        sides = tuple(_chunk(axis.block, axis.full) for axis in (plan.rows, plan.columns))
+        return LargeImage(
+            stack, settings, plan, batch, chunk or (sides[0], sides[1]), exact, model.normalization,
+            channels, rays, shared=shared,
+        )  # fmt: skip
+
+    if architecture(model.recipe.network.name).decode_detections is not None:
+        piece = block or chunk or (0, 0)
+        tiles = plan_shared_tiles((height, width), shown, sizes, settings.tile, settings.overlap, piece)
+        return planned(tiles.plan, 1, True, tiles)
+    network = model.inference_network
     sees = reach(network)
     halo = large.context if large.context >= 0 else (settings.overlap if sees is None else sees)
     exact = bool(sizes.margin) or (sees is not None and halo >= sees)
-    height, width, channels = stack.shape
-    y, x = resizing(model, stack.pixel_size)
-    shown = scaled_shape((height, width), y)[0], scaled_shape((height, width), x)[1]
     halved = any(layer.compute_dtype in {"float16", "bfloat16"} for layer in network.layers)
     itemsize = 2 if halved else 4
-    known = network, sizes, itemsize, channels, model.recipe.network.outputs
+    known = network, sizes, itemsize, colours, model.recipe.network.outputs
     spare = NATIVE_SPARE if native.is_wanted(network) else SPARE
 
     def plan_for(most: int) -> BlockPlan:
-        return plan_blocks((height, width), shown, sizes, halo, most, chunk or (0, 0))
+        return plan_blocks((height, width), shown, sizes, halo, most, chunk or (0, 0), block)
 
     whole = plan_for(sys.maxsize).tile_shape
     cost = TileCost.of(*known, spare=spare, whole=whole)
@@ -182,11 +271,10 @@ def plan_large_image(
         cost = TileCost.of(*known, narrow, -(-halo // sizes.step) * sizes.step, spare, whole)
         plan = replace(plan_for(fit(cost, sizes, large.memory, worth).tile), partial=True)
     batch = 1 if plan.partial else batch_for(cost, plan.tile_shape, large.memory, worth, _flips(settings))
-    sides = tuple(_chunk(axis.block, axis.full) for axis in (plan.rows, plan.columns))
-    return LargeImage(stack, settings, plan, batch, chunk or (sides[0], sides[1]), exact)
+    return planned(plan, batch, exact)
 
 
-def refuse_whole_images(stack: LazyStack, model: Model, settings: InferenceSettings) -> None:
+def refuse_whole_images(stack: LazyStack, model: AnyModel, settings: InferenceSettings) -> None:
     """Refuse what needs all of an image at once.
 
     Raises
@@ -230,7 +318,7 @@ def _chunk(block: int, full: int) -> int:
     return next(block // n for n in range(1, block + 1) if block % n == 0 and block // n <= LARGEST_CHUNK)
 
 
-def check_channels(stack: LazyStack, model: Model) -> None:
+def check_channels(stack: LazyStack, model: AnyModel) -> None:
     """Refuse channels that the model cannot take; which of several is meant only a person knows.
 
     Raises
@@ -251,15 +339,14 @@ def check_channels(stack: LazyStack, model: Model) -> None:
     )
 
 
-def measure_image(large: LargeImage, model: Model, image: int) -> Intensities:
-    """Look at one image of the stack, as its normalization wants it."""
+def measure_image(large: LargeImage, image: int) -> Intensities:
+    """Look at one image of the stack, as the normalization of the network wants it."""
     index = large.stack.indices[image]
     height, width, _ = large.stack.shape
-    found = measure(model.normalization, lambda: large.stack.parts(index), (height, width))
+    found = measure(large.normalization, lambda: large.stack.parts(index), (height, width))
     if large.stack.seen > 1:  # there is nothing to see if that is so of the slice itself
         alone = large.stack.with_neighbours(1)
-        constant = are_constant(alone.parts(index))
-        return found.model_copy(update={"constant": constant})
+        return found.model_copy(update={"constant": are_constant(alone.parts(index))})
     return found
 
 
@@ -285,12 +372,25 @@ def leave_blank(large: LargeImage, block: Block, mask: NDArray[np.uint8], consta
             mask[~known] = 0
 
 
-def read_tile(large: LargeImage, model: Model, block: Block, intensities: Intensities) -> NDArray[np.float32]:
+def read_tile(large: LargeImage, block: Block, intensities: Intensities) -> NDArray[np.float32]:
     """Read what the network is shown of a block: (Y, X, C) float32."""
-    index = large.stack.indices[block.image]
-    values = large.stack.read(index, *large.plan.source(block.number))
-    prepared = prepare_part(model.normalization, values, intensities, large.stack.name)
+    prepared = _prepared(large, block.image, large.plan.source(block.number), intensities)
     return large.plan.cut(prepared, block.number)
+
+
+def read_shared_tile(
+    large: LargeImage, image: int, tile: int, intensities: Intensities
+) -> NDArray[np.float32]:
+    """Read a tile that blocks share: (Y, X, C) float32."""
+    assert large.shared is not None
+    return large.shared.cut(_prepared(large, image, large.shared.source(tile), intensities), tile)
+
+
+def _prepared(
+    large: LargeImage, image: int, place: tuple[slice, slice], intensities: Intensities
+) -> NDArray[np.float32]:
+    values = large.stack.read(large.stack.indices[image], *place)
+    return prepare_part(large.normalization, values, intensities, large.stack.name)
 
 
 class TileRunner:
@@ -309,6 +409,7 @@ class TileRunner:
     def __init__(
         self, large: LargeImage, model: Model, on_smaller: Callable[[int], None] = lambda _: None
     ) -> None:
+        self.large = large
         self.plan = large.plan
         self.flips = large.settings.flips
         self.batch = large.batch
@@ -321,7 +422,9 @@ class TileRunner:
     @cached_property
     def network(self) -> Network:
         """What answers for whole tiles; compiled only if it is asked, as it takes time and memory."""
-        return pixel_outputs(self.model)
+        if self.large.channels > len(self.model.classes) or self.model.recipe.network.separation == "none":
+            return pixel_outputs(self.model)
+        return self.model.probabilities
 
     def run(self, blocks: Sequence[Block], tiles: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """What the network says of the tiles of blocks, in order.
@@ -345,7 +448,9 @@ class TileRunner:
         """
         if self.partial is not None:
             return [
-                average_part_over_flips(self.partial, tile, self.plan.offset(block.number), self.flips)
+                average_part_over_flips(
+                    self.partial, tile, self.plan.offset(block.number), self.flips, self.large.rays
+                )
                 for block, tile in zip(blocks, tiles, strict=True)
             ]
         done: list[NDArray[np.float32]] = []
@@ -354,7 +459,7 @@ class TileRunner:
             # Always as many, so that an answer never depends on which tiles ran together.
             full = np.stack([*some, *[some[-1]] * (self.batch - len(some))])
             try:
-                done += list(average_over_flips(self.network, full, self.flips)[: len(some)])
+                done += list(average_over_flips(self.network, full, self.flips, self.large.rays)[: len(some)])
             except Exception as error:
                 if not is_out_of_memory(error) or self.batch == 1:
                     raise
@@ -375,32 +480,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     return name in {"XlaRuntimeError", "JaxRuntimeError", "RuntimeError", "InternalError"} and (
         any(words in text for words in OUT_OF_MEMORY)
     )
-
-
-def probabilities_of_block(
-    large: LargeImage, outputs: NDArray[np.float32], block: Block, classes: int
-) -> NDArray[np.float32]:
-    """What the network said of a tile, as probabilities of its block.
-
-    Parameters
-    ----------
-    large : LargeImage
-        Threshold and plan.
-    outputs : numpy.ndarray
-        (Y', X', K) float32, from ``TileRunner.run``.
-    block : Block
-        That they are of.
-    classes : int
-        Of the model; further channels are not looked at.
-
-    Returns
-    -------
-    numpy.ndarray
-        (Y, X, K) float32 in [0, 1], as large as the block's result, rounded to half precision as those
-        of small images are.
-    """
-    full = large.plan.finish(outputs[..., :classes], block.number)
-    return np.clip(full, 0.0, 1.0).astype(np.float16).astype(np.float32)
 
 
 def nearest_first(large: LargeImage, blocks: list[Block], image: int, y: float, x: float) -> list[Block]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_unet import __version__
 from napari_unet.atomic import check_outputs
@@ -18,9 +21,11 @@ from napari_unet.data.files.pages import page_name
 from napari_unet.data.volumes.voxel_size import VoxelSize
 from napari_unet.engine.cluster import connect
 from napari_unet.engine.hardware import default_precision
-from napari_unet.errors import ModelError, OutputError, SettingsError, WorkbenchError
+from napari_unet.errors import OutputError, SettingsError, WorkbenchError
 from napari_unet.export.label_store import RAW, LabelStore, unfinished
 from napari_unet.inference.object_classes import reads_classes
+from napari_unet.inference.objects import way_of
+from napari_unet.inference.parted_objects import ObjectWay
 from napari_unet.models.ensemble import Ensemble, load_any
 from napari_unet.models.image_statistics import middle
 from napari_unet.progress import CancelToken, Progress, ignore_progress
@@ -33,6 +38,7 @@ from napari_unet.workflow.large_images.finish_volume import ObjectsInVolume, fin
 from napari_unet.workflow.large_images.local_run import LocalRun
 from napari_unet.workflow.large_images.plan import Block, LargeImage, check_channels, plan_large_image
 from napari_unet.workflow.large_images.tile_answers import forget_answers
+from napari_unet.workflow.large_images.told_apart import ObjectRules
 from napari_unet.workflow.large_images.volume_plan import plan_large_volume
 from napari_unet.workflow.segment.segment_samples import slices_seen
 from napari_unet.workflow.segment.unlike_images import UnlikeImages
@@ -46,9 +52,8 @@ if TYPE_CHECKING:
     from napari_unet.data.files.lazy_stack import LazyStack
     from napari_unet.engine.cluster import Cluster
     from napari_unet.models.ensemble import AnyModel
-    from napari_unet.models.model import Model
     from napari_unet.progress import OnProgress
-    from napari_unet.settings import InferenceSettings
+    from napari_unet.settings import InferenceSettings, Separation
     from napari_unet.workflow.large_images.finish import Spread
     from napari_unet.workflow.large_images.local_run import Focus
 
@@ -151,14 +156,14 @@ class SegmentLargeTask:
         self.check_targets()
         on_progress(Progress(0, 0, "Loading the model"))
         precision = default_precision()
-        model = one_model(load_any(self.model, precision), self.model)
+        model = load_any(self.model, precision)
         with connect(self.cluster) if self.cluster else nullcontext() as cluster:
             # Each machine of a cluster decides by its own device.
             return self._segment(model, "auto" if cluster else precision, cluster, on_progress, cancel)
 
     def _segment(
         self,
-        model: Model,
+        model: AnyModel,
         precision: str,
         cluster: Cluster | None,
         on_progress: OnProgress,
@@ -193,7 +198,7 @@ class SegmentLargeTask:
             check_some_left(left, len(done) + len(left))
         return Written(done, left, unlike.sentence)
 
-    def _stack(self, path: Path, number: int, level: int | None, model: Model) -> LazyStack:
+    def _stack(self, path: Path, number: int, level: int | None, model: AnyModel) -> LazyStack:
         """A stack of a file, with the channels that are wanted."""
         stack = open_lazy_images(path, level, coarsest_useful(model))[number]
         if self.channels:
@@ -224,45 +229,24 @@ class SegmentLargeTask:
         return [(path, list(islice(stems, count))) for path, count in zip(self.inputs, counts, strict=True)]
 
 
-def one_model(model: AnyModel, path: Path) -> Model:
-    """Refuse an ensemble: each of its members would have to read all of a large image.
-
-    Raises
-    ------
-    ModelError
-        If it is one.
-    """
-    if isinstance(model, Ensemble):
-        raise ModelError(
-            f"{path} is an ensemble",
-            code="model.ensemble",
-            expected="one model for a large image",
-            remedy="give one of its members",
-        )
-    return model
-
-
-def check_pixels(model: Model) -> None:
-    """Refuse a network that finds objects: those on the border of two blocks would be found twice.
-
-    Raises
-    ------
-    ModelError
-        Naming the network.
-    """
-    if model.recipe.network.separation == "objects":
-        raise ModelError(
-            "a network that finds objects does not segment by blocks",
-            code="model.network.objects",
-            expected="a network that answers for each pixel",
-            got=model.recipe.network.name,
-            remedy="segment images that fit into memory, or take another model",
-        )
+def rules_for(model: AnyModel, settings: InferenceSettings, *, objects: bool) -> ObjectRules | None:
+    """What decides the objects of a large image; None if they are connected pieces, or are not wanted."""
+    network, classes = model.recipe.network, len(model.classes)
+    whole = reads_classes(settings, classes, network.separation)
+    kind: Separation = "distance" if network.separation in {"star", "objects"} else network.separation
+    some = np.zeros((1, 1), np.float32)
+    how = way_of(settings, some[..., None], None if kind == "none" else some, kind)
+    if how == "connected" or not (objects or whole):
+        return None
+    return ObjectRules(
+        settings, ObjectWay(how, kind, settings.core), network.separation, network.activation, model.classes,
+        whole, objects,
+    )  # fmt: skip
 
 
 def segment_stack(
     stack: LazyStack,
-    model: Model,
+    model: AnyModel,
     out: Path,
     settings: InferenceSettings | None = None,
     large: LargeImageSettings | None = None,
@@ -283,7 +267,7 @@ def segment_stack(
     ----------
     stack : LazyStack
         By ``lazy_stack`` of any array, or ``open_lazy`` of a file.
-    model : Model
+    model : Model or Ensemble
         To be put on it.
     out : pathlib.Path
         Of the result, an OME-Zarr of labels.
@@ -323,7 +307,6 @@ def segment_stack(
     cancel = cancel or CancelToken()
     settings = settings or model.recipe.inference
     large = large or LargeImageSettings()
-    check_pixels(model)
     if settings.refinement:
         raise SettingsError(
             "contours of large images cannot be refined",
@@ -333,14 +316,6 @@ def segment_stack(
         )
     stack = as_seen(stack, model)
     in_volume = objects_in_volume(stack, model, settings) if objects else None
-    if objects and in_volume is None and settings.objects not in ("auto", "connected"):
-        raise SettingsError(
-            "objects of large images are connected pieces",
-            code="settings.objects.unsupported",
-            expected="objects auto or connected",
-            got=settings.objects,
-            remedy="change it in the settings of the model, or leave out --objects",
-        )
     started = start_result(stack, model, out, settings, large, precision, overwrite, objects=objects)
     if on_begun is not None:
         on_begun(started.store.path)
@@ -358,7 +333,14 @@ def segment_stack(
         finish_volume(started.store, size, on_progress, cancel, spread, in_volume)
     else:
         finish_labels(
-            started.store, size, on_progress, cancel, spread, objects=objects, classes=model.classes
+            started.store,
+            size,
+            on_progress,
+            cancel,
+            spread,
+            objects=objects,
+            classes=model.classes,
+            rules=rules_for(model, settings, objects=objects),
         )
     forget_answers(started.store.path)
     started.store.finish(out)
@@ -367,7 +349,7 @@ def segment_stack(
 
 def start_result(
     stack: LazyStack,
-    model: Model,
+    model: AnyModel,
     out: Path,
     settings: InferenceSettings,
     large: LargeImageSettings,
@@ -397,35 +379,49 @@ def start_result(
         )
     wanted = about_result(stack, model, settings, large, precision)
     in_volume = objects_in_volume(stack, model, settings) if objects else None
+    in_3d = model.recipe.network.in_3d
     learned = in_volume is not None and in_volume.learned
+    rules = rules_for(model, settings, objects=objects)
     if objects:
-        wanted["settings"]["objects"] = "learned" if learned else "connected"
+        wanted["settings"]["objects"] = "connected" if rules is None else settings.objects
+    if rules is not None and rules.way.how == "learned":
+        wanted["settings"]["core"] = settings.core
+    apart = rules is not None and not in_3d
     whole = reads_classes(settings, len(model.classes), model.recipe.network.separation)
     if whole:
         wanted["settings"]["class_of"] = "objects"
     raw = objects or whole or settings.minimum_size > 1
-    plan = plan_large_volume if model.recipe.network.in_3d else plan_large_image
+
+    def plan(chunk: tuple[int, ...] | None) -> LargeImage:
+        if in_3d:
+            return plan_large_volume(stack, model, settings, large, chunk, apart=learned)
+        sides = None if chunk is None else (chunk[0], chunk[1])
+        return plan_large_image(stack, model, settings, large, sides, apart=apart)
+
     if path.exists():
         store = LabelStore.open(path)
-        planned = plan(stack, model, settings, large, tuple(store.about["chunk"]))
+        planned = plan(tuple(store.about["chunk"]))
         check_same(store.about, wanted | tiles_of(planned), out)
     else:
-        planned = plan(stack, model, settings, large)
+        planned = plan(None)
         about = wanted | tiles_of(planned)
         dtype = "uint32" if objects else "uint8"
         shape = planned.label_shape(dtype)
         classes = () if objects else model.classes
         store = LabelStore.create(
-            path, shape, stack.name, classes, about, raw=raw,
-            probabilities=len(model.classes) if whole else 0,
-            height=HEIGHTS[model.recipe.network.separation] if learned else "",
+            path, shape, stack.name, classes, about, raw=raw or apart,
+            probabilities=len(model.classes) if whole and not apart else 0,
+            answers=min(planned.channels, len(model.classes) + 1) if apart else 0,
+            height=HEIGHTS[model.recipe.network.separation] if learned and in_3d else "",
         )  # fmt: skip
-    key = RAW if raw else "0"
+    key = RAW if raw or apart else "0"
     there = store.written(key)
     return StartedResult(store, planned, key, planned.lacking(there, path))
 
 
-def objects_in_volume(stack: LazyStack, model: Model, settings: InferenceSettings) -> ObjectsInVolume | None:
+def objects_in_volume(
+    stack: LazyStack, model: AnyModel, settings: InferenceSettings
+) -> ObjectsInVolume | None:
     """How objects are found in three dimensions; None where each slice has its own.
 
     Raises
@@ -454,12 +450,12 @@ def objects_in_volume(stack: LazyStack, model: Model, settings: InferenceSetting
         model.classes,
         way == "learned" and network.separation != "none",
         settings.core,
-        network.separation != "border",
+        network.separation,
         anisotropy,
     )
 
 
-def as_seen(stack: LazyStack, model: Model) -> LazyStack:
+def as_seen(stack: LazyStack, model: AnyModel) -> LazyStack:
     """A stack as a model sees it: each slice with its neighbours, if it sees several as channels."""
     seen = slices_seen(model)
     return stack if stack.seen == seen else stack.with_neighbours(seen)
@@ -485,7 +481,7 @@ def _remove(path: Path) -> None:
 
 
 def about_result(
-    stack: LazyStack, model: Model, settings: InferenceSettings, large: LargeImageSettings, precision: str
+    stack: LazyStack, model: AnyModel, settings: InferenceSettings, large: LargeImageSettings, precision: str
 ) -> dict[str, Any]:
     """All that decides the result, as JSON; stored with it."""
     decides = settings.model_dump(mode="json", include={"flips", "threshold", "minimum_size"})
@@ -494,10 +490,20 @@ def about_result(
     return {
         "program": f"napari-unet-workbench {__version__}",
         "image": stack.fingerprint,
-        "model": model.hash,
+        "model": hash_of_any(model),
         "settings": {**decides, "context": large.context},
         "precision": precision,
     }
+
+
+def hash_of_any(model: AnyModel) -> str:
+    """Of all that decides what a model says; of an ensemble that of its members, and their weights."""
+    if not isinstance(model, Ensemble):
+        return model.hash
+    digest = hashlib.blake2b(digest_size=16)
+    for member, one in model.models():
+        digest.update(f"{one.hash} {member.weight:.9g} {member.head} ".encode())
+    return digest.hexdigest()
 
 
 def tiles_of(planned: LargeImage) -> dict[str, Any]:

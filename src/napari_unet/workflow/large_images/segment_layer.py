@@ -23,8 +23,6 @@ from napari_unet.workflow.large_images.plan import plan_large_image
 from napari_unet.workflow.large_images.segment_large import (
     SUFFIX,
     about_result,
-    check_pixels,
-    one_model,
     tiles_of,
 )
 from napari_unet.workflow.segment.predict_task import find_sample, warm_models
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
     from napari_unet.data.files.pixel_size import PixelSize
     from napari_unet.data.sample import Sample
     from napari_unet.engine.task import FromCaller
-    from napari_unet.models.model import Model
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import InferenceSettings
     from napari_unet.workflow.inputs.image_reference import ImageReference
@@ -152,8 +150,7 @@ class SegmentLayerTask:
         """
         on_progress(Progress(0, 0, "Loading the model"))
         precision = default_precision()
-        model = one_model(warm_models().load(self.model, precision), self.model)
-        check_pixels(model)
+        model = warm_models().load(self.model, precision)
         stack = self._stack()
         out, store, large = self._place(stack, model, precision)
         on_progress(Progress(0, 0, "Segmenting", piece=LargeMask(store.path)))
@@ -190,7 +187,7 @@ class SegmentLayerTask:
         self,
         store: LabelStore,
         large: LargeImage,
-        model: Model,
+        model: AnyModel,
         precision: str,
         todo: list[Block],
         on_progress: OnProgress,
@@ -247,7 +244,9 @@ class SegmentLayerTask:
             remedy="save and open it as OME-Zarr, or take the cluster out of the preferences",
         )
 
-    def _place(self, stack: LazyStack, model: Model, precision: str) -> tuple[Path, LabelStore, LargeImage]:
+    def _place(
+        self, stack: LazyStack, model: AnyModel, precision: str
+    ) -> tuple[Path, LabelStore, LargeImage]:
         """Where labels that come about this way are, were begun, or can go without replacing others."""
         folder = self.folder.expanduser().resolve()
         wanted = self._about(stack, model, precision)
@@ -273,7 +272,7 @@ class SegmentLayerTask:
                 )
             number += 1
 
-    def _about(self, stack: LazyStack, model: Model, precision: str) -> dict[str, Any]:
+    def _about(self, stack: LazyStack, model: AnyModel, precision: str) -> dict[str, Any]:
         """What decides the probabilities."""
         about = about_result(stack, model, self.settings, self.large, precision)
         decides = dict(about["settings"])

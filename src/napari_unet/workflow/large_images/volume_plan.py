@@ -15,12 +15,15 @@ from napari_unet.inference.budget import ALWAYS, GIGABYTE, SPARE
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.inference.tiling import TILE_VOXELS
 from napari_unet.inference.volume_blocks import VolumePlan, plan_volume_blocks
+from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.intensities import Intensities, measure, prepare_part
 from napari_unet.models.normalization import scaled_shape
 from napari_unet.networks.graphs.cost import held_values
+from napari_unet.settings import SEPARATION_CHANNELS
 from napari_unet.workflow.inputs.pixel_scaling import resizing
 from napari_unet.workflow.large_images.plan import Block, LargeImage, check_channels, refuse_whole_images
 from napari_unet.workflow.large_images.tile_answers import TileAnswers
+from napari_unet.workflow.segment.segment_volumes import one_answer_only
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.files.lazy_stack import LazyStack
-    from napari_unet.models.model import Model
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.normalization import Normalization
     from napari_unet.settings import InferenceSettings, LargeImageSettings
 
@@ -98,11 +101,11 @@ class LargeVolume(LargeImage):
         """What decides the result where there are others than if all memory was there."""
         return list(self.plan.tile_shape)
 
-    def measure(self, model: Model, image: int) -> Intensities:
+    def measure(self, image: int) -> Intensities:
         """Look at one volume, as its normalization wants it."""
         index, (deep, height, width) = self.stack.indices[image], self.stack.size
 
-        found = measure(model.normalization, lambda: self.stack.parts(index), (deep * height, width))
+        found = measure(self.normalization, lambda: self.stack.parts(index), (deep * height, width))
         return VolumeIntensities(**found.model_dump(), blank=self._blank(index))
 
     def _blank(self, index: tuple[int, ...]) -> tuple[int, ...]:
@@ -124,11 +127,11 @@ class LargeVolume(LargeImage):
                 seen.add(z)
         return tuple(z for z in range(self.stack.size[0]) if z not in seen)
 
-    def read_tile(self, model: Model, block: Block, intensities: Intensities) -> NDArray[np.float32]:
+    def read_tile(self, block: Block, intensities: Intensities) -> NDArray[np.float32]:
         """Read what the network is shown: (Z, Y, X, C) float32."""
         index = self.stack.indices[block.image]
         values = self.stack.read(index, *self.plan.source(block.number))
-        prepared = prepare_volume(model.normalization, values, intensities, self.stack.name)
+        prepared = prepare_volume(self.normalization, values, intensities, self.stack.name)
         return self.plan.cut(prepared, block.number)
 
     @cached_property
@@ -148,10 +151,12 @@ def prepare_volume(
 
 def plan_large_volume(
     stack: LazyStack,
-    model: Model,
+    model: AnyModel,
     settings: InferenceSettings,
     large: LargeImageSettings,
     chunk: tuple[int, ...] | None = None,
+    *,
+    apart: bool = False,
 ) -> LargeVolume:
     """Decide how the volumes of a stack are gone about.
 
@@ -167,6 +172,8 @@ def plan_large_volume(
         Memory. As many voxels go into a tile as if the volume was in memory, where that suffices.
     chunk : tuple of int, optional
         (Z, Y, X) of the files of a result that was begun.
+    apart : bool
+        Whether what the network says to tell objects apart is wanted.
 
     Raises
     ------
@@ -175,6 +182,8 @@ def plan_large_volume(
     ModelError
         If the channels do not fit the model, or objects decide the classes of their voxels.
     """
+    if isinstance(model, Ensemble):
+        raise one_answer_only()
     volume = LazyVolume(stack)
     check_channels(stack, model)
     refuse_whole_images(stack, model, settings)
@@ -200,4 +209,5 @@ def plan_large_volume(
     plan = plan_volume_blocks(volume.size, shown, model.sizes, int(min(TILE_VOXELS, fitting)), cell)
     usual = plan_volume_blocks(volume.size, shown, model.sizes, TILE_VOXELS, cell)
     exact = plan.tile_shape == usual.tile_shape
-    return LargeVolume(volume, settings, plan, 1, plan.cell, exact)
+    wanted = len(model.classes) + (SEPARATION_CHANNELS[model.recipe.network.separation] if apart else 0)
+    return LargeVolume(volume, settings, plan, 1, plan.cell, exact, model.normalization, wanted)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.export.label_store import LabelStore
+    from napari_unet.models.ensemble import AnyModel
     from napari_unet.models.intensities import Intensities
-    from napari_unet.models.model import Model
     from napari_unet.settings import Separation
     from napari_unet.workflow.large_images.plan import Block
     from napari_unet.workflow.large_images.volume_plan import LargeVolume
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def write_answer(
     large: LargeVolume,
-    model: Model,
+    model: AnyModel,
     store: LabelStore,
     key: str,
     block: Block,
@@ -47,7 +47,7 @@ def write_answer(
     block : Block
         The tile.
     outputs : numpy.ndarray
-        (Z, Y, X, K) float32.
+        (Z, Y, X, K) float32, as ``VolumePlan.finish`` gives it.
     measured : Intensities
         Of the volume.
 
@@ -58,7 +58,7 @@ def write_answer(
     """
     plan, answers = large.plan, TileAnswers(store.path, block.image)
     index = large.stack.indices[block.image]
-    answers.write(block.number, plan.to_store(outputs, block.number))
+    answers.write(block.number, outputs)
     for cell in plan.cells_of(block.number):
         if store.has(key, (*index, *plan.place(cell))) or not all(map(answers.has, plan.tiles_of(cell))):
             continue
@@ -74,7 +74,7 @@ def write_answer(
 
 def _write_cell(
     large: LargeVolume,
-    model: Model,
+    model: AnyModel,
     store: LabelStore,
     key: str,
     image: int,

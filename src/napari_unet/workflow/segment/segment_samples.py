@@ -161,7 +161,7 @@ def segment_samples(
         settings = settings.model_copy(update={"batch_pixels": GPU_BATCH_PIXELS})
     blanks: Blanks = {}
     if model.recipe.network.in_3d:
-        if isinstance(model, Ensemble) or disagreement:
+        if disagreement and not isinstance(model, Ensemble):
             raise one_answer_only()
         readable = _readable(samples, on_problem, model.normalization, blanks)
         results = by_volumes(readable, model, settings, cancel, on_problem)
@@ -180,18 +180,21 @@ def segment_samples(
         if settings.refinement and classes == 1:
             outputs = outputs.copy()
             outputs[..., 0] = refine(outputs[..., 0], settings.refinement)
+        blank = blanks.pop(sample.id, None)
+        if blank is not None:
+            outputs = np.where(blank[..., None], np.float32(0), outputs)
+            constant += [sample.id] * bool(blank.all())
+        whole = reads_classes(settings, classes, network.separation)
+        if whole or network.separation != "none":  # as it is read where objects of large images are found
+            outputs = outputs.astype(np.float16).astype(np.float32)
         if network.separation == "star":
             outputs = with_depth(outputs, classes)
         if seen < settings.least_presence:
             faded = fade(outputs[..., :classes], seen, settings.least_presence, settings.threshold)
             outputs = np.concatenate([faded, outputs[..., classes:]], axis=-1)
-        blank = blanks.pop(sample.id, None)
-        if blank is not None:
-            outputs = np.where(blank[..., None], np.float32(0), outputs)
-            constant += [sample.id] * bool(blank.all())
         read_off = None
         kind: Separation = "distance" if network.separation in {"star", "objects"} else network.separation
-        if reads_classes(settings, classes, network.separation):
+        if whole:
             agreed, read_off = one_class_in_each(
                 *split_outputs(outputs, classes), kind, settings, network.activation
             )

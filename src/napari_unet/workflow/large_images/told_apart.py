@@ -1,0 +1,500 @@
+"""Objects of a large image that are told apart by its network, its probability or its shape, from the disk.
+
+While blocks are segmented, what the network says of them is stored in half precision, as it is rounded for
+small images. Then objects are found part by part (``inference.parted_objects``) and numbered: those that the
+whole image has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.data.masks.numbered_objects import NumberedObjects
+from napari_unet.export.label_store import ANSWERS, RAW, Index, LabelStore
+from napari_unet.inference.joined import drop_small, join, look_at_part
+from napari_unet.inference.object_classes import LEAST, ObjectClasses
+from napari_unet.inference.parted_objects import (
+    ObjectWay,
+    PartCores,
+    PartedObjects,
+    join_objects,
+    look_for_cores,
+    number_parted,
+)
+from napari_unet.inference.postprocess import mask_from_probabilities
+from napari_unet.workflow.large_images.large_stars import find_depth, keep_middles
+from napari_unet.workflow.large_images.parts import PART, Part, Work, parts_of, side_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.inference.joined import PartPieces, PieceNumber
+    from napari_unet.inference.parted_objects import Read, ReadCores
+    from napari_unet.inference.postprocess import Activation
+    from napari_unet.settings import InferenceSettings, Separation
+
+HEIGHT, CORES, WIDE, AGREED, CLASSES, DEPTH = "height", "cores", "wide", "agreed", "classes", "depth"
+
+
+@dataclass(frozen=True)
+class ObjectRules:
+    """What decides the objects of a large image.
+
+    Attributes
+    ----------
+    settings : InferenceSettings
+        Threshold, minimum size.
+    way : ObjectWay
+        How touching objects are told apart.
+    separation : str
+        Of the network.
+    activation : str
+        Of the network.
+    names : tuple of str
+        Of the classes 1..K.
+    whole : bool
+        Whether each object has one class, which is read off inside it.
+    numbers : bool
+        Whether numbers of objects are wanted, not classes.
+    """
+
+    settings: InferenceSettings
+    way: ObjectWay
+    separation: Separation
+    activation: Activation
+    names: tuple[str, ...]
+    whole: bool
+    numbers: bool
+
+    @property
+    def by_stars(self) -> bool:
+        """Whether polygons say how deep pixels lie."""
+        return self.separation == "star" and self.way.how == "learned"
+
+
+def foreground_of(probabilities: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
+    """(Y, X) float32: probability that a pixel is of any class."""
+    any_class = probabilities.sum(axis=-1) if activation == "softmax" else probabilities.max(axis=-1)
+    return np.asarray(np.minimum(any_class, 1), np.float32)
+
+
+def raw_mask(
+    probabilities: NDArray[np.float32], settings: InferenceSettings, activation: Activation, whole: bool
+) -> NDArray[np.uint8]:
+    """The mask in which objects are looked for first: (Y, X) uint8 of (Y, X, K) float32."""
+    if not whole:
+        return mask_from_probabilities(probabilities, settings.threshold, activation=activation)
+    wide = foreground_of(probabilities, activation) > LEAST * settings.threshold
+    return np.asarray(wide, np.uint8)
+
+
+def write_answers(
+    store: LabelStore,
+    index: Index,
+    place: tuple[slice, slice],
+    outputs: NDArray[np.float32],
+    classes: int,
+    block: int,
+) -> None:
+    """Store what was said of a block: (Y, X, K') float32, the classes first, rounded to half precision."""
+    if outputs.shape[-1] > classes + 1:
+        keep_middles(store, index, block, place, outputs[..., classes], outputs[..., classes + 1 :])
+    said = np.moveaxis(outputs[..., : classes + 1], -1, 0).astype(np.float16)
+    store.write_channels(ANSWERS, index, *place, said)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where mask, probabilities and separation of an image are read from.
+
+    Attributes
+    ----------
+    mask, answers, separation : str
+        Keys of arrays; no separation: the channel behind the classes.
+    classes : int
+        Channels of the answers that are probabilities.
+    way : ObjectWay
+        Says what is needed.
+    foreground : str
+        Of which activation the classes are made one; empty: they stay.
+    """
+
+    mask: str
+    answers: str
+    separation: str
+    classes: int
+    way: ObjectWay
+    foreground: str = ""
+
+    def reader(self, store: LabelStore, index: Index) -> Read:
+        """What reads a region, as ``look_for_cores`` wants it."""
+        learned = self.way.how == "learned"
+        wants_classes = self.way.how == "probability" or (learned and self.way.kind == "border")
+
+        def read(
+            rows: slice, columns: slice
+        ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None, NDArray[np.float32] | None]:
+            mask = np.asarray(store.array(self.mask)[(*index, rows, columns)])
+            probabilities = separation = None
+            if wants_classes:
+                probabilities = read_classes(store, self.answers, index, rows, columns, self.classes)
+                if self.foreground:
+                    softmax = "softmax" if self.foreground == "softmax" else "sigmoid"
+                    probabilities = foreground_of(probabilities, softmax)[..., None]  # type: ignore[arg-type]
+            if learned:
+                key, channel = (self.separation, 0) if self.separation else (ANSWERS, self.classes)
+                stored = store.array(key)[(*index, channel, rows, columns)]
+                separation = np.asarray(stored).astype(np.float32)
+            return mask, probabilities, separation
+
+        return read
+
+
+def read_classes(
+    store: LabelStore, key: str, index: Index, rows: slice, columns: slice, classes: int
+) -> NDArray[np.float32]:
+    """(Y, X, K) float32: probabilities of a region."""
+    stored = np.asarray(store.array(key)[(*index, slice(0, classes), rows, columns)])
+    return np.ascontiguousarray(np.moveaxis(stored, 0, -1)).astype(np.float32)
+
+
+def finish_told_apart(store: LabelStore, rules: ObjectRules, work: Work) -> None:
+    """Make the finest level of labels whose blocks are all there; may be done again where it was stopped.
+
+    Parameters
+    ----------
+    store : LabelStore
+        With answers.
+    rules : ObjectRules
+        What decides objects.
+    work : Work
+        Who does it.
+    """
+    raw = store.array(RAW)
+    for index in np.ndindex(*raw.shape[:-2]):
+        _finish_image(store, index, rules, work)
+
+
+def _finish_image(store: LabelStore, index: Index, rules: ObjectRules, work: Work) -> None:
+    classes = len(rules.names)
+    source = _Source(RAW, ANSWERS, "", classes, rules.way)
+    if rules.by_stars:
+        store.scratch(DEPTH, "float16", 1)
+        find_depth(store, DEPTH, index, classes, work)
+        source = replace(source, separation=DEPTH)
+    ties: NDArray[np.int64] = np.zeros(0, np.int64)
+    if rules.whole:
+        ties = _read_off_classes(store, index, rules, source, work)
+        source = replace(source, mask=CLASSES, answers=AGREED)
+    parts = list(parts_of(store, RAW, 0, PART, index))
+    if rules.settings.minimum_size > 1:
+        _drop_small(store, source.mask, parts, rules.settings.minimum_size, work)
+    if not rules.numbers:
+        items = [_Copy(part, source.mask) for part in parts]
+        for _ in work.each(_copy, items, "Making the mask"):
+            pass
+        return
+    joined = find_numbers(store, source, "0", parts, work)
+    if classes > 1:
+        said = joined.classes
+        tied = _ties_in(store, ties, parts, rules, work) if len(ties) else ()
+        store.write_numbered(index, NumberedObjects(rules.names, said, tied))
+
+
+@dataclass(frozen=True)
+class _Copy:
+    part: Part
+    key: str
+
+
+def _copy(item: _Copy) -> None:
+    part = item.part
+    store = LabelStore.open(part.store)
+    mask = np.asarray(store.array(item.key)[part.place_in])
+    store.write(0, part.index, part.rows, part.columns, mask)
+
+
+@dataclass(frozen=True, eq=False)
+class _Small:
+    part: Part
+    key: str
+    minimum_size: int
+    areas: NDArray[np.int64] | None = None
+
+
+def _look_at_pieces(item: _Small) -> PartPieces:
+    store = LabelStore.open(item.part.store)
+    return look_at_part(np.asarray(store.array(item.key)[item.part.place_in]))
+
+
+def _drop_part(item: _Small) -> None:
+    assert item.areas is not None
+    part, store = item.part, LabelStore.open(item.part.store)
+    mask = np.asarray(store.array(item.key)[part.place_in])
+    kept = drop_small(mask, item.areas, item.minimum_size)
+    if not np.array_equal(kept, mask):
+        store.write(item.key, part.index, part.rows, part.columns, kept)
+
+
+def _drop_small(store: LabelStore, key: str, parts: list[Part], minimum_size: int, work: Work) -> None:
+    """Drop small pieces where they are: done once more it changes nothing, as they only become fewer."""
+    items = [_Small(part, key, minimum_size) for part in parts]
+    looked = {i.part.place: found for i, found in work.each(_look_at_pieces, items, "Joining pieces")}
+    areas = join(looked).areas
+    again = [replace(item, areas=areas[item.part.place]) for item in items]
+    for _ in work.each(_drop_part, again, "Dropping small pieces"):
+        pass
+
+
+@dataclass(frozen=True, eq=False)
+class _Cores:
+    part: Part
+    source: _Source
+
+
+def _find_cores(item: _Cores) -> PartCores:
+    part, store = item.part, LabelStore.open(item.part.store)
+    shape = store.array(RAW).shape[-2:]
+    read = item.source.reader(store, part.index)
+    found, height, numbers = look_for_cores(
+        read, part.rows, part.columns, (shape[0], shape[1]), item.source.way
+    )
+    store.write(HEIGHT, part.index, part.rows, part.columns, height)
+    store.write(CORES, part.index, part.rows, part.columns, numbers.astype(np.uint32))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Number:
+    part: Part
+    source: _Source
+    key: str
+    of_pieces: NDArray[np.int32]
+    of_cores: dict[PieceNumber, NDArray[np.int32]]  # of the parts around
+
+
+class _TooNearError(Exception):
+    """The tables of the parts around do not reach far enough."""
+
+
+def _number_part(item: _Number) -> bool:
+    """Number the objects of a part; False: tables of more parts are needed."""
+    part, store = item.part, LabelStore.open(item.part.store)
+    raw = store.array(RAW)
+    sides = side_of(raw, PART)
+
+    def read(rows: slice, columns: slice) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]:
+        place = (*part.index, rows, columns)
+        local = np.asarray(store.array(CORES)[place])
+        cores = np.zeros(local.shape, np.int32)
+        for r in range(rows.start // sides[0], -(-rows.stop // sides[0])):
+            for c in range(columns.start // sides[1], -(-columns.stop // sides[1])):
+                if (r, c) not in item.of_cores:
+                    raise _TooNearError
+                here = tuple(
+                    slice(max(n * side - all_of_it.start, 0), (n + 1) * side - all_of_it.start)
+                    for n, side, all_of_it in zip((r, c), sides, (rows, columns), strict=True)
+                )
+                cores[here] = item.of_cores[r, c][local[here]]
+        mask = np.asarray(store.array(item.source.mask)[place])
+        return mask, np.asarray(store.array(HEIGHT)[place]), cores
+
+    reads: ReadCores = read
+    shape = raw.shape[-2:]
+    try:
+        found = number_parted(reads, part.rows, part.columns, (shape[0], shape[1]), item.of_pieces)
+    except _TooNearError:
+        return False
+    array = store.array(item.key)
+    store.write(item.key, part.index, part.rows, part.columns, found.astype(array.dtype))
+    return True
+
+
+def find_numbers(
+    store: LabelStore, source: _Source, key: str, parts: list[Part], work: Work
+) -> PartedObjects:
+    """Number the objects of an image into an array.
+
+    Parameters
+    ----------
+    store : LabelStore
+        With mask and answers.
+    source : _Source
+        Which of them.
+    key : str
+        Of the array that gets numbers.
+    parts : list of Part
+        All of the image.
+    work : Work
+        Who does it.
+    """
+    store.scratch(HEIGHT, "float32")
+    store.scratch(CORES, "uint32")
+    items = [_Cores(part, source) for part in parts]
+    looked = {i.part.place: found for i, found in work.each(_find_cores, items, "Finding objects")}
+    joined = join_objects(looked)
+    todo, reach = parts, 1
+    while todo:
+        numbers = [
+            _Number(part, source, key, joined.of_pieces[part.place], _around(joined, part.place, reach))
+            for part in todo
+        ]
+        done = work.each(_number_part, numbers, "Numbering objects")
+        todo = [item.part for item, finished in done if not finished]
+        reach *= 2
+    return joined
+
+
+def _around(joined: PartedObjects, place: PieceNumber, reach: int) -> dict[PieceNumber, NDArray[np.int32]]:
+    near = {}
+    for row in range(place[0] - reach, place[0] + reach + 1):
+        for column in range(place[1] - reach, place[1] + reach + 1):
+            if (row, column) in joined.of_cores:
+                near[row, column] = joined.of_cores[row, column]
+    return near
+
+
+# What follows reads the class of each object off inside it, as ``object_classes.one_class_in_each`` does.
+
+
+@dataclass(frozen=True, eq=False)
+class _Votes:
+    part: Part
+    threshold: float
+    activation: Activation
+    classes: int
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class _PartVotes:
+    """Of the objects that a part has: their numbers, and sums of probabilities over sure and all pixels."""
+
+    numbers: NDArray[np.int64]
+    sure: NDArray[np.float64]
+    every: NDArray[np.float64]
+    pixels: NDArray[np.int64]
+
+
+def _count_votes(item: _Votes) -> _PartVotes:
+    part, store = item.part, LabelStore.open(item.part.store)
+    wide = np.asarray(store.array(WIDE)[part.place_in])
+    probabilities = read_classes(store, ANSWERS, part.index, part.rows, part.columns, item.classes)
+    sure = foreground_of(probabilities, item.activation) > item.threshold
+    numbers, own = np.unique(wide, return_inverse=True)
+    own = own.ravel()
+
+    def sums(of: NDArray[np.bool_]) -> NDArray[np.float64]:
+        votes = [
+            np.bincount(own, np.where(of, probabilities[..., k], 0).ravel(), len(numbers))
+            for k in range(item.classes)
+        ]
+        return np.stack(votes, axis=1)
+
+    pixels = np.bincount(own, sure.ravel(), len(numbers)).astype(np.int64)
+    return _PartVotes(numbers.astype(np.int64), sums(sure), sums(np.ones_like(sure)), pixels)
+
+
+@dataclass(frozen=True, eq=False)
+class _Agree:
+    part: Part
+    labels: NDArray[np.uint8]
+    activation: Activation
+    classes: int
+    threshold: float
+
+
+def _agree(item: _Agree) -> None:
+    """Give each pixel of an object the class of the object, and make the mask of that."""
+    part, store = item.part, LabelStore.open(item.part.store)
+    probabilities = read_classes(store, ANSWERS, part.index, part.rows, part.columns, item.classes)
+    foreground = foreground_of(probabilities, item.activation)
+    label = item.labels[np.asarray(store.array(WIDE)[part.place_in])]
+    ours = np.arange(1, item.classes + 1) == label[..., None]
+    agreed = np.where(
+        (label > 0)[..., None], np.where(ours, foreground[..., None], np.float32(0)), probabilities
+    ).astype(np.float16)
+    store.write_channels(AGREED, part.index, part.rows, part.columns, np.moveaxis(agreed, -1, 0))
+    mask = mask_from_probabilities(agreed.astype(np.float32), item.threshold, activation=item.activation)
+    store.write(CLASSES, part.index, part.rows, part.columns, mask)
+
+
+def _read_off_classes(
+    store: LabelStore, index: Index, rules: ObjectRules, source: _Source, work: Work
+) -> NDArray[np.int64]:
+    """Find objects of any class, and let each have one; gives the numbers of ties among them."""
+    classes = len(rules.names)
+    store.scratch(WIDE, "uint32")
+    store.scratch(AGREED, "float16", classes)
+    store.scratch(CLASSES, "uint8")
+    parts = list(parts_of(store, RAW, 0, PART, index))
+    found = find_numbers(store, replace(source, foreground=rules.activation), WIDE, parts, work)
+    sure, every = (np.zeros((found.count + 1, classes)) for _ in range(2))
+    pixels = np.zeros(found.count + 1, np.int64)
+    threshold = rules.settings.threshold
+    asked = [_Votes(part, threshold, rules.activation, classes, found.count) for part in parts]
+    for _, said in work.each(_count_votes, asked, "Reading off classes"):
+        sure[said.numbers] += said.sure
+        every[said.numbers] += said.every
+        pixels[said.numbers] += said.pixels
+    # Pixels that are sure speak; an object without one is not in the mask, and all of it speaks.
+    read_off = ObjectClasses.of_votes(np.where(pixels[1:, None] > 0, sure[1:], every[1:]))
+    labels = np.concatenate([[0], read_off.labels]).astype(np.uint8)
+    agreed = [_Agree(part, labels, rules.activation, classes, threshold) for part in parts]
+    for _ in work.each(_agree, agreed, "Making the mask"):
+        pass
+    return read_off.ties[pixels[read_off.ties] > 0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Ties:
+    part: Part
+    tied: NDArray[np.bool_]
+    threshold: float
+    activation: Activation
+    classes: int
+
+
+def _count_ties(item: _Ties) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of a tie and an object that share pixels, (N, 2), and how many."""
+    part, store = item.part, LabelStore.open(item.part.store)
+    wide = np.asarray(store.array(WIDE)[part.place_in]).astype(np.int64)
+    objects = np.asarray(store.array(0)[part.place_in]).astype(np.int64)
+    there = item.tied[wide] & (objects > 0)
+    if not there.any():
+        return np.zeros((0, 2), np.int64), np.zeros(0, np.int64)
+    probabilities = read_classes(store, ANSWERS, part.index, part.rows, part.columns, item.classes)
+    there &= foreground_of(probabilities, item.activation) > item.threshold
+    return np.unique(np.stack([wide[there], objects[there]], axis=1), axis=0, return_counts=True)
+
+
+def _ties_in(
+    store: LabelStore, ties: NDArray[np.int64], parts: list[Part], rules: ObjectRules, work: Work
+) -> tuple[int, ...]:
+    """Numbers that the ties have among the objects of the image: each that with most of its pixels."""
+    highest = int(ties.max())
+    tied = np.zeros(max(highest, _highest(store, parts[0].index)) + 1, bool)
+    tied[ties] = True
+    items = [
+        _Ties(part, tied, rules.settings.threshold, rules.activation, len(rules.names)) for part in parts
+    ]
+    shared: dict[tuple[int, int], int] = {}
+    for _, (pairs, pixels) in work.each(_count_ties, items, "Reading off classes"):
+        for (tie, number), count in zip(pairs.tolist(), pixels.tolist(), strict=True):
+            shared[tie, number] = shared.get((tie, number), 0) + count
+    best: dict[int, tuple[int, int]] = {}
+    for (tie, number), count in sorted(shared.items()):
+        best[tie] = max(best.get(tie, (0, 0)), (count, -number))
+    return tuple(sorted({-number for _, number in best.values()}))
+
+
+def _highest(store: LabelStore, index: Index) -> int:
+    """The highest number among the objects of any class."""
+    array = store.array(WIDE)
+    return max(
+        int(np.asarray(array[(*index, slice(y, y + PART))]).max(initial=0))
+        for y in range(0, array.shape[-2], PART)
+    )

@@ -1,0 +1,274 @@
+"""Objects that touch are the same in a large image as in memory, for each way of telling them apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import zarr
+from scipy import ndimage
+
+from napari_unet.data.files.lazy_stack import lazy_stack
+from napari_unet.data.sample import Sample
+from napari_unet.errors import Cancelled
+from napari_unet.export.label_store import SCRATCH, LabelStore
+from napari_unet.models.ensemble import Ensemble, load_any
+from napari_unet.models.model import Model, save_model
+from napari_unet.models.normalization import Normalization
+from napari_unet.networks.registry import build_network
+from napari_unet.progress import CancelToken, Progress
+from napari_unet.settings import InferenceSettings, NetworkSettings, Recipe
+from napari_unet.workflow.large_images import answers
+from napari_unet.workflow.large_images import plan as large_module
+from napari_unet.workflow.large_images.segment_large import segment_stack
+from napari_unet.workflow.segment import segment_samples as small_images
+from napari_unet.workflow.segment.segment_samples import Segmentation, segment_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from napari_unet.workflow.large_images.plan import Block
+
+pytestmark = pytest.mark.slow
+SHAPE = (152, 192)  # multiples of 4, or a network is shown the whole image shifted
+
+
+@pytest.fixture(autouse=True)
+def _awkward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of 96, files of 40, parts of 80 pixels: objects lie on borders of all of them."""
+    monkeypatch.setattr("napari_unet.inference.budget.LARGEST_TILE", 96)
+    monkeypatch.setattr("napari_unet.inference.shared_tiles.BLOCK", 64)
+    monkeypatch.setattr(large_module, "LARGEST_CHUNK", 40)
+    for module in ("told_apart", "finish", "large_stars"):
+        monkeypatch.setattr(f"napari_unet.workflow.large_images.{module}.PART", 80)
+
+
+def model_of(separation: str, classes: int = 1, **inference: Any) -> Model:
+    """A network with random weights."""
+    names = tuple("abc"[:classes])
+    network = NetworkSettings(
+        filters=4, depth=2, classes=classes, separation=separation,
+        activation="sigmoid" if classes == 1 else "softmax",
+    )  # fmt: skip
+    settings = InferenceSettings(**{"flips": "none", "tile": 2048, "overlap": 16, **inference})
+    recipe = Recipe(name="tiny", network=network, inference=settings)
+    return Model(recipe, Normalization(), names, build_network(network, 0))
+
+
+def field(seed: int, sigma: float = 4.0) -> np.ndarray:
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(SHAPE), sigma)
+    return np.asarray((0.55 + noise / (4 * noise.std())).clip(0, 1), np.float32)
+
+
+def answer_of(model: Model) -> np.ndarray:
+    """What a network might say: classes, then depth or borders, then rays of about the size of objects."""
+    classes = len(model.classes)
+    found = [field(10 + number, 6) / (1 if classes == 1 else 1.6) for number in range(classes)]
+    separation = model.recipe.network.separation
+    if separation != "none":
+        found.append(field(0, 3))
+    rays = [field(20 + number, 8) * 16 / 1024 for number in range(32 * (separation == "star"))]
+    return np.stack(found + rays, axis=-1).astype(np.float32)
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
+    """What networks say of the image, wherever they are asked: put it under "answer"."""
+    known: dict[str, np.ndarray] = {}
+
+    def of(self: answers.BlockAnswers, blocks: Sequence[Block], tiles: object) -> list[np.ndarray]:
+        places = [self.large.plan.result(block.number) for block in blocks]
+        return [known["answer"][place][..., : self.large.channels] for place in places]
+
+    def by_one(
+        samples: Any, model: Model, settings: object, cancel: object, on_problem: Any, blanks: Any
+    ) -> Iterator[tuple[Sample, np.ndarray, None]]:
+        for sample, _ in small_images._readable(samples, on_problem, model.normalization, blanks):
+            yield sample, known["answer"], None
+
+    monkeypatch.setattr(answers.BlockAnswers, "of", of)
+    monkeypatch.setattr(small_images, "_by_one", by_one)
+    return known
+
+
+def in_memory(image: np.ndarray, model: Any, settings: InferenceSettings | None = None) -> Segmentation:
+    (found,) = segment_samples([Sample("a", lambda: image[..., None])], model, settings)
+    return found
+
+
+def result(path: Path) -> np.ndarray:
+    return np.asarray(zarr.open_group(path, mode="r")["0"])
+
+
+def assert_same_objects(found: np.ndarray, expected: np.ndarray) -> None:
+    """One number of the one for each number of the other, background included; ours have no gaps."""
+    np.testing.assert_array_equal(found > 0, expected > 0)
+    pairs = np.unique(np.stack([found.ravel(), expected.ravel()]), axis=1)
+    assert pairs.shape[1] == len(np.unique(expected))
+    np.testing.assert_array_equal(np.unique(found), np.arange(pairs.shape[1]))
+
+
+WAYS = [
+    ("distance", 1, {}),
+    ("distance", 1, {"minimum_size": 60, "core": 0.6}),
+    ("border", 1, {}),
+    ("star", 1, {}),
+    ("star", 1, {"objects": "connected"}),
+    ("none", 1, {"objects": "shape"}),
+    ("none", 1, {"objects": "probability", "minimum_size": 40}),
+    ("none", 2, {"objects": "probability", "class_of": "pixels"}),
+    ("none", 2, {"objects": "shape", "class_of": "objects", "minimum_size": 30}),
+    ("distance", 2, {}),
+    ("border", 2, {"minimum_size": 50}),
+    ("star", 3, {}),
+    ("distance", 2, {"class_of": "pixels"}),
+]
+
+
+@pytest.mark.parametrize(("separation", "classes", "changes"), WAYS)
+def test_objects_are_those_of_the_whole_image(
+    separation: str, classes: int, changes: dict[str, Any], tmp_path: Path, said: dict[str, np.ndarray]
+) -> None:
+    model = model_of(separation, classes, **changes)
+    said["answer"] = answer_of(model)
+    image = (field(5) * 60_000).astype(np.uint16)
+    image[:30, 100:140] = 0  # a hole without data
+    expected = in_memory(image, model)
+    assert expected.objects.max() > 5
+    out = segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", objects=True)
+    found = result(out)
+    assert_same_objects(found, expected.objects)
+    done = LabelStore.open(out)
+    assert not {path.name for path in out.iterdir()} & set(SCRATCH)
+    if classes > 1:
+        numbered = done.read_numbered()
+        assert numbered is not None
+        np.testing.assert_array_equal(numbered.classes[found], expected.mask)
+        other = np.zeros(found.max() + 1, np.int64)
+        other[found.ravel()] = expected.objects.ravel()
+        assert sorted(other[list(numbered.ties)].tolist()) == list(expected.ties)
+    mask = segment_stack(lazy_stack(image), model, tmp_path / "mask.ome.zarr")
+    np.testing.assert_array_equal(result(mask), expected.mask)
+
+
+def test_of_each_image_of_a_stack(tmp_path: Path, said: dict[str, np.ndarray]) -> None:
+    model = model_of("star")
+    said["answer"] = answer_of(model)
+    image = (field(5) * 60_000).astype(np.uint16)
+    out = segment_stack(
+        lazy_stack(np.stack([image, image]), "zyx"), model, tmp_path / "a.ome.zarr", objects=True
+    )
+    expected = in_memory(image, model)
+    for found in result(out):
+        assert_same_objects(found, expected.objects)
+
+
+@pytest.mark.parametrize("words", ["Segmenting", "Finding polygons", "Finding objects", "Numbering objects"])
+def test_what_is_stopped_anywhere_is_resumed(words: str, tmp_path: Path, said: dict[str, np.ndarray]) -> None:
+    model = model_of("star", 2)
+    said["answer"] = answer_of(model)
+    image = (field(5) * 60_000).astype(np.uint16)
+    cancel, out = CancelToken(), tmp_path / "a.ome.zarr"
+    seen: list[str] = []
+
+    def stop(progress: Progress) -> None:
+        seen.append(progress.message)
+        if seen.count(words) == 2:
+            cancel.cancel()
+
+    with pytest.raises(Cancelled):
+        segment_stack(lazy_stack(image), model, out, objects=True, on_progress=stop, cancel=cancel)
+    assert seen[-1] == words
+    assert not out.exists()
+    segment_stack(lazy_stack(image), model, out, objects=True)
+    assert_same_objects(result(out), in_memory(image, model).objects)
+
+
+def assert_alike(found: np.ndarray, expected: np.ndarray) -> None:
+    """As many objects, but for those that rounding decides; the others all but equal."""
+    assert expected.max() > 10
+    numbers = np.unique(expected[expected > 0])
+    same = 0
+    for number in numbers:
+        mine = expected == number
+        other = np.bincount(found[mine]).argmax()
+        same += bool(other) and (mine & (found == other)).sum() > 0.98 * (mine | (found == other)).sum()
+    assert same >= 0.97 * len(numbers)
+    assert abs(int(found.max()) - len(numbers)) <= 0.03 * len(numbers)
+
+
+def spread_out(model: Model) -> Model:
+    """So that what the network says lies on both sides of every threshold."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal((1, 128, 128, 1)), (0, 2, 2, 0))
+    logits = np.asarray(model.network.predict_on_batch(noise.astype(np.float32) * 4))
+    last = next(layer for layer in reversed(model.network.layers) if layer.get_weights())
+    kernel, bias = last.get_weights()
+    wide = 3 / logits.std(axis=(0, 1, 2)).clip(1e-6)
+    last.set_weights([kernel * wide, (bias - logits.mean(axis=(0, 1, 2))) * wide])
+    return model
+
+
+@pytest.mark.parametrize("separation", ["distance", "border"])
+def test_a_network_says_the_same_of_blocks(separation: str, tmp_path: Path) -> None:
+    model = spread_out(model_of(separation))
+    image = (field(7, 2) * 60_000).astype(np.uint16)
+    out = segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", objects=True)
+    assert_alike(result(out), in_memory(image, model).objects)
+
+
+def test_an_ensemble_says_of_blocks_what_it_says_of_the_whole(tmp_path: Path) -> None:
+    models = [spread_out(model_of("distance")), spread_out(model_of("distance"))]
+    scaled = replace(models[1], normalization=Normalization(scale=0.5))
+    paths = [save_model(one, tmp_path / name) for one, name in zip((models[0], scaled), "ab", strict=True)]
+    ensemble = ensemble_of(paths)
+    image = (field(7, 2) * 60_000).astype(np.uint16)
+    out = segment_stack(lazy_stack(image), ensemble, tmp_path / "a.ome.zarr", objects=True)
+    expected = in_memory(image, ensemble)
+    assert_alike(result(out), expected.objects)
+    mask = result(segment_stack(lazy_stack(image), ensemble, tmp_path / "mask.ome.zarr"))
+    decided = np.abs(expected.probabilities[..., 0] - 0.5) > 1e-3
+    np.testing.assert_array_equal(mask[decided], expected.mask[decided])
+    alone = in_memory(image, load_any(paths[0])).mask
+    assert (mask != alone).mean() > 0.01
+    # Where members are loaded one after another the answer is the same.
+    ensemble_of_little_room = replace(ensemble_of(paths), room=0)
+    again = segment_stack(lazy_stack(image), ensemble_of_little_room, tmp_path / "b.ome.zarr")
+    np.testing.assert_array_equal(result(again), mask)
+
+
+def ensemble_of(paths: Sequence[Path]) -> Ensemble:
+    from napari_unet.models.ensemble import Member, save_ensemble
+
+    first = load_any(paths[0])
+    members = tuple(Member(path, 1 / len(paths)) for path in paths)
+    folder = paths[0].parent / "ensemble"
+    save_ensemble(Ensemble(first.recipe, first.normalization, first.classes, {}, members), folder)
+    found = load_any(folder)
+    assert isinstance(found, Ensemble)
+    return found
+
+
+def test_a_network_that_finds_objects_gets_the_tiles_that_it_gets_in_memory(tmp_path: Path) -> None:
+    settings = NetworkSettings(name="mask_rcnn", separation="objects", filters=4)
+    inference = InferenceSettings(flips="none", tile=64, overlap=16)
+    network = build_network(settings, 0)
+    recipe = Recipe(name="tiny", network=settings, inference=inference)
+    model = Model(recipe, Normalization(), ("a",), network)
+    image = (field(7, 2) * 60_000).astype(np.uint16)
+
+    def made_up(images: np.ndarray) -> np.ndarray:
+        """Depth and probability by what the tile has: another tile has another mean."""
+        bright = images[..., :1] - images.mean(axis=(1, 2, 3), keepdims=True)
+        smooth = ndimage.gaussian_filter(bright, (0, 2, 2, 0))
+        both = np.concatenate([smooth, ndimage.gaussian_filter(bright, (0, 1, 1, 0))], axis=-1)
+        return np.asarray(1 / (1 + np.exp(-3 * both)), np.float32)
+
+    model.predictor = lambda **_: made_up  # type: ignore[method-assign]
+    type(model).outputs  # noqa: B018 - a property, which asks the predictor
+    expected = in_memory(image, model)
+    assert expected.objects.max() > 10
+    out = segment_stack(lazy_stack(image), model, tmp_path / "a.ome.zarr", objects=True)
+    assert_same_objects(result(out), expected.objects)
