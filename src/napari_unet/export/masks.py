@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,17 +62,13 @@ def write_mask(path: Path, mask: NDArray[np.integer], classes: int = 1) -> Path:
 def png_bytes(values: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     """Encode (Y, X) grey values as PNG.
 
-    Rows are stored as they are, because masks have long runs of one value. With thousands of small masks this
-    takes half the time of an encoder that chooses a filter for each row.
+    Runs are counted and rows not filtered, because masks have long runs of one value. With thousands of small
+    masks this takes half the time of an encoder that chooses a filter for each row.
     """
-    height, width = values.shape
-    rows = np.zeros((height, 1 + width * values.itemsize), np.uint8)  # a row begins with its filter: none
-    big_endian = np.ascontiguousarray(values, values.dtype.newbyteorder(">"))
-    rows[:, 1:] = big_endian.view(np.uint8).reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8 * values.itemsize, 0, 0, 0, 0)
-    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")
-    packed = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+    import imagecodecs
+
+    png = imagecodecs.PNG
+    return bytes(imagecodecs.png_encode(values, level=1, strategy=png.STRATEGY.RLE, filter=png.FILTER.NO))
 
 
 def stored_values(mask: NDArray[np.integer], classes: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
