@@ -6,7 +6,7 @@ import numpy as np
 
 from napari_unet.inference.agglomeration import agglomerate
 from napari_unet.inference.objects import find_objects
-from napari_unet.inference.volume_objects import find_volume_objects
+from napari_unet.inference.volumes.volume_objects import find_volume_objects
 from napari_unet.settings import InferenceSettings
 
 ONE = np.ones((1, 6), np.uint8)

@@ -14,11 +14,11 @@ from napari_unet.data.files.decoders.image_kinds import (
     split_array_name,
     suffix_of,
 )
-from napari_unet.data.files.lazy_hdf5 import open_hdf5_image
-from napari_unet.data.files.lazy_zarr import is_zarr_image
 from napari_unet.data.files.pages import page_samples
 from napari_unet.data.files.reading import current_reading
 from napari_unet.data.files.source import FolderSource, Source, open_source
+from napari_unet.data.files.stored.lazy_hdf5 import open_hdf5_image
+from napari_unet.data.files.stored.lazy_zarr import is_zarr_image
 from napari_unet.data.files.unreadable import IMAGE_FORMATS, unreadable_file
 from napari_unet.data.formats import (
     cell_tracking,

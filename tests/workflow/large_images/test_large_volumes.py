@@ -13,17 +13,18 @@ import zarr
 from napari_unet.data.catalog import open_images
 from napari_unet.data.files.lazy_files import open_lazy
 from napari_unet.errors import Cancelled
-from napari_unet.inference import parted_volumes, predict
+from napari_unet.inference import predict
 from napari_unet.inference.tiling import plan_volume
-from napari_unet.inference.volume_objects import find_volume_objects
+from napari_unet.inference.volumes import parted_volumes
+from napari_unet.inference.volumes.volume_objects import find_volume_objects
 from napari_unet.models.model import Model, load_model, save_model
 from napari_unet.models.normalization import Normalization
 from napari_unet.networks.registry import build_network
 from napari_unet.progress import CancelToken, Progress, ignore_progress
 from napari_unet.settings import InferenceSettings, LargeImageSettings, NetworkSettings, Recipe
-from napari_unet.workflow.large_images import finish_volume, volume_plan
 from napari_unet.workflow.large_images.segment_files import SegmentFilesTask
 from napari_unet.workflow.large_images.segment_large import segment_stack
+from napari_unet.workflow.large_images.volumes import finish_volume, volume_plan
 from napari_unet.workflow.segment.segment_samples import segment_samples
 from support.errors import raises_code
 from support.tiny_models import without_graphs
@@ -217,7 +218,7 @@ def test_a_stopped_run_resumes(tmp_path: Path, volume: np.ndarray) -> None:
 def test_a_kill_between_the_last_answer_and_the_mask_loses_nothing(
     tmp_path: Path, volume: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unet.workflow.large_images import volume_run
+    from napari_unet.workflow.large_images.volumes import volume_run
 
     model = made_model("3d")
     whole, _ = in_memory(tmp_path, model)

@@ -9,7 +9,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.files.array_files import is_reference, open_reference, read_page
 from napari_unet.data.files.decoders import pictures
 from napari_unet.data.files.decoders.bounds import check_bytes, check_header, check_page, check_part
 from napari_unet.data.files.decoders.damage import as_damage
@@ -23,6 +22,7 @@ from napari_unet.data.files.decoders.microscope_files import (
 from napari_unet.data.files.decoders.nodata import without_nodata
 from napari_unet.data.files.decoders.tiff_images import TiffImages, opened_tiff
 from napari_unet.data.files.reading import PLAIN, ImageReading, channel_numbers
+from napari_unet.data.files.stored.array_files import is_reference, open_reference, read_page
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:
@@ -117,10 +117,10 @@ def decode_pixels(
     file.seek(0)
     if is_reference(head):
         with as_damage(name):
-            stack = open_reference(file.read(), reading)
-            check_page(page, len(stack.indices), name)
-            _array_header(stack, name, reading)  # bounds the size
-            return DecodedImage(read_page(stack, page or 0), stack.channels, colour=stack.shape[2] == 3)
+            array = open_reference(file.read(), reading)
+            check_page(page, len(array.indices), name)
+            _array_header(array, name, reading)  # bounds the size
+            return DecodedImage(read_page(array, page or 0), array.channels, colour=array.shape[2] == 3)
     kind = kind_of(head)
     if kind == "TIFF":
         with as_damage(name), opened_tiff(file, name, reading) as images:
@@ -226,9 +226,9 @@ def image_header(
     file.seek(0)
     if is_reference(head):
         with as_damage(name):
-            stack = open_reference(file.read(), reading)
-            check_page(page or 0, len(stack.indices), name)
-            return _array_header(stack, name, reading)
+            array = open_reference(file.read(), reading)
+            check_page(page or 0, len(array.indices), name)
+            return _array_header(array, name, reading)
     kind = kind_of(head)
     if kind == "TIFF":
         with as_damage(name), opened_tiff(file, name, reading) as images:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.data.files.decoders.image_kinds import TIFF_SUFFIXES, split_array_name
-from napari_unet.data.files.lazy_hdf5 import open_hdf5_image
 from napari_unet.data.files.lazy_tiff import open_tiff_stacks
-from napari_unet.data.files.lazy_zarr import is_zarr, open_zarr
+from napari_unet.data.files.stored.lazy_hdf5 import open_hdf5_image
+from napari_unet.data.files.stored.lazy_zarr import is_zarr, open_zarr
 from napari_unet.errors import DataError
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_unet.data.files.decoders.nodata import as_nan
 from napari_unet.data.files.decoders.orientation import SIDEWAYS, stored_region, upright, upright_shape
+from napari_unet.data.files.mirror import mirrored
 from napari_unet.data.files.reading import channel_numbers
 from napari_unet.errors import DataError, SettingsError
 
@@ -240,8 +241,6 @@ class LazyStack:
         self, index: tuple[int | slice, ...], rows: slice, columns: slice
     ) -> NDArray[np.generic]:
         """A part of a slice and of those before and behind it, mirrored at the ends of the volume."""
-        from napari_unet.data.volumes.slices import mirrored
-
         alone = replace(self, seen=1)
         names = [axis for axis, _ in self.leading]
         if "z" not in names:

@@ -20,8 +20,8 @@ from napari_unet.data.files.archive import (
     folder_of_zip,
     gigabytes,
 )
-from napari_unet.data.files.array_files import arrays_of, reference_to
 from napari_unet.data.files.decoders.image_kinds import split_array_name
+from napari_unet.data.files.stored.array_files import arrays_of, reference_to
 from napari_unet.data.files.unreadable import ARRAYS, unreadable_file
 from napari_unet.errors import DataError
 

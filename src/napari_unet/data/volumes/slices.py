@@ -18,7 +18,6 @@ import numpy as np
 
 from napari_unet.data.dataset import ArrayCache
 from napari_unet.data.file_names import composed
-from napari_unet.data.files.array_files import open_array
 from napari_unet.data.files.decoders.damage import as_damage
 from napari_unet.data.files.decoders.image_kinds import (
     TIFF_SUFFIXES,
@@ -29,8 +28,10 @@ from napari_unet.data.files.decoders.image_kinds import (
 )
 from napari_unet.data.files.decoders.tiff_images import opened_tiff
 from napari_unet.data.files.loaders import ImageLoader, LabelMaskLoader
+from napari_unet.data.files.mirror import mirrored
 from napari_unet.data.files.pages import PageLoader
 from napari_unet.data.files.reading import PLAIN
+from napari_unet.data.files.stored.array_files import open_array
 from napari_unet.data.masks.mask_checks import FittingMask
 from napari_unet.data.sample import ReferenceMask, Sample
 from napari_unet.data.volumes.voxel_size import VoxelSize, read_voxel_size
@@ -209,13 +210,6 @@ class NeighbourLoader:
 def read_slice(load: Callable[[], NDArray[np.generic]]) -> NDArray[np.generic]:
     """What a loader reads; the last slices stay in memory, as neighbours are read for several others."""
     return load()
-
-
-def mirrored(place: int, reach: int, count: int) -> list[int]:
-    """Places from ``place - reach`` to ``place + reach``, mirrored at both ends of a row of `count`."""
-    period = max(2 * count - 2, 1)
-    wrapped = [n % period for n in range(place - reach, place + reach + 1)]
-    return [n if n < count else period - n for n in wrapped]
 
 
 def with_neighbours(sample: Sample, slices: int) -> Sample:

@@ -24,8 +24,8 @@ from napari_unet.workflow.large_images.plan import (
     note_constant,
 )
 from napari_unet.workflow.large_images.told_apart import raw_mask, write_answers
-from napari_unet.workflow.large_images.volume_plan import LargeVolume
-from napari_unet.workflow.large_images.volume_run import write_answer
+from napari_unet.workflow.large_images.volumes.volume_plan import LargeVolume
+from napari_unet.workflow.large_images.volumes.volume_run import write_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

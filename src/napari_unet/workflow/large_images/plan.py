@@ -235,20 +235,6 @@ def _plan(
         tiles = plan_shared_tiles((height, width), shown, sizes, settings.tile, settings.overlap, piece)
         return planned(tiles.plan, 1, True, tiles)
     network = model.inference_network
-    sizes = model.sizes
-
-    def planned(plan: BlockPlan, batch: int, exact: bool, shared: SharedTiles | None = None) -> LargeImage:
-        sides = tuple(_chunk(axis.block, axis.full) for axis in (plan.rows, plan.columns))
-        return LargeImage(
-            stack, settings, plan, batch, chunk or (sides[0], sides[1]), exact, model.normalization,
-            channels, rays, shared=shared,
-        )  # fmt: skip
-
-    if architecture(model.recipe.network.name).decode_detections is not None:
-        piece = block or chunk or (0, 0)
-        tiles = plan_shared_tiles((height, width), shown, sizes, settings.tile, settings.overlap, piece)
-        return planned(tiles.plan, 1, True, tiles)
-    network = model.inference_network
     sees = reach(network)
     halo = large.context if large.context >= 0 else (settings.overlap if sees is None else sees)
     exact = bool(sizes.margin) or (sees is not None and halo >= sees)

@@ -33,13 +33,14 @@ from napari_unet.settings import LargeImageSettings
 from napari_unet.workflow.inputs.left_out import LeftOut, Written, check_some_left
 from napari_unet.workflow.inputs.pixel_scaling import coarsest_useful
 from napari_unet.workflow.large_images.cluster_run import ClusterJob, pack_model, run_on_cluster, spread_on
-from napari_unet.workflow.large_images.finish import finish_labels, one_by_one
-from napari_unet.workflow.large_images.finish_volume import ObjectsInVolume, finish_volume
+from napari_unet.workflow.large_images.finish import finish_labels
 from napari_unet.workflow.large_images.local_run import LocalRun
+from napari_unet.workflow.large_images.parts import one_by_one
 from napari_unet.workflow.large_images.plan import Block, LargeImage, check_channels, plan_large_image
-from napari_unet.workflow.large_images.tile_answers import forget_answers
 from napari_unet.workflow.large_images.told_apart import ObjectRules
-from napari_unet.workflow.large_images.volume_plan import plan_large_volume
+from napari_unet.workflow.large_images.volumes.finish_volume import ObjectsInVolume, finish_volume
+from napari_unet.workflow.large_images.volumes.tile_answers import forget_answers
+from napari_unet.workflow.large_images.volumes.volume_plan import plan_large_volume
 from napari_unet.workflow.segment.segment_samples import slices_seen
 from napari_unet.workflow.segment.unlike_images import UnlikeImages
 
@@ -54,8 +55,8 @@ if TYPE_CHECKING:
     from napari_unet.models.ensemble import AnyModel
     from napari_unet.progress import OnProgress
     from napari_unet.settings import InferenceSettings, Separation
-    from napari_unet.workflow.large_images.finish import Spread
     from napari_unet.workflow.large_images.local_run import Focus
+    from napari_unet.workflow.large_images.parts import Spread
 
 SUFFIX = ".ome.zarr"
 HEIGHTS = {"distance": "float16", "border": "float32"}  # that lose nothing

@@ -9,8 +9,8 @@ import numpy as np
 from napari_unet.export.label_store import HEIGHT
 from napari_unet.models.normalization import known_pixels
 from napari_unet.workflow.large_images.layer_mask import MaskRule
-from napari_unet.workflow.large_images.tile_answers import TileAnswers
-from napari_unet.workflow.large_images.volume_plan import VolumeIntensities
+from napari_unet.workflow.large_images.volumes.tile_answers import TileAnswers
+from napari_unet.workflow.large_images.volumes.volume_plan import VolumeIntensities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_unet.models.intensities import Intensities
     from napari_unet.settings import Separation
     from napari_unet.workflow.large_images.plan import Block
-    from napari_unet.workflow.large_images.volume_plan import LargeVolume
+    from napari_unet.workflow.large_images.volumes.volume_plan import LargeVolume
 
 
 def write_answer(

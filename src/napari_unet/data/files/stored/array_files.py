@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.data.file_names import stem_of
 from napari_unet.data.files.decoders.image_kinds import HDF5_SUFFIXES, split_array_name, suffix_of
-from napari_unet.data.files.lazy_hdf5 import images_in_hdf5, open_hdf5_image
-from napari_unet.data.files.lazy_zarr import is_zarr_image, labels_in, open_zarr
+from napari_unet.data.files.stored.lazy_hdf5 import images_in_hdf5, open_hdf5_image
+from napari_unet.data.files.stored.lazy_zarr import is_zarr_image, labels_in, open_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +93,8 @@ def read_page(stack: LazyStack, page: int) -> NDArray[np.generic]:
     place = along.index("z")
     first = index[place] // thickness * thickness
     slab = _slab(stack, (*index[:place], *index[place + 1 :]), place, first, thickness)
-    return slab[index[place] - first]
+    page_of_slab: NDArray[np.generic] = slab[index[place] - first]
+    return page_of_slab
 
 
 def _thickness(stack: LazyStack) -> int:

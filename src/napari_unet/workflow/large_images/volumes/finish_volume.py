@@ -11,10 +11,10 @@ import numpy as np
 from napari_unet.data.masks.numbered_objects import NumberedObjects
 from napari_unet.export.label_store import ANSWERS, HEIGHT, RAW, LabelStore
 from napari_unet.inference.joined import drop_small, join, look_at_part
-from napari_unet.inference.parted_volumes import PartedVolume
+from napari_unet.inference.volumes.parted_volumes import PartedVolume
 from napari_unet.progress import Progress, tracked
-from napari_unet.workflow.large_images.finish import one_by_one
-from napari_unet.workflow.large_images.volume_run import height_of
+from napari_unet.workflow.large_images.parts import one_by_one
+from napari_unet.workflow.large_images.volumes.volume_run import height_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari_unet.progress import CancelToken, OnProgress
     from napari_unet.settings import Separation
-    from napari_unet.workflow.large_images.finish import Spread
+    from napari_unet.workflow.large_images.parts import Spread
 
     Index = tuple[int, ...]
 

@@ -23,8 +23,18 @@ if TYPE_CHECKING:
 
     from napari_unet.data.files.reading import ImageReading
 
-MOST_LISTED = 256  # arrays of a file that are looked at
-SMALLEST = 2  # pixels of an image along Y and X
+MOST_ARRAYS = 32  # that may be images; a file with more is of something else
+SMALLEST = 16  # pixels of an image along Y and X
+# What the files of Keras have, whose arrays are weights.
+OF_WEIGHTS = {
+    "layers",
+    "optimizer",
+    "model_weights",
+    "optimizer_weights",
+    "vars",
+    "keras_version",
+    "layer_names",
+}
 AXIS_TAGS = "axistags"  # of ilastik and vigra: JSON
 ELEMENT_SIZE = "element_size_um"  # of ImageJ's HDF5 plugin: z, y, x
 
@@ -72,7 +82,7 @@ class Hdf5Pixels:
 def images_in_hdf5(path: Path) -> list[tuple[str, int]]:
     """Names and bytes of the arrays in a file that may be images; none where it cannot be read.
 
-    Arrays of other files, which it may refer to, are none of it.
+    Arrays of other files, which it may refer to, are none of it; nor are weights of networks.
     """
     import h5py
 
@@ -80,7 +90,7 @@ def images_in_hdf5(path: Path) -> list[tuple[str, int]]:
 
     def look(group: Any) -> None:
         for key in group:
-            if len(found) >= MOST_LISTED or not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            if len(found) > MOST_ARRAYS or not isinstance(group.get(key, getlink=True), h5py.HardLink):
                 continue
             item = group[key]
             if isinstance(item, h5py.Group):
@@ -89,8 +99,9 @@ def images_in_hdf5(path: Path) -> list[tuple[str, int]]:
                 found.append((str(item.name).lstrip("/"), math.prod(item.shape) * item.dtype.itemsize))
 
     with suppress(*DAMAGE), h5py.File(path, "r") as file:
-        look(file)
-    return found
+        if not OF_WEIGHTS & {*file, *file.attrs}:
+            look(file)
+    return found if len(found) <= MOST_ARRAYS else []
 
 
 def _may_be_image(array: Any) -> bool:
@@ -124,7 +135,7 @@ def open_hdf5_image(path: Path, name: str = "", reading: ImageReading | None = N
         listed = ", ".join(f"{path.name}:/{one}" for one in names[:5])
         raise DataError(
             f"{path} holds no image {name}" if name else f"which image of {path} is meant is not clear",
-            code="data.hdf5.choice",
+            code="data.file.choice",
             expected=f"one of {listed}" if names else "an array of numbers with two axes or more",
             got=f"{len(names)} arrays",
             remedy="name the image, like FILE.h5:/NAME",

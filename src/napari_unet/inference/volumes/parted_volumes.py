@@ -1,9 +1,8 @@
 """Objects of volumes that are never held whole: the same as in all of the volume at once.
 
 Pieces and cores are numbered part by part, and joined where parts touch. A piece with several cores is shared
-out by the watershed. Each part of it is seen with so much around it that nothing beyond can decide anything
-in it, which ``flood`` checks; where it fails, more around the part is read. So memory holds a part, and
-tables of pieces.
+out by the watershed, part by part. So much around a part is read that nothing beyond can decide anything in
+it. ``flood`` checks that; where it fails, more is read. So memory holds a part, and tables of pieces.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.inference.objects import UNKNOWN, flood
-from napari_unet.inference.volume_objects import SMALLEST_CORE, smoothed_volume, smoothing_reach
+from napari_unet.inference.volumes.volume_objects import SMALLEST_CORE, smoothed_volume, smoothing_reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

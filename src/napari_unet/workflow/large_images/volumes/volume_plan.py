@@ -14,7 +14,7 @@ from napari_unet.export.label_store import LabelShape
 from napari_unet.inference.budget import ALWAYS, GIGABYTE, SPARE
 from napari_unet.inference.object_classes import reads_classes
 from napari_unet.inference.tiling import TILE_VOXELS
-from napari_unet.inference.volume_blocks import VolumePlan, plan_volume_blocks
+from napari_unet.inference.volumes.volume_blocks import VolumePlan, plan_volume_blocks
 from napari_unet.models.ensemble import Ensemble
 from napari_unet.models.intensities import Intensities, measure, prepare_part
 from napari_unet.models.normalization import scaled_shape
@@ -22,7 +22,7 @@ from napari_unet.networks.graphs.cost import held_values
 from napari_unet.settings import SEPARATION_CHANNELS
 from napari_unet.workflow.inputs.pixel_scaling import resizing
 from napari_unet.workflow.large_images.plan import Block, LargeImage, check_channels, refuse_whole_images
-from napari_unet.workflow.large_images.tile_answers import TileAnswers
+from napari_unet.workflow.large_images.volumes.tile_answers import TileAnswers
 from napari_unet.workflow.segment.segment_volumes import one_answer_only
 
 if TYPE_CHECKING:
