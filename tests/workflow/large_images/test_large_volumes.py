@@ -12,8 +12,11 @@ import zarr
 
 from napari_unet.data.catalog import open_images
 from napari_unet.data.files.lazy_files import open_lazy
+from napari_unet.engine.cluster import Cluster
 from napari_unet.errors import Cancelled
 from napari_unet.inference import predict
+from napari_unet.inference.linked_objects import StackNumbers
+from napari_unet.inference.postprocess import connected_objects
 from napari_unet.inference.tiling import plan_volume
 from napari_unet.inference.volumes import parted_volumes
 from napari_unet.inference.volumes.volume_objects import find_volume_objects
@@ -271,3 +274,30 @@ def test_the_command_writes_a_volume_of_labels(tmp_path: Path, volume: np.ndarra
     (written,) = task.run(ignore_progress, CancelToken())
     assert written.name == "em.ome.zarr"
     assert (zarr.open_group(written, mode="r")["0"][...] == whole).mean() > 0.98  # of another precision
+
+
+def test_objects_of_slices_are_linked_as_in_memory(tmp_path: Path, volume: np.ndarray) -> None:
+    model = made_model("2d")
+    numbers = StackNumbers(linked=True)
+    masks = [one.mask for one in segment_samples(open_images([tmp_path / "em.tif"]), model)]
+    found = [numbers.number(connected_objects(mask), mask) for mask in masks]
+    written = in_blocks(tmp_path, model, objects=True, link_objects=True)
+    np.testing.assert_array_equal(written["0"][...], np.stack(found))
+    alone = in_blocks(tmp_path, model, objects=True, overwrite=True)
+    assert alone["0"][...].max() < written["0"][...].max()
+
+
+def test_workers_of_a_cluster_make_the_same_volume(tmp_path: Path, volume: np.ndarray) -> None:
+    distributed = pytest.importorskip("distributed")
+    model = made_model("3d", "distance")
+    save_model(model, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    alone = in_blocks(tmp_path, loaded, objects=True)["0"][...]
+    with distributed.Client(
+        processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None
+    ) as client:
+        found = in_blocks(
+            tmp_path, loaded, objects=True, overwrite=True, cluster=Cluster(client), source=tmp_path / "model",
+            precision="float32",
+        )  # fmt: skip
+    np.testing.assert_array_equal(found["0"][...], alone)

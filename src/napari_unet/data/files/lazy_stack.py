@@ -11,8 +11,8 @@ import numpy as np
 
 from napari_unet.data.files.decoders.nodata import as_nan
 from napari_unet.data.files.decoders.orientation import SIDEWAYS, stored_region, upright, upright_shape
-from napari_unet.data.files.mirror import mirrored
 from napari_unet.data.files.reading import channel_numbers
+from napari_unet.data.files.stack_axes import mirrored
 from napari_unet.errors import DataError, SettingsError
 
 if TYPE_CHECKING:

@@ -28,9 +28,9 @@ from napari_unet.data.files.decoders.image_kinds import (
 )
 from napari_unet.data.files.decoders.tiff_images import opened_tiff
 from napari_unet.data.files.loaders import ImageLoader, LabelMaskLoader
-from napari_unet.data.files.mirror import mirrored
 from napari_unet.data.files.pages import PageLoader
 from napari_unet.data.files.reading import PLAIN
+from napari_unet.data.files.stack_axes import mirrored
 from napari_unet.data.files.stored.array_files import open_array
 from napari_unet.data.masks.mask_checks import FittingMask
 from napari_unet.data.sample import ReferenceMask, Sample

@@ -39,6 +39,7 @@ from napari_unet.workflow.large_images.parts import one_by_one
 from napari_unet.workflow.large_images.plan import Block, LargeImage, check_channels, plan_large_image
 from napari_unet.workflow.large_images.told_apart import ObjectRules
 from napari_unet.workflow.large_images.volumes.finish_volume import ObjectsInVolume, finish_volume
+from napari_unet.workflow.large_images.volumes.link_slices import link_slices
 from napari_unet.workflow.large_images.volumes.tile_answers import forget_answers
 from napari_unet.workflow.large_images.volumes.volume_plan import plan_large_volume
 from napari_unet.workflow.segment.segment_samples import slices_seen
@@ -127,6 +128,8 @@ class SegmentLargeTask:
     beside_others : bool
         Whether the caller segments other images as well, so that it is no error if all of these are left
         out.
+    link_objects : bool
+        Whether an object of a stack has one number in all slices where it overlaps itself.
     """
 
     inputs: tuple[Path, ...]
@@ -139,6 +142,7 @@ class SegmentLargeTask:
     cluster: str | Client = ""
     objects: bool = False
     beside_others: bool = False
+    link_objects: bool = False
 
     def run(self, on_progress: OnProgress, cancel: CancelToken) -> Written:
         """Segment; gives the paths of the results. A run that was stopped continues where it was.
@@ -187,6 +191,7 @@ class SegmentLargeTask:
                             stack, model, self.out / f"{stem}{SUFFIX}", self.settings, self.large,
                             precision=precision, overwrite=self.overwrite, on_progress=on_progress,
                             cancel=cancel, cluster=cluster, source=self.model, objects=self.objects,
+                            link_objects=self.link_objects,
                         )
                     )  # fmt: skip
                 except WorkbenchError as error:
@@ -255,6 +260,7 @@ def segment_stack(
     precision: str = "float32",
     overwrite: bool = False,
     objects: bool = False,
+    link_objects: bool = False,
     focus: Focus = lambda: None,
     cluster: Cluster | None = None,
     source: Path | None = None,
@@ -282,6 +288,9 @@ def segment_stack(
         Whether what was begun, or is there, is replaced.
     objects : bool
         Whether the labels are numbers of objects (uint32), connected pieces of one class each, not classes.
+    link_objects : bool
+        Whether an object of a stack has one number in all slices where it overlaps itself, see
+        ``StackNumbers``. Those of a model that sees several slices are found in three dimensions anyway.
     focus : callable
         Gives image, y and x that are wanted first; asked again and again.
     cluster : Cluster, optional
@@ -317,7 +326,10 @@ def segment_stack(
         )
     stack = as_seen(stack, model)
     in_volume = objects_in_volume(stack, model, settings) if objects else None
-    started = start_result(stack, model, out, settings, large, precision, overwrite, objects=objects)
+    links = objects and link_objects and in_volume is None and bool(stack.leading)
+    started = start_result(
+        stack, model, out, settings, large, precision, overwrite, objects=objects, links=links
+    )
     if on_begun is not None:
         on_begun(started.store.path)
     spread: Spread = one_by_one
@@ -343,6 +355,8 @@ def segment_stack(
             classes=model.classes,
             rules=rules_for(model, settings, objects=objects),
         )
+        if links:
+            link_slices(started.store, model.classes, on_progress, cancel, spread)
     forget_answers(started.store.path)
     started.store.finish(out)
     return out
@@ -358,6 +372,7 @@ def start_result(
     overwrite: bool,
     *,
     objects: bool = False,
+    links: bool = False,
 ) -> StartedResult:
     """Make the store of a result, or take up one that was begun with the same image, model and settings.
 
@@ -385,6 +400,8 @@ def start_result(
     rules = rules_for(model, settings, objects=objects)
     if objects:
         wanted["settings"]["objects"] = "connected" if rules is None else settings.objects
+    if links:
+        wanted["settings"]["link_objects"] = True
     if rules is not None and rules.way.how == "learned":
         wanted["settings"]["core"] = settings.core
     apart = rules is not None and not in_3d
