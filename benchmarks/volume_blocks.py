@@ -88,15 +88,16 @@ def segment(volume: Path, model: Path, out: Path, memory: float, objects: bool) 
     tile = int(np.prod(planned.plan.tile_shape))
     return {
         "seconds": seconds, "grown": grown, "voxels": float(np.prod(planned.stack.size)),
-        "computed": float(tile * len(planned.plan)), "tile": tile, **alone(loaded, planned.plan.tile_shape),
+        "computed": float(tile * len(planned.plan)), "tile": tile,
+        **alone(loaded, load_model(model), planned.plan.tile_shape),
     }  # fmt: skip
 
 
-def alone(model: Any, shape: tuple[int, ...], rounds: int = 3) -> dict[str, float]:
-    """Voxels a second of the network on one tile."""
+def alone(model: Any, exact: Any, shape: tuple[int, ...], rounds: int = 3) -> dict[str, float]:
+    """Voxels a second of the network on one tile; `exact` is the same in float32, which others convert."""
     tile = np.random.default_rng(0).standard_normal((1, *shape, 1)).astype(np.float32)
     speeds = {}
-    for name, run in runtimes(model, tile):
+    for name, run in runtimes(model, exact, tile):
         run(tile)
         times = []
         for _ in range(rounds):
@@ -107,23 +108,22 @@ def alone(model: Any, shape: tuple[int, ...], rounds: int = 3) -> dict[str, floa
     return speeds
 
 
-def runtimes(model: Any, tile: np.ndarray) -> Any:
+def runtimes(model: Any, exact: Any, tile: np.ndarray) -> Any:
     """Name and callable of each runtime that is there."""
     yield "Keras", model.outputs
     try:
         import openvino
     except ImportError:
         return
-    converted = openvino.convert_model(model.inference_network, input=list(tile.shape))
+    converted = openvino.convert_model(exact.inference_network, input=list(tile.shape))
     compiled = openvino.Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
     yield "OpenVINO", lambda batch: compiled([batch])[0]
 
 
 def main() -> None:
     """Print a row for each size."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--gigabytes", type=float, nargs="+", default=[0.25, 2.0])
     parser.add_argument("--filters", type=int, default=2)
     parser.add_argument("--depth", type=int, default=1)
