@@ -132,7 +132,8 @@ def main() -> None:
     parser.add_argument("--inside", nargs=3, type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
-        print(json.dumps(segment(*options.inside, options.memory, options.objects)))
+        volume, model, out = options.inside
+        print(json.dumps(segment(volume, model, out, options.memory, options.objects)))
         return
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
